@@ -1,0 +1,205 @@
+"""Bundles: write, verify and read the sealed folder that is shipped.
+
+::
+
+    bundle/
+      bundle.json           schema, task, pixel spec, temperature, operating points, provenance
+      network.onnx          uint8 images in; probabilities, logits and activation maps out
+      weights.safetensors   the network's weights, to train on from
+      SHA256SUMS            of every other file; `sha256sum --check` reads it too
+
+Nothing in a bundle is ever executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thorax import _files
+from thorax.errors import BundleError, ConfigError
+from thorax.metrics import LockedPoint
+from thorax.records import OperatingPoint, PixelSpec, Task
+
+__all__ = ["SCHEMA", "Bundle", "read_bundle", "write_bundle"]
+
+SCHEMA = 1
+_DESCRIPTION, _GRAPH, _WEIGHTS, _SUMS = (
+    "bundle.json",
+    "network.onnx",
+    "weights.safetensors",
+    "SHA256SUMS",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    id
+        SHA-256 of ``SHA256SUMS``: names everything in the bundle at once.
+    task
+        What it tells apart.
+    pixels
+        How a file becomes the image that the network sees.
+    temperature
+        What the logits are divided by; already applied in the graph.
+    points
+        Operating points, locked on validation.
+    has_activation_map
+        Whether the graph has the output ``activation``.
+    provenance
+        Recipe, seed, versions, manifest hash, dates: how it came to be.
+    """
+
+    folder: Path
+    id: str
+    task: Task
+    pixels: PixelSpec
+    temperature: float
+    points: tuple[LockedPoint, ...]
+    has_activation_map: bool
+    provenance: Mapping[str, Any]
+
+    @property
+    def graph(self) -> Path:
+        """Return the path of the ONNX graph."""
+        return self.folder / _GRAPH
+
+    @property
+    def weights(self) -> Path:
+        """Return the path of the network's weights."""
+        return self.folder / _WEIGHTS
+
+    @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        """Return the operating points without what is known about how firm they are."""
+        return tuple(locked.point for locked in self.points)
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    task: Task,
+    pixels: PixelSpec,
+    temperature: float,
+    points: tuple[LockedPoint, ...],
+    graph: bytes,
+    has_activation_map: bool,
+    weights: bytes,
+    provenance: Mapping[str, Any],
+) -> Bundle:
+    """Write a bundle and read it back, verified.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
+    _files.make_folder(folder)
+    # The sums go first and come last: a folder that is half written has none, so it is no bundle.
+    (folder / _SUMS).unlink(missing_ok=True)
+    description = {
+        "schema": SCHEMA,
+        "task": dataclasses.asdict(task),
+        "pixels": dataclasses.asdict(pixels),
+        "temperature": temperature,
+        "operating_points": [locked.to_json() for locked in points],
+        "has_activation_map": has_activation_map,
+        "provenance": dict(provenance),
+    }
+    _files.write_json(folder / _DESCRIPTION, description)
+    _files.write_bytes(folder / _GRAPH, graph)
+    _files.write_bytes(folder / _WEIGHTS, weights)
+    names = (_DESCRIPTION, _GRAPH, _WEIGHTS)
+    sums = "".join(f"{_files.hash_file(folder / name)}  {name}\n" for name in names)
+    _files.write_text(folder / _SUMS, sums)
+    return read_bundle(folder)
+
+
+def read_bundle(folder: str | Path) -> Bundle:
+    """Read a bundle, or the one inside a run folder, after verifying every file.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle, or a file was changed, is missing, or has a newer schema.
+    """
+    folder = Path(folder)
+    if not (folder / _SUMS).is_file() and (folder / "bundle").is_dir():
+        folder = folder / "bundle"
+    _verify(folder)
+    try:
+        text = (folder / _DESCRIPTION).read_text(encoding="utf-8")
+        description = json.loads(text)
+        schema = description["schema"]
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise BundleError(
+                f"the bundle {folder} has a newer schema than this version of thorax reads",
+                received=f"schema {schema}; known up to {SCHEMA}",
+                todo="upgrade thorax",
+            )
+        task = description["task"]
+        return Bundle(
+            folder=folder,
+            id=_files.hash_file(folder / _SUMS),
+            task=Task(task["kind"], tuple(task["labels"]), tuple(task["classes"])),
+            pixels=PixelSpec(**description["pixels"]),
+            temperature=float(description["temperature"]),
+            points=tuple(map(_locked_point, description["operating_points"])),
+            has_activation_map=bool(description["has_activation_map"]),
+            provenance=description["provenance"],
+        )
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise BundleError(
+            f"{folder / _DESCRIPTION} does not describe a bundle", received=repr(error)
+        ) from error
+
+
+def _locked_point(value: Mapping[str, Any]) -> LockedPoint:
+    """Read what `LockedPoint.to_json` wrote."""
+    rates = {
+        name: math.nan if value[name] is None else value[name]
+        for name in ("sensitivity", "specificity")
+    }
+    return LockedPoint(**{**value, **rates, "point": OperatingPoint(**value["point"])})
+
+
+def _verify(folder: Path) -> None:
+    if not folder.is_dir():
+        raise BundleError(f"there is no bundle at {folder}", todo="give a run or bundle folder")
+    try:
+        lines = (folder / _SUMS).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"{folder} is not a bundle: it has no readable {_SUMS}",
+            todo="give a bundle folder, or a run folder whose training has finished",
+        ) from error
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (_DESCRIPTION, _GRAPH, _WEIGHTS):
+        if name not in sums:
+            raise BundleError(f"the bundle {folder} is damaged: {_SUMS} does not list {name}")
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"the bundle {folder} is incomplete: {name} is missing")
+        try:
+            digest = _files.hash_file(path)
+        except OSError as error:
+            raise BundleError(
+                f"{path} cannot be read", received=error.strerror or str(error)
+            ) from error
+        if digest != sums[name]:
+            raise BundleError(
+                f"the bundle {folder} was changed after it was sealed: {name}",
+                received=f"SHA-256 {digest[:16]}…, sealed as {sums[name][:16]}…",
+                todo="take an unchanged copy, or train again",
+            )

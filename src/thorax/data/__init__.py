@@ -1,0 +1,22 @@
+"""What there is: listing, parting and decoding of the images, with no training framework."""
+
+from thorax.data.cache import Cache, default_folder, fill_cache
+from thorax.data.fingerprint import fingerprint
+from thorax.data.manifest import LeftOut, Manifest
+from thorax.data.sources import KERMANY, fetch_kermany, load_dataset, verify_kermany
+from thorax.data.split import limit, part
+
+__all__ = [
+    "KERMANY",
+    "Cache",
+    "LeftOut",
+    "Manifest",
+    "default_folder",
+    "fetch_kermany",
+    "fill_cache",
+    "fingerprint",
+    "limit",
+    "load_dataset",
+    "part",
+    "verify_kermany",
+]

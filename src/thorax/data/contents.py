@@ -1,0 +1,85 @@
+"""What the files of a manifest hold, by content hash, without reading unchanged ones again."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from thorax._files import hash_file
+from thorax._progress import Progress
+from thorax.data.decode import Failure
+from thorax.data.shards import FileIndex
+from thorax.records import Record
+
+__all__ = ["Content", "count_cores", "hash_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One content to decode, and the file that has it."""
+
+    digest: str
+    path: str
+    status: os.stat_result
+
+    def has_changed(self) -> bool:
+        """Tell whether bytes read just now may be others than those that were hashed."""
+        try:
+            now = Path(self.path).stat()
+        except OSError:
+            return True
+        before = self.status
+        return (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # in a container, fewer than the machine has
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def hash_files(
+    records: Sequence[Record], index: FileIndex, progress: Progress
+) -> tuple[dict[str, Content], dict[str, Failure]]:
+    """Return the content of every record's file by id, and why it is not known."""
+    files: dict[str, Content] = {}
+    unread: dict[str, Failure] = {}
+    new: list[tuple[str, str, os.stat_result]] = []
+    for record in records:
+        try:
+            status = os.stat(record.path)  # noqa: PTH116 (a hundred thousand times)
+        except (OSError, ValueError):
+            unread[record.id] = Failure("missing", "there is no such file")
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            unread[record.id] = Failure("unreadable", "this is no ordinary file")
+        elif digest := index.get(record.path, status):
+            files[record.id] = Content(digest, record.path, status)
+        else:
+            new.append((record.id, record.path, status))
+    # Reading and hashing let go of the interpreter: threads are enough.
+    with ThreadPoolExecutor(max_workers=min(8, 2 * count_cores())) as pool:
+        contents = pool.map(lambda item: _hash_or_failure(item[1]), new)
+        for done, ((identity, path, status), content) in enumerate(zip(new, contents, strict=True)):
+            if isinstance(content, Failure):
+                unread[identity] = content
+            else:
+                files[identity] = Content(content, path, status)
+                index.put(path, status, content)
+            if done % 64 == 63 or done + 1 == len(new):
+                progress("reading files", done + 1, len(new))
+    return files, unread
+
+
+def _hash_or_failure(path: str) -> str | Failure:
+    try:
+        return hash_file(Path(path))
+    except FileNotFoundError:
+        return Failure("missing", "there is no such file")
+    except OSError as error:
+        return Failure("unreadable", f"the file cannot be read: {error.strerror}")

@@ -1,0 +1,340 @@
+"""The manifest: the table of records that every later stage starts from."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax._files import atomic_path, canonical_json, hash_json
+from thorax.errors import LabelError, PartitionError, SourceError
+from thorax.records import PARTITIONS, Finding, Partition, Record, Task
+
+__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest"]
+
+MANIFEST_SCHEMA = 1
+"""Version of the Parquet layout; a file of a newer one is refused."""
+
+_KEY = "thorax."
+_LABEL = "label."
+_COLUMN = "column."
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that is not used, and why.
+
+    Attributes
+    ----------
+    id, path
+        As in :class:`~thorax.records.Record`.
+    reason
+        Stable code in kebab case (``empty``, ``missing``, ``truncated``, ...), fit for counting.
+    what
+        The sentence for a person.
+    """
+
+    id: str
+    path: str
+    reason: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What there is: the records, what was left out, and what was found on the way.
+
+    Attributes
+    ----------
+    name
+        Name of the data set.
+    task
+        What is to be told apart; its labels are the columns of :meth:`label_array`.
+    records
+        The images, in a deterministic order, with unique ids.
+    left_out
+        Files that are not used.
+    findings
+        What was noticed while listing and parting.
+
+    Raises
+    ------
+    LabelError
+        If ids repeat, or a record has another number of labels than the task, or a label that is
+        not 1, 0 or NaN.
+    """
+
+    name: str
+    task: Task
+    records: tuple[Record, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({record.id for record in self.records}) != len(self.records):
+            counts = Counter(record.id for record in self.records)
+            raise LabelError("ids repeat in a manifest", received=counts.most_common(1)[0][0])
+        width = len(self.task.labels)
+        for record in self.records:
+            if len(record.labels) != width or any(
+                value != 0 and value != 1 and not math.isnan(value) for value in record.labels
+            ):
+                raise LabelError(
+                    f"a record needs {width} labels of 1, 0 or NaN",
+                    received=f"{record.id}: {record.labels}",
+                )
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Ids of the records, (n,)."""
+        return np.array([record.id for record in self.records], dtype=np.str_)
+
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """Patient keys, (n,)."""
+        return np.array([record.patient for record in self.records], dtype=np.str_)
+
+    @property
+    def partitions(self) -> NDArray[np.str_]:
+        """Partitions, (n,); an empty string where a record is in none yet."""
+        return np.array([record.partition or "" for record in self.records], dtype=np.str_)
+
+    def label_array(self) -> NDArray[np.float32]:
+        """Return the truth, (n, labels), of 1, 0 and NaN = unknown."""
+        rows = [record.labels for record in self.records]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.task.labels))
+
+    def select(self, partition: Partition) -> Manifest:
+        """Return the manifest of one partition alone.
+
+        Raises
+        ------
+        PartitionError
+            If no record is in it.
+        """
+        if partition not in PARTITIONS:
+            raise PartitionError(
+                f"a partition is one of {', '.join(PARTITIONS)}", received=repr(partition)
+            )
+        chosen = tuple(record for record in self.records if record.partition == partition)
+        if not chosen:
+            raise PartitionError(
+                f"no image is in the partition {partition!r}",
+                received=f"{len(self.records)} images of {self.name}",
+                todo="part the manifest first, or give a data set that has this partition",
+            )
+        return replace(self, records=chosen)
+
+    def drop(self, left_out: Iterable[LeftOut]) -> Manifest:
+        """Return the manifest without the records in ``left_out``, which it remembers."""
+        new = tuple({item.id: item for item in left_out}.values())
+        gone = {item.id for item in new}
+        known = {item.id for item in self.left_out}
+        return replace(
+            self,
+            records=tuple(record for record in self.records if record.id not in gone),
+            left_out=self.left_out + tuple(item for item in new if item.id not in known),
+        )
+
+    def with_findings(self, findings: Iterable[Finding]) -> Manifest:
+        """Return the manifest with further findings."""
+        return replace(self, findings=self.findings + tuple(findings))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the content: task, ids, labels, patients and partitions.
+
+        It depends neither on the order of the records nor on where the files lie.
+        """
+        rows = sorted(
+            [record.id, record.patient, record.partition, _labels_to_json(record.labels)]
+            for record in self.records
+        )
+        return hash_json({"task": asdict(self.task), "rows": rows})
+
+    def describe(self) -> dict[str, Any]:
+        """Count images, patients and labels, in all and in each partition."""
+        partitions = {
+            name: _count(self.task, [r for r in self.records if r.partition == name])
+            for name in PARTITIONS
+            if any(record.partition == name for record in self.records)
+        }
+        return {
+            "name": self.name,
+            "task": self.task.kind,
+            **_count(self.task, self.records),
+            "partitions": partitions,
+            "left_out": dict(sorted(Counter(item.reason for item in self.left_out).items())),
+        }
+
+    def write(self, path: Path | str) -> None:
+        """Write the manifest to a Parquet file, atomically.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or the place is not writable.
+        """
+        import pyarrow.parquet as parquet
+
+        table = _to_table(self)
+        with atomic_path(Path(path)) as temporary:
+            parquet.write_table(table, temporary, compression="zstd")
+
+    @classmethod
+    def read(cls, path: Path | str) -> Manifest:
+        """Read a manifest that :meth:`write` wrote.
+
+        Raises
+        ------
+        SourceError
+            If there is none, it is of a newer schema, or its content does not match its hash.
+        """
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        path = Path(path)
+        try:
+            table = parquet.read_table(path)
+        except FileNotFoundError as error:
+            raise SourceError("there is no such manifest", received=path) from error
+        except (OSError, pyarrow.ArrowException) as error:
+            raise SourceError(
+                "the manifest cannot be read", received=f"{path}: {error}", todo="make it anew"
+            ) from error
+        return _from_table(table, path)
+
+
+def _labels_to_json(labels: Iterable[float]) -> list[int | None]:
+    return [None if math.isnan(value) else int(value) for value in labels]
+
+
+def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:
+    records = list(records)
+    values = np.array([r.labels for r in records], dtype=np.float32).reshape(
+        len(records), len(task.labels)
+    )
+    positive = (values == 1).sum(axis=0).tolist()
+    negative = (values == 0).sum(axis=0).tolist()
+    counts: dict[str, Any]
+    if task.kind == "binary":
+        counts = {task.classes[0]: negative[0], task.classes[1]: positive[0]}
+    elif task.kind == "multiclass":
+        counts = dict(zip(task.labels, positive, strict=True))
+    else:
+        counts = {
+            label: {"positive": p, "negative": n, "unknown": len(records) - p - n}
+            for label, p, n in zip(task.labels, positive, negative, strict=True)
+        }
+    patients = len({record.patient for record in records})
+    return {"images": len(records), "patients": patients, "classes": counts}
+
+
+def _to_table(manifest: Manifest) -> Any:
+    import pyarrow as arrow
+
+    records = manifest.records
+    arrays: dict[str, Any] = {
+        "id": arrow.array([r.id for r in records], arrow.string()),
+        "path": arrow.array([r.path for r in records], arrow.string()),
+        "patient": arrow.array([r.patient for r in records], arrow.string()),
+        "partition": arrow.array([r.partition for r in records], arrow.string()),
+        "official": arrow.array([r.official for r in records], arrow.string()),
+    }
+    for number, label in enumerate(manifest.task.labels):
+        column = [_labels_to_json(r.labels)[number] for r in records]
+        arrays[_LABEL + label] = arrow.array(column, arrow.int8())
+    names = sorted({name for record in records for name in record.columns})
+    for name in names:
+        cells: list[Any] = [record.columns.get(name) for record in records]
+        # A column that is text in one source and numbers in another is text.
+        text = any(isinstance(cell, str) for cell in cells)
+        if text:
+            cells = [None if cell is None else str(cell) for cell in cells]
+        arrays[_COLUMN + name] = arrow.array(cells, arrow.string() if text else arrow.float64())
+    metadata = {
+        "schema": str(MANIFEST_SCHEMA),
+        "name": manifest.name,
+        "task": canonical_json(asdict(manifest.task)),
+        "hash": manifest.hash,
+        "left_out": canonical_json([asdict(item) for item in manifest.left_out]),
+        "findings": canonical_json([asdict(item) for item in manifest.findings]),
+    }
+    table = arrow.table(arrays)
+    return table.replace_schema_metadata({_KEY + key: value for key, value in metadata.items()})
+
+
+def _from_table(table: Any, path: Path) -> Manifest:
+    import json
+
+    raw: Mapping[bytes, bytes] = table.schema.metadata or {}
+    meta = {
+        key.decode()[len(_KEY) :]: value.decode()
+        for key, value in raw.items()
+        if key.startswith(_KEY.encode())
+    }
+    if "schema" not in meta:
+        raise SourceError(
+            "this Parquet file is not a manifest",
+            received=path,
+            todo="load it as a table of images with load_dataset",
+        )
+    if int(meta["schema"]) > MANIFEST_SCHEMA:
+        raise SourceError(
+            f"the manifest has schema {meta['schema']}; this version reads up to {MANIFEST_SCHEMA}",
+            received=path,
+            todo="update thorax, or make the manifest anew",
+        )
+    try:
+        task = json.loads(meta["task"])
+        manifest = Manifest(
+            name=meta["name"],
+            task=Task(task["kind"], tuple(task["labels"]), tuple(task["classes"])),
+            records=_records(table, tuple(task["labels"])),
+            left_out=tuple(LeftOut(**item) for item in json.loads(meta["left_out"])),
+            findings=tuple(
+                Finding(**{**item, "files": tuple(item["files"])})
+                for item in json.loads(meta["findings"])
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(
+            "the manifest is damaged", received=f"{path}: {error!r}", todo="make it anew"
+        ) from error
+    if manifest.hash != meta.get("hash"):
+        raise SourceError(
+            "the manifest was changed after it was written: its content does not match its hash",
+            received=path,
+            todo="make it anew from the data",
+        )
+    return manifest
+
+
+def _records(table: Any, labels: tuple[str, ...]) -> tuple[Record, ...]:
+    columns = table.to_pydict()
+    truth = zip(*(columns[_LABEL + label] for label in labels), strict=True)
+    extra = {n[len(_COLUMN) :]: cells for n, cells in columns.items() if n.startswith(_COLUMN)}
+    records = []
+    for row, values in enumerate(truth):
+        records.append(
+            Record(
+                id=columns["id"][row],
+                path=columns["path"][row],
+                labels=tuple(math.nan if value is None else float(value) for value in values),
+                patient=columns["patient"][row],
+                partition=columns["partition"][row],
+                official=columns["official"][row],
+                columns={n: c[row] for n, c in extra.items() if c[row] is not None},
+            )
+        )
+    return tuple(records)

@@ -1,0 +1,189 @@
+"""The files of a cache: shards of decoded images, and what is known about files on disk.
+
+A shard is two files: ``NAME.u8`` holds the images, ``NAME.json`` their content hashes and facts and
+the files that failed. The second is written last and atomically: without it the first is nothing.
+No file speaks for all shards, so two processes that fill one cache cannot harm each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax._files import atomic_path, hash_bytes, hash_json, write_text
+from thorax.data.decode import Failure
+from thorax.errors import StorageError
+
+__all__ = ["FileIndex", "Shard", "clear_leftovers", "read_shards", "rows_per_shard", "write_shard"]
+
+_SCHEMA = 1
+_ROWS = 1024
+_BYTES = 64 * 1024 * 1024
+_DAY = 24 * 3600.0
+_SETTLED = 2.0
+"""Seconds after which a file that was rewritten has another time of change on every file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Some decoded images.
+
+    Attributes
+    ----------
+    path
+        The file of pixels.
+    hashes
+        SHA-256 of the file that became each row.
+    facts
+        What each file said about itself.
+    failures
+        SHA-256 to reason and sentence of files that did not become an image.
+    """
+
+    path: Path
+    hashes: tuple[str, ...]
+    facts: tuple[dict[str, str | float], ...]
+    failures: dict[str, Failure]
+
+    def open(self, size: int) -> NDArray[np.uint8]:
+        """Map the images, (rows, size, size), read-only."""
+        return np.memmap(self.path, np.uint8, mode="r", shape=(len(self.hashes), size, size))
+
+
+def rows_per_shard(size: int) -> int:
+    """Return how many images of ``size`` a shard holds: 1024, or fewer that make 64 MiB."""
+    return min(_ROWS, max(1, _BYTES // size**2))
+
+
+def read_shards(folder: Path, size: int) -> list[Shard]:
+    """Read the index of every whole shard; damaged ones count as absent."""
+    shards = []
+    for index in sorted(folder.glob("*.json")):
+        try:
+            shard = _read_shard(index, size)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if shard is not None:
+            shards.append(shard)
+    return shards
+
+
+def _read_shard(index: Path, size: int) -> Shard | None:
+    content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
+    hashes, facts = tuple(content["hashes"]), tuple(content["facts"])
+    if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(facts):
+        return None
+    pixels = index.with_suffix(".u8")
+    if hashes and pixels.stat().st_size != len(hashes) * size**2:
+        return None
+    failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
+    return Shard(pixels, hashes, facts, failures)
+
+
+def write_shard(
+    folder: Path,
+    pixels: NDArray[np.uint8],
+    hashes: Sequence[str],
+    facts: Sequence[dict[str, str | float]],
+    failures: dict[str, Failure],
+) -> Shard:
+    """Write a shard, named after what it was made from.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or not writable; no half shard stays.
+    """
+    name = hash_json([*hashes, *sorted(failures)])[:32]
+    shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(facts), failures)
+    index = folder / f"{name}.json"
+    size = pixels.shape[1]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if (there := _read_shard(index, size)) is not None:
+            return there  # another process was faster
+    if hashes:
+        with atomic_path(shard.path) as temporary, open(temporary, "wb") as file:
+            file.write(np.ascontiguousarray(pixels).data.cast("B"))
+    content = {
+        "schema": _SCHEMA,
+        "size": size,
+        "hashes": list(hashes),
+        "facts": list(facts),
+        "failures": {digest: [f.reason, f.what] for digest, f in failures.items()},
+    }
+    write_text(index, json.dumps(content, separators=(",", ":"), allow_nan=False))
+    return shard
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written more than a day ago."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _DAY:
+                part.unlink()
+
+
+class FileIndex:
+    """Which content hash a file of a known path, size and time of change has.
+
+    It lies in 256 small files by folder, each replaced atomically. Where two processes replace one,
+    one's entries are lost, and those files are read once more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._buckets: dict[str, dict[str, dict[str, list[Any]]]] = {}
+        self._changed: set[str] = set()
+        self._bucket_of: dict[str, str] = {}
+
+    def get(self, path: str, status: os.stat_result) -> str | None:
+        """Return the hash of the file, or None where it is new or has changed."""
+        folder, name = os.path.split(path)
+        entry = self._bucket(folder).get(folder, {}).get(name)
+        if entry is None or entry[:2] != [status.st_size, status.st_mtime_ns]:
+            return None
+        return str(entry[2])
+
+    def put(self, path: str, status: os.stat_result, digest: str) -> None:
+        """Remember the hash of a file, unless it may still be changing."""
+        if time.time() - status.st_mtime < _SETTLED:
+            return
+        folder, name = os.path.split(path)
+        files = self._bucket(folder).setdefault(folder, {})
+        files[name] = [status.st_size, status.st_mtime_ns, digest]
+        self._changed.add(self._bucket_of[folder])
+
+    def save(self) -> None:
+        """Write what is new. A place that cannot be written costs time later, nothing else."""
+        with contextlib.suppress(StorageError):
+            for name in sorted(self._changed):
+                text = json.dumps(self._buckets[name], separators=(",", ":"))
+                write_text(self._folder / f"{name}.json", text)
+        self._changed.clear()
+
+    def _bucket(self, folder: str) -> dict[str, dict[str, list[Any]]]:
+        name = self._bucket_of.get(folder)
+        if name is None:
+            name = hash_bytes(os.fsencode(folder))[:2]
+            self._bucket_of[folder] = name
+        if name not in self._buckets:
+            self._buckets[name] = self._load(name)
+        return self._buckets[name]
+
+    def _load(self, name: str) -> dict[str, dict[str, list[Any]]]:
+        try:
+            content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):  # unreadable or damaged: the files are read again
+            return {}
+        return content if isinstance(content, dict) else {}

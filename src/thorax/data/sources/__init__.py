@@ -1,0 +1,302 @@
+"""Folders and tables of images become a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from thorax.data.manifest import LeftOut, Manifest
+from thorax.data.sources.classes import label_items
+from thorax.data.sources.folders import list_folder
+from thorax.data.sources.kermany import KERMANY, fetch_kermany, verify_kermany
+from thorax.data.sources.listing import Item, Listing, finding
+from thorax.data.sources.names import compile_patient_pattern, patient_of, subgroup_of
+from thorax.data.sources.rows import list_table
+from thorax.data.sources.tables import TABLE_SUFFIXES, choose_columns, read_table
+from thorax.errors import LabelError, SourceError
+from thorax.records import Finding, Record
+
+__all__ = ["KERMANY", "fetch_kermany", "load_dataset", "verify_kermany"]
+
+
+def load_dataset(
+    *roots: str | Path,
+    labels: str | Sequence[str] | None = None,
+    positive: str | None = None,
+    patient: str | None = None,
+    path_column: str | None = None,
+    partition_column: str | None = None,
+    images: str | Path | None = None,
+    name: str | None = None,
+) -> Manifest:
+    """List the images of one or several folders and tables, with labels and patients.
+
+    Nothing is decoded. A folder has one folder for each class, with or without ``train``,
+    ``validation`` and ``test`` above (or below) them. A table (CSV, TSV, Parquet) names a file, a
+    class and possibly a patient and a partition in each row; its other columns are kept.
+
+    Parameters
+    ----------
+    *roots
+        Folders and tables. With several, ids start with the name of their root; all must have the
+        same classes, and equal patient keys mean one patient.
+    labels
+        Of a table: the column of class names, or several columns of 1, 0 and blank = unknown.
+    positive
+        Which of two classes is the positive one.
+    patient
+        A column, or a regular expression searched in the file name whose groups are the
+        patient's key. Without it, a column of a usual name or a known habit of file names is taken.
+    path_column, partition_column
+        Of a table: the columns of paths and partitions.
+    images
+        Of a table: the folder that relative paths start from, if not the table's own.
+    name
+        Name of the data set; the name of the first root otherwise.
+
+    Returns
+    -------
+    manifest
+        Records sorted by id. ``left_out`` has the empty and missing files, ``findings`` what was
+        noticed and what was guessed.
+
+    Raises
+    ------
+    SourceError
+        If a root is missing, has no image, an empty class folder or one class only, or if a column
+        is missing or ambiguous.
+    LabelError
+        If a file has contradicting labels, or the roots do not agree on the classes.
+
+    Examples
+    --------
+    >>> load_dataset("chest_xray").describe()["images"]  # doctest: +SKIP
+    5856
+    """
+    if not roots:
+        raise SourceError("no folder and no table was given", todo="give at least one")
+    paths = [_check(Path(root)) for root in roots]
+    tables = [path for path in paths if not path.is_dir()]
+    if not tables and (labels or path_column or partition_column or images):
+        raise SourceError(
+            "labels=, path_column=, partition_column= and images= are about a table",
+            received=", ".join(map(str, paths)),
+            todo="give a table, or leave them out: the names of folders are the labels",
+        )
+    listings = []
+    column_taken = False
+    for path in paths:
+        if path.is_dir():
+            listings.append(list_folder(path))
+            continue
+        table = read_table(path)
+        columns = choose_columns(
+            table,
+            labels=labels,
+            patient=patient,
+            path_column=path_column,
+            partition_column=partition_column,
+        )
+        column_taken = column_taken or patient in table.columns
+        listings.append(list_table(table, columns, Path(images) if images is not None else None))
+    if len(listings) > 1:
+        _prefix(listings)
+    pattern = None if patient is None or column_taken else compile_patient_pattern(patient)
+    findings = [found for listing in listings for found in listing.findings]
+    findings += _assign_patients(listings, pattern)
+    return _combine(listings, positive, findings, name or listings[0].name)
+
+
+def _check(path: Path) -> Path:
+    if not path.exists():
+        raise SourceError(
+            "there is no such folder or table",
+            received=path,
+            todo="check the path; the folder is the one that holds train/ or the class folders",
+        )
+    if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
+        raise SourceError(
+            "a data set is a folder, or a table ending in .csv, .tsv or .parquet", received=path
+        )
+    return path
+
+
+def _prefix(listings: list[Listing]) -> None:
+    """Put the root's name before every id, with a number where two roots have one name."""
+    seen: Counter[str] = Counter()
+    for listing in listings:
+        seen[listing.name] += 1
+        if seen[listing.name] > 1:
+            listing.name = f"{listing.name}-{seen[listing.name]}"
+        for item in listing.items:
+            item.id = f"{listing.name}/{item.id}"
+        listing.left_out = [
+            replace(item, id=f"{listing.name}/{item.id}") for item in listing.left_out
+        ]
+        listing.findings = [
+            replace(found, files=tuple(f"{listing.name}/{file}" for file in found.files))
+            for found in listing.findings
+        ]
+
+
+def _assign_patients(
+    listings: list[Listing], pattern: Callable[[str], str | None] | None
+) -> list[Finding]:
+    """Give every item a patient key and, where its name tells it, a subgroup."""
+    habits: Counter[str] = Counter()
+    unknown: list[str] = []
+    for item in (item for listing in listings for item in listing.items):
+        subgroup = subgroup_of(item.id)
+        if subgroup is not None:
+            item.columns.setdefault("subgroup", subgroup)
+        if pattern is not None:
+            item.patient = pattern(item.id)
+        elif item.patient is not None:
+            habits["a column"] += 1
+        elif known := patient_of(item.id):
+            item.patient, habit = known
+            habits[habit] += 1
+        if item.patient is None:
+            unknown.append(item.id)
+            item.patient = item.id
+    total = sum(len(listing.items) for listing in listings)
+    if pattern is not None and total and len(unknown) == total:
+        raise SourceError(
+            "patient= matches no file name",
+            received=unknown[0].rsplit("/", 1)[-1],
+            todo="give an expression that matches such names, or leave patient= out",
+        )
+    findings = []
+    if habits:
+        what = "patients were read from " + "; ".join(
+            f"{habit}: {count} images" for habit, count in sorted(habits.items())
+        )
+        findings.append(finding("patient-keys", "note", what, sum(habits.values())))
+    if unknown:
+        findings.append(
+            finding(
+                "patient-unknown",
+                "warning",
+                f"{len(unknown)} of {total} images tell no patient; each counts as its own",
+                len(unknown),
+                unknown,
+                why="images of one patient may cross partitions, and scores look too good",
+                todo="give the column or a regular expression with patient=",
+            )
+        )
+    return findings
+
+
+def _combine(
+    listings: list[Listing], positive: str | None, findings: list[Finding], name: str
+) -> Manifest:
+    items = [item for listing in listings for item in listing.items]
+    left_out = [item for listing in listings for item in listing.left_out]
+    if not items:
+        raise SourceError(
+            "no image is left to use",
+            received=_reasons(left_out),
+            todo="check that the data set was copied whole",
+        )
+    task, rows, found = label_items(listings, positive)
+    findings += found
+    kept, repeated = _merge_repeated(items, rows)
+    findings += repeated
+    records = [
+        Record(
+            id=item.id,
+            path=item.path,
+            labels=row,
+            patient=item.patient or item.id,
+            official=item.official,
+            columns=item.columns,
+        )
+        for item, row in kept
+    ]
+    records.sort(key=lambda record: record.id)
+    left_out.sort(key=lambda item: item.id)
+    findings += _missing_classes(records, task.classes if task.kind != "multilabel" else ())
+    return Manifest(name, task, tuple(records), tuple(left_out), tuple(findings))
+
+
+def _reasons(left_out: list[LeftOut]) -> str:
+    counts = Counter(item.reason for item in left_out)
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "no file"
+
+
+def _merge_repeated(
+    items: list[Item], rows: list[tuple[float, ...]]
+) -> tuple[list[tuple[Item, tuple[float, ...]]], list[Finding]]:
+    """Keep one of several mentions of a file, unless partitions differ: the audit must see that."""
+    mentions: dict[str, list[tuple[Item, tuple[float, ...]]]] = defaultdict(list)
+    for item, row in zip(items, rows, strict=True):
+        mentions[item.real].append((item, row))
+    kept, repeated, torn, contradicting = [], [], [], []
+    for group in mentions.values():
+        if len(group) == 1:
+            kept += group
+            continue
+        group.sort(key=lambda pair: pair[0].official is None)  # stable: one in a partition first
+        kept.append(group[0])
+        if len({str(row) for _, row in group}) > 1:
+            contradicting.append(group[0][0].id)
+        officials = {group[0][0].official}
+        for item, row in group[1:]:
+            if item.official is None or item.official in officials:
+                repeated.append(item.id)
+            else:
+                officials.add(item.official)
+                kept.append((item, row))
+                torn.append(item.id)
+    if contradicting:
+        raise LabelError(
+            f"{len(contradicting)} files have contradicting labels",
+            received=", ".join(sorted(contradicting)[:5]),
+            todo="settle the label of each, or remove the wrong mention",
+        )
+    findings = []
+    if repeated:
+        what = f"{len(repeated)} mentions of files that were already listed are not used"
+        findings.append(finding("repeated-files", "note", what, len(repeated), repeated))
+    if torn:
+        findings.append(
+            finding(
+                "file-in-several-partitions",
+                "serious",
+                f"{len(torn)} files are in more than one partition",
+                len(torn),
+                torn,
+                why="what was learnt by heart is taken for skill",
+                todo="leave each in one partition only",
+            )
+        )
+    return _number_twins(kept), findings
+
+
+def _number_twins(
+    kept: list[tuple[Item, tuple[float, ...]]],
+) -> list[tuple[Item, tuple[float, ...]]]:
+    """Make ids unique where a table names one file for several partitions."""
+    seen: Counter[str] = Counter()
+    for item, _ in kept:
+        seen[item.id] += 1
+        if seen[item.id] > 1:
+            item.id = f"{item.id}#{seen[item.id]}"
+    return kept
+
+
+def _missing_classes(records: list[Record], classes: tuple[str, ...]) -> list[Finding]:
+    if not classes:
+        return []
+    distinct: dict[str, set[tuple[float, ...]]] = defaultdict(set)
+    for record in records:
+        if record.official is not None:
+            distinct[record.official].add(record.labels)
+    poor = sorted(part for part, rows in distinct.items() if len(rows) < len(classes))
+    if not poor:
+        return []
+    what = f"not every class has images in {', '.join(poor)}"
+    todo = "check that the folders are complete"
+    return [finding("class-missing", "warning", what, len(poor), todo=todo)]

@@ -1,0 +1,295 @@
+"""Score images through the shipped bundle, and write what that says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax import __version__, _files
+from thorax._progress import Progress, silent
+from thorax.bundle import Bundle, read_bundle
+from thorax.data import LeftOut, Manifest, fill_cache, load_dataset
+from thorax.errors import LabelError, SourceError, UsageError
+from thorax.evaluation.summary import summarise
+from thorax.records import Task
+from thorax.runtime import Predictor
+from thorax.training import open_run
+
+__all__ = ["SCHEMA", "Evaluation", "evaluate", "score"]
+
+SCHEMA = 1
+_CHUNK = 4096
+_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes
+    ----------
+    folder
+        Where ``evaluation.json`` and ``predictions.parquet`` lie.
+    values
+        The content of ``evaluation.json``.
+    manifest
+        The records that were scored.
+    probabilities
+        (n, labels), in the order of the records.
+    """
+
+    folder: Path
+    values: Mapping[str, Any]
+    manifest: Manifest
+    probabilities: NDArray[np.float32]
+
+
+def evaluate(
+    model: Bundle | str | Path,
+    data: Manifest | str | Path | Sequence[str | Path] | None = None,
+    *,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    replicates: int = 2000,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Evaluate a bundle on images that it was not made from.
+
+    Parameters
+    ----------
+    model
+        A bundle, or the folder of a bundle or run.
+    data
+        A manifest, all of which is scored; or what `thorax.load_dataset` takes, whose official test
+        partition is scored, or all of it where there is none. None takes the test partition of the
+        run.
+    out
+        Where the files go; None takes the folder ``evaluation`` of the run.
+    cache, workers
+        As for `thorax.train`.
+    replicates
+        Resamples of each bootstrap interval.
+
+    Returns
+    -------
+    Evaluation
+        Also written as ``evaluation.json`` and ``predictions.parquet``.
+
+    Raises
+    ------
+    UsageError
+        If ``data`` or ``out`` is needed and missing.
+    SourceError, LabelError
+        If there is nothing to score, or the labels are not those of the bundle.
+    BundleError
+        If the bundle cannot be verified.
+    """
+    path = model.folder if isinstance(model, Bundle) else Path(model)
+    is_run = (path / "plan.json").is_file()
+    bundle = model if isinstance(model, Bundle) else read_bundle(path)
+    if data is None:
+        if not is_run:
+            raise UsageError(
+                "a bundle alone has no images to be evaluated on",
+                todo="give a data set, or the run folder that the bundle came from",
+            )
+        manifest = open_run(path).manifest.select("test")
+        partition = "test"
+    else:
+        manifest, partition = _chosen(data)
+    if out is None:
+        if not is_run:
+            raise UsageError("where should the evaluation go?", todo="give out= (--out FOLDER)")
+        out = path / ("evaluation" if data is None else f"evaluation-{_plain(manifest.name)}")
+    if not len(manifest):
+        raise SourceError(
+            f"{manifest.name} has no {partition} images to evaluate on",
+            todo="give a data set with labelled images",
+        )
+    manifest = align(manifest, bundle.task)
+    folder = _files.make_folder(Path(out))
+    scored, probabilities, left_out = score(
+        bundle, manifest, cache=cache, workers=workers, progress=progress
+    )
+    progress("computing intervals", 0, 1)
+    values = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "thorax": __version__,
+        "bundle": _describe(bundle),
+        "task": {"kind": bundle.task.kind, "labels": [*bundle.task.labels]}
+        | {"classes": [*bundle.task.classes]},
+        "dataset": {"name": manifest.name, "partition": partition, "hash": scored.hash},
+        **summarise(
+            scored.label_array(),
+            probabilities,
+            bundle.task,
+            [str(p) for p in scored.patients],
+            bundle.operating_points,
+            replicates=replicates,
+        ),
+        "left_out": [{"id": r.id, "reason": r.reason, "what": r.what} for r in left_out],
+    }
+    _add_determination(values, bundle)
+    _add_scores(values, scored, probabilities)
+    _files.write_json(folder / "evaluation.json", values)
+    _write_predictions(folder / "predictions.parquet", scored, probabilities, bundle)
+    progress("computing intervals", 1, 1)
+    return Evaluation(folder, values, scored, probabilities)
+
+
+def score(
+    bundle: Bundle,
+    manifest: Manifest,
+    *,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> tuple[Manifest, NDArray[np.float32], tuple[LeftOut, ...]]:
+    """Return the records that became images, their probabilities (n, labels), and the others."""
+    images = fill_cache(manifest, bundle.pixels, folder=cache, workers=workers, progress=progress)
+    left_out = (*manifest.left_out, *images.left_out)
+    manifest = manifest.drop(images.left_out)
+    if not len(manifest):
+        raise SourceError(
+            f"none of the images of {manifest.name} could be read",
+            received=left_out[0].what,
+            todo="see why with: thorax predict FOLDER",
+        )
+    predictor = Predictor(bundle)
+    order = images.positions(manifest.ids)
+    parts = []
+    for start in range(0, len(order), _CHUNK):
+        progress("scoring", start, len(order))
+        parts.append(predictor.probabilities(images.gather(order[start : start + _CHUNK])))
+    progress("scoring", len(order), len(order))
+    return manifest, np.concatenate(parts), left_out
+
+
+def align(manifest: Manifest, task: Task) -> Manifest:
+    """Return the manifest with its label columns in the bundle's order and names.
+
+    Raises
+    ------
+    LabelError
+        If the data set is not labelled for what the bundle tells apart.
+    """
+    theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
+    missing = [label for label in task.labels if label.casefold() not in theirs]
+    same_classes = {c.casefold() for c in manifest.task.classes} == {
+        c.casefold() for c in task.classes
+    }
+    if missing or (task.kind != "multilabel" and not same_classes):
+        raise LabelError(
+            f"{manifest.name} is not labelled for what this bundle tells apart",
+            received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
+            todo="rename the class folders, or name the positive class with --positive",
+        )
+    columns = [theirs[label.casefold()] for label in task.labels]
+    records = tuple(
+        replace(record, labels=tuple(record.labels[column] for column in columns))
+        for record in manifest.records
+    )
+    return replace(manifest, task=task, records=records)
+
+
+def _chosen(data: Manifest | str | Path | Sequence[str | Path]) -> tuple[Manifest, str]:
+    if isinstance(data, Manifest):
+        return data, "all"
+    roots = [data] if isinstance(data, str | Path) else [*data]
+    manifest = load_dataset(*roots)
+    test = tuple(record for record in manifest.records if record.official == "test")
+    if test:
+        return replace(manifest, records=test), "test"
+    return manifest, "all"
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "data"
+
+
+def _describe(bundle: Bundle) -> dict[str, Any]:
+    origin = bundle.provenance
+    recipe = origin.get("recipe") or {}
+    return {
+        "id": bundle.id,
+        "recipe": recipe.get("name"),
+        "created": origin.get("created"),
+        "backend": origin.get("backend"),
+        "seed": origin.get("seed"),
+        "temperature": bundle.temperature,
+        "locked_on": origin.get("locked_on"),
+        "train": {
+            "dataset": origin.get("dataset"),
+            "images": origin.get("train_images"),
+            "validation_images": origin.get("validation_images"),
+        },
+    }
+
+
+def _add_determination(values: dict[str, Any], bundle: Bundle) -> None:
+    """Put beside each threshold how firmly validation settled it."""
+    for locked in bundle.points:
+        firmness = {"low": locked.low, "high": locked.high, "note": locked.note}
+        holders = [values, (values.get("labels") or {}).get(locked.point.label) or {}]
+        for holder in holders:
+            shown = (holder.get("operating_points") or {}).get(locked.point.name)
+            if shown is not None and shown.get("label") == locked.point.label:
+                shown["determination"] = firmness
+
+
+def _add_scores(
+    values: dict[str, Any], manifest: Manifest, probabilities: NDArray[np.float32]
+) -> None:
+    """Add the distribution of the probabilities by truth, for the figure of it."""
+    edges = np.linspace(0.0, 1.0, _BINS + 1)
+    labels = manifest.label_array()
+    for column, label in enumerate(manifest.task.labels):
+        names = manifest.task.classes if manifest.task.kind == "binary" else (f"not {label}", label)
+        counts = {
+            name: np.histogram(probabilities[labels[:, column] == truth, column], edges)[0].tolist()
+            for truth, name in enumerate(names)
+        }
+        shown = {"edges": edges.tolist(), "counts": counts}
+        values["labels"][label].setdefault("curves", {})["scores"] = shown
+        if manifest.task.kind == "binary":
+            values.setdefault("curves", {})["scores"] = shown
+
+
+def _write_predictions(
+    path: Path, manifest: Manifest, probabilities: NDArray[np.float32], bundle: Bundle
+) -> None:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    labels = manifest.label_array()
+    columns: dict[str, Any] = {
+        "id": [r.id for r in manifest.records],
+        "patient": [r.patient for r in manifest.records],
+    }
+    for column, label in enumerate(bundle.task.labels):
+        columns[f"label_{label}"] = labels[:, column]
+        columns[f"probability_{label}"] = probabilities[:, column]
+    for name in _column_names(manifest):
+        values = [r.columns.get(name) for r in manifest.records]
+        if not all(v is None or isinstance(v, int | float) for v in values):
+            values = [None if v is None else str(v) for v in values]
+        columns[name] = values
+    table = pyarrow.table(columns).replace_schema_metadata(
+        {"thorax": _files.canonical_json({"schema": SCHEMA, "bundle": bundle.id})}
+    )
+    with _files.atomic_path(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
+
+
+def _column_names(manifest: Manifest) -> Iterable[str]:
+    taken = {"id", "patient"}
+    names = dict.fromkeys(name for record in manifest.records for name in record.columns)
+    return [n for n in names if n not in taken and not n.startswith(("label_", "probability_"))]

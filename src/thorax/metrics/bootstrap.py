@@ -1,0 +1,251 @@
+"""Intervals from resampling patients, all replicates at once.
+
+Images of one patient are alike, so an interval that counts them as independent is too narrow.
+Here whole patients are drawn with replacement: a replicate is a number of draws per patient, and
+every statistic is computed from those numbers used as weights, for many replicates in one array.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thorax.errors import MetricError
+from thorax.metrics._inputs import Bools, Floats, Ints, group_index, known
+from thorax.metrics.calibration import log_losses
+from thorax.metrics.few import steady
+from thorax.metrics.intervals import Interval, undefined
+from thorax.metrics.scores import RATES, confusion, rates, why_undefined
+
+__all__ = [
+    "BOOTSTRAP_METRICS",
+    "Statistic",
+    "clustered_bootstrap",
+    "percentile",
+    "ranking_statistic",
+    "rates_statistic",
+    "replicate",
+    "totals_statistic",
+]
+
+Statistic: TypeAlias = Callable[[Floats], Floats]
+"""From draws (replicates, patients) to values (k, replicates)."""
+
+BOOTSTRAP_METRICS = ("auroc", "average_precision", "brier", "log_loss", *RATES)
+"""Names that `clustered_bootstrap` takes."""
+
+_CELLS = 1 << 20  # floats per working array: stays in the cache, and bounds the memory
+
+
+def _draws(
+    patients: int, images: int, replicates: int, rng: np.random.Generator
+) -> Iterator[Floats]:
+    """Yield how often each patient is drawn, (some replicates, patients) at a time."""
+    rows = max(1, _CELLS // max(patients, images, 1))
+    for start in range(0, replicates, rows):
+        count = min(rows, replicates - start)
+        # Drawing indices replicate by replicate makes the stream independent of `rows`.
+        drawn = rng.integers(0, patients, (count, patients))
+        drawn += np.arange(count)[:, None] * patients
+        tally = np.bincount(drawn.ravel(), minlength=count * patients)
+        yield tally.reshape(count, patients).astype(np.float64)
+
+
+def replicate(
+    statistics: Sequence[Statistic],
+    *,
+    patients: int,
+    images: int,
+    replicates: int,
+    rng: np.random.Generator,
+) -> list[Floats]:
+    """Compute every statistic on the same resampled patients.
+
+    Returns
+    -------
+    One array (k, replicates) per statistic; NaN where a replicate leaves it undefined.
+    """
+    if replicates < 1 or patients < 1:
+        raise MetricError(
+            "the bootstrap needs one replicate and one patient at least",
+            received=f"{replicates} replicates, {patients} patients",
+        )
+    parts: list[list[Floats]] = [[] for _ in statistics]
+    for draws in _draws(patients, images, replicates, rng):
+        for part, statistic in zip(parts, statistics, strict=True):
+            part.append(statistic(draws))
+    return [np.concatenate(part, axis=1) for part in parts]
+
+
+def ranking_statistic(positive: Bools, scores: Floats, groups: Ints) -> Statistic:
+    """Return the statistic (AUROC, average precision): one sort, then cumulative sums.
+
+    Parameters
+    ----------
+    positive, scores, groups
+        (n,): truth, score and patient of each image of known label.
+    """
+    order = np.argsort(-scores, kind="stable")
+    columns, up = groups[order], positive[order].astype(np.float64)
+    change = np.diff(scores[order]) != 0
+    starts = np.flatnonzero(np.r_[True, change]) if change.size else np.arange(len(order))
+    tied = len(starts) < len(order)
+
+    def statistic(draws: Floats) -> Floats:
+        if not len(order):
+            return np.full((2, len(draws)), np.nan)
+        weight = draws[:, columns]
+        plus = weight * up
+        minus = weight - plus
+        if tied:
+            plus = np.add.reduceat(plus, starts, axis=1)
+            minus = np.add.reduceat(minus, starts, axis=1)
+        tps, fps = np.cumsum(plus, axis=1), np.cumsum(minus, axis=1)
+        positives, negatives = tps[:, -1], fps[:, -1]
+        above = np.einsum("rn,rn->r", plus, fps - minus / 2)
+        called = tps + fps
+        precision = np.divide(tps, called, out=np.zeros_like(called), where=called > 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area = 1 - above / (positives * negatives)
+            precision_mean = np.einsum("rn,rn->r", plus, precision) / positives
+        return np.stack([area, precision_mean])
+
+    return statistic
+
+
+def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
+    """Return the statistic that sums columns of ``values`` (n, k) over the drawn images."""
+    summed = np.zeros((patients, values.shape[1]))
+    np.add.at(summed, groups, values)
+
+    def statistic(draws: Floats) -> Floats:
+        total: Floats = (draws @ summed).T
+        return total
+
+    return statistic
+
+
+def rates_statistic(positive: Bools, called: Bools, groups: Ints, patients: int) -> Statistic:
+    """Return the statistic of all `RATES` of the calls (n,)."""
+    cells = (positive & called, ~positive & called, ~positive & ~called, positive & ~called)
+    counts = totals_statistic(np.stack(cells, axis=1).astype(np.float64), groups, patients)
+    return lambda draws: rates(*counts(draws))
+
+
+def percentile(value: float, values: Floats, *, level: float = 0.95, unit: str) -> Interval:
+    """Return the percentile interval of a value from its replicates (R,).
+
+    Replicates that are undefined (NaN) are left out, and ``reason`` says how many; if they are
+    more than half, there are no limits.
+    """
+    method = f"percentile bootstrap over {unit}, {len(values)} replicates, {100 * level:g} %"
+    there = values[~np.isnan(values)]
+    missing = len(values) - len(there)
+    if 2 * missing > len(values):
+        why = f"undefined in {missing} of {len(values)} replicates: too few images of a class"
+        return Interval(value, math.nan, math.nan, method, why)
+    # Nearest and not linear: between two infinite replicates there is nothing to interpolate.
+    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    reason = f"{missing} undefined replicates left out" if missing else None
+    if math.isinf(high):
+        reason = "the upper limit is unbounded"
+    return Interval(value, float(low), float(high), method, reason)
+
+
+def clustered_bootstrap(
+    metric: str,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: Sequence[str] | NDArray[np.str_] | None,
+    *,
+    threshold: float | None = None,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """Return a metric with its percentile interval over resampled patients.
+
+    Parameters
+    ----------
+    metric
+        A name of `BOOTSTRAP_METRICS`.
+    labels
+        (n,) of 1, 0 or NaN; NaN is left out, its patient stays in the draw.
+    scores
+        (n,); probabilities for ``brier`` and ``log_loss``.
+    patients
+        (n,) keys, or None for one patient per image.
+    threshold
+        Score from which an image is called positive; needed for the metrics of `RATES`.
+    replicates, level
+        Number of resamples, and confidence.
+    seed
+        A seed or a generator.
+
+    Returns
+    -------
+    The interval. Where every replicate would be the same (no errors at all) or a proportion has
+    few patients on a side, the interval is `steady`'s, and its ``reason`` says so.
+
+    Raises
+    ------
+    MetricError
+        If an input is out of range, or the name is not known.
+
+    References
+    ----------
+    C. A. Field & A. H. Welsh, J. R. Stat. Soc. B 69 (2007) 369-390, on resampling clusters.
+    """
+    if metric not in BOOTSTRAP_METRICS:
+        raise MetricError(
+            "there is no such metric",
+            received=metric,
+            todo="one of " + ", ".join(BOOTSTRAP_METRICS),
+        )
+    if metric in RATES and threshold is None:
+        raise MetricError(f"{metric} needs a threshold")
+    positive, values, _ = known(labels, scores, probabilities=metric in ("brier", "log_loss"))
+    everyone, count = group_index(patients, np.shape(labels)[0])
+    groups = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+    called = values >= (math.inf if threshold is None else threshold)
+    why = why_undefined(metric, confusion(positive, called))
+    if why is not None:
+        return undefined("percentile bootstrap", why)
+    statistic, row = _statistic(metric, positive, values, called, groups, count)
+    value = float(statistic(np.ones((1, count)))[row, 0])
+    found = steady(metric, value, positive, called, groups, level=level)
+    if found is not None:
+        return found
+    [drawn] = replicate(
+        [statistic],
+        patients=count,
+        images=len(values),
+        replicates=replicates,
+        rng=np.random.default_rng(seed),
+    )
+    return percentile(
+        value, drawn[row], level=level, unit="images" if patients is None else "patients"
+    )
+
+
+def _statistic(
+    metric: str, positive: Bools, values: Floats, called: Bools, groups: Ints, patients: int
+) -> tuple[Statistic, int]:
+    if metric in ("auroc", "average_precision"):
+        return ranking_statistic(positive, values, groups), int(metric == "average_precision")
+    if metric in RATES:
+        return rates_statistic(positive, called, groups, patients), RATES.index(metric)
+    losses = (values - positive) ** 2 if metric == "brier" else log_losses(positive, values)
+    sums = totals_statistic(np.stack([losses, np.ones_like(losses)], axis=1), groups, patients)
+
+    def mean(draws: Floats) -> Floats:
+        total, n = sums(draws)
+        with np.errstate(invalid="ignore"):
+            ratio: Floats = (total / n)[None]
+        return ratio
+
+    return mean, 0

@@ -1,0 +1,134 @@
+"""Augmentation: drawn on the host as a few numbers an image, applied on the device in one pass.
+
+Flip, turn, rotation, shift, zoom, shear and crop compose into one matrix, so an image is resampled
+once however much is done to it. The numbers come from an explicit generator, so any step of any
+epoch can be drawn again alone: that is what lets a run that was killed continue exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from thorax.config import AugmentConfig
+
+__all__ = ["Augment", "draw_augmentation"]
+
+Array = NDArray[np.float32]
+
+
+def draw_augmentation(
+    config: AugmentConfig, rng: np.random.Generator, n: int, size: int
+) -> tuple[Array, Array]:
+    """Draw what happens to each of ``n`` images.
+
+    Parameters
+    ----------
+    config
+        Strengths.
+    rng
+        Where the numbers come from.
+    n
+        Number of images.
+    size
+        Side of the images that come out; ``config.crop_from`` is that of those that go in.
+
+    Returns
+    -------
+    transforms : float32 (n, 8)
+        Projective maps from output to input pixels, in the form of
+        `keras.ops.image.affine_transform`.
+    tones : float32 (n, 3)
+        Contrast factor, brightness in grey values, and noise level in grey values.
+    """
+
+    def spread(limit: float) -> NDArray[np.float64]:
+        return rng.uniform(-limit, limit, n)
+
+    angle = np.deg2rad(spread(config.rotation))
+    if config.quarter_turns:
+        angle += rng.integers(0, 3, n) * (np.pi / 2)
+    zoom = np.exp(spread(np.log1p(config.zoom)))
+    aspect = np.exp(spread(np.log1p(config.aspect)) / 2)
+    shear = np.tan(np.deg2rad(spread(config.shear)))
+    mirror = np.where(rng.random(n) < 0.5, -1.0, 1.0) if config.flip else np.ones(n)
+    source = config.crop_from or size
+    if config.crop_from:
+        corner = rng.integers(0, config.crop_from - size + 1, (n, 2)).astype(np.float64)
+    else:
+        corner = np.zeros((n, 2))
+    shift = np.stack([spread(config.shift), spread(config.shift)], 1) * size
+
+    # Output pixel p comes from input pixel M (p - centre) + centre + corner + shift.
+    along, across = zoom * aspect, zoom / aspect
+    cos, sin = np.cos(angle), np.sin(angle)
+    m00 = cos * along * mirror
+    m01 = (cos * shear - sin) * across
+    m10 = sin * along * mirror
+    m11 = (sin * shear + cos) * across
+    centre = (size - 1) / 2
+    offset_x = centre - centre * (m00 + m01) + corner[:, 0] + shift[:, 0]
+    offset_y = centre - centre * (m10 + m11) + corner[:, 1] + shift[:, 1]
+    zero = np.zeros(n)
+    transforms = np.stack([m00, m01, offset_x, m10, m11, offset_y, zero, zero], 1)
+
+    contrast = np.exp(spread(np.log1p(config.contrast)))
+    brightness = 255 * spread(config.brightness)
+    # Squared, so that most images stay almost clean.
+    noise = 255 * config.noise * rng.random(n) ** 2
+    assert source >= size
+    return transforms.astype(np.float32), np.stack([contrast, brightness, noise], 1).astype(
+        np.float32
+    )
+
+
+class Augment(keras.layers.Layer):  # type: ignore[misc]
+    """Apply what `draw_augmentation` drew, on the device.
+
+    Parameters
+    ----------
+    config
+        Says which parts are needed at all; a part whose strength is zero costs nothing.
+    size
+        Side of the images that come out.
+    seed
+        Of the noise, whose pixels are drawn on the device.
+    """
+
+    def __init__(self, config: AugmentConfig, size: int, seed: int) -> None:
+        super().__init__(name="augment", dtype="float32")
+        self.config = config
+        self.size = size
+        self.seeds = keras.random.SeedGenerator(seed)
+        self.moves = bool(
+            config.flip
+            or config.quarter_turns
+            or config.crop_from
+            or any((config.rotation, config.shift, config.zoom, config.aspect, config.shear))
+        )
+
+    def call(self, images: Any, transforms: Any, tones: Any) -> Any:
+        """Return the images (n, size, size, 1), float32, 0 to 255 but for the noise."""
+        x = ops.cast(images, "float32")
+        if self.moves:
+            fill = "nearest" if self.config.fill == "nearest" else "constant"
+            x = ops.image.affine_transform(
+                x, transforms, interpolation="bilinear", fill_mode=fill, data_format="channels_last"
+            )
+            x = x[:, : self.size, : self.size, :]
+        tones = tones[:, None, None, :]
+        if self.config.contrast or self.config.brightness:
+            x = ops.clip((x - 128.0) * tones[..., 0:1] + (128.0 + tones[..., 1:2]), 0.0, 255.0)
+        if self.config.noise:
+            x = x + tones[..., 2:3] * keras.random.normal(ops.shape(x), seed=self.seeds)
+        return x
+
+    def compute_output_shape(
+        self, images_shape: Any, transforms_shape: Any, tones_shape: Any
+    ) -> tuple[Any, int, int, int]:
+        """Return (n, size, size, 1)."""
+        return (images_shape[0], self.size, self.size, 1)

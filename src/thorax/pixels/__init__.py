@@ -1,0 +1,20 @@
+"""Bytes to the canonical grey image: any X-ray, read the same way everywhere.
+
+``sniff`` tells the format by content, ``raster`` and ``dicom`` decode it to one grey picture,
+``prepare`` makes it the square that a network sees; ``read`` is the hallway through them.
+"""
+
+from thorax.pixels.limits import LIMITS, Limits
+from thorax.pixels.read import Image, read_image, read_picture
+from thorax.pixels.sniff import IMAGE_SUFFIXES, Format, sniff
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LIMITS",
+    "Format",
+    "Image",
+    "Limits",
+    "read_image",
+    "read_picture",
+    "sniff",
+]

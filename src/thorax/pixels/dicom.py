@@ -1,0 +1,307 @@
+"""DICOM through pydicom's decoders: bytes to one grey picture.
+
+What a stored value becomes (``grey``) is worked out once for every value that a pixel can have;
+the picture is then one look into that table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from pydicom import config as pydicom_config
+from pydicom.encaps import get_frame
+from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from thorax.errors import ImageError
+from thorax.pixels.codestream import check_codestream, find_unset_scan_end
+from thorax.pixels.facts import element, numbers, read_facts
+from thorax.pixels.grey import grey_from_stored
+from thorax.pixels.isolate import ISOLATION, Shared, muted
+from thorax.pixels.limits import Limits, check_bytes, check_frames, check_pixels
+from thorax.pixels.raster import Decoded
+
+__all__ = ["decode_dicom"]
+
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the decoders, whose remarks may quote what the file says about a person."""
+    mode = pydicom_config.settings.reading_validation_mode
+    with muted("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle"):
+        pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+        try:
+            yield
+        finally:
+            pydicom_config.settings.reading_validation_mode = mode
+
+
+_QUIET = Shared(_quiet)
+
+
+def decode_dicom(data: bytes, limits: Limits) -> Decoded:
+    """Decode the first frame of a DICOM file, with or without preamble.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    limits
+        Checked against the header, and against the header of a compressed frame, before memory is
+        taken; a deflated data set is inflated up to ``limits.bytes``.
+
+    Raises
+    ------
+    ImageError
+        ``no-pixels``, ``too-large``, ``too-many-frames``, ``truncated``, ``corrupt``,
+        ``needs-codec`` or ``unsupported-format``. It never quotes the file.
+    """
+    with ISOLATION, _QUIET:
+        try:
+            return _decode(data, limits)
+        except ImageError as error:
+            failure = error
+        except Exception as error:  # whatever a library raises about hostile bytes
+            failure = _explain(error)
+    # Outside of the handler, so that no library's message travels along as its context.
+    failure.__context__ = None
+    raise failure
+
+
+def _decode(data: bytes, limits: Limits) -> Decoded:
+    inflated = _inflate(data, limits)
+    stream = io.BytesIO(data if inflated is None else inflated)
+    header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+    frames = _check_header(header, limits)
+    syntax = ExplicitVRLittleEndian if inflated is not None else _transfer_syntax(header)
+    _check_pixel_data(stream, header, syntax, frames, limits)
+    stored = _first_frame(stream, header, syntax)
+    facts = read_facts(header)
+    facts |= {"format": "dicom", "bytes": float(len(data)), "frames": float(frames)}
+    facts["bits"] = float(element(header, "BitsStored") or 8 * stored.itemsize)
+    if stored.ndim == 3 or facts.get("photometric") == "PALETTE COLOR":
+        facts["mode"] = "RGB" if stored.ndim == 3 else "P"
+        picture = _grey_from_colour(stored, header)
+    else:
+        facts["mode"] = "L" if stored.itemsize == 1 else "I;16" if stored.itemsize == 2 else "I"
+        levels, notes = grey_from_stored(stored, header)
+        facts |= notes
+        picture = Pillow.fromarray(levels)
+    width, height = picture.size
+    facts |= {"width": float(width), "height": float(height), "decoded_width": float(width)}
+    return Decoded(picture, (width, height), 1, facts)
+
+
+def _inflate(data: bytes, limits: Limits) -> bytes | None:
+    """Return the inflated data set of a deflated file, None of any other.
+
+    pydicom would inflate it without a bound.
+    """
+    if data[128:132] != b"DICM":
+        return None
+    # The elements of group 0002 are in explicit VR little endian, whatever follows them.
+    at, deflated = 132, False
+    while data[at : at + 2] == b"\x02\0":
+        long = data[at + 4 : at + 6] in (b"OB", b"UN", b"OW", b"SQ", b"UT")
+        start = at + 12 if long else at + 8
+        end = start + int.from_bytes(data[at + 8 if long else at + 6 : start], "little")
+        if data[at + 2 : at + 4] == b"\x10\0":
+            syntax = data[start:end].rstrip(b"\0 ")
+            deflated = syntax == str(DeflatedExplicitVRLittleEndian).encode()
+        at = end
+    if not deflated:
+        return None
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = engine.decompress(data[at:], limits.bytes + 1)
+    check_bytes(len(inflated), limits)
+    if not engine.eof:
+        raise ImageError("truncated", "the deflated data set ends early")
+    return inflated
+
+
+def _check_header(header: Any, limits: Limits) -> int:
+    """Hold the header against the limits and return the number of frames."""
+    rows, columns = element(header, "Rows"), element(header, "Columns")
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        raise ImageError(
+            "no-pixels",
+            "this DICOM file holds no image",
+            received=f"modality {read_facts(header).get('modality', 'unknown')}",
+            todo="leave it out; reports, plans and directories have no pixels",
+        )
+    check_pixels(columns, rows, limits)
+    counted = numbers(header, "NumberOfFrames")
+    frames = max(1, int(counted[0])) if counted else 1
+    check_frames(frames, limits)
+    return frames
+
+
+def _transfer_syntax(header: Any) -> UID:
+    named = header.file_meta.get("TransferSyntaxUID")
+    if named:
+        return UID(named)
+    # Without a file meta header pydicom has guessed the encoding from the first elements.
+    implicit, little = header.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _check_pixel_data(
+    stream: io.BytesIO, header: Any, syntax: UID, frames: int, limits: Limits
+) -> None:
+    """Find the pixel data element, and hold a compressed frame against the limits.
+
+    The stream stands at the element, where reading the header stopped.
+    """
+    start = stream.tell()
+    order = "little" if syntax.is_little_endian else "big"
+    head = stream.read(8 if syntax.is_implicit_VR else 12)
+    tag = int.from_bytes(head[0:2], order) << 16 | int.from_bytes(head[2:4], order)  # type: ignore[arg-type]
+    if len(head) < 8 or tag not in _PIXEL_TAGS:
+        raise ImageError(
+            "no-pixels",
+            "this DICOM file describes an image but holds no pixel data",
+            todo="fetch the file again; it may have been cut short",
+        )
+    if syntax.is_encapsulated and syntax != RLELossless:
+        try:
+            frame = get_frame(stream, 0, number_of_frames=frames)
+        except Exception:
+            frame = b""
+        check_codestream(frame, limits)
+        if (unset := find_unset_scan_end(frame)) is not None:
+            # A frame may lie in several fragments; its headers are in the first.
+            at = stream.getvalue().find(frame[: unset + 1], start)
+            if at >= 0:
+                stream.getbuffer()[at + unset] = 63
+    elif not syntax.is_encapsulated:
+        rest = stream.seek(0, io.SEEK_END) - start - len(head)
+        if rest < _frame_bytes(header):
+            raise ImageError(
+                "truncated",
+                "the DICOM file ends before the image is complete",
+                received=f"{rest:,} of {_frame_bytes(header):,} bytes",
+                todo="fetch it again",
+            )
+    stream.seek(start)
+
+
+def _frame_bytes(header: Any) -> int:
+    """Return the length of one uncompressed frame."""
+    samples = int(element(header, "SamplesPerPixel") or 1)
+    bits = header.Rows * header.Columns * samples * int(element(header, "BitsAllocated") or 8)
+    if element(header, "PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3  # two pixels share their colour
+    return int(bits) // 8
+
+
+def _first_frame(stream: io.BytesIO, header: Any, syntax: UID) -> NDArray[Any]:
+    """Return the stored values of the first frame, (rows, columns) or (rows, columns, 3)."""
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        decoder = None
+    if decoder is None:
+        raise ImageError("unsupported-format", "this kind of DICOM compression is not read")
+    if not decoder.is_available:
+        raise _needs_codec(syntax)
+    plain = not syntax.is_encapsulated or syntax == RLELossless
+    options = {"correct_unused_bits": False} if plain else {}
+    failure = ImageError("corrupt", "the DICOM data are damaged")
+    # Pillow is there always. What it can decode it does, so that the levels of a lossy image do
+    # not depend on what else is installed; "" lets pydicom try all that there are.
+    for plugin in ("pillow", ""):
+        if plugin and plugin not in decoder.available_plugins:
+            continue
+        try:
+            stored: NDArray[Any] = pixel_array(
+                stream, index=0, transfer_syntax_uid=syntax, decoding_plugin=plugin, **options
+            )
+        except Exception as error:
+            failure = _explain(error)
+        else:
+            stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+            return _stored_bits(stored, header) if plain else stored
+    # One of several decoders may be there, but not the one that this file needs.
+    if not plain and any(name.startswith("pylibjpeg") for name in decoder.missing_dependencies):
+        failure = _needs_codec(syntax)
+    raise failure
+
+
+def _stored_bits(stored: NDArray[Any], header: Any) -> NDArray[Any]:
+    """Cut the stored bits out of the allocated ones (PS3.5 section 8.1.1).
+
+    pydicom takes it that the high bit is the last of the stored ones; older files put them at
+    the top, or overlays into the bits that are left.
+    """
+    allocated = 8 * stored.itemsize
+    bits = int(element(header, "BitsStored") or allocated)
+    high = element(header, "HighBit")
+    high = bits - 1 if high is None else int(high)
+    if (
+        stored.dtype.kind not in "iu"
+        or not 1 < bits < allocated
+        or not bits - 1 <= high < allocated
+    ):
+        return stored
+    unsigned = stored.view(f"u{stored.itemsize}")
+    values: NDArray[Any] = unsigned >> (high + 1 - bits) & ((1 << bits) - 1)
+    if stored.dtype.kind == "u":
+        return values
+    sign = 1 << (bits - 1)
+    signed: NDArray[Any] = (values ^ sign).view(stored.dtype) - stored.dtype.type(sign)
+    return signed
+
+
+def _grey_from_colour(stored: NDArray[Any], header: Any) -> Pillow.Image:
+    """Return the luminance of RGB or palette pixels; pydicom has turned YBR to RGB."""
+    colour = stored if stored.ndim == 3 else apply_color_lut(stored, header)
+    if colour.itemsize > 1:
+        colour = colour >> max(0, int(colour.max()).bit_length() - 8)
+    return Pillow.fromarray(np.ascontiguousarray(colour[..., :3], dtype=np.uint8)).convert("L")
+
+
+def _needs_codec(syntax: UID) -> ImageError:
+    return ImageError(
+        "needs-codec",
+        "decoding this DICOM compression needs an optional package",
+        received=syntax.name if not syntax.is_private else "a private compression",
+        todo='pip install "thorax[dicom]"',
+    )
+
+
+def _explain(error: Exception) -> ImageError:
+    text = str(error).lower()
+    if isinstance(error, MemoryError):
+        return ImageError("too-large", "the image needs too much memory")
+    if isinstance(error, EOFError) or any(
+        sign in text for sign in ("less than expected", "truncated", "too short", "end of")
+    ):
+        return ImageError(
+            "truncated", "the DICOM file ends before the image is complete", todo="fetch it again"
+        )
+    # The name of the exception only: its message may quote the file.
+    return ImageError(
+        "corrupt",
+        "the DICOM data are damaged",
+        received=type(error).__name__,
+        todo="fetch it again",
+    )

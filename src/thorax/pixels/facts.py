@@ -1,0 +1,122 @@
+"""What may be told about a DICOM file: never a name, an id, a date or a UID.
+
+Every fact is taken from a list of elements that describe the image, and text is let through only
+where it has the form that the standard gives it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["element", "numbers", "read_facts"]
+
+_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "modality": "Modality",
+        "body_part": "BodyPartExamined",
+        "sex": "PatientSex",
+        "photometric": "PhotometricInterpretation",
+    }
+)
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,31}")  # the characters of a CS element
+_ORIENTATION = re.compile(r"[AFHLPR]{1,3}")
+_YEARS = MappingProxyType({"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25})
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_VIEWS = (
+    (re.compile(r"postero.?anterior"), "PA"),
+    (re.compile(r"antero.?posterior"), "AP"),
+    (re.compile(r"left.lateral"), "LL"),
+    (re.compile(r"right.lateral"), "RL"),
+    (re.compile(r"lateral"), "LATERAL"),
+)
+
+
+def element(dataset: Any, keyword: str) -> Any:
+    """Return the value of an element, or None where it is absent, empty or unreadable."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # converting a damaged value raises all kinds
+        return None
+    return None if value is None or value == "" else value
+
+
+def numbers(dataset: Any, keyword: str) -> list[float]:
+    """Return the values of a numeric element as floats; empty where there are none."""
+    value = element(dataset, keyword)
+    if value is None:
+        return []
+    several = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    try:
+        found = [float(one) for one in several]
+    except (TypeError, ValueError):
+        return []
+    return found if all(map(math.isfinite, found)) else []
+
+
+def read_facts(dataset: Any) -> dict[str, str | float]:
+    """Return the facts of a data set; what is absent or malformed is left out.
+
+    Returns
+    -------
+    facts
+        ``modality``, ``body_part``, ``sex``, ``photometric``, ``view`` (PA, AP, LL, ...),
+        ``laterality`` (L, R, B, U), ``orientation`` (of rows and columns, such as ``L\\F``),
+        ``age`` (years), ``pixel_spacing`` (mm between rows), ``manufacturer``.
+    """
+    facts: dict[str, str | float] = {}
+    for name, keyword in _CODES.items():
+        if code := _code(element(dataset, keyword)):
+            facts[name] = code
+    if view := _view(dataset):
+        facts["view"] = view
+    for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
+        if (code := _code(element(dataset, keyword))) in ("L", "R", "B", "U"):
+            facts.setdefault("laterality", code)
+    orientation = element(dataset, "PatientOrientation")
+    if orientation is not None and not isinstance(orientation, str):
+        ends = [str(end) for end in orientation]
+        if len(ends) == 2 and all(map(_ORIENTATION.fullmatch, ends)):
+            facts["orientation"] = "\\".join(ends)
+    age = _age(element(dataset, "PatientAge"))
+    if age is not None:
+        facts["age"] = age
+    for keyword in _SPACINGS:
+        spacing = numbers(dataset, keyword)
+        if spacing and spacing[0] > 0:
+            facts["pixel_spacing"] = spacing[0]
+            break
+    maker = element(dataset, "Manufacturer")
+    if isinstance(maker, str) and (maker := " ".join(maker.split())) and maker.isprintable():
+        facts["manufacturer"] = maker[:64]
+    return facts
+
+
+def _code(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    text = value.strip().upper()
+    return text if _CODE.fullmatch(text) else None
+
+
+def _view(dataset: Any) -> str | None:
+    if code := _code(element(dataset, "ViewPosition")):
+        return code
+    items = element(dataset, "ViewCodeSequence")
+    try:
+        meaning = str(items[0].CodeMeaning).lower()
+    except Exception:
+        return None
+    return next((view for pattern, view in _VIEWS if pattern.search(meaning)), None)
+
+
+def _age(value: Any) -> float | None:
+    """Return an age string (``034Y``, ``006M``, ``003W``, ``010D``) in years."""
+    match = re.fullmatch(r"\s*(\d{1,3})([YMWD])?\s*", value) if isinstance(value, str) else None
+    # Zero years stands for a removed age; a newborn's is given in days, weeks or months.
+    if match is None or (int(match[1]) == 0 and match[2] in ("Y", None)):
+        return None
+    return round(int(match[1]) * _YEARS[match[2] or "Y"], 4)

@@ -1,0 +1,141 @@
+"""The hallway: a path or bytes to the canonical image, the same way everywhere."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from thorax.errors import ImageError
+from thorax.pixels.limits import LIMITS, Limits, check_bytes
+from thorax.pixels.prepare import cover, find_borders, fit, upright
+from thorax.pixels.raster import Decoded, Need, decode_raster
+from thorax.pixels.sniff import Format, sniff
+from thorax.records import PixelSpec
+
+__all__ = ["Image", "read_image", "read_picture"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A grey image and what its file says about itself.
+
+    Attributes
+    ----------
+    pixels
+        uint8 (size, size), or (height, width) from :func:`read_picture`; 0 to 255, air dark and
+        bone bright. Not writeable.
+    facts
+        Always ``format``, ``bytes`` (of the file), ``width``, ``height`` (upright), ``bits``,
+        ``mode`` and ``decoded_width``; ``window`` where more than 8 bits became 8; ``trimmed``
+        (part of the area that was cut off as border, 0 to 1) where the spec asks for it; the facts
+        of :mod:`thorax.pixels.facts` for DICOM. Never an identity.
+    """
+
+    pixels: NDArray[np.uint8]
+    facts: Mapping[str, str | float] = field(default_factory=dict)
+
+
+def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS) -> Image:
+    """Read any supported file as the square grey image that ``spec`` describes.
+
+    The pixels depend on the file's bytes and on ``spec``, and on nothing else.
+
+    Parameters
+    ----------
+    source
+        The bytes of a file, or its path.
+    spec
+        Size, geometry and trimming.
+    limits
+        What the file may take.
+
+    Returns
+    -------
+    image
+        ``pixels`` of shape (spec.size, spec.size).
+
+    Raises
+    ------
+    ImageError
+        For every failure; ``reason`` is one of ``missing``, ``unreadable``, ``empty``,
+        ``not-an-image``, ``unsupported-format``, ``too-large``, ``too-many-frames``,
+        ``truncated``, ``corrupt``, ``no-pixels``, ``needs-codec``.
+    """
+    data = _load(source, limits)
+    kind = sniff(data)
+    decoded = _decode(data, kind, limits, cover(spec))
+    box = None
+    if spec.trim:
+        box = find_borders(decoded)
+        wide, high = decoded.size
+        share = (box[2] - box[0]) / wide, (box[3] - box[1]) / high
+        decoded.facts["trimmed"] = round(1 - share[0] * share[1], 6)
+        if share[0] == share[1] == 1:
+            box = None
+        elif decoded.facts["decoded_width"] != decoded.facts["width"]:
+            # The borders may have taken so much that the rest would have to be scaled up.
+            finer = _decode(data, kind, limits, cover(spec, share))
+            x, y = finer.size[0] / wide, finer.size[1] / high
+            box = box[0] * x, box[1] * y, box[2] * x, box[3] * y
+            finer.facts["trimmed"] = decoded.facts["trimmed"]
+            decoded = finer
+    return Image(_array(fit(decoded, spec, box)), decoded.facts)
+
+
+def read_picture(source: bytes | str | Path, *, limits: Limits = LIMITS) -> Image:
+    """Read any supported file as a grey image at its own size and shape.
+
+    Parameters, facts and errors are those of :func:`read_image`; ``pixels`` has the shape
+    (height, width) of the upright picture.
+    """
+    data = _load(source, limits)
+    decoded = _decode(data, sniff(data), limits, None)
+    return Image(_array(upright(decoded.picture, decoded.orientation)), decoded.facts)
+
+
+def _array(picture: Pillow.Image) -> NDArray[np.uint8]:
+    pixels = np.asarray(picture)
+    pixels.flags.writeable = False
+    return pixels
+
+
+def _decode(data: bytes, kind: Format, limits: Limits, need: Need | None) -> Decoded:
+    if kind is Format.DICOM:
+        from thorax.pixels.dicom import decode_dicom  # pydicom only when a DICOM file arrives
+
+        return decode_dicom(data, limits)
+    return decode_raster(data, kind, limits, need)
+
+
+def _load(source: bytes | str | Path, limits: Limits) -> bytes:
+    if isinstance(source, bytes):
+        check_bytes(len(source), limits)
+        return source
+    try:
+        # Unbuffered: the whole file comes in one read, straight into the bytes that are decoded.
+        with open(source, "rb", buffering=0, opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError("unreadable", "this is no ordinary file", received=str(source))
+            check_bytes(status.st_size, limits)
+            return file.readall()
+    except FileNotFoundError:
+        failure = ImageError("missing", "there is no such file", received=str(source))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        failure = ImageError(
+            "unreadable", f"the file cannot be read: {reason}", received=str(source)
+        )
+    raise failure
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A named pipe would otherwise wait for someone to write into it.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

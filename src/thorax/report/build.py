@@ -1,0 +1,260 @@
+"""One HTML file that shows an evaluation, and its figures as files beside it."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from thorax._files import write_bytes, write_text
+from thorax.errors import UsageError
+from thorax.report.content import (
+    ReportContent,
+    Sample,
+    WorstCase,
+    calibration_of,
+    default_point,
+    label_views,
+    left_out_rows,
+    value_of,
+)
+from thorax.report.markup import Html, element, join, visible
+from thorax.report.pictures import sample_tiles, worst_tiles
+from thorax.report.plots import Plot, history_plots, label_plots, matrix_plot, sheets
+from thorax.report.summary import first_screen, subject
+from thorax.report.tables import (
+    counts_table,
+    facts_table,
+    findings_table,
+    labels_table,
+    left_out_table,
+    metrics_table,
+    points_table,
+)
+
+__all__ = ["ReportContent", "Sample", "WorstCase", "build_report"]
+
+SCHEMA = 1
+"""Version of ``evaluation.json`` that this module reads."""
+LABELS = 20
+"""Labels whose figures are drawn; the tables hold all of them."""
+
+
+def build_report(content: ReportContent, out: Path) -> Path:
+    """Write the report to ``out``, and every figure to ``figures`` beside it.
+
+    The page loads nothing, runs nothing, and is the same bytes for the same content.
+
+    Parameters
+    ----------
+    content
+        What to show.
+    out
+        Where the HTML file goes; folders are made as needed.
+
+    Returns
+    -------
+    ``out``.
+
+    Raises
+    ------
+    UsageError
+        If the evaluation has a schema that this version does not read.
+    StorageError
+        If the disk does not take the files.
+    """
+    schema = content.evaluation.get("schema")
+    if schema != SCHEMA:
+        raise UsageError(
+            "the evaluation has a schema that this version of thorax does not read",
+            received=schema,
+            todo=f"make it again with `thorax evaluate`; expected schema {SCHEMA}",
+        )
+    sections = [section for section in _sections(content) if section is not None]
+    for _, _, plots in sections:
+        for plot in plots:
+            write_text(out.parent / "figures" / f"{plot.name}.svg", plot.svg)
+    for name, sheet in sheets(content).items():
+        write_bytes(out.parent / "figures" / f"{name}.png", sheet)
+    write_text(out, _page(content, [(title, body) for title, body, _ in sections]))
+    return out
+
+
+_Section = tuple[str, Html, list[Plot]]
+
+
+def _sections(content: ReportContent) -> Iterable[_Section | None]:
+    """Yield title, body and plots of each section, or None where there is nothing to show."""
+    number = _Numbering()
+    yield _performance(content, number)
+    yield _training(content, number)
+    yield _images(content, number)
+    yield _errors(content, number)
+    yield _metrics(content)
+    yield _files(content)
+    yield _provenance(content)
+
+
+class _Numbering:
+    """Counts figures in the order in which they are laid out."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def figure(self, body: Html, caption: str, kind: str) -> Html:
+        """Return the next figure."""
+        self.last += 1
+        words = element("figcaption", element("b", f"Figure {self.last}."), " ", caption)
+        return element("figure", body, words, class_=kind)
+
+    def plots(self, plots: Iterable[Plot]) -> Html:
+        """Return plots in rows of two; where one would be left alone, the last row has three."""
+        figures = [self.figure(_inline(plot), plot.caption, "plot") for plot in plots]
+        pairs = len(figures) - 3 if len(figures) > 1 and len(figures) % 2 else len(figures)
+        rows = [element("div", *figures[:pairs], class_="plots")] if pairs else []
+        if figures[pairs:]:
+            rows.append(element("div", *figures[pairs:], class_="plots three"))
+        return join(rows)
+
+
+def _inline(plot: Plot) -> Html:
+    """Return a plot with what is read out for it."""
+    words = f'aria-label="{html.escape(visible(plot.words))}"'
+    return Html(re.sub(r'aria-label="[^"]*"', lambda _: words, plot.svg, count=1))
+
+
+def _performance(content: ReportContent, number: _Numbering) -> _Section | None:
+    views = label_views(content.evaluation)
+    matrix = matrix_plot(content.evaluation)
+    plots = [] if matrix is None else [matrix]
+    parts = [number.plots(plots)] if plots else []
+    for index, (label, view) in enumerate(views[:LABELS]):
+        own = label_plots(label, view, "" if len(views) == 1 else f"-{index + 1:02d}")
+        if len(views) > 1:
+            parts.append(element("h3", label))
+        if own:
+            parts.append(number.plots(own))
+            plots += own
+        else:
+            words = f"There is nothing to draw for {label}; the tables below say why."
+            parts.append(element("p", words, class_="quiet"))
+    if len(views) > LABELS:
+        words = f"Figures of the first {LABELS} labels; the tables hold all {len(views)}."
+        parts.append(element("p", words, class_="quiet"))
+    return "Performance", join(parts), plots
+
+
+def _training(content: ReportContent, number: _Numbering) -> _Section | None:
+    plots = history_plots(content)
+    return ("Training", number.plots(plots), plots) if plots else None
+
+
+def _images(content: ReportContent, number: _Numbering) -> _Section | None:
+    parts = []
+    if content.samples:
+        words = "Images as the network receives them, drawn from the data, with their labels."
+        tiles = sample_tiles(content.samples, "Radiograph")
+        parts.append(number.figure(tiles, words, "sheet"))
+    if content.augmented:
+        words = (
+            "Training images after augmentation. What the network learns from should still look "
+            "like a radiograph, and keep its label."
+        )
+        tiles = sample_tiles(content.augmented, "Augmented radiograph")
+        parts.append(number.figure(tiles, words, "sheet"))
+    return ("Images", join(parts), []) if parts else None
+
+
+def _errors(content: ReportContent, number: _Numbering) -> _Section | None:
+    if not content.worst:
+        return None
+    label = label_views(content.evaluation)[0][0]
+    words = (
+        "The images that the model got most wrong, the worst first: as they are, and with a heat "
+        "map of the evidence (brighter is stronger, each map scaled to its own maximum)."
+    )
+    warning = element(
+        "p",
+        element("strong", "A heat map does not explain."),
+        " It shows where the network's evidence lies, not what the evidence is, nor whether it is "
+        "medicine. A map on the lungs does not make a call right; a map on a marker or a border "
+        "shows that it rests on something other than disease.",
+        class_="lead",
+    )
+    tiles = number.figure(worst_tiles(content.worst, label), words, "sheet")
+    return "Worst errors", join([warning, tiles]), []
+
+
+def _metrics(content: ReportContent) -> _Section | None:
+    evaluation = content.evaluation
+    views = label_views(evaluation)
+    parts = []
+    if evaluation.get("metrics"):
+        point = default_point(views[0][1]) if len(views) == 1 else None
+        whole = "Metrics on all images" if len(views) == 1 else "Means of the metrics over labels"
+        at = f"; those that need a threshold, at “{point[0]}”" if point else ""
+        own = calibration_of(views[0][1]) if len(views) == 1 else {}
+        metrics = {**evaluation["metrics"], **own}
+        parts.append(metrics_table(metrics, whole + at))
+    if len(views) > 1:
+        parts.append(labels_table(views))
+    for label, view in views:
+        if view.get("operating_points"):
+            title = f"Operating points for {label}, locked on validation, with 95% intervals"
+            parts.append(points_table(view["operating_points"], title))
+    return ("All numbers", join(parts), []) if parts else None
+
+
+def _files(content: ReportContent) -> _Section | None:
+    parts = []
+    data = content.plan.get("data")
+    if isinstance(data, Mapping) and any(isinstance(part, Mapping) for part in data.values()):
+        parts.append(counts_table(data))
+    rows = left_out_rows(content)
+    if rows:
+        parts.append(left_out_table(rows))
+    else:
+        parts.append(element("p", "No file was left out.", class_="lead"))
+    if content.findings:
+        parts.append(findings_table(content.findings))
+    return "Data", join(parts), []
+
+
+def _provenance(content: ReportContent) -> _Section | None:
+    evaluation = content.evaluation
+    made: dict[str, Any] = {
+        key: evaluation[key]
+        for key in ("created", "bundle", "dataset", "task")
+        if key in evaluation
+    }
+    parts = [facts_table("What was evaluated", made)]
+    plan = {key: value for key, value in content.plan.items() if key != "data"}
+    if content.best_epoch is not None:
+        plan["epoch kept"] = content.best_epoch
+    if plan:
+        parts.append(facts_table("How it was trained", plan))
+    return "Provenance", join(parts), []
+
+
+def _page(content: ReportContent, sections: list[tuple[str, Html]]) -> str:
+    template = resources.files("thorax.report").joinpath("template.html").read_text("utf-8")
+    entries = []
+    bodies = []
+    for index, (title, body) in enumerate(sections, start=1):
+        entries.append(element("li", element("a", title, href=f"#part-{index}")))
+        heading = element("h2", title, id=f"title-{index}")
+        bodies.append(
+            element("section", heading, body, id=f"part-{index}", aria_labelledby=f"title-{index}")
+        )
+    total = value_of(content.evaluation, "n")
+    return Template(template).substitute(
+        title=element("title", f"{subject(content)} – thorax evaluation report"),
+        first=first_screen(content),
+        contents=element("ol", *entries),
+        sections=join(bodies, "\n"),
+        images="an unknown number of" if total is None else f"{total:.0f}",
+    )

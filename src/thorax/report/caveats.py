@@ -1,0 +1,261 @@
+"""What a reader should distrust, written from the numbers themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from thorax.records import Severity
+from thorax.report.content import (
+    ReportContent,
+    calibration_of,
+    default_point,
+    label_views,
+    left_out_rows,
+    value_of,
+)
+from thorax.report.wording import count, describe, interval, number, points_wide
+
+__all__ = ["Caveat", "write_caveats"]
+
+WIDE = 10.0
+"""Points of a hundred from which a 95% interval is called wide."""
+FEW = 100
+"""Images of a class below which its rate is called poorly known (Wilson: wider than 10 points)."""
+GAP = 0.02
+"""Fall of the AUROC from validation to test that is worth a sentence."""
+MISCALIBRATED = 0.05
+"""Mean distance of probability and observed share that is worth a sentence."""
+CLINIC = 0.05
+"""Prevalence for which the positive predictive value is retold."""
+
+_ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """One reason for doubt: how grave, in two or three words, and in a sentence."""
+
+    severity: Severity
+    title: str
+    text: str
+
+
+def write_caveats(content: ReportContent) -> list[Caveat]:
+    """Return every reason for doubt that the content gives, the gravest first."""
+    found = [
+        *_about_findings(content),
+        *_about_the_images(content),
+        *_about_generalising(content),
+        *_about_the_numbers(content),
+        *_about_the_files(content),
+        *_always(content),
+    ]
+    # With many labels one kind of doubt may recur: each kind has its turn before any comes again.
+    turns: Counter[str] = Counter()
+    ranked = []
+    for caveat in found:
+        ranked.append((_ORDER[caveat.severity], turns[caveat.title], caveat))
+        turns[caveat.title] += 1
+    return [caveat for _, _, caveat in sorted(ranked, key=lambda entry: entry[:2])]
+
+
+def _about_findings(content: ReportContent) -> Iterator[Caveat]:
+    for finding in content.findings:
+        if finding.severity == "serious":
+            why = f" {_sentence(finding.why)}" if finding.why else ""
+            yield Caveat("serious", "The audit found", f"{_sentence(finding.what)}{why}")
+    warnings = sum(finding.severity == "warning" for finding in content.findings)
+    if warnings:
+        are = "warning is" if warnings == 1 else f"{warnings} warnings are"
+        yield Caveat(
+            "note", "Audit", f"{'One' if warnings == 1 else 'Further'} {are} listed below."
+        )
+
+
+def _about_the_images(content: ReportContent) -> Iterator[Caveat]:
+    evaluation = content.evaluation
+    partition = str((evaluation.get("dataset") or {}).get("partition") or "")
+    if partition in ("train", "validation"):
+        yield Caveat(
+            "serious",
+            "Not a test",
+            f"These are {partition} images: the model was fitted or chosen on them, so every "
+            "number here flatters it.",
+        )
+    total, patients = value_of(evaluation, "n"), value_of(evaluation, "patients")
+    for name, view in label_views(evaluation):
+        yield from _about_sizes(name, view)
+    if total is not None and patients is None:
+        yield Caveat(
+            "warning",
+            "Patients unknown",
+            "Nobody knows which images belong to one patient, so the intervals may be too narrow.",
+        )
+    elif total and patients and patients < total:
+        yield Caveat(
+            "note",
+            "Several images a patient",
+            f"{count(total)} images come from only {count(patients)} patients: they count for less "
+            "than as many separate ones.",
+        )
+
+
+def _about_sizes(name: str, view: Mapping[str, Any]) -> Iterator[Caveat]:
+    total, positive = value_of(view, "n"), value_of(view, "positives")
+    if total is None or positive is None:
+        point = default_point(view)
+        cells = (point[1].get("confusion") or {}) if point else {}
+        if not all(isinstance(cells.get(key), (int, float)) for key in ("tp", "fp", "tn", "fn")):
+            return
+        total, positive = float(sum(cells.values())), float(cells["tp"] + cells["fn"])
+    negative = total - positive
+    for size, words in ((positive, "are"), (negative, "are not")):
+        if size == 0:
+            text = f"There is no image that {'is' if words == 'are' else 'is not'} {name}."
+            yield Caveat("serious", "One class only", text)
+        elif size < FEW:
+            yield Caveat(
+                "serious" if size < 10 else "warning",
+                "Few images",
+                f"Only {count(size)} images {words} {name}; one more error would move the "
+                f"{'sensitivity' if words == 'are' else 'specificity'} by "
+                f"{100 / size:.1f} points.",
+            )
+
+
+def _about_generalising(content: ReportContent) -> Iterator[Caveat]:
+    kept = [row for row in content.history if row.get("epoch") == content.best_epoch]
+    test = value_of((content.evaluation.get("metrics") or {}).get("auroc"))
+    validation = value_of(kept[0], "val_auroc") if kept else None
+    if test is not None and validation is not None and validation - test > GAP:
+        yield Caveat(
+            "warning",
+            "Worse than on validation",
+            f"The AUROC was {number(validation)} on validation and is {number(test)} here: these "
+            "images differ from those that thresholds and temperature were chosen on.",
+        )
+
+
+def _about_the_numbers(content: ReportContent) -> Iterator[Caveat]:
+    for name, view in label_views(content.evaluation):
+        point = default_point(view)
+        metrics = {
+            **(view.get("metrics") or {}),
+            **((point[1].get("metrics") or {}) if point else {}),
+        }
+        for key in ("auroc", "sensitivity", "specificity"):
+            width = points_wide(metrics.get(key))
+            if width is not None and width > WIDE:
+                kind = describe(key)
+                yield Caveat(
+                    "warning",
+                    "Wide interval",
+                    f"The {_lower(kind.title)} of {name} may lie "
+                    f"anywhere in {interval(metrics[key], kind.percent)}.",
+                )
+            if key in metrics and value_of(metrics[key]) is None:
+                reason = metrics[key].get("reason") or "not computed"
+                text = f"The {_lower(describe(key).title)} of {name} is undefined: {reason}."
+                yield Caveat("serious", "Undefined", text)
+        if point:
+            yield from _about_threshold(point[0], point[1])
+            yield from _about_prevalence(name, metrics, value_of(view, "prevalence"))
+        yield from _about_calibration(name, view)
+
+
+def _about_threshold(name: str, point: Mapping[str, Any]) -> Iterator[Caveat]:
+    known = point.get("determination") or {}
+    low, high = value_of(known, "low"), value_of(known, "high")
+    note = str(known.get("note") or "")
+    if note:
+        yield Caveat("warning", "Threshold", f"On the threshold of “{name}”: {_sentence(note)}")
+    elif low is not None and high is not None and high - low > 0.2:
+        yield Caveat(
+            "warning",
+            "Loose threshold",
+            f"The threshold of “{name}” is poorly determined: other validation images of the same "
+            f"kind would have put it anywhere from {low:.2f} to {high:.2f}.",
+        )
+
+
+def _about_prevalence(
+    name: str, metrics: Mapping[str, Any], prevalence: float | None
+) -> Iterator[Caveat]:
+    sensitivity, specificity = (
+        value_of(metrics.get("sensitivity")),
+        value_of(metrics.get("specificity")),
+    )
+    if prevalence is None or sensitivity is None or specificity is None or prevalence < 4 * CLINIC:
+        return
+    flagged = sensitivity * CLINIC + (1 - specificity) * (1 - CLINIC)
+    if flagged > 0:
+        yield Caveat(
+            "note",
+            "Prevalence",
+            f"{prevalence:.0%} of these images are {name}. Where only {CLINIC:.0%} are, "
+            f"{100 * sensitivity * CLINIC / flagged:.0f} of 100 flagged images would be right.",
+        )
+
+
+def _about_calibration(name: str, view: Mapping[str, Any]) -> Iterator[Caveat]:
+    error = calibration_of(view).get("calibration_error")
+    distance = value_of(error)
+    # The error of a perfect model is above 0 too, the more so the fewer images; where an interval
+    # tells how far, it must speak as well.
+    if distance is None:
+        distance = _distance(view)
+    elif (value_of(error, "low") or 0.0) < MISCALIBRATED / 2:
+        return
+    if distance is not None and distance > MISCALIBRATED:
+        yield Caveat(
+            "warning",
+            "Probabilities are off",
+            f"The probability of {name} misses the observed share by {100 * distance:.0f} "
+            "points on average: read it as a rank, not as a chance.",
+        )
+
+
+def _distance(view: Mapping[str, Any]) -> float | None:
+    """Return the mean distance of probability and observed share over the calibration bins."""
+    bins = ((view.get("curves") or {}).get("calibration") or {}).get("bins") or ()
+    gaps = [
+        (abs(mean - seen), value_of(row, "count") or 0.0)
+        for row in bins
+        if (mean := value_of(row, "mean")) is not None
+        and (seen := value_of(row, "observed")) is not None
+    ]
+    total = sum(size for _, size in gaps)
+    return sum(gap * size for gap, size in gaps) / total if total else None
+
+
+def _about_the_files(content: ReportContent) -> Iterator[Caveat]:
+    left_out = len(left_out_rows(content))
+    if left_out:
+        yield Caveat(
+            "warning" if left_out > 0.01 * (value_of(content.evaluation, "n") or 0) else "note",
+            "Files left out",
+            f"{count(left_out)} {'file is' if left_out == 1 else 'files are'} not in these "
+            "numbers; the reasons are listed below.",
+        )
+
+
+def _always(content: ReportContent) -> Iterator[Caveat]:
+    name = str((content.evaluation.get("dataset") or {}).get("name") or "one collection")
+    yield Caveat(
+        "note",
+        "One place, one training",
+        f"All images are from {name}, and the model was trained once. The intervals cover "
+        "the choice of test images; not another hospital, machine, age group or training.",
+    )
+
+
+def _lower(title: str) -> str:
+    """Write a title as it stands within a sentence; acronyms keep their capitals."""
+    return title if title[1:2].isupper() else title.lower()
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

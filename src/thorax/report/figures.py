@@ -1,0 +1,458 @@
+"""Every figure of a report, each drawn alone; the one module that knows matplotlib.
+
+The functions take plain sequences and return SVG text, or PNG bytes where there are pictures. No
+figure touches matplotlib's global state, and the same content gives the same bytes. The SVGs are
+transparent and carry the colours of a dark page along with those of a light one.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from thorax.errors import UsageError
+from thorax.report.markup import visible
+from thorax.report.style import FIRST, INK, QUIET, SECOND, STYLE, finish_svg
+
+__all__ = [
+    "calibration_figure",
+    "confusion_figure",
+    "history_figure",
+    "precision_recall_figure",
+    "roc_figure",
+    "sample_grid",
+    "score_figure",
+]
+
+_WIDTH, _HEIGHT = 4.8, 4.15
+
+Values = Sequence[float | None] | NDArray[np.floating[Any]]
+
+
+@contextmanager
+def _styled(name: str) -> Iterator[None]:
+    """Draw in the report's style, whatever the user's own settings are."""
+    with warnings.catch_warnings():
+        # A label may be in a script that the measuring font lacks; the browser has it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(STYLE | {"svg.hashsalt": name})
+            yield
+
+
+def roc_figure(
+    curve: Mapping[str, Values],
+    *,
+    points: Sequence[Mapping[str, Any]] = (),
+    note: str = "",
+    name: str = "roc",
+) -> str:
+    """Draw a receiver operating characteristic.
+
+    Parameters
+    ----------
+    curve
+        ``fpr`` and ``tpr``, each (k,) in 0..1.
+    points
+        Operating points: ``name``, ``sensitivity`` and ``specificity``, each of the two a mapping
+        with ``value`` and, where known, ``low`` and ``high``.
+    note
+        A line of text in the free corner, e.g. the area with its interval.
+    name
+        Name that makes the ids in the SVG unique in a page.
+
+    Returns
+    -------
+    SVG text.
+    """
+    with _styled(name):
+        figure, axes = _square()
+        axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
+        fpr, tpr = _numbers(curve["fpr"]), _numbers(curve["tpr"])
+        axes.fill_between(fpr, tpr, color=FIRST[0], alpha=0.08, linewidth=0)
+        axes.plot(fpr, tpr, color=FIRST[0], clip_on=False, zorder=3)
+        for marker, point in zip(cycle("osD^vPX"), points, strict=False):
+            _cross(axes, point, marker)
+        axes.set_xlabel("1 − specificity (false positive rate)")
+        axes.set_ylabel("Sensitivity (true positive rate)")
+        if note:
+            axes.text(0.98, 0.04, visible(note), ha="right", transform=axes.transAxes)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.09))
+        return _svg(figure, name, "Receiver operating characteristic")
+
+
+def _cross(axes: Any, point: Mapping[str, Any], marker: str) -> None:
+    """Mark an operating point, with the intervals of both its rates."""
+    sensitivity, specificity = point["sensitivity"], point["specificity"]
+    x, y = specificity.get("value"), sensitivity.get("value")
+    if x is None or y is None:
+        return
+    x = 1.0 - x
+    colour = {"color": SECOND[0], "linewidth": 1.1, "alpha": 0.75, "zorder": 4, "clip_on": False}
+    if sensitivity.get("low") is not None and sensitivity.get("high") is not None:
+        axes.plot([x, x], [sensitivity["low"], sensitivity["high"]], **colour)
+    if specificity.get("low") is not None and specificity.get("high") is not None:
+        axes.plot([1.0 - specificity["low"], 1.0 - specificity["high"]], [y, y], **colour)
+    axes.plot(
+        [x],
+        [y],
+        marker,
+        color=SECOND[0],
+        markersize=5.5,
+        label=_shorten(str(point["name"]), 24),
+        zorder=5,
+        clip_on=False,
+    )
+
+
+def precision_recall_figure(
+    curve: Mapping[str, Values],
+    *,
+    prevalence: float | None = None,
+    points: Sequence[Mapping[str, Any]] = (),
+    note: str = "",
+    name: str = "precision-recall",
+) -> str:
+    """Draw precision against recall, with the prevalence as the line of guessing.
+
+    ``curve`` has ``recall`` and ``precision``, each (k,) in 0..1; a point has ``name``,
+    ``sensitivity`` and ``ppv``. Returns SVG text.
+    """
+    with _styled(name):
+        figure, axes = _square()
+        recall, precision = _numbers(curve["recall"]), _numbers(curve["precision"])
+        if prevalence is not None:
+            axes.axhline(prevalence, color=QUIET[0], linewidth=0.9, dashes=(4, 3))
+            low = prevalence > 0.5
+            axes.text(
+                0.01,
+                prevalence + (-0.025 if low else 0.02),
+                f"guessing ({prevalence:.0%} positive)",
+                color=QUIET[0],
+                va="top" if low else "bottom",
+                fontsize=9.5,
+            )
+        axes.plot(
+            recall, precision, color=FIRST[0], drawstyle="steps-post", clip_on=False, zorder=3
+        )
+        for marker, point in zip(cycle("osD^vPX"), points, strict=False):
+            x, y = point["sensitivity"].get("value"), point["ppv"].get("value")
+            if x is not None and y is not None:
+                label = _shorten(str(point["name"]), 24)
+                style = {"color": SECOND[0], "markersize": 5.5, "zorder": 5, "clip_on": False}
+                axes.plot([x], [y], marker, label=label, **style)
+        axes.set_xlabel("Recall (sensitivity)")
+        axes.set_ylabel("Precision (positive predictive value)")
+        if note:
+            axes.text(0.02, 0.04, visible(note), transform=axes.transAxes)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.09))
+        return _svg(figure, name, "Precision against recall")
+
+
+def confusion_figure(
+    counts: Sequence[Sequence[float]],
+    classes: Sequence[str],
+    *,
+    title: str = "",
+    name: str = "confusion",
+) -> str:
+    """Draw a confusion matrix: truth down, prediction across, shaded by the share of its row.
+
+    ``counts`` is (k, k), ``classes`` has k names. Returns SVG text.
+    """
+    table = np.asarray(counts, dtype=float)
+    if table.ndim != 2 or table.shape != (len(classes), len(classes)):
+        raise UsageError(
+            "a confusion matrix needs one row and one column for each class",
+            received=f"{table.shape} for {len(classes)} classes",
+        )
+    rows = table.sum(axis=1, keepdims=True)
+    share = np.divide(table, rows, out=np.zeros_like(table), where=rows > 0)
+    many = len(classes) > 4
+    with _styled(name):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        axes = figure.add_subplot(aspect="auto")
+        axes.grid(False)
+        for (row, column), part in np.ndenumerate(share):
+            colour = FIRST[0] if row == column else SECOND[0]
+            # A rectangle each, not one picture: it stays sharp, and follows the page's colours.
+            box = (column - 0.485, row - 0.485)
+            patch = matplotlib.patches.Rectangle(
+                box, 0.97, 0.97, facecolor=colour, alpha=0.05 + 0.4 * part, linewidth=0
+            )
+            axes.add_patch(patch)
+            text = f"{table[row, column]:,.0f}"
+            up = 0.0 if many else 0.06
+            size = 8.5 if many else 17.0
+            axes.text(column, row - up, text, ha="center", va="center", fontsize=size)
+            if not many:
+                words = f"{part:.1%} of the row" if rows[row, 0] else "no image"
+                axes.text(column, row + 0.17, words, ha="center", va="center", fontsize=9)
+        names = [_shorten(str(name), 18) for name in classes]
+        axes.set_xticks(range(len(names)), names, rotation=40 if many else 0)
+        axes.set_yticks(range(len(names)), names, rotation=0 if many else 90, va="center")
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel("Model says")
+        axes.set_ylabel("Truth")
+        axes.spines[:].set_visible(False)
+        if title:
+            axes.set_title(visible(title), color=QUIET[0])
+        return _svg(figure, name, "Confusion matrix")
+
+
+def calibration_figure(
+    bins: Sequence[Mapping[str, Any]], *, note: str = "", name: str = "calibration"
+) -> str:
+    """Draw how often the label is true where the model gives it a probability.
+
+    A bin has ``mean`` and ``observed`` in 0..1, ``count``, and, where known, ``low`` and ``high``
+    of the observed share. Empty bins are left out. Returns SVG text.
+    """
+    full = [row for row in bins if row.get("mean") is not None and row.get("observed") is not None]
+    with _styled(name):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+        axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
+        mean = [row["mean"] for row in full]
+        observed = [row["observed"] for row in full]
+        for row in full:
+            if row.get("low") is not None and row.get("high") is not None:
+                ends = [row["low"], row["high"]]
+                axes.plot([row["mean"]] * 2, ends, color=FIRST[0], linewidth=1.1, alpha=0.6)
+        axes.plot(mean, observed, "o-", color=FIRST[0], markersize=5, clip_on=False, linewidth=1.2)
+        counts = [float(row.get("count") or 0) for row in full]
+        below.bar(mean, counts, width=0.035, color=FIRST[0], alpha=0.55)
+        below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        below.grid(False, axis="x")
+        _unit(axes)
+        axes.set_ylabel("Observed share")
+        below.set_ylabel("Images")
+        below.set_xlabel("Predicted probability")
+        if note:
+            axes.text(0.02, 0.97, visible(note), va="top", transform=axes.transAxes)
+        return _svg(figure, name, "Calibration")
+
+
+def score_figure(
+    edges: Values,
+    counts: Mapping[str, Values],
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    name: str = "scores",
+) -> str:
+    """Draw how the probabilities of each class are distributed.
+
+    ``edges`` is (k + 1,) in 0..1, ``counts`` maps a class to (k,) numbers of images, and
+    ``thresholds`` an operating point to its threshold. Returns SVG text.
+    """
+    bounds = _numbers(edges)
+    with _styled(name):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        colours = [QUIET[0], SECOND[0], FIRST[0]]
+        for index, (label, values) in enumerate(counts.items()):
+            colour = colours[index % len(colours)]
+            share = _numbers(values)
+            share = share / max(float(np.nansum(share)), 1.0)
+            axes.stairs(share, bounds, fill=True, color=colour, alpha=0.25)
+            axes.stairs(share, bounds, color=colour, linewidth=1.4, label=_shorten(str(label), 24))
+        for point, threshold in (thresholds or {}).items():
+            axes.axvline(threshold, color=INK[0], linewidth=0.9, dashes=(2, 2))
+            _beside(axes, threshold, f"{_shorten(point, 24)} ")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+        axes.set_xlabel("Predicted probability")
+        axes.set_ylabel("Share of the class's images")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4)
+        return _svg(figure, name, "Distribution of the probabilities")
+
+
+_QUANTITIES = {
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "auroc": "AUROC",
+    "learning_rate": "Learning rate",
+}
+
+
+def history_figure(
+    history: Sequence[Mapping[str, float]],
+    *,
+    best_epoch: int | None = None,
+    quantities: Sequence[str] = ("loss", "accuracy"),
+    name: str = "history",
+) -> str:
+    """Draw how a training went, one panel a quantity, training against validation.
+
+    Parameters
+    ----------
+    history
+        One row an epoch: ``epoch``, each quantity, and ``val_`` followed by its name.
+    best_epoch
+        The epoch whose weights were kept; it is marked.
+    quantities
+        Any of ``loss``, ``accuracy``, ``auroc``, ``learning_rate`` or another key of the rows.
+    name
+        Name that makes the ids in the SVG unique in a page.
+
+    Returns
+    -------
+    SVG text.
+    """
+    if not history or not quantities:
+        raise UsageError("a history figure needs at least one epoch and one quantity")
+    epochs = [float(row.get("epoch", index + 1)) for index, row in enumerate(history)]
+    with _styled(name):
+        size = (_WIDTH * len(quantities), _HEIGHT - 0.6)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+        for axes, quantity in zip(panels, quantities, strict=True):
+            _draw_history(axes, history, epochs, quantity, best_epoch)
+        return _svg(figure, name, "Course of the training")
+
+
+def _draw_history(
+    axes: Any,
+    history: Sequence[Mapping[str, float]],
+    epochs: Sequence[float],
+    quantity: str,
+    best_epoch: int | None,
+) -> None:
+    for key, label, colour in (
+        (quantity, "training", QUIET[0]),
+        (f"val_{quantity}", "validation", FIRST[0]),
+    ):
+        values = _numbers([row.get(key) for row in history])
+        if np.isfinite(values).any():
+            axes.plot(
+                epochs, values, "o-", color=colour, markersize=3.2, linewidth=1.5, label=label
+            )
+            if best_epoch is not None and best_epoch in epochs and key.startswith("val_"):
+                kept = values[list(epochs).index(best_epoch)]
+                axes.plot(
+                    [best_epoch],
+                    [kept],
+                    "o",
+                    color=SECOND[0],
+                    markersize=6.5,
+                    zorder=5,
+                    label="kept",
+                )
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=SECOND[0], linewidth=0.9, dashes=(3, 3))
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(_QUANTITIES.get(quantity, visible(quantity)))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
+
+
+def sample_grid(
+    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int = 4
+) -> bytes:
+    """Return a sheet of images with their captions, as a PNG on white.
+
+    Parameters
+    ----------
+    images
+        Each uint8 (h, w), or (h, w, 3) in colour.
+    captions
+        One for each image; a long one is shortened.
+    columns
+        Images in a row.
+
+    Raises
+    ------
+    UsageError
+        If there is no image, or not one caption for each.
+    """
+    if not len(images) or len(images) != len(captions) or columns < 1:
+        raise UsageError(
+            "a sheet needs at least one image, one column, and a caption for each image",
+            received=f"{len(images)} images, {len(captions)} captions, {columns} columns",
+        )
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    with _styled("samples"):
+        figure = Figure(figsize=(2.2 * columns, 2.45 * rows), dpi=110, layout="constrained")
+        figure.set_facecolor("white")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels:
+            axes.set_axis_off()
+        for axes, image, caption in zip(panels, images, captions, strict=False):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
+            axes.set_title(_shorten(caption, 30), fontsize=8, loc="center")
+        page = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(page, metadata={"Software": None})
+        return page.getvalue()
+
+
+def _beside(axes: Any, x: float, text: str) -> None:
+    """Write along a vertical line, from its top down, on the side where there is room."""
+    axes.text(
+        x,
+        1.0,
+        text,
+        rotation=90,
+        ha="right" if x > 0.06 else "left",
+        va="top",
+        fontsize=8.5,
+        color=QUIET[0],
+        transform=axes.get_xaxis_transform(),
+    )
+
+
+def _shorten(text: str, length: int) -> str:
+    """Return a foreign name as text that a figure has room for."""
+    text = visible(text)
+    half = (length - 1) // 2
+    # The middle goes: file names differ at their ends.
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def _numbers(values: Values) -> NDArray[np.float64]:
+    """Return values as an array; None, which JSON has for infinite thresholds, becomes NaN."""
+    return np.asarray([math.nan if v is None else float(v) for v in values], dtype=np.float64)
+
+
+def _square() -> tuple[Any, Any]:
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    axes = figure.add_subplot()
+    _unit(axes)
+    return figure, axes
+
+
+def _unit(axes: Any) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def _svg(figure: Any, name: str, title: str) -> str:
+    """Write a figure as SVG without a date or a maker, so that it is the same every time."""
+    page = io.StringIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    FigureCanvasSVG(figure).print_svg(page, metadata=nothing)
+    return finish_svg(page.getvalue(), name, title)

@@ -1,0 +1,61 @@
+"""A very small HTML builder in which text that is not markup is always escaped."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+
+__all__ = ["Html", "element", "join", "visible"]
+
+# Control characters break the page, bidirectional ones let a file name lie about its ending, and
+# lone surrogates (from names that are not UTF-8) cannot be written at all.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_VOID = frozenset({"br", "hr", "img", "meta"})
+
+
+class Html(str):
+    """Text that is markup already; only the functions of this module make it from foreign text."""
+
+    __slots__ = ()
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with characters that cannot be seen or written spelled as ``\\uXXXX``."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _escape(text: str) -> str:
+    return text if isinstance(text, Html) else html.escape(visible(text))
+
+
+def element(name: str, *children: str, **attributes: str | bool | None) -> Html:
+    """Return one element.
+
+    Parameters
+    ----------
+    name
+        Tag name.
+    *children
+        Content: ``Html`` as it is, any other string escaped.
+    **attributes
+        Values are escaped; a trailing underscore of a name is dropped, other underscores become
+        hyphens; True writes the bare name, False and None leave it out.
+    """
+    written = []
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        plain = key.rstrip("_").replace("_", "-")
+        written.append(f" {plain}" if value is True else f' {plain}="{_escape(str(value))}"')
+    opening = f"<{name}{''.join(written)}>"
+    if name in _VOID:
+        return Html(opening)
+    return Html(f"{opening}{''.join(map(_escape, children))}</{name}>")
+
+
+def join(parts: Iterable[str], between: str = "") -> Html:
+    """Return the parts as one piece of markup, escaping those that are not."""
+    return Html(_escape(between).join(map(_escape, parts)))

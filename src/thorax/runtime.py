@@ -1,0 +1,170 @@
+"""The predictor: bytes to prediction, from a bundle, with no training framework installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax.bundle import Bundle, read_bundle
+from thorax.errors import BundleError, ImageError
+from thorax.pixels import Image, read_image
+from thorax.records import Prediction
+
+__all__ = ["Predictor", "load"]
+
+# Big enough to keep the matrix units busy, small enough that the first answers of a long folder
+# come at once and memory stays flat.
+_CHUNK = 64
+
+
+class Predictor:
+    """A bundle, ready to answer.
+
+    Parameters
+    ----------
+    bundle
+        A bundle, or the path of a bundle or run folder.
+    threads
+        How many threads compute; 0 leaves it to ONNX Runtime, which takes one per core.
+
+    Raises
+    ------
+    BundleError
+        If the bundle cannot be verified or its graph cannot be run.
+    """
+
+    def __init__(self, bundle: Bundle | str | Path, *, threads: int = 0) -> None:
+        import onnxruntime
+
+        self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(self.bundle.graph), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions share no public base
+            raise BundleError(
+                f"{self.bundle.graph} cannot be run", received=str(error).splitlines()[0]
+            ) from error
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels, in the order of every array of probabilities."""
+        return self.bundle.task.labels
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return calibrated probabilities (n, labels) of prepared images (n, size, size)."""
+        return self._run("probabilities", pixels)
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return what the network says before temperature, (n, outputs)."""
+        return self._run("logits", pixels)
+
+    def activation_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """Return class activation maps (n, labels, height, width), or None if there are none."""
+        if not self.bundle.has_activation_map:
+            return None
+        return self._run("activation", pixels)
+
+    def read(self, source: bytes | str | Path) -> Image:
+        """Read one file as the network sees it.
+
+        Raises
+        ------
+        ImageError
+            If it does not become an image.
+        """
+        return read_image(source, self.bundle.pixels)
+
+    def predict(
+        self, sources: Iterable[str | Path | bytes], *, workers: int | None = None
+    ) -> Iterator[Prediction]:
+        """Answer for each source, in their order; a bad one gets an answer with its error.
+
+        Parameters
+        ----------
+        sources
+            Paths, or the bytes of files.
+        workers
+            Threads that decode while the network computes; None takes one per core.
+        """
+        workers = workers or os.cpu_count() or 1
+        queue = iter(enumerate(sources))
+        with ThreadPoolExecutor(workers) as pool:
+            # Two chunks are in the air at once: one decodes while the other is computed.
+            ahead = self._submit(pool, queue)
+            while ahead:
+                following = self._submit(pool, queue)
+                yield from self._answer(ahead)
+                ahead = following
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, queue: Iterator[tuple[int, str | Path | bytes]]
+    ) -> list[tuple[str, Future[Image]]]:
+        return [
+            (f"#{n}" if isinstance(source, bytes) else str(source), pool.submit(self.read, source))
+            for n, source in islice(queue, _CHUNK)
+        ]
+
+    def _answer(self, chunk: Sequence[tuple[str, Future[Image]]]) -> Iterator[Prediction]:
+        images: list[Image | ImageError] = []
+        for _, future in chunk:
+            try:
+                images.append(future.result())
+            except ImageError as error:
+                images.append(error)
+        good = [image.pixels for image in images if isinstance(image, Image)]
+        rows = iter(self.probabilities(np.stack(good)) if good else ())
+        for (name, _), image in zip(chunk, images, strict=True):
+            if isinstance(image, Image):
+                yield self._prediction(name, next(rows), image)
+            else:
+                yield Prediction(name, {}, error=image.what, reason=image.reason)
+
+    def _prediction(self, name: str, row: NDArray[np.float32], image: Image) -> Prediction:
+        by_label = dict(zip(self.labels, map(float, row), strict=True))
+        return Prediction(name, by_label, self._calls(by_label), dict(image.facts))
+
+    def _calls(self, probabilities: dict[str, float]) -> dict[str, str]:
+        task = self.bundle.task
+        if task.kind == "multiclass":
+            return {"most-likely": max(probabilities, key=probabilities.__getitem__)}
+        calls = {}
+        for point in self.bundle.operating_points:
+            positive = probabilities[point.label] >= point.threshold
+            if task.kind == "binary":
+                calls[point.name] = task.classes[1] if positive else task.classes[0]
+            else:
+                calls[f"{point.label}/{point.name}"] = "positive" if positive else "negative"
+        return calls
+
+    def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        size = self.bundle.pixels.size
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
+            raise ValueError(
+                f"images must be uint8 of shape (n, {size}, {size}), "
+                f"not {pixels.dtype} of shape {pixels.shape}"
+            )
+        if len(pixels) == 0:
+            shape = [len(self.labels), 1, 1] if output == "activation" else [len(self.labels)]
+            return np.empty((0, *shape), np.float32)
+        parts = [
+            self._session.run([output], {"image": pixels[start : start + _CHUNK]})[0]
+            for start in range(0, len(pixels), _CHUNK)
+        ]
+        result: NDArray[np.float32] = np.concatenate(parts)
+        return result
+
+
+def load(folder: str | Path, *, threads: int = 0) -> Predictor:
+    """Open a bundle, or the one of a run folder, for prediction."""
+    return Predictor(folder, threads=threads)

@@ -1,0 +1,14 @@
+"""Training: plan, feed, fit, seal. Importing this loads no training framework."""
+
+from thorax.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
+from thorax.training.run import Run, open_run, train
+
+__all__ = [
+    "BACKENDS",
+    "Run",
+    "choose_backend",
+    "choose_precision",
+    "open_run",
+    "train",
+    "use_backend",
+]

@@ -1,0 +1,85 @@
+"""What each step is fed: a pure function of seed, epoch and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax.config import AugmentConfig
+from thorax.models import draw_augmentation
+
+__all__ = ["Batch", "Feed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's input.
+
+    Attributes
+    ----------
+    images
+        uint8 (batch, side, side, 1).
+    transforms, tones
+        From `thorax.models.draw_augmentation`.
+    labels
+        float32 (batch, labels), 1, 0 or NaN.
+    """
+
+    images: NDArray[np.uint8]
+    transforms: NDArray[np.float32]
+    tones: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Shuffled, augmented batches.
+
+    Attributes
+    ----------
+    gather
+        From indices (k,) to images uint8 (k, side, side).
+    labels
+        float32 (n, labels).
+    augment
+        Strengths of the augmentation.
+    size
+        Side of the images after augmentation.
+    batch
+        Images a step.
+    seed
+        Of the run.
+    """
+
+    gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+    labels: NDArray[np.float32]
+    augment: AugmentConfig
+    size: int
+    batch: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of an epoch."""
+        return -(-len(self.labels) // self.batch)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch, from ``first_step`` on.
+
+        All batches are of one size: the last is filled up with the epoch's first images, so that
+        nothing is compiled twice and no image is left out.
+        """
+        n = len(self.labels)
+        rng = np.random.default_rng([self.seed, epoch])
+        order = np.resize(rng.permutation(n), self.steps * self.batch)
+        # All of the epoch is drawn at once: a few numbers an image, whatever the first step.
+        transforms, tones = draw_augmentation(self.augment, rng, len(order), self.size)
+        for step in range(first_step, self.steps):
+            part = slice(step * self.batch, (step + 1) * self.batch)
+            chosen = order[part]
+            yield Batch(
+                self.gather(chosen)[..., None], transforms[part], tones[part], self.labels[chosen]
+            )

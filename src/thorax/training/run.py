@@ -1,0 +1,246 @@
+"""One training, from a manifest to a sealed bundle, in a folder that can be continued."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax import __version__, _files
+from thorax._machine import memory_bytes
+from thorax._progress import Progress, silent
+from thorax.bundle import Bundle, read_bundle
+from thorax.config import Recipe, load_recipe
+from thorax.data import Cache, LeftOut, Manifest, fill_cache, fingerprint, limit, load_dataset, part
+from thorax.errors import LabelError, RunError, SourceError
+from thorax.records import Partition, PixelSpec
+from thorax.training.backend import choose_backend, choose_precision, use_backend
+from thorax.training.plan import claim_folder, make_plan
+
+__all__ = ["Run", "open_run", "train"]
+
+Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished training.
+
+    Attributes
+    ----------
+    folder
+        Where everything is.
+    plan
+        What was trained, on what.
+    manifest
+        Every record with its partition; files that could not be read are in its ``left_out``.
+    bundle
+        What to ship.
+    """
+
+    folder: Path
+    plan: Mapping[str, Any]
+    manifest: Manifest
+    bundle: Bundle
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a finished run.
+
+    Raises
+    ------
+    RunError
+        If the folder is no run.
+    BundleError
+        If its training has not finished, or its bundle was changed.
+    """
+    folder = Path(folder)
+    try:
+        plan = _files.read_json(folder / "plan.json")
+        manifest = Manifest.read(folder / "manifest.parquet")
+    except (FileNotFoundError, NotADirectoryError, SourceError) as error:
+        raise RunError(
+            f"{folder} is not a run that has begun",
+            received="it has no plan.json and manifest.parquet",
+            todo="give the folder that thorax train wrote",
+        ) from error
+    return Run(folder, plan, manifest, read_bundle(folder / "bundle"))
+
+
+def train(
+    data: Manifest | str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    recipe: Recipe | str | Path = "standard",
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    backend: str | None = None,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Run:
+    """Train a classifier and seal it.
+
+    The same call continues an interrupted training; on a CPU it ends with exactly the weights of
+    an uninterrupted one. On a finished run it does nothing. Keras's global seeds are set.
+
+    Parameters
+    ----------
+    data
+        A manifest, or what `thorax.load_dataset` takes.
+    out
+        The run's folder; new, empty, or of this very run.
+    recipe
+        Name, TOML file, or a recipe.
+    settings
+        ``key=value`` overrides of a named recipe.
+    seed
+        Of initial weights, order and augmentation. Partitions do not depend on it.
+    backend
+        ``tensorflow``, ``jax`` or ``torch``; None takes what Keras runs on.
+    cache
+        Folder of decoded images; None takes the user's.
+    workers
+        Decoding processes; None takes one per core.
+
+    Raises
+    ------
+    ConfigError, DataError, RunError, StorageError
+        Before long work begins, as far as it can be known.
+    """
+    folder = Path(out)
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+    if isinstance(recipe, Recipe) and settings:
+        raise TypeError("settings override a recipe given by name or path, not a Recipe")
+    name = choose_backend(backend)
+    manifest = _parted(data, chosen)
+    precision = choose_precision(chosen.fit.precision, name)
+    plan = make_plan(chosen, manifest, seed=seed, backend=name, precision=precision)
+    claim_folder(folder, plan)
+    if (folder / "bundle" / "SHA256SUMS").exists():
+        return open_run(folder)
+
+    # Random crops are cut out of larger images than those that are answered for.
+    before_crop = replace(chosen.input, size=chosen.augment.crop_from or chosen.input.size)
+    fill = partial(_fill, folder=cache, workers=workers, progress=progress)
+    training, images = fill(manifest.select("train"), before_crop)
+    validation, checks = fill(manifest.select("validation"), chosen.input)
+    _check_classes(training, "train")
+    _check_classes(validation, "validation")
+    manifest = manifest.drop([*images.left_out, *checks.left_out])
+    manifest.write(folder / "manifest.parquet")
+    write_left_out(folder / "left_out.csv", manifest.left_out)
+    _files.write_json(folder / "fingerprint.json", fingerprint(training, images))
+
+    use_backend(name)
+    from thorax.training.feed import Feed
+    from thorax.training.fit import fit
+    from thorax.training.seal import seal
+
+    feed = Feed(
+        _gather(images),
+        training.label_array(),
+        chosen.augment,
+        chosen.input.size,
+        chosen.fit.batch,
+        seed,
+    )
+    held_out, truth = checks.all(), validation.label_array()
+    fitted = fit(
+        chosen,
+        manifest.task,
+        feed,
+        (held_out, truth),
+        folder,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+    )
+    progress("sealing", 0, 1)
+    bundle = seal(
+        chosen,
+        manifest.task,
+        fitted.weights,
+        (held_out, truth, [str(p) for p in validation.patients]),
+        folder / "bundle",
+        {
+            "thorax": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **plan["identity"],
+            "versions": plan["versions"],
+            "dataset": plan["dataset"]["name"],
+            "train_images": len(training),
+            "validation_images": len(validation),
+            "parameters": fitted.parameters,
+            "epoch": fitted.progressed.best_epoch,
+            "training_seconds": round(fitted.progressed.seconds, 1),
+            "machine": plan["machine"],
+        },
+    )
+    progress("sealing", 1, 1)
+    return Run(folder, plan, manifest, bundle)
+
+
+def write_left_out(path: Path, rows: Iterable[LeftOut]) -> None:
+    """Write which files were left out and why, as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "reason", "what"])
+    writer.writerows([row.id, row.reason, row.what] for row in rows)
+    _files.write_text(path, text.getvalue())
+
+
+def _parted(data: Manifest | str | Path | Sequence[str | Path], recipe: Recipe) -> Manifest:
+    if isinstance(data, Manifest):
+        manifest = data
+    elif isinstance(data, str | Path):
+        manifest = load_dataset(data)
+    else:
+        manifest = load_dataset(*data)
+    manifest = part(manifest, validation=recipe.data.validation, test=recipe.data.test)
+    if recipe.data.limit:
+        manifest = limit(manifest, recipe.data.limit, balanced=recipe.data.limit_balanced)
+    return manifest
+
+
+def _fill(
+    manifest: Manifest,
+    spec: PixelSpec,
+    *,
+    folder: str | Path | None,
+    workers: int | None,
+    progress: Progress,
+) -> tuple[Manifest, Cache]:
+    """Decode a partition; return its records that became images, with the cache."""
+    cache = fill_cache(manifest, spec, folder=folder, workers=workers, progress=progress)
+    return manifest.drop(cache.left_out), cache
+
+
+def _gather(cache: Cache) -> Gather:
+    """Hold the images in memory where they take at most a quarter of it; else read the shards."""
+    needed = len(cache) * cache.spec.size**2
+    if needed > (memory_bytes() or 2**32) // 4:
+        return cache.gather
+    images = cache.all()
+    return lambda indices: images[indices]
+
+
+def _check_classes(manifest: Manifest, partition: Partition) -> None:
+    """Refuse a partition in which nothing can be told apart."""
+    labels = manifest.label_array()
+    for column, label in enumerate(manifest.task.labels):
+        values = {float(v) for v in labels[:, column] if not np.isnan(v)}
+        if manifest.task.kind != "multilabel" and values != {0.0, 1.0}:
+            raise LabelError(
+                f"the {partition} images hold one class only as to {label}",
+                received=f"{len(manifest)} images",
+                todo="check why files were left out, take a larger limit, or add images",
+            )

@@ -1,0 +1,452 @@
+"""The cache: every image once, whatever fails, dies or is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from thorax.data import Cache, Manifest, default_folder, fill_cache, fingerprint, load_dataset, part
+from thorax.data.cache import check_space
+from thorax.data.decode import Decoders, Failure, decode_one
+from thorax.data.shards import FileIndex, rows_per_shard
+from thorax.errors import DataError, ImageError, StorageError
+from thorax.pixels import read_image
+from thorax.records import PixelSpec, Record, Task
+
+DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SPEC = PixelSpec(16)
+TASK = Task("binary", ("sick",), ("normal", "sick"))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    pixels: NDArray[np.uint8]
+    facts: dict[str, str | float] = field(default_factory=dict)
+
+
+def read_number(path: str, spec: PixelSpec) -> Drawn:
+    """Read a text file with a number as a grey square; other words do harm."""
+    word = Path(path).read_text().split()[0]
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "leave":
+        os._exit(3)
+    if word == "broken":
+        raise ImageError("corrupt", "the number is broken")
+    if word == "defect":
+        raise RuntimeError("oh")
+    if word == "hungry":
+        raise MemoryError
+    if word == "noisy":
+        print("noise on standard output", flush=True)
+        word = "7"
+    if word == "shape":
+        return Drawn(np.zeros((3, 5), np.uint8))
+    pixels = np.full((spec.size, spec.size), int(word) % 256, np.uint8)
+    return Drawn(pixels, {"number": float(word), "odd": float("nan"), "kind": "drawn"})
+
+
+def make(root: Path, words: list[str], age: float = 100) -> Manifest:
+    """Write files of an age (seconds) at which their content is settled."""
+    root.mkdir(parents=True, exist_ok=True)
+    records = []
+    for number, word in enumerate(words):
+        path = root / f"{number:04d}.txt"
+        path.write_text(f"{word} {number if word.isalpha() else ''}")
+        os.utime(path, (time.time() - age,) * 2)
+        records.append(
+            Record(id=path.name, path=str(path), labels=(number % 2,), patient=path.name)
+        )
+    return Manifest("drawn", TASK, tuple(records))
+
+
+class Listener:
+    """A progress that remembers, and may stop the work."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.totals: dict[str, int] = {}
+        self.stop_at = stop_at
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        self.totals[stage] = total
+        assert done <= total
+        if stage == "decoding images" and done == self.stop_at:
+            raise KeyboardInterrupt
+
+
+def numbers(cache: Cache) -> list[int]:
+    return cache.all()[:, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_come_in_the_order_of_the_manifest(tmp_path: Path, workers: int) -> None:
+    words = [str(n) for n in range(100)]
+    manifest = make(tmp_path / "data", words)
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=workers, reader=read_number)
+    assert cache.ids == tuple(manifest.ids.tolist())
+    assert len(cache) == 100
+    assert not cache.left_out
+    images = cache.all()
+    assert images.shape == (100, 16, 16)
+    assert images.dtype == np.uint8
+    assert (images == np.arange(100)[:, None, None]).all()
+    assert [fact["number"] for fact in cache.facts] == list(range(100))
+    assert "odd" not in cache.facts[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_second_time_nothing_is_decoded_or_read(tmp_path: Path, workers: int) -> None:
+    manifest = make(tmp_path / "data", [*map(str, range(20)), "broken"])
+    options = {"folder": tmp_path / "c", "workers": workers, "reader": read_number}
+    first, second = Listener(), Listener()
+    one = fill_cache(manifest, SPEC, progress=first, **options)  # type: ignore[arg-type]
+    two = fill_cache(manifest, SPEC, progress=second, **options)  # type: ignore[arg-type]
+    assert first.totals == {"reading files": 21, "decoding images": 21}
+    assert second.totals == {}
+    assert one.left_out == two.left_out
+    assert [item.reason for item in two.left_out] == ["corrupt"]
+    np.testing.assert_array_equal(one.all(), two.all())
+    assert one.facts == two.facts
+    assert one.hashes == two.hashes
+
+
+def test_content_counts_and_not_the_place(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    fill_cache(make(tmp_path / "one", ["1", "2", "3"]), SPEC, folder=folder, reader=read_number)
+    listener = Listener()
+    other = make(tmp_path / "two", ["3", "1", "1", "4"])
+    cache = fill_cache(other, SPEC, folder=folder, reader=read_number, progress=listener)
+    assert numbers(cache) == [3, 1, 1, 4]
+    assert listener.totals == {"reading files": 4, "decoding images": 1}
+    assert cache.hashes[1] == cache.hashes[2] != cache.hashes[0]
+
+
+def test_changed_file_is_decoded_anew(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "2"])
+    options = {"folder": tmp_path / "c", "reader": read_number}
+    fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
+    Path(manifest.records[0].path).write_text("9 ")
+    assert numbers(fill_cache(manifest, SPEC, **options)) == [9, 2]  # type: ignore[arg-type]
+    # It was read in the moment of its change: were it changed again at once, it would be seen.
+    Path(manifest.records[0].path).write_text("8 ")
+    assert numbers(fill_cache(manifest, SPEC, **options)) == [8, 2]  # type: ignore[arg-type]
+
+
+def test_other_specs_and_other_readers_do_not_mix(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "2"])
+    small = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
+    large = fill_cache(manifest, PixelSpec(32), folder=tmp_path / "c", reader=read_number)
+    ours = fill_cache(manifest, SPEC, folder=tmp_path / "c")
+    assert small.all().shape[1:] == (16, 16)
+    assert large.all().shape[1:] == (32, 32)
+    assert {item.reason for item in ours.left_out} == {"not-an-image"}
+    assert len(ours) == 0
+    assert ours.all().shape == (0, 16, 16)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_that_fail_are_told(tmp_path: Path, workers: int) -> None:
+    words = ["1", "broken", "defect", "hungry", "shape", "noisy", "5"]
+    manifest = make(tmp_path / "data", words)
+    gone = replace(manifest.records[0], id="gone", path=str(tmp_path / "gone"))
+    folder = replace(manifest.records[0], id="folder", path=str(tmp_path))
+    manifest = replace(manifest, records=(*manifest.records, gone, folder))
+    options = {"folder": tmp_path / "c", "workers": workers, "reader": read_number}
+    cache = fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
+    assert numbers(cache) == [1, 7, 5]
+    assert {item.id: item.reason for item in cache.left_out} == {
+        "0001.txt": "corrupt",
+        "0002.txt": "decoder-failed",
+        "0003.txt": "out-of-memory",
+        "0004.txt": "decoder-failed",
+        "gone": "missing",
+        "folder": "unreadable",
+    }
+    assert "RuntimeError: oh" in next(i.what for i in cache.left_out if i.id == "0002.txt")
+    listener = Listener()
+    again = fill_cache(manifest, SPEC, progress=listener, **options)  # type: ignore[arg-type]
+    # What may go well another time is tried again; a broken file is not.
+    assert listener.totals["decoding images"] == 3
+    assert again.left_out == cache.left_out
+    assert manifest.drop(cache.left_out).ids.tolist() == list(cache.ids)
+
+
+def test_process_that_dies_costs_one_file(tmp_path: Path) -> None:
+    words = [str(n) for n in range(60)]
+    for place, word in ((0, "die"), (1, "leave"), (30, "die"), (59, "die")):
+        words[place] = word
+    manifest = make(tmp_path / "data", words)
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=2, reader=read_number)
+    assert [item.id for item in cache.left_out] == ["0000.txt", "0001.txt", "0030.txt", "0059.txt"]
+    assert {item.reason for item in cache.left_out} == {"decoder-died"}
+    assert "signal 9" in cache.left_out[0].what
+    assert "exit status 3" in cache.left_out[1].what
+    assert numbers(cache) == [int(word) for word in words if word.isdigit()]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_in_the_middle_keeps_what_is_done(tmp_path: Path, workers: int) -> None:
+    spec = PixelSpec(2048)
+    assert rows_per_shard(2048) == 16
+    manifest = make(tmp_path / "data", [str(n) for n in range(20)])
+    options = {"folder": tmp_path / "c", "workers": workers, "reader": read_number}
+    with pytest.raises(KeyboardInterrupt):
+        fill_cache(manifest, spec, progress=Listener(18), **options)  # type: ignore[arg-type]
+    listener = Listener()
+    cache = fill_cache(manifest, spec, progress=listener, **options)  # type: ignore[arg-type]
+    assert listener.totals["decoding images"] == 4
+    assert numbers(cache) == list(range(20))
+    # Two shards: in any order, within one, repeated.
+    for wanted in ([19, 0, 17, 3, 3], [5, 6, 7], [15, 16], [], list(range(20))):
+        assert cache.gather(wanted)[:, 5, 7].tolist() == wanted
+    with pytest.raises(IndexError):
+        cache.gather([20])
+
+
+def test_damaged_shard_is_made_anew(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "2", "3"])
+    options = {"folder": tmp_path / "c", "reader": read_number}
+    fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
+    (pixels,) = (tmp_path / "c").glob("*/*.u8")
+    whole = pixels.read_bytes()
+    pixels.write_bytes(whole[:-1])
+    assert numbers(fill_cache(manifest, SPEC, **options)) == [1, 2, 3]  # type: ignore[arg-type]
+    assert pixels.read_bytes() == whole
+    pixels.with_suffix(".json").write_text('{"schema": 1, "hash')
+    for index in (tmp_path / "c" / "files").iterdir():
+        index.write_text("[]")
+    assert numbers(fill_cache(manifest, SPEC, **options)) == [1, 2, 3]  # type: ignore[arg-type]
+    pixels.unlink()
+    assert numbers(fill_cache(manifest, SPEC, **options)) == [1, 2, 3]  # type: ignore[arg-type]
+
+
+def test_several_at_once_fill_one_cache(tmp_path: Path) -> None:
+    manifests = [make(tmp_path / "data", [str(n) for n in range(200)])] * 3
+    manifests.append(make(tmp_path / "other", [str(n) for n in range(100, 300)]))
+    caches: dict[int, Cache] = {}
+
+    def fill(number: int) -> None:
+        caches[number] = fill_cache(
+            manifests[number], SPEC, folder=tmp_path / "c", workers=0, reader=read_number
+        )
+
+    threads = [threading.Thread(target=fill, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(3):
+        assert numbers(caches[number]) == list(range(200))
+    assert numbers(caches[3]) == [n % 256 for n in range(100, 300)]
+    assert not list((tmp_path / "c").rglob("*.part"))
+
+
+def test_leftovers_of_the_killed_are_cleared(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1"])
+    options = {"folder": tmp_path / "c", "reader": read_number}
+    fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
+    (shard,) = (tmp_path / "c").glob("*/*.u8")
+    old, new = shard.parent / ".x.u8.1.part", shard.parent / ".y.u8.2.part"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    fill_cache(make(tmp_path / "data", ["2"]), SPEC, **options)  # type: ignore[arg-type]
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_positions(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "broken", "3"])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
+    assert cache.positions(["0002.txt", "0000.txt"]).tolist() == [1, 0]
+    with pytest.raises(DataError, match="not in the cache"):
+        cache.positions(["0001.txt"])
+
+
+def test_place_that_is_no_place(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1"])
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError):
+        fill_cache(manifest, SPEC, folder=tmp_path / "file" / "c", reader=read_number)
+
+
+SCRIPT = """
+import json, os, sys
+print("once", flush=True)
+sys.path[:0] = [sys.argv[1]]
+import test_data_cache as t
+from pathlib import Path
+manifest = t.make(Path(sys.argv[2]) / "data", [str(n) for n in range(80)])
+if len(sys.argv) > 3:
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    cache = t.fill_cache(manifest, t.SPEC, folder=Path(sys.argv[2]) / "c", workers=2,
+                         reader=t.read_number)
+    print(json.dumps(t.numbers(cache)))
+except t.StorageError as error:
+    print("storage", error.what)
+"""
+
+
+def run_script(tmp_path: Path, *more: str) -> list[str]:
+    """Run a script without a guard around its main part, as people write them."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", Path(__file__).parent, tmp_path, *more],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
+    assert run_script(tmp_path) == ["once", json.dumps(list(range(80)))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are a matter of POSIX")
+def test_full_disk_is_told_and_leaves_no_half_shard(tmp_path: Path) -> None:
+    assert run_script(tmp_path, "limited")[1].startswith("storage")
+    (place,) = (tmp_path / "c").glob("16-*")
+    assert not list(place.iterdir())
+
+
+def test_no_room_is_told_before_work(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="too little room") as caught:
+        check_space(tmp_path / "c", 10**18)
+    assert "1000000000.0 GB needed" in str(caught.value)
+    check_space(tmp_path / "c", 1)
+
+
+def test_reader_that_cannot_be_imported_is_used_here(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def local(path: str, spec: PixelSpec) -> Drawn:
+        seen.append(os.getpid())
+        return read_number(path, spec)
+
+    manifest = make(tmp_path / "data", ["1", "2"])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=2, reader=local)
+    assert numbers(cache) == [1, 2]
+    assert set(seen) == {os.getpid()}
+
+
+def test_workers_that_do_not_come_up_are_done_without(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "2", "3"])
+    out = np.zeros((3, 16, 16), np.uint8)
+    told: Counter[str] = Counter()
+    decoders = Decoders(read_number, SPEC, 2)
+    for worker in decoders._workers:
+        worker._name = "no_such_module:read"
+    with decoders:
+        paths = [record.path for record in manifest.records]
+        outcomes = decoders.decode(paths, out, lambda: told.update(["told"]))
+    assert out[:, 0, 0].tolist() == [1, 2, 3]
+    assert told["told"] == len(outcomes) == 3
+
+
+def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "2"])
+
+    def meddle(path: str, spec: PixelSpec) -> Drawn:
+        drawn = read_number(path, spec)
+        if drawn.facts["number"] == 1:
+            Path(path).write_text("99 ")
+        return drawn
+
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=meddle)
+    assert [item.reason for item in cache.left_out] == ["changed"]
+    assert numbers(cache) == [2]
+
+
+def test_file_index_forgets_what_may_still_change(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("1")
+    index = FileIndex(tmp_path / "i")
+    index.put(str(path), path.stat(), "now")
+    assert index.get(str(path), path.stat()) is None
+    os.utime(path, (1000, 1000))
+    index.put(str(path), path.stat(), "settled")
+    index.save()
+    again = FileIndex(tmp_path / "i")
+    assert again.get(str(path), path.stat()) == "settled"
+    os.utime(path, (1001, 1001))
+    assert again.get(str(path), path.stat()) is None
+
+
+def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("THORAX_CACHE", str(tmp_path))
+    assert default_folder() == tmp_path
+    monkeypatch.delenv("THORAX_CACHE")
+    assert default_folder().name == "thorax"
+
+
+def test_failure_of_one_file_is_an_answer(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("broken")
+    out = np.zeros((16, 16), np.uint8)
+    found = decode_one(read_number, SPEC, str(tmp_path / "x"), out)
+    assert found == Failure("corrupt", "the number is broken")
+
+
+def test_real_reader_and_fingerprint(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        path = tmp_path / "data" / ("normal", "sick")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = (40 + number, 30)
+        Pillow.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(path)
+    manifest = part(load_dataset(tmp_path / "data"))
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c")
+    expected = np.stack([read_image(r.path, SPEC).pixels for r in manifest.records])
+    np.testing.assert_array_equal(cache.all(), expected)
+    found = fingerprint(manifest, cache)
+    json.dumps(found, allow_nan=False)
+    assert found["images"] == 30
+    assert found["hash"] == manifest.hash
+    assert found["formats"] == {"png": 30}
+    assert found["width"]["median"] == 30
+    assert found["height"]["minimum"] == 40
+    assert found["height"]["maximum"] == 69
+    assert found["prevalence"]["all"] == {"sick": 0.5}
+    train = expected[manifest.partitions == "train"].astype(float)
+    assert found["intensity"]["images"] == len(train)
+    assert found["intensity"]["mean"] == pytest.approx(train.mean(), abs=1e-3)
+    assert found["intensity"]["std"] == pytest.approx(train.std(), abs=1e-3)
+    assert "formats" not in fingerprint(manifest)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (DATA / "kermany_originals").is_dir(), reason="the real images of THORAX_DATA are not here"
+)
+def test_the_real_images(tmp_path: Path) -> None:
+    manifest = load_dataset(DATA / "kermany_originals")
+    spec = PixelSpec(64)
+    cache = fill_cache(manifest, spec, folder=tmp_path / "c", workers=2)
+    assert len(cache) == 120
+    for number in range(0, 120, 17):
+        expected = read_image(manifest.records[number].path, spec)
+        np.testing.assert_array_equal(cache.gather([number])[0], expected.pixels)
+        assert cache.facts[number]["width"] == expected.facts["width"]
+    start = time.process_time()
+    fill_cache(manifest, spec, folder=tmp_path / "c")
+    assert time.process_time() - start < 0.5

@@ -1,0 +1,337 @@
+"""Pillow's formats: modes, depths, orientation, reduced decoding, limits, damage."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageFile
+
+from thorax.errors import ImageError
+from thorax.pixels import Limits, read_image, read_picture
+from thorax.pixels.raster import grey_from_depth
+from thorax.records import PixelSpec
+
+WIDTH, HEIGHT = 400, 300
+
+
+def scene(width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """Draw a smooth picture that no flip or turn maps onto itself."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.rint(40 + 120 * x / width + 70 * (y / height) ** 2).astype(np.uint8)
+
+
+def saved(picture: np.ndarray | Pillow.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image = picture if isinstance(picture, Pillow.Image) else Pillow.fromarray(picture)
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def reason(data: object, spec: PixelSpec | None = None, **options: object) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_image(data, spec or PixelSpec(32), **options)  # type: ignore[arg-type]
+    return caught.value.reason
+
+
+def worst(a: np.ndarray, b: np.ndarray) -> int:
+    return int(np.abs(a.astype(int) - b).max())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(scene(), "png"),
+        saved(scene(), "bmp"),
+        saved(scene(), "tiff"),
+        saved(scene(), "tiff", compression="tiff_lzw"),
+        saved(scene(), "gif"),
+        saved(np.dstack([scene()] * 3), "png"),
+        saved(np.dstack([scene()] * 3), "webp", lossless=True),
+        saved(np.dstack([scene(), np.full_like(scene(), 255)]), "png"),
+        saved(scene().astype(np.uint16) * 257, "png"),
+        saved(scene().astype(np.uint16) * 257, "tiff"),
+        saved(Pillow.fromarray(scene()).convert("P"), "png"),
+    ],
+    ids=["png", "bmp", "tiff", "lzw", "gif", "rgb", "webp", "alpha", "png16", "tiff16", "palette"],
+)
+def test_lossless_formats_return_the_levels_exactly(data: bytes) -> None:
+    image = read_picture(data)
+    np.testing.assert_array_equal(image.pixels, scene())
+    assert image.pixels.dtype == np.uint8 and not image.pixels.flags.writeable
+    assert (image.facts["width"], image.facts["height"]) == (WIDTH, HEIGHT)
+    assert image.facts["bytes"] == len(data)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_of_every_kind(mode: str, progressive: bool) -> None:
+    data = saved(Pillow.fromarray(scene()).convert(mode), "jpeg", quality=95)
+    assert worst(read_picture(data).pixels, scene()) <= 3
+    assert read_picture(data).facts["mode"] == mode
+    full = np.asarray(Pillow.fromarray(scene()).resize((64, 64), Pillow.Resampling.BILINEAR))
+    assert worst(read_image(data, PixelSpec(64)).pixels, full) <= 3
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    bits = np.array([[0, 255], [255, 0]], np.uint8)
+    data = saved(Pillow.fromarray(bits).convert("1"), "png")
+    np.testing.assert_array_equal(read_picture(data).pixels, bits)
+    assert read_picture(data).facts["bits"] == 1
+
+
+def test_what_is_transparent_becomes_air() -> None:
+    alpha = np.array([[255, 128, 0]], np.uint8)
+    data = saved(np.dstack([np.full_like(alpha, 200)] * 3 + [alpha]), "png")
+    assert read_picture(data).pixels.tolist() == [[200, 100, 0]]
+    keyed = saved(np.array([[7, 200]], np.uint8), "png", transparency=200)
+    assert read_picture(keyed).pixels.tolist() == [[7, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "window"),
+    [
+        # The smallest depth that holds the largest value: 12, 16 and 8 bits, 10 bits.
+        ([0, 2048, 4095], [0, 128, 255], "0..4095"),
+        ([0, 2048, 3000], [0, 128, 187], "0..4095"),
+        ([0, 257 * 100, 65535], [0, 100, 255], "0..65535"),
+        ([0, 7, 200], [0, 7, 200], "0..255"),
+        ([0, 512, 1000], [0, 128, 249], "0..1023"),
+    ],
+)
+def test_sixteen_bits_become_eight(values: list[int], expected: list[int], window: str) -> None:
+    array = np.array([values], np.uint16)
+    levels, named = grey_from_depth(array)
+    assert levels.tolist() == [expected] and named == window
+    for data in (saved(array, "png"), saved(array, "tiff")):
+        image = read_picture(data)
+        assert image.pixels.tolist() == [expected]
+        assert image.facts["window"] == window and image.facts["bits"] == 16
+
+
+def test_values_without_a_range_are_stretched() -> None:
+    assert grey_from_depth(np.array([-10, 0, 10], np.int32))[0].tolist() == [0, 128, 255]
+    assert grey_from_depth(np.array([0, 65535, 131070]))[0].tolist() == [0, 128, 255]
+    assert grey_from_depth(np.array([5.0, 10.0, np.nan, np.inf]))[0].tolist() == [0, 255, 0, 0]
+    assert grey_from_depth(np.array([0.2, 0.6], np.float32))[0].tolist() == [51, 153]
+    assert grey_from_depth(np.array([np.nan, np.nan]))[0].tolist() == [0, 0]
+    assert grey_from_depth(np.array([3.0, 3.0]))[0].tolist() == [0, 0]
+
+
+def test_tiff_that_stores_white_as_zero() -> None:
+    for array in (np.array([[0, 65535]], np.uint16), np.array([[0, 255]], np.uint8)):
+        data = bytearray(saved(array, "tiff"))
+        at = data.find((262).to_bytes(2, "little") + b"\x03\0\x01\0\0\0")
+        data[at + 8] = 0  # PhotometricInterpretation: WhiteIsZero
+        assert read_picture(bytes(data)).pixels.tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("geometry", ["squash", "pad", "crop"])
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_orientation_holds_with_reduced_decoding(
+    orientation: int, geometry: str, kind: str
+) -> None:
+    # Store the picture so that the tag turns it upright: the inverse of what the tag does.
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    turns = (
+        *(Pillow.Transpose.FLIP_LEFT_RIGHT, Pillow.Transpose.FLIP_TOP_BOTTOM),
+        *(Pillow.Transpose.ROTATE_90, Pillow.Transpose.ROTATE_180, Pillow.Transpose.ROTATE_270),
+        *(Pillow.Transpose.TRANSPOSE, Pillow.Transpose.TRANSVERSE),
+    )
+    upright = Pillow.fromarray(scene())
+    stored = upright if orientation == 1 else upright.transpose(turns[undo[orientation]])
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, object] = {"quality": 95} if kind == "jpeg" else {}
+    data = saved(stored, kind, exif=exif, **options)
+    plain = saved(upright, kind, **options)
+    spec = PixelSpec(50, geometry)  # type: ignore[arg-type]
+    image = read_image(data, spec)
+    assert worst(image.pixels, read_image(plain, spec).pixels) <= 3
+    assert (image.facts["width"], image.facts["height"]) == (WIDTH, HEIGHT)
+    assert image.facts["decoded_width"] == (WIDTH / 4 if kind == "jpeg" else WIDTH)
+    assert worst(read_picture(data).pixels, scene()) <= 3
+
+
+def test_damaged_exif_does_not_damage_the_image() -> None:
+    data = saved(scene(), "jpeg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xee" * 40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert worst(read_picture(data).pixels, scene()) <= 8
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"), [(300, 400), (150, 200), (149, 200), (75, 100), (37, 50), (8, 50)]
+)
+def test_the_smallest_scale_that_still_covers_the_spec(size: int, decoded: int) -> None:
+    data = saved(scene(), "jpeg", quality=95)
+    assert read_image(data, PixelSpec(size)).facts["decoded_width"] == decoded
+    assert read_image(data, PixelSpec(size, "crop")).facts["decoded_width"] == decoded
+
+
+@pytest.mark.parametrize(("size", "decoded"), [(400, 400), (200, 200), (201, 400), (100, 100)])
+def test_padding_needs_the_long_side_only(size: int, decoded: int) -> None:
+    data = saved(scene(), "jpeg", quality=95)
+    assert read_image(data, PixelSpec(size, "pad")).facts["decoded_width"] == decoded
+
+
+def test_an_image_of_the_right_size_is_decoded_as_it_is() -> None:
+    data = saved(np.dstack([scene(64, 64)] * 3), "jpeg")
+    expected = np.asarray(Pillow.open(io.BytesIO(data)).convert("L"))
+    np.testing.assert_array_equal(read_image(data, PixelSpec(64)).pixels, expected)
+
+
+def test_odd_sizes_keep_their_place_under_reduction() -> None:
+    # 401 is no multiple of 8: libjpeg rounds up, and the last column is only partly picture.
+    data = saved(scene(401, 301), "jpeg", quality=95)
+    full = Pillow.open(io.BytesIO(data)).resize((37, 37), Pillow.Resampling.BILINEAR)
+    assert worst(read_image(data, PixelSpec(37)).pixels, np.asarray(full)) <= 2
+
+
+def test_path_string_and_bytes_give_the_same(tmp_path: Path) -> None:
+    data = saved(scene(), "jpeg")
+    path = tmp_path / "named.png"  # the name says nothing
+    path.write_bytes(data)
+    spec = PixelSpec(64, "pad", trim=True)
+    images = [read_image(source, spec) for source in (data, path, str(path))]
+    for image in images[1:]:
+        np.testing.assert_array_equal(image.pixels, images[0].pixels)
+        assert image.facts == images[0].facts
+    again = pickle.loads(pickle.dumps(images[0]))
+    np.testing.assert_array_equal(again.pixels, images[0].pixels)
+
+
+def test_what_the_disk_does_not_give(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    assert reason(tmp_path / "empty.jpg") == "empty"
+    assert reason(tmp_path / "absent.jpg") == "missing"
+    assert reason(tmp_path) == "unreadable"
+    assert reason("nul\0byte.jpg") == "unreadable"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")
+        assert reason(tmp_path / "pipe.jpg") == "unreadable"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "tiff", "gif", "webp"])
+def test_a_file_that_ends_early_is_refused(kind: str) -> None:
+    grainy = np.random.default_rng(0).integers(0, 255, (90, 120), np.uint8)
+    data = saved(grainy, kind)
+    for part in (0.3, 0.6, 0.95):
+        assert reason(data[: int(len(data) * part)]) in ("truncated", "corrupt")
+    if kind == "jpeg":
+        assert reason(data[:-2]) == "truncated"
+
+
+def test_never_half_grey_whatever_others_have_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data = saved(scene(), "jpeg")
+    assert reason(data[: len(data) // 2]) == "truncated"
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_limits_are_checked_from_the_header(tmp_path: Path) -> None:
+    data = saved(scene(), "png")
+    assert reason(data, limits=Limits(pixels=WIDTH * HEIGHT - 1)) == "too-large"
+    assert reason(data, limits=Limits(bytes=len(data) - 1)) == "too-large"
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    assert reason(path, limits=Limits(bytes=len(data) - 1)) == "too-large"
+    exact = Limits(pixels=WIDTH * HEIGHT, bytes=len(data))
+    assert read_image(data, PixelSpec(32), limits=exact).pixels.shape == (32, 32)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "gif", "webp", "tiff"])
+def test_a_header_that_claims_too_much_takes_no_memory(kind: str) -> None:
+    data = bytearray(saved(scene(), kind, **({"lossless": True} if kind == "webp" else {})))
+    if kind == "jpeg":
+        at = data.find(b"\xff\xc0")
+        data[at + 5 : at + 9] = b"\xff\xf0\xff\xf0"
+    elif kind == "png":
+        data[16:24] = b"\0\0\xff\xff\0\0\xff\xff"
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    elif kind == "bmp":
+        data[18:26] = b"\xff\xff\0\0\xff\xff\0\0"
+    elif kind == "gif":
+        data[6:10] = b"\xff\xff\xff\xff"
+    elif kind == "webp":
+        data[21:25] = (0x3FFF | 0x3FFF << 14).to_bytes(4, "little")
+    else:
+        for tag in (256, 257):
+            at = data.find(tag.to_bytes(2, "little") + b"\x03\0\x01\0\0\0")
+            if at < 0:
+                at = data.find(tag.to_bytes(2, "little") + b"\x04\0\x01\0\0\0")
+            data[at + 8 : at + 10] = b"\xff\xff"
+    assert reason(bytes(data)) == "too-large"
+
+
+def test_many_threads_read_the_same_and_leave_the_warning_filters(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    data = saved(scene(), "jpeg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xee" * 40)
+    spec = PixelSpec(48)
+    expected = read_image(data, spec).pixels
+    before = list(warnings.filters)
+    wrong: list[int] = []
+
+    def work() -> None:
+        images = (read_image(data, spec).pixels for _ in range(30))
+        wrong.extend(np.count_nonzero(pixels != expected) for pixels in images)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 180 and not any(wrong) and not recwarn.list
+    assert list(warnings.filters) == before
+
+
+def test_damaged_tiff_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(saved(scene(), "tiff", compression="tiff_lzw"))
+    at = data.find((273).to_bytes(2, "little"))  # StripOffsets
+    data[at + 8 : at + 12] = b"\xff\xff\xff\x0f"
+    assert reason(bytes(data)) in ("corrupt", "truncated")
+    captured = capfd.readouterr()
+    assert captured.err == "" and captured.out == ""
+
+
+def test_nothing_but_image_errors_escapes() -> None:
+    random = np.random.default_rng(7)
+    samples = [
+        saved(scene(60, 40), kind) for kind in ("jpeg", "png", "bmp", "tiff", "gif", "webp")
+    ] + [saved(scene(60, 40), "tiff", compression="tiff_lzw")]
+    outcomes = set()
+    for data in samples:
+        for _ in range(60):
+            broken = bytearray(data)
+            for at in random.integers(0, min(len(data), 400), random.integers(1, 6)):
+                broken[at] = random.integers(0, 256)
+            try:
+                image = read_image(bytes(broken), PixelSpec(16), limits=Limits(pixels=10**6))
+                outcomes.add("image")
+                assert image.pixels.shape == (16, 16)
+            except ImageError as error:
+                outcomes.add(error.reason)
+    assert {"image", "corrupt", "truncated"} <= outcomes
+
+
+def test_reading_a_jpeg_does_not_import_pydicom() -> None:
+    code = (
+        "import sys, thorax.pixels as p; from thorax.records import PixelSpec;"
+        "p.read_image(sys.stdin.buffer.read(), PixelSpec(16));"
+        "assert 'pydicom' not in sys.modules and 'scipy' not in sys.modules"
+    )
+    data = saved(scene(), "jpeg")
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()

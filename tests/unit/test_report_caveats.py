@@ -1,0 +1,141 @@
+"""Each reason for doubt is written when its numbers call for it, and not otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thorax.records import Finding
+from thorax.report.caveats import write_caveats
+from thorax.report.content import ReportContent
+
+
+def sound() -> dict[str, Any]:
+    """Return an evaluation that gives no cause for doubt but the one that always holds."""
+
+    def metric(value: float) -> dict[str, Any]:
+        return {"value": value, "low": value - 0.01, "high": value + 0.01, "method": "Wilson"}
+
+    return {
+        "schema": 1,
+        "task": {"kind": "binary", "labels": ["mass"], "classes": ["none", "mass"]},
+        "dataset": {"name": "here", "partition": "test"},
+        "n": 4000,
+        "patients": 4000,
+        "positives": 400,
+        "prevalence": 0.1,
+        "metrics": {"auroc": metric(0.95)},
+        "operating_points": {
+            "balanced": {
+                "purpose": "balanced",
+                "threshold": 0.5,
+                "metrics": {"sensitivity": metric(0.9), "specificity": metric(0.9)},
+                "determination": {"low": 0.45, "high": 0.55, "note": ""},
+            }
+        },
+        "curves": {"calibration": {"bins": [{"mean": 0.1, "observed": 0.11, "count": 4000}]}},
+    }
+
+
+def titles(content: ReportContent) -> list[str]:
+    return [caveat.title for caveat in write_caveats(content)]
+
+
+def test_a_sound_evaluation_keeps_the_doubt_that_always_holds() -> None:
+    assert titles(ReportContent(evaluation=sound())) == ["One place, one training"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "title", "words"),
+    [
+        (("dataset", "partition"), "validation", "Not a test", "validation images"),
+        (("patients",), None, "Patients unknown", "one patient"),
+        (("patients",), 900, "Several images a patient", "only 900 patients"),
+        (("positives",), 31, "Few images", "Only 31 images are mass; one more error"),
+        (("positives",), 0, "One class only", "There is no image that is mass"),
+        (("metrics", "auroc", "low"), 0.8, "Wide interval", "The AUROC of mass may lie anywhere"),
+        (("metrics", "auroc", "value"), None, "Undefined", "not computed"),
+        (
+            ("operating_points", "balanced", "determination", "high"),
+            0.7,
+            "Loose threshold",
+            "from 0.45 to 0.70",
+        ),
+        (
+            ("operating_points", "balanced", "determination", "note"),
+            "few cases",
+            "Threshold",
+            "few cases.",
+        ),
+        # 0.9 * 0.05 of 0.9 * 0.05 + 0.1 * 0.95
+        (("prevalence",), 0.5, "Prevalence", "32 of 100 flagged images"),
+        (
+            ("curves", "calibration", "bins"),
+            [
+                {"mean": 0.1, "observed": 0.3, "count": 1},
+                {"mean": 0.9, "observed": 0.9, "count": 1},
+                {"mean": 0.5, "observed": None, "count": 0},
+            ],
+            "Probabilities are off",
+            "by 10 points",
+        ),
+        (
+            ("curves", "calibration", "error"),
+            {"value": 0.12, "low": 0.08, "high": 0.16},
+            "Probabilities are off",
+            "by 12 points",
+        ),
+        (("left_out",), [{"id": "a", "reason": "empty"}], "Files left out", "1 file is not"),
+    ],
+)
+def test_each_doubt_has_its_cause(
+    path: tuple[str, ...], value: Any, title: str, words: str
+) -> None:
+    evaluation = sound()
+    place = evaluation
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    caveats = write_caveats(ReportContent(evaluation=evaluation))
+    found = [caveat for caveat in caveats if caveat.title == title]
+    assert len(caveats) == 2
+    assert len(found) == 1
+    assert words in found[0].text
+
+
+def test_a_calibration_error_within_its_noise_is_no_doubt() -> None:
+    evaluation = sound()
+    evaluation["curves"]["calibration"]["error"] = {"value": 0.06, "low": 0.0, "high": 0.1}
+    assert titles(ReportContent(evaluation=evaluation)) == ["One place, one training"]
+
+
+def test_a_fall_from_validation_to_test_is_said() -> None:
+    history = [{"epoch": 1, "val_auroc": 0.8}, {"epoch": 2, "val_auroc": 0.99}]
+    caveats = write_caveats(ReportContent(evaluation=sound(), history=history, best_epoch=2))
+    assert caveats[0].title == "Worse than on validation"
+    assert "0.990 on validation and is 0.950 here" in caveats[0].text
+    kept_first = ReportContent(evaluation=sound(), history=history, best_epoch=1)
+    assert titles(kept_first) == ["One place, one training"]
+
+
+def test_the_gravest_stands_first_and_each_kind_has_its_turn() -> None:
+    evaluation = sound()
+    evaluation["dataset"]["partition"] = "train"
+    evaluation["positives"] = 50
+    findings = [
+        Finding(check="a", severity="serious", what="One leaks", count=1, why="It flatters"),
+        Finding(check="b", severity="serious", what="Two leaks.", count=1),
+        Finding(check="c", severity="warning", what="w", count=1),
+    ]
+    caveats = write_caveats(ReportContent(evaluation=evaluation, findings=findings))
+    assert [caveat.title for caveat in caveats] == [
+        "The audit found",
+        "Not a test",
+        "The audit found",
+        "Few images",
+        "Audit",
+        "One place, one training",
+    ]
+    assert caveats[0].text == "One leaks. It flatters."
+    assert caveats[2].text == "Two leaks."
