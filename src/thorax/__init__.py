@@ -1,3 +1,47 @@
-"""Classify chest X-rays, and judge the classifier honestly."""
+"""Classify chest X-rays, and judge the classifier honestly.
+
+>>> import thorax
+>>> data = thorax.load_dataset("chest_xray")                      # doctest: +SKIP
+>>> run = thorax.train(data, recipe="swift", out="runs/first")    # doctest: +SKIP
+>>> evaluation = thorax.evaluate("runs/first")                    # doctest: +SKIP
+>>> model = thorax.load("runs/first")                             # doctest: +SKIP
+>>> for prediction in model.predict(["image.jpeg"]):              # doctest: +SKIP
+...     print(prediction.probabilities, prediction.calls)
+
+Importing this loads none of what the functions need; each is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from thorax.data import load_dataset
+    from thorax.evaluation import evaluate
+    from thorax.runtime import load
+    from thorax.training import train
+
+__all__ = ["__version__", "evaluate", "load", "load_dataset", "train"]
+
+_HOMES = {
+    "evaluate": "thorax.evaluation",
+    "load": "thorax.runtime",
+    "load_dataset": "thorax.data",
+    "train": "thorax.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'thorax' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

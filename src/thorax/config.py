@@ -1,4 +1,4 @@
-"""Recipes: frozen dataclasses, read from TOML; an unknown key is an error that lists the known ones."""
+"""Recipes: frozen dataclasses, read from TOML; an unknown key is an error that lists the known."""
 
 from __future__ import annotations
 
@@ -113,7 +113,16 @@ class AugmentConfig:
     fill: Literal["black", "nearest"] = "black"
 
     def __post_init__(self) -> None:
-        for name in ("rotation", "shift", "zoom", "aspect", "shear", "contrast", "brightness", "noise"):
+        for name in (
+            "rotation",
+            "shift",
+            "zoom",
+            "aspect",
+            "shear",
+            "contrast",
+            "brightness",
+            "noise",
+        ):
             value = getattr(self, name)
             _check(0 <= value <= 180, f"augment.{name} must not be negative", value)
         for name in ("shift", "brightness", "noise"):
@@ -242,7 +251,8 @@ class Recipe:
         ConfigError
             If a key is unknown or a value out of range.
         """
-        return _build(cls, value, "recipe")
+        recipe: Recipe = _build(cls, value, "recipe")
+        return recipe
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -372,7 +382,9 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     missing = [name for name in required if name not in value]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}")
-    return kind(**{key: _convert(hints[key], item, f"{where}.{key}") for key, item in value.items()})
+    return kind(
+        **{key: _convert(hints[key], item, f"{where}.{key}") for key, item in value.items()}
+    )
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

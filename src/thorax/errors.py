@@ -10,7 +10,7 @@
     │   ├── SourceError          a folder or table of images: missing, empty, one class only
     │   ├── LabelError           labels that contradict each other or leave the schema
     │   ├── PartitionError       the data cannot be parted as asked
-    │   └── ImageError           one file that does not become an image (``reason`` is a stable code)
+    │   └── ImageError           one file that does not become an image
     ├── MetricError              scores or labels that a metric cannot take
     ├── RunError                 a run folder: of another recipe, damaged, not finished
     ├── BundleError              a bundle: changed, incomplete, of a newer schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -60,9 +60,7 @@ class PixelSpec:
         if not 8 <= self.size <= 4096:
             raise ConfigError("the image size must lie between 8 and 4096", received=self.size)
         if self.geometry not in ("squash", "pad", "crop"):
-            raise ConfigError(
-                "the geometry must be squash, pad or crop", received=self.geometry
-            )
+            raise ConfigError("the geometry must be squash, pad or crop", received=self.geometry)
 
     @property
     def key(self) -> str:
@@ -89,6 +87,13 @@ class Task:
     kind: TaskKind
     labels: tuple[str, ...]
     classes: tuple[str, ...]
+
+    def class_of(self, labels: Sequence[float]) -> str:
+        """Name what the labels of one image say."""
+        if self.kind == "binary":
+            return "unknown" if math.isnan(labels[0]) else self.classes[int(labels[0])]
+        present = [name for name, value in zip(self.labels, labels, strict=True) if value == 1]
+        return ", ".join(present) or ("unknown" if any(map(math.isnan, labels)) else "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from thorax.data.cache import Cache, default_folder, fill_cache
 from thorax.data.fingerprint import fingerprint
 from thorax.data.manifest import LeftOut, Manifest
+from thorax.data.pick import pick
 from thorax.data.sources import KERMANY, fetch_kermany, load_dataset, verify_kermany
 from thorax.data.split import limit, part
 
@@ -18,5 +19,6 @@ __all__ = [
     "limit",
     "load_dataset",
     "part",
+    "pick",
     "verify_kermany",
 ]

@@ -1,1 +1,6 @@
-"""Scores of a partition, with intervals, by subgroup and under disturbance: what a report shows."""
+"""What a bundle is worth: scored through the predictor, every number with its interval."""
+
+from thorax.evaluation.run import Evaluation, evaluate
+from thorax.evaluation.summary import summarise
+
+__all__ = ["Evaluation", "evaluate", "summarise"]

@@ -21,7 +21,7 @@ from thorax.records import Task
 from thorax.runtime import Predictor
 from thorax.training import open_run
 
-__all__ = ["SCHEMA", "Evaluation", "evaluate", "score"]
+__all__ = ["SCHEMA", "Evaluation", "evaluate", "score", "test_or_all"]
 
 SCHEMA = 1
 _CHUNK = 4096
@@ -202,13 +202,23 @@ def align(manifest: Manifest, task: Task) -> Manifest:
 
 def _chosen(data: Manifest | str | Path | Sequence[str | Path]) -> tuple[Manifest, str]:
     if isinstance(data, Manifest):
-        return data, "all"
+        return data, _partition(data)
     roots = [data] if isinstance(data, str | Path) else [*data]
-    manifest = load_dataset(*roots)
+    manifest = test_or_all(load_dataset(*roots))
+    return manifest, _partition(manifest)
+
+
+def test_or_all(manifest: Manifest) -> Manifest:
+    """Return the official test partition of a data set, or all of it where there is none.
+
+    The rest of a set that has one is what models are made from; scoring it would flatter them.
+    """
     test = tuple(record for record in manifest.records if record.official == "test")
-    if test:
-        return replace(manifest, records=test), "test"
-    return manifest, "all"
+    return replace(manifest, records=test) if test else manifest
+
+
+def _partition(manifest: Manifest) -> str:
+    return "test" if all(record.official == "test" for record in manifest.records) else "all"
 
 
 def _plain(name: str) -> str:

@@ -73,9 +73,9 @@ def _residual(x: Any, width: int, stride: int, *, name: str) -> Any:
     if stride != 1:
         # Averaging before the 1x1 convolution lets every pixel reach it (He et al., "Bag of
         # tricks", CVPR 2019).
-        shortcut = layers.AveragePooling2D(
-            stride, padding="same", name=f"{name}_shortcut_pool"
-        )(shortcut)
+        shortcut = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(
+            shortcut
+        )
     if x.shape[-1] != width:
         shortcut = _convolve(shortcut, width, 1, name=f"{name}_shortcut")
     y = _convolve(x, width, 3, stride=stride, name=f"{name}_first")

@@ -139,10 +139,11 @@ class _Writer:
         self.emit("Conv", [features, weight], "activation")
 
     def layer(self, layer: Any) -> str:
-        for kind, write in _WRITERS.items():
-            if type(layer) is kind:
-                sources = layer.input if isinstance(layer.input, list) else [layer.input]
-                return write(self, layer, [self.names[id(tensor)] for tensor in sources])
+        write = _WRITERS.get(type(layer))
+        if write is not None:
+            # A functional layer that is used once has one node.
+            sources = layer._inbound_nodes[0].input_tensors
+            return write(self, layer, [self.names[id(tensor)] for tensor in sources])
         raise ConfigError(
             f"a network with the layer {layer.name} cannot be sealed",
             received=type(layer).__name__,
@@ -210,9 +211,7 @@ def _convolution(w: _Writer, layer: Any, x: list[str]) -> str:
     inputs = [*x, w.constant(f"{layer.name}_kernel", kernel.transpose(3, 2, 0, 1))]
     if layer.use_bias:
         inputs.append(w.constant(f"{layer.name}_bias", _numpy(layer.bias)))
-    convolved = w.emit(
-        "Conv", inputs, layer.name, strides=list(layer.strides), pads=_pads(layer)
-    )
+    convolved = w.emit("Conv", inputs, layer.name, strides=list(layer.strides), pads=_pads(layer))
     return _activated(w, layer, convolved)
 
 

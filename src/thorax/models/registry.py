@@ -44,7 +44,9 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
             f"there is no network {name!r}", todo=f"choose one of: {', '.join(NETWORKS)}"
         )
     builder = NETWORKS[name]
-    known = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [
+        p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
     for key in options:
         if key not in known:
             raise ConfigError(
@@ -55,6 +57,6 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
     except (TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(
-            f"the network {name!r} cannot be built for images of {size} pixels with {dict(options)}",
+            f"the network {name!r} with {dict(options)} cannot take images of {size} pixels",
             received=first,
         ) from error

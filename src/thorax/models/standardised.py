@@ -14,7 +14,7 @@ RELU_GAIN = 1.7139588594436646
 
 
 @keras.saving.register_keras_serializable("thorax")
-class StandardisedConv2D(keras.layers.Conv2D):
+class StandardisedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
     """Convolution whose filters are standardised before they are applied.
 
     Each filter has its mean taken off and is scaled to unit norm, times a learned gain

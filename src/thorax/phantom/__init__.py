@@ -7,8 +7,9 @@ construction. They serve the demo and the tests; nothing learnt from them holds 
 from __future__ import annotations
 
 from thorax.phantom.anatomy import Patient, sample_patient
-from thorax.phantom.dataset import DEMO_IMAGES, Collection, Drawing, write_dataset
+from thorax.phantom.dataset import DEMO_IMAGES, Collection, write_dataset
 from thorax.phantom.flaws import FLAWS, FlawKind, PlantedFlaw, plant
+from thorax.phantom.plan import Drawing
 from thorax.phantom.radiograph import draw
 
 __all__ = [

@@ -21,55 +21,16 @@ from thorax.phantom.anatomy import sample_patient
 from thorax.phantom.disease import Pattern
 from thorax.phantom.encode import Format, encode
 from thorax.phantom.flaws import FlawKind, PlantedFlaw, plant
+from thorax.phantom.plan import SERIES, Drawing, plan_drawings
 from thorax.phantom.radiograph import render
 
-__all__ = ["DEMO_IMAGES", "Collection", "Drawing", "write_dataset"]
+__all__ = ["DEMO_IMAGES", "Collection", "write_dataset"]
 
 DEMO_IMAGES: Mapping[str, int] = MappingProxyType({"train": 1200, "test": 300})
 """How many images each partition of the demo has."""
 
-_SUFFIX: Mapping[Format, str] = {"jpeg": ".jpeg", "png": ".png", "dicom": ".dcm"}
-_SERIES = ("normal", "bacteria", "virus")
 _PATTERN: Mapping[str, Pattern | None] = {"normal": None, "bacteria": "lobar", "virus": "patchy"}
 _BATCH = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
-    """One image of a synthetic data set, and the truth about it.
-
-    Attributes
-    ----------
-    name
-        Path below the folder of the data set, with forward slashes.
-    partition
-        Name of the partition.
-    label
-        1 for pneumonia, 0 for normal.
-    series
-        ``normal``, ``bacteria`` (drawn lobar) or ``virus`` (drawn patchy).
-    patient
-        Key of the patient, unique over the data set.
-    number
-        Number of the patient within its series.
-    image
-        Number of the image: of the patient for normals, of the series otherwise.
-    subtlety
-        How hard the pneumonia is to see, 0 to 1; 0 for normals.
-    height, width
-        Size in pixels.
-    """
-
-    name: str
-    partition: str
-    label: int
-    series: str
-    patient: str
-    number: int
-    image: int
-    subtlety: float
-    height: int
-    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +116,7 @@ def write_dataset(
             f"the folder {root} is not empty",
             todo="choose a new folder; mixed data sets make wrong evaluations",
         )
-    drawings = _plan(images, seed, format, size, prevalence, bacteria, subtlety)
+    drawings = plan_drawings(images, seed, format, size, prevalence, bacteria, subtlety)
     for place in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
         make_folder(root / place)
     _draw_all(root, drawings, seed, format, _workers(workers, len(drawings)), progress)
@@ -190,59 +151,6 @@ def _check(
         raise UsageError("the subtlety must be a range within 0 to 1", received=subtlety)
     if workers is not None and workers < 1:
         raise UsageError("at least one worker is needed", received=workers)
-
-
-def _plan(
-    images: Mapping[str, int],
-    seed: int,
-    format: Format,
-    size: int,
-    prevalence: float,
-    bacteria: float,
-    subtlety: tuple[float, float],
-) -> list[Drawing]:
-    rng = np.random.default_rng([seed, 1])
-    patients = dict.fromkeys(_SERIES, 0)
-    numbers = dict.fromkeys(_SERIES, 0)
-    drawings: list[Drawing] = []
-    for partition, count in images.items():
-        ill = round(count * prevalence)
-        lobar = round(ill * bacteria)
-        wanted = {"normal": count - ill, "bacteria": lobar, "virus": ill - lobar}
-        for series, left in wanted.items():
-            while left:
-                # Most have one image, some a few: alike in both classes, or it would be a hint.
-                several = min(left, int(rng.geometric(0.65)), 6)
-                left -= several
-                patients[series] += 1
-                base = rng.uniform(*subtlety) if series != "normal" else 0.0
-                for nth in range(1, several + 1):
-                    numbers[series] += 1
-                    image = nth if series == "normal" else numbers[series]
-                    hard = float(np.clip(base + rng.normal(0.0, 0.05), *subtlety))
-                    aspect = float(np.clip(rng.normal(1.2, 0.12), 0.95, 1.55))
-                    drawings.append(
-                        Drawing(
-                            name=_name(partition, series, patients[series], image, format),
-                            partition=partition,
-                            label=int(series != "normal"),
-                            series=series,
-                            patient=f"{series}-{patients[series]:04d}",
-                            number=patients[series],
-                            image=image,
-                            subtlety=hard if series != "normal" else 0.0,
-                            height=round(size / aspect**0.5),
-                            width=round(size * aspect**0.5),
-                        )
-                    )
-    return drawings
-
-
-def _name(partition: str, series: str, patient: int, image: int, format: Format) -> str:
-    ending = _SUFFIX[format]
-    if series == "normal":
-        return f"{partition}/NORMAL/IM-{patient:04d}-{image:04d}{ending}"
-    return f"{partition}/PNEUMONIA/person{patient}_{series}_{image}{ending}"
 
 
 def _workers(asked: int | None, images: int) -> int:
@@ -292,7 +200,7 @@ def _draw_all(
 
 def _draw_batch(root: Path, batch: Sequence[Drawing], seed: int, format: Format) -> int:
     for drawing in batch:
-        series = _SERIES.index(drawing.series)
+        series = SERIES.index(drawing.series)
         patient = sample_patient(np.random.default_rng([seed, 2, series, drawing.number]))
         rng = np.random.default_rng([seed, 3, series, drawing.number, drawing.image])
         picture = render(

@@ -17,7 +17,7 @@ __all__ = ["Format", "encode"]
 Format = Literal["jpeg", "png", "dicom"]
 
 _SHADES = 4095
-_DX = "1.2.840.10008.5.1.4.1.1.1.1.1"
+_DX = "1.2.840.10008.5.1.4.1.1.1.1"
 _ROOT = "2.25."
 
 

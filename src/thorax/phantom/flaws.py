@@ -123,8 +123,8 @@ def plant(
         How many times. Where neither it nor ``rate`` is given: three times, or for a shortcut or
         shift on the whole class or partition.
     rate
-        How often instead, 0 to 1: a share of all files, for a shortcut of those of its class, for
-        a shift of those of its partition.
+        How often instead, 0 to 1: a share of the files outside ``avoid``, for a shortcut of those
+        of its class, for a shift of those of its partition.
     strength
         How marked it is, 0 (hardly) to 1 (grossly), where that makes a difference.
     seed

@@ -128,15 +128,22 @@ def _about_sizes(name: str, view: Mapping[str, Any]) -> Iterator[Caveat]:
 
 def _about_generalising(content: ReportContent) -> Iterator[Caveat]:
     kept = [row for row in content.history if row.get("epoch") == content.best_epoch]
-    test = value_of((content.evaluation.get("metrics") or {}).get("auroc"))
+    metric = (content.evaluation.get("metrics") or {}).get("auroc")
+    test, high = value_of(metric), value_of(metric, "high")
     validation = value_of(kept[0], "val_auroc") if kept else None
-    if test is not None and validation is not None and validation - test > GAP:
-        yield Caveat(
-            "warning",
-            "Worse than on validation",
-            f"The AUROC was {number(validation)} on validation and is {number(test)} here: these "
-            "images differ from those that thresholds and temperature were chosen on.",
-        )
+    if test is None or validation is None or validation - test <= GAP:
+        return
+    likely = (
+        "more than chance explains: these"
+        if high is not None and validation > high
+        else ("which may be chance, or these")
+    )
+    yield Caveat(
+        "warning",
+        "Worse than on validation",
+        f"The AUROC was {number(validation)} on validation and is {number(test)} here, {likely} "
+        "images differ from those that thresholds and temperature were chosen on.",
+    )
 
 
 def _about_the_numbers(content: ReportContent) -> Iterator[Caveat]:

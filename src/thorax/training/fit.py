@@ -253,9 +253,7 @@ def _is_better(row: dict[str, float], now: Progressed, select: str) -> bool:
 
 
 def _patience_is_out(now: Progressed, config: FitConfig) -> bool:
-    return bool(
-        config.patience and now.step == 0 and now.epoch - now.best_epoch >= config.patience
-    )
+    return bool(config.patience and now.step == 0 and now.epoch - now.best_epoch >= config.patience)
 
 
 def _note(now: Progressed, speed: float) -> str:
@@ -273,7 +271,11 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     for row in history:
         writer.writerow(
             {
-                key: f"{value:.0f}" if key == "epoch" else "" if math.isnan(value) else f"{value:.6g}"
+                key: f"{value:.0f}"
+                if key == "epoch"
+                else ""
+                if math.isnan(value)
+                else f"{value:.6g}"
                 for key, value in row.items()
             }
         )

@@ -31,7 +31,9 @@ def outputs_of(task: Task, head: Head) -> int:
     return len(task.classes) if head == "softmax" else len(task.labels)
 
 
-def class_weights(labels: NDArray[np.float32], task: Task, *, balanced: bool) -> NDArray[np.float32]:
+def class_weights(
+    labels: NDArray[np.float32], task: Task, *, balanced: bool
+) -> NDArray[np.float32]:
     """Return the weight of a 0 and of a 1 of each label, (2, labels).
 
     Balanced, the two weigh the same in total and the mean weight is 1. A label that has only one

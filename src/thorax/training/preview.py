@@ -40,4 +40,5 @@ def augmented_images(
         ops.convert_to_numpy(augment(images[part, ..., None], transforms[part], tones[part]))
         for part in (slice(at, at + _CHUNK) for at in range(0, len(images), _CHUNK))
     ]
-    return np.clip(np.rint(np.concatenate(made)[..., 0]), 0, 255).astype(np.uint8)
+    levels: NDArray[np.float32] = np.concatenate(made)[..., 0]
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)

@@ -19,7 +19,17 @@ from thorax._machine import memory_bytes
 from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.config import Recipe, load_recipe
-from thorax.data import Cache, LeftOut, Manifest, fill_cache, fingerprint, limit, load_dataset, part
+from thorax.data import (
+    Cache,
+    LeftOut,
+    Manifest,
+    fill_cache,
+    fingerprint,
+    limit,
+    load_dataset,
+    part,
+    pick,
+)
 from thorax.errors import LabelError, RunError, SourceError
 from thorax.records import Partition, PixelSpec
 from thorax.training.backend import choose_backend, choose_precision, use_backend
@@ -143,8 +153,18 @@ def train(
     use_backend(name)
     from thorax.training.feed import Feed
     from thorax.training.fit import fit
+    from thorax.training.preview import augmented_images
     from thorax.training.seal import seal
 
+    few = pick(training)
+    with _files.atomic_path(folder / "augmented.npz") as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(
+            file,
+            images=augmented_images(
+                chosen.augment, chosen.input.size, images.gather(few), seed=seed
+            ),
+            labels=[manifest.task.class_of(training.records[i].labels) for i in few],
+        )
     feed = Feed(
         _gather(images),
         training.label_array(),

@@ -143,9 +143,7 @@ def _disturbed(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def _network(recipe: Recipe, task: Task) -> Any:
     outputs = outputs_of(task, head_of(task, recipe.fit.loss))
-    return build_network(
-        recipe.network.name, recipe.input.size, outputs, recipe.network.options
-    )
+    return build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
 
 
 def _logits(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,0 +1,70 @@
+"""Do the whole job once: train a quick classifier, evaluate it, write the report.
+
+Without DATA on radiographs that thorax draws itself, which need no download.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
+from thorax.cli.train import train_and_report
+
+HELP = "the whole job on drawn or given X-rays"
+EXAMPLE = "thorax demo --out demo"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``thorax demo``."""
+    add_source_arguments(parser, nargs="*")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo"
+    )
+    parser.add_argument("--recipe", default="swift", metavar="NAME|FILE", help="default: swift")
+    parser.add_argument("--seed", type=int, default=0, help="of the training")
+    add_cache_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``thorax demo``."""
+    from thorax.training import choose_backend
+
+    choose_backend()  # before anything is drawn: without it there is no demo
+    if args.data:
+        name = "run"
+    else:
+        args.data, name = [str(_drawn(args))], "phantom-run"
+    train_and_report(
+        load(args),
+        args.out / name,
+        recipe=args.recipe,
+        settings=[],
+        seed=args.seed,
+        cache=args.cache,
+        workers=args.workers,
+    )
+    return 0
+
+
+def _drawn(args: argparse.Namespace) -> Path:
+    """Draw the embedded data set, unless it is there already."""
+    from thorax import _files
+    from thorax.cli.terminal import show_progress
+    from thorax.phantom import write_dataset
+
+    folder: Path = args.out / "phantom"
+    done = args.out / "phantom.json"
+    if not done.exists():
+        _remove(folder)  # what an interrupted call left
+        with show_progress() as progress:
+            drawn = write_dataset(folder, seed=0, workers=args.workers, progress=progress)
+        _files.write_json(done, {"schema": 1, "images": len(drawn), "seed": 0})
+    return folder
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,27 @@
+"""Download a public data set, with its licence and citation, and verify it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "download a public data set"
+EXAMPLE = "thorax fetch kermany --out chest_xray"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``thorax fetch``."""
+    parser.add_argument("name", choices=["kermany"], help="which data set")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where it goes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``thorax fetch``."""
+    from thorax.cli.terminal import show_progress, shown
+    from thorax.data import KERMANY, fetch_kermany
+
+    print(KERMANY.notice)
+    with show_progress() as progress:
+        folder = fetch_kermany(args.out, progress=progress)
+    print(f"verified: {shown(folder)}")
+    return 0

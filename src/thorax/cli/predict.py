@@ -1,0 +1,166 @@
+"""Answer for files and folders, from a bundle; no training framework is needed."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thorax.records import Prediction
+    from thorax.runtime import Predictor
+
+HELP = "answer for image files and folders"
+EXAMPLE = "thorax predict runs/first image.jpeg more_images --format csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``thorax predict``."""
+    parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder")
+    parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="file or folder")
+    parser.add_argument(
+        "--format", choices=["table", "csv", "jsonl"], default="table", help="default: table"
+    )
+    parser.add_argument(
+        "--heatmaps", type=Path, metavar="FOLDER", help="also draw heat maps over the images here"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="decoding threads (default: one per core)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``thorax predict``."""
+    from thorax.runtime import Predictor
+
+    predictor = Predictor(args.model)
+    paths = list(_files(args.sources))
+    if args.heatmaps:
+        from thorax._files import make_folder
+
+        make_folder(args.heatmaps)
+    answers = _with_heatmaps(predictor, predictor.predict(paths, workers=args.workers), args)
+    write = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}[args.format]
+    failed = write(predictor, answers)
+    if failed:
+        print(f"thorax: {failed} of {len(paths)} files got no answer", file=sys.stderr)
+    return 1 if failed == len(paths) else 0
+
+
+def _files(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files themselves; of a folder, those that may be images."""
+    from thorax.errors import SourceError
+    from thorax.pixels import IMAGE_SUFFIXES
+
+    for source in sources:
+        if not source.is_dir():
+            yield source
+            continue
+        found = False
+        for folder, below, names in os.walk(source):
+            below.sort()
+            for name in sorted(names):
+                suffix = Path(name).suffix.lower()
+                if not name.startswith(".") and (not suffix or suffix in IMAGE_SUFFIXES):
+                    found = True
+                    yield Path(folder) / name
+        if not found:
+            raise SourceError(
+                f"there is no image in {source}",
+                todo=f"files are taken by their endings: {', '.join(sorted(IMAGE_SUFFIXES))}",
+            )
+
+
+def _with_heatmaps(
+    predictor: Predictor, answers: Iterable[Prediction], args: argparse.Namespace
+) -> Iterator[Prediction]:
+    if not args.heatmaps:
+        yield from answers
+        return
+    import io
+
+    from PIL import Image
+
+    from thorax._files import write_bytes
+    from thorax.explain import heatmap, overlay
+
+    for number, answer in enumerate(answers):
+        if answer.error is None:
+            pixels = predictor.read(answer.id).pixels
+            label = max(answer.probabilities, key=answer.probabilities.__getitem__)
+            drawn = Image.fromarray(overlay(pixels, heatmap(predictor, pixels, label)))
+            side = max(384, drawn.width)
+            data = io.BytesIO()
+            drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
+            # Files of several folders may share a name; the number keeps them apart.
+            write_bytes(args.heatmaps / f"{number:06d}-{Path(answer.id).stem}.png", data.getvalue())
+        yield answer
+
+
+def _values(predictor: Predictor, answer: Prediction) -> list[str]:
+    return [f"{answer.probabilities[label]:.6f}" for label in predictor.labels]
+
+
+def _call(answer: Prediction) -> str:
+    call = answer.calls.get("balanced") or answer.calls.get("most-likely")
+    if call is not None:
+        return call
+    yes = [
+        key.rpartition("/")[0]
+        for key, v in answer.calls.items()
+        if v == "positive" and key.endswith("/balanced")
+    ]
+    return ", ".join(yes) or "none"
+
+
+def _write_table(predictor: Predictor, answers: Iterable[Prediction]) -> int:
+    failed = 0
+    print(
+        "  ".join(
+            [*(f"{label:>{max(8, len(label))}}" for label in predictor.labels), "call", "file"]
+        )
+    )
+    for answer in answers:
+        if answer.error is not None:
+            failed += 1
+            print(f"no answer: {answer.error} ({answer.reason})  {answer.id}")
+            continue
+        cells = zip(_values(predictor, answer), predictor.labels, strict=True)
+        values = [value.rjust(max(8, len(label))) for value, label in cells]
+        print("  ".join([*values, _call(answer), answer.id]))
+    return failed
+
+
+def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
+    failed = 0
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names = [f"probability_{label}" for label in predictor.labels]
+    writer.writerow(["file", *names, "call", "error"])
+    for answer in answers:
+        if answer.error is not None:
+            failed += 1
+            writer.writerow([answer.id, *("" for _ in names), "", answer.reason])
+        else:
+            writer.writerow([answer.id, *_values(predictor, answer), _call(answer), ""])
+    return failed
+
+
+def _write_jsonl(predictor: Predictor, answers: Iterable[Prediction]) -> int:
+    failed = 0
+    for answer in answers:
+        row: dict[str, Any] = {"file": answer.id}
+        if answer.error is not None:
+            failed += 1
+            row |= {"error": answer.reason, "what": answer.error}
+        else:
+            probabilities = {k: round(v, 6) for k, v in answer.probabilities.items()}
+            row |= {"probabilities": probabilities, "calls": dict(answer.calls)}
+            row |= {"facts": dict(answer.facts)}
+        row["bundle"] = predictor.bundle.id
+        print(json.dumps(row, ensure_ascii=False, default=str))
+    return failed

@@ -1,0 +1,94 @@
+"""Count what is there, and draw a grid of sample images, plain or augmented."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thorax.cli.sources import add_source_arguments, load
+
+if TYPE_CHECKING:
+    from thorax.data import Manifest
+
+HELP = "count the images and draw samples"
+EXAMPLE = "thorax show chest_xray --out samples.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``thorax show``."""
+    add_source_arguments(parser)
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.png", help="the picture")
+    parser.add_argument(
+        "--augmented", metavar="RECIPE", help="show them as this recipe's training would"
+    )
+    parser.add_argument("--count", type=int, default=16, help="how many images (default 16)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``thorax show``."""
+    from thorax import _files
+    from thorax.cli.describe import describe_manifest, print_findings
+    from thorax.cli.terminal import shown
+    from thorax.errors import UsageError
+    from thorax.report.figures import sample_grid
+
+    if args.count < 1:
+        raise UsageError("--count must be at least 1", received=args.count)
+    manifest = load(args)
+    print(describe_manifest(manifest))
+    print_findings(manifest)
+    images, captions = _augmented(args, manifest) if args.augmented else _plain(args, manifest)
+    _files.write_bytes(args.out, sample_grid(images, captions, columns=min(4, args.count)))
+    print(f"picture: {shown(args.out)}")
+    return 0
+
+
+def _plain(args: argparse.Namespace, manifest: Manifest) -> tuple[list[Any], list[str]]:
+    from thorax.pixels import read_picture
+
+    return _read(args, manifest, lambda path: read_picture(path).pixels)
+
+
+def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[str]]:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from thorax.cli.terminal import quiet_stderr
+    from thorax.config import load_recipe
+    from thorax.pixels import read_image
+    from thorax.training import use_backend
+
+    recipe = load_recipe(args.augmented)
+    spec = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
+    images, captions = _read(args, manifest, lambda path: read_image(path, spec).pixels)
+    with quiet_stderr():
+        use_backend()
+        from thorax.training.preview import augmented_images
+
+        made = augmented_images(recipe.augment, recipe.input.size, np.stack(images), args.seed)
+    return list(made), captions
+
+
+def _read(args: argparse.Namespace, manifest: Manifest, read: Any) -> tuple[list[Any], list[str]]:
+    """Read the chosen images; others take the place of those that cannot be read."""
+    from thorax.data import pick
+    from thorax.errors import ImageError, SourceError
+
+    images: list[Any] = []
+    captions: list[str] = []
+    for position in pick(manifest, len(manifest.records), args.seed):
+        record = manifest.records[position]
+        try:
+            images.append(read(record.path))
+        except ImageError as error:
+            print(f"left out {record.id}: {error.what}")
+            continue
+        captions.append(manifest.task.class_of(record.labels))
+        if len(images) == args.count:
+            break
+    if not images:
+        raise SourceError(f"none of the images of {manifest.name} could be read")
+    return images, captions

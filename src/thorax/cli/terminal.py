@@ -1,0 +1,124 @@
+"""What the command line shows while it works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from thorax._progress import Progress
+
+__all__ = ["quiet_stderr", "show_progress", "table"]
+
+_EVERY = 10.0  # seconds between plain lines
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Yield a progress that is a bar on a terminal and plain lines elsewhere, on stderr."""
+    if sys.stderr.isatty():
+        with _bar() as progress:
+            yield progress
+    else:
+        yield _Lines()
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:>20}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int, note: str = "") -> None:
+            if stage not in tasks or (done < bars.tasks[tasks[stage]].completed):
+                tasks[stage] = bars.add_task(stage, total=total, note="")
+            bars.update(tasks[stage], completed=done, total=total, note=note)
+
+        yield progress
+
+
+class _Lines:
+    """One line when a stage begins and ends, and every few seconds between."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.began = self.told = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if stage != self.stage:
+            self.stage, self.began = stage, now
+        elif done < total and now - self.told < _EVERY:
+            return
+        self.told = now
+        spent = now - self.began
+        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
+        clock = f"{spent:.0f} s{left}"
+        print(f"{stage} {done}/{total}  {clock}  {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what libraries print to stderr; give it out if the block fails.
+
+    TensorFlow greets from C++, past every setting of Python's.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        try:
+            kept = os.dup(2)
+        except OSError:  # no stderr at all
+            yield
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
+    """Return rows as aligned columns; those numbered in ``right`` are right-aligned."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be written from here."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)

@@ -1,0 +1,195 @@
+"""Collect from a run or an evaluation what its report shows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thorax import _files
+from thorax.data import Manifest, pick
+from thorax.errors import ImageError, RunError
+from thorax.evaluation.run import SCHEMA, Evaluation
+from thorax.explain import heatmap
+from thorax.report.build import build_report
+from thorax.report.content import ReportContent, Sample, WorstCase
+from thorax.runtime import Predictor
+from thorax.training import Run, open_run
+
+__all__ = ["rewrite_report", "write_report"]
+
+_WORST = 12
+
+
+def write_report(
+    evaluation: Evaluation, *, model: str | Path, run: Run | None = None, out: Path | None = None
+) -> Path:
+    """Write ``report.html`` for an evaluation.
+
+    Parameters
+    ----------
+    evaluation
+        What was found.
+    model
+        The bundle or run folder that was evaluated; its predictor explains the worst errors.
+    run
+        The run that the bundle came from, if there is one, for its history and plan.
+    out
+        Path of the HTML file; None takes ``report.html`` beside ``evaluation.json``.
+
+    Returns
+    -------
+    Path
+        Of the report.
+    """
+    predictor = Predictor(model)
+    history = _history(run.folder / "history.csv") if run else []
+    content = ReportContent(
+        evaluation=evaluation.values,
+        history=history,
+        best_epoch=int(predictor.bundle.provenance.get("epoch", 0)) or None,
+        plan=_plan(run, predictor) if run else {},
+        samples=_samples(predictor, evaluation.manifest),
+        augmented=_augmented(run.folder / "augmented.npz") if run else (),
+        worst=_worst(predictor, evaluation),
+        findings=run.manifest.findings if run else evaluation.manifest.findings,
+        left_out=[
+            {"id": row.id, "reason": row.reason, "what": row.what}
+            for row in (run.manifest.left_out if run else ())
+        ],
+    )
+    return build_report(content, out or evaluation.folder / "report.html")
+
+
+def rewrite_report(folder: str | Path, out: Path | None = None) -> Path:
+    """Write the report of a run again from the files that its evaluation left.
+
+    Raises
+    ------
+    RunError
+        If the run has not been evaluated.
+    """
+    run = open_run(folder)
+    place = run.folder / "evaluation"
+    try:
+        values = _files.read_json(place / "evaluation.json")
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{run.folder} has not been evaluated", todo=f"run: thorax evaluate {run.folder}"
+        ) from error
+    if values.get("schema") != SCHEMA:
+        raise RunError(
+            f"{place} was written by another version of thorax",
+            received=f"schema {values.get('schema')}",
+            todo=f"run: thorax evaluate {run.folder}",
+        )
+    if values["bundle"]["id"] != run.bundle.id:
+        raise RunError(
+            f"{place} is about another bundle than the run now holds",
+            todo=f"run: thorax evaluate {run.folder}",
+        )
+    manifest, probabilities = _predictions(place / "predictions.parquet", run)
+    evaluation = Evaluation(place, values, manifest, probabilities)
+    return write_report(evaluation, model=run.folder, run=run, out=out)
+
+
+def _predictions(path: Path, run: Run) -> tuple[Manifest, Any]:
+    import pyarrow.parquet as parquet
+
+    table = parquet.read_table(path)
+    scored = set(table.column("id").to_pylist())
+    manifest = run.manifest.select("test")
+    kept = tuple(record for record in manifest.records if record.id in scored)
+    names = [f"probability_{label}" for label in run.bundle.task.labels]
+    by_id = dict(
+        zip(
+            table.column("id").to_pylist(),
+            np.stack([table.column(name).to_numpy() for name in names], 1),
+            strict=True,
+        )
+    )
+    probabilities = np.array([by_id[record.id] for record in kept], np.float32)
+    return Manifest(manifest.name, manifest.task, kept), probabilities
+
+
+def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:
+    samples = []
+    for position in pick(manifest):
+        record = manifest.records[position]
+        try:
+            pixels = predictor.read(record.path).pixels
+        except ImageError:
+            continue  # it was readable when it was scored; the grid can do without it
+        samples.append(Sample(pixels, record.id, manifest.task.class_of(record.labels)))
+    return samples
+
+
+def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase]:
+    """Return the images whose true label the model found least likely."""
+    manifest = evaluation.manifest
+    labels = manifest.label_array()
+    gap = np.abs(labels - evaluation.probabilities)
+    worst = np.nan_to_num(gap, nan=-1.0).max(axis=1)
+    cases = []
+    for index in np.argsort(-worst, kind="stable")[:_WORST]:
+        if worst[index] <= 0.5:
+            break  # nothing that one would call an error
+        record, column = manifest.records[index], int(np.nanargmax(gap[index]))
+        try:
+            pixels = predictor.read(record.path).pixels
+        except ImageError:
+            continue
+        cases.append(
+            WorstCase(
+                pixels,
+                heatmap(predictor, pixels, column),
+                record.id,
+                manifest.task.class_of(record.labels),
+                float(evaluation.probabilities[index, column]),
+            )
+        )
+    return cases
+
+
+def _augmented(path: Path) -> list[Sample]:
+    if not path.is_file():
+        return []
+    with np.load(path, allow_pickle=False) as stored:
+        return [
+            Sample(pixels, f"{label}, augmented", str(label))
+            for pixels, label in zip(stored["images"], stored["labels"], strict=True)
+        ]
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {key: float(value) if value else float("nan") for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _plan(run: Run, predictor: Predictor) -> Mapping[str, Any]:
+    identity, origin = run.plan["identity"], predictor.bundle.provenance
+    recipe = identity["recipe"]
+    return {
+        "recipe": recipe["name"],
+        "description": recipe["description"],
+        "network": recipe["network"]["name"],
+        "parameters": origin["parameters"],
+        "input": "{size} x {size}, {geometry}".format(**recipe["input"]),
+        "epochs": recipe["fit"]["epochs"],
+        "augmentation": recipe["augment"]["name"],
+        "seed": identity["seed"],
+        "backend": identity["backend"],
+        "precision": identity["precision"],
+        "training seconds": origin["training_seconds"],
+        "machine": run.plan["machine"],
+        "versions": run.plan["versions"],
+        "data": run.plan["dataset"].get("partitions", {}),
+    }
