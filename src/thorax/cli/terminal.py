@@ -74,7 +74,9 @@ class _Lines:
             return
         self.told = now
         spent = now - self.began
-        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
+        # A guess from the first moments would be a bad one.
+        known = spent > 2 and 0 < done < total
+        left = f", {spent / done * (total - done):.0f} s left" if known else ""
         clock = f"{spent:.0f} s{left}"
         print(f"{stage} {done}/{total}  {clock}  {note}".rstrip(), file=sys.stderr, flush=True)
 

@@ -20,12 +20,13 @@ def compact(
     *,
     channels: Sequence[int] = (32, 64, 128),
     blocks: int = 1,
+    stem: int = 1,
     dropout: float = 0.0,
     normalisation: str = "image",
 ) -> Any:
     """Build the residual network.
 
-    A stride-2 stem, then one stage per entry of ``channels``, each halving the side after the
+    A strided stem, then one stage per entry of ``channels``, each halving the side after the
     first, each of ``blocks`` basic blocks (He et al., CVPR 2016), global average pooling and a
     dense layer: so it has a class activation map (Zhou et al., CVPR 2016). Standardised filters
     take the place of batch normalisation.
@@ -40,6 +41,9 @@ def compact(
         Width of each stage; multiples of 16 suit the matrix units of CPUs and GPUs.
     blocks
         Residual blocks per stage.
+    stem
+        How many stride-2 convolutions come before the first stage, each half as wide as the next;
+        2 suits images of 100 pixels and more.
     dropout
         Share of the pooled features dropped in training, 0 to 1.
     normalisation
@@ -52,7 +56,10 @@ def compact(
     """
     image = keras.Input((size, size, 1), name="image")
     x = normalise(image, normalisation)
-    x = layers.ReLU(name="stem_relu")(_convolve(x, channels[0], 3, stride=2, name="stem"))
+    for step in range(1, stem + 1):
+        width = channels[0] // 2 ** (stem - step)
+        x = _convolve(x, width, 3, stride=2, name=f"stem{step}")
+        x = layers.ReLU(name=f"stem{step}_relu")(x)
     for stage, width in enumerate(channels, start=1):
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1

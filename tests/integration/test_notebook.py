@@ -1,0 +1,58 @@
+"""The article retold runs from top to bottom on phantoms, and shows what it says it shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "xray_classification_and_evaluation.ipynb"
+
+
+@pytest.fixture
+def notebook() -> Any:
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def test_it_is_committed_without_outputs(notebook: Any) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the client's own libraries warn as they like
+def test_it_runs_on_phantoms(
+    notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THORAX_NOTEBOOK_SMALL", "1")
+    monkeypatch.setenv("THORAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("THORAX_NOTEBOOK_DATA", raising=False)
+    told = nbformat.v4.new_code_cell("import json\nprint(json.dumps(metrics))")
+    notebook.cells.append(told)
+
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+
+    kinds = [
+        kind
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        for kind in output.get("data", {})
+    ]
+    # Loss and accuracy, AUROC, confusion matrix, ROC; samples, augmented, worst errors, one image.
+    assert kinds.count("image/svg+xml") == 4
+    assert kinds.count("image/png") == 4
+    metrics = json.loads(told.outputs[0].text)
+    for name in ("auroc", "accuracy", "sensitivity", "specificity"):
+        metric = metrics[name]
+        assert 0 <= metric["low"] <= metric["value"] <= metric["high"] <= 1
+        assert metric["low"] < metric["high"]
+        assert "95 %" in metric["method"]

@@ -1,0 +1,182 @@
+"""The sealed graph answers as the network does, layer by layer and with odd sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("keras")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+import keras  # noqa: E402
+
+from thorax.errors import ConfigError  # noqa: E402
+from thorax.models import build_network  # noqa: E402
+from thorax.models.export import has_activation_map, to_onnx  # noqa: E402
+from thorax.records import Task  # noqa: E402
+
+BINARY = Task("binary", ("sick",), ("well", "sick"))
+THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
+MANY = Task("multilabel", ("a", "b", "c"), ("a", "b", "c"))
+
+
+def shake(network: Any, seed: int = 0) -> None:
+    """Give every weight, statistics included, a value that it would not have by default."""
+    rng = np.random.default_rng(seed)
+    for variable in network.variables:
+        if "seed" in variable.path:
+            continue
+        value = np.asarray(keras.ops.convert_to_numpy(variable))
+        if variable.path.endswith(("variance", "gamma", "gain")):
+            new = rng.uniform(0.5, 1.5, value.shape)
+        else:
+            new = value + rng.normal(0, 0.1, value.shape)
+        variable.assign(new.astype(value.dtype))
+
+
+def images(size: int, n: int = 5) -> NDArray[np.uint8]:
+    return np.random.default_rng(size).integers(0, 256, (n, size, size), dtype=np.uint8)
+
+
+def run(graph: bytes, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": pixels}), strict=True))
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def expected(
+    logits: NDArray[np.float32], task: Task, head: str, temperature: float
+) -> NDArray[np.float64]:
+    cool = logits.astype(np.float64) / temperature
+    if head == "sigmoid":
+        return 1 / (1 + np.exp(-cool))
+    chances = softmax(cool)
+    return chances[:, 1:] if task.kind == "binary" else chances
+
+
+CASES = [
+    ("compact", 50, BINARY, "sigmoid", {"channels": [16, 16]}),
+    ("compact", 75, MANY, "sigmoid", {"channels": [8, 16, 24], "blocks": 2}),
+    ("compact", 33, BINARY, "softmax", {"channels": [8], "normalisation": "midrange"}),
+    ("compact", 32, THREE, "softmax", {"channels": [8, 12], "dropout": 0.3}),
+    ("compact", 17, BINARY, "sigmoid", {"channels": [8, 8, 8], "blocks": 1, "dropout": 0.5}),
+    ("tutorial", 75, BINARY, "softmax", {"filters": [4, 8, 8], "dense": 16}),
+    ("tutorial", 50, THREE, "softmax", {"filters": [4, 6], "dense": 10}),
+    ("tutorial", 64, BINARY, "sigmoid", {"filters": [4, 6, 8, 8], "dense": 12}),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "task", "head", "options"), CASES)
+def test_graph_equals_network(
+    name: str, size: int, task: Task, head: str, options: Mapping[str, Any]
+) -> None:
+    outputs = len(task.classes) if head == "softmax" else len(task.labels)
+    network = build_network(name, size, outputs, options)
+    shake(network)
+    pixels = images(size)
+    logits = np.asarray(network.predict_on_batch(pixels[..., None]))
+    assert logits.dtype == np.float32
+    assert np.ptp(logits) > 1e-3, "a network that answers the same for all proves nothing"
+    told = run(to_onnx(network, task, head, 1.7), pixels)
+    assert told["logits"].shape == (len(pixels), outputs)
+    np.testing.assert_allclose(told["logits"], logits, rtol=1e-5, atol=1e-5)
+    assert told["probabilities"].shape == (len(pixels), len(task.labels))
+    np.testing.assert_allclose(
+        told["probabilities"], expected(logits, task, head, 1.7), rtol=0, atol=1e-5
+    )
+    assert has_activation_map(network) is ("activation" in told)
+    assert has_activation_map(network) is (name == "compact")
+
+
+@pytest.mark.parametrize("task", [BINARY, MANY])
+def test_activation_map_is_the_last_feature_map_under_the_dense_weights(task: Task) -> None:
+    size, outputs = 50, len(task.labels)
+    network = build_network("compact", size, outputs, {"channels": [16, 16], "dropout": 0.2})
+    shake(network, seed=1)
+    pixels = images(size)
+    pool = network.get_layer("pool")
+    features = np.asarray(keras.Model(network.input, pool.input)(pixels[..., None]), np.float64)
+    kernel, bias = (np.asarray(w, np.float64) for w in network.layers[-1].get_weights())
+    wanted = np.einsum("nhwc,cl->nlhw", features, kernel)
+    told = run(to_onnx(network, task, "sigmoid", 2.0), pixels)
+    assert told["activation"].shape == wanted.shape
+    np.testing.assert_allclose(told["activation"], wanted, atol=1e-4)
+    # Its mean and the bias make the logit: the map says where the logit comes from.
+    np.testing.assert_allclose(
+        told["activation"].mean(axis=(2, 3)) + bias, told["logits"], atol=1e-4
+    )
+
+
+def test_activation_map_of_a_binary_softmax_is_that_of_the_margin() -> None:
+    network = build_network("compact", 32, 2, {"channels": [8, 8]})
+    shake(network, seed=2)
+    told = run(to_onnx(network, BINARY, "softmax", 1.0), images(32))
+    assert told["activation"].shape[1] == 1
+    bias = network.layers[-1].get_weights()[1]
+    margin = told["logits"][:, 1] - told["logits"][:, 0]
+    np.testing.assert_allclose(
+        told["activation"].mean(axis=(1, 2, 3)) + bias[1] - bias[0], margin, atol=1e-4
+    )
+
+
+def test_a_blank_image_stays_finite() -> None:
+    network = build_network("compact", 32, 1, {"channels": [8, 8]})
+    told = run(to_onnx(network, BINARY, "sigmoid", 1.0), np.zeros((2, 32, 32), np.uint8))
+    assert np.isfinite(told["logits"]).all()
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    network = build_network("compact", 32, 1, {"channels": [8, 8]})
+    first, second = (to_onnx(network, BINARY, "sigmoid", 1.5) for _ in range(2))
+    assert first == second
+    assert to_onnx(network, BINARY, "sigmoid", 1.6) != first
+    # Another instance with the same weights is the same graph: nothing of this process is in it.
+    twin = build_network("compact", 32, 1, {"channels": [8, 8]})
+    twin.set_weights(network.get_weights())
+    assert to_onnx(twin, BINARY, "sigmoid", 1.5) == first
+
+
+def test_a_layer_that_cannot_be_written_is_named() -> None:
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.UpSampling2D(name="enlarge")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(image, keras.layers.Dense(1)(x))
+    with pytest.raises(ConfigError, match="enlarge") as caught:
+        to_onnx(network, BINARY, "sigmoid", 1.0)
+    assert caught.value.received == "UpSampling2D"
+    assert caught.value.todo is not None
+    assert "StandardisedConv2D" in caught.value.todo
+
+
+def test_an_activation_that_cannot_be_written_is_named() -> None:
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(2, 3, activation="tanh", name="bent")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(image, keras.layers.Dense(1)(x))
+    with pytest.raises(ConfigError, match="bent"):
+        to_onnx(network, BINARY, "sigmoid", 1.0)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("side", [10, 11])
+def test_same_padding_of_every_parity(stride: int, kernel: int, side: int) -> None:
+    image = keras.Input((side, side, 1))
+    x = keras.layers.Conv2D(3, kernel, strides=stride, padding="same")(image)
+    x = keras.layers.AveragePooling2D(2, padding="same")(x)
+    x = keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    network = keras.Model(image, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+    shake(network, seed=3)
+    pixels = images(side)
+    wanted = np.asarray(network.predict_on_batch(pixels[..., None]))
+    told = run(to_onnx(network, BINARY, "sigmoid", 1.0), pixels)
+    np.testing.assert_allclose(told["logits"], wanted, rtol=1e-5, atol=1e-3)
