@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -124,10 +125,11 @@ class AugmentConfig:
             "noise",
         ):
             value = getattr(self, name)
-            _check(0 <= value <= 180, f"augment.{name} must not be negative", value)
+            _check(0 <= value <= 180, f"augment.{name} must lie between 0 and 180", value)
         for name in ("shift", "brightness", "noise"):
             value = getattr(self, name)
             _check(value <= 1, f"augment.{name} is a share and must be at most 1", value)
+        _check(self.crop_from >= 0, "augment.crop_from must not be negative", self.crop_from)
 
 
 AUGMENTATIONS: Mapping[str, AugmentConfig] = {
@@ -148,10 +150,10 @@ AUGMENTATIONS: Mapping[str, AugmentConfig] = {
     "radiograph": AugmentConfig(
         "radiograph",
         flip=True,
-        rotation=10,
-        shift=0.08,
-        zoom=0.15,
-        aspect=0.15,
+        rotation=6,
+        shift=0.05,
+        zoom=0.1,
+        aspect=0.1,
         contrast=0.3,
         brightness=0.2,
         noise=0.1,
@@ -167,6 +169,9 @@ class FitConfig:
     ----------
     epochs, batch
         Passes over the training images; images per step.
+    minimum_steps
+        Epochs are added until there are so many steps in all, so that a recipe made on thousands
+        of images also trains on hundreds; 0 adds none.
     optimiser
         ``adam`` or ``adamw`` (decoupled ``weight_decay``, biases and gains spared).
     learning_rate
@@ -193,6 +198,7 @@ class FitConfig:
 
     epochs: int
     batch: int = 64
+    minimum_steps: int = 0
     optimiser: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = 2e-3
     schedule: Literal["constant", "linear"] = "linear"
@@ -209,6 +215,9 @@ class FitConfig:
     def __post_init__(self) -> None:
         _check(self.epochs >= 1, "fit.epochs must be at least 1", self.epochs)
         _check(self.batch >= 1, "fit.batch must be at least 1", self.batch)
+        _check(
+            self.minimum_steps >= 0, "fit.minimum_steps must not be negative", self.minimum_steps
+        )
         _check(self.learning_rate > 0, "fit.learning_rate must be positive", self.learning_rate)
         _check(0 <= self.warmup < 1, "fit.warmup must be in [0, 1)", self.warmup)
         _check(self.weight_decay >= 0, "fit.weight_decay must not be negative", self.weight_decay)
@@ -237,6 +246,13 @@ class Recipe:
     fit: FitConfig
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
+
+    def __post_init__(self) -> None:
+        _check(
+            self.augment.crop_from == 0 or self.augment.crop_from >= self.input.size,
+            f"augment.crop_from must be 0, or at least input.size, which is {self.input.size}",
+            self.augment.crop_from,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain values, for files and hashes."""
@@ -288,8 +304,10 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if isinstance(tree.get("augment"), str):
         tree["augment"] = {"name": tree["augment"]}
     augment = tree.get("augment", {})
+    if not isinstance(augment, dict):
+        raise ConfigError("augment must be a name or a table", received=repr(augment))
     preset = augment.get("name", "none")
-    if preset not in AUGMENTATIONS:
+    if not isinstance(preset, str) or preset not in AUGMENTATIONS:
         raise ConfigError(
             f"there is no augmentation {preset!r}",
             todo=f"choose one of: {', '.join(AUGMENTATIONS)}",
@@ -349,11 +367,14 @@ def _full_path(leaf: str) -> list[str]:
     if len(found) == 1:
         return found[0]
     if not found:
-        # An option of the network, whose names the recipe does not know; the builder checks it.
         known = sorted(
             {f.name for k in hints.values() if dataclasses.is_dataclass(k) for f in fields(k)}
         )
-        raise ConfigError(_unknown(leaf, known), todo=f"known settings: {', '.join(known)}")
+        raise ConfigError(
+            _unknown(leaf, known),
+            todo=f"known settings: {', '.join(known)}; "
+            f"an option of the network is written network.options.{leaf}",
+        )
     choices = ", ".join(".".join(path) for path in found)
     raise ConfigError(f"the setting {leaf!r} is ambiguous", todo=f"write one of: {choices}")
 
@@ -406,4 +427,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         value = float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where} must be of type {hint.__name__}", received=repr(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where} must be a finite number", received=value)
     return value

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax.bundle import Bundle, read_bundle
-from thorax.errors import BundleError, ImageError
+from thorax.errors import BundleError, ImageError, UsageError
 from thorax.pixels import Image, read_image
 from thorax.records import Prediction
 
@@ -95,8 +95,15 @@ class Predictor:
         sources
             Paths, or the bytes of files.
         workers
-            Threads that decode while the network computes; None takes one per core.
+            Threads that decode while the network computes; None or 0 takes one per core.
+
+        Raises
+        ------
+        UsageError
+            If the number of workers is negative.
         """
+        if workers is not None and workers < 0:
+            raise UsageError("the number of workers must not be negative", received=workers)
         workers = workers or os.cpu_count() or 1
         queue = iter(enumerate(sources))
         with ThreadPoolExecutor(workers) as pool:
@@ -155,8 +162,9 @@ class Predictor:
                 f"not {pixels.dtype} of shape {pixels.shape}"
             )
         if len(pixels) == 0:
-            shape = [len(self.labels), 1, 1] if output == "activation" else [len(self.labels)]
-            return np.empty((0, *shape), np.float32)
+            (made,) = (one for one in self._session.get_outputs() if one.name == output)
+            sides = (side if isinstance(side, int) else 1 for side in made.shape[1:])
+            return np.empty((0, *sides), np.float32)
         parts = [
             self._session.run([output], {"image": pixels[start : start + _CHUNK]})[0]
             for start in range(0, len(pixels), _CHUNK)

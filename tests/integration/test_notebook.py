@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ def test_it_is_committed_without_outputs(notebook: Any) -> None:
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
+
+
+def test_its_links_resolve(notebook: Any) -> None:
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(([^)#:]+)", text)
+    assert links
+    for link in links:
+        assert (NOTEBOOK.parent / link).exists(), link
 
 
 @pytest.mark.slow

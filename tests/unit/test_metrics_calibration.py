@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import optimize, special
+from scipy import optimize, special, stats
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
@@ -229,3 +229,21 @@ def test_bad_temperatures_and_shapes_are_refused() -> None:
         metrics.fit_temperature([[1.0, 2.0]], [[1, 1]], kind="multiclass")
     with pytest.raises(MetricError, match="same shape"):
         metrics.fit_temperature([1.0, 2.0], [0, 1, 1], kind="binary")
+
+
+def test_calibration_line_has_the_sandwich_variance() -> None:
+    rng = np.random.default_rng(10)
+    logits = rng.normal(0, 1, 24)
+    labels = (rng.random(24) < special.expit(logits)).astype(float)
+    patients = np.arange(24) // 3
+    line = metrics.calibration_line(labels, special.expit(logits), patients=patients.astype(str))
+    design = np.column_stack([np.ones(24), logits])
+    shares = special.expit(design @ [line.intercept.value, line.slope.value])
+    bread = np.linalg.inv(
+        sum(p * (1 - p) * np.outer(x, x) for p, x in zip(shares, design, strict=True))
+    )
+    scores = [((labels - shares)[:, None] * design)[patients == i].sum(axis=0) for i in range(8)]
+    covariance = bread @ sum(np.outer(s, s) for s in scores) @ bread * 8 / 7
+    half = stats.norm.ppf(0.975) * np.sqrt(np.diag(covariance))
+    for one, expected in zip((line.intercept, line.slope), half, strict=True):
+        assert (one.high - one.low) / 2 == pytest.approx(expected, rel=1e-6)

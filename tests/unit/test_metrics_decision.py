@@ -254,3 +254,13 @@ def test_ten_thousand_images_take_seconds() -> None:
     start = time.process_time()
     lock(chances, labels)
     assert time.process_time() - start < 15
+
+
+def test_a_gap_that_is_wide_in_odds_alone_is_noted() -> None:
+    rng = np.random.default_rng(13)
+    labels = np.r_[np.ones(80), np.zeros(80)]
+    chances = expit(np.r_[rng.normal(-6, 0.3, 80), rng.normal(-14, 0.3, 80)])
+    balanced = lock(chances, labels)[0]
+    assert balanced.high - balanced.low < 0.01
+    assert not balanced.determined
+    assert "makes the same calls" in balanced.note

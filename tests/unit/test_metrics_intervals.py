@@ -320,3 +320,11 @@ def test_bootstrap_refuses_what_it_does_not_know() -> None:
         metrics.clustered_bootstrap("auroc", [0, 1], [0.1, 0.2], ["a"])
     with pytest.raises(MetricError, match="replicate"):
         metrics.clustered_bootstrap("brier", [0, 1, 1], [0.1, 0.2, 0.1], None, replicates=0)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_percentiles_leave_out_half_of_the_rest_on_each_side(level: float) -> None:
+    found = percentile(0.5, np.linspace(0, 1, 4001), level=level, unit="patients")
+    assert found.low == pytest.approx((1 - level) / 2, abs=1e-3)
+    assert found.high == pytest.approx((1 + level) / 2, abs=1e-3)
+    assert f"{100 * level:g} %" in found.method

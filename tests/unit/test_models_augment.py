@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("keras")
 
-from keras import ops  # noqa: E402
+from keras import ops
 
-from thorax.config import AUGMENTATIONS, AugmentConfig  # noqa: E402
-from thorax.models import Augment, draw_augmentation  # noqa: E402
-from thorax.training.preview import augmented_images  # noqa: E402
+from thorax.config import AUGMENTATIONS, AugmentConfig
+from thorax.models import Augment, draw_augmentation
+from thorax.training.preview import augmented_images
 
 NOTHING = AugmentConfig()
 

@@ -68,6 +68,7 @@ CASES = [
     ("compact", 75, MANY, "sigmoid", {"channels": [8, 16, 24], "blocks": 2}),
     ("compact", 33, BINARY, "softmax", {"channels": [8], "normalisation": "midrange"}),
     ("compact", 32, THREE, "softmax", {"channels": [8, 12], "dropout": 0.3}),
+    ("compact", 101, BINARY, "sigmoid", {"channels": [16, 16], "stem": 2}),
     ("compact", 17, BINARY, "sigmoid", {"channels": [8, 8, 8], "blocks": 1, "dropout": 0.5}),
     ("tutorial", 75, BINARY, "softmax", {"filters": [4, 8, 8], "dense": 16}),
     ("tutorial", 50, THREE, "softmax", {"filters": [4, 6], "dense": 10}),

@@ -28,9 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax demo``."""
+    from thorax.config import load_recipe
     from thorax.training import choose_backend
 
-    choose_backend()  # before anything is drawn: without it there is no demo
+    # Before anything is drawn: without them there is no demo.
+    recipe = load_recipe(args.recipe)
+    choose_backend()
     if args.data:
         name = "run"
     else:
@@ -38,8 +41,7 @@ def run(args: argparse.Namespace) -> int:
     train_and_report(
         load(args),
         args.out / name,
-        recipe=args.recipe,
-        settings=[],
+        recipe=recipe,
         seed=args.seed,
         cache=args.cache,
         workers=args.workers,

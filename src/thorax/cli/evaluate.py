@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax evaluate``."""
+    from thorax.bundle import read_bundle
     from thorax.cli.describe import describe_evaluation
     from thorax.cli.terminal import show_progress, shown
     from thorax.evaluation import evaluate
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from thorax.report import write_report
     from thorax.training import open_run
 
+    read_bundle(args.model)  # before the images are listed, which may take long
     data = test_or_all(load(args)) if args.data else None
     with show_progress() as progress:
         evaluation = evaluate(

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.count < 1:
         raise UsageError("--count must be at least 1", received=args.count)
+    if args.seed < 0:
+        raise UsageError("--seed must not be negative", received=args.seed)
     manifest = load(args)
     print(describe_manifest(manifest))
     print_findings(manifest)

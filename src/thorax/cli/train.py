@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
 
 if TYPE_CHECKING:
+    from thorax.config import Recipe
     from thorax.data import Manifest
 
 HELP = "train a classifier and evaluate it"
@@ -46,11 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax train``."""
+    from thorax.config import load_recipe
+
+    recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is told at once
     train_and_report(
         load(args),
         args.out,
-        recipe=args.recipe,
-        settings=args.settings,
+        recipe=recipe,
         seed=args.seed,
         backend=args.backend,
         cache=args.cache,
@@ -64,8 +67,7 @@ def train_and_report(
     manifest: Manifest,
     out: Path,
     *,
-    recipe: str,
-    settings: list[str],
+    recipe: Recipe,
     seed: int,
     backend: str | None = None,
     cache: str | None = None,
@@ -88,7 +90,6 @@ def train_and_report(
             manifest,
             out=out,
             recipe=recipe,
-            settings=settings,
             seed=seed,
             backend=backend,
             cache=cache,

@@ -174,7 +174,7 @@ def score(
 
 
 def align(manifest: Manifest, task: Task) -> Manifest:
-    """Return the manifest with its label columns in the bundle's order and names.
+    """Return the manifest with its label columns in the bundle's order, names and direction.
 
     Raises
     ------
@@ -186,15 +186,23 @@ def align(manifest: Manifest, task: Task) -> Manifest:
     same_classes = {c.casefold() for c in manifest.task.classes} == {
         c.casefold() for c in task.classes
     }
-    if missing or (task.kind != "multilabel" and not same_classes):
+    # Which of two classes is the positive one is the bundle's to say.
+    turned = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
+    if (missing and not turned) or (task.kind != "multilabel" and not same_classes):
         raise LabelError(
             f"{manifest.name} is not labelled for what this bundle tells apart",
             received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
-            todo="rename the class folders, or name the positive class with --positive",
+            todo="rename the class folders or the label columns",
         )
-    columns = [theirs[label.casefold()] for label in task.labels]
+    columns = [theirs.get(label.casefold(), 0) for label in task.labels]
     records = tuple(
-        replace(record, labels=tuple(record.labels[column] for column in columns))
+        replace(
+            record,
+            labels=tuple(
+                1.0 - record.labels[column] if turned else record.labels[column]
+                for column in columns
+            ),
+        )
         for record in manifest.records
     )
     return replace(manifest, task=task, records=records)

@@ -54,7 +54,7 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
             )
     try:
         return builder(size, outputs, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"the network {name!r} with {dict(options)} cannot take images of {size} pixels",

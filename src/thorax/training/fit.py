@@ -105,7 +105,8 @@ def fit(
         model = _training_model(network, recipe, seed)
     finally:
         keras.config.set_dtype_policy("float32")
-    optimiser = _optimiser(config, feed.steps)
+    epochs = max(config.epochs, -(-config.minimum_steps // feed.steps))
+    optimiser = _optimiser(config, epochs * feed.steps)
     weights = class_weights(feed.labels, task, balanced=config.balance == "weights")
     model.compile(
         optimizer=optimiser,
@@ -119,9 +120,9 @@ def fit(
     variables = [*network.variables, *model.get_layer("augment").variables, *optimiser.variables]
     now = load_state(state_file, variables)
     started, saved = time.monotonic() - now.seconds, time.monotonic()
-    total = config.epochs * feed.steps
+    total = epochs * feed.steps
 
-    while now.epoch < config.epochs and not _patience_is_out(now, config):
+    while now.epoch < epochs and not _patience_is_out(now, config):
         for batch in feed.epoch(now.epoch, now.step):
             model.reset_metrics()
             logs = model.train_on_batch(
@@ -192,10 +193,9 @@ class WarmUpThenDown(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return {"peak": self.peak, "rise": self.rise, "total": self.total}
 
 
-def _optimiser(config: FitConfig, steps: int) -> Any:
+def _optimiser(config: FitConfig, total: int) -> Any:
     rate: Any = config.learning_rate
     if config.schedule == "linear":
-        total = config.epochs * steps
         rate = WarmUpThenDown(rate, max(1.0, config.warmup * total), total)
     clip = {"clipnorm": config.clip_norm} if config.clip_norm else {}
     if config.optimiser == "adam":
@@ -244,7 +244,8 @@ def _auroc(labels: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
 
 
 def _is_better(row: dict[str, float], now: Progressed, select: str) -> bool:
-    if select == "last" or now.best_value is None:
+    # A first epoch whose value is undefined must not stay the best for ever.
+    if select == "last" or now.best_value is None or math.isnan(now.best_value):
         return True
     value = row[select]
     if math.isnan(value):

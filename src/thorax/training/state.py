@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from thorax._optional import require
 from thorax.errors import RunError
 
 __all__ = ["Progressed", "load_state", "read_weights", "save_state", "weights_to_bytes"]
+
+_NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 
 
 @dataclass(slots=True)
@@ -46,8 +49,12 @@ class Progressed:
 
 
 def _named(variables: Iterable[Any]) -> dict[str, Any]:
-    # The place in the list makes names unique; the path makes a mismatch readable.
-    return {f"{place:04d}:{variable.path}": variable for place, variable in enumerate(variables)}
+    # The place in the list makes names unique; the path makes a mismatch readable. Keras numbers
+    # what it names itself (seed_generator_7) by what the process has made before; it is left out.
+    return {
+        f"{place:04d}:{_NUMBER.sub('', variable.path)}": variable
+        for place, variable in enumerate(variables)
+    }
 
 
 def weights_to_bytes(variables: Iterable[Any], metadata: dict[str, str] | None = None) -> bytes:
@@ -110,4 +117,9 @@ def load_state(path: Path, variables: Iterable[Any]) -> Progressed:
     read_weights(data, variables, str(path))
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    return Progressed(**json.loads(header["__metadata__"]["progress"]))
+    try:
+        return Progressed(**json.loads(header["__metadata__"]["progress"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path} is damaged: it does not say how far the training was", received=repr(error)
+        ) from error

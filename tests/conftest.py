@@ -1,0 +1,209 @@
+"""What several tests share: drawn images, one trained run, and a cache of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from thorax._progress import Progress, silent
+from thorax.bundle import Bundle, write_bundle
+from thorax.data import Manifest, load_dataset
+from thorax.metrics import LockedPoint
+from thorax.phantom import write_dataset
+from thorax.records import OperatingPoint, PixelSpec, Purpose, Task
+from thorax.training import Run, train
+
+TINY = (
+    "size=32",
+    "network.options.channels=[16, 16]",
+    "epochs=2",
+    "batch=16",
+    "limit=90",
+    "precision=float32",
+)
+"""A training that takes two seconds, once the framework is awake."""
+
+RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
+TrainTiny = Callable[..., Run]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep decoded images out of the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THORAX_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw train and test folders of NORMAL and PNEUMONIA, easy to tell apart."""
+    folder = tmp_path_factory.mktemp("data") / "phantoms"
+    write_dataset(
+        folder, images={"train": 140, "test": 50}, seed=3, size=96, subtlety=(0.0, 0.3), workers=1
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(phantoms: Path) -> Manifest:
+    """List the drawn images."""
+    return load_dataset(phantoms)
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> tuple[str, ...]:
+    """Return the settings of the smallest training: 90 images by 16, so 6 steps an epoch."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def train_tiny(manifest: Manifest) -> TrainTiny:
+    """Return a function that trains on the drawn images for a moment, in this process."""
+    pytest.importorskip("keras")
+
+    def run(out: Path, *more: str, seed: int = 0, progress: Progress = silent) -> Run:
+        return train(
+            manifest,
+            out=out,
+            recipe="swift",
+            settings=[*TINY, *more],
+            seed=seed,
+            workers=0,
+            progress=progress,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(train_tiny: TrainTiny, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Train once; a test that changes the folder takes a copy."""
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture
+def run_copy(tiny_run: Run, tmp_path: Path) -> Path:
+    """Return a copy of the trained run that a test may damage."""
+    return Path(shutil.copytree(tiny_run.folder, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def run_thorax(own_cache: Path) -> RunThorax:
+    """Return a function that runs the command in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "thorax", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+            env={**os.environ, "THORAX_CACHE": str(own_cache), **environment},
+        )
+
+    return run
+
+
+SIDE = 16
+BRIGHT = Task("binary", ("bright",), ("dark", "bright"))
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+
+
+def brightness_graph(gains: Sequence[float]) -> bytes:
+    """Return a network that believes in each label as far as an image is bright.
+
+    Its logit of a label is gain * (mean grey value - 128) / 32.
+    """
+    onnx = pytest.importorskip("onnx")
+    helper, numbers = onnx.helper, onnx.numpy_helper.from_array
+    floats = onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Cast", ["image"], ["grey"], to=floats),
+        helper.make_node("ReduceMean", ["grey"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
+        helper.make_node("Sub", ["column", "middle"], ["centred"]),
+        helper.make_node("Mul", ["centred", "gains"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["n", SIDE, SIDE])],
+        [
+            helper.make_tensor_value_info(name, floats, ["n", len(gains)])
+            for name in ("probabilities", "logits")
+        ],
+        [
+            numbers(np.array([1], np.int64), "one"),
+            numbers(np.float32(128), "middle"),
+            numbers(np.array([gains], np.float32) / 32, "gains"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def locked(label: str, purpose: Purpose, threshold: float) -> LockedPoint:
+    """Return an operating point that validation settled well."""
+    point = OperatingPoint(purpose, purpose, label, threshold, "chosen by hand")
+    return LockedPoint(point, threshold - 0.1, threshold + 0.1, 0.9, 0.8, True, "")
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """Return a function that writes a bundle of known behaviour, without any training."""
+
+    def make(
+        folder: Path | None = None,
+        *,
+        task: Task = BRIGHT,
+        gains: Sequence[float] = (1.0,),
+        thresholds: dict[Purpose, float] | None = None,
+        graph: bytes | None = None,
+    ) -> Bundle:
+        wanted = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
+        return write_bundle(
+            folder or tmp_path / "bright",
+            task=task,
+            pixels=PixelSpec(SIDE),
+            temperature=1.0,
+            points=tuple(
+                locked(label, purpose, threshold)
+                for label in task.labels
+                for purpose, threshold in wanted.items()
+            ),
+            graph=brightness_graph(gains) if graph is None else graph,
+            has_activation_map=False,
+            weights=b"none",
+            provenance={"recipe": {"name": "brightness"}, "seed": 0, "epoch": 1},
+        )
+
+    return make
+
+
+@pytest.fixture
+def draw_grey() -> Draw:
+    """Return a function that writes an image whose mean grey value is given."""
+
+    def draw(path: Path, grey: float) -> Path:
+        low = int(grey)
+        pixels: NDArray[np.uint8] = np.full((SIDE, SIDE), low, np.uint8)
+        pixels.flat[: round((grey - low) * SIDE * SIDE)] += 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, "PNG")
+        return path
+
+    return draw

@@ -1,0 +1,76 @@
+"""Every backend that is installed trains the swift recipe, and seals a bundle that all can run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import thorax
+from thorax.training import BACKENDS, open_run
+
+pytest.importorskip("keras")
+
+pytestmark = pytest.mark.slow
+
+RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_trains_and_its_bundle_runs(
+    phantoms: Path, run_thorax: RunThorax, tmp_path: Path, backend: str
+) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    out = tmp_path / "run"
+    settings = ("--set", "epochs=1", "--set", "limit=64")
+    done = run_thorax(
+        *("train", phantoms, "--recipe", "swift", "--out", out, *settings),
+        KERAS_BACKEND=backend,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    run = open_run(out)
+    assert run.plan["identity"]["backend"] == backend
+    assert np.isfinite(float((out / "history.csv").read_text().splitlines()[1].split(",")[1]))
+
+    # What the backend's own model says of some images is what the bundle says, here.
+    code = f"""
+import json, numpy as np
+from thorax.training.seal import keras_probabilities
+images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
+print(json.dumps(keras_probabilities({str(out)!r}, images).tolist()))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert told.returncode == 0, told.stderr
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
+    wanted = json.loads(told.stdout.splitlines()[-1])
+    np.testing.assert_allclose(thorax.load(out).probabilities(images), wanted, rtol=0, atol=1e-5)
+
+
+def test_a_backend_is_also_chosen_by_name(
+    phantoms: Path, run_thorax: RunThorax, tmp_path: Path
+) -> None:
+    missing = [name for name in BACKENDS if importlib.util.find_spec(name) is None]
+    if not missing:
+        pytest.skip("all backends are installed")
+    done = run_thorax(
+        *("train", phantoms, "--recipe", "swift", "--out", tmp_path / "run"),
+        *("--backend", missing[0]),
+    )
+    assert done.returncode == 2
+    assert "thorax[" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,250 @@
+"""A bundle comes back as it was written, or is refused with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thorax.bundle import SCHEMA, Bundle, read_bundle, write_bundle
+from thorax.errors import BundleError, StorageError
+from thorax.metrics import LockedPoint
+from thorax.records import OperatingPoint, PixelSpec, Task
+
+FILES = ("bundle.json", "network.onnx", "weights.safetensors")
+TASK = Task("multilabel", ("effusion", "masse é"), ("effusion", "masse é"))
+POINTS = (
+    LockedPoint(
+        OperatingPoint("balanced", "balanced", "effusion", 0.123456789012345, "by hand"),
+        0.1,
+        0.2,
+        0.9,
+        math.nan,
+        False,
+        "few images",
+    ),
+)
+
+
+def write(folder: Path, **changes: Any) -> Bundle:
+    content: dict[str, Any] = {
+        "task": TASK,
+        "pixels": PixelSpec(33, "pad", trim=True),
+        "temperature": 1.25,
+        "points": POINTS,
+        "graph": b"a graph",
+        "has_activation_map": True,
+        "weights": b"weights",
+        "provenance": {"seed": 3, "recipe": {"name": "swift"}},
+    }
+    return write_bundle(folder, **{**content, **changes})
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write(tmp_path / "bundle")
+
+
+def reseal(folder: Path) -> None:
+    """Write the sums anew, as somebody would who knows the format."""
+    sums = "".join(
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in FILES
+    )
+    (folder / "SHA256SUMS").write_text(sums, encoding="ascii")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the description and seal it again."""
+    path = folder / "bundle.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    change(described)
+    path.write_text(json.dumps(described), encoding="utf-8")
+    reseal(folder)
+
+
+def test_it_comes_back_as_it_was_written(bundle: Bundle) -> None:
+    back = read_bundle(bundle.folder)
+    assert (back.task, back.pixels, back.temperature) == (TASK, PixelSpec(33, "pad", True), 1.25)
+    assert back.has_activation_map is True
+    assert back.provenance == {"seed": 3, "recipe": {"name": "swift"}}
+    assert back.graph.read_bytes() == b"a graph"
+    assert back.weights.read_bytes() == b"weights"
+    (point,) = back.points
+    assert math.isnan(point.specificity)
+    assert replace(point, specificity=0.0) == replace(POINTS[0], specificity=0.0)
+    assert back.operating_points == (POINTS[0].point,)
+    assert back.id == hashlib.sha256((bundle.folder / "SHA256SUMS").read_bytes()).hexdigest()
+
+
+def test_it_holds_what_is_promised_and_no_more(bundle: Bundle) -> None:
+    assert sorted(p.name for p in bundle.folder.iterdir()) == sorted([*FILES, "SHA256SUMS"])
+
+
+def test_the_same_content_has_the_same_id(tmp_path: Path, bundle: Bundle) -> None:
+    assert write(tmp_path / "twin").id == bundle.id
+    assert write(tmp_path / "other", temperature=1.5).id != bundle.id
+    assert write(tmp_path / "another", weights=b"other").id != bundle.id
+
+
+def test_the_sums_are_those_of_sha256sum(bundle: Bundle) -> None:
+    listed = {}
+    for line in (bundle.folder / "SHA256SUMS").read_text(encoding="ascii").splitlines():
+        digest, name = line[:64], line[66:]
+        assert line[64:66] == "  "
+        listed[name] = digest
+    assert listed == {
+        name: hashlib.sha256((bundle.folder / name).read_bytes()).hexdigest() for name in FILES
+    }
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
+def test_sha256sum_itself_agrees(bundle: Bundle) -> None:
+    def check() -> int:
+        return subprocess.run(
+            ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"],
+            cwd=bundle.folder,
+            check=False,
+            capture_output=True,
+        ).returncode
+
+    assert check() == 0
+    (bundle.folder / "network.onnx").write_bytes(b"A graph")
+    assert check() != 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_is_noticed(bundle: Bundle, name: str) -> None:
+    path = bundle.folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match="changed after it was sealed") as caught:
+        read_bundle(bundle.folder)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_appended_byte_is_noticed(bundle: Bundle, name: str) -> None:
+    with open(bundle.folder / name, "ab") as file:
+        file.write(b" ")
+    with pytest.raises(BundleError, match="changed after it was sealed"):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(bundle: Bundle, name: str) -> None:
+    (bundle.folder / name).unlink()
+    with pytest.raises(BundleError, match="incomplete") as caught:
+        read_bundle(bundle.folder)
+    assert name in str(caught.value)
+
+
+def test_without_sums_it_is_no_bundle(bundle: Bundle) -> None:
+    (bundle.folder / "SHA256SUMS").unlink()
+    with pytest.raises(BundleError, match="is not a bundle"):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no sums at all\n"])
+def test_sums_that_are_none(bundle: Bundle, content: bytes) -> None:
+    (bundle.folder / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(BundleError):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_sums_that_leave_a_file_out(bundle: Bundle, name: str) -> None:
+    sums = bundle.folder / "SHA256SUMS"
+    lines = [line for line in sums.read_text(encoding="ascii").splitlines() if name not in line]
+    sums.write_text("\n".join(lines) + "\n", encoding="ascii")
+    with pytest.raises(BundleError, match=f"does not list {name}"):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 99, "2", None])
+def test_a_newer_schema_is_told(bundle: Bundle, schema: object) -> None:
+    edit(bundle.folder, lambda described: described.update(schema=schema))
+    with pytest.raises(BundleError, match="newer schema") as caught:
+        read_bundle(bundle.folder)
+    assert caught.value.todo == "upgrade thorax"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"bundle"', "null", "{}", '{"schema": 1}'])
+def test_json_that_describes_no_bundle(bundle: Bundle, text: str) -> None:
+    (bundle.folder / "bundle.json").write_text(text, encoding="utf-8")
+    reseal(bundle.folder)
+    with pytest.raises(BundleError, match="does not describe a bundle"):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("task"),
+        lambda d: d["task"].pop("labels"),
+        lambda d: d.update(task=None),
+        lambda d: d["pixels"].update(size=3),
+        lambda d: d["pixels"].update(geometry="stretch"),
+        lambda d: d["pixels"].update(window="auto"),
+        lambda d: d.update(temperature="warm"),
+        lambda d: d.update(operating_points=[3]),
+        lambda d: d["operating_points"][0].pop("low"),
+        lambda d: d["operating_points"][0].update(strange=1),
+        lambda d: d["operating_points"][0]["point"].pop("threshold"),
+    ],
+)
+def test_an_unknown_description_is_refused(
+    bundle: Bundle, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    edit(bundle.folder, change)
+    with pytest.raises(BundleError, match="does not describe a bundle"):
+        read_bundle(bundle.folder)
+
+
+def test_the_bundle_inside_a_run_is_found(tmp_path: Path) -> None:
+    made = write(tmp_path / "run" / "bundle")
+    assert read_bundle(tmp_path / "run").id == made.id
+    assert read_bundle(str(tmp_path / "run" / "bundle")).id == made.id
+
+
+def test_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is no bundle"):
+        read_bundle(tmp_path / "nowhere")
+    with pytest.raises(BundleError, match="is not a bundle"):
+        read_bundle(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BundleError, match="there is no bundle"):
+        read_bundle(tmp_path / "file")
+
+
+def test_a_bundle_that_was_begun_is_none(tmp_path: Path) -> None:
+    """Whenever writing stops, what is there does not pass for the old or the new one."""
+    made = write(tmp_path / "bundle")
+
+    (made.folder / "weights.safetensors").unlink()
+    (made.folder / "weights.safetensors").mkdir()
+    with pytest.raises(StorageError):
+        write(tmp_path / "bundle", temperature=2.0)
+    assert not (made.folder / "SHA256SUMS").exists()
+    with pytest.raises(BundleError, match="is not a bundle"):
+        read_bundle(made.folder)
+
+
+def test_writing_again_replaces(tmp_path: Path, bundle: Bundle) -> None:
+    again = write(bundle.folder, temperature=3.0)
+    assert again.id != bundle.id
+    assert read_bundle(bundle.folder).temperature == 3.0
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "bundle").write_bytes(b"")
+    with pytest.raises(StorageError, match="in the way"):
+        write(tmp_path / "bundle")

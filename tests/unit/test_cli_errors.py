@@ -1,0 +1,321 @@
+"""Whatever goes wrong: one exit status, a sentence with a way out, and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thorax.bundle import Bundle
+from thorax.cli.main import main
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+Capture = pytest.CaptureFixture[str]
+Fail = Callable[..., str]
+
+VERBS = ("demo", "fetch", "show", "train", "evaluate", "report", "predict", "doctor")
+
+
+@pytest.fixture
+def fail(capfd: Capture) -> Fail:
+    """Return a function that runs the command, expects a status, and returns what it said."""
+
+    def run(status: int, *arguments: object) -> str:
+        try:
+            found = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's way
+            found = int(str(stop.code))
+        told = capfd.readouterr().err
+        assert found == status, told
+        assert "Traceback" not in told
+        assert "a defect in thorax" not in told
+        assert "thorax" in told
+        return told
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path, draw_grey: Draw) -> Path:
+    root = tmp_path / "data"
+    for n in range(12):
+        draw_grey(root / ("bright" if n % 2 else "dark") / f"{n}.png", 60 + 10 * n)
+    return root
+
+
+@pytest.fixture
+def images(tmp_path: Path, draw_grey: Draw) -> Path:
+    root = tmp_path / "images"
+    for n in range(5):
+        draw_grey(root / f"{n}.png", 60 + 30 * n)
+    return root
+
+
+def train(data: Path, out: Path, *more: object) -> tuple[object, ...]:
+    return ("train", data, "--recipe", "swift", "--out", out, *more)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_an_example(verb: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    assert f"example: thorax {verb}" in told
+    assert "--debug" in told
+
+
+def test_help_lists_every_verb(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    assert all(f"  {verb} " in told for verb in VERBS)
+
+
+def test_version(capsys: Capture) -> None:
+    import thorax
+
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"thorax {thorax.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("dance",),
+        ("train",),
+        ("train", "data"),
+        ("train", "data", "--out"),
+        ("train", "data", "--out", "o", "--seed", "x"),
+        ("predict", "run"),
+        ("predict", "run", "image", "--format", "xml"),
+        ("show", "data"),
+        ("fetch", "imagenet", "--out", "o"),
+        ("evaluate",),
+    ],
+)
+def test_wrong_use_is_2(fail: Fail, arguments: tuple[str, ...]) -> None:
+    assert "usage: thorax" in fail(2, *arguments)
+
+
+@pytest.mark.parametrize("verb", ["train", "show", "evaluate"])
+def test_a_missing_path(fail: Fail, tmp_path: Path, make_bundle: MakeBundle, verb: str) -> None:
+    nowhere = tmp_path / "nowhere"
+    arguments = {
+        "train": train(nowhere, tmp_path / "run"),
+        "show": ("show", nowhere, "--out", tmp_path / "a.png"),
+        "evaluate": ("evaluate", make_bundle().folder, nowhere, "--out", tmp_path / "e"),
+    }[verb]
+    told = fail(1, *arguments)
+    assert "no such folder or table" in told
+    assert str(nowhere) in told
+    assert "to do:" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_class_folder(fail: Fail, data: Path, tmp_path: Path) -> None:
+    for path in (data / "dark").iterdir():
+        path.unlink()
+    told = fail(1, *train(data, tmp_path / "run"))
+    assert "dark" in told
+    assert "to do:" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_only(fail: Fail, data: Path, tmp_path: Path) -> None:
+    for path in (data / "dark").iterdir():
+        path.unlink()
+    (data / "dark").rmdir()
+    told = fail(1, *train(data, tmp_path / "run"))
+    assert "class" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_images(fail: Fail, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "to do:" in fail(1, *train(tmp_path / "empty", tmp_path / "run"))
+    for name in ("a", "b"):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        (tmp_path / "texts" / name / "notes.txt").write_text("x", encoding="utf-8")
+    fail(1, *train(tmp_path / "texts", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_recipe_is_told_before_anything_is_read(fail: Fail, tmp_path: Path) -> None:
+    told = fail(2, "train", tmp_path / "nowhere", "--recipe", "swft", "--out", tmp_path / "run")
+    assert "no recipe 'swft'" in told
+    assert "standard" in told
+    told = fail(2, "demo", "--recipe", "swft", "--out", tmp_path / "demo")
+    assert "no recipe 'swft'" in told
+    assert not (tmp_path / "demo").exists(), "nothing is drawn for a demo that cannot be"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("epoch=3", "did you mean 'epochs'"),
+        ("epochs=many", "must be of type int"),
+        ("epochs", "key=value"),
+        ("epochs=0", "at least 1"),
+        ("augment=strong", "choose one of: none"),
+    ],
+)
+def test_a_bad_setting(fail: Fail, data: Path, tmp_path: Path, setting: str, words: str) -> None:
+    assert words in fail(2, *train(data, tmp_path / "run", "--set", setting))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "words"),
+    [
+        ("path,label\na.png,sick\na.png,well\nb.png,well\n", 1, "contradicting"),
+        ("path,label\na.png,sick\nb.png,sick\n", 1, "class"),
+        ("path,label\nc.png,sick\nd.png,well\n", 1, "none of the 2 files"),
+        ("path,label\n", 1, "no rows"),
+        ("", 1, ""),
+        ("path,finding,verdict\na.png,x,y\n", 1, "labels="),
+    ],
+)
+def test_a_bad_table(
+    fail: Fail, draw_grey: Draw, tmp_path: Path, rows: str, status: int, words: str
+) -> None:
+    for name in ("a.png", "b.png"):
+        draw_grey(tmp_path / name, 100)
+    table = tmp_path / "table.csv"
+    table.write_text(rows, encoding="utf-8")
+    assert words in fail(status, *train(table, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_column_that_does_not_exist(fail: Fail, draw_grey: Draw, tmp_path: Path) -> None:
+    draw_grey(tmp_path / "a.png", 100)
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\na.png,x\n", encoding="utf-8")
+    told = fail(1, *train(table, tmp_path / "run", "--labels", "sickness"))
+    assert "'sickness'" in told
+
+
+def test_table_options_need_a_table(fail: Fail, data: Path, tmp_path: Path) -> None:
+    assert "about a table" in fail(1, *train(data, tmp_path / "run", "--labels", "a"))
+
+
+def test_an_unknown_positive_class(fail: Fail, data: Path, tmp_path: Path) -> None:
+    told = fail(1, "show", data, "--positive", "grey", "--out", tmp_path / "a.png")
+    assert "grey" in told
+
+
+def test_a_file_in_the_way_of_the_output(
+    fail: Fail, data: Path, images: Path, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    bundle = make_bundle().folder
+    below = tmp_path / "file" / "below"
+    for arguments in (
+        ("show", data, "--out", below),
+        ("predict", bundle, images, "--heatmaps", tmp_path / "file"),
+        ("evaluate", bundle, data, "--positive", "bright", "--out", below),
+        ("demo", "--out", below),
+    ):
+        assert "a file is in the way" in fail(1, *arguments)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_an_output_without_the_right_to_write(fail: Fail, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert "cannot be written" in fail(
+        1, "show", data, "--out", tmp_path / "locked" / "a" / "b.png"
+    )
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_not_a_bundle(fail: Fail, images: Path, tmp_path: Path, verb: str) -> None:
+    (tmp_path / "other").mkdir()
+    assert "is not a bundle" in fail(1, verb, tmp_path / "other", images)
+    assert "there is no bundle" in fail(1, verb, tmp_path / "nowhere", images)
+
+
+def test_a_changed_bundle(fail: Fail, images: Path, make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    bundle.graph.write_bytes(bundle.graph.read_bytes()[:-1])
+    assert "changed after it was sealed" in fail(1, "predict", bundle.folder, images)
+
+
+def test_a_bundle_of_tomorrow(fail: Fail, images: Path, make_bundle: MakeBundle) -> None:
+    import hashlib
+
+    folder = make_bundle().folder
+    path = folder / "bundle.json"
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    described = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**described, "schema": 2}), encoding="utf-8")
+    sums = (folder / "SHA256SUMS").read_text(encoding="ascii")
+    after = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "SHA256SUMS").write_text(sums.replace(before, after), encoding="ascii")
+    assert "upgrade thorax" in fail(1, "predict", folder, images)
+
+
+def test_a_bundle_has_no_data_and_no_place(fail: Fail, data: Path, make_bundle: MakeBundle) -> None:
+    bundle = make_bundle().folder
+    assert "no images to be evaluated on" in fail(2, "evaluate", bundle)
+    assert "--out" in fail(2, "evaluate", bundle, data, "--positive", "bright")
+
+
+def test_a_report_of_no_run(fail: Fail, tmp_path: Path, make_bundle: MakeBundle) -> None:
+    assert "not a run" in fail(1, "report", tmp_path / "nowhere")
+    assert "not a run" in fail(1, "report", make_bundle().folder)
+
+
+def test_no_file_got_an_answer(fail: Fail, make_bundle: MakeBundle, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for n in range(3):
+        (bad / f"{n}.png").write_bytes(b"no image")
+    bundle = make_bundle().folder
+    assert "3 of 3 files got no answer" in fail(1, "predict", bundle, bad)
+    assert "1 of 1 files got no answer" in fail(1, "predict", bundle, tmp_path / "missing.png")
+
+
+def test_nothing_to_predict(fail: Fail, make_bundle: MakeBundle, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("x", encoding="utf-8")
+    assert "no image" in fail(1, "predict", make_bundle().folder, tmp_path / "empty")
+
+
+@pytest.mark.parametrize("option", [("--count", "0"), ("--seed", "-1")])
+def test_show_with_impossible_numbers(
+    fail: Fail, data: Path, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    assert option[0] in fail(2, "show", data, "--out", tmp_path / "a.png", *option)
+
+
+def test_predict_with_impossible_workers(fail: Fail, images: Path, make_bundle: MakeBundle) -> None:
+    assert "workers" in fail(2, "predict", make_bundle().folder, images, "--workers", "-2")
+
+
+def test_show_of_nothing_readable(fail: Fail, data: Path, tmp_path: Path) -> None:
+    for path in data.rglob("*.png"):
+        path.write_bytes(b"no image")
+    assert "could be read" in fail(1, "show", data, "--out", tmp_path / "a.png")
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    from thorax.errors import SourceError
+
+    with pytest.raises(SourceError):
+        main(["show", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a.png"), "--debug"])
+
+
+def test_an_unknown_backend(
+    fail: Fail, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = fail(2, *train(data, tmp_path / "run", "--backend", "theano"))
+    assert "tensorflow, jax, torch" in told
+    assert not (tmp_path / "run").exists()

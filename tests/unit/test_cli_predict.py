@@ -1,0 +1,207 @@
+"""``thorax predict``: one answer a file, in a form that people and programs can read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thorax.bundle import Bundle
+from thorax.cli.main import main
+from thorax.records import Task
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+Capture = pytest.CaptureFixture[str]
+
+GREYS = {"a.png": 60, "b.png": 128, "c.png": 200}
+
+
+def believed(grey: float) -> float:
+    return float(1 / (1 + np.exp(-(grey - 128) / 32)))
+
+
+@pytest.fixture
+def images(tmp_path: Path, draw_grey: Draw) -> Path:
+    for name, grey in GREYS.items():
+        draw_grey(tmp_path / "images" / name, grey)
+    return tmp_path / "images"
+
+
+def run(*arguments: object) -> int:
+    return main(["predict", *map(str, arguments)])
+
+
+def test_csv(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
+    assert run(make_bundle().folder, images, "--format", "csv") == 0
+    captured = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(captured.out)))
+    assert list(rows[0]) == ["file", "probability_bright", "call", "error"]
+    assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
+    for row, grey in zip(rows, GREYS.values(), strict=True):
+        assert float(row["probability_bright"]) == pytest.approx(believed(grey), abs=1e-5)
+    assert [row["call"] for row in rows] == ["dark", "bright", "bright"]
+    assert all(row["error"] == "" for row in rows)
+    assert captured.err == ""
+
+
+def test_jsonl(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
+    bundle = make_bundle()
+    assert run(bundle.folder, images, "--format", "jsonl") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
+    for row, grey in zip(rows, GREYS.values(), strict=True):
+        assert row["probabilities"]["bright"] == pytest.approx(believed(grey), abs=1e-5)
+        assert set(row["calls"]) == {"balanced", "rule-out", "rule-in"}
+        assert row["facts"]["format"].lower() == "png"
+        assert row["bundle"] == bundle.id
+
+
+def test_table(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
+    assert run(make_bundle().folder, images) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["bright", "call", "file"]
+    for line, (name, grey) in zip(lines, GREYS.items(), strict=True):
+        chance, call, file = line.split()
+        assert float(chance) == pytest.approx(believed(grey), abs=1e-5)
+        assert call == ("bright" if grey >= 128 else "dark")
+        assert file == str(images / name)
+
+
+def test_several_labels(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
+    task = Task("multilabel", ("light", "shade"), ("light", "shade"))
+    bundle = make_bundle(task=task, gains=(1.0, -1.0), thresholds={"balanced": 0.6})
+    assert run(bundle.folder, images, "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert list(rows[0]) == ["file", "probability_light", "probability_shade", "call", "error"]
+    assert [row["call"] for row in rows] == ["shade", "none", "light"]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+def test_a_bad_file_among_good_ones(
+    images: Path, make_bundle: MakeBundle, capsys: Capture, form: str
+) -> None:
+    (images / "b.png").write_bytes(b"no image")
+    assert run(make_bundle().folder, images, "--format", form) == 0, "some got an answer"
+    captured = capsys.readouterr()
+    assert "1 of 3 files got no answer" in captured.err
+    assert captured.out.count("b.png") == 1
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(captured.out)))
+        assert [bool(row["error"]) for row in rows] == [False, True, False]
+        assert rows[1]["probability_bright"] == ""
+    if form == "jsonl":
+        row = json.loads(captured.out.splitlines()[1])
+        assert row["error"]
+        assert row["what"]
+        assert "probabilities" not in row
+
+
+def test_files_of_a_folder(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
+    (images / "notes.txt").write_text("x", encoding="utf-8")
+    (images / ".hidden.png").write_bytes(b"x")
+    below = images / "below"
+    below.mkdir()
+    (below / "no-ending").write_bytes((images / "a.png").read_bytes())
+    (below / "UPPER.PNG").write_bytes((images / "a.png").read_bytes())
+    assert run(make_bundle().folder, images, images / "c.png", "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [Path(row["file"]).relative_to(images).as_posix() for row in rows] == [
+        "a.png",
+        "b.png",
+        "c.png",
+        "below/UPPER.PNG",
+        "below/no-ending",
+        "c.png",
+    ]
+
+
+def test_names_survive_csv_and_json(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
+    odd = images / 'a, "b"\n ü.png'
+    try:
+        odd.write_bytes((images / "a.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system allows no such name")
+    bundle = make_bundle().folder
+    assert run(bundle, odd, "--format", "csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert row["file"] == str(odd)
+    assert run(bundle, odd, "--format", "jsonl") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["file"] == str(odd)
+
+
+def test_heat_maps_are_drawn_for_every_answer(
+    images: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
+) -> None:
+    (images / "b.png").write_bytes(b"no image")
+    below = images / "below"
+    below.mkdir()
+    (below / "a.png").write_bytes((images / "a.png").read_bytes())
+    maps = tmp_path / "new" / "maps"
+    assert run(make_bundle().folder, images, "--heatmaps", maps, "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 4, "the answers come all the same"
+    drawn = sorted(maps.iterdir())
+    assert [path.name for path in drawn] == ["000000-a.png", "000002-c.png", "000003-a.png"]
+    for path in drawn:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert picture.mode == "RGB"
+            assert picture.size == (384, 384)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "default"}
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+def test_a_reader_that_has_seen_enough(images: Path, make_bundle: MakeBundle, form: str) -> None:
+    arguments = [str(images / "a.png")] * 2000
+    command = [sys.executable, "-m", "thorax", "predict", str(make_bundle().folder), *arguments]
+    process = subprocess.Popen(
+        [*command, "--format", form],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    told = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0, told
+    assert "Traceback" not in told
+    assert "BrokenPipe" not in told
+    assert "Exception ignored" not in told
+
+
+def test_statuses_reach_the_shell(images: Path, make_bundle: MakeBundle, tmp_path: Path) -> None:
+    def status(*arguments: object) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "thorax", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        return done.returncode, done.stderr
+
+    bundle = make_bundle().folder
+    assert status("predict", bundle, images / "a.png") == (0, "")
+    code, told = status("predict", tmp_path / "nowhere", images)
+    assert (code, "Traceback" in told) == (1, False)
+    code, told = status("predict", bundle, images, "--format", "xml")
+    assert (code, "Traceback" in told) == (2, False)
+    code, told = status("predict", tmp_path / "nowhere", images, "--debug")
+    assert (code, "Traceback" in told, "BundleError" in told) == (1, True, True)

@@ -1,0 +1,156 @@
+"""The verbs that need no trained network: show, evaluate, doctor; and what the terminal shows."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from thorax.bundle import Bundle
+from thorax.cli.main import main
+from thorax.cli.terminal import quiet_stderr, show_progress, shown, table
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def data(tmp_path: Path, draw_grey: Draw) -> Path:
+    root = tmp_path / "hospital"
+    for n in range(24):
+        grey = 128 + (1 if n % 2 else -1) * (n % 5 * 12 - 10)
+        draw_grey(root / ("bright" if n % 2 else "dark") / f"{n}.png", grey)
+    return root
+
+
+def test_show_counts_and_draws(data: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "new" / "samples.png"
+    assert main(["show", str(data), "--out", str(out), "--positive", "bright"]) == 0
+    told = capsys.readouterr().out
+    assert "hospital: 24 images of 24 patients" in told
+    assert told.splitlines()[1].split() == ["bright", "dark"]
+    assert told.splitlines()[2].split() == ["all", "12", "12"]
+    with Image.open(out) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 200
+
+
+def test_show_leaves_out_what_it_cannot_read(data: Path, tmp_path: Path, capsys: Capture) -> None:
+    for path in sorted((data / "dark").iterdir())[:11]:
+        path.write_bytes(b"no image")
+    assert main(["show", str(data), "--out", str(tmp_path / "a.png"), "--count", "14"]) == 0
+    assert "left out dark/" in capsys.readouterr().out
+
+
+def test_evaluate_a_bundle_on_other_data(
+    data: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "evaluation"
+    bundle = make_bundle()
+    assert main(["evaluate", str(bundle.folder), str(data), "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert "hospital, all: 24 images of 24 patients" in captured.out
+    rows = {line.split()[0]: line.split()[1:] for line in captured.out.splitlines() if line}
+    values = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    for name in ("auroc", "accuracy", "sensitivity", "brier"):
+        metric = values["metrics"][name]
+        wanted = [f"{metric['value']:.3f}", f"{metric['low']:.3f}", "to", f"{metric['high']:.3f}"]
+        assert rows[name] == wanted
+    assert "threshold 0.500, locked on validation (balanced)" in captured.out
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.lstrip().lower().startswith("<!doctype html")
+    assert (out / "predictions.parquet").is_file()
+
+
+def test_doctor_in_json(capsys: Capture) -> None:
+    assert main(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["machine"]["cores"] >= 1
+    assert "thorax" in told["versions"]
+    assert told["for"]["predict and evaluate"] == {"missing": [], "todo": None}
+    for need in told["for"].values():
+        assert bool(need["missing"]) == bool(need["todo"])
+    if told["backend"] is not None:
+        assert told["precision"] in {"float32", "bfloat16"}
+
+
+def test_doctor_for_people(capsys: Capture) -> None:
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    for words in ("thorax ", "Python ", "machine ", "backend ", "can it", "predict and evaluate"):
+        assert words in told
+
+
+def test_tables_are_aligned() -> None:
+    rows = [("", "a", "bbb"), ("long name", "1", "2")]
+    assert table(rows) == "           a  bbb\nlong name  1  2"
+    assert table(rows, right=(1, 2)) == "           a  bbb\nlong name  1    2"
+
+
+def test_paths_are_shown_as_short_as_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / "a" / "b") == os.path.join("a", "b")  # noqa: PTH118
+    assert shown(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_progress_without_a_terminal_is_a_few_lines(capsys: Capture) -> None:
+    with show_progress() as progress:
+        for done in range(1, 1001):
+            progress("training", done, 1000, "loss 0.5")
+        progress("sealing", 0, 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["training", "1/1000"],
+        ["training", "1000/1000"],
+        ["sealing", "0/1"],
+    ]
+    assert lines[1].endswith("loss 0.5")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress() as progress:
+        progress("decoding images", 1, 4)
+        progress("decoding images", 4, 4, "99/s")
+        progress("decoding images", 1, 2)  # the next partition: a bar of its own
+        time.sleep(0.3)
+    text = screen.getvalue()
+    assert "decoding images" in text
+    assert "4/4" in text
+    assert "1/2" in text
+    assert "99/s" in text
+
+
+def test_what_libraries_say_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_stderr():
+        os.write(2, b"hello from C++\n")
+        print("hello from Python", file=sys.stderr)
+    os.write(2, b"after\n")
+    assert "hello from C++" not in (told := capfd.readouterr().err)
+    assert "after" in told
+
+
+def test_what_libraries_said_before_a_failure_comes_out(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(RuntimeError), quiet_stderr():
+        os.write(2, b"the reason\n")
+        raise RuntimeError
+    assert "the reason" in capfd.readouterr().err

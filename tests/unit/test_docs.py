@@ -1,0 +1,263 @@
+"""The documents say what the code does: links, commands, settings, keys and dependencies."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+
+from thorax.bundle import Bundle
+from thorax.cli.main import build_parser
+from thorax.config import Recipe, load_recipe, recipe_names
+from thorax.evaluation import summarise
+from thorax.metrics import RATES, LockedPoint
+from thorax.records import OperatingPoint, PixelSpec, Task
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+REFERENCE = ROOT / "docs" / "reference"
+
+each_page = pytest.mark.parametrize(
+    "page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES]
+)
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """Yield the fenced blocks of a language, without the indent that they have in a list."""
+    pattern = rf"^( *)```{language}\n(.*?)^ *```$"
+    for indent, body in re.findall(pattern, page.read_text("utf-8"), re.M | re.S):
+        yield "".join(line.removeprefix(indent) for line in body.splitlines(keepends=True))
+
+
+def prose(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    found = re.findall(r"^#+ (.+)$", prose(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found}
+
+
+def named(page: Path) -> set[str]:
+    """Return every word that stands in code type in a page's prose."""
+    spans = re.findall(r"`([^`\n]+)`", prose(page))
+    return {word for span in spans for word in re.split(r"[^\w-]+", span)}
+
+
+@each_page
+def test_relative_links_resolve(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            broken.append(target)
+    assert broken == []
+
+
+@each_page
+def test_commands_parse(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(page, "console"):
+        for line in block.replace("\\\n", " ").splitlines():
+            program, *arguments = shlex.split(line)
+            if program != "thorax":
+                continue
+            try:
+                parsed = build_parser().parse_args(arguments)
+            except SystemExit as end:
+                assert end.code == 0, f"{line}\n{capsys.readouterr().err}"
+                continue
+            if getattr(parsed, "recipe", None) in recipe_names():
+                load_recipe(parsed.recipe, getattr(parsed, "settings", ()))
+
+
+def test_the_recipe_in_the_how_to_is_one(tmp_path: Path) -> None:
+    (block,) = blocks(ROOT / "docs" / "how-to" / "write-a-recipe.md", "toml")
+    path = tmp_path / "padded.toml"
+    path.write_text(block, "utf-8")
+    recipe = load_recipe(path)
+    assert (recipe.name, recipe.input.geometry) == ("padded", "pad")
+    assert recipe.augment.flip
+    assert recipe.augment.rotation == 5
+
+
+@each_page
+def test_scripts_that_are_named_exist(page: Path) -> None:
+    for block in blocks(page, "console"):
+        for name in re.findall(r"^script/[\w-]+", block, re.M):
+            assert (ROOT / name).is_file(), name
+
+
+@each_page
+def test_python_blocks_parse_and_import_what_exists(page: Path) -> None:
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("thorax"):
+                spec = importlib.util.find_spec(str(node.module))
+                assert spec is not None
+                module = importlib.import_module(str(node.module))
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    script = ROOT / "script" / "make-reference"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, without its head."""
+    text = prose(page).partition(f"\n{heading}\n")[2]
+    table = re.search(r"(?:^\|.*\n?)+", text, re.M)
+    assert table is not None, heading
+    return [
+        [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
+        for line in table.group().splitlines()[2:]
+    ]
+
+
+def test_every_dependency_is_justified_and_no_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    page = ROOT / "docs" / "explanation" / "dependencies.md"
+
+    def names(requirements: list[str]) -> set[str]:
+        found = (re.match(r"[\w-]+(\[[\w,-]+\])?", one) for one in requirements)
+        return {match.group() for match in found if match}
+
+    assert {name for name, *_ in rows(page, "## Core")} == names(project["dependencies"])
+    told: dict[str, set[str]] = {}
+    for extra, listed, why in rows(page, "## Extras"):
+        told.setdefault(extra.strip("`"), set()).update(listed.split(", "))
+        assert why
+    everywhere = set[str]().union(*told.values())
+    extras = {name: names(list_) for name, list_ in project["optional-dependencies"].items()}
+    assert set(told) == set(extras)
+    for extra, packages in extras.items():
+        # What several extras share is justified once.
+        assert told[extra] <= packages
+        assert packages <= everywhere
+
+
+def settings() -> Iterator[tuple[str, Any]]:
+    """Yield every section of a recipe with its dataclass."""
+    for section, kind in get_type_hints(Recipe).items():
+        if is_dataclass(kind):
+            yield section, kind
+
+
+@pytest.mark.parametrize(("section", "kind"), [*settings()], ids=[name for name, _ in settings()])
+def test_recipes_page_names_every_setting(section: str, kind: Any) -> None:
+    text = prose(REFERENCE / "recipes.md")
+    start = text.index(f"## `[{section}]`")
+    part = text[start : text.find("\n## ", start + 1)]
+    for field in fields(kind):
+        assert f"`{field.name}`" in part, f"{section}.{field.name}"
+
+
+def test_recipes_page_has_the_defaults() -> None:
+    page = REFERENCE / "recipes.md"
+    hints = dict(settings())
+    for section, heading in (
+        ("data", "## `[data]`: which images are learnt from"),
+        ("fit", "## `[fit]`: how the network is trained"),
+        ("input", "## `[input]`: how a file becomes what the network sees"),
+    ):
+        defaults = {field.name: field.default for field in fields(hints[section])}
+        for key, default, _ in rows(page, heading):
+            known = defaults[key.strip("`")]
+            shown = default.strip("`")
+            if shown == "(needed)":
+                assert not isinstance(known, int | float | str)
+            elif isinstance(known, str):
+                assert shown == known
+            else:
+                assert tomllib.loads(f"v = {shown}")["v"] == known, key
+
+
+def test_recipes_page_names_every_network_and_option() -> None:
+    pytest.importorskip("keras")
+    from thorax.models.registry import NETWORKS
+
+    page = REFERENCE / "recipes.md"
+    text = prose(page).partition("## `[network]`")[2].partition("## `[augment]`")[0]
+    for name, builder in NETWORKS.items():
+        assert f"`{name}`" in text
+        for option in inspect.signature(builder).parameters.values():
+            if option.kind is option.KEYWORD_ONLY:
+                assert f"`{option.name}`" in text, f"{name}.{option.name}"
+
+
+def test_evaluation_page_names_every_key() -> None:
+    page = named(REFERENCE / "evaluation-json.md")
+    truth = np.array([0, 1, 0, 1, 1, 0], np.float32)[:, None]
+    chances = np.array([0.1, 0.8, 0.6, 0.7, 0.4, 0.2])[:, None]
+    point = OperatingPoint("balanced", "balanced", "sick", 0.5, "half")
+    task = Task("binary", ("sick",), ("well", "sick"))
+    values = summarise(truth, chances, task, list("aabbcc"), [point], replicates=20)
+
+    free = {"sick", "well", "balanced"}  # names of labels, classes and points
+
+    def keys(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield key
+                yield from keys(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from keys(item)
+
+    assert set(keys(values)) - free <= page
+    assert set(RATES) <= page
+
+
+def test_bundle_page_names_every_key() -> None:
+    page = named(REFERENCE / "bundle.md")
+    for kind in (LockedPoint, OperatingPoint, PixelSpec, Task):
+        assert {field.name for field in fields(kind)} <= page
+    inside = {field.name for field in fields(Bundle)} - {"folder", "id", "points"}
+    assert inside <= page
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["thorax"]
+    + [
+        f"thorax.{room}"
+        for room in (
+            "bundle", "data", "evaluation", "explain", "pixels", "report", "runtime", "training",
+        )
+    ],
+)  # fmt: skip
+def test_python_page_names_what_is_public(name: str) -> None:
+    page = REFERENCE / "python.md"
+    words = named(page) | set(re.findall(r"thorax\.(\w+)", page.read_text("utf-8")))
+    assert set(importlib.import_module(name).__all__) <= words
+
+
+def test_readme_has_the_place_of_the_measured_table() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    part = text.partition("<!-- measured: recipes -->")[2].partition("<!-- end measured -->")[0]
+    for name in recipe_names():
+        assert f"| `{name}`" in part

@@ -1,0 +1,313 @@
+"""An evaluation scores exactly what is shipped, and writes what it found."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    confusion_matrix,
+    roc_auc_score,
+)
+
+from thorax.bundle import Bundle
+from thorax.data import Manifest, load_dataset
+from thorax.errors import BundleError, LabelError, SourceError, StorageError, UsageError
+from thorax.evaluation import evaluate
+from thorax.evaluation.run import align, test_or_all
+from thorax.records import Task
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+Draws = Callable[..., Path]
+
+# pytest would take it for a test.
+test_or_all.__test__ = False  # type: ignore[attr-defined]
+
+N = 40
+
+
+def believed(greys: Any, gain: float = 1.0) -> Any:
+    return 1 / (1 + np.exp(-gain * (np.asarray(greys) - 128) / 32))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw_grey: Draw) -> Path:
+    """Draw dark and bright images, about every fifth in the wrong folder."""
+    rng = np.random.default_rng(4)
+    root = tmp_path / "hospital"
+    for n in range(N):
+        bright = n % 2 == 1
+        grey = 128 + (1 if bright else -1) * rng.normal(20, 25)
+        # Two images of each patient.
+        draw_grey(root / ("bright" if bright else "dark") / f"p{n // 4}-{n}.png", round(grey))
+    return root
+
+
+@pytest.fixture
+def scored(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> tuple[Any, Manifest]:
+    manifest = load_dataset(folder, positive="bright", patient=r"^(p\d+)-")
+    return evaluate(make_bundle(), manifest, out=tmp_path / "out", replicates=60), manifest
+
+
+def greys_of(manifest: Manifest) -> np.ndarray[Any, Any]:
+    from PIL import Image
+
+    return np.array([np.asarray(Image.open(r.path)).mean() for r in manifest.records])
+
+
+def test_numbers_are_those_of_scikit_learn(scored: tuple[Any, Manifest]) -> None:
+    evaluation, manifest = scored
+    values = evaluation.values
+    truth = manifest.label_array()[:, 0]
+    chances = believed(greys_of(manifest))
+    np.testing.assert_allclose(evaluation.probabilities[:, 0], chances, atol=1e-5)
+    metrics = values["metrics"]
+    assert metrics["auroc"]["value"] == pytest.approx(roc_auc_score(truth, chances))
+    assert metrics["average_precision"]["value"] == pytest.approx(
+        average_precision_score(truth, chances)
+    )
+    assert metrics["brier"]["value"] == pytest.approx(brier_score_loss(truth, chances), abs=1e-6)
+    assert values["n"] == N
+    assert values["patients"] == 10
+    assert values["prevalence"] == pytest.approx(truth.mean())
+    for name, threshold in (("balanced", 0.5), ("rule-out", 0.2), ("rule-in", 0.8)):
+        point = values["operating_points"][name]
+        (tn, fp), (fn, tp) = confusion_matrix(truth, chances >= threshold)
+        assert point["confusion"] == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
+        assert point["threshold"] == threshold
+        assert point["determination"] == {
+            "low": threshold - 0.1,
+            "high": threshold + 0.1,
+            "note": "",
+        }
+    for metric in metrics.values():
+        if metric["value"] is not None and metric["low"] is not None:
+            assert metric["low"] <= metric["value"] <= metric["high"]
+
+
+def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> None:
+    evaluation, manifest = scored
+    text = (evaluation.folder / "evaluation.json").read_text(encoding="utf-8")
+    values = json.loads(text)
+    assert values == json.loads(json.dumps(evaluation.values))
+    assert "NaN" not in text
+    assert values["schema"] == 1
+    assert values["dataset"] == {"name": "hospital", "partition": "all", "hash": manifest.hash}
+    assert values["task"] == {"kind": "binary", "labels": ["bright"], "classes": ["dark", "bright"]}
+    assert values["bundle"]["recipe"] == "brightness"
+    assert values["left_out"] == []
+
+
+def test_predictions_are_a_table_by_image(scored: tuple[Any, Manifest]) -> None:
+    evaluation, manifest = scored
+    table = parquet.read_table(evaluation.folder / "predictions.parquet")
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert set(rows) == {r.id for r in manifest.records}
+    for record, chance in zip(manifest.records, believed(greys_of(manifest)), strict=True):
+        row = rows[record.id]
+        assert row["probability_bright"] == pytest.approx(chance, abs=1e-5)
+        assert row["label_bright"] == record.labels[0]
+        assert row["patient"] == record.patient
+    told = json.loads(table.schema.metadata[b"thorax"])
+    assert told == {"schema": 1, "bundle": evaluation.values["bundle"]["id"]}
+
+
+def test_the_histogram_holds_every_image(scored: tuple[Any, Manifest]) -> None:
+    evaluation, manifest = scored
+    shown = evaluation.values["curves"]["scores"]
+    truth = manifest.label_array()[:, 0]
+    assert sum(shown["counts"]["bright"]) == truth.sum()
+    assert sum(shown["counts"]["dark"]) == (1 - truth).sum()
+    assert (shown["edges"][0], shown["edges"][-1]) == (0.0, 1.0)
+
+
+def test_the_same_again_is_the_same(
+    scored: tuple[Any, Manifest], make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    evaluation, manifest = scored
+    again = evaluate(make_bundle(), manifest, out=tmp_path / "again", replicates=60)
+    assert {k: v for k, v in again.values.items() if k != "created"} == {
+        k: v for k, v in evaluation.values.items() if k != "created"
+    }
+
+
+def test_bad_files_are_left_out_and_listed(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    files = sorted((folder / "bright").iterdir())
+    files[0].write_bytes(files[0].read_bytes()[:50])
+    files[1].write_text("no image", encoding="utf-8")
+    evaluation = evaluate(
+        make_bundle(), load_dataset(folder, positive="bright"), out=tmp_path / "o", replicates=20
+    )
+    assert evaluation.values["n"] == N - 2
+    left_out = {row["id"]: row for row in evaluation.values["left_out"]}
+    assert set(left_out) == {f"bright/{files[0].name}", f"bright/{files[1].name}"}
+    assert all(row["reason"] and row["what"] for row in left_out.values())
+    assert len(evaluation.manifest) == len(evaluation.probabilities) == N - 2
+    table = parquet.read_table(tmp_path / "o" / "predictions.parquet")
+    assert table.num_rows == N - 2
+
+
+def test_nothing_but_bad_files(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(SourceError, match="could be read"):
+        evaluate(make_bundle(), load_dataset(folder, positive="bright"), out=tmp_path / "o")
+
+
+def official(manifest: Manifest, partitions: dict[int, str | None]) -> Manifest:
+    records = tuple(
+        replace(record, official=partitions.get(n, "train"))
+        for n, record in enumerate(manifest.records)
+    )
+    return replace(manifest, records=records)
+
+
+def test_an_official_test_partition_is_all_that_is_scored(folder: Path) -> None:
+    manifest = load_dataset(folder, positive="bright")
+    assert test_or_all(manifest) == manifest
+    tested = test_or_all(official(manifest, {3: "test", 9: "test", 30: "test", 4: None}))
+    assert [r.id for r in tested.records] == [manifest.records[i].id for i in (3, 9, 30)]
+
+
+def test_a_folder_with_a_test_partition(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    root = tmp_path / "set"
+    for n in range(16):
+        place = root / ("train" if n < 8 else "test") / ("bright" if n % 2 else "dark")
+        draw_grey(place / f"{n}.png", 60 + 10 * n)
+    evaluation = evaluate(make_bundle(), root, out=tmp_path / "o", replicates=20)
+    assert evaluation.values["n"] == 8
+    assert evaluation.values["dataset"]["partition"] == "test"
+    assert all(record.official == "test" for record in evaluation.manifest.records)
+
+
+def many(tmp_path: Path, draw_grey: Draw, names: tuple[str, ...]) -> Manifest:
+    rng = np.random.default_rng(6)
+    with open(tmp_path / "table.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", *names, "patient", "site"])
+        for n in range(30):
+            grey = int(rng.integers(40, 216))
+            draw_grey(tmp_path / "i" / f"{n}.png", grey)
+            cells = [int(grey + rng.normal(0, 30) > 128), int(grey + rng.normal(0, 30) < 128), ""]
+            cells = [
+                "" if rng.random() < 0.2 else cells[0],
+                "" if rng.random() < 0.2 else cells[1],
+            ]
+            writer.writerow([f"i/{n}.png", *cells, f"p{n}", "north" if n % 2 else "south"])
+    return load_dataset(tmp_path / "table.csv", labels=list(names))
+
+
+def test_several_labels_with_unknown_ones(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    manifest = many(tmp_path, draw_grey, ("light", "shade"))
+    task = Task("multilabel", ("light", "shade"), ("light", "shade"))
+    bundle = make_bundle(task=task, gains=(1.0, -2.0))
+    evaluation = evaluate(bundle, manifest, out=tmp_path / "o", replicates=30)
+    truth = manifest.label_array()
+    assert np.isnan(truth).any()
+    greys = greys_of(manifest)
+    areas = []
+    for column, (name, gain) in enumerate((("light", 1.0), ("shade", -2.0))):
+        known = ~np.isnan(truth[:, column])
+        chances = believed(greys, gain)
+        section = evaluation.values["labels"][name]
+        areas.append(roc_auc_score(truth[known, column], chances[known]))
+        assert section["metrics"]["auroc"]["value"] == pytest.approx(areas[-1])
+        assert section["n"] + section["unknown"] == 30
+        assert section["unknown"] == (~known).sum()
+        assert section["operating_points"]["balanced"]["determination"]["note"] == ""
+        shown = section["curves"]["scores"]["counts"]
+        assert sum(map(sum, shown.values())) == known.sum()
+    assert evaluation.values["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
+    table = parquet.read_table(tmp_path / "o" / "predictions.parquet").to_pylist()
+    for row, record in zip(table, manifest.records, strict=True):
+        assert row["site"] == record.columns["site"]
+        for name, value in zip(("light", "shade"), record.labels, strict=True):
+            kept = row[f"label_{name}"]
+            assert kept == value or (math.isnan(kept) and math.isnan(value))
+
+
+def test_labels_are_matched_by_name_and_not_by_place(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    manifest = many(tmp_path, draw_grey, ("Shade", "LIGHT"))
+    task = Task("multilabel", ("light", "shade"), ("light", "shade"))
+    aligned = align(manifest, task)
+    assert aligned.task == task
+    np.testing.assert_array_equal(aligned.label_array(), manifest.label_array()[:, ::-1])
+    assert [r.id for r in aligned.records] == [r.id for r in manifest.records]
+
+
+def test_another_task_is_refused_in_words(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    manifest = load_dataset(folder, positive="bright")
+    task = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
+    with pytest.raises(LabelError, match="not labelled for") as caught:
+        evaluate(make_bundle(task=task), manifest, out=tmp_path / "o")
+    assert "PNEUMONIA" in str(caught.value)
+    assert "dark" in str(caught.value)
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_bundle_says_which_class_is_the_positive_one(folder: Path) -> None:
+    task = Task("binary", ("bright",), ("dark", "bright"))
+    wanted = load_dataset(folder, positive="bright")
+    other = load_dataset(folder, positive="dark")
+    assert other.task.labels == ("dark",)
+    turned = align(other, task)
+    assert turned.task == task
+    np.testing.assert_array_equal(turned.label_array(), wanted.label_array())
+    assert align(wanted, task) == wanted
+    unknown = replace(other, records=(replace(other.records[0], labels=(math.nan,)),))
+    assert np.isnan(align(unknown, task).label_array()).all()
+
+
+def test_a_bundle_alone_needs_data_and_a_place(make_bundle: MakeBundle, folder: Path) -> None:
+    bundle = make_bundle()
+    with pytest.raises(UsageError, match="no images to be evaluated on"):
+        evaluate(bundle)
+    with pytest.raises(UsageError, match="where should the evaluation go"):
+        evaluate(bundle.folder, load_dataset(folder, positive="bright"))
+
+
+def test_a_file_in_the_way_is_noticed_before_scoring(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "o").write_bytes(b"")
+
+    def forbidden(stage: str, done: int, total: int, note: str = "") -> None:
+        raise AssertionError(stage)
+
+    with pytest.raises(StorageError, match="in the way"):
+        evaluate(
+            make_bundle(),
+            load_dataset(folder, positive="bright"),
+            out=tmp_path / "o",
+            progress=forbidden,
+        )
+
+
+def test_a_changed_bundle_is_not_evaluated(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    bundle.weights.write_bytes(b"other")
+    with pytest.raises(BundleError, match="changed"):
+        evaluate(bundle.folder, folder, out=tmp_path / "o")

@@ -1,0 +1,144 @@
+"""Files appear whole or not at all, and what hinders them is said in words."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from thorax import _files
+from thorax.errors import StorageError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_bytes_and_text(tmp_path: Path) -> None:
+    _files.write_bytes(tmp_path / "a" / "b.bin", b"\0\xff")
+    assert (tmp_path / "a" / "b.bin").read_bytes() == b"\0\xff"
+    _files.write_text(tmp_path / "c.txt", "Röntgen\n")
+    assert (tmp_path / "c.txt").read_bytes() == b"R\xc3\xb6ntgen\n"
+    assert names(tmp_path) == ["a", "c.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    _files.write_text(path, "old")
+    with pytest.raises(RuntimeError), _files.atomic_path(path) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old", "a reader must not see half a file"
+        assert temporary.parent == path.parent, "a rename across disks is not atomic"
+        raise RuntimeError
+    assert path.read_text(encoding="utf-8") == "old"
+    assert names(tmp_path) == ["kept.txt"]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), _files.atomic_path(tmp_path / "new") as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_a_file_obeys_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        _files.write_bytes(tmp_path / "a", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for write in (
+        lambda: _files.write_bytes(tmp_path / "file" / "below", b""),
+        lambda: _files.make_folder(tmp_path / "file"),
+        lambda: _files.make_folder(tmp_path / "file" / "below"),
+    ):
+        with pytest.raises(StorageError, match="a file is in the way"):
+            write()
+
+
+def test_a_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(StorageError, match="cannot be written"):
+        _files.write_bytes(tmp_path / "taken", b"")
+    assert names(tmp_path) == ["taken"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="cannot be written"):
+        _files.make_folder(tmp_path / "locked")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "full"),
+        (errno.EDQUOT, "full"),
+        (errno.EACCES, "cannot be written"),
+        (errno.EROFS, "cannot be written"),
+        (errno.ENOTDIR, "in the way"),
+        (errno.EIO, "cannot be written"),
+    ],
+)
+def test_the_disk_in_words(number: int, words: str) -> None:
+    told = _files.explain_oserror(OSError(number, os.strerror(number)), "place")
+    assert isinstance(told, StorageError)
+    assert words in str(told)
+    assert "place" in str(told)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="full"), _files.atomic_path(tmp_path / "a") as temporary:
+        with open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"\0")
+        temporary.write_bytes(b"never")
+    assert names(tmp_path) == []
+
+
+def test_make_folder_leaves_nothing_in_it(tmp_path: Path) -> None:
+    folder = _files.make_folder(tmp_path / "a" / "b")
+    assert folder.is_dir()
+    assert names(folder) == []
+    assert _files.make_folder(folder) == folder
+
+
+def test_canonical_json_is_one_text_for_one_value() -> None:
+    assert _files.canonical_json({"b": [1, 2.5, None], "a": "ä"}) == '{"a":"ä","b":[1,2.5,null]}'
+    assert _files.hash_json({"a": 1, "b": 2}) == _files.hash_json({"b": 2, "a": 1})
+    assert _files.hash_json({"a": 1}) != _files.hash_json({"a": 2})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        _files.canonical_json({"a": math.nan})
+
+
+def test_json_files_come_back(tmp_path: Path) -> None:
+    value = {"z": 1, "a": [0.1, "ß", None, True]}
+    _files.write_json(tmp_path / "v.json", value)
+    assert _files.read_json(tmp_path / "v.json") == value
+    text = (tmp_path / "v.json").read_text(encoding="utf-8")
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == ["z", "a"], "keys stay in the order they were given"
+    with pytest.raises(ValueError, match="JSON compliant"):
+        _files.write_json(tmp_path / "n.json", {"a": math.inf})
+    assert names(tmp_path) == ["v.json"]
+
+
+def test_hashes_are_sha256(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000
+    (tmp_path / "data").write_bytes(data)
+    wanted = hashlib.sha256(data).hexdigest()
+    assert _files.hash_file(tmp_path / "data") == wanted
+    assert _files.hash_bytes(data) == _files.hash_bytes(memoryview(data)) == wanted

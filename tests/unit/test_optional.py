@@ -1,0 +1,132 @@
+"""The small things below every room: errors, optional imports, progress, the machine."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pickle
+from pathlib import Path
+
+import pytest
+
+from thorax import _machine, errors
+from thorax._optional import require
+from thorax._progress import silent
+from thorax.errors import ConfigError, ImageError, MissingExtraError, ThoraxError, UsageError
+from thorax.records import PixelSpec, Task
+
+KINDS = [
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ThoraxError)
+]
+
+
+def make(kind: type[ThoraxError]) -> ThoraxError:
+    if kind is ImageError:
+        return ImageError("truncated", "it ends early", received=3, todo="copy it again")
+    return kind("it ends early", received=3, todo="copy it again")
+
+
+def test_the_whole_tree_is_public_and_drawn() -> None:
+    assert sorted(kind.__name__ for kind in KINDS) == errors.__all__
+    assert errors.__doc__ is not None
+    for kind in KINDS:
+        assert kind.__name__ in errors.__doc__
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_says_what_was_received_and_what_to_do(kind: type[ThoraxError]) -> None:
+    error = make(kind)
+    assert str(error) == "it ends early\n  received: 3\n  to do: copy it again"
+    assert str(ThoraxError("only this")) == "only this"
+    assert str(ThoraxError("zero counts", received=0)) == "zero counts\n  received: 0"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_crosses_processes_whole(kind: type[ThoraxError]) -> None:
+    error = make(kind)
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)
+    assert back.args == error.args
+
+
+def test_wrong_use_is_told_from_a_failed_job() -> None:
+    usage = {kind.__name__ for kind in KINDS if issubclass(kind, UsageError)}
+    assert usage == {"UsageError", "ConfigError", "MissingExtraError"}
+    assert issubclass(errors.MetricError, ValueError)
+
+
+def test_require_imports() -> None:
+    assert require("math", "train") is math
+
+
+def test_require_names_the_package_and_the_extra() -> None:
+    with pytest.raises(MissingExtraError, match="'thorax_absent'") as caught:
+        require("thorax_absent.part", "dicom")
+    assert caught.value.todo == 'pip install "thorax[dicom]"'
+
+
+def test_require_names_what_the_module_itself_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "thorax_needy.py").write_text("import thorax_deeper\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingExtraError, match="'thorax_deeper'"):
+        require("thorax_needy", "train")
+
+
+def test_require_does_not_hide_a_broken_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "thorax_broken.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        require("thorax_broken", "train")
+
+
+def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    silent("stage", 1, 2)
+    silent("stage", 1, 2, "note")
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_the_machine_in_plain_values() -> None:
+    told = _machine.describe_machine()
+    assert told["cores"] >= 1
+    assert told["cores"] == _machine.cores()
+    assert told["memory_gib"] is None or 0 < told["memory_gib"] < 1e5
+    # Nothing that names the machine or its user.
+    assert set(told) == {"system", "processor", "cores", "memory_gib", "python"}
+
+
+def test_versions_of_what_is_installed() -> None:
+    found = _machine.versions("numpy", "thorax-absent", "pillow")
+    assert list(found) == ["numpy", "pillow"]
+
+
+@pytest.mark.parametrize("size", [7, 4097, 0, -1])
+def test_a_pixel_spec_has_a_sane_size(size: int) -> None:
+    with pytest.raises(ConfigError, match="between 8 and 4096"):
+        PixelSpec(size)
+
+
+def test_pixel_specs_are_told_apart_by_their_key() -> None:
+    specs = [PixelSpec(64), PixelSpec(65), PixelSpec(64, "pad"), PixelSpec(64, trim=True)]
+    keys = {spec.key for spec in specs}
+    assert len(keys) == 4
+    assert all(key.replace("-", "").isalnum() for key in keys)
+    assert PixelSpec(64).key == PixelSpec(64, "squash", False).key
+    with pytest.raises(ConfigError, match="squash, pad or crop"):
+        PixelSpec(64, "stretch")  # type: ignore[arg-type]
+
+
+def test_labels_in_words() -> None:
+    binary = Task("binary", ("sick",), ("well", "sick"))
+    assert [binary.class_of([v]) for v in (0.0, 1.0, math.nan)] == ["well", "sick", "unknown"]
+    many = Task("multilabel", ("a", "b"), ("a", "b"))
+    assert many.class_of([1.0, 1.0]) == "a, b"
+    assert many.class_of([0.0, 0.0]) == "none"
+    assert many.class_of([0.0, math.nan]) == "unknown"
+    assert many.class_of([1.0, math.nan]) == "a"

@@ -1,0 +1,212 @@
+"""The predictor: in order, whatever comes; the same answer however it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import thorax
+from thorax.bundle import Bundle
+from thorax.errors import BundleError, UsageError
+from thorax.records import Prediction, Task
+from thorax.runtime import Predictor, load
+
+SIDE = 16
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+
+THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
+MANY = Task("multilabel", ("a", "b"), ("a", "b"))
+
+
+def believed(grey: float, gain: float = 1.0) -> float:
+    return float(1 / (1 + np.exp(-gain * (grey - 128) / 32)))
+
+
+def noise(n: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(n).integers(0, 256, (n, SIDE, SIDE), dtype=np.uint8)
+
+
+def test_probabilities_and_logits_are_the_graphs(make_bundle: MakeBundle) -> None:
+    predictor = Predictor(make_bundle(task=MANY, gains=(1.0, -2.0)))
+    images = noise(5)
+    means = images.mean(axis=(1, 2))
+    wanted = np.stack([(means - 128) / 32, -(means - 128) / 16], axis=1)
+    np.testing.assert_allclose(predictor.logits(images), wanted, atol=1e-4)
+    made = predictor.probabilities(images)
+    assert made.dtype == np.float32
+    assert made.shape == (5, 2)
+    np.testing.assert_allclose(made, 1 / (1 + np.exp(-wanted)), atol=1e-5)
+    assert predictor.labels == ("a", "b")
+    assert predictor.activation_maps(images) is None
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 130])
+def test_the_number_of_images_does_not_matter(make_bundle: MakeBundle, n: int) -> None:
+    predictor = Predictor(make_bundle())
+    images = noise(n)
+    together = predictor.probabilities(images)
+    assert together.shape == (n, 1)
+    assert together.dtype == np.float32
+    alone = [predictor.probabilities(images[i : i + 1]) for i in range(n)]
+    for one, row in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one[0], row, atol=1e-6)
+    assert predictor.logits(images).shape == (n, 1)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((2, SIDE, SIDE), np.float32),
+        np.zeros((2, SIDE, SIDE), np.int64),
+        np.zeros((SIDE, SIDE), np.uint8),
+        np.zeros((2, SIDE, SIDE, 1), np.uint8),
+        np.zeros((2, SIDE, SIDE + 1), np.uint8),
+        np.zeros((2, 8, 8), np.uint8),
+    ],
+)
+def test_other_pixels_are_refused(make_bundle: MakeBundle, pixels: NDArray[Any]) -> None:
+    with pytest.raises(ValueError, match=r"uint8 of shape \(n, 16, 16\)"):
+        Predictor(make_bundle()).probabilities(pixels)
+
+
+def test_answers_come_in_the_order_of_the_questions(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    greys = np.random.default_rng(0).permutation(150) + 50.0
+    paths = [draw_grey(tmp_path / "images" / f"{n:03d}.png", g) for n, g in enumerate(greys)]
+    for workers in (None, 1, 3):
+        answers = list(load(make_bundle().folder).predict(paths, workers=workers))
+        assert [answer.id for answer in answers] == [str(path) for path in paths]
+        made = [answer.probabilities["bright"] for answer in answers]
+        np.testing.assert_allclose(made, [believed(grey) for grey in greys], atol=1e-5)
+
+
+def test_a_bad_file_gets_an_answer_with_its_error(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    good = draw_grey(tmp_path / "good.png", 200)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:40])
+    text = tmp_path / "text.jpeg"
+    text.write_text("this is no image", encoding="utf-8")
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    sources = [cut, good, text, tmp_path / "missing.png", good, empty, tmp_path]
+    answers = list(Predictor(make_bundle()).predict(sources))
+    assert [a.id for a in answers] == [str(s) for s in sources]
+    good_ones = [a for a in answers if a.error is None]
+    assert [a.id for a in good_ones] == [str(good)] * 2
+    assert good_ones[0] == good_ones[1]
+    reasons = [a.reason for a in answers]
+    assert reasons[3] == "missing"
+    assert reasons[5] == "empty"
+    for answer in answers:
+        if answer.error is not None:
+            assert answer.reason
+            assert answer.error
+            assert answer.probabilities == {}
+            assert answer.calls == {}
+
+
+def test_only_bad_files(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    (answer,) = Predictor(make_bundle()).predict([tmp_path / "missing.png"])
+    assert (answer.reason, answer.probabilities) == ("missing", {})
+
+
+def test_bytes_are_sources_too(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+    path = draw_grey(tmp_path / "a.png", 150)
+    data = path.read_bytes()
+    answers = list(Predictor(make_bundle()).predict([data, path, str(path), b"", data]))
+    assert [a.id for a in answers] == ["#0", str(path), str(path), "#3", "#4"]
+    assert answers[3].reason == "empty"
+    chances = [a.probabilities["bright"] for a in answers if not a.error]
+    assert chances == [pytest.approx(believed(150), abs=1e-5)] * 4
+    assert len(set(chances)) == 1
+    assert answers[0].facts["format"] == answers[1].facts["format"]
+
+
+def test_nothing_is_asked(make_bundle: MakeBundle) -> None:
+    assert list(Predictor(make_bundle()).predict([])) == []
+
+
+def test_a_long_list_is_not_read_ahead_of_all_answers(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    data = draw_grey(tmp_path / "a.png", 150).read_bytes()
+    taken = 0
+
+    def sources() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield data
+
+    answers = Predictor(make_bundle()).predict(sources())
+    next(answers)
+    assert taken <= 128
+    assert 1 + sum(1 for _ in answers) == 1000
+
+
+def calls(predictor: Predictor, source: Path) -> Prediction:
+    (answer,) = predictor.predict([source])
+    return answer
+
+
+def test_calls_of_two_classes(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+    predictor = Predictor(
+        make_bundle(thresholds={"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8})
+    )
+    dim = calls(predictor, draw_grey(tmp_path / "dim.png", 100))  # 0.29
+    assert dim.calls == {"balanced": "dark", "rule-out": "bright", "rule-in": "dark"}
+    light = calls(predictor, draw_grey(tmp_path / "light.png", 200))  # 0.90
+    assert set(light.calls.values()) == {"bright"}
+
+
+def test_a_probability_at_the_threshold_is_positive(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    answer = calls(Predictor(make_bundle()), draw_grey(tmp_path / "even.png", 128))
+    assert answer.probabilities["bright"] == 0.5
+    assert answer.calls["balanced"] == "bright"
+
+
+def test_calls_of_several_classes(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+    predictor = Predictor(make_bundle(task=THREE, gains=(-1.0, 0.1, 2.0)))
+    assert calls(predictor, draw_grey(tmp_path / "a.png", 60)).calls == {"most-likely": "a"}
+    assert calls(predictor, draw_grey(tmp_path / "c.png", 190)).calls == {"most-likely": "c"}
+
+
+def test_calls_of_several_labels(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+    bundle = make_bundle(task=MANY, gains=(1.0, -1.0), thresholds={"balanced": 0.5})
+    answer = calls(Predictor(bundle), draw_grey(tmp_path / "a.png", 190))
+    assert answer.calls == {"a/balanced": "positive", "b/balanced": "negative"}
+
+
+def test_a_graph_that_cannot_be_run(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle(graph=b"this is no graph")
+    with pytest.raises(BundleError, match="cannot be run"):
+        Predictor(bundle)
+
+
+def test_a_changed_bundle_is_refused_before_it_runs(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    with open(bundle.graph, "ab") as file:
+        file.write(b"\0")
+    with pytest.raises(BundleError, match="changed after it was sealed"):
+        Predictor(bundle.folder)
+
+
+def test_workers_must_make_sense(make_bundle: MakeBundle) -> None:
+    with pytest.raises(UsageError, match="workers"):
+        list(Predictor(make_bundle()).predict([b""], workers=-1))
+
+
+def test_the_public_name(make_bundle: MakeBundle) -> None:
+    assert thorax.load is load
+    assert isinstance(thorax.load(make_bundle().folder, threads=1), Predictor)

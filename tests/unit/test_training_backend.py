@@ -1,0 +1,110 @@
+"""Backend and precision are settled before Keras is imported, or explained.
+
+Each case has a process of its own: what this one has imported would decide for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from thorax.errors import ConfigError
+from thorax.training import BACKENDS, choose_backend, choose_precision
+from thorax.training.backend import cpu_has_bfloat16
+
+INSTALLED = [name for name in BACKENDS if importlib.util.find_spec(name)]
+MISSING = [name for name in BACKENDS if name not in INSTALLED]
+
+
+def choose(wanted: str | None, variable: str | None = None, hide: tuple[str, ...] = ()) -> str:
+    """Return the backend that a new process chooses, or the error that it raises."""
+    code = f"""
+import sys
+for name in {hide!r}:
+    sys.modules[name] = None
+from thorax.errors import ThoraxError
+from thorax.training import choose_backend
+try:
+    print(choose_backend({wanted!r}))
+except ThoraxError as error:
+    print(type(error).__name__, str(error).replace(chr(10), " "))
+assert "keras" not in sys.modules or sys.modules["keras"] is None
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    if variable is not None:
+        environment["KERAS_BACKEND"] = variable
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
+def test_the_first_that_is_installed() -> None:
+    assert choose(None) == INSTALLED[0]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
+def test_what_is_asked_for_goes_before_the_variable() -> None:
+    assert choose(INSTALLED[0], "theano") == INSTALLED[0]
+    assert choose(None, INSTALLED[-1]) == INSTALLED[-1]
+
+
+def test_unknown_ones() -> None:
+    told = choose("theano")
+    assert told.startswith("ConfigError there is no backend 'theano'")
+    assert "tensorflow, jax, torch" in told
+    told = choose(None, "openvino")
+    assert told.startswith("ConfigError KERAS_BACKEND")
+    assert "'openvino'" in told
+
+
+def test_none_is_installed() -> None:
+    told = choose(None, hide=BACKENDS)
+    assert told.startswith("MissingExtraError")
+    assert 'pip install "thorax[train]"' in told
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("tensorflow", "train"), ("jax", "jax"), ("torch", "torch")]
+)
+def test_the_one_asked_for_is_not_installed(name: str, extra: str) -> None:
+    for told in (choose(name, hide=(name,)), choose(None, name, hide=(name,))):
+        assert told.startswith(f"MissingExtraError the backend {name} is not installed")
+        assert f'pip install "thorax[{extra}]"' in told
+
+
+def test_a_running_backend_cannot_be_changed() -> None:
+    keras = pytest.importorskip("keras")
+    running = keras.backend.backend()
+    assert choose_backend() == choose_backend(running) == running
+    other = next(name for name in BACKENDS if name != running)
+    with pytest.raises(ConfigError, match=f"already runs on {running}") as caught:
+        choose_backend(other)
+    assert f"KERAS_BACKEND={other}" in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_precision_that_was_asked_for_is_taken(precision: str) -> None:
+    assert choose_precision(precision, "none is looked at") == precision
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_auto_takes_what_the_machine_gains_from(backend: str) -> None:
+    chosen = choose_precision("auto", backend)
+    assert chosen in {"float32", "bfloat16"}
+    if backend == "tensorflow":
+        import tensorflow
+
+        if not tensorflow.config.list_physical_devices("GPU"):
+            assert (chosen == "bfloat16") == cpu_has_bfloat16()

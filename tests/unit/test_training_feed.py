@@ -1,0 +1,111 @@
+"""Every image once an epoch, in an order that seed and epoch alone decide."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("keras")
+
+from thorax.config import AUGMENTATIONS, AugmentConfig
+from thorax.training.feed import Batch, Feed
+
+SIDE = 8
+
+
+def make(
+    n: int, batch: int, *, seed: int = 0, augment: AugmentConfig = AUGMENTATIONS["radiograph"]
+) -> Feed:
+    """Feed images that carry their number in every pixel, and a label that repeats it."""
+    images = np.repeat(np.arange(n, dtype=np.uint8), SIDE * SIDE).reshape(n, SIDE, SIDE)
+
+    def gather(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return images[indices]
+
+    labels = (np.arange(n) % 2).astype(np.float32)[:, None]
+    return Feed(gather, labels, augment, SIDE, batch, seed)
+
+
+def numbers(batches: list[Batch]) -> list[int]:
+    return [int(image[0, 0, 0]) for batch in batches for image in batch.images]
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in ("images", "transforms", "tones", "labels")
+    )
+
+
+@pytest.mark.parametrize(("n", "batch", "steps"), [(12, 4, 3), (13, 4, 4), (3, 8, 1), (1, 4, 1)])
+def test_every_image_once_and_the_fill(n: int, batch: int, steps: int) -> None:
+    feed = make(n, batch)
+    assert feed.steps == steps
+    batches = list(feed.epoch(0))
+    assert len(batches) == steps
+    for one in batches:
+        assert one.images.shape == (batch, SIDE, SIDE, 1)
+        assert one.images.dtype == np.uint8
+        assert one.transforms.shape == (batch, 8)
+        assert one.tones.shape == (batch, 3)
+        assert one.labels.shape == (batch, 1)
+        assert one.labels.dtype == np.float32
+    seen = numbers(batches)
+    assert sorted(seen[:n]) == list(range(n))
+    # The rest of the last batch begins again at the epoch's first images.
+    assert seen[n:] == [seen[i % n] for i in range(steps * batch - n)]
+    assert max(Counter(seen).values()) <= -(-steps * batch // n)
+
+
+def test_labels_go_with_their_images() -> None:
+    for batch in make(40, 7).epoch(3):
+        assert np.array_equal(batch.images[:, 0, 0, 0] % 2, batch.labels[:, 0])
+
+
+def test_epochs_and_seeds_shuffle_anew() -> None:
+    first = numbers(list(make(40, 8).epoch(0)))
+    assert first != sorted(first)
+    assert numbers(list(make(40, 8).epoch(1))) != first
+    assert numbers(list(make(40, 8, seed=1).epoch(0))) != first
+    assert numbers(list(make(40, 8).epoch(0))) == first
+
+
+def test_seed_and_epoch_do_not_stand_in_for_each_other() -> None:
+    a = next(make(40, 8, seed=1).epoch(2))
+    b = next(make(40, 8, seed=2).epoch(1))
+    assert not same(a, b)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 5])
+def test_starting_in_the_middle_gives_what_skipping_gives(first: int) -> None:
+    feed = make(45, 8)
+    whole = list(feed.epoch(4))
+    part = list(feed.epoch(4, first))
+    assert len(part) == feed.steps - first
+    assert all(same(a, b) for a, b in zip(whole[first:], part, strict=True))
+
+
+def test_an_image_is_disturbed_otherwise_every_epoch() -> None:
+    feed = make(10, 10)
+    first, second = next(feed.epoch(0)), next(feed.epoch(1))
+    rows = {}
+    for batch in (first, second):
+        for number, row in zip(batch.images[:, 0, 0, 0], batch.transforms, strict=True):
+            rows.setdefault(int(number), []).append(row.tobytes())
+    assert all(len(set(pair)) == 2 for pair in rows.values())
+
+
+def test_images_are_read_only_when_their_step_comes() -> None:
+    asked: list[int] = []
+
+    def gather(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        asked.append(len(indices))
+        return np.zeros((len(indices), SIDE, SIDE), np.uint8)
+
+    feed = Feed(gather, np.zeros((20, 1), np.float32), AugmentConfig(), SIDE, 5, 0)
+    batches = feed.epoch(0, 2)
+    next(batches)
+    assert asked == [5]

@@ -1,0 +1,140 @@
+"""What is written is read back exactly; anything else is an error that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras")
+
+import keras
+
+from thorax.errors import RunError
+from thorax.training.fit import WarmUpThenDown
+from thorax.training.state import (
+    Progressed,
+    load_state,
+    read_weights,
+    save_state,
+    weights_to_bytes,
+)
+
+
+def variables(seed: int = 0, width: int = 3) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    return [
+        keras.Variable(rng.normal(size=(2, width)).astype(np.float32), name="kernel"),
+        keras.Variable(rng.normal(size=(2, width)).astype(np.float32), name="kernel"),
+        keras.Variable(np.float32(rng.normal()), name="factor"),
+        keras.Variable(rng.integers(0, 2**31, 2), dtype="int32", trainable=False, name="seed"),
+        keras.Variable(7 + seed, dtype="int64", trainable=False, name="iterations"),
+    ]
+
+
+def values(some: list[Any]) -> list[Any]:
+    return [keras.ops.convert_to_numpy(variable) for variable in some]
+
+
+def assert_same(a: list[Any], b: list[Any]) -> None:
+    for left, right in zip(values(a), values(b), strict=True):
+        assert left.dtype == right.dtype
+        assert left.shape == right.shape
+        assert np.array_equal(left, right)
+
+
+def test_weights_come_back_bit_by_bit() -> None:
+    first, second = variables(0), variables(1)
+    data = weights_to_bytes(first)
+    read_weights(data, second, "the file")
+    assert_same(first, second)
+    assert weights_to_bytes(second) == data
+
+
+def test_state_comes_back_with_its_progress(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    told = Progressed(
+        epoch=2,
+        step=3,
+        history=[{"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": float("nan")}],
+        best_epoch=1,
+        best_value=1 / 3,
+        seconds=12.5,
+        loss_sum=0.7,
+        accuracy_sum=2.25,
+    )
+    first, second = variables(0), variables(1)
+    save_state(path, first, told)
+    back = load_state(path, second)
+    assert_same(first, second)
+    assert np.isnan(back.history[0].pop("val_auroc"))
+    told.history[0].pop("val_auroc")
+    assert back == told
+    assert [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_without_a_file_it_starts_at_the_beginning(tmp_path: Path) -> None:
+    some = variables()
+    before = values(some)
+    assert load_state(tmp_path / "none", some) == Progressed()
+    assert all(np.array_equal(a, b) for a, b in zip(before, values(some), strict=True))
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_a_damaged_file_is_an_error(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "state.safetensors"
+    save_state(path, variables(), Progressed())
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RunError, match="damaged"):
+        load_state(path, variables())
+
+
+def test_noise_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(np.random.default_rng(0).bytes(500))
+    with pytest.raises(RunError, match="damaged"):
+        load_state(path, variables())
+
+
+def test_weights_without_progress_are_no_state(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(weights_to_bytes(variables()))
+    with pytest.raises(RunError):
+        load_state(path, variables())
+
+
+def test_another_network_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    save_state(path, variables(width=3), Progressed(epoch=1))
+    with pytest.raises(RunError, match="another network") as caught:
+        load_state(path, variables(width=4))
+    assert "kernel" in str(caught.value.received)
+    with pytest.raises(RunError, match="another network"):
+        load_state(path, variables()[:3])
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
+    total, rise, peak = 200, 30.0, 2e-3
+    schedule = WarmUpThenDown(peak, rise, total)
+    rates = np.array([float(keras.ops.convert_to_numpy(schedule(s))) for s in range(total)])
+    assert 0 < rates[0] <= peak / 20
+    assert rates.argmax() == 29
+    assert rates.max() == pytest.approx(peak, rel=1e-5)
+    assert (np.diff(rates[:30]) > 0).all()
+    assert (np.diff(rates[29:]) < 0).all()
+    np.testing.assert_allclose(np.diff(rates[:30]), peak / 30, rtol=1e-3)
+    np.testing.assert_allclose(np.diff(rates[29:]), -peak / 171, rtol=1e-3)
+    assert 0 < rates[-1] < peak / 100
+    assert float(keras.ops.convert_to_numpy(schedule(total + 5))) == 0
+    twin = WarmUpThenDown.from_config(schedule.get_config())
+    assert float(keras.ops.convert_to_numpy(twin(11))) == pytest.approx(rates[11])
+
+
+@pytest.mark.parametrize(("rise", "total"), [(1.0, 1), (1.0, 2), (1.5, 10)])
+def test_short_trainings_have_a_rate_that_learns(rise: float, total: int) -> None:
+    schedule = WarmUpThenDown(1.0, rise, total)
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(total)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert max(rates) > 0.6
