@@ -26,6 +26,7 @@ TINY = (
     "size=32",
     "network.options.channels=[16, 16]",
     "epochs=2",
+    "minimum_steps=0",
     "batch=16",
     "limit=90",
     "precision=float32",

@@ -30,7 +30,7 @@ def test_a_backend_trains_and_its_bundle_runs(
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     out = tmp_path / "run"
-    settings = ("--set", "epochs=1", "--set", "limit=64")
+    settings = ("--set", "epochs=1", "--set", "minimum_steps=0", "--set", "limit=64")
     done = run_thorax(
         *("train", phantoms, "--recipe", "swift", "--out", out, *settings),
         KERAS_BACKEND=backend,

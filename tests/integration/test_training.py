@@ -257,3 +257,16 @@ def has_mask(run: Run) -> bool:
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32), dtype=np.uint8)
     looks = [keras_probabilities(run.bundle, image) for _ in range(2)]
     return not np.array_equal(*looks)
+
+
+def test_a_small_set_is_trained_for_at_least_so_many_steps(
+    train_tiny: TrainTiny, tmp_path: Path
+) -> None:
+    """And the learning rate has come down to nothing at the end of them."""
+    run = train_tiny(tmp_path / "run", "epochs=1", "minimum_steps=13", "schedule=linear")
+    rows = history(run.folder)
+    assert [row["epoch"] for row in rows] == [1, 2, 3], "13 steps by 6 are 3 epochs"
+    rates = [row["learning_rate"] for row in rows]
+    assert rates[0] > rates[1] > 0
+    assert rates[2] == pytest.approx(0, abs=1e-9)
+    assert run.bundle.provenance["epoch"] == 3

@@ -219,6 +219,7 @@ def test_a_setting_is_key_equals_value(small: Path, setting: str) -> None:
         ("crop_from=39", "at least input.size, which is 40"),
         ("epochs=0", "at least 1"),
         ("batch=0", "at least 1"),
+        ("minimum_steps=-1", "negative"),
         ("learning_rate=0", "positive"),
         ("warmup=1", r"\[0, 1\)"),
         ("weight_decay=-0.1", "negative"),

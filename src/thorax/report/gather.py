@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,7 @@ def write_report(
         samples=_samples(predictor, evaluation.manifest),
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
         worst=_worst(predictor, evaluation),
-        findings=run.manifest.findings if run else evaluation.manifest.findings,
-        left_out=[
-            {"id": row.id, "reason": row.reason, "what": row.what}
-            for row in (run.manifest.left_out if run else ())
-        ],
+        findings=evaluation.manifest.findings,
     )
     return build_report(content, out or evaluation.folder / "report.html")
 
@@ -112,7 +109,7 @@ def _predictions(path: Path, run: Run) -> tuple[Manifest, Any]:
         )
     )
     probabilities = np.array([by_id[record.id] for record in kept], np.float32)
-    return Manifest(manifest.name, manifest.task, kept), probabilities
+    return replace(manifest, records=kept), probabilities
 
 
 def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:

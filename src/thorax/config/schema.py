@@ -1,17 +1,13 @@
-"""Recipes: frozen dataclasses, read from TOML; an unknown key is an error that lists the known."""
+"""What a recipe can say: frozen dataclasses that check themselves."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from thorax.config.strict import build
 from thorax.errors import ConfigError
 from thorax.records import PixelSpec
 
@@ -22,8 +18,6 @@ __all__ = [
     "FitConfig",
     "NetworkConfig",
     "Recipe",
-    "load_recipe",
-    "recipe_names",
 ]
 
 
@@ -267,166 +261,5 @@ class Recipe:
         ConfigError
             If a key is unknown or a value out of range.
         """
-        recipe: Recipe = _build(cls, value, "recipe")
+        recipe: Recipe = build(cls, value, "recipe")
         return recipe
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that come with thorax."""
-    folder = resources.files("thorax") / "recipes"
-    return tuple(sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml")))
-
-
-def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Load a recipe by name or path.
-
-    Parameters
-    ----------
-    name
-        One of `recipe_names`, or the path of a TOML file.
-    overrides
-        ``key=value`` each; the key is dotted (``fit.epochs``) or a last part that is unique
-        (``epochs``), the value is TOML, or a bare word for a string.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such recipe, it is not TOML, or a key or value is not known.
-    """
-    text, stem = _read(name)
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the recipe {name} is not valid TOML", received=error) from error
-    tree.setdefault("name", stem)
-    for override in overrides:
-        _override(tree, override)
-    if isinstance(tree.get("augment"), str):
-        tree["augment"] = {"name": tree["augment"]}
-    augment = tree.get("augment", {})
-    if not isinstance(augment, dict):
-        raise ConfigError("augment must be a name or a table", received=repr(augment))
-    preset = augment.get("name", "none")
-    if not isinstance(preset, str) or preset not in AUGMENTATIONS:
-        raise ConfigError(
-            f"there is no augmentation {preset!r}",
-            todo=f"choose one of: {', '.join(AUGMENTATIONS)}",
-        )
-    tree["augment"] = dataclasses.asdict(AUGMENTATIONS[preset]) | augment
-    return Recipe.from_json(tree)
-
-
-def _read(name: str | Path) -> tuple[str, str]:
-    path = Path(name)
-    if path.suffix == ".toml":
-        try:
-            return path.read_text(encoding="utf-8"), path.stem
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the recipe file {path} cannot be read", received=error) from error
-    names = recipe_names()
-    if str(name) not in names:
-        raise ConfigError(
-            f"there is no recipe {str(name)!r}",
-            todo=f"choose one of {', '.join(names)}, or give the path of a .toml file",
-        )
-    return (resources.files("thorax") / "recipes" / f"{name}.toml").read_text("utf-8"), str(name)
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise ConfigError("a setting must look like key=value", received=override)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    path = key.split(".")
-    if len(path) == 1:
-        path = _full_path(key)
-    node = tree
-    for part in path[:-1]:
-        if isinstance(node.get(part), str) and part == "augment":
-            node[part] = {"name": node[part]}
-        node = node.setdefault(part, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"{key} cannot be set: {part} is not a table", received=override)
-    node[path[-1]] = value
-
-
-def _full_path(leaf: str) -> list[str]:
-    """Find where a setting that is named by its last part alone belongs."""
-    hints = get_type_hints(Recipe)
-    if leaf in hints:
-        return [leaf]
-    found = [
-        [section, leaf]
-        for section, kind in hints.items()
-        if dataclasses.is_dataclass(kind) and leaf in {f.name for f in fields(kind)}
-    ]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        known = sorted(
-            {f.name for k in hints.values() if dataclasses.is_dataclass(k) for f in fields(k)}
-        )
-        raise ConfigError(
-            _unknown(leaf, known),
-            todo=f"known settings: {', '.join(known)}; "
-            f"an option of the network is written network.options.{leaf}",
-        )
-    choices = ", ".join(".".join(path) for path in found)
-    raise ConfigError(f"the setting {leaf!r} is ambiguous", todo=f"write one of: {choices}")
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"there is no setting {key!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Build the dataclass ``kind`` from a table, checking keys and types."""
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where} must be a table", received=repr(value))
-    hints = get_type_hints(kind)
-    unknown = [key for key in value if key not in hints]
-    if unknown:
-        raise ConfigError(
-            _unknown(unknown[0], list(hints)) + f" in {where}",
-            todo=f"known settings of {where}: {', '.join(hints)}",
-        )
-    required = [
-        f.name
-        for f in fields(kind)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in value]
-    if missing:
-        raise ConfigError(f"{where} lacks {', '.join(missing)}")
-    return kind(
-        **{key: _convert(hints[key], item, f"{where}.{key}") for key, item in value.items()}
-    )
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
-    origin = get_origin(hint)
-    if origin is Literal:
-        if value not in get_args(hint):
-            raise ConfigError(
-                f"{where} must be one of: {', '.join(map(str, get_args(hint)))}",
-                received=repr(value),
-            )
-        return value
-    if origin is Mapping:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a table", received=repr(value))
-        return dict(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} must be of type {hint.__name__}", received=repr(value))
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{where} must be a finite number", received=value)
-    return value

@@ -1,0 +1,22 @@
+"""Recipes: frozen dataclasses, read from TOML."""
+
+from thorax.config.load import load_recipe, recipe_names
+from thorax.config.schema import (
+    AUGMENTATIONS,
+    AugmentConfig,
+    DataConfig,
+    FitConfig,
+    NetworkConfig,
+    Recipe,
+)
+
+__all__ = [
+    "AUGMENTATIONS",
+    "AugmentConfig",
+    "DataConfig",
+    "FitConfig",
+    "NetworkConfig",
+    "Recipe",
+    "load_recipe",
+    "recipe_names",
+]
