@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
 from thorax.cli.train import train_and_report
+
+if TYPE_CHECKING:
+    from thorax.records import Finding
 
 HELP = "the whole job on drawn or given X-rays"
 EXAMPLE = "thorax demo --out demo"
@@ -38,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
         name = "run"
     else:
         args.data, name = [str(_drawn(args))], "phantom-run"
+    manifest = load(args)
+    if name == "phantom-run":
+        manifest = manifest.with_findings([_drawn_finding(len(manifest))])
     train_and_report(
-        load(args),
+        manifest,
         args.out / name,
         recipe=recipe,
         seed=args.seed,
@@ -63,6 +70,19 @@ def _drawn(args: argparse.Namespace) -> Path:
             drawn = write_dataset(folder, seed=0, workers=args.workers, progress=progress)
         _files.write_json(done, {"schema": 1, "images": len(drawn), "seed": 0})
     return folder
+
+
+def _drawn_finding(count: int) -> Finding:
+    from thorax.records import Finding
+
+    return Finding(
+        check="drawn-images",
+        severity="warning",
+        what="The images are drawn by thorax, not taken of people",
+        count=count,
+        why="how well a model does on them says nothing about a hospital",
+        todo="use them to try things out; train and evaluate on radiographs for anything else",
+    )
 
 
 def _remove(folder: Path) -> None:
