@@ -24,7 +24,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 pytest.importorskip("keras")
 
 from thorax.data import fill_cache
-from thorax.errors import RunError
+from thorax.errors import ConfigError, RunError
 from thorax.training import Run, open_run
 from thorax.training.seal import keras_probabilities, load_network
 
@@ -270,3 +270,24 @@ def test_a_small_set_is_trained_for_at_least_so_many_steps(
     assert rates[0] > rates[1] > 0
     assert rates[2] == pytest.approx(0, abs=1e-9)
     assert run.bundle.provenance["epoch"] == 3
+
+
+@pytest.mark.parametrize(
+    "setting", ["network.options.blok=2", "network.name=vgg", "network.options.channels=[]"]
+)
+def test_a_network_that_cannot_be_is_told_before_the_folder_is_taken(
+    train_tiny: TrainTiny, tmp_path: Path, setting: str
+) -> None:
+    def forbidden(stage: str, done: int, total: int, note: str = "") -> None:
+        raise AssertionError(stage)
+
+    with pytest.raises(ConfigError):
+        train_tiny(tmp_path / "run", setting, progress=forbidden)
+    assert not (tmp_path / "run").exists(), "the corrected command must find it free"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_cannot_be(train_tiny: TrainTiny, tmp_path: Path, seed: int) -> None:
+    with pytest.raises(ConfigError, match="the seed must lie between"):
+        train_tiny(tmp_path / "run", seed=seed)
+    assert not (tmp_path / "run").exists()

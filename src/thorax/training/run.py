@@ -30,8 +30,8 @@ from thorax.data import (
     part,
     pick,
 )
-from thorax.errors import LabelError, RunError, SourceError
-from thorax.records import Partition, PixelSpec
+from thorax.errors import ConfigError, LabelError, RunError, SourceError
+from thorax.records import Partition, PixelSpec, Task
 from thorax.training.backend import choose_backend, choose_precision, use_backend
 from thorax.training.plan import claim_folder, make_plan
 
@@ -130,10 +130,16 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
     if isinstance(recipe, Recipe) and settings:
         raise TypeError("settings override a recipe given by name or path, not a Recipe")
+    if not 0 <= seed < 2**32:
+        raise ConfigError("the seed must lie between 0 and 2**32 - 1", received=seed)
     name = choose_backend(backend)
     manifest = _parted(data, chosen)
     precision = choose_precision(chosen.fit.precision, name)
     plan = make_plan(chosen, manifest, seed=seed, backend=name, precision=precision)
+    if not (folder / "plan.json").exists():
+        # The folder must not become that of a run that cannot be.
+        use_backend(name)
+        _check_network(chosen, manifest.task)
     claim_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
         return open_run(folder)
@@ -251,6 +257,15 @@ def _gather(cache: Cache) -> Gather:
         return cache.gather
     images = cache.all()
     return lambda indices: images[indices]
+
+
+def _check_network(recipe: Recipe, task: Task) -> None:
+    """Build the network once, so that a wrong option is told before any image is decoded."""
+    from thorax.models import build_network
+    from thorax.training.losses import head_of, outputs_of
+
+    outputs = outputs_of(task, head_of(task, recipe.fit.loss))
+    build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
 
 
 def _check_classes(manifest: Manifest, partition: Partition) -> None:
