@@ -265,3 +265,13 @@ def test_the_real_table() -> None:
     assert folders.describe()["patients"] == 341
     assert folders.ids.tolist() == manifest.ids.tolist()
     np.testing.assert_array_equal(folders.label_array(), manifest.label_array())
+
+
+def test_a_partition_column_with_a_typing_error_is_refused(tmp_path: Path) -> None:
+    for n in range(4):
+        (tmp_path / f"{n}.png").write_bytes(b"x")
+    table = tmp_path / "t.csv"
+    table.write_text("file,label,split\n0.png,a,train\n1.png,b,tset\n2.png,a,test\n3.png,b,train\n")
+    with pytest.raises(SourceError, match="unknown names") as caught:
+        load_dataset(table)
+    assert caught.value.received == "tset"

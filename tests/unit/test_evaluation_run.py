@@ -26,6 +26,7 @@ from thorax.errors import BundleError, LabelError, SourceError, StorageError, Us
 from thorax.evaluation import evaluate
 from thorax.evaluation.run import align, test_or_all
 from thorax.records import Task
+from thorax.training import Run
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -311,3 +312,15 @@ def test_a_changed_bundle_is_not_evaluated(
     bundle.weights.write_bytes(b"other")
     with pytest.raises(BundleError, match="changed"):
         evaluate(bundle.folder, folder, out=tmp_path / "o")
+
+
+def test_images_that_were_trained_on_are_told(
+    tiny_run: Run, phantoms: Path, tmp_path: Path
+) -> None:
+    seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", replicates=20)
+    told = [f for f in seen.manifest.findings if f.check == "trained-on"]
+    assert [f.severity for f in told] == ["serious"]
+    made_from = sum(r.partition != "test" for r in tiny_run.manifest.records)
+    assert told[0].count == made_from
+    fresh = evaluate(tiny_run.folder, out=tmp_path / "test", replicates=20)
+    assert "trained-on" not in {f.check for f in fresh.manifest.findings}

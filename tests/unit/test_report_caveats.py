@@ -114,7 +114,7 @@ def test_a_fall_from_validation_to_test_is_said() -> None:
     history = [{"epoch": 1, "val_auroc": 0.8}, {"epoch": 2, "val_auroc": 0.99}]
     caveats = write_caveats(ReportContent(evaluation=sound(), history=history, best_epoch=2))
     assert caveats[0].title == "Worse than on validation"
-    assert "0.990 on validation and is 0.950 here, more than chance explains" in caveats[0].text
+    assert "0.990 on validation and is 0.950 here, outside its interval" in caveats[0].text
     wide = sound()
     wide["metrics"]["auroc"]["high"] = 0.995
     caveats = write_caveats(ReportContent(evaluation=wide, history=history, best_epoch=2))

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax evaluate``."""
     from thorax.bundle import read_bundle
-    from thorax.cli.describe import describe_evaluation
+    from thorax.cli.describe import describe_evaluation, print_findings
     from thorax.cli.terminal import show_progress, shown
     from thorax.evaluation import evaluate
     from thorax.evaluation.run import test_or_all
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     made = open_run(args.model) if (args.model / "plan.json").is_file() else None
+    print_findings(evaluation.manifest)
     print(describe_evaluation(evaluation.values))
     print(f"report: {shown(write_report(evaluation, model=args.model, run=made))}")
     return 0

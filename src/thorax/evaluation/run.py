@@ -17,9 +17,10 @@ from thorax.bundle import Bundle, read_bundle
 from thorax.data import LeftOut, Manifest, fill_cache, load_dataset
 from thorax.errors import LabelError, SourceError, UsageError
 from thorax.evaluation.summary import summarise
-from thorax.records import Task
+from thorax.records import Finding, Task
 from thorax.runtime import Predictor
 from thorax.training import open_run
+from thorax.training.run import TRAINED_ON
 
 __all__ = ["SCHEMA", "Evaluation", "evaluate", "score", "test_or_all"]
 
@@ -115,9 +116,10 @@ def evaluate(
         )
     manifest = align(manifest, bundle.task)
     folder = _files.make_folder(Path(out))
-    scored, probabilities, left_out = score(
+    scored, probabilities, left_out, hashes = score(
         bundle, manifest, cache=cache, workers=workers, progress=progress
     )
+    scored = scored.with_findings(_seen_in_training(path / TRAINED_ON, scored, hashes))
     progress("computing intervals", 0, 1)
     values = {
         "schema": SCHEMA,
@@ -152,8 +154,10 @@ def score(
     cache: str | Path | None = None,
     workers: int | None = None,
     progress: Progress = silent,
-) -> tuple[Manifest, NDArray[np.float32], tuple[LeftOut, ...]]:
-    """Return the records that became images, their probabilities (n, labels), and the others."""
+) -> tuple[Manifest, NDArray[np.float32], tuple[LeftOut, ...], tuple[str, ...]]:
+    """Return the records that became images, their probabilities (n, labels), the others, and
+    the SHA-256 of each scored file.
+    """
     images = fill_cache(manifest, bundle.pixels, folder=cache, workers=workers, progress=progress)
     left_out = (*manifest.left_out, *images.left_out)
     manifest = manifest.drop(images.left_out)
@@ -170,7 +174,29 @@ def score(
         progress("scoring", start, len(order))
         parts.append(predictor.probabilities(images.gather(order[start : start + _CHUNK])))
     progress("scoring", len(order), len(order))
-    return manifest, np.concatenate(parts), left_out
+    hashes = tuple(images.hashes[position] for position in order)
+    return manifest, np.concatenate(parts), left_out, hashes
+
+
+def _seen_in_training(path: Path, scored: Manifest, hashes: Sequence[str]) -> list[Finding]:
+    """Find images that the run was trained or validated on."""
+    if not path.is_file():
+        return []
+    seen = set(path.read_text(encoding="ascii").split())
+    ids = [r.id for r, digest in zip(scored.records, hashes, strict=True) if digest in seen]
+    if not ids:
+        return []
+    return [
+        Finding(
+            check="trained-on",
+            severity="serious",
+            what=f"{len(ids)} of {len(hashes)} images were trained or validated on",
+            count=len(ids),
+            files=tuple(ids[:200]),
+            why="a model knows the images that it was made from; these numbers flatter it",
+            todo="evaluate on images that are not in the training or validation partition",
+        )
+    ]
 
 
 def align(manifest: Manifest, task: Task) -> Manifest:

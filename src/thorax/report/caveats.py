@@ -134,7 +134,7 @@ def _about_generalising(content: ReportContent) -> Iterator[Caveat]:
     if test is None or validation is None or validation - test <= GAP:
         return
     likely = (
-        "more than chance explains: these"
+        "outside its interval: these"
         if high is not None and validation > high
         else ("which may be chance, or these")
     )

@@ -35,7 +35,10 @@ from thorax.records import Partition, PixelSpec, Task
 from thorax.training.backend import choose_backend, choose_precision, use_backend
 from thorax.training.plan import claim_folder, make_plan
 
-__all__ = ["Run", "open_run", "train"]
+__all__ = ["TRAINED_ON", "Run", "open_run", "train"]
+
+TRAINED_ON = "trained_on.txt"
+"""In a run folder: the SHA-256 of every file that was trained or validated on."""
 
 Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
@@ -154,6 +157,9 @@ def train(
     manifest = manifest.drop([*images.left_out, *checks.left_out])
     manifest.write(folder / "manifest.parquet")
     write_left_out(folder / "left_out.csv", manifest.left_out)
+    # By content, so that an evaluation knows these images again wherever they lie.
+    seen = sorted({*images.hashes, *checks.hashes})
+    _files.write_text(folder / TRAINED_ON, "".join(f"{digest}\n" for digest in seen))
     _files.write_json(folder / "fingerprint.json", fingerprint(training, images))
 
     use_backend(name)

@@ -189,4 +189,5 @@ def _existing(table: Table, argument: str, name: str) -> str:
 
 
 def _names_partitions(cells: list[str]) -> bool:
-    return all(cell == "" or cell.casefold() in PARTITION_NAMES for cell in cells)
+    # One known name is enough: what else such a column holds is then a mistake, which is told.
+    return any(cell.casefold() in PARTITION_NAMES for cell in cells)
