@@ -205,3 +205,15 @@ def test_statuses_reach_the_shell(images: Path, make_bundle: MakeBundle, tmp_pat
     assert (code, "Traceback" in told) == (2, False)
     code, told = status("predict", tmp_path / "nowhere", images, "--debug")
     assert (code, "Traceback" in told, "BundleError" in told) == (1, True, True)
+
+
+def test_a_name_cannot_command_the_terminal(
+    tmp_path: Path, draw_grey: Draw, make_bundle: MakeBundle, capsys: Capture
+) -> None:
+    draw_grey(tmp_path / "odd" / "a\x1b[31m\nb.png", 200)
+    assert run(make_bundle().folder, tmp_path / "odd", "--heatmaps", tmp_path / "maps") == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("\n") == 2
+    assert r"a\x1b[31m\nb.png" in out
+    assert [path.name.isprintable() for path in (tmp_path / "maps").iterdir()] == [True]

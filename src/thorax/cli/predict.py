@@ -98,7 +98,10 @@ def _with_heatmaps(
             data = io.BytesIO()
             drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
             # Files of several folders may share a name; the number keeps them apart.
-            write_bytes(args.heatmaps / f"{number:06d}-{Path(answer.id).stem}.png", data.getvalue())
+            write_bytes(
+                args.heatmaps / f"{number:06d}-{_printable(Path(answer.id).stem)}.png",
+                data.getvalue(),
+            )
         yield answer
 
 
@@ -128,12 +131,17 @@ def _write_table(predictor: Predictor, answers: Iterable[Prediction]) -> int:
     for answer in answers:
         if answer.error is not None:
             failed += 1
-            print(f"no answer: {answer.error} ({answer.reason})  {answer.id}")
+            print(f"no answer: {answer.error} ({answer.reason})  {_printable(answer.id)}")
             continue
         cells = zip(_values(predictor, answer), predictor.labels, strict=True)
         values = [value.rjust(max(8, len(label))) for value, label in cells]
-        print("  ".join([*values, _call(answer), answer.id]))
+        print("  ".join([*values, _call(answer), _printable(answer.id)]))
     return failed
+
+
+def _printable(name: str) -> str:
+    """Escape what a terminal would obey, or could not show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
@@ -162,5 +170,5 @@ def _write_jsonl(predictor: Predictor, answers: Iterable[Prediction]) -> int:
             row |= {"probabilities": probabilities, "calls": dict(answer.calls)}
             row |= {"facts": dict(answer.facts)}
         row["bundle"] = predictor.bundle.id
-        print(json.dumps(row, ensure_ascii=False, default=str))
+        print(json.dumps(row, default=str))
     return failed

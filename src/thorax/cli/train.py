@@ -6,9 +6,11 @@ The same command continues an interrupted training, and does nothing twice.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from thorax import __version__
 from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
 
 if TYPE_CHECKING:
@@ -106,10 +108,27 @@ def train_and_report(
     from thorax.evaluation import evaluate
     from thorax.report import write_report
 
+    done = _evaluated(made.folder / "evaluation", made.bundle.id)
+    if done is not None:
+        print(describe_evaluation(done))
+        print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
+        return
     with show_progress() as progress:
         evaluation = evaluate(made.folder, cache=cache, workers=workers, progress=progress)
     print(describe_evaluation(evaluation.values))
     print(f"report: {shown(write_report(evaluation, model=made.folder, run=made))}")
+
+
+def _evaluated(folder: Path, bundle: str) -> Mapping[str, Any] | None:
+    """Return what an earlier call found for this bundle, if it also wrote the report."""
+    from thorax import _files
+
+    try:
+        values: Mapping[str, Any] = _files.read_json(folder / "evaluation.json")
+        same = values["bundle"]["id"] == bundle and values["thorax"] == __version__
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return values if same and (folder / "report.html").is_file() else None
 
 
 def _wake_backend() -> None:
