@@ -295,13 +295,6 @@ def test_show(job: Job, run_thorax: RunThorax, tmp_path: Path, augmented: bool) 
         assert picture.width > picture.height > 100
 
 
-def test_a_debugged_failure_shows_its_traceback(job: Job, run_thorax: RunThorax) -> None:
-    done = run_thorax(*job.command, "--seed", "3", "--debug")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert "RunError" in done.stderr
-
-
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
 def test_a_run_that_cannot_be_written(job: Job, run_thorax: RunThorax, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
