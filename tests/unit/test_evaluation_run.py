@@ -24,7 +24,7 @@ from thorax.bundle import Bundle
 from thorax.data import Manifest, load_dataset
 from thorax.errors import BundleError, LabelError, SourceError, StorageError, UsageError
 from thorax.evaluation import evaluate
-from thorax.evaluation.run import align, test_or_all
+from thorax.evaluation.run import align, official_test
 from thorax.records import Task
 from thorax.training import Run
 
@@ -33,7 +33,6 @@ Draw = Callable[[Path, float], Path]
 Draws = Callable[..., Path]
 
 # pytest would take it for a test.
-test_or_all.__test__ = False  # type: ignore[attr-defined]
 
 N = 40
 
@@ -178,8 +177,8 @@ def official(manifest: Manifest, partitions: dict[int, str | None]) -> Manifest:
 
 def test_an_official_test_partition_is_all_that_is_scored(folder: Path) -> None:
     manifest = load_dataset(folder, positive="bright")
-    assert test_or_all(manifest) == manifest
-    tested = test_or_all(official(manifest, {3: "test", 9: "test", 30: "test", 4: None}))
+    assert official_test(manifest) == manifest
+    tested = official_test(official(manifest, {3: "test", 9: "test", 30: "test", 4: None}))
     assert [r.id for r in tested.records] == [manifest.records[i].id for i in (3, 9, 30)]
 
 

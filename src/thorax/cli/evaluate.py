@@ -27,12 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from thorax.cli.describe import describe_evaluation, print_findings
     from thorax.cli.terminal import show_progress, shown
     from thorax.evaluation import evaluate
-    from thorax.evaluation.run import test_or_all
+    from thorax.evaluation.run import official_test
     from thorax.report import write_report
     from thorax.training import open_run
 
     read_bundle(args.model)  # before the images are listed, which may take long
-    data = test_or_all(load(args)) if args.data else None
+    data = official_test(load(args)) if args.data else None
     with show_progress() as progress:
         evaluation = evaluate(
             args.model,

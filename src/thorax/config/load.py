@@ -32,7 +32,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         One of `recipe_names`, or the path of a TOML file.
     overrides
         ``key=value`` each; the key is dotted (``fit.epochs``) or a last part that is unique
-        (``epochs``), the value is TOML, or a bare word for a string.
+        (``epochs``), the value is TOML, or a bare word for a string. Setting ``fit.epochs`` alone
+        also lifts the recipe's ``fit.minimum_steps``.
 
     Raises
     ------
@@ -45,8 +46,9 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the recipe {name} is not valid TOML", received=error) from error
     tree.setdefault("name", stem)
-    for override in overrides:
-        _override(tree, override)
+    given = {_override(tree, override) for override in overrides}
+    if "fit.epochs" in given and "fit.minimum_steps" not in given:
+        tree["fit"]["minimum_steps"] = 0  # who asks for a number of epochs means it
     if isinstance(tree.get("augment"), str):
         tree["augment"] = {"name": tree["augment"]}
     augment = tree.get("augment", {})
@@ -78,7 +80,8 @@ def _read(name: str | Path) -> tuple[str, str]:
     return (resources.files("thorax") / "recipes" / f"{name}.toml").read_text("utf-8"), str(name)
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _override(tree: dict[str, Any], override: str) -> str:
+    """Set one value in the tree; return its dotted key."""
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -98,6 +101,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise ConfigError(f"{key} cannot be set: {part} is not a table", received=override)
     node[path[-1]] = value
+    return ".".join(path)
 
 
 def _full_path(leaf: str) -> list[str]:

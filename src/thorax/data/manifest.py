@@ -114,6 +114,11 @@ class Manifest:
         rows = [record.labels for record in self.records]
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.task.labels))
 
+    @property
+    def parted(self) -> bool:
+        """Whether every record is in a partition, and there is at least one."""
+        return bool(self.records) and all(record.partition for record in self.records)
+
     def select(self, partition: Partition) -> Manifest:
         """Return the manifest of one partition alone.
 

@@ -39,6 +39,7 @@ __all__ = ["LabelView", "curves", "describe_point", "rate_intervals", "score_int
 
 _BINS = 10
 _POINTS = 500
+_SCORE_BINS = 40
 _TRIALS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("tp tn", "fp fn"),
     "sensitivity": ("tp", "fn"),
@@ -223,7 +224,7 @@ def curves(
         }
         for part in reliability_curve(view.positive, view.probabilities, bins=_BINS)
     ]
-    edges = np.linspace(0, 1, 21)
+    edges = np.linspace(0, 1, 1 + _SCORE_BINS)
     counts = {
         name: np.histogram(view.probabilities[which], edges)[0].tolist()
         for name, which in zip(classes, (~view.positive, view.positive), strict=True)

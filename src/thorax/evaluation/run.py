@@ -22,11 +22,10 @@ from thorax.runtime import Predictor
 from thorax.training import open_run
 from thorax.training.run import TRAINED_ON
 
-__all__ = ["SCHEMA", "Evaluation", "evaluate", "score", "test_or_all"]
+__all__ = ["SCHEMA", "Evaluation", "evaluate", "official_test", "score"]
 
 SCHEMA = 1
 _CHUNK = 4096
-_BINS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,6 @@ def evaluate(
         "left_out": [{"id": r.id, "reason": r.reason, "what": r.what} for r in left_out],
     }
     _add_determination(values, bundle)
-    _add_scores(values, scored, probabilities)
     _files.write_json(folder / "evaluation.json", values)
     _write_predictions(folder / "predictions.parquet", scored, probabilities, bundle)
     progress("computing intervals", 1, 1)
@@ -238,11 +236,11 @@ def _chosen(data: Manifest | str | Path | Sequence[str | Path]) -> tuple[Manifes
     if isinstance(data, Manifest):
         return data, _partition(data)
     roots = [data] if isinstance(data, str | Path) else [*data]
-    manifest = test_or_all(load_dataset(*roots))
+    manifest = official_test(load_dataset(*roots))
     return manifest, _partition(manifest)
 
 
-def test_or_all(manifest: Manifest) -> Manifest:
+def official_test(manifest: Manifest) -> Manifest:
     """Return the official test partition of a data set, or all of it where there is none.
 
     The rest of a set that has one is what models are made from; scoring it would flatter them.
@@ -252,7 +250,13 @@ def test_or_all(manifest: Manifest) -> Manifest:
 
 
 def _partition(manifest: Manifest) -> str:
-    return "test" if all(record.official == "test" for record in manifest.records) else "all"
+    """Name what is scored: one partition, or ``all`` where there are several or none.
+
+    An official partition counts only where it is a test: another set's train folder is no part of
+    what this bundle was made from.
+    """
+    names = {r.partition or ("test" if r.official == "test" else "all") for r in manifest.records}
+    return names.pop() if len(names) == 1 else "all"
 
 
 def _plain(name: str) -> str:
@@ -287,24 +291,6 @@ def _add_determination(values: dict[str, Any], bundle: Bundle) -> None:
             shown = (holder.get("operating_points") or {}).get(locked.point.name)
             if shown is not None and shown.get("label") == locked.point.label:
                 shown["determination"] = firmness
-
-
-def _add_scores(
-    values: dict[str, Any], manifest: Manifest, probabilities: NDArray[np.float32]
-) -> None:
-    """Add the distribution of the probabilities by truth, for the figure of it."""
-    edges = np.linspace(0.0, 1.0, _BINS + 1)
-    labels = manifest.label_array()
-    for column, label in enumerate(manifest.task.labels):
-        names = manifest.task.classes if manifest.task.kind == "binary" else (f"not {label}", label)
-        counts = {
-            name: np.histogram(probabilities[labels[:, column] == truth, column], edges)[0].tolist()
-            for truth, name in enumerate(names)
-        }
-        shown = {"edges": edges.tolist(), "counts": counts}
-        values["labels"][label].setdefault("curves", {})["scores"] = shown
-        if manifest.task.kind == "binary":
-            values.setdefault("curves", {})["scores"] = shown
 
 
 def _write_predictions(

@@ -52,7 +52,7 @@ def write_report(
         evaluation=evaluation.values,
         history=history,
         best_epoch=int(predictor.bundle.provenance.get("epoch", 0)) or None,
-        plan=_plan(run, predictor) if run else {},
+        plan=_plan(run, predictor, len(history)) if run else {},
         samples=_samples(predictor, evaluation.manifest),
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
         worst=_worst(predictor, evaluation),
@@ -171,7 +171,7 @@ def _history(path: Path) -> list[dict[str, float]]:
         ]
 
 
-def _plan(run: Run, predictor: Predictor) -> Mapping[str, Any]:
+def _plan(run: Run, predictor: Predictor, epochs: int) -> Mapping[str, Any]:
     identity, origin = run.plan["identity"], predictor.bundle.provenance
     recipe = identity["recipe"]
     return {
@@ -180,7 +180,7 @@ def _plan(run: Run, predictor: Predictor) -> Mapping[str, Any]:
         "network": recipe["network"]["name"],
         "parameters": origin["parameters"],
         "input": "{size} x {size}, {geometry}".format(**recipe["input"]),
-        "epochs": recipe["fit"]["epochs"],
+        "epochs": epochs or recipe["fit"]["epochs"],
         "augmentation": recipe["augment"]["name"],
         "seed": identity["seed"],
         "backend": identity["backend"],

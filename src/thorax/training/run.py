@@ -108,7 +108,8 @@ def train(
     Parameters
     ----------
     data
-        A manifest, or what `thorax.load_dataset` takes.
+        A manifest, or what `thorax.load_dataset` takes. A manifest whose every record is in a
+        partition is taken as it is parted; else `thorax.data.part` parts it.
     out
         The run's folder; new, empty, or of this very run.
     recipe
@@ -237,7 +238,8 @@ def _parted(data: Manifest | str | Path | Sequence[str | Path], recipe: Recipe) 
         manifest = load_dataset(data)
     else:
         manifest = load_dataset(*data)
-    manifest = part(manifest, validation=recipe.data.validation, test=recipe.data.test)
+    if not manifest.parted:
+        manifest = part(manifest, validation=recipe.data.validation, test=recipe.data.test)
     if recipe.data.limit:
         manifest = limit(manifest, recipe.data.limit, balanced=recipe.data.limit_balanced)
     return manifest

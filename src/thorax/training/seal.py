@@ -91,7 +91,10 @@ def seal(
                 f"augmentation {_DISTURBANCE!r}"
             ),
             # Which share of positives the probabilities take for granted.
-            "assumed_prevalence": "balanced" if balance else "training",
+            # (several labels: each is fitted at the share that training has).
+            "assumed_prevalence": (
+                "balanced" if balance and task.kind != "multilabel" else "training"
+            ),
         },
     )
     shipped = Predictor(bundle).probabilities(images)

@@ -89,7 +89,7 @@ def read_weights(data: bytes, variables: Iterable[Any], what: str) -> None:
     if shapes != found:
         odd = sorted(set(shapes.items()) ^ set(found.items()))
         raise RunError(
-            f"{what} belongs to another network",
+            f"{what}: made for another network",
             received=f"{len(odd)} weights differ, first {odd[0]}",
             todo="choose another run folder, or delete this one",
         )
