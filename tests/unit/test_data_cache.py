@@ -20,10 +20,10 @@ from PIL import Image as Pillow
 
 from thorax.data import Cache, Manifest, default_folder, fill_cache, fingerprint, load_dataset, part
 from thorax.data.cache import check_space
-from thorax.data.decode import Decoders, Failure, decode_one
+from thorax.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
 from thorax.data.shards import FileIndex, rows_per_shard
 from thorax.errors import DataError, ImageError, StorageError
-from thorax.pixels import read_image
+from thorax.pixels import Limits, read_image, read_image_and_colour
 from thorax.records import PixelSpec, Record, Task
 
 DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -50,6 +50,10 @@ def read_number(path: str, spec: PixelSpec) -> Drawn:
         raise RuntimeError("oh")
     if word == "hungry":
         raise MemoryError
+    if word == "greedy":
+        return Drawn(np.ones((3 << 30,), np.uint8)[: spec.size**2].reshape(spec.size, -1))
+    if word == "asleep":
+        time.sleep(600)
     if word == "noisy":
         print("noise on standard output", flush=True)
         word = "7"
@@ -175,7 +179,9 @@ def test_files_that_fail_are_told(tmp_path: Path, workers: int) -> None:
         "gone": "missing",
         "folder": "unreadable",
     }
-    assert "RuntimeError: oh" in next(i.what for i in cache.left_out if i.id == "0002.txt")
+    # Only the type of what escaped: its words may quote the file.
+    what = next(item.what for item in cache.left_out if item.id == "0002.txt")
+    assert what == "the decoder failed: RuntimeError"
     listener = Listener()
     again = fill_cache(manifest, SPEC, progress=listener, **options)  # type: ignore[arg-type]
     # What may go well another time is tried again; a broken file is not.
@@ -195,6 +201,118 @@ def test_process_that_dies_costs_one_file(tmp_path: Path) -> None:
     assert "signal 9" in cache.left_out[0].what
     assert "exit status 3" in cache.left_out[1].what
     assert numbers(cache) == [int(word) for word in words if word.isdigit()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")
+def test_a_file_that_takes_too_much_memory_costs_itself_alone(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "greedy", "3", "greedy", "5"])
+    paths = [record.path for record in manifest.records]
+    out = np.zeros((5, 16, 16), np.uint8)
+    with Decoders(read_number, SPEC, 1, memory=1 << 30) as decoders:
+        capped = decoders.decode(paths, out, lambda: None)
+    assert [getattr(outcome, "reason", "image") for outcome in capped] == [
+        *("image", "out-of-memory", "image", "out-of-memory", "image")
+    ]
+    assert out[:, 0, 0].tolist() == [1, 0, 3, 0, 5]
+    assert memory_cap(Limits(bytes=0, pixels=0)) == 1 << 30 < memory_cap()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_takes_too_long_costs_itself_alone(tmp_path: Path, workers: int) -> None:
+    words = [str(n) for n in range(20)]
+    for place in (0, 1, 11, 19):
+        words[place] = "asleep"
+    manifest = make(tmp_path / "data", words)
+    paths = [record.path for record in manifest.records]
+    out = np.zeros((20, 16, 16), np.uint8)
+    told: Counter[str] = Counter()
+    start = time.monotonic()
+    with Decoders(read_number, SPEC, workers, seconds=0.5) as decoders:
+        outcomes = decoders.decode(paths, out, lambda: told.update(["told"]))
+    assert time.monotonic() - start < 60
+    failures = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failure)}
+    assert set(failures) == {0, 1, 11, 19} and told["told"] == 20
+    assert {failure.reason for failure in failures.values()} == {"decoder-timeout"}
+    assert "longer than 0.5 seconds" in failures[11].what
+    assert out[:, 0, 0].tolist() == [int(w) if w.isdigit() else 0 for w in words]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")
+def test_the_default_cap_lets_large_radiographs_through(tmp_path: Path) -> None:
+    picture = np.add.outer(np.arange(7000), np.arange(8600)).astype(np.uint16)
+    Pillow.fromarray(picture).save(tmp_path / "large.tiff")  # 60 million pixels of 16 bits
+    out = np.zeros((1, 16, 16), np.uint8)
+    with Decoders(read_image, SPEC, 1) as decoders:
+        (outcome,) = decoders.decode([str(tmp_path / "large.tiff")], out, lambda: None)
+    assert isinstance(outcome, Decoded) and outcome.facts["width"] == 8600
+    assert out[0, 0, 0] < 16 and out[0, 15, 15] > 200
+
+
+def test_what_the_reader_of_colours_fills_serves_the_plain_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    records = []
+    for number, tint in enumerate((0, 90)):
+        path = tmp_path / "data" / f"{number}.jpg"
+        grey = np.add.outer(np.arange(64), np.arange(64))
+        Pillow.fromarray(np.dstack([grey, grey, grey + tint]).astype(np.uint8)).save(path)
+        records.append(Record(id=path.name, path=str(path), labels=(0,), patient=path.name))
+    manifest = Manifest("drawn", TASK, tuple(records))
+    folder, listener = tmp_path / "c", Listener()
+    known = fill_cache(manifest, SPEC, folder=folder, reader=read_image_and_colour)
+    assert [facts["coloured"] for facts in known.facts] == [0, 1]
+    plain = fill_cache(manifest, SPEC, folder=folder, progress=listener)
+    assert "decoding images" not in listener.totals
+    np.testing.assert_array_equal(plain.all(), known.all())
+    # The other way round the fact is not there, and the files are decoded.
+    fill_cache(manifest, SPEC, folder=tmp_path / "d")
+    fill_cache(
+        manifest, SPEC, folder=tmp_path / "d", reader=read_image_and_colour, progress=listener
+    )
+    assert listener.totals["decoding images"] == 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_disk_memory_and_cache_give_the_same_bits(tmp_path: Path, workers: int) -> None:
+    rng = np.random.default_rng(5)
+    grainy = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    paths = []
+    for kind in ("jpg", "png", "tiff", "bmp", "webp", "gif"):
+        paths.append(tmp_path / f"colour.{kind}")
+        Pillow.fromarray(grainy).save(paths[-1])
+    for kind in ("png", "tiff"):
+        paths.append(tmp_path / f"deep.{kind}")
+        Pillow.fromarray(grainy[..., 0].astype(np.uint16) * 200).save(paths[-1])
+    dicoms = DATA / "dicom" / "chest"
+    if dicoms.is_dir():
+        paths += [path for path in sorted(dicoms.glob("*.dcm")) if "no_pixel" not in path.name]
+    records = tuple(
+        Record(id=str(path), path=str(path), labels=(0,), patient=str(path)) for path in paths
+    )
+    manifest = Manifest("drawn", TASK, records)
+    for spec in (PixelSpec(48), PixelSpec(33, "pad", trim=True), PixelSpec(40, "crop")):
+        cache = fill_cache(manifest, spec, folder=tmp_path / "c", workers=workers)
+        assert len(cache) >= 8
+        for row, name in enumerate(cache.ids):
+            disk = read_image(name, spec).pixels
+            np.testing.assert_array_equal(read_image(Path(name).read_bytes(), spec).pixels, disk)
+            np.testing.assert_array_equal(cache.gather([row])[0], disk)
+
+
+def test_a_named_frame_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    pages = [Pillow.new("L", (20, 20), level) for level in (10, 200)]
+    pages[0].save(tmp_path / "two.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.tiff")
+    records = tuple(
+        Record(id=name, path=str(tmp_path / name), labels=(0,), patient=name)
+        for name in ("two.tiff", "one.tiff")
+    )
+    manifest = Manifest("drawn", TASK, records)
+    assert numbers(fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=1)) == [10, 10]
+    second = PixelSpec(16, frame=1)
+    cache = fill_cache(manifest, second, folder=tmp_path / "c", workers=1)
+    assert numbers(cache) == [200] and cache.facts[0]["frame"] == 1
+    assert [item.reason for item in cache.left_out] == ["no-such-frame"]
+    assert second.key.startswith("16-squash-frame1-") and "frame" not in SPEC.key
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import zlib
 from typing import Any
 
@@ -401,7 +402,7 @@ def test_functional_groups_of_enhanced_files() -> None:
 
 
 def encapsulated(frame: bytes, syntax: UID, **elements: Any) -> bytes:
-    dataset = header(16, 24, BitsAllocated=8, BitsStored=8, HighBit=7, **elements)
+    dataset = header(16, 24, **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, **elements})
     dataset.PixelData = encapsulate([frame])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
@@ -461,6 +462,47 @@ def test_a_missing_codec_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     error = refusal(encapsulated(b"\xff\xd8\xff\xf7....\xff\xd9", JPEGLSLossless))
     assert error.reason == "needs-codec" and error.todo == 'pip install "thorax[dicom]"'
     assert "JPEG-LS" in str(error)
+
+
+def test_the_extra_brings_a_decoder_for_every_compression_that_is_read() -> None:
+    pytest.importorskip("libjpeg", reason="the dicom extra is not installed")
+    pytest.importorskip("openjpeg", reason="the dicom extra is not installed")
+    from pydicom.pixels import get_decoder
+
+    # JPEG baseline, extended, lossless (both kinds); JPEG-LS; JPEG 2000; high-throughput JPEG 2000.
+    for number in (50, 51, 57, 70, 80, 81, 90, 91, 201, 202, 203):
+        syntax = UID(f"1.2.840.10008.1.2.4.{number}")
+        assert get_decoder(syntax).is_available, syntax.name
+
+
+@pytest.mark.parametrize("number", [201, 202, 203])
+def test_a_missing_codec_of_high_throughput_jpeg_2000(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pydicom.pixels import get_decoder
+
+    syntax = UID(f"1.2.840.10008.1.2.4.{number}")
+    monkeypatch.setattr(get_decoder(syntax), "_available", {})
+    error = refusal(encapsulated(compressed("jpeg2000", no_jp2=True), syntax))
+    assert error.reason == "needs-codec" and error.todo == 'pip install "thorax[dicom]"'
+    assert "High-Throughput" in str(error)
+
+
+def test_run_lengths_are_decoded_by_pydicom_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another decoder of them ends in a panic, which is no Exception, where they run over.
+    from pydicom.pixels import get_decoder
+
+    decoder = get_decoder(RLELossless)
+
+    def fail(*_: object) -> bytes:
+        raise SystemExit
+
+    others = dict.fromkeys(("pylibjpeg", "gdcm"), fail)
+    monkeypatch.setattr(decoder, "_available", {**others, **decoder._available, **others})
+    runs = struct.pack("<16I", 2, 64, 66, *[0] * 13) + b"\x81\x00\x81\x07"
+    with pytest.raises(ImageError) as caught:
+        read_picture(encapsulated(runs, RLELossless, BitsAllocated=16, BitsStored=12, HighBit=11))
+    assert caught.value.reason in ("corrupt", "truncated")
 
 
 def test_video_is_not_supported() -> None:
@@ -565,6 +607,7 @@ def test_facts_tell_the_image_and_not_the_person() -> None:
         "photometric": "MONOCHROME2",
         "window": "min-max 1..3",
         "polarity": "as-stored",
+        "coloured": 0.0,
     }
     assert not any(secret in repr(facts) for secret in SECRETS.values())
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from thorax.config import Recipe, load_recipe
+from thorax.errors import ConfigError
 from thorax.pixels import read_image
 from thorax.records import PixelSpec
 
@@ -109,3 +111,15 @@ def test_trimming_leaves_something_of_any_shape(geometry: str, shape: tuple[int,
 
 def test_trim_is_recorded_only_where_asked_for() -> None:
     assert "trimmed" not in read_image(encoded(content(40, 40)), PixelSpec(16)).facts
+
+
+def test_the_frame_is_a_setting_of_a_recipe_and_may_be_absent_from_a_bundle() -> None:
+    recipe = load_recipe("swift", ["input.frame=2"])
+    assert recipe.input.frame == 2 and load_recipe("swift").input.frame == 0
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    older = {"size": 64, "geometry": "pad", "trim": True}
+    assert PixelSpec(**older) == PixelSpec(64, "pad", True, 0)  # type: ignore[arg-type]
+    assert PixelSpec(64).key.startswith("64-squash-") and "frame" not in PixelSpec(64).key
+    assert len({PixelSpec(64, frame=n).key for n in range(3)}) == 3
+    with pytest.raises(ConfigError):
+        PixelSpec(64, frame=-1)

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from PIL import ImageFile
 
 from thorax.errors import ImageError
-from thorax.pixels import Limits, read_image, read_picture
+from thorax.pixels import Limits, read_image, read_image_and_colour, read_picture
 from thorax.pixels.raster import grey_from_depth
 from thorax.records import PixelSpec
 
@@ -81,6 +81,108 @@ def test_jpeg_of_every_kind(mode: str, progressive: bool) -> None:
     assert read_picture(data).facts["mode"] == mode
     full = np.asarray(Pillow.fromarray(scene()).resize((64, 64), Pillow.Resampling.BILINEAR))
     assert worst(read_image(data, PixelSpec(64)).pixels, full) <= 3
+
+
+def test_facts_of_how_a_jpeg_was_made() -> None:
+    plain = read_picture(saved(scene(), "jpeg", quality=75)).facts
+    # The mean of the table of ISO 10918-1, K.1, which quality 50 takes as it is, is 57.625.
+    table = read_picture(saved(scene(), "jpeg", quality=50)).facts["quantisation"]
+    assert table == 57.625 > plain["quantisation"]  # type: ignore[operator]
+    assert (plain["progressive"], plain["exif"], plain["coloured"]) == (0, 0, 0)
+    assert read_picture(saved(scene(), "jpeg", quality=100)).facts["quantisation"] == 1
+    exif = Pillow.Exif()
+    exif[0x0110] = "Model"
+    other = read_picture(saved(scene(), "jpeg", progressive=True, exif=exif)).facts
+    assert (other["progressive"], other["exif"]) == (1, 1)
+    for kind in ("png", "webp", "tiff", "bmp", "gif"):
+        facts = read_picture(saved(scene(), kind)).facts
+        assert facts["exif"] == 0 and "quantisation" not in facts and "progressive" not in facts
+    for kind in ("png", "webp"):
+        assert read_picture(saved(scene(), kind, exif=exif)).facts["exif"] == 1
+
+
+def tinted(amount: int, part: float = 1.0) -> np.ndarray:
+    colour = np.dstack([scene()] * 3)
+    rows = round(HEIGHT * part)
+    colour[:rows, :, 2] -= np.minimum(amount, colour[:rows, :, 2])
+    return colour
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "webp", "tiff", "gif"])
+def test_colour_is_told_from_grey_in_colour_files(kind: str) -> None:
+    def coloured(picture: np.ndarray | Pillow.Image) -> float | str:
+        image = read_image_and_colour(saved(picture, kind), PixelSpec(64))
+        np.testing.assert_array_equal(
+            image.pixels, read_image(saved(picture, kind), PixelSpec(64)).pixels
+        )
+        return image.facts["coloured"]
+
+    assert coloured(scene()) == 0
+    assert coloured(tinted(0)) == 0
+    assert coloured(tinted(4)) == 0  # a scanner's hue
+    assert coloured(tinted(60)) == 1
+    assert coloured(tinted(60, 0.05)) == 1  # a coloured stripe
+    if kind in ("png", "tiff"):
+        assert coloured(Pillow.fromarray(tinted(60)).convert("P")) == 1
+        clear = np.dstack([tinted(90), np.zeros_like(scene())])
+        assert coloured(clear) == 0  # what is transparent is not seen
+
+
+def test_without_being_asked_a_colour_jpeg_is_not_looked_into() -> None:
+    data = saved(tinted(60), "jpeg")
+    assert "coloured" not in read_image(data, PixelSpec(64)).facts
+    assert read_image(saved(scene(), "jpeg"), PixelSpec(64)).facts["coloured"] == 0
+    cmyk = saved(Pillow.fromarray(tinted(60)).convert("CMYK"), "jpeg")
+    assert read_image(cmyk, PixelSpec(64)).facts["coloured"] == 1
+
+
+@pytest.mark.parametrize("size", [300, 64, 20])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"rgb": True}])
+def test_looking_for_colour_leaves_the_luminance_as_it_is(
+    size: int, options: dict[str, bool]
+) -> None:
+    noise = np.random.default_rng(1).integers(-40, 40, (HEIGHT, WIDTH, 3))
+    picture = np.clip(tinted(60) + noise, 0, 255).astype(np.uint8)
+    rgb = options.get("rgb", False)
+    data = saved(picture, "jpeg", **({"keep_rgb": True} if rgb else options))
+    plain = read_image(data, PixelSpec(size))
+    asked = read_image_and_colour(data, PixelSpec(size))
+    np.testing.assert_array_equal(asked.pixels, plain.pixels)
+    assert asked.facts == {**plain.facts, "coloured": 1.0}
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_of_a_tiff(big: bool) -> None:
+    pages = [Pillow.fromarray(scene(40 + n, 30) // (n + 1)) for n in range(4)]
+    data = saved(pages[0], "tiff", save_all=True, append_images=pages[1:], big_tiff=big)
+    for number, page in enumerate(pages):
+        image = read_picture(data, frame=number)
+        np.testing.assert_array_equal(image.pixels, np.asarray(page))
+        assert image.facts["frame"] == number and image.facts["frames"] == 4
+        assert image.facts["bytes"] == len(data)
+        named = read_image(data, PixelSpec(16, frame=number)).pixels
+        np.testing.assert_array_equal(named, read_image(saved(page, "tiff"), PixelSpec(16)).pixels)
+    assert reason(data, PixelSpec(16, frame=4)) == "no-such-frame"
+    assert reason(data, limits=Limits(frames=3)) == "too-many-frames"
+
+
+def test_a_chain_of_pages_that_bites_its_tail_is_followed_once() -> None:
+    data = bytearray(saved(scene(), "tiff"))
+    start = int.from_bytes(data[4:8], "little")
+    entries = int.from_bytes(data[start : start + 2], "little")
+    link = start + 2 + 12 * entries
+    data[link : link + 4] = data[4:8]
+    assert read_picture(bytes(data)).pixels.shape == (HEIGHT, WIDTH)
+    assert reason(bytes(data), PixelSpec(16, frame=1)) == "no-such-frame"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "webp"])
+def test_other_formats_have_one_frame(kind: str) -> None:
+    pages = [Pillow.new("L", (20, 20), level) for level in (10, 200)]
+    more = {} if kind == "jpeg" else {"save_all": True, "append_images": pages[1:]}
+    data = saved(pages[0], kind, **more)
+    assert abs(int(read_picture(data).pixels[0, 0]) - 10) <= 1
+    assert reason(data, PixelSpec(16, frame=1)) == "no-such-frame"
 
 
 def test_one_bit_becomes_black_and_white() -> None:

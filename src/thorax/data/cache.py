@@ -32,21 +32,18 @@ from thorax.data.shards import (
     write_shard,
 )
 from thorax.errors import DataError, StorageError
-from thorax.pixels import read_image
+from thorax.pixels import DECODER_VERSION, read_image, read_image_and_colour
 from thorax.records import PixelSpec
 
-__all__ = ["DECODER_VERSION", "Cache", "check_space", "default_folder", "fill_cache"]
-
-DECODER_VERSION = 1
-"""Raise it when ``thorax.pixels`` makes other pixels or facts of a file: old shards are left."""
+__all__ = ["Cache", "check_space", "default_folder", "fill_cache"]
 
 _FEW = 64
 """Below this many images, starting processes takes longer than decoding."""
 
 # What may be otherwise the next time is not remembered.
 _PASSING = frozenset(
-    {"changed", "decoder-died", "decoder-failed", "missing", "needs-codec", "out-of-memory"}
-    | {"unreadable"}
+    {"changed", "decoder-died", "decoder-failed", "decoder-timeout", "missing", "needs-codec"}
+    | {"out-of-memory", "unreadable"}
 )
 
 
@@ -180,7 +177,9 @@ def fill_cache(
         processes at once, may share it.
     workers
         Decoding processes; 0 decodes in this one; as many as there are cores if None (in this one
-        where there are fewer than 64 images to decode).
+        where there are fewer than 64 images to decode). Name one at least where files are not
+        trusted: only a process of its own can be capped in memory and in time, and may die without
+        harm (see :class:`thorax.data.decode.Decoders`).
     progress
         Told ``reading files`` and ``decoding images``.
     reader
@@ -202,6 +201,9 @@ def fill_cache(
     files, unread = hash_files(manifest.records, index, progress)
     place = top / _name(spec, reader)
     found = _Found(read_shards(place, spec.size))
+    if reader is read_image:  # the same pixels with a fact more
+        for shard in read_shards(top / _name(spec, read_image_and_colour), spec.size):
+            found.add(shard)
     todo = {
         file.digest: file
         for file in files.values()

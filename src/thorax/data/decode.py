@@ -7,6 +7,10 @@ tell on which file. Nothing is forked, so a training framework with its threads 
 
 What goes over the pipes: a JSON line with a path, back comes a JSON line with facts or a failure,
 and after facts the pixels.
+
+A worker can be capped: what it may take of memory is set in the worker itself, and how long it may
+take for a file is watched from here. A process cannot do that to itself without harm, so decoding
+in the caller's own process (``workers=0``) has neither cap.
 """
 
 from __future__ import annotations
@@ -22,10 +26,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import reduce
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -33,10 +39,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax.errors import ImageError
+from thorax.pixels import LIMITS, Limits
 from thorax.records import PixelSpec
 
-__all__ = ["Decoded", "Decoders", "Failure", "Reader", "decode_one", "reader_name", "serve"]
+__all__ = [
+    "MEMORY",
+    "SECONDS",
+    "Decoded",
+    "Decoders",
+    "Failure",
+    "Reader",
+    "decode_one",
+    "memory_cap",
+    "reader_name",
+    "serve",
+]
 
+SECONDS = 120.0
+"""How long a worker may take for one file; the largest radiographs take a few seconds."""
 
 _AHEAD = 4
 _PIPE = 1 << 20  # where the system lets us: a whole image in one write
@@ -86,7 +106,8 @@ def decode_one(
     except MemoryError:
         return Failure("out-of-memory", "there was not enough memory to decode the file")
     except Exception as error:  # a defect of a decoder must cost one file, not the run
-        return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}: {error}")
+        # The type alone: its words may quote the file.
+        return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}")
 
 
 def _clean(facts: Mapping[str, Any]) -> dict[str, str | float]:
@@ -109,6 +130,19 @@ def reader_name(reader: Reader) -> str | None:
     return f"{module}:{name}"
 
 
+def memory_cap(limits: Limits = LIMITS) -> int:
+    """Return how many bytes a worker may take for its files, beyond what its code takes.
+
+    The file and what it inflates to, 48 bytes for every pixel (a DICOM picture of 32 bits takes 42
+    in all, one of 16 bits 13), and 1 GiB for what libraries map: 6.9 GB with the default limits.
+    """
+    return 2 * limits.bytes + 48 * limits.pixels + (1 << 30)
+
+
+MEMORY = memory_cap()
+"""Bytes that a worker may take where nothing else is asked for."""
+
+
 class Decoders:
     """Several decoding processes; use as a context manager.
 
@@ -119,14 +153,39 @@ class Decoders:
     spec
         What files become.
     workers
-        Number of processes; 0 decodes in this one.
+        Number of processes; 0 decodes in this one, where neither cap can be held.
+    memory
+        Bytes of address space that each process may take beyond what its code takes, where the
+        system has such a limit (``RLIMIT_AS``; Windows and macOS have not); None sets none. What
+        asks for more fails alone, with the reason ``out-of-memory`` or, where a library cannot
+        cope with that, ``decoder-died``.
+    seconds
+        How long a file may take; None waits for ever. The process that takes longer is killed, and
+        the file has the reason ``decoder-timeout``.
     """
 
-    def __init__(self, reader: Reader, spec: PixelSpec, workers: int) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        spec: PixelSpec,
+        workers: int,
+        *,
+        memory: int | None = MEMORY,
+        seconds: float | None = SECONDS,
+    ) -> None:
         self._reader, self._spec = reader, spec
         name = reader_name(reader)
         count = workers if name else 0
-        self._workers = [_Worker(reader, spec, str(name)) for _ in range(count)]
+        self._workers = [_Worker(reader, spec, str(name), memory, seconds) for _ in range(count)]
+        self._ended = threading.Event()
+        if count and seconds is not None:
+            interval = min(1.0, seconds / 4)
+            threading.Thread(target=self._watch, args=(interval,), daemon=True).start()
+
+    def _watch(self, interval: float) -> None:
+        while not self._ended.wait(interval):
+            for worker in self._workers:
+                worker.end_if_late()
 
     def __enter__(self) -> Decoders:
         return self
@@ -137,6 +196,7 @@ class Decoders:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended.set()
         for worker in self._workers:
             worker.close()
 
@@ -148,8 +208,8 @@ class Decoders:
         Returns
         -------
         outcomes
-            One for each path. A process that dies costs the file it had in hand: the reason
-            ``decoder-died``.
+            One for each path. A process that dies, or is killed because it took too long, costs
+            the file it had in hand: the reason ``decoder-died`` or ``decoder-timeout``.
         """
         outcomes: list[Decoded | Failure | None] = [None] * len(paths)
         if not self._workers:
@@ -186,9 +246,20 @@ class _NoWorker(Exception):
 class _Worker:
     """One process, started when first asked, and anew after it has died."""
 
-    def __init__(self, reader: Reader, spec: PixelSpec, name: str) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        spec: PixelSpec,
+        name: str,
+        memory: int | None,
+        seconds: float | None,
+    ) -> None:
         self._reader, self._spec, self._name = reader, spec, name
+        self._memory, self._seconds = memory, seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._watched = threading.Lock()
+        self._due = math.inf
+        self._late = False
         self._alone = False
         self.closed = False
 
@@ -229,18 +300,41 @@ class _Worker:
             return row, decode_one(self._reader, self._spec, paths[row], out[row])
         pipe = self._process.stdout
         assert pipe is not None
-        try:
+        outcome: Decoded | Failure | None = None
+        # Answers come in the order of the questions: with the last one read, it is at this file.
+        self._set_due(math.inf if self._seconds is None else time.monotonic() + self._seconds)
+        with contextlib.suppress(OSError, EOFError, ValueError):  # it is gone, in mid-line perhaps
             answer = json.loads(pipe.readline())
-            if "facts" not in answer:
-                return row, Failure(answer["reason"], answer["what"])
-            _fill(pipe, out[row])
-            return row, Decoded(answer["facts"])
-        except (OSError, EOFError, ValueError):  # it is gone, in the middle of a line perhaps
+            if "facts" in answer:
+                _fill(pipe, out[row])
+                outcome = Decoded(answer["facts"])
+            else:
+                outcome = Failure(answer["reason"], answer["what"])
+        late = self._set_due(math.inf)
+        if outcome is None or late:  # one that answered at the last moment was killed all the same
             code = self._stop()
-            how = f"signal {-code}" if code < 0 else f"exit status {code}"
-            # Answers come in the order of the questions: this one killed it, the others wait.
             self._ask([paths[other] for other in asked])
-            return row, Failure("decoder-died", f"the process that decoded the file died ({how})")
+        if outcome is None and late:
+            what = f"decoding the file took longer than {self._seconds:g} seconds"
+            outcome = Failure("decoder-timeout", what)
+        elif outcome is None:
+            how = f"signal {-code}" if code < 0 else f"exit status {code}"
+            outcome = Failure("decoder-died", f"the process that decoded the file died ({how})")
+        return row, outcome
+
+    def _set_due(self, due: float) -> bool:
+        """Set when the answer has to be there, and return whether the last one came too late."""
+        with self._watched:
+            late, self._late, self._due = self._late, False, due
+            return late
+
+    def end_if_late(self) -> None:
+        """Kill the process if its answer is overdue; called by another thread."""
+        with self._watched:
+            process = self._process
+            if process is not None and time.monotonic() > self._due:
+                self._late, self._due = True, math.inf
+                process.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._stop()
@@ -265,7 +359,7 @@ class _Worker:
             raise _NoWorker from error
         self._process = process
         assert process.stdin is not None and process.stdout is not None
-        order = {"reader": self._name, "spec": asdict(self._spec)}
+        order = {"reader": self._name, "spec": asdict(self._spec), "memory": self._memory}
         try:
             process.stdin.write(json.dumps(sys.path).encode() + b"\n")
             process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -308,6 +402,20 @@ def _fill(pipe: Any, out: NDArray[np.uint8]) -> None:
         view = view[count:]
 
 
+def _cap_memory(count: int) -> None:
+    """Let this process take ``count`` more bytes of address space and no more."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        cap = pages * resource.getpagesize() + count
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard == resource.RLIM_INFINITY or hard > cap:
+            resource.setrlimit(resource.RLIMIT_AS, (cap, cap))
+    except (ImportError, OSError, ValueError):  # a system without such a limit, or without /proc
+        return
+
+
 def serve() -> None:
     """Decode what standard input asks for until it ends: the life of a worker."""
     with contextlib.suppress(ValueError):
@@ -320,6 +428,8 @@ def serve() -> None:
     reader: Reader = reduce(getattr, name.split("."), importlib.import_module(module))  # type: ignore[assignment]
     spec = PixelSpec(**order["spec"])
     out = np.empty((spec.size, spec.size), dtype=np.uint8)
+    if order["memory"] is not None:
+        _cap_memory(order["memory"])
     answers.write(b"ready\n")
     answers.flush()
     for line in sys.stdin.buffer:

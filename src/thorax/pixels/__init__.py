@@ -5,16 +5,24 @@
 """
 
 from thorax.pixels.limits import LIMITS, Limits
-from thorax.pixels.read import Image, read_image, read_picture
+from thorax.pixels.read import (
+    DECODER_VERSION,
+    Image,
+    read_image,
+    read_image_and_colour,
+    read_picture,
+)
 from thorax.pixels.sniff import IMAGE_SUFFIXES, Format, sniff
 
 __all__ = [
+    "DECODER_VERSION",
     "IMAGE_SUFFIXES",
     "LIMITS",
     "Format",
     "Image",
     "Limits",
     "read_image",
+    "read_image_and_colour",
     "read_picture",
     "sniff",
 ]

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from thorax.errors import ImageError
 from thorax.pixels.limits import Limits, check_pixels
 
-__all__ = ["check_codestream", "find_unset_scan_end"]
+__all__ = ["check_codestream", "check_scans", "find_unset_scan_end"]
 
+_SCAN = (
+    b"\xff\xda"  # never within the data of a scan, where ff is followed by 0 or a restart marker
+)
+_SCANS = 20  # of the largest picture; progressive JPEG as it is made has up to 14
 _END = b"\xff\xd9"  # of a JPEG, JPEG-LS and JPEG 2000 stream alike
 # Start-of-frame markers: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -27,7 +31,8 @@ def check_codestream(frame: bytes, limits: Limits) -> None:
     Raises
     ------
     ImageError
-        ``too-large``, or ``truncated`` where the frame is empty or a JPEG has no end.
+        ``too-large`` (also by :func:`check_scans`), or ``truncated`` where the frame is empty or a
+        JPEG has no end.
     """
     if not frame:
         raise ImageError(
@@ -44,6 +49,31 @@ def check_codestream(frame: bytes, limits: Limits) -> None:
         size = _jpeg2000_size(frame)
     if size is not None:
         check_pixels(*size, limits)
+        if frame[:2] == b"\xff\xd8":
+            check_scans(frame, *size, limits)
+
+
+def check_scans(data: bytes, width: int, height: int, limits: Limits) -> None:
+    """Refuse a JPEG that goes over its picture more often than any that is made.
+
+    Every scan is a pass over the whole picture, and one that changes nothing takes a few bytes: a
+    file of some kilobytes could take hours.
+
+    Raises
+    ------
+    ImageError
+        ``too-large``.
+    """
+    most = _SCANS * limits.pixels // max(1, width * height)
+    # A scan has ten bytes at least. The first one of a plain JPEG has all components, and is then
+    # the only one that is decoded.
+    if len(data) // 10 <= most or _is_one_scan(data):
+        return
+    scans = data.count(_SCAN)
+    if scans > most:
+        raise ImageError(
+            "too-large", "the JPEG has too many scans for its size", received=f"{scans:,} scans"
+        )
 
 
 def find_unset_scan_end(frame: bytes) -> int | None:
@@ -79,6 +109,18 @@ def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
         if marker == 0xDA:
             return
         at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+
+
+def _is_one_scan(frame: bytes) -> bool:
+    components = 0
+    for marker, at in _segments(frame):
+        if marker in _FRAMES:
+            if marker not in (0xC0, 0xC1) or len(frame) < at + 10:
+                return False
+            components = frame[at + 9]
+        elif marker == 0xDA:
+            return len(frame) > at + 4 and frame[at + 4] == components
+    return False
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:

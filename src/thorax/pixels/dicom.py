@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from pydicom import config as pydicom_config
 from pydicom.encaps import get_frame
-from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -33,11 +33,21 @@ from thorax.pixels.codestream import check_codestream, find_unset_scan_end
 from thorax.pixels.facts import element, numbers, read_facts
 from thorax.pixels.grey import grey_from_stored
 from thorax.pixels.isolate import ISOLATION, Shared, muted
-from thorax.pixels.limits import Limits, check_bytes, check_frames, check_pixels
+from thorax.pixels.limits import (
+    Limits,
+    Source,
+    check_bytes,
+    check_frame,
+    check_frames,
+    check_pixels,
+)
+from thorax.pixels.palette import look_up_palette
 from thorax.pixels.raster import Decoded
+from thorax.pixels.traits import shows_colour
 
 __all__ = ["decode_dicom"]
 
+_BLOCK = 1 << 20
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 
@@ -45,7 +55,7 @@ _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 def _quiet() -> Iterator[None]:
     """Silence the decoders, whose remarks may quote what the file says about a person."""
     mode = pydicom_config.settings.reading_validation_mode
-    with muted("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle"):
+    with muted("pydicom", "pylibjpeg", "libjpeg", "openjpeg"):
         pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
         try:
             yield
@@ -56,8 +66,8 @@ def _quiet() -> Iterator[None]:
 _QUIET = Shared(_quiet)
 
 
-def decode_dicom(data: bytes, limits: Limits) -> Decoded:
-    """Decode the first frame of a DICOM file, with or without preamble.
+def decode_dicom(data: bytes, limits: Limits, frame: int = 0) -> Decoded:
+    """Decode one frame of a DICOM file, with or without preamble.
 
     Parameters
     ----------
@@ -66,16 +76,18 @@ def decode_dicom(data: bytes, limits: Limits) -> Decoded:
     limits
         Checked against the header, and against the header of a compressed frame, before memory is
         taken; a deflated data set is inflated up to ``limits.bytes``.
+    frame
+        Which one, counted from 0.
 
     Raises
     ------
     ImageError
-        ``no-pixels``, ``too-large``, ``too-many-frames``, ``truncated``, ``corrupt``,
-        ``needs-codec`` or ``unsupported-format``. It never quotes the file.
+        ``no-pixels``, ``too-large``, ``too-many-frames``, ``no-such-frame``, ``truncated``,
+        ``corrupt``, ``needs-codec`` or ``unsupported-format``. It never quotes the file.
     """
     with ISOLATION, _QUIET:
         try:
-            return _decode(data, limits)
+            return _decode(data, limits, frame)
         except ImageError as error:
             failure = error
         except Exception as error:  # whatever a library raises about hostile bytes
@@ -85,23 +97,29 @@ def decode_dicom(data: bytes, limits: Limits) -> Decoded:
     raise failure
 
 
-def _decode(data: bytes, limits: Limits) -> Decoded:
+def _decode(data: bytes, limits: Limits, frame: int) -> Decoded:
     inflated = _inflate(data, limits)
-    stream = io.BytesIO(data if inflated is None else inflated)
+    stream = Source(data if inflated is None else inflated)
     header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
     frames = _check_header(header, limits)
+    check_frame(frame, frames)
     syntax = ExplicitVRLittleEndian if inflated is not None else _transfer_syntax(header)
-    _check_pixel_data(stream, header, syntax, frames, limits)
-    stored = _first_frame(stream, header, syntax)
+    _check_pixel_data(stream, header, syntax, frame, frames, limits)
+    stored = _stored_frame(stream, header, syntax, frame)
     facts = read_facts(header)
     facts |= {"format": "dicom", "bytes": float(len(data)), "frames": float(frames)}
+    if frames > 1:
+        facts["frame"] = float(frame)
     facts["bits"] = float(element(header, "BitsStored") or 8 * stored.itemsize)
     if stored.ndim == 3 or facts.get("photometric") == "PALETTE COLOR":
         facts["mode"] = "RGB" if stored.ndim == 3 else "P"
-        picture = _grey_from_colour(stored, header)
+        shown = _colour(stored, header)
+        facts["coloured"] = float(shows_colour(shown))
+        picture = shown.convert("L")
     else:
+        facts["coloured"] = 0.0
         facts["mode"] = "L" if stored.itemsize == 1 else "I;16" if stored.itemsize == 2 else "I"
-        levels, notes = grey_from_stored(stored, header)
+        levels, notes = grey_from_stored(stored, header, frame)
         facts |= notes
         picture = Pillow.fromarray(levels)
     width, height = picture.size
@@ -128,12 +146,17 @@ def _inflate(data: bytes, limits: Limits) -> bytes | None:
         at = end
     if not deflated:
         return None
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = engine.decompress(data[at:], limits.bytes + 1)
-    check_bytes(len(inflated), limits)
+    # Once to see how long it is, and only then into memory.
+    engine, length, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data[at:]
+    while rest and not engine.eof:
+        length += len(engine.decompress(rest, _BLOCK))
+        rest = engine.unconsumed_tail
+        check_bytes(length, limits)
+    length += len(engine.flush())
+    check_bytes(length, limits)
     if not engine.eof:
         raise ImageError("truncated", "the deflated data set ends early")
-    return inflated
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], length)
 
 
 def _check_header(header: Any, limits: Limits) -> int:
@@ -165,7 +188,7 @@ def _transfer_syntax(header: Any) -> UID:
 
 
 def _check_pixel_data(
-    stream: io.BytesIO, header: Any, syntax: UID, frames: int, limits: Limits
+    stream: io.BytesIO, header: Any, syntax: UID, frame: int, frames: int, limits: Limits
 ) -> None:
     """Find the pixel data element, and hold a compressed frame against the limits.
 
@@ -183,38 +206,53 @@ def _check_pixel_data(
         )
     if syntax.is_encapsulated and syntax != RLELossless:
         try:
-            frame = get_frame(stream, 0, number_of_frames=frames)
+            packed = get_frame(
+                stream, frame, number_of_frames=frames, extended_offsets=_offsets(header)
+            )
+        except ImageError:
+            raise
         except Exception:
-            frame = b""
-        check_codestream(frame, limits)
-        if (unset := find_unset_scan_end(frame)) is not None:
-            # A frame may lie in several fragments; its headers are in the first.
-            at = stream.getvalue().find(frame[: unset + 1], start)
-            if at >= 0:
+            packed = b""
+        check_codestream(packed, limits)
+        if (unset := find_unset_scan_end(packed)) is not None:
+            # A frame may lie in several fragments; its headers are in the first. Those of other
+            # frames may be the same.
+            whole, at = stream.getvalue(), start
+            while (at := whole.find(packed[: unset + 1], at)) >= 0:
                 stream.getbuffer()[at + unset] = 63
+                at += unset
     elif not syntax.is_encapsulated:
         rest = stream.seek(0, io.SEEK_END) - start - len(head)
-        if rest < _frame_bytes(header):
+        if rest < (needed := _bytes_up_to(frame, header)):
             raise ImageError(
                 "truncated",
                 "the DICOM file ends before the image is complete",
-                received=f"{rest:,} of {_frame_bytes(header):,} bytes",
+                received=f"{rest:,} of {needed:,} bytes",
                 todo="fetch it again",
             )
     stream.seek(start)
 
 
-def _frame_bytes(header: Any) -> int:
-    """Return the length of one uncompressed frame."""
+def _offsets(header: Any) -> tuple[bytes, bytes] | None:
+    """Return the extended offset table where pydicom's decoders will go by it."""
+    starts = element(header, "ExtendedOffsetTable")
+    lengths = element(header, "ExtendedOffsetTableLengths")
+    if not isinstance(starts, bytes) or not isinstance(lengths, bytes):
+        return None
+    return (starts, lengths) if len(starts) == len(lengths) else None
+
+
+def _bytes_up_to(frame: int, header: Any) -> int:
+    """Return the length of the uncompressed frames up to this one, which is included."""
     samples = int(element(header, "SamplesPerPixel") or 1)
     bits = header.Rows * header.Columns * samples * int(element(header, "BitsAllocated") or 8)
     if element(header, "PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3  # two pixels share their colour
-    return int(bits) // 8
+    return int(bits) * (frame + 1) // 8
 
 
-def _first_frame(stream: io.BytesIO, header: Any, syntax: UID) -> NDArray[Any]:
-    """Return the stored values of the first frame, (rows, columns) or (rows, columns, 3)."""
+def _stored_frame(stream: io.BytesIO, header: Any, syntax: UID, frame: int) -> NDArray[Any]:
+    """Return the stored values of one frame, (rows, columns) or (rows, columns, 3)."""
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -227,14 +265,17 @@ def _first_frame(stream: io.BytesIO, header: Any, syntax: UID) -> NDArray[Any]:
     options = {"correct_unused_bits": False} if plain else {}
     failure = ImageError("corrupt", "the DICOM data are damaged")
     # Pillow is there always. What it can decode it does, so that the levels of a lossy image do
-    # not depend on what else is installed; "" lets pydicom try all that there are.
-    for plugin in ("pillow", ""):
+    # not depend on what else is installed; "" lets pydicom try all that there are. Run lengths it
+    # decodes by itself: another decoder of them ends in a panic where they run over.
+    for plugin in ("pydicom",) if syntax == RLELossless else ("pillow", ""):
         if plugin and plugin not in decoder.available_plugins:
             continue
         try:
             stored: NDArray[Any] = pixel_array(
-                stream, index=0, transfer_syntax_uid=syntax, decoding_plugin=plugin, **options
+                stream, index=frame, transfer_syntax_uid=syntax, decoding_plugin=plugin, **options
             )
+        except ImageError:
+            raise
         except Exception as error:
             failure = _explain(error)
         else:
@@ -271,12 +312,13 @@ def _stored_bits(stored: NDArray[Any], header: Any) -> NDArray[Any]:
     return signed
 
 
-def _grey_from_colour(stored: NDArray[Any], header: Any) -> Pillow.Image:
-    """Return the luminance of RGB or palette pixels; pydicom has turned YBR to RGB."""
-    colour = stored if stored.ndim == 3 else apply_color_lut(stored, header)
+def _colour(stored: NDArray[Any], header: Any) -> Pillow.Image:
+    """Return RGB of RGB or palette pixels; pydicom has turned YBR to RGB."""
+    colour = stored[..., :3] if stored.ndim == 3 else look_up_palette(stored, header)
     if colour.itemsize > 1:
-        colour = colour >> max(0, int(colour.max()).bit_length() - 8)
-    return Pillow.fromarray(np.ascontiguousarray(colour[..., :3], dtype=np.uint8)).convert("L")
+        bits = int(element(header, "BitsStored") or 8 * colour.itemsize)
+        colour = colour >> max(0, bits - 8)
+    return Pillow.fromarray(np.ascontiguousarray(colour, dtype=np.uint8))
 
 
 def _needs_codec(syntax: UID) -> ImageError:
@@ -291,7 +333,7 @@ def _needs_codec(syntax: UID) -> ImageError:
 def _explain(error: Exception) -> ImageError:
     text = str(error).lower()
     if isinstance(error, MemoryError):
-        return ImageError("too-large", "the image needs too much memory")
+        return ImageError("out-of-memory", "there was not enough memory to decode the image")
     if isinstance(error, EOFError) or any(
         sign in text for sign in ("less than expected", "truncated", "too short", "end of")
     ):

@@ -20,6 +20,7 @@ _CODES: Mapping[str, str] = MappingProxyType(
         "body_part": "BodyPartExamined",
         "sex": "PatientSex",
         "photometric": "PhotometricInterpretation",
+        "presentation": "PresentationLUTShape",
     }
 )
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,31}")  # the characters of a CS element
@@ -63,7 +64,8 @@ def read_facts(dataset: Any) -> dict[str, str | float]:
     Returns
     -------
     facts
-        ``modality``, ``body_part``, ``sex``, ``photometric``, ``view`` (PA, AP, LL, ...),
+        ``modality``, ``body_part``, ``sex``, ``photometric``, ``presentation`` (the
+        shape, IDENTITY or INVERSE, which may contradict it), ``view`` (PA, AP, LL, ...),
         ``laterality`` (L, R, B, U), ``orientation`` (of rows and columns, such as ``L\\F``),
         ``age`` (years), ``pixel_spacing`` (mm between rows), ``manufacturer``.
     """

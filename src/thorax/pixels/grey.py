@@ -15,14 +15,15 @@ __all__ = ["grey_from_stored"]
 
 
 def grey_from_stored(
-    stored: NDArray[Any], header: Any
+    stored: NDArray[Any], header: Any, frame: int = 0
 ) -> tuple[NDArray[np.uint8], dict[str, str | float]]:
     """Apply PS3.3 C.11: modality LUT or rescale, VOI LUT or window, polarity, padding.
 
     A VOI LUT is preferred to a window, and the first of several is taken. Where there is neither,
     the lowest to the highest value of the image (without padding) becomes 0 to 255. MONOCHROME1
-    and the presentation LUT shape INVERSE say the same thing and invert once. Padding is no image
-    and becomes black.
+    and the presentation LUT shape INVERSE say the same thing and invert once; MONOCHROME1 with
+    IDENTITY, which the standard forbids, inverts too: in known files like that the shape is wrong.
+    Padding is no image and becomes black.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ def grey_from_stored(
         Stored values, (rows, columns), integer or float.
     header
         The data set.
+    frame
+        Which frame this is, counted from 0: in enhanced files each may have its own window.
 
     Returns
     -------
@@ -46,10 +49,12 @@ def grey_from_stored(
         codes, domain = None, stored
     padding = _padding(domain, header)
     with np.errstate(all="ignore"):
-        values = _modality(domain.astype(np.float64), _macro(header, "PixelValueTransformation"))
+        values = _modality(
+            domain.astype(np.float64), _macro(header, "PixelValueTransformation", frame)
+        )
     ignored = padding | ~np.isfinite(values)
     values[ignored] = 0
-    levels, notes = _voi(values, header)
+    levels, notes = _voi(values, _macro(header, "FrameVOILUT", frame))
     if levels is None:
         seen = ~ignored
         if codes is not None:
@@ -67,14 +72,17 @@ def grey_from_stored(
     return (table if codes is None else table.take(codes, mode="clip")), notes
 
 
-def _macro(header: Any, name: str) -> Any:
+def _macro(header: Any, name: str, frame: int) -> Any:
     """Return the item of a functional group (enhanced files) or the header itself.
 
-    The first frame's own group comes before the one that all frames share.
+    The frame's own group comes before the one that all frames share.
     """
-    for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+    for groups, at in (
+        ("PerFrameFunctionalGroupsSequence", frame),
+        ("SharedFunctionalGroupsSequence", 0),
+    ):
         items = element(header, groups)
-        found = element(items[0], f"{name}Sequence") if items else None
+        found = element(items[at], f"{name}Sequence") if items and at < len(items) else None
         if found:
             return found[0]
     return header
@@ -111,9 +119,8 @@ def _modality(values: FloatArray, source: Any) -> FloatArray:
     return values
 
 
-def _voi(values: FloatArray, header: Any) -> tuple[FloatArray | None, dict[str, str | float]]:
+def _voi(values: FloatArray, source: Any) -> tuple[FloatArray | None, dict[str, str | float]]:
     """Return levels 0 to 1 by the first VOI LUT or the first valid window, None without one."""
-    source = _macro(header, "FrameVOILUT")
     tables = element(source, "VOILUTSequence")
     if tables:
         table = _table(tables[0], values)

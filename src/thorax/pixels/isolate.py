@@ -92,7 +92,8 @@ logs its own, which without a handler end there as well."""
 @contextlib.contextmanager
 def _isolation() -> Iterator[None]:
     truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-    with warnings.catch_warnings():
+    # Pillow logs the comments of a file, which may say who is shown, to whoever listens to debug.
+    with muted("PIL"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Where another package has set it, Pillow would fill the missing half of a file with grey.
         ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 from thorax.errors import ImageError
 
-__all__ = ["LIMITS", "Limits", "check_bytes", "check_frames", "check_pixels"]
+__all__ = [
+    "LIMITS",
+    "Limits",
+    "Source",
+    "check_bytes",
+    "check_frame",
+    "check_frames",
+    "check_pixels",
+]
+
+_READS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class Limits:
     pixels
         Width times height. The largest radiographs have about 30 million.
     frames
-        Number of frames of a DICOM file (the first one is read).
+        Number of frames of a DICOM file, or of pages of a TIFF (one of them is read).
     """
 
     bytes: int = 512 * 1024 * 1024
@@ -30,6 +41,32 @@ class Limits:
 
 LIMITS = Limits()
 """Generous for radiographs, too narrow for decompression bombs."""
+
+
+class Source(io.BytesIO):
+    """Bytes that can be read so many times and no more.
+
+    Libraries read a header step by step, a step or two for each marker, chunk, data element or
+    fragment, and keep what they read. Radiographs have some hundreds of these, and an enhanced
+    DICOM file of 10,000 frames some hundred thousand; a file of nothing else has as many as half a
+    billion, and would take hours, and all memory.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.left = _READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does, or raise an ImageError ``too-large``."""
+        self.left -= 1
+        if self.left < 0:
+            raise ImageError("too-large", "the header of the file has too many parts")
+        return super().read(size)
 
 
 def check_bytes(count: int, limits: Limits) -> None:
@@ -82,4 +119,21 @@ def check_frames(frames: int, limits: Limits) -> None:
             f"the file has more frames than the limit of {limits.frames:,}",
             received=f"{frames:,} frames",
             todo="leave it out, or raise the limit if you trust it",
+        )
+
+
+def check_frame(frame: int, frames: int) -> None:
+    """Refuse a frame, counted from 0, that the file does not have.
+
+    Raises
+    ------
+    ImageError
+        ``no-such-frame``.
+    """
+    if not 0 <= frame < frames:
+        raise ImageError(
+            "no-such-frame",
+            "the file does not have the frame that was asked for",
+            received=f"frame {frame}, counted from 0, of {frames:,}",
+            todo="ask for frame 0, or leave the file out",
         )

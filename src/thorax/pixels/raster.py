@@ -14,11 +14,16 @@ from PIL import Image as Pillow
 from PIL import ImageChops, ImageFile
 
 from thorax.errors import ImageError
+from thorax.pixels.codestream import check_scans
 from thorax.pixels.isolate import ISOLATION, QUIET_STDERR
-from thorax.pixels.limits import Limits, check_pixels
+from thorax.pixels.limits import Limits, Source, check_frame, check_pixels
 from thorax.pixels.sniff import Format
+from thorax.pixels.tiff import choose_page
+from thorax.pixels.traits import has_exif, jpeg_facts, shows_colour, stores_rgb
 
 __all__ = ["Decoded", "Need", "decode_raster", "grey_from_depth"]
+
+_SMALL = 1 << 20  # bytes: too few for a header that takes long
 
 Need = Callable[[int, int], tuple[int, int]]
 """Full width and height to the width and height that a reduced decoding must still have."""
@@ -57,8 +62,16 @@ _PLUGINS = {
 }
 
 
-def decode_raster(data: bytes, kind: Format, limits: Limits, need: Need | None) -> Decoded:
-    """Decode the (first) picture of ``data``.
+def decode_raster(
+    data: bytes,
+    kind: Format,
+    limits: Limits,
+    need: Need | None,
+    *,
+    frame: int = 0,
+    colour: bool = False,
+) -> Decoded:
+    """Decode one picture of ``data``.
 
     Parameters
     ----------
@@ -71,15 +84,32 @@ def decode_raster(data: bytes, kind: Format, limits: Limits, need: Need | None) 
     need
         The size that is needed out of the full one. A JPEG is then decoded at 1/2, 1/4 or 1/8
         where that still covers the need on both axes. None decodes at full size.
+    frame
+        Which page of a TIFF, counted from 0. Of an animation the first picture is read and no
+        other: later ones are differences, whose memory and time no header tells.
+    colour
+        Whether to know of a JPEG with colour channels if they show any. The picture is the same to
+        the bit, but those channels, which are otherwise left alone, have to be decoded.
+
+    Returns
+    -------
+    decoded
+        The facts of every format are ``coloured`` (absent for a JPEG with colour channels unless
+        ``colour`` is asked for; see :func:`thorax.pixels.traits.shows_colour`) and ``exif`` (1
+        where the file has such a block, else 0). Of a JPEG: ``progressive`` (1 or 0), and
+        ``quantisation``, the mean of the luminance quantisation table (ISO 10918-1, B.2.4.1): 1 is
+        the finest, Pillow's quality 75 makes about 29. Of a TIFF with several pages: ``frame`` and
+        ``frames``.
 
     Raises
     ------
     ImageError
-        ``too-large``, ``truncated``, ``corrupt`` or ``unsupported-format``.
+        ``too-large``, ``too-many-frames``, ``no-such-frame``, ``truncated``, ``corrupt`` or
+        ``unsupported-format``.
     """
     with ISOLATION, QUIET_STDERR if kind is Format.TIFF else contextlib.nullcontext():
         try:
-            return _decode(data, kind, limits, need)
+            return _decode(data, kind, limits, need, frame, colour)
         except ImageError:
             raise
         except Exception as error:  # whatever a library raises about hostile bytes
@@ -87,37 +117,54 @@ def decode_raster(data: bytes, kind: Format, limits: Limits, need: Need | None) 
     raise failure
 
 
-def _decode(data: bytes, kind: Format, limits: Limits, need: Need | None) -> Decoded:
+def _decode(
+    data: bytes, kind: Format, limits: Limits, need: Need | None, frame: int, colour: bool
+) -> Decoded:
+    size, frames = len(data), 1
+    if kind is Format.TIFF:
+        data, frames = choose_page(data, frame, limits)
+    else:
+        check_frame(frame, frames)
     if kind is Format.WEBP:
         check_pixels(*_webp_size(data), limits)  # Pillow's reader takes the memory on opening
     module, name = _PLUGINS[kind]
     # The plugin itself rather than Pillow.open: no guessing among dozens of formats, and no
     # second opinion about how many pixels are too many.
-    file: ImageFile.ImageFile = getattr(importlib.import_module(module), name)(io.BytesIO(data))
+    stream = Source(data) if size > _SMALL else io.BytesIO(data)
+    file: ImageFile.ImageFile = getattr(importlib.import_module(module), name)(stream)
     width, height = file.size
     check_pixels(width, height, limits)
     facts: dict[str, str | float] = {
         "format": str(kind),
-        "bytes": float(len(data)),
+        "bytes": float(size),
         "mode": file.mode,
         "bits": float(_bits(file, data, kind)),
     }
+    if frames > 1:
+        facts |= {"frame": float(frame), "frames": float(frames)}
     orientation = _orientation(file)
     inverted = kind is Format.TIFF and _is_white_zero(file)
-    scale = _draft(file, need, len(data)) if kind is Format.JPEG else 1
+    scale = 1
+    if kind is Format.JPEG:
+        check_scans(data, width, height, limits)
+        facts |= jpeg_facts(file)
+        scale = _draft(file, need, len(data), colour)
     picture = _to_grey(file, inverted, facts)
+    facts["exif"] = float(has_exif(file))  # a PNG may have it behind the pixels
     turned = orientation >= 5
     facts["width"], facts["height"] = map(float, (height, width) if turned else (width, height))
     facts["decoded_width"] = float(picture.height if turned else picture.width)
     return Decoded(picture, (width / scale, height / scale), orientation, facts)
 
 
-def _draft(file: ImageFile.ImageFile, need: Need | None, size: int) -> int:
+def _draft(file: ImageFile.ImageFile, need: Need | None, size: int, colour: bool) -> int:
     """Ask libjpeg for luminance only, at the smallest scale that covers the need."""
+    mode: str | None = "L"
     if file.mode == "CMYK":
         mode = None  # its luminance has to be worked out of all four channels
-    else:
-        mode = "L"
+    elif colour and file.mode == "RGB":
+        # libjpeg turns RGB to luminance by the very formula that Pillow has.
+        mode = None if stores_rgb(file) else "YCbCr"
     width = file.width
     file.draft(mode, need(*file.size) if need else None)
     file.decodermaxblock = size  # hand libjpeg the file in one piece
@@ -127,10 +174,18 @@ def _draft(file: ImageFile.ImageFile, need: Need | None, size: int) -> int:
 def _to_grey(
     file: ImageFile.ImageFile, inverted: bool, facts: dict[str, str | float]
 ) -> Pillow.Image:
+    """Return the grey picture, and note whether there was colour where that can be told."""
     if file.mode == "L" and "transparency" not in file.info:
         file.load()
+        if facts["mode"] == "L":
+            facts["coloured"] = 0.0
         return file
+    if file.mode == "YCbCr" and facts["format"] == Format.JPEG:
+        file.load()
+        facts["coloured"] = float(shows_colour(file))
+        return file.getchannel("Y")
     if file.mode[0] in "IF":
+        facts["coloured"] = 0.0
         levels, window = grey_from_depth(np.asarray(file))
         facts["window"] = window
         if inverted:
@@ -140,7 +195,10 @@ def _to_grey(
         # What is transparent is no image: it becomes air. Multiplying by the opacity is
         # compositing over black.
         colour = file.convert("RGBA")
+        seen = Pillow.merge("RGB", colour.convert("RGBa").split()[:3])
+        facts["coloured"] = float(shows_colour(seen))
         return ImageChops.multiply(colour.convert("L"), colour.getchannel("A"))
+    facts["coloured"] = float(file.mode != "1" and shows_colour(file.convert("RGB")))
     return file.convert("L")
 
 
@@ -229,7 +287,9 @@ def _explain(error: Exception, data: bytes, kind: Format) -> ImageError:
     name = kind.upper() if kind is not Format.WEBP else "WebP"
     received = f"{len(data):,} bytes of {name}"
     text = str(error).lower()
-    if isinstance(error, (MemoryError, Pillow.DecompressionBombError)) or "too large" in text:
+    if isinstance(error, MemoryError):
+        return ImageError("out-of-memory", "there was not enough memory to decode the image")
+    if isinstance(error, Pillow.DecompressionBombError) or "too large" in text:
         return ImageError("too-large", "the image needs too much memory", received=received)
     if "truncated" in text or "not enough" in text or isinstance(error, EOFError):
         return ImageError(

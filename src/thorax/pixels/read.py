@@ -19,7 +19,10 @@ from thorax.pixels.raster import Decoded, Need, decode_raster
 from thorax.pixels.sniff import Format, sniff
 from thorax.records import PixelSpec
 
-__all__ = ["Image", "read_image", "read_picture"]
+__all__ = ["DECODER_VERSION", "Image", "read_image", "read_image_and_colour", "read_picture"]
+
+DECODER_VERSION = 2
+"""Raise it when this room makes other pixels or facts of a file; caches are then filled anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,9 +36,13 @@ class Image:
         bone bright. Not writeable.
     facts
         Always ``format``, ``bytes`` (of the file), ``width``, ``height`` (upright), ``bits``,
-        ``mode`` and ``decoded_width``; ``window`` where more than 8 bits became 8; ``trimmed``
-        (part of the area that was cut off as border, 0 to 1) where the spec asks for it; the facts
-        of :mod:`thorax.pixels.facts` for DICOM. Never an identity.
+        ``mode`` and ``decoded_width``; ``frame`` (which one this is, from 0) and ``frames`` where
+        there are several (``frames`` of DICOM always); ``window`` where more than 8 bits became 8;
+        ``trimmed`` (part of the area cut off as border, 0 to 1) where the spec asks for it;
+        ``coloured`` (1 where colour is shown, 0 where the picture is grey, whatever the file is;
+        absent where that was not looked at: see :func:`read_image_and_colour`); ``exif``,
+        ``progressive`` and ``quantisation`` of :func:`thorax.pixels.raster.decode_raster`; the
+        facts of :mod:`thorax.pixels.facts` for DICOM. Never an identity.
     """
 
     pixels: NDArray[np.uint8]
@@ -52,7 +59,7 @@ def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = 
     source
         The bytes of a file, or its path.
     spec
-        Size, geometry and trimming.
+        Size, geometry, trimming, and which picture of several.
     limits
         What the file may take.
 
@@ -66,11 +73,31 @@ def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = 
     ImageError
         For every failure; ``reason`` is one of ``missing``, ``unreadable``, ``empty``,
         ``not-an-image``, ``unsupported-format``, ``too-large``, ``too-many-frames``,
-        ``truncated``, ``corrupt``, ``no-pixels``, ``needs-codec``.
+        ``no-such-frame``, ``truncated``, ``corrupt``, ``no-pixels``, ``needs-codec``,
+        ``out-of-memory`` (which may pass).
     """
+    return _read(source, spec, limits, False)
+
+
+def read_image_and_colour(
+    source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS
+) -> Image:
+    """Read as :func:`read_image` does, and know in every case whether the file shows colour.
+
+    The pixels are the same to the bit. The fact ``coloured`` is there for a JPEG with colour
+    channels too, of which :func:`read_image` decodes the luminance only. A small one (224 x 224)
+    takes about twice as long here, every other file as long as there. Give it as the ``reader`` of
+    :func:`thorax.data.cache.fill_cache`; what it fills serves :func:`read_image` as well.
+
+    Parameters, facts and errors are those of :func:`read_image`.
+    """
+    return _read(source, spec, limits, True)
+
+
+def _read(source: bytes | str | Path, spec: PixelSpec, limits: Limits, colour: bool) -> Image:
     data = _load(source, limits)
     kind = sniff(data)
-    decoded = _decode(data, kind, limits, cover(spec))
+    decoded = _decode(data, kind, limits, cover(spec), spec.frame, colour)
     box = None
     if spec.trim:
         box = find_borders(decoded)
@@ -81,7 +108,7 @@ def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = 
             box = None
         elif decoded.facts["decoded_width"] != decoded.facts["width"]:
             # The borders may have taken so much that the rest would have to be scaled up.
-            finer = _decode(data, kind, limits, cover(spec, share))
+            finer = _decode(data, kind, limits, cover(spec, share), spec.frame, colour)
             x, y = finer.size[0] / wide, finer.size[1] / high
             box = box[0] * x, box[1] * y, box[2] * x, box[3] * y
             finer.facts["trimmed"] = decoded.facts["trimmed"]
@@ -89,14 +116,14 @@ def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = 
     return Image(_array(fit(decoded, spec, box)), decoded.facts)
 
 
-def read_picture(source: bytes | str | Path, *, limits: Limits = LIMITS) -> Image:
+def read_picture(source: bytes | str | Path, *, limits: Limits = LIMITS, frame: int = 0) -> Image:
     """Read any supported file as a grey image at its own size and shape.
 
-    Parameters, facts and errors are those of :func:`read_image`; ``pixels`` has the shape
-    (height, width) of the upright picture.
+    Parameters, facts and errors are those of :func:`read_image`, ``frame`` is that of the spec;
+    ``pixels`` has the shape (height, width) of the upright picture.
     """
     data = _load(source, limits)
-    decoded = _decode(data, sniff(data), limits, None)
+    decoded = _decode(data, sniff(data), limits, None, frame, False)
     return Image(_array(upright(decoded.picture, decoded.orientation)), decoded.facts)
 
 
@@ -106,12 +133,14 @@ def _array(picture: Pillow.Image) -> NDArray[np.uint8]:
     return pixels
 
 
-def _decode(data: bytes, kind: Format, limits: Limits, need: Need | None) -> Decoded:
+def _decode(
+    data: bytes, kind: Format, limits: Limits, need: Need | None, frame: int, colour: bool
+) -> Decoded:
     if kind is Format.DICOM:
         from thorax.pixels.dicom import decode_dicom  # pydicom only when a DICOM file arrives
 
-        return decode_dicom(data, limits)
-    return decode_raster(data, kind, limits, need)
+        return decode_dicom(data, limits, frame)
+    return decode_raster(data, kind, limits, need, frame=frame, colour=colour)
 
 
 def _load(source: bytes | str | Path, limits: Limits) -> bytes:

@@ -1,0 +1,98 @@
+"""Feed the pixel path with files that are drawn, and then mutated where that reaches new code.
+
+    script/check --fuzz [SECONDS]
+
+The corpus is drawn anew each time; nothing is kept but a file that broke an invariant:
+
+- nothing but an ImageError escapes;
+- an image has the size that was asked for, uint8, with facts that are numbers and words;
+- the same bytes give the same pixels, and the same reason, also where colour is looked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["GEOMETRIES", "check", "main"]
+
+GEOMETRIES = ("squash", "pad", "crop")
+
+
+def check(data: bytes) -> str:
+    """Read one file in every way, and return what became of it: ``image`` or a reason.
+
+    Raises
+    ------
+    AssertionError
+        If an invariant does not hold; whatever else escapes is a defect as well.
+    """
+    from thorax.errors import ImageError
+    from thorax.pixels import Limits, read_image, read_image_and_colour
+    from thorax.records import PixelSpec
+
+    kind = len(data)  # each file has a spec of its own, always the same one
+    geometry = GEOMETRIES[kind % 3]
+    spec = PixelSpec(24, geometry, trim=kind % 2 == 1, frame=kind % 5 // 4)  # type: ignore[arg-type]
+    limits = Limits(bytes=1 << 22, pixels=1 << 20, frames=100)
+    found: list[tuple[str, bytes]] = []
+    for reader in (read_image, read_image, read_image_and_colour):
+        try:
+            image = reader(data, spec, limits=limits)
+        except ImageError as error:
+            assert error.reason and str(error)
+            found.append((error.reason, b""))
+            continue
+        assert image.pixels.shape == (24, 24) and image.pixels.dtype == np.uint8
+        for name, value in image.facts.items():
+            assert isinstance(value, str) or math.isfinite(value), (name, value)
+        found.append(("image", image.pixels.tobytes()))
+    assert found[0] == found[1] == found[2], [outcome for outcome, _ in found]
+    return found[0][0]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fuzz for some seconds; return 0 where nothing was found."""
+    parser = argparse.ArgumentParser(description="Fuzz the pixel path.")
+    parser.add_argument("seconds", type=int, nargs="?", default=60)
+    parser.add_argument("--seed", type=int, default=0, help="0 draws one")
+    parser.add_argument("--keep", type=Path, default=Path("build/fuzz"))
+    options = parser.parse_args(arguments)
+    try:
+        import atheris
+    except ImportError:
+        print("fuzzing needs atheris, which exists for Linux: pip install 'thorax[fuzz]'")
+        return 1
+    with atheris.instrument_imports(include=["thorax.pixels", "pydicom", "PIL"]):
+        import pydicom.pixels  # noqa: F401
+        from PIL import Image  # noqa: F401
+
+        import thorax.pixels.dicom  # noqa: F401
+    from fuzz_corpus import draw_corpus
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in draw_corpus().items():
+            check(data)
+            (Path(folder) / name).write_bytes(data)
+        options.keep.mkdir(parents=True, exist_ok=True)
+        flags = [
+            f"-max_total_time={options.seconds}",
+            "-timeout=20",
+            "-rss_limit_mb=3000",
+            "-max_len=20000",
+            f"-artifact_prefix={options.keep}/",
+            "-print_final_stats=1",
+            *([f"-seed={options.seed}"] if options.seed else []),
+        ]
+        atheris.Setup([sys.argv[0], *flags, folder], lambda data: check(data) and None)
+        atheris.Fuzz()  # leaves the process: 0, or another code and the file that did it
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
