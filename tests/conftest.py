@@ -39,10 +39,11 @@ TrainTiny = Callable[..., Run]
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep decoded images out of the user's cache."""
+    """Keep decoded images out of the user's cache, and the user's salt out of the tests."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("THORAX_CACHE", str(folder))
+        patch.setenv("THORAX_SALT", "of the tests")
         yield folder
 
 

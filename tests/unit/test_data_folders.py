@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from thorax.data import Manifest, load_dataset
-from thorax.errors import LabelError, SourceError
+from thorax.errors import LabelError, SourceError, UsageError
 
 DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
@@ -29,6 +30,12 @@ def put(root: Path, *names: str) -> Path:
 
 def checks(manifest: Manifest) -> dict[str, int]:
     return {found.check: found.count for found in manifest.findings}
+
+
+def groups(manifest: Manifest) -> list[int]:
+    """Return for each image the position of the first one of its patient."""
+    patients = manifest.patients.tolist()
+    return [patients.index(patient) for patient in patients]
 
 
 def kaggle(root: Path) -> Path:
@@ -56,9 +63,9 @@ def test_kaggle_layout(tmp_path: Path) -> None:
     virus = by_id["val/PNEUMONIA/person7_virus_1.jpeg"]
     bacteria = by_id["test/PNEUMONIA/person7_bacteria_9.jpeg"]
     assert virus.labels == (1.0,)
-    assert virus.patient == "virus-7"
+    assert re.fullmatch(r"p[0-9a-f]{16}", virus.patient)
     assert virus.columns == {"subgroup": "virus"}
-    assert bacteria.patient == "bacteria-7"
+    assert bacteria.patient != virus.patient
     assert Path(virus.path).read_bytes() == b"val/PNEUMONIA/person7_virus_1.jpeg"
     assert "patient-unknown" not in checks(manifest)
 
@@ -130,7 +137,7 @@ def test_more_classes(tmp_path: Path) -> None:
     assert manifest.task.kind == "multiclass"
     assert manifest.task.labels == ("covid", "Normal", "tb")
     assert manifest.label_array().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]  # Normal/2 is first
-    with pytest.raises(LabelError, match="two classes"):
+    with pytest.raises(UsageError, match="two classes"):
         load_dataset(tmp_path, positive="tb")
 
 
@@ -159,7 +166,7 @@ def test_which_class_is_positive(tmp_path: Path, names: tuple[str, str], positiv
 
 def test_positive_must_be_a_class(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png")
-    with pytest.raises(LabelError, match="none of the classes"):
+    with pytest.raises(UsageError, match="none of the classes"):
         load_dataset(tmp_path, positive="c")
 
 
@@ -182,6 +189,21 @@ def test_empty_and_missing_files_and_other_endings(tmp_path: Path) -> None:
     ]
     assert checks(manifest)["other-files"] == 2
     assert len(manifest) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png", "b/2.png")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/\xff.png")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system knows text only")
+    manifest = load_dataset(tmp_path)
+    assert [(item.id, item.reason) for item in manifest.left_out] == [
+        ("a/\\udcff.png", "strange-name")
+    ]
+    manifest.write(tmp_path / "m.parquet")
+    assert Manifest.read(tmp_path / "m.parquet").hash == manifest.hash
 
 
 def test_links_that_go_round(tmp_path: Path) -> None:
@@ -237,19 +259,54 @@ def test_empty_class_folder(tmp_path: Path) -> None:
 def test_missing_root_and_no_root(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such"):
         load_dataset(tmp_path / "nowhere")
-    with pytest.raises(SourceError, match="no folder"):
+    with pytest.raises(UsageError, match="no folder"):
         load_dataset()
-    with pytest.raises(SourceError, match="about a table"):
+    with pytest.raises(UsageError, match="about a table"):
         load_dataset(put(tmp_path, "a/1.png", "b/2.png"), labels="label")
 
 
 def test_pattern_for_patients(tmp_path: Path) -> None:
     put(tmp_path, "a/x1_1.png", "a/x1_2.png", "b/x2_1.png", "b/other.png")
     manifest = load_dataset(tmp_path, patient=r"^(x\d)_")
-    assert manifest.patients.tolist() == ["x1", "x1", "b/other.png", "x2"]
+    assert groups(manifest) == [0, 0, 2, 3]
+    assert manifest.patients[2] == "b/other.png"  # of whom nothing is known
+    assert not any("x" in patient for patient in manifest.patients[[0, 1, 3]])
     assert checks(manifest)["patient-unknown"] == 1
-    with pytest.raises(SourceError, match="matches no file name"):
+    with pytest.raises(UsageError, match="matches no file name"):
         load_dataset(tmp_path, patient=r"^(zzz)")
+
+
+def test_a_pattern_means_one_patient_within_one_data_set(tmp_path: Path) -> None:
+    for site in ("north", "south"):
+        put(tmp_path / site, "a/x1_1.png", "a/x1_2.png", "b/x2_1.png")
+    manifest = load_dataset(tmp_path / "north", tmp_path / "south", patient=r"^(x\d)_")
+    assert groups(manifest) == [0, 0, 2, 3, 3, 5]
+    assert checks(manifest)["patient-names-shared"] == 2
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("Training", "val")])
+def test_partition_folders_beside_each_other_are_one_data_set(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    for name in names:
+        put(tmp_path / name, "a/x1_1.png", "b/x2_1.png")
+    manifest = load_dataset(*(tmp_path / name for name in names), patient=r"^(x\d)_")
+    assert groups(manifest) == [0, 1, 0, 1]
+    assert "patient-names-shared" not in checks(manifest)
+
+
+def test_a_habit_is_of_one_published_set_and_its_copies_share_patients(tmp_path: Path) -> None:
+    for copy in ("small", "originals"):
+        put(tmp_path / copy, "a/IM-0001-0001.png", "b/person1_virus_1.png")
+    assert groups(load_dataset(tmp_path / "small", tmp_path / "originals")) == [0, 1, 0, 1]
+    # What the pattern finds has nothing to do with what a habit finds.
+    put(tmp_path / "other", "a/IM-0001-0002.png", "b/9_virus.png")
+    keys = {
+        load_dataset(tmp_path / n, patient=r"^(IM-\d+|9)").patients[0] for n in ("small", "other")
+    }
+    habit = load_dataset(tmp_path / "small").patients[0]
+    assert len(keys) == 1
+    assert habit not in keys
 
 
 def test_several_roots(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from thorax._files import hash_json
 from thorax.data import LeftOut, Manifest
 from thorax.errors import LabelError, PartitionError, SourceError, StorageError
 from thorax.records import Finding, Record, Task
@@ -100,6 +101,35 @@ def test_hash_is_of_the_content_alone() -> None:
     hashes.add(manifest.hash)
     hashes.add(replace(manifest, task=replace(MANY, kind="multiclass")).hash)
     assert len(hashes) == 7
+
+
+def test_hash_does_not_depend_on_how_patients_are_written() -> None:
+    manifest = small()
+    other = {"p": "z-of-another-salt", "q": "a-of-another-salt"}
+    renamed = [replace(r, patient=other[r.patient]) for r in manifest.records]
+    assert replace(manifest, records=tuple(renamed)).hash == manifest.hash
+    torn = [replace(r, patient=r.id) for r in manifest.records]
+    assert replace(manifest, records=tuple(torn)).hash != manifest.hash
+
+
+def test_a_manifest_of_the_first_schema_is_read_and_its_patients_are_hidden(tmp_path: Path) -> None:
+    manifest, path = small(), tmp_path / "m.parquet"
+    manifest.write(path)
+    # As the first schema had it: the hash was made from the identifiers themselves.
+    rows = [
+        [r.id, r.patient, r.partition, [None if math.isnan(v) else int(v) for v in r.labels]]
+        for r in manifest.records
+    ]
+    _rewrite(path, schema="1", hash=hash_json({"task": asdict(MANY), "rows": sorted(rows)}))
+    again = Manifest.read(path)
+    assert again.hash == manifest.hash
+    assert not {"p", "q"} & set(again.patients)
+    assert len(set(again.patients)) == 2
+    again.write(path)
+    assert same(Manifest.read(path), again)
+    _rewrite(path, schema="1")
+    with pytest.raises(SourceError, match="changed after"):
+        Manifest.read(path)
 
 
 def _rewrite(path: Path, **metadata: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from thorax.data.sources.names import compile_patient_pattern, patient_of, subgroup_of
-from thorax.errors import SourceError
+from thorax.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_pattern_joins_its_groups_and_sees_the_file_name_only() -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "no_group"])
 def test_pattern_must_be_an_expression_with_a_group(pattern: str) -> None:
-    with pytest.raises(SourceError, match="patient="):
+    with pytest.raises(UsageError, match="patient="):
         compile_patient_pattern(pattern)

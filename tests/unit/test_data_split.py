@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from dataclasses import replace
@@ -100,6 +101,37 @@ def test_same_seed_same_partitions_in_any_order(kind: str) -> None:
     assert part(manifest, seed=4).hash != one.hash
     assert part(one, seed=3) == one or kind == "multilabel"  # NaN is not equal to itself
     assert part(one, seed=3).hash == one.hash
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_partitions_do_not_depend_on_how_patients_are_written(kind: str) -> None:
+    manifest = make(kind)
+    records = tuple(
+        replace(r, patient=hashlib.sha256(r.patient.encode()).hexdigest()) for r in manifest.records
+    )
+    hidden = replace(manifest, records=records)
+    one, other = part(manifest), part(hidden)
+    assert one.partitions.tolist() == other.partitions.tolist()
+    assert one.hash == other.hash
+    assert limit(one, 50).ids.tolist() == limit(other, 50).ids.tolist()
+
+
+@pytest.mark.real
+@pytest.mark.skipif(
+    not (DATA / "kermany224").is_dir(), reason="the real images of THORAX_DATA are not here"
+)
+def test_partitions_of_the_public_set_are_those_that_results_were_measured_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashes = set()
+    for salt in ("one", "other"):
+        monkeypatch.setenv("THORAX_SALT", salt)
+        parted = part(load_dataset(DATA / "kermany224"))
+        hashes.add(parted.hash)
+        held = sorted(r.id for r in parted.records if r.partition == "validation")
+        assert len(held) == 524
+        assert hashlib.sha256("\n".join(held).encode()).hexdigest()[:16] == "5e6d3e4a84d3dc48"
+    assert len(hashes) == 1
 
 
 def test_large_groups_are_spread() -> None:

@@ -14,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax._files import atomic_path, canonical_json, hash_json
+from thorax.data.identity import Pseudonyms
 from thorax.errors import LabelError, PartitionError, SourceError
 from thorax.records import PARTITIONS, Finding, Partition, Record, Task
 
 __all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest"]
 
-MANIFEST_SCHEMA = 1
-"""Version of the Parquet layout; a file of a newer one is refused."""
+MANIFEST_SCHEMA = 2
+"""Version of the Parquet layout; a file of a newer one is refused.
+
+In 1, patient keys were identifiers as the source has them; they are hashed when one is read.
+"""
 
 _KEY = "thorax."
 _LABEL = "label."
@@ -157,15 +161,15 @@ class Manifest:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the content: task, ids, labels, patients and partitions.
+        """SHA-256 of the content: task, ids, labels, partitions, and which images share a patient.
 
-        It depends neither on the order of the records nor on where the files lie.
+        It depends neither on the order of the records, nor on where the files lie, nor on how
+        patient keys are written, so that a salt changes nothing.
         """
-        rows = sorted(
-            [record.id, record.patient, record.partition, _labels_to_json(record.labels)]
-            for record in self.records
-        )
-        return hash_json({"task": asdict(self.task), "rows": rows})
+        first: dict[str, str] = {}
+        for record in self.records:
+            first[record.patient] = min(record.id, first.get(record.patient, record.id))
+        return _hash(self.task, self.records, first)
 
     def describe(self) -> dict[str, Any]:
         """Count images, patients and labels, in all and in each partition."""
@@ -218,6 +222,14 @@ class Manifest:
                 "the manifest cannot be read", received=f"{path}: {error}", todo="make it anew"
             ) from error
         return _from_table(table, path)
+
+
+def _hash(task: Task, records: Iterable[Record], patients: Mapping[str, str]) -> str:
+    rows = sorted(
+        [record.id, patients[record.patient], record.partition, _labels_to_json(record.labels)]
+        for record in records
+    )
+    return hash_json({"task": asdict(task), "rows": rows})
 
 
 def _labels_to_json(labels: Iterable[float]) -> list[int | None]:
@@ -308,7 +320,7 @@ def _from_table(table: Any, path: Path) -> Manifest:
             records=_records(table, tuple(task["labels"])),
             left_out=tuple(LeftOut(**item) for item in json.loads(meta["left_out"])),
             findings=tuple(
-                Finding(**{**item, "files": tuple(item["files"])})
+                Finding(**{name: _to_tuples(value) for name, value in item.items()})
                 for item in json.loads(meta["findings"])
             ),
         )
@@ -316,13 +328,31 @@ def _from_table(table: Any, path: Path) -> Manifest:
         raise SourceError(
             "the manifest is damaged", received=f"{path}: {error!r}", todo="make it anew"
         ) from error
-    if manifest.hash != meta.get("hash"):
+    old = int(meta["schema"]) < 2
+    written = {record.patient: record.patient for record in manifest.records}
+    found = _hash(manifest.task, manifest.records, written) if old else manifest.hash
+    if found != meta.get("hash"):
         raise SourceError(
             "the manifest was changed after it was written: its content does not match its hash",
             received=path,
             todo="make it anew from the data",
         )
-    return manifest
+    return _hide_patients(manifest) if old else manifest
+
+
+def _hide_patients(manifest: Manifest) -> Manifest:
+    """Hash the patient keys of a manifest that was written when they were identifiers."""
+    pseudonyms = Pseudonyms()
+    records = tuple(
+        r if r.patient == r.id else replace(r, patient=pseudonyms.key(r.patient))
+        for r in manifest.records
+    )
+    return replace(manifest, records=records)
+
+
+def _to_tuples(value: Any) -> Any:
+    """Turn the lists that JSON has into the tuples that they were."""
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 
 def _records(table: Any, labels: tuple[str, ...]) -> tuple[Record, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from thorax.data.manifest import Manifest
 from thorax.data.sources.listing import finding
+from thorax.data.sources.names import patient_of
 from thorax.data.stratify import apportion, group_images, quotas, strata_counts
 from thorax.errors import ConfigError, PartitionError
 from thorax.records import PARTITIONS, Finding, Partition, Record, Task
@@ -34,7 +35,8 @@ def part(
     An official test partition is the test partition, unchanged. An official validation partition
     is kept if it is large enough to choose anything on; otherwise its images join the training
     images, a share of which becomes the new one. Shares are taken by patient, stratified by
-    label. The result depends on the records and the seed, not on their order.
+    label. The result depends on the records and the seed, not on their order; of patient keys it
+    depends on which images share one, not on how they are written.
 
     Parameters
     ----------
@@ -135,7 +137,8 @@ def _assign(
     names = tuple(shares)
     labels = np.array([record.labels for record in pool], dtype=np.float32)
     strata = strata_counts(labels, manifest.task)
-    keys = np.array([record.patient for record in pool])
+    order = _patient_order(pool)
+    keys = np.array([order[record.patient] for record in pool], dtype=np.intp)
     index, counts = group_images(keys, strata)
     _check_patients(manifest.task, counts, names)
     rng = np.random.default_rng(seed)
@@ -151,6 +154,25 @@ def _assign(
             )
     assigned.update({r.id: names[p] for r, p in zip(pool, parts.tolist(), strict=True)})
     return assigned
+
+
+def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
+    """Number the patients by what the names of their files tell.
+
+    Patient keys are hashes, and their order changes with the salt: partitions must not. So patients
+    are ordered by what a habit of naming tells of their first image, or else by its id.
+
+    Parameters
+    ----------
+    pool
+        Records, sorted by id.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for record in pool:
+        if record.patient not in first:
+            told = patient_of(record.id)
+            first[record.patient] = (told[0] if told else record.id, record.id)
+    return {patient: number for number, patient in enumerate(sorted(first, key=first.__getitem__))}
 
 
 def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Partition]) -> None:

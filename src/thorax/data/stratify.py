@@ -26,7 +26,7 @@ def strata_counts(labels: NDArray[np.float32], task: Task) -> NDArray[np.float64
 
 
 def group_images(
-    keys: NDArray[np.str_], strata: NDArray[np.float64]
+    keys: NDArray[np.intp], strata: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Add up strata by group: (n,) index of each image's group, and (groups, k) counts.
 

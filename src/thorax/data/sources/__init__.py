@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from thorax.data.sources.classes import label_items
 from thorax.data.sources.folders import list_folder
 from thorax.data.sources.kermany import KERMANY, fetch_kermany, verify_kermany
 from thorax.data.sources.listing import Item, Listing, finding
-from thorax.data.sources.names import compile_patient_pattern, patient_of, subgroup_of
+from thorax.data.sources.names import compile_patient_pattern
+from thorax.data.sources.patients import assign_patients, scope_of
 from thorax.data.sources.rows import list_table
 from thorax.data.sources.tables import TABLE_SUFFIXES, choose_columns, read_table
-from thorax.errors import LabelError, SourceError
+from thorax.errors import LabelError, SourceError, UsageError
 from thorax.records import Finding, Record
 
 __all__ = ["KERMANY", "fetch_kermany", "load_dataset", "verify_kermany"]
+
+Labels = tuple[float, ...]
 
 
 def load_dataset(
@@ -33,22 +36,26 @@ def load_dataset(
 ) -> Manifest:
     """List the images of one or several folders and tables, with labels and patients.
 
-    Nothing is decoded. A folder has one folder for each class, with or without ``train``,
-    ``validation`` and ``test`` above (or below) them. A table (CSV, TSV, Parquet) names a file, a
-    class and possibly a patient and a partition in each row; its other columns are kept.
+    Nothing is decoded; of DICOM files the header is read, for the patient. A folder has one folder
+    for each class, with or without ``train``, ``validation`` and ``test`` above (or below) them. A
+    table (CSV, TSV, Parquet) names a file, a class and possibly a patient and a partition in each
+    row; its other columns are kept, but for what may tell who a patient is. Patient keys are keyed
+    hashes (see :mod:`thorax.data.identity`); partitions and hashes do not depend on their salt.
 
     Parameters
     ----------
     *roots
         Folders and tables. With several, ids start with the name of their root; all must have the
-        same classes, and equal patient keys mean one patient.
+        same classes. Equal identifiers from a column or from DICOM headers mean one patient, and
+        so do equal names of a known habit; what a pattern finds does so within one data set.
     labels
         Of a table: the column of class names, or several columns of 1, 0 and blank = unknown.
     positive
         Which of two classes is the positive one.
     patient
         A column, or a regular expression searched in the file name whose groups are the
-        patient's key. Without it, a column of a usual name or a known habit of file names is taken.
+        patient's key. Without it, a column of a usual name, a known habit of file names or, for
+        DICOM files, PatientID is taken.
     path_column, partition_column
         Of a table: the columns of paths and partitions.
     images
@@ -65,8 +72,10 @@ def load_dataset(
     Raises
     ------
     SourceError
-        If a root is missing, has no image, an empty class folder or one class only, or if a column
-        is missing or ambiguous.
+        If a root is missing, has no image, an empty class folder or one class only, or if it is
+        not clear which column is which.
+    UsageError
+        If an argument names what there is not: a column, a class, a pattern without a group.
     LabelError
         If a file has contradicting labels, or the roots do not agree on the classes.
 
@@ -76,11 +85,11 @@ def load_dataset(
     5856
     """
     if not roots:
-        raise SourceError("no folder and no table was given", todo="give at least one")
+        raise UsageError("no folder and no table was given", todo="give at least one")
     paths = [_check(Path(root)) for root in roots]
     tables = [path for path in paths if not path.is_dir()]
     if not tables and (labels or path_column or partition_column or images):
-        raise SourceError(
+        raise UsageError(
             "labels=, path_column=, partition_column= and images= are about a table",
             received=", ".join(map(str, paths)),
             todo="give a table, or leave them out: the names of folders are the labels",
@@ -90,6 +99,7 @@ def load_dataset(
     for path in paths:
         if path.is_dir():
             listings.append(list_folder(path))
+            listings[-1].scope = scope_of(path)
             continue
         table = read_table(path)
         columns = choose_columns(
@@ -101,11 +111,12 @@ def load_dataset(
         )
         column_taken = column_taken or patient in table.columns
         listings.append(list_table(table, columns, Path(images) if images is not None else None))
+        listings[-1].scope = scope_of(Path(images) if images is not None else path)
     if len(listings) > 1:
         _prefix(listings)
     pattern = None if patient is None or column_taken else compile_patient_pattern(patient)
     findings = [found for listing in listings for found in listing.findings]
-    findings += _assign_patients(listings, pattern)
+    findings += assign_patients(listings, pattern)
     return _combine(listings, positive, findings, name or listings[0].name)
 
 
@@ -139,54 +150,6 @@ def _prefix(listings: list[Listing]) -> None:
             replace(found, files=tuple(f"{listing.name}/{file}" for file in found.files))
             for found in listing.findings
         ]
-
-
-def _assign_patients(
-    listings: list[Listing], pattern: Callable[[str], str | None] | None
-) -> list[Finding]:
-    """Give every item a patient key and, where its name tells it, a subgroup."""
-    habits: Counter[str] = Counter()
-    unknown: list[str] = []
-    for item in (item for listing in listings for item in listing.items):
-        subgroup = subgroup_of(item.id)
-        if subgroup is not None:
-            item.columns.setdefault("subgroup", subgroup)
-        if pattern is not None:
-            item.patient = pattern(item.id)
-        elif item.patient is not None:
-            habits["a column"] += 1
-        elif known := patient_of(item.id):
-            item.patient, habit = known
-            habits[habit] += 1
-        if item.patient is None:
-            unknown.append(item.id)
-            item.patient = item.id
-    total = sum(len(listing.items) for listing in listings)
-    if pattern is not None and total and len(unknown) == total:
-        raise SourceError(
-            "patient= matches no file name",
-            received=unknown[0].rsplit("/", 1)[-1],
-            todo="give an expression that matches such names, or leave patient= out",
-        )
-    findings = []
-    if habits:
-        what = "patients were read from " + "; ".join(
-            f"{habit}: {count} images" for habit, count in sorted(habits.items())
-        )
-        findings.append(finding("patient-keys", "note", what, sum(habits.values())))
-    if unknown:
-        findings.append(
-            finding(
-                "patient-unknown",
-                "warning",
-                f"{len(unknown)} of {total} images tell no patient; each counts as its own",
-                len(unknown),
-                unknown,
-                why="images of one patient may cross partitions, and scores look too good",
-                todo="give the column or a regular expression with patient=",
-            )
-        )
-    return findings
 
 
 def _combine(
@@ -227,38 +190,54 @@ def _reasons(left_out: list[LeftOut]) -> str:
 
 
 def _merge_repeated(
-    items: list[Item], rows: list[tuple[float, ...]]
-) -> tuple[list[tuple[Item, tuple[float, ...]]], list[Finding]]:
+    items: list[Item], rows: list[Labels]
+) -> tuple[list[tuple[Item, Labels]], list[Finding]]:
     """Keep one of several mentions of a file, unless partitions differ: the audit must see that."""
-    mentions: dict[str, list[tuple[Item, tuple[float, ...]]]] = defaultdict(list)
+    mentions: dict[str, list[tuple[Item, Labels]]] = defaultdict(list)
     for item, row in zip(items, rows, strict=True):
         mentions[item.real].append((item, row))
-    kept, repeated, torn, contradicting = [], [], [], []
+    kept, repeated, torn, contradicting, shared = [], [], [], [], []
+    differing = 0
     for group in mentions.values():
         if len(group) == 1:
             kept += group
             continue
         group.sort(key=lambda pair: pair[0].official is None)  # stable: one in a partition first
+        first = group[0][0]
         kept.append(group[0])
         if len({str(row) for _, row in group}) > 1:
-            contradicting.append(group[0][0].id)
-        officials = {group[0][0].official}
+            contradicting.append(first.id)
+        known = [item.patient for item, _ in group if item.patient != item.id]
+        if len(set(known)) > 1:
+            shared.append(first.id)
+        officials = {first.official}
         for item, row in group[1:]:
+            differing += item.columns != first.columns
             if item.official is None or item.official in officials:
                 repeated.append(item.id)
             else:
                 officials.add(item.official)
                 kept.append((item, row))
                 torn.append(item.id)
+        for item, _ in group:  # one file is of one patient
+            item.patient = known[0] if known else first.id
     if contradicting:
         raise LabelError(
             f"{len(contradicting)} files have contradicting labels",
             received=", ".join(sorted(contradicting)[:5]),
             todo="settle the label of each, or remove the wrong mention",
         )
+    return _number_twins(kept), _tell_repeated(repeated, differing, torn, shared)
+
+
+def _tell_repeated(
+    repeated: list[str], differing: int, torn: list[str], shared: list[str]
+) -> list[Finding]:
     findings = []
     if repeated:
         what = f"{len(repeated)} mentions of files that were already listed are not used"
+        if differing:
+            what += f" ({differing} say something else in further columns; the first one counts)"
         findings.append(finding("repeated-files", "note", what, len(repeated), repeated))
     if torn:
         findings.append(
@@ -272,12 +251,22 @@ def _merge_repeated(
                 todo="leave each in one partition only",
             )
         )
-    return _number_twins(kept), findings
+    if shared:
+        findings.append(
+            finding(
+                "file-of-several-patients",
+                "warning",
+                f"{len(shared)} files are given to more than one patient; the first one counts",
+                len(shared),
+                shared,
+                why="images of one patient may cross partitions",
+                todo="settle whose each file is",
+            )
+        )
+    return findings
 
 
-def _number_twins(
-    kept: list[tuple[Item, tuple[float, ...]]],
-) -> list[tuple[Item, tuple[float, ...]]]:
+def _number_twins(kept: list[tuple[Item, Labels]]) -> list[tuple[Item, Labels]]:
     """Make ids unique where a table names one file for several partitions."""
     seen: Counter[str] = Counter()
     for item, _ in kept:

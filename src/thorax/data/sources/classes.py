@@ -6,8 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from thorax.data.sources.folders import MAX_CLASSES
 from thorax.data.sources.listing import Item, Listing, finding
-from thorax.errors import LabelError, SourceError
+from thorax.errors import LabelError, SourceError, UsageError
 from thorax.records import Finding, Task
 
 __all__ = ["Labelling", "is_negative_name", "label_items"]
@@ -48,9 +49,11 @@ def label_items(listings: Sequence[Listing], positive: str | None = None) -> Lab
     Raises
     ------
     LabelError
-        If the roots do not agree on the classes, or ``positive`` is none of them.
+        If the roots do not agree on the classes.
     SourceError
-        If there is one class only.
+        If there is one class only, or more than a hundred values: no classes.
+    UsageError
+        If ``positive`` is no class, or the task has not two of them.
     """
     if all(listing.labels is None for listing in listings):
         return _label_classes(listings, positive)
@@ -70,7 +73,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
                 todo="name the columns they share with labels=",
             )
     if positive is not None:
-        raise LabelError(
+        raise UsageError(
             "positive= is for two classes, not for several label columns", received=repr(positive)
         )
     rows: list[tuple[float, ...]] = []
@@ -107,6 +110,12 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
     spelling, findings = _spell([item for listing in listings for item in listing.items])
     sets = {one.name: {spelling[_fold(item)] for item in one.items} for one in listings}
     names = sorted(set().union(*sets.values()), key=str.casefold)
+    if len(names) > MAX_CLASSES:
+        raise SourceError(
+            "what is taken for the classes has too many values to be classes",
+            received=f"{len(names)} different ones",
+            todo="name the column of the classes with labels=",
+        )
     if any(classes != set(names) for classes in sets.values()):
         raise LabelError(
             "the sources do not have the same classes",
@@ -124,7 +133,7 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
         findings += found
     else:
         if positive is not None:
-            raise LabelError(
+            raise UsageError(
                 "positive= needs two classes",
                 received=f"{positive!r} with the classes {', '.join(names)}",
             )
@@ -157,7 +166,7 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
     if positive is not None:
         match = [name for name in names if name.casefold() == positive.strip().casefold()]
         if not match:
-            raise LabelError(
+            raise UsageError(
                 "positive= is none of the classes",
                 received=f"{positive!r}; the classes are {', '.join(names)}",
             )

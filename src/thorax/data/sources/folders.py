@@ -168,6 +168,15 @@ def _list_layers(layers: list[tuple[Partition | None, Branch, str]], listing: Li
             received=", ".join(sorted(known)[:5]) + ", ...",
             todo="give a folder whose folders are the classes, or a table of labels",
         )
+    loose = [layer for _, layer, _ in layers if layer.files]
+    if not known and loose:
+        here = Path(loose[0].path)
+        raise SourceError(
+            f"{here} holds images and no class folders: that is one class at most",
+            received=f"{sum(len(layer.files) for layer in loose)} images, none in a class folder",
+            todo=f"give the folder above it ({here.absolute().parent}) if its folders are the "
+            "classes, or a table that says the class of each image",
+        )
     empty: list[str] = []
     aside: list[str] = []
     for _, layer, prefix in layers:
@@ -202,10 +211,27 @@ def _list_class(folder: Branch, official: Partition | None, prefix: str, listing
         # Some data sets put the partitions below the classes.
         inner = PARTITION_NAMES.get(first.casefold()) if slash and official is None else None
         identity, path = prefix + below, str(Path(folder.path, below))
-        if size > 0:
+        if not _is_text(path):
+            what = "the name is no text, so that it cannot be written down"
+            shown = _escaped(identity), _escaped(path)
+            listing.left_out.append(LeftOut(shown[0], shown[1], "strange-name", what))
+        elif size > 0:
             listing.items.append(Item(identity, path, real, folder.name, official or inner))
         else:
             listing.left_out.append(leave_out(identity, path, size))
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether a path can be written as UTF-8; what was no UTF-8 has surrogates in it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
 
 
 def leave_out(identity: str, path: str, size: int) -> LeftOut:
@@ -278,7 +304,7 @@ def _note_rest(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
             finding(
                 "other-files",
                 "note",
-                f"{tree.others} files have endings of no known image format; they are not opened",
+                f"not opened, for their ending is of no known image format: {tree.others}",
                 tree.others,
             )
         )
@@ -299,7 +325,7 @@ def _note_rest(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
             finding(
                 "table-beside",
                 "note",
-                f"{', '.join(tables)} lies in the folder; labels are the names of the folders",
+                f"beside the images lies {', '.join(tables)}; labels are the names of the folders",
                 len(tables),
                 todo="give the table instead of the folder to use its columns",
             )

@@ -41,7 +41,7 @@ class Item:
     official
         The partition that the root puts it in.
     patient
-        Patient key, where the root or the name tells it.
+        What a column tells the patient by, in clear; after ``assign_patients`` the patient key.
     columns
         Whatever else the root says.
     """
@@ -65,6 +65,8 @@ class Listing:
         Name of the root, a prefix of ids where there are several.
     labels
         Names of the label columns where ``truth`` is a tuple, else None.
+    scope
+        The data set that the root is of: within it, equal names of patients mean one patient.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     labels: tuple[str, ...] | None = None
+    scope: str = ""
 
 
 def finding(

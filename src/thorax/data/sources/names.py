@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from thorax.errors import SourceError
+from thorax.errors import UsageError
 
 __all__ = ["HABITS", "Habit", "compile_patient_pattern", "patient_of", "subgroup_of"]
 
@@ -100,19 +100,19 @@ def compile_patient_pattern(pattern: str) -> Callable[[str], str | None]:
 
     Raises
     ------
-    SourceError
+    UsageError
         If it is no regular expression or has no group.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise SourceError(
+        raise UsageError(
             f"patient= is not a regular expression: {error}",
             received=repr(pattern),
             todo=r"give one with a group around the patient's key, such as r'^(\d+)_'",
         ) from error
     if compiled.groups == 0:
-        raise SourceError(
+        raise UsageError(
             "patient= is neither a column nor a regular expression with a group",
             received=repr(pattern),
             todo=r"put the patient's key in a group, such as r'^(\d+)_'",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from thorax.data.manifest import LeftOut
 from thorax.data.sources.folders import leave_out
+from thorax.data.sources.identifying import is_identifying, looks_like_data, tells_identity
 from thorax.data.sources.listing import PARTITION_NAMES, Item, Listing, finding
 from thorax.data.sources.tables import Columns, Table, is_generic
 from thorax.errors import LabelError, SourceError
@@ -48,8 +49,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
     truth = _truth(table, columns, listing)
     partitions = _partition_cells(table, columns)
     patients = table.columns[columns.patient] if columns.patient else None
-    taken = {columns.path, columns.patient, columns.partition, *columns.labels}
-    extra = {n: _numbers(cells) for n, cells in table.columns.items() if n not in taken}
+    extra = _further_columns(table, columns, listing)
     missing = 0
     resolve = _Resolver()
     for row, (identity, path) in enumerate(zip(ids, paths, strict=True)):
@@ -76,7 +76,9 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
     if missing == len(paths):
         raise SourceError(
             f"none of the {missing} files that the table names exists",
-            received=f"{columns.path!r} = {table.columns[columns.path][0]!r}, looked for at "
+            received=f"{columns.path!r}, looked for below {base}"
+            if is_identifying(columns.path) or tells_identity(table.columns[columns.path][0])
+            else f"{columns.path!r} = {table.columns[columns.path][0]!r}, looked for at "
             f"{paths[0] or base}",
             todo="give the folder that the paths start from with images=, "
             "or another column with path_column=",
@@ -172,7 +174,8 @@ def _binary_cells(table: Table, name: str, listing: Listing) -> list[float]:
         else:
             raise LabelError(
                 f"the label column {name!r} must hold 1, 0 or nothing",
-                received=f"{cell!r} in row {row + 1} of {table.path}",
+                received=f"{'another value' if tells_identity(cell) else repr(cell)} "
+                f"in row {row + 1} of {table.path}",
                 todo="give several columns of 1, 0 and blank, or one column of class names",
             )
     if uncertain:
@@ -195,10 +198,51 @@ def _partition_cells(table: Table, columns: Columns) -> list[str]:
     if strange:
         raise SourceError(
             f"the partition column {columns.partition!r} holds unknown names",
-            received=", ".join(strange[:5]),
+            received=f"{len(strange)} of them"
+            if is_identifying(columns.partition) or any(map(tells_identity, strange))
+            else ", ".join(strange[:5]),
             todo=f"use {', '.join(PARTITION_NAMES)} or nothing",
         )
     return cells
+
+
+def _further_columns(
+    table: Table, columns: Columns, listing: Listing
+) -> dict[str, Sequence[str | float]]:
+    """Return what else the table says, without what may tell who a patient is."""
+    used = {columns.path, columns.patient, columns.partition, *columns.labels}
+    patients = table.columns[columns.patient] if columns.patient else None
+    kept: dict[str, Sequence[str | float]] = {}
+    out, emptied = [], []
+    for name, cells in table.columns.items():
+        if name in used:
+            continue
+        if is_identifying(name) or cells == patients or tells_identity(name):
+            out.append(name)
+            continue
+        telling = {cell for cell in set(cells) if cell and tells_identity(cell)}
+        if telling:
+            emptied.append(name)
+            cells = ["" if cell in telling else cell for cell in cells]
+        kept[name] = _numbers(cells)
+    if out or emptied:
+        parts = [f"columns {', '.join(out)}"] if out else []
+        parts += (
+            [f"cells (UIDs, dates, names, long text) of {', '.join(emptied)}"] if emptied else []
+        )
+        what = " and ".join(parts)
+        if looks_like_data(table.columns):  # the first row of a table that has no header
+            what = f"cells of {len(out) + len(emptied)} columns"
+        listing.findings.append(
+            finding(
+                "identity-columns",
+                "note",
+                f"{what} of {table.path.name} may tell who a patient is and are not kept",
+                len(out) + len(emptied),
+                todo="rename a column that is about something else",
+            )
+        )
+    return kept
 
 
 def _numbers(cells: list[str]) -> Sequence[str | float]:

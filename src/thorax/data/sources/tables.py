@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thorax.data.sources.identifying import is_identifying, looks_like_data, tells_identity
 from thorax.data.sources.listing import PARTITION_NAMES
-from thorax.errors import SourceError
+from thorax.errors import SourceError, UsageError
 
 __all__ = ["TABLE_SUFFIXES", "Columns", "Table", "choose_columns", "is_generic", "read_table"]
 
@@ -35,6 +36,8 @@ class Table:
     @property
     def names(self) -> str:
         """The names of the columns, for a message."""
+        if looks_like_data(self.columns):
+            return f"{len(self.columns)} names that look like data (has the table no header?)"
         return ", ".join(self.columns)
 
 
@@ -79,8 +82,10 @@ def _read_csv(path: Path) -> Table:
         if twice := sorted({name for name in header if header.count(name) > 1}):
             raise SourceError(
                 "two columns of the table have one name",
-                received=f"{path}: {', '.join(repr(name) for name in twice)}",
-                todo="rename one of them",
+                received=path
+                if looks_like_data(header)
+                else f"{path}: {', '.join(repr(name) for name in twice)}",
+                todo="rename one of them; the first line must name the columns",
             )
         kept, ragged = [], []
         for row in rows:
@@ -130,7 +135,9 @@ def choose_columns(
     Raises
     ------
     SourceError
-        If a column is missing, or several have a usual name; the message lists the columns.
+        If no column, or more than one, has a usual name; the message lists the columns.
+    UsageError
+        If a column that was named is missing, or one of labels is about who a patient is.
     """
     guessed: list[str] = []
 
@@ -156,7 +163,16 @@ def choose_columns(
     else:
         chosen = tuple(_existing(table, "labels", label) for label in labels)
         if not chosen or len(set(chosen)) != len(chosen):
-            raise SourceError("labels= needs different columns", received=list(labels))
+            raise UsageError("labels= needs different columns", received=list(labels))
+    for name in chosen:
+        # What labels hold becomes names of classes, which go into every file and message.
+        values = set(table.columns[name]) - {""}
+        if is_identifying(name) or (values and all(map(tells_identity, values))):
+            raise UsageError(
+                "labels= names a column that may tell who a patient is",
+                received=repr(name),
+                todo="name the column of the classes; if this one is, rename it in the table",
+            )
     # What is no column is an expression for file names, and goes before a usual name.
     who = patient if patient in table.columns else None
     if patient is None:
@@ -180,7 +196,7 @@ def _plain(name: str) -> str:
 
 def _existing(table: Table, argument: str, name: str) -> str:
     if name not in table.columns:
-        raise SourceError(
+        raise UsageError(
             f"{argument}= names a column that the table does not have",
             received=f"{name!r}; {table.path} has {table.names}",
             todo=f"name one of them with {argument}=",
