@@ -50,23 +50,30 @@ class PixelSpec:
         ``squash`` stretches to the square, ``pad`` adds black borders, ``crop`` takes the middle.
     trim
         Whether wide uniform borders are cut off first.
+    frame
+        Which picture of a file that holds several (a DICOM file of many frames, a TIFF of many
+        pages), counted from 0. A file that does not have it is left out.
     """
 
     size: int
     geometry: Geometry = "squash"
     trim: bool = False
+    frame: int = 0
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
             raise ConfigError("the image size must lie between 8 and 4096", received=self.size)
         if self.geometry not in ("squash", "pad", "crop"):
             raise ConfigError("the geometry must be squash, pad or crop", received=self.geometry)
+        if self.frame < 0:
+            raise ConfigError("frames are counted from 0", received=self.frame)
 
     @property
     def key(self) -> str:
         """Return a short name that is unique to this spec and safe as a folder name."""
         trim = "-trim" if self.trim else ""
-        return f"{self.size}-{self.geometry}{trim}-{hash_json(asdict(self))[:8]}"
+        frame = f"-frame{self.frame}" if self.frame else ""
+        return f"{self.size}-{self.geometry}{trim}{frame}-{hash_json(asdict(self))[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +116,8 @@ class Record:
     labels
         One of 1.0, 0.0, NaN for each label of the task, in the task's order.
     patient
-        Opaque key; images of one patient never cross partitions. Where nothing is known, the
-        record's own id.
+        Opaque key, a keyed hash; images of one patient never cross partitions. Where nothing is
+        known, the record's own id.
     partition
         The partition it is in, or None before parting.
     official
@@ -148,6 +155,10 @@ class Finding:
         Why it matters.
     todo
         What to do about it.
+    groups
+        Ids that belong together (an image and its copies), each group within ``files``.
+    exclude
+        Ids of every record that would have to be left out to be rid of it.
     """
 
     check: str
@@ -157,6 +168,8 @@ class Finding:
     files: tuple[str, ...] = ()
     why: str = ""
     todo: str = ""
+    groups: tuple[tuple[str, ...], ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

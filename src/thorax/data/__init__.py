@@ -1,6 +1,8 @@
 """What there is: listing, parting and decoding of the images, with no training framework."""
 
+from thorax.data.audit import Audit
 from thorax.data.cache import Cache, default_folder, fill_cache
+from thorax.data.exclusions import leave_out
 from thorax.data.fingerprint import fingerprint
 from thorax.data.manifest import LeftOut, Manifest
 from thorax.data.pick import pick
@@ -9,6 +11,7 @@ from thorax.data.split import limit, part
 
 __all__ = [
     "KERMANY",
+    "Audit",
     "Cache",
     "LeftOut",
     "Manifest",
@@ -16,6 +19,7 @@ __all__ = [
     "fetch_kermany",
     "fill_cache",
     "fingerprint",
+    "leave_out",
     "limit",
     "load_dataset",
     "part",

@@ -1,0 +1,458 @@
+"""How much does the audit find, how often is it wrong, and what does it cost?
+
+    python benchmarks/audit.py                              # everything: about half an hour
+    python benchmarks/audit.py --only planted --seeds 1     # drawn sets with flaws planted
+    python benchmarks/audit.py --only near --images 2000    # altered copies of real radiographs
+    python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
+    python benchmarks/audit.py --only growth                # near-duplicate search alone
+
+``planted`` and ``growth`` draw what they need; ``near`` and ``cost`` need the images of THORAX_DATA
+(``kermany224``, of which ``near`` opens the training part alone, and ``kermany_originals``).
+
+What it last showed is in docs/reference/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from thorax.data import load_dataset
+from thorax.data.audit import Audit, audit
+from thorax.data.cache import fill_cache
+from thorax.data.checks.hashing import close_pairs
+from thorax.phantom import FlawKind, plant, write_dataset
+from thorax.pixels import read_image, read_image_and_colour
+from thorax.records import Finding, PixelSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("THORAX_DATA", ROOT.parent / "shared" / "data"))
+PARTS = ("planted", "near", "cost", "growth")
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Which checks count as having found a flaw, and how it is counted."""
+
+    checks: tuple[str, ...]
+    unit: str  # files, pairs (original and copy in one group) or whole (the finding is there)
+    graded: bool = False  # whether its strength makes a difference
+
+
+NEAR = ("near-duplicate", "exact-duplicate")
+EXPECTED: dict[FlawKind, Expectation] = {
+    "exact-duplicate": Expectation(("exact-duplicate",), "pairs"),
+    "contradicting-label": Expectation(("exact-contradicting-label",), "pairs"),
+    "leak-across-partitions": Expectation(("exact-leak-across-partitions",), "pairs"),
+    "patient-leak": Expectation(("patient-leak",), "files"),
+    "reencoded-duplicate": Expectation(NEAR, "pairs", graded=True),
+    "near-duplicate": Expectation(NEAR, "pairs", graded=True),
+    "truncated": Expectation(("truncated", "corrupt"), "files", graded=True),
+    "empty": Expectation(("empty",), "files"),
+    "not-an-image": Expectation(("not-an-image",), "files"),
+    "mislabelled-format": Expectation(("mislabelled-format",), "files"),
+    "blank": Expectation(("blank",), "files"),
+    "low-contrast": Expectation(("low-contrast",), "files", graded=True),
+    "inverted": Expectation(("inverted",), "files"),
+    "rotated": Expectation(("rotated",), "files"),
+    "colour": Expectation(("colour",), "files", graded=True),
+    "tiny": Expectation(("tiny",), "files", graded=True),
+    "burnt-in-text": Expectation(("burnt-in-text",), "files", graded=True),
+    "shortcut-border": Expectation(("shortcut-border",), "whole", graded=True),
+    "shortcut-marker": Expectation(("shortcut-border", "shortcut-thumbnail"), "whole", graded=True),
+    "shortcut-size": Expectation(("shortcut-file-facts",), "whole", graded=True),
+    "shift": Expectation(("shift-test",), "whole", graded=True),
+}
+STRENGTHS = (0.1, 0.5, 0.9)
+RATES = {"files": (0.01, 0.05), "pairs": (0.01, 0.05), "whole": (0.5, 1.0)}
+
+
+def main() -> int:
+    """Print the tables that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--kinds", nargs="+", choices=sorted(EXPECTED), default=list(EXPECTED))
+    parser.add_argument("--format", choices=("jpeg", "png", "dicom"), default="jpeg")
+    parser.add_argument("--phantoms", type=int, default=500, help="images of a drawn set")
+    parser.add_argument("--images", type=int, default=2000, help="real images to alter")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2, help="decoding processes")
+    parser.add_argument("--alone", nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.alone:
+        return measure_alone(*args.alone)
+    missing = [
+        name
+        for part, name in (
+            *(("near", "kermany224/train"), ("cost", "kermany224")),
+            ("cost", "kermany_originals"),
+        )
+        if part in args.only and not (DATA / name).is_dir()
+    ]
+    if missing:
+        print(f"there is no {' and no '.join(missing)} in {DATA}; set THORAX_DATA", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="thorax-benchmark-") as scratch:
+        if "planted" in args.only:
+            planted(Path(scratch), args.kinds, args.format, args.phantoms, args.seeds)
+        if "near" in args.only:
+            near(Path(scratch), args.images)
+        if "cost" in args.only:
+            cost(args.runs, args.workers)
+        if "growth" in args.only:
+            growth()
+    return 0
+
+
+# ---- planted -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Score:
+    """What became of one kind of flaw, over the seeds."""
+
+    planted: int = 0
+    found: int = 0
+    false: int = 0
+    images: int = 0
+
+
+def planted(scratch: Path, kinds: Sequence[FlawKind], form: Any, images: int, seeds: int) -> None:
+    """Draw sets, plant each flaw at each strength and rate, audit, compare with the truth."""
+    scores: dict[tuple[FlawKind, float, float], Score] = defaultdict(Score)
+    clean: dict[str, int] = defaultdict(int)
+    parts = {"train": round(0.7 * images), "test": round(0.3 * images)}
+    for seed in range(seeds):
+        base = scratch / f"clean-{seed}"
+        write_dataset(base, images=parts, seed=seed, format=form, size=224)
+        for finding in audit(base, cache=scratch / "cache").findings:
+            clean[finding.check] += 1 if not finding.files else len(finding.files)
+        for kind in kinds:
+            expected = EXPECTED[kind]
+            for strength in STRENGTHS if expected.graded else (0.5,):
+                for rate in RATES[expected.unit]:
+                    folder = scratch / "flawed"
+                    shutil.copytree(base, folder, copy_function=os.link)
+                    truth = plant(folder, kind, rate=rate, strength=strength, seed=seed)
+                    result = audit(folder, cache=scratch / "cache")
+                    groups = [flaw.files for flaw in truth]
+                    score(scores[kind, strength, rate], expected, groups, result)
+                    shutil.rmtree(folder)
+    total = seeds * sum(parts.values())
+    print(f"\nplanted: {seeds} sets of {sum(parts.values())} drawn images ({form}), 224 pixels")
+    print(f"{'flaw':<24}{'strength':>9}{'rate':>7}{'planted':>9}{'recall':>9}{'false/1000':>12}")
+    for (kind, strength, rate), s in scores.items():
+        shown = f"{strength:g}" if EXPECTED[kind].graded else "-"
+        false = 1000 * s.false / max(1, s.images)
+        recall = s.found / max(1, s.planted)
+        print(f"{kind:<24}{shown:>9}{rate:>7.0%}{s.planted:>9}{recall:>9.3f}{false:>12.2f}")
+    print(f"on the {total} clean images (files named, or findings without files):")
+    for check, count in sorted(clean.items()):
+        print(f"  {check:<34}{count:>6}")
+
+
+def score(to: Score, expected: Expectation, truth: Sequence[Sequence[str]], result: Audit) -> None:
+    """Add what an audit found of the flaws planted."""
+    chosen = [f for f in result.findings if f.check in expected.checks]
+    to.images += len(result.manifest)
+    if expected.unit == "whole":
+        to.planted += 1
+        to.found += bool(chosen)
+        return
+    to.planted += len(truth)
+    known = {name for group in truth for name in group}
+    if expected.unit == "pairs":
+        pairs = {frozenset(group) for group in truth}
+        told = _pairs(chosen)
+        to.found += len(pairs & told)
+        to.false += len({name for pair in told - pairs for name in pair} - known)
+        return
+    if chosen and chosen[0].check == "patient-leak":  # it names every image of such a patient
+        patients = {r.patient for r in result.manifest.records if r.id in known}
+        known |= {r.id for r in result.manifest.records if r.patient in patients}
+    named = {name for finding in chosen for name in finding.files}
+    to.found += sum(set(group) <= named for group in truth)
+    to.false += len(named - known)
+
+
+def _pairs(findings: Iterable[Finding]) -> set[frozenset[str]]:
+    return {
+        frozenset(pair)
+        for finding in findings
+        for group in finding.groups
+        for pair in combinations(group, 2)
+    }
+
+
+# ---- near --------------------------------------------------------------------------------------
+
+Alter = Callable[[np.random.Generator, Image.Image], tuple[Image.Image, dict[str, Any]]]
+
+
+def _grey(picture: Image.Image, change: Callable[[Any], Any]) -> Image.Image:
+    values = change(np.asarray(picture, dtype=np.float32) / 255)
+    return Image.fromarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
+
+
+def _cut(rng: np.random.Generator, picture: Image.Image, most: float) -> Image.Image:
+    """Cut up to ``most`` off each side, at random."""
+    width, height = picture.size
+    left, top, right, bottom = rng.uniform(0, most, 4)
+    box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
+    size = (round(box[2] - box[0]), round(box[3] - box[1]))
+    return picture.resize(size, Image.Resampling.BICUBIC, box=box)
+
+
+def _tone(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
+    contrast, brightness = rng.uniform(0.75, 1.25), rng.uniform(-0.1, 0.1)
+    return _grey(picture, lambda v: (v - 0.5) * contrast + 0.5 + brightness)
+
+
+def _bend(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
+    gamma = float(np.exp(rng.uniform(-np.log(1.6), np.log(1.6))))
+    return _grey(picture, lambda v: v**gamma)
+
+
+def _half(picture: Image.Image) -> Image.Image:
+    return picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BILINEAR)
+
+
+def _quality(rng: np.random.Generator) -> dict[str, Any]:
+    return {"quality": int(rng.integers(30, 91))}
+
+
+ALTERED: dict[str, Alter] = {
+    "JPEG, quality 30 to 90": lambda rng, p: (p, _quality(rng)),
+    "half the size": lambda rng, p: (_half(p), {"quality": 85}),
+    "cut by up to 3 % in all": lambda rng, p: (_cut(rng, p, 0.015), {"quality": 85}),
+    "cut by up to 3 % a side": lambda rng, p: (_cut(rng, p, 0.03), {"quality": 85}),
+    "brightness and contrast": lambda rng, p: (_tone(rng, p), {"quality": 85}),
+    "gamma 0.63 to 1.6": lambda rng, p: (_bend(rng, p), {"quality": 85}),
+    "all of these (3 % in all)": lambda rng, p: (
+        _half(_bend(rng, _tone(rng, _cut(rng, p, 0.015)))),
+        _quality(rng),
+    ),
+    "all of these (3 % a side)": lambda rng, p: (
+        _half(_bend(rng, _tone(rng, _cut(rng, p, 0.03)))),
+        _quality(rng),
+    ),
+}
+
+
+def near(scratch: Path, images: int, seed: int = 0) -> None:
+    """Lay altered copies of real training radiographs beside them, and audit both."""
+    rng = np.random.default_rng(seed)
+    source = DATA / "kermany224" / "train"
+    files = sorted(source.glob("*/*.jpeg"))
+    digests: dict[bytes, Path] = {}
+    for path in files:
+        digests.setdefault(path.read_bytes(), path)
+    distinct = sorted(digests.values())
+    count = min(images, len(distinct))
+    chosen = [distinct[i] for i in sorted(rng.choice(len(distinct), count, replace=False))]
+    folder = scratch / "near"
+    kinds = list(ALTERED)
+    order = rng.permutation(count)
+    truth: dict[frozenset[str], str] = {}
+    for place, path in zip(order.tolist(), chosen, strict=True):
+        kind = kinds[place % len(kinds)]
+        original = folder / "train" / path.parent.name / path.name
+        copy = original.with_name(f"{path.stem}-altered.jpeg")
+        original.parent.mkdir(parents=True, exist_ok=True)
+        original.symlink_to(path)
+        with Image.open(path) as opened:
+            picture, options = ALTERED[kind](rng, opened.convert("L"))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", **options)
+        copy.write_bytes(buffer.getvalue())
+        names = (p.relative_to(folder).as_posix() for p in (original, copy))
+        truth[frozenset(names)] = kind
+    report_near(folder, scratch / "cache", truth, kinds)
+
+
+def report_near(
+    folder: Path, cache: Path, truth: dict[frozenset[str], str], kinds: Sequence[str]
+) -> None:
+    """Audit, and print recall for each kind and precision over all."""
+    from thorax.data.checks.copies import find_copies
+    from thorax.data.checks.evidence import SIDE, look
+
+    manifest = load_dataset(folder)
+    evidence = look(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=cache))
+    # The pairs themselves: a finding names groups, and at most a hundred of them.
+    copies = find_copies(evidence)
+    told: dict[frozenset[str], float] = {
+        frozenset((evidence.ids[p.first], evidence.ids[p.second])): p.agreement for p in copies.near
+    }
+    told |= {
+        frozenset(evidence.ids[row] for row in pair): 1.0
+        for group in copies.exact
+        for pair in combinations(group, 2)
+    }
+    print(
+        f"\nnear: {len(truth)} distinct radiographs of kermany224/train, one altered copy of each"
+    )
+    print(f"{'altered':<30}{'copies':>8}{'found':>8}{'recall':>9}")
+    for kind in kinds:
+        own = {pair for pair, name in truth.items() if name == kind}
+        hit = len(own & told.keys())
+        print(f"{kind:<30}{len(own):>8}{hit:>8}{hit / max(1, len(own)):>9.4f}")
+    hit = len(truth.keys() & told.keys())
+    print(f"{'all':<30}{len(truth):>8}{hit:>8}{hit / max(1, len(truth)):>9.4f}")
+    wrong = {pair: value for pair, value in told.items() if pair not in truth}
+    print(f"precision {hit / max(1, len(told)):.4f}: {len(wrong)} of {len(told)} pairs not planted")
+    for pair, value in sorted(wrong.items(), key=lambda item: -item[1])[:40]:
+        print(f"  {value:.3f}  {'  '.join(sorted(pair))}")
+
+
+# ---- cost --------------------------------------------------------------------------------------
+
+
+def cost(runs: int, workers: int) -> None:
+    """Time the audit and the decoding alone, each in a process and a cache of its own, in turns."""
+    for name, others in (
+        ("kermany224", ("decode-224", "decode-128", "colour-128")),
+        ("kermany_originals", ("decode-full", "decode-128", "colour-128")),
+    ):
+        seconds: dict[str, list[float]] = defaultdict(list)
+        for _ in range(runs):
+            for what in ("audit", *others):
+                seconds[what].append(call_alone(what, str(DATA / name), str(workers))["seconds"])
+        print(f"\ncost: {name}, {workers} processes, {runs} runs each, in turns")
+        print(f"{'':<14}{'median s':>10}{'min':>8}{'max':>8}{'audit / it':>12}")
+        for what, values in seconds.items():
+            ratio = median(seconds["audit"]) / median(values)
+            low, high = min(values), max(values)
+            print(f"{what:<14}{median(values):>10.2f}{low:>8.2f}{high:>8.2f}{ratio:>12.2f}")
+    print(
+        "decode-N: fill_cache to squares of N pixels a side; colour-128: the cache that the audit"
+    )
+    print(
+        "itself fills, which knows of every file whether it shows colour; decode-full: every pixel"
+    )
+    print("of the file, at its own size. File contents are in the system's memory throughout.")
+
+
+def call_alone(*arguments: str) -> dict[str, float]:
+    """Measure in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--alone", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    values: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return values
+
+
+def measure_alone(what: str, *arguments: str) -> int:
+    """Measure one thing, print it as JSON: the other end of `call_alone`."""
+    if what == "growth":
+        print(json.dumps(search(int(arguments[0]))))
+        return 0
+    data, workers = Path(arguments[0]), int(arguments[1])
+    with tempfile.TemporaryDirectory(prefix="thorax-benchmark-") as cache:
+        began = time.perf_counter()
+        if what == "audit":
+            audit(data, cache=cache, workers=workers)
+        elif what == "decode-full":
+            files = [record.path for record in load_dataset(data).records]
+            # Fresh interpreters, as the audit's own processes are.
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                sum(pool.map(decode_fully, files, chunksize=4))
+        else:
+            how, _, side = what.partition("-")
+            reader = read_image_and_colour if how == "colour" else read_image
+            spec = PixelSpec(int(side))
+            fill_cache(load_dataset(data), spec, folder=cache, workers=workers, reader=reader)
+        print(json.dumps({"seconds": time.perf_counter() - began}))
+    return 0
+
+
+def decode_fully(path: str) -> int:
+    """Decode every pixel of a file, and return how many there are."""
+    from thorax.pixels import read_picture
+
+    return int(read_picture(path).pixels.size)
+
+
+# ---- growth ------------------------------------------------------------------------------------
+
+SIZES = (25_000, 50_000, 100_000, 200_000)
+ERRORS = 0.12
+
+
+def growth() -> None:
+    """Search ever more drawn hashes for close pairs."""
+    print(
+        f"\ngrowth: 64-bit hashes, one in twenty a copy of another with {ERRORS:.0%} of bits wrong"
+    )
+    print(
+        f"{'hashes':>9}{'seconds':>9}{'recall':>9}{'pairs':>9}{'peak MiB':>10}{'of them ours':>14}"
+    )
+    rows = []
+    for count in SIZES:
+        one = call_alone("growth", str(count))
+        rows.append(one)
+        print(
+            f"{count:>9,}{one['seconds']:>9.2f}{one['recall']:>9.4f}{one['pairs']:>9.0f}"
+            f"{one['peak']:>10.0f}{one['own']:>14.0f}"
+        )
+    slope = np.polyfit(np.log(SIZES), np.log([row["seconds"] for row in rows]), 1)[0]
+    print(f"time grows as the number of hashes to the power of {slope:.2f}")
+
+
+def search(count: int) -> dict[str, float]:
+    """Draw hashes with copies among them, and search them."""
+    rng = np.random.default_rng(count)
+    copies = count // 20
+    bits = rng.random((count, 64)) < 0.5
+    places = rng.permutation(count)
+    ours, theirs = places[:copies], places[copies : 2 * copies]
+    bits[theirs] = bits[ours] ^ (rng.random((copies, 64)) < ERRORS)
+    before = _peak()
+    began = time.perf_counter()
+    pairs = close_pairs(bits)
+    seconds, peak = time.perf_counter() - began, _peak()
+    told = set(map(tuple, pairs.tolist()))
+    planted = set(zip(np.minimum(ours, theirs), np.maximum(ours, theirs), strict=True))
+    return {
+        "seconds": seconds,
+        "recall": len(planted & told) / copies,
+        "pairs": float(len(pairs)),
+        "peak": peak,
+        "own": peak - before,
+    }
+
+
+def _peak() -> float:
+    """Return the most memory that this process has held so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

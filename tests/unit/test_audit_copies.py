@@ -1,0 +1,151 @@
+"""The same picture twice is found in every disguise; what is not a copy is left in peace."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thorax.data import load_dataset
+from thorax.data.audit import audit
+from thorax.data.checks.copies import Copies, Pair, find_copies, join
+from thorax.data.checks.identity import check_copies, check_likeness
+
+
+def crop(picture, share=0.02):
+    height, width = picture.shape
+    box = (share * width, 0, width, (1 - share) * height)
+    shown = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(shown)
+
+
+def reencode(picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=40)
+    return np.asarray(Image.open(buffer))
+
+
+CHANGES = {
+    "re-encoded": reencode,
+    "cut": crop,
+    "darker": lambda p: (p * 0.7).astype(np.uint8),
+    "flatter": lambda p: (p * 0.5 + 60).astype(np.uint8),
+    "gamma": lambda p: (255 * (p / 255) ** 1.5).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("count", [12, 33, 96], ids="{} pictures".format)
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_copies_are_found_and_nothing_else(chests, make_evidence, change, count):
+    copies = np.stack([CHANGES[change](picture) for picture in chests[:6]])
+    images = np.concatenate([chests[:count], copies])
+    found = find_copies(make_evidence([0] * len(images), images=images))
+    assert {(pair.first, pair.second) for pair in found.near} == {(n, count + n) for n in range(6)}
+    assert not any(pair.mirrored for pair in found.near)
+    assert found.exact == ()
+
+
+def test_different_chests_have_no_copies(chests, make_evidence):
+    assert find_copies(make_evidence([0] * 32, images=chests[:32])).near == ()
+
+
+def test_mirror_images_are_known_for_what_they_are(chests, make_evidence):
+    images = np.concatenate([chests[:40], chests[:2, :, ::-1]])
+    evidence = make_evidence([0] * 42, images=images)
+    found = find_copies(evidence)
+    assert [(p.first, p.second, p.mirrored) for p in found.near] == [(0, 40, True), (1, 41, True)]
+    assert "mirrored-copies" in {finding.check for finding in check_copies(evidence, found)}
+
+
+def test_equal_bytes_are_exact_copies_without_opening_anything(make_evidence):
+    evidence = make_evidence([0] * 5, hashes=list("abaca"))
+    assert find_copies(evidence) == Copies(((0, 2, 4),), (), ())
+
+
+def test_the_same_pixels_in_another_file_are_exact(chests, tmp_path):
+    for n in range(6):
+        Image.fromarray(chests[n]).save(tmp_path / f"a{n}.png")
+    Image.fromarray(chests[2]).save(tmp_path / "again.png", compress_level=0)
+    Image.fromarray(chests[3]).save(tmp_path / "again.bmp")
+    Image.fromarray(reencode(chests[4])).save(tmp_path / "changed.png")
+    table = tmp_path / "labels.csv"
+    names = sorted(path.name for path in tmp_path.iterdir())
+    table.write_text("file,label\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(names)))
+    found = {f.check: f for f in audit(load_dataset(table), workers=0).findings}
+    exact = [f for name, f in found.items() if name.startswith("exact")]
+    assert sorted(sorted(group) for f in exact for group in f.groups) == [
+        ["a2.png", "again.png"],
+        ["a3.png", "again.bmp"],
+    ]
+    near = [f for name, f in found.items() if name.startswith("near")]
+    assert [sorted(group) for f in near for group in f.groups] == [["a4.png", "changed.png"]]
+
+
+def test_blank_pictures_are_no_copies_of_each_other(make_evidence):
+    images = np.full((40, 128, 128), 7, np.uint8)
+    images[20:] = 200
+    assert find_copies(make_evidence([0] * 40, images=images)) == Copies((), (), ())
+
+
+def test_links_make_groups():
+    assert join([(5, 2), (1, 0), (2, 9)]) == ((0, 1), (2, 5, 9))
+    assert join([]) == ()
+
+
+def near(*pairs, agreement=0.99):
+    return tuple(Pair(first, second, agreement) for first, second in pairs)
+
+
+def test_one_of_each_group_is_kept(make_evidence):
+    evidence = make_evidence([0, 0, 0, 1, 1], ids=list("abcde"))
+    (finding,) = check_copies(evidence, Copies(((0, 1, 2), (3, 4)), (), ()))
+    assert (finding.check, finding.severity) == ("exact-duplicate", "warning")
+    assert finding.groups == (("a", "b", "c"), ("d", "e"))
+    assert finding.exclude == ("b", "c", "e")
+    assert "3 of them superfluous" in finding.what
+
+
+def test_the_copy_in_the_test_is_kept(make_evidence):
+    evidence = make_evidence(
+        [0] * 6, ids=list("abcdef"), partitions=["train", "test", "validation", "train", "test", ""]
+    )
+    for kind, copies in (
+        ("exact", Copies(((0, 1, 2),), (), ())),
+        ("near", Copies((), near((0, 1), (1, 2)), ())),
+    ):
+        (finding,) = check_copies(evidence, copies)
+        assert (finding.check, finding.severity) == (f"{kind}-leak-across-partitions", "serious")
+        assert finding.groups == (("b", "c", "a"),)
+        assert set(finding.exclude) == {"a", "c"}
+        assert "1 of 2 images of test" in finding.what
+
+
+def test_a_copy_that_is_in_no_partition_leaks_nothing(make_evidence):
+    evidence = make_evidence([0, 0], partitions=["test", ""])
+    (finding,) = check_copies(evidence, Copies(((0, 1),), (), ()))
+    assert finding.check == "exact-duplicate"
+    assert finding.exclude == ("x1.png",)
+
+
+def test_copies_under_two_labels_are_all_left_out(make_evidence):
+    evidence = make_evidence([0, 1, 0, float("nan")], ids=list("abcd"))
+    findings = {f.check: f for f in check_copies(evidence, Copies(((0, 1), (2, 3)), (), ()))}
+    assert set(findings) == {"exact-contradicting-label", "exact-duplicate"}
+    assert findings["exact-contradicting-label"].exclude == ("a", "b")
+    assert findings["exact-duplicate"].exclude == ("d",), "unknown contradicts nothing"
+
+
+def test_no_copies_no_finding(make_evidence):
+    assert list(check_copies(make_evidence([0, 1]), Copies((), (), ()))) == []
+
+
+def test_likeness_is_a_matter_of_different_patients(make_evidence):
+    evidence = make_evidence([0] * 4, patients=[1, 1, 2, 3], partitions=["train"] * 3 + ["test"])
+    alike = near((0, 1), (0, 2), agreement=0.85)
+    (finding,) = check_likeness(evidence, Copies((), (), alike))
+    assert (finding.severity, finding.count) == ("note", 1)
+    (finding,) = check_likeness(evidence, Copies((), (), (*alike, *near((2, 3), agreement=0.85))))
+    assert (finding.severity, finding.count) == ("warning", 2)
+    assert list(check_likeness(evidence, Copies((), (), near((0, 1), agreement=0.85)))) == []

@@ -1,0 +1,116 @@
+"""What files say about themselves: unreadable, mislabelled, coloured, tiny, of another origin."""
+
+from __future__ import annotations
+
+import pytest
+
+from thorax.data.checks.files import (
+    check_colour,
+    check_formats,
+    check_origin,
+    check_readable,
+    check_sizes,
+)
+from thorax.data.manifest import LeftOut
+
+
+@pytest.fixture
+def with_facts(make_evidence, chests):
+    def make(facts, ids=None, left_out=()):
+        images = chests[[n % len(chests) for n in range(len(facts))]]
+        return make_evidence(
+            [0] * len(facts), images=images, facts=facts, ids=ids, left_out=left_out
+        )
+
+    return make
+
+
+def test_unreadable_files_are_told_by_reason(with_facts):
+    left_out = [LeftOut("a", "a", "empty", "it is empty"), LeftOut("b", "b", "empty", "")]
+    left_out += [LeftOut("c", "c", "strange-reason", "")]
+    found = {f.check: f for f in check_readable(with_facts([{}] * 200, left_out=left_out))}
+    assert set(found) == {"empty", "unreadable"}
+    assert found["empty"].what == "2 of 203 files hold nothing at all"
+    assert found["empty"].exclude == ("a", "b")
+    assert found["empty"].severity == "warning"
+
+
+def test_many_unreadable_files_are_serious(with_facts):
+    left_out = [LeftOut(f"{n}", "", "truncated", "") for n in range(5)]
+    (finding,) = check_readable(with_facts([{}] * 50, left_out=left_out))
+    assert finding.severity == "serious"
+
+
+def test_readable_files_are_no_finding(with_facts):
+    assert list(check_readable(with_facts([{}] * 3))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "told"),
+    [
+        ("a/b.png", "jpeg", True),
+        ("b.JPG", "png", True),
+        ("c.dcm", "jpeg", True),
+        ("d.png", "png", False),
+        ("e.JPEG", "jpeg", False),
+        ("f.ima", "dicom", False),
+        ("no-ending", "dicom", False),
+        ("1.2.840.113", "dicom", False),
+        ("h.raw", "jpeg", False),
+    ],
+)
+def test_names_that_promise_another_format(with_facts, name, kind, told):
+    findings = list(check_formats(with_facts([{"format": kind}], ids=[name])))
+    assert [f.files for f in findings] == ([(name,)] if told else [])
+
+
+def test_colour_among_grey_images(with_facts):
+    (finding,) = check_colour(with_facts([{"coloured": 0.0}] * 5 + [{"coloured": 1.0}, {}]))
+    assert (finding.files, finding.severity) == (("x5.png",), "warning")
+    assert list(check_colour(with_facts([{"coloured": 0.0}, {}]))) == []
+    (finding,) = check_colour(with_facts([{"coloured": 1.0}] * 3))
+    assert finding.severity == "note"
+
+
+def sized(*sizes):
+    return [{"width": float(width), "height": float(height)} for width, height in sizes]
+
+
+def test_a_thumbnail_among_radiographs(with_facts):
+    (finding,) = check_sizes(with_facts(sized(*[(1024, 900)] * 9, (64, 50))))
+    assert (finding.check, finding.files) == ("tiny", ("x9.png",))
+    (finding,) = check_sizes(with_facts(sized(*[(3000, 2500)] * 9, (300, 250))))
+    assert finding.files == ("x9.png",)
+
+
+def test_a_set_of_small_images_is_how_it_was_made(with_facts):
+    assert list(check_sizes(with_facts(sized(*[(28, 28)] * 9, (26, 28))))) == []
+    (finding,) = check_sizes(with_facts(sized(*[(28, 28)] * 9, (8, 8))))
+    assert finding.files == ("x9.png",)
+
+
+def test_a_strip_is_no_radiograph(with_facts):
+    (finding,) = check_sizes(with_facts(sized((1000, 900), (1000, 2400), (900, 2400))))
+    assert (finding.check, finding.files) == ("odd-shape", ("x2.png",))
+
+
+def test_sizes_that_are_not_known_are_no_finding(with_facts):
+    assert list(check_sizes(with_facts([{}, {}]))) == []
+
+
+def test_headers_tell_what_is_no_frontal_chest(with_facts):
+    facts = [
+        {"modality": "CT", "body_part": "CHEST"},
+        {"modality": "DX", "body_part": "KNEE"},
+        {"modality": "CR", "body_part": "CHEST", "view": "LL"},
+        {"modality": "DX", "body_part": "CHEST", "view": "PA"},
+        {"modality": "DX"},
+        {},
+    ]
+    found = {f.check: f.files for f in check_origin(with_facts(facts))}
+    assert found == {
+        "wrong-modality": ("x0.png",),
+        "wrong-body-part": ("x1.png",),
+        "lateral-view": ("x2.png",),
+    }
+    assert list(check_origin(with_facts(facts[3:]))) == []

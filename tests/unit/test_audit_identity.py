@@ -1,0 +1,98 @@
+"""The same patient on both sides, and keys that cannot be right."""
+
+from __future__ import annotations
+
+import pytest
+
+from thorax.data.checks.identity import check_patient_keys, check_patients
+
+
+def checks(findings):
+    return [finding.check for finding in findings]
+
+
+def test_a_patient_in_two_partitions_is_found_and_counted(make_evidence):
+    evidence = make_evidence(
+        [0] * 7,
+        patients=["p", "p", "q", "q", "r", "s", "s"],
+        partitions=["train", "test", "train", "validation", "test", "test", "test"],
+        ids=list("abcdefg"),
+    )
+    (finding,) = check_patients(evidence)
+    assert (finding.check, finding.severity, finding.count) == ("patient-leak", "serious", 2)
+    assert "1 of 4 images of test" in finding.what
+    assert "1 of 1 image of validation" in finding.what
+    assert set(finding.files) == {"a", "b", "c", "d"}
+    assert set(finding.exclude) == {"a", "c"}, "what is tested stays, what was learnt from goes"
+
+
+def test_the_test_is_kept_and_validation_before_train(make_evidence):
+    evidence = make_evidence(
+        [0] * 3, patients="ppp", partitions=["train", "validation", "test"], ids=list("abc")
+    )
+    (finding,) = check_patients(evidence)
+    assert set(finding.exclude) == {"a", "b"}
+    assert finding.what.endswith(
+        "1 of 1 image of test and 1 of 1 image of validation are of patients that are also in train"
+    )
+
+
+def test_validation_and_test_share_a_patient(make_evidence):
+    evidence = make_evidence(
+        [0] * 4,
+        patients="pqpq",
+        partitions=["validation", "train", "test", "test"],
+        ids=list("abcd"),
+    )
+    (finding,) = check_patients(evidence)
+    assert "1 of 2 images of test are of patients that are also in train; " in finding.what
+    assert finding.what.endswith(
+        "1 of 2 images of test are of patients that are also in validation"
+    )
+    assert set(finding.exclude) == {"a", "b"}
+
+
+def test_patients_on_one_side_are_no_finding(make_evidence):
+    partitions = ["train", "train", "test", "test", ""]
+    evidence = make_evidence([0] * 5, patients="ppqqq", partitions=partitions)
+    assert list(check_patients(evidence)) == []
+    assert list(check_patients(make_evidence([0] * 3, patients="ppp"))) == []
+
+
+def test_one_key_for_all_is_none(make_evidence):
+    assert checks(check_patient_keys(make_evidence([0] * 25, patients=["p"] * 25))) == [
+        "one-patient-key"
+    ]
+    assert checks(check_patient_keys(make_evidence([0] * 10, patients=["p"] * 10))) == []
+
+
+def test_a_placeholder_dominates(make_evidence):
+    patients = ["unknown"] * 30 + [f"p{n}" for n in range(70)]
+    (finding,) = check_patient_keys(make_evidence([0] * 100, patients=patients))
+    assert (finding.check, finding.count) == ("dominant-patient", 30)
+    patients = ["unknown"] * 20 + [f"p{n}" for n in range(80)]
+    assert checks(check_patient_keys(make_evidence([0] * 100, patients=patients))) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [("case{:03d}_{}.png", True), ("case{:03d}-view{}.png", True), ("x{1}{0:03d}.png", False)],
+)
+def test_names_that_group_hint_at_patients(make_evidence, pattern, told):
+    ids = [pattern.format(n // 2, n % 2) for n in range(40)]
+    assert checks(check_patient_keys(make_evidence([0] * 40, ids=ids))) == (
+        ["patients-unknown"] if told else []
+    )
+
+
+def test_numbers_that_restart_for_another_kind_of_name(make_evidence):
+    ids = [f"{kind}{n}_scan.png" for n in range(1, 31) for kind in ("a", "b")]
+    patients = [n for n in range(1, 31) for _ in range(2)]
+    (finding,) = check_patient_keys(make_evidence([0] * 60, ids=ids, patients=patients))
+    assert (finding.check, finding.count) == ("numbering-restarts", 30)
+
+
+def test_one_kind_of_name_does_not_restart(make_evidence):
+    ids = [f"a{n}_{view}.png" for n in range(1, 31) for view in range(2)]
+    patients = [n for n in range(1, 31) for _ in range(2)]
+    assert checks(check_patient_keys(make_evidence([0] * 60, ids=ids, patients=patients))) == []

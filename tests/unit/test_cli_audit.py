@@ -1,0 +1,117 @@
+"""The verb audit, the list of what to leave out, and the audit that begins a training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from thorax.cli.main import main
+from thorax.data import Manifest, leave_out, load_dataset
+from thorax.data.audit import audit
+from thorax.errors import SourceError, UsageError
+from thorax.training import Run
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def leaky(phantoms: Path, tmp_path: Path) -> Path:
+    """Return a copy of the drawn set, one test image of which is also in train."""
+    folder = Path(shutil.copytree(phantoms, tmp_path / "leaky"))
+    original = min((folder / "test" / "NORMAL").iterdir())
+    shutil.copy(original, folder / "train" / "NORMAL" / f"other-name{original.suffix}")
+    return folder
+
+
+def test_it_tells_a_leak_and_writes_what_was_asked_for(
+    leaky: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    paths = {name: tmp_path / "out" / f"audit.{name}" for name in ("json", "html", "csv")}
+    arguments = ["audit", str(leaky), "--json", str(paths["json"]), "--html", str(paths["html"])]
+    assert main([*arguments, "--exclude", str(paths["csv"])]) == 0
+    told = capsys.readouterr().out
+    assert "exact-leak-across-partitions" in told
+    found = json.loads(paths["json"].read_text())
+    assert found["findings"][0]["severity"] == "serious"
+    assert "<html" in paths["html"].read_text()
+    with open(paths["csv"], newline="") as file:
+        rows = {row["id"]: row["check"] for row in csv.DictReader(file)}
+    # The copy in train goes, not the test image.
+    assert rows["train/NORMAL/other-name.jpeg"] == "exact-leak-across-partitions"
+    assert not any(identity.startswith("test/") for identity in rows)
+
+
+def test_strict_ends_with_three(leaky: Path, phantoms: Path, capsys: Capture) -> None:
+    assert main(["audit", str(leaky), "--quick", "--strict"]) == 3
+    assert main(["audit", str(leaky), "--quick"]) == 0
+    found = audit(phantoms, quick=True)
+    assert main(["audit", str(phantoms), "--quick", "--strict"]) == (3 if found.serious else 0)
+
+
+def test_nothing_to_audit_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    for name in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(b"no image")
+    assert main(["audit", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "none of the files" in told
+    assert "Traceback" not in told
+
+
+def listing(path: Path, *ids: str, header: str = "id,check") -> Path:
+    path.write_text("\n".join([header, *(f"{identity},blank" for identity in ids)]) + "\n")
+    return path
+
+
+def test_what_is_listed_is_left_out(manifest: Manifest, tmp_path: Path) -> None:
+    chosen = manifest.ids.tolist()[:3]
+    rest = leave_out(manifest, listing(tmp_path / "l.csv", *chosen, "nobody.png"))
+    assert len(rest) == len(manifest) - 3
+    assert not set(chosen) & set(rest.ids.tolist())
+    assert {row.id: row.reason for row in rest.left_out} == dict.fromkeys(chosen, "excluded")
+    assert all("blank" in row.what for row in rest.left_out)
+
+
+def test_a_list_of_a_spreadsheet_is_read(manifest: Manifest, tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,check\r\n" + manifest.ids[0].encode() + b",\r\n")
+    assert len(leave_out(manifest, path)) == len(manifest) - 1
+
+
+def test_wrong_lists_are_told(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        leave_out(manifest, tmp_path / "nothing.csv")
+    with pytest.raises(UsageError, match="no column id"):
+        leave_out(manifest, listing(tmp_path / "a.csv", "x", header="name,check"))
+    with pytest.raises(SourceError, match="no record"):
+        leave_out(manifest, listing(tmp_path / "b.csv", "x.png"))
+    with pytest.raises(SourceError, match="every record"):
+        leave_out(manifest, listing(tmp_path / "c.csv", *manifest.ids))
+    assert leave_out(manifest, listing(tmp_path / "d.csv")) == manifest
+
+
+def test_a_training_begins_with_the_quick_audit(tiny_run: Run) -> None:
+    found = json.loads((tiny_run.folder / "audit.json").read_text())
+    assert found["quick"] is True
+    assert found["images"] == len(tiny_run.manifest)
+    assert {"findings", "probes", "counts"} <= set(found)
+
+
+def test_train_honours_the_list(leaky: Path, tmp_path: Path, capsys: Capture) -> None:
+    pytest.importorskip("keras")
+    assert main(["audit", str(leaky), "--quick", "--exclude", str(tmp_path / "l.csv")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        # Far enough to see what it would be trained on.
+        def stop(*_: object, **given: object) -> None:
+            raise SourceError("seen", received=given["exclude"])
+
+        patch.setattr("thorax.training.train", stop)
+        arguments = ["train", str(leaky), "--out", str(tmp_path / "run"), "--recipe", "swift"]
+        assert main([*arguments, "--exclude", str(tmp_path / "l.csv")]) == 1
+    assert "l.csv" in capsys.readouterr().err
+    cleaned = leave_out(load_dataset(leaky), tmp_path / "l.csv")
+    assert not audit(cleaned, quick=True).exclusions.keys() & set(cleaned.ids.tolist())
