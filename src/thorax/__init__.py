@@ -13,19 +13,36 @@ Importing this loads none of what the functions need; each is imported when it i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+# Not from typing: importing that takes longer than all the rest of this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from thorax._progress import ProgressLines
     from thorax.data import load_dataset
+    from thorax.data.audit import audit
     from thorax.evaluation import evaluate
     from thorax.runtime import load
     from thorax.training import train
+    from thorax.training.preview import augmented_images
 
-__all__ = ["__version__", "evaluate", "load", "load_dataset", "train"]
+__all__ = [
+    "ProgressLines",
+    "__version__",
+    "audit",
+    "augmented_images",
+    "evaluate",
+    "load",
+    "load_dataset",
+    "train",
+]
 
 _HOMES = {
+    "ProgressLines": "thorax._progress",
+    "audit": "thorax.data.audit",
+    "augmented_images": "thorax.training.preview",
     "evaluate": "thorax.evaluation",
     "load": "thorax.runtime",
     "load_dataset": "thorax.data",

@@ -2,7 +2,11 @@
 
 import sys
 
-from thorax.cli.main import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from thorax.cli.main import main
+
+        status = main()
+    except KeyboardInterrupt:  # before the command itself could look after it
+        status = 130
+    sys.exit(status)

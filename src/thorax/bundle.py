@@ -8,7 +8,8 @@
       weights.safetensors   the network's weights, to train on from
       SHA256SUMS            of every other file; `sha256sum --check` reads it too
 
-Nothing in a bundle is ever executed or unpickled.
+Nothing in a bundle is ever executed or unpickled. A file that the sums do not list is an error:
+what nobody vouches for must not lie beside what is vouched for.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _DESCRIPTION, _GRAPH, _WEIGHTS, _SUMS = (
     "weights.safetensors",
     "SHA256SUMS",
 )
+# What file managers leave wherever a person looks; nothing of ours opens them.
+_IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,8 @@ def write_bundle(
     _files.make_folder(folder)
     # The sums go first and come last: a folder that is half written has none, so it is no bundle.
     (folder / _SUMS).unlink(missing_ok=True)
+    for left in folder.glob(".*.part"):  # by a writer that was killed
+        left.unlink()
     description = {
         "schema": SCHEMA,
         "task": dataclasses.asdict(task),
@@ -132,7 +137,8 @@ def read_bundle(folder: str | Path) -> Bundle:
     Raises
     ------
     BundleError
-        If it is no bundle, or a file was changed, is missing, or has a newer schema.
+        If it is no bundle, a file was changed, is missing or is not listed in its sums, or it has
+        a newer schema.
     """
     folder = Path(folder)
     if not (folder / _SUMS).is_file() and (folder / "bundle").is_dir():
@@ -188,18 +194,41 @@ def _verify(folder: Path) -> None:
     for name in (_DESCRIPTION, _GRAPH, _WEIGHTS):
         if name not in sums:
             raise BundleError(f"the bundle {folder} is damaged: {_SUMS} does not list {name}")
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"the bundle {folder} is incomplete: {name} is missing")
-        try:
-            digest = _files.hash_file(path)
-        except OSError as error:
-            raise BundleError(
-                f"{path} cannot be read", received=error.strerror or str(error)
-            ) from error
-        if digest != sums[name]:
-            raise BundleError(
-                f"the bundle {folder} was changed after it was sealed: {name}",
-                received=f"SHA-256 {digest[:16]}…, sealed as {sums[name][:16]}…",
-                todo="take an unchanged copy, or train again",
-            )
+    for name, digest in sums.items():
+        _verify_file(folder, name, digest)
+    strangers = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in {*sums, _SUMS} and path.name.casefold() not in _IGNORED
+    )
+    if strangers:
+        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
+        raise BundleError(
+            f"the bundle {folder} was changed after it was sealed: it holds what {_SUMS} does "
+            "not list",
+            received=", ".join(map(repr, strangers[:5])) + more,
+            todo="move it out of the folder, or take an unchanged copy",
+        )
+
+
+def _verify_file(folder: Path, name: str, sealed: str) -> None:
+    path = folder / name
+    if Path(name).name != name:
+        raise BundleError(
+            f"the bundle {folder} is damaged: {_SUMS} lists what is not a file of its folder",
+            received=repr(name),
+        )
+    if not path.is_file():
+        raise BundleError(f"the bundle {folder} is incomplete: {name} is missing")
+    try:
+        digest = _files.hash_file(path)
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read", received=error.strerror or str(error)
+        ) from error
+    if digest != sealed:
+        raise BundleError(
+            f"the bundle {folder} was changed after it was sealed: {name}",
+            received=f"SHA-256 {digest[:16]}…, sealed as {sealed[:16]}…",
+            todo="take an unchanged copy, or train again",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -139,7 +139,7 @@ class Predictor:
 
     def _prediction(self, name: str, row: NDArray[np.float32], image: Image) -> Prediction:
         by_label = dict(zip(self.labels, map(float, row), strict=True))
-        return Prediction(name, by_label, self._calls(by_label), dict(image.facts))
+        return Prediction(name, by_label, self._calls(by_label), _plain(image.facts))
 
     def _calls(self, probabilities: dict[str, float]) -> dict[str, str]:
         task = self.bundle.task
@@ -171,6 +171,14 @@ class Predictor:
         ]
         result: NDArray[np.float32] = np.concatenate(parts)
         return result
+
+
+def _plain(facts: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Write counts as whole numbers: a width is 224, not 224.0."""
+    return {
+        name: int(fact) if isinstance(fact, float) and fact.is_integer() else fact
+        for name, fact in facts.items()
+    }
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Predictor:

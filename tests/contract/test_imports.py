@@ -40,6 +40,15 @@ sys.stdout.flush()
 print("\\nLOADED " + json.dumps([name for name in wanted if name in sys.modules]))
 """
 
+# The same with nothing imported that the command might import.
+LOADED_BARE = """
+import sys
+{body}
+sys.stdout.flush()
+print()
+print([name for name in {wanted!r} if name in sys.modules])
+"""
+
 BLOCKED = """
 import sys
 for name in ("jax", "keras", "tensorflow", "torch"):
@@ -96,6 +105,14 @@ except SystemExit as stop:
 @pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("--version",)])
 def test_help_loads_nothing(arguments: tuple[str, ...]) -> None:
     assert loaded(HELP, HEAVY, *arguments) == []
+
+
+def test_help_of_all_verbs_imports_little() -> None:
+    # Each of these takes longer than all that is needed.
+    slow = ("typing", "pathlib", "platform", "csv", "importlib.metadata", "thorax.cli.train")
+    for arguments in (("--help",), ("--version",)):
+        done = python(LOADED_BARE.format(wanted=slow, body=HELP), *arguments)
+        assert done.stdout.splitlines()[-1] == "[]", done.stdout
 
 
 MAIN = """
@@ -173,7 +190,16 @@ assert random.getstate() == before[3]
 
 
 def test_the_public_names_are_there() -> None:
-    assert thorax.__all__ == ["__version__", "evaluate", "load", "load_dataset", "train"]
+    assert thorax.__all__ == [
+        "ProgressLines",
+        "__version__",
+        "audit",
+        "augmented_images",
+        "evaluate",
+        "load",
+        "load_dataset",
+        "train",
+    ]
     for name in thorax.__all__:
         assert getattr(thorax, name) is not None
     assert dir(thorax) == sorted(thorax.__all__)

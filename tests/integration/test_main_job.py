@@ -87,7 +87,7 @@ def test_it_says_where_everything_is_and_how_good(job: Job) -> None:
     assert "Warning" not in err
     assert "oneDNN" not in err, "what the framework says of itself is of no use here"
     for stage in ("decoding images", "training", "sealing", "scoring", "computing intervals"):
-        assert f"\n{stage} " in f"\n{err}"
+        assert f"\n{stage}" in f"\n{err}"
 
 
 def test_the_run_holds_what_is_promised(job: Job) -> None:

@@ -266,6 +266,7 @@ def test_a_small_set_is_trained_for_at_least_so_many_steps(
     run = train_tiny(tmp_path / "run", "epochs=1", "minimum_steps=13", "schedule=linear")
     rows = history(run.folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3], "13 steps by 6 are 3 epochs"
+    assert run.history == rows
     rates = [row["learning_rate"] for row in rows]
     assert rates[0] > rates[1] > 0
     assert rates[2] == pytest.approx(0, abs=1e-9)

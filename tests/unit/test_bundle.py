@@ -238,6 +238,42 @@ def test_a_bundle_that_was_begun_is_none(tmp_path: Path) -> None:
         read_bundle(made.folder)
 
 
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "network.onnx.data", "more/"])
+def test_what_the_sums_do_not_list_is_an_error(bundle: Bundle, name: str) -> None:
+    if name.endswith("/"):
+        (bundle.folder / name).mkdir()
+    else:
+        (bundle.folder / name).write_bytes(b"x")
+    with pytest.raises(BundleError, match="does not list") as caught:
+        read_bundle(bundle.folder)
+    assert repr(name.rstrip("/")) in str(caught.value.received)
+
+
+def test_what_file_managers_leave_is_no_change(bundle: Bundle) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (bundle.folder / name).write_bytes(b"x")
+    assert read_bundle(bundle.folder).id == bundle.id
+
+
+def test_every_file_that_the_sums_list_is_verified(bundle: Bundle) -> None:
+    sums, extra = bundle.folder / "SHA256SUMS", bundle.folder / "card.txt"
+    extra.write_text("a", encoding="utf-8")
+    line = f"{hashlib.sha256(b'a').hexdigest()}  card.txt\n"
+    sums.write_text(sums.read_text(encoding="ascii") + line, encoding="ascii")
+    assert read_bundle(bundle.folder).id != bundle.id
+    extra.write_text("b", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"card\.txt"):
+        read_bundle(bundle.folder)
+    sums.write_text(sums.read_text(encoding="ascii").replace("card", "../card"), encoding="ascii")
+    with pytest.raises(BundleError, match="not a file of its folder"):
+        read_bundle(bundle.folder)
+
+
+def test_what_a_killed_writer_left_is_cleared(bundle: Bundle) -> None:
+    (bundle.folder / ".network.onnx.k2j3.part").write_bytes(b"half")
+    assert write(bundle.folder).id == bundle.id
+
+
 def test_writing_again_replaces(tmp_path: Path, bundle: Bundle) -> None:
     again = write(bundle.folder, temperature=3.0)
     assert again.id != bundle.id

@@ -135,8 +135,24 @@ def test_one_class_only(fail: Fail, data: Path, tmp_path: Path) -> None:
         path.unlink()
     (data / "dark").rmdir()
     told = fail(1, *train(data, tmp_path / "run"))
-    assert "class" in told
+    assert "there is one class only" in told
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "show"])
+def test_a_class_folder_instead_of_the_folder_above(
+    fail: Fail, data: Path, tmp_path: Path, make_bundle: MakeBundle, verb: str
+) -> None:
+    alone, out = data / "dark", tmp_path / "out"
+    arguments = {
+        "train": train(alone, out),
+        "evaluate": ("evaluate", make_bundle().folder, alone, "--out", out),
+        "show": ("show", alone, "--out", tmp_path / "a.png"),
+    }[verb]
+    told = fail(1, *arguments)
+    assert "one class at most" in told
+    assert f"give the folder above it ({data})" in told
+    assert not out.exists()
 
 
 def test_a_folder_without_images(fail: Fail, tmp_path: Path) -> None:
@@ -181,7 +197,7 @@ def test_a_bad_setting(fail: Fail, data: Path, tmp_path: Path, setting: str, wor
         ("path,label\nc.png,sick\nd.png,well\n", 1, "none of the 2 files"),
         ("path,label\n", 1, "no rows"),
         ("", 1, ""),
-        ("path,finding,verdict\na.png,x,y\n", 1, "labels="),
+        ("path,finding,verdict\na.png,x,y\n", 1, "--labels"),
     ],
 )
 def test_a_bad_table(
@@ -199,16 +215,17 @@ def test_a_label_column_that_does_not_exist(fail: Fail, draw_grey: Draw, tmp_pat
     draw_grey(tmp_path / "a.png", 100)
     table = tmp_path / "table.csv"
     table.write_text("path,label\na.png,x\n", encoding="utf-8")
-    told = fail(1, *train(table, tmp_path / "run", "--labels", "sickness"))
+    told = fail(2, *train(table, tmp_path / "run", "--labels", "sickness"))
     assert "'sickness'" in told
 
 
 def test_table_options_need_a_table(fail: Fail, data: Path, tmp_path: Path) -> None:
-    assert "about a table" in fail(1, *train(data, tmp_path / "run", "--labels", "a"))
+    told = fail(2, *train(data, tmp_path / "run", "--labels", "a"))
+    assert "--labels, --path-column, --partition-column and --images are about a table" in told
 
 
 def test_an_unknown_positive_class(fail: Fail, data: Path, tmp_path: Path) -> None:
-    told = fail(1, "show", data, "--positive", "grey", "--out", tmp_path / "a.png")
+    told = fail(2, "show", data, "--positive", "grey", "--out", tmp_path / "a.png")
     assert "grey" in told
 
 
@@ -219,7 +236,7 @@ def test_a_file_in_the_way_of_the_output(
     bundle = make_bundle().folder
     below = tmp_path / "file" / "below"
     for arguments in (
-        ("show", data, "--out", below),
+        ("show", data, "--out", below / "a.png"),
         ("predict", bundle, images, "--heatmaps", tmp_path / "file"),
         ("evaluate", bundle, data, "--positive", "bright", "--out", below),
         ("demo", "--out", below),
@@ -280,7 +297,7 @@ def test_no_file_got_an_answer(fail: Fail, make_bundle: MakeBundle, tmp_path: Pa
         (bad / f"{n}.png").write_bytes(b"no image")
     bundle = make_bundle().folder
     assert "3 of 3 files got no answer" in fail(1, "predict", bundle, bad)
-    assert "1 of 1 files got no answer" in fail(1, "predict", bundle, tmp_path / "missing.png")
+    assert "1 of 1 file got no answer" in fail(1, "predict", bundle, tmp_path / "missing.png")
 
 
 def test_nothing_to_predict(fail: Fail, make_bundle: MakeBundle, tmp_path: Path) -> None:

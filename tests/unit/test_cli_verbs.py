@@ -13,9 +13,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from thorax._progress import ProgressLines
 from thorax.bundle import Bundle
 from thorax.cli.main import main
-from thorax.cli.terminal import quiet_stderr, show_progress, shown, table
+from thorax.cli.terminal import (
+    counted,
+    quiet_stderr,
+    show_progress,
+    shown,
+    table,
+    with_options,
+)
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -43,6 +51,26 @@ def test_show_counts_and_draws(data: Path, tmp_path: Path, capsys: Capture) -> N
         assert min(picture.size) > 200
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.jpeg", "JPEG"), ("a.webp", "WEBP")]
+)
+def test_a_picture_is_of_the_kind_of_its_ending(
+    data: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    assert main(["show", str(data), "--out", str(tmp_path / name), "--count", "2"]) == 0
+    with Image.open(tmp_path / name) as picture:
+        assert picture.format == kind
+
+
+@pytest.mark.parametrize("name", ["a.svg", "a", "a.txt"])
+def test_a_picture_of_an_unknown_kind_is_refused_before_anything_is_read(
+    tmp_path: Path, name: str, capsys: Capture
+) -> None:
+    assert main(["show", str(tmp_path / "nowhere"), "--out", str(tmp_path / name)]) == 2
+    assert ".png, .jpg, .jpeg, .webp" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
 def test_show_leaves_out_what_it_cannot_read(data: Path, tmp_path: Path, capsys: Capture) -> None:
     for path in sorted((data / "dark").iterdir())[:11]:
         path.write_bytes(b"no image")
@@ -68,6 +96,14 @@ def test_evaluate_a_bundle_on_other_data(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.lstrip().lower().startswith("<!doctype html")
     assert (out / "predictions.parquet").is_file()
+
+
+def test_worse_than_chance_is_said_at_once(
+    data: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
+) -> None:
+    command = ["evaluate", str(make_bundle(gains=(-1.0,)).folder), str(data)]
+    assert main([*command, "--out", str(tmp_path / "e")]) == 0
+    assert "worse than chance: the AUROC of bright" in capsys.readouterr().out
 
 
 def test_doctor_in_json(capsys: Capture) -> None:
@@ -108,13 +144,53 @@ def test_progress_without_a_terminal_is_a_few_lines(capsys: Capture) -> None:
         for done in range(1, 1001):
             progress("training", done, 1000, "loss 0.5")
         progress("sealing", 0, 1)
+        progress("sealing", 1, 1)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["training", "1/1000"],
         ["training", "1000/1000"],
-        ["sealing", "0/1"],
+        ["sealing"],
     ]
     assert lines[1].endswith("loss 0.5")
+
+
+def test_a_single_step_is_told_again_only_if_it_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [0.0], io.StringIO()
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = ProgressLines(told, every=5)
+    for stage, seconds in (("sealing", 0.4), ("computing intervals", 7.0)):
+        progress(stage, 0, 1)
+        now[0] += seconds
+        progress(stage, 1, 1)
+    for done in range(4):
+        progress("scoring", done, 3, "fast")
+        now[0] += 3.0
+    assert told.getvalue().splitlines() == [
+        "sealing",
+        "computing intervals",
+        "computing intervals: done in 7 s",
+        "scoring 0/3  0 s  fast",
+        "scoring 2/3  6 s, 3 s left  fast",
+        "scoring 3/3  9 s  fast",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("name it with positive=", "name it with --positive"),
+        ("images=, or another with path_column=", "--images, or another with --path-column"),
+        ("labels=: none", "--labels: none"),
+        ("set fit.precision=float32, or limit=600", "set fit.precision=float32, or limit=600"),
+        ("a.b=, x-out= and f(out=1)", "a.b=, x-out= and f(out=1)"),
+    ],
+)
+def test_errors_name_options_on_the_command_line(said: str, meant: str) -> None:
+    assert with_options(said) == meant
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 
 
 class Terminal(io.StringIO):

@@ -103,10 +103,33 @@ def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> No
     assert values == json.loads(json.dumps(evaluation.values))
     assert "NaN" not in text
     assert values["schema"] == 1
-    assert values["dataset"] == {"name": "hospital", "partition": "all", "hash": manifest.hash}
+    assert values["dataset"] == {
+        "name": "hospital",
+        "partition": "all",
+        "hash": manifest.hash,
+        "asked": manifest.hash,
+    }
     assert values["task"] == {"kind": "binary", "labels": ["bright"], "classes": ["dark", "bright"]}
     assert values["bundle"]["recipe"] == "brightness"
     assert values["left_out"] == []
+
+
+def test_the_worst_are_those_whose_label_was_found_least_likely(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    manifest = load_dataset(folder, positive="bright")
+    found = evaluate(make_bundle(gains=(-1.0,)), manifest, out=tmp_path / "o", replicates=20)
+    truth, given = manifest.label_array()[:, 0], found.probabilities[:, 0]
+    wrong = [(abs(t - p), r.id) for t, p, r in zip(truth, given, manifest.records, strict=True)]
+    wrong = sorted((pair for pair in wrong if pair[0] > 0.5), key=lambda pair: -pair[0])
+    assert len(wrong) > 4
+    every = found.worst(1000)
+    assert {one.record.id for one in every} == {name for _, name in wrong}
+    gaps = [abs(one.record.labels[0] - one.probability) for one in every]
+    np.testing.assert_allclose(gaps, [gap for gap, _ in wrong], atol=1e-6)
+    assert [one.record.id for one in found.worst(3)] == [one.record.id for one in every[:3]]
+    assert {one.label for one in every} == {"bright"}
+    assert found.worst(0) == ()
 
 
 def test_predictions_are_a_table_by_image(scored: tuple[Any, Manifest]) -> None:
@@ -285,6 +308,31 @@ def test_a_bundle_alone_needs_data_and_a_place(make_bundle: MakeBundle, folder: 
         evaluate(bundle)
     with pytest.raises(UsageError, match="where should the evaluation go"):
         evaluate(bundle.folder, load_dataset(folder, positive="bright"))
+
+
+def test_another_evaluation_is_not_written_over(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    bundle, out = make_bundle(), tmp_path / "o"
+    bad = sorted((folder / "bright").iterdir())[0]
+    bad.write_bytes(b"no image")  # what is asked for counts, not what could be read
+    manifest = load_dataset(folder, positive="bright")
+    first = evaluate(bundle, manifest, out=out, replicates=20)
+    assert first.values["left_out"]
+    assert evaluate(bundle, manifest, out=out, replicates=20).values["n"] == first.values["n"]
+
+    before = (out / "evaluation.json").read_bytes()
+    fewer = replace(manifest, records=manifest.records[1:])
+    with pytest.raises(UsageError, match="would be lost") as caught:
+        evaluate(bundle, fewer, out=out)
+    assert "other images" in str(caught.value.received)
+    with pytest.raises(UsageError, match="would be lost") as caught:
+        evaluate(make_bundle(gains=(2.0,)), manifest, out=out)
+    assert "another bundle" in str(caught.value.received)
+    assert (out / "evaluation.json").read_bytes() == before
+    (out / "evaluation.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UsageError, match="would be lost"):
+        evaluate(bundle, manifest, out=out)
 
 
 def test_a_file_in_the_way_is_noticed_before_scoring(

@@ -68,6 +68,7 @@ def check_tree(answer: dict[str, Any]) -> None:
             assert one["reason"]
         else:
             assert one["low"] <= one["value"] <= one["high"]
+            assert one["low"] < one["high"], "no interval is without a width"
 
 
 def test_binary_summary_has_everything_at_its_top() -> None:
@@ -179,6 +180,20 @@ def test_perfect_scores_keep_a_width() -> None:
             if name not in ("brier", "log_loss", "lr_positive", "lr_negative"):
                 assert one["value"] == one["high"] == 1
                 assert one["low"] < 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+@pytest.mark.parametrize("scores", ["perfect", "all wrong", "constant"])
+def test_small_sets_keep_a_width_or_say_why_not(n: int, scores: str) -> None:
+    labels = np.r_[np.ones(n), np.zeros(n)][:, None]
+    chances = {"perfect": labels, "all wrong": 1 - labels, "constant": np.full_like(labels, 0.5)}
+    for keys in ([str(i) for i in range(2 * n)], [str(i % n) for i in range(2 * n)]):
+        answer = summarise(labels, chances[scores], BINARY, keys, POINTS, replicates=50)
+        check_tree(answer)
+        error = answer["curves"]["calibration"]["error"]
+        assert error["low"] < error["high"]
+    three = np.hstack([labels] * 3)
+    check_tree(summarise(three, np.hstack([chances[scores]] * 3), THREE, keys, (), replicates=50))
 
 
 def test_unknown_labels_are_left_out_label_by_label() -> None:

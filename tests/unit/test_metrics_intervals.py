@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -272,6 +274,64 @@ def test_few_errors_fall_back_to_patients() -> None:
     scores[0] = 0
     one_missed = metrics.clustered_bootstrap("sensitivity", labels, scores, patients, threshold=0.5)
     assert one_missed.low == pytest.approx(metrics.wilson(20 * 59 / 60, 20).low)
+
+
+def small_sets() -> Iterator[tuple[str, NDArray[Any], NDArray[Any], list[str] | None]]:
+    """Yield sets on which replicates hardly differ: tiny, perfect, all wrong, constant."""
+    rng = np.random.default_rng(12)
+    for n in (1, 2, 3, 5, 30):
+        labels = np.r_[np.ones(n), np.zeros(n)]
+        one_each = [str(i % n) for i in range(2 * n)]
+        every = {
+            "perfect": labels,
+            "all wrong": 1 - labels,
+            "constant": np.full(2 * n, 0.7),
+            "nothing called": np.full(2 * n, 0.1),
+            "noise": rng.random(2 * n),
+            "positives right": np.r_[np.ones(n), rng.random(n)],
+            "half of each patient": np.r_[np.arange(n) % 2, np.arange(n) % 2].astype(float),
+        }
+        for name, scores in every.items():
+            for patients in (None, one_each, ["only"] * (2 * n)):
+                yield f"{name}, {n}, {patients is None}", labels, scores, patients
+                yield f"{name}, positive, {n}", np.ones(2 * n), scores, patients
+
+
+@pytest.mark.parametrize("name", metrics.BOOTSTRAP_METRICS)
+def test_no_interval_is_without_width(name: str) -> None:
+    for what, labels, scores, patients in small_sets():
+        found = metrics.clustered_bootstrap(
+            name, labels, scores, patients, threshold=0.5, replicates=60
+        )
+        if math.isnan(found.value) or math.isnan(found.low):
+            assert found.reason, (what, found)
+            continue
+        assert found.low < found.high, (what, found)
+        assert found.low <= found.value + 1e-9, (what, found)
+        assert found.value <= found.high + 1e-9, (what, found)
+
+
+def test_one_sided_calls_leave_the_other_rate_its_uncertainty() -> None:
+    # Every positive is found and nothing else is known of it: that is not "never misses".
+    labels = np.r_[np.ones(40), np.zeros(40)]
+    scores = np.r_[np.ones(40), np.tile([0.0, 0.0, 0.0, 1.0], 10)]
+    ratio = metrics.clustered_bootstrap("lr_negative", labels, scores, None, threshold=0.5)
+    assert ratio.value == ratio.low == 0
+    missed, right = 1 - metrics.wilson(40, 40).low, metrics.wilson(30, 40).low
+    assert ratio.high == pytest.approx(missed / right)
+    f1 = metrics.clustered_bootstrap("f1", labels, scores, None, threshold=0.5)
+    assert f1.low < f1.value < f1.high < 1
+
+
+def test_a_constant_score_has_an_auroc_of_a_half_give_or_take() -> None:
+    labels = np.r_[np.ones(30), np.zeros(30)]
+    patients = [str(i // 2) for i in range(60)]
+    for found in (
+        metrics.clustered_bootstrap("auroc", labels, np.full(60, 0.3), patients),
+        metrics.delong(labels, np.full(60, 0.3)),
+    ):
+        assert found.value == 0.5
+        assert 0.3 < found.low < 0.45 < 0.55 < found.high < 0.7
 
 
 def test_undefined_replicates_are_counted() -> None:

@@ -363,7 +363,9 @@ def test_every_figure_is_told_in_words(page: Page) -> None:
     assert (
         sum(": the strongest evidence lies at the top right" in str(i["alt"]) for i in images) == 4
     )
-    assert "Heat map" in str(images[-2]["alt"])
+    kinds = [str(image["alt"]).split()[0] for image in images]
+    assert kinds[1] == "Heat", "errors come before the samples of what was not got wrong"
+    assert kinds[-1] == "Augmented"
     assert page.tags["figcaption"] == page.tags["figure"]
 
 
@@ -410,6 +412,29 @@ def test_a_page_stays_small_whatever_it_is_given(tmp_path: Path) -> None:
     assert out.stat().st_size < 6_000_000
     words = Page(out.read_text("utf-8")).words
     assert "The first 200 of 1 001 are shown." in words
+
+
+def test_each_error_names_the_label_it_is_about(tmp_path: Path) -> None:
+    content = draw_content()
+    first, second = content.worst[:2]
+    worst = [replace(first, label="mass", probability=0.9), replace(second, probability=0.2)]
+    report = build_report(replace(content, worst=worst), tmp_path / "r.html")
+    text = report.read_text(encoding="utf-8")
+    assert "but 0.900 for mass" in text
+    assert "but only 0.200 for PNEUMONIA" in text
+    assert "probability of mass 0.900" in text
+
+
+def test_one_epoch_is_told_and_not_drawn(tmp_path: Path) -> None:
+    content = draw_content()
+    first = {**content.history[0], "val_accuracy": float("nan")}
+    report = build_report(replace(content, history=[first]), tmp_path / "r.html")
+    text = report.read_text(encoding="utf-8")
+    assert "trained for one epoch" in text
+    assert "accuracy 0.770 on training;" in text
+    assert not list((tmp_path / "figures").glob("history-*"))
+    build_report(replace(content, history=content.history[:2]), tmp_path / "two" / "r.html")
+    assert len(list((tmp_path / "two" / "figures").glob("history-*"))) == 3
 
 
 def test_undefined_metrics_are_shown_with_their_reason(tmp_path: Path) -> None:

@@ -123,6 +123,68 @@ def test_a_fall_from_validation_to_test_is_said() -> None:
     assert titles(kept_first) == ["One place, one training"]
 
 
+def test_an_auroc_below_a_half_is_grave() -> None:
+    evaluation = sound()
+    evaluation["metrics"]["auroc"] = {"value": 0.3, "low": 0.25, "high": 0.35, "method": "DeLong"}
+    first = write_caveats(ReportContent(evaluation=evaluation))[0]
+    assert (first.severity, first.title) == ("serious", "Worse than chance")
+    assert "labels" in first.text
+    evaluation["metrics"]["auroc"]["high"] = 0.52  # this may be chance
+    assert "Worse than chance" not in titles(ReportContent(evaluation=evaluation))
+
+
+def test_wide_intervals_are_one_doubt() -> None:
+    evaluation = sound()
+    wide = {"value": 0.5, "low": 0.4, "high": 0.6, "method": "Wilson"}
+    evaluation["metrics"]["auroc"] = wide
+    evaluation["operating_points"]["balanced"]["metrics"] = {
+        "sensitivity": wide,
+        "specificity": wide,
+    }
+    found = [
+        caveat
+        for caveat in write_caveats(ReportContent(evaluation=evaluation))
+        if caveat.title.startswith("Wide")
+    ]
+    assert [caveat.text for caveat in found] == [
+        "The AUROC of mass may lie anywhere in 0.400–0.600, the sensitivity of mass in 40.0–60.0%, "
+        "the specificity of mass in 40.0–60.0%."
+    ]
+    several = {**evaluation, "labels": {f"l{i}": {"metrics": {"auroc": wide}} for i in range(5)}}
+    several |= {"task": {"kind": "multilabel", "labels": [f"l{i}" for i in range(5)]}}
+    (text,) = (
+        caveat.text
+        for caveat in write_caveats(ReportContent(evaluation=several))
+        if caveat.title == "Wide intervals"
+    )
+    assert text.endswith("2 more are in the tables.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "assumed", "words"),
+    [
+        ("binary", "balanced", "that half of the images are mass"),
+        ("multiclass", "balanced", "that all classes are equally frequent"),
+        ("multilabel", "training", "that mass is as frequent as in the training images"),
+        ("binary", None, "not as a chance."),
+    ],
+)
+def test_miscalibration_says_what_is_taken_for_granted(
+    kind: str, assumed: str | None, words: str
+) -> None:
+    evaluation = sound()
+    evaluation["curves"]["calibration"]["error"] = {"value": 0.12, "low": 0.08, "high": 0.16}
+    own = {key: evaluation[key] for key in ("n", "positives", "prevalence", "metrics", "curves")}
+    evaluation |= {"bundle": {"assumed_prevalence": assumed}, "labels": {"mass": own}}
+    evaluation["task"]["kind"] = kind
+    (text,) = (
+        caveat.text
+        for caveat in write_caveats(ReportContent(evaluation=evaluation))
+        if caveat.title == "Probabilities are off"
+    )
+    assert text.endswith(words if words.endswith(".") else f"{words}.")
+
+
 def test_the_gravest_stands_first_and_each_kind_has_its_turn() -> None:
     evaluation = sound()
     evaluation["dataset"]["partition"] = "train"

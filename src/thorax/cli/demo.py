@@ -15,7 +15,6 @@ from thorax.cli.train import train_and_report
 if TYPE_CHECKING:
     from thorax.records import Finding
 
-HELP = "the whole job on drawn or given X-rays"
 EXAMPLE = "thorax demo --out demo"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from thorax.cli.terminal import table
-from thorax.data import Manifest
+from thorax.cli.terminal import counted, table, with_options
+from thorax.data import Audit, Manifest
+from thorax.records import Finding
 
-__all__ = ["describe_evaluation", "describe_manifest", "print_findings"]
+__all__ = ["describe_evaluation", "describe_manifest", "print_audit", "print_findings"]
 
 _SHOWN: tuple[str, ...] = (
     "auroc",
@@ -27,7 +28,8 @@ _SHOWN: tuple[str, ...] = (
 def describe_manifest(manifest: Manifest) -> str:
     """Return how many images of how many patients there are in each class and partition."""
     told = manifest.describe()
-    lines = [f"{manifest.name}: {told['images']} images of {told['patients']} patients"]
+    images, patients = counted(told["images"], "image"), counted(told["patients"], "patient")
+    lines = [f"{manifest.name}: {images} of {patients}"]
     officials: dict[str, dict[str, int]] = {}
     for record in manifest.records:
         place = officials.setdefault(record.partition or record.official or "all", {})
@@ -41,19 +43,29 @@ def describe_manifest(manifest: Manifest) -> str:
     return "\n".join([*lines, table(rows, right=tuple(range(1, len(classes) + 1)))])
 
 
+def print_audit(audit: Audit) -> None:
+    """Print on stderr what an audit adds to what the listing of the data has found."""
+    known = set(audit.manifest.findings)
+    _print([finding for finding in audit.findings if finding not in known])
+
+
+def _print(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        if finding.severity != "note":
+            print(f"{finding.severity}: {with_options(finding.what)}", file=sys.stderr)
+            if finding.todo:
+                print(f"  to do: {with_options(finding.todo)}", file=sys.stderr)
+
+
 def print_findings(manifest: Manifest) -> None:
     """Print on stderr what a reader must know about the data."""
-    for finding in manifest.findings:
-        if finding.severity != "note":
-            print(f"{finding.severity}: {finding.what}", file=sys.stderr)
-            if finding.todo:
-                print(f"  to do: {finding.todo}", file=sys.stderr)
+    _print(manifest.findings)
     if manifest.left_out:
         reasons: dict[str, int] = {}
         for row in manifest.left_out:
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
         text = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        print(f"left out: {len(manifest.left_out)} files ({text})", file=sys.stderr)
+        print(f"left out: {counted(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)
 
 
 def describe_evaluation(values: Mapping[str, Any]) -> str:
@@ -61,7 +73,7 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
     data = values["dataset"]
     lines = [
         f"{data['name']}, {data['partition']}: "
-        f"{values['n']} images of {values['patients']} patients"
+        f"{counted(values['n'], 'image')} of {counted(values['patients'], 'patient')}"
     ]
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
     for name in _SHOWN:
@@ -73,12 +85,25 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
         else:
             rows.append((name, f"{metric['value']:.3f}", _interval(metric)))
     lines.append(table(rows, right=(1,)))
+    lines += [_below_chance(label) for label in _worse_than_chance(values)]
     point = (values.get("operating_points") or {}).get("balanced")
     if point is not None:
         lines.append(f"threshold {point['threshold']:.3f}, locked on validation (balanced)")
     if values["left_out"]:
-        lines.append(f"left out: {len(values['left_out'])} files; the report lists them")
+        lines.append(f"left out: {counted(len(values['left_out']), 'file')}; see the report")
     return "\n".join(lines)
+
+
+def _worse_than_chance(values: Mapping[str, Any]) -> list[str]:
+    """Return the labels whose AUROC lies below 0.5 with its whole interval."""
+    from thorax.report.content import worse_than_chance
+
+    labels: Mapping[str, Any] = values.get("labels") or {}
+    return [name for name, one in labels.items() if worse_than_chance(one["metrics"].get("auroc"))]
+
+
+def _below_chance(label: str) -> str:
+    return f"worse than chance: the AUROC of {label} lies below 0.5; are labels swapped?"
 
 
 def _interval(metric: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ import platform
 import sys
 from typing import Any
 
-HELP = "what is installed and what will be used"
 EXAMPLE = "thorax doctor"
 
 _FOR = {
@@ -18,7 +17,7 @@ _FOR = {
     "train on TensorFlow": ("train", ("keras", "tensorflow", "onnx", "safetensors")),
     "train on JAX": ("jax", ("keras", "jax", "onnx", "safetensors")),
     "train on PyTorch": ("torch", ("keras", "torch", "onnx", "safetensors")),
-    "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg", "rle")),
+    "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg")),
     "fetch public data": ("fetch", ("kagglehub",)),
 }
 _PACKAGES = (
@@ -61,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         ("accelerator", told["accelerator"] or "none found"),
         ("backend", told["backend"] or "none installed"),
         ("precision", told["precision"] or ""),
+        ("patient keys", f"salt: {told['salt']}"),
     ]
     print(table([row for row in rows if row[1]]))
     print("\ncan it")
@@ -81,6 +81,7 @@ def examine() -> dict[str, Any]:
     """Return everything that ``thorax doctor`` shows."""
     from thorax._machine import describe_machine, versions
     from thorax.cli.terminal import quiet_stderr
+    from thorax.data.identity import where_is_salt
     from thorax.errors import ThoraxError
     from thorax.training import choose_backend, choose_precision
 
@@ -100,6 +101,7 @@ def examine() -> dict[str, Any]:
         "backend": backend,
         "precision": precision,
         "accelerator": accelerator,
+        "salt": where_is_salt(),
         "problem": problem,
         "for": {what: _need(extra, modules) for what, (extra, modules) in _FOR.items()},
         "versions": versions(*_PACKAGES),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
 
-HELP = "evaluate a run or bundle"
 EXAMPLE = "thorax evaluate runs/first/bundle other_hospital --out evaluation"
 
 
@@ -16,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder")
     add_source_arguments(parser, nargs="*")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="default: evaluation, in the run's folder"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="new, or of this very evaluation (default: evaluation, in the run's folder)",
     )
     add_cache_arguments(parser)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "download a public data set"
 EXAMPLE = "thorax fetch kermany --out chest_xray"
 
 

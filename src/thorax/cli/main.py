@@ -1,24 +1,45 @@
-"""The command ``thorax``."""
+"""The command ``thorax``.
+
+Nothing but `sys` is imported above: whoever asks for help gets it at once, and whoever presses
+Ctrl-C while a verb and what it needs are being imported is told so in a line, too.
+"""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
 import sys
-from collections.abc import Sequence
 
-from thorax import __version__
-from thorax.cli import demo, doctor, evaluate, fetch, predict, report, show, train
-from thorax.errors import ThoraxError, UsageError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from types import ModuleType
 
 __all__ = ["main"]
 
-_VERBS = (demo, fetch, show, train, evaluate, report, predict, doctor)
+# Each verb is the module of its name in this folder; it is imported when it is asked for.
+_VERBS = {
+    "demo": "the whole job on drawn or given X-rays",
+    "fetch": "download a public data set",
+    "audit": "find what would fool the evaluation",
+    "show": "count the images and draw samples",
+    "train": "train a classifier and evaluate it",
+    "evaluate": "evaluate a run or bundle",
+    "report": "write the report of a run again",
+    "predict": "answer for image files and folders",
+    "doctor": "what is installed and what will be used",
+}
+_INTERRUPTED = 130
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line: of one verb, or of all where none is named.
+
+    All verbs are listed in either case; those that are not asked for have no arguments.
+    """
+    import argparse
+
+    from thorax import __version__
+
     parser = argparse.ArgumentParser(
         prog="thorax",
         description="Classify chest X-rays, and judge the classifier honestly.",
@@ -27,58 +48,101 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"thorax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in _VERBS:
+    for name, words in _VERBS.items():
+        if verb not in (None, name):
+            verbs.add_parser(name, help=words)
+            continue
+        module = _module(name)
         sub = verbs.add_parser(
-            verb.__name__.rpartition(".")[2],
-            help=verb.HELP,
-            description=verb.__doc__,
-            epilog=f"example: {verb.EXAMPLE}",
+            name,
+            help=words,
+            description=module.__doc__,
+            epilog=f"example: {module.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        verb.add_arguments(sub)
+        module.add_arguments(sub)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(run=verb.run)
+        sub.set_defaults(run=module.run)
     return parser
 
 
+def _module(verb: str) -> ModuleType:
+    import importlib
+
+    return importlib.import_module(f"thorax.cli.{verb}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 done, 1 the job failed, 2 wrong use, 130 interrupted."""
-    args = build_parser().parse_args(arguments)
+    """Run the command line; return 0 done, 1 the job failed, 2 wrong use, 130 interrupted.
+
+    Without ``arguments`` it is the process's own command, and leaves Ctrl-C to the system when it
+    is over: an interpreter that is ending would answer it with a traceback.
+    """
     try:
+        from thorax.cli.interrupt import Interrupts
+
+        with Interrupts(last=arguments is None) as interrupts:
+            status = _run(sys.argv[1:] if arguments is None else list(arguments), interrupts)
+    except KeyboardInterrupt:  # before or after they are looked after
+        status = _INTERRUPTED
+    return status
+
+
+def _run(arguments: list[str], interrupts: object) -> int:
+    debug = "--debug" in arguments
+    try:
+        # The first word that is no option is the verb; the command itself has no other words.
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        args = build_parser(verb).parse_args(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`thorax predict ... | head`). What is still
-        # buffered must not raise again when the interpreter ends.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _stop_writing()
     except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept, the same command continues", 130)
-    except ThoraxError as error:
-        if args.debug:
+        return _tell_interruption()
+    except Exception as error:
+        # An interruption amid the imports of others may come out as any error of theirs.
+        if getattr(interrupts, "came", False):
+            return _tell_interruption()
+        if debug:
             raise
-        return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    except MemoryError:
-        if args.debug:
-            raise
+        return _tell(error)
+    return status
+
+
+def _stop_writing() -> int:
+    """End well: whoever read our output has seen enough (``thorax predict ... | head``)."""
+    import contextlib
+    import os
+
+    # What is still buffered must not raise again when the interpreter ends.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _tell_interruption() -> int:
+    return _fail("interrupted; what was finished is kept, the same command continues", _INTERRUPTED)
+
+
+def _tell(error: Exception) -> int:
+    """Say what went wrong in words, and return the exit status that it has."""
+    from thorax.cli.terminal import with_options
+    from thorax.errors import ThoraxError, UsageError
+
+    if isinstance(error, ThoraxError):
+        return _fail(with_options(str(error)), 2 if isinstance(error, UsageError) else 1)
+    if isinstance(error, MemoryError):
         return _fail("this machine has too little memory for it; take a smaller recipe or set", 1)
-    except OSError as error:
-        if args.debug:
-            raise
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1)
-    except Exception as error:
-        if args.debug:
-            raise
-        kind = type(error).__name__
-        first = str(error).strip().splitlines()[:1]
-        return _fail(
-            f"a defect in thorax: {kind}: {first[0] if first else ''}\n"
-            "  to do: run again with --debug and report what it shows",
-            1,
-        )
-    return status
+    # The type alone: the words of an error that nobody foresaw may quote a file.
+    return _fail(
+        f"a defect in thorax: {type(error).__name__}\n"
+        "  to do: run again with --debug and report what it shows",
+        1,
+    )
 
 
 def _fail(message: str, status: int) -> int:

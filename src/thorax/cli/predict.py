@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from thorax.records import Prediction
     from thorax.runtime import Predictor
 
-HELP = "answer for image files and folders"
 EXAMPLE = "thorax predict runs/first image.jpeg more_images --format csv"
 
 
@@ -36,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax predict``."""
+    from thorax.cli.terminal import counted
     from thorax.runtime import Predictor
 
     predictor = Predictor(args.model)
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     write = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}[args.format]
     failed = write(predictor, answers)
     if failed:
-        print(f"thorax: {failed} of {len(paths)} files got no answer", file=sys.stderr)
+        told = f"{failed} of {counted(len(paths), 'file')} got no answer"
+        print(f"thorax: {told}", file=sys.stderr)
     return 1 if failed == len(paths) else 0
 
 
@@ -148,13 +149,13 @@ def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
     failed = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"probability_{label}" for label in predictor.labels]
-    writer.writerow(["file", *names, "call", "error"])
+    writer.writerow(["file", *names, "call", "error", "what"])
     for answer in answers:
         if answer.error is not None:
             failed += 1
-            writer.writerow([answer.id, *("" for _ in names), "", answer.reason])
+            writer.writerow([answer.id, *("" for _ in names), "", answer.reason, answer.error])
         else:
-            writer.writerow([answer.id, *_values(predictor, answer), _call(answer), ""])
+            writer.writerow([answer.id, *_values(predictor, answer), _call(answer), "", ""])
     return failed
 
 

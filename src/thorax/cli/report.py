@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "write the report of a run again"
 EXAMPLE = "thorax report runs/first"
 
 

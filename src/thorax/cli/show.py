@@ -11,14 +11,21 @@ from thorax.cli.sources import add_source_arguments, load
 if TYPE_CHECKING:
     from thorax.data import Manifest
 
-HELP = "count the images and draw samples"
 EXAMPLE = "thorax show chest_xray --out samples.png"
+
+_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``thorax show``."""
     add_source_arguments(parser)
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.png", help="the picture")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the picture; its ending (.png, .jpg, .webp) says of what kind",
+    )
     parser.add_argument(
         "--augmented", metavar="RECIPE", help="show them as this recipe's training would"
     )
@@ -38,13 +45,35 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--count must be at least 1", received=args.count)
     if args.seed < 0:
         raise UsageError("--seed must not be negative", received=args.seed)
+    kind = _KINDS.get(args.out.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            "the ending of --out says of what kind the picture is",
+            received=args.out,
+            todo=f"one of {', '.join(_KINDS)}",
+        )
     manifest = load(args)
     print(describe_manifest(manifest))
     print_findings(manifest)
     images, captions = _augmented(args, manifest) if args.augmented else _plain(args, manifest)
-    _files.write_bytes(args.out, sample_grid(images, captions, columns=min(4, args.count)))
+    picture = sample_grid(images, captions, columns=min(4, args.count))
+    _files.write_bytes(args.out, _as(kind, picture))
     print(f"picture: {shown(args.out)}")
     return 0
+
+
+def _as(kind: str, png: bytes) -> bytes:
+    """Return a PNG as a picture of another kind."""
+    if kind == "PNG":
+        return png
+    import io
+
+    from PIL import Image
+
+    data = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.convert("RGB").save(data, kind, quality=92)
+    return data.getvalue()
 
 
 def _plain(args: argparse.Namespace, manifest: Manifest) -> tuple[list[Any], list[str]]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from thorax._progress import Progress
+from thorax._progress import Progress, ProgressLines
 
-__all__ = ["quiet_stderr", "show_progress", "table"]
+__all__ = ["counted", "quiet_stderr", "show_progress", "shown", "table", "with_options"]
 
-_EVERY = 10.0  # seconds between plain lines
+_ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def show_progress() -> Iterator[Progress]:
         with _bar() as progress:
             yield progress
     else:
-        yield _Lines()
+        yield ProgressLines()
 
 
 @contextlib.contextmanager
@@ -59,28 +59,6 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
-class _Lines:
-    """One line when a stage begins and ends, and every few seconds between."""
-
-    def __init__(self) -> None:
-        self.stage = ""
-        self.began = self.told = time.monotonic()
-
-    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        now = time.monotonic()
-        if stage != self.stage:
-            self.stage, self.began = stage, now
-        elif done < total and now - self.told < _EVERY:
-            return
-        self.told = now
-        spent = now - self.began
-        # A guess from the first moments would be a bad one.
-        known = spent > 2 and 0 < done < total
-        left = f", {spent / done * (total - done):.0f} s left" if known else ""
-        clock = f"{spent:.0f} s{left}"
-        print(f"{stage} {done}/{total}  {clock}  {note}".rstrip(), file=sys.stderr, flush=True)
-
-
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Hold back what libraries print to stderr; give it out if the block fails.
@@ -97,7 +75,7 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(kept, 2)
             held.seek(0)
             os.write(2, held.read())
@@ -124,3 +102,17 @@ def shown(path: Path) -> str:
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where there is not exactly one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def with_options(message: str) -> str:
+    """Return a message with the arguments that it names (``labels=``) as options (``--labels``).
+
+    Errors speak of arguments as Python has them; an option has the same name. What has a value
+    (``limit=600``) is a setting and stays.
+    """
+    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", message)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from thorax.config import Recipe
     from thorax.data import Manifest
 
-HELP = "train a classifier and evaluate it"
 EXAMPLE = "thorax train chest_xray --recipe standard --out runs/first"
 
 
@@ -42,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND)")
     parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE.csv",
+        help="leave out the records that it lists (thorax audit writes one)",
+    )
+    parser.add_argument(
         "--no-evaluation", action="store_true", help="stop when the bundle is sealed"
     )
     add_cache_arguments(parser)
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
         cache=args.cache,
         workers=args.workers,
+        exclude=args.exclude,
         with_evaluation=not args.no_evaluation,
     )
     return 0
@@ -74,10 +80,16 @@ def train_and_report(
     backend: str | None = None,
     cache: str | None = None,
     workers: int | None = None,
+    exclude: Path | None = None,
     with_evaluation: bool = True,
 ) -> None:
     """Do the main job and say where everything is."""
-    from thorax.cli.describe import describe_evaluation, describe_manifest, print_findings
+    from thorax.cli.describe import (
+        describe_evaluation,
+        describe_manifest,
+        print_audit,
+        print_findings,
+    )
     from thorax.cli.terminal import quiet_stderr, show_progress, shown
     from thorax.training import choose_backend, use_backend
     from thorax.training import train as train_run
@@ -96,6 +108,8 @@ def train_and_report(
             backend=backend,
             cache=cache,
             workers=workers,
+            exclude=exclude,
+            on_audit=print_audit,
             progress=progress,
         )
     print_findings(made.manifest)

@@ -17,17 +17,16 @@ from thorax.metrics import (
     Statistic,
     bin_edges,
     bin_index,
+    bootstrap_interval,
     calibration_line,
     confusion,
     delong,
     log_losses,
-    percentile,
     precision_recall_curve,
     ranking_statistic,
     rates_statistic,
     reliability_curve,
     roc_curve,
-    steady,
     totals_statistic,
     undefined,
     why_undefined,
@@ -91,6 +90,20 @@ class LabelView:
         """Return the statistic of all rates of the calls (n,)."""
         return rates_statistic(self.positive, called, self.groups, self.patients)
 
+    def interval(
+        self, name: str, value: float, drawn: NDArray[np.float64], called: NDArray[np.bool_]
+    ) -> Interval:
+        """Return the interval of a value from its replicates (R,), at the calls (n,)."""
+        return bootstrap_interval(
+            name,
+            value,
+            drawn,
+            positive=self.positive,
+            called=called,
+            groups=self.groups,
+            unit=self.unit,
+        )
+
     def at_once(self, statistic: Statistic) -> NDArray[np.float64]:
         """Return a statistic (k,) of the images as they are."""
         return statistic(np.ones((1, self.patients)))[:, 0]
@@ -125,15 +138,15 @@ def score_intervals(
         elif name == "auroc" and not view.clustered:
             found[name] = delong(view.positive, view.probabilities)
         elif name == "calibration_error":
-            found[name] = _error_interval(sums, drawn[1], view.unit)
+            found[name] = _error_interval(view, sums, drawn[1])
         else:
-            found[name] = steady(
-                name, float(value), view.positive, nothing, view.groups, level=0.95
-            ) or percentile(float(value), replicates[name], unit=view.unit)
+            found[name] = view.interval(name, float(value), replicates[name], nothing)
     return found, replicates
 
 
-def _error_interval(sums: NDArray[np.float64], drawn: NDArray[np.float64], unit: str) -> Interval:
+def _error_interval(
+    view: LabelView, sums: NDArray[np.float64], drawn: NDArray[np.float64]
+) -> Interval:
     """Return the calibration error with a conservative interval.
 
     Takes the sums (3 + bins,) of the images and of the replicates (3 + bins, R). The error is a
@@ -146,7 +159,12 @@ def _error_interval(sums: NDArray[np.float64], drawn: NDArray[np.float64], unit:
     there = drawn[:, drawn[0] > 0]
     distance = np.abs(there[3:] / there[0] - gaps[:, None]).sum(axis=0)
     value, reach = float(np.abs(gaps).sum()), float(np.quantile(distance, 0.95))
-    method = f"bootstrapped distance of the bins over {unit}, {drawn.shape[1]} replicates, 95 %"
+    if reach < 1e-12:
+        nobody = np.zeros_like(view.positive)
+        return view.interval("calibration_error", value, np.full(drawn.shape[1], value), nobody)
+    method = (
+        f"bootstrapped distance of the bins over {view.unit}, {drawn.shape[1]} replicates, 95 %"
+    )
     why = "the value itself is biased upwards, and the interval errs to the wide side"
     return Interval(value, max(0.0, value - reach), min(1.0, value + reach), method, why)
 
@@ -165,9 +183,7 @@ def rate_intervals(
         elif name in _TRIALS and not view.clustered:
             found[name] = _wilson_of(name, counts)
         else:
-            found[name] = steady(
-                name, float(value), view.positive, called, view.groups, level=0.95
-            ) or percentile(float(value), replicates, unit=view.unit)
+            found[name] = view.interval(name, float(value), replicates, called)
     return found
 
 

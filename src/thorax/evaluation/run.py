@@ -17,15 +17,34 @@ from thorax.bundle import Bundle, read_bundle
 from thorax.data import LeftOut, Manifest, fill_cache, load_dataset
 from thorax.errors import LabelError, SourceError, UsageError
 from thorax.evaluation.summary import summarise
-from thorax.records import Finding, Task
+from thorax.records import Finding, Record, Task
 from thorax.runtime import Predictor
 from thorax.training import open_run
 from thorax.training.run import TRAINED_ON
 
-__all__ = ["SCHEMA", "Evaluation", "evaluate", "official_test", "score"]
+__all__ = ["SCHEMA", "Evaluation", "Mistake", "evaluate", "official_test", "score"]
 
 SCHEMA = 1
 _CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An image that the model got wrong.
+
+    Attributes
+    ----------
+    record
+        The image, with its true labels.
+    label
+        The label that it is wrong in.
+    probability
+        What the model gave that label, 0 to 1.
+    """
+
+    record: Record
+    label: str
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +68,30 @@ class Evaluation:
     manifest: Manifest
     probabilities: NDArray[np.float32]
 
+    def worst(self, count: int = 12) -> tuple[Mistake, ...]:
+        """Return the images whose true label the model found least likely, the worst first.
+
+        Parameters
+        ----------
+        count
+            How many at most, 0 or more. Only labels that were given a probability on the wrong
+            side of a half count, so there may be fewer; each image is there once, with the label
+            that it is most wrong in. Unknown labels (NaN) count for nothing.
+        """
+        gaps = np.abs(self.manifest.label_array() - self.probabilities)
+        gaps = np.nan_to_num(gaps, nan=-1.0)
+        columns = gaps.argmax(axis=1)
+        most = gaps.max(axis=1)
+        order = [int(i) for i in np.argsort(-most, kind="stable")[:count] if most[i] > 0.5]
+        return tuple(
+            Mistake(
+                self.manifest.records[i],
+                self.manifest.task.labels[columns[i]],
+                float(self.probabilities[i, columns[i]]),
+            )
+            for i in order
+        )
+
 
 def evaluate(
     model: Bundle | str | Path,
@@ -71,7 +114,8 @@ def evaluate(
         partition is scored, or all of it where there is none. None takes the test partition of the
         run.
     out
-        Where the files go; None takes the folder ``evaluation`` of the run.
+        Where the files go; None takes the folder ``evaluation`` of the run. A folder that holds
+        an evaluation is written again for the same bundle and data only.
     cache, workers
         As for `thorax.train`.
     replicates
@@ -85,7 +129,7 @@ def evaluate(
     Raises
     ------
     UsageError
-        If ``data`` or ``out`` is needed and missing.
+        If ``data`` or ``out`` is needed and missing, or ``out`` holds another evaluation.
     SourceError, LabelError
         If there is nothing to score, or the labels are not those of the bundle.
     BundleError
@@ -104,9 +148,10 @@ def evaluate(
         partition = "test"
     else:
         manifest, partition = _chosen(data)
+    own = out is None and data is None
     if out is None:
         if not is_run:
-            raise UsageError("where should the evaluation go?", todo="give out= (--out FOLDER)")
+            raise UsageError("where should the evaluation go?", todo="name a folder with out=")
         out = path / ("evaluation" if data is None else f"evaluation-{_plain(manifest.name)}")
     if not len(manifest):
         raise SourceError(
@@ -114,6 +159,8 @@ def evaluate(
             todo="give a data set with labelled images",
         )
     manifest = align(manifest, bundle.task)
+    if not own:  # the one within a run follows the run's bundle
+        _check_place(Path(out), bundle, manifest)
     folder = _files.make_folder(Path(out))
     scored, probabilities, left_out, hashes = score(
         bundle, manifest, cache=cache, workers=workers, progress=progress
@@ -127,7 +174,8 @@ def evaluate(
         "bundle": _describe(bundle),
         "task": {"kind": bundle.task.kind, "labels": [*bundle.task.labels]}
         | {"classes": [*bundle.task.classes]},
-        "dataset": {"name": manifest.name, "partition": partition, "hash": scored.hash},
+        "dataset": {"name": manifest.name, "partition": partition}
+        | {"hash": scored.hash, "asked": manifest.hash},
         **summarise(
             scored.label_array(),
             probabilities,
@@ -143,6 +191,31 @@ def evaluate(
     _write_predictions(folder / "predictions.parquet", scored, probabilities, bundle)
     progress("computing intervals", 1, 1)
     return Evaluation(folder, values, scored, probabilities)
+
+
+def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
+    """Refuse a folder in which another evaluation would be lost."""
+    path = folder / "evaluation.json"
+    if not path.is_file():
+        return
+    try:
+        stored = _files.read_json(path)
+        data, id_ = stored["dataset"], stored["bundle"]["id"]
+        # Those before `asked` know only what was left after unreadable files were left out.
+        asked = data.get("asked", data["hash"])
+        name = data["name"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        other = "an evaluation.json that this version of thorax cannot read"
+    else:
+        if (id_, asked) == (bundle.id, manifest.hash):
+            return
+        what = "another bundle" if id_ != bundle.id else "other images, labels or patients"
+        other = f"an evaluation of {what} (the data set {name})"
+    raise UsageError(
+        f"{folder} holds another evaluation, which would be lost",
+        received=other,
+        todo="name another folder with out=, or remove this one",
+    )
 
 
 def score(
@@ -274,6 +347,7 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
         "seed": origin.get("seed"),
         "temperature": bundle.temperature,
         "locked_on": origin.get("locked_on"),
+        "assumed_prevalence": origin.get("assumed_prevalence"),
         "train": {
             "dataset": origin.get("dataset"),
             "images": origin.get("train_images"),

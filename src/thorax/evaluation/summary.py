@@ -25,10 +25,10 @@ from thorax.metrics import (
     Statistic,
     as_labels,
     as_scores,
+    bootstrap_interval,
     group_index,
     percentile,
     replicate,
-    steady,
     totals_statistic,
     undefined,
     wilson,
@@ -239,13 +239,17 @@ def _macro(name: str, labels: Sequence[str], answers: Sequence[_Answer]) -> Inte
     left_out = f"without {', '.join(missing)} (undefined)" if missing else None
     value = float(np.mean([answer.intervals[name].value for answer in there]))
     drawn = np.mean([answer.replicates[name] for answer in there], axis=0)
-    if len(np.unique(drawn[np.isfinite(drawn)])) <= 1:
+    finite = drawn[np.isfinite(drawn)]
+    if not finite.size or np.ptp(finite) < 1e-12:
         # Every replicate is the same; the labels' own limits still have a width.
         low, high = (
             float(np.mean([getattr(answer.intervals[name], end) for answer in there]))
             for end in ("low", "high")
         )
-        return Interval(value, low, high, "mean of the labels' limits, 95 %", left_out)
+        reason = left_out
+        if math.isnan(low):
+            reason = "; ".join(filter(None, (left_out, "not every label has limits")))
+        return Interval(value, low, high, "mean of the labels' limits, 95 %", reason)
     found = percentile(value, drawn, unit="patients")
     reason = "; ".join(part for part in (left_out, found.reason) if part) or None
     return Interval(value, found.low, found.high, found.method, reason)
@@ -290,8 +294,15 @@ def _multiclass(
         return undefined("none", "there is no image of known label"), table
     if count == len(truth):
         return wilson(int(right.sum()), right.size), table
-    value, everything = float(right.mean()), np.ones_like(right)
     with np.errstate(invalid="ignore"):
         shares = drawn[1] / drawn[0]
-    found = steady("accuracy", value, everything, right, groups[known], level=0.95)
-    return found or percentile(value, shares, unit="patients"), table
+    accuracy = bootstrap_interval(
+        "accuracy",
+        float(right.mean()),
+        shares,
+        positive=np.ones_like(right),
+        called=right,
+        groups=groups[known],
+        unit="patients",
+    )
+    return accuracy, table

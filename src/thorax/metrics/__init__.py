@@ -8,6 +8,7 @@ from thorax.metrics._inputs import as_labels, as_scores, group_index
 from thorax.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
     Statistic,
+    bootstrap_interval,
     clustered_bootstrap,
     percentile,
     ranking_statistic,
@@ -25,6 +26,7 @@ from thorax.metrics.calibration import (
     log_losses,
     reliability_curve,
 )
+from thorax.metrics.clustered import clustered_delong
 from thorax.metrics.decision import LockedPoint, lock_operating_points
 from thorax.metrics.few import steady
 from thorax.metrics.intervals import (
@@ -85,10 +87,12 @@ __all__ = [
     "balanced_accuracy_score",
     "bin_edges",
     "bin_index",
+    "bootstrap_interval",
     "brier_score_loss",
     "calibration_line",
     "clopper_pearson",
     "clustered_bootstrap",
+    "clustered_delong",
     "confusion",
     "delong",
     "delong_covariance",

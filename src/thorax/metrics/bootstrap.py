@@ -24,6 +24,7 @@ from thorax.metrics.scores import RATES, confusion, rates, why_undefined
 __all__ = [
     "BOOTSTRAP_METRICS",
     "Statistic",
+    "bootstrap_interval",
     "clustered_bootstrap",
     "percentile",
     "ranking_statistic",
@@ -38,6 +39,7 @@ Statistic: TypeAlias = Callable[[Floats], Floats]
 BOOTSTRAP_METRICS = ("auroc", "average_precision", "brier", "log_loss", *RATES)
 """Names that `clustered_bootstrap` takes."""
 
+_ROUNDING = 1e-12  # relative; sums of the same numbers in another order differ by less
 _CELLS = 1 << 20  # floats per working array: stays in the cache, and bounds the memory
 
 
@@ -140,7 +142,8 @@ def percentile(value: float, values: Floats, *, level: float = 0.95, unit: str) 
     """Return the percentile interval of a value from its replicates (R,).
 
     Replicates that are undefined (NaN) are left out, and ``reason`` says how many; if they are
-    more than half, there are no limits.
+    more than half, there are no limits. Nor are there where the limits would coincide: that
+    replicates do not differ shows what they cannot tell, not that the value is certain.
     """
     method = f"percentile bootstrap over {unit}, {len(values)} replicates, {100 * level:g} %"
     there = values[~np.isnan(values)]
@@ -151,9 +154,52 @@ def percentile(value: float, values: Floats, *, level: float = 0.95, unit: str) 
     # Nearest and not linear: between two infinite replicates there is nothing to interpolate.
     low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2], method="nearest")
     reason = f"{missing} undefined replicates left out" if missing else None
+    if _coincide(low, high):
+        why = f"the replicates do not differ: too few {unit} to tell how far it would vary"
+        return Interval(value, math.nan, math.nan, method, why)
     if math.isinf(high):
         reason = "the upper limit is unbounded"
     return Interval(value, float(low), float(high), method, reason)
+
+
+def _coincide(low: float, high: float) -> bool:
+    """Tell whether two numbers are one but for rounding; both may be infinite."""
+    return bool(low == high or (math.isfinite(low) and high - low <= _ROUNDING * abs(high)))
+
+
+def bootstrap_interval(
+    name: str,
+    value: float,
+    replicates: Floats,
+    *,
+    positive: Bools,
+    called: Bools,
+    groups: Ints,
+    unit: str,
+    level: float = 0.95,
+) -> Interval:
+    """Return the interval of a value from its replicates (R,), or by a formula where they fail.
+
+    Parameters
+    ----------
+    name
+        A name of `BOOTSTRAP_METRICS`.
+    value, replicates
+        On all images, and on the drawn ones.
+    positive, called, groups
+        (n,), as for `steady`.
+    unit
+        What was drawn: ``patients`` or ``images``.
+
+    Returns
+    -------
+    The interval of `steady` where there are too few errors to draw from, else that of
+    `percentile`. It never has a width of zero: where nothing gives limits, there are none.
+    """
+    found = percentile(value, replicates, level=level, unit=unit)
+    there = replicates[~np.isnan(replicates)]
+    same = math.isnan(found.low) and len(there) > 0 and _coincide(there.min(), there.max())
+    return steady(name, value, positive, called, groups, level=level, same=same) or found
 
 
 def clustered_bootstrap(
@@ -217,9 +263,6 @@ def clustered_bootstrap(
         return undefined("percentile bootstrap", why)
     statistic, row = _statistic(metric, positive, values, called, groups, count)
     value = float(statistic(np.ones((1, count)))[row, 0])
-    found = steady(metric, value, positive, called, groups, level=level)
-    if found is not None:
-        return found
     [drawn] = replicate(
         [statistic],
         patients=count,
@@ -227,8 +270,15 @@ def clustered_bootstrap(
         replicates=replicates,
         rng=np.random.default_rng(seed),
     )
-    return percentile(
-        value, drawn[row], level=level, unit="images" if patients is None else "patients"
+    return bootstrap_interval(
+        metric,
+        value,
+        drawn[row],
+        positive=positive,
+        called=called,
+        groups=groups,
+        unit="images" if patients is None else "patients",
+        level=level,
     )
 
 

@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+_NO_VARIANCE = 1e-28
+"""Rounding leaves less than this of a variance of zero; 10^6 images of each class leave more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A value and its confidence limits.
@@ -174,7 +178,7 @@ def newcombe(auroc: float, positives: float, negatives: float, *, level: float =
     return Interval(auroc, low, high, f"Newcombe's score interval, {_percent(level)}")
 
 
-def _midranks(values: Floats) -> Floats:
+def midranks(values: Floats) -> Floats:
     """Return ranks from 1, equal values sharing the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -215,9 +219,9 @@ def delong_covariance(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Flo
     over_negatives = np.empty((len(matrix), m))
     over_positives = np.empty((len(matrix), n))
     for index, row in enumerate(matrix):
-        ranks = _midranks(row)
-        over_negatives[index] = (ranks[positive] - _midranks(row[positive])) / n
-        over_positives[index] = 1 - (ranks[~positive] - _midranks(row[~positive])) / m
+        ranks = midranks(row)
+        over_negatives[index] = (ranks[positive] - midranks(row[positive])) / n
+        over_positives[index] = 1 - (ranks[~positive] - midranks(row[~positive])) / m
     covariance = (
         np.atleast_2d(np.cov(over_negatives)) / m + np.atleast_2d(np.cov(over_positives)) / n
     )
@@ -246,12 +250,12 @@ def delong(labels: ArrayLike, scores: ArrayLike, *, level: float = 0.95) -> Inte
     z = normal_quantile(level)
     if m == 0 or n == 0:
         return undefined(method, f"there is no {'positive' if m == 0 else 'negative'} image")
-    ranks = _midranks(values)
+    ranks = midranks(values)
     area = float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))
     if m == 1 or n == 1:
         return _without_variance(area, m, n, level, "a class with one image has no variance")
     _, covariance = delong_covariance(positive, values)
-    if covariance[0, 0] <= 0 or area in (0.0, 1.0):
+    if covariance[0, 0] <= _NO_VARIANCE or area in (0.0, 1.0):
         why = f"DeLong's variance is zero at an AUROC of {area:g}"
         return _without_variance(area, m, n, level, why)
     half = z * math.sqrt(covariance[0, 0]) / (area * (1 - area))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ __all__ = ["CLOSEST", "CalibrationLine", "calibration_line", "logits_of"]
 
 CLOSEST = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logit is taken: float32's resolution."""
+
+_NO_WIDTH = 1e-9  # log odds; rounding leaves less of a variance of zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,5 +140,7 @@ def _fit(
     half = normal_quantile(level) * np.sqrt(np.diag(covariance))
     return [
         Interval(float(value), float(value - wide), float(value + wide), method)
+        if wide > _NO_WIDTH
+        else Interval(float(value), math.nan, math.nan, method, "all patients are alike in it")
         for value, wide in zip(weights, half, strict=True)
     ]

@@ -1,10 +1,12 @@
-"""The page that shows an evaluation.
+"""The page that shows an evaluation, and the one that shows an audit.
 
 ``figures`` draws, and is imported only when something is drawn; ``build`` lays out.
 """
 
 from __future__ import annotations
 
+from thorax.report.audit_lines import audit_lines
+from thorax.report.audit_page import write_audit_page
 from thorax.report.build import build_report
 from thorax.report.content import ReportContent, Sample, WorstCase
 from thorax.report.gather import rewrite_report, write_report
@@ -13,7 +15,9 @@ __all__ = [
     "ReportContent",
     "Sample",
     "WorstCase",
+    "audit_lines",
     "build_report",
     "rewrite_report",
+    "write_audit_page",
     "write_report",
 ]

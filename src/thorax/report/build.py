@@ -12,6 +12,8 @@ from typing import Any
 
 from thorax._files import write_bytes, write_text
 from thorax.errors import UsageError
+from thorax.report.audit_page import audit_style
+from thorax.report.audit_section import audit_section
 from thorax.report.content import (
     ReportContent,
     Sample,
@@ -24,7 +26,14 @@ from thorax.report.content import (
 )
 from thorax.report.markup import Html, element, join, visible
 from thorax.report.pictures import sample_tiles, worst_tiles
-from thorax.report.plots import Plot, history_plots, label_plots, matrix_plot, sheets
+from thorax.report.plots import (
+    Plot,
+    history_plots,
+    label_plots,
+    matrix_plot,
+    only_epoch,
+    sheets,
+)
 from thorax.report.summary import first_screen, subject
 from thorax.report.tables import (
     counts_table,
@@ -92,9 +101,10 @@ def _sections(content: ReportContent) -> Iterable[_Section | None]:
     number = _Numbering()
     yield _performance(content, number)
     yield _training(content, number)
-    yield _images(content, number)
     yield _errors(content, number)
+    yield _images(content, number)
     yield _metrics(content)
+    yield _held(content)
     yield _files(content)
     yield _provenance(content)
 
@@ -149,6 +159,9 @@ def _performance(content: ReportContent, number: _Numbering) -> _Section | None:
 
 
 def _training(content: ReportContent, number: _Numbering) -> _Section | None:
+    if len(content.history) == 1:
+        # A course of one point is no course; its numbers can be said.
+        return "Training", element("p", only_epoch(content), class_="lead"), []
     plots = history_plots(content)
     return ("Training", number.plots(plots), plots) if plots else None
 
@@ -209,6 +222,12 @@ def _metrics(content: ReportContent) -> _Section | None:
     return ("All numbers", join(parts), []) if parts else None
 
 
+def _held(content: ReportContent) -> _Section | None:
+    if content.audit is None:
+        return None
+    return "What the data holds", audit_section(content.audit), []
+
+
 def _files(content: ReportContent) -> _Section | None:
     parts = []
     data = content.plan.get("data")
@@ -252,6 +271,7 @@ def _page(content: ReportContent, sections: list[tuple[str, Html]]) -> str:
         )
     total = value_of(content.evaluation, "n")
     return Template(template).substitute(
+        style=audit_style() if content.audit else "",
         title=element("title", f"{subject(content)} – thorax evaluation report"),
         first=first_screen(content),
         contents=element("ol", *entries),

@@ -15,6 +15,7 @@ from thorax.report.content import (
     label_views,
     left_out_rows,
     value_of,
+    worse_than_chance,
 )
 from thorax.report.wording import count, describe, interval, number, points_wide
 
@@ -28,6 +29,8 @@ GAP = 0.02
 """Fall of the AUROC from validation to test that is worth a sentence."""
 MISCALIBRATED = 0.05
 """Mean distance of probability and observed share that is worth a sentence."""
+TOLD = 3
+"""Wide intervals that are told one by one."""
 CLINIC = 0.05
 """Prevalence for which the positive predictive value is retold."""
 
@@ -67,6 +70,14 @@ def _about_findings(content: ReportContent) -> Iterator[Caveat]:
         if finding.severity == "serious":
             why = f" {_sentence(finding.why)}" if finding.why else ""
             yield Caveat("serious", "The audit found", f"{_sentence(finding.what)}{why}")
+    beyond = content.audit.beyond(content.findings) if content.audit else ()
+    for finding in beyond[:2]:
+        what = f"{finding.what[:1].upper()}{finding.what[1:]}"
+        yield Caveat("serious", "The audit found", _sentence(what))
+    if more := len(beyond[2:]):
+        findings = "finding" if more == 1 else "findings"
+        text = f"{more} more serious {findings}, shown below under “What the data holds”."
+        yield Caveat("serious", "The audit found", text)
     warnings = sum(finding.severity == "warning" for finding in content.findings)
     if warnings:
         are = "warning is" if warnings == 1 else f"{warnings} warnings are"
@@ -147,30 +158,45 @@ def _about_generalising(content: ReportContent) -> Iterator[Caveat]:
 
 
 def _about_the_numbers(content: ReportContent) -> Iterator[Caveat]:
+    wide: list[str] = []
     for name, view in label_views(content.evaluation):
         point = default_point(view)
         metrics = {
             **(view.get("metrics") or {}),
             **((point[1].get("metrics") or {}) if point else {}),
         }
+        yield from _about_chance(name, metrics.get("auroc"))
         for key in ("auroc", "sensitivity", "specificity"):
-            width = points_wide(metrics.get(key))
+            width, kind = points_wide(metrics.get(key)), describe(key)
             if width is not None and width > WIDE:
-                kind = describe(key)
-                yield Caveat(
-                    "warning",
-                    "Wide interval",
-                    f"The {_lower(kind.title)} of {name} may lie "
-                    f"anywhere in {interval(metrics[key], kind.percent)}.",
-                )
+                where = interval(metrics[key], kind.percent)
+                may = "in" if wide else "may lie anywhere in"
+                wide.append(f"the {_lower(kind.title)} of {name} {may} {where}")
             if key in metrics and value_of(metrics[key]) is None:
                 reason = metrics[key].get("reason") or "not computed"
-                text = f"The {_lower(describe(key).title)} of {name} is undefined: {reason}."
+                text = f"The {_lower(kind.title)} of {name} is undefined: {reason}."
                 yield Caveat("serious", "Undefined", text)
         if point:
             yield from _about_threshold(point[0], point[1])
             yield from _about_prevalence(name, metrics, value_of(view, "prevalence"))
-        yield from _about_calibration(name, view)
+        yield from _about_calibration(name, view, content.evaluation)
+    if wide:
+        # One doubt, however many numbers it is about.
+        more = f"; {len(wide) - TOLD} more are in the tables" if len(wide) > TOLD else ""
+        told = ", ".join(wide[:TOLD])
+        text = f"{told[0].upper()}{told[1:]}{more}."
+        yield Caveat("warning", "Wide interval" if len(wide) == 1 else "Wide intervals", text)
+
+
+def _about_chance(name: str, auroc: Mapping[str, Any] | None) -> Iterator[Caveat]:
+    if worse_than_chance(auroc):
+        yield Caveat(
+            "serious",
+            "Worse than chance",
+            f"The AUROC of {name} is {number(value_of(auroc) or 0.0)}, and its whole interval lies "
+            "below 0.5: guessing would do better, and the opposite of each answer better still. "
+            "Are the labels of these images swapped, or those of the training?",
+        )
 
 
 def _about_threshold(name: str, point: Mapping[str, Any]) -> Iterator[Caveat]:
@@ -207,7 +233,9 @@ def _about_prevalence(
         )
 
 
-def _about_calibration(name: str, view: Mapping[str, Any]) -> Iterator[Caveat]:
+def _about_calibration(
+    name: str, view: Mapping[str, Any], evaluation: Mapping[str, Any]
+) -> Iterator[Caveat]:
     error = calibration_of(view).get("calibration_error")
     distance = value_of(error)
     # The error of a perfect model is above 0 too, the more so the fewer images; where an interval
@@ -221,8 +249,21 @@ def _about_calibration(name: str, view: Mapping[str, Any]) -> Iterator[Caveat]:
             "warning",
             "Probabilities are off",
             f"The probability of {name} misses the observed share by {100 * distance:.0f} "
-            "points on average: read it as a rank, not as a chance.",
+            f"points on average: read it as a rank, not as a chance.{_assumed(name, evaluation)}",
         )
+
+
+def _assumed(name: str, evaluation: Mapping[str, Any]) -> str:
+    """Say which share of positives the probabilities take for granted, where that is known."""
+    assumed = (evaluation.get("bundle") or {}).get("assumed_prevalence")
+    kind = (evaluation.get("task") or {}).get("kind")
+    if assumed == "training":
+        return f" It takes for granted that {name} is as frequent as in the training images."
+    if assumed != "balanced":
+        return ""
+    if kind == "multiclass":
+        return " It takes for granted that all classes are equally frequent."
+    return f" It takes for granted that half of the images are {name}."
 
 
 def _distance(view: Mapping[str, Any]) -> float | None:

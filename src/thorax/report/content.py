@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thorax.records import Finding
+
+if TYPE_CHECKING:
+    from thorax.report.audit_content import AuditContent
 
 __all__ = [
     "ReportContent",
@@ -21,6 +24,7 @@ __all__ = [
     "label_views",
     "left_out_rows",
     "value_of",
+    "worse_than_chance",
 ]
 
 
@@ -58,7 +62,9 @@ class WorstCase:
     truth
         The class that it is.
     probability
-        What the model gave the positive label, 0..1.
+        What the model gave the label, 0..1.
+    label
+        The label that it is wrong in; None takes the first of the evaluation.
     """
 
     pixels: NDArray[np.uint8]
@@ -66,6 +72,7 @@ class WorstCase:
     id: str
     truth: str
     probability: float
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +94,9 @@ class ReportContent:
     samples, augmented, worst
         Pictures: of the data, of the augmentation, and of the largest errors, the worst first.
     findings
-        What the audit found.
+        What was found while listing and parting.
+    audit
+        The audit that went before the training.
     left_out
         Rows of ``id``, ``reason``, ``what``, besides those in the evaluation.
     """
@@ -100,6 +109,7 @@ class ReportContent:
     augmented: Sequence[Sample] = ()
     worst: Sequence[WorstCase] = ()
     findings: Sequence[Finding] = ()
+    audit: AuditContent | None = None
     left_out: Sequence[Mapping[str, Any]] = ()
 
 
@@ -145,6 +155,12 @@ def value_of(metric: Mapping[str, Any] | None, part: str = "value") -> float | N
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
     return None
+
+
+def worse_than_chance(auroc: Mapping[str, Any] | None) -> bool:
+    """Tell whether an AUROC's whole interval lies below that of guessing."""
+    high = value_of(auroc, "high")
+    return high is not None and high < 0.5
 
 
 def left_out_rows(content: ReportContent) -> list[Mapping[str, Any]]:

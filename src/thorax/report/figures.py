@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from thorax.errors import UsageError
@@ -35,6 +35,7 @@ __all__ = [
     "roc_figure",
     "sample_grid",
     "score_figure",
+    "shares_figure",
 ]
 
 _WIDTH, _HEIGHT = 4.8, 4.15
@@ -285,6 +286,59 @@ def score_figure(
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4)
         return _svg(figure, name, "Distribution of the probabilities")
+
+
+def shares_figure(
+    edges: Values,
+    counts: Mapping[str, Values],
+    *,
+    words: str,
+    of: str,
+    log: bool = False,
+    name: str = "shares",
+) -> str:
+    """Draw how a quantity is distributed in two groups or three.
+
+    Parameters
+    ----------
+    edges
+        (k + 1,), ascending; positive where the axis is logarithmic.
+    counts
+        Group to (k,) numbers or shares; each group is drawn as shares of its own sum.
+    words, of
+        What the axis across says, and the one upwards.
+    log
+        Whether the axis across is logarithmic.
+    name
+        Name that makes the ids in the SVG unique in a page.
+
+    Returns
+    -------
+    SVG text.
+    """
+    bounds = _numbers(edges)
+    with _styled(name):
+        figure = Figure(figsize=(_WIDTH, 0.7 * _HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        for colour, (group, values) in zip(cycle((SECOND, FIRST, QUIET)), counts.items()):
+            share = _numbers(values)
+            share = share / max(float(np.nansum(share)), 1e-9)
+            axes.stairs(share, bounds, fill=True, color=colour[0], alpha=0.2)
+            label = _shorten(str(group), 24)
+            axes.stairs(share, bounds, color=colour[0], linewidth=1.4, label=label)
+        if log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace(",", "\u202f"))
+        axes.set_xlim(bounds[0], bounds[-1])
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+        axes.set_xlabel(visible(words))
+        axes.set_ylabel(visible(of))
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
+        return _svg(figure, name, visible(words))
 
 
 _QUANTITIES = {

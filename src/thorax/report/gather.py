@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from thorax.data import Manifest, pick
 from thorax.errors import ImageError, RunError
 from thorax.evaluation.run import SCHEMA, Evaluation
 from thorax.explain import heatmap
+from thorax.report.audit_content import read_audit
 from thorax.report.build import build_report
 from thorax.report.content import ReportContent, Sample, WorstCase
 from thorax.runtime import Predictor
@@ -47,7 +47,7 @@ def write_report(
         Of the report.
     """
     predictor = Predictor(model)
-    history = _history(run.folder / "history.csv") if run else []
+    history = run.history if run else []
     content = ReportContent(
         evaluation=evaluation.values,
         history=history,
@@ -57,6 +57,7 @@ def write_report(
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
         worst=_worst(predictor, evaluation),
         findings=evaluation.manifest.findings,
+        audit=read_audit(run.folder / "audit.json", run.manifest) if run else None,
     )
     return build_report(content, out or evaluation.folder / "report.html")
 
@@ -126,15 +127,9 @@ def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:
 
 def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase]:
     """Return the images whose true label the model found least likely."""
-    manifest = evaluation.manifest
-    labels = manifest.label_array()
-    gap = np.abs(labels - evaluation.probabilities)
-    worst = np.nan_to_num(gap, nan=-1.0).max(axis=1)
     cases = []
-    for index in np.argsort(-worst, kind="stable")[:_WORST]:
-        if worst[index] <= 0.5:
-            break  # nothing that one would call an error
-        record, column = manifest.records[index], int(np.nanargmax(gap[index]))
+    for mistake in evaluation.worst(_WORST):
+        record = mistake.record
         try:
             pixels = predictor.read(record.path).pixels
         except ImageError:
@@ -142,10 +137,11 @@ def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase]:
         cases.append(
             WorstCase(
                 pixels,
-                heatmap(predictor, pixels, column),
+                heatmap(predictor, pixels, mistake.label),
                 record.id,
-                manifest.task.class_of(record.labels),
-                float(evaluation.probabilities[index, column]),
+                evaluation.manifest.task.class_of(record.labels),
+                mistake.probability,
+                mistake.label,
             )
         )
     return cases
@@ -156,18 +152,10 @@ def _augmented(path: Path) -> list[Sample]:
         return []
     with np.load(path, allow_pickle=False) as stored:
         return [
-            Sample(pixels, f"{label}, augmented", str(label))
-            for pixels, label in zip(stored["images"], stored["labels"], strict=True)
-        ]
-
-
-def _history(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            {key: float(value) if value else float("nan") for key, value in row.items()}
-            for row in csv.DictReader(file)
+            Sample(pixels, f"{number}", str(label))
+            for number, (pixels, label) in enumerate(
+                zip(stored["images"], stored["labels"], strict=True), start=1
+            )
         ]
 
 

@@ -34,14 +34,18 @@ def sample_tiles(samples: Sequence[Sample], kind: str) -> Html:
         )
         for sample in samples[:SAMPLES]
     ]
-    return element("div", *tiles, class_="tiles")
+    return element("div", *tiles, class_="tiles small")
 
 
 def worst_tiles(worst: Sequence[WorstCase], label: str) -> Html:
-    """Return up to 12 errors, each as it is and below its heat map."""
+    """Return up to 12 errors, each as it is and below its heat map.
+
+    ``label`` is that of the cases that do not name theirs.
+    """
     tiles = []
     for case in worst[:WORST]:
-        told = f"truth {case.truth}, probability of {label} {case.probability:.3f}"
+        name = case.label or label
+        told = f"truth {case.truth}, probability of {name} {case.probability:.3f}"
         pair = [_picture(case.pixels, f"Radiograph {case.id}: {told}")]
         if case.heat is not None:
             words = f"Heat map of {case.id}: the strongest evidence lies at the {place(case.heat)}"
@@ -51,7 +55,7 @@ def worst_tiles(worst: Sequence[WorstCase], label: str) -> Html:
         caption = element(
             "figcaption",
             element("b", f"{case.truth}"),
-            f", but {label} {case.probability:.3f} ",
+            f", but {'only ' if case.probability < 0.5 else ''}{case.probability:.3f} for {name} ",
             element("code", case.id),
         )
         pictures = element("div", *pair, class_="pair")

@@ -13,7 +13,7 @@ from thorax.report.content import ReportContent, default_point, value_of
 from thorax.report.pictures import SAMPLES, WORST
 from thorax.report.wording import count, metric_text, number
 
-__all__ = ["Plot", "history_plots", "label_plots", "matrix_plot", "sheets"]
+__all__ = ["Plot", "history_plots", "label_plots", "matrix_plot", "only_epoch", "sheets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +191,28 @@ def matrix_plot(evaluation: Mapping[str, Any]) -> Plot | None:
     )
 
 
+HISTORY = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
+
+
+def only_epoch(content: ReportContent) -> str:
+    """Say in a sentence what the history of a single epoch holds."""
+    row = content.history[0]
+    parts = []
+    for key, words in HISTORY:
+        sides = (("training", value_of(row, key)), ("validation", value_of(row, f"val_{key}")))
+        told = [f"{number(value)} on {where}" for where, value in sides if value is not None]
+        if told:
+            parts.append(f"{words} {' and '.join(told)}")
+    numbers = f": {'; '.join(parts)}" if parts else ""
+    return f"It was trained for one epoch, so there is no course to draw{numbers}."
+
+
 def history_plots(content: ReportContent) -> list[Plot]:
     """Return loss, accuracy and AUROC over the epochs, those that were recorded."""
     from thorax.report.figures import history_figure
 
     plots = []
-    for key, words in (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC")):
+    for key, words in HISTORY:
         if not any(
             value_of(row, part) is not None
             for row in content.history

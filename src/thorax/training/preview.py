@@ -1,13 +1,12 @@
-"""What augmented training images look like."""
+"""What augmented training images look like. Keras is imported when they are made."""
 
 from __future__ import annotations
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from thorax.config import AugmentConfig
-from thorax.models import Augment, draw_augmentation
+from thorax.training.backend import use_backend
 
 __all__ = ["augmented_images"]
 
@@ -33,7 +32,17 @@ def augmented_images(
     Returns
     -------
     uint8 (n, size, size)
+
+    Raises
+    ------
+    MissingExtraError
+        If no training framework is installed.
     """
+    use_backend()
+    from keras import ops
+
+    from thorax.models import Augment, draw_augmentation
+
     augment = Augment(config, size, seed)
     transforms, tones = draw_augmentation(config, np.random.default_rng(seed), len(images), size)
     made = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,16 +21,19 @@ from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.config import Recipe, load_recipe
 from thorax.data import (
+    Audit,
     Cache,
     LeftOut,
     Manifest,
     fill_cache,
     fingerprint,
+    leave_out,
     limit,
     load_dataset,
     part,
     pick,
 )
+from thorax.data.audit import audit
 from thorax.errors import ConfigError, LabelError, RunError, SourceError
 from thorax.records import Partition, PixelSpec, Task
 from thorax.training.backend import choose_backend, choose_precision, use_backend
@@ -63,6 +67,22 @@ class Run:
     plan: Mapping[str, Any]
     manifest: Manifest
     bundle: Bundle
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Return one row an epoch of ``history.csv``; NaN where a value was undefined.
+
+        Keys: ``epoch``, ``loss``, ``accuracy``, the same with ``val_``, ``val_auroc``,
+        ``learning_rate``, ``seconds``. Empty where the file is missing.
+        """
+        path = self.folder / "history.csv"
+        if not path.is_file():
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            return [
+                {key: float(value) if value else math.nan for key, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
 
 
 def open_run(folder: str | Path) -> Run:
@@ -98,6 +118,8 @@ def train(
     backend: str | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
+    exclude: str | Path | None = None,
+    on_audit: Callable[[Audit], None] | None = None,
     progress: Progress = silent,
 ) -> Run:
     """Train a classifier and seal it.
@@ -124,6 +146,11 @@ def train(
         Folder of decoded images; None takes the user's.
     workers
         Decoding processes; None takes one per core.
+    exclude
+        CSV of records to leave out, such as `Audit.write_exclusions` writes.
+    on_audit
+        Told the quick audit of the data, which also goes to ``audit.json``, before anything is
+        learnt from them.
 
     Raises
     ------
@@ -137,7 +164,7 @@ def train(
     if not 0 <= seed < 2**32:
         raise ConfigError("the seed must lie between 0 and 2**32 - 1", received=seed)
     name = choose_backend(backend)
-    manifest = _parted(data, chosen)
+    manifest = _parted(data, chosen, exclude)
     precision = choose_precision(chosen.fit.precision, name)
     plan = make_plan(chosen, manifest, seed=seed, backend=name, precision=precision)
     if not (folder / "plan.json").exists():
@@ -147,6 +174,10 @@ def train(
     claim_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
         return open_run(folder)
+    audited = audit(manifest, quick=True, cache=cache, progress=progress)
+    audited.write(folder / "audit.json")
+    if on_audit is not None:
+        on_audit(audited)
 
     # Random crops are cut out of larger images than those that are answered for.
     before_crop = replace(chosen.input, size=chosen.augment.crop_from or chosen.input.size)
@@ -231,13 +262,19 @@ def write_left_out(path: Path, rows: Iterable[LeftOut]) -> None:
     _files.write_text(path, text.getvalue())
 
 
-def _parted(data: Manifest | str | Path | Sequence[str | Path], recipe: Recipe) -> Manifest:
+def _parted(
+    data: Manifest | str | Path | Sequence[str | Path],
+    recipe: Recipe,
+    exclude: str | Path | None,
+) -> Manifest:
     if isinstance(data, Manifest):
         manifest = data
     elif isinstance(data, str | Path):
         manifest = load_dataset(data)
     else:
         manifest = load_dataset(*data)
+    if exclude is not None:
+        manifest = leave_out(manifest, exclude)
     if not manifest.parted:
         manifest = part(manifest, validation=recipe.data.validation, test=recipe.data.test)
     if recipe.data.limit:

@@ -1,0 +1,144 @@
+"""Ctrl-C at any moment: quiet, status 130, and the same command continues."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thorax.bundle import Bundle
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+# Presses Ctrl-C upon the n-th import from the given one on: no clock is needed, at any speed.
+AMID_IMPORTS = """
+import os, runpy, signal, sys
+count, argv = int(sys.argv[1]), sys.argv[2:]
+seen = 0
+def press(event, args):
+    global seen
+    if event == "import" and (seen or args[0] == "{first}"):
+        seen += 1
+        if seen == count:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(press)
+sys.argv = ["thorax", *argv]
+{start}
+"""
+STARTS = {
+    "python -m thorax": (
+        "thorax.cli.main",
+        'runpy.run_module("thorax", run_name="__main__", alter_sys=True)',
+    ),
+    # Its first line, which imports that module, is the installer's and not ours.
+    "the installed script": (
+        "thorax.cli.interrupt",
+        "from thorax.cli.main import main; sys.exit(main())",
+    ),
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("count", [1, 3, 10, 40, 120, 250])
+def test_amid_the_imports(
+    start: tuple[str, str], count: int, make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    image = draw_grey(tmp_path / "a.png", 90)
+    command = ["predict", str(make_bundle().folder), str(image)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            AMID_IMPORTS.format(first=start[0], start=start[1]),
+            str(count),
+            *command,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 130, (done.returncode, done.stderr)
+    assert done.stderr.count("\n") <= 1
+
+
+WORKING = """
+import os, signal, sys
+from thorax.cli import main as command, report
+def work(args):
+    {body}
+report.run = work
+sys.exit(command.main())
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # A compiled library that was interrupted amid its start says what it likes.
+        """
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ImportError("numpy.core.multiarray failed to import")
+""",
+        # Where Python cannot raise, it prints; we do not.
+        """
+    class Gone:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+    gone = Gone()
+    del gone
+    import time
+    time.sleep(20)
+""",
+    ],
+)
+def test_amid_what_cannot_be_interrupted_well(body: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORKING.format(body=body), "report", "run"],
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr.startswith("thorax: interrupted")
+    assert done.stderr.count("\n") == 1
+
+
+def test_once_it_is_over_the_system_answers() -> None:
+    code = """
+import os, signal, sys
+from thorax.cli import main as command, report
+report.run = lambda args: 0
+status = command.main()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", "run"],
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGINT  # a shell shows it as 130
+    assert done.stderr == ""
+
+
+def test_a_caller_keeps_its_own_answer() -> None:
+    from thorax.cli.main import main
+
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before

@@ -1,0 +1,85 @@
+"""What the tests of the audit share: drawn chests, and evidence made of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from thorax.data.checks.evidence import SIDE, Evidence, glance, look
+from thorax.data.manifest import LeftOut, Manifest
+from thorax.phantom import draw
+from thorax.records import Record, Task
+
+MakeEvidence = Callable[..., Evidence]
+BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
+
+
+class ArrayCache:
+    """Images in memory behind the two doors of a cache that an audit uses."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        ids: Sequence[str],
+        hashes: Sequence[str],
+        facts: Sequence[Mapping[str, str | float]],
+        left_out: Sequence[LeftOut],
+    ) -> None:
+        self.images, self.ids, self.hashes = images, tuple(ids), tuple(hashes)
+        self.facts, self.left_out = [*facts], tuple(left_out)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        return self.images[np.asarray(indices, dtype=np.intp)]
+
+
+@pytest.fixture(scope="session")
+def chests() -> NDArray[np.uint8]:
+    """Draw 96 upright radiographs, each of a patient of its own."""
+    return np.stack([draw(np.random.default_rng([9, n]), size=SIDE) for n in range(96)])
+
+
+@pytest.fixture(scope="session")
+def make_evidence() -> MakeEvidence:
+    """Return a function that makes evidence; without images, as a quick audit sees it."""
+
+    def make(
+        labels: Sequence[Any],
+        *,
+        images: NDArray[np.uint8] | None = None,
+        partitions: Sequence[str] | None = None,
+        patients: Sequence[object] | None = None,
+        ids: Sequence[str] | None = None,
+        facts: Sequence[Mapping[str, str | float]] | None = None,
+        hashes: Sequence[str] | None = None,
+        left_out: Sequence[LeftOut] = (),
+        task: Task = BINARY,
+    ) -> Evidence:
+        count = len(labels)
+        ids = [f"x{n}.png" for n in range(count)] if ids is None else ids
+        hashes = [f"{n:064x}" for n in range(count)] if hashes is None else hashes
+        facts = [{} for _ in range(count)] if facts is None else facts
+        rows = [row if isinstance(row, tuple) else (float(row),) for row in labels]
+        records = tuple(
+            Record(
+                id=ids[n],
+                path=f"/nowhere/{ids[n]}",
+                labels=rows[n],
+                patient=ids[n] if patients is None else str(patients[n]),
+                partition=partitions[n] or None if partitions is not None else None,  # type: ignore[arg-type]
+            )
+            for n in range(count)
+        )
+        manifest = Manifest("drawn", task, records)
+        if images is None:
+            return glance(manifest, dict(zip(ids, hashes, strict=True)))
+        cache = ArrayCache(images, ids, hashes, facts, left_out)
+        return look(manifest, cache)  # type: ignore[arg-type]
+
+    return make
