@@ -334,8 +334,8 @@ def report_near(
 def cost(runs: int, workers: int) -> None:
     """Time the audit and the decoding alone, each in a process and a cache of its own, in turns."""
     for name, others in (
-        ("kermany224", ("decode-224", "decode-128", "colour-128")),
-        ("kermany_originals", ("decode-full", "decode-128", "colour-128")),
+        ("kermany224", ("channels-224", "grey-224", "grey-128", "channels-128")),
+        ("kermany_originals", ("decode-full", "grey-128", "channels-128")),
     ):
         seconds: dict[str, list[float]] = defaultdict(list)
         for _ in range(runs):
@@ -347,13 +347,9 @@ def cost(runs: int, workers: int) -> None:
             ratio = median(seconds["audit"]) / median(values)
             low, high = min(values), max(values)
             print(f"{what:<14}{median(values):>10.2f}{low:>8.2f}{high:>8.2f}{ratio:>12.2f}")
-    print(
-        "decode-N: fill_cache to squares of N pixels a side; colour-128: the cache that the audit"
-    )
-    print(
-        "itself fills, which knows of every file whether it shows colour; decode-full: every pixel"
-    )
-    print("of the file, at its own size. File contents are in the system's memory throughout.")
+    print("channels-N, grey-N: fill_cache to squares of N pixels, every channel of a file or its")
+    print("luminance alone; channels-128 is what the audit fills. decode-full: every pixel of the")
+    print("file, at its own size. What files hold is in the system's memory throughout.")
 
 
 def call_alone(*arguments: str) -> dict[str, float]:
@@ -385,7 +381,7 @@ def measure_alone(what: str, *arguments: str) -> int:
                 sum(pool.map(decode_fully, files, chunksize=4))
         else:
             how, _, side = what.partition("-")
-            reader = read_image_and_colour if how == "colour" else read_image
+            reader = read_image_and_colour if how == "channels" else read_image
             spec = PixelSpec(int(side))
             fill_cache(load_dataset(data), spec, folder=cache, workers=workers, reader=reader)
         print(json.dumps({"seconds": time.perf_counter() - began}))

@@ -96,3 +96,21 @@ def test_one_kind_of_name_does_not_restart(make_evidence):
     ids = [f"a{n}_{view}.png" for n in range(1, 31) for view in range(2)]
     patients = [n for n in range(1, 31) for _ in range(2)]
     assert checks(check_patient_keys(make_evidence([0] * 60, ids=ids, patients=patients))) == []
+
+
+def test_an_overlap_of_numbers_alone_is_said_to_be_doubtful(make_evidence):
+    ids = [f"{kind}{n}_scan.png" for n in range(1, 31) for kind in ("a", "b")]
+    patients = [n for n in range(1, 31) for _ in range(2)]
+    partitions = ["train", "test"] * 30
+    given = {"ids": ids, "patients": patients}
+    (finding,) = check_patients(make_evidence([0] * 60, partitions=partitions, **given))
+    assert (finding.severity, finding.count) == ("warning", 30)
+    assert "numbered apart" in finding.what
+    # One patient who crosses under one kind of name, and the doubt is gone.
+    ids += ["train/a31_scan.png", "test/a31_scan.png"]
+    patients += [31, 31]
+    partitions += ["train", "test"]
+    (finding,) = check_patients(
+        make_evidence([0] * 62, partitions=partitions, ids=ids, patients=patients)
+    )
+    assert (finding.severity, finding.count) == ("serious", 31)

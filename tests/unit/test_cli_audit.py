@@ -115,3 +115,11 @@ def test_train_honours_the_list(leaky: Path, tmp_path: Path, capsys: Capture) ->
     assert "l.csv" in capsys.readouterr().err
     cleaned = leave_out(load_dataset(leaky), tmp_path / "l.csv")
     assert not audit(cleaned, quick=True).exclusions.keys() & set(cleaned.ids.tolist())
+
+
+def test_a_quick_audit_tells_of_a_missing_file(phantoms: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(phantoms, tmp_path / "set"))
+    manifest = load_dataset(folder)
+    Path(manifest.records[0].path).unlink()
+    (finding,) = [f for f in audit(manifest, quick=True).findings if f.check == "missing"]
+    assert finding.files == (manifest.records[0].id,)

@@ -43,7 +43,7 @@ from thorax.data.checks.looks import (
 )
 from thorax.data.checks.shortcuts import Probe, check_shift, check_shortcuts, probe
 from thorax.data.contents import hash_files
-from thorax.data.manifest import Manifest
+from thorax.data.manifest import LeftOut, Manifest
 from thorax.data.shards import FileIndex
 from thorax.data.sources import load_dataset
 from thorax.errors import SourceError
@@ -215,9 +215,15 @@ def _glance(
     manifest: Manifest, folder: str | Path | None, workers: int | None, progress: Progress
 ) -> Evidence:
     index = FileIndex((Path(folder) if folder is not None else default_folder()) / "files")
-    files, _ = hash_files(manifest.records, index, progress)
+    files, unread = hash_files(manifest.records, index, progress)
     index.save()
-    return glance(manifest, {identity: content.digest for identity, content in files.items()})
+    digests = {identity: content.digest for identity, content in files.items()}
+    gone = [
+        LeftOut(record.id, record.path, unread[record.id].reason, unread[record.id].what)
+        for record in manifest.records
+        if record.id in unread
+    ]
+    return glance(manifest, digests, gone)
 
 
 def _check_images(evidence: Evidence) -> list[Finding]:

@@ -134,7 +134,7 @@ def _near(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:
         for side, rounds, least in _COARSE:
             if not len(part):
                 break
-            first, second, flip = part.T
+            first, second, flip, _ = part.T
             still, moved = views[side][first], _flip(views[side][second], flip)
             agreement, found = align(still, moved, found, rounds)
             good = agreement >= least
@@ -145,8 +145,10 @@ def _near(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:
         fine = local_contrast(shrink(images, 64), 3.0)
         still, moved = fine[: len(part)], _flip(fine[len(part) :], part[:, 2])
         agreement, _ = align(still, moved, found, _ROUNDS)
-        for (one, other, mirrored), value in zip(part.tolist(), agreement.tolist(), strict=True):
-            kept.append(Pair(int(rows[one]), int(rows[other]), value, bool(mirrored)))
+        for row, value in zip(part.tolist(), agreement.tolist(), strict=True):
+            one, other, mirrored, promising = row
+            if promising or value >= SAME:
+                kept.append(Pair(int(rows[one]), int(rows[other]), value, bool(mirrored)))
     return kept
 
 
@@ -158,27 +160,32 @@ def _flip(pictures: NDArray[np.float32], flip: NDArray[np.intp]) -> NDArray[np.f
 
 
 def _candidates(small: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Return (m, 3): two positions, and 1 where the second is to be mirrored."""
+    """Return (m, 4): two positions, 1 where the second is to be mirrored, 1 where both are near.
+
+    Where all or nearly all pairs of a small set are tried, many are alike by chance.
+    """
     count = len(small)
     if count <= _FEW:
         one, other = np.triu_indices(count, 1)
-        both = [np.column_stack([one, other, np.full(len(one), flip)]) for flip in (0, 1)]
-        return np.concatenate(both)
+        none = np.zeros(len(one), dtype=np.intp)
+        return np.concatenate([np.column_stack([one, other, none + n, none]) for n in (0, 1)])
     # Mirror images are hashed beside the images: a copy may be one of them.
     hashes = hash_pictures(np.concatenate([small, small[:, :, ::-1]]))
     if count <= _SOME:
         cosine = hashes.places[:count] @ hashes.places.T
         pairs = np.column_stack(np.nonzero(np.triu(cosine >= _LIKELY, 1)))
+        promising = cosine[pairs[:, 0], pairs[:, 1]] >= _PROMISING
     else:
         pairs = close_pairs(hashes.bits)
         pairs = pairs[pairs[:, 0] < count]  # those among mirror images say nothing new
         first, second = pairs[:, 0], pairs[:, 1]
         cosine = np.einsum("ij,ij->i", hashes.places[first], hashes.places[second])
         pairs = pairs[cosine >= _PROMISING]
+        promising = np.ones(len(pairs), dtype=bool)
     flip = (pairs[:, 1] >= count).astype(np.intp)
     first, second = pairs[:, 0], pairs[:, 1] - flip * count
     kept = first < second  # of (a, mirrored b) and (b, mirrored a) one is enough
-    return np.asarray(np.column_stack([first, second, flip])[kept], dtype=np.intp)
+    return np.asarray(np.column_stack([first, second, flip, promising])[kept], dtype=np.intp)
 
 
 def _same_pixels(evidence: Evidence, pair: Pair) -> bool:

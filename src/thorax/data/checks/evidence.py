@@ -115,7 +115,9 @@ def look(manifest: Manifest, cache: Cache) -> Evidence:
     )
 
 
-def glance(manifest: Manifest, hashes: Mapping[str, str]) -> Evidence:
+def glance(
+    manifest: Manifest, hashes: Mapping[str, str], unread: Sequence[LeftOut] = ()
+) -> Evidence:
     """Gather what can be had without opening an image.
 
     Parameters
@@ -123,12 +125,14 @@ def glance(manifest: Manifest, hashes: Mapping[str, str]) -> Evidence:
     manifest
         Every record.
     hashes
-        SHA-256 of each file by the id of its record; who is missing could not be read.
+        SHA-256 of each file by the id of its record.
+    unread
+        Those that could not be read.
     """
     records = tuple(record for record in manifest.records if record.id in hashes)
     facts = [{"bytes": _size(record.path)} for record in records]
     digests = tuple(hashes[record.id] for record in records)
-    return _evidence(manifest, records, manifest.left_out, facts, digests)
+    return _evidence(manifest, records, (*manifest.left_out, *unread), facts, digests)
 
 
 def _evidence(
