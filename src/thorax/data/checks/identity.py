@@ -10,7 +10,7 @@ import numpy as np
 
 from thorax.data.checks.copies import Copies, Pair, join
 from thorax.data.checks.evidence import Evidence
-from thorax.data.checks.wording import found, images, listed, share
+from thorax.data.checks.wording import found, groups_of, images, listed, share
 from thorax.records import Finding
 
 __all__ = ["check_copies", "check_likeness", "check_patient_keys", "check_patients"]
@@ -63,7 +63,7 @@ def _about(
         yield found(
             f"{kind}-contradicting-label",
             "serious",
-            f"{len(contradicting):,} groups of images {how} carry different labels "
+            f"{groups_of(len(contradicting))} {how}, under different labels "
             f"({images(sum(map(len, contradicting)))})",
             [name for group in ids for name in group],
             why="at least one of the labels is wrong, and nobody knows which",
@@ -80,7 +80,7 @@ def _about(
         yield found(
             f"{kind}-duplicate",
             "warning",
-            f"{len(plain):,} groups of images {how} ({images(sum(map(len, plain)))}, "
+            f"{groups_of(len(plain))} {how} ({images(sum(map(len, plain)))}, "
             f"{many:,} of them superfluous)",
             [name for group in ids for name in group],
             why="a picture that counts twice pretends to be more evidence than it is",

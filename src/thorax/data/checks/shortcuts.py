@@ -58,7 +58,7 @@ LIMITS: Mapping[Cheat, tuple[float, float]] = {
     # What a file says of itself has no business with the disease. A border little; small pictures
     # and shades have some: those two never spoil an evaluation alone.
     "file facts": (0.6, 0.75),
-    "border": (0.65, 0.8),
+    "border": (0.6, 0.8),
     "thumbnail": (0.8, math.inf),
     "histogram": (0.75, math.inf),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from thorax.records import Finding, Severity
 
-__all__ = ["found", "images", "listed", "share"]
+__all__ = ["found", "groups_of", "images", "listed", "share"]
 
 _MAX_FILES = 200
 _MAX_GROUPS = 100
@@ -42,6 +42,11 @@ def found(
 def images(count: int) -> str:
     """Return ``1 image``, ``2 images``."""
     return f"{count:,} image" + ("" if count == 1 else "s")
+
+
+def groups_of(count: int) -> str:
+    """Return ``1 group of images``, ``2 groups of images``."""
+    return f"{count:,} group{'' if count == 1 else 's'} of images"
 
 
 def listed(items: Sequence[str], most: int = 4) -> str:
