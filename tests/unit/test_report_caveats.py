@@ -200,7 +200,7 @@ def test_the_gravest_stands_first_and_each_kind_has_its_turn() -> None:
         "Not a test",
         "The audit found",
         "Few images",
-        "Audit",
+        "While listing",
         "One place, one training",
     ]
     assert caveats[0].text == "One leaks. It flatters."

@@ -82,7 +82,7 @@ def _about_findings(content: ReportContent) -> Iterator[Caveat]:
     if warnings:
         are = "warning is" if warnings == 1 else f"{warnings} warnings are"
         yield Caveat(
-            "note", "Audit", f"{'One' if warnings == 1 else 'Further'} {are} listed below."
+            "note", "While listing", f"{'One' if warnings == 1 else 'Further'} {are} listed below."
         )
 
 

@@ -130,7 +130,9 @@ def findings_table(findings: Sequence[Finding]) -> Html:
         mark = element("span", finding.severity, class_=f"mark {finding.severity}")
         rows.append((finding.check, mark, join(what), count(finding.count)))
     head = ("Check", "Severity", "What was found", "Files")
-    return join([table("Findings of the audit", head, rows), _rest(len(ranked))])
+    return join(
+        [table("Found while listing and parting the images", head, rows), _rest(len(ranked))]
+    )
 
 
 def _files(files: Sequence[str], most: int = 20) -> Html:
