@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from thorax.data.checks.identity import check_patient_keys, check_patients
+from thorax.records import Finding
 
 
 def checks(findings):
     return [finding.check for finding in findings]
+
+
+def of_a_pattern(evidence):
+    """Return the evidence as if an expression had taken the patients out of the names."""
+    told = Finding(check="patient-pattern", severity="note", what="read from a pattern", count=1)
+    return replace(evidence, listed=evidence.listed.with_findings([told]))
 
 
 def test_a_patient_in_two_partitions_is_found_and_counted(make_evidence):
@@ -88,8 +97,19 @@ def test_names_that_group_hint_at_patients(make_evidence, pattern, told):
 def test_numbers_that_restart_for_another_kind_of_name(make_evidence):
     ids = [f"{kind}{n}_scan.png" for n in range(1, 31) for kind in ("a", "b")]
     patients = [n for n in range(1, 31) for _ in range(2)]
-    (finding,) = check_patient_keys(make_evidence([0] * 60, ids=ids, patients=patients))
+    evidence = make_evidence([0] * 60, ids=ids, patients=patients)
+    (finding,) = check_patient_keys(of_a_pattern(evidence))
     assert (finding.check, finding.count) == ("numbering-restarts", 30)
+
+
+def test_a_column_knows_better_than_names(make_evidence):
+    ids = [f"{kind}_{n:04}.png" for n in range(1, 31) for kind in ("AP", "PA")]
+    patients = [n for n in range(1, 31) for _ in range(2)]
+    partitions = ["train", "test"] * 30
+    evidence = make_evidence([0] * 60, ids=ids, patients=patients, partitions=partitions)
+    assert checks(check_patient_keys(evidence)) == []
+    (finding,) = check_patients(evidence)
+    assert finding.severity == "serious"
 
 
 def test_one_kind_of_name_does_not_restart(make_evidence):
@@ -103,14 +123,14 @@ def test_an_overlap_of_numbers_alone_is_said_to_be_doubtful(make_evidence):
     patients = [n for n in range(1, 31) for _ in range(2)]
     partitions = ["train", "test"] * 30
     given = {"ids": ids, "patients": patients}
-    (finding,) = check_patients(make_evidence([0] * 60, partitions=partitions, **given))
+    evidence = make_evidence([0] * 60, partitions=partitions, **given)
+    (finding,) = check_patients(of_a_pattern(evidence))
     assert (finding.severity, finding.count) == ("warning", 30)
     assert "numbered apart" in finding.what
     # One patient who crosses under one kind of name, and the doubt is gone.
     ids += ["train/a31_scan.png", "test/a31_scan.png"]
     patients += [31, 31]
     partitions += ["train", "test"]
-    (finding,) = check_patients(
-        make_evidence([0] * 62, partitions=partitions, ids=ids, patients=patients)
-    )
+    evidence = make_evidence([0] * 62, partitions=partitions, ids=ids, patients=patients)
+    (finding,) = check_patients(of_a_pattern(evidence))
     assert (finding.severity, finding.count) == ("serious", 31)

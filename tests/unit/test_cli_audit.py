@@ -74,6 +74,8 @@ def test_what_is_listed_is_left_out(manifest: Manifest, tmp_path: Path) -> None:
     assert not set(chosen) & set(rest.ids.tolist())
     assert {row.id: row.reason for row in rest.left_out} == dict.fromkeys(chosen, "excluded")
     assert all("blank" in row.what for row in rest.left_out)
+    (finding,) = [f for f in rest.findings if f.check == "excluded-unknown"]
+    assert finding.count == 1
 
 
 def test_a_list_of_a_spreadsheet_is_read(manifest: Manifest, tmp_path: Path) -> None:
@@ -92,6 +94,12 @@ def test_wrong_lists_are_told(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="every record"):
         leave_out(manifest, listing(tmp_path / "c.csv", *manifest.ids))
     assert leave_out(manifest, listing(tmp_path / "d.csv")) == manifest
+    (tmp_path / "e.csv").write_bytes(b"")
+    with pytest.raises(UsageError, match="no column id"):
+        leave_out(manifest, tmp_path / "e.csv")
+    test = [record.id for record in manifest.records if record.official == "test"]
+    with pytest.raises(SourceError, match="official test"):
+        leave_out(manifest, listing(tmp_path / "f.csv", *test))
 
 
 def test_a_training_begins_with_the_quick_audit(tiny_run: Run) -> None:
@@ -101,20 +109,23 @@ def test_a_training_begins_with_the_quick_audit(tiny_run: Run) -> None:
     assert {"findings", "probes", "counts"} <= set(found)
 
 
-def test_train_honours_the_list(leaky: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_train_honours_the_list(leaky: Path, tmp_path: Path) -> None:
     pytest.importorskip("keras")
-    assert main(["audit", str(leaky), "--quick", "--exclude", str(tmp_path / "l.csv")]) == 0
+    path = tmp_path / "l.csv"
+    assert main(["audit", str(leaky), "--quick", "--exclude", str(path)]) == 0
+    seen: list[Manifest] = []
+
+    def stop(manifest: Manifest, **_: object) -> None:
+        seen.append(manifest)
+        raise SourceError("seen")
+
     with pytest.MonkeyPatch.context() as patch:
         # Far enough to see what it would be trained on.
-        def stop(*_: object, **given: object) -> None:
-            raise SourceError("seen", received=given["exclude"])
-
         patch.setattr("thorax.training.train", stop)
         arguments = ["train", str(leaky), "--out", str(tmp_path / "run"), "--recipe", "swift"]
-        assert main([*arguments, "--exclude", str(tmp_path / "l.csv")]) == 1
-    assert "l.csv" in capsys.readouterr().err
-    cleaned = leave_out(load_dataset(leaky), tmp_path / "l.csv")
-    assert not audit(cleaned, quick=True).exclusions.keys() & set(cleaned.ids.tolist())
+        assert main([*arguments, "--exclude", str(path)]) == 1
+    assert seen == [leave_out(load_dataset(leaky), path)]
+    assert not audit(seen[0], quick=True).exclusions.keys() & set(seen[0].ids.tolist())
 
 
 def test_a_quick_audit_tells_of_a_missing_file(phantoms: Path, tmp_path: Path) -> None:
@@ -123,3 +134,24 @@ def test_a_quick_audit_tells_of_a_missing_file(phantoms: Path, tmp_path: Path) -
     Path(manifest.records[0].path).unlink()
     (finding,) = [f for f in audit(manifest, quick=True).findings if f.check == "missing"]
     assert finding.files == (manifest.records[0].id,)
+
+
+def test_nothing_of_anybody_is_written_over(
+    phantoms: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    precious = tmp_path / "precious.csv"
+    precious.write_text("id,label\n")
+    for option in ("--exclude", "--html", "--json"):
+        assert main(["audit", str(phantoms), "--quick", option, str(precious)]) == 2
+        assert "would write over" in capsys.readouterr().err
+    assert precious.read_text() == "id,label\n"
+    twice = str(tmp_path / "one")
+    assert main(["audit", str(phantoms), "--quick", "--html", twice, "--json", twice]) == 2
+    assert "the same file" in capsys.readouterr().err
+    # Its own page and JSON may be written anew; a list may have been looked through since.
+    page, plain = tmp_path / "a.html", tmp_path / "a.json"
+    again = ["audit", str(phantoms), "--quick", "--html", str(page), "--json", str(plain)]
+    assert main(again) == main(again) == 0
+    lists = ["audit", str(phantoms), "--quick", "--exclude", str(tmp_path / "l.csv")]
+    assert main(lists) == 0
+    assert main(lists) == 2

@@ -313,6 +313,13 @@ def test_show_with_impossible_numbers(
     assert option[0] in fail(2, "show", data, "--out", tmp_path / "a.png", *option)
 
 
+@pytest.mark.parametrize("number", ["-1", "two", "1.5", ""])
+@pytest.mark.parametrize("verb", ["predict", "audit", "train", "evaluate", "demo"])
+def test_workers_are_a_whole_number(fail: Fail, verb: str, number: str, tmp_path: Path) -> None:
+    told = fail(2, verb, *{"demo": ()}.get(verb, ("a", "b")), f"--workers={number}")
+    assert f"--workers: must be a whole number, 0 or more, not {number!r}" in told
+
+
 def test_predict_with_impossible_workers(fail: Fail, images: Path, make_bundle: MakeBundle) -> None:
     assert "workers" in fail(2, "predict", make_bundle().folder, images, "--workers", "-2")
 

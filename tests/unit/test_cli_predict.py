@@ -17,6 +17,7 @@ from PIL import Image
 
 from thorax.bundle import Bundle
 from thorax.cli.main import main
+from thorax.data.sources.folders import read_tree
 from thorax.records import Task
 
 MakeBundle = Callable[..., Bundle]
@@ -127,6 +128,34 @@ def test_files_of_a_folder(images: Path, make_bundle: MakeBundle, capsys: Captur
         "below/no-ending",
         "c.png",
     ]
+
+
+def test_a_folder_is_read_like_a_data_set_and_what_is_not_opened_is_told(
+    images: Path, make_bundle: MakeBundle, capsys: Capture
+) -> None:
+    data = (images / "a.png").read_bytes()
+    for name in ("1.2.840.1.1", "IM000001", "x.avif", "y.JP2", "z.jp2", "w.img", "no. doe"):
+        (images / name).write_bytes(data)
+    # No exit status changes, and standard output stays what programs read.
+    assert run(make_bundle().folder, images, "--format", "csv") == 0
+    captured = capsys.readouterr()
+    answered = [Path(row["file"]).name for row in csv.DictReader(io.StringIO(captured.out))]
+    assert answered == ["1.2.840.1.1", "IM000001", "a.png", "b.png", "c.png"]
+    listed = read_tree(images)
+    assert answered == [name for name, _, _ in listed.walk()]
+    assert captured.err == (
+        "thorax: 5 files were not opened, for the ending is of no known image format: "
+        "2 .jp2, 1 .avif, 1 .img, 1 with another ending\n"
+    )
+
+
+def test_a_folder_with_nothing_to_open(
+    tmp_path: Path, make_bundle: MakeBundle, capsys: Capture
+) -> None:
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "x.avif").write_bytes(b"x")
+    assert run(make_bundle().folder, tmp_path / "some") == 1
+    assert "1 .avif" in capsys.readouterr().err
 
 
 def test_names_survive_csv_and_json(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:

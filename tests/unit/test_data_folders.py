@@ -188,6 +188,8 @@ def test_empty_and_missing_files_and_other_endings(tmp_path: Path) -> None:
         ("b/gone.png", "missing"),
     ]
     assert checks(manifest)["other-files"] == 2
+    (told,) = (found.what for found in manifest.findings if found.check == "other-files")
+    assert told.endswith(": 2 (1 .pdf, 1 .txt)")
     assert len(manifest) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -181,11 +182,15 @@ IDENTIFYING = (
     *("StudyInstanceUID", "seriesinstanceuid", "uid", "study_id", "Referring Physician"),
     *("address", "Phone", "E-Mail", "comments", "Nachname", "Geburtsdatum", "date de naissance"),
     *("Prénom", "fecha de nacimiento", "Patienten-ID", "data di nascita"),
+    *("Patientenname", "patname", "PatNr", "accno", "acc_nr", "Bemerkung", "Bemerkungen", "remark"),
+    *("Kommentare", "Vorname", "vorname_pat", "Fallnummer", "Versichertennummer", "Geburtsname"),
+    *("Mittelname", "reviewer_notes", "gebdat", "Krankenkasse", "observaciones"),
 )
 HARMLESS = (
     *("age", "Patient Age", "PatientSex", "Patient Gender", "view", "View Position", "site"),
     *("hospital_id", "manufacturer", "Follow-up #", "Image Index", "Finding Labels", "bits"),
     *("pleural_fluid", "subgroup", "file_name", "device name", "modality", "race", "fold"),
+    *("filename", "classname", "hospitalname", "accuracy", "snr", "finding", "annotation", "path"),
 )
 
 
@@ -235,6 +240,78 @@ def test_a_copy_of_the_patient_column_is_not_kept(tmp_path: Path) -> None:
     manifest = load_dataset(path, patient="who")
     assert "K7" not in repr(manifest)
     assert "again" in checks(manifest)["identity-columns"]
+
+
+def many(folder: Path, columns: dict[str, Callable[[int], str]], rows: int = 24) -> Path:
+    """Write a table of two images for each patient."""
+    for n in range(rows):
+        path = folder / "img" / f"{n}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    lines = [
+        ";".join([f"img/{n}.png", "ab"[n % 2], *(f(n) for f in columns.values())])
+        for n in range(rows)
+    ]
+    return table(folder, ";".join(["file", "label", *columns]), *lines)
+
+
+def test_text_that_differs_from_patient_to_patient_is_not_kept(tmp_path: Path) -> None:
+    columns: dict[str, Callable[[int], str]] = {
+        "who": lambda n: f"K{n // 2}",
+        # A name is in two rows: half of the rows, but another one for each patient.
+        "wer": lambda n: f"Zyxwanowska{n // 2}, Hildegard",
+        "befunder": lambda n: f"ruft wegen Zimmer {n} an" if n % 2 else "",
+        "code": lambda n: f"00{n:03d}",
+        "age": lambda n: f"{40 + n}",
+        "dose": lambda n: f"0,1{n:02d}",
+        "dicom_age": lambda n: f"0{40 + n}Y",
+        "weight": lambda n: "nan" if n == 3 else f"{50 + n}.5",
+        "sex": lambda n: "FM"[n % 2],
+        "site": lambda n: "ABCDE"[n // 5],
+        "seldom": lambda n: f"device {n}" if n < 9 else "",
+    }
+    manifest = load_dataset(many(tmp_path, columns), patient="who")
+    kept = {name for record in manifest.records for name in record.columns}
+    assert kept == {"age", "dose", "dicom_age", "weight", "sex", "site", "seldom"}
+    assert "columns wer, befunder, code of" in checks(manifest)["identity-columns"]
+    assert not re.search("Hildegard|Zimmer", repr(manifest))
+
+
+def test_patients_of_file_names_count_as_well(tmp_path: Path) -> None:
+    columns: dict[str, Callable[[int], str]] = {
+        "wer": lambda n: f"Zyxwanowska{n % 12}, Hildegard",
+        "site": lambda n: "ABC"[n % 3],
+    }
+    path = many(tmp_path, columns, rows=36)
+    # Nobody knows of patients here, and every name is in three rows.
+    (tmp_path / "img").rename(tmp_path / "flat")
+    (tmp_path / "img").mkdir()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for n in range(36):
+        name = f"p{n % 12:02d}-{n}.png"
+        (tmp_path / "flat" / f"{n}.png").rename(tmp_path / "img" / name)
+        lines[n + 1] = lines[n + 1].replace(f"img/{n}.png", f"img/{name}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    manifest = load_dataset(path, patient=r"(p\d+)-")
+    assert {name for record in manifest.records for name in record.columns} == {"site"}
+    assert "Hildegard" not in repr(manifest)
+    assert "columns wer of labels" in checks(manifest)["identity-columns"]
+
+
+def test_text_that_differs_needs_rows_to_be_told(tmp_path: Path) -> None:
+    columns: dict[str, Callable[[int], str]] = {"thing": lambda n: f"thing {n}"}
+    nine = load_dataset(many(tmp_path, columns, rows=9), patient=r"(\d+)\.png")
+    assert [r.columns["thing"] for r in nine.records] == [f"thing {n}" for n in range(9)]
+    ten = load_dataset(many(tmp_path, columns, rows=10), patient=r"(\d+)\.png")
+    assert all(not r.columns for r in ten.records)
+
+
+@pytest.mark.parametrize("name", ["Patientenname", "wer"])
+def test_what_differs_from_row_to_row_is_no_class(tmp_path: Path, name: str) -> None:
+    path = many(tmp_path, {name: lambda n: f"Zyxwanowska{n}"})
+    with pytest.raises(UsageError, match="may tell who a patient is") as caught:
+        load_dataset(path, labels=name)
+    assert "Zyxwanowska" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

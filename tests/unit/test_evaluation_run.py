@@ -24,8 +24,10 @@ from thorax.bundle import Bundle
 from thorax.data import Manifest, load_dataset
 from thorax.errors import BundleError, LabelError, SourceError, StorageError, UsageError
 from thorax.evaluation import evaluate
+from thorax.evaluation.mistakes import rank_mistakes
 from thorax.evaluation.run import align, official_test
 from thorax.records import Task
+from thorax.runtime import Predictor
 from thorax.training import Run
 
 MakeBundle = Callable[..., Bundle]
@@ -114,22 +116,68 @@ def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> No
     assert values["left_out"] == []
 
 
-def test_the_worst_are_those_whose_label_was_found_least_likely(
+def test_the_worst_are_wrong_at_the_locked_threshold(
     make_bundle: MakeBundle, folder: Path, tmp_path: Path
 ) -> None:
     manifest = load_dataset(folder, positive="bright")
-    found = evaluate(make_bundle(gains=(-1.0,)), manifest, out=tmp_path / "o", replicates=20)
-    truth, given = manifest.label_array()[:, 0], found.probabilities[:, 0]
-    wrong = [(abs(t - p), r.id) for t, p, r in zip(truth, given, manifest.records, strict=True)]
-    wrong = sorted((pair for pair in wrong if pair[0] > 0.5), key=lambda pair: -pair[0])
-    assert len(wrong) > 4
+    bundle = make_bundle(gains=(-1.0,), thresholds={"balanced": 0.684, "rule-in": 0.9})
+    found = evaluate(bundle, manifest, out=tmp_path / "o", replicates=20)
+    # What is called, `thorax predict` says; how wrong it is, one image at a time by hand.
+    calls = [
+        one.calls["balanced"]
+        for one in Predictor(bundle).predict([r.path for r in manifest.records])
+    ]
+    wrong = []
+    for call, record, given in zip(calls, manifest.records, found.probabilities[:, 0], strict=True):
+        p = float(given)
+        if call != manifest.task.class_of(record.labels):
+            wrong.append(((p - 0.684) / 0.316 if p >= 0.684 else (0.684 - p) / 0.684, record.id))
+    wrong.sort(key=lambda pair: -pair[0])
     every = found.worst(1000)
-    assert {one.record.id for one in every} == {name for _, name in wrong}
-    gaps = [abs(one.record.labels[0] - one.probability) for one in every]
-    np.testing.assert_allclose(gaps, [gap for gap, _ in wrong], atol=1e-6)
+    assert len(every) > 4
+    assert [one.record.id for one in every] == [name for _, name in wrong]
+    # Some were given more than a half and still are no error, some less and are none either.
+    point = found.values["operating_points"]["balanced"]["confusion"]
+    assert len(every) == point["fp"] + point["fn"]
     assert [one.record.id for one in found.worst(3)] == [one.record.id for one in every[:3]]
-    assert {one.label for one in every} == {"bright"}
+    assert {(one.label, one.threshold) for one in every} == {("bright", 0.684)}
     assert found.worst(0) == ()
+
+
+def test_right_calls_are_no_errors(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    for n in range(6):
+        draw_grey(tmp_path / "d" / ("bright" if n % 2 else "dark") / f"{n}.png", 140 + 40 * (n % 2))
+    manifest = load_dataset(tmp_path / "d", positive="bright")
+    found = evaluate(
+        make_bundle(thresholds={"balanced": 0.8}), manifest, out=tmp_path / "o", replicates=20
+    )
+    assert (found.probabilities > 0.5).all()
+    assert found.worst() == ()
+
+
+def test_mistakes_of_several_labels() -> None:
+    task = Task("multilabel", ("a", "b"), ("a", "b"))
+    nan = math.nan
+    truth = np.array([[0, 1], [1, 0], [nan, nan], [0, 0], [nan, 1], [1, 1]], float)
+    given = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.7, 0.1], [0.9, 0.3], [0.9, 0.5]])
+    # b of row 0: (0.5 - 0.1) / 0.5 = 0.8; a of row 0: (0.9 - 0.8) / 0.2 = 0.5.
+    both = rank_mistakes(truth, given, task, {"a": 0.8, "b": 0.5})
+    assert both == [(1, 0), (0, 1), (4, 1)]  # 0.875, 0.8, 0.4; on the threshold is called
+    assert rank_mistakes(truth, given, task, {"a": 0.8}) == [(1, 0), (0, 0)]
+    assert rank_mistakes(truth, given, task, {}) == []
+    assert rank_mistakes(
+        np.array([[0.0]]), np.array([[1.0]]), Task("binary", ("a",), ("n", "a")), {"a": 1.0}
+    ) == [(0, 0)]
+
+
+def test_mistakes_of_several_classes() -> None:
+    task = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
+    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1], [math.nan] * 3])
+    given = np.array([[0.4, 0.35, 0.25], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [1, 0, 0]])
+    # The first is right, although the true class got less than a half.
+    assert rank_mistakes(truth, given, task, {"a": 0.1}) == [(2, 0), (1, 1)]
 
 
 def test_predictions_are_a_table_by_image(scored: tuple[Any, Manifest]) -> None:

@@ -214,6 +214,14 @@ def test_counts_are_those_of_the_records(audited: Audit, tmp_path: Path) -> None
     assert cells["all"] == ["8", "4", "4", "4"]
 
 
+def test_counts_fit_or_scroll_on_a_phone(audited: Audit, tmp_path: Path) -> None:
+    text = write_audit_page(audited, tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert re.search(r'<h2 id="holds">[^<]*</h2>\s*<div class="scroll"', text)
+    narrow = text[text.index("#holds ~ .scroll") :]
+    assert text.index("#holds ~ .scroll") > text.index("@media (max-width: 46rem)")
+    assert re.search(r"#holds ~ \.scroll table \{ font-size: \.8rem; \}", narrow)
+
+
 def test_thumbnails_are_the_images(shades: Manifest) -> None:
     """A tile shows the record's own pixels, padded to a square, with partition and label."""
     thumbnails = Thumbnails(shades)

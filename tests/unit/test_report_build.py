@@ -345,7 +345,7 @@ def test_hostile_words_are_text_wherever_they_come_in(tmp_path: Path) -> None:
         evaluation=poison(draw_evaluation()) | {"schema": 1},
         plan=poison(content.plan),
         samples=[replace(s, caption=HOSTILE, label=HOSTILE) for s in content.samples[:2]],
-        worst=[replace(w, id=HOSTILE, truth=HOSTILE) for w in content.worst[:2]],
+        worst=[replace(w, id=HOSTILE, truth=HOSTILE) for w in (content.worst or ())[:2]],
     )
     out = build_report(hostile, tmp_path / "report.html")
     assert Page(out.read_text("utf-8")).tags["script"] == 0
@@ -416,6 +416,7 @@ def test_a_page_stays_small_whatever_it_is_given(tmp_path: Path) -> None:
 
 def test_each_error_names_the_label_it_is_about(tmp_path: Path) -> None:
     content = draw_content()
+    assert content.worst
     first, second = content.worst[:2]
     worst = [replace(first, label="mass", probability=0.9), replace(second, probability=0.2)]
     report = build_report(replace(content, worst=worst), tmp_path / "r.html")
@@ -423,6 +424,39 @@ def test_each_error_names_the_label_it_is_about(tmp_path: Path) -> None:
     assert "but 0.900 for mass" in text
     assert "but only 0.200 for PNEUMONIA" in text
     assert "probability of mass 0.900" in text
+
+
+def test_an_error_is_shown_beside_its_threshold(tmp_path: Path) -> None:
+    content = draw_content()
+    assert content.worst
+    first, second = content.worst[:2]
+    worst = [
+        replace(first, probability=0.9, threshold=0.684),
+        replace(second, probability=0.6, threshold=0.684),
+    ]
+    report = build_report(replace(content, worst=worst), tmp_path / "r.html")
+    text = report.read_text(encoding="utf-8")
+    assert "but 0.900 for PNEUMONIA, called from 0.684 on" in text
+    assert "but only 0.600 for PNEUMONIA, called from 0.684 on" in text
+
+
+def test_where_there_is_no_error_the_report_says_so(tmp_path: Path) -> None:
+    content = replace(draw_content(), worst=())
+    point = {"balanced": {"purpose": "balanced", "threshold": 0.5}}
+    told = {
+        "at the balanced operating point every image is called rightly": {
+            **content.evaluation,
+            "labels": {"PNEUMONIA": {"operating_points": point}},
+        },
+        "No label has a balanced operating point": {**content.evaluation, "labels": {}},
+    }
+    for number, (words, evaluation) in enumerate(told.items()):
+        report = build_report(replace(content, evaluation=evaluation), tmp_path / f"{number}.html")
+        text = report.read_text(encoding="utf-8")
+        assert "Worst errors" in text
+        assert words in text
+    unknown = build_report(replace(content, worst=None), tmp_path / "none.html")
+    assert "Worst errors" not in unknown.read_text(encoding="utf-8")
 
 
 def test_one_epoch_is_told_and_not_drawn(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Nothing is changed. Exit status 3 with --strict where something serious was foun
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
@@ -38,12 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax audit``."""
     from thorax.cli.describe import describe_manifest
+    from thorax.cli.main import stop_writing
     from thorax.cli.terminal import counted, show_progress, shown
     from thorax.data.audit import audit
     from thorax.report import audit_lines, write_audit_page
 
+    check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
     manifest = load(args)
-    print(describe_manifest(manifest))
+    lines = [describe_manifest(manifest)]
     with show_progress() as progress:
         found = audit(
             manifest,
@@ -52,13 +55,57 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
-    print("\n".join(audit_lines(found)))
+    lines += audit_lines(found)
+    # Written before a word is said: whoever reads our output may stop listening.
     if args.json:
         found.write(args.json)
-        print(f"json: {shown(args.json)}")
+        lines.append(f"json: {shown(args.json)}")
     if args.html:
-        print(f"page: {shown(write_audit_page(found, args.html))}")
+        lines.append(f"page: {shown(write_audit_page(found, args.html))}")
     if args.exclude:
         count = found.write_exclusions(args.exclude)
-        print(f"to leave out: {counted(count, 'record')}, listed in {shown(args.exclude)}")
+        lines.append(f"to leave out: {counted(count, 'record')}, listed in {shown(args.exclude)}")
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        stop_writing()
     return _SERIOUS if args.strict and found.serious else 0
+
+
+def check_outputs(outputs: Mapping[str, Path | None]) -> None:
+    """Refuse to write over what no audit has written, before any work is done.
+
+    Raises
+    ------
+    UsageError
+        If two outputs are one file, or one is there and is not an audit's own. A list of what to
+        leave out is never written over: somebody may have looked it through.
+    """
+    from thorax.errors import UsageError
+
+    seen: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in seen:
+            raise UsageError(f"{seen[place]} and {option} name the same file", received=path)
+        seen[place] = option
+        if path.is_dir() or (path.exists() and not _is_ours(option, path)):
+            raise UsageError(
+                f"{option} would write over what is there",
+                received=path,
+                todo="name a new file, or remove this one",
+            )
+
+
+def _is_ours(option: str, path: Path) -> bool:
+    """Tell whether a file is the page or the JSON of an earlier audit."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1024).lower()
+    except OSError:
+        return False
+    if option == "--html":
+        return start.lstrip().startswith(b"<!doctype html>") and b"thorax audit" in start
+    return option == "--json" and b'"thorax"' in start and b'"quick"' in start

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-__all__ = ["main"]
+__all__ = ["main", "stop_writing"]
 
 # Each verb is the module of its name in this folder; it is imported when it is asked for.
 _VERBS = {
@@ -97,7 +97,7 @@ def _run(arguments: list[str], interrupts: object) -> int:
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _stop_writing()
+        return stop_writing()
     except KeyboardInterrupt:
         return _tell_interruption()
     except Exception as error:
@@ -110,7 +110,7 @@ def _run(arguments: list[str], interrupts: object) -> int:
     return status
 
 
-def _stop_writing() -> int:
+def stop_writing() -> int:
     """End well: whoever read our output has seen enough (``thorax predict ... | head``)."""
     import contextlib
     import os

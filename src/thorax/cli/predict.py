@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from thorax.cli.sources import worker_count
 
 if TYPE_CHECKING:
     from thorax.records import Prediction
@@ -29,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heatmaps", type=Path, metavar="FOLDER", help="also draw heat maps over the images here"
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="decoding threads (default: one per core)"
+        "--workers", type=worker_count, metavar="N", help="decoding threads (default: one per core)"
     )
 
 
@@ -39,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from thorax.runtime import Predictor
 
     predictor = Predictor(args.model)
-    paths = list(_files(args.sources))
+    found = _find(args.sources)
+    paths = found.paths
     if args.heatmaps:
         from thorax._files import make_folder
 
@@ -50,31 +54,58 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         told = f"{failed} of {counted(len(paths), 'file')} got no answer"
         print(f"thorax: {told}", file=sys.stderr)
+    for line in found.told():
+        print(f"thorax: {line}", file=sys.stderr)
     return 1 if failed == len(paths) else 0
 
 
-def _files(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files themselves; of a folder, those that may be images."""
+@dataclass(slots=True)
+class _Found:
+    """The files to answer for, and what of the folders is not opened."""
+
+    paths: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+
+    def told(self) -> Iterator[str]:
+        """Yield what a reader must know: no file is passed over in silence."""
+        from thorax.cli.terminal import counted
+        from thorax.data.sources.folders import told_endings
+
+        if number := self.others.total():
+            verb = "was" if number == 1 else "were"
+            yield (
+                f"{counted(number, 'file')} {verb} not opened, for the ending is of no known image "
+                f"format: {told_endings(self.others)}"
+            )
+        for path in self.unreadable:
+            yield f"the folder {_printable(path)} cannot be listed"
+
+
+def _find(sources: Iterable[Path]) -> _Found:
+    """Collect the files themselves; of a folder, those that a data set would take for images."""
+    from thorax.data.sources.folders import read_tree, told_endings
     from thorax.errors import SourceError
     from thorax.pixels import IMAGE_SUFFIXES
 
+    found = _Found()
     for source in sources:
         if not source.is_dir():
-            yield source
+            found.paths.append(source)
             continue
-        found = False
-        for folder, below, names in os.walk(source):
-            below.sort()
-            for name in sorted(names):
-                suffix = Path(name).suffix.lower()
-                if not name.startswith(".") and (not suffix or suffix in IMAGE_SUFFIXES):
-                    found = True
-                    yield Path(folder) / name
-        if not found:
+        tree = read_tree(source)
+        if not tree.images:
+            number = tree.others.total()
             raise SourceError(
                 f"there is no image in {source}",
-                todo=f"files are taken by their endings: {', '.join(sorted(IMAGE_SUFFIXES))}",
+                received=f"{number} other files: {told_endings(tree.others)}" if number else None,
+                todo="files are taken that have no ending, a number for one, or one of: "
+                f"{', '.join(sorted(IMAGE_SUFFIXES))}; name others one by one",
             )
+        found.paths += (source / below for below, _, _ in tree.walk())
+        found.others += tree.others
+        found.unreadable += tree.unreadable
+    return found
 
 
 def _with_heatmaps(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thorax.data import Manifest
 
-__all__ = ["add_cache_arguments", "add_source_arguments", "load"]
+__all__ = ["add_cache_arguments", "add_source_arguments", "load", "worker_count"]
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
@@ -44,8 +44,33 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache", metavar="FOLDER", help="folder of decoded images (default: the user's cache)"
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="decoding processes (default: one per core)"
+        "--workers",
+        type=worker_count,
+        metavar="N",
+        help="decoding processes (default: one per core)",
     )
+
+
+def worker_count(text: str) -> int:
+    """Return how many processes or threads decode: a whole number, 0 or more.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is something else, which argparse tells as wrong use.
+
+    Examples
+    --------
+    >>> worker_count("4")
+    4
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not {text!r}")
+    return number
 
 
 def load(args: argparse.Namespace) -> Manifest:

@@ -55,17 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax train``."""
     from thorax.config import load_recipe
+    from thorax.data import leave_out
 
     recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is told at once
+    manifest = load(args)
+    if args.exclude:
+        manifest = leave_out(manifest, args.exclude)
     train_and_report(
-        load(args),
+        manifest,
         args.out,
         recipe=recipe,
         seed=args.seed,
         backend=args.backend,
         cache=args.cache,
         workers=args.workers,
-        exclude=args.exclude,
         with_evaluation=not args.no_evaluation,
     )
     return 0
@@ -80,7 +83,6 @@ def train_and_report(
     backend: str | None = None,
     cache: str | None = None,
     workers: int | None = None,
-    exclude: Path | None = None,
     with_evaluation: bool = True,
 ) -> None:
     """Do the main job and say where everything is."""
@@ -108,7 +110,6 @@ def train_and_report(
             backend=backend,
             cache=cache,
             workers=workers,
-            exclude=exclude,
             on_audit=print_audit,
             progress=progress,
         )

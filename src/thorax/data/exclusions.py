@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thorax.data.manifest import LeftOut, Manifest
 from thorax.errors import SourceError, UsageError
+from thorax.records import PARTITIONS, Finding
 
 __all__ = ["leave_out"]
 
@@ -22,19 +23,20 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
     Returns
     -------
     manifest
-        The rest; who is listed is in ``left_out``, with the reason ``excluded``.
+        The rest; who is listed is in ``left_out``, with the reason ``excluded``. Ids that are not
+        there are a finding.
 
     Raises
     ------
     UsageError
         If the file cannot be read, or has no column ``id``.
     SourceError
-        If it lists none of these records, or all of them.
+        If it lists none of these records, all of them, or all of an official partition.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            columns = set(rows[0]) if rows else {"id"}
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             "the list of records to leave out cannot be read",
@@ -44,7 +46,7 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
     if "id" not in columns:
         raise UsageError(
             f"{path} has no column id",
-            received=", ".join(sorted(map(str, columns))),
+            received=", ".join(sorted(map(str, columns))) or "nothing at all",
             todo="write one with: thorax audit DATA --exclude FILE.csv",
         )
     checks = {row["id"]: row.get("check") or "listed" for row in rows}
@@ -59,8 +61,29 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
         raise SourceError(
             f"{path} lists every record of {manifest.name}", todo="look through the list"
         )
+    for name in PARTITIONS:
+        before = sum(record.official == name for record in manifest.records)
+        if before and before == sum(record.official == name for record in there):
+            raise SourceError(
+                f"{path} lists every image of the official {name} partition",
+                received=f"{before} images",
+                todo="look through the list: another partition would silently take its place",
+            )
     rows_out = [
         LeftOut(record.id, record.path, "excluded", f"left out on request ({checks[record.id]})")
         for record in there
     ]
+    if unknown := len(checks) - len(there):
+        manifest = manifest.with_findings([_unknown(unknown, len(checks))])
     return manifest.drop(rows_out)
+
+
+def _unknown(count: int, total: int) -> Finding:
+    return Finding(
+        check="excluded-unknown",
+        severity="warning",
+        what=f"{count:,} of {total:,} lines of the list to leave out name no record here",
+        count=count,
+        why="who is misspelt stays in",
+        todo="write ids as the audit does: paths below the root of the data, with forward slashes",
+    )

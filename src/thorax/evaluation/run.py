@@ -16,6 +16,7 @@ from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.data import LeftOut, Manifest, fill_cache, load_dataset
 from thorax.errors import LabelError, SourceError, UsageError
+from thorax.evaluation.mistakes import balanced_thresholds, rank_mistakes
 from thorax.evaluation.summary import summarise
 from thorax.records import Finding, Record, Task
 from thorax.runtime import Predictor
@@ -37,14 +38,17 @@ class Mistake:
     record
         The image, with its true labels.
     label
-        The label that it is wrong in.
+        The label that it is wrong in; of a multi-class task, the class it was called.
     probability
         What the model gave that label, 0 to 1.
+    threshold
+        From which probability on the label is called; None for a multi-class task.
     """
 
     record: Record
     label: str
     probability: float
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +73,29 @@ class Evaluation:
     probabilities: NDArray[np.float32]
 
     def worst(self, count: int = 12) -> tuple[Mistake, ...]:
-        """Return the images whose true label the model found least likely, the worst first.
+        """Return the images that are called wrongly, the worst first.
+
+        A call is wrong at the ``balanced`` operating point of its label, as `thorax predict`
+        makes it; of a multi-class task, where the most probable class is not the true one. How
+        wrong it is: see `thorax.evaluation.mistakes.rank_mistakes`.
 
         Parameters
         ----------
         count
-            How many at most, 0 or more. Only labels that were given a probability on the wrong
-            side of a half count, so there may be fewer; each image is there once, with the label
-            that it is most wrong in. Unknown labels (NaN) count for nothing.
+            How many at most, 0 or more. Labels without a balanced operating point and unknown
+            labels (NaN) count for nothing, so there may be fewer, or none; each image is there
+            once, with the label that it is most wrong in.
         """
-        gaps = np.abs(self.manifest.label_array() - self.probabilities)
-        gaps = np.nan_to_num(gaps, nan=-1.0)
-        columns = gaps.argmax(axis=1)
-        most = gaps.max(axis=1)
-        order = [int(i) for i in np.argsort(-most, kind="stable")[:count] if most[i] > 0.5]
+        task, thresholds = self.manifest.task, balanced_thresholds(self.values)
+        ranked = rank_mistakes(self.manifest.label_array(), self.probabilities, task, thresholds)
         return tuple(
             Mistake(
-                self.manifest.records[i],
-                self.manifest.task.labels[columns[i]],
-                float(self.probabilities[i, columns[i]]),
+                self.manifest.records[row],
+                task.labels[column],
+                float(self.probabilities[row, column]),
+                None if task.kind == "multiclass" else thresholds[task.labels[column]],
             )
-            for i in order
+            for row, column in ranked[:count]
         )
 
 

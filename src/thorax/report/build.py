@@ -12,6 +12,7 @@ from typing import Any
 
 from thorax._files import write_bytes, write_text
 from thorax.errors import UsageError
+from thorax.evaluation.mistakes import balanced_thresholds
 from thorax.report.audit_page import audit_style
 from thorax.report.audit_section import audit_section
 from thorax.report.content import (
@@ -183,12 +184,15 @@ def _images(content: ReportContent, number: _Numbering) -> _Section | None:
 
 
 def _errors(content: ReportContent, number: _Numbering) -> _Section | None:
-    if not content.worst:
+    if content.worst is None:
         return None
+    if not content.worst:
+        return "Worst errors", element("p", _why_no_error(content.evaluation), class_="lead"), []
     label = label_views(content.evaluation)[0][0]
     words = (
-        "The images that the model got most wrong, the worst first: as they are, and with a heat "
-        "map of the evidence (brighter is stronger, each map scaled to its own maximum)."
+        f"The images that the model called wrongly{_called_at(content.evaluation)}, the worst "
+        "first: as they are, and with a heat map of the evidence (brighter is stronger, each map "
+        "scaled to its own maximum)."
     )
     warning = element(
         "p",
@@ -200,6 +204,23 @@ def _errors(content: ReportContent, number: _Numbering) -> _Section | None:
     )
     tiles = number.figure(worst_tiles(content.worst, label), words, "sheet")
     return "Worst errors", join([warning, tiles]), []
+
+
+def _called_at(evaluation: Mapping[str, Any]) -> str:
+    kind = (evaluation.get("task") or {}).get("kind")
+    at_point = kind != "multiclass" and balanced_thresholds(evaluation)
+    return " at the balanced operating point" if at_point else ""
+
+
+def _why_no_error(evaluation: Mapping[str, Any]) -> str:
+    """Return the sentence that stands where there is no error to show."""
+    if (evaluation.get("task") or {}).get("kind") == "multiclass":
+        return "There is none: the most probable class of every image is the true one."
+    if balanced_thresholds(evaluation):
+        return "There is none: at the balanced operating point every image is called rightly."
+    return (
+        "No label has a balanced operating point, so that nothing is called and no call is wrong."
+    )
 
 
 def _metrics(content: ReportContent) -> _Section | None:

@@ -65,6 +65,8 @@ class WorstCase:
         What the model gave the label, 0..1.
     label
         The label that it is wrong in; None takes the first of the evaluation.
+    threshold
+        From which probability on that label is called; None where there is no such threshold.
     """
 
     pixels: NDArray[np.uint8]
@@ -73,6 +75,7 @@ class WorstCase:
     truth: str
     probability: float
     label: str | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,8 @@ class ReportContent:
     plan
         The run's plan; ``data`` maps a partition to its counts.
     samples, augmented, worst
-        Pictures: of the data, of the augmentation, and of the largest errors, the worst first.
+        Pictures: of the data, of the augmentation, and of the largest errors, the worst first;
+        an empty ``worst`` says that there is none, None that nobody looked.
     findings
         What was found while listing and parting.
     audit
@@ -107,7 +111,7 @@ class ReportContent:
     plan: Mapping[str, Any] = field(default_factory=dict)
     samples: Sequence[Sample] = ()
     augmented: Sequence[Sample] = ()
-    worst: Sequence[WorstCase] = ()
+    worst: Sequence[WorstCase] | None = None
     findings: Sequence[Finding] = ()
     audit: AuditContent | None = None
     left_out: Sequence[Mapping[str, Any]] = ()

@@ -125,10 +125,11 @@ def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:
     return samples
 
 
-def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase]:
-    """Return the images whose true label the model found least likely."""
+def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase] | None:
+    """Return pictures of the worst errors; None where there are errors and none can be shown."""
     cases = []
-    for mistake in evaluation.worst(_WORST):
+    mistakes = evaluation.worst(_WORST)
+    for mistake in mistakes:
         record = mistake.record
         try:
             pixels = predictor.read(record.path).pixels
@@ -142,9 +143,10 @@ def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase]:
                 evaluation.manifest.task.class_of(record.labels),
                 mistake.probability,
                 mistake.label,
+                mistake.threshold,
             )
         )
-    return cases
+    return cases if cases or not mistakes else None
 
 
 def _augmented(path: Path) -> list[Sample]:

@@ -55,12 +55,19 @@ def worst_tiles(worst: Sequence[WorstCase], label: str) -> Html:
         caption = element(
             "figcaption",
             element("b", f"{case.truth}"),
-            f", but {'only ' if case.probability < 0.5 else ''}{case.probability:.3f} for {name} ",
+            f", but {_given(case, name)} ",
             element("code", case.id),
         )
         pictures = element("div", *pair, class_="pair")
         tiles.append(element("figure", pictures, caption, class_="tile"))
     return element("div", *tiles, class_="tiles wide")
+
+
+def _given(case: WorstCase, name: str) -> str:
+    """Return in words what a case was given, beside the threshold that made a call of it."""
+    low = case.probability < (0.5 if case.threshold is None else case.threshold)
+    words = f"{'only ' if low else ''}{case.probability:.3f} for {name}"
+    return words if case.threshold is None else f"{words}, called from {case.threshold:.3f} on"
 
 
 def place(heat: NDArray[np.float32]) -> str:

@@ -245,7 +245,7 @@ def sheets(content: ReportContent) -> dict[str, bytes]:
             made[name] = sample_grid([sample.pixels for sample in some], captions)
     pixels: list[NDArray[Any]] = []
     captions = []
-    for case in content.worst[:WORST]:
+    for case in (content.worst or ())[:WORST]:
         pixels.append(case.pixels)
         captions.append(f"{case.truth}, given {case.probability:.3f}")
         blank = np.full_like(case.pixels, 235)

@@ -91,7 +91,9 @@ def find_copies(evidence: Evidence) -> Copies:
         for p in pairs
         if p.agreement >= _PIXELWISE and not p.mirrored and _same_pixels(evidence, p)
     ]
-    links = [(group[0], row) for group in groups for row in group[1:]] + equal
+    # Blank images are equal, but no copies of anything.
+    shown = [group for group in groups if span[group[0]] >= _CONTENT]
+    links = [(group[0], row) for group in shown for row in group[1:]] + equal
     settled = set(equal)
     left = [p for p in pairs if (p.first, p.second) not in settled]
     return Copies(

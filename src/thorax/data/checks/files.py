@@ -40,6 +40,17 @@ _CHESTS = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
 _SIDEWAYS = {"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"}
 
 
+_TODO = {
+    "needs-codec": 'pip install "thorax[dicom]", and audit again; until then they are left out',
+    "no-pixels": "nothing: reports, plans and directories have no pixels; they are left out",
+    "not-an-image": "nothing, if they are none; else fetch them again",
+    "unsupported-format": "save them in another format; until then they are left out",
+    "too-large": "save them smaller, if they are radiographs; until then they are left out",
+    "strange-name": "rename them; until then they are left out",
+    "missing": "see whether they were moved; until then they are left out",
+}
+
+
 def check_readable(evidence: Evidence) -> Iterator[Finding]:
     """Report files that could not be read, by reason."""
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -56,7 +67,7 @@ def check_readable(evidence: Evidence) -> Iterator[Finding]:
             f"{len(ids):,} of {total:,} files {verb}",
             ids,
             why="what is left out may be left out for a reason that has to do with the label",
-            todo="fetch them again; until then they are left out",
+            todo=_TODO.get(reason, "fetch them again; until then they are left out"),
             exclude=ids,
         )
 

@@ -93,12 +93,7 @@ def _about(
 def _crossing(evidence: Evidence, kind: str, groups: Sequence[Sequence[int]], how: str) -> Finding:
     counts: Counter[str] = Counter()
     for group in groups:
-        sides = sorted(
-            {str(evidence.partitions[row]) for row in group} - {""}, key=lambda s: _ORDER.get(s, 3)
-        )
-        for row in group:
-            if str(evidence.partitions[row]) in sides[:-1]:
-                counts[str(evidence.partitions[row])] += 1
+        counts.update(str(evidence.partitions[row]) for row in group)
     sizes = Counter(evidence.partitions.tolist())
     told = listed(
         [
@@ -108,13 +103,6 @@ def _crossing(evidence: Evidence, kind: str, groups: Sequence[Sequence[int]], ho
         ]
     )
     ids = _names(evidence, groups)
-    superfluous = [
-        evidence.ids[row]
-        for group in groups
-        for row in group
-        if str(evidence.partitions[row])
-        != str(evidence.partitions[_kept_first(evidence, group)[0]])
-    ]
     return found(
         f"{kind}-leak-across-partitions",
         "serious",
@@ -122,9 +110,9 @@ def _crossing(evidence: Evidence, kind: str, groups: Sequence[Sequence[int]], ho
         [name for group in ids for name in group],
         count=len(groups),
         why="what is tested was trained on: the result says how well the model remembers",
-        todo="leave the copies outside of the test partition out, and train again",
+        todo="keep one of each, that in the test partition, and train again",
         groups=ids,
-        exclude=superfluous,
+        exclude=[name for group in ids for name in group[1:]],
     )
 
 
@@ -136,7 +124,7 @@ def check_likeness(evidence: Evidence, copies: Copies) -> Iterator[Finding]:
     """Report radiographs under different patients that look like the same person."""
     pairs: list[Pair] = [
         pair
-        for pair in (*copies.alike, *copies.near)
+        for pair in copies.alike
         if evidence.groups[pair.first] != evidence.groups[pair.second] and not pair.mirrored
     ]
     if not pairs:
@@ -148,7 +136,8 @@ def check_likeness(evidence: Evidence, copies: Copies) -> Iterator[Finding]:
     yield found(
         "same-person-suspected",
         "warning" if crossing else "note",
-        f"{len(pairs):,} pairs of images of different patients look like the same person"
+        f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'} of images that are not known to be "
+        "of one patient look like one person"
         + (f", {crossing:,} of them in different partitions" if crossing else ""),
         [name for group in groups for name in group],
         count=len(pairs),
@@ -246,8 +235,7 @@ def check_patient_keys(evidence: Evidence) -> Iterator[Finding]:
     own = [evidence.records[row].patient == identity for row, identity in enumerate(evidence.ids)]
     if all(own):
         yield from _names_that_group(evidence)
-    else:
-        yield from _kinds_that_restart(evidence)
+    yield from _kinds_that_restart(evidence)
 
 
 def _stem(identity: str) -> str:
@@ -283,7 +271,12 @@ def _names_that_group(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _kinds_that_restart(evidence: Evidence) -> Iterator[Finding]:
-    """Find keys that join images whose names are of different kinds, numbered apart."""
+    """Find keys that join images whose names are of different kinds, numbered apart.
+
+    Only keys that an expression has taken out of names: a column or a header says who it is.
+    """
+    if all(finding.check != "patient-pattern" for finding in evidence.listed.findings):
+        return
     kinds: dict[int, set[str]] = defaultdict(set)
     numbers: dict[str, set[int]] = defaultdict(set)
     for row, identity in enumerate(evidence.ids):

@@ -17,8 +17,10 @@ __all__ = ["check_contrast", "check_letters", "check_poses", "check_strangers"]
 
 _BLANK = 6  # grey levels between the 1st and the 99th percentile
 _FLAT = 56
-_LEAD = 0.25
+_LEAD = 0.25  # of upright radiographs, fewer than 1 in 1,000 lie above it
+_CLEAR_LEAD = 0.5  # and hardly any above this; of turned ones, five in six do
 _STRANGE = 4.4  # of radiographs, 1 in 1,000 lies above it; of other pictures, 19 in 20
+_STRANGER = 5.5  # a note below: in most sets somebody is the strangest
 _LETTERS = 4.0
 _FEWEST = 18  # strokes; without writing, 5,216 radiographs of children and 500 of adults have fewer
 
@@ -82,36 +84,50 @@ def check_poses(evidence: Evidence) -> Iterator[Finding]:
             why="a model made from it answers wrongly for every radiograph as it should be",
             todo="look at them (thorax show), and turn them back",
         )
-    clear = (poses.lead > _LEAD) & (evidence.pictures.span > _BLANK)
-    yield from _posed(evidence, poses, clear)
+    seems = (poses.lead > _LEAD) & (evidence.pictures.span > _BLANK)
+    yield from _posed(evidence, poses, seems)
 
 
-def _posed(evidence: Evidence, poses: Poses, clear: NDArray[np.bool_]) -> Iterator[Finding]:
-    if ids := _ids(evidence, clear & (poses.best >= 4)):
+def _posed(evidence: Evidence, poses: Poses, seems: NDArray[np.bool_]) -> Iterator[Finding]:
+    clear = seems & (poses.lead > _CLEAR_LEAD)
+    turned = poses.best < 4
+    if ids := _by_lead(evidence, poses, seems & ~turned):
+        sure = _ids(evidence, clear & ~turned)
         yield found(
             "inverted",
-            "warning",
-            f"{images(len(ids))} with bone dark and air bright",
+            "warning" if sure else "note",
+            f"{images(len(ids))} with bone dark and air bright{_sure(len(sure))}",
             ids,
             why="the same disease looks the opposite; one class may be inverted more often",
-            todo="invert them, or leave them out",
-            exclude=ids,
+            todo="look at them; invert those that are, or leave them out",
+            exclude=sure,
         )
-    if ids := _ids(evidence, clear & (poses.best < 4)):
+    if ids := _by_lead(evidence, poses, seems & turned):
+        sure = _ids(evidence, clear & turned)
         counts = [
-            f"{int((clear & (poses.best == n)).sum())} {POSES[n]}"
+            f"{int((seems & (poses.best == n)).sum())} {POSES[n]}"
             for n in (1, 2, 3)
-            if (clear & (poses.best == n)).any()
+            if (seems & (poses.best == n)).any()
         ]
         yield found(
             "rotated",
-            "warning",
-            f"{images(len(ids))} not upright ({', '.join(counts)})",
+            "warning" if sure else "note",
+            f"{images(len(ids))} not upright, by the look ({', '.join(counts)}){_sure(len(sure))}",
             ids,
-            why="lungs are looked for where they should be",
-            todo="turn them upright, or leave them out",
-            exclude=ids,
+            why="lungs are looked for where they should be; a tight crop may look turned, too",
+            todo="look at them; turn those that are, or leave them out",
+            exclude=sure,
         )
+
+
+def _by_lead(evidence: Evidence, poses: Poses, rows: NDArray[np.bool_]) -> list[str]:
+    """Return the ids of rows, the clearest first."""
+    chosen = np.flatnonzero(rows)
+    return [evidence.ids[row] for row in chosen[np.argsort(-poses.lead[chosen], kind="stable")]]
+
+
+def _sure(count: int) -> str:
+    return f", {count} of them clearly" if count else ", none of them clearly"
 
 
 def check_strangers(evidence: Evidence) -> Iterator[Finding]:
@@ -133,7 +149,7 @@ def check_strangers(evidence: Evidence) -> Iterator[Finding]:
     if rows:
         yield found(
             "not-a-frontal-chest-radiograph",
-            "warning",
+            "warning" if scores[rows[0]] > _STRANGER else "note",
             f"{images(len(rows))} unlike the rest of the set: perhaps no frontal chest radiograph",
             [evidence.ids[row] for row in rows],
             why="a classifier has an answer for every picture, also for one of a knee",

@@ -14,7 +14,7 @@ from thorax.data.sources.kermany import KERMANY, fetch_kermany, verify_kermany
 from thorax.data.sources.listing import Item, Listing, finding
 from thorax.data.sources.names import compile_patient_pattern
 from thorax.data.sources.patients import assign_patients, scope_of
-from thorax.data.sources.rows import list_table
+from thorax.data.sources.rows import list_table, without_telling_columns
 from thorax.data.sources.tables import TABLE_SUFFIXES, choose_columns, read_table
 from thorax.errors import LabelError, SourceError, UsageError
 from thorax.records import Finding, Record
@@ -117,6 +117,7 @@ def load_dataset(
     pattern = None if patient is None or column_taken else compile_patient_pattern(patient)
     findings = [found for listing in listings for found in listing.findings]
     findings += assign_patients(listings, pattern)
+    findings += [found for listing in listings for found in without_telling_columns(listing)]
     return _combine(listings, positive, findings, name or listings[0].name)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +15,23 @@ from thorax.errors import SourceError
 from thorax.pixels import IMAGE_SUFFIXES
 from thorax.records import Partition
 
-__all__ = ["Branch", "list_folder", "looks_like_image", "read_tree"]
+__all__ = ["Branch", "list_folder", "looks_like_image", "read_tree", "told_endings"]
 
 MAX_CLASSES = 100
 """More class folders than this are patients or studies, not classes."""
 
 _MISSING = -1
+_ENDINGS = 8  # as many are named in one message
+_USUAL = re.compile(r"\.[a-z0-9]{1,5}")
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 
 @dataclass(slots=True)
 class Branch:
-    """One folder of the tree: its images, its folders, and how much it holds altogether."""
+    """One folder of the tree: its images, its folders, and how much it holds altogether.
+
+    ``others`` counts the files that are not worth opening by their endings.
+    """
 
     name: str
     path: str
@@ -32,7 +39,7 @@ class Branch:
     files: list[tuple[str, int, str]] = field(default_factory=list)  # name, bytes, real path
     folders: list[Branch] = field(default_factory=list)
     images: int = 0
-    others: int = 0
+    others: Counter[str] = field(default_factory=Counter)  # ".txt": how many
     unreadable: list[str] = field(default_factory=list)
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
@@ -96,7 +103,7 @@ def _grow(name: str, path: str, real: str, above: frozenset[str]) -> Branch:
             branch.files.append((entry.name, size, below))
             branch.images += 1
         else:
-            branch.others += 1
+            branch.others[Path(entry.name).suffix.lower()] += 1
     return branch
 
 
@@ -127,7 +134,7 @@ def list_folder(root: Path) -> Listing:
     if tree.images == 0:
         raise SourceError(
             "no image in the folder",
-            received=f"{root} ({tree.others} files that are no images)",
+            received=f"{root} ({_told_others(tree.others)})",
             todo=f"give a folder with files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
         )
     top = _unwrap(tree)
@@ -140,6 +147,30 @@ def list_folder(root: Path) -> Listing:
         _list_layers([(None, top, "")], listing)
     _note_rest(root, tree, top, listing)
     return listing
+
+
+def told_endings(others: Counter[str]) -> str:
+    """Name the endings that most files have, and how many files have others.
+
+    What is no usual ending is not named: it is the rest of a name with a dot in it, maybe of a
+    person.
+
+    Examples
+    --------
+    >>> told_endings(Counter({".pdf": 1, ".txt": 2, ". hildegard": 1}))
+    '2 .txt, 1 .pdf, 1 with another ending'
+    """
+    usual = [(-number, ending) for ending, number in others.items() if _USUAL.fullmatch(ending)]
+    named = sorted(usual)[:_ENDINGS]
+    parts = [f"{-number} {ending}" for number, ending in named]
+    if rest := others.total() + sum(number for number, _ in named):
+        parts.append(f"{rest} with {'another ending' if rest == 1 else 'other endings'}")
+    return ", ".join(parts)
+
+
+def _told_others(others: Counter[str]) -> str:
+    number = others.total()
+    return f"{number} files that are no images" + (f": {told_endings(others)}" if number else "")
 
 
 def _name_of(root: Path) -> str:
@@ -182,7 +213,7 @@ def _list_layers(layers: list[tuple[Partition | None, Branch, str]], listing: Li
     for _, layer, prefix in layers:
         for folder in layer.folders:
             if not folder.images and folder.name.casefold() not in PARTITION_NAMES:
-                bare = folder.others == 0 or folder.name.casefold() in known
+                bare = not folder.others or folder.name.casefold() in known
                 (empty if bare else aside).append(prefix + folder.name)
     if empty:
         raise SourceError(
@@ -304,8 +335,9 @@ def _note_rest(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
             finding(
                 "other-files",
                 "note",
-                f"not opened, for their ending is of no known image format: {tree.others}",
-                tree.others,
+                "not opened, for their ending is of no known image format: "
+                f"{tree.others.total()} ({told_endings(tree.others)})",
+                tree.others.total(),
             )
         )
     if tree.unreadable:

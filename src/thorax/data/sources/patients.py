@@ -142,7 +142,9 @@ def _tell(found: _Found, total: int, kept: bool) -> list[Finding]:
             f"{source}: {count} images of {len(found.patients[source])}"
             for source, count in sorted(found.images.items())
         )
-        findings.append(finding("patient-keys", "note", what, found.images.total()))
+        # By another name, for what an expression finds in names may join what does not belong.
+        check = "patient-pattern" if _PATTERN in found.images else "patient-keys"
+        findings.append(finding(check, "note", what, found.images.total()))
     if apart := sum(len(scopes) > 1 for scopes in found.apart.values()):
         findings.append(
             finding(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 from collections.abc import Sequence
@@ -13,13 +12,19 @@ from pathlib import Path
 
 from thorax.data.manifest import LeftOut
 from thorax.data.sources.folders import leave_out
-from thorax.data.sources.identifying import is_identifying, looks_like_data, tells_identity
+from thorax.data.sources.identifying import (
+    is_identifying,
+    is_number,
+    looks_like_data,
+    tells_apart,
+    tells_identity,
+)
 from thorax.data.sources.listing import PARTITION_NAMES, Item, Listing, finding
 from thorax.data.sources.tables import Columns, Table, is_generic
 from thorax.errors import LabelError, SourceError
-from thorax.records import UNKNOWN
+from thorax.records import UNKNOWN, Finding
 
-__all__ = ["list_table"]
+__all__ = ["list_table", "without_telling_columns"]
 
 _YES = frozenset({"1", "1.0", "true", "yes"})
 _NO = frozenset({"0", "0.0", "false", "no"})
@@ -222,8 +227,12 @@ def _further_columns(
             continue
         telling = {cell for cell in set(cells) if cell and tells_identity(cell)}
         if telling:
-            emptied.append(name)
             cells = ["" if cell in telling else cell for cell in cells]
+        if tells_apart(cells, patients):
+            out.append(name)
+            continue
+        if telling:
+            emptied.append(name)
         kept[name] = _numbers(cells)
     if out or emptied:
         parts = [f"columns {', '.join(out)}"] if out else []
@@ -245,22 +254,38 @@ def _further_columns(
     return kept
 
 
+def without_telling_columns(listing: Listing) -> list[Finding]:
+    """Take out the columns that differ from patient to patient, now that patients are known.
+
+    While a table is read they are known from a column only; here also from names and headers of
+    files, so that a name that stands in every row of one patient is seen.
+    """
+    owners = [item.patient or item.id for item in listing.items]
+    names = {name: None for item in listing.items for name in item.columns}
+    cells = {name: [str(item.columns.get(name, "")) for item in listing.items] for name in names}
+    out = [name for name in names if tells_apart(cells[name], owners)]
+    if not out:
+        return []
+    for item in listing.items:
+        item.columns = {n: cell for n, cell in item.columns.items() if n not in out}
+    told = f"{len(out)} columns" if looks_like_data(names) else f"columns {', '.join(out)}"
+    return [
+        finding(
+            "identity-columns",
+            "note",
+            f"{told} of {listing.name} say something else of nearly every patient, may tell who "
+            "it is, and are not kept",
+            len(out),
+        )
+    ]
+
+
 def _numbers(cells: list[str]) -> Sequence[str | float]:
     """Turn a column of plain decimal numbers into floats; codes such as 007 stay text."""
     for cell in cells:
-        if cell and not _is_number(cell):
+        if cell and not is_number(cell):
             return cells
     return [float(cell) if cell else "" for cell in cells]
-
-
-def _is_number(cell: str) -> bool:
-    digits = cell.removeprefix("-")
-    if len(digits) > 1 and digits[0] == "0" and digits[1] != ".":
-        return False
-    try:
-        return math.isfinite(float(cell)) and "_" not in cell
-    except ValueError:
-        return False
 
 
 def _note(table: Table, columns: Columns, missing: int, listing: Listing) -> None:

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thorax.data.sources.identifying import is_identifying, looks_like_data, tells_identity
+from thorax.data.sources.identifying import (
+    is_identifying,
+    looks_like_data,
+    tells_apart,
+    tells_identity,
+)
 from thorax.data.sources.listing import PARTITION_NAMES
 from thorax.errors import SourceError, UsageError
 
@@ -135,7 +140,8 @@ def choose_columns(
     Raises
     ------
     SourceError
-        If no column, or more than one, has a usual name; the message lists the columns.
+        If no column, or more than one, has a usual name; the message lists the columns. If what
+        has the usual name of a label says something else in nearly every row.
     UsageError
         If a column that was named is missing, or one of labels is about who a patient is.
     """
@@ -166,8 +172,17 @@ def choose_columns(
             raise UsageError("labels= needs different columns", received=list(labels))
     for name in chosen:
         # What labels hold becomes names of classes, which go into every file and message.
-        values = set(table.columns[name]) - {""}
-        if is_identifying(name) or (values and all(map(tells_identity, values))):
+        cells = table.columns[name]
+        values = set(cells) - {""}
+        telling = bool(values) and all(map(tells_identity, values))
+        apart = tells_apart(cells)
+        if apart and labels is None:
+            raise SourceError(
+                "what is taken for the classes has too many values to be classes",
+                received=f"{len(values)} different ones in {len(cells)} rows",
+                todo="name the column of the classes with labels=",
+            )
+        if is_identifying(name) or telling or apart:
             raise UsageError(
                 "labels= names a column that may tell who a patient is",
                 received=repr(name),
