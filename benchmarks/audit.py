@@ -3,11 +3,13 @@
     python benchmarks/audit.py                              # everything: about half an hour
     python benchmarks/audit.py --only planted --seeds 1     # drawn sets with flaws planted
     python benchmarks/audit.py --only near --images 2000    # altered copies of real radiographs
+    python benchmarks/audit.py --only turned                # which way up
     python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
     python benchmarks/audit.py --only growth                # near-duplicate search alone
 
-``planted`` and ``growth`` draw what they need; ``near`` and ``cost`` need the images of THORAX_DATA
-(``kermany224``, of which ``near`` opens the training part alone, and ``kermany_originals``).
+``planted`` and ``growth`` draw what they need; the others need the images of THORAX_DATA
+(``kermany224``, of which ``near`` and ``turned`` open the training part alone, and for ``cost``
+``kermany_originals``).
 
 What it last showed is in docs/reference/performance.md.
 """
@@ -40,14 +42,17 @@ from PIL import Image
 from thorax.data import load_dataset
 from thorax.data.audit import Audit, audit
 from thorax.data.cache import fill_cache
+from thorax.data.checks.evidence import SIDE, look
 from thorax.data.checks.hashing import close_pairs
+from thorax.data.checks.poses import judge_poses
 from thorax.phantom import FlawKind, plant, write_dataset
 from thorax.pixels import read_image, read_image_and_colour
 from thorax.records import Finding, PixelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("THORAX_DATA", ROOT.parent / "shared" / "data"))
-PARTS = ("planted", "near", "cost", "growth")
+PARTS = ("planted", "near", "turned", "cost", "growth")
+LEADS = (0.25, 0.5)  # of checks.looks: seems turned, and clearly is
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ def main() -> int:
         name
         for part, name in (
             *(("near", "kermany224/train"), ("cost", "kermany224")),
+            ("turned", "kermany224"),
             ("cost", "kermany_originals"),
         )
         if part in args.only and not (DATA / name).is_dir()
@@ -120,6 +126,8 @@ def main() -> int:
             planted(Path(scratch), args.kinds, args.format, args.phantoms, args.seeds)
         if "near" in args.only:
             near(Path(scratch), args.images)
+        if "turned" in args.only:
+            turned(Path(scratch))
         if "cost" in args.only:
             cost(args.runs, args.workers)
         if "growth" in args.only:
@@ -331,6 +339,31 @@ def report_near(
 # ---- cost --------------------------------------------------------------------------------------
 
 
+def turned(scratch: Path) -> None:
+    """Turn or invert one image in twenty of the real training part, and see which are noticed."""
+    manifest = load_dataset(DATA / "kermany224" / "train")
+    evidence = look(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=scratch / "turned"))
+    assert evidence.pictures is not None
+    small, count = evidence.pictures.small, len(evidence)
+    chosen = np.random.default_rng(0).choice(count, count // 20, replace=False)
+    rest = np.setdiff1d(np.arange(count), chosen)
+    print(f"\nturned: {len(chosen)} of {count} images of kermany224/train")
+    print(f"{'':<24}{'found':>8}{'clearly':>9}{'others':>9}{'clearly':>9}")
+    for name, change in (
+        ("a quarter to the left", lambda images: np.rot90(images, 1, (1, 2))),
+        ("upside down", lambda images: np.rot90(images, 2, (1, 2))),
+        ("a quarter to the right", lambda images: np.rot90(images, 3, (1, 2))),
+        ("inverted", lambda images: 255 - images),
+    ):
+        pictures = small.copy()
+        pictures[chosen] = change(small[chosen])
+        poses = judge_poses(pictures, evidence.groups)
+        assert poses is not None
+        found = [float((poses.lead[chosen] > lead).mean()) for lead in LEADS]
+        wrong = [int((poses.lead[rest] > lead).sum()) for lead in LEADS]
+        print(f"{name:<24}{found[0]:>8.3f}{found[1]:>9.3f}{wrong[0]:>9}{wrong[1]:>9}")
+
+
 def cost(runs: int, workers: int) -> None:
     """Time the audit and the decoding alone, each in a process and a cache of its own, in turns."""
     for name, others in (
@@ -425,7 +458,8 @@ def search(count: int) -> dict[str, float]:
     """Draw hashes with copies among them, and search them."""
     rng = np.random.default_rng(count)
     copies = count // 20
-    bits = rng.random((count, 64)) < 0.5
+    # Drawn in little memory, so that the peak is that of the search.
+    bits = rng.integers(0, 2, (count, 64), dtype=np.bool_)
     places = rng.permutation(count)
     ours, theirs = places[:copies], places[copies : 2 * copies]
     bits[theirs] = bits[ours] ^ (rng.random((copies, 64)) < ERRORS)

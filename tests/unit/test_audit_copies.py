@@ -10,7 +10,8 @@ from PIL import Image
 
 from thorax.data import load_dataset
 from thorax.data.audit import audit
-from thorax.data.checks.copies import Copies, Pair, find_copies, join
+from thorax.data.checks.clusters import join
+from thorax.data.checks.copies import Copies, Pair, find_copies
 from thorax.data.checks.identity import check_copies, check_likeness
 
 

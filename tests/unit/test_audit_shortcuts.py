@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from thorax.data.checks.shortcuts import check_shift, check_shortcuts, probe
+from thorax.data.checks.probes import probe
+from thorax.data.checks.shortcuts import check_shift, check_shortcuts
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from PIL import Image
 
 from thorax.data import LeftOut, Manifest
 from thorax.data.audit import Audit, audit
-from thorax.data.checks.shortcuts import Cheat, Probe, Telling, check_shift, check_shortcuts
+from thorax.data.checks.probes import Cheat, Probe, Telling
+from thorax.data.checks.shortcuts import check_shift, check_shortcuts
 from thorax.errors import ImageError
 from thorax.evaluation.run import evaluate
 from thorax.metrics.intervals import Interval, undefined

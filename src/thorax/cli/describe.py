@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thorax.cli.terminal import counted, table, with_options
-from thorax.data import Audit, Manifest
+from thorax.data import Manifest
+from thorax.data.audit import Audit
 from thorax.records import Finding
 
 __all__ = ["describe_evaluation", "describe_manifest", "print_audit", "print_findings"]

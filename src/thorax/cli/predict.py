@@ -84,15 +84,17 @@ class _Found:
 
 def _find(sources: Iterable[Path]) -> _Found:
     """Collect the files themselves; of a folder, those that a data set would take for images."""
-    from thorax.data.sources.folders import read_tree, told_endings
     from thorax.errors import SourceError
-    from thorax.pixels import IMAGE_SUFFIXES
 
     found = _Found()
     for source in sources:
         if not source.is_dir():
             found.paths.append(source)
             continue
+        # Whoever asks for one image should not wait for what lists a data set.
+        from thorax.data.sources.folders import read_tree, told_endings
+        from thorax.pixels import IMAGE_SUFFIXES
+
         tree = read_tree(source)
         if not tree.images:
             number = tree.others.total()

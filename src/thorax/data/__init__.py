@@ -1,6 +1,5 @@
 """What there is: listing, parting and decoding of the images, with no training framework."""
 
-from thorax.data.audit import Audit
 from thorax.data.cache import Cache, default_folder, fill_cache
 from thorax.data.exclusions import leave_out
 from thorax.data.fingerprint import fingerprint
@@ -11,7 +10,6 @@ from thorax.data.split import limit, part
 
 __all__ = [
     "KERMANY",
-    "Audit",
     "Cache",
     "LeftOut",
     "Manifest",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from thorax import __version__, _files
 from thorax._progress import Progress, silent
 from thorax.data.cache import Cache, default_folder, fill_cache
-from thorax.data.checks.copies import Copies, find_copies, join
+from thorax.data.checks.clusters import cluster, join, links_of, same_files, superfluous
+from thorax.data.checks.copies import Copies, find_copies
 from thorax.data.checks.evidence import SIDE, Evidence, glance, look
 from thorax.data.checks.files import (
     check_colour,
@@ -41,7 +42,8 @@ from thorax.data.checks.looks import (
     check_poses,
     check_strangers,
 )
-from thorax.data.checks.shortcuts import Probe, check_shift, check_shortcuts, probe
+from thorax.data.checks.probes import Probe, probe
+from thorax.data.checks.shortcuts import check_shift, check_shortcuts
 from thorax.data.contents import hash_files
 from thorax.data.manifest import LeftOut, Manifest
 from thorax.data.shards import FileIndex
@@ -186,15 +188,16 @@ def audit(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=3) as pool:
-        known = join(_equal(evidence))
+        known = same_files(evidence.hashes)
         search = pool.submit(find_copies, evidence)
-        questions = pool.submit(probe, _clustered(evidence, known))
+        questions = pool.submit(probe, cluster(evidence, known))
         checked = _check_images(evidence)
         copies, probes = search.result(), questions.result()
-        every = join([*_links(copies.exact), *_links(known), *_pairs(copies)])
-        if _superfluous(every) - _superfluous(known) > _FEW_COPIES * len(evidence):
+        near = [(pair.first, pair.second) for pair in copies.near]
+        every = join([*links_of(known), *links_of(copies.exact), *near])
+        if superfluous(every) - superfluous(known) > _FEW_COPIES * len(evidence):
             # So many more copies than were known by their bytes would pass for evidence.
-            probes = probe(_clustered(evidence, every))
+            probes = probe(cluster(evidence, every))
     checked += _check_set(evidence, copies, probes)
     # What the listing or the parting has said already in other words is not said twice.
     said = {_SAME_AS.get(finding.check) for finding in checked}
@@ -202,39 +205,6 @@ def audit(
     findings.sort(key=lambda finding: _SEVERITY[finding.severity])
     progress("auditing", 1, 1)
     return Audit(manifest, tuple(findings), probes, len(evidence), quick)
-
-
-def _equal(evidence: Evidence) -> Iterator[tuple[int, int]]:
-    """Yield pairs of rows whose files are the same, byte for byte."""
-    first: dict[str, int] = {}
-    for row, digest in enumerate(evidence.hashes):
-        if first.setdefault(digest, row) != row:
-            yield first[digest], row
-
-
-def _superfluous(groups: Sequence[Sequence[int]]) -> int:
-    return sum(map(len, groups)) - len(groups)
-
-
-def _links(groups: Iterable[Sequence[int]]) -> Iterator[tuple[int, int]]:
-    return ((group[0], row) for group in groups for row in group[1:])
-
-
-def _pairs(copies: Copies) -> Iterator[tuple[int, int]]:
-    return ((pair.first, pair.second) for pair in copies.near)
-
-
-def _clustered(evidence: Evidence, groups: Sequence[Sequence[int]]) -> Evidence:
-    """Return the evidence with copies as one patient: a cheat must not know them again."""
-    owners = evidence.groups.tolist()
-    nodes = len(evidence)
-    # Patients are nodes beside the rows, so that chains of both are followed.
-    links = [(row, nodes + owner) for row, owner in enumerate(owners)]
-    merged = join([*links, *_links(groups)])
-    numbers = evidence.groups.copy()
-    for number, group in enumerate(merged):
-        numbers[[row for row in group if row < nodes]] = number
-    return replace(evidence, groups=numbers)
 
 
 def _look(

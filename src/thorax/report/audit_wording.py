@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from thorax.data.checks.shortcuts import CHEATS, LIMITS, SHIFTED, WIDE
+from thorax.data.checks.probes import CHEATS
+from thorax.data.checks.shortcuts import LIMITS, SHIFTED, WIDE
 from thorax.records import Finding, Severity
 from thorax.report.content import value_of
 from thorax.report.wording import count, interval, number

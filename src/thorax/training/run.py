@@ -21,7 +21,6 @@ from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.config import Recipe, load_recipe
 from thorax.data import (
-    Audit,
     Cache,
     LeftOut,
     Manifest,
@@ -33,7 +32,7 @@ from thorax.data import (
     part,
     pick,
 )
-from thorax.data.audit import audit
+from thorax.data.audit import Audit, audit
 from thorax.errors import ConfigError, LabelError, RunError, SourceError
 from thorax.records import Partition, PixelSpec, Task
 from thorax.training.backend import choose_backend, choose_precision, use_backend

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thorax.data.checks.alignment import align, unmoved
+from thorax.data.checks.clusters import join, links_of, same_files
 from thorax.data.checks.evidence import SMALL, Evidence, shrink
 from thorax.data.checks.hashing import close_pairs, hash_pictures, local_contrast
 from thorax.errors import ImageError
 from thorax.pixels import read_picture
 
-__all__ = ["ALIKE", "SAME", "Copies", "Pair", "find_copies", "join"]
+__all__ = ["ALIKE", "SAME", "Copies", "Pair", "find_copies"]
 
 SAME = 0.92
 """Agreement of the fine structure from which on two pictures are one. Measured on radiographs of
-the public paediatric set: copies cut by up to 3 % a side, re-encoded, halved in size, brighter or
-of other contrast reach 0.95 and more, pictures of different patients 0.78 at most."""
+the public paediatric set (its training folder): copies cut by up to 3 % a side, re-encoded, halved
+in size, brighter or of other contrast reach 0.95 and more; of the 12,669 pairs of different
+patients that look most alike, one reaches 0.86, the others 0.82 at most."""
 ALIKE = 0.82
 """From here to `SAME`: two radiographs of one person more likely than of two people."""
 
@@ -77,23 +77,22 @@ class Copies:
 
 def find_copies(evidence: Evidence) -> Copies:
     """Find copies among the images of the evidence; without pictures, by their bytes alone."""
-    by_bytes: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(evidence.hashes):
-        by_bytes[digest].append(row)
-    groups = list(by_bytes.values())
+    same = same_files(evidence.hashes)
     if evidence.pictures is None:
-        return Copies(tuple(tuple(g) for g in groups if len(g) > 1), (), ())
+        return Copies(same, (), ())
     span = evidence.pictures.span
-    rows = np.array([group[0] for group in groups if span[group[0]] >= _CONTENT], np.intp)
+    # Blank images are equal, but no copies of anything; of equal files the first stands for all.
+    stands = span >= _CONTENT
+    stands[[row for group in same for row in group[1:]]] = False
+    rows = np.flatnonzero(stands)
     pairs = [p for p in _near(evidence, rows) if p.agreement >= ALIKE]
     equal = [
         (p.first, p.second)
         for p in pairs
         if p.agreement >= _PIXELWISE and not p.mirrored and _same_pixels(evidence, p)
     ]
-    # Blank images are equal, but no copies of anything.
-    shown = [group for group in groups if span[group[0]] >= _CONTENT]
-    links = [(group[0], row) for group in shown for row in group[1:]] + equal
+    shown = [group for group in same if span[group[0]] >= _CONTENT]
+    links = [*links_of(shown), *equal]
     settled = set(equal)
     left = [p for p in pairs if (p.first, p.second) not in settled]
     return Copies(
@@ -101,25 +100,6 @@ def find_copies(evidence: Evidence) -> Copies:
         near=tuple(p for p in left if p.agreement >= SAME),
         alike=tuple(p for p in left if p.agreement < SAME),
     )
-
-
-def join(links: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-    """Return the groups that links between rows make, each sorted, of two rows at least."""
-    parent: dict[int, int] = {}
-
-    def root(row: int) -> int:
-        while parent.setdefault(row, row) != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    for first, second in links:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    groups: dict[int, list[int]] = defaultdict(list)
-    for row in sorted(parent):
-        groups[root(row)].append(row)
-    return tuple(tuple(group) for group in groups.values())
 
 
 def _near(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:

@@ -40,7 +40,7 @@ _CHESTS = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
 _SIDEWAYS = {"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"}
 
 
-_TODO = {
+_ADVICE = {
     "needs-codec": 'pip install "thorax[dicom]", and audit again; until then they are left out',
     "no-pixels": "nothing: reports, plans and directories have no pixels; they are left out",
     "not-an-image": "nothing, if they are none; else fetch them again",
@@ -67,7 +67,7 @@ def check_readable(evidence: Evidence) -> Iterator[Finding]:
             f"{len(ids):,} of {total:,} files {verb}",
             ids,
             why="what is left out may be left out for a reason that has to do with the label",
-            todo=_TODO.get(reason, "fetch them again; until then they are left out"),
+            todo=_ADVICE.get(reason, "fetch them again; until then they are left out"),
             exclude=ids,
         )
 

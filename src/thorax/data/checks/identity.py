@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from thorax.data.checks.copies import Copies, Pair, join
+from thorax.data.checks.clusters import join
+from thorax.data.checks.copies import Copies, Pair
 from thorax.data.checks.evidence import Evidence
 from thorax.data.checks.wording import found, groups_of, images, listed, share
 from thorax.records import Finding
