@@ -69,10 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         print("fuzzing needs atheris, which exists for Linux: pip install 'thorax[fuzz]'")
         return 1
     with atheris.instrument_imports(include=["thorax.pixels", "pydicom", "PIL"]):
-        import pydicom.pixels  # noqa: F401
-        from PIL import Image  # noqa: F401
+        import pydicom.pixels  # noqa: F401 (imported to be instrumented)
+        from PIL import Image  # noqa: F401 (the same)
 
-        import thorax.pixels.dicom  # noqa: F401
+        import thorax.pixels.dicom  # noqa: F401 (the same)
     from fuzz_corpus import draw_corpus
 
     with tempfile.TemporaryDirectory() as folder:
