@@ -21,6 +21,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 # Presses Ctrl-C upon the n-th import from the given one on: no clock is needed, at any speed.
 AMID_IMPORTS = """
 import os, runpy, signal, sys
+# As at a terminal: whatever runs in the background inherits a Ctrl-C that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 count, argv = int(sys.argv[1]), sys.argv[2:]
 seen = 0
 def press(event, args):
