@@ -4,7 +4,7 @@
 
     bundle/
       bundle.json           schema, task, pixel spec, temperature, operating points, provenance
-      network.onnx          uint8 images in; probabilities, logits and activation maps out
+      network.onnx          uint8 images in; probabilities, logits, activation maps, novelty out
       weights.safetensors   the network's weights, to train on from
       SHA256SUMS            of every other file; `sha256sum --check` reads it too
 
@@ -18,7 +18,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from thorax.errors import BundleError, ConfigError
 from thorax.metrics import LockedPoint
 from thorax.records import OperatingPoint, PixelSpec, Task
 
-__all__ = ["SCHEMA", "Bundle", "read_bundle", "write_bundle"]
+__all__ = ["SCHEMA", "Band", "Bundle", "Rejection", "read_bundle", "write_bundle"]
 
 SCHEMA = 1
 _DESCRIPTION, _GRAPH, _WEIGHTS, _SUMS = (
@@ -38,6 +38,42 @@ _DESCRIPTION, _GRAPH, _WEIGHTS, _SUMS = (
 )
 # What file managers leave wherever a person looks; nothing of ours opens them.
 _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """From which novelty on an image is not like what the network was trained on.
+
+    Attributes
+    ----------
+    threshold
+        An image is rejected where its novelty is at least this.
+    rule
+        The rule that chose it, in words.
+    validation_share
+        Share of the validation images, as they are, that it rejects, 0 to 1.
+    """
+
+    threshold: float
+    rule: str
+    validation_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Probabilities between which a label is called neither way with confidence.
+
+    Attributes
+    ----------
+    low, high
+        From ``low`` on and below ``high`` an image is indeterminate, 0 to 1.
+    rule
+        The rule that chose them, in words.
+    """
+
+    low: float
+    high: float
+    rule: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +98,10 @@ class Bundle:
         Whether the graph has the output ``activation``.
     provenance
         Recipe, seed, versions, manifest hash, dates: how it came to be.
+    rejection
+        When an image is not like what the network was trained on; None if it cannot tell.
+    indeterminate
+        Label to the band of probabilities in which it is indeterminate; a label may have none.
     """
 
     folder: Path
@@ -72,6 +112,8 @@ class Bundle:
     points: tuple[LockedPoint, ...]
     has_activation_map: bool
     provenance: Mapping[str, Any]
+    rejection: Rejection | None = None
+    indeterminate: Mapping[str, Band] = field(default_factory=dict)
 
     @property
     def graph(self) -> Path:
@@ -100,6 +142,8 @@ def write_bundle(
     has_activation_map: bool,
     weights: bytes,
     provenance: Mapping[str, Any],
+    rejection: Rejection | None = None,
+    indeterminate: Mapping[str, Band] | None = None,
 ) -> Bundle:
     """Write a bundle and read it back, verified.
 
@@ -120,6 +164,10 @@ def write_bundle(
         "temperature": temperature,
         "operating_points": [locked.to_json() for locked in points],
         "has_activation_map": has_activation_map,
+        "rejection": None if rejection is None else dataclasses.asdict(rejection),
+        "indeterminate": {
+            label: dataclasses.asdict(band) for label, band in (indeterminate or {}).items()
+        },
         "provenance": dict(provenance),
     }
     _files.write_json(folder / _DESCRIPTION, description)
@@ -154,7 +202,7 @@ def read_bundle(folder: str | Path) -> Bundle:
                 received=f"schema {schema}; known up to {SCHEMA}",
                 todo="upgrade thorax",
             )
-        task = description["task"]
+        task, rejection = description["task"], description.get("rejection")
         return Bundle(
             folder=folder,
             id=_files.hash_file(folder / _SUMS),
@@ -164,6 +212,11 @@ def read_bundle(folder: str | Path) -> Bundle:
             points=tuple(map(_locked_point, description["operating_points"])),
             has_activation_map=bool(description["has_activation_map"]),
             provenance=description["provenance"],
+            # A bundle may be older than these.
+            rejection=None if rejection is None else Rejection(**rejection),
+            indeterminate={
+                label: Band(**band) for label, band in description.get("indeterminate", {}).items()
+            },
         )
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise BundleError(

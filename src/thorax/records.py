@@ -217,6 +217,13 @@ class Prediction:
         Why there is no answer, or None.
     reason
         Stable code of that error, or None.
+    novelty
+        How far the image is from those that were learnt from, 0 and up; None if the bundle cannot
+        tell.
+    rejected
+        Whether that is too far for the answer to be trusted.
+    indeterminate
+        Labels whose probability lies where the call could as well be the other one.
     """
 
     id: str
@@ -225,3 +232,6 @@ class Prediction:
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     reason: str | None = None
+    novelty: float | None = None
+    rejected: bool = False
+    indeterminate: tuple[str, ...] = ()

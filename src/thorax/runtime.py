@@ -55,6 +55,8 @@ class Predictor:
             raise BundleError(
                 f"{self.bundle.graph} cannot be run", received=str(error).splitlines()[0]
             ) from error
+        self._outputs = {one.name: one.shape for one in self._session.get_outputs()}
+        self._tells_novelty = self.bundle.rejection is not None and "novelty" in self._outputs
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -64,6 +66,18 @@ class Predictor:
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return calibrated probabilities (n, labels) of prepared images (n, size, size)."""
         return self._run("probabilities", pixels)
+
+    def answer(
+        self, pixels: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return probabilities (n, labels) and novelty (n,) of prepared images, in one pass.
+
+        Novelty is None where the bundle has no such output.
+        """
+        if not self._tells_novelty:
+            return self._run("probabilities", pixels), None
+        probabilities, novelty = self._run_all(("probabilities", "novelty"), pixels)
+        return probabilities, novelty
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return what the network says before temperature, (n, outputs)."""
@@ -130,16 +144,33 @@ class Predictor:
             except ImageError as error:
                 images.append(error)
         good = [image.pixels for image in images if isinstance(image, Image)]
-        rows = iter(self.probabilities(np.stack(good)) if good else ())
+        rows, novelty = self.answer(np.stack(good)) if good else (np.empty((0, 0)), None)
+        strange = [None] * len(rows) if novelty is None else [*map(float, novelty)]
+        answers = iter(zip(rows, strange, strict=True))
         for (name, _), image in zip(chunk, images, strict=True):
             if isinstance(image, Image):
-                yield self._prediction(name, next(rows), image)
+                yield self._prediction(name, *next(answers), image)
             else:
                 yield Prediction(name, {}, error=image.what, reason=image.reason)
 
-    def _prediction(self, name: str, row: NDArray[np.float32], image: Image) -> Prediction:
+    def _prediction(
+        self, name: str, row: NDArray[np.float32], novelty: float | None, image: Image
+    ) -> Prediction:
         by_label = dict(zip(self.labels, map(float, row), strict=True))
-        return Prediction(name, by_label, self._calls(by_label), _plain(image.facts))
+        rejection, bands = self.bundle.rejection, self.bundle.indeterminate
+        return Prediction(
+            name,
+            by_label,
+            self._calls(by_label),
+            _plain(image.facts),
+            novelty=novelty,
+            rejected=(
+                novelty is not None and rejection is not None and novelty >= rejection.threshold
+            ),
+            indeterminate=tuple(
+                label for label, band in bands.items() if band.low <= by_label[label] < band.high
+            ),
+        )
 
     def _calls(self, probabilities: dict[str, float]) -> dict[str, str]:
         task = self.bundle.task
@@ -155,6 +186,12 @@ class Predictor:
         return calls
 
     def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        [result] = self._run_all((output,), pixels)
+        return result
+
+    def _run_all(
+        self, outputs: Sequence[str], pixels: NDArray[np.uint8]
+    ) -> list[NDArray[np.float32]]:
         size = self.bundle.pixels.size
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
             raise ValueError(
@@ -162,15 +199,16 @@ class Predictor:
                 f"not {pixels.dtype} of shape {pixels.shape}"
             )
         if len(pixels) == 0:
-            (made,) = (one for one in self._session.get_outputs() if one.name == output)
-            sides = (side if isinstance(side, int) else 1 for side in made.shape[1:])
-            return np.empty((0, *sides), np.float32)
+            shapes = (self._outputs[name][1:] for name in outputs)
+            return [
+                np.empty((0, *(side if isinstance(side, int) else 1 for side in shape)), np.float32)
+                for shape in shapes
+            ]
         parts = [
-            self._session.run([output], {"image": pixels[start : start + _CHUNK]})[0]
+            self._session.run([*outputs], {"image": pixels[start : start + _CHUNK]})
             for start in range(0, len(pixels), _CHUNK)
         ]
-        result: NDArray[np.float32] = np.concatenate(parts)
-        return result
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def _plain(facts: Mapping[str, str | float]) -> dict[str, str | float]:

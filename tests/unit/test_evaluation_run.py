@@ -25,7 +25,7 @@ from thorax.data import Manifest, load_dataset
 from thorax.errors import BundleError, LabelError, SourceError, StorageError, UsageError
 from thorax.evaluation import evaluate
 from thorax.evaluation.mistakes import rank_mistakes
-from thorax.evaluation.run import align, official_test
+from thorax.evaluation.scoring import align, official_test
 from thorax.records import Task
 from thorax.runtime import Predictor
 from thorax.training import Run

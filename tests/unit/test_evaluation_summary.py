@@ -37,7 +37,7 @@ DEFAULT = [
     "lr_positive",
     "lr_negative",
 ]
-NAMES = ["auroc", "average_precision", "brier", "log_loss", *DEFAULT]
+NAMES = ["auroc", "average_precision", "partial_auroc", "brier", "log_loss", *DEFAULT]
 
 
 def binary_data(n: int = 400, each: int = 2) -> tuple[Array, Array, list[str]]:

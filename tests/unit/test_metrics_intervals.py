@@ -199,14 +199,15 @@ def test_replicates_equal_the_metric_on_the_drawn_images(decimals: int) -> None:
     labels, scores, patients = clustered_data(rng, 20, 3)
     scores = np.round(scores, decimals)
     groups = np.array([int(p) for p in patients])
-    statistic = ranking_statistic(labels == 1, scores, groups)
+    statistic = ranking_statistic(labels == 1, scores, groups, 20)
     draws = rng.multinomial(20, [1 / 20] * 20, size=50).astype(float)
-    area, precision = statistic(draws)
+    area, precision, partial = statistic(draws)
     for row, drawn in enumerate(draws):
         images = np.repeat(np.arange(60), drawn[groups].astype(int))
         y, s = labels[images], scores[images]
         assert area[row] == pytest.approx(metrics.roc_auc_score(y, s))
         assert precision[row] == pytest.approx(metrics.average_precision_score(y, s))
+        assert partial[row] == pytest.approx(metrics.partial_auc_score(y, s, max_fpr=0.1))
 
 
 @pytest.mark.parametrize("name", metrics.BOOTSTRAP_METRICS)
@@ -221,6 +222,7 @@ def test_every_metric_has_a_value_and_an_interval_around_it(name: str) -> None:
     expected = {
         "auroc": metrics.roc_auc_score(labels, probabilities),
         "average_precision": metrics.average_precision_score(labels, probabilities),
+        "partial_auroc": metrics.partial_auc_score(labels, probabilities, max_fpr=0.1),
         "brier": metrics.brier_score_loss(labels, probabilities),
         "log_loss": metrics.log_loss(labels, probabilities),
         "accuracy": metrics.accuracy_score(labels, calls),
@@ -347,7 +349,7 @@ def test_undefined_replicates_are_counted() -> None:
 def test_stream_does_not_depend_on_how_it_is_cut() -> None:
     rng = np.random.default_rng(8)
     labels, scores, patients = clustered_data(rng, 40, 2)
-    statistic = ranking_statistic(labels == 1, scores, np.array([int(p) for p in patients]))
+    statistic = ranking_statistic(labels == 1, scores, np.array([int(p) for p in patients]), 40)
     cut = [
         replicate(
             [statistic],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from thorax.errors import UsageError
 from thorax.records import Finding
@@ -375,19 +376,25 @@ def test_heat_maps_are_said_not_to_explain(page: Page) -> None:
 
 def test_figures_lie_beside_the_page(report: Path) -> None:
     names = {path.name for path in (report.parent / "figures").iterdir()}
-    assert names == {
-        "augmented.png",
-        "calibration.svg",
-        "confusion.svg",
-        "history-accuracy.svg",
-        "history-auroc.svg",
-        "history-loss.svg",
-        "precision-recall.svg",
-        "roc.svg",
-        "samples.png",
-        "scores.svg",
-        "worst.png",
+    plots = {
+        "calibration",
+        "confusion",
+        "history-accuracy",
+        "history-auroc",
+        "history-loss",
+        "precision-recall",
+        "roc",
+        "scores",
     }
+    sheets = {"augmented.png", "samples.png", "worst.png"}
+    assert names == sheets | {f"{plot}.{kind}" for plot in plots for kind in ("svg", "png")}
+    for plot in plots:
+        with Image.open(report.parent / "figures" / f"{plot}.png") as picture:
+            assert picture.size[0] > 800
+            # Dark ink on white, whatever the page's own colours.
+            grey = np.asarray(picture.convert("L"))
+            assert grey[0, 0] == 255
+            assert grey.min() < 120
 
 
 def test_the_same_content_gives_the_same_bytes(report: Path, tmp_path: Path) -> None:
@@ -468,7 +475,7 @@ def test_one_epoch_is_told_and_not_drawn(tmp_path: Path) -> None:
     assert "accuracy 0.770 on training;" in text
     assert not list((tmp_path / "figures").glob("history-*"))
     build_report(replace(content, history=content.history[:2]), tmp_path / "two" / "r.html")
-    assert len(list((tmp_path / "two" / "figures").glob("history-*"))) == 3
+    assert len(list((tmp_path / "two" / "figures").glob("history-*.svg"))) == 3
 
 
 def test_undefined_metrics_are_shown_with_their_reason(tmp_path: Path) -> None:

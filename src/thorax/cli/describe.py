@@ -11,7 +11,13 @@ from thorax.data import Manifest
 from thorax.data.audit import Audit
 from thorax.records import Finding
 
-__all__ = ["describe_evaluation", "describe_manifest", "print_audit", "print_findings"]
+__all__ = [
+    "describe_evaluation",
+    "describe_external",
+    "describe_manifest",
+    "print_audit",
+    "print_findings",
+]
 
 _SHOWN: tuple[str, ...] = (
     "auroc",
@@ -95,6 +101,27 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def describe_external(values: Mapping[str, Any]) -> str:
+    """Return the data sets side by side: what `external.json` holds, in a table."""
+    rows: list[tuple[str, ...]] = [("data set", "role", "images", "auroc", "95 % interval", "drop")]
+    for row in values["rows"]:
+        area = row["auroc"]
+        change = (row["drop"] or {}).get("auroc") or {"value": None}
+        rows.append(
+            (
+                row["name"],
+                row["role"],
+                f"{row['n']:,}",
+                "undefined" if area["value"] is None else f"{area['value']:.3f}",
+                _interval(area),
+                ""
+                if change["value"] is None
+                else f"{change['value']:+.3f} ({_interval(change, signed=True)})",
+            )
+        )
+    return table(rows, right=(2, 3))
+
+
 def _worse_than_chance(values: Mapping[str, Any]) -> list[str]:
     """Return the labels whose AUROC lies below 0.5 with its whole interval."""
     from thorax.report.content import worse_than_chance
@@ -107,7 +134,8 @@ def _below_chance(label: str) -> str:
     return f"worse than chance: the AUROC of {label} lies below 0.5; are labels swapped?"
 
 
-def _interval(metric: Mapping[str, Any]) -> str:
+def _interval(metric: Mapping[str, Any], *, signed: bool = False) -> str:
     if metric["low"] is None or metric["high"] is None:
         return str(metric.get("reason") or "")
-    return f"{metric['low']:.3f} to {metric['high']:.3f}"
+    form = "+.3f" if signed else ".3f"
+    return f"{metric['low']:{form}} to {metric['high']:{form}}"

@@ -1,13 +1,16 @@
-"""Evaluate a run on its test partition, or a bundle on other data, and write the report."""
+"""Evaluate a run on its test partition, or a bundle on other data, and write the report.
+
+Each DATA is a data set of its own, laid beside the run's internal validation and test.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
+from thorax.cli.sources import add_cache_arguments, add_source_arguments, load_each
 
-EXAMPLE = "thorax evaluate runs/first/bundle other_hospital --out evaluation"
+EXAMPLE = "thorax evaluate runs/first hospital_a hospital_b --out runs/first-elsewhere"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,32 +23,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="new, or of this very evaluation (default: evaluation, in the run's folder)",
     )
+    parser.add_argument(
+        "--no-robustness",
+        action="store_true",
+        help="do not score the images under disturbances as well",
+    )
     add_cache_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax evaluate``."""
     from thorax.bundle import read_bundle
+
+    read_bundle(args.model)  # before the images are listed, which may take long
+    return _on_others(args) if args.data else _on_its_test(args)
+
+
+def _on_its_test(args: argparse.Namespace) -> int:
     from thorax.cli.describe import describe_evaluation, print_findings
     from thorax.cli.terminal import show_progress, shown
     from thorax.evaluation import evaluate
-    from thorax.evaluation.run import official_test
     from thorax.report import write_report
     from thorax.training import open_run
 
-    read_bundle(args.model)  # before the images are listed, which may take long
-    data = official_test(load(args)) if args.data else None
     with show_progress() as progress:
         evaluation = evaluate(
             args.model,
-            data,
             out=args.out,
+            robustness=not args.no_robustness,
             cache=args.cache,
             workers=args.workers,
             progress=progress,
         )
-    made = open_run(args.model) if (args.model / "plan.json").is_file() else None
     print_findings(evaluation.manifest)
     print(describe_evaluation(evaluation.values))
-    print(f"report: {shown(write_report(evaluation, model=args.model, run=made))}")
+    run = open_run(args.model)
+    print(f"report: {shown(write_report(evaluation, model=args.model, run=run))}")
+    return 0
+
+
+def _on_others(args: argparse.Namespace) -> int:
+    from thorax.cli.describe import describe_evaluation, describe_external, print_findings
+    from thorax.cli.terminal import show_progress, shown
+    from thorax.evaluation import validate
+    from thorax.evaluation.run import find_run
+    from thorax.evaluation.scoring import official_test
+    from thorax.report import write_external_page, write_report
+    from thorax.training import open_run
+
+    manifests = [official_test(manifest) for manifest in load_each(args)]
+    with show_progress() as progress:
+        found = validate(
+            args.model,
+            manifests,
+            out=args.out,
+            robustness=not args.no_robustness,
+            cache=args.cache,
+            workers=args.workers,
+            progress=progress,
+        )
+    home = find_run(args.model)
+    run = open_run(home) if home is not None else None
+    for evaluation in found.evaluations:
+        print_findings(evaluation.manifest)
+        print(describe_evaluation(evaluation.values))
+        page = write_report(evaluation, model=args.model, run=run, external=found.values)
+        print(f"report: {shown(page)}")
+    if len(found.values["rows"]) > 1:
+        print(describe_external(found.values))
+    if len(found.evaluations) > 1:
+        print(f"side by side: {shown(write_external_page(found))}")
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thorax.data import Manifest
 
-__all__ = ["add_cache_arguments", "add_source_arguments", "load", "worker_count"]
+__all__ = ["add_cache_arguments", "add_source_arguments", "load", "load_each", "worker_count"]
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
@@ -74,12 +74,21 @@ def worker_count(text: str) -> int:
 
 
 def load(args: argparse.Namespace) -> Manifest:
-    """Load the data that the arguments mean."""
+    """Load the data that the arguments mean, all roots together."""
+    return _load(args, args.data)
+
+
+def load_each(args: argparse.Namespace) -> list[Manifest]:
+    """Load each DATA as a data set of its own."""
+    return [_load(args, [root]) for root in args.data]
+
+
+def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
     from thorax.data import load_dataset
 
     labels = args.labels.split(",") if args.labels else None
     return load_dataset(
-        *args.data,
+        *roots,
         labels=labels[0] if labels and len(labels) == 1 else labels,
         positive=args.positive,
         patient=args.patient,

@@ -7,6 +7,7 @@ from thorax.config.schema import (
     DataConfig,
     FitConfig,
     NetworkConfig,
+    PointsConfig,
     Recipe,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "DataConfig",
     "FitConfig",
     "NetworkConfig",
+    "PointsConfig",
     "Recipe",
     "load_recipe",
     "recipe_names",

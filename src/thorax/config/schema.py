@@ -17,6 +17,7 @@ __all__ = [
     "DataConfig",
     "FitConfig",
     "NetworkConfig",
+    "PointsConfig",
     "Recipe",
 ]
 
@@ -229,6 +230,37 @@ class FitConfig:
         )
 
 
+_RESERVED = ("balanced", "rule-out", "rule-in")
+
+
+@dataclass(frozen=True, slots=True)
+class PointsConfig:
+    """Which operating points are locked on validation.
+
+    Attributes
+    ----------
+    sensitivity
+        What the point ``rule-out`` must reach there, above 0 and up to 1.
+    specificity
+        What the point ``rule-in`` must reach there, above 0 and up to 1.
+    own
+        The user's own thresholds by name, 0 to 1, for every label; taken as they are.
+    """
+
+    sensitivity: float = 0.95
+    specificity: float = 0.95
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(0 < self.sensitivity <= 1, "points.sensitivity must be in (0, 1]", self.sensitivity)
+        _check(0 < self.specificity <= 1, "points.specificity must be in (0, 1]", self.specificity)
+        for name, threshold in self.own.items():
+            where = f"points.own.{name}"
+            number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+            _check(name not in _RESERVED, f"{where}: the name is taken", name)
+            _check(number and 0 <= threshold <= 1, f"{where} must be in [0, 1]", threshold)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to get from images to a classifier; see the TOML files in ``thorax/recipes``."""
@@ -240,6 +272,7 @@ class Recipe:
     fit: FitConfig
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
+    points: PointsConfig = PointsConfig()
 
     def __post_init__(self) -> None:
         _check(

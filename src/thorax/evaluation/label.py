@@ -1,4 +1,4 @@
-"""Everything that is said about one label: metrics with intervals, operating points, curves."""
+"""What is said about one label in numbers: metrics with intervals, and operating points."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax.metrics import (
+    BLOCKS,
+    FEW_PATIENTS,
+    PREVALENCES,
     RATES,
+    THRESHOLDS,
     Confusion,
     Interval,
     Statistic,
     bin_edges,
     bin_index,
     bootstrap_interval,
-    calibration_line,
     confusion,
+    decision_statistic,
     delong,
     log_losses,
-    precision_recall_curve,
+    predictive_values,
     ranking_statistic,
     rates_statistic,
-    reliability_curve,
-    roc_curve,
     totals_statistic,
     undefined,
     why_undefined,
@@ -34,11 +36,10 @@ from thorax.metrics import (
 )
 from thorax.records import OperatingPoint
 
-__all__ = ["LabelView", "curves", "describe_point", "rate_intervals", "score_intervals"]
+__all__ = ["BINS", "LabelView", "describe_point", "rate_intervals", "score_intervals"]
 
-_BINS = 10
-_POINTS = 500
-_SCORE_BINS = 40
+BINS = 10
+"""Of the calibration error and the reliability curve."""
 _TRIALS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("tp tn", "fp fn"),
     "sensitivity": ("tp", "fn"),
@@ -56,8 +57,9 @@ class LabelView:
     ----------
     positive, probabilities, groups
         (n,): truth, probability and patient number.
-    patients
-        Number of patients of the whole partition, which are what is drawn.
+    drawn, units
+        (n,): the number of what is drawn again with the image, a patient or, of very many, a
+        block of patients; and how many of them the whole partition has.
     clustered
         Whether some patient has several images.
     """
@@ -65,30 +67,39 @@ class LabelView:
     positive: NDArray[np.bool_]
     probabilities: NDArray[np.float64]
     groups: NDArray[np.intp]
-    patients: int
+    drawn: NDArray[np.intp]
+    units: int
     clustered: bool
 
     @property
     def unit(self) -> str:
         """Return what is drawn, in words."""
-        return "patients" if self.clustered else "images"
+        name = "patients" if self.clustered else "images"
+        return f"{name} in {BLOCKS} blocks" if self.units == BLOCKS else name
 
-    def score_statistics(self) -> tuple[Statistic, Statistic]:
-        """Return the ranking statistic, and (images, Brier sum, log-loss sum, gap per bin)."""
-        index = bin_index(self.probabilities, bin_edges(self.probabilities, _BINS, "uniform"))
-        gaps = np.zeros((len(index), _BINS))
+    def score_statistics(self) -> tuple[Statistic, Statistic, Statistic]:
+        """Return the ranking statistic, (images, Brier sum, log-loss sum, gap per bin), and the
+        net benefits.
+        """
+        index = bin_index(self.probabilities, bin_edges(self.probabilities, BINS, "uniform"))
+        gaps = np.zeros((len(index), BINS))
         gaps[np.arange(len(index)), index] = self.probabilities - self.positive
         columns = [
             np.ones(len(index)),
             (self.probabilities - self.positive) ** 2,
             log_losses(self.positive, self.probabilities),
         ]
-        sums = totals_statistic(np.column_stack([*columns, gaps]), self.groups, self.patients)
-        return ranking_statistic(self.positive, self.probabilities, self.groups), sums
+        sums = totals_statistic(np.column_stack([*columns, gaps]), self.drawn, self.units)
+        cases = (self.positive, self.probabilities, self.drawn, self.units)
+        return (
+            ranking_statistic(*cases),
+            sums,
+            decision_statistic(*cases, np.array(THRESHOLDS)),
+        )
 
     def rate_statistic(self, called: NDArray[np.bool_]) -> Statistic:
         """Return the statistic of all rates of the calls (n,)."""
-        return rates_statistic(self.positive, called, self.groups, self.patients)
+        return rates_statistic(self.positive, called, self.drawn, self.units)
 
     def interval(
         self, name: str, value: float, drawn: NDArray[np.float64], called: NDArray[np.bool_]
@@ -106,7 +117,7 @@ class LabelView:
 
     def at_once(self, statistic: Statistic) -> NDArray[np.float64]:
         """Return a statistic (k,) of the images as they are."""
-        return statistic(np.ones((1, self.patients)))[:, 0]
+        return statistic(np.ones((1, self.units)))[:, 0]
 
 
 def _losses(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,12 +132,15 @@ def score_intervals(
 ) -> tuple[dict[str, Interval], dict[str, NDArray[np.float64]]]:
     """Return the metrics that need no threshold, and the replicates (R,) of each.
 
-    ``drawn`` are the replicates of `LabelView.score_statistics`.
+    ``drawn`` are the replicates of the first two of `LabelView.score_statistics`.
     """
     statistics = view.score_statistics()
     sums = view.at_once(statistics[1])
     values = [*view.at_once(statistics[0]), *_losses(sums[:, None])[:, 0]]
-    names = ("auroc", "average_precision", "brier", "log_loss", "calibration_error")
+    names = (
+        *("auroc", "average_precision", "partial_auroc"),
+        *("brier", "log_loss", "calibration_error"),
+    )
     replicates = dict(zip(names, [*drawn[0], *_losses(drawn[1])], strict=True))
     nothing = np.zeros_like(view.positive)
     counts = confusion(view.positive, nothing)
@@ -197,74 +211,65 @@ def describe_point(
 ) -> dict[str, Any]:
     """Return an operating point's entry in ``evaluation.json``."""
     called = view.probabilities >= point.threshold
+    metrics = rate_intervals(view, called, drawn)
     return {
         "threshold": point.threshold,
         "purpose": point.purpose,
         "label": point.label,
         "rule": point.rule,
         "confusion": confusion(view.positive, called).to_json(),
-        "metrics": {
-            name: interval.to_json()
-            for name, interval in rate_intervals(view, called, drawn).items()
-        },
+        "metrics": {name: interval.to_json() for name, interval in metrics.items()},
+        "predictive_values": _by_prevalence(view, called, metrics, drawn),
     }
 
 
-def curves(
-    view: LabelView, patients: Sequence[str] | None, classes: tuple[str, str], error: Interval
-) -> dict[str, Any]:
-    """Return the curves' entry: ROC, precision-recall, calibration and distribution of scores.
-
-    Parameters
-    ----------
-    patients
-        (n,) keys of the view's images, or None where each has one.
-    classes
-        Names of the negative and the positive class.
-    error
-        The calibration error.
-    """
-    fpr, tpr, threshold = roc_curve(view.positive, view.probabilities)
-    precision, recall, _ = precision_recall_curve(view.positive, view.probabilities)
-    line = calibration_line(view.positive, view.probabilities, patients=patients)
-    rows = [
-        {
-            "from": part.low,
-            "to": part.high,
-            "count": part.count,
-            "mean": _plain(part.predicted),
-            "observed": _plain(part.observed.value),
-            "low": _plain(part.observed.low),
-            "high": _plain(part.observed.high),
-            "method": f"{part.observed.method}, by image",
+def _by_prevalence(
+    view: LabelView,
+    called: NDArray[np.bool_],
+    metrics: Mapping[str, Interval],
+    drawn: NDArray[np.float64],
+) -> dict[str, Any] | None:
+    """Return PPV and NPV over prevalence, or None where a class is missing."""
+    hit, clear = metrics["sensitivity"], metrics["specificity"]
+    if not (math.isfinite(hit.value) and math.isfinite(clear.value)):
+        return None
+    value = predictive_values(hit.value, clear.value)
+    if _few_errors(view, called):
+        # Both rise with sensitivity and with specificity: at their lower limits they are lowest.
+        low = predictive_values(hit.low, clear.low)
+        high = predictive_values(hit.high, clear.high)
+        ends = {"ppv": (low.ppv, high.ppv), "npv": (low.npv, high.npv)}
+        method = "at the limits of sensitivity and specificity, which errs to the wide side"
+    else:
+        rows = [drawn[RATES.index(name)] for name in ("sensitivity", "specificity")]
+        both = np.stack(rows)[:, ~np.isnan(np.sum(rows, axis=0))]
+        again = predictive_values(both[0], both[1])
+        ends = {
+            name: tuple(np.nanquantile(one, [0.025, 0.975], axis=0, method="nearest"))
+            for name, one in (("ppv", again.ppv), ("npv", again.npv))
         }
-        for part in reliability_curve(view.positive, view.probabilities, bins=_BINS)
-    ]
-    edges = np.linspace(0, 1, 1 + _SCORE_BINS)
-    counts = {
-        name: np.histogram(view.probabilities[which], edges)[0].tolist()
-        for name, which in zip(classes, (~view.positive, view.positive), strict=True)
-    }
+        method = f"percentile bootstrap over {view.unit}, {drawn.shape[1]} replicates, 95 %"
     return {
-        "roc": _thin({"fpr": fpr, "tpr": tpr, "threshold": threshold}),
-        "precision_recall": _thin({"recall": recall, "precision": precision}),
-        "calibration": {
-            "bins": rows,
-            "error": error.to_json(),
-            "slope": line.slope.to_json(),
-            "intercept": line.intercept.to_json(),
-            "in_the_large": line.in_the_large.to_json(),
-        },
-        "scores": {"edges": edges.tolist(), "counts": counts},
+        "prevalence": [*PREVALENCES],
+        "ppv": _plain_list(value.ppv),
+        "npv": _plain_list(value.npv),
+        **{f"{name}_low": _plain_list(low) for name, (low, _) in ends.items()},
+        **{f"{name}_high": _plain_list(high) for name, (_, high) in ends.items()},
+        "method": f"Bayes' theorem on sensitivity and specificity; {method}",
     }
 
 
-def _plain(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None
+def _few_errors(view: LabelView, called: NDArray[np.bool_]) -> bool:
+    """Tell whether some outcome is of too few patients for a bootstrap."""
+    outcomes = (called, ~called)
+    sides = (view.positive, ~view.positive)
+    fewest = min(
+        np.count_nonzero(np.bincount(view.groups[side & outcome]))
+        for side in sides
+        for outcome in outcomes
+    )
+    return bool(fewest < FEW_PATIENTS)
 
 
-def _thin(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float | None]]:
-    """Keep at most 500 points of a curve, its ends among them, as plain numbers or None."""
-    length = len(next(iter(columns.values())))
-    keep = np.unique(np.linspace(0, max(length - 1, 0), min(length, _POINTS)).round().astype(int))
-    return {name: [_plain(value) for value in column[keep]] for name, column in columns.items()}
+def _plain_list(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,102 +1,31 @@
-"""Score images through the shipped bundle, and write what that says."""
+"""Evaluate a bundle: score images through what is shipped, and write what that says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from thorax import __version__, _files
 from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
-from thorax.data import LeftOut, Manifest, fill_cache, load_dataset
-from thorax.errors import LabelError, SourceError, UsageError
-from thorax.evaluation.mistakes import balanced_thresholds, rank_mistakes
+from thorax.data import Manifest, load_dataset
+from thorax.errors import SourceError, UsageError
+from thorax.evaluation.rejection import describe_rejection
+from thorax.evaluation.result import SCHEMA, Evaluation, write_predictions
+from thorax.evaluation.robustness import measure_robustness
+from thorax.evaluation.scoring import Scored, align, name_partition, official_test, score
+from thorax.evaluation.subgroups import describe_subgroups
 from thorax.evaluation.summary import summarise
-from thorax.records import Finding, Record, Task
+from thorax.records import Finding
 from thorax.runtime import Predictor
 from thorax.training import open_run
 from thorax.training.run import TRAINED_ON
 
-__all__ = ["SCHEMA", "Evaluation", "Mistake", "evaluate", "official_test", "score"]
+__all__ = ["evaluate", "find_run", "plain_name"]
 
-SCHEMA = 1
-_CHUNK = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """An image that the model got wrong.
-
-    Attributes
-    ----------
-    record
-        The image, with its true labels.
-    label
-        The label that it is wrong in; of a multi-class task, the class it was called.
-    probability
-        What the model gave that label, 0 to 1.
-    threshold
-        From which probability on the label is called; None for a multi-class task.
-    """
-
-    record: Record
-    label: str
-    probability: float
-    threshold: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What `evaluate` found.
-
-    Attributes
-    ----------
-    folder
-        Where ``evaluation.json`` and ``predictions.parquet`` lie.
-    values
-        The content of ``evaluation.json``.
-    manifest
-        The records that were scored.
-    probabilities
-        (n, labels), in the order of the records.
-    """
-
-    folder: Path
-    values: Mapping[str, Any]
-    manifest: Manifest
-    probabilities: NDArray[np.float32]
-
-    def worst(self, count: int = 12) -> tuple[Mistake, ...]:
-        """Return the images that are called wrongly, the worst first.
-
-        A call is wrong at the ``balanced`` operating point of its label, as `thorax predict`
-        makes it; of a multi-class task, where the most probable class is not the true one. How
-        wrong it is: see `thorax.evaluation.mistakes.rank_mistakes`.
-
-        Parameters
-        ----------
-        count
-            How many at most, 0 or more. Labels without a balanced operating point and unknown
-            labels (NaN) count for nothing, so there may be fewer, or none; each image is there
-            once, with the label that it is most wrong in.
-        """
-        task, thresholds = self.manifest.task, balanced_thresholds(self.values)
-        ranked = rank_mistakes(self.manifest.label_array(), self.probabilities, task, thresholds)
-        return tuple(
-            Mistake(
-                self.manifest.records[row],
-                task.labels[column],
-                float(self.probabilities[row, column]),
-                None if task.kind == "multiclass" else thresholds[task.labels[column]],
-            )
-            for row, column in ranked[:count]
-        )
+_MANIFEST = "manifest.parquet"
 
 
 def evaluate(
@@ -104,6 +33,7 @@ def evaluate(
     data: Manifest | str | Path | Sequence[str | Path] | None = None,
     *,
     out: str | Path | None = None,
+    robustness: bool = True,
     cache: str | Path | None = None,
     workers: int | None = None,
     replicates: int = 2000,
@@ -122,6 +52,9 @@ def evaluate(
     out
         Where the files go; None takes the folder ``evaluation`` of the run. A folder that holds
         an evaluation is written again for the same bundle and data only.
+    robustness
+        Whether to score the images under graded disturbances as well, which takes about as long
+        as everything else.
     cache, workers
         As for `thorax.train`.
     replicates
@@ -130,7 +63,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Also written as ``evaluation.json`` and ``predictions.parquet``.
+        Also written as ``evaluation.json``, ``predictions.parquet`` and ``manifest.parquet``.
 
     Raises
     ------
@@ -142,36 +75,20 @@ def evaluate(
         If the bundle cannot be verified.
     """
     path = model.folder if isinstance(model, Bundle) else Path(model)
-    is_run = (path / "plan.json").is_file()
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
-    if data is None:
-        if not is_run:
-            raise UsageError(
-                "a bundle alone has no images to be evaluated on",
-                todo="give a data set, or the run folder that the bundle came from",
-            )
-        manifest = open_run(path).manifest.select("test")
-        partition = "test"
-    else:
-        manifest, partition = _chosen(data)
-    own = out is None and data is None
-    if out is None:
-        if not is_run:
-            raise UsageError("where should the evaluation go?", todo="name a folder with out=")
-        out = path / ("evaluation" if data is None else f"evaluation-{_plain(manifest.name)}")
+    manifest, partition = _asked(path, data)
+    folder = _place(path, manifest, own=data is None, out=out)
     if not len(manifest):
         raise SourceError(
             f"{manifest.name} has no {partition} images to evaluate on",
             todo="give a data set with labelled images",
         )
     manifest = align(manifest, bundle.task)
-    if not own:  # the one within a run follows the run's bundle
-        _check_place(Path(out), bundle, manifest)
-    folder = _files.make_folder(Path(out))
-    scored, probabilities, left_out, hashes = score(
-        bundle, manifest, cache=cache, workers=workers, progress=progress
-    )
-    scored = scored.with_findings(_seen_in_training(path / TRAINED_ON, scored, hashes))
+    if out is not None or data is not None:  # the one within a run follows the run's bundle
+        _check_place(folder, bundle, manifest)
+    _files.make_folder(folder)
+    scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
+    found = scored.manifest.with_findings(_seen_in_training(path, scored))
     progress("computing intervals", 0, 1)
     values = {
         "schema": SCHEMA,
@@ -181,22 +98,57 @@ def evaluate(
         "task": {"kind": bundle.task.kind, "labels": [*bundle.task.labels]}
         | {"classes": [*bundle.task.classes]},
         "dataset": {"name": manifest.name, "partition": partition}
-        | {"hash": scored.hash, "asked": manifest.hash},
-        **summarise(
-            scored.label_array(),
-            probabilities,
-            bundle.task,
-            [str(p) for p in scored.patients],
-            bundle.operating_points,
-            replicates=replicates,
-        ),
-        "left_out": [{"id": r.id, "reason": r.reason, "what": r.what} for r in left_out],
+        | {"hash": found.hash, "asked": manifest.hash},
+        **_measure(bundle, scored, replicates),
+        "left_out": [{"id": r.id, "reason": r.reason, "what": r.what} for r in scored.left_out],
     }
-    _add_determination(values, bundle)
-    _files.write_json(folder / "evaluation.json", values)
-    _write_predictions(folder / "predictions.parquet", scored, probabilities, bundle)
     progress("computing intervals", 1, 1)
-    return Evaluation(folder, values, scored, probabilities)
+    if robustness:
+        values["robustness"] = _disturb(bundle, found, cache, workers, progress)
+    _files.write_json(folder / "evaluation.json", values)
+    write_predictions(folder / "predictions.parquet", scored, bundle)
+    found.write(folder / _MANIFEST)
+    return Evaluation(folder, values, found, scored.probabilities)
+
+
+def find_run(path: Path) -> Path | None:
+    """Return the folder of the run that a bundle or run folder belongs to, or None."""
+    for place in (path, path.parent):
+        if (place / "plan.json").is_file() and (place / "bundle").is_dir():
+            return place
+    return None
+
+
+def _asked(
+    path: Path, data: Manifest | str | Path | Sequence[str | Path] | None
+) -> tuple[Manifest, str]:
+    """Return the records that are to be scored, and the name of their partition."""
+    if data is None:
+        if not (path / "plan.json").is_file():
+            raise UsageError(
+                "a bundle alone has no images to be evaluated on",
+                todo="give a data set, or the run folder that the bundle came from",
+            )
+        return open_run(path).manifest.select("test"), "test"
+    if isinstance(data, Manifest):
+        return data, name_partition(data)
+    roots = [data] if isinstance(data, str | Path) else [*data]
+    manifest = official_test(load_dataset(*roots))
+    return manifest, name_partition(manifest)
+
+
+def _place(path: Path, manifest: Manifest, *, own: bool, out: str | Path | None) -> Path:
+    """Return the folder for the evaluation."""
+    if out is not None:
+        return Path(out)
+    if not (path / "plan.json").is_file():
+        raise UsageError("where should the evaluation go?", todo="name a folder with out=")
+    return path / ("evaluation" if own else f"evaluation-{plain_name(manifest.name)}")
+
+
+def plain_name(name: str) -> str:
+    """Return a name that is safe as that of a folder."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "data"
 
 
 def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
@@ -224,122 +176,77 @@ def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
     )
 
 
-def score(
+def _measure(bundle: Bundle, scored: Scored, replicates: int) -> dict[str, Any]:
+    """Return every number that needs no further image."""
+    manifest, labels = scored.manifest, scored.manifest.label_array()
+    patients = [str(patient) for patient in manifest.patients]
+    values = summarise(
+        labels,
+        scored.probabilities,
+        bundle.task,
+        patients,
+        bundle.operating_points,
+        replicates=replicates,
+    )
+    _add_determination(values, bundle)
+    values["subgroups"] = describe_subgroups(
+        manifest,
+        scored.probabilities,
+        bundle.operating_points,
+        facts=_by_name(scored.facts),
+        replicates=replicates,
+    )
+    if bundle.rejection is not None or bundle.indeterminate:
+        values["rejection"] = describe_rejection(
+            bundle,
+            labels,
+            scored.probabilities,
+            scored.novelty,
+            patients,
+            [record.id for record in manifest.records],
+            replicates=replicates,
+        )
+    return values
+
+
+def _by_name(facts: Sequence[Mapping[str, str | float]]) -> dict[str, list[str | float | None]]:
+    names = dict.fromkeys(name for one in facts for name in one)
+    return {name: [one.get(name) for one in facts] for name in names}
+
+
+def _disturb(
     bundle: Bundle,
     manifest: Manifest,
-    *,
-    cache: str | Path | None = None,
-    workers: int | None = None,
-    progress: Progress = silent,
-) -> tuple[Manifest, NDArray[np.float32], tuple[LeftOut, ...], tuple[str, ...]]:
-    """Return the records that became images, their probabilities (n, labels), the others, and
-    the SHA-256 of each scored file.
-    """
-    images = fill_cache(manifest, bundle.pixels, folder=cache, workers=workers, progress=progress)
-    left_out = (*manifest.left_out, *images.left_out)
-    manifest = manifest.drop(images.left_out)
-    if not len(manifest):
-        raise SourceError(
-            f"none of the images of {manifest.name} could be read",
-            received=left_out[0].what,
-            todo="see why with: thorax predict FOLDER",
-        )
-    predictor = Predictor(bundle)
-    order = images.positions(manifest.ids)
-    parts = []
-    for start in range(0, len(order), _CHUNK):
-        progress("scoring", start, len(order))
-        parts.append(predictor.probabilities(images.gather(order[start : start + _CHUNK])))
-    progress("scoring", len(order), len(order))
-    hashes = tuple(images.hashes[position] for position in order)
-    return manifest, np.concatenate(parts), left_out, hashes
+    cache: str | Path | None,
+    workers: int | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    return measure_robustness(
+        Predictor(bundle), manifest, cache=cache, workers=workers, progress=progress
+    )
 
 
-def _seen_in_training(path: Path, scored: Manifest, hashes: Sequence[str]) -> list[Finding]:
+def _seen_in_training(path: Path, scored: Scored) -> list[Finding]:
     """Find images that the run was trained or validated on."""
-    if not path.is_file():
+    run = find_run(path)
+    if run is None or not (run / TRAINED_ON).is_file():
         return []
-    seen = set(path.read_text(encoding="ascii").split())
-    ids = [r.id for r, digest in zip(scored.records, hashes, strict=True) if digest in seen]
+    seen = set((run / TRAINED_ON).read_text(encoding="ascii").split())
+    pairs = zip(scored.manifest.records, scored.hashes, strict=True)
+    ids = [record.id for record, digest in pairs if digest in seen]
     if not ids:
         return []
     return [
         Finding(
             check="trained-on",
             severity="serious",
-            what=f"{len(ids)} of {len(hashes)} images were trained or validated on",
+            what=f"{len(ids)} of {len(scored.hashes)} images were trained or validated on",
             count=len(ids),
             files=tuple(ids[:200]),
             why="a model knows the images that it was made from; these numbers flatter it",
             todo="evaluate on images that are not in the training or validation partition",
         )
     ]
-
-
-def align(manifest: Manifest, task: Task) -> Manifest:
-    """Return the manifest with its label columns in the bundle's order, names and direction.
-
-    Raises
-    ------
-    LabelError
-        If the data set is not labelled for what the bundle tells apart.
-    """
-    theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
-    missing = [label for label in task.labels if label.casefold() not in theirs]
-    same_classes = {c.casefold() for c in manifest.task.classes} == {
-        c.casefold() for c in task.classes
-    }
-    # Which of two classes is the positive one is the bundle's to say.
-    turned = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
-    if (missing and not turned) or (task.kind != "multilabel" and not same_classes):
-        raise LabelError(
-            f"{manifest.name} is not labelled for what this bundle tells apart",
-            received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
-            todo="rename the class folders or the label columns",
-        )
-    columns = [theirs.get(label.casefold(), 0) for label in task.labels]
-    records = tuple(
-        replace(
-            record,
-            labels=tuple(
-                1.0 - record.labels[column] if turned else record.labels[column]
-                for column in columns
-            ),
-        )
-        for record in manifest.records
-    )
-    return replace(manifest, task=task, records=records)
-
-
-def _chosen(data: Manifest | str | Path | Sequence[str | Path]) -> tuple[Manifest, str]:
-    if isinstance(data, Manifest):
-        return data, _partition(data)
-    roots = [data] if isinstance(data, str | Path) else [*data]
-    manifest = official_test(load_dataset(*roots))
-    return manifest, _partition(manifest)
-
-
-def official_test(manifest: Manifest) -> Manifest:
-    """Return the official test partition of a data set, or all of it where there is none.
-
-    The rest of a set that has one is what models are made from; scoring it would flatter them.
-    """
-    test = tuple(record for record in manifest.records if record.official == "test")
-    return replace(manifest, records=test) if test else manifest
-
-
-def _partition(manifest: Manifest) -> str:
-    """Name what is scored: one partition, or ``all`` where there are several or none.
-
-    An official partition counts only where it is a test: another set's train folder is no part of
-    what this bundle was made from.
-    """
-    names = {r.partition or ("test" if r.official == "test" else "all") for r in manifest.records}
-    return names.pop() if len(names) == 1 else "all"
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "data"
 
 
 def _describe(bundle: Bundle) -> dict[str, Any]:
@@ -371,35 +278,3 @@ def _add_determination(values: dict[str, Any], bundle: Bundle) -> None:
             shown = (holder.get("operating_points") or {}).get(locked.point.name)
             if shown is not None and shown.get("label") == locked.point.label:
                 shown["determination"] = firmness
-
-
-def _write_predictions(
-    path: Path, manifest: Manifest, probabilities: NDArray[np.float32], bundle: Bundle
-) -> None:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    labels = manifest.label_array()
-    columns: dict[str, Any] = {
-        "id": [r.id for r in manifest.records],
-        "patient": [r.patient for r in manifest.records],
-    }
-    for column, label in enumerate(bundle.task.labels):
-        columns[f"label_{label}"] = labels[:, column]
-        columns[f"probability_{label}"] = probabilities[:, column]
-    for name in _column_names(manifest):
-        values = [r.columns.get(name) for r in manifest.records]
-        if not all(v is None or isinstance(v, int | float) for v in values):
-            values = [None if v is None else str(v) for v in values]
-        columns[name] = values
-    table = pyarrow.table(columns).replace_schema_metadata(
-        {"thorax": _files.canonical_json({"schema": SCHEMA, "bundle": bundle.id})}
-    )
-    with _files.atomic_path(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
-
-
-def _column_names(manifest: Manifest) -> Iterable[str]:
-    taken = {"id", "patient"}
-    names = dict.fromkeys(name for record in manifest.records for name in record.columns)
-    return [n for n in names if n not in taken and not n.startswith(("label_", "probability_"))]

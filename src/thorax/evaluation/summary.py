@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -12,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thorax.errors import MetricError
+from thorax.evaluation.averages import Answer, PooledPairs, macro_average, micro_average
+from thorax.evaluation.curves import curves
 from thorax.evaluation.label import (
     LabelView,
-    curves,
     describe_point,
     rate_intervals,
     score_intervals,
 )
+from thorax.evaluation.precision import describe_precision
 from thorax.metrics import (
     RATES,
     Interval,
@@ -27,7 +28,7 @@ from thorax.metrics import (
     as_scores,
     bootstrap_interval,
     group_index,
-    percentile,
+    pool,
     replicate,
     totals_statistic,
     undefined,
@@ -36,8 +37,6 @@ from thorax.metrics import (
 from thorax.records import OperatingPoint, Task
 
 __all__ = ["summarise"]
-
-_SCORES = ("auroc", "average_precision", "brier", "log_loss")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,15 +49,6 @@ class _Label:
     points: tuple[OperatingPoint, ...]
     called: NDArray[np.bool_] | None  # at the default point, (n,) of the known images
     statistics: tuple[Statistic, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    """One label's section, and what macro averages need of it."""
-
-    section: dict[str, Any]
-    intervals: Mapping[str, Interval]
-    replicates: Mapping[str, NDArray[np.float64]]
 
 
 def summarise(
@@ -93,10 +83,11 @@ def summarise(
 
     Returns
     -------
-    ``n``, ``patients``, ``prevalence``, ``metrics``, ``operating_points``, ``curves`` and
-    ``labels`` (the same per label, with ``unknown`` and ``positives``). For a binary task the top
-    is its label. Otherwise its metrics are the means over the labels, its prevalence is None, and
-    operating points and curves are found below ``labels``; a multi-class task has
+    ``n``, ``patients``, ``prevalence``, ``metrics``, ``operating_points``, ``curves``,
+    ``precision`` and ``labels`` (the same per label, with ``unknown`` and ``positives``). For a
+    binary task the top is its label. Otherwise its metrics are the means over the labels, its
+    prevalence is None, operating points and curves are found below ``labels``, and ``micro`` holds
+    the ranking metrics of all pairs of image and label; a multi-class task has
     ``confusion_matrix`` (truth down, most probable class across, in the order of the labels), and
     its ``accuracy`` is that of the most probable class. What is undefined is None, with a
     ``reason``.
@@ -111,13 +102,18 @@ def summarise(
     _check(truth, task, points)
     keys = [str(patient) for patient in patients]
     groups, count = group_index(keys, len(truth))
+    again, units = pool(groups, count)
+    clustered = count < len(truth)
     views = [
-        _prepare(i, truth, chances, groups, count, task, points) for i in range(len(task.labels))
+        _prepare(i, truth, chances, groups, (again, units), clustered, task, points)
+        for i in range(len(task.labels))
     ]
-    overall = _overall_statistics(truth, chances, groups, count, task)
+    pairs = PooledPairs.of(truth, chances, groups, again, units, views[0].view.unit)
+    overall = _overall_statistics(truth, chances, again, units, task)
+    several = [pairs.statistic()] if task.kind != "binary" else []
     drawn = replicate(
-        [*(one for view in views for one in view.statistics), *overall],
-        patients=count,
+        [*(one for view in views for one in view.statistics), *several, *overall],
+        patients=units,
         images=len(truth),
         replicates=replicates,
         rng=np.random.default_rng(seed),
@@ -131,13 +127,15 @@ def summarise(
     if task.kind == "binary":
         return {**answers[0].section, "labels": sections}
     top: dict[str, Any] = {"n": len(truth), "patients": count, "prevalence": None}
-    metrics = {name: _macro(name, task.labels, answers) for name in answers[0].intervals}
+    metrics = {name: macro_average(name, task.labels, answers) for name in answers[0].intervals}
+    micro = micro_average(pairs, drawn[position])
     if overall:
         metrics["accuracy"], top["confusion_matrix"] = _multiclass(
-            truth, chances, groups, count, drawn[-1]
+            truth, chances, groups, clustered, drawn[-1]
         )
     return {
         **top,
+        "micro": {name: interval.to_json() for name, interval in micro.items()},
         "metrics": {name: interval.to_json() for name, interval in metrics.items()},
         "operating_points": {},
         "curves": {},
@@ -171,7 +169,8 @@ def _prepare(
     truth: NDArray[np.float64],
     chances: NDArray[np.float64],
     groups: NDArray[np.intp],
-    count: int,
+    drawing: tuple[NDArray[np.intp], int],
+    clustered: bool,
     task: Task,
     points: Sequence[OperatingPoint],
 ) -> _Label:
@@ -181,8 +180,9 @@ def _prepare(
         positive=truth[known, column] == 1,
         probabilities=chances[known, column],
         groups=groups[known],
-        patients=count,
-        clustered=count < len(truth),
+        drawn=drawing[0][known],
+        units=drawing[1],
+        clustered=clustered,
     )
     own = tuple(point for point in points if point.label == name)
     balanced = next((point for point in own if point.purpose == "balanced"), None)
@@ -199,7 +199,7 @@ def _prepare(
 
 def _answer(
     label: _Label, drawn: Sequence[NDArray[np.float64]], keys: Sequence[str], task: Task
-) -> _Answer:
+) -> Answer:
     view = label.view
     intervals, replicates = score_intervals(view, drawn[:2])
     error = intervals.pop("calibration_error")
@@ -215,44 +215,18 @@ def _answer(
     section = {
         "n": n,
         "unknown": int((~label.known).sum()),
-        "patients": len(np.unique(view.groups)),
+        "patients": int(np.count_nonzero(np.bincount(view.groups))),
         "positives": positives,
         "prevalence": positives / n if n else None,
         "metrics": {name: interval.to_json() for name, interval in intervals.items()},
         "operating_points": {
             point.name: describe_point(view, point, replicate_set)
-            for point, replicate_set in zip(label.points, drawn[2:], strict=False)
+            for point, replicate_set in zip(label.points, drawn[3:], strict=False)
         },
-        "curves": curves(view, own_keys, names, error),
+        "curves": curves(view, own_keys, names, error, drawn[2]),
+        "precision": describe_precision(view, intervals),
     }
-    return _Answer(section, intervals, replicates)
-
-
-def _macro(name: str, labels: Sequence[str], answers: Sequence[_Answer]) -> Interval:
-    """Return the mean of a metric over the labels for which it is defined."""
-    pairs = list(zip(labels, answers, strict=True))
-    there = [answer for _, answer in pairs if not math.isnan(answer.intervals[name].value)]
-    missing = [label for label, answer in pairs if math.isnan(answer.intervals[name].value)]
-    if not there:
-        reasons = sorted({answer.intervals[name].reason or "" for answer in answers})
-        return undefined("none", f"undefined for every label: {'; '.join(reasons)}")
-    left_out = f"without {', '.join(missing)} (undefined)" if missing else None
-    value = float(np.mean([answer.intervals[name].value for answer in there]))
-    drawn = np.mean([answer.replicates[name] for answer in there], axis=0)
-    finite = drawn[np.isfinite(drawn)]
-    if not finite.size or np.ptp(finite) < 1e-12:
-        # Every replicate is the same; the labels' own limits still have a width.
-        low, high = (
-            float(np.mean([getattr(answer.intervals[name], end) for answer in there]))
-            for end in ("low", "high")
-        )
-        reason = left_out
-        if math.isnan(low):
-            reason = "; ".join(filter(None, (left_out, "not every label has limits")))
-        return Interval(value, low, high, "mean of the labels' limits, 95 %", reason)
-    found = percentile(value, drawn, unit="patients")
-    reason = "; ".join(part for part in (left_out, found.reason) if part) or None
-    return Interval(value, found.low, found.high, found.method, reason)
+    return Answer(section, intervals, replicates)
 
 
 def _overall_statistics(
@@ -281,7 +255,7 @@ def _multiclass(
     truth: NDArray[np.float64],
     chances: NDArray[np.float64],
     groups: NDArray[np.intp],
-    count: int,
+    clustered: bool,
     drawn: NDArray[np.float64],
 ) -> tuple[Interval, list[list[int]]]:
     """Return the accuracy of the most probable class, and the confusion matrix (k, k)."""
@@ -292,7 +266,7 @@ def _multiclass(
     table = [[int(cell) for cell in row] for row in matrix]
     if not right.size:
         return undefined("none", "there is no image of known label"), table
-    if count == len(truth):
+    if not clustered:
         return wilson(int(right.sum()), right.size), table
     with np.errstate(invalid="ignore"):
         shares = drawn[1] / drawn[0]

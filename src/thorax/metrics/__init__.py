@@ -5,6 +5,7 @@ and meaning. What is undefined is NaN, with a reason where an `Interval` carries
 """
 
 from thorax.metrics._inputs import as_labels, as_scores, group_index
+from thorax.metrics.blocks import BLOCKS, MANY, pool
 from thorax.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
     Statistic,
@@ -16,6 +17,7 @@ from thorax.metrics.bootstrap import (
     replicate,
     totals_statistic,
 )
+from thorax.metrics.brier import BrierParts, brier_parts, calibration_error_bias
 from thorax.metrics.calibration import (
     ReliabilityBin,
     bin_edges,
@@ -27,8 +29,25 @@ from thorax.metrics.calibration import (
     reliability_curve,
 )
 from thorax.metrics.clustered import clustered_delong
+from thorax.metrics.comparison import (
+    PairedTest,
+    Verdict,
+    clustered_difference,
+    delong_test,
+    holm,
+    judge_margin,
+    mcnemar_test,
+)
 from thorax.metrics.decision import LockedPoint, lock_operating_points
-from thorax.metrics.few import steady
+from thorax.metrics.decision_curve import (
+    THRESHOLDS,
+    DecisionCurve,
+    decision_curve,
+    decision_statistic,
+    read_decision,
+)
+from thorax.metrics.difference import independent_difference
+from thorax.metrics.few import FEW_PATIENTS, steady
 from thorax.metrics.intervals import (
     Interval,
     clopper_pearson,
@@ -37,6 +56,18 @@ from thorax.metrics.intervals import (
     newcombe,
     undefined,
     wilson,
+)
+from thorax.metrics.partial import partial_auc_score
+from thorax.metrics.planning import (
+    detectable_difference,
+    images_for_auroc,
+    images_for_proportion,
+)
+from thorax.metrics.prevalence import (
+    PREVALENCES,
+    PredictiveValues,
+    predictive_values,
+    shift_prevalence,
 )
 from thorax.metrics.ranking import (
     average_precision_score,
@@ -69,16 +100,26 @@ from thorax.metrics.temperature import (
 )
 
 __all__ = [
+    "BLOCKS",
     "BOOTSTRAP_METRICS",
+    "FEW_PATIENTS",
+    "MANY",
+    "PREVALENCES",
     "RATES",
     "TEMPERATURES",
+    "THRESHOLDS",
+    "BrierParts",
     "CalibrationLine",
     "Confusion",
+    "DecisionCurve",
     "Interval",
     "LockedPoint",
+    "PairedTest",
+    "PredictiveValues",
     "ReliabilityBin",
     "Statistic",
     "Temperature",
+    "Verdict",
     "accuracy_score",
     "apply_temperature",
     "as_labels",
@@ -88,36 +129,54 @@ __all__ = [
     "bin_edges",
     "bin_index",
     "bootstrap_interval",
+    "brier_parts",
     "brier_score_loss",
+    "calibration_error_bias",
     "calibration_line",
     "clopper_pearson",
     "clustered_bootstrap",
     "clustered_delong",
+    "clustered_difference",
     "confusion",
+    "decision_curve",
+    "decision_statistic",
     "delong",
     "delong_covariance",
+    "delong_test",
+    "detectable_difference",
     "expected_calibration_error",
     "f1_score",
     "fit_temperature",
     "group_index",
+    "holm",
+    "images_for_auroc",
+    "images_for_proportion",
+    "independent_difference",
+    "judge_margin",
     "likelihood_ratios",
     "lock_operating_points",
     "log_loss",
     "log_losses",
     "matthews_corrcoef",
+    "mcnemar_test",
     "newcombe",
     "npv_score",
+    "partial_auc_score",
     "percentile",
+    "pool",
     "ppv_score",
     "precision_recall_curve",
+    "predictive_values",
     "ranking_statistic",
     "rates",
     "rates_statistic",
+    "read_decision",
     "reliability_curve",
     "replicate",
     "roc_auc_score",
     "roc_curve",
     "sensitivity_score",
+    "shift_prevalence",
     "specificity_score",
     "steady",
     "totals_statistic",

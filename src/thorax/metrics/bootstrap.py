@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from thorax.errors import MetricError
 from thorax.metrics._inputs import Bools, Floats, Ints, group_index, known
+from thorax.metrics.blocks import BLOCKS, MANY, pool
 from thorax.metrics.calibration import log_losses
 from thorax.metrics.few import steady
 from thorax.metrics.intervals import Interval, undefined
+from thorax.metrics.partial import standardised
 from thorax.metrics.scores import RATES, confusion, rates, why_undefined
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Statistic",
     "bootstrap_interval",
     "clustered_bootstrap",
+    "metric_statistic",
     "percentile",
     "ranking_statistic",
     "rates_statistic",
@@ -36,18 +39,21 @@ __all__ = [
 Statistic: TypeAlias = Callable[[Floats], Floats]
 """From draws (replicates, patients) to values (k, replicates)."""
 
-BOOTSTRAP_METRICS = ("auroc", "average_precision", "brier", "log_loss", *RATES)
+BOOTSTRAP_METRICS = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss", *RATES)
 """Names that `clustered_bootstrap` takes."""
 
 _ROUNDING = 1e-12  # relative; sums of the same numbers in another order differ by less
 _CELLS = 1 << 20  # floats per working array: stays in the cache, and bounds the memory
+_SCORE_BINS = 2048
+_RANKINGS = ("auroc", "average_precision", "partial_auroc")
 
 
 def _draws(
     patients: int, images: int, replicates: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
     """Yield how often each patient is drawn, (some replicates, patients) at a time."""
-    rows = max(1, _CELLS // max(patients, images, 1))
+    # Of very many images the scores are binned, and no array has a column for each.
+    rows = max(1, _CELLS // max(patients, min(images, MANY), 1))
     for start in range(0, replicates, rows):
         count = min(rows, replicates - start)
         # Drawing indices replicate by replicate makes the stream independent of `rows`.
@@ -83,46 +89,99 @@ def replicate(
     return [np.concatenate(part, axis=1) for part in parts]
 
 
-def ranking_statistic(positive: Bools, scores: Floats, groups: Ints) -> Statistic:
-    """Return the statistic (AUROC, average precision): one sort, then cumulative sums.
+def ranking_statistic(
+    positive: Bools, scores: Floats, groups: Ints, patients: int, *, max_fpr: float = 0.1
+) -> Statistic:
+    """Return the statistic (AUROC, average precision, partial AUROC).
+
+    One sort, then cumulative sums of the drawn weights. Of very many images (`MANY`) the scores
+    are counted in bins, patient by patient, which shows the same spread; the values are then moved
+    by what the bins change on the images as they are.
 
     Parameters
     ----------
     positive, scores, groups
         (n,): truth, score and patient of each image of known label.
+    patients
+        Number of patients.
+    max_fpr
+        The partial AUROC goes over false positive rates of 0 to this, on McClish's scale.
     """
+    weights = _score_weights(positive, scores, groups)
+    if len(scores) <= MANY:
+        return lambda draws: _areas(*weights(draws), max_fpr)
+    ones = np.ones((1, patients))
+    binned = _binned_weights(positive, scores, groups, patients)
+    gap = _areas(*weights(ones), max_fpr) - _areas(*binned(ones), max_fpr)
+    return lambda draws: _areas(*binned(draws), max_fpr) + gap
+
+
+_Weights: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
+
+
+def _score_weights(positive: Bools, scores: Floats, groups: Ints) -> _Weights:
+    """Return what gives the drawn weight of positives and negatives (R, distinct scores)."""
     order = np.argsort(-scores, kind="stable")
     columns, up = groups[order], positive[order].astype(np.float64)
     change = np.diff(scores[order]) != 0
     starts = np.flatnonzero(np.r_[True, change]) if change.size else np.arange(len(order))
     tied = len(starts) < len(order)
 
-    def statistic(draws: Floats) -> Floats:
-        if not len(order):
-            return np.full((2, len(draws)), np.nan)
+    def weights(draws: Floats) -> tuple[Floats, Floats]:
         weight = draws[:, columns]
         plus = weight * up
         minus = weight - plus
         if tied:
             plus = np.add.reduceat(plus, starts, axis=1)
             minus = np.add.reduceat(minus, starts, axis=1)
-        tps, fps = np.cumsum(plus, axis=1), np.cumsum(minus, axis=1)
-        positives, negatives = tps[:, -1], fps[:, -1]
-        above = np.einsum("rn,rn->r", plus, fps - minus / 2)
-        called = tps + fps
-        precision = np.divide(tps, called, out=np.zeros_like(called), where=called > 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            area = 1 - above / (positives * negatives)
-            precision_mean = np.einsum("rn,rn->r", plus, precision) / positives
-        return np.stack([area, precision_mean])
+        return plus, minus
 
-    return statistic
+    return weights
+
+
+def _binned_weights(positive: Bools, scores: Floats, groups: Ints, patients: int) -> _Weights:
+    """Return the same with the scores in bins of about equal count, the highest first."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, _SCORE_BINS + 1)[1:-1]))
+    index = len(edges) - np.searchsorted(edges, scores, side="right")
+    size = len(edges) + 1
+    tables = []
+    for side in (positive, ~positive):
+        flat = np.bincount(groups[side] * size + index[side], minlength=patients * size)
+        tables.append(flat.reshape(patients, size).astype(np.float32))
+
+    def weights(draws: Floats) -> tuple[Floats, Floats]:
+        # Whole numbers far below 2**24: single precision counts them exactly.
+        plus, minus = ((draws.astype(np.float32) @ table).astype(np.float64) for table in tables)
+        return plus, minus
+
+    return weights
+
+
+def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
+    """Return AUROC, average precision and partial AUROC (3, R) of drawn weights (R, k)."""
+    if not plus.shape[1]:
+        return np.full((3, len(plus)), np.nan)
+    tps, fps = np.cumsum(plus, axis=1), np.cumsum(minus, axis=1)
+    positives, negatives = tps[:, -1], fps[:, -1]
+    above = np.einsum("rn,rn->r", plus, fps - minus / 2)
+    called = tps + fps
+    precision = np.divide(tps, called, out=np.zeros_like(called), where=called > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = 1 - above / (positives * negatives)
+        precision_mean = np.einsum("rn,rn->r", plus, precision) / positives
+        # Each step's piece of the area left of max_fpr: a trapezium, cut off where it crosses.
+        limit = max_fpr * negatives[:, None]
+        inside = np.clip(limit - (fps - minus), 0, minus)
+        share = np.divide(inside, minus, out=np.zeros_like(minus), where=minus > 0)
+        part = np.einsum("rn,rn->r", inside, tps - plus + plus * share / 2)
+        partial = standardised(part / (positives * negatives), max_fpr)
+    return np.stack([area, precision_mean, partial])
 
 
 def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
     """Return the statistic that sums columns of ``values`` (n, k) over the drawn images."""
-    summed = np.zeros((patients, values.shape[1]))
-    np.add.at(summed, groups, values)
+    columns = [np.bincount(groups, weights=column, minlength=patients) for column in values.T]
+    summed = np.stack(columns, axis=1)
 
     def statistic(draws: Floats) -> Floats:
         total: Floats = (draws @ summed).T
@@ -256,12 +315,16 @@ def clustered_bootstrap(
         raise MetricError(f"{metric} needs a threshold")
     positive, values, _ = known(labels, scores, probabilities=metric in ("brier", "log_loss"))
     everyone, count = group_index(patients, np.shape(labels)[0])
-    groups = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+    unit = "images" if patients is None else "patients"
+    patient_of = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+    groups, count = pool(patient_of, count)
+    if count == BLOCKS:
+        unit += f" in {BLOCKS} blocks"
     called = values >= (math.inf if threshold is None else threshold)
     why = why_undefined(metric, confusion(positive, called))
     if why is not None:
         return undefined("percentile bootstrap", why)
-    statistic, row = _statistic(metric, positive, values, called, groups, count)
+    statistic, row = metric_statistic(metric, positive, values, called, groups, count)
     value = float(statistic(np.ones((1, count)))[row, 0])
     [drawn] = replicate(
         [statistic],
@@ -276,17 +339,18 @@ def clustered_bootstrap(
         drawn[row],
         positive=positive,
         called=called,
-        groups=groups,
-        unit="images" if patients is None else "patients",
+        groups=patient_of,
+        unit=unit,
         level=level,
     )
 
 
-def _statistic(
+def metric_statistic(
     metric: str, positive: Bools, values: Floats, called: Bools, groups: Ints, patients: int
 ) -> tuple[Statistic, int]:
-    if metric in ("auroc", "average_precision"):
-        return ranking_statistic(positive, values, groups), int(metric == "average_precision")
+    """Return a statistic, and which of its rows is the metric, a name of `BOOTSTRAP_METRICS`."""
+    if metric in _RANKINGS:
+        return ranking_statistic(positive, values, groups, patients), _RANKINGS.index(metric)
     if metric in RATES:
         return rates_statistic(positive, called, groups, patients), RATES.index(metric)
     losses = (values - positive) ** 2 if metric == "brier" else log_losses(positive, values)

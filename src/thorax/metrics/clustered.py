@@ -18,7 +18,7 @@ from thorax.metrics.intervals import (
     undefined,
 )
 
-__all__ = ["clustered_delong"]
+__all__ = ["clustered_covariance", "clustered_delong"]
 
 
 def clustered_delong(
@@ -68,7 +68,8 @@ def clustered_delong(
     m, n = int(positive.sum()), int((~positive).sum())
     if m == 0 or n == 0:
         return undefined(method, f"there is no {'positive' if m == 0 else 'negative'} image")
-    area, variance = _area(positive, values, keys, patients)
+    areas, covariance = clustered_covariance(positive, values[None], keys, patients)
+    area, variance = float(areas[0]), float(covariance[0, 0])
     sides = [len(np.unique(keys[side])) for side in (positive, ~positive)]
     if not variance > 1e-28 or area in (0.0, 1.0) or min(sides) < 2:
         why = f"an AUROC of {area:.3g} among {sides[0]} and {sides[1]} patients has no variance"
@@ -80,21 +81,46 @@ def clustered_delong(
     return Interval(area, low, high, method)
 
 
-def _area(positive: Bools, values: Floats, keys: Ints, patients: int) -> tuple[float, float]:
+def clustered_covariance(
+    positive: Bools, scores: Floats, keys: Ints, patients: int
+) -> tuple[Floats, Floats]:
+    """Return AUROCs of several scorers on the same images, and their covariance over patients.
+
+    Parameters
+    ----------
+    positive
+        (n,): truth, both classes present.
+    scores
+        (k, n): one row per scorer.
+    keys
+        (n,): patient of each image, 0 to ``patients - 1``.
+    patients
+        How many there are.
+
+    Returns
+    -------
+    AUROCs (k,) and covariance (k, k), the latter 0 where a class is of one patient. With one image
+    a patient it is `delong_covariance`.
+    """
     m, n = int(positive.sum()), int((~positive).sum())
-    ranks = midranks(values)
-    above = (ranks[positive] - midranks(values[positive])) / n  # share of negatives below each
-    below = 1 - (ranks[~positive] - midranks(values[~positive])) / m
-    area = float(above.mean())
-    ill = np.bincount(keys[positive], above - area, patients)
-    well = np.bincount(keys[~positive], below - area, patients)
-    with_ill = len(np.unique(keys[positive]))
-    with_well = len(np.unique(keys[~positive]))
+    ill = np.empty((len(scores), patients))
+    well = np.empty((len(scores), patients))
+    areas = np.empty(len(scores))
+    for row, values in enumerate(scores):
+        ranks = midranks(values)
+        above = (ranks[positive] - midranks(values[positive])) / n  # share of negatives below
+        below = 1 - (ranks[~positive] - midranks(values[~positive])) / m
+        areas[row] = above.mean()
+        ill[row] = np.bincount(keys[positive], above - areas[row], patients)
+        well[row] = np.bincount(keys[~positive], below - areas[row], patients)
+    with_ill = int(np.count_nonzero(np.bincount(keys[positive])))
+    with_well = int(np.count_nonzero(np.bincount(keys[~positive])))
     if min(with_ill, with_well) < 2:
-        return area, 0.0
-    variance = (
-        with_ill / (with_ill - 1) * float(ill @ ill) / m**2
-        + with_well / (with_well - 1) * float(well @ well) / n**2
-        + 2 * patients / (patients - 1) * float(ill @ well) / (m * n)
+        return areas, np.zeros((len(scores), len(scores)))
+    mixed = ill @ well.T
+    covariance: Floats = (
+        with_ill / (with_ill - 1) * (ill @ ill.T) / m**2
+        + with_well / (with_well - 1) * (well @ well.T) / n**2
+        + patients / (patients - 1) * (mixed + mixed.T) / (m * n)
     )
-    return area, variance
+    return areas, covariance

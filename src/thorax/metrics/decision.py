@@ -25,7 +25,7 @@ percentile of the thresholds so locked. Nothing but validation may go in.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thorax.errors import MetricError
 from thorax.metrics._inputs import Bools, Floats, Ints, group_index, known
+from thorax.metrics.ranking import roc_auc_score
 from thorax.metrics.regression import CLOSEST, logits_of
 from thorax.records import OperatingPoint, Purpose
 
@@ -41,6 +42,7 @@ __all__ = ["LockedPoint", "lock_operating_points", "silverman_bandwidth"]
 
 _GRID = 257
 _FEW_IMAGES = 20
+_SATURATED = 0.99
 _WIDE = 0.3  # in probability
 _WIDE_LOGIT = 2.0  # in log odds: the odds at the threshold vary more than sevenfold
 
@@ -103,6 +105,7 @@ def lock_operating_points(
     patients: Sequence[str] | NDArray[np.str_] | None = None,
     sensitivity: float = 0.95,
     specificity: float = 0.95,
+    own: Mapping[str, float] | None = None,
     replicates: int = 500,
     seed: int | np.random.Generator = 0,
 ) -> tuple[LockedPoint, ...]:
@@ -120,13 +123,16 @@ def lock_operating_points(
         (n,) keys, or None for one patient per image.
     sensitivity, specificity
         What rule-out and rule-in must reach on validation, above 0 and up to 1.
+    own
+        The user's own thresholds by name, 0 to 1; they are taken as they are.
     replicates, seed
         Number of resamples, and a seed or generator, for ``low`` and ``high``.
 
     Returns
     -------
-    Three points, named ``balanced``, ``rule-out`` and ``rule-in``. If validation lacks a class
-    there is nothing to choose by: one point ``balanced`` at 0.5, undetermined, that says so.
+    Three points, named ``balanced``, ``rule-out`` and ``rule-in``, and then the user's own. If
+    validation lacks a class there is nothing to choose by: one point ``balanced`` at 0.5 in place
+    of the three, undetermined, that says so.
 
     Raises
     ------
@@ -139,8 +145,11 @@ def lock_operating_points(
     positive, values, _ = known(labels, probabilities, probabilities=True)
     everyone, count = group_index(patients, np.shape(labels)[0])
     groups = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+    given = tuple(
+        _given(label, name, threshold, values, positive) for name, threshold in (own or {}).items()
+    )
     if not positive.any() or positive.all():
-        return (_without_choice(label, positive),)
+        return (_without_choice(label, positive), *given)
     logits = logits_of(values)
     order = np.argsort(logits, kind="stable")
     up, logits, groups = positive[order], logits[order], groups[order]
@@ -161,10 +170,11 @@ def lock_operating_points(
         ("rule-in", f"lowest threshold with a specificity of at least {specificity:g} {sizes}, "
          "not below the balanced one", into, specificity),
     )  # fmt: skip
-    return tuple(
+    chosen = (
         _point(label, purpose, rule, thresholds, target, values, positive)
         for purpose, rule, thresholds, target in rules
     )
+    return (*chosen, *given)
 
 
 def _weights(groups: Ints, patients: int, replicates: int, rng: np.random.Generator) -> Floats:
@@ -324,10 +334,27 @@ def _doubts(
             f"validation hardly determines this threshold: anything above {below:.3g} and up to "
             f"{above:.3g} makes the same calls there{perfect}"
         )
+    area = roc_auc_score(positive, values)
+    if area > _SATURATED:
+        notes.append(
+            f"validation is nearly perfectly separated (AUROC {area:.3f}), so it hardly shows "
+            "where the threshold belongs on images that are harder or come from elsewhere"
+        )
     smaller = int(min(positive.sum(), (~positive).sum()))
     if smaller < _FEW_IMAGES:
         notes.append(f"one class has only {smaller} validation image(s)")
     return notes
+
+
+def _given(label: str, name: str, threshold: float, values: Floats, positive: Bools) -> LockedPoint:
+    """Return a point that validation has no part in, with what it does there."""
+    if not 0 <= threshold <= 1:
+        raise MetricError(f"the threshold of {name} must lie between 0 and 1", received=threshold)
+    called = values >= threshold
+    hit = float(called[positive].mean()) if positive.any() else math.nan
+    clear = float((~called[~positive]).mean()) if not positive.all() else math.nan
+    point = OperatingPoint(name, "custom", label, float(threshold), "given by the user")
+    return LockedPoint(point, float(threshold), float(threshold), hit, clear, True, "")
 
 
 def _without_choice(label: str, positive: Bools) -> LockedPoint:

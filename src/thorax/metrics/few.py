@@ -26,7 +26,7 @@ _OF_BOTH = ("balanced_accuracy", "f1", "mcc", "lr_positive", "lr_negative")
 
 
 def _distinct(groups: Ints, where: Bools) -> int:
-    return len(np.unique(groups[where]))
+    return int(np.count_nonzero(np.bincount(groups[where])))
 
 
 def steady(
@@ -53,7 +53,7 @@ def steady(
         Whether every replicate is known to be the same: then the answer is None only where no
         formula gives limits (``log_loss``).
     """
-    if name in ("auroc", "average_precision"):
+    if name in ("auroc", "average_precision", "partial_auroc"):
         return _ranking(name, value, positive, groups, level, same=same)
     if name in ("brier", "calibration_error"):
         return _bounded(value, groups, level) if same else None
@@ -69,7 +69,10 @@ def _ranking(
     with_positive, with_negative = _distinct(groups, positive), _distinct(groups, ~positive)
     if not (same or value in (0.0, 1.0)) or not (with_positive and with_negative):
         return None
-    if name == "auroc":
+    if name == "partial_auroc":
+        # Within the range the negatives are too few to say more than the scale's own ends.
+        found = newcombe(max(value, 0.5), with_positive, with_negative, level=level)
+    elif name == "auroc":
         found = newcombe(value, with_positive, with_negative, level=level)
     else:
         # Boyd, Eng & Page 2013: binomial, the trials being the positives.

@@ -151,7 +151,7 @@ def why_undefined(name: str, counts: Confusion) -> str | None:
         return None if counts.tp + counts.fp else "nothing was called positive"
     if name == "npv":
         return None if counts.tn + counts.fn else "nothing was called negative"
-    if name in ("balanced_accuracy", "mcc", "lr_positive", "lr_negative", "auroc"):
+    if name in ("balanced_accuracy", "mcc", "lr_positive", "lr_negative", "auroc", "partial_auroc"):
         if no_positive or no_negative:
             return _NO_POSITIVE if no_positive else _NO_NEGATIVE
         if name == "lr_positive" and counts.fp == 0:

@@ -8,7 +8,7 @@ every backend, a graph that a person can read, and the class activation map as a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -20,10 +20,39 @@ from thorax.errors import ConfigError
 from thorax.models.standardised import SkipGain, StandardisedConv2D
 from thorax.records import Task
 
-__all__ = ["has_activation_map", "to_onnx"]
+__all__ = ["Distance", "feature_network", "has_activation_map", "to_onnx"]
 
 _OPSET = 17
 _IR = 8
+_WIDEST = 1024  # features below the last layer; more would outgrow the network in the bundle
+
+
+class Distance(Protocol):
+    """A scaled distance to the nearest of several means."""
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Return the means, (c, d)."""
+
+    @property
+    def whitening(self) -> NDArray[np.float64]:
+        """Return the matrix (d, d) after which distances are plain ones."""
+
+    @property
+    def scale(self) -> float:
+        """Return what the distance is divided by."""
+
+
+class Distances(Protocol):
+    """Those that make up the novelty of an image."""
+
+    @property
+    def features(self) -> Distance | None:
+        """Return that of what lies below the last layer, if it is used."""
+
+    @property
+    def copies(self) -> Distance:
+        """Return that of the coarse copy of the image."""
 
 
 def has_activation_map(network: Any) -> bool:
@@ -31,7 +60,21 @@ def has_activation_map(network: Any) -> bool:
     return _pooled_by(network) is not None
 
 
-def to_onnx(network: Any, task: Task, head: str, temperature: float) -> bytes:
+def feature_network(network: Any) -> Any | None:
+    """Return the network up to what its last dense layer takes; None if that is too wide."""
+    *_, last = network.layers
+    if not isinstance(last, layers.Dense) or int(last.input.shape[-1]) > _WIDEST:
+        return None
+    return keras.Model(network.inputs, last.input)
+
+
+def to_onnx(
+    network: Any,
+    task: Task,
+    head: str,
+    temperature: float,
+    novelty: tuple[Distances, int, float] | None = None,
+) -> bytes:
     """Return the graph of a network as the bytes of an ONNX file.
 
     Parameters
@@ -44,20 +87,23 @@ def to_onnx(network: Any, task: Task, head: str, temperature: float) -> bytes:
         ``sigmoid`` or ``softmax``.
     temperature
         Divides the logits before they become probabilities.
+    novelty
+        The distances that tell how far an image is from those learnt from, the side of the coarse
+        copy, and what is added to its contrast; None leaves the output out.
 
     Returns
     -------
     bytes
         A graph with input ``image`` uint8 (n, size, size) and outputs ``probabilities``
-        (n, labels), ``logits`` (n, outputs) and, where there is one, ``activation``
-        (n, labels, height, width).
+        (n, labels), ``logits`` (n, outputs) and, where there are such, ``activation``
+        (n, labels, height, width) and ``novelty`` (n,).
 
     Raises
     ------
     ConfigError
         If the network has a layer that this writer does not know.
     """
-    return _Writer(network).write(task, head, temperature)
+    return _Writer(network).write(task, head, temperature, novelty)
 
 
 def _pooled_by(network: Any) -> Any | None:
@@ -81,7 +127,13 @@ class _Writer:
         self.constants: list[Any] = []
         self.names: dict[int, str] = {}  # Keras tensor to ONNX name
 
-    def write(self, task: Task, head: str, temperature: float) -> bytes:
+    def write(
+        self,
+        task: Task,
+        head: str,
+        temperature: float,
+        novelty: tuple[Distances, int, float] | None,
+    ) -> bytes:
         onnx, helper = self.onnx, self.onnx.helper
         size = int(self.network.inputs[0].shape[1])
         outputs = int(self.network.outputs[0].shape[-1])
@@ -100,6 +152,9 @@ class _Writer:
         if (pool := _pooled_by(self.network)) is not None:
             self.activation_map(self.names[id(pool.input)], head, len(task.labels))
             made["activation"] = ["n", len(task.labels), "height", "width"]
+        if novelty is not None:
+            self.novelty(*novelty, size)
+            made["novelty"] = ["n"]
         graph = helper.make_graph(
             self.nodes,
             f"thorax-{self.network.name}",
@@ -137,6 +192,35 @@ class _Writer:
             kernel = kernel[:, 1:] - kernel[:, :1]
         weight = self.constant("activation_kernel", kernel.T[:, :, None, None])
         self.emit("Conv", [features, weight], "activation")
+
+    def novelty(self, distances: Distances, side: int, floor: float, size: int) -> None:
+        step = size // min(side, size)
+        window = {"kernel_shape": [step, step], "strides": [step, step]}
+        coarse = self.emit("AveragePool", ["image_planes"], "copy_coarse", **window)
+        flat = self.emit("Flatten", [coarse], "copy_flat")
+        mean = self.emit("ReduceMean", [flat], "copy_mean", axes=[1], keepdims=1)
+        centred = self.emit("Sub", [flat, mean], "copy_centred")
+        square = self.emit("Mul", [centred, centred], "copy_square")
+        variance = self.emit("ReduceMean", [square], "copy_variance", axes=[1], keepdims=1)
+        contrast = self.emit("Sqrt", [variance], "copy_contrast")
+        floored = self.emit("Add", [contrast, self.constant("copy_floor", floor)], "copy_floored")
+        copy = self.emit("Div", [centred, floored], "copy")
+        far = self.distance(distances.copies, copy, "copy")
+        if distances.features is not None:
+            below = self.names[id(self.network.layers[-1].input)]
+            far = [*far, *self.distance(distances.features, below, "feature")]
+        self.emit("Max", far, "novelty")
+
+    def distance(self, distance: Distance, values: str, name: str) -> list[str]:
+        """Write a distance to the nearest of several means; return the name of its output."""
+        whitening = self.constant(f"{name}_whitening", distance.whitening / distance.scale)
+        lengths = []
+        for number, mean in enumerate(distance.means):
+            own = f"{name}_{number}"
+            moved = self.emit("Sub", [values, self.constant(f"{own}_mean", mean)], f"{own}_moved")
+            white = self.emit("MatMul", [moved, whitening], f"{own}_white")
+            lengths.append(self.emit("ReduceL2", [white], f"{own}_distance", axes=[1], keepdims=0))
+        return [self.emit("Min", lengths, f"{name}_distance")]
 
     def layer(self, layer: Any) -> str:
         write = _WRITERS.get(type(layer))

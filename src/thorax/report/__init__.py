@@ -9,6 +9,7 @@ from thorax.report.audit_lines import audit_lines
 from thorax.report.audit_page import write_audit_page
 from thorax.report.build import build_report
 from thorax.report.content import ReportContent, Sample, WorstCase
+from thorax.report.external_page import write_external_page
 from thorax.report.gather import rewrite_report, write_report
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "build_report",
     "rewrite_report",
     "write_audit_page",
+    "write_external_page",
     "write_report",
 ]

@@ -25,6 +25,15 @@ from thorax.report.content import (
     left_out_rows,
     value_of,
 )
+from thorax.report.csv_tables import write_tables
+from thorax.report.evaluation_sections import (
+    declined_section,
+    elsewhere_section,
+    precision_table,
+    robustness_section,
+    seeds_section,
+    subgroups_section,
+)
 from thorax.report.markup import Html, element, join, visible
 from thorax.report.pictures import sample_tiles, worst_tiles
 from thorax.report.plots import (
@@ -55,7 +64,7 @@ LABELS = 20
 
 
 def build_report(content: ReportContent, out: Path) -> Path:
-    """Write the report to ``out``, and every figure to ``figures`` beside it.
+    """Write the report to ``out``; beside it every figure (``figures``) and table (``tables``).
 
     The page loads nothing, runs nothing, and is the same bytes for the same content.
 
@@ -88,9 +97,12 @@ def build_report(content: ReportContent, out: Path) -> Path:
     for _, _, plots in sections:
         for plot in plots:
             write_text(out.parent / "figures" / f"{plot.name}.svg", plot.svg)
+            write_bytes(out.parent / "figures" / f"{plot.name}.png", plot.svg.png)
     for name, sheet in sheets(content).items():
         write_bytes(out.parent / "figures" / f"{name}.png", sheet)
-    write_text(out, _page(content, [(title, body) for title, body, _ in sections]))
+    page = _page(content, [(title, body) for title, body, _ in sections])
+    write_tables(page, out.parent / "tables")
+    write_text(out, page)
     return out
 
 
@@ -101,6 +113,11 @@ def _sections(content: ReportContent) -> Iterable[_Section | None]:
     """Yield title, body and plots of each section, or None where there is nothing to show."""
     number = _Numbering()
     yield _performance(content, number)
+    yield _elsewhere(content, number)
+    yield _subgroups(content, number)
+    yield _robustness(content, number)
+    yield _declined(content, number)
+    yield _seeds(content, number)
     yield _training(content, number)
     yield _errors(content, number)
     yield _images(content, number)
@@ -157,6 +174,49 @@ def _performance(content: ReportContent, number: _Numbering) -> _Section | None:
         words = f"Figures of the first {LABELS} labels; the tables hold all {len(views)}."
         parts.append(element("p", words, class_="quiet"))
     return "Performance", join(parts), plots
+
+
+def _told(title: str, number: _Numbering, found: tuple[Html, list[Plot]] | None) -> _Section | None:
+    """Return a section that begins with its figures."""
+    if found is None:
+        return None
+    body, plots = found
+    wide = [
+        number.figure(
+            _inline(plot), plot.caption, "plot" if plot.name == "novelty" else "plot wide"
+        )
+        for plot in plots
+    ]
+    return title, join([*wide, body]), plots
+
+
+def _elsewhere(content: ReportContent, number: _Numbering) -> _Section | None:
+    if content.external is None or len(content.external["rows"]) < 2:
+        return None
+    return _told("Elsewhere", number, elsewhere_section(content.external))
+
+
+def _subgroups(content: ReportContent, number: _Numbering) -> _Section | None:
+    part = content.evaluation.get("subgroups")
+    whole = value_of((content.evaluation.get("metrics") or {}).get("auroc"))
+    found = None if part is None else subgroups_section(part, whole)
+    return _told("Subgroups", number, found)
+
+
+def _robustness(content: ReportContent, number: _Numbering) -> _Section | None:
+    part = content.evaluation.get("robustness")
+    found = None if part is None else robustness_section(part)
+    return _told("When images get worse", number, found)
+
+
+def _declined(content: ReportContent, number: _Numbering) -> _Section | None:
+    part = content.evaluation.get("rejection")
+    return _told("What it declines", number, None if part is None else declined_section(part))
+
+
+def _seeds(content: ReportContent, number: _Numbering) -> _Section | None:
+    found = None if content.seeds is None else seeds_section(content.seeds)
+    return _told("Trained again", number, found)
 
 
 def _training(content: ReportContent, number: _Numbering) -> _Section | None:
@@ -236,6 +296,11 @@ def _metrics(content: ReportContent) -> _Section | None:
         parts.append(metrics_table(metrics, whole + at))
     if len(views) > 1:
         parts.append(labels_table(views))
+    if evaluation.get("micro"):
+        parts.append(metrics_table(evaluation["micro"], "Over all pairs of image and label"))
+    for label, view in views[:LABELS]:
+        plan = precision_table(label, view.get("precision") or {})
+        parts += [] if plan is None else [plan]
     for label, view in views:
         if view.get("operating_points"):
             title = f"Operating points for {label}, locked on validation, with 95% intervals"

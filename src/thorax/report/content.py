@@ -103,6 +103,12 @@ class ReportContent:
         The audit that went before the training.
     left_out
         Rows of ``id``, ``reason``, ``what``, besides those in the evaluation.
+    external
+        The content of ``external.json``, if the model was evaluated on several data sets.
+    seeds
+        The content of ``seeds.json``, if it was trained several times.
+    listed
+        What became of the files, partition by partition: see `thorax.report.flow`.
     """
 
     evaluation: Mapping[str, Any]
@@ -115,6 +121,9 @@ class ReportContent:
     findings: Sequence[Finding] = ()
     audit: AuditContent | None = None
     left_out: Sequence[Mapping[str, Any]] = ()
+    external: Mapping[str, Any] | None = None
+    seeds: Mapping[str, Any] | None = None
+    listed: Mapping[str, Any] | None = None
 
 
 def label_views(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

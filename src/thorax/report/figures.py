@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from thorax.errors import UsageError
+from thorax.report.canvas import (
+    HEIGHT,
+    WIDTH,
+    Values,
+    drawing,
+    numbers,
+    shorten,
+    square,
+    styled,
+    unit,
+)
 from thorax.report.markup import visible
-from thorax.report.style import FIRST, INK, QUIET, SECOND, STYLE, finish_svg
+from thorax.report.style import FIRST, INK, QUIET, SECOND, Drawing
 
 __all__ = [
     "calibration_figure",
@@ -38,22 +46,6 @@ __all__ = [
     "shares_figure",
 ]
 
-_WIDTH, _HEIGHT = 4.8, 4.15
-
-Values = Sequence[float | None] | NDArray[np.floating[Any]]
-
-
-@contextmanager
-def _styled(name: str) -> Iterator[None]:
-    """Draw in the report's style, whatever the user's own settings are."""
-    with warnings.catch_warnings():
-        # A label may be in a script that the measuring font lacks; the browser has it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(STYLE | {"svg.hashsalt": name})
-            yield
-
 
 def roc_figure(
     curve: Mapping[str, Values],
@@ -61,7 +53,7 @@ def roc_figure(
     points: Sequence[Mapping[str, Any]] = (),
     note: str = "",
     name: str = "roc",
-) -> str:
+) -> Drawing:
     """Draw a receiver operating characteristic.
 
     Parameters
@@ -80,10 +72,10 @@ def roc_figure(
     -------
     SVG text.
     """
-    with _styled(name):
-        figure, axes = _square()
+    with styled(name):
+        figure, axes = square()
         axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
-        fpr, tpr = _numbers(curve["fpr"]), _numbers(curve["tpr"])
+        fpr, tpr = numbers(curve["fpr"]), numbers(curve["tpr"])
         axes.fill_between(fpr, tpr, color=FIRST[0], alpha=0.08, linewidth=0)
         axes.plot(fpr, tpr, color=FIRST[0], clip_on=False, zorder=3)
         for marker, point in zip(cycle("osD^vPX"), points, strict=False):
@@ -94,7 +86,7 @@ def roc_figure(
             axes.text(0.98, 0.04, visible(note), ha="right", transform=axes.transAxes)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.09))
-        return _svg(figure, name, "Receiver operating characteristic")
+        return drawing(figure, name, "Receiver operating characteristic")
 
 
 def _cross(axes: Any, point: Mapping[str, Any], marker: str) -> None:
@@ -115,7 +107,7 @@ def _cross(axes: Any, point: Mapping[str, Any], marker: str) -> None:
         marker,
         color=SECOND[0],
         markersize=5.5,
-        label=_shorten(str(point["name"]), 24),
+        label=shorten(str(point["name"]), 24),
         zorder=5,
         clip_on=False,
     )
@@ -128,15 +120,15 @@ def precision_recall_figure(
     points: Sequence[Mapping[str, Any]] = (),
     note: str = "",
     name: str = "precision-recall",
-) -> str:
+) -> Drawing:
     """Draw precision against recall, with the prevalence as the line of guessing.
 
     ``curve`` has ``recall`` and ``precision``, each (k,) in 0..1; a point has ``name``,
     ``sensitivity`` and ``ppv``. Returns SVG text.
     """
-    with _styled(name):
-        figure, axes = _square()
-        recall, precision = _numbers(curve["recall"]), _numbers(curve["precision"])
+    with styled(name):
+        figure, axes = square()
+        recall, precision = numbers(curve["recall"]), numbers(curve["precision"])
         if prevalence is not None:
             axes.axhline(prevalence, color=QUIET[0], linewidth=0.9, dashes=(4, 3))
             low = prevalence > 0.5
@@ -154,7 +146,7 @@ def precision_recall_figure(
         for marker, point in zip(cycle("osD^vPX"), points, strict=False):
             x, y = point["sensitivity"].get("value"), point["ppv"].get("value")
             if x is not None and y is not None:
-                label = _shorten(str(point["name"]), 24)
+                label = shorten(str(point["name"]), 24)
                 style = {"color": SECOND[0], "markersize": 5.5, "zorder": 5, "clip_on": False}
                 axes.plot([x], [y], marker, label=label, **style)
         axes.set_xlabel("Recall (sensitivity)")
@@ -163,7 +155,7 @@ def precision_recall_figure(
             axes.text(0.02, 0.04, visible(note), transform=axes.transAxes)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.09))
-        return _svg(figure, name, "Precision against recall")
+        return drawing(figure, name, "Precision against recall")
 
 
 def confusion_figure(
@@ -172,7 +164,7 @@ def confusion_figure(
     *,
     title: str = "",
     name: str = "confusion",
-) -> str:
+) -> Drawing:
     """Draw a confusion matrix: truth down, prediction across, shaded by the share of its row.
 
     ``counts`` is (k, k), ``classes`` has k names. Returns SVG text.
@@ -186,8 +178,8 @@ def confusion_figure(
     rows = table.sum(axis=1, keepdims=True)
     share = np.divide(table, rows, out=np.zeros_like(table), where=rows > 0)
     many = len(classes) > 4
-    with _styled(name):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    with styled(name):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot(aspect="auto")
         axes.grid(False)
         for (row, column), part in np.ndenumerate(share):
@@ -205,7 +197,7 @@ def confusion_figure(
             if not many:
                 words = f"{part:.1%} of the row" if rows[row, 0] else "no image"
                 axes.text(column, row + 0.17, words, ha="center", va="center", fontsize=9)
-        names = [_shorten(str(name), 18) for name in classes]
+        names = [shorten(str(name), 18) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=40 if many else 0)
         axes.set_yticks(range(len(names)), names, rotation=0 if many else 90, va="center")
         axes.set_xlim(-0.5, len(names) - 0.5)
@@ -215,20 +207,20 @@ def confusion_figure(
         axes.spines[:].set_visible(False)
         if title:
             axes.set_title(visible(title), color=QUIET[0])
-        return _svg(figure, name, "Confusion matrix")
+        return drawing(figure, name, "Confusion matrix")
 
 
 def calibration_figure(
     bins: Sequence[Mapping[str, Any]], *, note: str = "", name: str = "calibration"
-) -> str:
+) -> Drawing:
     """Draw how often the label is true where the model gives it a probability.
 
     A bin has ``mean`` and ``observed`` in 0..1, ``count``, and, where known, ``low`` and ``high``
     of the observed share. Empty bins are left out. Returns SVG text.
     """
     full = [row for row in bins if row.get("mean") is not None and row.get("observed") is not None]
-    with _styled(name):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    with styled(name):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
         mean = [row["mean"] for row in full]
@@ -242,13 +234,13 @@ def calibration_figure(
         below.bar(mean, counts, width=0.035, color=FIRST[0], alpha=0.55)
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         below.grid(False, axis="x")
-        _unit(axes)
+        unit(axes)
         axes.set_ylabel("Observed share")
         below.set_ylabel("Images")
         below.set_xlabel("Predicted probability")
         if note:
             axes.text(0.02, 0.97, visible(note), va="top", transform=axes.transAxes)
-        return _svg(figure, name, "Calibration")
+        return drawing(figure, name, "Calibration")
 
 
 def score_figure(
@@ -257,26 +249,26 @@ def score_figure(
     *,
     thresholds: Mapping[str, float] | None = None,
     name: str = "scores",
-) -> str:
+) -> Drawing:
     """Draw how the probabilities of each class are distributed.
 
     ``edges`` is (k + 1,) in 0..1, ``counts`` maps a class to (k,) numbers of images, and
     ``thresholds`` an operating point to its threshold. Returns SVG text.
     """
-    bounds = _numbers(edges)
-    with _styled(name):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    bounds = numbers(edges)
+    with styled(name):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         colours = [QUIET[0], SECOND[0], FIRST[0]]
         for index, (label, values) in enumerate(counts.items()):
             colour = colours[index % len(colours)]
-            share = _numbers(values)
+            share = numbers(values)
             share = share / max(float(np.nansum(share)), 1.0)
             axes.stairs(share, bounds, fill=True, color=colour, alpha=0.25)
-            axes.stairs(share, bounds, color=colour, linewidth=1.4, label=_shorten(str(label), 24))
+            axes.stairs(share, bounds, color=colour, linewidth=1.4, label=shorten(str(label), 24))
         for point, threshold in (thresholds or {}).items():
             axes.axvline(threshold, color=INK[0], linewidth=0.9, dashes=(2, 2))
-            _beside(axes, threshold, f"{_shorten(point, 24)} ")
+            _beside(axes, threshold, f"{shorten(point, 24)} ")
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -285,7 +277,7 @@ def score_figure(
         axes.set_ylabel("Share of the class's images")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4)
-        return _svg(figure, name, "Distribution of the probabilities")
+        return drawing(figure, name, "Distribution of the probabilities")
 
 
 def shares_figure(
@@ -296,7 +288,7 @@ def shares_figure(
     of: str,
     log: bool = False,
     name: str = "shares",
-) -> str:
+) -> Drawing:
     """Draw how a quantity is distributed in two groups or three.
 
     Parameters
@@ -316,15 +308,15 @@ def shares_figure(
     -------
     SVG text.
     """
-    bounds = _numbers(edges)
-    with _styled(name):
-        figure = Figure(figsize=(_WIDTH, 0.7 * _HEIGHT), layout="constrained")
+    bounds = numbers(edges)
+    with styled(name):
+        figure = Figure(figsize=(WIDTH, 0.7 * HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         for colour, (group, values) in zip(cycle((SECOND, FIRST, QUIET)), counts.items()):
-            share = _numbers(values)
+            share = numbers(values)
             share = share / max(float(np.nansum(share)), 1e-9)
             axes.stairs(share, bounds, fill=True, color=colour[0], alpha=0.2)
-            label = _shorten(str(group), 24)
+            label = shorten(str(group), 24)
             axes.stairs(share, bounds, color=colour[0], linewidth=1.4, label=label)
         if log:
             axes.set_xscale("log")
@@ -338,7 +330,7 @@ def shares_figure(
         axes.set_xlabel(visible(words))
         axes.set_ylabel(visible(of))
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
-        return _svg(figure, name, visible(words))
+        return drawing(figure, name, visible(words))
 
 
 _QUANTITIES = {
@@ -355,7 +347,7 @@ def history_figure(
     best_epoch: int | None = None,
     quantities: Sequence[str] = ("loss", "accuracy"),
     name: str = "history",
-) -> str:
+) -> Drawing:
     """Draw how a training went, one panel a quantity, training against validation.
 
     Parameters
@@ -376,13 +368,13 @@ def history_figure(
     if not history or not quantities:
         raise UsageError("a history figure needs at least one epoch and one quantity")
     epochs = [float(row.get("epoch", index + 1)) for index, row in enumerate(history)]
-    with _styled(name):
-        size = (_WIDTH * len(quantities), _HEIGHT - 0.6)
+    with styled(name):
+        size = (WIDTH * len(quantities), HEIGHT - 0.6)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(quantities), squeeze=False)[0]
         for axes, quantity in zip(panels, quantities, strict=True):
             _draw_history(axes, history, epochs, quantity, best_epoch)
-        return _svg(figure, name, "Course of the training")
+        return drawing(figure, name, "Course of the training")
 
 
 def _draw_history(
@@ -396,7 +388,7 @@ def _draw_history(
         (quantity, "training", QUIET[0]),
         (f"val_{quantity}", "validation", FIRST[0]),
     ):
-        values = _numbers([row.get(key) for row in history])
+        values = numbers([row.get(key) for row in history])
         if np.isfinite(values).any():
             axes.plot(
                 epochs, values, "o-", color=colour, markersize=3.2, linewidth=1.5, label=label
@@ -447,7 +439,7 @@ def sample_grid(
         )
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    with _styled("samples"):
+    with styled("samples"):
         figure = Figure(figsize=(2.2 * columns, 2.45 * rows), dpi=110, layout="constrained")
         figure.set_facecolor("white")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -455,7 +447,7 @@ def sample_grid(
             axes.set_axis_off()
         for axes, image, caption in zip(panels, images, captions, strict=False):
             axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
-            axes.set_title(_shorten(caption, 30), fontsize=8, loc="center")
+            axes.set_title(shorten(caption, 30), fontsize=8, loc="center")
         page = io.BytesIO()
         FigureCanvasAgg(figure).print_png(page, metadata={"Software": None})
         return page.getvalue()
@@ -474,39 +466,3 @@ def _beside(axes: Any, x: float, text: str) -> None:
         color=QUIET[0],
         transform=axes.get_xaxis_transform(),
     )
-
-
-def _shorten(text: str, length: int) -> str:
-    """Return a foreign name as text that a figure has room for."""
-    text = visible(text)
-    half = (length - 1) // 2
-    # The middle goes: file names differ at their ends.
-    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
-
-
-def _numbers(values: Values) -> NDArray[np.float64]:
-    """Return values as an array; None, which JSON has for infinite thresholds, becomes NaN."""
-    return np.asarray([math.nan if v is None else float(v) for v in values], dtype=np.float64)
-
-
-def _square() -> tuple[Any, Any]:
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    axes = figure.add_subplot()
-    _unit(axes)
-    return figure, axes
-
-
-def _unit(axes: Any) -> None:
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-
-
-def _svg(figure: Any, name: str, title: str) -> str:
-    """Write a figure as SVG without a date or a maker, so that it is the same every time."""
-    page = io.StringIO()
-    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    FigureCanvasSVG(figure).print_svg(page, metadata=nothing)
-    return finish_svg(page.getvalue(), name, title)

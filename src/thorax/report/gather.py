@@ -12,7 +12,7 @@ import numpy as np
 from thorax import _files
 from thorax.data import Manifest, pick
 from thorax.errors import ImageError, RunError
-from thorax.evaluation.run import SCHEMA, Evaluation
+from thorax.evaluation.result import SCHEMA, Evaluation
 from thorax.explain import heatmap
 from thorax.report.audit_content import read_audit
 from thorax.report.build import build_report
@@ -26,7 +26,12 @@ _WORST = 12
 
 
 def write_report(
-    evaluation: Evaluation, *, model: str | Path, run: Run | None = None, out: Path | None = None
+    evaluation: Evaluation,
+    *,
+    model: str | Path,
+    run: Run | None = None,
+    external: Mapping[str, Any] | None = None,
+    out: Path | None = None,
 ) -> Path:
     """Write ``report.html`` for an evaluation.
 
@@ -38,6 +43,9 @@ def write_report(
         The bundle or run folder that was evaluated; its predictor explains the worst errors.
     run
         The run that the bundle came from, if there is one, for its history and plan.
+    external
+        The content of ``external.json``, which lays this evaluation beside others; None takes the
+        one that lies in the evaluation's folder, if any.
     out
         Path of the HTML file; None takes ``report.html`` beside ``evaluation.json``.
 
@@ -58,8 +66,19 @@ def write_report(
         worst=_worst(predictor, evaluation),
         findings=evaluation.manifest.findings,
         audit=read_audit(run.folder / "audit.json", run.manifest) if run else None,
+        external=external or _stored(evaluation.folder / "external.json"),
+        seeds=_stored(run.folder.parent / "seeds.json") if run else None,
     )
     return build_report(content, out or evaluation.folder / "report.html")
+
+
+def _stored(path: Path) -> Mapping[str, Any] | None:
+    """Return what lies beside an evaluation, or None."""
+    try:
+        values: Mapping[str, Any] = _files.read_json(path)
+    except (OSError, ValueError):
+        return None
+    return values
 
 
 def rewrite_report(folder: str | Path, out: Path | None = None) -> Path:

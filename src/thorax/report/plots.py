@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from thorax.report.content import ReportContent, default_point, value_of
 from thorax.report.pictures import SAMPLES, WORST
+from thorax.report.style import Drawing
 from thorax.report.wording import count, metric_text, number
 
 __all__ = ["Plot", "history_plots", "label_plots", "matrix_plot", "only_epoch", "sheets"]
@@ -21,7 +22,7 @@ class Plot:
     """A figure: its file name without ending, SVG, caption, and what is read out for it."""
 
     name: str
-    svg: str
+    svg: Drawing
     caption: str
     words: str
 
@@ -35,6 +36,8 @@ def label_plots(label: str, view: Mapping[str, Any], suffix: str) -> list[Plot]:
         _confusion(label, view, f"confusion{suffix}"),
         _calibration(label, view, curves.get("calibration"), f"calibration{suffix}"),
         _scores(label, view, curves.get("scores"), f"scores{suffix}"),
+        _benefit(label, curves.get("decision"), f"decision{suffix}"),
+        _prevalence(label, view, f"prevalence{suffix}"),
     )
     return [plot for plot in made if plot is not None]
 
@@ -124,6 +127,53 @@ def _confusion(label: str, view: Mapping[str, Any], name: str) -> Plot | None:
         f"Confusion matrix: of {count(cells['tp'] + cells['fn'])} {positive} images "
         f"{count(cells['tp'])} are called {positive}; of {count(cells['tn'] + cells['fp'])} "
         f"{negative} images {count(cells['tn'])} are called {negative}.",
+    )
+
+
+def _benefit(label: str, curve: Any, name: str) -> Plot | None:
+    from thorax.report.evaluation_figures import benefit_figure
+
+    if not _drawable(curve, "threshold", "model"):
+        return None
+    ranges = [f"{low:.2f} to {high:.2f}" for low, high in curve.get("useful") or ()]
+    told = (
+        f"It beats acting on everybody and on nobody, with 95% confidence, from {_listed(ranges)} "
+        "(blue along the bottom)."
+        if ranges
+        else "At no threshold is it shown to beat acting on everybody and on nobody."
+    )
+    return Plot(
+        name,
+        benefit_figure(curve, name=name),
+        f"Decision curve for {label}: what acting on the model's calls gains per image, a false "
+        f"alarm costing the threshold's odds. {told}",
+        f"Decision curve for {label}. {told}",
+    )
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def _prevalence(label: str, view: Mapping[str, Any], name: str) -> Plot | None:
+    from thorax.report.evaluation_figures import prevalence_figure
+
+    point = default_point(view)
+    values = (point[1].get("predictive_values") or {}) if point else {}
+    if point is None or not _drawable(values, "prevalence", "ppv"):
+        return None
+    rows = zip(values["prevalence"], values["ppv"], values["npv"], strict=True)
+    told = "; ".join(
+        f"at {share:.1%} positive, PPV {ppv:.2f} and NPV {npv:.2f}"
+        for number, (share, ppv, npv) in enumerate(rows)
+        if number % 12 == 0 and ppv is not None and npv is not None
+    )
+    return Plot(
+        name,
+        prevalence_figure(values, here=value_of(view, "prevalence"), name=name),
+        f"PPV and NPV of “{point[0]}” where {label} is rarer or more frequent, with 95% bands, as "
+        "long as sensitivity and specificity stay what they are here.",
+        f"Predictive values of {label} over prevalence: {told}.",
     )
 
 

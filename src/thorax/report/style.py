@@ -6,7 +6,7 @@ import html
 import re
 from typing import Any
 
-__all__ = ["FIRST", "GRID", "INK", "QUIET", "SECOND", "STYLE", "finish_svg"]
+__all__ = ["FIRST", "GRID", "INK", "QUIET", "SECOND", "STYLE", "Drawing", "finish_svg"]
 
 # Okabe and Ito's blue and vermilion, which colour-blind eyes tell apart, each darkened for text on
 # white and lightened for text on black: (light page, dark page).
@@ -54,6 +54,26 @@ STYLE: dict[str, Any] = {
     "ytick.major.size": 0.0,
     "ytick.major.pad": 6.0,
 }
+
+
+class Drawing(str):
+    """A figure as SVG text that stands in a page, which also knows itself as a picture.
+
+    Attributes
+    ----------
+    png
+        The same figure at 200 dots an inch, in the light page's colours on white.
+    """
+
+    __slots__ = ("png",)
+    png: bytes
+
+    @classmethod
+    def of(cls, svg: str, png: bytes) -> Drawing:
+        """Return both as one."""
+        made = cls(svg)
+        made.png = png
+        return made
 
 
 def finish_svg(text: str, name: str, title: str) -> str:

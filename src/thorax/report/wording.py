@@ -39,6 +39,9 @@ METRICS: dict[str, Metric] = {
     "average_precision": Metric(
         "Average precision", False, "area below precision against recall; guessing = prevalence"
     ),
+    "partial_auroc": Metric(
+        "Partial AUROC", False, "at false positive rates up to 0.1; 0.5 is guessing, 1 perfect"
+    ),
     "sensitivity": Metric("Sensitivity", True, "share of the positive images that are flagged"),
     "specificity": Metric("Specificity", True, "share of the negative images that are not flagged"),
     "ppv": Metric("PPV", True, "share of the flagged images that are positive, at this prevalence"),

@@ -43,6 +43,8 @@ __all__ = ["TRAINED_ON", "Run", "open_run", "train"]
 TRAINED_ON = "trained_on.txt"
 """In a run folder: the SHA-256 of every file that was trained or validated on."""
 
+_SAMPLE = 2000  # training images that later ones are held against
+
 Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 
@@ -197,7 +199,7 @@ def train(
     from thorax.training.feed import Feed
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
-    from thorax.training.seal import seal
+    from thorax.training.seal import Held, seal
 
     few = pick(training)
     with _files.atomic_path(folder / "augmented.npz") as temporary, open(temporary, "wb") as file:
@@ -232,7 +234,8 @@ def train(
         chosen,
         manifest.task,
         fitted.weights,
-        (held_out, truth, [str(p) for p in validation.patients]),
+        Held(held_out, truth, [str(p) for p in validation.patients]),
+        _sample(training, chosen.input, fill),
         folder / "bundle",
         {
             "thorax": __version__,
@@ -301,6 +304,16 @@ def _gather(cache: Cache) -> Gather:
         return cache.gather
     images = cache.all()
     return lambda indices: images[indices]
+
+
+def _sample(
+    training: Manifest, spec: PixelSpec, fill: Callable[..., tuple[Manifest, Cache]]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return images (n, size, size) and labels of at most `_SAMPLE` training records."""
+    rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _SAMPLE)).astype(int))
+    chosen = replace(training, records=tuple(training.records[row] for row in rows))
+    kept, images = fill(chosen, spec)
+    return images.gather(images.positions(kept.ids)), kept.label_array()
 
 
 def _check_network(recipe: Recipe, task: Task) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax.bundle import Bundle, read_bundle, write_bundle
-from thorax.config import AUGMENTATIONS, Recipe
+from thorax.config import Recipe
 from thorax.errors import RunError
-from thorax.metrics import LockedPoint, apply_temperature, fit_temperature, lock_operating_points
+from thorax.metrics import apply_temperature
 from thorax.models import build_network
-from thorax.models.export import has_activation_map, to_onnx
+from thorax.models.export import feature_network, has_activation_map, to_onnx
 from thorax.records import Task
 from thorax.runtime import Predictor
 from thorax.training.backend import use_backend
-from thorax.training.losses import class_weights, head_of, outputs_of
-from thorax.training.preview import augmented_images
+from thorax.training.losses import head_of, outputs_of
+from thorax.training.novelty import FLOOR, SIDE, Novelty, class_numbers, fit_novelty
+from thorax.training.settle import (
+    DRAWS,
+    Settled,
+    disturbed_images,
+    lock_rejection,
+    locked_on,
+    settle,
+)
 from thorax.training.state import read_weights
 
-__all__ = ["keras_probabilities", "load_network", "seal"]
+__all__ = [
+    "Held",
+    "check_sealed",
+    "chosen_by",
+    "keras_probabilities",
+    "load_network",
+    "margins_of",
+    "seal",
+]
 
 _TOLERANCE = 1e-5
-_DRAWS = 4
-_DISTURBANCE = "radiograph"
+_LOOSE = 1e-3  # novelty is a distance in hundreds of dimensions, computed in single precision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """Validation: all that temperature, operating points and rejection may be chosen by.
+
+    Attributes
+    ----------
+    images
+        uint8 (n, size, size).
+    labels
+        (n, labels).
+    patients
+        (n,) keys.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    patients: Sequence[str]
+
+    @property
+    def seen(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[str]]:
+        """Return images, labels and patients with the disturbed copies."""
+        times = 1 + DRAWS
+        seen = disturbed_images(self.images)
+        return seen, np.tile(self.labels, (times, 1)), [*self.patients] * times
 
 
 def seal(
     recipe: Recipe,
     task: Task,
     weights: bytes,
-    validation: tuple[NDArray[np.uint8], NDArray[np.float32], Sequence[str]],
+    validation: Held,
+    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
     folder: Path,
     provenance: Mapping[str, Any],
 ) -> Bundle:
@@ -46,8 +89,10 @@ def seal(
     weights
         Of the chosen epoch, from `thorax.training.fit.fit`.
     validation
-        Images (n, size, size), labels (n, labels) and patient keys: all that temperature and
-        operating points may be chosen by.
+        What may be chosen by.
+    training
+        Images (n, size, size) that were learnt from, a sample of them, and labels (n, labels):
+        what later images are held against.
     folder
         Where the bundle goes.
     provenance
@@ -58,54 +103,91 @@ def seal(
     RunError
         If what was sealed does not answer like the network it was made from.
     """
-    images, truth, owners = validation
     head = head_of(task, recipe.fit.loss)
     network = _network(recipe, task)
     read_weights(weights, network.variables, "the trained weights")
-    # A clean validation partition is often saturated: many thresholds err alike on it, and the one
-    # it prefers may be far off where images come from elsewhere. The same images under disturbances
-    # that leave the diagnosis alone put cases into that gap.
-    seen = np.concatenate([images, *_disturbed(images)])
-    labels = np.tile(truth, (1 + _DRAWS, 1))
-    patients = [*owners] * (1 + _DRAWS)
-    margins = _margins(_logits(network, seen), task, head)
-    balance = recipe.fit.balance == "weights"
-    temperature = fit_temperature(
-        margins, labels, kind=task.kind, weights=_image_weights(labels, task, balance)
+    seen, labels, patients = validation.seen
+    settled = settle(
+        margins_of(_logits(network, seen), task, head),
+        labels,
+        patients,
+        task,
+        balance=recipe.fit.balance == "weights",
+        points=recipe.points,
     )
-    probabilities = apply_temperature(margins, temperature.value, kind=task.kind)
+    novelty, scores = _novelty(network, task, training, seen)
     bundle = write_bundle(
         folder,
         task=task,
         pixels=recipe.input,
-        temperature=temperature.value,
-        points=_lock(probabilities, labels, task, patients),
-        graph=to_onnx(network, task, head, temperature.value),
+        temperature=settled.temperature.value,
+        points=settled.points,
+        graph=to_onnx(network, task, head, settled.temperature.value, (novelty, SIDE, FLOOR)),
         has_activation_map=has_activation_map(network),
         weights=weights,
-        provenance={
-            **provenance,
-            "temperature": {"determined": temperature.determined, "note": temperature.note},
-            "locked_on": (
-                f"{len(images)} validation images, each as it is and under {_DRAWS} draws of the "
-                f"augmentation {_DISTURBANCE!r}"
-            ),
-            # Which share of positives the probabilities take for granted.
-            # (several labels: each is fitted at the share that training has).
-            "assumed_prevalence": (
-                "balanced" if balance and task.kind != "multilabel" else "training"
-            ),
-        },
+        provenance={**provenance, **chosen_by(settled, validation, recipe, task)},
+        rejection=lock_rejection(scores, len(validation.images)),
+        indeterminate=settled.bands,
     )
-    shipped = Predictor(bundle).probabilities(images)
+    check_sealed(bundle, validation.images, settled.probabilities, scores)
+    return bundle
+
+
+def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) -> dict[str, Any]:
+    """Return what a bundle's provenance says about the choices made on validation."""
+    balanced = recipe.fit.balance == "weights" and task.kind != "multilabel"
+    return {
+        "temperature": {
+            "determined": settled.temperature.determined,
+            "note": settled.temperature.note,
+        },
+        "locked_on": locked_on(len(validation.images)),
+        # Which share of positives the probabilities take for granted
+        # (several labels: each is fitted at the share that training has).
+        "assumed_prevalence": "balanced" if balanced else "training",
+    }
+
+
+def check_sealed(
+    bundle: Bundle,
+    images: NDArray[np.uint8],
+    probabilities: NDArray[np.float64],
+    novelty: NDArray[np.float64],
+) -> None:
+    """Refuse a bundle that does not answer for images (n, size, size) as it should.
+
+    ``probabilities`` and ``novelty`` may go on beyond the n images.
+    """
+    shipped, strange = Predictor(bundle).answer(images)
     gap = float(np.max(np.abs(shipped - probabilities[: len(images)]), initial=0.0))
-    if not gap <= _TOLERANCE:
-        (folder / "SHA256SUMS").unlink()  # so that nobody takes it for a bundle
+    apart = 0.0
+    if strange is not None:
+        wanted = novelty[: len(images)]
+        apart = float(np.max(np.abs(strange - wanted) / np.maximum(wanted, 1.0), initial=0.0))
+    if not (gap <= _TOLERANCE and apart <= _LOOSE):
+        (bundle.folder / "SHA256SUMS").unlink()  # so that nobody takes it for a bundle
         raise RunError(
             "the sealed graph does not answer like the network it was made from",
-            received=f"probabilities differ by up to {gap:.2g}, allowed are {_TOLERANCE:.0e}",
+            received=f"probabilities differ by up to {gap:.2g}, allowed are {_TOLERANCE:.0e}; "
+            f"novelty by {apart:.2g}, allowed are {_LOOSE:.0e}",
         )
-    return bundle
+
+
+def _novelty(
+    network: Any,
+    task: Task,
+    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    seen: NDArray[np.uint8],
+) -> tuple[Novelty, NDArray[np.float64]]:
+    """Fit the novelty on training images, with one draw of the disturbance; score ``seen``."""
+    images, labels = training
+    kinds = class_numbers(labels, task)
+    learnt = disturbed_images(images, draws=1)
+    below = feature_network(network)
+    features = None if below is None else _logits(below, learnt)
+    held = None if below is None else _logits(below, seen)
+    novelty = fit_novelty((learnt, features, np.tile(kinds, 2)), (seen, held))
+    return novelty, novelty.score(held, seen)
 
 
 def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> Any:
@@ -134,14 +216,8 @@ def keras_probabilities(
     bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
     recipe = Recipe.from_json(bundle.provenance["recipe"])
     head = head_of(bundle.task, recipe.fit.loss)
-    margins = _margins(_logits(load_network(bundle), images), bundle.task, head)
+    margins = margins_of(_logits(load_network(bundle), images), bundle.task, head)
     return apply_temperature(margins, bundle.temperature, kind=bundle.task.kind)
-
-
-def _disturbed(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return the images under several draws of one augmentation, the same for every recipe."""
-    config = AUGMENTATIONS[_DISTURBANCE]
-    return [augmented_images(config, images.shape[1], images, seed=draw) for draw in range(_DRAWS)]
 
 
 def _network(recipe: Recipe, task: Task) -> Any:
@@ -158,33 +234,8 @@ def _logits(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     )
 
 
-def _margins(logits: NDArray[np.float64], task: Task, head: str) -> NDArray[np.float64]:
+def margins_of(logits: NDArray[np.float64], task: Task, head: str) -> NDArray[np.float64]:
     """Turn the two logits of a binary softmax into the one that a sigmoid would have."""
     if head == "softmax" and task.kind == "binary":
         return logits[:, 1:] - logits[:, :1]
     return logits
-
-
-def _image_weights(labels: NDArray[np.float32], task: Task, balance: bool) -> NDArray[np.float64]:
-    """Weigh validation like training was, or the temperature would answer for the difference."""
-    if not balance or task.kind == "multilabel":
-        return np.ones(len(labels))
-    zeros, ones = class_weights(labels, task, balanced=True)
-    truth = np.nan_to_num(labels)
-    weights = truth * ones + (1 - truth) * (zeros if task.kind == "binary" else 0.0)
-    return np.asarray(weights.sum(axis=1), np.float64)
-
-
-def _lock(
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.float32],
-    task: Task,
-    patients: Sequence[str],
-) -> tuple[LockedPoint, ...]:
-    return tuple(
-        point
-        for column, label in enumerate(task.labels)
-        for point in lock_operating_points(
-            probabilities[:, column], labels[:, column], label, patients=patients
-        )
-    )

@@ -1,0 +1,158 @@
+"""Several data sets side by side: each its own evaluation, and the drop from the first."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thorax.bundle import Bundle
+from thorax.cli.main import main
+from thorax.data import Manifest, load_dataset
+from thorax.errors import LabelError, UsageError
+from thorax.evaluation import validate
+from thorax.metrics import Interval, independent_difference, undefined, wilson
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+
+
+def draw_set(root: Path, draw_grey: Draw, *, noise: float, seed: int, n: int = 30) -> Manifest:
+    rng = np.random.default_rng(seed)
+    for i in range(n):
+        bright = i % 2 == 1
+        grey = round(np.clip(128 + (30 if bright else -30) + rng.normal(0, noise), 0, 255))
+        draw_grey(root / ("bright" if bright else "dark") / f"{i}.png", grey)
+    return load_dataset(root, positive="bright")
+
+
+def test_each_set_is_laid_beside_the_first(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
+    far = draw_set(tmp_path / "far", draw_grey, noise=90, seed=2)
+    found = validate(make_bundle(), [near, far], out=tmp_path / "o", replicates=200)
+    first, second = found.values["rows"]
+    assert [one["name"] for one in (first, second)] == ["near", "far"]
+    assert {one["role"] for one in (first, second)} == {"external"}
+    assert first["drop"] is None
+    for evaluation, row in zip(found.evaluations, (first, second), strict=True):
+        assert evaluation.folder == tmp_path / "o" / row["folder"]
+        assert row["auroc"] == evaluation.values["metrics"]["auroc"]
+        assert row["n"] == evaluation.values["n"] == 30
+    # By hand: the distances of the limits, squared and added.
+    one, two = second["accuracy"], first["accuracy"]
+    drop = second["drop"]["accuracy"]
+    assert drop["value"] == pytest.approx(one["value"] - two["value"])
+    below = math.sqrt((one["value"] - one["low"]) ** 2 + (two["high"] - two["value"]) ** 2)
+    above = math.sqrt((one["high"] - one["value"]) ** 2 + (two["value"] - two["low"]) ** 2)
+    assert drop["low"] == pytest.approx(drop["value"] - below)
+    assert drop["high"] == pytest.approx(drop["value"] + above)
+    assert drop["high"] < 0  # what is nearly noise is told apart from what is not
+
+    stored = json.loads((tmp_path / "o" / "external.json").read_text(encoding="utf-8"))
+    assert stored == json.loads(json.dumps(found.values))
+    with open(tmp_path / "o" / "external.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[1]["accuracy_drop_value"]) == pytest.approx(drop["value"])
+    assert rows[0]["accuracy_drop_value"] == ""
+
+
+def test_one_set_goes_to_the_folder_itself(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
+    validate(make_bundle(), [near], out=tmp_path / "o", replicates=20)
+    assert (tmp_path / "o" / "evaluation.json").is_file()
+    assert (tmp_path / "o" / "external.json").is_file()
+
+
+def test_sets_of_one_name_get_folders_of_their_own(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    sets = [
+        draw_set(tmp_path / place / "images", draw_grey, noise=15, seed=seed, n=8)
+        for seed, place in enumerate("ab")
+    ]
+    named = [*sets, replace(sets[0], name="internal-validation")]
+    found = validate(make_bundle(), named, out=tmp_path / "o", replicates=20)
+    assert [one.folder.name for one in found.evaluations] == [
+        "images",
+        "images-2",
+        "internal-validation-2",
+    ]
+
+
+def test_a_set_of_one_class_has_no_drop_and_says_why(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
+    bright = replace(near, name="x", records=tuple(r for r in near.records if r.labels[0] == 1))
+    rows = validate(make_bundle(), [near, bright], out=tmp_path / "o", replicates=20).values["rows"]
+    assert rows[1]["drop"]["auroc"]["value"] is None
+    assert "negative" in rows[1]["drop"]["auroc"]["reason"]
+    assert rows[1]["drop"]["sensitivity"]["value"] is not None
+
+
+def test_a_set_for_another_task_is_refused(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1, n=6)
+    with pytest.raises(UsageError, match="no data set"):
+        validate(make_bundle(), [], out=tmp_path / "o")
+    with pytest.raises(UsageError, match="where should"):
+        validate(make_bundle(), [near])
+    for n in range(4):
+        draw_grey(tmp_path / "cats" / ("cat" if n % 2 else "dog") / f"{n}.png", 100)
+    with pytest.raises(LabelError, match="cats is not labelled for"):
+        validate(make_bundle(), [load_dataset(tmp_path / "cats")], out=tmp_path / "o")
+
+
+def test_the_command_takes_several_sets(
+    make_bundle: MakeBundle,
+    draw_grey: Draw,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
+    draw_set(tmp_path / "far", draw_grey, noise=90, seed=2)
+    bundle = make_bundle()
+    asked = [str(bundle.folder), str(tmp_path / "near"), str(tmp_path / "far")]
+    more = ["--positive", "bright", "--out", str(tmp_path / "o"), "--no-robustness"]
+    assert main(["evaluate", *asked, *more]) == 0
+    told = capsys.readouterr().out
+    assert "near" in told
+    assert "drop" in told
+    for name in ("near", "far"):
+        assert (tmp_path / "o" / name / "report.html").is_file()
+    page = (tmp_path / "o" / "external.html").read_text(encoding="utf-8")
+    assert 'href="far/report.html"' in page
+
+
+def test_difference_of_newcombe() -> None:
+    # R. G. Newcombe, Stat. Med. 17 (1998) 873-890, table II, method 10, without continuity
+    # correction: 56/70 - 48/80, 9/10 - 3/10, 10/10 - 0/20.
+    for (a, m), (b, n), low, high in (
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((10, 10), (0, 20), 0.6791, 1.0000),
+    ):
+        found = independent_difference(wilson(a, m), wilson(b, n))
+        assert found.value == pytest.approx(a / m - b / n)
+        assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+
+
+def test_a_difference_of_what_is_undefined() -> None:
+    known = wilson(3, 10)
+    assert independent_difference(undefined("x", "why"), known).reason == "why"
+    open_ended = Interval(2.0, 1.0, math.inf, "x")
+    found = independent_difference(open_ended, known)
+    assert found.value == pytest.approx(1.7)
+    assert math.isnan(found.low)
+    assert found.reason

@@ -1,0 +1,311 @@
+"""Subgroups, rejection, robustness: what an evaluation says beyond its headline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as reference
+
+from thorax.bundle import Band, Bundle, Rejection
+from thorax.data import Manifest, load_dataset
+from thorax.evaluation.cells import read_columns
+from thorax.evaluation.disturbances import DISTURBANCES
+from thorax.evaluation.rejection import describe_rejection
+from thorax.evaluation.robustness import measure_robustness
+from thorax.evaluation.subgroups import describe_subgroups
+from thorax.records import OperatingPoint, Record, Task
+from thorax.runtime import Predictor
+
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+
+SICK = Task("binary", ("sick",), ("well", "sick"))
+HALF = OperatingPoint("balanced", "balanced", "sick", 0.5, "half")
+
+
+def made(labels: Any, columns: dict[str, list[Any]], patients: list[str] | None = None) -> Manifest:
+    records = tuple(
+        Record(
+            id=f"{n}",
+            path=f"{n}.png",
+            labels=(float(label),),
+            patient=patients[n] if patients else f"p{n}",
+            columns={name: values[n] for name, values in columns.items() if values[n] is not None},
+        )
+        for n, label in enumerate(labels)
+    )
+    return Manifest("made", SICK, records)
+
+
+def drawn(n: int = 400, seed: int = 0) -> tuple[Any, Any, Any]:
+    """Draw labels, probabilities and a site: at the second site the model is worse."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < 0.4).astype(float)
+    site = rng.random(n) < 0.5
+    gap = np.where(site, 0.5, 2.5)
+    chances = 1 / (1 + np.exp(-(gap * (labels - 0.5) + rng.normal(size=n))))
+    return labels, chances, site
+
+
+def cells_of(found: dict[str, Any], column: str) -> dict[str, Any]:
+    [entry] = [one for one in found["labels"]["sick"] if one["column"] == column]
+    return {cell["value"]: cell for cell in entry["cells"]}
+
+
+def test_cells_have_the_numbers_of_scikit_learn_and_what_differs_is_found() -> None:
+    labels, chances, site = drawn()
+    names = ["far" if one else "near" for one in site]
+    found = describe_subgroups(made(labels, {"site": names}), chances[:, None], [HALF])
+    cells = cells_of(found, "site")
+    for value, where in (("far", site), ("near", ~site)):
+        cell = cells[value]
+        assert cell["n"] == where.sum()
+        assert cell["positives"] == labels[where].sum()
+        area = reference.roc_auc_score(labels[where], chances[where])
+        assert cell["auroc"]["value"] == pytest.approx(area)
+        hit = reference.recall_score(labels[where], chances[where] >= 0.5)
+        assert cell["sensitivity"]["value"] == pytest.approx(hit)
+        assert cell["auroc"]["low"] < area < cell["auroc"]["high"]
+    gap = cells["far"]["auroc"]["value"] - cells["near"]["auroc"]["value"]
+    difference = cells["far"]["difference"]["auroc"]
+    assert difference["value"] == pytest.approx(gap)
+    assert difference["high"] < 0
+    # DeLong's variances of the two independent halves give nearly the same p.
+    from thorax.metrics import delong_covariance
+
+    variance = sum(
+        float(delong_covariance(labels[where], chances[where])[1][0, 0]) for where in (site, ~site)
+    )
+    p = 2 * stats.norm.sf(abs(gap) / math.sqrt(variance))
+    assert cells["far"]["p"]["auroc"] == pytest.approx(p, rel=0.5)
+    assert cells["far"]["p_adjusted"]["auroc"] < 0.05
+    # Both cells are each other's rest: three tests, not six.
+    assert found["tests"] == 3
+    assert cells["near"]["p_adjusted"] == cells["far"]["p_adjusted"]
+
+
+def test_what_does_not_differ_is_rarely_found_among_many() -> None:
+    rng = np.random.default_rng(1)
+    labels, chances, _ = drawn(300, seed=5)
+    columns = {f"c{k}": [str(one) for one in rng.integers(0, 3, 300)] for k in range(8)}
+    found = describe_subgroups(made(labels, columns), chances[:, None], [HALF], replicates=300)
+    assert found["tests"] == 8 * 3 * 3
+    small = [
+        cell["p_adjusted"][name]
+        for entry in found["labels"]["sick"]
+        for cell in entry["cells"]
+        for name in cell["p_adjusted"]
+    ]
+    assert min(small) > 0.01
+
+
+def test_small_cells_are_refused_with_the_reason() -> None:
+    labels, chances, _ = drawn(120, seed=2)
+    names = ["rare" if n < 6 else "a" if n % 2 else "b" for n in range(120)]
+    found = describe_subgroups(
+        made(labels, {"site": names}), chances[:, None], [HALF], replicates=50
+    )
+    [entry] = found["labels"]["sick"]
+    assert [one["value"] for one in entry["refused"]] == ["rare"]
+    assert "10 of a class are needed" in entry["refused"][0]["reason"]
+    assert {cell["value"] for cell in entry["cells"]} == {"a", "b"}
+
+
+def test_many_images_of_few_patients_are_few() -> None:
+    labels = np.tile([0.0, 1.0], 60)
+    patients = [f"p{n // 20}" for n in range(120)]
+    names = ["x" if n < 60 else "y" for n in range(120)]
+    found = describe_subgroups(
+        made(labels, {"site": names}, patients), np.full((120, 1), 0.5), [HALF], replicates=50
+    )
+    [entry] = found["labels"]["sick"]
+    assert len(entry["refused"]) == 2
+
+
+def test_kinds_of_disease_are_taken_with_all_healthy_images() -> None:
+    labels, chances, _ = drawn(300, seed=3)
+    rng = np.random.default_rng(0)
+    kinds = [("bacteria" if rng.random() < 0.6 else "virus") if label else None for label in labels]
+    found = describe_subgroups(
+        made(labels, {"kind": kinds}), chances[:, None], [HALF], replicates=100
+    )
+    cells = cells_of(found, "kind")
+    for kind in ("bacteria", "virus"):
+        own = np.array([one == kind for one in kinds])
+        where = own | (labels == 0)
+        area = reference.roc_auc_score(labels[where], chances[where])
+        assert cells[kind]["auroc"]["value"] == pytest.approx(area)
+        assert cells[kind]["n"] == own.sum()
+        # The healthy are the same on both sides.
+        assert "specificity" not in cells[kind]["difference"]
+    [entry] = found["labels"]["sick"]
+    assert entry["against"] == "all images of the other class"
+
+
+def test_a_column_that_is_the_label_says_nothing() -> None:
+    labels, chances, _ = drawn(100)
+    names = ["ill" if label else "fine" for label in labels]
+    found = describe_subgroups(made(labels, {"d": names}), chances[:, None], [HALF], replicates=20)
+    assert found["labels"]["sick"] == []
+    assert found["tests"] == 0
+
+
+def test_columns_become_cells() -> None:
+    labels = np.zeros(60)
+    numbers = [float(n) for n in range(60)]
+    manifest = made(
+        labels,
+        {
+            "age": [*range(5, 65)],
+            "dose": numbers,
+            "grade": [n % 3 for n in range(60)],
+            "one": ["x"] * 60,
+            "name": [f"n{n}" for n in range(60)],
+            "gaps": [None if n % 2 else ("a" if n % 4 else "b") for n in range(60)],
+        },
+    )
+    facts = {
+        "view": ["AP" if n % 2 else None for n in range(60)],
+        "sex": ["F" if n % 3 else "M" for n in range(60)],
+        "file_size": numbers,
+    }
+    columns = {column.name: column for column in read_columns(manifest, facts)}
+    assert set(columns) == {"age", "dose", "grade", "gaps", "sex"}
+    assert columns["age"].values == (
+        "below 18",
+        "18 to below 40",
+        "40 to below 65",
+        "65 and above",
+    )
+    assert np.bincount(columns["age"].codes).tolist() == [13, 22, 25]
+    assert np.bincount(columns["dose"].codes).tolist() == [20, 20, 20]
+    assert columns["grade"].values == ("0", "1", "2")
+    assert (columns["gaps"].codes == -1).sum() == 30
+
+
+def test_declined_images_are_counted_and_left_out(make_bundle: MakeBundle) -> None:
+    rng = np.random.default_rng(4)
+    labels = (rng.random(300) < 0.5).astype(float)
+    chances = np.clip(0.5 + 0.3 * (labels - 0.5) + rng.normal(0, 0.2, 300), 0, 1)
+    novelty = rng.random(300)
+    bundle = replace(
+        make_bundle(task=SICK),
+        rejection=Rejection(0.9, "nine tenths", 0.1),
+        indeterminate={"sick": Band(0.4, 0.6, "by hand")},
+    )
+    found = describe_rejection(
+        bundle,
+        labels[:, None],
+        chances[:, None],
+        novelty,
+        [f"p{n}" for n in range(300)],
+        [f"i{n}" for n in range(300)],
+        replicates=100,
+    )
+    kept = novelty < 0.9
+    answered = kept & ~((chances >= 0.4) & (chances < 0.6))
+    assert found["rejected"] == (~kept).sum()
+    assert found["rejected_ids"] == [f"i{n}" for n in np.flatnonzero(~kept)]
+    assert found["indeterminate"] == {"sick": int(((chances >= 0.4) & (chances < 0.6)).sum())}
+    for name, where in (("all", np.ones(300, bool)), ("kept", kept), ("answered", answered)):
+        part = found[name]["sick"]
+        assert part["n"] == where.sum()
+        area = reference.roc_auc_score(labels[where], chances[where])
+        assert part["auroc"]["value"] == pytest.approx(area)
+        threshold = next(p.threshold for p in bundle.operating_points if p.name == "balanced")
+        right = np.mean((chances[where] >= threshold) == (labels[where] == 1))
+        assert part["accuracy"]["value"] == pytest.approx(right)
+    assert sum(found["novelty"]["counts"]) == 300
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_bundle_that_cannot_tell_rejects_nothing(make_bundle: MakeBundle) -> None:
+    found = describe_rejection(
+        make_bundle(task=SICK), [[0], [1]], [[0.1], [0.9]], None, ["a", "b"], ["a", "b"]
+    )
+    assert found["rejected"] == 0
+    assert found["novelty"] is None
+    assert found["threshold"] is None
+
+
+@pytest.mark.parametrize("kind", DISTURBANCES, ids=lambda kind: kind.name)
+def test_disturbances_get_stronger_and_keep_the_shape(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:128, 0:128]
+    image = (110 + 60 * np.sin(x / 9) * np.cos(y / 13) + rng.normal(0, 8, (128, 128))).clip(0, 255)
+    pixels = image.astype(np.uint8)
+    before = pixels.copy()
+    changes = []
+    for strength in kind.strengths:
+        out = kind.apply(pixels, strength, np.random.default_rng(3))
+        assert out.shape == (128, 128)
+        assert out.dtype == np.uint8
+        changes.append(float(np.abs(out.astype(float) - pixels).mean()))
+        again = kind.apply(pixels, strength, np.random.default_rng(3))
+        np.testing.assert_array_equal(out, again)
+    np.testing.assert_array_equal(pixels, before)
+    assert changes[0] > 0
+    if kind.name not in ("rotation", "shift"):  # of a periodic pattern those come round again
+        assert changes == sorted(changes)
+
+
+def test_known_disturbances_by_hand() -> None:
+    by_name = {kind.name: kind for kind in DISTURBANCES}
+    rng = np.random.default_rng(0)
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(by_name["inversion"].apply(pixels, 1, rng), 255 - pixels)
+    flat = by_name["less-contrast"].apply(pixels, 0.5, rng)
+    np.testing.assert_allclose(flat, 128 + 0.5 * (pixels.astype(float) - 128), atol=0.51)
+    masked = by_name["border"].apply(pixels, 12.5, rng)
+    assert masked[:2].sum() == masked[:, -2:].sum() == 0
+    np.testing.assert_array_equal(masked[2:-2, 2:-2], pixels[2:-2, 2:-2])
+    noisy = by_name["noise"].apply(np.full((200, 200), 128, np.uint8), 16, rng)
+    assert noisy.std() == pytest.approx(16, rel=0.03)
+
+
+def test_a_model_of_brightness_is_hurt_by_exposure_alone(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    for n in range(60):
+        grey = round(128 + (25 if n % 2 else -25) + rng.normal(0, 25))
+        draw_grey(tmp_path / "d" / ("bright" if n % 2 else "dark") / f"p{n}-0.png", grey)
+    manifest = load_dataset(tmp_path / "d", positive="bright")
+    predictor = Predictor(make_bundle())
+    found = measure_robustness(predictor, manifest, workers=0)
+    json.dumps(found, allow_nan=False)
+    assert found["images"] == 60
+    kinds = {kind["name"]: kind for kind in found["disturbances"]}
+    truth = manifest.label_array()[:, 0]
+    direct = predictor.probabilities(
+        np.stack([predictor.read(record.path).pixels for record in manifest.records])
+    )[:, 0]
+    area = reference.roc_auc_score(truth, direct)
+    assert found["undisturbed"]["auroc"]["value"] == pytest.approx(area, abs=0.01)
+    # Order is all that an AUROC sees: a darker exposure keeps it, and moves every call.
+    darker = kinds["darker"]["steps"][-1]
+    assert darker["drop"]["value"] == pytest.approx(0, abs=0.02)
+    assert darker["sensitivity"] < 0.2
+    assert darker["flipped"] > 0.2
+    # Turned black for white, it says the opposite.
+    turned = kinds["inversion"]["steps"][0]
+    assert turned["auroc"]["value"] == pytest.approx(1 - area, abs=0.02)
+    assert found["first"] is None or found["first"]["name"] != "inversion"
+
+
+def test_whole_patients_are_drawn(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+    for n in range(60):
+        name = f"p{n // 5}-{n}.png"
+        draw_grey(tmp_path / "d" / ("bright" if n % 2 else "dark") / name, 90 + n)
+    manifest = load_dataset(tmp_path / "d", positive="bright", patient=r"^(p\d+)-")
+    found = measure_robustness(Predictor(make_bundle()), manifest, limit=22, workers=0)
+    assert found["images"] == 25  # whole patients of five, until there are enough
+    assert found["patients"] == 5
