@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thorax._progress import ProgressLines
     from thorax.data import load_dataset
     from thorax.data.audit import audit
-    from thorax.evaluation import evaluate
+    from thorax.evaluation import compare, evaluate, validate
     from thorax.runtime import load
     from thorax.training import train
     from thorax.training.preview import augmented_images
@@ -33,20 +33,24 @@ __all__ = [
     "__version__",
     "audit",
     "augmented_images",
+    "compare",
     "evaluate",
     "load",
     "load_dataset",
     "train",
+    "validate",
 ]
 
 _HOMES = {
     "ProgressLines": "thorax._progress",
     "audit": "thorax.data.audit",
     "augmented_images": "thorax.training.preview",
+    "compare": "thorax.evaluation",
     "evaluate": "thorax.evaluation",
     "load": "thorax.runtime",
     "load_dataset": "thorax.data",
     "train": "thorax.training",
+    "validate": "thorax.evaluation",
 }
 
 

@@ -6,6 +6,7 @@
       bundle.json           schema, task, pixel spec, temperature, operating points, provenance
       network.onnx          uint8 images in; probabilities, logits, activation maps, novelty out
       weights.safetensors   the network's weights, to train on from
+      MODEL_CARD.md         the same for people, and for model hubs
       SHA256SUMS            of every other file; `sha256sum --check` reads it too
 
 Nothing in a bundle is ever executed or unpickled. A file that the sums do not list is an error:
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from thorax import _files
+from thorax.card import model_card
 from thorax.errors import BundleError, ConfigError
 from thorax.metrics import LockedPoint
 from thorax.records import OperatingPoint, PixelSpec, Task
@@ -36,6 +38,7 @@ _DESCRIPTION, _GRAPH, _WEIGHTS, _SUMS = (
     "weights.safetensors",
     "SHA256SUMS",
 )
+_CARD = "MODEL_CARD.md"
 # What file managers leave wherever a person looks; nothing of ours opens them.
 _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
@@ -173,7 +176,8 @@ def write_bundle(
     _files.write_json(folder / _DESCRIPTION, description)
     _files.write_bytes(folder / _GRAPH, graph)
     _files.write_bytes(folder / _WEIGHTS, weights)
-    names = (_DESCRIPTION, _GRAPH, _WEIGHTS)
+    _files.write_text(folder / _CARD, model_card(description))
+    names = (_DESCRIPTION, _GRAPH, _WEIGHTS, _CARD)
     sums = "".join(f"{_files.hash_file(folder / name)}  {name}\n" for name in names)
     _files.write_text(folder / _SUMS, sums)
     return read_bundle(folder)

@@ -24,6 +24,7 @@ MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
 Capture = pytest.CaptureFixture[str]
 
+DOUBTS = ("novelty", "rejected", "indeterminate")
 GREYS = {"a.png": 60, "b.png": 128, "c.png": 200}
 
 
@@ -46,7 +47,7 @@ def test_csv(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
     assert run(make_bundle().folder, images, "--format", "csv") == 0
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
-    assert list(rows[0]) == ["file", "probability_bright", "call", "error", "what"]
+    assert list(rows[0]) == ["file", "probability_bright", "call", *DOUBTS, "error", "what"]
     assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
     for row, grey in zip(rows, GREYS.values(), strict=True):
         assert float(row["probability_bright"]) == pytest.approx(believed(grey), abs=1e-5)
@@ -84,7 +85,7 @@ def test_several_labels(images: Path, make_bundle: MakeBundle, capsys: Capture) 
     bundle = make_bundle(task=task, gains=(1.0, -1.0), thresholds={"balanced": 0.6})
     assert run(bundle.folder, images, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    names = ["file", "probability_light", "probability_shade", "call", "error", "what"]
+    names = ["file", "probability_light", "probability_shade", "call", *DOUBTS, "error", "what"]
     assert list(rows[0]) == names
     assert [row["call"] for row in rows] == ["shade", "none", "light"]
 

@@ -15,6 +15,7 @@ __all__ = [
     "describe_evaluation",
     "describe_external",
     "describe_manifest",
+    "describe_spread",
     "print_audit",
     "print_findings",
 ]
@@ -120,6 +121,25 @@ def describe_external(values: Mapping[str, Any]) -> str:
             )
         )
     return table(rows, right=(2, 3))
+
+
+def describe_spread(values: Mapping[str, Any]) -> str:
+    """Return how results vary over seeds: what ``seeds.json`` holds, in a table and a sentence."""
+    rows: list[tuple[str, ...]] = [("metric", "mean", "sd", "range", "sampling", "ensemble")]
+    for name, spread in values["spread"].items():
+        half = spread.get("sampling_half_width")
+        own = ((values["ensemble"] or {}).get(name) or {}).get("value")
+        rows.append(
+            (
+                name,
+                f"{spread['mean']:.3f}",
+                f"{spread['sd']:.3f}",
+                f"{spread['low']:.3f} to {spread['high']:.3f}",
+                "" if half is None else f"± {half:.3f}",
+                "" if own is None else f"{own:.3f}",
+            )
+        )
+    return f"{table(rows, right=(1, 2))}\n{values['note']}"
 
 
 def _worse_than_chance(values: Mapping[str, Any]) -> list[str]:

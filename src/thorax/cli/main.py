@@ -24,6 +24,7 @@ _VERBS = {
     "show": "count the images and draw samples",
     "train": "train a classifier and evaluate it",
     "evaluate": "evaluate a run or bundle",
+    "compare": "tell two models apart on the same images",
     "report": "write the report of a run again",
     "predict": "answer for image files and folders",
     "doctor": "what is installed and what will be used",

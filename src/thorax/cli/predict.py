@@ -169,8 +169,15 @@ def _write_table(predictor: Predictor, answers: Iterable[Prediction]) -> int:
             continue
         cells = zip(_values(predictor, answer), predictor.labels, strict=True)
         values = [value.rjust(max(8, len(label))) for value, label in cells]
-        print("  ".join([*values, _call(answer), _printable(answer.id)]))
+        print("  ".join([*values, _call(answer) + _doubt(answer), _printable(answer.id)]))
     return failed
+
+
+def _doubt(answer: Prediction) -> str:
+    """Say beside a call why it should not be trusted; empty where nothing speaks against it."""
+    if answer.rejected:
+        return " (not like what the model was trained on)"
+    return " (indeterminate)" if answer.indeterminate else ""
 
 
 def _printable(name: str) -> str:
@@ -182,13 +189,21 @@ def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
     failed = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"probability_{label}" for label in predictor.labels]
-    writer.writerow(["file", *names, "call", "error", "what"])
+    doubts = ["novelty", "rejected", "indeterminate"]
+    writer.writerow(["file", *names, "call", *doubts, "error", "what"])
     for answer in answers:
         if answer.error is not None:
             failed += 1
-            writer.writerow([answer.id, *("" for _ in names), "", answer.reason, answer.error])
+            empty = ("" for _ in (*names, "call", *doubts))
+            writer.writerow([answer.id, *empty, answer.reason, answer.error])
         else:
-            writer.writerow([answer.id, *_values(predictor, answer), _call(answer), "", ""])
+            told = (
+                "" if answer.novelty is None else f"{answer.novelty:.4f}",
+                int(answer.rejected),
+                " ".join(answer.indeterminate),
+            )
+            values = _values(predictor, answer)
+            writer.writerow([answer.id, *values, _call(answer), *told, "", ""])
     return failed
 
 
@@ -202,6 +217,8 @@ def _write_jsonl(predictor: Predictor, answers: Iterable[Prediction]) -> int:
         else:
             probabilities = {k: round(v, 6) for k, v in answer.probabilities.items()}
             row |= {"probabilities": probabilities, "calls": dict(answer.calls)}
+            row |= {"novelty": None if answer.novelty is None else round(answer.novelty, 4)}
+            row |= {"rejected": answer.rejected, "indeterminate": [*answer.indeterminate]}
             row |= {"facts": dict(answer.facts)}
         row["bundle"] = predictor.bundle.id
         print(json.dumps(row, default=str))

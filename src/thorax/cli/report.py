@@ -1,25 +1,42 @@
-"""Write the report of an evaluated run again, without scoring anything."""
+"""Write the report of an evaluation again, without scoring anything; also as PDF."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-EXAMPLE = "thorax report runs/first"
+EXAMPLE = "thorax report runs/first --pdf report.pdf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``thorax report``."""
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of an evaluated run")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.html", help="default: in the run's folder"
+        "run_folder",
+        type=Path,
+        metavar="RUN_OR_EVALUATION",
+        help="folder of an evaluated run, or of an evaluation below one",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.html", help="default: in the evaluation's folder"
+    )
+    parser.add_argument(
+        "--pdf",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FILE.pdf",
+        help="print it as well, with Chromium or Chrome (default: beside the page)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax report``."""
     from thorax.cli.terminal import shown
-    from thorax.report import rewrite_report
+    from thorax.report import print_pdf, rewrite_report
 
-    print(f"report: {shown(rewrite_report(args.run_folder, args.out))}")
+    page = rewrite_report(args.run_folder, args.out)
+    print(f"report: {shown(page)}")
+    if args.pdf is not None:
+        out = page.with_suffix(".pdf") if args.pdf == Path() else args.pdf
+        print(f"PDF: {shown(print_pdf(page, out))}")
     return 0

@@ -16,6 +16,7 @@ from thorax.cli.sources import add_cache_arguments, add_source_arguments, load
 if TYPE_CHECKING:
     from thorax.config import Recipe
     from thorax.data import Manifest
+    from thorax.training import Run
 
 EXAMPLE = "thorax train chest_xray --recipe standard --out runs/first"
 
@@ -31,6 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="K",
+        help="train K times, from --seed on, and report the spread",
+    )
+    parser.add_argument(
+        "--ensemble", action="store_true", help="with --seeds: seal all of them as one bundle, too"
+    )
     parser.add_argument(
         "--set",
         dest="settings",
@@ -56,21 +67,31 @@ def run(args: argparse.Namespace) -> int:
     """Carry out ``thorax train``."""
     from thorax.config import load_recipe
     from thorax.data import leave_out
+    from thorax.errors import UsageError
 
     recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is told at once
+    if args.seeds < 1 or (args.ensemble and args.seeds < 2):
+        raise UsageError(
+            "an ensemble needs several seeds" if args.ensemble else "--seeds must be at least 1",
+            received=f"--seeds {args.seeds}",
+            todo="give --seeds 2 or more",
+        )
     manifest = load(args)
     if args.exclude:
         manifest = leave_out(manifest, args.exclude)
-    train_and_report(
-        manifest,
-        args.out,
-        recipe=recipe,
-        seed=args.seed,
-        backend=args.backend,
-        cache=args.cache,
-        workers=args.workers,
-        with_evaluation=not args.no_evaluation,
-    )
+    if args.seeds == 1:
+        train_and_report(
+            manifest,
+            args.out,
+            recipe=recipe,
+            seed=args.seed,
+            backend=args.backend,
+            cache=args.cache,
+            workers=args.workers,
+            with_evaluation=not args.no_evaluation,
+        )
+    else:
+        _train_several(manifest, recipe, args)
     return 0
 
 
@@ -86,21 +107,11 @@ def train_and_report(
     with_evaluation: bool = True,
 ) -> None:
     """Do the main job and say where everything is."""
-    from thorax.cli.describe import (
-        describe_evaluation,
-        describe_manifest,
-        print_audit,
-        print_findings,
-    )
-    from thorax.cli.terminal import quiet_stderr, show_progress, shown
-    from thorax.training import choose_backend, use_backend
+    from thorax.cli.describe import describe_evaluation, print_audit, print_findings
+    from thorax.cli.terminal import show_progress, shown
     from thorax.training import train as train_run
 
-    choose_backend(backend)
-    print(describe_manifest(manifest))
-    with quiet_stderr():
-        use_backend(backend)
-        _wake_backend()
+    _begin(manifest, backend)
     with show_progress() as progress:
         made = train_run(
             manifest,
@@ -114,24 +125,107 @@ def train_and_report(
             progress=progress,
         )
     print_findings(made.manifest)
-    print(f"bundle: {shown(made.bundle.folder)}  ({made.bundle.id[:12]})")
+    print(_sealed(made))
     if not with_evaluation:
         return
-    if not any(record.partition == "test" for record in made.manifest.records):
+    values = _evaluate(made, cache, workers)
+    if values is None:
         print("no test partition, so no evaluation")
         return
+    print(describe_evaluation(values))
+    print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
+
+
+def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
+    """Train from several seeds, report the spread, and seal the ensemble where asked to."""
+    from thorax.cli.describe import describe_spread, print_audit, print_findings
+    from thorax.cli.terminal import show_progress, shown
+    from thorax.evaluation import write_spread
+    from thorax.report import rewrite_report
+    from thorax.training import train_seeds
+
+    _begin(manifest, args.backend)
+    with show_progress() as progress:
+        runs = train_seeds(
+            manifest,
+            out=args.out,
+            seeds=args.seeds,
+            recipe=recipe,
+            seed=args.seed,
+            backend=args.backend,
+            cache=args.cache,
+            workers=args.workers,
+            on_audit=print_audit,
+            on_run=lambda made: print(f"seed {made.plan['identity']['seed']}: {_sealed(made)}"),
+            progress=progress,
+        )
+    print_findings(runs[0].manifest)
+    together = _ensemble(runs, args) if args.ensemble else None
+    if args.no_evaluation:
+        return
+    found = [(made, _evaluate(made, args.cache, args.workers)) for made in runs]
+    known = [(made, values) for made, values in found if values is not None]
+    if not known:
+        print("no test partition, so no evaluation")
+        return
+    own = None if together is None else _evaluate(together, args.cache, args.workers)
+    several = None if together is None or own is None else (together, own)
+    print(describe_spread(write_spread(args.out, known, several)))
+    for made in (*runs, *([together] if together is not None else [])):
+        # Once more: each report tells the spread, which is known only now.
+        print(f"report: {shown(rewrite_report(made.folder))}")
+
+
+def _ensemble(runs: tuple[Run, ...], args: argparse.Namespace) -> Run:
+    from thorax.cli.terminal import show_progress
+    from thorax.training.ensemble import seal_ensemble
+
+    with show_progress() as progress:
+        together = seal_ensemble(
+            runs,
+            args.out / "ensemble",
+            cache=args.cache,
+            workers=args.workers,
+            progress=progress,
+        )
+    print(f"ensemble: {_sealed(together)}")
+    return together
+
+
+def _begin(manifest: Manifest, backend: str | None) -> None:
+    """Say what there is, and let the backend say what it has to say, before anything is shown."""
+    from thorax.cli.describe import describe_manifest
+    from thorax.cli.terminal import quiet_stderr
+    from thorax.training import choose_backend, use_backend
+
+    choose_backend(backend)
+    print(describe_manifest(manifest))
+    with quiet_stderr():
+        use_backend(backend)
+        _wake_backend()
+
+
+def _sealed(made: Run) -> str:
+    from thorax.cli.terminal import shown
+
+    return f"bundle: {shown(made.bundle.folder)}  ({made.bundle.id[:12]})"
+
+
+def _evaluate(made: Run, cache: str | None, workers: int | None) -> Mapping[str, Any] | None:
+    """Evaluate a run and write its report, unless that is done; None without a test partition."""
+    from thorax.cli.terminal import show_progress
     from thorax.evaluation import evaluate
     from thorax.report import write_report
 
+    if not any(record.partition == "test" for record in made.manifest.records):
+        return None
     done = _evaluated(made.folder / "evaluation", made.bundle.id)
     if done is not None:
-        print(describe_evaluation(done))
-        print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
-        return
+        return done
     with show_progress() as progress:
         evaluation = evaluate(made.folder, cache=cache, workers=workers, progress=progress)
-    print(describe_evaluation(evaluation.values))
-    print(f"report: {shown(write_report(evaluation, model=made.folder, run=made))}")
+    write_report(evaluation, model=made.folder, run=made)
+    return evaluation.values
 
 
 def _evaluated(folder: Path, bundle: str) -> Mapping[str, Any] | None:

@@ -111,8 +111,8 @@ def _mask_corners(image: Pixels, strength: float, _: np.random.Generator) -> Pix
 
 
 DISTURBANCES: tuple[Disturbance, ...] = (
-    Disturbance("noise", "Noise", "grey levels, standard deviation", (4, 8, 16, 32, 64), _noise),
-    Disturbance("blur", "Blur", "% of the side, standard deviation", (0.25, 0.5, 1, 2, 4), _blur),
+    Disturbance("noise", "Noise", "grey levels", (4, 8, 16, 32, 64), _noise),
+    Disturbance("blur", "Blur", "% of side", (0.25, 0.5, 1, 2, 4), _blur),
     Disturbance(
         "brighter",
         "Brighter exposure",
@@ -141,14 +141,12 @@ DISTURBANCES: tuple[Disturbance, ...] = (
         (1.25, 1.5, 2, 3, 4),
         _through_table(lambda levels, factor: 128 + factor * (levels - 128)),
     ),
-    Disturbance("rotation", "Rotation", "degrees, either way", (2, 4, 8, 12, 20), _rotate),
-    Disturbance("shift", "Shift", "% of the side, any way", (2, 4, 8, 12, 20), _shift),
+    Disturbance("rotation", "Rotation", "°", (2, 4, 8, 12, 20), _rotate),
+    Disturbance("shift", "Shift", "% of side", (2, 4, 8, 12, 20), _shift),
     Disturbance("jpeg", "JPEG compression", "quality", (75, 50, 25, 10, 5), _jpeg),
-    Disturbance(
-        "coarse", "Lower resolution", "% of the pixels of a side", (50, 25, 15, 10, 6), _coarse
-    ),
-    Disturbance("border", "Border masked", "% of the side", (3, 6, 10, 15, 20), _mask_border),
-    Disturbance("corners", "Corners masked", "% of the side", (10, 15, 20, 25, 30), _mask_corners),
+    Disturbance("coarse", "Lower resolution", "% of pixels", (50, 25, 15, 10, 6), _coarse),
+    Disturbance("border", "Border masked", "% of side", (3, 6, 10, 15, 20), _mask_border),
+    Disturbance("corners", "Corners masked", "% of side", (10, 15, 20, 25, 30), _mask_corners),
     Disturbance(
         "inversion",
         "Inversion",

@@ -15,6 +15,7 @@ from thorax.errors import UsageError
 from thorax.evaluation.mistakes import balanced_thresholds
 from thorax.report.audit_page import audit_style
 from thorax.report.audit_section import audit_section
+from thorax.report.checklist import checklist_section
 from thorax.report.content import (
     ReportContent,
     Sample,
@@ -94,6 +95,12 @@ def build_report(content: ReportContent, out: Path) -> Path:
             todo=f"make it again with `thorax evaluate`; expected schema {SCHEMA}",
         )
     sections = [section for section in _sections(content) if section is not None]
+    # Last but one, before provenance; its links need to know where everything else stands.
+    titles = [title for title, _, _ in sections]
+    titles.insert(len(titles) - 1, "Checklists")
+    places = {title: f"part-{index}" for index, title in enumerate(titles, start=1)}
+    checks = checklist_section(content, {**places, "What to distrust": "doubt"})
+    sections.insert(len(sections) - 1, ("Checklists", checks, []))
     for _, _, plots in sections:
         for plot in plots:
             write_text(out.parent / "figures" / f"{plot.name}.svg", plot.svg)
@@ -123,7 +130,7 @@ def _sections(content: ReportContent) -> Iterable[_Section | None]:
     yield _images(content, number)
     yield _metrics(content)
     yield _held(content)
-    yield _files(content)
+    yield _files(content, number)
     yield _provenance(content)
 
 
@@ -314,8 +321,12 @@ def _held(content: ReportContent) -> _Section | None:
     return "What the data holds", audit_section(content.audit), []
 
 
-def _files(content: ReportContent) -> _Section | None:
-    parts = []
+def _files(content: ReportContent, number: _Numbering) -> _Section | None:
+    parts: list[Html] = []
+    plots: list[Plot] = []
+    if content.listed is not None:
+        plots = [_flow(content.listed)]
+        parts = [number.figure(_inline(plots[0]), plots[0].caption, "plot wide")]
     data = content.plan.get("data")
     if isinstance(data, Mapping) and any(isinstance(part, Mapping) for part in data.values()):
         parts.append(counts_table(data))
@@ -326,7 +337,14 @@ def _files(content: ReportContent) -> _Section | None:
         parts.append(element("p", "No file was left out.", class_="lead"))
     if content.findings:
         parts.append(findings_table(content.findings))
-    return "Data", join(parts), []
+    return "Data", join(parts), plots
+
+
+def _flow(listed: Mapping[str, Any]) -> Plot:
+    from thorax.report.flow import flow_figure, tell_flow
+
+    words = "Where the images went: files found, those left out and why, the partitions, and what "
+    return Plot("flow", flow_figure(listed), f"{words}was scored.", tell_flow(listed))
 
 
 def _provenance(content: ReportContent) -> _Section | None:

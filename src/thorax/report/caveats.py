@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from thorax.records import Severity
@@ -17,6 +16,7 @@ from thorax.report.content import (
     value_of,
     worse_than_chance,
 )
+from thorax.report.doubts import Caveat, doubts_beyond
 from thorax.report.wording import count, describe, interval, number, points_wide
 
 __all__ = ["Caveat", "write_caveats"]
@@ -37,19 +37,11 @@ CLINIC = 0.05
 _ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Caveat:
-    """One reason for doubt: how grave, in two or three words, and in a sentence."""
-
-    severity: Severity
-    title: str
-    text: str
-
-
 def write_caveats(content: ReportContent) -> list[Caveat]:
     """Return every reason for doubt that the content gives, the gravest first."""
     found = [
         *_about_findings(content),
+        *doubts_beyond(content),
         *_about_the_images(content),
         *_about_generalising(content),
         *_about_the_numbers(content),
@@ -292,6 +284,9 @@ def _about_the_files(content: ReportContent) -> Iterator[Caveat]:
 
 def _always(content: ReportContent) -> Iterator[Caveat]:
     name = str((content.evaluation.get("dataset") or {}).get("name") or "one collection")
+    rows = (content.external or {}).get("rows") or ()
+    if content.seeds is not None or any(row["role"] == "external" for row in rows):
+        return  # then somebody has looked at other places, or at other trainings
     yield Caveat(
         "note",
         "One place, one training",

@@ -17,6 +17,7 @@ from thorax.explain import heatmap
 from thorax.report.audit_content import read_audit
 from thorax.report.build import build_report
 from thorax.report.content import ReportContent, Sample, WorstCase
+from thorax.report.model_card import write_model_card
 from thorax.runtime import Predictor
 from thorax.training import Run, open_run
 
@@ -59,7 +60,7 @@ def write_report(
     content = ReportContent(
         evaluation=evaluation.values,
         history=history,
-        best_epoch=int(predictor.bundle.provenance.get("epoch", 0)) or None,
+        best_epoch=int(predictor.bundle.provenance.get("epoch") or 0) or None,
         plan=_plan(run, predictor, len(history)) if run else {},
         samples=_samples(predictor, evaluation.manifest),
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
@@ -68,8 +69,23 @@ def write_report(
         audit=read_audit(run.folder / "audit.json", run.manifest) if run else None,
         external=external or _stored(evaluation.folder / "external.json"),
         seeds=_stored(run.folder.parent / "seeds.json") if run else None,
+        listed=_listed(evaluation, run),
     )
-    return build_report(content, out or evaluation.folder / "report.html")
+    path = build_report(content, out or evaluation.folder / "report.html")
+    write_model_card(predictor.bundle, content, path.parent)
+    return path
+
+
+def _listed(evaluation: Evaluation, run: Run | None) -> Mapping[str, Any]:
+    """Count what became of the files: of the run's data where its own test was scored."""
+    from thorax.report.flow import list_flow
+
+    if run is not None and evaluation.values["dataset"]["partition"] == "test":
+        scored = {record.id for record in evaluation.manifest.records}
+        own = {record.id for record in run.manifest.records if record.partition == "test"}
+        if scored <= own:
+            return list_flow(run.manifest, evaluation.values)
+    return list_flow(evaluation.manifest, evaluation.values, whole=False)
 
 
 def _stored(path: Path) -> Mapping[str, Any] | None:
@@ -82,52 +98,70 @@ def _stored(path: Path) -> Mapping[str, Any] | None:
 
 
 def rewrite_report(folder: str | Path, out: Path | None = None) -> Path:
-    """Write the report of a run again from the files that its evaluation left.
+    """Write the report of an evaluation again from the files that it left.
+
+    Parameters
+    ----------
+    folder
+        Of a run that was evaluated, or of an evaluation: then the bundle must lie where the run
+        that it belongs to is, which is looked for above the folder.
+    out
+        Path of the HTML file; None takes ``report.html`` in the evaluation's folder.
 
     Raises
     ------
     RunError
-        If the run has not been evaluated.
+        If there is no evaluation, or no run above it.
     """
-    run = open_run(folder)
-    place = run.folder / "evaluation"
+    folder = Path(folder)
+    place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
+    home = _run_of(place) if place == folder else folder
+    run = open_run(home)
     try:
         values = _files.read_json(place / "evaluation.json")
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{run.folder} has not been evaluated", todo=f"run: thorax evaluate {run.folder}"
+            f"{folder} has not been evaluated", todo=f"run: thorax evaluate {folder}"
         ) from error
     if values.get("schema") != SCHEMA:
         raise RunError(
-            f"{place} was written by another version of thorax",
-            received=f"schema {values.get('schema')}",
-            todo=f"run: thorax evaluate {run.folder}",
+            f"{place} holds an evaluation of another schema",
+            received=values.get("schema"),
+            todo="evaluate again",
         )
     if values["bundle"]["id"] != run.bundle.id:
         raise RunError(
-            f"{place} is about another bundle than the run now holds",
-            todo=f"run: thorax evaluate {run.folder}",
+            f"{place} was evaluated with another bundle than the one in {home}",
+            todo="evaluate again",
         )
-    manifest, probabilities = _predictions(place / "predictions.parquet", run)
-    evaluation = Evaluation(place, values, manifest, probabilities)
-    return write_report(evaluation, model=run.folder, run=run, out=out)
+    manifest, probabilities = _predictions(place, run)
+    return write_report(
+        Evaluation(place, values, manifest, probabilities), model=home, run=run, out=out
+    )
 
 
-def _predictions(path: Path, run: Run) -> tuple[Manifest, Any]:
+def _run_of(place: Path) -> Path:
+    for above in place.resolve().parents:
+        if (above / "plan.json").is_file() and (above / "bundle").is_dir():
+            return above
+    raise RunError(
+        f"the report of {place} cannot be written again: no run lies above it",
+        todo="evaluate again with: thorax evaluate BUNDLE DATA --out FOLDER",
+    )
+
+
+def _predictions(place: Path, run: Run) -> tuple[Manifest, Any]:
     import pyarrow.parquet as parquet
 
-    table = parquet.read_table(path)
-    scored = set(table.column("id").to_pylist())
-    manifest = run.manifest.select("test")
-    kept = tuple(record for record in manifest.records if record.id in scored)
+    table = parquet.read_table(place / "predictions.parquet")
+    ids = table.column("id").to_pylist()
     names = [f"probability_{label}" for label in run.bundle.task.labels]
-    by_id = dict(
-        zip(
-            table.column("id").to_pylist(),
-            np.stack([table.column(name).to_numpy() for name in names], 1),
-            strict=True,
-        )
-    )
+    columns = np.stack([table.column(name).to_numpy() for name in names], 1)
+    by_id = dict(zip(ids, columns, strict=True))
+    stored = place / "manifest.parquet"
+    # Evaluations of older versions have none, and are of the run's own test partition.
+    manifest = Manifest.read(stored) if stored.is_file() else run.manifest.select("test")
+    kept = tuple(record for record in manifest.records if record.id in by_id)
     probabilities = np.array([by_id[record.id] for record in kept], np.float32)
     return replace(manifest, records=kept), probabilities
 

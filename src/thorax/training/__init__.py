@@ -2,6 +2,7 @@
 
 from thorax.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
 from thorax.training.run import Run, open_run, train
+from thorax.training.seeds import train_seeds
 
 __all__ = [
     "BACKENDS",
@@ -10,5 +11,6 @@ __all__ = [
     "choose_precision",
     "open_run",
     "train",
+    "train_seeds",
     "use_backend",
 ]

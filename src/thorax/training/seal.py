@@ -29,7 +29,7 @@ from thorax.training.settle import (
     locked_on,
     settle,
 )
-from thorax.training.state import read_weights
+from thorax.training.state import part_weights, read_weights
 
 __all__ = [
     "Held",
@@ -193,6 +193,8 @@ def _novelty(
 def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> Any:
     """Return the Keras model of a bundle, from images (n, size, size, 1) to logits.
 
+    That of an ensemble averages its members.
+
     Raises
     ------
     BundleError
@@ -201,9 +203,20 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
     use_backend(backend)
     bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
     recipe = Recipe.from_json(bundle.provenance["recipe"])
-    network = _network(recipe, bundle.task)
-    read_weights(bundle.weights.read_bytes(), network.variables, str(bundle.weights))
-    return network
+    members = len(bundle.provenance.get("members") or ())
+    data = bundle.weights.read_bytes()
+    if not members:
+        network = _network(recipe, bundle.task)
+        read_weights(data, network.variables, str(bundle.weights))
+        return network
+    from keras import Input, Model, layers
+
+    networks = [_network(recipe, bundle.task) for _ in range(members)]
+    for number, network in enumerate(networks):
+        own = part_weights(data, f"m{number}/")
+        read_weights(own, network.variables, str(bundle.weights))
+    image = Input((recipe.input.size, recipe.input.size, 1))
+    return Model(image, layers.Average()([network(image) for network in networks]))
 
 
 def keras_probabilities(

@@ -15,7 +15,14 @@ from thorax import _files
 from thorax._optional import require
 from thorax.errors import RunError
 
-__all__ = ["Progressed", "load_state", "read_weights", "save_state", "weights_to_bytes"]
+__all__ = [
+    "Progressed",
+    "load_state",
+    "part_weights",
+    "read_weights",
+    "save_state",
+    "weights_to_bytes",
+]
 
 _NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 
@@ -95,6 +102,18 @@ def read_weights(data: bytes, variables: Iterable[Any], what: str) -> None:
         )
     for name, variable in named.items():
         variable.assign(tensors[name])
+
+
+def part_weights(data: bytes, prefix: str) -> bytes:
+    """Return the tensors whose names begin with ``prefix``, without it, as a file of their own."""
+    safetensors = require("safetensors.numpy", "train")
+    tensors = {
+        name.removeprefix(prefix): array
+        for name, array in safetensors.load(data).items()
+        if name.startswith(prefix)
+    }
+    own: bytes = safetensors.save(tensors)
+    return own
 
 
 def save_state(path: Path, variables: Iterable[Any], progressed: Progressed) -> None:

@@ -1,0 +1,132 @@
+"""Several seeds with one command: their spread, and the bundle of all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thorax.bundle import read_bundle
+from thorax.runtime import Predictor
+from thorax.training import open_run
+
+pytest.importorskip("keras")
+
+pytestmark = pytest.mark.slow
+
+RunThorax = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    phantoms: Path,
+    run_thorax: RunThorax,
+    tiny_settings: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, tuple[object, ...], Any]:
+    out = tmp_path_factory.mktemp("seeds") / "runs"
+    settings = [part for setting in tiny_settings for part in ("--set", setting)]
+    command = ("train", phantoms, "--recipe", "swift", "--out", out, *settings)
+    command = (*command, "--seeds", "2", "--ensemble")
+    done = run_thorax(*command)
+    assert done.returncode == 0, done.stderr
+    return out, command, done
+
+
+def test_each_seed_is_a_run_and_the_spread_is_theirs(trained: Any) -> None:
+    out, _, done = trained
+    values = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
+    assert values["seeds"] == [0, 1]
+    areas = []
+    for row in values["rows"]:
+        run = open_run(out / row["folder"])
+        assert run.plan["identity"]["seed"] == row["seed"]
+        stored = json.loads((run.folder / "evaluation" / "evaluation.json").read_text("utf-8"))
+        assert stored["metrics"]["auroc"] == row["auroc"]
+        assert stored["bundle"]["id"] == row["bundle"] == run.bundle.id
+        areas.append(row["auroc"]["value"])
+        page = (run.folder / "evaluation" / "report.html").read_text(encoding="utf-8")
+        assert "Trained again" in page
+    assert values["spread"]["auroc"]["mean"] == pytest.approx(mean(areas))
+    assert values["spread"]["auroc"]["sd"] == pytest.approx(stdev(areas))
+    assert "2 trainings of the same recipe" in done.stdout
+    parts = [
+        {record.id: record.partition for record in open_run(out / f"seed-{k}").manifest.records}
+        for k in (0, 1)
+    ]
+    assert parts[0] == parts[1]
+
+
+def test_the_ensemble_answers_with_the_mean_of_its_members(trained: Any) -> None:
+    out, _, _ = trained
+    together = open_run(out / "ensemble")
+    members = [read_bundle(out / f"seed-{k}") for k in (0, 1)]
+    assert together.bundle.provenance["members"] == [member.id for member in members]
+    assert together.bundle.provenance["seed"] == [0, 1]
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64)).astype(np.uint8)
+    size = together.bundle.pixels.size
+    images = images[:, :size, :size]
+    logits = [Predictor(member).logits(images) for member in members]
+    found = Predictor(together.bundle).logits(images)
+    np.testing.assert_allclose(found, np.mean(logits, axis=0), atol=1e-5)
+    assert together.bundle.rejection is not None
+
+
+def test_the_keras_model_of_the_ensemble_is_that_mean(trained: Any) -> None:
+    from thorax.training.seal import keras_probabilities
+
+    out, _, _ = trained
+    bundle = read_bundle(out / "ensemble")
+    size = bundle.pixels.size
+    images = np.random.default_rng(1).integers(0, 256, (4, size, size)).astype(np.uint8)
+    wanted = Predictor(bundle).probabilities(images)
+    np.testing.assert_allclose(keras_probabilities(bundle, images), wanted, atol=1e-5)
+
+
+def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_thorax: Any) -> None:
+    out, command, _ = trained
+    values = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
+    stored = json.loads((out / "ensemble/evaluation/evaluation.json").read_text("utf-8"))
+    assert values["ensemble"]["auroc"] == stored["metrics"]["auroc"]
+    image = next(Path(os.fspath(command[1])).rglob("*.png"), None) or next(
+        path for path in Path(os.fspath(command[1])).rglob("*.*") if path.is_file()
+    )
+    done = run_thorax("predict", out / "ensemble", image, "--format", "jsonl")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bundle"] == read_bundle(out / "ensemble").id
+
+
+def test_a_second_call_does_nothing_twice(trained: Any, run_thorax: Any) -> None:
+    out, command, _ = trained
+    places = [out / name / "bundle" / "SHA256SUMS" for name in ("seed-0", "seed-1", "ensemble")]
+    before = [path.stat().st_mtime_ns for path in places]
+    seen = (out / "seed-0/evaluation/evaluation.json").stat().st_mtime_ns
+    done = run_thorax(*command)
+    assert done.returncode == 0, done.stderr
+    assert [path.stat().st_mtime_ns for path in places] == before
+    assert (out / "seed-0/evaluation/evaluation.json").stat().st_mtime_ns == seen
+    more = [part if part != "2" else "1" for part in command]
+    refused = run_thorax(*more)
+    assert refused.returncode == 2
+    assert "several seeds" in refused.stderr
+
+
+def test_the_two_can_be_compared(trained: Any, run_thorax: Any, tmp_path: Path) -> None:
+    out, _, _ = trained
+    asked = ("compare", out / "seed-0", out / "ensemble", "--margin", "0.1")
+    done = run_thorax(*asked, "--out", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    assert "auroc" in done.stdout
+    values = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))
+    [rows] = values["labels"].values()
+    row = next(row for row in rows if row["metric"] == "auroc")
+    assert row["difference"]["value"] == pytest.approx(
+        row["second"]["value"] - row["first"]["value"]
+    )
+    assert row["verdict"] in ("superior", "non-inferior", "inferior", "not shown")

@@ -1,0 +1,103 @@
+"""Several graphs as one: the mean of their logits, maps and novelty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thorax.bundle import Bundle
+from thorax.errors import ConfigError
+from thorax.records import Task
+
+pytest.importorskip("keras")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+BINARY = Task("binary", ("ill",), ("well", "ill"))
+THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
+
+
+def made(task: Task, head: str, seed: int, temperature: float = 1.3) -> tuple[bytes, Any]:
+    import keras
+
+    from thorax.models import build_network
+    from thorax.models.export import feature_network, to_onnx
+    from thorax.training.novelty import FLOOR, SIDE, fit_novelty
+
+    keras.utils.set_random_seed(seed)
+    outputs = 2 if head == "softmax" and len(task.labels) == 1 else len(task.labels)
+    network = build_network("compact", 32, outputs, {})
+    images = pictures(40, seed)
+    below = feature_network(network)
+    features = np.asarray(below.predict_on_batch(images[..., None]), np.float64)
+    novelty = fit_novelty((images, features, np.arange(40) % 2), (images[:20], features[:20]))
+    graph = to_onnx(network, task, head, temperature, (novelty, SIDE, FLOOR))
+    return graph, novelty.score(features, images)
+
+
+def pictures(n: int, seed: int) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (n, 32, 32)).astype(np.uint8)
+
+
+def ask(graph: bytes, images: Any, *names: str) -> list[Any]:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    found: list[Any] = session.run([*names], {"image": images})
+    return found
+
+
+def test_novelty_in_the_graph_is_that_of_numpy() -> None:
+    graph, wanted = made(BINARY, "sigmoid", 3)
+    [found] = ask(graph, pictures(40, 3), "novelty")
+    np.testing.assert_allclose(found, wanted, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "head"), [(BINARY, "sigmoid"), (BINARY, "softmax"), (THREE, "softmax")]
+)
+def test_everything_is_the_mean_of_the_members(task: Task, head: str) -> None:
+    from thorax.models.merge import merge_graphs
+
+    graphs = [made(task, head, seed)[0] for seed in (1, 2, 3)]
+    images = pictures(9, 8)
+    names = ("logits", "activation", "novelty")
+    each = [ask(graph, images, *names) for graph in graphs]
+    merged = merge_graphs(graphs, task, head, 0.7, (2.0, 3.0, 4.0))
+    logits, activation, novelty, chances = ask(merged, images, *names, "probabilities")
+    np.testing.assert_allclose(logits, np.mean([one[0] for one in each], 0), atol=1e-5)
+    np.testing.assert_allclose(activation, np.mean([one[1] for one in each], 0), atol=1e-5)
+    scaled = [one[2] / scale for one, scale in zip(each, (2, 3, 4), strict=True)]
+    np.testing.assert_allclose(novelty, np.mean(scaled, 0), rtol=1e-5)
+    cool = logits / 0.7
+    if head == "sigmoid":
+        wanted = 1 / (1 + np.exp(-cool))
+    else:
+        shares = np.exp(cool - cool.max(1, keepdims=True))
+        wanted = shares / shares.sum(1, keepdims=True)
+        wanted = wanted[:, 1:] if task.kind == "binary" else wanted
+    np.testing.assert_allclose(chances, wanted, atol=1e-5)
+
+
+def test_without_scales_there_is_no_novelty() -> None:
+    import onnx
+
+    from thorax.models.merge import merge_graphs
+
+    graphs = [made(BINARY, "sigmoid", seed)[0] for seed in (1, 2)]
+    merged = onnx.load_model_from_string(merge_graphs(graphs, BINARY, "sigmoid", 1.0))
+    assert {one.name for one in merged.graph.output} == {"probabilities", "logits", "activation"}
+    # Nothing that only left-out outputs rest on is carried along.
+    assert not any("whitening" in one.name for one in merged.graph.initializer)
+
+
+def test_what_does_not_belong_together_is_refused(make_bundle: Callable[..., Bundle]) -> None:
+    from thorax.models.merge import merge_graphs
+
+    graph, _ = made(BINARY, "sigmoid", 1)
+    with pytest.raises(ConfigError, match="two members"):
+        merge_graphs([graph], BINARY, "sigmoid", 1.0)
+    other = Path(make_bundle().graph).read_bytes()  # of another image size
+    with pytest.raises(ConfigError, match="the same images"):
+        merge_graphs([graph, other], BINARY, "sigmoid", 1.0)
