@@ -195,10 +195,12 @@ def test_the_public_names_are_there() -> None:
         "__version__",
         "audit",
         "augmented_images",
+        "compare",
         "evaluate",
         "load",
         "load_dataset",
         "train",
+        "validate",
     ]
     for name in thorax.__all__:
         assert getattr(thorax, name) is not None
