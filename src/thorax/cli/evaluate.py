@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not score the images under disturbances as well",
     )
+    parser.add_argument(
+        "--prevalence",
+        type=float,
+        metavar="SHARE",
+        help="tell PPV, NPV and calibration for this share of positives as well, e.g. 0.05",
+    )
     add_cache_arguments(parser)
 
 
@@ -51,6 +57,7 @@ def _on_its_test(args: argparse.Namespace) -> int:
             args.model,
             out=args.out,
             robustness=not args.no_robustness,
+            prevalence=args.prevalence,
             cache=args.cache,
             workers=args.workers,
             progress=progress,
@@ -78,6 +85,7 @@ def _on_others(args: argparse.Namespace) -> int:
             manifests,
             out=args.out,
             robustness=not args.no_robustness,
+            prevalence=args.prevalence,
             cache=args.cache,
             workers=args.workers,
             progress=progress,

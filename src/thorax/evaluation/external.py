@@ -61,6 +61,7 @@ def validate(
     *,
     out: str | Path | None = None,
     robustness: bool = True,
+    prevalence: float | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
     replicates: int = 2000,
@@ -81,7 +82,7 @@ def validate(
         Where the files go: each evaluation in a folder of its data set's name, or, where there is
         one data set, ``out`` itself. None takes ``external`` in the run's folder
         (``evaluation-NAME`` where there is one data set).
-    robustness, cache, workers, replicates
+    robustness, prevalence, cache, workers, replicates
         As for `evaluate`.
 
     Raises
@@ -103,6 +104,7 @@ def validate(
                 manifest,
                 out=folder if len(data) == 1 else folder / name,
                 robustness=robustness,
+                prevalence=prevalence,
                 cache=cache,
                 workers=workers,
                 replicates=replicates,

@@ -12,6 +12,7 @@ from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.data import Manifest, load_dataset
 from thorax.errors import SourceError, UsageError
+from thorax.evaluation.prevalence import check_prevalence, describe_prevalence
 from thorax.evaluation.rejection import describe_rejection
 from thorax.evaluation.result import SCHEMA, Evaluation, write_predictions
 from thorax.evaluation.robustness import measure_robustness
@@ -34,6 +35,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     robustness: bool = True,
+    prevalence: float | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
     replicates: int = 2000,
@@ -55,6 +57,9 @@ def evaluate(
     robustness
         Whether to score the images under graded disturbances as well, which takes about as long
         as everything else.
+    prevalence
+        A share of positives, 0 to 1, for which probabilities are corrected and PPV and NPV are
+        told as well; None leaves that out.
     cache, workers
         As for `thorax.train`.
     replicates
@@ -76,6 +81,8 @@ def evaluate(
     """
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
+    if prevalence is not None:
+        check_prevalence(bundle, prevalence)
     manifest, partition = _asked(path, data)
     folder = _place(path, manifest, own=data is None, out=out)
     if not len(manifest):
@@ -99,7 +106,7 @@ def evaluate(
         | {"classes": [*bundle.task.classes]},
         "dataset": {"name": manifest.name, "partition": partition}
         | {"hash": found.hash, "asked": manifest.hash},
-        **_measure(bundle, scored, replicates),
+        **_measure(bundle, scored, replicates, prevalence),
         "left_out": [{"id": r.id, "reason": r.reason, "what": r.what} for r in scored.left_out],
     }
     progress("computing intervals", 1, 1)
@@ -176,7 +183,9 @@ def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
     )
 
 
-def _measure(bundle: Bundle, scored: Scored, replicates: int) -> dict[str, Any]:
+def _measure(
+    bundle: Bundle, scored: Scored, replicates: int, prevalence: float | None
+) -> dict[str, Any]:
     """Return every number that needs no further image."""
     manifest, labels = scored.manifest, scored.manifest.label_array()
     patients = [str(patient) for patient in manifest.patients]
@@ -205,6 +214,10 @@ def _measure(bundle: Bundle, scored: Scored, replicates: int) -> dict[str, Any]:
             patients,
             [record.id for record in manifest.records],
             replicates=replicates,
+        )
+    if prevalence is not None:
+        values["at_prevalence"] = describe_prevalence(
+            bundle, labels, scored.probabilities, patients, prevalence, replicates=replicates
         )
     return values
 

@@ -128,7 +128,7 @@ def _score_weights(positive: Bools, scores: Floats, groups: Ints) -> _Weights:
     tied = len(starts) < len(order)
 
     def weights(draws: Floats) -> tuple[Floats, Floats]:
-        weight = draws[:, columns]
+        weight = np.take(draws, columns, axis=1)
         plus = weight * up
         minus = weight - plus
         if tied:
@@ -161,13 +161,12 @@ def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
     """Return AUROC, average precision and partial AUROC (3, R) of drawn weights (R, k)."""
     if not plus.shape[1]:
         return np.full((3, len(plus)), np.nan)
-    tps, fps = np.cumsum(plus, axis=1), np.cumsum(minus, axis=1)
-    positives, negatives = tps[:, -1], fps[:, -1]
-    above = np.einsum("rn,rn->r", plus, fps - minus / 2)
+    area, fps, negatives = _area(plus, minus)
+    tps = np.cumsum(plus, axis=1)
+    positives = tps[:, -1]
     called = tps + fps
     precision = np.divide(tps, called, out=np.zeros_like(called), where=called > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        area = 1 - above / (positives * negatives)
         precision_mean = np.einsum("rn,rn->r", plus, precision) / positives
         # Each step's piece of the area left of max_fpr: a trapezium, cut off where it crosses.
         limit = max_fpr * negatives[:, None]
@@ -176,6 +175,16 @@ def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
         part = np.einsum("rn,rn->r", inside, tps - plus + plus * share / 2)
         partial = standardised(part / (positives * negatives), max_fpr)
     return np.stack([area, precision_mean, partial])
+
+
+def _area(plus: Floats, minus: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return AUROC (R,), the running weight of negatives (R, k) and their sum (R,)."""
+    fps = np.cumsum(minus, axis=1)
+    negatives, positives = fps[:, -1], plus.sum(axis=1)
+    above = np.einsum("rn,rn->r", plus, fps) - np.einsum("rn,rn->r", plus, minus) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area: Floats = 1 - above / (positives * negatives)
+    return area, fps, negatives
 
 
 def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
@@ -349,6 +358,10 @@ def metric_statistic(
     metric: str, positive: Bools, values: Floats, called: Bools, groups: Ints, patients: int
 ) -> tuple[Statistic, int]:
     """Return a statistic, and which of its rows is the metric, a name of `BOOTSTRAP_METRICS`."""
+    if metric == "auroc" and 0 < len(values) <= MANY:
+        # By itself it takes a third of the time of all three.
+        weights = _score_weights(positive, values, groups)
+        return lambda draws: _area(*weights(draws))[0][None], 0
     if metric in _RANKINGS:
         return ranking_statistic(positive, values, groups, patients), _RANKINGS.index(metric)
     if metric in RATES:

@@ -31,6 +31,7 @@ from thorax.report.evaluation_sections import (
     declined_section,
     elsewhere_section,
     precision_table,
+    prevalence_table,
     robustness_section,
     seeds_section,
     subgroups_section,
@@ -305,6 +306,8 @@ def _metrics(content: ReportContent) -> _Section | None:
         parts.append(labels_table(views))
     if evaluation.get("micro"):
         parts.append(metrics_table(evaluation["micro"], "Over all pairs of image and label"))
+    if evaluation.get("at_prevalence"):
+        parts.append(prevalence_table(evaluation["at_prevalence"]))
     for label, view in views[:LABELS]:
         plan = precision_table(label, view.get("precision") or {})
         parts += [] if plan is None else [plan]

@@ -15,6 +15,7 @@ __all__ = [
     "declined_section",
     "elsewhere_section",
     "precision_table",
+    "prevalence_table",
     "robustness_section",
     "seeds_section",
     "subgroups_section",
@@ -350,3 +351,22 @@ def precision_table(label: str, part: Mapping[str, Any]) -> Html | None:
     head = ("95% interval of", "Images needed", "Patients", "Positive images")
     body = table(f"How many images a narrower interval of {label} takes", head, rows, numeric=True)
     return join([body, element("p", str(part.get("note") or ""), class_="quiet")])
+
+
+def prevalence_table(part: Mapping[str, Any]) -> Html:
+    """Return what the results are where another share is positive, from ``at_prevalence``."""
+    rows: list[Sequence[str]] = []
+    for label, found in part["labels"].items():
+        shifts, brier = found["in_the_large"], found["brier"] or {}
+        for key, words in (("before", "as it is"), ("after", "corrected")):
+            cell = metric_text("calibration_in_the_large", shifts[key])
+            rows.append((f"{label}: calibration in the large, {words}", cell))
+            if key in brier:
+                rows.append((f"{label}: Brier score, {words}", number(brier[key])))
+        for name, point in found["operating_points"].items():
+            rows += [
+                (f"{label}: {describe(key).title} of “{name}”", metric_text(key, point[key]))
+                for key in ("ppv", "npv")
+            ]
+    body = table(f"Where {part['prevalence']:.1%} of the images are positive", ("", "Value"), rows)
+    return join([body, element("p", str(part["note"]), class_="quiet")])

@@ -125,7 +125,11 @@ def seal(
         graph=to_onnx(network, task, head, settled.temperature.value, (novelty, SIDE, FLOOR)),
         has_activation_map=has_activation_map(network),
         weights=weights,
-        provenance={**provenance, **chosen_by(settled, validation, recipe, task)},
+        provenance={
+            **provenance,
+            **chosen_by(settled, validation, recipe, task),
+            "training_prevalence": _shares(training[1], task),
+        },
         rejection=lock_rejection(scores, len(validation.images)),
         indeterminate=settled.bands,
     )
@@ -145,6 +149,15 @@ def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) ->
         # Which share of positives the probabilities take for granted
         # (several labels: each is fitted at the share that training has).
         "assumed_prevalence": "balanced" if balanced else "training",
+    }
+
+
+def _shares(labels: NDArray[np.float32], task: Task) -> dict[str, float | None]:
+    """Return the share of positives of each label in training, None where none is known."""
+    columns = zip(task.labels, labels.T, strict=True)
+    return {
+        label: None if np.isnan(column).all() else float(np.nanmean(column))
+        for label, column in columns
     }
 
 

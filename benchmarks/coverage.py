@@ -1,0 +1,178 @@
+"""How often does a 95 % interval hold the truth?
+
+    python benchmarks/coverage.py [--rounds 400] [--workers 2]
+
+Draws test sets from a population whose every metric is known, evaluates each as a user's would be
+(`thorax.evaluation.summarise`), and counts how often an interval holds the true value. Populations:
+a balanced one of AUROC 0.85, one of 0.97, and one of 0.85 in which a tenth is positive; each with
+one image a patient and with one to six, alike within a patient. "by image" is what comes of
+counting those as independent. Of ROUNDS draws the Monte Carlo error (one standard deviation) of a
+true 95 % is printed. What is undefined in a draw counts for nothing; intervals without limits are
+counted as misses.
+
+What it last showed is in docs/explanation/intervals.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+METRICS = (
+    *("auroc", "partial_auroc", "average_precision", "accuracy", "balanced_accuracy"),
+    *("sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier", "log_loss"),
+    *("calibration_error", "slope", "in_the_large"),
+)
+SIZES = (20, 50, 200, 624)
+NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Population:
+    """Scores are normal, one standard deviation in each class, ``gap`` apart."""
+
+    auroc: float
+    prevalence: float
+    clustered: bool
+
+    @property
+    def gap(self) -> float:
+        return math.sqrt(2) * NORMAL.inv_cdf(self.auroc)
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
+        """Draw labels (n, 1), true probabilities (n, 1) and patients."""
+        if self.clustered:
+            sizes = rng.integers(1, 7, n)
+            patients = np.repeat(np.arange(n), sizes)[:n]
+        else:
+            patients = np.arange(n)
+        ill = rng.random(n) < self.prevalence
+        labels = ill[patients].astype(float)
+        own = rng.normal(size=n)[patients]
+        noise = rng.normal(size=n)
+        spread = math.sqrt(0.6) * own + math.sqrt(0.4) * noise if self.clustered else noise
+        odds = self.gap * (self.gap * labels + spread) - self.gap**2 / 2
+        odds += math.log(self.prevalence / (1 - self.prevalence))
+        return labels[:, None], 1 / (1 + np.exp(-odds))[:, None], patients.astype(str)
+
+    @property
+    def threshold(self) -> float:
+        """Return where the two classes' scores are equally far: calls there are balanced."""
+        return self.prevalence
+
+
+@cache
+def truth(population: Population) -> dict[str, float]:
+    """Return every metric of the population: by formula, or of three million images."""
+    gap, share = population.gap, population.prevalence
+    hit = NORMAL.cdf(gap / 2)
+    tp, fn, fp, tn = share * hit, share * (1 - hit), (1 - share) * (1 - hit), (1 - share) * hit
+    product = (tp + fp) * (tn + fn) * share * (1 - share)
+    from thorax import metrics
+
+    alone = Population(population.auroc, share, clustered=False)
+    labels, chances, _ = alone.draw(3_000_000, np.random.default_rng(99))
+    y, p = labels[:, 0], chances[:, 0]
+    return {
+        "auroc": population.auroc,
+        "partial_auroc": metrics.partial_auc_score(y, p, max_fpr=0.1),
+        "average_precision": metrics.average_precision_score(y, p),
+        "accuracy": tp + tn,
+        "balanced_accuracy": hit,
+        "sensitivity": hit,
+        "specificity": hit,
+        "ppv": tp / (tp + fp),
+        "npv": tn / (tn + fn),
+        "f1": 2 * tp / (2 * tp + fp + fn),
+        "mcc": (tp * tn - fp * fn) / math.sqrt(product),
+        "brier": metrics.brier_score_loss(y, p),
+        "log_loss": metrics.log_loss(y, p),
+        "calibration_error": 0.0,
+        "slope": 1.0,
+        "in_the_large": 0.0,
+    }
+
+
+def one(task: tuple[Population, int, int, bool]) -> dict[str, bool | None]:
+    """Draw one test set, and tell which intervals hold the truth (None: undefined)."""
+    from thorax.evaluation import summarise
+    from thorax.records import OperatingPoint, Task
+
+    population, n, seed, by_image = task
+    labels, chances, patients = population.draw(n, np.random.default_rng([n, seed]))
+    keys = [str(k) for k in range(n)] if by_image else [*patients]
+    point = OperatingPoint("balanced", "balanced", "P", population.threshold, "given")
+    values = summarise(
+        labels, chances, Task("binary", ("P",), ("N", "P")), keys, [point], replicates=500
+    )
+    line = values["curves"]["calibration"]
+    found = {**values["metrics"], "calibration_error": line["error"]}
+    found |= {name: line[name] for name in ("slope", "in_the_large")}
+    held: dict[str, bool | None] = {}
+    for name in METRICS:
+        metric, wanted = found[name], truth(population)[name]
+        if metric["value"] is None:
+            held[name] = None
+        elif metric["low"] is None and metric["high"] is None:
+            held[name] = False
+        else:
+            low = -math.inf if metric["low"] is None else metric["low"]
+            high = math.inf if metric["high"] is None else metric["high"]
+            held[name] = low - 1e-9 <= wanted <= high + 1e-9
+    return held
+
+
+def table(title: str, population: Population, rounds: int, pool: Any, by_image: bool) -> None:
+    print(f"\n{title}")
+    print(f"{'metric':20}" + "".join(f"{f'n = {n}':>10}" for n in SIZES) + "   undefined")
+    columns = []
+    for n in SIZES:
+        tasks = [(population, n, seed, by_image) for seed in range(rounds)]
+        columns.append([*pool.map(one, tasks, chunksize=20)])
+    for name in METRICS:
+        cells, missing = "", ""
+        for rows in columns:
+            known = [row[name] for row in rows if row[name] is not None]
+            cells += f"{np.mean(known):>10.1%}" if known else f"{'–':>10}"
+            lost = 1 - len(known) / len(rows)
+            missing += f" {lost:.0%}" if lost else " ."
+        print(f"{name:20}{cells}  {missing}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=400, help="test sets a cell")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    start = time.perf_counter()
+    error = math.sqrt(0.95 * 0.05 / args.rounds)
+    print(f"{args.rounds} draws a cell; Monte Carlo error of 95 %: {error:.1%}")
+    with ProcessPoolExecutor(args.workers) as pool:
+        for auroc, prevalence in ((0.85, 0.5), (0.97, 0.5), (0.85, 0.1)):
+            about = f"AUROC {auroc}, {prevalence:.0%} positive"
+            for clustered, by_image in ((False, False), (True, False), (True, True)):
+                if by_image and (auroc, prevalence) != (0.85, 0.5):
+                    continue
+                kind = "one to six images a patient" if clustered else "one image a patient"
+                kind += ", counted by image" if by_image else ""
+                table(
+                    f"{about}, {kind}", Population(auroc, prevalence, clustered), args.rounds,
+                    pool, by_image,
+                )  # fmt: skip
+    print(f"\n{time.perf_counter() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

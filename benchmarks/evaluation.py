@@ -1,0 +1,128 @@
+"""How fast is the evaluation, and how does it grow?
+
+    python benchmarks/evaluation.py [--most 1000000]
+
+First: time and peak memory of every number of an evaluation with its interval (`summarise`: 2,000
+resamples of patients, three operating points, all curves), each size in a process of its own, with
+the exponent of growth. Two images in five share a patient. Then: the bootstrap of one AUROC beside
+a loop of scikit-learn's function over the same number of resamples. Needs the extra ``test``.
+
+What it last showed is in docs/reference/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+REPLICATES = 2000
+ROUNDS = 5
+
+
+def draw(n: int) -> tuple[Any, Any, list[str]]:
+    """Draw labels (n, 1), probabilities (n, 1) and patients, of whom some have several images."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=n)
+    labels = (z + rng.normal(size=n) > 0.5).astype(float)[:, None]
+    chances = 1 / (1 + np.exp(-2 * z))[:, None]
+    return labels, chances, rng.integers(0, max(1, 6 * n // 10), n).astype(str).tolist()
+
+
+def one(n: int) -> None:
+    """Evaluate one size, and print seconds and MiB."""
+    from thorax.evaluation import summarise
+    from thorax.records import OperatingPoint, Task
+
+    points = [
+        OperatingPoint(name, name, "P", threshold, "given")  # type: ignore[arg-type]
+        for name, threshold in (("balanced", 0.5), ("rule-out", 0.2), ("rule-in", 0.8))
+    ]
+    labels, chances, patients = draw(n)
+    task = Task("binary", ("P",), ("N", "P"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    summarise(labels, chances, task, patients, points, replicates=REPLICATES)
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": seconds, "peak": after / 1024, "before": before / 1024}))
+
+
+def growth(most: int) -> None:
+    """Print the table of sizes."""
+    print("every number of an evaluation with its interval, 2,000 resamples:")
+    print(f"{'images':>10}{'median s':>10}{'spread':>16}{'peak MiB':>10}{'exponent':>10}")
+    sizes = [size for size in (1_000, 10_000, 100_000, 300_000, 1_000_000) if size <= most]
+    last: tuple[int, float] | None = None
+    for size in sizes:
+        runs = [
+            json.loads(
+                subprocess.run(
+                    [sys.executable, __file__, "--one", str(size)],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
+            for _ in range(ROUNDS)
+        ]
+        times = sorted(run["seconds"] for run in runs)
+        middle, peak = median(times), max(run["peak"] for run in runs)
+        power = "" if last is None else f"{np.log(middle / last[1]) / np.log(size / last[0]):.2f}"
+        spread = f"{times[0]:.2f} to {times[-1]:.2f}"
+        print(f"{size:>10,}{middle:>10.2f}{spread:>16}{peak:>10.0f}{power:>10}")
+        last = (size, middle)
+
+
+def against_scikit_learn() -> None:
+    """Print the bootstrap of one AUROC beside a loop, round by round in turn."""
+    from sklearn.metrics import roc_auc_score
+
+    from thorax.metrics import clustered_bootstrap
+
+    print("\nbootstrap of one AUROC, 2,000 resamples, beside a loop of scikit-learn's:")
+    print(f"{'images':>10}{'thorax s':>10}{'loop s':>10}{'ratio':>8}  ratios of the rounds")
+    for size in (624, 5_000):
+        labels, chances, _ = draw(size)
+        truth, scores = labels[:, 0], chances[:, 0]
+        ours, theirs = [], []
+        for seed in range(ROUNDS):
+            start = time.perf_counter()
+            clustered_bootstrap("auroc", truth, scores, None, replicates=REPLICATES, seed=seed)
+            ours.append(time.perf_counter() - start)
+            rng = np.random.default_rng(seed)
+            start = time.perf_counter()
+            for _ in range(REPLICATES):
+                rows = rng.integers(0, size, size)
+                roc_auc_score(truth[rows], scores[rows])
+            theirs.append(time.perf_counter() - start)
+        ratios = sorted(slow / fast for slow, fast in zip(theirs, ours, strict=True))
+        told = ", ".join(f"{ratio:.0f}" for ratio in ratios)
+        middle = median(ratios)
+        print(f"{size:>10,}{median(ours):>10.3f}{median(theirs):>10.2f}{middle:>8.0f}  {told}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--most", type=int, default=1_000_000, help="largest number of images")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        one(args.one)
+        return 0
+    growth(args.most)
+    against_scikit_learn()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

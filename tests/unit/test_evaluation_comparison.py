@@ -1,0 +1,199 @@
+"""Two evaluations of the same images, as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+import pytest
+from sklearn import metrics as reference
+
+from thorax import metrics
+from thorax.cli.main import main
+from thorax.errors import UsageError
+from thorax.evaluation import compare
+
+LABEL = "ill"
+
+
+def write(
+    folder: Path,
+    labels: Any,
+    chances: Any,
+    *,
+    patients: Any = None,
+    ids: Any = None,
+    threshold: float = 0.5,
+    bundle: str = "b" * 64,
+    **changed: Any,
+) -> Path:
+    """Write what `evaluate` leaves, as far as it is compared."""
+    folder.mkdir(parents=True)
+    n = len(labels)
+    values = {
+        "task": {"kind": "binary", "labels": [LABEL], "classes": ["well", LABEL]},
+        "bundle": {"id": bundle, "recipe": "swift", "seed": 0},
+        "dataset": {"name": "d", "partition": "test", "hash": "h"},
+        "labels": {
+            LABEL: {
+                "operating_points": {"balanced": {"purpose": "balanced", "threshold": threshold}}
+            }
+        },
+        **changed,
+    }
+    (folder / "evaluation.json").write_text(json.dumps(values), encoding="utf-8")
+    table = pyarrow.table(
+        {
+            "id": [f"i{k}" for k in range(n)] if ids is None else ids,
+            "patient": [f"p{k}" for k in range(n)] if patients is None else patients,
+            f"label_{LABEL}": np.asarray(labels, np.float32),
+            f"probability_{LABEL}": np.asarray(chances, np.float32),
+        }
+    )
+    parquet.write_table(
+        table.replace_schema_metadata({"thorax": json.dumps({"bundle": bundle})}),
+        folder / "predictions.parquet",
+    )
+    return folder
+
+
+def drawn(n: int = 300, gain: float = 0.8) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(n) < 0.5).astype(float)
+    shared = rng.normal(size=n)
+    first, second = (
+        1 / (1 + np.exp(-(gap * (labels - 0.5) + shared + 0.5 * rng.normal(size=n))))
+        for gap in (1.0, 1.0 + gain)
+    )
+    return labels, first.astype(np.float32), second.astype(np.float32)
+
+
+def rows_of(found: Any) -> dict[str, Any]:
+    return {row["metric"]: row for row in found.values["labels"][LABEL]}
+
+
+def test_numbers_are_those_of_the_metrics(tmp_path: Path) -> None:
+    labels, first, second = drawn()
+    a, b = write(tmp_path / "a", labels, first), write(tmp_path / "b", labels, second)
+    found = compare(a, b, out=tmp_path / "o", replicates=300)
+    rows = rows_of(found)
+    assert rows["auroc"]["first"]["value"] == pytest.approx(reference.roc_auc_score(labels, first))
+    test = metrics.delong_test(labels, first, second)
+    assert rows["auroc"]["p"] == pytest.approx(test.p)
+    assert rows["auroc"]["difference"]["low"] == pytest.approx(test.difference.low)
+    assert rows["auroc"]["detectable"] == pytest.approx(2.8016 * test.standard_error, rel=1e-3)
+    right = [(one >= 0.5) == (labels == 1) for one in (first, second)]
+    mcnemar = metrics.mcnemar_test(*right)
+    assert rows["accuracy"]["p"] == pytest.approx(mcnemar.p)
+    tested = [row["p"] for row in rows.values() if row["p"] is not None]
+    adjusted = [row["p_adjusted"] for row in rows.values() if row["p"] is not None]
+    assert adjusted == pytest.approx(metrics.holm(tested))
+    assert found.values["tests"] == len(tested) == 4
+    stored = json.loads((tmp_path / "o" / "comparison.json").read_text(encoding="utf-8"))
+    assert stored == json.loads(json.dumps(found.values))
+    assert (tmp_path / "o" / "comparison.csv").read_text().count("\n") == 7
+
+
+def test_each_is_called_at_its_own_threshold_and_turned_round_it_is_the_other(
+    tmp_path: Path,
+) -> None:
+    labels, first, second = drawn()
+    a = write(tmp_path / "a", labels, first, threshold=0.4)
+    b = write(tmp_path / "b", labels, second, threshold=0.7)
+    one, other = rows_of(compare(a, b)), rows_of(compare(b, a))
+    hits = [
+        reference.recall_score(labels, scores >= cut)
+        for scores, cut in ((first, 0.4), (second, 0.7))
+    ]
+    assert one["sensitivity"]["difference"]["value"] == pytest.approx(hits[1] - hits[0])
+    for name in ("auroc", "sensitivity", "brier"):
+        there, back = one[name]["difference"], other[name]["difference"]
+        assert there["value"] == pytest.approx(-back["value"])
+        assert there["low"] == pytest.approx(-back["high"], abs=0.02)
+
+
+def test_the_order_of_rows_and_the_salt_of_keys_do_not_matter(tmp_path: Path) -> None:
+    labels, first, second = drawn(120)
+    patients = [f"p{k // 3}" for k in range(120)]
+    a = write(tmp_path / "a", labels, first, patients=patients)
+    plain = compare(a, write(tmp_path / "b", labels, second, patients=patients), replicates=50)
+    order = np.random.default_rng(5).permutation(120)
+    turned = write(
+        tmp_path / "c",
+        labels[order],
+        second[order],
+        ids=[f"i{k}" for k in order],
+        patients=[f"other salt {k // 3}" for k in order],
+    )
+    assert rows_of(compare(a, turned, replicates=50)) == rows_of(plain)
+    assert plain.values["patients"] == 40
+
+
+def test_what_cannot_be_paired_is_refused_in_words(tmp_path: Path) -> None:
+    labels, first, second = drawn(60)
+    a = write(tmp_path / "a", labels, first)
+    other = [f"j{k}" if k < 2 else f"i{k}" for k in range(60)]
+    wrong = labels.copy()
+    wrong[7] = 1 - wrong[7]
+    task = {"kind": "binary", "labels": [LABEL], "classes": ["fine", LABEL]}
+    cases = {
+        "not of the same images": write(tmp_path / "b", labels, second, ids=other),
+        "disagree about the truth": write(tmp_path / "c", wrong, second),
+        "different patients": write(tmp_path / "d", labels, second, patients=["p"] * 60),
+        "tell different things": write(tmp_path / "e", labels, second, task=task),
+        "no evaluation": tmp_path / "nothing",
+    }
+    for words, folder in cases.items():
+        with pytest.raises(UsageError, match=words):
+            compare(a, folder)
+    with pytest.raises(UsageError, match="no such metric"):
+        compare(a, a, metrics=["beauty"])
+    with pytest.raises(UsageError, match="not compared"):
+        compare(a, a, margins={"f1": 0.1})
+    with pytest.raises(UsageError, match="above 0"):
+        compare(a, a, margins={"auroc": 0.0})
+    damaged = write(tmp_path / "f", labels, second)
+    (damaged / "predictions.parquet").write_bytes(b"no table")
+    with pytest.raises(UsageError, match="no evaluation that can be compared"):
+        compare(a, damaged)
+
+
+def test_a_model_is_no_worse_than_itself(tmp_path: Path) -> None:
+    labels, first, _ = drawn(200)
+    a = write(tmp_path / "a", labels, first)
+    rows = rows_of(compare(a, a, margins={"accuracy": 0.1, "auroc": 0.1}, replicates=50))
+    assert rows["auroc"]["p"] == 1
+    assert rows["accuracy"]["difference"]["value"] == 0
+    assert rows["accuracy"]["difference"]["low"] < 0
+    assert rows["accuracy"]["verdict"] == "non-inferior"
+
+
+def test_one_class_is_undefined_with_the_reason(tmp_path: Path) -> None:
+    a = write(tmp_path / "a", np.ones(20), np.linspace(0, 1, 20))
+    rows = rows_of(compare(a, a, replicates=20))
+    assert rows["auroc"]["difference"]["reason"] == "one class is missing"
+    assert rows["auroc"]["p"] is None
+
+
+def test_the_command_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels, first, second = drawn(gain=1.5)
+    a, b = write(tmp_path / "a", labels, first), write(tmp_path / "b", labels, second)
+
+    def command(*more: str) -> int:
+        return main(["compare", str(a), str(b), *more])
+
+    assert command("--margin", "0.02", "--out", str(tmp_path / "o")) == 0
+    told = capsys.readouterr().out
+    assert "auroc of ill: B is better" in told
+    assert "80 % power" in told
+    for name in ("comparison.json", "comparison.csv", "comparison.svg", "comparison.png"):
+        assert (tmp_path / "o" / name).is_file()
+    assert command("--margin", "much") == 2
+    assert "METRIC=NUMBER" in capsys.readouterr().err
+    assert command("--metrics", "auroc,beauty") == 2
+    assert main(["compare", str(b), str(a), "--margin", "auroc=0.001"]) == 0
+    assert "B is worse than A by more than 0.001" in capsys.readouterr().out
