@@ -124,7 +124,15 @@ NO_METRICS = {
     *("bin_edges", "bin_index", "log_losses", "read_decision", "predictive_values"),
     # Intervals and tests of numbers, not of labels.
     *("wilson", "clopper_pearson", "newcombe", "delong_covariance", "independent_difference"),
-    *("holm", "judge_margin", "undefined", "percentile", "steady", "bootstrap_interval"),
+    *(
+        "holm",
+        "judge_margin",
+        "undefined",
+        "percentile",
+        "studentised",
+        "steady",
+        "bootstrap_interval",
+    ),
     *("images_for_auroc", "images_for_proportion", "detectable_difference"),
     # The bootstrap's machinery, what is chosen on validation, and checks of arrays.
     *("replicate", "ranking_statistic", "rates_statistic", "totals_statistic"),

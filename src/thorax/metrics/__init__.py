@@ -8,6 +8,7 @@ from thorax.metrics._inputs import as_labels, as_scores, group_index
 from thorax.metrics.blocks import BLOCKS, MANY, pool
 from thorax.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
+    SMOOTH,
     Statistic,
     bootstrap_interval,
     clustered_bootstrap,
@@ -15,6 +16,7 @@ from thorax.metrics.bootstrap import (
     ranking_statistic,
     rates_statistic,
     replicate,
+    studentised,
     totals_statistic,
 )
 from thorax.metrics.brier import BrierParts, brier_parts, calibration_error_bias
@@ -106,6 +108,7 @@ __all__ = [
     "MANY",
     "PREVALENCES",
     "RATES",
+    "SMOOTH",
     "TEMPERATURES",
     "THRESHOLDS",
     "BrierParts",
@@ -179,6 +182,7 @@ __all__ = [
     "shift_prevalence",
     "specificity_score",
     "steady",
+    "studentised",
     "totals_statistic",
     "undefined",
     "why_undefined",

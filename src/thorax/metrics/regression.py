@@ -79,7 +79,7 @@ def calibration_line(
     everyone, _ = group_index(patients, np.shape(labels)[0])
     groups = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
     unit = "images" if patients is None else "patients"
-    method = f"logistic regression, sandwich variance over {unit}, {100 * level:g} %"
+    method = f"logistic regression, sandwich variance over {unit}, t, {100 * level:g} %"
     if not positive.any() or positive.all():
         missing = undefined(method, "only one class is there")
         return CalibrationLine(missing, missing, missing)
@@ -107,6 +107,8 @@ def _fit(
     design: Floats, offset: Floats, positive: Bools, groups: Ints, method: str, level: float
 ) -> list[Interval]:
     """Fit by Newton's method with step halving; one interval per column of the design (n, k)."""
+    from scipy.special import stdtrit
+
     weights = np.zeros(design.shape[1])
 
     def loss(candidate: Floats) -> float:
@@ -137,7 +139,11 @@ def _fit(
         return [undefined(method, "the data do not determine it")] * design.shape[1]
     bread = np.linalg.inv(information)
     covariance = bread @ (scores.T @ scores) @ bread * count / (count - 1)
-    half = normal_quantile(level) * np.sqrt(np.diag(covariance))
+    # Few patients of a class know the variance badly: Student's t, by the rarer class.
+    sides = (np.unique(groups[positive]).size, np.unique(groups[~positive]).size)
+    normal_quantile(level)  # checks the level
+    factor = float(stdtrit(max(min(sides) - 1, 1), (1 + level) / 2))
+    half = factor * np.sqrt(np.diag(covariance))
     return [
         Interval(float(value), float(value - wide), float(value + wide), method)
         if wide > _NO_WIDTH

@@ -1,0 +1,171 @@
+"""Which rule for locking a threshold loses least when images change afterwards?
+
+    python benchmarks/locking.py RUN [RUN ...]
+
+RUN are runs of one recipe from several seeds (``thorax train DATA --seeds 3 --out RUNS``). The
+official test stays closed. The run's validation patients are halved at random, again and again:
+each rule locks a threshold on one half, and is judged on the other under disturbances that it has
+not seen (`thorax.evaluation.disturbances`), by its regret: how much balanced accuracy it loses
+against the best threshold for those very images. A rule that is good only for images like those it
+was locked on loses much when they change. Needs the images of the runs.
+
+What it last showed is in docs/explanation/locking-thresholds.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thorax.data import fill_cache
+from thorax.evaluation.disturbances import DISTURBANCES
+from thorax.metrics import lock_operating_points, roc_curve
+from thorax.runtime import Predictor
+from thorax.training import open_run, use_backend
+from thorax.training.settle import DRAWS, disturbed_images
+
+HALVINGS = 20
+UNSEEN = ("blur", "brighter", "darker", "jpeg", "coarse", "border", "corners")
+"""Kinds of disturbance that the augmentation on which thresholds are locked does not have."""
+
+Floats = NDArray[np.float64]
+Rule = Callable[[Floats, Floats, Floats, Floats, Any, Any], float]
+
+
+def youden(y: Floats, p: Floats, *_: Any) -> float:
+    """Return the threshold of the largest Youden index on clean images."""
+    fpr, tpr, at = roc_curve(y, p)
+    return float(min(at[np.argmax(tpr - fpr)], 1.0))
+
+
+def corner(y: Floats, p: Floats, *_: Any) -> float:
+    """Return the threshold nearest to the corner of a perfect test, on clean images."""
+    fpr, tpr, at = roc_curve(y, p)
+    return float(min(at[np.argmin(fpr**2 + (1 - tpr) ** 2)], 1.0))
+
+
+def middle(y: Floats, p: Floats, *_: Any) -> float:
+    """Return the middle, in log odds, of all thresholds that are best on clean images."""
+    grid = np.linspace(-12, 12, 4801)
+    calls = np.log(np.clip(p, 1e-6, 1) / np.clip(1 - p, 1e-6, 1))[:, None] >= grid
+    right = calls[y == 1].mean(axis=0) + (~calls[y == 0]).mean(axis=0)
+    best = grid[right >= right.max() - 1e-12]
+    return float(1 / (1 + np.exp(-(best[0] + best[-1]) / 2)))
+
+
+def smoothed(y: Floats, p: Floats, *_: Any) -> float:
+    """Return our rule on clean images alone."""
+    return lock_operating_points(p, y, "x", replicates=1)[0].point.threshold
+
+
+def ours(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
+    """Return our rule as it is: on images as they are and disturbed."""
+    return lock_operating_points(more_p, more_y, "x", replicates=1)[0].point.threshold
+
+
+def youden_disturbed(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
+    """Return the largest Youden index on images as they are and disturbed."""
+    return youden(more_y, more_p)
+
+
+def equal_errors(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
+    """Return where sensitivity and specificity are equal, on images as they are and disturbed."""
+    fpr, tpr, at = roc_curve(more_y, more_p, drop_intermediate=False)
+    return float(min(at[np.argmin(np.abs(tpr - (1 - fpr)))], 1.0))
+
+
+RULES: dict[str, Rule] = {
+    "0.5, whatever the data": lambda *_: 0.5,
+    "largest Youden index, clean": youden,
+    "nearest to the corner, clean": corner,
+    "middle of the best, clean": middle,
+    "kernel-smoothed, clean": smoothed,
+    "largest Youden index, disturbed": youden_disturbed,
+    "equal errors, disturbed": equal_errors,
+    "kernel-smoothed, disturbed (ours)": ours,
+}
+
+
+def balanced(y: Floats, p: Floats, threshold: float) -> float:
+    called = p >= threshold
+    return float((called[y == 1].mean() + (~called[y == 0]).mean()) / 2)
+
+
+def best(y: Floats, p: Floats) -> float:
+    fpr, tpr, _ = roc_curve(y, p)
+    return float(np.max(tpr + 1 - fpr) / 2)
+
+
+def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Floats]]:
+    """Return labels, patients, probabilities clean and disturbed (1 + DRAWS, n), and by shift."""
+    from thorax.evaluation.robustness import _disturb, _enlarged
+
+    run = open_run(folder)
+    use_backend()
+    predictor, spec = Predictor(run.bundle), run.bundle.pixels
+    held = run.manifest.select("validation")
+    own = fill_cache(held, spec)
+    images = own.gather(own.positions(held.ids))
+    seen = predictor.probabilities(disturbed_images(images))[:, 0].astype(np.float64)
+    large = fill_cache(held, _enlarged(spec))
+    pixels = large.gather(large.positions(held.ids))
+    shifts = {}
+    with ThreadPoolExecutor() as pool:
+        for kind in DISTURBANCES:
+            if kind.name in UNSEEN:
+                for step in range(len(kind.strengths)):
+                    turned = _disturb(kind, step, pixels, spec.size, 7, pool)
+                    shifts[kind.name, step] = predictor.probabilities(turned)[:, 0].astype(float)
+    labels = replace(held).label_array()[:, 0].astype(np.float64)
+    return labels, held.patients, seen.reshape(1 + DRAWS, -1), shifts
+
+
+def main(folders: list[str]) -> int:
+    if not folders:
+        print(__doc__)
+        return 2
+    regrets: dict[str, list[float]] = {name: [] for name in RULES}
+    unmoved: dict[str, list[float]] = {name: [] for name in RULES}
+    spreads: dict[str, list[float]] = {name: [] for name in RULES}
+    for folder in folders:
+        labels, patients, seen, shifts = score(folder)
+        keys = np.unique(patients)
+        cuts: dict[str, list[float]] = {name: [] for name in RULES}
+        for halving in range(HALVINGS):
+            order = np.random.default_rng(halving).permutation(len(keys))
+            first = np.isin(patients, keys[order[: len(keys) // 2]])
+            y, other = labels[first], labels[~first]
+            more = seen[:, first].ravel()
+            for name, rule in RULES.items():
+                cut = rule(y, seen[0, first], np.tile(y, 1 + DRAWS), more, None, None)
+                kept = min(max(cut, 1e-6), 1 - 1e-6)
+                cuts[name].append(float(np.log(kept / (1 - kept))))
+                clean = seen[0, ~first]
+                unmoved[name].append(best(other, clean) - balanced(other, clean, cut))
+                for given in shifts.values():
+                    there = given[~first]
+                    regrets[name].append(best(other, there) - balanced(other, there, cut))
+        for name in RULES:
+            spreads[name].append(float(np.std(cuts[name])))
+    count = len(next(iter(regrets.values())))
+    print(f"{len(folders)} runs, {HALVINGS} halvings, {count:,} judgements a rule")
+    print(f"{'rule':36}{'clean':>9}{'shifted':>10}{'worst tenth':>13}{'spread':>9}")
+    for name in RULES:
+        lost = np.sort(regrets[name])
+        worst = lost[-max(1, len(lost) // 10) :].mean()
+        print(
+            f"{name:36}{np.mean(unmoved[name]):>9.3f}{lost.mean():>10.3f}{worst:>13.3f}"
+            f"{np.mean(spreads[name]):>9.2f}"
+        )
+    print("clean, shifted: mean loss of balanced accuracy; spread: of the threshold, log odds")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
