@@ -14,7 +14,7 @@ from thorax import __version__, _files
 from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.data import Manifest
-from thorax.errors import UsageError
+from thorax.errors import SourceError, UsageError
 from thorax.evaluation.result import Evaluation
 from thorax.evaluation.run import evaluate, find_run, plain_name
 from thorax.metrics import Interval, independent_difference
@@ -111,10 +111,16 @@ def validate(
                 progress=progress,
             )
         )
-    rows = []
+    rows: list[dict[str, Any]] = []
+    missing: list[str] = []
     home = find_run(path)
     if home is not None and read_bundle(home / "bundle").id == bundle.id:
-        rows += _own_rows(home, bundle, folder, cache, workers, replicates, progress)
+        options: dict[str, Any] = {"cache": cache, "workers": workers, "replicates": replicates}
+        for own in (_validation_row, _test_row):
+            try:
+                rows += own(home, bundle, folder, progress=progress, **options)
+            except SourceError as error:  # its images may have been moved since
+                missing.append(f" Not shown: {error.what}.")
     rows += [_row(one.values, "external", one.folder) for one in done]
     values = {
         "schema": SCHEMA,
@@ -122,7 +128,7 @@ def validate(
         "bundle": done[0].values["bundle"],
         "label": bundle.task.labels[0] if bundle.task.kind == "binary" else None,
         "rows": [_with_drop(row, rows[0] if index else None) for index, row in enumerate(rows)],
-        "note": _NOTE,
+        "note": _NOTE + "".join(missing),
     }
     _files.write_json(folder / _VALUES, values)
     _files.write_text(folder / _TABLE, _to_csv(values["rows"]))
@@ -149,40 +155,32 @@ def _names(data: Iterable[Manifest]) -> list[str]:
     return names
 
 
-def _own_rows(
-    home: Path,
-    bundle: Bundle,
-    folder: Path,
-    cache: str | Path | None,
-    workers: int | None,
-    replicates: int,
-    progress: Progress,
+def _validation_row(
+    home: Path, bundle: Bundle, folder: Path, **options: Any
 ) -> list[dict[str, Any]]:
-    """Return the rows of the run's own validation and test partitions."""
-    run = open_run(home)
+    """Return the row of the run's own validation partition."""
     held = evaluate(
         bundle,
-        run.manifest.select("validation"),
+        open_run(home).manifest.select("validation"),
         out=folder / _INTERNAL,
         robustness=False,
-        cache=cache,
-        workers=workers,
-        replicates=replicates,
-        progress=progress,
+        **options,
     )
-    rows = [_row(held.values, "internal validation", held.folder)]
-    if any(record.partition == "test" for record in run.manifest.records):
-        place = home / "evaluation"
-        values = _stored(place / "evaluation.json", bundle)
-        if values is None:
-            values = evaluate(
-                home, cache=cache, workers=workers, replicates=replicates, progress=progress
-            ).values
-        official = any(
-            record.official == "test" for record in run.manifest.records if record.partition
-        )
-        rows.append(_row(values, "official test" if official else "internal test", place))
-    return rows
+    return [_row(held.values, "internal validation", held.folder)]
+
+
+def _test_row(home: Path, bundle: Bundle, _: Path, **options: Any) -> list[dict[str, Any]]:
+    """Return the row of the run's own test partition, if it has one."""
+    manifest = open_run(home).manifest
+    own = [record for record in manifest.records if record.partition == "test"]
+    if not own:
+        return []
+    place = home / "evaluation"
+    values = _stored(place / "evaluation.json", bundle)
+    if values is None:
+        values = evaluate(home, **options).values
+    official = any(record.official == "test" for record in own)
+    return [_row(values, "official test" if official else "internal test", place)]
 
 
 def _stored(path: Path, bundle: Bundle) -> Mapping[str, Any] | None:
