@@ -17,9 +17,8 @@ from PIL import Image
 from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, write_bundle
 from thorax.data import Manifest, load_dataset
-from thorax.metrics import LockedPoint
 from thorax.phantom import write_dataset
-from thorax.records import OperatingPoint, PixelSpec, Purpose, Task
+from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Purpose, Task
 from thorax.training import Run, train
 
 TINY = (

@@ -26,8 +26,7 @@ from typing import Any
 from thorax import _files
 from thorax.card import model_card
 from thorax.errors import BundleError, ConfigError
-from thorax.metrics import LockedPoint
-from thorax.records import OperatingPoint, PixelSpec, Task
+from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 __all__ = ["SCHEMA", "Band", "Bundle", "Rejection", "read_bundle", "write_bundle"]
 

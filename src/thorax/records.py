@@ -15,6 +15,7 @@ __all__ = [
     "UNKNOWN",
     "Finding",
     "Geometry",
+    "LockedPoint",
     "OperatingPoint",
     "Partition",
     "PixelSpec",
@@ -197,6 +198,42 @@ class OperatingPoint:
     label: str
     threshold: float
     rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPoint:
+    """An operating point and how far validation settles its threshold.
+
+    Attributes
+    ----------
+    point
+        The operating point; all that a bundle needs.
+    low, high
+        5th and 95th percentile of the threshold over resampled validation patients, 0 to 1.
+    sensitivity, specificity
+        On the validation images themselves; NaN where a class is missing. They were used to
+        choose, so they are no estimate of performance.
+    determined
+        Whether validation settles the threshold.
+    note
+        What a reader must know about it; empty if nothing.
+    """
+
+    point: OperatingPoint
+    low: float
+    high: float
+    sensitivity: float
+    specificity: float
+    determined: bool
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it by name; what is not finite is None."""
+        answer = asdict(self)
+        for name in ("sensitivity", "specificity"):
+            if math.isnan(answer[name]):
+                answer[name] = None
+        return answer
 
 
 @dataclass(frozen=True, slots=True)

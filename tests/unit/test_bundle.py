@@ -16,8 +16,7 @@ import pytest
 
 from thorax.bundle import SCHEMA, Bundle, read_bundle, write_bundle
 from thorax.errors import BundleError, StorageError
-from thorax.metrics import LockedPoint
-from thorax.records import OperatingPoint, PixelSpec, Task
+from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 FILES = ("bundle.json", "network.onnx", "weights.safetensors", "MODEL_CARD.md")
 TASK = Task("multilabel", ("effusion", "masse é"), ("effusion", "masse é"))

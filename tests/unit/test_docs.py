@@ -22,8 +22,8 @@ from thorax.bundle import Bundle
 from thorax.cli.main import build_parser
 from thorax.config import Recipe, load_recipe, recipe_names
 from thorax.evaluation import summarise
-from thorax.metrics import RATES, LockedPoint
-from thorax.records import OperatingPoint, PixelSpec, Task
+from thorax.metrics import RATES
+from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from thorax import metrics
 from thorax.errors import MetricError
 from thorax.metrics.decision import silverman_bandwidth
+from thorax.records import LockedPoint
 
 Array = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ def two_normals(
     return expit(rng.normal(np.where(labels == 1, mean, -mean), spread)), labels
 
 
-def lock(probabilities: Array, labels: Array, **options: object) -> list[metrics.LockedPoint]:
+def lock(probabilities: Array, labels: Array, **options: object) -> list[LockedPoint]:
     return list(metrics.lock_operating_points(probabilities, labels, "X", **options))  # type: ignore[arg-type]
 
 

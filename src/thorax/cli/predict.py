@@ -70,9 +70,11 @@ class _Found:
     def told(self) -> Iterator[str]:
         """Yield what a reader must know: no file is passed over in silence."""
         from thorax.cli.terminal import counted
-        from thorax.data.sources.folders import told_endings
 
         if number := self.others.total():
+            # Whoever asks for one image should not wait for what lists a data set.
+            from thorax.data.sources.folders import told_endings
+
             verb = "was" if number == 1 else "were"
             yield (
                 f"{counted(number, 'file')} {verb} not opened, for the ending is of no known image "

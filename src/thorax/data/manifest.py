@@ -258,6 +258,11 @@ def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:
     return {"images": len(records), "patients": patients, "classes": counts}
 
 
+def _absolute(path: str) -> str:
+    # Not Path.resolve: a link stays the link that was named, and nothing is asked of the disk.
+    return os.path.abspath(path)  # noqa: PTH100
+
+
 def _to_table(manifest: Manifest) -> Any:
     import pyarrow as arrow
 
@@ -265,7 +270,7 @@ def _to_table(manifest: Manifest) -> Any:
     arrays: dict[str, Any] = {
         "id": arrow.array([r.id for r in records], arrow.string()),
         # Whoever reads it may be in another folder than whoever wrote it.
-        "path": arrow.array([os.path.abspath(r.path) for r in records], arrow.string()),
+        "path": arrow.array([_absolute(r.path) for r in records], arrow.string()),
         "patient": arrow.array([r.patient for r in records], arrow.string()),
         "partition": arrow.array([r.partition for r in records], arrow.string()),
         "official": arrow.array([r.official for r in records], arrow.string()),

@@ -40,7 +40,7 @@ from thorax.metrics.comparison import (
     judge_margin,
     mcnemar_test,
 )
-from thorax.metrics.decision import LockedPoint, lock_operating_points
+from thorax.metrics.decision import lock_operating_points
 from thorax.metrics.decision_curve import (
     THRESHOLDS,
     DecisionCurve,
@@ -116,7 +116,6 @@ __all__ = [
     "Confusion",
     "DecisionCurve",
     "Interval",
-    "LockedPoint",
     "PairedTest",
     "PredictiveValues",
     "ReliabilityBin",

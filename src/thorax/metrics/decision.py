@@ -26,8 +26,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,51 +34,15 @@ from thorax.errors import MetricError
 from thorax.metrics._inputs import Bools, Floats, Ints, group_index, known
 from thorax.metrics.ranking import roc_auc_score
 from thorax.metrics.regression import CLOSEST, logits_of
-from thorax.records import OperatingPoint, Purpose
+from thorax.records import LockedPoint, OperatingPoint, Purpose
 
-__all__ = ["LockedPoint", "lock_operating_points", "silverman_bandwidth"]
+__all__ = ["lock_operating_points", "silverman_bandwidth"]
 
 _GRID = 257
 _FEW_IMAGES = 20
 _SATURATED = 0.99
 _WIDE = 0.3  # in probability
 _WIDE_LOGIT = 2.0  # in log odds: the odds at the threshold vary more than sevenfold
-
-
-@dataclass(frozen=True, slots=True)
-class LockedPoint:
-    """An operating point and how far validation settles its threshold.
-
-    Attributes
-    ----------
-    point
-        The operating point; all that a bundle needs.
-    low, high
-        5th and 95th percentile of the threshold over resampled validation patients, 0 to 1.
-    sensitivity, specificity
-        On the validation images themselves; NaN where a class is missing. They were used to
-        choose, so they are no estimate of performance.
-    determined
-        Whether validation settles the threshold.
-    note
-        What a reader must know about it; empty if nothing.
-    """
-
-    point: OperatingPoint
-    low: float
-    high: float
-    sensitivity: float
-    specificity: float
-    determined: bool
-    note: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it by name; what is not finite is None."""
-        answer = asdict(self)
-        for name in ("sensitivity", "specificity"):
-            if math.isnan(answer[name]):
-                answer[name] = None
-        return answer
 
 
 def silverman_bandwidth(values: ArrayLike) -> float:

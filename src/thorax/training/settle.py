@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from thorax.bundle import Band, Rejection
 from thorax.config import AUGMENTATIONS, PointsConfig
 from thorax.metrics import (
-    LockedPoint,
     Temperature,
     apply_temperature,
     fit_temperature,
     lock_operating_points,
 )
-from thorax.records import Task
+from thorax.records import LockedPoint, Task
 from thorax.training.losses import class_weights
 from thorax.training.preview import augmented_images
 
