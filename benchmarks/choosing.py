@@ -156,12 +156,9 @@ def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
 
 def auroc(network: Any, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> float:
     """Return the AUROC of the network's last logit."""
-    logits = np.concatenate(
-        [
-            np.asarray(network.predict_on_batch(images[at : at + 512, ..., None]))
-            for at in range(0, len(images), 512)
-        ]
-    )
+    from thorax.training.answers import answers_of
+
+    logits = answers_of(network, images)
     return float(roc_auc_score(labels[:, 0], logits[:, -1]))
 
 

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.slow
 
 SEALED = ("network.onnx", "weights.safetensors")
 TrainTiny = Callable[..., Run]
+RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def history(folder: Path) -> list[dict[str, float]]:
@@ -285,6 +286,17 @@ def test_a_network_that_cannot_be_is_told_before_the_folder_is_taken(
     with pytest.raises(ConfigError):
         train_tiny(tmp_path / "run", setting, progress=forbidden)
     assert not (tmp_path / "run").exists(), "the corrected command must find it free"
+
+
+def test_a_network_that_cannot_be_leaves_no_folder_when_the_backend_was_still_asleep(
+    phantoms: Path, run_thorax: RunThorax, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    done = run_thorax("train", phantoms, "--set", "network.options.blok=2", "--out", run)
+    assert done.returncode == 2
+    assert "has no option 'blok'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not run.exists()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -18,7 +18,7 @@ from thorax.bundle import Bundle
 from thorax.cli.main import main
 from thorax.cli.terminal import (
     counted,
-    quiet_stderr,
+    hushed_libraries,
     show_progress,
     shown,
     table,
@@ -215,7 +215,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_libraries_say_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet_stderr():
+    with hushed_libraries():
         os.write(2, b"hello from C++\n")
         print("hello from Python", file=sys.stderr)
     os.write(2, b"after\n")
@@ -226,7 +226,7 @@ def test_what_libraries_say_is_held_back(capfd: pytest.CaptureFixture[str]) -> N
 def test_what_libraries_said_before_a_failure_comes_out(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(RuntimeError), quiet_stderr():
+    with pytest.raises(RuntimeError), hushed_libraries():
         os.write(2, b"the reason\n")
         raise RuntimeError
     assert "the reason" in capfd.readouterr().err

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 def examine() -> dict[str, Any]:
     """Return everything that ``thorax doctor`` shows."""
     from thorax._machine import describe_machine, versions
-    from thorax.cli.terminal import quiet_stderr
+    from thorax.cli.terminal import hushed_libraries
     from thorax.data.identity import where_is_salt
     from thorax.errors import ThoraxError
     from thorax.training import choose_backend, choose_precision
@@ -88,7 +88,7 @@ def examine() -> dict[str, Any]:
     backend = precision = accelerator = None
     try:
         backend = choose_backend()
-        with quiet_stderr():
+        with hushed_libraries():
             precision = choose_precision("auto", backend)
             accelerator = _accelerator(backend)
     except ThoraxError as error:

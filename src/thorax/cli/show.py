@@ -87,7 +87,7 @@ def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[
 
     import numpy as np
 
-    from thorax.cli.terminal import quiet_stderr
+    from thorax.cli.terminal import hushed_libraries
     from thorax.config import load_recipe
     from thorax.pixels import read_image
     from thorax.training import use_backend
@@ -95,7 +95,7 @@ def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[
     recipe = load_recipe(args.augmented)
     spec = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
     images, captions = _read(args, manifest, lambda path: read_image(path, spec).pixels)
-    with quiet_stderr():
+    with hushed_libraries():
         use_backend()
         from thorax.training.preview import augmented_images
 

@@ -7,13 +7,20 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from thorax._progress import Progress, ProgressLines
 
-__all__ = ["counted", "quiet_stderr", "show_progress", "shown", "table", "with_options"]
+__all__ = [
+    "counted",
+    "hushed_libraries",
+    "show_progress",
+    "shown",
+    "table",
+    "with_options",
+]
 
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
@@ -60,29 +67,53 @@ def _bar() -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
+def hushed_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
     """Hold back what libraries print to stderr; give it out if the block fails.
 
-    TensorFlow greets from C++, past every setting of Python's.
+    TensorFlow greets from C++, past every setting of Python's. What Python itself prints goes on to
+    be seen. Yields a function from a stage and a progress to a progress that ends the hush when
+    that stage begins: what libraries say later is worth seeing.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(tempfile.TemporaryFile())
         try:
             kept = os.dup(2)
         except OSError:  # no stderr at all
-            yield
+            yield lambda stage, progress: progress
             return
+        stack.callback(os.close, kept)
+        before = ours = sys.stderr
+        with contextlib.suppress(OSError, ValueError):  # a stream that is no file is let be
+            if before.fileno() == 2:
+                ours = stack.enter_context(
+                    open(kept, "w", 1, before.encoding, before.errors, closefd=False)
+                )
+        sys.stderr = ours
         os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except Exception:
+
+        def end() -> None:
+            if sys.stderr is ours:  # and not what a progress bar has put before it
+                sys.stderr = before
             os.dup2(kept, 2)
+
+        def until(last: str, progress: Progress) -> Progress:
+            def tell(stage: str, done: int, total: int, note: str = "") -> None:
+                if stage == last:
+                    end()
+                progress(stage, done, total, note)
+
+            return tell
+
+        try:
+            yield until
+        except Exception:
+            end()
             held.seek(0)
             os.write(2, held.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            end()
 
 
 def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:

@@ -108,11 +108,11 @@ def train_and_report(
 ) -> None:
     """Do the main job and say where everything is."""
     from thorax.cli.describe import describe_evaluation, print_audit, print_findings
-    from thorax.cli.terminal import show_progress, shown
+    from thorax.cli.terminal import hushed_libraries, show_progress, shown
     from thorax.training import train as train_run
 
     _begin(manifest, backend)
-    with show_progress() as progress:
+    with hushed_libraries() as until, show_progress() as progress:
         made = train_run(
             manifest,
             out=out,
@@ -122,7 +122,7 @@ def train_and_report(
             cache=cache,
             workers=workers,
             on_audit=print_audit,
-            progress=progress,
+            progress=until("training", progress),
         )
     print_findings(made.manifest)
     print(_sealed(made))
@@ -139,13 +139,13 @@ def train_and_report(
 def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
     """Train from several seeds, report the spread, and seal the ensemble where asked to."""
     from thorax.cli.describe import describe_spread, print_audit, print_findings
-    from thorax.cli.terminal import show_progress, shown
+    from thorax.cli.terminal import hushed_libraries, show_progress, shown
     from thorax.evaluation import write_spread
     from thorax.report import rewrite_report
     from thorax.training import train_seeds
 
     _begin(manifest, args.backend)
-    with show_progress() as progress:
+    with hushed_libraries() as until, show_progress() as progress:
         runs = train_seeds(
             manifest,
             out=args.out,
@@ -157,7 +157,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
             workers=args.workers,
             on_audit=print_audit,
             on_run=lambda made: print(f"seed {made.plan['identity']['seed']}: {_sealed(made)}"),
-            progress=progress,
+            progress=until("training", progress),
         )
     print_findings(runs[0].manifest)
     together = _ensemble(runs, args) if args.ensemble else None
@@ -193,16 +193,12 @@ def _ensemble(runs: tuple[Run, ...], args: argparse.Namespace) -> Run:
 
 
 def _begin(manifest: Manifest, backend: str | None) -> None:
-    """Say what there is, and let the backend say what it has to say, before anything is shown."""
+    """Say what there is, once it is known that it can be trained on."""
     from thorax.cli.describe import describe_manifest
-    from thorax.cli.terminal import quiet_stderr
-    from thorax.training import choose_backend, use_backend
+    from thorax.training import choose_backend
 
     choose_backend(backend)
     print(describe_manifest(manifest))
-    with quiet_stderr():
-        use_backend(backend)
-        _wake_backend()
 
 
 def _sealed(made: Run) -> str:
@@ -238,10 +234,3 @@ def _evaluated(folder: Path, bundle: str) -> Mapping[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return values if same and (folder / "report.html").is_file() else None
-
-
-def _wake_backend() -> None:
-    """Let the backend say what it has to say about this machine now."""
-    import keras
-
-    keras.ops.convert_to_numpy(keras.ops.zeros((1,)))

@@ -11,7 +11,14 @@ from typing import Any
 from thorax._optional import require
 from thorax.errors import ConfigError, MissingExtraError
 
-__all__ = ["BACKENDS", "choose_backend", "choose_precision", "cpu_has_bfloat16", "use_backend"]
+__all__ = [
+    "BACKENDS",
+    "backend_is_running",
+    "choose_backend",
+    "choose_precision",
+    "cpu_has_bfloat16",
+    "use_backend",
+]
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -73,6 +80,11 @@ def use_backend(wanted: str | None = None) -> str:
     return name
 
 
+def backend_is_running() -> bool:
+    """Return whether Keras is imported already."""
+    return _running() is not None
+
+
 def choose_precision(wanted: str, backend: str) -> str:
     """Resolve ``auto`` to ``bfloat16`` or ``float32``.
 
@@ -101,7 +113,14 @@ def _running() -> str | None:
     return name
 
 
+_DEVICES = ("nvidia0", "nvidiactl", "kfd", "dxg", "accel", "accel0", "vfio")
+
+
 def _accelerated(backend: str) -> bool:
+    # To ask the backend is to import it, which takes seconds. Where Linux shows no device file of a
+    # GPU or TPU (NVIDIA's, AMD's, Windows' for its guests, Google's) there is nothing to ask for.
+    if sys.platform == "linux" and not any(Path("/dev", name).exists() for name in _DEVICES):
+        return False
     module: Any = require(backend, "train" if backend == "tensorflow" else backend)
     if backend == "tensorflow":
         return bool(module.config.list_physical_devices("GPU"))

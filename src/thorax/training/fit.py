@@ -22,6 +22,7 @@ from thorax.errors import RunError
 from thorax.metrics import roc_auc_score
 from thorax.models import Augment, build_network
 from thorax.records import Task
+from thorax.training.answers import answers_of
 from thorax.training.feed import Feed
 from thorax.training.losses import (
     Head,
@@ -142,7 +143,7 @@ def fit(
             "epoch": now.epoch + 1,
             "loss": now.loss_sum / feed.steps,
             "accuracy": now.accuracy_sum / feed.steps,
-            **_validate(network, head, *validation, batch=feed.batch),
+            **_validate(network, head, *validation),
             "learning_rate": float(ops.convert_to_numpy(optimiser.learning_rate)),
             "seconds": time.monotonic() - started,
         }
@@ -211,16 +212,9 @@ def _validate(
     head: Head,
     images: NDArray[np.uint8],
     labels: NDArray[np.float32],
-    *,
-    batch: int,
 ) -> dict[str, float]:
     """Return unweighted loss, accuracy and mean AUROC over the labels; NaN where undefined."""
-    logits = np.concatenate(
-        [
-            np.asarray(network.predict_on_batch(images[at : at + 4 * batch, ..., None]))
-            for at in range(0, len(images), 4 * batch)
-        ]
-    ).astype(np.float32)
+    logits = answers_of(network, images).astype(np.float32)
     loss = MaskedLoss(head, np.ones((2, labels.shape[1]), np.float32), 0.0)
     accuracy = MaskedAccuracy(head)
     accuracy.update_state(labels, logits)

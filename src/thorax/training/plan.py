@@ -43,8 +43,8 @@ def make_plan(
     }
 
 
-def claim_folder(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Make the folder this plan's, or find that it already is.
+def claim_folder(folder: Path, plan: Mapping[str, Any]) -> bool:
+    """Make the folder this plan's, or find that it already is; return whether it was new.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def claim_folder(folder: Path, plan: Mapping[str, Any]) -> None:
                 todo="choose an empty or new folder",
             )
         _files.write_json(path, plan)
-        return
+        return True
     try:
         stored = _files.read_json(path)
         identity, schema = stored["identity"], stored["schema"]
@@ -83,6 +83,7 @@ def claim_folder(folder: Path, plan: Mapping[str, Any]) -> None:
             received="; ".join(differing[:4]),
             todo="choose another folder with --out, or ask for the same run to continue it",
         )
+    return False
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -35,7 +36,13 @@ from thorax.data import (
 from thorax.data.audit import Audit, audit
 from thorax.errors import ConfigError, LabelError, RunError, SourceError
 from thorax.records import Partition, PixelSpec, Task
-from thorax.training.backend import choose_backend, choose_precision, use_backend
+from thorax.training.backend import (
+    backend_is_running,
+    choose_backend,
+    choose_precision,
+    use_backend,
+)
+from thorax.training.beside import Beside
 from thorax.training.plan import claim_folder, make_plan
 
 __all__ = ["TRAINED_ON", "Run", "open_run", "train"]
@@ -43,7 +50,7 @@ __all__ = ["TRAINED_ON", "Run", "open_run", "train"]
 TRAINED_ON = "trained_on.txt"
 """In a run folder: the SHA-256 of every file that was trained or validated on."""
 
-_SAMPLE = 2000  # training images that later ones are held against
+_SAMPLE = 1000  # training images that later ones are held against
 
 Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
@@ -168,23 +175,33 @@ def train(
     manifest = _parted(data, chosen, exclude)
     precision = choose_precision(chosen.fit.precision, name)
     plan = make_plan(chosen, manifest, seed=seed, backend=name, precision=precision)
-    if not (folder / "plan.json").exists():
-        # The folder must not become that of a run that cannot be.
-        use_backend(name)
-        _check_network(chosen, manifest.task)
-    claim_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
+        claim_folder(folder, plan)
         return open_run(folder)
-    audited = audit(manifest, quick=True, cache=cache, progress=progress)
-    audited.write(folder / "audit.json")
-    if on_audit is not None:
-        on_audit(audited)
-
+    running = backend_is_running()
+    backend_ready = Beside(partial(_check_network, name, chosen, manifest.task))
+    if running:  # then it is the work of a moment, and nothing need be begun in vain
+        backend_ready.wait()
+    claimed = claim_folder(folder, plan)
     # Random crops are cut out of larger images than those that are answered for.
     before_crop = replace(chosen.input, size=chosen.augment.crop_from or chosen.input.size)
-    fill = partial(_fill, folder=cache, workers=workers, progress=progress)
-    training, images = fill(manifest.select("train"), before_crop)
-    validation, checks = fill(manifest.select("validation"), chosen.input)
+    beside = backend_ready.watched(progress)
+    fill = partial(_fill, folder=cache, workers=workers, progress=beside)
+    try:
+        audited = audit(manifest, quick=True, cache=cache, progress=beside)
+        if on_audit is not None:
+            on_audit(audited)
+        training, images = fill(manifest.select("train"), before_crop)
+        validation, checks = fill(manifest.select("validation"), chosen.input)
+        backend_ready.wait()
+    except ConfigError:
+        # The folder must not become that of a run that cannot be.
+        if claimed:
+            (folder / "plan.json").unlink()
+            with contextlib.suppress(OSError):  # it was there before, and is not empty
+                folder.rmdir()
+        raise
+    audited.write(folder / "audit.json")
     _check_classes(training, "train")
     _check_classes(validation, "validation")
     manifest = manifest.drop([*images.left_out, *checks.left_out])
@@ -195,7 +212,6 @@ def train(
     _files.write_text(folder / TRAINED_ON, "".join(f"{digest}\n" for digest in seen))
     _files.write_json(folder / "fingerprint.json", fingerprint(training, images))
 
-    use_backend(name)
     from thorax.training.feed import Feed
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
@@ -316,8 +332,9 @@ def _sample(
     return images.gather(images.positions(kept.ids)), kept.label_array()
 
 
-def _check_network(recipe: Recipe, task: Task) -> None:
-    """Build the network once, so that a wrong option is told before any image is decoded."""
+def _check_network(backend: str, recipe: Recipe, task: Task) -> None:
+    """Import the backend and build the network once, so that a wrong option is told early."""
+    use_backend(backend)
     from thorax.models import build_network
     from thorax.training.losses import head_of, outputs_of
 

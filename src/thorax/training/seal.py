@@ -18,6 +18,7 @@ from thorax.models import build_network
 from thorax.models.export import feature_network, has_activation_map, to_onnx
 from thorax.records import Task
 from thorax.runtime import Predictor
+from thorax.training.answers import answers_of, answers_of_all
 from thorax.training.backend import use_backend
 from thorax.training.losses import head_of, outputs_of
 from thorax.training.novelty import FLOOR, SIDE, Novelty, class_numbers, fit_novelty
@@ -107,15 +108,19 @@ def seal(
     network = _network(recipe, task)
     read_weights(weights, network.variables, "the trained weights")
     seen, labels, patients = validation.seen
+    # Logits and what they are made from, in one pass.
+    below = feature_network(network)
+    both = network if below is None else _side_by_side(network, below)
+    logits, *features = answers_of_all(both, seen)
     settled = settle(
-        margins_of(_logits(network, seen), task, head),
+        margins_of(logits, task, head),
         labels,
         patients,
         task,
         balance=recipe.fit.balance == "weights",
         points=recipe.points,
     )
-    novelty, scores = _novelty(network, task, training, seen)
+    novelty, scores = _novelty(both, task, training, seen, features)
     bundle = write_bundle(
         folder,
         task=task,
@@ -186,20 +191,30 @@ def check_sealed(
         )
 
 
+def _side_by_side(network: Any, below: Any) -> Any:
+    """Return a model with the outputs of both, which share their layers."""
+    from keras import Model
+
+    return Model(network.inputs, [*network.outputs, *below.outputs])
+
+
 def _novelty(
-    network: Any,
+    both: Any,
     task: Task,
     training: tuple[NDArray[np.uint8], NDArray[np.float32]],
     seen: NDArray[np.uint8],
+    features: Sequence[NDArray[np.float64]],
 ) -> tuple[Novelty, NDArray[np.float64]]:
-    """Fit the novelty on training images, with one draw of the disturbance; score ``seen``."""
+    """Fit the novelty on training images, with one draw of the disturbance; score ``seen``.
+
+    ``features`` of ``seen`` is empty where those of the network are too wide to be used.
+    """
     images, labels = training
     kinds = class_numbers(labels, task)
     learnt = disturbed_images(images, draws=1)
-    below = feature_network(network)
-    features = None if below is None else _logits(below, learnt)
-    held = None if below is None else _logits(below, seen)
-    novelty = fit_novelty((learnt, features, np.tile(kinds, 2)), (seen, held))
+    held = features[0] if features else None
+    own = answers_of_all(both, learnt)[1] if features else None
+    novelty = fit_novelty((learnt, own, np.tile(kinds, 2)), (seen, held))
     return novelty, novelty.score(held, seen)
 
 
@@ -229,7 +244,9 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
         own = part_weights(data, f"m{number}/")
         read_weights(own, network.variables, str(bundle.weights))
     image = Input((recipe.input.size, recipe.input.size, 1))
-    return Model(image, layers.Average()([network(image) for network in networks]))
+    # Keras asks for a name of its own for each part of a model.
+    named = [Model(n.inputs, n.outputs, name=f"member{m}") for m, n in enumerate(networks)]
+    return Model(image, layers.Average()([network(image) for network in named]))
 
 
 def keras_probabilities(
@@ -242,22 +259,13 @@ def keras_probabilities(
     bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
     recipe = Recipe.from_json(bundle.provenance["recipe"])
     head = head_of(bundle.task, recipe.fit.loss)
-    margins = margins_of(_logits(load_network(bundle), images), bundle.task, head)
+    margins = margins_of(answers_of(load_network(bundle), images), bundle.task, head)
     return apply_temperature(margins, bundle.temperature, kind=bundle.task.kind)
 
 
 def _network(recipe: Recipe, task: Task) -> Any:
     outputs = outputs_of(task, head_of(task, recipe.fit.loss))
     return build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
-
-
-def _logits(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return np.concatenate(
-        [
-            np.asarray(network.predict_on_batch(images[at : at + 256, ..., None]), np.float64)
-            for at in range(0, len(images), 256)
-        ]
-    )
 
 
 def margins_of(logits: NDArray[np.float64], task: Task, head: str) -> NDArray[np.float64]:

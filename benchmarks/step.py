@@ -1,0 +1,292 @@
+"""How many images a second does one training step take, and how near is that to the machine?
+
+    python benchmarks/step.py                      # swift and standard, three rounds
+    python benchmarks/step.py --recipes swift --rounds 5
+
+The same network in every row, batches of 64 drawn at random, each program in a process of its own,
+all programs in turn within a round:
+
+- ours: `thorax.training.fit.fit`, as ``thorax train`` calls it, on each backend; the time of an
+  epoch, with the state that is saved and the validation of 64 images in it;
+- plain Keras: ``model.fit`` on arrays in memory, with its defaults, and three of its augmentation
+  layers (flip, rotation, zoom);
+- native PyTorch: the network written with torch.nn, channels last, bfloat16 autocast, fused AdamW,
+  augmentation by one ``grid_sample`` and noise; as it is and compiled;
+- the bound: a product of two matrices in the same precision says how many operations a second this
+  machine does; divided by three times the multiplications of the network's convolutions.
+
+PyTorch gets an environment of its own, made when first asked for. What it last showed is in
+docs/reference/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from _measure import ROOT, machine, peer, process, spread, table
+
+BATCH = 64
+IMAGES = {"swift": 2048, "standard": 768}
+PROGRAMS = {
+    "ours, TensorFlow": ("ours", "tensorflow"),
+    "ours, JAX": ("ours", "jax"),
+    "ours, PyTorch": ("ours", "torch"),
+    "plain Keras, TensorFlow": ("keras", "tensorflow"),
+    "native PyTorch": ("torch", "eager"),
+    "native PyTorch, compiled": ("torch", "compiled"),
+    "bound": ("bound", "tensorflow"),
+}
+
+
+def main() -> int:
+    """Run every program in turn, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--recipes", nargs="+", choices=list(IMAGES), default=list(IMAGES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=list(PROGRAMS), default=list(PROGRAMS))
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        program, how, recipe = args.worker
+        print(json.dumps(WORKERS[program](how, recipe)))
+        return 0
+    print(machine())
+    for recipe in args.recipes:
+        speeds: dict[str, list[float]] = {name: [] for name in args.only}
+        for _ in range(args.rounds):
+            for name in args.only:
+                speeds[name].append(ask(*PROGRAMS[name], recipe))
+        print(f"\n{recipe}, images a second:\n")
+        first = speeds[args.only[0]]
+        rows = [
+            [name, spread(own, "", 0), ratio(own, first), len(own)] for name, own in speeds.items()
+        ]
+        print(table(["", "median (range)", f"against {args.only[0]}", "rounds"], rows), flush=True)
+    return 0
+
+
+def ratio(own: list[float], first: list[float]) -> str:
+    """Return the ratio round by round, as median and range."""
+    return spread([a / b for a, b in zip(own, first, strict=True)])
+
+
+def ask(program: str, how: str, recipe: str) -> float:
+    """Return the images a second of one program, in a process of its own."""
+    python: str | Path = sys.executable
+    if "torch" in (program, how):
+        python = peer("torch", "torch==2.13.0", f"{ROOT}[torch]")
+    backend = {"KERAS_BACKEND": how} if how in ("tensorflow", "jax", "torch") else {}
+    command = [python, __file__, "--worker", program, how, recipe]
+    return float(json.loads(process(command, **backend)[2].splitlines()[-1]))
+
+
+def ours(backend: str, recipe_name: str) -> float:
+    """Return the speed of the third epoch of a training on drawn arrays."""
+    import csv
+
+    import numpy as np
+
+    from thorax.config import load_recipe
+    from thorax.records import Task
+    from thorax.training import choose_precision, use_backend
+
+    use_backend(backend)
+    from thorax.training.feed import Feed
+    from thorax.training.fit import fit
+
+    recipe = load_recipe(recipe_name, ["epochs=3", f"batch={BATCH}"])
+    images, labels = drawn(IMAGES[recipe_name], recipe.input.size)
+    feed = Feed(lambda rows: images[rows], labels, recipe.augment, recipe.input.size, BATCH, 0)
+    task = Task("binary", ("b",), ("a", "b"))
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            recipe,
+            task,
+            feed,
+            (images[:64], np.resize(np.float32([0, 1]), (64, 1))),
+            Path(folder),
+            precision=choose_precision("auto", backend),
+            seed=0,
+        )
+        with open(Path(folder) / "history.csv", newline="", encoding="utf-8") as file:
+            ends = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return len(images) / min(ends[2] - ends[1], ends[1] - ends[0])
+
+
+def plain(_: str, recipe_name: str) -> float:
+    """Return the speed of Keras as it comes."""
+    import keras
+    from keras import layers
+
+    from thorax.config import load_recipe
+    from thorax.models import build_network
+
+    recipe = load_recipe(recipe_name)
+    images, labels = drawn(IMAGES[recipe_name], recipe.input.size)
+    network = build_network(recipe.network.name, recipe.input.size, 1, recipe.network.options)
+    model = keras.Sequential(
+        [
+            keras.Input((recipe.input.size, recipe.input.size, 1)),
+            layers.RandomFlip("horizontal"),
+            layers.RandomRotation(6 / 360),
+            layers.RandomZoom(0.1),
+            network,
+        ]
+    )
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(1e-3), loss, metrics=["accuracy"])
+    return best_of(lambda: model.fit(images[..., None], labels, BATCH, 1, verbose=0), len(images))
+
+
+def native(how: str, recipe_name: str) -> float:
+    """Return the speed of PyTorch without Keras."""
+    import torch
+    from torch.nn.functional import affine_grid, binary_cross_entropy_with_logits, grid_sample
+
+    from thorax.config import load_recipe
+
+    recipe = load_recipe(recipe_name)
+    size = recipe.input.size
+    options = {"channels": (32, 64, 128), "stem": 1, **recipe.network.options}
+    torch.manual_seed(0)
+    network = torch_network(options["channels"], options["stem"])
+    network = network.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
+    pixels, truth = drawn(IMAGES[recipe_name], size)
+    images, labels = torch.from_numpy(pixels[:, None]), torch.from_numpy(truth)
+    moves = torch.eye(2, 3).repeat(len(images), 1, 1) + 0.05 * torch.randn(len(images), 2, 3)
+
+    def step(x: Any, y: Any, move: Any) -> Any:
+        x = x.float()
+        grid = affine_grid(move, x.shape, align_corners=False)
+        x = grid_sample(x, grid, align_corners=False)
+        x = ((x - 128) * 1.1 + 128).clamp(0, 255) + 3 * torch.randn_like(x)
+        mean, deviation = x.mean((1, 2, 3), True), x.std((1, 2, 3), keepdim=True)
+        x = ((x - mean) / (deviation + 1e-3)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(x)
+        loss = binary_cross_entropy_with_logits(logits.float(), y)
+        loss.backward()
+        return loss
+
+    taken = torch.compile(step) if how == "compiled" else step
+
+    def epoch() -> None:
+        for at in range(0, len(images), BATCH):
+            part = slice(at, at + BATCH)
+            optimiser.zero_grad(set_to_none=True)
+            loss = taken(images[part], labels[part], moves[part])
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            float(loss)
+
+    return best_of(epoch, len(images))
+
+
+def torch_network(channels: Any, stem: int) -> Any:
+    """Return the network `compact`, in PyTorch's own layers."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import avg_pool2d, conv2d, relu
+
+    class Convolution(nn.Conv2d):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.gain = nn.Parameter(torch.ones(self.out_channels))
+
+        def forward(self, x: Any) -> Any:
+            kernel = self.weight - self.weight.mean((1, 2, 3), True)
+            power = (kernel * kernel).sum((1, 2, 3), True)
+            gain = (self.gain * 1.7139588594446636)[:, None, None, None]
+            kernel = kernel * torch.rsqrt(power + 1e-4) * gain
+            return conv2d(x, kernel, self.bias, self.stride, self.padding)
+
+    class Residual(nn.Module):
+        def __init__(self, before: int, width: int, stride: int) -> None:
+            super().__init__()
+            self.stride = stride
+            self.first = Convolution(before, width, 3, stride, 1)
+            self.second = Convolution(width, width, 3, 1, 1)
+            self.factor = nn.Parameter(torch.tensor(0.2))
+            self.shortcut = Convolution(before, width, 1) if before != width else nn.Identity()
+
+        def forward(self, x: Any) -> Any:
+            kept = self.shortcut(avg_pool2d(x, self.stride) if self.stride > 1 else x)
+            y = self.second(relu(self.first(x)))
+            return relu(kept + y * self.factor.to(y.dtype))
+
+    parts: list[Any] = []
+    width = 1
+    for number in range(1, stem + 1):
+        wider = channels[0] // 2 ** (stem - number)
+        parts += [Convolution(width, wider, 3, 2, 1), nn.ReLU()]
+        width = wider
+    for stage, wider in enumerate(channels):
+        parts.append(Residual(width, wider, 2 if stage else 1))
+        width = wider
+    parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1)]
+    return nn.Sequential(*parts)
+
+
+def bound(_: str, recipe_name: str) -> float:
+    """Return how many images the machine's own arithmetic would do, in the precision of `auto`."""
+    import tensorflow as tf
+
+    from thorax.config import load_recipe
+    from thorax.models import build_network
+    from thorax.training import choose_precision
+
+    recipe = load_recipe(recipe_name)
+    network = build_network(recipe.network.name, recipe.input.size, 1, recipe.network.options)
+    products = 0
+    for layer in network.layers:
+        if hasattr(layer, "standardised_kernel"):
+            products += int(layer.kernel.shape.num_elements()) * area(layer)
+    precision = choose_precision("auto", "tensorflow")
+    side = 3072
+    matrix = tf.cast(tf.random.normal((side, side)), precision)
+    multiply = tf.function(lambda a: tf.linalg.matmul(a, a))
+    seconds = min(timed(lambda: multiply(matrix)[0, 0].numpy()) for _ in range(6))
+    return 2 * side**3 / seconds / (3 * 2 * products)
+
+
+def area(layer: Any) -> int:
+    """Return how many places a convolution is applied to."""
+    _, height, width, _ = layer.output.shape
+    return int(height) * int(width)
+
+
+def drawn(count: int, size: int) -> tuple[Any, Any]:
+    """Return random images (n, size, size) and labels (n, 1)."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, size, size), dtype=np.uint8)
+    return pixels, rng.integers(0, 2, (count, 1)).astype(np.float32)
+
+
+def best_of(epoch: Any, images: int) -> float:
+    """Return images a second of the best of three epochs, after one that is not counted."""
+    epoch()
+    return images / min(timed(epoch) for _ in range(3))
+
+
+def timed(work: Any) -> float:
+    """Return how many seconds it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+WORKERS = {"ours": ours, "keras": plain, "torch": native, "bound": bound}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Work beside other work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from thorax._progress import Progress
+
+__all__ = ["Beside"]
+
+
+class Beside:
+    """Work done in a thread of its own, begun at once.
+
+    TensorFlow takes seconds to import, all of them on one core, while decoding waits for processes
+    of its own: done side by side, only the longer of the two is waited for.
+
+    Parameters
+    ----------
+    work
+        What to do.
+    """
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        pool = ThreadPoolExecutor(1)
+        self._done = pool.submit(work)
+        pool.shutdown(wait=False)
+
+    def watched(self, progress: Progress) -> Progress:
+        """Return a progress that also raises what the work raised, so that the rest stops too."""
+
+        def watch(stage: str, done: int, total: int, note: str = "") -> None:
+            if self._done.done():
+                self._done.result()
+            progress(stage, done, total, note)
+
+        return watch
+
+    def wait(self) -> None:
+        """Wait until the work is done; raise what it raised."""
+        self._done.result()
