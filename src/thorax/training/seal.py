@@ -245,7 +245,7 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
         read_weights(own, network.variables, str(bundle.weights))
     image = Input((recipe.input.size, recipe.input.size, 1))
     # Keras asks for a name of its own for each part of a model.
-    named = [Model(n.inputs, n.outputs, name=f"member{m}") for m, n in enumerate(networks)]
+    named = [Model(n.input, n.output, name=f"member{m}") for m, n in enumerate(networks)]
     return Model(image, layers.Average()([network(image) for network in named]))
 
 
