@@ -5,8 +5,8 @@
 
 - cold: the whole process that answers for one JPEG;
 - warm: one image at a time in a process that has answered before, from the path of the file on;
-- folder: images a second over the files of the official test, read again until there are 2,496,
-  each once; and decoding alone, by the same reader on as many threads;
+- folder: images a second over many files, of 224x224 (the official test, four times) and full-size
+  (`kermany_originals`, eight times); and decoding alone, by the same reader on as many threads;
 - int8: the sealed graph quantised by ONNX Runtime's own tool (static, calibrated on training
   images), and in bfloat16 by OpenVINO: speed of the network alone, and what it costs in AUROC on
   the official test, with the interval of the paired difference (patients drawn again). Nothing is
@@ -36,7 +36,6 @@ from typing import Any
 
 from _measure import ROOT, machine, need, peer, process, spread, table
 
-TIMES = 4
 WARM = 200
 Answer = Callable[[str], float]
 
@@ -59,6 +58,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         (folder / "files.json").write_text(json.dumps(files))
+        large = sorted(str(path) for path in need("kermany_originals").rglob("*.jpeg"))
+        (folder / "large.json").write_text(json.dumps(large))
         environment(folder, args.run, "make", "keras")
         print(machine(), flush=True)
         cold(args, folder, files[0])
@@ -162,24 +163,35 @@ def timed(work: Callable[..., Any], *arguments: Any) -> float:
 
 
 def throughput(args: argparse.Namespace, folder: Path) -> None:
-    """Time many files."""
-    programs = ["thorax", "decoding alone", "Keras", "saved model"]
-    speeds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(args.rounds):
-        for name in programs:
-            speeds[name].append(environment(folder, args.run, "folder", name))
-    against = {
-        name: [a / b for a, b in zip(own, speeds["decoding alone"], strict=True)]
-        for name, own in speeds.items()
-    }
-    rows = [[name, spread(own, "", 0), spread(against[name])] for name, own in speeds.items()]
-    heads = ["images a second from files", "median (range)", "against decoding alone"]
-    print("\n" + table(heads, rows), flush=True)
+    """Time many files, small ones and large ones."""
+    for how, what in (("small", "files of 224x224"), ("large", "full-size files")):
+        speeds: dict[str, list[float]] = {name: [] for name in FOLDERS}
+        for _ in range(args.rounds):
+            for name in FOLDERS:
+                speeds[name].append(environment(folder, args.run, how, name))
+        against = {
+            name: [a / b for a, b in zip(own, speeds["decoding alone"], strict=True)]
+            for name, own in speeds.items()
+        }
+        rows = [[name, spread(own, "", 0), spread(against[name])] for name, own in speeds.items()]
+        heads = [f"images a second, {what}", "median (range)", "against decoding alone"]
+        print("\n" + table(heads, rows), flush=True)
 
 
-def time_folder(program: str, run: Path, folder: Path) -> float:
-    """Return images a second over many files."""
-    files = json.loads((folder / "files.json").read_text()) * TIMES
+def time_small(program: str, run: Path, folder: Path) -> float:
+    """Return images a second over files of 224x224."""
+    files = json.loads((folder / "files.json").read_text())
+    return time_folder(program, run, folder, files * 4)
+
+
+def time_large(program: str, run: Path, folder: Path) -> float:
+    """Return images a second over full-size files."""
+    files = json.loads((folder / "large.json").read_text())
+    return time_folder(program, run, folder, files * 8)
+
+
+def time_folder(program: str, run: Path, folder: Path, files: list[str]) -> float:
+    """Return images a second."""
     work = FOLDERS[program](run, folder)
     work(files[:128])
     return len(files) / timed(work, files)
@@ -443,7 +455,8 @@ WORKERS = {
     "make": make,
     "one": one,
     "warm": time_warm,
-    "folder": time_folder,
+    "small": time_small,
+    "large": time_large,
     "cheaper": cheaper,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -19,9 +20,10 @@ from thorax.records import Prediction
 
 __all__ = ["Predictor", "load"]
 
-# Big enough to keep the matrix units busy, small enough that the first answers of a long folder
+# Big enough to keep the arithmetic units busy, small enough that the first answers of a long folder
 # come at once and memory stays flat.
 _CHUNK = 64
+_SHARE = 16  # images that one thread reads and answers for, in `predict`
 
 
 class Predictor:
@@ -47,6 +49,8 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # A thread that waits for its share must not burn a core that others decode on.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(self.bundle.graph), options, providers=["CPUExecutionProvider"]
@@ -109,7 +113,7 @@ class Predictor:
         sources
             Paths, or the bytes of files.
         workers
-            Threads that decode while the network computes; None or 0 takes one per core.
+            Threads, each of which reads and answers; None or 0 takes one per core.
 
         Raises
         ------
@@ -121,37 +125,34 @@ class Predictor:
         workers = workers or os.cpu_count() or 1
         queue = iter(enumerate(sources))
         with ThreadPoolExecutor(workers) as pool:
-            # Two chunks are in the air at once: one decodes while the other is computed.
-            ahead = self._submit(pool, queue)
-            while ahead:
-                following = self._submit(pool, queue)
-                yield from self._answer(ahead)
-                ahead = following
+            # Each thread reads and answers for a share of its own, so that none waits for another;
+            # a share for each is ready when one is taken.
+            ahead: deque[Future[list[Prediction]]] = deque()
+            while True:
+                while len(ahead) < 2 * workers and (share := list(islice(queue, _SHARE))):
+                    ahead.append(pool.submit(self._answer, share))
+                if not ahead:
+                    return
+                yield from ahead.popleft().result()
 
-    def _submit(
-        self, pool: ThreadPoolExecutor, queue: Iterator[tuple[int, str | Path | bytes]]
-    ) -> list[tuple[str, Future[Image]]]:
-        return [
-            (f"#{n}" if isinstance(source, bytes) else str(source), pool.submit(self.read, source))
-            for n, source in islice(queue, _CHUNK)
-        ]
-
-    def _answer(self, chunk: Sequence[tuple[str, Future[Image]]]) -> Iterator[Prediction]:
+    def _answer(self, share: Sequence[tuple[int, str | Path | bytes]]) -> list[Prediction]:
+        """Read and answer for some sources."""
         images: list[Image | ImageError] = []
-        for _, future in chunk:
+        for _, source in share:
             try:
-                images.append(future.result())
+                images.append(self.read(source))
             except ImageError as error:
                 images.append(error)
         good = [image.pixels for image in images if isinstance(image, Image)]
         rows, novelty = self.answer(np.stack(good)) if good else (np.empty((0, 0)), None)
         strange = [None] * len(rows) if novelty is None else [*map(float, novelty)]
         answers = iter(zip(rows, strange, strict=True))
-        for (name, _), image in zip(chunk, images, strict=True):
-            if isinstance(image, Image):
-                yield self._prediction(name, *next(answers), image)
-            else:
-                yield Prediction(name, {}, error=image.what, reason=image.reason)
+        return [
+            self._prediction(_name(*one), *next(answers), image)
+            if isinstance(image, Image)
+            else Prediction(_name(*one), {}, error=image.what, reason=image.reason)
+            for one, image in zip(share, images, strict=True)
+        ]
 
     def _prediction(
         self, name: str, row: NDArray[np.float32], novelty: float | None, image: Image
@@ -209,6 +210,10 @@ class Predictor:
             for start in range(0, len(pixels), _CHUNK)
         ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def _name(number: int, source: str | Path | bytes) -> str:
+    return f"#{number}" if isinstance(source, bytes) else str(source)
 
 
 def _plain(facts: Mapping[str, str | float]) -> dict[str, str | float]:
