@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -230,3 +231,27 @@ def test_what_libraries_said_before_a_failure_comes_out(
         os.write(2, b"the reason\n")
         raise RuntimeError
     assert "the reason" in capfd.readouterr().err
+
+
+HUSHED = """
+import os, sys
+from thorax._progress import silent
+from thorax.cli.terminal import hushed_libraries
+with hushed_libraries() as until:
+    progress = until("training", silent)
+    os.write(2, b"C++ greets\\n")
+    print("shown", file=sys.stderr)
+    progress("decoding images", 1, 2)
+    os.write(2, b"C++ greets again\\n")
+    progress("training", 1, 2)
+    os.write(2, b"C++ warns\\n")
+    print("still shown", file=sys.stderr)
+print("as before", file=sys.stderr)
+"""
+
+
+def test_the_hush_spares_python_and_ends_when_training_begins() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HUSHED], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.splitlines() == ["shown", "C++ warns", "still shown", "as before"]
