@@ -48,7 +48,7 @@ from thorax.metrics.decision_curve import (
     decision_statistic,
     read_decision,
 )
-from thorax.metrics.difference import independent_difference
+from thorax.metrics.difference import correlated_difference, independent_difference
 from thorax.metrics.few import FEW_PATIENTS, steady
 from thorax.metrics.intervals import (
     Interval,
@@ -141,6 +141,7 @@ __all__ = [
     "clustered_delong",
     "clustered_difference",
     "confusion",
+    "correlated_difference",
     "decision_curve",
     "decision_statistic",
     "delong",
