@@ -36,6 +36,8 @@ METRICS = ("auroc", "average_precision", "brier", "accuracy", "sensitivity", "sp
 """What is compared unless something else is asked for."""
 
 _LOWER_IS_BETTER = frozenset({"brier", "log_loss", "lr_negative"})
+# How far two values of a metric can be apart; 1 unless it stands here.
+_MOST = {"mcc": 2.0, "log_loss": math.inf, "lr_positive": math.inf, "lr_negative": math.inf}
 _TESTED = ("auroc", "accuracy", "sensitivity", "specificity")
 
 
@@ -108,6 +110,7 @@ def compare(
         labels, or a metric or margin cannot be used.
     """
     margins = dict(margins or {})
+    metrics = tuple(dict.fromkeys(metrics))  # one named twice would be tested twice
     _check(metrics, margins)
     one, other = _read(Path(first)), _read(Path(second))
     _check_same(one, other)
@@ -270,7 +273,7 @@ def _label(
             row[key] = clustered_bootstrap(
                 name, truth, values, patients, threshold=cut, replicates=replicates, seed=seed
             ).to_json()
-        row |= {"difference": gap.to_json(), **_tested(test), **_detectable(test, gap)}
+        row |= {"difference": gap.to_json(), **_tested(test), **_detectable(name, test, gap)}
         margin = margins.get(name)
         row["margin"] = margin
         row["verdict"] = (
@@ -322,12 +325,16 @@ def _tested(test: PairedTest | None) -> dict[str, Any]:
     return {"p": test.p, "p_adjusted": None, "test": test.method}
 
 
-def _detectable(test: PairedTest | None, gap: Interval) -> dict[str, Any]:
-    """Return the difference that this many images would have shown with 80 % power."""
+def _detectable(name: str, test: PairedTest | None, gap: Interval) -> dict[str, Any]:
+    """Return the difference that this many images would have shown with 80 % power.
+
+    None where the error is not known, or where it would be more than the metric can differ by.
+    """
     error = math.nan if test is None else test.standard_error
     if not error > 0 and math.isfinite(gap.high - gap.low):
         error = (gap.high - gap.low) / (2 * 1.959964)
-    return {"detectable": detectable_difference(error) if error > 0 else None}
+    found = detectable_difference(error) if error > 0 else math.inf
+    return {"detectable": found if found < _MOST.get(name, 1.0) else None}
 
 
 def _describe(side: _Side) -> dict[str, Any]:
