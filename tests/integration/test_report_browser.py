@@ -159,6 +159,19 @@ def test_it_fits_the_screen_and_asks_nobody(
 
 
 @pytest.mark.parametrize("name", ["report", "external"])
+def test_wide_figures_can_be_read_on_a_phone(
+    open_page: Callable[..., Any], pages: dict[str, Path], name: str
+) -> None:
+    driver = open_page(pages[name], "phone")
+    heights = driver.execute_script(
+        "return [...document.querySelectorAll('figure.wide svg text')].map("
+        "t => t.getBoundingClientRect().height)"
+    )
+    assert heights
+    assert min(heights) > 7
+
+
+@pytest.mark.parametrize("name", ["report", "external"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_word_can_be_read(
     open_page: Callable[..., Any], pages: dict[str, Path], name: str, scheme: str
@@ -189,7 +202,7 @@ def test_those_who_listen_or_use_the_keyboard_get_everything(
     assert all(after <= before + 1 for before, after in pairwise(levels))
     # What scrolls by itself must be reached by the keyboard, and have a name.
     hidden = driver.execute_script(
-        "return [...document.querySelectorAll('.scroll')].filter("
+        "return [...document.querySelectorAll('.scroll, .pan')].filter("
         "n => n.tabIndex < 0 || !n.getAttribute('aria-label')).length"
     )
     assert hidden == 0

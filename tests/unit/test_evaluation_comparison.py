@@ -197,3 +197,25 @@ def test_the_command_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixt
     assert command("--metrics", "auroc,beauty") == 2
     assert main(["compare", str(b), str(a), "--margin", "auroc=0.001"]) == 0
     assert "B is worse than A by more than 0.001" in capsys.readouterr().out
+
+
+def test_a_difference_that_no_metric_can_have_is_not_called_detectable(tmp_path: Path) -> None:
+    write(tmp_path / "a", [0, 0, 1], [0.1, 0.2, 0.9])
+    write(tmp_path / "b", [0, 0, 1], [0.2, 0.1, 0.8], bundle="c" * 64)
+    rows = compare(tmp_path / "a", tmp_path / "b", replicates=50).values["labels"][LABEL]
+    for row in rows:
+        assert row["detectable"] is None or 0 < row["detectable"] < 1
+    assert {row["metric"]: row["detectable"] for row in rows}["sensitivity"] is None
+
+
+def test_a_metric_named_twice_is_tested_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, chances = [0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.6, 0.3, 0.8, 0.9]
+    write(tmp_path / "a", labels, chances)
+    write(tmp_path / "b", labels, chances[::-1], bundle="c" * 64)
+    twice = compare(tmp_path / "a", tmp_path / "b", metrics=["auroc", "auroc"], replicates=20)
+    assert twice.values["tests"] == 1
+    both = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["compare", *both, "--margin", "0.1", "--margin", "auroc=0.2"]) == 2
+    assert "two margins" in capsys.readouterr().err

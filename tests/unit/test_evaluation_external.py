@@ -10,14 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 
 from thorax.bundle import Bundle
 from thorax.cli.main import main
 from thorax.data import Manifest, load_dataset
-from thorax.errors import LabelError, UsageError
+from thorax.errors import LabelError, MetricError, UsageError
 from thorax.evaluation import validate
-from thorax.metrics import Interval, independent_difference, undefined, wilson
+from thorax.metrics import (
+    Interval,
+    correlated_difference,
+    independent_difference,
+    undefined,
+    wilson,
+)
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -87,6 +94,8 @@ def test_sets_of_one_name_get_folders_of_their_own(
         "images-2",
         "internal-validation-2",
     ]
+    rows = [row["name"] for row in found.values["rows"]]
+    assert rows == ["images", "images-2", "internal-validation"]
 
 
 def test_a_set_of_one_class_has_no_drop_and_says_why(
@@ -111,7 +120,8 @@ def test_a_set_for_another_task_is_refused(
     for n in range(4):
         draw_grey(tmp_path / "cats" / ("cat" if n % 2 else "dog") / f"{n}.png", 100)
     with pytest.raises(LabelError, match="cats is not labelled for"):
-        validate(make_bundle(), [load_dataset(tmp_path / "cats")], out=tmp_path / "o")
+        validate(make_bundle(), [near, load_dataset(tmp_path / "cats")], out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()  # told before the first of them was scored
 
 
 def test_the_command_takes_several_sets(
@@ -135,6 +145,40 @@ def test_the_command_takes_several_sets(
     assert 'href="far/report.html"' in page
 
 
+def test_a_report_elsewhere_is_written_again_by_naming_the_model(
+    make_bundle: MakeBundle,
+    draw_grey: Draw,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
+    bundle, place = make_bundle(), tmp_path / "o"
+    validate(bundle, [near], out=place, robustness=False, replicates=20)
+    assert main(["report", str(place)]) == 1
+    assert "--model" in capsys.readouterr().err
+    assert main(["report", str(place), "--model", str(bundle.folder)]) == 0
+    assert (place / "report.html").is_file()
+    other = make_bundle(tmp_path / "other", gains=(0.5,))
+    assert main(["report", str(place), "--model", str(other.folder)]) == 1
+    assert "another bundle" in capsys.readouterr().err
+
+    predictions = place / "predictions.parquet"
+    whole = predictions.read_bytes()
+    for damaged in (whole[:100], None):
+        predictions.unlink() if damaged is None else predictions.write_bytes(damaged)
+        assert main(["report", str(place), "--model", str(bundle.folder)]) == 1
+        assert "cannot be read" in capsys.readouterr().err
+    predictions.write_bytes(whole)
+    table = parquet.read_table(predictions)
+    told = table.replace_schema_metadata({"thorax": json.dumps({"bundle": "x"})})
+    nan = np.full(len(table), math.nan, np.float32)
+    column = table.column_names.index("probability_bright")
+    for wrong in (told, table.set_column(column, "probability_bright", [nan])):
+        parquet.write_table(wrong, predictions)
+        assert main(["report", str(place), "--model", str(bundle.folder)]) == 1
+        assert "are not those of its evaluation" in capsys.readouterr().err
+
+
 def test_difference_of_newcombe() -> None:
     # R. G. Newcombe, Stat. Med. 17 (1998) 873-890, table II, method 10, without continuity
     # correction: 56/70 - 48/80, 9/10 - 3/10, 10/10 - 0/20.
@@ -146,6 +190,19 @@ def test_difference_of_newcombe() -> None:
         found = independent_difference(wilson(a, m), wilson(b, n))
         assert found.value == pytest.approx(a / m - b / n)
         assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+
+
+def test_a_correlation_narrows_the_difference_as_zou_says() -> None:
+    one, other = Interval(0.8, 0.7, 0.86, "x"), Interval(0.6, 0.5, 0.72, "x")
+    low = [correlated_difference(one, other, r).low for r in (-0.5, 0.0, 0.5)]
+    assert low == sorted(low)
+    assert low[1] == independent_difference(one, other).low
+    below = math.sqrt(0.1**2 + 0.12**2 - 2 * 0.5 * 0.1 * 0.12)
+    assert low[2] == pytest.approx(0.2 - below)
+    same = correlated_difference(one, one, 1.0)
+    assert same.low == pytest.approx(-abs(0.1 - 0.06))
+    with pytest.raises(MetricError, match="correlation"):
+        correlated_difference(one, other, 1.5)
 
 
 def test_a_difference_of_what_is_undefined() -> None:

@@ -81,6 +81,18 @@ def test_predictive_values_are_those_of_bayes(make_bundle: MakeBundle) -> None:
     assert found[point.name]["ppv"]["low"] < wanted < found[point.name]["ppv"]["high"]
 
 
+def test_without_a_false_alarm_ppv_still_has_limits(make_bundle: MakeBundle) -> None:
+    labels = np.r_[np.ones(40), np.zeros(40)]
+    chances = np.where(labels == 1, 0.95, 0.05)
+    chances[:8] = 0.1
+    bundle = balanced(make_bundle)
+    for found in ask(bundle, labels, chances, 0.05)["operating_points"].values():
+        assert found["ppv"]["value"] == 1
+        # Wilson's lower limit of 40 out of 40 is 0.912: at 5 % that is far from certain.
+        assert 0.2 < found["ppv"]["low"] < 0.4
+        assert found["ppv"]["high"] == 1
+
+
 def test_what_cannot_be_corrected_is_told(make_bundle: MakeBundle) -> None:
     labels, chances = drawn(0.5, 40, 3)
     with pytest.raises(UsageError, match="between 0 and 1"):

@@ -13,8 +13,9 @@ from sklearn import metrics as reference
 
 from thorax import metrics
 from thorax.errors import MetricError
-from thorax.metrics.bootstrap import ranking_statistic, replicate
+from thorax.metrics.bootstrap import replicate
 from thorax.metrics.partial import partial_areas, standardised
+from thorax.metrics.statistics import ranking_statistic
 
 
 def random_case(rng: np.random.Generator) -> tuple[Any, Any]:

@@ -66,6 +66,12 @@ def test_empty_bins_say_so_and_edges_belong_above() -> None:
         metrics.reliability_curve([0, 1], [0.1, 0.2], bins=0)
 
 
+def test_a_probability_on_an_edge_is_in_the_bin_above() -> None:
+    tenths = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    curve = metrics.reliability_curve([1.0] * 9, tenths, bins=10)
+    assert [part.count for part in curve] == [0] + [1] * 9
+
+
 def test_calibration_line_equals_an_unpenalised_regression() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):

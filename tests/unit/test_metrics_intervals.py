@@ -16,7 +16,8 @@ from sklearn import datasets, linear_model, model_selection
 
 from thorax import metrics
 from thorax.errors import MetricError
-from thorax.metrics.bootstrap import percentile, ranking_statistic, replicate
+from thorax.metrics.bootstrap import percentile, replicate
+from thorax.metrics.statistics import ranking_statistic
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ NO_METRICS = {
     *("roc_curve", "precision_recall_curve", "reliability_curve", "rates", "why_undefined"),
     *("bin_edges", "bin_index", "log_losses", "read_decision", "predictive_values"),
     # Intervals and tests of numbers, not of labels.
-    *("wilson", "clopper_pearson", "newcombe", "delong_covariance", "independent_difference"),
+    *("wilson", "clopper_pearson", "newcombe", "delong_covariance"),
+    *("independent_difference", "correlated_difference"),
     *(
         "holm",
         "judge_margin",

@@ -503,6 +503,8 @@ def test_the_least_evaluation_gives_a_page(tmp_path: Path) -> None:
     assert "A chest X-ray classifier" in page.words
     assert "number of images unknown of unknown patients" in page.words
     assert "AUROC over all thresholdsundefinednot computed" in page.words
+    whole = {"schema": 1, "dataset": {"name": "elsewhere", "partition": "all"}}
+    assert "all of elsewhere" in rebuild(tmp_path, whole).words
 
 
 def test_several_labels_have_a_table_and_figures_each(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from thorax.report.checklist import CHECKLISTS, collect_evidence, read_checklist
 from thorax.report.csv_tables import read_tables
 from thorax.report.flow import flow_figure, list_flow, tell_flow
 from thorax.report.model_card import write_model_card
+from thorax.report.wording import METRICS
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -146,7 +147,7 @@ def test_rejected_and_easily_disturbed_are_said(scored: Any) -> None:
 
 
 def test_checklists_are_whole() -> None:
-    sizes = {"claim": 44, "tripod_ai": 52, "stard_ai": 44}
+    sizes = {"claim": 44, "tripod_ai": 52, "stard_ai": 51}
     for name in CHECKLISTS:
         read = read_checklist(name)
         assert len(read["items"]) == sizes[name]
@@ -157,6 +158,13 @@ def test_checklists_are_whole() -> None:
     assert whole == set(range(1, 28))
     stard = [i["n"] for i in read_checklist("stard_ai")["items"] if i["n"] != "AI"]
     assert {int(re.sub(r"\D", "", n)) for n in stard} == set(range(1, 31))
+    assert [n for n in stard if n.endswith("a")] == ["10a", "12a", "13a", "21a"]
+
+
+def test_every_metric_of_an_evaluation_has_a_name_and_a_meaning(scored: Any) -> None:
+    # Those under their own name, such as "lr positive", are nobody's language.
+    for name in scored.values["metrics"]:
+        assert METRICS[name].meaning
 
 
 def test_what_is_filled_in_is_there_and_goes_with_its_datum(scored: Any, tmp_path: Path) -> None:

@@ -189,3 +189,12 @@ def test_only_markup_is_markup() -> None:
     assert join(["<", inner], "&") == "&lt;&amp;<b>&lt;&amp;&gt;</b>"
     assert element("img", alt="x") == '<img alt="x">'
     assert visible("a\u202eb\tc\nd\udc80") == "a\\u202eb\tc\nd\\udc80"
+
+
+def test_thresholds_that_coincide_share_a_line_and_its_words() -> None:
+    points = {"balanced": 0.323, "rule-out": 0.32, "rule-in": 0.33, "mine": 0.9}
+    text = score_figure([0, 0.5, 1], {"no": [1, 2], "yes": [1, 3]}, thresholds=points)
+    words = [node.text for node in ElementTree.fromstring(text).iter() if node.text]
+    assert any("rule-out, balanced, rule-in" in word for word in words)
+    assert not any(word.strip() == "balanced" for word in words)
+    assert any(word.strip() == "mine" for word in words)

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     margins = _margins(args.margin)
     names = [name.strip() for name in args.metrics.split(",")] if args.metrics else [*METRICS]
-    names += [name for name in margins if name not in names]
+    names = list(dict.fromkeys([*names, *margins]))
     found = compare(args.first, args.second, metrics=names, margins=margins, out=args.out)
     for line in _lines(found.values):
         print(line)
@@ -57,9 +57,11 @@ def _margins(texts: Sequence[str]) -> dict[str, float]:
     margins = {}
     for text in texts:
         name, equals, number = text.partition("=")
-        name, number = (name, number) if equals else ("auroc", name)
+        name, number = (name.strip(), number) if equals else ("auroc", name)
+        if name in margins:
+            raise UsageError(f"two margins are given for {name}", received=", ".join(texts))
         try:
-            margins[name.strip()] = float(number)
+            margins[name] = float(number)
         except ValueError:
             raise UsageError(
                 "a margin must look like METRIC=NUMBER", received=text, todo="e.g. auroc=0.02"

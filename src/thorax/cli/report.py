@@ -14,7 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run_folder",
         type=Path,
         metavar="RUN_OR_EVALUATION",
-        help="folder of an evaluated run, or of an evaluation below one",
+        help="folder of an evaluated run, or of an evaluation",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="RUN_OR_BUNDLE",
+        help="what was evaluated (default: the run that the folder lies in)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE.html", help="default: in the evaluation's folder"
@@ -34,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from thorax.cli.terminal import shown
     from thorax.report import print_pdf, rewrite_report
 
-    page = rewrite_report(args.run_folder, args.out)
+    page = rewrite_report(args.run_folder, args.out, model=args.model)
     print(f"report: {shown(page)}")
     if args.pdf is not None:
         out = page.with_suffix(".pdf") if args.pdf == Path() else args.pdf

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -258,11 +257,6 @@ def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:
     return {"images": len(records), "patients": patients, "classes": counts}
 
 
-def _absolute(path: str) -> str:
-    # Not Path.resolve: a link stays the link that was named, and nothing is asked of the disk.
-    return os.path.abspath(path)  # noqa: PTH100
-
-
 def _to_table(manifest: Manifest) -> Any:
     import pyarrow as arrow
 
@@ -270,7 +264,7 @@ def _to_table(manifest: Manifest) -> Any:
     arrays: dict[str, Any] = {
         "id": arrow.array([r.id for r in records], arrow.string()),
         # Whoever reads it may be in another folder than whoever wrote it.
-        "path": arrow.array([_absolute(r.path) for r in records], arrow.string()),
+        "path": arrow.array([str(Path(r.path).absolute()) for r in records], arrow.string()),
         "patient": arrow.array([r.patient for r in records], arrow.string()),
         "partition": arrow.array([r.partition for r in records], arrow.string()),
         "official": arrow.array([r.official for r in records], arrow.string()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from thorax import __version__, _files
 from thorax.errors import UsageError
+from thorax.evaluation.pairing import Side, check_same, describe_side, read_side
 from thorax.metrics import (
     BOOTSTRAP_METRICS,
     Interval,
@@ -36,6 +36,8 @@ METRICS = ("auroc", "average_precision", "brier", "accuracy", "sensitivity", "sp
 """What is compared unless something else is asked for."""
 
 _LOWER_IS_BETTER = frozenset({"brier", "log_loss", "lr_negative"})
+# How far two values of a metric can be apart; 1 unless it stands here.
+_MOST = {"mcc": 2.0, "log_loss": math.inf, "lr_positive": math.inf, "lr_negative": math.inf}
 _TESTED = ("auroc", "accuracy", "sensitivity", "specificity")
 
 
@@ -53,24 +55,6 @@ class Comparison:
 
     values: Mapping[str, Any]
     folder: Path | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Side:
-    """One evaluation as its files tell it; rows are in the order of ``ids``."""
-
-    folder: Path
-    values: Mapping[str, Any]
-    ids: list[str]
-    patients: list[str]
-    labels: dict[str, NDArray[np.float64]]
-    chances: dict[str, NDArray[np.float64]]
-
-    def threshold(self, label: str) -> float | None:
-        """Return that of the balanced operating point."""
-        points = (self.values["labels"].get(label) or {}).get("operating_points") or {}
-        found = (p["threshold"] for p in points.values() if p["purpose"] == "balanced")
-        return next(found, None)
 
 
 def compare(
@@ -108,9 +92,10 @@ def compare(
         labels, or a metric or margin cannot be used.
     """
     margins = dict(margins or {})
+    metrics = tuple(dict.fromkeys(metrics))  # one named twice would be tested twice
     _check(metrics, margins)
-    one, other = _read(Path(first)), _read(Path(second))
-    _check_same(one, other)
+    one, other = read_side(Path(first)), read_side(Path(second))
+    check_same(one, other)
     labels = {
         label: _label(one, other, label, metrics, margins, replicates, seed) for label in one.labels
     }
@@ -122,8 +107,8 @@ def compare(
     values = {
         "schema": SCHEMA,
         "thorax": __version__,
-        "first": _describe(one),
-        "second": _describe(other),
+        "first": describe_side(one),
+        "second": describe_side(other),
         "dataset": one.values["dataset"],
         "n": len(one.ids),
         "patients": len(set(one.patients)),
@@ -152,84 +137,9 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
             raise UsageError(f"the margin of {name} must be above 0", received=margin)
 
 
-def _read(folder: Path) -> _Side:
-    import pyarrow.parquet as parquet
-
-    if not (folder / "evaluation.json").is_file() and (folder / "evaluation").is_dir():
-        folder = folder / "evaluation"
-    try:
-        values = _files.read_json(folder / "evaluation.json")
-        table = parquet.read_table(folder / "predictions.parquet")
-        told = json.loads(table.schema.metadata[b"thorax"])
-        names = values["task"]["labels"]
-        columns = {name: table.column(name) for name in table.column_names}
-        side = _Side(
-            folder,
-            values,
-            columns["id"].to_pylist(),
-            columns["patient"].to_pylist(),
-            {label: _numbers(columns[f"label_{label}"]) for label in names},
-            {label: _numbers(columns[f"probability_{label}"]) for label in names},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{folder} holds no evaluation that can be compared",
-            received=f"{type(error).__name__}: {error}",
-            todo="give the folder that thorax evaluate wrote, or a run that was evaluated",
-        ) from error
-    if told.get("bundle") != values["bundle"]["id"]:
-        raise UsageError(
-            f"{folder}: predictions.parquet is of another bundle than evaluation.json",
-            todo="evaluate again",
-        )
-    return side
-
-
-def _numbers(column: Any) -> NDArray[np.float64]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _check_same(one: _Side, other: _Side) -> None:
-    """Refuse what cannot be paired; bring the second into the order of the first."""
-    if one.values["task"] != other.values["task"]:
-        raise UsageError(
-            "the two models tell different things apart",
-            received=f"{one.values['task']['classes']} and {other.values['task']['classes']}",
-        )
-    mine, theirs = set(one.ids), set(other.ids)
-    if mine != theirs or len(mine) != len(one.ids) or len(theirs) != len(other.ids):
-        lone = sorted(mine ^ theirs)
-        raise UsageError(
-            "the two evaluations are not of the same images",
-            received=f"{len(mine & theirs)} in both, {len(mine - theirs)} in the first only, "
-            f"{len(theirs - mine)} in the second only, such as {', '.join(lone[:3]) or 'none'}",
-            todo="evaluate both on the same data: thorax evaluate BUNDLE DATA --out FOLDER",
-        )
-    place = {id_: row for row, id_ in enumerate(other.ids)}
-    order = np.array([place[id_] for id_ in one.ids])
-    patients = [other.patients[row] for row in order]
-    # Keys may be salted differently: what counts is who is together.
-    if len(set(zip(one.patients, patients, strict=True))) != len(set(patients)) or len(
-        set(patients)
-    ) != len(set(one.patients)):
-        raise UsageError("the two evaluations group the images into different patients")
-    for label, values in one.labels.items():
-        found = other.labels[label][order]
-        if not np.array_equal(values, found, equal_nan=True):
-            row = int(
-                np.flatnonzero(~((values == found) | (np.isnan(values) & np.isnan(found))))[0]
-            )
-            raise UsageError(
-                f"the two evaluations disagree about the truth of {label}",
-                received=f"{one.ids[row]}: {values[row]:g} and {found[row]:g}",
-            )
-        other.labels[label] = found
-        other.chances[label] = other.chances[label][order]
-
-
 def _label(
-    one: _Side,
-    other: _Side,
+    one: Side,
+    other: Side,
     label: str,
     metrics: Sequence[str],
     margins: Mapping[str, float],
@@ -270,7 +180,7 @@ def _label(
             row[key] = clustered_bootstrap(
                 name, truth, values, patients, threshold=cut, replicates=replicates, seed=seed
             ).to_json()
-        row |= {"difference": gap.to_json(), **_tested(test), **_detectable(test, gap)}
+        row |= {"difference": gap.to_json(), **_tested(test), **_detectable(name, test, gap)}
         margin = margins.get(name)
         row["margin"] = margin
         row["verdict"] = (
@@ -322,18 +232,16 @@ def _tested(test: PairedTest | None) -> dict[str, Any]:
     return {"p": test.p, "p_adjusted": None, "test": test.method}
 
 
-def _detectable(test: PairedTest | None, gap: Interval) -> dict[str, Any]:
-    """Return the difference that this many images would have shown with 80 % power."""
+def _detectable(name: str, test: PairedTest | None, gap: Interval) -> dict[str, Any]:
+    """Return the difference that this many images would have shown with 80 % power.
+
+    None where the error is not known, or where it would be more than the metric can differ by.
+    """
     error = math.nan if test is None else test.standard_error
     if not error > 0 and math.isfinite(gap.high - gap.low):
         error = (gap.high - gap.low) / (2 * 1.959964)
-    return {"detectable": detectable_difference(error) if error > 0 else None}
-
-
-def _describe(side: _Side) -> dict[str, Any]:
-    bundle = side.values["bundle"]
-    name = side.folder.parent.name if side.folder.name == "evaluation" else side.folder.name
-    return {"name": name, "id": bundle["id"], "recipe": bundle["recipe"], "seed": bundle["seed"]}
+    found = detectable_difference(error) if error > 0 else math.inf
+    return {"detectable": found if found < _MOST.get(name, 1.0) else None}
 
 
 def _to_csv(labels: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

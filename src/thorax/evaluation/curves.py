@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax.evaluation.label import BINS, LabelView
+from thorax.evaluation.view import BINS, LabelView
 from thorax.metrics import (
     THRESHOLDS,
     Interval,

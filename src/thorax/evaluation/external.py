@@ -17,6 +17,7 @@ from thorax.data import Manifest
 from thorax.errors import SourceError, UsageError
 from thorax.evaluation.result import Evaluation
 from thorax.evaluation.run import evaluate, find_run, plain_name
+from thorax.evaluation.scoring import align
 from thorax.metrics import Interval, independent_difference
 from thorax.training import open_run
 
@@ -95,8 +96,11 @@ def validate(
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
     folder = _folder(path, data, out)
+    for manifest in data:
+        align(manifest, bundle.task)  # labels that do not fit are told before any image is scored
+    names = _names(data)
     done: list[Evaluation] = []
-    for manifest, name in zip(data, _names(data), strict=True):
+    for manifest, name in zip(data, names, strict=True):
         done.append(
             evaluate(
                 # The path, where there is one: its run knows which images it was made from.
@@ -121,7 +125,11 @@ def validate(
                 rows += own(home, bundle, folder, progress=progress, **options)
             except SourceError as error:  # its images may have been moved since
                 missing.append(f" Not shown: {error.what}.")
-    rows += [_row(one.values, "external", one.folder) for one in done]
+    for one, name in zip(done, names, strict=True):
+        row = _row(one.values, "external", one.folder)
+        # Two tables may both be called "labels".
+        alike = sum(plain_name(manifest.name) == plain_name(row["name"]) for manifest in data) > 1
+        rows.append({**row, "name": name} if alike else row)
     values = {
         "schema": SCHEMA,
         "thorax": __version__,

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thorax.evaluation.predictive import predict_values
+from thorax.evaluation.view import LabelView
 from thorax.metrics import (
-    BLOCKS,
-    FEW_PATIENTS,
     PREVALENCES,
     RATES,
-    THRESHOLDS,
     Confusion,
     Interval,
-    Statistic,
-    bin_edges,
-    bin_index,
-    bootstrap_interval,
     confusion,
-    decision_statistic,
     delong,
-    log_losses,
-    predictive_values,
-    ranking_statistic,
-    rates_statistic,
-    totals_statistic,
     undefined,
     why_undefined,
     wilson,
 )
 from thorax.records import OperatingPoint
 
-__all__ = ["BINS", "LabelView", "describe_point", "rate_intervals", "score_intervals"]
+__all__ = ["describe_point", "rate_intervals", "score_intervals"]
 
-BINS = 10
-"""Of the calibration error and the reliability curve."""
 _TRIALS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("tp tn", "fp fn"),
     "sensitivity": ("tp", "fn"),
@@ -47,77 +33,6 @@ _TRIALS: Mapping[str, tuple[str, str]] = {
     "ppv": ("tp", "fp"),
     "npv": ("tn", "fn"),
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelView:
-    """The images of known label, and the statistics to draw for them.
-
-    Attributes
-    ----------
-    positive, probabilities, groups
-        (n,): truth, probability and patient number.
-    drawn, units
-        (n,): the number of what is drawn again with the image, a patient or, of very many, a
-        block of patients; and how many of them the whole partition has.
-    clustered
-        Whether some patient has several images.
-    """
-
-    positive: NDArray[np.bool_]
-    probabilities: NDArray[np.float64]
-    groups: NDArray[np.intp]
-    drawn: NDArray[np.intp]
-    units: int
-    clustered: bool
-
-    @property
-    def unit(self) -> str:
-        """Return what is drawn, in words."""
-        name = "patients" if self.clustered else "images"
-        return f"{name} in {BLOCKS} blocks" if self.units == BLOCKS else name
-
-    def score_statistics(self) -> tuple[Statistic, Statistic, Statistic]:
-        """Return the ranking statistic, (images, Brier sum, log-loss sum, gap per bin), and the
-        net benefits.
-        """
-        index = bin_index(self.probabilities, bin_edges(self.probabilities, BINS, "uniform"))
-        gaps = np.zeros((len(index), BINS))
-        gaps[np.arange(len(index)), index] = self.probabilities - self.positive
-        columns = [
-            np.ones(len(index)),
-            (self.probabilities - self.positive) ** 2,
-            log_losses(self.positive, self.probabilities),
-        ]
-        sums = totals_statistic(np.column_stack([*columns, gaps]), self.drawn, self.units)
-        cases = (self.positive, self.probabilities, self.drawn, self.units)
-        return (
-            ranking_statistic(*cases),
-            sums,
-            decision_statistic(*cases, np.array(THRESHOLDS)),
-        )
-
-    def rate_statistic(self, called: NDArray[np.bool_]) -> Statistic:
-        """Return the statistic of all rates of the calls (n,)."""
-        return rates_statistic(self.positive, called, self.drawn, self.units)
-
-    def interval(
-        self, name: str, value: float, drawn: NDArray[np.float64], called: NDArray[np.bool_]
-    ) -> Interval:
-        """Return the interval of a value from its replicates (R,), at the calls (n,)."""
-        return bootstrap_interval(
-            name,
-            value,
-            drawn,
-            positive=self.positive,
-            called=called,
-            groups=self.groups,
-            unit=self.unit,
-        )
-
-    def at_once(self, statistic: Statistic) -> NDArray[np.float64]:
-        """Return a statistic (k,) of the images as they are."""
-        return statistic(np.ones((1, self.units)))[:, 0]
 
 
 def _losses(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,45 +145,14 @@ def _by_prevalence(
     drawn: NDArray[np.float64],
 ) -> dict[str, Any] | None:
     """Return PPV and NPV over prevalence, or None where a class is missing."""
-    hit, clear = metrics["sensitivity"], metrics["specificity"]
-    if not (math.isfinite(hit.value) and math.isfinite(clear.value)):
+    found = predict_values(view, called, metrics, drawn, PREVALENCES)
+    if found is None:
         return None
-    value = predictive_values(hit.value, clear.value)
-    if _few_errors(view, called):
-        # Both rise with sensitivity and with specificity: at their lower limits they are lowest.
-        low = predictive_values(hit.low, clear.low)
-        high = predictive_values(hit.high, clear.high)
-        ends = {"ppv": (low.ppv, high.ppv), "npv": (low.npv, high.npv)}
-        method = "at the limits of sensitivity and specificity, which errs to the wide side"
-    else:
-        rows = [drawn[RATES.index(name)] for name in ("sensitivity", "specificity")]
-        both = np.stack(rows)[:, ~np.isnan(np.sum(rows, axis=0))]
-        again = predictive_values(both[0], both[1])
-        ends = {
-            name: tuple(np.nanquantile(one, [0.025, 0.975], axis=0, method="nearest"))
-            for name, one in (("ppv", again.ppv), ("npv", again.npv))
-        }
-        method = f"percentile bootstrap over {view.unit}, {drawn.shape[1]} replicates, 95 %"
-    return {
-        "prevalence": [*PREVALENCES],
-        "ppv": _plain_list(value.ppv),
-        "npv": _plain_list(value.npv),
-        **{f"{name}_low": _plain_list(low) for name, (low, _) in ends.items()},
-        **{f"{name}_high": _plain_list(high) for name, (_, high) in ends.items()},
-        "method": f"Bayes' theorem on sensitivity and specificity; {method}",
-    }
-
-
-def _few_errors(view: LabelView, called: NDArray[np.bool_]) -> bool:
-    """Tell whether some outcome is of too few patients for a bootstrap."""
-    outcomes = (called, ~called)
-    sides = (view.positive, ~view.positive)
-    fewest = min(
-        np.count_nonzero(np.bincount(view.groups[side & outcome]))
-        for side in sides
-        for outcome in outcomes
-    )
-    return bool(fewest < FEW_PATIENTS)
+    columns: dict[str, Any] = {"prevalence": [*PREVALENCES]}
+    for name, (value, low, high) in (("ppv", found.ppv), ("npv", found.npv)):
+        columns |= {name: _plain_list(value)}
+        columns |= {f"{name}_low": _plain_list(low), f"{name}_high": _plain_list(high)}
+    return {**columns, "method": f"Bayes' theorem on sensitivity and specificity; {found.method}"}
 
 
 def _plain_list(values: NDArray[np.float64]) -> list[float | None]:

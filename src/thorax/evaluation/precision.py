@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thorax.evaluation.label import LabelView
+from thorax.evaluation.view import LabelView
 from thorax.metrics import (
     Interval,
     images_for_auroc,

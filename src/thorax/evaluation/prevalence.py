@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from thorax.bundle import Bundle
 from thorax.errors import UsageError
+from thorax.evaluation.label import rate_intervals
+from thorax.evaluation.predictive import predict_values
+from thorax.evaluation.view import LabelView
 from thorax.metrics import (
     Interval,
     group_index,
-    percentile,
     pool,
-    predictive_values,
-    rates_statistic,
     replicate,
     shift_prevalence,
     undefined,
@@ -108,23 +108,22 @@ def describe_prevalence(
     check_prevalence(bundle, prevalence)
     truth, chances = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
     groups, count = group_index(patients, len(truth))
+    drawn, units = pool(groups, count)
     found = {}
     for column, label in enumerate(bundle.task.labels):
         known = ~np.isnan(truth[:, column])
         positive, given = truth[known, column] == 1, chances[known, column]
         assumed = assumed_prevalence(bundle, label)
+        view = LabelView(positive, given, groups[known], drawn[known], units, count < len(truth))
         found[label] = {
             "assumed": assumed,
             **_calibration(positive, given, groups[known], assumed, prevalence),
             "operating_points": {
-                point.name: _values(
-                    positive, given >= point.threshold, groups[known], count, prevalence,
-                    replicates, seed,
-                )
+                point.name: _values(view, given >= point.threshold, prevalence, replicates, seed)
                 for point in bundle.operating_points
                 if point.label == label
             },
-        }  # fmt: skip
+        }
     return {"prevalence": prevalence, "note": _NOTE, "labels": found}
 
 
@@ -184,29 +183,24 @@ def _intercept(
 
 
 def _values(
-    positive: NDArray[np.bool_],
+    view: LabelView,
     called: NDArray[np.bool_],
-    groups: NDArray[np.intp],
-    patients: int,
     prevalence: float,
     replicates: int,
     seed: int,
 ) -> dict[str, Any]:
-    drawn, units = pool(groups, patients)
-    statistic = rates_statistic(positive, called, drawn, units)
-    [rows] = replicate(
-        [statistic],
-        patients=units,
-        images=len(positive),
+    [drawn] = replicate(
+        [view.rate_statistic(called)],
+        patients=view.units,
+        images=len(called),
         replicates=replicates,
         rng=np.random.default_rng(seed),
     )
-    own = statistic(np.ones((1, units)))[:, 0]
-    value = predictive_values(own[2], own[3], [prevalence])
-    again = predictive_values(rows[2], rows[3], [prevalence])
+    found = predict_values(view, called, rate_intervals(view, called, drawn), drawn, [prevalence])
+    if found is None:
+        nothing = undefined("none", "one class is missing").to_json()
+        return {"ppv": nothing, "npv": nothing}
     return {
-        name: percentile(
-            float(getattr(value, name)[..., 0]), getattr(again, name)[:, 0], unit="patients"
-        ).to_json()
-        for name in ("ppv", "npv")
+        name: Interval(float(value[0]), float(low[0]), float(high[0]), found.method).to_json()
+        for name, (value, low, high) in (("ppv", found.ppv), ("npv", found.npv))
     }

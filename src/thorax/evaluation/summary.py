@@ -13,13 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from thorax.errors import MetricError
 from thorax.evaluation.averages import Answer, PooledPairs, macro_average, micro_average
 from thorax.evaluation.curves import curves
-from thorax.evaluation.label import (
-    LabelView,
-    describe_point,
-    rate_intervals,
-    score_intervals,
-)
+from thorax.evaluation.label import describe_point, rate_intervals, score_intervals
 from thorax.evaluation.precision import describe_precision
+from thorax.evaluation.view import LabelView
 from thorax.metrics import (
     RATES,
     Interval,

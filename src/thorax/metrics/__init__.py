@@ -9,15 +9,11 @@ from thorax.metrics.blocks import BLOCKS, MANY, pool
 from thorax.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
     SMOOTH,
-    Statistic,
     bootstrap_interval,
     clustered_bootstrap,
     percentile,
-    ranking_statistic,
-    rates_statistic,
     replicate,
     studentised,
-    totals_statistic,
 )
 from thorax.metrics.brier import BrierParts, brier_parts, calibration_error_bias
 from thorax.metrics.calibration import (
@@ -31,15 +27,7 @@ from thorax.metrics.calibration import (
     reliability_curve,
 )
 from thorax.metrics.clustered import clustered_delong
-from thorax.metrics.comparison import (
-    PairedTest,
-    Verdict,
-    clustered_difference,
-    delong_test,
-    holm,
-    judge_margin,
-    mcnemar_test,
-)
+from thorax.metrics.comparison import Verdict, clustered_difference, holm, judge_margin
 from thorax.metrics.decision import lock_operating_points
 from thorax.metrics.decision_curve import (
     THRESHOLDS,
@@ -48,7 +36,7 @@ from thorax.metrics.decision_curve import (
     decision_statistic,
     read_decision,
 )
-from thorax.metrics.difference import independent_difference
+from thorax.metrics.difference import correlated_difference, independent_difference
 from thorax.metrics.few import FEW_PATIENTS, steady
 from thorax.metrics.intervals import (
     Interval,
@@ -59,6 +47,7 @@ from thorax.metrics.intervals import (
     undefined,
     wilson,
 )
+from thorax.metrics.paired import PairedTest, delong_test, mcnemar_test
 from thorax.metrics.partial import partial_auc_score
 from thorax.metrics.planning import (
     detectable_difference,
@@ -93,6 +82,12 @@ from thorax.metrics.scores import (
     sensitivity_score,
     specificity_score,
     why_undefined,
+)
+from thorax.metrics.statistics import (
+    Statistic,
+    ranking_statistic,
+    rates_statistic,
+    totals_statistic,
 )
 from thorax.metrics.temperature import (
     TEMPERATURES,
@@ -140,6 +135,7 @@ __all__ = [
     "clustered_delong",
     "clustered_difference",
     "confusion",
+    "correlated_difference",
     "decision_curve",
     "decision_statistic",
     "delong",

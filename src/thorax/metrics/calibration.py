@@ -106,7 +106,9 @@ def bin_edges(probabilities: Floats, bins: int, strategy: Binning) -> Floats:
     if bins < 1:
         raise MetricError("there must be one bin at least", received=bins)
     if strategy == "uniform":
-        return np.linspace(0.0, 1.0, bins + 1)
+        # Divided, not spaced: 3 / 10 is the very number 0.3, which np.linspace misses.
+        edges: Floats = np.arange(bins + 1) / bins
+        return edges
     if strategy == "quantile":
         inner = np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1])
         return np.unique(np.r_[0.0, inner, 1.0])

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from thorax.errors import MetricError
 from thorax.metrics._inputs import Bools, Floats, Ints, group_index, known
-from thorax.metrics.bootstrap import Statistic, replicate
+from thorax.metrics.bootstrap import replicate
+from thorax.metrics.statistics import Statistic
 
 __all__ = ["THRESHOLDS", "DecisionCurve", "decision_curve", "decision_statistic", "read_decision"]
 

@@ -1,15 +1,15 @@
-"""Sections of a report beyond the curves: for whom, when images get worse, elsewhere, again."""
+"""Sections of a report beyond the curves: when images get worse, what is declined, elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thorax.report.content import value_of
 from thorax.report.markup import Html, element, join
 from thorax.report.plots import Plot
 from thorax.report.tables import table
-from thorax.report.wording import count, describe, interval, metric_text, number
+from thorax.report.wording import count, describe, metric_text, number, read_out, signed
 
 __all__ = [
     "declined_section",
@@ -18,117 +18,10 @@ __all__ = [
     "prevalence_table",
     "robustness_section",
     "seeds_section",
-    "subgroups_section",
 ]
 
 Section = tuple[Html, list[Plot]]
 _RATES = ("auroc", "sensitivity", "specificity")
-
-
-def subgroups_section(part: Mapping[str, Any], whole: float | None) -> Section | None:
-    """Return the results by column and fact; None where there is no column."""
-    from thorax.report.evaluation_figures import forest_figure
-
-    plots: list[Plot] = []
-    parts: list[Html] = []
-    minimum = (part.get("minimum") or {}).get("patients")
-    for label, columns in (part.get("labels") or {}).items():
-        told = [column for column in columns if column["cells"] or column["refused"]]
-        if not told:
-            continue
-        rows = list(_forest_rows(told))
-        if any(row.get("value") is not None for row in rows):
-            name = "subgroups" if not plots else f"subgroups-{len(plots) + 1:02d}"
-            plots.append(
-                Plot(
-                    name,
-                    forest_figure(rows, whole=whole if not plots else None, name=name),
-                    f"AUROC of {label} in subgroups, with 95% intervals over patients. The line is "
-                    "the whole test; orange marks a difference that holds after adjusting for "
-                    f"{count(part.get('tests') or 0)} tests (Holm, p below 0.05).",
-                    f"AUROC of {label} in subgroups. "
-                    + "; ".join(_read_out(row) for row in rows if row.get("value") is not None),
-                )
-            )
-        parts.append(_subgroup_table(label, told))
-        parts += [_refused(told)] if any(column["refused"] for column in told) else []
-    if not parts:
-        return None
-    words = (
-        f"A cell needs {minimum} patients of a class before that class is judged in it; a "
-        "difference is the cell less all other images of known value. One that is not shown to be "
-        "there may still be there: see how wide its interval is."
-    )
-    return join([element("p", words, class_="lead"), *parts]), plots
-
-
-def _forest_rows(columns: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    for column in columns:
-        yield {"words": column["column"]}
-        for cell in column["cells"]:
-            area = cell["auroc"]
-            if area["value"] is None:
-                continue
-            adjusted = cell["p_adjusted"].get("auroc")
-            yield {
-                "words": f"{cell['value']}  ({cell['n']})",
-                **{key: area[key] for key in ("value", "low", "high")},
-                "marked": adjusted is not None and adjusted < 0.05,
-            }
-
-
-def _read_out(row: Mapping[str, Any]) -> str:
-    return f"{row['words']}: {number(row['value'])} ({interval(row)})"
-
-
-def _subgroup_table(label: str, columns: Iterable[Mapping[str, Any]]) -> Html:
-    rows = []
-    for column in columns:
-        against = f", against {column['against']}" if column.get("against") else ""
-        for cell in column["cells"]:
-            sizes = f"{count(cell['n'])} ({count(cell['positives'])} positive)"
-            rows.append(
-                (
-                    f"{column['column']}: {cell['value']}{against}",
-                    sizes,
-                    *(_with_difference(cell, name) for name in _RATES),
-                )
-            )
-    head = ("Subgroup", "Images", *(f"{describe(name).title}" for name in _RATES))
-    return table(f"{label} by subgroup: value, difference from the others, adjusted p", head, rows)
-
-
-def _with_difference(cell: Mapping[str, Any], name: str) -> Html:
-    kind = describe(name)
-    parts: list[str] = [element("p", metric_text(name, cell[name]))]
-    gap = cell["difference"].get(name)
-    if gap is not None and gap["value"] is not None:
-        p = cell["p_adjusted"].get(name)
-        told = f"; p {_p(p)}" if p is not None else ""
-        parts.append(element("p", f"{_signed(gap, kind.percent)}{told}", class_="quiet"))
-    return join(parts)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _signed(metric: Mapping[str, Any], percent: bool = False) -> str:
-    """Write a difference with its sign and its interval."""
-    scale, digits, unit = (100, 1, " points") if percent else (1, 3, "")
-    ends = [value_of(metric, key) for key in ("value", "low", "high")]
-    texts = ["–" if end is None else f"{scale * end:+.{digits}f}".replace("-", "−") for end in ends]
-    bounds = "" if ends[1] is None or ends[2] is None else f" ({texts[1]} to {texts[2]})"
-    return f"{texts[0]}{unit}{bounds}"
-
-
-def _refused(columns: Iterable[Mapping[str, Any]]) -> Html:
-    rows = [
-        (f"{column['column']}: {cell['value']}", count(cell["n"]), str(cell["reason"]))
-        for column in columns
-        for cell in column["refused"]
-    ]
-    return table("Subgroups too small to be judged", ("Subgroup", "Images", "Why"), rows)
 
 
 def robustness_section(part: Mapping[str, Any]) -> Section:
@@ -143,7 +36,7 @@ def robustness_section(part: Mapping[str, Any]) -> Section:
         what = next(kind for kind in kinds if kind["name"] == first["name"])
         words = (
             f"What hurts first: {what['what'].lower()}, at {first['strength']:g} {what['unit']} "
-            f"(step {first['step']} of {len(what['steps'])}): AUROC {_signed(first['drop'])}."
+            f"(step {first['step']} of {len(what['steps'])}): AUROC {signed(first['drop'])}."
         )
     about = (
         f"{count(part['images'])} of the images, of {count(part['patients'])} patients, were "
@@ -165,7 +58,7 @@ def robustness_section(part: Mapping[str, Any]) -> Section:
         (
             f"{kind['what']}, {step['strength']:g} {kind['unit']}",
             metric_text("auroc", step["auroc"]),
-            _signed(step["drop"]),
+            signed(step["drop"]),
             _number(step["calibration_error"]),
             _share(step["sensitivity"]),
             _share(step["specificity"]),
@@ -264,7 +157,7 @@ def elsewhere_section(values: Mapping[str, Any]) -> Section:
         "AUROC of the same model on each data set, with 95% intervals. The dashed line is "
         "guessing; orange lies below the first row with its whole interval.",
         "AUROC on each data set. "
-        + "; ".join(_read_out(row) for row in shown if row["value"] is not None),
+        + "; ".join(read_out(row) for row in shown if row["value"] is not None),
     )
     names = ("auroc", "sensitivity", "specificity", "brier")
     cells = [
@@ -288,7 +181,7 @@ def _with_drop(row: Mapping[str, Any], name: str) -> Html:
     parts: list[str] = [element("p", metric_text(name, row.get(name)))]
     gap = (row["drop"] or {}).get(name)
     if gap is not None and gap["value"] is not None:
-        parts.append(element("p", _signed(gap, describe(name).percent), class_="quiet"))
+        parts.append(element("p", signed(gap, describe(name).percent), class_="quiet"))
     return join(parts)
 
 
@@ -312,7 +205,7 @@ def seeds_section(values: Mapping[str, Any]) -> Section:
         forest_figure(rows, zero=None, name="seeds"),
         "AUROC of each training, with the 95% interval of the choice of test images.",
         "AUROC of each training. "
-        + "; ".join(_read_out(row) for row in rows if row["value"] is not None),
+        + "; ".join(read_out(row) for row in rows if row["value"] is not None),
     )
     told = [
         (

@@ -10,7 +10,8 @@ from thorax._files import write_bytes, write_text
 from thorax.evaluation import Validation
 from thorax.report.csv_tables import write_tables
 from thorax.report.evaluation_sections import elsewhere_section
-from thorax.report.markup import Html, element, join
+from thorax.report.frames import pannable
+from thorax.report.markup import element, join
 from thorax.report.wording import count
 
 __all__ = ["write_external_page"]
@@ -34,7 +35,7 @@ def write_external_page(found: Validation, out: Path | None = None) -> Path:
         if (name := one.folder.name)
     ]
     figure = element(
-        "figure", Html(plot.svg), element("figcaption", plot.caption), class_="plot wide"
+        "figure", pannable(plot), element("figcaption", plot.caption), class_="plot wide"
     )
     rows = found.values["rows"]
     label = found.values.get("label") or "Every label"

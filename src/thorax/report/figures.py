@@ -1,4 +1,4 @@
-"""Every figure of a report, each drawn alone; the one module that knows matplotlib.
+"""The curves of a report and its confusion matrix, each drawn alone.
 
 The functions take plain sequences and return SVG text, or PNG bytes where there are pictures. No
 figure touches matplotlib's global state, and the same content gives the same bytes. The SVGs are
@@ -7,18 +7,14 @@ transparent and carry the colours of a dark page along with those of a light one
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
 from thorax.errors import UsageError
 from thorax.report.canvas import (
@@ -34,6 +30,7 @@ from thorax.report.canvas import (
 )
 from thorax.report.markup import visible
 from thorax.report.style import FIRST, INK, QUIET, SECOND, Drawing
+from thorax.report.training_figures import history_figure, sample_grid
 
 __all__ = [
     "calibration_figure",
@@ -45,6 +42,10 @@ __all__ = [
     "score_figure",
     "shares_figure",
 ]
+
+
+_APART = 0.035
+"""How far apart, in probability, two lines with names beside them must be."""
 
 
 def roc_figure(
@@ -266,9 +267,9 @@ def score_figure(
             share = share / max(float(np.nansum(share)), 1.0)
             axes.stairs(share, bounds, fill=True, color=colour, alpha=0.25)
             axes.stairs(share, bounds, color=colour, linewidth=1.4, label=shorten(str(label), 24))
-        for point, threshold in (thresholds or {}).items():
+        for points, threshold in _gathered(thresholds or {}):
             axes.axvline(threshold, color=INK[0], linewidth=0.9, dashes=(2, 2))
-            _beside(axes, threshold, f"{shorten(point, 24)} ")
+            _beside(axes, threshold, f"{', '.join(shorten(name, 24) for name in points)} ")
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -333,124 +334,18 @@ def shares_figure(
         return drawing(figure, name, visible(words))
 
 
-_QUANTITIES = {
-    "loss": "Loss",
-    "accuracy": "Accuracy",
-    "auroc": "AUROC",
-    "learning_rate": "Learning rate",
-}
+def _gathered(thresholds: Mapping[str, float]) -> list[tuple[list[str], float]]:
+    """Return names and place of each line, one line where thresholds are too close to tell apart.
 
-
-def history_figure(
-    history: Sequence[Mapping[str, float]],
-    *,
-    best_epoch: int | None = None,
-    quantities: Sequence[str] = ("loss", "accuracy"),
-    name: str = "history",
-) -> Drawing:
-    """Draw how a training went, one panel a quantity, training against validation.
-
-    Parameters
-    ----------
-    history
-        One row an epoch: ``epoch``, each quantity, and ``val_`` followed by its name.
-    best_epoch
-        The epoch whose weights were kept; it is marked.
-    quantities
-        Any of ``loss``, ``accuracy``, ``auroc``, ``learning_rate`` or another key of the rows.
-    name
-        Name that makes the ids in the SVG unique in a page.
-
-    Returns
-    -------
-    SVG text.
+    Names written on top of each other cannot be read.
     """
-    if not history or not quantities:
-        raise UsageError("a history figure needs at least one epoch and one quantity")
-    epochs = [float(row.get("epoch", index + 1)) for index, row in enumerate(history)]
-    with styled(name):
-        size = (WIDTH * len(quantities), HEIGHT - 0.6)
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(quantities), squeeze=False)[0]
-        for axes, quantity in zip(panels, quantities, strict=True):
-            _draw_history(axes, history, epochs, quantity, best_epoch)
-        return drawing(figure, name, "Course of the training")
-
-
-def _draw_history(
-    axes: Any,
-    history: Sequence[Mapping[str, float]],
-    epochs: Sequence[float],
-    quantity: str,
-    best_epoch: int | None,
-) -> None:
-    for key, label, colour in (
-        (quantity, "training", QUIET[0]),
-        (f"val_{quantity}", "validation", FIRST[0]),
-    ):
-        values = numbers([row.get(key) for row in history])
-        if np.isfinite(values).any():
-            axes.plot(
-                epochs, values, "o-", color=colour, markersize=3.2, linewidth=1.5, label=label
-            )
-            if best_epoch is not None and best_epoch in epochs and key.startswith("val_"):
-                kept = values[list(epochs).index(best_epoch)]
-                axes.plot(
-                    [best_epoch],
-                    [kept],
-                    "o",
-                    color=SECOND[0],
-                    markersize=6.5,
-                    zorder=5,
-                    label="kept",
-                )
-    if best_epoch is not None:
-        axes.axvline(best_epoch, color=SECOND[0], linewidth=0.9, dashes=(3, 3))
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(_QUANTITIES.get(quantity, visible(quantity)))
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
-
-
-def sample_grid(
-    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int = 4
-) -> bytes:
-    """Return a sheet of images with their captions, as a PNG on white.
-
-    Parameters
-    ----------
-    images
-        Each uint8 (h, w), or (h, w, 3) in colour.
-    captions
-        One for each image; a long one is shortened.
-    columns
-        Images in a row.
-
-    Raises
-    ------
-    UsageError
-        If there is no image, or not one caption for each.
-    """
-    if not len(images) or len(images) != len(captions) or columns < 1:
-        raise UsageError(
-            "a sheet needs at least one image, one column, and a caption for each image",
-            received=f"{len(images)} images, {len(captions)} captions, {columns} columns",
-        )
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    with styled("samples"):
-        figure = Figure(figsize=(2.2 * columns, 2.45 * rows), dpi=110, layout="constrained")
-        figure.set_facecolor("white")
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in panels:
-            axes.set_axis_off()
-        for axes, image, caption in zip(panels, images, captions, strict=False):
-            axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
-            axes.set_title(shorten(caption, 30), fontsize=8, loc="center")
-        page = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(page, metadata={"Software": None})
-        return page.getvalue()
+    lines: list[tuple[list[str], float]] = []
+    for name, threshold in sorted(thresholds.items(), key=lambda one: one[1]):
+        if lines and threshold - lines[-1][1] < _APART:
+            lines[-1][0].append(name)
+        else:
+            lines.append(([name], threshold))
+    return lines
 
 
 def _beside(axes: Any, x: float, text: str) -> None:

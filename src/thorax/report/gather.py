@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from thorax import _files
+from thorax.bundle import Bundle, read_bundle
 from thorax.data import Manifest, pick
 from thorax.errors import ImageError, RunError
 from thorax.evaluation.result import SCHEMA, Evaluation
+from thorax.evaluation.run import find_run
 from thorax.explain import heatmap
 from thorax.report.audit_content import read_audit
 from thorax.report.build import build_report
@@ -97,26 +100,37 @@ def _stored(path: Path) -> Mapping[str, Any] | None:
     return values
 
 
-def rewrite_report(folder: str | Path, out: Path | None = None) -> Path:
+def rewrite_report(
+    folder: str | Path, out: Path | None = None, *, model: str | Path | None = None
+) -> Path:
     """Write the report of an evaluation again from the files that it left.
 
     Parameters
     ----------
     folder
-        Of a run that was evaluated, or of an evaluation: then the bundle must lie where the run
-        that it belongs to is, which is looked for above the folder.
+        Of a run that was evaluated, or of an evaluation.
     out
         Path of the HTML file; None takes ``report.html`` in the evaluation's folder.
+    model
+        The run or bundle that was evaluated. None takes the run that lies above the evaluation.
 
     Raises
     ------
     RunError
-        If there is no evaluation, or no run above it.
+        If there is no evaluation, or it is not one of this model, or no run lies above it and no
+        model is given.
     """
     folder = Path(folder)
     place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
-    home = _run_of(place) if place == folder else folder
-    run = open_run(home)
+    home: Path
+    if model is not None:
+        home = Path(model)
+        bundle, above = read_bundle(home), find_run(home)
+        run = None if above is None else open_run(above)
+    else:
+        home = _run_of(place) if place == folder else folder
+        run = open_run(home)
+        bundle = run.bundle
     try:
         values = _files.read_json(place / "evaluation.json")
     except (OSError, ValueError) as error:
@@ -129,12 +143,14 @@ def rewrite_report(folder: str | Path, out: Path | None = None) -> Path:
             received=values.get("schema"),
             todo="evaluate again",
         )
-    if values["bundle"]["id"] != run.bundle.id:
+    if values["bundle"]["id"] != bundle.id:
         raise RunError(
             f"{place} was evaluated with another bundle than the one in {home}",
             todo="evaluate again",
         )
-    manifest, probabilities = _predictions(place, run)
+    if run is not None and run.bundle.id != bundle.id:
+        run = None
+    manifest, probabilities = _predictions(place, bundle, run)
     return write_report(
         Evaluation(place, values, manifest, probabilities), model=home, run=run, out=out
     )
@@ -146,21 +162,41 @@ def _run_of(place: Path) -> Path:
             return above
     raise RunError(
         f"the report of {place} cannot be written again: no run lies above it",
-        todo="evaluate again with: thorax evaluate BUNDLE DATA --out FOLDER",
+        todo="name the run or bundle that was evaluated with --model",
     )
 
 
-def _predictions(place: Path, run: Run) -> tuple[Manifest, Any]:
+def _predictions(place: Path, bundle: Bundle, run: Run | None) -> tuple[Manifest, Any]:
+    """Return the records that were scored, and their probabilities (n, labels)."""
     import pyarrow.parquet as parquet
 
-    table = parquet.read_table(place / "predictions.parquet")
-    ids = table.column("id").to_pylist()
-    names = [f"probability_{label}" for label in run.bundle.task.labels]
-    columns = np.stack([table.column(name).to_numpy() for name in names], 1)
+    try:
+        table = parquet.read_table(place / "predictions.parquet")
+        made_by = json.loads(table.schema.metadata[b"thorax"])["bundle"]
+        ids = table.column("id").to_pylist()
+        names = [f"probability_{label}" for label in bundle.task.labels]
+        columns = np.stack([table.column(name).to_numpy() for name in names], 1)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"the predictions in {place} cannot be read",
+            received=f"{type(error).__name__}: {error}",
+            todo="evaluate again",
+        ) from error
+    if made_by != bundle.id or not np.isfinite(columns).all():
+        raise RunError(
+            f"the predictions in {place} are not those of its evaluation",
+            received="another bundle's" if made_by != bundle.id else "probabilities that are NaN",
+            todo="evaluate again",
+        )
     by_id = dict(zip(ids, columns, strict=True))
     stored = place / "manifest.parquet"
-    # Evaluations of older versions have none, and are of the run's own test partition.
-    manifest = Manifest.read(stored) if stored.is_file() else run.manifest.select("test")
+    if stored.is_file():
+        manifest = Manifest.read(stored)
+    elif run is not None:
+        # Evaluations of older versions have none, and are of the run's own test partition.
+        manifest = run.manifest.select("test")
+    else:
+        raise RunError(f"{place} holds no manifest.parquet", todo="evaluate again")
     kept = tuple(record for record in manifest.records if record.id in by_id)
     probabilities = np.array([by_id[record.id] for record in kept], np.float32)
     return replace(manifest, records=kept), probabilities

@@ -19,6 +19,8 @@ __all__ = [
     "metric_text",
     "number",
     "points_wide",
+    "read_out",
+    "signed",
     "when",
 ]
 
@@ -54,6 +56,12 @@ METRICS: dict[str, Metric] = {
     ),
     "f1": Metric("F1", False, "harmonic mean of PPV and sensitivity"),
     "mcc": Metric("MCC", False, "Matthews correlation: 0 for guessing, 1 for perfect"),
+    "lr_positive": Metric(
+        "Positive likelihood ratio", False, "by how much a flag multiplies the odds; above 1"
+    ),
+    "lr_negative": Metric(
+        "Negative likelihood ratio", False, "by how much no flag multiplies the odds; below 1"
+    ),
     "brier": Metric("Brier score", False, "mean squared error of the probability; lower is better"),
     "log_loss": Metric("Log loss", False, "mean surprise in nats; lower is better"),
     "calibration_error": Metric(
@@ -133,3 +141,17 @@ def when(text: object) -> str:
     except ValueError:
         return str(text)
     return f"{moment.day} {moment:%B %Y}"
+
+
+def signed(metric: Mapping[str, Any], percent: bool = False) -> str:
+    """Write a difference with its sign and its interval."""
+    scale, digits, unit = (100, 1, " points") if percent else (1, 3, "")
+    ends = [value_of(metric, key) for key in ("value", "low", "high")]
+    texts = ["–" if end is None else f"{scale * end:+.{digits}f}".replace("-", "−") for end in ends]
+    bounds = "" if ends[1] is None or ends[2] is None else f" ({texts[1]} to {texts[2]})"
+    return f"{texts[0]}{unit}{bounds}"
+
+
+def read_out(row: Mapping[str, Any]) -> str:
+    """Say a row of a figure of intervals, for those who listen."""
+    return f"{row['words']}: {number(row['value'])} ({interval(row)})"

@@ -1,0 +1,152 @@
+"""How often does the 95 % interval of a difference hold the truth?
+
+    python benchmarks/coverage_of_differences.py [--rounds 200] [--workers 2]
+
+Paired: two equally good scorers of the same images, whose errors are partly the same; the interval
+of `thorax compare` must hold 0. Subgroup: a small cell that is no different from the rest; the
+interval of `thorax evaluate` must hold 0 (and p be below 0.05 as often as it does not). Populations
+are binormal. An interval without limits counts for nothing.
+
+What it last showed is in docs/explanation/intervals.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+PAIRED = (
+    *("auroc", "average_precision", "partial_auroc", "brier", "log_loss"),
+    *("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc"),
+)
+SIZES = (50, 200, 624)
+CELLS = (12, 20, 50, 150)
+RATES = ("auroc", "sensitivity", "specificity")
+REPLICATES = 500
+
+
+def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
+    """Draw one test set, and tell which intervals of a paired difference hold 0."""
+    from thorax import metrics
+
+    n, prevalence, clustered, seed = task
+    rng = np.random.default_rng([n, seed])
+    patients = np.repeat(np.arange(n), rng.integers(1, 7, n) if clustered else 1)[:n]
+    labels = (rng.random(n) < prevalence)[patients].astype(float)
+    if not 0 < labels.mean() < 1:
+        return {}
+    shared = 0.6 * rng.normal(size=n)[patients] + 0.5 * rng.normal(size=n)
+    odds = [2 * labels - 1 + shared + 0.6 * rng.normal(size=n) for _ in range(2)]
+    chances = [1 / (1 + np.exp(-1.5 * one)) for one in odds]
+    keys = patients.astype(str) if clustered else None
+    held: dict[str, bool | None] = {}
+    for name in PAIRED:
+        found = metrics.clustered_difference(
+            name, labels, *chances, keys, thresholds=(0.5, 0.5), replicates=REPLICATES, seed=seed
+        )
+        if name == "auroc":
+            # As thorax.evaluation.compare does it.
+            found = metrics.delong_test(labels, *chances, keys).difference
+        known = math.isfinite(found.low) and math.isfinite(found.high)
+        held[name] = found.low <= 0 <= found.high if known else None
+    return held
+
+
+def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
+    """Draw a test set of which some patients are a cell, and tell which intervals hold 0."""
+    from thorax.data import Manifest
+    from thorax.evaluation.subgroups import describe_subgroups
+    from thorax.records import OperatingPoint, Record, Task
+
+    size, sensitivity, clustered, seed = task
+    rng = np.random.default_rng([size, seed])
+    small = 2 * size * (2 if clustered else 1)
+    n = small + 600
+    labels = (np.arange(n) % 2).astype(float)
+    # Two images of a patient, of one class and one cell.
+    patients = (np.arange(n) // 4 * 2 + np.arange(n) % 2) if clustered else np.arange(n)
+    own = 0.7 * rng.normal(size=n)[patients] + 0.714 * rng.normal(size=n)
+    hit = NormalDist().inv_cdf(sensitivity)
+    chances = 1 / (1 + np.exp(-(own + np.where(labels == 1, hit, -0.9))))
+    records = tuple(
+        Record(
+            id=f"{row}",
+            path=f"{row}.png",
+            labels=(float(labels[row]),),
+            patient=f"{patients[row]}",
+            columns={"cell": "small" if row < small else "large"},
+        )
+        for row in range(n)
+    )
+    point = OperatingPoint("balanced", "balanced", "P", 0.5, "given")
+    manifest = Manifest("drawn", Task("binary", ("P",), ("N", "P")), records)
+    found = describe_subgroups(manifest, chances[:, None], [point], replicates=REPLICATES)
+    [column] = found["labels"]["P"]
+    [cell] = [one for one in column["cells"] if one["value"] == "small"]
+    held: dict[str, bool | None] = {}
+    for name in RATES:
+        gap = cell["difference"].get(name) or {"low": None, "high": None}
+        known = gap["low"] is not None and gap["high"] is not None
+        held[name] = gap["low"] <= 0 <= gap["high"] if known else None
+    return held
+
+
+def table(
+    title: str,
+    head: str,
+    sizes: Sequence[int],
+    names: Sequence[str],
+    one: Callable[[Any], dict[str, bool | None]],
+    rest: tuple[float, bool],
+    rounds: int,
+    pool: Any,
+) -> None:
+    print(f"\n{title}")
+    print(f"{head:21}" + "".join(f"{size:>10}" for size in sizes))
+    columns = []
+    for size in sizes:
+        tasks = [(size, *rest, seed) for seed in range(rounds)]
+        columns.append([*pool.map(one, tasks, chunksize=10)])
+    for name in names:
+        cells = ""
+        for rows in columns:
+            known = [row[name] for row in rows if row.get(name) is not None]
+            cells += f"{np.mean(known):>10.1%}" if known else f"{'–':>10}"
+        print(f"{name:21}{cells}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=200, help="test sets a cell")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    start = time.perf_counter()
+    error = math.sqrt(0.95 * 0.05 / args.rounds)
+    print(f"{args.rounds} draws a cell; Monte Carlo error of 95 %: {error:.1%}")
+    with ProcessPoolExecutor(args.workers) as pool:
+        for clustered in (False, True):
+            kind = "several images a patient" if clustered else "one image a patient"
+            table(
+                f"paired, {kind}", "images", SIZES, PAIRED,
+                paired, (0.5, clustered), args.rounds, pool,
+            )  # fmt: skip
+            table(
+                f"subgroup beside 600 other images, {kind}", "patients of a class", CELLS, RATES,
+                subgroup, (0.95, clustered), args.rounds, pool,
+            )  # fmt: skip
+    print(f"\n{time.perf_counter() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
