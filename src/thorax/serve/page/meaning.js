@@ -1,0 +1,140 @@
+// What a probability means: pure functions, the counterparts of thorax.metrics.prevalence.
+
+/**
+ * Return a probability as it would be where another share of the images is positive.
+ * The odds are multiplied by the ratio of the prior odds (Elkan 2001).
+ */
+export function shiftPrevalence(probability, from, to) {
+  const up = probability * (to / from);
+  const down = (1 - probability) * ((1 - to) / (1 - from));
+  return up / (up + down);
+}
+
+/** Return PPV and NPV by Bayes' theorem; NaN where nothing would be called so. */
+export function predictiveValues(sensitivity, specificity, prevalence) {
+  const hit = sensitivity * prevalence;
+  const clear = specificity * (1 - prevalence);
+  return {
+    ppv: hit / (hit + (1 - specificity) * (1 - prevalence)),
+    npv: clear / (clear + (1 - sensitivity) * prevalence),
+  };
+}
+
+/** Return the share of positives that a bundle's probabilities take for granted, or null. */
+export function assumedShare(model, label) {
+  if (model.assumed_prevalence === "balanced") return 0.5;
+  const told = model.training_prevalence;
+  const share = typeof told === "number" ? told : told?.[label];
+  return typeof share === "number" && share > 0 && share < 1 ? share : null;
+}
+
+/** Return the share that somebody typed in percent, or null where it is none between 0 and 100. */
+export function readShare(text) {
+  const value = Number(text.trim().replace("%", "").replace(",", ".")) / 100;
+  return text.trim() !== "" && value > 0 && value < 1 ? value : null;
+}
+
+/** Return a probability as it reads at a share of positives; as it is where that is not known. */
+export function readAt(model, label, probability, share) {
+  const assumed = assumedShare(model, label);
+  return share === null || assumed === null
+    ? probability
+    : shiftPrevalence(probability, assumed, share);
+}
+
+/** Write a share as percent; never 0 or 100 for what is not. */
+export function percent(share, digits = 1) {
+  const least = 10 ** -digits;
+  const value = share * 100;
+  if (value > 0 && value < least) return `< ${least} %`;
+  if (value < 100 && value > 100 - least) return `> ${100 - least} %`;
+  return `${value.toFixed(digits)} %`;
+}
+
+/** Write a share that somebody typed: 5 %, 0.5 %, not 5.0 %. */
+export const plainPercent = (share) => `${Number((share * 100).toPrecision(4))} %`;
+
+/** Write a probability with three digits. */
+export function digits(value, count = 3) {
+  if (value > 0 && value < 10 ** -count) return `< ${10 ** -count}`;
+  if (value < 1 && value > 1 - 10 ** -count) return `> ${1 - 10 ** -count}`;
+  return value.toFixed(count);
+}
+
+/** Write how many of 100 a share is. */
+export function ofHundred(share) {
+  const value = share * 100;
+  if (value === 0 || value === 100) return `${value}`;
+  if (value < 0.5) return "fewer than 1";
+  if (value > 99.5) return "more than 99";
+  return `about ${Math.round(value)}`;
+}
+
+/** Return the names of the operating points, each once, in the bundle's order. */
+export function pointNames(model) {
+  return [...new Set((model.operating_points ?? []).map((point) => point.name))];
+}
+
+/** Return one operating point of a label, or null. */
+export function findPoint(model, label, name) {
+  const found = (model.operating_points ?? []).find((p) => p.label === label && p.name === name);
+  return found ?? null;
+}
+
+/** Return what the test found of a point, or null: sensitivity and specificity with intervals. */
+export function testedPoint(model, label, name) {
+  const points = model.tested_on?.points;
+  if (!points) return null;
+  const binary = model.task.kind === "binary";
+  const found = points[`${label}/${name}`] ?? points[label]?.[name] ?? (binary ? points[name] : null);
+  const known = (metric) => typeof metric?.value === "number";
+  return found && known(found.sensitivity) && known(found.specificity) ? found : null;
+}
+
+/** Return the most probable label of an answer. */
+export function mostLikely(answer) {
+  const ranked = Object.entries(answer.probabilities);
+  return ranked.reduce((best, one) => (one[1] > best[1] ? one : best))[0];
+}
+
+/** Return what an answer is called: a class, or of several labels those that are positive. */
+export function callOf(model, answer, point) {
+  const { calls } = answer;
+  if (model.task.kind === "binary") return calls[point] ?? Object.values(calls)[0] ?? "";
+  if (model.task.kind === "multiclass") return calls["most-likely"] ?? mostLikely(answer);
+  const positive = model.task.labels.filter((label) => calls[`${label}/${point}`] === "positive");
+  return positive.join(", ") || "none";
+}
+
+/** Say whether one label is called positive; null where the point has no such label. */
+export function isPositive(model, answer, label, point) {
+  if (model.task.kind === "binary") return callOf(model, answer, point) === model.task.classes[1];
+  if (model.task.kind === "multiclass") return callOf(model, answer, point) === label;
+  const call = answer.calls[`${label}/${point}`];
+  return call === undefined ? null : call === "positive";
+}
+
+/** Return what speaks against using an answer, the graver first. */
+export function doubtsOf(answer) {
+  return [
+    ...(answer.rejected ? ["not like its training images"] : []),
+    ...(answer.indeterminate?.length ? ["indeterminate"] : []),
+  ];
+}
+
+/** Say in words how often such a call is right, or null where no test tells. */
+export function worth(model, label, point, positive, share) {
+  const tested = testedPoint(model, label, point);
+  const prevalence = share ?? assumedShare(model, label);
+  if (!tested || prevalence === null) return null;
+  const values = predictiveValues(tested.sensitivity.value, tested.specificity.value, prevalence);
+  const right = positive ? values.ppv : values.npv;
+  if (Number.isNaN(right)) return null;
+  const [no, yes] =
+    model.task.kind === "binary" ? model.task.classes : [`not ${label}`, label];
+  const where = `where ${plainPercent(prevalence)} of all images are ${yes}`;
+  const sentence = positive
+    ? `Of 100 images called ${yes}, ${where}, ${ofHundred(right)} truly are.`
+    : `Of 100 images called ${no}, ${where}, ${ofHundred(1 - right)} are ${yes} all the same.`;
+  return { sentence, right, tested, prevalence };
+}
