@@ -75,18 +75,14 @@ export const readModel = async (name) =>
   (await call(`v1/model?${new URLSearchParams({ bundle: name })}`)).json();
 
 /**
- * Ask about one file; resolves to the whole answer.
- * Its name is not sent, and no type is declared: a browser guesses it by the name's ending.
+ * Ask about one file; resolves to the whole answer, in which a file that cannot be read has its error.
+ * Neither its name is sent nor its type, which a browser guesses by the name's ending.
  */
 export async function predict(file, { bundle, include = [], label = null, signal = null }) {
   const query = new URLSearchParams({ bundle });
   if (include.length) query.set("include", include.join(","));
   if (label !== null) query.set("label", label);
-  const response = await call(`v1/predictions?${query}`, {
-    method: "POST",
-    body: new Blob([file], { type: "application/octet-stream" }),
-    headers: { "Content-Type": "application/octet-stream" },
-    signal,
-  });
-  return response.json();
+  const body = new FormData();
+  body.append("image", new Blob([file], { type: "application/octet-stream" }), "image");
+  return (await call(`v1/predictions?${query}`, { method: "POST", body, signal })).json();
 }

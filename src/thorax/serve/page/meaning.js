@@ -117,7 +117,7 @@ export function isPositive(model, answer, label, point) {
 /** Return what speaks against using an answer, the graver first. */
 export function doubtsOf(answer) {
   return [
-    ...(answer.rejected ? ["not like its training images"] : []),
+    ...(answer.rejected ? ["unlike training"] : []),
     ...(answer.indeterminate?.length ? ["indeterminate"] : []),
   ];
 }

@@ -90,6 +90,11 @@ export class Viewer {
     if (box) this.set({ x: this.view.x - dx / box.width, y: this.view.y - dy / box.height });
   }
 
+  /** Say whether there is a picture. */
+  get filled() {
+    return this.#picture !== null;
+  }
+
   /** Say whether the heat map can be laid over what is shown. */
   get heatFits() {
     // Where borders were cut off, only the service knows where the picture's part lies in it.

@@ -1,0 +1,352 @@
+// The page: what there is to look at, and who hears of what.
+
+import { showAbout, showNotice } from "./about.js";
+import { Problem, onUnauthorised, predict, readBundles, readModel } from "./api.js";
+import { wire } from "./controls.js";
+import { rowsOf, writeCsv } from "./csv.js";
+import { fill, find, make, say } from "./dom.js";
+import { listen as listenForFiles } from "./intake.js";
+import { listen as listenForKeys, listenOnPicture } from "./keys.js";
+import { callOf, findPoint, mostLikely, percent, plainPercent, assumedShare, pointNames, readShare } from "./meaning.js";
+import { offer } from "./papers.js";
+import { Pictures } from "./pictures.js";
+import { Queue, isTemporary } from "./queue.js";
+import { showReading, tell } from "./reading.js";
+import { Viewer } from "./viewer.js";
+import { FILTERS, WorkList } from "./worklist.js";
+
+const state = { model: null, point: null, label: null, shares: {}, items: [], chosen: null };
+const context = () => ({ ...state, choose: chooseLabel });
+
+const pictures = new Pictures();
+const list = new WorkList(choose, context);
+const queue = new Queue(ask, changed);
+let showView = () => {};
+const viewer = new Viewer(find("canvas"), (view) => showView(view));
+showView = wire(viewer, { heatWanted: () => showPictures() });
+
+// Asking
+
+/** Ask the service about one item; its pictures come along where it is the one looked at. */
+async function ask(item, signal) {
+  const looked = item === state.chosen;
+  const label = looked ? heatLabel(item) : null;
+  const include = looked ? ["seen", "original", "heatmap"] : [];
+  const told = await predict(item.file, { bundle: state.model.bundle.name, include, label, signal });
+  const [answer] = told.predictions;
+  if (answer.error) throw Object.assign(new Problem(422, answer.error.code, answer.error.title), answer);
+  if (told.bundle.id !== state.model.bundle.id) renewModel(told.bundle.id);
+  if (looked) await pictures.take(item, answer, label ?? mostLikely(answer));
+  return answer;
+}
+
+/** Which label's evidence the heat map shows: null leaves it to the service (the most likely). */
+function heatLabel(item) {
+  if (state.model.task.kind !== "multiclass") return state.label;
+  return item.answer ? mostLikely(item.answer) : null;
+}
+
+/** Hear that an item moved on: to be asked, answered, or failed. */
+function changed(item) {
+  list.changed();
+  showProgress();
+  if (item !== state.chosen) return;
+  showReading(item, context());
+  if (item.state === "read" || item.state === "failed") {
+    say(tell(item, context()));
+    showPictures();
+  }
+}
+
+// Images in, images gone
+
+function take(files) {
+  if (!files.length || !state.model) return;
+  const items = files.map((file) => ({ file, name: file.name || "pasted image", state: "waiting", answer: null, error: null }));
+  state.items.push(...items);
+  say(items.length === 1 ? `${items[0].name} added` : `${items.length} images added`);
+  list.take(state.items);
+  stage();
+  if (!state.chosen || items.length === 1) choose(items[0]);
+  queue.add(items);
+  if (state.chosen) queue.prefer(state.chosen);
+}
+
+function clear() {
+  queue.clear();
+  pictures.clear();
+  viewer.clear();
+  Object.assign(state, { items: [], chosen: null });
+  list.take(state.items);
+  find("reading-title").textContent = "";
+  for (const id of ["flags", "verdict", "worth", "facts"]) fill(find(id));
+  stage();
+  showProgress();
+}
+
+/** Tell the style sheet what there is: nothing, one image, or several. */
+function stage() {
+  const number = state.items.length;
+  document.body.dataset.stage = number === 0 ? "start" : number === 1 ? "one" : "many";
+}
+
+// Looking at one
+
+function choose(item, { focus = false } = {}) {
+  if (item !== state.chosen) {
+    state.chosen = item;
+    viewer.clear();
+    queue.prefer(item);
+    showReading(item, context());
+    showPictures();
+    if (item.answer || item.error) say(tell(item, context()));
+  }
+  list.mark(item, { focus });
+  showPlace();
+}
+
+function step(by) {
+  const next = list.neighbour(by);
+  if (next) choose(next);
+}
+
+/** Show what is kept of the chosen image, and ask for what is not. */
+async function showPictures() {
+  const item = state.chosen;
+  if (!item) return;
+  const text = { waiting: "Waiting", asking: "Being read\u2026", failed: "No picture" }[item.state] ?? "";
+  find("film-text").textContent = text;
+  if (!item.answer) return describeCanvas(item);
+  const label = heatLabel(item);
+  if (!pictures.of(item)?.heat.has(label)) find("film-text").textContent = pictures.of(item) ? "" : "Being drawn\u2026";
+  try {
+    const kept = await pictures.fetch(item, state.model.bundle.name, label);
+    if (kept && item === state.chosen) draw(item, kept, label);
+  } catch (error) {
+    if (error.name !== "AbortError" && item === state.chosen) find("film-text").textContent = `No picture: ${error.message}`;
+  }
+  return undefined;
+}
+
+let drawn = null;
+
+function draw(item, kept, label) {
+  find("film-text").textContent = "";
+  if (drawn !== kept || !viewer.filled) {
+    drawn = kept;
+    const { geometry } = state.model.pixels;
+    viewer.show({ seen: kept.seen, original: kept.original }, { geometry, trimmed: item.answer.facts.trimmed > 0 });
+  }
+  viewer.lay(kept.heat.get(label) ?? null);
+  find("heat-label").textContent = `for ${label} `;
+  describeCanvas(item);
+}
+
+function describeCanvas(item) {
+  const name = item.answer ? `Radiograph ${item.name}` : `${item.name}, no picture`;
+  find("canvas").setAttribute("aria-label", `${name}. Arrow keys move it, plus and minus zoom.`);
+}
+
+// Settings
+
+function chooseLabel(label) {
+  state.label = label;
+  find("label").value = label;
+  showShare();
+  reread();
+  showPictures();
+}
+
+/** Show everything again that depends on operating point, label or prevalence. */
+function reread() {
+  list.changed();
+  showRule();
+  if (!state.chosen) return;
+  showReading(state.chosen, context());
+  if (state.chosen.answer) say(tell(state.chosen, context()));
+}
+
+function showRule() {
+  const { model, label, point } = state;
+  const locked = model.task.kind === "multiclass" ? null : findPoint(model, label, point);
+  find("point-rule").textContent = locked ? `${point}: ${locked.rule}.`.replace(/\.\.$/, ".") : "";
+}
+
+function showShare() {
+  const share = state.shares[state.label];
+  const assumed = assumedShare(state.model, state.label);
+  find("share").value = share === undefined ? "" : Number((share * 100).toPrecision(6));
+  find("share").placeholder = assumed === null ? "" : String(Number((assumed * 100).toPrecision(3)));
+  find("share-of").textContent = `of ${state.label}`;
+  find("share-choice").hidden = state.model.task.kind === "multiclass" || assumed === null;
+  find("share-error").textContent = "";
+}
+
+function enterShare() {
+  const text = find("share").value;
+  const share = readShare(text);
+  const wrong = text.trim() !== "" && share === null;
+  find("share").setAttribute("aria-invalid", String(wrong));
+  find("share-error").textContent = wrong ? "A share of images in percent, above 0 and below 100." : "";
+  if (wrong) return;
+  if (share === null) delete state.shares[state.label];
+  else state.shares[state.label] = share;
+  reread();
+}
+
+// The model
+
+async function useBundle(name) {
+  const model = await readModel(name);
+  const { task } = model;
+  const names = pointNames(model);
+  Object.assign(state, {
+    model,
+    point: names.includes(state.point) ? state.point : names.includes("balanced") ? "balanced" : names[0] ?? null,
+    label: task.labels.includes(state.label) ? state.label : task.labels[0],
+    shares: Object.fromEntries(Object.entries(state.shares).filter(([label]) => task.labels.includes(label))),
+  });
+  fill(find("point"), names.map((one) => make("option", { value: one }, one)));
+  find("point").value = state.point;
+  find("point-choice").hidden = task.kind === "multiclass" || !names.length;
+  fill(find("label"), task.labels.map((one) => make("option", { value: one }, one)));
+  find("label").value = state.label;
+  find("label-choice").hidden = task.kind !== "multilabel";
+  showNotice(model.notice);
+  showAbout(find("about-body"), model);
+  offer(find("report"), model.report, "Evaluation report");
+  offer(find("card"), model.card, "Model card");
+  showShare();
+  showRule();
+}
+
+/** Ask again for everything: what the answers came from is not what answers now. */
+function askAll() {
+  queue.clear();
+  pictures.clear();
+  viewer.clear();
+  for (const item of state.items) item.answer = null;
+  queue.add([...state.items]);
+  if (state.chosen) queue.prefer(state.chosen);
+}
+
+let renewing = false;
+
+async function renewModel(id) {
+  if (renewing) return;
+  renewing = true;
+  try {
+    await useBundle(state.model.bundle.name);
+    if (state.model.bundle.id !== id) return;
+    say("The bundle was replaced; all images are asked again");
+    askAll();
+  } catch (error) {
+    showTrouble(error);
+  } finally {
+    renewing = false;
+  }
+}
+
+function showTrouble(error) {
+  find("trouble").hidden = !error;
+  find("trouble").textContent = error ? `The service gave no answer: ${error.message}.` : "";
+}
+
+// Progress and export
+
+function showProgress() {
+  const { items } = state;
+  const done = items.filter(({ state: at }) => at === "read" || at === "failed");
+  const failed = done.filter((item) => item.state === "failed");
+  find("progress").max = Math.max(1, items.length);
+  find("progress").value = done.length;
+  const lost = failed.length ? `, ${failed.length} without an answer` : "";
+  find("progress-text").textContent = items.length ? `${done.length} of ${items.length} done${lost}` : "";
+  find("again").hidden = !failed.some((item) => isTemporary(item.error));
+  find("progress").hidden = done.length === items.length;
+  document.title = done.length < items.length ? `${done.length}/${items.length} thorax` : "thorax";
+  if (done.length && done.length === items.length && items.length > 1) say(`All ${items.length} images are done${lost}`);
+  showPlace();
+}
+
+function showPlace() {
+  find("previous").disabled = !list.neighbour(-1);
+  find("next").disabled = !list.neighbour(1);
+}
+
+function exportCsv() {
+  const text = writeCsv(rowsOf(state.items, state.model, state));
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  make("a", { href: url, download: "thorax.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+// Dialogs
+
+/** Ask for the token; resolves when one was entered. Escape does not close it: nothing works without. */
+function enterToken(wrong) {
+  const dialog = find("token");
+  find("token-text").value = "";
+  find("token-error").textContent = wrong ? "That token was not accepted." : "";
+  dialog.showModal();
+  return new Promise((done) => {
+    dialog.addEventListener("close", () => {
+      const text = find("token-text").value.trim();
+      find("token-text").value = "";
+      done(text);
+    }, { once: true });
+  });
+}
+
+function openHelp() {
+  find("help").showModal();
+}
+
+// Start
+
+function listen() {
+  const pick = () => find("files").click();
+  listenForFiles({ picker: find("files"), curtain: find("curtain"), take });
+  const clicks = {
+    pick, add: pick, export: exportCsv, clear, "help-open": openHelp,
+    previous: () => step(-1), next: () => step(1),
+    again: () => queue.add(state.items.filter(({ state: at, error }) => at === "failed" && isTemporary(error))),
+  };
+  for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", action);
+  find("point").addEventListener("change", (event) => {
+    state.point = event.target.value;
+    reread();
+  });
+  find("label").addEventListener("change", (event) => chooseLabel(event.target.value));
+  find("share").addEventListener("input", enterShare);
+  find("filter").addEventListener("change", (event) => list.narrow(event.target.value));
+  fill(find("filter"), Object.entries(FILTERS).map(([value, [name]]) => make("option", { value }, name)));
+  find("bundle").addEventListener("change", (event) =>
+    useBundle(event.target.value).then(askAll).catch(showTrouble));
+  find("token").addEventListener("cancel", (event) => event.preventDefault());
+  // A page that is left may be kept by the browser for the way back; it keeps no image.
+  window.addEventListener("pagehide", clear);
+  listenOnPicture(find("canvas"), viewer);
+  listenForKeys({
+    n: () => step(1), p: () => step(-1), u: pick, "?": openHelp,
+    e: () => state.items.length && exportCsv(),
+    m: () => viewer.set({ show: viewer.view.show === "seen" ? "original" : "seen" }),
+    w: () => viewer.set({ mode: viewer.view.mode === "pan" ? "window" : "pan" }),
+    h: () => find("heat").click(), i: () => find("invert").click(), 0: () => viewer.reset(),
+    "+": () => viewer.zoomBy(1.25), "=": () => viewer.zoomBy(1.25), "-": () => viewer.zoomBy(0.8),
+  }, () => find("keys-on").checked);
+}
+
+async function start() {
+  onUnauthorised(enterToken);
+  listen();
+  const bundles = await readBundles();
+  const first = bundles.find((one) => one.default) ?? bundles[0];
+  fill(find("bundle"), bundles.map(({ name }) => make("option", { value: name }, name)));
+  find("bundle").value = first.name;
+  find("bundle-choice").hidden = bundles.length < 2;
+  await useBundle(first.name);
+  document.body.dataset.ready = "true";
+}
+
+start().catch(showTrouble);
