@@ -6,9 +6,9 @@ let askForToken = async () => null;
 
 /** An answer of the service that is no success; `code` is stable, `title` is for people. */
 export class Problem extends Error {
-  constructor(status, code, title, wait = null) {
+  constructor(status, code, title, { wait = null, detail = null } = {}) {
     super(title);
-    Object.assign(this, { status, code, title, wait });
+    Object.assign(this, { status, code, title, wait, detail });
   }
 }
 
@@ -57,7 +57,8 @@ async function problemOf(response) {
   }
   const title = told.title ?? `the service answered with status ${response.status}`;
   const code = told.code ?? `status-${response.status}`;
-  return new Problem(response.status, code, title, waitOf(response.headers.get("Retry-After")));
+  const wait = waitOf(response.headers.get("Retry-After"));
+  return new Problem(response.status, code, title, { wait, detail: told.detail });
 }
 
 /** Return the seconds that a Retry-After asks for, or null. */

@@ -2,16 +2,17 @@
 
 import { showAbout, showNotice } from "./about.js";
 import { Problem, onUnauthorised, predict, readBundles, readModel } from "./api.js";
-import { wire } from "./controls.js";
-import { rowsOf, writeCsv } from "./csv.js";
+import { wire as wireControls } from "./controls.js";
 import { fill, find, make, say } from "./dom.js";
 import { listen as listenForFiles } from "./intake.js";
 import { listen as listenForKeys, listenOnPicture } from "./keys.js";
-import { callOf, findPoint, mostLikely, percent, plainPercent, assumedShare, pointNames, readShare } from "./meaning.js";
+import { mostLikely } from "./meaning.js";
 import { offer } from "./papers.js";
 import { Pictures } from "./pictures.js";
+import { exportCsv, showProgress } from "./progress.js";
 import { Queue, isTemporary } from "./queue.js";
 import { showReading, tell } from "./reading.js";
+import { settle, show as showSettings, wire as wireSettings } from "./settings.js";
 import { Viewer } from "./viewer.js";
 import { FILTERS, WorkList } from "./worklist.js";
 
@@ -19,11 +20,11 @@ const state = { model: null, point: null, label: null, shares: {}, items: [], ch
 const context = () => ({ ...state, choose: chooseLabel });
 
 const pictures = new Pictures();
-const list = new WorkList(choose, context);
+const list = new WorkList(choose, context, showPlace);
 const queue = new Queue(ask, changed);
 let showView = () => {};
 const viewer = new Viewer(find("canvas"), (view) => showView(view));
-showView = wire(viewer, { heatWanted: () => showPictures() });
+showView = wireControls(viewer, { heatWanted: () => showPictures() });
 
 // Asking
 
@@ -49,18 +50,19 @@ function heatLabel(item) {
 /** Hear that an item moved on: to be asked, answered, or failed. */
 function changed(item) {
   list.changed();
-  showProgress();
+  showProgress(state.items);
   if (item !== state.chosen) return;
   showReading(item, context());
-  if (item.state === "read" || item.state === "failed") {
-    say(tell(item, context()));
-    showPictures();
-  }
+  showPictures();
+  if (item.state === "read" || item.state === "failed") say(tell(item, context()));
 }
 
 // Images in, images gone
 
+const early = []; // what came before it was known who answers
+
 function take(files) {
+  if (!state.model) early.push(...files);
   if (!files.length || !state.model) return;
   const items = files.map((file) => ({ file, name: file.name || "pasted image", state: "waiting", answer: null, error: null }));
   state.items.push(...items);
@@ -81,7 +83,7 @@ function clear() {
   find("reading-title").textContent = "";
   for (const id of ["flags", "verdict", "worth", "facts"]) fill(find(id));
   stage();
-  showProgress();
+  showProgress(state.items);
 }
 
 /** Tell the style sheet what there is: nothing, one image, or several. */
@@ -102,7 +104,6 @@ function choose(item, { focus = false } = {}) {
     if (item.answer || item.error) say(tell(item, context()));
   }
   list.mark(item, { focus });
-  showPlace();
 }
 
 function step(by) {
@@ -128,14 +129,10 @@ async function showPictures() {
   return undefined;
 }
 
-let drawn = null;
-
 function draw(item, kept, label) {
   find("film-text").textContent = "";
-  if (drawn !== kept || !viewer.filled) {
-    drawn = kept;
-    const { geometry } = state.model.pixels;
-    viewer.show({ seen: kept.seen, original: kept.original }, { geometry, trimmed: item.answer.facts.trimmed > 0 });
+  if (viewer.source !== kept) {
+    viewer.show(kept, { geometry: state.model.pixels.geometry, trimmed: item.answer.facts.trimmed > 0 });
   }
   viewer.lay(kept.heat.get(label) ?? null);
   find("heat-label").textContent = `for ${label} `;
@@ -147,12 +144,11 @@ function describeCanvas(item) {
   find("canvas").setAttribute("aria-label", `${name}. Arrow keys move it, plus and minus zoom.`);
 }
 
-// Settings
+// Reading it otherwise
 
 function chooseLabel(label) {
   state.label = label;
-  find("label").value = label;
-  showShare();
+  showSettings(state);
   reread();
   showPictures();
 }
@@ -160,64 +156,21 @@ function chooseLabel(label) {
 /** Show everything again that depends on operating point, label or prevalence. */
 function reread() {
   list.changed();
-  showRule();
   if (!state.chosen) return;
   showReading(state.chosen, context());
   if (state.chosen.answer) say(tell(state.chosen, context()));
-}
-
-function showRule() {
-  const { model, label, point } = state;
-  const locked = model.task.kind === "multiclass" ? null : findPoint(model, label, point);
-  find("point-rule").textContent = locked ? `${point}: ${locked.rule}.`.replace(/\.\.$/, ".") : "";
-}
-
-function showShare() {
-  const share = state.shares[state.label];
-  const assumed = assumedShare(state.model, state.label);
-  find("share").value = share === undefined ? "" : Number((share * 100).toPrecision(6));
-  find("share").placeholder = assumed === null ? "" : String(Number((assumed * 100).toPrecision(3)));
-  find("share-of").textContent = `of ${state.label}`;
-  find("share-choice").hidden = state.model.task.kind === "multiclass" || assumed === null;
-  find("share-error").textContent = "";
-}
-
-function enterShare() {
-  const text = find("share").value;
-  const share = readShare(text);
-  const wrong = text.trim() !== "" && share === null;
-  find("share").setAttribute("aria-invalid", String(wrong));
-  find("share-error").textContent = wrong ? "A share of images in percent, above 0 and below 100." : "";
-  if (wrong) return;
-  if (share === null) delete state.shares[state.label];
-  else state.shares[state.label] = share;
-  reread();
 }
 
 // The model
 
 async function useBundle(name) {
   const model = await readModel(name);
-  const { task } = model;
-  const names = pointNames(model);
-  Object.assign(state, {
-    model,
-    point: names.includes(state.point) ? state.point : names.includes("balanced") ? "balanced" : names[0] ?? null,
-    label: task.labels.includes(state.label) ? state.label : task.labels[0],
-    shares: Object.fromEntries(Object.entries(state.shares).filter(([label]) => task.labels.includes(label))),
-  });
-  fill(find("point"), names.map((one) => make("option", { value: one }, one)));
-  find("point").value = state.point;
-  find("point-choice").hidden = task.kind === "multiclass" || !names.length;
-  fill(find("label"), task.labels.map((one) => make("option", { value: one }, one)));
-  find("label").value = state.label;
-  find("label-choice").hidden = task.kind !== "multilabel";
+  settle(state, model);
+  showTrouble(null);
   showNotice(model.notice);
   showAbout(find("about-body"), model);
   offer(find("report"), model.report, "Evaluation report");
   offer(find("card"), model.card, "Model card");
-  showShare();
-  showRule();
 }
 
 /** Ask again for everything: what the answers came from is not what answers now. */
@@ -247,38 +200,14 @@ async function renewModel(id) {
   }
 }
 
-function showTrouble(error) {
-  find("trouble").hidden = !error;
-  find("trouble").textContent = error ? `The service gave no answer: ${error.message}.` : "";
-}
-
-// Progress and export
-
-function showProgress() {
-  const { items } = state;
-  const done = items.filter(({ state: at }) => at === "read" || at === "failed");
-  const failed = done.filter((item) => item.state === "failed");
-  find("progress").max = Math.max(1, items.length);
-  find("progress").value = done.length;
-  const lost = failed.length ? `, ${failed.length} without an answer` : "";
-  find("progress-text").textContent = items.length ? `${done.length} of ${items.length} done${lost}` : "";
-  find("again").hidden = !failed.some((item) => isTemporary(item.error));
-  find("progress").hidden = done.length === items.length;
-  document.title = done.length < items.length ? `${done.length}/${items.length} thorax` : "thorax";
-  if (done.length && done.length === items.length && items.length > 1) say(`All ${items.length} images are done${lost}`);
-  showPlace();
-}
-
 function showPlace() {
   find("previous").disabled = !list.neighbour(-1);
   find("next").disabled = !list.neighbour(1);
 }
 
-function exportCsv() {
-  const text = writeCsv(rowsOf(state.items, state.model, state));
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  make("a", { href: url, download: "thorax.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
+function showTrouble(error) {
+  find("trouble").hidden = !error;
+  find("trouble").textContent = error ? `The service gave no answer: ${error.message}.` : "";
 }
 
 // Dialogs
@@ -308,17 +237,16 @@ function listen() {
   const pick = () => find("files").click();
   listenForFiles({ picker: find("files"), curtain: find("curtain"), take });
   const clicks = {
-    pick, add: pick, export: exportCsv, clear, "help-open": openHelp,
+    pick, add: pick, export: () => exportCsv(state), "help-open": openHelp,
+    clear: () => {
+      clear();
+      find("pick").focus(); // the button that had the focus is gone
+    },
     previous: () => step(-1), next: () => step(1),
-    again: () => queue.add(state.items.filter(({ state: at, error }) => at === "failed" && isTemporary(error))),
+    again: () => queue.add(state.items.filter(({ error }) => error && isTemporary(error))),
   };
   for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", action);
-  find("point").addEventListener("change", (event) => {
-    state.point = event.target.value;
-    reread();
-  });
-  find("label").addEventListener("change", (event) => chooseLabel(event.target.value));
-  find("share").addEventListener("input", enterShare);
+  wireSettings(state, { reread, relabelled: chooseLabel });
   find("filter").addEventListener("change", (event) => list.narrow(event.target.value));
   fill(find("filter"), Object.entries(FILTERS).map(([value, [name]]) => make("option", { value }, name)));
   find("bundle").addEventListener("change", (event) =>
@@ -329,7 +257,7 @@ function listen() {
   listenOnPicture(find("canvas"), viewer);
   listenForKeys({
     n: () => step(1), p: () => step(-1), u: pick, "?": openHelp,
-    e: () => state.items.length && exportCsv(),
+    e: () => state.items.length && exportCsv(state),
     m: () => viewer.set({ show: viewer.view.show === "seen" ? "original" : "seen" }),
     w: () => viewer.set({ mode: viewer.view.mode === "pan" ? "window" : "pan" }),
     h: () => find("heat").click(), i: () => find("invert").click(), 0: () => viewer.reset(),
@@ -347,6 +275,7 @@ async function start() {
   find("bundle-choice").hidden = bundles.length < 2;
   await useBundle(first.name);
   document.body.dataset.ready = "true";
+  take(early.splice(0));
 }
 
 start().catch(showTrouble);

@@ -23,6 +23,10 @@ export function draw(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Return a file name that may break where people read it in parts. */
+export const breakable = (name) =>
+  name.split(/(?<=[_\-.\s])/).flatMap((part) => [part, make("wbr")]);
+
 /** Put these children in place of those that a node has. */
 export function fill(node, ...children) {
   node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));

@@ -41,12 +41,14 @@ async function open(path, title) {
  * text: so its style elements become style sheets by script, and its style attributes rules.
  */
 function write(frame, text) {
-  const inert = text.replace(/(<[a-zA-Z][^<>]*?)\sstyle="/g, '$1 data-style="');
+  const rules = [];
+  const inert = text
+    .replace(/<style[^>]*>([\s\S]*?)<\/style>/g, (_, css) => (rules.push(css), ""))
+    .replace(/(<[a-zA-Z][^<>]*?)\sstyle="/g, '$1 data-style="');
   const page = new DOMParser().parseFromString(inert, "text/html");
-  const rules = [...page.querySelectorAll("style")].map((node) => node.textContent);
   const inline = new Set([...page.querySelectorAll("[data-style]")].map((n) => n.dataset.style));
   const own = [...inline].map((value) => `[data-style="${CSS.escape(value)}"]{${value}}`);
-  for (const node of page.querySelectorAll("style, script, link, meta")) node.remove();
+  for (const node of page.querySelectorAll("script, link, meta")) node.remove();
   const target = frame.contentDocument;
   target.documentElement.lang = page.documentElement.lang || "en";
   target.title = page.title;

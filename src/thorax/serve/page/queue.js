@@ -4,10 +4,14 @@ import { Problem } from "./api.js";
 
 const AT_ONCE = 4; // a browser opens six connections to a host; two are left for pictures
 const TRIES = 12;
-const TEMPORARY = new Set([429, 502, 503, 504]);
+const STATUSES = new Set([429, 502, 503, 504]);
+const CODES = new Set(["busy", "no-decoder", "stopping", "too-many-connections", "deadline"]);
 
-/** Say whether asking again may help. */
-export const isTemporary = (error) => error.status === 0 || TEMPORARY.has(error.status);
+// The service says so of a request by its status, and of one image within it by the code.
+const passes = ({ status, code }) => STATUSES.has(status) || CODES.has(code);
+
+/** Say whether somebody may well ask again. */
+export const isTemporary = (error) => passes(error) || error.status === 0 || error.status >= 500;
 
 /** A queue of items; `ask(item, signal)` gets the answer, `changed(item)` hears of every step. */
 export class Queue {
@@ -73,7 +77,7 @@ export class Queue {
 
   #fail(item, error) {
     const problem = error instanceof Problem ? error : new Problem(0, "page", String(error.message));
-    if (TEMPORARY.has(problem.status) && item.tries < TRIES) {
+    if (passes(problem) && item.tries < TRIES) {
       item.state = "waiting";
       this.#waiting.unshift(item);
       this.#pause(problem.wait ?? Math.min(8, 0.5 * 2 ** item.tries));

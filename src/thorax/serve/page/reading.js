@@ -1,7 +1,7 @@
 // The answer for one image: what speaks against it first, then the number, then what it is worth.
 
 import { withInterval } from "./about.js";
-import { draw, fill, find, make } from "./dom.js";
+import { breakable, draw, fill, find, make } from "./dom.js";
 import {
   assumedShare, callOf, digits, findPoint, isPositive, mostLikely, percent, plainPercent, readAt,
   worth,
@@ -30,7 +30,7 @@ function yesNo(value) {
 
 /** Write the panel for one item; `context` tells model, point, label and shares. */
 export function showReading(item, context) {
-  find("reading-title").textContent = item.name;
+  fill(find("reading-title"), breakable(item.name));
   fill(find("flags"), flags(item, context));
   if (!item.answer) {
     fill(find("verdict"), item.error ? failure(item.error) : waiting(item));
@@ -68,12 +68,12 @@ function flags({ answer }, { model }) {
   }
   for (const label of answer.indeterminate ?? []) {
     const band = model.indeterminate?.[label];
-    const range = band
-      ? ` It lies between ${digits(band.low)} and ${digits(band.high)}, where the call depends on the `
-        + "operating point or hangs by a hair."
-      : "";
+    const why = band
+      ? `: the model's own figure, ${digits(answer.probabilities[label])}, lies between ${digits(band.low)} and `
+        + `${digits(band.high)}, where validation does not settle it.`
+      : ".";
     const which = model.task.kind === "binary" ? "Indeterminate" : `Indeterminate: ${label}`;
-    found.push(flag("warning", which, `The call could as well be the other one.${range}`));
+    found.push(flag("warning", which, `The call could as well be the other one${why}`));
   }
   return found;
 }
@@ -84,11 +84,11 @@ const flag = (kind, title, text) =>
 const waiting = (item) =>
   make("p", { class: "quiet" }, item.state === "asking" ? "Being read\u2026" : "Waiting for its turn\u2026");
 
-function failure({ title, code }) {
+function failure({ title, code, detail }) {
   return [
     make("p", { class: "none" }, "No answer"),
     make("p", {}, `${title[0].toUpperCase()}${title.slice(1)}.`.replace(/\.\.$/, "."),
-      " ", make("code", {}, code)),
+      detail ? ` ${detail}. ` : " ", make("code", {}, code)),
   ];
 }
 
@@ -127,7 +127,11 @@ function callLine(answer, label, { model, point }) {
 }
 
 function basis(model, label, raw, share) {
-  if (model.task.kind === "multiclass") return "Each class is read as the bundle gives it.";
+  if (model.task.kind === "multiclass") {
+    return model.assumed_prevalence === "balanced"
+      ? "This takes for granted that each class is as likely as any other."
+      : "This takes for granted the shares of the classes among the training images.";
+  }
   const assumed = assumedShare(model, label);
   if (assumed === null) return "The bundle does not say which share of disease it takes for granted.";
   const half = assumed === 0.5 ? "half" : plainPercent(assumed);
@@ -137,28 +141,27 @@ function basis(model, label, raw, share) {
   return `Read where ${plainPercent(share)} of all images are ${label}. The bundle takes ${half} for granted.`;
 }
 
-/** Draw the probability on a line, with the threshold and the indeterminate band. */
-function scale(answer, label, { model, point, shares }) {
-  const share = shares[label] ?? null;
-  const at = (probability) => `${100 * readAt(model, label, probability, share)}%`;
+/** Draw the model's own figure on a line from 0 to 1, with the threshold and the indeterminate band. */
+function scale(answer, label, { model, point }) {
+  if (model.task.kind === "multiclass") return null; // the table below has a line for each class
   const line = make("div", { class: "bar", "aria-hidden": "true" });
-  const add = (kind, left, width = null) => {
+  const add = (kind, from, to = null) => {
     const part = make("i", { class: kind });
-    part.style.left = left;
-    if (width !== null) part.style.width = width;
+    part.style.left = `${100 * from}%`;
+    if (to !== null) part.style.width = `${100 * (to - from)}%`;
     line.append(part);
   };
-  const multiclass = model.task.kind === "multiclass";
-  const band = multiclass ? null : model.indeterminate?.[label];
-  if (band) add("range", at(band.low), `${parseFloat(at(band.high)) - parseFloat(at(band.low))}%`);
-  const locked = multiclass ? null : findPoint(model, label, point);
-  if (locked) add("threshold", at(locked.threshold));
-  add("dot", at(answer.probabilities[label]));
-  const said = [
-    ...(locked ? [make("span", { class: "key threshold" }, "threshold")] : []),
-    ...(band ? [make("span", { class: "key range" }, "indeterminate")] : []),
-  ];
-  return make("div", { class: "scale" }, line, said.length ? make("p", { class: "keys" }, said) : null);
+  const keys = [];
+  const raw = answer.probabilities[label];
+  const [band, locked] = [model.indeterminate?.[label], findPoint(model, label, point)];
+  if (band) add("range", band.low, band.high);
+  if (locked) add("threshold", locked.threshold);
+  add("dot", raw);
+  const key = (kind, text) => keys.push(make("span", { class: `key ${kind}` }, text));
+  key("dot", `model's figure ${digits(raw)}`);
+  if (locked) key("threshold", `threshold ${digits(locked.threshold)}`);
+  if (band) key("range", "indeterminate");
+  return make("div", { class: "scale" }, line, make("p", { class: "keys" }, keys));
 }
 
 function severalLabels(answer, chosen, { model, point, shares, choose }) {

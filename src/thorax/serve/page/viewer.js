@@ -18,15 +18,16 @@ export class Viewer {
     this.view = { show: "original", mode: "pan", inverted: false, heat: false, opacity: 0.6 };
     Object.assign(this.view, WHOLE, { zoom: 1, x: 0.5, y: 0.5 });
     this.geometry = { geometry: "squash", trimmed: false };
+    this.source = null; // what is shown, as it was handed over
     new ResizeObserver(() => this.#redraw()).observe(canvas);
     this.#listen();
   }
 
   /** Show other pictures; zoom, window and inversion begin anew, what is shown stays. */
-  show(pictures, geometry) {
+  show(source, geometry) {
     this.#release();
-    this.geometry = geometry;
-    for (const [name, image] of Object.entries(pictures)) this.#pictures[name] = greyOf(image);
+    Object.assign(this, { source, geometry });
+    for (const name of ["seen", "original"]) this.#pictures[name] = greyOf(source[name]);
     this.reset();
   }
 
@@ -46,6 +47,7 @@ export class Viewer {
     for (const { shown } of Object.values(this.#pictures)) shown.width = shown.height = 0;
     this.#pictures = {};
     this.#heat = null;
+    this.source = null;
   }
 
   /** Change what is seen. */
@@ -88,11 +90,6 @@ export class Viewer {
   panBy(dx, dy) {
     const box = this.#box();
     if (box) this.set({ x: this.view.x - dx / box.width, y: this.view.y - dy / box.height });
-  }
-
-  /** Say whether there is a picture. */
-  get filled() {
-    return this.#picture !== null;
   }
 
   /** Say whether the heat map can be laid over what is shown. */

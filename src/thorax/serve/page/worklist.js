@@ -1,6 +1,6 @@
 // The work list: one row an image, sortable, filtered, and walked through with the arrow keys.
 
-import { fill, find, make } from "./dom.js";
+import { breakable, fill, find, make } from "./dom.js";
 import { callOf, doubtsOf, isPositive, mostLikely, percent, readAt } from "./meaning.js";
 
 const STATES = { waiting: "waiting", asking: "being read" };
@@ -46,7 +46,7 @@ export function compare(a, b, column, direction) {
   return direction * String(x).localeCompare(String(y), undefined, { numeric: true });
 }
 
-/** The table; `choose(item)` hears which row somebody went to, `context()` tells how to read. */
+/** The table; `choose(item)` hears which row somebody went to, `context()` tells how to read it. */
 export class WorkList {
   #items = [];
   #sort = { column: null, direction: 1 };
@@ -56,11 +56,13 @@ export class WorkList {
   #frame = 0;
   #choose;
   #context;
+  #painted;
   #body = find("rows");
 
-  constructor(choose, context) {
+  constructor(choose, context, painted) {
     this.#choose = choose;
     this.#context = context;
+    this.#painted = painted;
     for (const button of document.querySelectorAll("#list thead button")) {
       button.addEventListener("click", () => this.#sortBy(button.dataset.column));
     }
@@ -166,6 +168,7 @@ export class WorkList {
     }
     find("none").hidden = rows.length > 0;
     this.#paintHead();
+    this.#painted();
   }
 
   #paintHead() {
@@ -199,9 +202,7 @@ export class WorkList {
 
 /** Return an empty row. Its roles are spelt out, for a narrow list lays rows out as no table is. */
 function newRow(item) {
-  // Long names break where people read them in parts.
-  const parts = item.name.split(/(?<=[_\-.\s])/).flatMap((part) => [part, make("wbr")]);
-  const name = make("button", { type: "button", tabindex: "-1", title: item.name }, parts);
+  const name = make("button", { type: "button", tabindex: "-1", title: item.name }, breakable(item.name));
   const cells = Array.from({ length: 3 }, () => make("td", { role: "cell" }));
   return make("tr", { role: "row" }, make("th", { role: "rowheader", scope: "row" }, name), cells);
 }
