@@ -1,7 +1,7 @@
 // What the bundle says of itself: what it learnt from, how it was tested, and where its limits lie.
 
 import { fill, find, make } from "./dom.js";
-import { digits, percent, pointNames, testedPoint } from "./meaning.js";
+import { decimals, percent, pointNames, testedPoint } from "./meaning.js";
 
 const count = (number, one, many = `${one}s`) =>
   `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
@@ -49,7 +49,7 @@ export function withInterval(metric, write) {
   return limits ? `${write(metric.value)} (${limits})` : write(metric.value);
 }
 
-const auroc = ({ tested_on: tested }) => withInterval(tested?.auroc, digits);
+const auroc = ({ tested_on: tested }) => withInterval(tested?.auroc, decimals);
 
 const rate = (metric) =>
   make("td", {}, percent(metric.value), make("small", {}, range(metric, percent)));

@@ -80,10 +80,11 @@ function clear() {
   viewer.clear();
   Object.assign(state, { items: [], chosen: null });
   list.take(state.items);
-  find("reading-title").textContent = "";
-  for (const id of ["flags", "verdict", "worth", "facts"]) fill(find(id));
+  for (const id of ["reading-title", "flags", "verdict", "worth", "facts", "film-text"]) fill(find(id));
+  find("canvas").setAttribute("aria-label", "No picture");
   stage();
   showProgress(state.items);
+  say("All images are forgotten");
 }
 
 /** Tell the style sheet what there is: nothing, one image, or several. */

@@ -34,31 +34,34 @@ export function readShare(text) {
   return text.trim() !== "" && value > 0 && value < 1 ? value : null;
 }
 
+const LEAST = 5e-7; // probabilities are told with six decimals: 0 is anything up to this
+
 /** Return a probability as it reads at a share of positives; as it is where that is not known. */
 export function readAt(model, label, probability, share) {
   const assumed = assumedShare(model, label);
-  return share === null || assumed === null
-    ? probability
-    : shiftPrevalence(probability, assumed, share);
+  if (share === null || assumed === null) return probability;
+  return shiftPrevalence(Math.min(1 - LEAST, Math.max(LEAST, probability)), assumed, share);
 }
 
-/** Write a share as percent; never 0 or 100 for what is not. */
-export function percent(share, digits = 1) {
-  const least = 10 ** -digits;
-  const value = share * 100;
-  if (value > 0 && value < least) return `< ${least} %`;
-  if (value < 100 && value > 100 - least) return `> ${100 - least} %`;
-  return `${value.toFixed(digits)} %`;
+/** Write the share of something counted as percent. */
+export const percent = (share) => `${(share * 100).toFixed(1)} %`;
+
+/** Write a probability as percent: a model is never sure. */
+export function chance(probability) {
+  if (probability < 0.001) return "< 0.1 %";
+  return probability > 0.999 ? "> 99.9 %" : percent(probability);
 }
 
 /** Write a share that somebody typed: 5 %, 0.5 %, not 5.0 %. */
 export const plainPercent = (share) => `${Number((share * 100).toPrecision(4))} %`;
 
-/** Write a probability with three digits. */
-export function digits(value, count = 3) {
-  if (value > 0 && value < 10 ** -count) return `< ${10 ** -count}`;
-  if (value < 1 && value > 1 - 10 ** -count) return `> ${1 - 10 ** -count}`;
-  return value.toFixed(count);
+/** Write a number with three decimals. */
+export const decimals = (value) => value.toFixed(3);
+
+/** Write a probability with three decimals. */
+export function figure(probability) {
+  if (probability < 0.001) return "< 0.001";
+  return probability > 0.999 ? "> 0.999" : decimals(probability);
 }
 
 /** Write how many of 100 a share is. */

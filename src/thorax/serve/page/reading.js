@@ -3,7 +3,7 @@
 import { withInterval } from "./about.js";
 import { breakable, draw, fill, find, make } from "./dom.js";
 import {
-  assumedShare, callOf, digits, findPoint, isPositive, mostLikely, percent, plainPercent, readAt,
+  assumedShare, callOf, chance, decimals, figure, findPoint, isPositive, mostLikely, percent, plainPercent, readAt,
   worth,
 } from "./meaning.js";
 
@@ -53,7 +53,7 @@ export function tell(item, { model, point, label, shares }) {
     ...(answer.rejected ? ["not like what it was trained on"] : []),
     ...(answer.indeterminate?.length ? ["indeterminate"] : []),
   ];
-  return [item.name, ...doubts, `${shown} ${percent(value)}`, `called ${callOf(model, answer, point)}`]
+  return [item.name, ...doubts, `${shown} ${chance(value)}`, `called ${callOf(model, answer, point)}`]
     .join(", ");
 }
 
@@ -61,16 +61,16 @@ function flags({ answer }, { model }) {
   if (!answer) return [];
   const found = [];
   if (answer.rejected) {
-    const limit = model.rejection ? `, the limit is ${digits(model.rejection.threshold)}` : "";
+    const limit = model.rejection ? `, the limit is ${decimals(model.rejection.threshold)}` : "";
     found.push(flag("serious", "Not like what it was trained on",
       "Do not use this probability: the model answers for any picture, and this one is unlike "
-        + `those that it learnt from (novelty ${digits(answer.novelty)}${limit}).`));
+        + `those that it learnt from (novelty ${decimals(answer.novelty)}${limit}).`));
   }
   for (const label of answer.indeterminate ?? []) {
     const band = model.indeterminate?.[label];
     const why = band
-      ? `: the model's own figure, ${digits(answer.probabilities[label])}, lies between ${digits(band.low)} and `
-        + `${digits(band.high)}, where validation does not settle it.`
+      ? `: the model's own figure, ${figure(answer.probabilities[label])}, lies between ${decimals(band.low)} and `
+        + `${decimals(band.high)}, where validation does not settle it.`
       : ".";
     const which = model.task.kind === "binary" ? "Indeterminate" : `Indeterminate: ${label}`;
     found.push(flag("warning", which, `The call could as well be the other one${why}`));
@@ -106,7 +106,7 @@ function single(answer, label, context) {
   const value = readAt(model, label, raw, share);
   return [
     make("p", { class: "kicker" }, `Probability of ${label}`),
-    make("p", { class: answer.rejected ? "value doubted" : "value" }, percent(value)),
+    make("p", { class: answer.rejected ? "value doubted" : "value" }, chance(value)),
     scale(answer, label, context),
     callLine(answer, label, context),
     make("p", { class: "quiet" }, basis(model, label, raw, share)),
@@ -121,7 +121,7 @@ function callLine(answer, label, { model, point }) {
   const raw = answer.probabilities[label];
   const reaches = locked && raw >= locked.threshold ? "reaches" : "stays below";
   const why = locked && model.task.kind !== "multiclass"
-    ? ` at ${point}: the model's own figure, ${digits(raw)}, ${reaches} the threshold of ${digits(locked.threshold)}.`
+    ? ` at ${point}: the model's own figure, ${figure(raw)}, ${reaches} the threshold of ${decimals(locked.threshold)}.`
     : ": the most probable class.";
   return make("p", { class: "call" }, "Called ", make("strong", {}, call), why);
 }
@@ -158,8 +158,8 @@ function scale(answer, label, { model, point }) {
   if (locked) add("threshold", locked.threshold);
   add("dot", raw);
   const key = (kind, text) => keys.push(make("span", { class: `key ${kind}` }, text));
-  key("dot", `model's figure ${digits(raw)}`);
-  if (locked) key("threshold", `threshold ${digits(locked.threshold)}`);
+  key("dot", `model's figure ${figure(raw)}`);
+  if (locked) key("threshold", `threshold ${decimals(locked.threshold)}`);
   if (band) key("range", "indeterminate");
   return make("div", { class: "scale" }, line, make("p", { class: "keys" }, keys));
 }
@@ -178,7 +178,7 @@ function severalLabels(answer, chosen, { model, point, shares, choose }) {
     return make("tr", { class: called },
       make("th", { scope: "row" }, name),
       make("td", { class: "amount" }, make("span", { "aria-hidden": "true", class: "amount-bar" }, bar)),
-      make("td", { class: "number" }, percent(value)),
+      make("td", { class: "number" }, chance(value)),
       make("td", {}, called || "\u2013"));
   });
   const heads = [multiclass ? "Class" : "Label", "", "Probability", "Call"].map((text) =>
@@ -227,7 +227,7 @@ function factRows({ facts, sha256, novelty }) {
     NAMES[name] ?? name.replaceAll("_", " "), WRITERS[name]?.(value) ?? String(value),
   ]);
   const ours = [
-    ...(typeof novelty === "number" ? [["Novelty", digits(novelty)]] : []),
+    ...(typeof novelty === "number" ? [["Novelty", decimals(novelty)]] : []),
     ["SHA-256", make("code", { title: sha256 }, sha256.slice(0, 16))],
   ];
   return [...size, ...rest, ...ours].flatMap(([name, value]) =>

@@ -1,7 +1,7 @@
 // The work list: one row an image, sortable, filtered, and walked through with the arrow keys.
 
 import { breakable, fill, find, make } from "./dom.js";
-import { callOf, doubtsOf, isPositive, mostLikely, percent, readAt } from "./meaning.js";
+import { callOf, chance, doubtsOf, isPositive, mostLikely, readAt } from "./meaning.js";
 
 const STATES = { waiting: "waiting", asking: "being read" };
 const GRAVITY = { failed: 3, rejected: 2, indeterminate: 1 };
@@ -189,7 +189,7 @@ export class WorkList {
       this.#rows.set(item, row);
     }
     const { probability, call, remark, gravity } = told;
-    const texts = [probability === null ? "" : percent(probability), call, remark];
+    const texts = [probability === null ? "" : chance(probability), call, remark];
     texts.forEach((text, n) => {
       const place = row.children[n + 1];
       if (place.textContent !== text) place.textContent = text;
