@@ -38,7 +38,7 @@ SETTLED = (
 )
 ROWS = (
     "return [...document.querySelectorAll('#rows tr')].map(row =>"
-    " [...row.children].map(cell => cell.textContent))"
+    " [...row.children].map(cell => cell.textContent.replaceAll('\u00a0', ' ')))"
 )
 PIXEL = """
 const canvas = document.getElementById('canvas');
@@ -109,7 +109,7 @@ class Page:
 
     def text(self, selector: str) -> str:
         found: str = self.run("return document.querySelector(arguments[0]).innerText", selector)
-        return found.replace("\u200b", "")
+        return found.replace("\u00a0", " ")
 
     def rows(self) -> dict[str, list[str]]:
         """Return name to probability, call and remarks of the work list, in its order."""

@@ -39,7 +39,7 @@ function testedOn({ tested_on: tested }) {
 /** Write the 95 % interval of a metric, or nothing where there is none. */
 function range({ low, high }, write) {
   if (typeof low !== "number" || typeof high !== "number") return "";
-  return `${write(low).replace(" %", "")} to ${write(high)}`;
+  return `${write(low).replace("\u00a0%", "")} to ${write(high)}`;
 }
 
 /** Write a metric with its 95 % interval. */

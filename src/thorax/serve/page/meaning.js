@@ -43,25 +43,27 @@ export function readAt(model, label, probability, share) {
   return shiftPrevalence(Math.min(1 - LEAST, Math.max(LEAST, probability)), assumed, share);
 }
 
+const UNIT = "\u00a0%"; // the sign stays on the line of its number
+
 /** Write the share of something counted as percent. */
-export const percent = (share) => `${(share * 100).toFixed(1)} %`;
+export const percent = (share) => (share * 100).toFixed(1) + UNIT;
 
 /** Write a probability as percent: a model is never sure. */
 export function chance(probability) {
-  if (probability < 0.001) return "< 0.1 %";
-  return probability > 0.999 ? "> 99.9 %" : percent(probability);
+  if (probability < 0.001) return `<\u00a00.1${UNIT}`;
+  return probability > 0.999 ? `>\u00a099.9${UNIT}` : percent(probability);
 }
 
 /** Write a share that somebody typed: 5 %, 0.5 %, not 5.0 %. */
-export const plainPercent = (share) => `${Number((share * 100).toPrecision(4))} %`;
+export const plainPercent = (share) => Number((share * 100).toPrecision(4)) + UNIT;
 
 /** Write a number with three decimals. */
 export const decimals = (value) => value.toFixed(3);
 
 /** Write a probability with three decimals. */
 export function figure(probability) {
-  if (probability < 0.001) return "< 0.001";
-  return probability > 0.999 ? "> 0.999" : decimals(probability);
+  if (probability < 0.001) return "<\u00a00.001";
+  return probability > 0.999 ? ">\u00a00.999" : decimals(probability);
 }
 
 /** Write how many of 100 a share is. */

@@ -222,8 +222,8 @@ export class Viewer {
     const apart = (a, b) => Math.hypot(a.x - b.x, a.y - b.y) || 1;
     const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
     const [from, to] = [middle(before, other), middle(now, other)];
-    this.zoomBy(apart(now, other) / apart(before, other), to);
     this.panBy(to.x - from.x, to.y - from.y);
+    this.zoomBy(apart(now, other) / apart(before, other), to);
   }
 }
 
