@@ -42,16 +42,6 @@ _TYPES = {
 BundleName = Annotated[
     str | None, Query(alias="bundle", description="Name of the bundle; the default one if absent.")
 ]
-Include = Annotated[
-    str | None,
-    Query(
-        description=f"Pictures to send along, parted by commas: {', '.join(PICTURES)}.",
-        examples=["seen,heatmap"],
-    ),
-]
-Label = Annotated[
-    str | None, Query(description="Label that the heat map is about; the likeliest if absent.")
-]
 
 
 def build_app(service: Service) -> Door:
@@ -63,6 +53,7 @@ def build_app(service: Service) -> Door:
         description=schema.DESCRIPTION,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the client's own words
         openapi_tags=schema.TAGS,
     )
     _tell_problems(app)
@@ -104,22 +95,23 @@ def _find(service: Service, name: str | None) -> Served:
     return served
 
 
-def _ask(served: Served, include: str | None, label: str | None) -> Ask:
-    wanted = frozenset(filter(None, (include or "").split(",")))
+def _ask(service: Service, request: Request) -> tuple[Served, Ask]:
+    """Read the parameters, by hand: these two routes are asked a thousand times a second."""
+    given = request.query_params if request.scope["query_string"] else {}
+    served = _find(service, given.get("bundle"))
+    wanted = frozenset(filter(None, given.get("include", "").split(",")))
     if not wanted <= set(PICTURES):
         raise Problem("bad-parameter", f"include takes: {', '.join(PICTURES)}")
+    label = given.get("label")
     if label is not None and label not in served.predictor.labels:
         raise Problem("no-such-label", f"the labels are: {', '.join(served.predictor.labels)}")
-    return Ask(wanted, label)
+    return served, Ask(wanted, label)
 
 
 def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post("/v1/predictions", **schema.PREDICTIONS)
-    async def predictions(
-        request: Request, bundle: BundleName = None, include: Include = None, label: Label = None
-    ) -> Response:
-        served = _find(service, bundle)
-        ask = _ask(served, include, label)
+    async def predictions(request: Request) -> Response:
+        served, ask = _ask(service, request)
         intake: Intake = request.scope["thorax.intake"]
         if intake.is_multipart:
             most = service.limits.pictures if ask.include else None
@@ -134,11 +126,8 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         return _json(body_of(served.identity, found), served)
 
     @app.post("/v1/predictions/stream", **schema.STREAM)
-    async def stream(
-        request: Request, bundle: BundleName = None, include: Include = None, label: Label = None
-    ) -> Response:
-        served = _find(service, bundle)
-        ask = _ask(served, include, label)
+    async def stream(request: Request) -> Response:
+        served, ask = _ask(service, request)
         intake: Intake = request.scope["thorax.intake"]
         if not intake.is_multipart:
             raise Problem("unsupported-media-type", "send multipart/form-data")

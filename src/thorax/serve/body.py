@@ -20,7 +20,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from thorax.serve.limits import ServiceLimits
 from thorax.serve.problems import Problem
 
-__all__ = ["RAW_TYPES", "Budget", "ClientGone", "Intake", "Upload"]
+__all__ = ["MULTIPART", "RAW_TYPES", "Budget", "ClientGone", "Intake", "Upload"]
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -54,18 +54,15 @@ class Upload:
     ----------
     data
         Its bytes; empty where it was not kept because it was too large.
-    sha256
-        Their hash, of all of them in either case.
     declared
         The format that a raw body's content type declares, or None.
     too_large
-        Whether it has more bytes than one image may have.
+        Where it has more bytes than one image may have: their hash.
     """
 
     data: bytes
-    sha256: str
     declared: str | None = None
-    too_large: bool = False
+    too_large: str | None = None
 
 
 class Budget:
@@ -207,14 +204,12 @@ class Intake:
         if (self._declared or 0) > limit:
             raise Problem("body-too-large", f"at most {limit:,} bytes in an image")
         parts: list[bytes] = []
-        digest = hashlib.sha256()
         async for chunk in self.chunks():
-            digest.update(chunk)
             parts.append(chunk)
             if self._seen > limit:
                 raise Problem("body-too-large", f"at most {limit:,} bytes in an image")
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        return Upload(data, digest.hexdigest(), RAW_TYPES[self.kind])
+        return Upload(data, RAW_TYPES[self.kind])
 
     async def parts(self) -> AsyncGenerator[Upload, None]:
         """Yield the files of a multipart body, each as soon as it is complete.
@@ -279,7 +274,7 @@ class _Splitter:
         self._is_file = False
         self._size = 0
         self._chunks: list[bytes] = []
-        self._digest = hashlib.sha256()
+        self._digest: Any = None
 
     def _field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -301,17 +296,18 @@ class _Splitter:
     def _data(self, data: bytes, start: int, end: int) -> None:
         chunk = data[start:end]
         self._size += len(chunk)
-        self._digest.update(chunk)
+        self._chunks.append(chunk)
         if self._size > self._limit:
+            # What is not kept is hashed as it passes; what is kept is hashed by who decodes it.
+            self._digest = self._digest or hashlib.sha256()
+            for one in self._chunks:
+                self._digest.update(one)
             self._chunks.clear()
-        else:
-            self._chunks.append(chunk)
 
     def _end(self) -> None:
         kept = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self.ready.append(
-            Upload(kept, self._digest.hexdigest(), too_large=self._size > self._limit)
-        )
+        digest = None if self._digest is None else self._digest.hexdigest()
+        self.ready.append(Upload(kept, too_large=digest))
         self._begin()
 
     def _finish(self) -> None:

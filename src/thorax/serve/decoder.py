@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from thorax._files import hash_bytes
 from thorax.data.capped import Failure, attempt, cap_memory, clean_facts, open_answers
 from thorax.pixels import Limits, read_image, read_picture
 from thorax.records import PixelSpec
@@ -31,11 +32,12 @@ LONGEST = 2048
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A file that became an image: what the file says, and the pictures that were asked for."""
+    """A file that became an image: what it says, its pixels, the whole picture (PNG), its hash."""
 
     facts: dict[str, str | float]
     pixels: bytes
     original: bytes = b""
+    sha256: str = ""
 
 
 def decode(data: bytes, spec: PixelSpec, limits: Limits, original: bool) -> Answer | Failure:
@@ -93,8 +95,9 @@ def _answer(
     if isinstance(found, Failure):
         answers.write(json.dumps({"reason": found.reason, "what": found.what}).encode() + b"\n")
     else:
-        sizes = {"pixels": len(found.pixels), "original": len(found.original)}
-        answers.write(json.dumps({"facts": found.facts, **sizes}).encode() + b"\n")
+        told: dict[str, object] = {"pixels": len(found.pixels), "original": len(found.original)}
+        told["sha256"] = hash_bytes(data)
+        answers.write(json.dumps({"facts": found.facts, **told}).encode() + b"\n")
         answers.write(found.pixels)
         answers.write(found.original)
     answers.flush()

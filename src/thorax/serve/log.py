@@ -6,7 +6,9 @@ file name, no path, no address, no probability: nothing that tells who was shown
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import sys
 import threading
@@ -17,7 +19,10 @@ from typing import Any, TextIO
 
 from thorax._files import explain_oserror
 
-__all__ = ["AuditLog", "Log", "now"]
+__all__ = ["AuditLog", "Log", "Remarks", "now"]
+
+
+_PAUSE = 0.02
 
 
 def now() -> str:
@@ -26,7 +31,9 @@ def now() -> str:
 
 
 class Log:
-    """JSON lines on a stream.
+    """JSON lines on a stream, in bunches: a line is written a fiftieth of a second after its event.
+
+    Every write lets go of the interpreter, and under load others take it for a while.
 
     Parameters
     ----------
@@ -38,16 +45,47 @@ class Log:
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], str] = now) -> None:
         self._stream, self._clock = stream, clock
+        self._lines: list[str] = []
 
     def write(self, event: str, **fields: Any) -> None:
-        """Write one line; a reader that is gone stops nothing."""
-        line = json.dumps({"time": self._clock(), "event": event, **fields})
+        """Write one line, at once where no event loop runs."""
+        self._lines.append(json.dumps({"time": self._clock(), "event": event, **fields}))
+        if len(self._lines) > 1:
+            return
+        try:
+            asyncio.get_running_loop().call_later(_PAUSE, self.flush)
+        except RuntimeError:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; a reader that is gone stops nothing."""
+        lines, self._lines = self._lines, []
         stream = sys.stderr if self._stream is None else self._stream
         try:
-            stream.write(line + "\n")
+            stream.write("".join(line + "\n" for line in lines))
             stream.flush()
         except (OSError, ValueError):
             return
+
+
+class Remarks(logging.Handler):
+    """Tell that a library remarked something, and where; not what, for it may quote a request.
+
+    Parameters
+    ----------
+    log
+        Where it is told.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        error = record.exc_info[0] if record.exc_info else None
+        kind = None if error is None else error.__name__
+        self._log.write("remark", by=record.name, level=record.levelname.lower(), kind=kind)
 
 
 class AuditLog:

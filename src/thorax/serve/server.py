@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from thorax.errors import UsageError
 from thorax.serve.app import build_app
 from thorax.serve.bundles import Named
 from thorax.serve.limits import Settings
+from thorax.serve.log import Remarks
 from thorax.serve.protocol import bounded_protocol
 from thorax.serve.security import check_settings
 from thorax.serve.service import Service
@@ -83,6 +85,11 @@ def listen(settings: Settings) -> socket.socket:
 
 async def _serve(named: Sequence[Named], settings: Settings, listener: socket.socket) -> int:
     service = Service(named, settings)
+    # Libraries would print to standard error, in their own words.
+    for name in ("uvicorn", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.addHandler(Remarks(service.log))
+        logger.propagate = False
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     swaps: set[asyncio.Task[None]] = set()

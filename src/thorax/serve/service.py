@@ -8,6 +8,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
+from thorax._files import hash_bytes
 from thorax.data.capped import Failure
 from thorax.errors import ImageError, ThoraxError
 from thorax.pixels import Image, sniff
@@ -22,8 +25,6 @@ from thorax.serve.problems import Problem, problem_of_image
 from thorax.serve.workers import Pool
 
 __all__ = ["Service"]
-
-import numpy as np
 
 
 class Service:
@@ -109,6 +110,7 @@ class Service:
         if self.audit is not None:
             with contextlib.suppress(OSError):
                 self.audit.close()
+        self.log.flush()
 
     @property
     def ready(self) -> bool:
@@ -140,11 +142,17 @@ class Service:
         """
         began = time.monotonic()
         try:
-            item = await self._success(served, upload, index, ask)
+            _check_content(upload)
+            spec = served.bundle.pixels
+            decoded = await self.pool.decode(upload.data, spec, original="original" in ask.include)
+            if isinstance(decoded, Failure):
+                raise problem_of_image(decoded.reason)
+            sha256, outcome = decoded.sha256, "answered"
+            item = await self._success(served, decoded, index, ask)
         except Problem as problem:
-            item = failure(index, upload.sha256, problem)
-        outcome = "answered" if item.problem is None else item.problem.code
-        self._enter(served, upload.sha256, outcome, time.monotonic() - began)
+            sha256, outcome = await _hash(upload), problem.code
+            item = failure(index, sha256, problem)
+        self._enter(served, sha256, outcome, time.monotonic() - began)
         return item
 
     def _enter(self, served: Served, sha256: str, outcome: str, seconds: float) -> None:
@@ -161,13 +169,9 @@ class Service:
             "answer", bundle=served.bundle.id, sha256=sha256, outcome=outcome, milliseconds=told
         )
 
-    async def _success(self, served: Served, upload: Upload, index: int, ask: Ask) -> Item:
-        _check_content(upload)
-        spec = served.bundle.pixels
-        decoded = await self.pool.decode(upload.data, spec, original="original" in ask.include)
-        if isinstance(decoded, Failure):
-            raise problem_of_image(decoded.reason)
-        pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(spec.size, spec.size)
+    async def _success(self, served: Served, decoded: Answer, index: int, ask: Ask) -> Item:
+        size = served.bundle.pixels.size
+        pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(size, size)
         image = Image(pixels, decoded.facts)
         prediction = await served.batcher.predict(image)
         pictures = None
@@ -176,7 +180,7 @@ class Service:
                 prediction.probabilities, key=prediction.probabilities.__getitem__
             )
             pictures = await self._pictures(served, image, decoded, ask, label)
-        return success(index, upload.sha256, prediction, pictures)
+        return success(index, decoded.sha256, prediction, pictures)
 
     async def _pictures(
         self, served: Served, image: Image, decoded: Answer, ask: Ask, label: str
@@ -197,9 +201,18 @@ class Service:
         return pictures
 
 
+async def _hash(upload: Upload) -> str:
+    """Return the hash of a file that no decoder has hashed; of a large one in a thread."""
+    if upload.too_large is not None:
+        return upload.too_large
+    if len(upload.data) > 1 << 20:
+        return await asyncio.to_thread(hash_bytes, upload.data)
+    return hash_bytes(upload.data)
+
+
 def _check_content(upload: Upload) -> None:
     """Refuse by its first bytes what no decoder has to see."""
-    if upload.too_large:
+    if upload.too_large is not None:
         raise Problem("too-large")
     try:
         found = sniff(upload.data)

@@ -32,6 +32,7 @@ _AHEAD = 4
 _SMALL = 1 << 20  # bytes: a larger file is decoded with nothing behind it
 _LINE = 1 << 16  # of an answer's JSON
 _TRIES = 2
+_HOPE = 3  # starts that fail before who waits is told
 _PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a process that does not start is tried again
 _SECRETS = frozenset({"THORAX_TOKEN", "THORAX_SALT"})  # no business of a decoder
 
@@ -107,7 +108,7 @@ class Pool:
         Problem
             503 where no process can be started, or the pool is being closed.
         """
-        if self._closed or (not self.ready and all(w.failing for w in self._workers)):
+        if self._closed or self._hopeless():
             raise Problem("no-decoder")
         asked = {"bytes": len(data), "spec": _fields(spec), "original": original}
         job = _Job(data, json.dumps(asked).encode() + b"\n", asyncio.Future())
@@ -126,6 +127,10 @@ class Pool:
                 return
             min(free, key=lambda worker: len(worker.held)).give(self._waiting.popleft())
 
+    def _hopeless(self) -> bool:
+        """Return whether no process is up, and none has come up for several tries."""
+        return not self.ready and all(w.failures >= _HOPE for w in self._workers)
+
     def _put_back(self, jobs: deque[_Job]) -> None:
         self._waiting.extendleft(reversed(jobs))
 
@@ -135,7 +140,7 @@ class Pool:
             await asyncio.sleep(interval)
             for worker in self._workers:
                 worker.end_if_late()
-            if self._waiting and not self.ready and all(w.failing for w in self._workers):
+            if self._waiting and self._hopeless():
                 for job in self._waiting:
                     if not job.done.done():
                         job.done.set_exception(Problem("no-decoder"))
@@ -159,7 +164,7 @@ class _Worker:
     process: Process | None = None
     held: deque[_Job] = field(default_factory=deque)
     tried: asyncio.Event = field(default_factory=asyncio.Event)
-    failing: bool = False
+    failures: int = 0
     _since: float = 0.0
     _late: bool = False
 
@@ -179,8 +184,11 @@ class _Worker:
             self._since = time.monotonic()
         self.held.append(job)
         with contextlib.suppress(OSError, RuntimeError):
-            self.process.stdin.write(job.header)
-            self.process.stdin.write(job.data)
+            # One write wakes the process once, with everything there.
+            if len(job.data) <= _SMALL:
+                self.process.stdin.write(job.header + job.data)
+            else:
+                self.process.stdin.writelines((job.header, job.data))
 
     def end_if_late(self) -> None:
         """Kill the process if the file in its hand takes too long."""
@@ -200,7 +208,7 @@ class _Worker:
                 pause = _PAUSE if time.monotonic() - began > _LONGEST_PAUSE else pause
             else:
                 await self.end()
-                self.failing = True
+                self.failures += 1
             self.tried.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -235,7 +243,7 @@ class _Worker:
             _kill(process)
             await process.wait()
             return False
-        self.process, self.failing, self._late = process, False, False
+        self.process, self.failures, self._late = process, 0, False
         self.pool._tell("started")
         self.tried.set()
         self.pool._hand_out()
@@ -252,7 +260,7 @@ class _Worker:
                 if "facts" in answer:
                     pixels = await pipe.readexactly(answer["pixels"])
                     original = await pipe.readexactly(answer["original"])
-                    found = Answer(answer["facts"], pixels, original)
+                    found = Answer(answer["facts"], pixels, original, answer["sha256"])
                 else:
                     found = Failure(answer["reason"], answer["what"])
                 self._since = time.monotonic()
