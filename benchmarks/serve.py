@@ -106,8 +106,9 @@ def compare(model: Path, seconds: float, plain: bool) -> None:
         parts = [files[n : n + TOGETHER] for n in range(0, len(files) - TOGETHER + 1, TOGETHER)]
         several = [multipart_request("/v1/predictions", part) for part in parts]
         measure(port, single, 8, min(2.0, seconds))
-        for level in LEVELS:
-            loads.append((f"1 image, {level}", measure(port, single, level, seconds), 1))
+        loads += [
+            (f"1 image, {level}", measure(port, single, level, seconds), 1) for level in LEVELS
+        ]
         for level in (1, 4):
             load = measure(port, several, level, seconds)
             loads.append((f"{TOGETHER} images, {level}", load, TOGETHER))

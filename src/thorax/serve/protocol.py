@@ -17,6 +17,8 @@ from thorax.serve.problems import PROBLEM_TYPE, Problem
 
 __all__ = ["bounded_protocol"]
 
+_FAREWELL = 0.5  # seconds for a request that was sent before its client knew that we stop
+
 
 def bounded_protocol(limits: ServiceLimits) -> type[HttpToolsProtocol]:
     """Return the protocol class with limits in it, as uvicorn wants a class."""
@@ -58,6 +60,13 @@ def bounded_protocol(limits: ServiceLimits) -> type[HttpToolsProtocol]:
         def on_message_complete(self) -> None:
             super().on_message_complete()
             self._in_head = True
+
+        def shutdown(self) -> None:
+            # A request may be on its way; its answer will close the connection.
+            if self.cycle is None or self.cycle.response_complete:
+                self.loop.call_later(_FAREWELL, super().shutdown)
+            else:
+                super().shutdown()
 
         def _wait(self) -> None:
             self._patience = self.loop.call_later(limits.head_seconds, self._give_up)

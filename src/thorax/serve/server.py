@@ -133,7 +133,7 @@ async def serve_until(stop: asyncio.Event, service: Service, listener: socket.so
         timeout_graceful_shutdown=limits.seconds + 2 * limits.stall_seconds,
         backlog=_BACKLOG,
     )
-    server = _Server(config)
+    server = _Server(config, listener)
     host, port = listener.getsockname()[:2]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     service.log.write("listening", host=host, port=port)
@@ -149,10 +149,33 @@ async def serve_until(stop: asyncio.Event, service: Service, listener: socket.so
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which leaves signals to us."""
+    """uvicorn's server, which leaves signals to us and nobody behind at the door."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
 
     def capture_signals(self) -> Any:
         return contextlib.nullcontext()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # The system has taken connections that we have not: closing the door would reset them.
+        with self._listener.dup() as door:
+            for server in self.servers:
+                server.close()
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    connection, _ = door.accept()
+                    connection.setblocking(False)
+                    await asyncio.get_running_loop().connect_accepted_socket(
+                        self._protocol, connection
+                    )
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state={}
+        )
 
 
 def _keep_no_memory() -> None:
