@@ -495,6 +495,7 @@ def test_several_labels_or_classes_and_a_token(
         check_labels(page, several, labels, files["well.jpeg"])
         page.choose("bundle", "classes")
         page.wait("return document.querySelector('.call')?.textContent.includes('most probable')")
+        page.wait(SETTLED)
         [answer] = Predictor(classes).predict([files["well.jpeg"]], workers=1)
         likely = max(answer.probabilities, key=answer.probabilities.__getitem__)
         assert page.rows()["well.jpeg"][:2] == [percent(answer.probabilities[likely]), likely]
@@ -506,8 +507,8 @@ def test_several_labels_or_classes_and_a_token(
 def enter_token(page: Page) -> None:
     page.wait("return document.getElementById('token').open")
     assert page.violations() == []
-    page.keys("\ue00c")  # escape does not get round it
-    assert page.find("token").is_displayed()
+    page.keys("\ue00c", "\ue00c")  # escape does not get round it
+    page.wait("return document.getElementById('token').open")
     page.find("token-text").send_keys("wrong\n")
     page.wait("return document.getElementById('token-error').textContent")
     page.find("token-text").send_keys(f"{TOKEN}\n")

@@ -20,7 +20,7 @@ const state = { model: null, point: null, label: null, shares: {}, items: [], ch
 const context = () => ({ ...state, choose: chooseLabel });
 
 const pictures = new Pictures();
-const list = new WorkList(choose, context, showPlace);
+const list = new WorkList(choose, context, showProgressAndPlace);
 const queue = new Queue(ask, changed);
 let showView = () => {};
 const viewer = new Viewer(find("canvas"), (view) => showView(view));
@@ -33,12 +33,17 @@ async function ask(item, signal) {
   const looked = item === state.chosen;
   const label = looked ? heatLabel(item) : null;
   const include = looked ? ["seen", "original", "heatmap"] : [];
-  const told = await predict(item.file, { bundle: state.model.bundle.name, include, label, signal });
-  const [answer] = told.predictions;
-  if (answer.error) throw Object.assign(new Problem(422, answer.error.code, answer.error.title), answer);
-  if (told.bundle.id !== state.model.bundle.id) renewModel(told.bundle.id);
-  if (looked) await pictures.take(item, answer, label ?? mostLikely(answer));
-  return answer;
+  try {
+    const told = await predict(item.file, { bundle: state.model.bundle.name, include, label, signal });
+    const [answer] = told.predictions;
+    if (answer.error) throw Object.assign(new Problem(422, answer.error.code, answer.error.title), answer);
+    if (told.bundle.id !== state.model.bundle.id) await renewModel();
+    if (looked) await pictures.take(item, answer, label ?? mostLikely(answer));
+    return answer;
+  } catch (error) {
+    if (error.code === "no-such-label") await renewModel(); // the label was that of another bundle
+    throw error;
+  }
 }
 
 /** Which label's evidence the heat map shows: null leaves it to the service (the most likely). */
@@ -50,7 +55,6 @@ function heatLabel(item) {
 /** Hear that an item moved on: to be asked, answered, or failed. */
 function changed(item) {
   list.changed();
-  showProgress(state.items);
   if (item !== state.chosen) return;
   showReading(item, context());
   showPictures();
@@ -83,7 +87,6 @@ function clear() {
   for (const id of ["reading-title", "flags", "verdict", "worth", "facts", "film-text"]) fill(find(id));
   find("canvas").setAttribute("aria-label", "No picture");
   stage();
-  showProgress(state.items);
   say("All images are forgotten");
 }
 
@@ -156,7 +159,7 @@ function chooseLabel(label) {
 
 /** Show everything again that depends on operating point, label or prevalence. */
 function reread() {
-  list.changed();
+  list.refresh();
   if (!state.chosen) return;
   showReading(state.chosen, context());
   if (state.chosen.answer) say(tell(state.chosen, context()));
@@ -182,26 +185,29 @@ function askAll() {
   for (const item of state.items) item.answer = null;
   queue.add([...state.items]);
   if (state.chosen) queue.prefer(state.chosen);
+  list.refresh();
 }
 
-let renewing = false;
+let renewing = null;
 
-async function renewModel(id) {
-  if (renewing) return;
-  renewing = true;
-  try {
-    await useBundle(state.model.bundle.name);
-    if (state.model.bundle.id !== id) return;
-    say("The bundle was replaced; all images are asked again");
-    askAll();
-  } catch (error) {
-    showTrouble(error);
-  } finally {
-    renewing = false;
-  }
+/** Find that another bundle answers under the same name; all that ask wait for the one renewal. */
+function renewModel() {
+  renewing ??= renew().catch(showTrouble).finally(() => {
+    renewing = null;
+  });
+  return renewing;
 }
 
-function showPlace() {
+async function renew() {
+  const before = state.model.bundle.id;
+  await useBundle(state.model.bundle.name);
+  if (state.model.bundle.id === before) return;
+  say("The bundle was replaced; all images are asked again");
+  askAll();
+}
+
+function showProgressAndPlace() {
+  showProgress(state.items);
   find("previous").disabled = !list.neighbour(-1);
   find("next").disabled = !list.neighbour(1);
 }
@@ -213,18 +219,18 @@ function showTrouble(error) {
 
 // Dialogs
 
-/** Ask for the token; resolves when one was entered. Escape does not close it: nothing works without. */
+/** Ask for the token; resolves when one was entered, and comes back if it is closed without. */
 function enterToken(wrong) {
   const dialog = find("token");
-  find("token-text").value = "";
   find("token-error").textContent = wrong ? "That token was not accepted." : "";
-  dialog.showModal();
   return new Promise((done) => {
-    dialog.addEventListener("close", () => {
+    dialog.onclose = () => {
       const text = find("token-text").value.trim();
       find("token-text").value = "";
-      done(text);
-    }, { once: true });
+      if (text) done(text);
+      else dialog.showModal(); // a browser lets Escape close it, whatever a page says
+    };
+    dialog.showModal();
   });
 }
 
@@ -252,7 +258,10 @@ function listen() {
   fill(find("filter"), Object.entries(FILTERS).map(([value, [name]]) => make("option", { value }, name)));
   find("bundle").addEventListener("change", (event) =>
     useBundle(event.target.value).then(askAll).catch(showTrouble));
-  find("token").addEventListener("cancel", (event) => event.preventDefault());
+  find("token").addEventListener("cancel", (event) => {
+    find("token-text").value = "";
+    event.preventDefault();
+  });
   // A page that is left may be kept by the browser for the way back; it keeps no image.
   window.addEventListener("pagehide", clear);
   listenOnPicture(find("canvas"), viewer);

@@ -5,7 +5,7 @@ export function listen(actions, allowed) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (!allowed() || document.querySelector("dialog[open]")) return;
-    if (event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea")) return;
+    if (event.target.closest?.("input:not([type=range]):not([type=checkbox]), select, textarea")) return;
     const action = actions[event.key] ?? actions[event.key.toLowerCase()];
     if (!action) return;
     event.preventDefault();

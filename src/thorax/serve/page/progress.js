@@ -4,6 +4,8 @@ import { rowsOf, writeCsv } from "./csv.js";
 import { find, make, say } from "./dom.js";
 import { isTemporary } from "./queue.js";
 
+let told = false; // that all are done; said once, however often this is shown
+
 /** Show how many images are done. */
 export function showProgress(items) {
   const failed = items.filter((item) => item.state === "failed");
@@ -15,7 +17,9 @@ export function showProgress(items) {
   find("progress-text").textContent = items.length ? `${done} of ${items.length} done${lost}` : "";
   find("again").hidden = !failed.some((item) => isTemporary(item.error));
   document.title = done < items.length ? `${done}/${items.length} thorax` : "thorax";
-  if (items.length > 1 && done === items.length) say(`All ${items.length} images are done${lost}`);
+  const all = items.length > 1 && done === items.length;
+  if (all && !told) say(`All ${items.length} images are done${lost}`);
+  told = all;
 }
 
 /** Save the work list as CSV. */

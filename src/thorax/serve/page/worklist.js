@@ -4,6 +4,7 @@ import { breakable, fill, find, make } from "./dom.js";
 import { callOf, chance, doubtsOf, isPositive, mostLikely, readAt } from "./meaning.js";
 
 const STATES = { waiting: "waiting", asking: "being read" };
+const PAUSE = 250; // ms between two writings of the list while answers come in
 const GRAVITY = { failed: 3, rejected: 2, indeterminate: 1 };
 
 /** What the list may be narrowed to: a name for people, and which items it keeps. */
@@ -53,7 +54,8 @@ export class WorkList {
   #filter = "all";
   #rows = new Map();
   #chosen = null;
-  #frame = 0;
+  #timer = 0;
+  #last = -PAUSE;
   #choose;
   #context;
   #painted;
@@ -80,13 +82,13 @@ export class WorkList {
       this.#rows.clear();
       this.#chosen = null;
     }
-    this.changed();
+    this.refresh();
   }
 
   /** Narrow the list. */
   narrow(filter) {
     this.#filter = filter;
-    this.changed();
+    this.refresh();
   }
 
   /** Mark the row of the item that is looked at. */
@@ -98,12 +100,18 @@ export class WorkList {
     if (focus) button?.focus({ preventScroll: true });
   }
 
-  /** Write the list again soon; many changes at once are one. */
+  /** Write the list again soon: many changes are one, or a long list would do nothing else. */
   changed() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#paint();
-    });
+    const pause = Math.max(0, PAUSE - (performance.now() - this.#last));
+    this.#timer ||= setTimeout(() => this.refresh(), pause);
+  }
+
+  /** Write the list again at once. */
+  refresh() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#paint();
+    this.#last = performance.now();
   }
 
   /** Return the items in the order in which they stand, filtered as they are shown. */
@@ -161,10 +169,7 @@ export class WorkList {
     }
     const reached = this.#rows.get(shown.includes(this.#chosen) ? this.#chosen : shown[0]);
     for (const row of rows) {
-      const button = row.querySelector("button");
-      button.tabIndex = row === reached ? 0 : -1; // one stop for Tab; the arrow keys go on from it
-      if (row.item === this.#chosen) button.setAttribute("aria-current", "true");
-      else button.removeAttribute("aria-current");
+      markRow(row, { reached: row === reached, chosen: row.item === this.#chosen });
     }
     find("none").hidden = rows.length > 0;
     this.#paintHead();
@@ -194,10 +199,20 @@ export class WorkList {
       const place = row.children[n + 1];
       if (place.textContent !== text) place.textContent = text;
     });
-    row.dataset.state = item.state;
-    row.dataset.gravity = gravity;
+    if (row.dataset.state !== item.state) row.dataset.state = item.state;
+    if (row.dataset.gravity !== String(gravity)) row.dataset.gravity = gravity;
     return row;
   }
+}
+
+/** Make one row the stop for Tab, from which the arrow keys go on, and one the chosen. */
+function markRow(row, { reached, chosen }) {
+  const button = row.firstChild.firstChild;
+  if ((button.tabIndex === 0) !== reached) button.tabIndex = reached ? 0 : -1;
+  if (button.hasAttribute("aria-current") === chosen) return;
+  row.classList.toggle("chosen", chosen);
+  if (chosen) button.setAttribute("aria-current", "true");
+  else button.removeAttribute("aria-current");
 }
 
 /** Return an empty row. Its roles are spelt out, for a narrow list lays rows out as no table is. */
