@@ -7,6 +7,7 @@ import contextlib
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import jsonschema
 import schemathesis
 
 from thorax.bundle import Bundle
-from thorax.serve import Settings
+from thorax.serve import ServiceLimits, Settings
 from thorax.serve.app import build_app
 from thorax.serve.bundles import Named
 from thorax.serve.problems import PROBLEMS
@@ -81,10 +82,13 @@ def test_the_document_loads_nothing_from_elsewhere_and_tells_all_codes(
 
 
 def test_the_reference_tells_every_code_with_its_status() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+) \|$", REFERENCE.read_text("utf-8"), re.M)
+    problems, _, limits = REFERENCE.read_text("utf-8").partition("\n## Limits\n")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+) \|$", problems, re.M)
     assert {code: int(status) for code, status, _ in rows} == {
         code: status for code, (status, _) in PROBLEMS.items()
     }
+    told = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", limits, re.M)
+    assert {name: int(number.replace(",", "")) for name, number in told} == asdict(ServiceLimits())
 
 
 def test_what_is_answered_fits_the_document(serve_with: ServeWith) -> None:
