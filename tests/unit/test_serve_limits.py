@@ -141,6 +141,23 @@ def test_all_uploads_together_have_a_limit(serve_with: ServeWith) -> None:
     assert codes(found) == [(429, "busy"), (200, None)]
 
 
+def test_pictures_to_be_sent_count_among_what_is_held(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        path = "/v1/predictions{}?include=original"
+        files = [("a", ("a", png(400)))] * 4  # noise: 160 kB each, and a third more as text
+        found = [
+            await client.post(path.format(""), files=files[:1]),
+            await client.post(path.format(""), files=files),
+            await client.post(path.format("/stream"), files=files),
+        ]
+        return found, service.budget.held, service.active
+
+    (found, held, active), _ = serve_with(talk, limits={"held": 1_400_000, "pictures": 8})
+    assert [one.status_code for one in found] == [200, 429, 200]
+    assert found[2].text.count("data:image/png") == 4
+    assert held == active == 0
+
+
 def test_an_answer_that_takes_too_long_is_a_problem(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         service.pool.gate = asyncio.Event()

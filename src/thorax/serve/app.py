@@ -120,6 +120,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             found = [item for _, item in sorted(pairs, key=lambda pair: pair[0])]
         else:
             item = await service.answer(served, await intake.raw(), 0, ask)
+            intake.hold(len(item.content))
             if item.problem is not None:
                 raise item.problem.with_headers(_named(served))
             found = [item]
@@ -134,7 +135,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         answers = _answer_parts(service, served, intake, ask, None)
         # What is wrong with the request as a whole is told by a status, so wait for the first one.
         first = await anext(answers)
-        return _Lines(first, answers, served)
+        return _Lines(first, answers, served, intake)
 
 
 class _Lines(Response):
@@ -151,7 +152,9 @@ class _Lines(Response):
         first: tuple[int, Item],
         rest: AsyncGenerator[tuple[int, Item], None],
         served: Served,
+        intake: Intake,
     ) -> None:
+        self._intake = intake
         self._first, self._rest, self.background = first, rest, None
         self._end = b', "bundle": ' + json.dumps(dict(served.identity)).encode() + b"}\n"
         self.status_code = 200
@@ -164,6 +167,7 @@ class _Lines(Response):
         async def tell(item: Item) -> None:
             line = item.content[:-1] + self._end
             await send({"type": "http.response.body", "body": line, "more_body": True})
+            self._intake.release(len(item.content))
 
         async with aclosing(self._rest):
             await tell(self._first[1])
@@ -180,11 +184,14 @@ async def _answer_parts(
     No more than ``limits.ahead`` images are in work; the body waits meanwhile in the socket, and
     the client with it.
     """
-    ahead = service.limits.ahead
+    # Pictures are megabytes, and those of a client that reads slowly wait here.
+    ahead = min(service.limits.ahead, service.limits.pictures if ask.include else 1 << 30)
     work: set[asyncio.Task[tuple[int, Item]]] = set()
 
     async def one(index: int, upload: Upload) -> tuple[int, Item]:
-        return index, await service.answer(served, upload, index, ask)
+        item = await service.answer(served, upload, index, ask)
+        intake.hold(len(item.content))
+        return index, item
 
     try:
         index = 0

@@ -39,6 +39,7 @@ RAW_TYPES: Mapping[str, str | None] = {
 MULTIPART = "multipart/form-data"
 _HEADERS_OF_PART = 8
 _HEADER_OF_PART = 4096
+_COUNTED = 1 << 16  # bytes of an answer: only pictures are so large
 _DRAINED = 8 << 20  # bytes of a refused body that are still read, so that the refusal is
 
 
@@ -66,7 +67,7 @@ class Upload:
 
 
 class Budget:
-    """Bytes of uploads that all requests together may hold."""
+    """Bytes of uploads, and of pictures in answers, that all requests together may hold."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -119,7 +120,7 @@ class Intake:
         length = headers.get("content-length")
         self._declared = int(length) if length is not None and length.isdecimal() else None
         self._reserved = 0
-        self._seen = 0
+        self._seen = self._answers = 0
         self.complete = False
 
     def __enter__(self) -> Intake:
@@ -129,13 +130,31 @@ class Intake:
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._budget.give_back(self._reserved)
-        self._reserved = 0
+        self._budget.give_back(self._reserved + self._answers)
+        self._reserved = self._answers = 0
 
     @property
     def is_multipart(self) -> bool:
         """Return whether the body has parts."""
         return self.kind == MULTIPART
+
+    def hold(self, count: int) -> None:
+        """Reserve bytes of an answer that waits to be sent; small ones are not counted.
+
+        Raises
+        ------
+        Problem
+            429 where they are not left.
+        """
+        if count > _COUNTED:
+            self._budget.take(count)
+            self._answers += count
+
+    def release(self, count: int) -> None:
+        """Give back what an answer held that has been sent."""
+        if count > _COUNTED:
+            self._budget.give_back(count)
+            self._answers -= count
 
     def _reserve(self, count: int) -> None:
         self._budget.take(count)

@@ -32,9 +32,11 @@ class ServiceLimits:
     images
         Images in one request.
     pictures
-        Images in one request to ``/v1/predictions`` that asks for pictures (``include``).
+        Images in one request to ``/v1/predictions`` that asks for pictures (``include``); of one
+        to the stream so many are in work at a time.
     held
-        Bytes of all uploads that are held at a time; more are refused with 429.
+        Bytes of all uploads, and of pictures to be sent, that are held at a time; more are refused
+        with 429.
     waiting
         Requests that are worked on or wait at a time; more are refused with 429.
     ahead
