@@ -15,7 +15,7 @@ from PIL import Image
 
 from thorax.errors import BundleError, UsageError
 
-__all__ = ["Explainable", "heatmap", "overlay"]
+__all__ = ["Explainable", "heat_colours", "heatmap", "overlay"]
 
 BATCH = 32
 """Occluded copies sent through the network at once."""
@@ -147,13 +147,26 @@ def overlay(
         raise UsageError("the opacity must lie between 0 and 1", received=opacity)
     if not np.isfinite(heat).all():
         raise UsageError("the heat map holds values that are not finite numbers")
-    strength = np.clip(heat.astype(np.float64), 0.0, 1.0)
-    places = np.linspace(0.0, 1.0, len(_INFERNO))
-    colour = np.stack([np.interp(strength, places, _INFERNO[:, k]) for k in range(3)], axis=-1)
-    share = opacity * np.sqrt(strength)[..., None]
-    mixed = (1.0 - share) * pixels[..., None] + share * colour
+    share = opacity * np.sqrt(_strength(heat))[..., None]
+    mixed = (1.0 - share) * pixels[..., None] + share * _colours(heat)
     result: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
     return result
+
+
+def heat_colours(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the colours of a heat map, uint8 (h, w, 3), as :func:`overlay` mixes them in."""
+    result: NDArray[np.uint8] = np.rint(_colours(heat)).astype(np.uint8)
+    return result
+
+
+def _strength(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.clip(heat.astype(np.float64), 0.0, 1.0)
+
+
+def _colours(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    places = np.linspace(0.0, 1.0, len(_INFERNO))
+    strength = _strength(heat)
+    return np.stack([np.interp(strength, places, _INFERNO[:, k]) for k in range(3)], axis=-1)
 
 
 def _label_index(labels: Sequence[str], label: str | int) -> int:

@@ -272,3 +272,20 @@ class Prediction:
     novelty: float | None = None
     rejected: bool = False
     indeterminate: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON tells it, without its id: what is printed is equal wherever it is.
+
+        ``probabilities`` (6 decimals), ``calls``, ``novelty`` (4 decimals), ``rejected``,
+        ``indeterminate`` and ``facts``; where there is no answer ``error`` (the code) and ``what``.
+        """
+        if self.error is not None:
+            return {"error": self.reason, "what": self.error}
+        return {
+            "probabilities": {k: round(v, 6) for k, v in self.probabilities.items()},
+            "calls": dict(self.calls),
+            "novelty": None if self.novelty is None else round(self.novelty, 4),
+            "rejected": self.rejected,
+            "indeterminate": [*self.indeterminate],
+            "facts": dict(self.facts),
+        }

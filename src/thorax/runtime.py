@@ -154,6 +154,21 @@ class Predictor:
             for one, image in zip(share, images, strict=True)
         ]
 
+    def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
+        """Answer for images that are read already, in their order and in one pass.
+
+        The answers have no ``id``. They are those of :meth:`predict`, whatever is answered with
+        them.
+        """
+        if not images:
+            return []
+        rows, novelty = self.answer(np.stack([image.pixels for image in images]))
+        strange = [None] * len(rows) if novelty is None else [*map(float, novelty)]
+        return [
+            self._prediction("", row, far, image)
+            for row, far, image in zip(rows, strange, images, strict=True)
+        ]
+
     def _prediction(
         self, name: str, row: NDArray[np.float32], novelty: float | None, image: Image
     ) -> Prediction:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -83,3 +87,78 @@ def make_evidence() -> MakeEvidence:
         return look(manifest, cache)  # type: ignore[arg-type]
 
     return make
+
+
+class InlinePool:
+    """Decodes in this process; has the doors of the service's pool of processes."""
+
+    ready, waiting, pids = 1, 0, ()
+
+    def __init__(self, limits: Any) -> None:
+        self._limits = limits
+        self.gate: Any = None
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def decode(self, data: bytes, spec: Any, *, original: bool) -> Any:
+        from thorax._files import hash_bytes
+        from thorax.serve.decoder import Answer, decode
+
+        if self.gate is not None:
+            await self.gate.wait()
+        found = decode(data, spec, self._limits.of_file, original)
+        return replace(found, sha256=hash_bytes(data)) if isinstance(found, Answer) else found
+
+
+@pytest.fixture
+def inline_service() -> Callable[..., Any]:
+    """Return a function that makes a service which decodes in this process."""
+    pytest.importorskip("fastapi")
+    from thorax.serve.log import Log
+    from thorax.serve.service import Service
+
+    def make(named: Any, settings: Any, stream: Any = None) -> Any:
+        pool: Any = InlinePool(settings.limits)
+        return Service(named, settings, log=Log(stream or io.StringIO()), pool=pool)
+
+    return make
+
+
+@pytest.fixture
+def serve_with(make_bundle: Any, inline_service: Any) -> Callable[..., Any]:
+    """Return a function that runs a coroutine against a service, in memory and without sockets.
+
+    The coroutine function is given an HTTP client and the service; ``settings`` are those of
+    `thorax.serve.Settings`, ``limits`` those of `ServiceLimits`.
+    """
+    httpx = pytest.importorskip("httpx")
+    from thorax.serve import ServiceLimits, Settings
+    from thorax.serve.app import build_app
+    from thorax.serve.bundles import Named
+
+    def run(
+        talk: Callable[..., Any],
+        *,
+        named: Any = None,
+        limits: Mapping[str, int] = MappingProxyType({}),
+        base: str = "http://127.0.0.1:8000",
+        **settings: Any,
+    ) -> Any:
+        bounds = ServiceLimits(**limits)
+        bundles = named or [Named("bright", make_bundle().folder)]
+
+        async def go() -> Any:
+            log = io.StringIO()
+            service = inline_service(bundles, Settings(limits=bounds, threads=1, **settings), log)
+            await service.start()
+            transport = httpx.ASGITransport(app=build_app(service))
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                found = await talk(client, service)
+            await service.close()
+            return found, log.getvalue()
+
+        return asyncio.run(go())
+
+    return run

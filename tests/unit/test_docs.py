@@ -27,7 +27,7 @@ from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 REFERENCE = ROOT / "docs" / "reference"
@@ -246,7 +246,8 @@ def test_bundle_page_names_every_key() -> None:
     + [
         f"thorax.{room}"
         for room in (
-            "bundle", "data", "evaluation", "explain", "pixels", "report", "runtime", "training",
+            "bundle", "data", "evaluation", "explain", "pixels", "report", "runtime", "serve",
+            "training",
         )
     ],
 )  # fmt: skip

@@ -27,6 +27,7 @@ _VERBS = {
     "compare": "tell two models apart on the same images",
     "report": "write the report of a run again",
     "predict": "answer for image files and folders",
+    "serve": "answer over HTTP, with a web page",
     "doctor": "what is installed and what will be used",
 }
 _INTERRUPTED = 130

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorax.cli.sources import worker_count
 
@@ -212,16 +212,7 @@ def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
 def _write_jsonl(predictor: Predictor, answers: Iterable[Prediction]) -> int:
     failed = 0
     for answer in answers:
-        row: dict[str, Any] = {"file": answer.id}
-        if answer.error is not None:
-            failed += 1
-            row |= {"error": answer.reason, "what": answer.error}
-        else:
-            probabilities = {k: round(v, 6) for k, v in answer.probabilities.items()}
-            row |= {"probabilities": probabilities, "calls": dict(answer.calls)}
-            row |= {"novelty": None if answer.novelty is None else round(answer.novelty, 4)}
-            row |= {"rejected": answer.rejected, "indeterminate": [*answer.indeterminate]}
-            row |= {"facts": dict(answer.facts)}
-        row["bundle"] = predictor.bundle.id
+        failed += answer.error is not None
+        row = {"file": answer.id, **answer.to_json(), "bundle": predictor.bundle.id}
         print(json.dumps(row, default=str))
     return failed

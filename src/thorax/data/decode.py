@@ -22,24 +22,33 @@ import json
 import math
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import reduce
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax.errors import ImageError
-from thorax.pixels import LIMITS, Limits
+from thorax.data.capped import (
+    MEMORY,
+    ONE_THREAD,
+    Decoded,
+    Failure,
+    Reader,
+    cap_memory,
+    decode_one,
+    memory_cap,
+    open_answers,
+    reader_name,
+    start_command,
+)
 from thorax.records import PixelSpec
 
 __all__ = [
@@ -60,87 +69,6 @@ SECONDS = 120.0
 
 _AHEAD = 4
 _PIPE = 1 << 20  # where the system lets us: a whole image in one write
-
-
-class ReadImage(Protocol):
-    """What is used of :class:`thorax.pixels.Image`."""
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """Grey values, (size, size)."""
-
-    @property
-    def facts(self) -> Mapping[str, str | float]:
-        """What the file says about itself."""
-
-
-Reader = Callable[[str, PixelSpec], ReadImage]
-"""A function like :func:`thorax.pixels.read_image`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The facts of a file that became an image."""
-
-    facts: dict[str, str | float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a file did not become an image: a stable code and a sentence."""
-
-    reason: str
-    what: str
-
-
-def decode_one(
-    reader: Reader, spec: PixelSpec, path: str, out: NDArray[np.uint8]
-) -> Decoded | Failure:
-    """Decode ``path`` into ``out``, (size, size); every failure is an answer, not an error."""
-    try:
-        image = reader(path, spec)
-        out[...] = image.pixels
-        return Decoded(_clean(image.facts))
-    except ImageError as error:
-        return Failure(error.reason, error.what)
-    except MemoryError:
-        return Failure("out-of-memory", "there was not enough memory to decode the file")
-    except Exception as error:  # a defect of a decoder must cost one file, not the run
-        # The type alone: its words may quote the file.
-        return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}")
-
-
-def _clean(facts: Mapping[str, Any]) -> dict[str, str | float]:
-    """Keep what JSON can hold."""
-    clean: dict[str, str | float] = {}
-    for name, value in facts.items():
-        if isinstance(value, str):
-            clean[name] = value
-        elif math.isfinite(value):
-            clean[name] = int(value) if value == int(value) and abs(value) < 2**53 else float(value)
-    return clean
-
-
-def reader_name(reader: Reader) -> str | None:
-    """Return ``module:name`` if another process can import ``reader`` by it, else None."""
-    module = getattr(reader, "__module__", "__main__")
-    name = getattr(reader, "__qualname__", "<")
-    if module == "__main__" or "<" in name:
-        return None
-    return f"{module}:{name}"
-
-
-def memory_cap(limits: Limits = LIMITS) -> int:
-    """Return how many bytes a worker may take for its files, beyond what its code takes.
-
-    The file and what it inflates to, 48 bytes for every pixel (a DICOM picture of 32 bits takes 42
-    in all, one of 16 bits 13), and 1 GiB for what libraries map: 6.9 GB with the default limits.
-    """
-    return 2 * limits.bytes + 48 * limits.pixels + (1 << 30)
-
-
-MEMORY = memory_cap()
-"""Bytes that a worker may take where nothing else is asked for."""
 
 
 class Decoders:
@@ -340,20 +268,14 @@ class _Worker:
         self._stop()
         if not sys.executable:
             raise _NoWorker
-        code = (
-            "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
-            "from thorax.data.decode import serve; serve()"
-        )
-        # One thread each: there are as many processes as cores.
-        single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         try:
             process = subprocess.Popen(
-                [sys.executable, "-c", code],
+                start_command(__name__),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pipesize=_PIPE,
-                env={**os.environ, **single},
+                env={**os.environ, **ONE_THREAD},
             )
         except OSError as error:
             raise _NoWorker from error
@@ -402,34 +324,16 @@ def _fill(pipe: Any, out: NDArray[np.uint8]) -> None:
         view = view[count:]
 
 
-def _cap_memory(count: int) -> None:
-    """Let this process take ``count`` more bytes of address space and no more."""
-    try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        cap = pages * resource.getpagesize() + count
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if hard == resource.RLIM_INFINITY or hard > cap:
-            resource.setrlimit(resource.RLIMIT_AS, (cap, cap))
-    except (ImportError, OSError, ValueError):  # a system without such a limit, or without /proc
-        return
-
-
 def serve() -> None:
     """Decode what standard input asks for until it ends: the life of a worker."""
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    # A decoder that prints must not write between our answers.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    answers = open_answers()
     order = json.loads(sys.stdin.buffer.readline())
     module, _, name = order["reader"].partition(":")
     reader: Reader = reduce(getattr, name.split("."), importlib.import_module(module))  # type: ignore[assignment]
     spec = PixelSpec(**order["spec"])
     out = np.empty((spec.size, spec.size), dtype=np.uint8)
     if order["memory"] is not None:
-        _cap_memory(order["memory"])
+        cap_memory(order["memory"])
     answers.write(b"ready\n")
     answers.flush()
     for line in sys.stdin.buffer:

@@ -1,0 +1,558 @@
+"""The page of ``thorax serve`` in a real browser, on a real service."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from page_driver import SETTLED, WIDTHS, Files, Page, browsing, serving
+
+from thorax.bundle import Band, Bundle, read_bundle, write_bundle
+from thorax.evaluation import evaluate
+from thorax.metrics import predictive_values, shift_prevalence
+from thorax.phantom import draw, sample_patient
+from thorax.phantom.encode import encode
+from thorax.records import Task
+from thorax.report import write_report
+from thorax.report.pdf import find_browser
+from thorax.runtime import Predictor
+
+for needed, extra in (("fastapi", "serve"), ("uvicorn", "serve"), ("selenium", "test")):
+    pytest.importorskip(needed, reason=f"{needed} is not installed (extra {extra})")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_browser() is None or shutil.which("chromedriver") is None,
+        reason="Chromium and its driver are not here (Debian: chromium, chromium-driver)",
+    ),
+]
+
+TOKEN = "a-token-for-tests-only-42"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    """Start a browser."""
+    with browsing() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def run_folder(tiny_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a trained run with its evaluation and report."""
+    folder = Path(shutil.copytree(tiny_run.folder, tmp_path_factory.mktemp("page") / "drawn"))
+    evaluation = evaluate(folder, robustness=False, replicates=60, workers=0)
+    write_report(evaluation, model=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def doubter(run_folder: Path) -> Path:
+    """Return the same bundle, but one that doubts everything it is shown."""
+    bundle = read_bundle(run_folder)
+    [label] = bundle.task.labels
+    assert bundle.rejection is not None
+    return reseal(
+        bundle,
+        run_folder.parent / "doubter",
+        rejection=dataclasses.replace(bundle.rejection, threshold=0.0),
+        indeterminate={label: Band(0.0, 1.0, "everything")},
+    )
+
+
+def reseal(bundle: Bundle, folder: Path, **changes: Any) -> Path:
+    """Write a bundle again with something changed."""
+    names = ("task", "pixels", "temperature", "points", "has_activation_map", "provenance")
+    same = {name: getattr(bundle, name) for name in (*names, "rejection", "indeterminate")}
+    graph, weights = bundle.graph.read_bytes(), bundle.weights.read_bytes()
+    return write_bundle(folder, **{"graph": graph, "weights": weights, **same, **changes}).folder
+
+
+@pytest.fixture(scope="module")
+def page(driver: Any, run_folder: Path, doubter: Path) -> Iterator[Page]:
+    """Serve the drawn model and its doubting twin, and have a page on them."""
+    with serving(run_folder.parent, run_folder, doubter) as address:
+        yield Page(driver, address)
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """Draw what people drop: films as JPEG and DICOM, and what is none."""
+    rng = np.random.default_rng(5)
+
+    def film(kind: Any, ill: str | None) -> bytes:
+        patient = sample_patient(rng)
+        picture = draw(rng, size=(180, 220), patient=patient, pneumonia=ill, subtlety=0.0) / 255.0
+        return encode(rng, picture, kind, patient=patient, key="secret", image=1)
+
+    whole = film("jpeg", None)
+    return {
+        "well.jpeg": whole,
+        "ill.jpeg": film("jpeg", "lobar"),
+        "film.dcm": film("dicom", "patchy"),
+        "broken.jpeg": whole[: len(whole) // 3],
+        "letter <b>.txt": b"not an image",
+    }
+
+
+@pytest.fixture(scope="module")
+def answers(run_folder: Path, files: Files) -> dict[str, Any]:
+    """Say what the predictor answers for those files."""
+    predicted = Predictor(run_folder).predict(files.values(), workers=1)
+    return dict(zip(files, predicted, strict=True))
+
+
+def percent(share: float) -> str:
+    if share < 0.001:
+        return "< 0.1 %"
+    return "> 99.9 %" if share > 0.999 else f"{share * 100:.1f} %"
+
+
+def test_what_is_dropped_is_read(page: Page, files: Files, answers: dict[str, Any]) -> None:
+    page.open().drop(files)
+    rows = page.rows()
+    assert list(rows) == list(files)
+    for name, (probability, call, remark) in rows.items():
+        answer = answers[name]
+        if answer.error is None:
+            assert probability == percent(answer.probabilities["PNEUMONIA"])
+            assert call == answer.calls["balanced"]
+            assert ("unlike training" in remark) == answer.rejected
+        else:
+            assert (probability, call) == ("", "")
+            assert len(remark) > 10
+    assert page.text("#progress-text") == "5 of 5 done, 2 without an answer"
+    assert page.text("#reading-title") == "well.jpeg"
+    assert "220 × 180 pixels" in page.text("#facts")
+    assert page.pixel()[3] == 255
+    page.choose("filter", "failed")
+    assert list(page.rows()) == ["broken.jpeg", "letter <b>.txt"]
+    assert page.complaints() == []
+
+
+def test_nobody_else_is_asked_and_no_name_is_told(page: Page, files: Files) -> None:
+    page.open().drop(files)
+    asked = page.asked()
+    addresses = {one["request"]["url"] for one in asked}
+    assert len([url for url in addresses if "/v1/predictions" in url]) >= 1
+    outside = {
+        url for url in addresses if not url.startswith((page.address, "data:", "blob:", "about:"))
+    }
+    assert outside == set()
+    posts = [one for one in asked if one["request"]["method"] == "POST"]
+    assert len(posts) >= len(files)
+    for one in posts:
+        body = page.driver.execute_cdp_cmd(
+            "Network.getRequestPostData", {"requestId": one["requestId"]}
+        )
+        sent = body["postData"].encode()
+        if not sent.startswith(b"--"):  # what is no text comes coded
+            sent = base64.b64decode(sent)
+        assert b'filename="image"' in sent
+        assert not any(name.encode() in sent for name in files)
+    # Nothing of the header's identity comes back.
+    page.run("[...document.querySelectorAll('#rows tr button')][2].click()")
+    page.wait(SETTLED)
+    assert "DX" in page.text("#facts")
+    html = page.run("return document.documentElement.outerHTML")
+    assert "SYNTHETIC" not in html
+    assert "secret" not in html
+
+
+def test_the_policy_forbids_what_is_inline(page: Page) -> None:
+    page.open().wait("return document.body.dataset.ready === 'true'")
+    ran = page.run(
+        "const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+        "document.body.append(s); const i = new Image(); i.src = 'http://127.0.0.2:1/x.png';"
+        "return window.ran ?? null"
+    )
+    assert ran is None
+    told = " ".join(page.complaints())
+    assert "script-src" in told
+    page.wait("return performance.getEntriesByType('resource').length >= 0")
+
+
+def test_the_film_can_be_worked_on(page: Page, files: Files) -> None:
+    page.open().drop({"ill.jpeg": files["ill.jpeg"]})
+    assert page.run("return getComputedStyle(document.getElementById('list')).display") == "none"
+    grey = page.pixel()
+    assert grey[0] == grey[1] == grey[2]
+
+    page.click("invert")
+    assert page.pixel()[0] == 255 - grey[0]
+    page.click("invert")
+
+    # The right button sets window and level, whatever the mode.
+    page.mouse(
+        ("mousePressed", 0, 0),
+        ("mouseMoved", -90, -60),
+        ("mouseReleased", -90, -60),
+        button="right",
+    )
+    assert int(page.text("#window-value")) == 165
+    assert int(page.text("#level-value")) == 98
+    assert page.pixel() != grey
+    page.click("reset")
+    assert page.pixel() == grey
+
+    page.mouse(("mouseWheel", 0, 0))
+    page.wait("return parseInt(document.getElementById('zoom').textContent) > 120")
+    before = page.pixel(60)
+    page.mouse(("mousePressed", 0, 0), ("mouseMoved", -60, 0), ("mouseReleased", -60, 0))
+    assert page.pixel(0) == pytest.approx(before, abs=12)
+    page.click("reset")
+    assert page.text("#zoom") == "100 %"
+
+    page.run("document.querySelector('[name=show][value=seen]').click()")
+    assert page.pixel() != []
+    assert page.run("return document.querySelector('[name=show]:checked').value") == "seen"
+
+
+def test_the_heat_map_is_laid_over_and_does_not_explain(page: Page, files: Files) -> None:
+    page.open().drop({"ill.jpeg": files["ill.jpeg"]})
+    coloured = (
+        "const c = document.getElementById('canvas');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        "for (let i = 0; i < d.length; i += 4) n += Math.abs(d[i] - d[i + 2]); return n"
+    )
+    page.pixel()
+    assert page.run(coloured) == 0
+    assert not page.find("heat-words").is_displayed()
+    page.click("heat")
+    page.pixel()
+    strong = page.run(coloured)
+    assert strong > 0
+    assert "A heat map does not explain." in page.text("#heat-words")
+    page.run(
+        "const o = document.getElementById('opacity'); o.value = 0.1;"
+        "o.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    page.pixel()
+    assert 0 < page.run(coloured) < strong / 2
+    page.click("heat")
+    page.pixel()
+    assert page.run(coloured) == 0
+
+
+def test_a_probability_is_read_at_a_prevalence(
+    page: Page, files: Files, answers: dict[str, Any], run_folder: Path
+) -> None:
+    page.open().drop({"ill.jpeg": files["ill.jpeg"]})
+    raw = answers["ill.jpeg"].probabilities["PNEUMONIA"]
+    assert page.text("#verdict .value") == percent(raw)
+    assert "half of all images" in page.text("#verdict")
+    page.find("share").send_keys("5")
+    assert page.text("#verdict .value") == percent(float(shift_prevalence(raw, from_=0.5, to=0.05)))
+    tested = json.loads((run_folder / "evaluation/evaluation.json").read_text())
+    for name, point in tested["operating_points"].items():
+        page.choose("point", name)
+        rates = [point["metrics"][rate]["value"] for rate in ("sensitivity", "specificity")]
+        values = predictive_values(*rates, [0.05])
+        called = answers["ill.jpeg"].calls[name]
+        right = float(values.ppv[0]) if called == "PNEUMONIA" else 1 - float(values.npv[0])
+        told = page.text("#worth")
+        if np.isnan(right):
+            assert "Not known here" in told
+        else:
+            assert f"Of 100 images called {called}, where 5 %" in told
+            assert page.module("meaning", "return m.ofHundred(given[0])", right) in told
+        assert f"Called {called} at {name}" in page.text("#verdict")
+    page.find("share").send_keys("000")
+    assert "above 0 and below 100" in page.text("#share-error")
+    assert page.find("share").get_attribute("aria-invalid") == "true"
+
+
+def test_doubt_comes_before_the_number(page: Page, files: Files) -> None:
+    page.open().drop({name: files[name] for name in ("well.jpeg", "ill.jpeg")})
+    page.choose("bundle", "doubter")
+    page.wait("return document.querySelectorAll('#flags .flag').length === 2")
+    page.wait(SETTLED)
+    told = page.text("#reading")
+    places = [
+        told.index(words)
+        for words in (
+            "Not like what it was trained on",
+            "Indeterminate",
+            "Probability of PNEUMONIA",
+        )
+    ]
+    assert places == sorted(places)
+    assert [row[2] for row in page.rows().values()] == ["unlike training, indeterminate"] * 2
+    page.choose("filter", "rejected")
+    assert len(page.rows()) == 2
+
+
+def test_the_list_is_sorted_and_exported(
+    page: Page, files: Files, answers: dict[str, Any], tmp_path: Path
+) -> None:
+    formula = '=HYPERLINK("x"),y.jpeg'
+    page.open().drop({**files, formula: files["well.jpeg"]})
+    button = page.driver.find_element("css selector", "[data-column=probability]")
+    head = "return document.querySelector('[data-column=probability]').closest('th').ariaSort"
+    for order, reverse in (("descending", True), ("ascending", False)):
+        button.click()
+        assert page.run(head) == order
+        names = list(page.rows())
+        read = [n for n in names if n == formula or answers[n].error is None]
+        assert names[: len(read)] == read
+        values = [
+            answers["well.jpeg" if n == formula else n].probabilities["PNEUMONIA"] for n in read
+        ]
+        assert values == sorted(values, reverse=reverse)
+    page.find("share").send_keys("20")
+    page.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    page.click("export")
+    end = time.monotonic() + 20
+    while not (tmp_path / "thorax.csv").is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    data = (tmp_path / "thorax.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    assert data.count(b"\r\n") == data.count(b"\n") == len(files) + 2
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig")))}
+    assert list(rows) == [*files, f"'{formula}"]
+    for name in files:
+        answer, row = answers[name], rows[name]
+        if answer.error is not None:
+            assert (row["error"], row["call"]) == (answer.reason, "")
+            continue
+        printed = answer.to_json()["probabilities"]
+        assert float(row["probability_PNEUMONIA"]) == printed["PNEUMONIA"]
+        at = float(shift_prevalence(printed["PNEUMONIA"], from_=0.5, to=0.2))
+        assert float(row["probability_PNEUMONIA_at_prevalence"]) == pytest.approx(at, rel=1e-12)
+        assert row["call"] == answer.calls["balanced"]
+        assert row["rejected"] == str(answer.rejected).lower()
+        assert float(row["novelty"]) == answer.to_json()["novelty"]
+
+
+def test_the_keyboard_alone_is_enough(page: Page, files: Files) -> None:
+    page.open().drop(files)
+    page.run("document.querySelector('.skip').focus()")
+    seen = []
+    for _ in range(40):
+        page.keys("\ue004")
+        seen.append(page.focused())
+        if seen[-1] == "well.jpeg":
+            break
+    assert seen[:1] != ["BODY"]
+    assert seen[-1] == "well.jpeg"
+    width = page.run("return getComputedStyle(document.activeElement).outlineStyle")
+    assert width != "none"
+    page.keys("\ue015", "\ue015")  # arrow down, twice
+    assert page.focused() == "film.dcm"
+    page.wait(SETTLED)
+    assert page.text("#reading-title") == "film.dcm"
+    assert page.run("return document.querySelectorAll('#rows [tabindex=\"0\"]').length") == 1
+    page.keys("i", "h")
+    for id in ("invert", "heat"):
+        assert page.find(id).get_attribute("aria-pressed") == "true"
+    page.keys("p")
+    assert page.text("#reading-title") == "ill.jpeg"
+    page.keys("?")
+    assert page.find("help").is_displayed()
+    page.keys("i")  # nothing happens behind a dialog
+    page.run("document.getElementById('keys-on').click()")
+    page.keys("\ue00c")  # escape
+    assert not page.find("help").is_displayed()
+    page.keys("n")  # switched off
+    assert page.text("#reading-title") == "ill.jpeg"
+    page.run("document.getElementById('canvas').focus()")
+    page.run("document.getElementById('zoom-in').click()")
+    before = page.pixel(40)
+    page.keys("\ue014")  # arrow right: the picture moves, by 40 pixels
+    assert page.pixel() == pytest.approx(before, abs=12)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [*WIDTHS])
+def test_it_fits_and_is_open_to_everybody(
+    page: Page, files: Files, width: str, scheme: str
+) -> None:
+    page.open(width, scheme).wait("return document.body.dataset.ready === 'true'")
+    back = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", back)[:3])) > 380) == (scheme == "light")
+    for stage in ("start", "many"):
+        if stage == "many":
+            page.drop(files).click("heat")
+            page.choose("bundle", "doubter")
+            page.wait("return document.querySelectorAll('#flags .flag').length === 2")
+        across, inner = page.run("return [document.documentElement.scrollWidth, innerWidth]")
+        assert across <= inner, stage
+        assert page.violations() == [], stage
+    page.run("document.getElementById('help-open').click()")
+    assert page.violations() == []
+
+
+def test_everything_is_forgotten(page: Page, files: Files) -> None:
+    page.open().drop(files).click("clear")
+    assert page.run("return document.body.dataset.stage") == "start"
+    assert page.pixel() == [0, 0, 0, 0]
+    assert page.focused() == "pick"
+    text = page.run("return document.body.textContent")
+    assert not any(name in text for name in files)
+    kept = page.driver.execute_async_script(
+        "const done = arguments[0]; Promise.all([caches.keys(), indexedDB.databases()])"
+        ".then(([c, d]) => done([localStorage.length, sessionStorage.length, c.length, d.length,"
+        " document.cookie.length]))"
+    )
+    assert kept == [0, 0, 0, 0, 0]
+
+
+def test_meaning_agrees_with_the_metrics(page: Page) -> None:
+    page.open().wait("return document.body.dataset.ready === 'true'")
+    grid = [0.0, 1e-6, 0.03, 0.5, 0.8, 0.999999, 1.0]
+    shares = [0.001, 0.05, 0.5, 0.62, 0.97]
+    cases = list(itertools.product(grid, shares, shares))
+    found = page.module("meaning", "return given[0].map(c => m.shiftPrevalence(...c))", cases)
+    wanted = [float(shift_prevalence(p, from_=a, to=b)) for p, a, b in cases]
+    assert found == pytest.approx(wanted, rel=1e-12, abs=1e-300)
+    cases = list(itertools.product([0.0, 0.4, 0.974, 1.0], [0.0, 0.752, 1.0], shares))
+    found = page.module(
+        "meaning",
+        "return given[0].map(c => m.predictiveValues(...c)).map(v => [v.ppv, v.npv].map(String))",
+        cases,
+    )
+    for (sensitivity, specificity, share), told in zip(cases, found, strict=True):
+        values = predictive_values(sensitivity, specificity, [share])
+        wanted = [float(values.ppv[0]), float(values.npv[0])]
+        assert [float(one) for one in told] == pytest.approx(wanted, rel=1e-12, nan_ok=True)
+    texts = {"5": 0.05, "0,5": 0.005, " 12 % ": 0.12, "0": None, "100": None, "x": None, "": None}
+    found = page.module("meaning", "return given[0].map(m.readShare)", [*texts])
+    assert found == [value if value is None else pytest.approx(value) for value in texts.values()]
+
+
+def test_cells_are_quoted_and_never_formulas(page: Page) -> None:
+    page.open().wait("return document.body.dataset.ready === 'true'")
+    names = ["plain", "a,b", 'say "x"', "two\r\nlines", "=1+1", "+1", "-1", "@x", "\tx", '=","']
+    text = page.module("csv", "return m.writeCsv([given[0]])", names)
+    [row] = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    assert row[:4] == names[:4]
+    assert row[4:] == [f"'{name}" for name in names[4:]]
+
+
+def test_a_busy_service_is_asked_again(page: Page) -> None:
+    page.open().wait("return document.body.dataset.ready === 'true'")
+    body = """
+    const {Problem, waitOf} = await import('/static/api.js');
+    const steps = [], asked = {};
+    const refused = {
+      busy: () => new Problem(429, 'busy', 'busy', {wait: 0.05}),
+      gone: () => new Problem(422, 'no-decoder', 'none'),
+      bad: () => new Problem(422, 'truncated', 'the file ends too early'),
+    };
+    const queue = new m.Queue(async item => {
+      asked[item.name] = (asked[item.name] ?? 0) + 1;
+      const again = item.name !== 'bad' && asked[item.name] > 1;
+      if (item.name in refused && !again) throw refused[item.name]();
+      return {};
+    }, item => steps.push(item));
+    const items = ['good', 'busy', 'gone', 'bad'].map(name => ({name}));
+    queue.add(items);
+    while (items.some(i => i.state !== 'read' && i.state !== 'failed'))
+      await new Promise(done => setTimeout(done, 10));
+    return [asked, items.map(i => i.state), items[3].error.title,
+            waitOf('7'), waitOf('Thu, 01 Jan 1970 00:00:09 GMT', 4000), waitOf(null)];
+    """
+    asked, states, title, *waits = page.module("queue", body)
+    assert asked == {"good": 1, "busy": 2, "gone": 2, "bad": 1}
+    assert states == ["read", "read", "read", "failed"]
+    assert title == "the file ends too early"
+    assert waits == [7, 5, None]
+
+
+def test_several_labels_or_classes_and_a_token(
+    driver: Any, run_folder: Path, make_bundle: Callable[..., Any], files: Files, tmp_path: Path
+) -> None:
+    labels = ("EFFUSION", "EDEMA", "MASS")
+    made = make_bundle(
+        tmp_path / "made", task=Task("multilabel", labels, labels), gains=(1.0, -1.0, 3.0)
+    )
+    balanced = {**made.provenance, "assumed_prevalence": "balanced"}
+    several = reseal(made, tmp_path / "several", provenance=balanced)
+    classes = make_bundle(
+        tmp_path / "classes", task=Task("multiclass", labels, labels), gains=(0.2, -1.0, 0.6)
+    )
+    bundles = (run_folder, f"several={several}", f"classes={classes.folder}")
+    with serving(tmp_path, *bundles, THORAX_TOKEN=TOKEN) as address:
+        page = Page(driver, address).open()
+        enter_token(page)
+        read_papers(page)
+        page.drop({name: files[name] for name in ("well.jpeg", "ill.jpeg")})
+        check_labels(page, several, labels, files["well.jpeg"])
+        page.choose("bundle", "classes")
+        page.wait("return document.querySelector('.call')?.textContent.includes('most probable')")
+        page.wait(SETTLED)
+        [answer] = Predictor(classes).predict([files["well.jpeg"]], workers=1)
+        likely = max(answer.probabilities, key=answer.probabilities.__getitem__)
+        assert page.rows()["well.jpeg"][:2] == [percent(answer.probabilities[likely]), likely]
+        assert not page.find("share").is_displayed()
+        assert page.violations() == []
+        assert page.run("return [localStorage.length, sessionStorage.length]") == [0, 0]
+
+
+def enter_token(page: Page) -> None:
+    page.wait("return document.getElementById('token').open")
+    assert page.violations() == []
+    page.keys("\ue00c", "\ue00c")  # escape does not get round it
+    page.wait("return document.getElementById('token').open")
+    page.find("token-text").send_keys("wrong\n")
+    page.wait("return document.getElementById('token-error').textContent")
+    page.find("token-text").send_keys(f"{TOKEN}\n")
+    page.wait("return document.body.dataset.ready === 'true'")
+    page.complaints()  # the refusals
+
+
+def read_papers(page: Page) -> None:
+    """Open report and card: with a token they cannot be links, and their styles not inline."""
+    for id, words in (("report", "What to distrust"), ("card", "not a medical device")):
+        page.click(id)
+        body = "document.querySelector('#paper iframe')?.contentDocument?.body"
+        told = page.wait(f"return {body}?.innerText")
+        assert words.lower() in told.lower()
+        serif = page.run(
+            "const f = document.querySelector('#paper iframe');"
+            "return f.contentWindow.getComputedStyle(f.contentDocument.body).marginTop"
+        )
+        assert serif is not None
+        assert (
+            page.run(f"return {body}.ownerDocument.querySelectorAll('script, style').length") == 0
+        )
+        page.run("document.querySelector('#paper button').click()")
+        page.wait("return !document.querySelector('#paper iframe')")
+    assert page.complaints() == []
+
+
+def check_labels(page: Page, bundle: Path, labels: Sequence[str], data: bytes) -> None:
+    page.choose("bundle", "several")
+    page.wait("return document.querySelectorAll('.labels tbody tr').length === 3")
+    page.wait(SETTLED)
+    [answer] = Predictor(bundle).predict([data], workers=1)
+    positive = [label for label in labels if answer.calls[f"{label}/balanced"] == "positive"]
+    assert page.rows()["well.jpeg"][1] == (", ".join(positive) or "none")
+    for label in labels:
+        page.choose("label", label)
+        assert page.text("#verdict .value") == percent(answer.probabilities[label])
+        assert page.rows()["well.jpeg"][0] == percent(answer.probabilities[label])
+        assert f"of {label}" in page.text("#share-choice")
+    page.choose("label", labels[0])
+    page.find("share").send_keys("5")
+    shifted = float(shift_prevalence(answer.probabilities[labels[0]], from_=0.5, to=0.05))
+    assert page.text("#verdict .value") == percent(shifted)
+    assert page.rows()["well.jpeg"][0] == percent(shifted)
+    page.choose("label", labels[1])  # a prevalence is of one label
+    assert page.text("#verdict .value") == percent(answer.probabilities[labels[1]])
+    assert page.violations() == []

@@ -1,0 +1,297 @@
+"""The routes: what is answered, in what form, and equal to what the command prints."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+pytest.importorskip("fastapi")
+
+from thorax.bundle import Bundle
+from thorax.cli.main import main
+from thorax.explain import overlay
+from thorax.records import Task
+from thorax.serve.answers import draw_heat
+from thorax.serve.bundles import Named
+
+ServeWith = Callable[..., Any]
+MakeBundle = Callable[..., Bundle]
+Draw = Callable[[Path, float], Path]
+JPEG = {"content-type": "image/jpeg"}
+PNG = {"content-type": "image/png"}
+
+
+def png(grey: float = 200, side: int = 16) -> bytes:
+    out = io.BytesIO()
+    Pillow.fromarray(np.full((side, side), grey, np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def parts(*files: bytes) -> list[Any]:
+    return [("any", (f"../../etc/{n}", data, "image/png")) for n, data in enumerate(files)]
+
+
+def test_the_answer_is_what_the_command_prints(
+    serve_with: ServeWith,
+    make_bundle: MakeBundle,
+    draw_grey: Draw,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = make_bundle()
+    paths = [draw_grey(tmp_path / "x" / f"{n}.png", 100.3 + n * 1.7) for n in range(40)]
+    paths[5].write_bytes(b"no image")
+    assert main(["predict", str(bundle.folder), *map(str, paths), "--format", "jsonl"]) == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    async def talk(client: Any, service: Any) -> Any:
+        several = await client.post(
+            "/v1/predictions", files=parts(*(path.read_bytes() for path in paths))
+        )
+        one = await client.post("/v1/predictions", content=paths[7].read_bytes(), headers=PNG)
+        return several, one
+
+    (several, one), _ = serve_with(talk)
+    assert several.status_code == one.status_code == 200
+    items = several.json()["predictions"]
+    assert [item["index"] for item in items] == list(range(40))
+    for item, row in zip(items, printed, strict=True):
+        if "error" in row:
+            assert item["error"]["code"] == row["error"] == "not-an-image"
+            continue
+        for key in ("probabilities", "calls", "novelty", "rejected", "indeterminate", "facts"):
+            # As text, so that the last digit counts.
+            assert json.dumps(item[key]) == json.dumps(row[key])
+    assert one.json()["predictions"][0]["probabilities"] == printed[7]["probabilities"]
+    told = {"name": "bright", "id": bundle.id, "version": "0.1.0"}
+    assert several.json()["bundle"] == one.json()["bundle"] == told
+    assert one.headers["x-thorax-bundle"] == bundle.id == printed[0]["bundle"]
+
+
+def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        found = []
+        for content, headers in (
+            (b"", PNG),
+            (b"plain words", PNG),
+            (png()[:45], PNG),
+            (png(), JPEG),
+            (png(), {"content-type": "application/dicom"}),
+            (png(), {"content-type": "text/plain"}),
+            (png(), {"content-type": "application/octet-stream"}),
+        ):
+            found.append(await client.post("/v1/predictions", content=content, headers=headers))
+        return found
+
+    found, log = serve_with(talk)
+    told = [(one.status_code, one.json().get("code")) for one in found]
+    assert told == [
+        (422, "empty"),
+        (422, "not-an-image"),
+        (422, "truncated"),
+        (415, "wrong-content-type"),
+        (415, "wrong-content-type"),
+        (415, "unsupported-media-type"),
+        (200, None),
+    ]
+    for one in found[:-1]:
+        assert one.headers["content-type"] == "application/problem+json"
+        assert one.json()["status"] == one.status_code
+    assert "x-thorax-bundle" in found[2].headers
+    outcomes = [json.loads(line).get("outcome") for line in log.splitlines()]
+    assert outcomes.count("answered") == 1 and "truncated" in outcomes
+
+
+def test_the_stream_tells_each_image_when_it_is_done(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        files = parts(png(30), b"nothing", *(png(n) for n in range(100, 200)))
+        return await client.post("/v1/predictions/stream", files=files)
+
+    answer, _ = serve_with(talk, limits={"ahead": 8})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert sorted(line["index"] for line in lines) == list(range(102))
+    assert {line["bundle"]["name"] for line in lines} == {"bright"}
+    by_index = {line["index"]: line for line in lines}
+    assert by_index[1]["error"]["code"] == "not-an-image"
+    assert by_index[2]["probabilities"]["bright"] < by_index[101]["probabilities"]["bright"]
+
+
+def test_pictures_come_where_they_are_asked_for(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        wide = io.BytesIO()
+        ramp = np.tile(np.arange(250, dtype=np.uint8), (100, 10))
+        Pillow.fromarray(ramp).save(wide, "PNG")
+        path = "/v1/predictions?include=seen,original,heatmap"
+        answer = await client.post(path, content=wide.getvalue(), headers=PNG)
+        served = service.shelf.get(None)
+        image = served.predictor.read(wide.getvalue())
+        return answer.json(), image, draw_heat(served.predictor, image, "bright")
+
+    (answer, image, drawn), _ = serve_with(talk)
+    pictures = {}
+    for name, url in answer["predictions"][0]["images"].items():
+        head, _, code = url.partition(",")
+        assert head == "data:image/png;base64"
+        pictures[name] = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(code))))
+    np.testing.assert_array_equal(pictures["seen"], image.pixels)
+    assert pictures["original"].shape == (round(100 * 2048 / 2500), 2048)
+    assert pictures["heatmap"].shape == (16, 16, 4)
+    heat = np.asarray(Pillow.open(io.BytesIO(drawn)))
+    np.testing.assert_array_equal(pictures["heatmap"], heat)
+    assert heat[..., 3].max() == 255
+    # Laid over the image by its own opacity it is what the command draws.
+    share = heat[..., 3:] / 255 * 0.45
+    mixed = (1 - share) * image.pixels[..., None] + share * heat[..., :3]
+    strength = (heat[..., 3] / 255.0) ** 2
+    np.testing.assert_allclose(mixed, overlay(image.pixels, strength.astype(np.float32)), atol=2)
+
+
+def test_wrong_parameters_are_named(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        found = []
+        for query in ("include=all", "label=X", "bundle=other", "include=seen,", "x=y"):
+            path = f"/v1/predictions?{query}"
+            found.append(await client.post(path, content=png(), headers=PNG))
+        found.append(await client.post("/v1/predictions/stream", content=png(), headers=PNG))
+        found.append(await client.get("/v1/predictions"))
+        found.append(await client.get("/v1/predictions/"))
+        found.append(await client.get("/v1/model?bundle=other"))
+        return found
+
+    found, _ = serve_with(talk)
+    assert [(one.status_code, one.json().get("code")) for one in found] == [
+        (422, "bad-parameter"),
+        (422, "no-such-label"),
+        (404, "no-such-bundle"),
+        (200, None),
+        (200, None),
+        (415, "unsupported-media-type"),
+        (405, "method-not-allowed"),
+        (404, "not-found"),
+        (404, "no-such-bundle"),
+    ]
+    assert found[6].headers["allow"] == "POST"
+
+
+def test_bundles_side_by_side(
+    serve_with: ServeWith, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    two = Task("multilabel", ("a", "b"), ("a", "b"))
+    first = make_bundle(tmp_path / "one")
+    second = make_bundle(tmp_path / "two", task=two, gains=(1.0, -1.0))
+    named = [Named("one", first.folder), Named("two", second.folder)]
+
+    async def talk(client: Any, service: Any) -> Any:
+        post = [
+            (await client.post(f"/v1/predictions{query}", content=png(), headers=PNG)).json()
+            for query in ("", "?bundle=one", "?bundle=two")
+        ]
+        return post, (await client.get("/v1/bundles")).json()
+
+    (post, bundles), _ = serve_with(talk, named=named)
+    assert [one["bundle"]["id"] for one in post] == [first.id, first.id, second.id]
+    assert set(post[2]["predictions"][0]["probabilities"]) == {"a", "b"}
+    assert [(one["name"], one["default"]) for one in bundles["bundles"]] == [
+        ("one", True),
+        ("two", False),
+    ]
+
+
+def test_the_model_is_described_and_the_notice_is_there(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        return [
+            await client.get(path)
+            for path in ("/v1/model", "/card", "/report", "/healthz", "/readyz", "/metrics", "/")
+        ]
+
+    (model, card, report, health, ready, metrics, page), _ = serve_with(talk)
+    told = model.json()
+    assert told["task"] == {"kind": "binary", "labels": ["bright"], "classes": ["dark", "bright"]}
+    assert [point["name"] for point in told["operating_points"]] == [
+        *("balanced", "rule-out", "rule-in")
+    ]
+    assert told["notice"].startswith("Not a medical device") and told["tested_on"] is None
+    assert told["report"] is None and told["card"] == "/card?bundle=bright"
+    assert "<h1>thorax brightness: bright</h1>" in card.text and "<script" not in card.text
+    assert "sandbox" in card.headers["content-security-policy"]
+    assert (report.status_code, report.json()["code"]) == (404, "no-report")
+    assert health.json()["status"] == "alive" and ready.json()["status"] == "ready"
+    assert 'thorax_requests_total{route="/card",status="200"} 1' in metrics.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    for one in (model, card, report, health, page):
+        assert one.headers["x-content-type-options"] == "nosniff"
+        assert one.headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in one.headers
+
+
+def test_a_static_file_is_one_of_the_known_ones(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        return [
+            await client.get(path)
+            for path in (
+                "/static/style.css",
+                "/static/../app.py",
+                "/static/..%2fapp.py",
+                "/static/%2e%2e/app.py",
+                "/static//etc/passwd",
+                "/static/",
+            )
+        ]
+
+    (style, *others), _ = serve_with(talk)
+    assert style.status_code == 200 and style.headers["content-type"].startswith("text/css")
+    assert {(one.status_code, one.json()["code"]) for one in others} == {(404, "not-found")}
+
+
+def test_a_defect_says_nothing_of_the_inside(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        async def fail(*args: object, **kwargs: object) -> None:
+            raise RuntimeError("the patient is Mr Secret")
+
+        service.pool.decode = fail
+        return await client.post("/v1/predictions", content=png(), headers=PNG)
+
+    answer, log = serve_with(talk)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "Secret" not in answer.text + log
+    defect = next(line for line in map(json.loads, log.splitlines()) if line["event"] == "defect")
+    assert defect["kind"] == "RuntimeError" and defect["where"].startswith("thorax.serve.")
+
+
+def test_the_books_hold_no_name(serve_with: ServeWith, tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+
+    async def talk(client: Any, service: Any) -> Any:
+        name = ("Mr Secret.png", png(), "image/png")
+        first = await client.post("/v1/predictions?Secret=1", files=[("Secret", name)])
+        second = await client.post("/v1/predictions", files=[("a", ("b", b"Secret", "x/y"))])
+        return first, second
+
+    (first, second), log = serve_with(talk, audit_log=audit)
+    rows = [json.loads(line) for line in audit.read_text("utf-8").splitlines()]
+    assert [row["outcome"] for row in rows] == ["answered", "not-an-image"]
+    assert rows[0]["sha256"] == first.json()["predictions"][0]["sha256"]
+    assert set(rows[0]) == {"time", "bundle", "sha256", "outcome"}
+    assert "Secret" not in log + audit.read_text("utf-8") + first.text + second.text
+
+
+def test_what_cannot_be_audited_is_not_answered(serve_with: ServeWith, tmp_path: Path) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        def full(*row: str) -> None:
+            raise OSError(28, "No space left on device")
+
+        service.audit.write = full
+        return await client.post("/v1/predictions", content=png(), headers=PNG)
+
+    answer, log = serve_with(talk, audit_log=tmp_path / "audit.jsonl")
+    assert (answer.status_code, answer.json()["code"]) == (503, "audit-unavailable")
+    assert '"not-written"' in log and "No space" not in answer.text

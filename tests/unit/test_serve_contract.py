@@ -1,0 +1,160 @@
+"""The OpenAPI document is valid, has examples that fit, and says what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from PIL import Image as Pillow
+
+pytest.importorskip("fastapi")
+pytest.importorskip("schemathesis")
+
+import jsonschema
+import schemathesis
+
+from thorax.bundle import Bundle
+from thorax.serve import ServiceLimits, Settings
+from thorax.serve.app import build_app
+from thorax.serve.bundles import Named
+from thorax.serve.problems import PROBLEMS
+
+MakeBundle = Callable[..., Bundle]
+ServeWith = Callable[..., Any]
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "http-api.md"
+
+
+def document(serve_with: ServeWith) -> Any:
+    async def talk(client: Any, service: Any) -> Any:
+        return (await client.get("/openapi.json")).json()
+
+    return serve_with(talk)[0]
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from walk(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
+def test_every_example_fits_its_schema(serve_with: ServeWith) -> None:
+    found = 0
+    for node in walk(document(serve_with)["paths"]):
+        schema = node.get("schema")
+        if not isinstance(schema, dict):
+            continue
+        examples = [one["value"] for one in node.get("examples", {}).values()]
+        examples += [node["example"]] if "example" in node else []
+        for example in examples:
+            jsonschema.validate(example, schema)
+            found += 1
+    assert found > 30
+
+
+def test_the_document_loads_nothing_from_elsewhere_and_tells_all_codes(
+    serve_with: ServeWith,
+) -> None:
+    told = document(serve_with)
+    assert set(told["paths"]) == {
+        *("/v1/predictions", "/v1/predictions/stream", "/v1/model", "/v1/bundles", "/report"),
+        *("/card", "/healthz", "/readyz", "/metrics"),
+    }
+    text = str(told)
+    assert "http://" not in text and "https://" not in text
+    by_protocol = {"too-many-connections", "headers-too-large"}
+    everywhere = {"not-found", "method-not-allowed"}
+    for code in set(PROBLEMS) - by_protocol - everywhere:
+        assert f"`{code}`" in text, code
+
+
+def test_the_reference_tells_every_code_with_its_status() -> None:
+    problems, _, limits = REFERENCE.read_text("utf-8").partition("\n## Limits\n")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+) \|$", problems, re.M)
+    assert {code: int(status) for code, status, _ in rows} == {
+        code: status for code, (status, _) in PROBLEMS.items()
+    }
+    told = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", limits, re.M)
+    assert {name: int(number.replace(",", "")) for name, number in told} == asdict(ServiceLimits())
+
+
+def test_what_is_answered_fits_the_document(serve_with: ServeWith) -> None:
+    out = io.BytesIO()
+    Pillow.fromarray(np.full((16, 16), 200, np.uint8)).save(out, "PNG")
+
+    async def talk(client: Any, service: Any) -> Any:
+        files = [("a", ("a", out.getvalue())), ("b", ("b", b"nothing"))]
+        return [
+            await client.post("/v1/predictions?include=seen,original,heatmap", files=files),
+            await client.post(
+                "/v1/predictions", content=b"x", headers={"content-type": "image/png"}
+            ),
+            await client.get("/v1/model"),
+            await client.get("/v1/bundles"),
+        ]
+
+    answers, _ = serve_with(talk)
+    paths = document(serve_with)["paths"]
+    for answer in answers:
+        request = answer.request
+        route = paths[request.url.path][request.method.lower()]
+        kind = answer.headers["content-type"]
+        schema = route["responses"][str(answer.status_code)]["content"][kind]["schema"]
+        jsonschema.validate(answer.json(), schema)
+
+
+@pytest.mark.slow
+def test_nothing_that_fits_the_document_or_does_not_breaks_the_service(
+    make_bundle: MakeBundle, inline_service: Callable[..., Any]
+) -> None:
+    service = inline_service(
+        [Named("bright", make_bundle().folder)], Settings(threads=1, allowed_hosts=("testserver",))
+    )
+    schema = schemathesis.openapi.from_asgi("/openapi.json", build_app(service))
+    checks = schemathesis.checks
+    wanted = [
+        checks.not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+        checks.response_headers_conformance,
+        checks.unsupported_method,
+    ]
+    tried = 0
+    quick = settings(
+        max_examples=15,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    for operation in schema.get_all_operations():
+        for mode in schemathesis.GenerationMode:
+
+            @quick
+            @given(case=operation.ok().as_strategy(generation_mode=mode))
+            def attack(case: Any) -> None:
+                nonlocal tried
+                tried += 1
+                case.call_and_validate(checks=wanted)
+
+            # Where there is nothing to vary there is nothing that does not fit.
+            with contextlib.suppress(Unsatisfiable):
+                attack()
+    assert tried > 60
+    assert service.active == 0 and service.budget.held == 0
+    asyncio.run(service.close())

@@ -1,0 +1,243 @@
+"""The parts behind the routes: batches, bundles that are swapped, books, the card's page."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+
+from thorax.bundle import Bundle
+from thorax.errors import MissingExtraError, StorageError, UsageError
+from thorax.pixels import Image
+from thorax.records import Prediction
+from thorax.serve import Settings, run_service
+from thorax.serve.batching import Batcher
+from thorax.serve.bundles import Named, Shelf, parse_named
+from thorax.serve.card_page import card_page
+from thorax.serve.log import AuditLog, Log
+from thorax.serve.metrics import Histogram, Metrics
+from thorax.serve.security import is_loopback
+from thorax.serve.server import listen
+
+MakeBundle = Callable[..., Bundle]
+BLACK = Image(np.zeros((2, 2), np.uint8), {})
+
+
+class Slow:
+    """Answers when it is let, and remembers how many images came together."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+        self.runs: list[int] = []
+
+    def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
+        self.let.wait(10)
+        self.runs.append(len(images))
+        if any(image.facts.get("bad") for image in images):
+            raise ValueError("no numbers")
+        return [Prediction("", {"x": float(image.facts["n"])}) for image in images]
+
+
+def image(n: int, **more: Any) -> Image:
+    return Image(BLACK.pixels, {"n": n, **more})
+
+
+def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:
+    async def go() -> list[int]:
+        slow = Slow()
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(slow, executor, 1, largest=4)
+            asked = [asyncio.create_task(batcher.predict(image(n))) for n in range(10)]
+            await asyncio.sleep(0.05)
+            asked[3].cancel()  # whoever asked is gone
+            slow.let.set()
+            done = await asyncio.gather(*asked, return_exceptions=True)
+        for n, found in enumerate(done):
+            if n != 3:
+                assert isinstance(found, Prediction) and found.probabilities == {"x": n}
+        return slow.runs
+
+    assert asyncio.run(go()) == [1, 3, 4, 1]
+
+
+def test_a_run_that_fails_fails_for_its_images_alone() -> None:
+    async def go() -> None:
+        slow = Slow()
+        slow.let.set()
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(slow, executor, 1)
+            with pytest.raises(ValueError):
+                await batcher.predict(image(0, bad=True))
+            assert (await batcher.predict(image(5))).probabilities == {"x": 5}
+
+    asyncio.run(go())
+
+
+def test_bundles_are_swapped_and_a_broken_one_keeps_the_old(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "b"
+    first = make_bundle(folder)
+    with ThreadPoolExecutor(1) as executor:
+        shelf = Shelf([Named("b", folder)], executor, 1)
+        held = shelf.get(None)
+        assert held is not None and held.bundle.id == first.id
+        second = make_bundle(folder, gains=(2.0,))
+        [(_, outcome)] = shelf.reread()
+        new = shelf.get("b")
+        assert new is not None and new.bundle.id == second.id != first.id and outcome is new
+        # The old one still answers for who has it.
+        assert held.predictor.probabilities(np.zeros((1, 16, 16), np.uint8)).shape == (1, 1)
+        (folder / "network.onnx").write_bytes(b"broken")
+        [(_, error)] = shelf.reread()
+        assert isinstance(error, Exception) and "changed after it was sealed" in str(error)
+        assert shelf.get("b") is new
+        assert shelf.get("other") is None
+
+
+def test_names_of_bundles(tmp_path: Path) -> None:
+    words = [str(tmp_path / "first"), "second=/x/y", f"{tmp_path}/third/bundle"]
+    assert [one.name for one in parse_named(words)] == ["first", "second", "third"]
+    assert parse_named(["a=b=c"])[0].path == Path("b=c")
+    for wrong in (["a=x", "a=y"], ["a b=x"], ['"=x'], [], ["/"]):
+        with pytest.raises(UsageError):
+            parse_named(wrong)
+
+
+def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path / "run" / "bundle")
+    folder = tmp_path / "run" / "evaluation"
+    folder.mkdir()
+    (folder / "report.html").write_text("<p>report</p>", encoding="utf-8")
+    metric = {"value": 0.9, "low": 0.8, "high": None, "method": "x"}
+    evaluation = {
+        "bundle": {"id": bundle.id},
+        "dataset": {"name": "drawn"},
+        "n": 10,
+        "patients": 5,
+        "metrics": {"auroc": metric},
+        "operating_points": {"balanced": {"metrics": {"sensitivity": metric}}},
+    }
+    path = folder / "evaluation.json"
+    with ThreadPoolExecutor(1) as executor:
+        for content, told in (
+            (json.dumps(evaluation), True),
+            (json.dumps({**evaluation, "bundle": {"id": "other"}}), False),
+            ("{", False),
+            ("[]", False),
+        ):
+            path.write_text(content, encoding="utf-8")
+            served = Shelf([Named("b", tmp_path / "run")], executor, 1).get("b")
+            assert served is not None
+            assert (served.report is not None) == (served.model["tested_on"] is not None) == told
+            if told:
+                tested = served.model["tested_on"]
+                assert tested["auroc"] == {"value": 0.9, "low": 0.8, "high": None}
+                assert tested["points"]["balanced"]["specificity"] is None
+
+
+def test_the_audit_log_is_appended_to_and_is_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text("kept\n", encoding="utf-8")
+    first = AuditLog(path, clock=lambda: "now")
+    second = AuditLog(path, clock=lambda: "now")
+    for log, name in ((first, "a"), (second, "b"), (first, "c")):
+        log.write("bundle", name, "answered")
+    path.rename(tmp_path / "old.jsonl")
+    first.reopen()
+    first.write("bundle", "d", "answered")
+    first.close()
+    second.close()
+    old = (tmp_path / "old.jsonl").read_text("utf-8").splitlines()
+    assert old[0] == "kept" and [json.loads(line)["sha256"] for line in old[1:]] == [*"abc"]
+    assert json.loads(path.read_text("utf-8"))["sha256"] == "d"
+    if os.name == "posix":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        (tmp_path / "link").symlink_to(path)
+        with pytest.raises(StorageError):
+            AuditLog(tmp_path / "link")
+    with pytest.raises(StorageError):
+        AuditLog(tmp_path / "none" / "audit.jsonl")
+
+
+def test_the_log_goes_on_when_nobody_reads() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Log(Gone()).write("answer", outcome="answered")
+    stream = io.StringIO()
+
+    async def go() -> None:
+        log = Log(stream, clock=lambda: "now")
+        for n in range(3):
+            log.write("answer", n=n)
+        await asyncio.sleep(0.1)
+
+    asyncio.run(go())
+    assert [json.loads(line)["n"] for line in stream.getvalue().splitlines()] == [0, 1, 2]
+
+
+def test_counts_are_in_the_text_format() -> None:
+    metrics = Metrics()
+    metrics.requests["/v1/model", 200] += 2
+    metrics.gauge("thorax_x", "An x.", lambda: 0.5)
+    for value in (0.5, 1.0, 99.0):
+        metrics.seconds.add(value)
+    lines = metrics.text([{"name": "b", "id": "1"}]).splitlines()
+    assert 'thorax_requests_total{route="/v1/model",status="200"} 2' in lines
+    assert 'thorax_request_seconds_bucket{le="1.0"} 2' in lines
+    assert 'thorax_request_seconds_bucket{le="+Inf"} 3' in lines
+    assert "thorax_x 0.5" in lines and 'thorax_bundle_info{name="b",id="1"} 1' in lines
+    histogram = Histogram((1, 2))
+    assert list(histogram.lines("h"))[-1] == "h_count 0"
+
+
+def test_a_card_becomes_a_page_and_everything_in_it_is_escaped() -> None:
+    card = (
+        "---\nlicense: other\n---\n\n# A <b>card</b>\n\nSome **strong** `code`\non two lines.\n\n"
+        "- one\n  goes on\n- two\n\n| a | b |\n| --- | --- |\n| x\\|y | <script> |\n\n"
+        "```\nthorax predict <x>\n```\n"
+    )
+    page = card_page(card, "name")
+    assert "<h1>A &lt;b&gt;card&lt;/b&gt;</h1>" in page
+    assert "<p>Some <strong>strong</strong> <code>code</code> on two lines.</p>" in page
+    assert "<ul><li>one   goes on</li><li>two</li></ul>" in page
+    assert "<td>x|y</td><td>&lt;script&gt;</td>" in page
+    assert "<pre>thorax predict &lt;x&gt;</pre>" in page
+    assert "license" not in page
+    assert "No card." in card_page("", "name")
+
+
+def test_an_address_that_is_taken_is_told() -> None:
+    with listen(Settings(port=0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port}"):
+            listen(Settings(port=port))
+    with pytest.raises(UsageError):
+        listen(Settings(host="203.0.113.7"))
+
+
+def test_loopback_addresses() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example", "")))
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
+    with pytest.raises(MissingExtraError, match=r"thorax\[serve\]"):
+        run_service(["x"], Settings())
