@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -143,12 +144,9 @@ class Predictor:
                 images.append(self.read(source))
             except ImageError as error:
                 images.append(error)
-        good = [image.pixels for image in images if isinstance(image, Image)]
-        rows, novelty = self.answer(np.stack(good)) if good else (np.empty((0, 0)), None)
-        strange = [None] * len(rows) if novelty is None else [*map(float, novelty)]
-        answers = iter(zip(rows, strange, strict=True))
+        good = iter(self.predict_images([one for one in images if isinstance(one, Image)]))
         return [
-            self._prediction(_name(*one), *next(answers), image)
+            replace(next(good), id=_name(*one))
             if isinstance(image, Image)
             else Prediction(_name(*one), {}, error=image.what, reason=image.reason)
             for one, image in zip(share, images, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from thorax._files import read_json
 from thorax.bundle import Bundle
-from thorax.metrics import LockedPoint
+from thorax.records import LockedPoint
 
 __all__ = ["NOTICE", "describe", "read_evaluation"]
 
