@@ -10,6 +10,7 @@ import stat
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from thorax.serve import Settings, run_service
 from thorax.serve.batching import Batcher
 from thorax.serve.bundles import Named, Shelf, parse_named
 from thorax.serve.card_page import card_page
+from thorax.serve.describe import describe
 from thorax.serve.log import AuditLog, Log
 from thorax.serve.metrics import Histogram, Metrics
 from thorax.serve.security import is_loopback
@@ -241,3 +243,18 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     with pytest.raises(MissingExtraError, match=r"thorax\[serve\]"):
         run_service(["x"], Settings())
+
+
+def test_of_several_labels_each_has_points_and_a_share_of_its_own(make_bundle: MakeBundle) -> None:
+    point = {"metrics": {"sensitivity": {"value": 0.9, "low": 0.8, "high": 0.95}}}
+    evaluation = {
+        "dataset": {"name": "set"},
+        "operating_points": {},
+        "labels": {"a": {"operating_points": {"balanced": point}}, "b": {}},
+    }
+    shares = {"training_prevalence": {"a": 0.2, "b": 0.4}, "assumed_prevalence": "training"}
+    bundle = replace(make_bundle(), provenance=shares)
+    told = describe(bundle, {"name": "x"}, evaluation, default=True, report=False)
+    assert told["training_prevalence"] == {"a": 0.2, "b": 0.4}
+    rates = told["tested_on"]["points"]["a/balanced"]
+    assert rates == {"sensitivity": point["metrics"]["sensitivity"], "specificity": None}

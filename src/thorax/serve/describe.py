@@ -27,8 +27,8 @@ def describe(
     """Return the answer to ``GET /v1/model``."""
     task, pixels, origin = bundle.task, bundle.pixels, bundle.provenance
     prevalence = origin.get("training_prevalence")
-    if isinstance(prevalence, Mapping):  # one number where there is one label
-        prevalence = next(iter(prevalence.values())) if len(prevalence) == 1 else None
+    if isinstance(prevalence, Mapping) and len(prevalence) == 1:
+        [prevalence] = prevalence.values()
     return {
         "bundle": dict(identity),
         "default": default,
@@ -77,7 +77,12 @@ def _point(locked: LockedPoint) -> dict[str, Any]:
 
 
 def _tested(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    points = evaluation.get("operating_points") or {}
+    # Of several labels, each has points of its own.
+    points = evaluation.get("operating_points") or {
+        f"{label}/{name}": point
+        for label, section in (evaluation.get("labels") or {}).items()
+        for name, point in (section.get("operating_points") or {}).items()
+    }
     return {
         "dataset": evaluation["dataset"]["name"],
         "images": evaluation.get("n"),

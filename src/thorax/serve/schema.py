@@ -135,7 +135,7 @@ _MODEL = _object(
         "indeterminate": {"type": "object"},
         "rejection": {"type": ["object", "null"]},
         "assumed_prevalence": _MAYBE_TEXT,
-        "training_prevalence": _MAYBE_NUMBER,
+        "training_prevalence": {"type": ["number", "object", "null"]},
         "has_activation_map": {"type": "boolean"},
         "trained_on": {"type": "object"},
         "tested_on": {
