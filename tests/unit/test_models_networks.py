@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,16 @@ def test_impossible_options_are_an_error_of_the_recipe(
 ) -> None:
     with pytest.raises(ConfigError):
         build_network(name, size, 1, options)
+
+
+def test_a_network_comes_back_out_of_kerass_own_file(tmp_path: Path) -> None:
+    network = build_network("compact", 32, 1, {"channels": [16, 16]})
+    for layer in network.layers:
+        if hasattr(layer, "gain"):
+            layer.gain.assign(2 * layer.gain)  # what is lost would be 1 again
+    network.save(tmp_path / "network.keras")
+    again = keras.models.load_model(tmp_path / "network.keras")
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1)).astype(np.uint8)
+    np.testing.assert_array_equal(
+        np.asarray(again.predict_on_batch(images)), np.asarray(network.predict_on_batch(images))
+    )

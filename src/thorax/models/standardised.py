@@ -32,6 +32,16 @@ class StandardisedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
             shape=(self.filters,), initializer="ones", name="gain", autocast=False
         )
 
+    def save_own_variables(self, store: Any) -> None:
+        """Keep all three in Keras's own files; what is inherited keeps the first two."""
+        store["kernel"], store["bias"], store["gain"] = self._kernel, self.bias, self.gain
+
+    def load_own_variables(self, store: Any) -> None:
+        """Read what `save_own_variables` wrote."""
+        self._kernel.assign(store["kernel"])
+        self.bias.assign(store["bias"])
+        self.gain.assign(store["gain"])
+
     def standardised_kernel(self) -> Any:
         """Return the filters that are really applied, float32, (height, width, in, out)."""
         kernel = ops.cast(self._kernel, "float32")
