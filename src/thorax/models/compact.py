@@ -42,8 +42,8 @@ def compact(
     blocks
         Residual blocks per stage.
     stem
-        How many stride-2 convolutions come before the first stage, each half as wide as the next;
-        2 suits images of 100 pixels and more.
+        How many stride-2 convolutions come before the first stage, each half as wide as the next.
+        One more costs half the time or less: most of the arithmetic is at the largest side.
     dropout
         Share of the pooled features dropped in training, 0 to 1.
     normalisation
