@@ -37,6 +37,7 @@ from typing import Any
 from _measure import ROOT, machine, need, peer, process, spread, table
 
 WARM = 200
+THORAX = Path(sys.executable).parent / "thorax"
 Answer = Callable[[str], float]
 
 
@@ -90,8 +91,8 @@ def python_of(program: str) -> str | Path:
 def cold(args: argparse.Namespace, folder: Path, file: str) -> None:
     """Time whole processes."""
     commands: dict[str, list[Any]] = {
-        "thorax predict": [sys.executable, "-m", "thorax", "predict", args.run, file],
-        "thorax --help": [sys.executable, "-m", "thorax", "--help"],
+        "thorax predict": [THORAX, "predict", args.run, file],
+        "thorax --help": [THORAX, "--help"],
         "the interpreter alone": [sys.executable, "-c", "pass"],
     }
     for name in PEERS_OF_OURS:
@@ -226,6 +227,8 @@ def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
     """Return what Keras users write: tf.data, decoded and resized in parallel, and predict."""
     import keras
 
+    import thorax.models  # noqa: F401 - registers the layers
+
     model = keras.models.load_model(folder / "model.keras", compile=False)
     return lambda files: model.predict(batches(files, run), verbose=0)
 
@@ -234,8 +237,8 @@ def folder_saved(run: Path, folder: Path) -> Callable[[list[str]], Any]:
     """Return the same for TensorFlow's saved model."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(folder / "saved")).serve
-    return lambda files: [serve(batch).numpy() for batch in batches(files, run)]
+    model = tf.saved_model.load(str(folder / "saved"))
+    return lambda files: [model.serve(batch).numpy() for batch in batches(files, run)]
 
 
 def batches(files: list[str], run: Path) -> Any:
@@ -295,10 +298,10 @@ def saved_answer(run: Path, folder: Path) -> Answer:
     """Return the answer of TensorFlow's saved model."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(folder / "saved")).serve
+    model = tf.saved_model.load(str(folder / "saved"))
     side = size_of(run)
     return lambda file: float(
-        serve(tf.constant(pixels_of(file, side)[None, ..., None], tf.float32))[0, -1]
+        model.serve(tf.constant(pixels_of(file, side)[None, ..., None], tf.float32))[0, -1]
     )
 
 

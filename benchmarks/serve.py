@@ -109,7 +109,7 @@ def compare(model: Path, seconds: float, plain: bool) -> None:
         loads += [
             (f"1 image, {level}", measure(port, single, level, seconds), 1) for level in LEVELS
         ]
-        for level in (1, 4):
+        for level in (1, 4, 8):
             load = measure(port, several, level, seconds)
             loads.append((f"{TOGETHER} images, {level}", load, TOGETHER))
     after = own_rate(model, files, seconds)

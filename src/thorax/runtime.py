@@ -125,10 +125,15 @@ class Predictor:
             raise UsageError("the number of workers must not be negative", received=workers)
         workers = workers or os.cpu_count() or 1
         queue = iter(enumerate(sources))
+        share = list(islice(queue, _SHARE))
+        if len(share) == 1:  # threads would take longer to start than the answer takes
+            yield from self._answer(share)
+            return
         with ThreadPoolExecutor(workers) as pool:
             # Each thread reads and answers for a share of its own, so that none waits for another;
             # a share for each is ready when one is taken.
             ahead: deque[Future[list[Prediction]]] = deque()
+            ahead.append(pool.submit(self._answer, share))
             while True:
                 while len(ahead) < 2 * workers and (share := list(islice(queue, _SHARE))):
                     ahead.append(pool.submit(self._answer, share))
