@@ -9,7 +9,8 @@ the real images (``THORAX_DATA``): the 624 official test images, JPEG of 224 x 2
 Without ``--soak``: requests of one image each over 1 to 64 kept connections, and requests of 32
 images; before and after them the predictor's own throughput on the same bytes in memory; and the
 plain server of ``serve_plain.py``. The client is a process on the same machine and takes its share
-of the same cores, so the service has less than the predictor has. Loopback only.
+of the same cores, so the service has less than the predictor has: what the client took is told, and
+the rate against the predictor's on what is left. Loopback only.
 
 Last shown: docs/explanation/serving.md.
 """
@@ -91,8 +92,10 @@ def row(name: str, load: Load, images_each: int, own: float) -> tuple[str, ...]:
     """Return a line of the table."""
     rate = load.rate * images_each
     bad = sum(count for status, count in load.statuses.items() if status != 200)
-    cells = (f"{rate:.0f}", f"{rate / own:.2f}", f"{load.percentile(0.5):.1f}")
-    return (name, *cells, f"{load.percentile(0.99):.1f}", str(bad))
+    cores = os.cpu_count() or 1
+    left = own * (cores - load.cores) / cores  # what the predictor does with the rest
+    cells = (f"{rate:.0f}", f"{rate / own:.2f}", f"{load.cores:.2f}", f"{rate / left:.2f}")
+    return (name, *cells, f"{load.percentile(0.5):.1f}", f"{load.percentile(0.99):.1f}", str(bad))
 
 
 def compare(model: Path, seconds: float, plain: bool) -> None:
@@ -115,8 +118,9 @@ def compare(model: Path, seconds: float, plain: bool) -> None:
     after = own_rate(model, files, seconds)
     own = (before + after) / 2
     print(f"the predictor itself: {before:.0f} and {after:.0f} images/s, before and after\n")
-    head = ("a request, connections", "images/s", "of own", "p50 ms", "p99 ms", "not 200")
-    print(table([head, *(row(*load, own) for load in loads)], right=(1, 2, 3, 4, 5)))
+    head = ("a request, connections", "images/s", "of own", "client's cores", "of what it leaves")
+    head += ("p50 ms", "p99 ms", "not 200")
+    print(table([head, *(row(*load, own) for load in loads)], right=(1, 2, 3, 4, 5, 6, 7)))
     best = max(load.rate * each for _, load, each in loads if each == 1)
     print(f"\nat its best, one image a request: {best:.0f} images/s, {best / own:.2f} of its own")
     if plain:
@@ -137,7 +141,11 @@ def compare_plain(model: Path, files: list[bytes], seconds: float, best: float) 
             rows.append(row(f"1 image, {level}", load, 1, load.rate))
     head = ("the plain server, connections", "images/s", "p50 ms", "p99 ms", "not 200")
     print()
-    print(table([head, *((name, rate, *rest) for name, rate, _, *rest in rows)], right=(1, 2, 3)))
+    print(
+        table(
+            [head, *((name, rate, *rest) for name, rate, _, _, _, *rest in rows)], right=(1, 2, 3)
+        )
+    )
     print(f"\nthe service answers {best / max(rates):.1f} times as many")
 
 

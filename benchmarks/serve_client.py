@@ -30,11 +30,14 @@ class Load:
         Seconds from the first byte sent to the last byte of the answer, by request.
     statuses
         Answers by status; 0 for a connection that broke.
+    cores
+        How many cores the client itself took.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    cores: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -116,7 +119,7 @@ class _Connection(asyncio.Protocol):
 
 async def _run(port: int, requests: Sequence[bytes], concurrency: int, seconds: float) -> Load:
     load = Load()
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), time.process_time()
     loop = asyncio.get_running_loop()
     step = max(1, len(requests) // concurrency)
     connections = []
@@ -127,6 +130,7 @@ async def _run(port: int, requests: Sequence[bytes], concurrency: int, seconds: 
         connections.append(one.done)
     await asyncio.wait_for(asyncio.gather(*connections), seconds + 90)
     load.seconds = time.perf_counter() - began
+    load.cores = (time.process_time() - spent) / load.seconds
     return load
 
 
