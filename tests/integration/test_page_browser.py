@@ -129,7 +129,7 @@ def test_what_is_dropped_is_read(page: Page, files: Files, answers: dict[str, An
         answer = answers[name]
         if answer.error is None:
             assert probability == percent(answer.probabilities["PNEUMONIA"])
-            assert call == answer.calls["balanced"]
+            assert call == ("not called" if answer.rejected else answer.calls["balanced"])
             assert ("unlike training" in remark) == answer.rejected
         else:
             assert (probability, call) == ("", "")
@@ -290,6 +290,8 @@ def test_doubt_comes_before_the_number(page: Page, files: Files) -> None:
         )
     ]
     assert places == sorted(places)
+    assert "Not called" in told
+    assert "Of 100 images" not in told, "what was measured on others does not speak for this one"
     assert [row[2] for row in page.rows().values()] == ["unlike training, indeterminate"] * 2
     page.choose("filter", "rejected")
     assert len(page.rows()) == 2

@@ -184,6 +184,12 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
                 fast.sendall(b"x: " + b"y" * 1000 + b"\r\n" if _ else b"GET / HTTP/1.1\r\n")
         with contextlib.suppress(ConnectionError):
             assert b" 431 " in fast.recv(1000)
+    # Too many headers, all in one piece with their end.
+    with server.connect() as whole:
+        whole.sendall(
+            b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 40_000 + b"\r\n\r\n"
+        )
+        assert b" 431 " in whole.recv(1000)
     # Too large, by its length and by what comes; the refusal can be read.
     for head in (b"content-length: 1000000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"):
         with server.connect() as large:

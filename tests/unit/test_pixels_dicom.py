@@ -587,7 +587,7 @@ def test_facts_tell_the_image_and_not_the_person() -> None:
         PatientOrientation=["L", "F"],
         PatientAge="034Y",
         PatientSex="F",
-        Manufacturer="Maker",
+        Manufacturer="SIEMENS Healthineers, Dr Meier",
         ImagerPixelSpacing=[0.14, 0.14],
     )
     facts = dict(read_picture(data).facts)
@@ -602,7 +602,7 @@ def test_facts_tell_the_image_and_not_the_person() -> None:
         "orientation": "L\\F",
         "age": 34.0,
         "sex": "F",
-        "manufacturer": "Maker",
+        "manufacturer": "Siemens",
         "pixel_spacing": 0.14,
         "photometric": "MONOCHROME2",
         "window": "min-max 1..3",
@@ -631,6 +631,41 @@ def test_ages(text: str, years: float) -> None:
 def test_what_is_malformed_is_left_out(elements: dict[str, str]) -> None:
     facts = read_picture(drawn([1, 2], **elements)).facts
     assert "age" not in facts and "view" not in facts
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, while it writes what is not allowed
+@pytest.mark.parametrize("text", ["MEIER HANS", "19500312", "Dr. Meier, Praxis Bonn", "<b>"])
+@pytest.mark.parametrize(
+    ("keyword", "fact"),
+    [
+        ("Manufacturer", "manufacturer"),
+        ("Modality", "modality"),
+        ("BodyPartExamined", "body_part"),
+        ("ViewPosition", "view"),
+        ("PatientSex", "sex"),
+    ],
+)
+def test_words_that_are_on_no_list_are_not_repeated(keyword: str, fact: str, text: str) -> None:
+    facts = read_picture(drawn([1, 2], **{keyword: text})).facts
+    assert fact not in facts
+    assert text not in repr(facts)
+
+
+@pytest.mark.parametrize(
+    ("text", "maker"),
+    [
+        ("FUJI PHOTO FILM Co., ltd.", "Fuji"),
+        ("FUJIFILM Corporation", "Fuji"),
+        ("GE Healthcare", "GE"),
+        ("Agenda of Dr Geiger", None),
+    ],
+)
+def test_makers_are_known_by_name(text: str, maker: str | None) -> None:
+    assert read_picture(drawn([1, 2], Manufacturer=text)).facts.get("manufacturer") == maker
+
+
+def test_the_very_old_are_of_one_age() -> None:
+    assert read_picture(drawn([1, 2], PatientAge="101Y")).facts["age"] == 90
 
 
 @pytest.mark.parametrize(

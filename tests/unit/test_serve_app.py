@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,26 @@ def test_what_cannot_be_audited_is_not_answered(serve_with: ServeWith, tmp_path:
     answer, log = serve_with(talk, audit_log=tmp_path / "audit.jsonl")
     assert (answer.status_code, answer.json()["code"]) == (503, "audit-unavailable")
     assert '"not-written"' in log and "No space" not in answer.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
+def test_an_audit_log_that_was_removed_takes_no_answer(
+    serve_with: ServeWith, tmp_path: Path
+) -> None:
+    audit = tmp_path / "audit.jsonl"
+
+    async def talk(client: Any, service: Any) -> Any:
+        before = await client.post("/v1/predictions", content=png(), headers=PNG)
+        audit.unlink()
+        return (
+            before,
+            await client.get("/readyz"),
+            await client.post("/v1/predictions", content=png(), headers=PNG),
+            await client.get("/readyz"),
+        )
+
+    (*before, refused, unready), _ = serve_with(talk, audit_log=audit)
+    assert [one.status_code for one in before] == [200, 200]
+    for one in (refused, unready):
+        assert (one.status_code, one.json()["code"]) == (503, "audit-unavailable")
+        assert int(one.headers["retry-after"]) > 0

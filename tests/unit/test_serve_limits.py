@@ -198,6 +198,7 @@ def test_a_body_that_stalls_is_given_up() -> None:
         ({"origin": "http://evil.example"}, "forbidden-origin"),
         ({"origin": "http://127.0.0.1:8001"}, "forbidden-origin"),
         ({"origin": "null"}, "forbidden-origin"),
+        ({"origin": "http://["}, "forbidden-origin"),
         ({"sec-fetch-site": "same-origin"}, None),
         ({"sec-fetch-site": "cross-site"}, "forbidden-origin"),
         ({"sec-fetch-site": "same-site"}, "forbidden-origin"),
@@ -276,3 +277,13 @@ def test_limits_are_named_and_numbers() -> None:
     for wrong in ("bodies=1", "body", "body=", "body=-1", "body=0", "body=1.5", "body=٣"):
         with pytest.raises(UsageError):
             parse_limits([wrong])
+
+
+@pytest.mark.parametrize("name", ["", "xray.example:443", "http://xray.example/", "a b", "x@y"])
+def test_a_host_name_is_a_name_alone(name: str) -> None:
+    with pytest.raises(UsageError, match="bare name"):
+        check_settings(Settings(allowed_hosts=(name,)))
+
+
+def test_names_and_addresses_may_be_allowed() -> None:
+    check_settings(Settings(allowed_hosts=("xray.hospital.example", "10.1.2.3", "[::2]", "xray")))

@@ -61,6 +61,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
             description=module.__doc__,
             epilog=f"example: {module.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # --token is not --token-file
         )
         module.add_arguments(sub)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")

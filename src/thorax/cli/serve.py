@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
+import sys
 from pathlib import Path
 
 from thorax.cli.sources import worker_count
@@ -96,8 +98,22 @@ def _token(path: Path | None) -> str | None:
         return os.environ.get("THORAX_TOKEN") or None
     from thorax.errors import UsageError
 
+    _warn_of_readers(path)
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UsageError(f"the token file {path} cannot be read", received=reason) from error
+
+
+def _warn_of_readers(path: Path) -> None:
+    """Say it where others of this machine may read the token."""
+    if os.name == "nt":  # its permissions are not told by these bits
+        return
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # told by who reads it
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        told = f"thorax: warning: others can read {path}; chmod 600 keeps the token to its owner"
+        print(told, file=sys.stderr)

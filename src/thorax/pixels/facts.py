@@ -1,7 +1,7 @@
 """What may be told about a DICOM file: never a name, an id, a date or a UID.
 
 Every fact is taken from a list of elements that describe the image, and text is let through only
-where it has the form that the standard gives it.
+where it is a word of `thorax.pixels.vocabulary`: whatever else is written there may be a name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+
+from thorax.pixels.vocabulary import WORDS, maker_of
 
 __all__ = ["element", "numbers", "read_facts"]
 
@@ -23,9 +25,9 @@ _CODES: Mapping[str, str] = MappingProxyType(
         "presentation": "PresentationLUTShape",
     }
 )
-_CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,31}")  # the characters of a CS element
 _ORIENTATION = re.compile(r"[AFHLPR]{1,3}")
 _YEARS = MappingProxyType({"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25})
+_OLDEST = 90.0
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _VIEWS = (
     (re.compile(r"postero.?anterior"), "PA"),
@@ -67,17 +69,19 @@ def read_facts(dataset: Any) -> dict[str, str | float]:
         ``modality``, ``body_part``, ``sex``, ``photometric``, ``presentation`` (the
         shape, IDENTITY or INVERSE, which may contradict it), ``view`` (PA, AP, LL, ...),
         ``laterality`` (L, R, B, U), ``orientation`` (of rows and columns, such as ``L\\F``),
-        ``age`` (years), ``pixel_spacing`` (mm between rows), ``manufacturer``.
+        ``age`` (years; 90 for all from 90 on), ``pixel_spacing`` (mm between rows),
+        ``manufacturer``.
     """
     facts: dict[str, str | float] = {}
     for name, keyword in _CODES.items():
-        if code := _code(element(dataset, keyword)):
+        if code := _code(name, element(dataset, keyword)):
             facts[name] = code
     if view := _view(dataset):
         facts["view"] = view
     for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
-        if (code := _code(element(dataset, keyword))) in ("L", "R", "B", "U"):
-            facts.setdefault("laterality", code)
+        side = str(element(dataset, keyword)).strip().upper()
+        if side in ("L", "R", "B", "U"):
+            facts.setdefault("laterality", side)
     orientation = element(dataset, "PatientOrientation")
     if orientation is not None and not isinstance(orientation, str):
         ends = [str(end) for end in orientation]
@@ -92,20 +96,20 @@ def read_facts(dataset: Any) -> dict[str, str | float]:
             facts["pixel_spacing"] = spacing[0]
             break
     maker = element(dataset, "Manufacturer")
-    if isinstance(maker, str) and (maker := " ".join(maker.split())) and maker.isprintable():
-        facts["manufacturer"] = maker[:64]
+    if isinstance(maker, str) and (known := maker_of(maker)):
+        facts["manufacturer"] = known
     return facts
 
 
-def _code(value: Any) -> str | None:
+def _code(name: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     text = value.strip().upper()
-    return text if _CODE.fullmatch(text) else None
+    return text if text in WORDS[name] else None
 
 
 def _view(dataset: Any) -> str | None:
-    if code := _code(element(dataset, "ViewPosition")):
+    if code := _code("view", element(dataset, "ViewPosition")):
         return code
     items = element(dataset, "ViewCodeSequence")
     try:
@@ -121,4 +125,5 @@ def _age(value: Any) -> float | None:
     # Zero years stands for a removed age; a newborn's is given in days, weeks or months.
     if match is None or (int(match[1]) == 0 and match[2] in ("Y", None)):
         return None
-    return round(int(match[1]) * _YEARS[match[2] or "Y"], 4)
+    # So few people are older that an age would tell who somebody is.
+    return min(round(int(match[1]) * _YEARS[match[2] or "Y"], 4), _OLDEST)

@@ -21,7 +21,7 @@ from thorax.records import PixelSpec
 
 __all__ = ["DECODER_VERSION", "Image", "read_image", "read_image_and_colour", "read_picture"]
 
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 """Raise it when this room makes other pixels or facts of a file; caches are then filled anew."""
 
 

@@ -269,8 +269,8 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", **schema.READY)
     async def readyz() -> Response:
-        if not service.ready:
-            raise Problem("stopping" if service.stopping else "no-decoder")
+        if (code := service.unready) is not None:
+            raise Problem(code)
         return Response('{"status": "ready"}', media_type="application/json")
 
     @app.get("/metrics", **schema.METRICS)

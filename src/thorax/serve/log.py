@@ -7,6 +7,7 @@ file name, no path, no address, no probability: nothing that tells who was shown
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -127,8 +128,11 @@ class AuditLog:
         Raises
         ------
         OSError
-            If the disk does not take the whole of it.
+            If the disk does not take the whole of it, or the file was removed: a line in a file
+            that has no name any more is no entry.
         """
+        if os.fstat(self._handle).st_nlink == 0:
+            raise OSError(errno.ENOENT, "the audit log was removed")
         row = {"time": self._clock(), "bundle": bundle, "sha256": sha256, "outcome": outcome}
         line = json.dumps(row).encode() + b"\n"
         if os.write(self._handle, line) != len(line):

@@ -64,7 +64,15 @@ PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
 )
 """Code to status and title. Codes are never renamed; see docs/reference/http-api.md."""
 
-_RETRY = MappingProxyType({"busy": "1", "no-decoder": "5", "stopping": "5"})
+_RETRY = MappingProxyType(
+    {
+        "busy": "1",
+        "too-many-connections": "1",
+        "no-decoder": "5",
+        "stopping": "5",
+        "audit-unavailable": "5",
+    }
+)
 
 
 class Problem(Exception):

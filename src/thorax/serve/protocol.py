@@ -29,6 +29,7 @@ def bounded_protocol(limits: ServiceLimits) -> type[HttpToolsProtocol]:
         _patience: asyncio.TimerHandle | None = None
         _head = 0
         _in_head = True
+        _refused = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -55,9 +56,21 @@ def bounded_protocol(limits: ServiceLimits) -> type[HttpToolsProtocol]:
         def on_headers_complete(self) -> None:
             self._in_head, self._head = False, 0
             self._stop_waiting()
+            # They may have come in one piece with what follows them.
+            size = len(self.url) + sum(len(name) + len(text) + 4 for name, text in self.headers)
+            if size > limits.head:
+                self._refused = True
+                self._refuse(Problem("headers-too-large"))
+                return
             super().on_headers_complete()
 
+        def on_body(self, body: bytes) -> None:
+            if not self._refused:
+                super().on_body(body)
+
         def on_message_complete(self) -> None:
+            if self._refused:
+                return
             super().on_message_complete()
             self._in_head = True
 
@@ -83,9 +96,10 @@ def bounded_protocol(limits: ServiceLimits) -> type[HttpToolsProtocol]:
 
         def _refuse(self, problem: Problem) -> None:
             body = problem.body()
+            more = "".join(f"{name}: {text}\r\n" for name, text in problem.headers.items())
             head = (
                 f"HTTP/1.1 {problem.status} \r\ncontent-type: {PROBLEM_TYPE}\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n{more}\r\n"
             )
             self.transport.write(head.encode() + body)
             self.transport.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,7 @@ _OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 SHORTEST_TOKEN = 16
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
 def is_loopback(host: str) -> bool:
@@ -74,6 +76,13 @@ def check_settings(settings: Settings) -> None:
             todo="name a file that holds one (--token-file), set THORAX_TOKEN, or leave the host "
             "at 127.0.0.1",
         )
+    for name in settings.allowed_hosts:
+        if not _HOST.fullmatch(name):
+            raise UsageError(
+                "--allow-host takes the bare name by which clients call the service",
+                received=repr(name),
+                todo="leave out scheme, port and path: xray.hospital.example",
+            )
     token = settings.token
     if token is not None and not (
         len(token) >= SHORTEST_TOKEN and token.isascii() and token.isprintable()
@@ -139,7 +148,12 @@ def _same_site(headers: Mapping[str, str], host: str) -> bool:
     if headers.get("sec-fetch-site", "none") not in _OWN_SITES:
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == host
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == host
+    except ValueError:  # it is no address at all
+        return False
 
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from thorax.serve.problems import Problem, problem_of_image
 from thorax.serve.workers import Pool
 
 __all__ = ["Service"]
+
+_UNREADY = 10.0  # seconds after an answer that the audit log did not take
 
 
 class Service:
@@ -69,6 +72,7 @@ class Service:
         self.pool = pool or Pool(settings.workers or cores(), self.limits, tell=self._tell_worker)
         self.active = 0
         self.stopping = False
+        self._unwritten = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
         self._count()
 
@@ -113,9 +117,15 @@ class Service:
         self.log.flush()
 
     @property
-    def ready(self) -> bool:
-        """Return whether requests should be sent here."""
-        return not self.stopping and self.pool.ready > 0
+    def unready(self) -> str | None:
+        """Return the code of what speaks against sending requests here, or None."""
+        if self.stopping:
+            return "stopping"
+        # Whoever sends requests elsewhere comes back after a while, and finds out whether the audit
+        # log can be written again: nothing but an answer shows it.
+        if time.monotonic() - self._unwritten < _UNREADY:
+            return "audit-unavailable"
+        return None if self.pool.ready else "no-decoder"
 
     async def reread(self) -> None:
         """Open every bundle again, and the audit log; what cannot be opened stays as it was."""
@@ -162,6 +172,7 @@ class Service:
             try:
                 self.audit.write(served.bundle.id, sha256, outcome)
             except OSError as error:
+                self._unwritten = time.monotonic()
                 self.log.write("audit", outcome="not-written", errno=error.errno)
                 raise Problem("audit-unavailable") from error
         told = round(1000 * seconds, 1)

@@ -53,8 +53,8 @@ export function tell(item, { model, point, label, shares }) {
     ...(answer.rejected ? ["not like what it was trained on"] : []),
     ...(answer.indeterminate?.length ? ["indeterminate"] : []),
   ];
-  return [item.name, ...doubts, `${shown} ${chance(value)}`, `called ${callOf(model, answer, point)}`]
-    .join(", ");
+  const call = answer.rejected ? "not called" : `called ${callOf(model, answer, point)}`;
+  return [item.name, ...doubts, `${shown} ${chance(value)}`, call].join(", ");
 }
 
 function flags({ answer }, { model }) {
@@ -114,6 +114,7 @@ function single(answer, label, context) {
 }
 
 function callLine(answer, label, { model, point }) {
+  if (answer.rejected) return make("p", { class: "call" }, "Not called: it is not like what the model knows.");
   const locked = findPoint(model, label, point);
   const call = model.task.kind === "multilabel"
     ? { true: label, false: `not ${label}`, null: "nothing" }[isPositive(model, answer, label, point)]
@@ -189,7 +190,8 @@ function severalLabels(answer, chosen, { model, point, shares, choose }) {
 }
 
 function worthOf(answer, { model, label, point, shares }) {
-  if (model.task.kind === "multiclass") return [];
+  // How often a call is right was measured on images like those that the model knows.
+  if (model.task.kind === "multiclass" || answer.rejected) return [];
   const positive = isPositive(model, answer, label, point);
   if (positive === null) return [];
   const told = worth(model, label, point, positive, shares[label] ?? null);
@@ -201,7 +203,7 @@ function worthOf(answer, { model, label, point, shares }) {
   const { tested } = told;
   const rates = `${withInterval(tested.sensitivity, percent)} of those that are ${label} were found, `
     + `${withInterval(tested.specificity, percent)} of the others were left alone`;
-  const doubt = answer.rejected || answer.indeterminate?.length
+  const doubt = answer.indeterminate?.length
     ? " For all images called so; of one flagged as above, less is known."
     : "";
   return [title,

@@ -31,7 +31,7 @@ export function describe(item, { model, point, label, shares }) {
   return {
     name: item.name,
     probability: readAt(model, shown, answer.probabilities[shown], shares[shown] ?? null),
-    call: callOf(model, answer, point),
+    call: answer.rejected ? "not called" : callOf(model, answer, point),
     remark: doubts.join(", "),
     gravity: answer.rejected ? GRAVITY.rejected : doubts.length ? GRAVITY.indeterminate : 0,
   };
