@@ -50,7 +50,8 @@ def main() -> int:
     found: dict[str, list[tuple[int, float, float, float]]] = {stage: [] for stage in STAGES}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        write_images(max(args.sizes), folder)
+        # In a process of its own: the peak memory of a child begins at that of its parent.
+        process([sys.executable, __file__, "--worker", "write", str(max(args.sizes)), folder])
         for size in sorted(args.sizes):
             write_listing(size, folder)
             for stage in STAGES:
@@ -64,7 +65,7 @@ def main() -> int:
     return 0
 
 
-def write_images(count: int, folder: Path) -> None:
+def write_images(count: int, folder: Path) -> dict[str, float]:
     """Write so many different images."""
     import numpy as np
     from PIL import Image
@@ -81,6 +82,7 @@ def write_images(count: int, folder: Path) -> None:
         image.save(folder / "images" / f"{number}.jpeg", quality=75)
     names = ["PNEUMONIA" if "PNEUMONIA" in str(path) else "NORMAL" for path in sources[:4000]]
     (folder / "classes.json").write_text(json.dumps(names))
+    return {}
 
 
 def write_listing(size: int, folder: Path) -> None:
@@ -221,9 +223,12 @@ def draw(found: dict[str, list[tuple[int, float, float, float]]], path: Path) ->
     figure.savefig(path)
 
 
-WORKERS: dict[str, Callable[[int, Path], dict[str, float]]] = dict(
-    zip(STAGES, (listing, auditing, decoding, training, predicting, evaluating), strict=True)
-)
+WORKERS: dict[str, Callable[[int, Path], dict[str, float]]] = {
+    "write": write_images,
+    **dict(
+        zip(STAGES, (listing, auditing, decoding, training, predicting, evaluating), strict=True)
+    ),
+}
 
 if __name__ == "__main__":
     sys.exit(main())
