@@ -58,7 +58,7 @@ MAKERS = (
     *("McKesson", "Mindray", "Neusoft", "Philips", "Picker", "Planmed", "Rayence", "Samsung"),
     *("Sectra", "Sedecal", "Shimadzu", "Siemens", "Stephanix", "Swissray", "Thales", "Toshiba"),
     *("Trixell", "United Imaging", "Varian", "Vieworks", "Villa", "Vidar", "Ziehm"),
-    *("thorax phantom"),
+    "thorax phantom",
 )
 """Makers of X-ray devices and of what reads and scans their films."""
 
