@@ -79,9 +79,9 @@ def environment(folder: Path, run: Path, how: str, program: str) -> Any:
 def python_of(program: str) -> str | Path:
     """Return the interpreter that has what a program needs."""
     if program == "PyTorch":
-        return peer("torch", "torch==2.13.0", f"{ROOT}[torch]")
+        return peer("torch", "torch==2.13.0", "-e", f"{ROOT}[torch]")
     if program in ("OpenVINO", "cheaper"):
-        return peer("openvino", "openvino==2026.4.1", "onnx", "sympy", str(ROOT))
+        return peer("openvino", "openvino==2026.4.1", "onnx", "sympy", "-e", str(ROOT))
     return sys.executable
 
 

@@ -82,7 +82,7 @@ def ask(program: str, how: str, recipe: str) -> float:
     """Return the images a second of one program, in a process of its own."""
     python: str | Path = sys.executable
     if "torch" in (program, how):
-        python = peer("torch", "torch==2.13.0", f"{ROOT}[torch]")
+        python = peer("torch", "torch==2.13.0", "-e", f"{ROOT}[torch]")
     backend = {"KERAS_BACKEND": how} if how in ("tensorflow", "jax", "torch") else {}
     command = [python, __file__, "--worker", program, how, recipe]
     return float(json.loads(process(command, **backend)[2].splitlines()[-1]))

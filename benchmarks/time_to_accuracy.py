@@ -12,8 +12,10 @@ from the same images and validate on the same patients.
 
 The official test is scored after each epoch, as a measure of this benchmark alone, outside the
 clock, at a probability of 0.5: nothing is chosen by it. Seconds count from the start of the
-process; to those of ours the time that sealing takes is added, whichever epoch is meant. Needs
-the images of THORAX_DATA (``kermany224`` in it) and the extra ``train``.
+process; to those of ours the time that sealing takes is added, whichever epoch is meant.
+Everything runs in an environment with ``thorax[train]`` and nothing else, made when first asked
+for: Keras and TensorFlow also import some of what else is installed. Needs the images of
+THORAX_DATA (``kermany224`` in it).
 
 What it last showed is in docs/reference/performance.md.
 """
@@ -33,7 +35,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _measure import ROOT, machine, need, spread, table
+from _measure import ROOT, machine, need, peer, spread, table
 
 EPOCHS = 50
 BATCH = 20
@@ -59,6 +61,7 @@ def main() -> int:
         {"tutorial": run_tutorial, "score": score_epochs}[what](args, int(seed))
         return 0
     need("kermany224")
+    user()
     args.out.mkdir(parents=True, exist_ok=True)
     for recipe in args.recipes:
         for seed in range(args.seeds):
@@ -77,6 +80,11 @@ def manifest_of(images: str) -> Any:
     return limit(manifest, LIMIT, balanced=True) if images == "2000" else manifest
 
 
+def user() -> Path:
+    """Return the Python of an environment as a user has it."""
+    return peer("train", "-e", f"{ROOT}[train]")
+
+
 def place(args: argparse.Namespace, what: str, seed: int) -> Path:
     """Return the file that keeps the course of one training."""
     found: Path = args.out / f"{what}-{args.images}-{seed}.json"
@@ -85,7 +93,7 @@ def place(args: argparse.Namespace, what: str, seed: int) -> Path:
 
 def this(args: argparse.Namespace, *worker: str) -> list[str]:
     """Return the command that runs a worker of this program."""
-    own = [sys.executable, __file__, "--images", args.images, "--epochs", str(args.epochs)]
+    own = [str(user()), __file__, "--images", args.images, "--epochs", str(args.epochs)]
     return [*own, "--out", str(args.out), "--worker", *worker]
 
 
@@ -194,7 +202,7 @@ def train_ours(args: argparse.Namespace, recipe: str, seed: int) -> None:
     run, kept = folder / "run", folder / "epochs"
     kept.mkdir()
     settings = ["--set", f"data.limit={LIMIT}", "--set", "data.limit_balanced=true"]
-    command = [sys.executable, "-m", "thorax", "train", str(need("kermany224")), "--recipe", recipe]
+    command = [str(user()), "-m", "thorax", "train", str(need("kermany224")), "--recipe", recipe]
     command += ["--seed", str(seed), "--out", str(run), "--cache", str(folder / "cache")]
     command += ["--no-evaluation", *(settings if args.images == "2000" else [])]
     began = time.time()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("keras")
 
+import keras
 from keras import ops
 
 from thorax.config import AUGMENTATIONS, AugmentConfig
@@ -56,6 +57,13 @@ def middle(image: NDArray[np.floating]) -> tuple[float, float]:
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     total = image.sum()
     return float((y * image).sum() / total), float((x * image).sum() / total)
+
+
+def same(made: NDArray[np.float32], image: NDArray[np.uint8]) -> bool:
+    """Tell whether pixels were copied; PyTorch's sampler counts from -1 to 1, and so rounds."""
+    if keras.backend.backend() == "torch":
+        return bool(np.abs(made - image).max() < 0.01)
+    return np.array_equal(made, image)
 
 
 def test_no_strength_is_the_identity() -> None:
@@ -107,15 +115,15 @@ def test_crops_copy_pixels_exactly() -> None:
     assert len(np.unique(corners[:, 1])) > 5
     made = apply(config, 21, images, transforms, tones)
     for image, crop, (x, y) in zip(images, made, corners.astype(int), strict=True):
-        assert np.array_equal(crop, image[y : y + 21, x : x + 21])
+        assert same(crop, image[y : y + 21, x : x + 21])
 
 
 @pytest.mark.parametrize("size", [20, 21])
 def test_flip_mirrors_left_and_right_exactly(size: int) -> None:
     images = pictures(64, size)
     made = draw_and_apply(AugmentConfig(flip=True), size, images)
-    flipped = [np.array_equal(b, a[:, ::-1]) for a, b in zip(images, made, strict=True)]
-    left = [np.array_equal(b, a) for a, b in zip(images, made, strict=True)]
+    flipped = [same(b, a[:, ::-1]) for a, b in zip(images, made, strict=True)]
+    left = [same(b, a) for a, b in zip(images, made, strict=True)]
     assert all(a != b for a, b in zip(flipped, left, strict=True))
     assert 16 < sum(flipped) < 48
 

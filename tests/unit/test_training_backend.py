@@ -108,3 +108,18 @@ def test_auto_takes_what_the_machine_gains_from(backend: str) -> None:
 
         if not tensorflow.config.list_physical_devices("GPU"):
             assert (chosen == "bfloat16") == cpu_has_bfloat16()
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
+@pytest.mark.parametrize("collecting", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(collecting: bool) -> None:
+    code = f"""
+import gc
+if not {collecting}:
+    gc.disable()
+from thorax.training import use_backend
+use_backend({INSTALLED[0]!r})
+print(gc.isenabled(), gc.get_freeze_count() > 10_000)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(collecting), "True"]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 pytest.importorskip("keras")
 
+import keras
+from keras import ops
+
 from thorax.config import AUGMENTATIONS, AugmentConfig
-from thorax.training.feed import Batch, Feed
+from thorax.data import Manifest, fill_cache
+from thorax.records import PixelSpec, Record, Task
+from thorax.training import feed as module
+from thorax.training.feed import Batch, Feed, images_of
 
 SIDE = 8
 
@@ -109,3 +117,30 @@ def test_images_are_read_only_when_their_step_comes() -> None:
     batches = feed.epoch(0, 2)
     next(batches)
     assert asked == [5]
+
+
+@pytest.mark.parametrize("place", ["memory", "shards", "device"])
+def test_images_are_the_same_wherever_they_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(9):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(path)
+        records.append(Record(id=path.name, path=str(path), labels=(1.0,), patient=path.name))
+    task = Task("binary", ("b",), ("a", "b"))
+    manifest = Manifest(name="drawn", task=task, records=tuple(records))
+    cache = fill_cache(manifest, PixelSpec(16), folder=tmp_path / "cache", workers=0)
+    # As they are held on a machine with too little memory, and on one with a GPU.
+    monkeypatch.setattr(module, "memory_bytes", lambda: 0x1000 if place == "shards" else 2**34)
+    monkeypatch.setattr(module, "has_accelerator", lambda _: place == "device")
+    gather = images_of(cache, keras.backend.backend())
+    assert (gather == cache.gather) == (place == "shards")
+    order = np.array([5, 0, 8, 8, 3])
+    got = gather(order)
+    assert isinstance(got, np.ndarray) == (place != "device")
+    assert np.array_equal(ops.convert_to_numpy(got), cache.all()[order])
+    labels = np.zeros((9, 1), np.float32)
+    [batch] = Feed(gather, labels, AUGMENTATIONS["none"], 16, 9, 0).epoch(0)
+    assert tuple(batch.images.shape) == (9, 16, 16, 1)

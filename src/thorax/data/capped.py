@@ -26,7 +26,7 @@ from thorax.records import PixelSpec
 
 __all__ = [
     "MEMORY",
-    "ONE_THREAD",
+    "OF_DECODERS",
     "Decoded",
     "Failure",
     "Reader",
@@ -42,8 +42,15 @@ __all__ = [
 
 T = TypeVar("T")
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Environment of a decoding process: there are as many processes as cores."""
+OF_DECODERS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+}
+"""Environment of a decoding process. One thread: there are as many processes as cores. And glibc
+keeps the memory of one file's pixels for the next, rather than giving it back and having every page
+of it cleared anew, which takes as long as decoding an uncompressed radiograph."""
 
 
 class ReadImage(Protocol):

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from thorax.data.capped import (
     MEMORY,
-    ONE_THREAD,
+    OF_DECODERS,
     Decoded,
     Failure,
     Reader,
@@ -275,7 +275,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pipesize=_PIPE,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **OF_DECODERS},
             )
         except OSError as error:
             raise _NoWorker from error

@@ -15,6 +15,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from thorax.config import AugmentConfig
+from thorax.models.resample import resample
 
 __all__ = ["Augment", "draw_augmentation"]
 
@@ -115,11 +116,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         """Return the images (n, size, size, 1), float32, 0 to 255 but for the noise."""
         x = ops.cast(images, "float32")
         if self.moves:
-            fill = "nearest" if self.config.fill == "nearest" else "constant"
-            x = ops.image.affine_transform(
-                x, transforms, interpolation="bilinear", fill_mode=fill, data_format="channels_last"
-            )
-            x = x[:, : self.size, : self.size, :]
+            x = resample(x, transforms, self.size, nearest=self.config.fill == "nearest")
         tones = tones[:, None, None, :]
         if self.config.contrast or self.config.brightness:
             x = ops.clip((x - 128.0) * tones[..., 0:1] + (128.0 + tones[..., 1:2]), 0.0, 255.0)

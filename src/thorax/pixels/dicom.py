@@ -304,6 +304,9 @@ def _stored_bits(stored: NDArray[Any], header: Any) -> NDArray[Any]:
     ):
         return stored
     unsigned = stored.view(f"u{stored.itemsize}")
+    plain = stored.dtype.kind == "u" and high == bits - 1
+    if plain and unsigned.max(initial=0) < 1 << bits:
+        return stored  # as nearly always: there is nothing to cut
     values: NDArray[Any] = unsigned >> (high + 1 - bits) & ((1 << bits) - 1)
     if stored.dtype.kind == "u":
         return values

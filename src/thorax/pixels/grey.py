@@ -13,6 +13,8 @@ from thorax.pixels.window import FloatArray, LookupTable, Window, look_up, windo
 
 __all__ = ["grey_from_stored"]
 
+_AT_ONCE = 1 << 15  # pixels
+
 
 def grey_from_stored(
     stored: NDArray[Any], header: Any, frame: int = 0
@@ -68,8 +70,18 @@ def grey_from_stored(
     levels[ignored] = 0
     table = np.rint(levels * 255).astype(np.uint8)
     notes["polarity"] = "inverted" if inverted else "as-stored"
-    # Every code is an index of the table; "clip" spares numpy from asking.
-    return (table if codes is None else table.take(codes, mode="clip")), notes
+    return (table if codes is None else _look_up_all(table, codes)), notes
+
+
+def _look_up_all(table: NDArray[np.uint8], codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return ``table[codes]``, some rows at a time: numpy makes indices of eight bytes of them."""
+    levels = np.empty(codes.shape, np.uint8)
+    rows = max(1, _AT_ONCE // codes.shape[1])
+    for at in range(0, len(codes), rows):
+        some = slice(at, at + rows)
+        # Every code is an index of the table; "clip" spares numpy from asking.
+        table.take(codes[some], mode="clip", out=levels[some])
+    return levels
 
 
 def _macro(header: Any, name: str, frame: int) -> Any:

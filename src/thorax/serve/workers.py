@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from thorax.data.capped import ONE_THREAD, Failure, start_command
+from thorax.data.capped import OF_DECODERS, Failure, start_command
 from thorax.records import PixelSpec
 from thorax.serve.decoder import Answer
 from thorax.serve.limits import ServiceLimits
@@ -223,7 +223,7 @@ class _Worker:
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={**environment, **ONE_THREAD},
+                env={**environment, **OF_DECODERS},
                 limit=_LINE,
             )
         except OSError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ __all__ = [
     "choose_backend",
     "choose_precision",
     "cpu_has_bfloat16",
+    "has_accelerator",
     "use_backend",
 ]
 
@@ -76,8 +80,26 @@ def use_backend(wanted: str | None = None) -> str:
         os.environ["KERAS_BACKEND"] = name
         # TensorFlow's start-up banner is of no use to anybody who trains.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        require("keras", "train")
+        with _nothing_collected():
+            require("keras", "train")
     return name
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Import without the garbage collector, and keep it off what was imported.
+
+    A framework makes a million objects that stay for good. Looking through them again and again
+    takes a quarter of the time of importing TensorFlow, and some of each first step.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def backend_is_running() -> bool:
@@ -93,7 +115,7 @@ def choose_precision(wanted: str, backend: str) -> str:
     """
     if wanted != "auto":
         return wanted
-    if _accelerated(backend):
+    if has_accelerator(backend):
         return "bfloat16"
     return "bfloat16" if backend != "jax" and cpu_has_bfloat16() else "float32"
 
@@ -116,7 +138,8 @@ def _running() -> str | None:
 _DEVICES = ("nvidia0", "nvidiactl", "kfd", "dxg", "accel", "accel0", "vfio")
 
 
-def _accelerated(backend: str) -> bool:
+def has_accelerator(backend: str) -> bool:
+    """Return whether a backend computes on a GPU or TPU."""
     # To ask the backend is to import it, which takes seconds. Where Linux shows no device file of a
     # GPU or TPU (NVIDIA's, AMD's, Windows' for its guests, Google's) there is nothing to ask for.
     if sys.platform == "linux" and not any(Path("/dev", name).exists() for name in _DEVICES):

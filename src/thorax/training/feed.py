@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thorax._machine import memory_bytes
 from thorax.config import AugmentConfig
+from thorax.data import Cache
 from thorax.models import draw_augmentation
+from thorax.training.backend import has_accelerator
 
-__all__ = ["Batch", "Feed"]
+__all__ = ["Batch", "Feed", "Gather", "images_of"]
+
+_ON_DEVICE = 2 << 30  # bytes
+
+Gather = Callable[[NDArray[np.int64]], Any]
+"""From indices (k,) to images uint8 (k, side, side): an array, or a tensor of the backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +30,14 @@ class Batch:
     Attributes
     ----------
     images
-        uint8 (batch, side, side, 1).
+        uint8 (batch, side, side, 1), an array or a tensor.
     transforms, tones
         From `thorax.models.draw_augmentation`.
     labels
         float32 (batch, labels), 1, 0 or NaN.
     """
 
-    images: NDArray[np.uint8]
+    images: Any
     transforms: NDArray[np.float32]
     tones: NDArray[np.float32]
     labels: NDArray[np.float32]
@@ -41,7 +50,7 @@ class Feed:
     Attributes
     ----------
     gather
-        From indices (k,) to images uint8 (k, side, side).
+        Where the images come from.
     labels
         float32 (n, labels).
     augment
@@ -54,7 +63,7 @@ class Feed:
         Of the run.
     """
 
-    gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+    gather: Gather
     labels: NDArray[np.float32]
     augment: AugmentConfig
     size: int
@@ -83,3 +92,22 @@ class Feed:
             yield Batch(
                 self.gather(chosen)[..., None], transforms[part], tones[part], self.labels[chosen]
             )
+
+
+def images_of(cache: Cache, backend: str) -> Gather:
+    """Return where the images of a cache come from while a network learns from them.
+
+    From memory where they take at most a quarter of it, else from the shards. Where the backend
+    computes on a device of its own, and they take at most 2 GiB, they are copied there once: a step
+    then sends a few numbers an image over, not the pixels.
+    """
+    needed = len(cache) * cache.spec.size**2
+    if needed > (memory_bytes() or 2**32) // 4:
+        return cache.gather
+    images = cache.all()
+    if needed <= _ON_DEVICE and has_accelerator(backend):
+        from keras import ops
+
+        there = ops.convert_to_tensor(images)
+        return lambda indices: ops.take(there, ops.convert_to_tensor(indices), axis=0)
+    return lambda indices: images[indices]

@@ -126,8 +126,10 @@ def fit(
     while now.epoch < epochs and not _patience_is_out(now, config):
         for batch in feed.epoch(now.epoch, now.step):
             model.reset_metrics()
+            # The images may be tensors already, and on PyTorch Keras takes no mixture.
+            given = batch.images, batch.transforms, batch.tones
             logs = model.train_on_batch(
-                [batch.images, batch.transforms, batch.tones], batch.labels, return_dict=True
+                [ops.convert_to_tensor(part) for part in given], batch.labels, return_dict=True
             )
             now.loss_sum += float(logs["loss"])
             now.accuracy_sum += float(logs["accuracy"])

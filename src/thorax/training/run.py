@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax import __version__, _files
-from thorax._machine import memory_bytes
 from thorax._progress import Progress, silent
 from thorax.bundle import Bundle, read_bundle
 from thorax.config import Recipe, load_recipe
@@ -51,8 +50,6 @@ TRAINED_ON = "trained_on.txt"
 """In a run folder: the SHA-256 of every file that was trained or validated on."""
 
 _SAMPLE = 1000  # training images that later ones are held against
-
-Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +209,7 @@ def train(
     _files.write_text(folder / TRAINED_ON, "".join(f"{digest}\n" for digest in seen))
     _files.write_json(folder / "fingerprint.json", fingerprint(training, images))
 
-    from thorax.training.feed import Feed
+    from thorax.training.feed import Feed, images_of
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
     from thorax.training.seal import Held, seal
@@ -227,7 +224,7 @@ def train(
             labels=[manifest.task.class_of(training.records[i].labels) for i in few],
         )
     feed = Feed(
-        _gather(images),
+        images_of(images, name),
         training.label_array(),
         chosen.augment,
         chosen.input.size,
@@ -311,15 +308,6 @@ def _fill(
     """Decode a partition; return its records that became images, with the cache."""
     cache = fill_cache(manifest, spec, folder=folder, workers=workers, progress=progress)
     return manifest.drop(cache.left_out), cache
-
-
-def _gather(cache: Cache) -> Gather:
-    """Hold the images in memory where they take at most a quarter of it; else read the shards."""
-    needed = len(cache) * cache.spec.size**2
-    if needed > (memory_bytes() or 2**32) // 4:
-        return cache.gather
-    images = cache.all()
-    return lambda indices: images[indices]
 
 
 def _sample(
