@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,3 +89,58 @@ def process(command: Sequence[str | Path], **environment: str) -> tuple[float, f
         sys.exit(f"{' '.join(map(str, command))}\n{out}\n{error}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return seconds, peak, out
+
+
+@contextmanager
+def figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
+    """Give a figure in the style of the reports, and write it (SVG or PNG)."""
+    from matplotlib.figure import Figure
+
+    from thorax.report.canvas import styled
+
+    with styled(path.stem):
+        drawn = Figure(figsize=size, layout="constrained", facecolor="white")
+        yield drawn
+        plain = {"Date": None, "Creator": None} if path.suffix == ".svg" else {}
+        drawn.savefig(path, dpi=150, facecolor="white", metadata=plain)
+
+
+def bars(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], ours: str) -> None:
+    """Draw the medians as bars with their ranges, a panel each; the bars named ``ours`` stand out.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    panels
+        What is measured, with its unit, to name to the runs.
+    ours
+        How the names of our own programs begin.
+    """
+    from thorax.report.style import FIRST, INK, QUIET
+
+    heights = [len(panel) + 1 for panel in panels.values()]
+    with figure(path, (8, 0.3 * sum(heights) + 0.3 * len(panels))) as drawn:
+        grid = drawn.add_gridspec(len(panels), 1, height_ratios=heights)
+        for place, (title, panel) in zip(grid, panels.items(), strict=True):
+            axes = drawn.add_subplot(place)
+            middle = [median(own) for own in panel.values()]
+            colours = [FIRST[0] if name.startswith(ours) else QUIET[0] for name in panel]
+            rows = range(len(panel))
+            axes.barh(rows, middle, color=colours, height=0.68)
+            below = [m - min(own) for m, own in zip(middle, panel.values(), strict=True)]
+            above = [max(own) - m for m, own in zip(middle, panel.values(), strict=True)]
+            axes.errorbar(middle, rows, xerr=(below, above), fmt="none", ecolor=INK[0], capsize=2.5)
+            for row, own in zip(rows, panel.values(), strict=True):
+                axes.annotate(
+                    f"{median(own):,.3g}" if median(own) < 100 else f"{median(own):,.0f}",
+                    (max(own), row),
+                    (6, 0),
+                    textcoords="offset points",
+                    va="center",
+                )
+            axes.set_yticks(rows, list(panel))
+            axes.set_xlim(0, 1.13 * max(max(own) for own in panel.values()))
+            axes.invert_yaxis()
+            axes.grid(visible=False, axis="y")
+            axes.set_title(title)

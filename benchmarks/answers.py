@@ -34,7 +34,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _measure import ROOT, machine, need, peer, process, spread, table
+from _measure import ROOT, bars, machine, need, peer, process, spread, table
 
 WARM = 200
 THORAX = Path(sys.executable).parent / "thorax"
@@ -48,6 +48,7 @@ def main() -> int:
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plot", type=Path, help="draw what the tables say")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -63,10 +64,14 @@ def main() -> int:
         (folder / "large.json").write_text(json.dumps(large))
         environment(folder, args.run, "make", "keras")
         print(machine(), flush=True)
-        cold(args, folder, files[0])
-        warm(args, folder)
-        throughput(args, folder)
+        panels = {
+            "one file, the whole process, s": cold(args, folder, files[0]),
+            "one file after another, median, ms": warm(args, folder),
+            **throughput(args, folder),
+        }
         print("\n" + environment(folder, args.run, "cheaper", "cheaper")["table"])
+    if args.plot:
+        bars(args.plot, panels, "thorax")
     return 0
 
 
@@ -88,8 +93,8 @@ def python_of(program: str) -> str | Path:
 # --- cold
 
 
-def cold(args: argparse.Namespace, folder: Path, file: str) -> None:
-    """Time whole processes."""
+def cold(args: argparse.Namespace, folder: Path, file: str) -> dict[str, list[float]]:
+    """Time whole processes; return the seconds of each."""
     commands: dict[str, list[Any]] = {
         "thorax predict": [THORAX, "predict", args.run, file],
         "thorax --help": [THORAX, "--help"],
@@ -112,6 +117,7 @@ def cold(args: argparse.Namespace, folder: Path, file: str) -> None:
     print("\n" + table(heads, rows), flush=True)
     helps = zip(seconds["thorax --help"], seconds["the interpreter alone"], strict=True)
     print(f"\nthorax --help takes {spread([a / b for a, b in helps])} times the interpreter alone")
+    return seconds
 
 
 def one(program: str, run: Path, folder: Path) -> float:
@@ -123,8 +129,8 @@ def one(program: str, run: Path, folder: Path) -> float:
 # --- warm
 
 
-def warm(args: argparse.Namespace, folder: Path) -> None:
-    """Time single answers in a process that is awake."""
+def warm(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """Time single answers in a process that is awake; return each one's medians, ms."""
     programs = ["thorax", *PEERS_OF_OURS]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
     for _ in range(args.rounds):
@@ -141,6 +147,7 @@ def warm(args: argparse.Namespace, folder: Path) -> None:
     ]
     heads = ["one image at a time", "median", "99th percentile", "against thorax"]
     print("\n" + table(heads, rows), flush=True)
+    return {name: [one["median"] for one in own] for name, own in found.items()}
 
 
 def time_warm(program: str, run: Path, folder: Path) -> dict[str, float]:
@@ -163,8 +170,9 @@ def timed(work: Callable[..., Any], *arguments: Any) -> float:
 # --- folder
 
 
-def throughput(args: argparse.Namespace, folder: Path) -> None:
-    """Time many files, small ones and large ones."""
+def throughput(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Time many files, small ones and large ones; return images a second."""
+    panels = {}
     for how, what in (("small", "files of 224x224"), ("large", "full-size files")):
         speeds: dict[str, list[float]] = {name: [] for name in FOLDERS}
         for _ in range(args.rounds):
@@ -177,6 +185,8 @@ def throughput(args: argparse.Namespace, folder: Path) -> None:
         rows = [[name, spread(own, "", 0), spread(against[name])] for name, own in speeds.items()]
         heads = [f"images a second, {what}", "median (range)", "against decoding alone"]
         print("\n" + table(heads, rows), flush=True)
+        panels[f"many {what}, images a second"] = speeds
+    return panels
 
 
 def time_small(program: str, run: Path, folder: Path) -> float:

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _measure import machine, need, process, table
+from _measure import figure, machine, need, process, table
 
 STAGES = ("list", "audit --quick", "decode", "train, one epoch", "predict", "evaluate")
 
@@ -208,19 +208,15 @@ def report(found: dict[str, list[tuple[int, float, float, float]]]) -> None:
 
 def draw(found: dict[str, list[tuple[int, float, float, float]]], path: Path) -> None:
     """Draw seconds and memory against the number of images."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, column, name in zip(
-        figure.subplots(1, 2), (1, 2), ("seconds", "peak memory, MiB"), strict=True
-    ):
-        for stage, own in found.items():
-            axes.loglog([row[0] for row in own], [row[column] for row in own], "o-", label=stage)
-        axes.set_xlabel("images")
-        axes.set_ylabel(name)
-        axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.savefig(path)
+    with figure(path, (9, 3.8)) as drawn:
+        panels = drawn.subplots(1, 2)
+        for axes, column, name in zip(panels, (1, 2), ("seconds", "peak memory, MiB"), strict=True):
+            for stage, own in found.items():
+                sizes, values = [row[0] for row in own], [row[column] for row in own]
+                axes.loglog(sizes, values, "o-", markersize=3.5, label=stage)
+            axes.set_xlabel("images")
+            axes.set_title(name)
+        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
 
 
 WORKERS: dict[str, Callable[[int, Path], dict[str, float]]] = {

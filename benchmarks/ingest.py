@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _measure import machine, need, process, spread, table
+from _measure import bars, machine, need, process, spread, table
 
 TIMES = 8
 DICOM = 480
@@ -47,6 +47,7 @@ def main() -> int:
     )
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plot", type=Path, help="draw what the tables say")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -59,8 +60,15 @@ def main() -> int:
         jpegs, dicoms = Path(made) / "jpeg", Path(made) / "dicom"
         count = multiply(originals, jpegs)
         draw(dicoms)
-        compare(jpegs, count, JPEGS, args, "full-size JPEG files")
-        compare(dicoms, DICOM, DICOMS, args, "drawn DICOM files, uncompressed")
+        panels = {
+            f"{what}: images a second": compare(folder, number, programs, args, what)
+            for folder, number, programs, what in (
+                (jpegs, count, JPEGS, "full-size JPEG files"),
+                (dicoms, DICOM, DICOMS, "drawn DICOM files, uncompressed"),
+            )
+        }
+    if args.plot:
+        bars(args.plot, panels, "thorax")
     return 0
 
 
@@ -86,8 +94,8 @@ def draw(folder: Path) -> None:
 
 def compare(
     folder: Path, count: int, programs: tuple[str, ...], args: argparse.Namespace, what: str
-) -> None:
-    """Print a table of images a second."""
+) -> dict[str, list[float]]:
+    """Print a table of images a second, and return them."""
     speeds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(args.rounds):
         for name in programs:
@@ -101,6 +109,7 @@ def compare(
     ]
     print(f"\n{count} {what}, to {args.side} pixels, {args.rounds} rounds:\n")
     print(table(["", "images a second", "thorax against it"], rows), flush=True)
+    return speeds
 
 
 def timed(work: Callable[[], Any]) -> float:

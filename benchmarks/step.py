@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _measure import ROOT, machine, peer, process, spread, table
+from _measure import ROOT, bars, machine, peer, process, spread, table
 
 BATCH = 64
 IMAGES = {"swift": 2048, "standard": 768}
@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", choices=list(IMAGES), default=list(IMAGES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=list(PROGRAMS), default=list(PROGRAMS))
+    parser.add_argument("--plot", type=Path, help="draw what the tables say")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -59,6 +60,7 @@ def main() -> int:
         print(json.dumps(WORKERS[program](how, recipe)))
         return 0
     print(machine())
+    panels: dict[str, dict[str, list[float]]] = {}
     for recipe in args.recipes:
         speeds: dict[str, list[float]] = {name: [] for name in args.only}
         for _ in range(args.rounds):
@@ -70,6 +72,9 @@ def main() -> int:
             [name, spread(own, "", 0), ratio(own, first), len(own)] for name, own in speeds.items()
         ]
         print(table(["", "median (range)", f"against {args.only[0]}", "rounds"], rows), flush=True)
+        panels[f"{recipe}: training, images a second"] = speeds
+    if args.plot:
+        bars(args.plot, panels, "ours")
     return 0
 
 
