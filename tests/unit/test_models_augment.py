@@ -71,7 +71,7 @@ def test_no_strength_is_the_identity() -> None:
     transforms, tones = draw_augmentation(NOTHING, np.random.default_rng(1), 6, 21)
     identity = np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (6, 1))
     np.testing.assert_allclose(transforms, identity, atol=1e-6)
-    np.testing.assert_array_equal(tones, np.tile(np.float32([1, 0, 0]), (6, 1)))
+    np.testing.assert_array_equal(tones, np.tile(np.float32([1, 0, 0, 0, 0]), (6, 1)))
     assert np.array_equal(apply(NOTHING, 21, images, transforms, tones), images)
     # The identity is also one where the layer does resample, and where it does change tones.
     busy = AugmentConfig(rotation=1.0, contrast=0.1, brightness=0.1)
@@ -84,7 +84,7 @@ def test_shapes_and_types(name: str) -> None:
     size = 150 if config.crop_from else 20
     transforms, tones = draw_augmentation(config, np.random.default_rng(0), 3, size)
     assert transforms.shape == (3, 8)
-    assert tones.shape == (3, 3)
+    assert tones.shape == (3, 5)
     assert transforms.dtype == tones.dtype == np.float32
     assert np.isfinite(transforms).all()
     assert np.isfinite(tones).all()
@@ -241,7 +241,7 @@ def test_what_lies_outside_is_black_or_the_nearest_pixel(fill: str, outside: int
     config = AugmentConfig(shift=0.5, fill=fill)  # type: ignore[arg-type]
     images = np.full((1, 20, 20), 200, np.uint8)
     by_ten = np.array([[1, 0, 10, 0, 1, 0, 0, 0]], np.float32)
-    made = apply(config, 20, images, by_ten, np.float32([[1, 0, 0]]))[0]
+    made = apply(config, 20, images, by_ten, np.float32([[1, 0, 0, 0, 0]]))[0]
     np.testing.assert_allclose(made[:, :10], 200, atol=1e-3)
     np.testing.assert_allclose(made[:, 11:], outside, atol=1e-3)
 
@@ -274,6 +274,22 @@ def test_noise_has_the_level_that_was_drawn() -> None:
     np.testing.assert_allclose(made.std(axis=(1, 2)), tones[:, 2], rtol=0.06, atol=0.05)
     assert not np.array_equal(made, apply(config, 64, images, transforms, tones, seed=2))
     assert np.array_equal(made, apply(config, 64, images, transforms, tones, seed=1))
+
+
+def test_noise_is_normal_and_of_one_image_says_nothing_of_another() -> None:
+    config = AugmentConfig(noise=0.1)
+    images = np.full((40, 64, 64), 128, np.uint8)
+    transforms, tones = draw_augmentation(config, np.random.default_rng(8), 40, 64)
+    tones[:, 2] = 10.0
+    noise = apply(config, 64, images, transforms, tones, seed=3) - 128.0
+    flat = noise.reshape(40, -1) / 10.0
+    assert abs(flat.mean()) < 0.02
+    assert abs((flat**4).mean() - 3.0) < 0.15, "a normal distribution has a fourth moment of 3"
+    # Of 780 pairs of 4,096 pixels the largest chance correlation is below 0.07.
+    assert np.abs(np.corrcoef(flat)[np.triu_indices(40, 1)]).max() < 0.07
+    for axis in (1, 2):
+        shifted = (noise * np.roll(noise, 1, axis=axis)).mean() / (noise**2).mean()
+        assert abs(shifted) < 0.02
 
 
 def test_images_of_a_batch_are_drawn_apart() -> None:

@@ -58,7 +58,7 @@ def test_every_image_once_and_the_fill(n: int, batch: int, steps: int) -> None:
         assert one.images.shape == (batch, SIDE, SIDE, 1)
         assert one.images.dtype == np.uint8
         assert one.transforms.shape == (batch, 8)
-        assert one.tones.shape == (batch, 3)
+        assert one.tones.shape == (batch, 5)
         assert one.labels.shape == (batch, 1)
         assert one.labels.dtype == np.float32
     seen = numbers(batches)

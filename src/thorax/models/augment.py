@@ -21,6 +21,9 @@ __all__ = ["Augment", "draw_augmentation"]
 
 Array = NDArray[np.float32]
 
+_BANK = 64  # images full of noise
+_NOISE = 0x6E6F  # tells this use of the seed from others
+
 
 def draw_augmentation(
     config: AugmentConfig, rng: np.random.Generator, n: int, size: int
@@ -43,8 +46,9 @@ def draw_augmentation(
     transforms : float32 (n, 8)
         Projective maps from output to input pixels, in the form of
         `keras.ops.image.affine_transform`.
-    tones : float32 (n, 3)
-        Contrast factor, brightness in grey values, and noise level in grey values.
+    tones : float32 (n, 5)
+        Contrast factor, brightness in grey values, noise level in grey values, and the two rows of
+        the layer's bank of noise where this image's begins (whole numbers).
     """
 
     def spread(limit: float) -> NDArray[np.float64]:
@@ -81,10 +85,10 @@ def draw_augmentation(
     brightness = 255 * spread(config.brightness)
     # Squared, so that most images stay almost clean.
     noise = 255 * config.noise * rng.random(n) ** 2
+    rows = rng.integers(0, _BANK * size, (n, 2)) if config.noise else np.zeros((n, 2))
     assert source >= size
-    return transforms.astype(np.float32), np.stack([contrast, brightness, noise], 1).astype(
-        np.float32
-    )
+    tones = np.column_stack([contrast, brightness, noise, rows])
+    return transforms.astype(np.float32), tones.astype(np.float32)
 
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
@@ -97,20 +101,37 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     size
         Side of the images that come out.
     seed
-        Of the noise, whose pixels are drawn on the device.
+        Of the bank of noise.
+
+    Drawing a normal number for every pixel takes a twentieth of a step. So some images full of them
+    are drawn once, and the noise of an image is the difference of two windows of that bank (over
+    the root of 2, so that its level stays): one of millions, and the same on every backend.
     """
 
     def __init__(self, config: AugmentConfig, size: int, seed: int) -> None:
         super().__init__(name="augment", dtype="float32")
         self.config = config
         self.size = size
-        self.seeds = keras.random.SeedGenerator(seed)
+        self.seed = seed
         self.moves = bool(
             config.flip
             or config.quarter_turns
             or config.crop_from
             or any((config.rotation, config.shift, config.zoom, config.aspect, config.shear))
         )
+
+    def build(self, *_: Any) -> None:
+        """Draw the bank of noise, rows of pixels."""
+        if self.config.noise:
+            rng = np.random.default_rng([self.seed, _NOISE])
+            rows = rng.standard_normal(((_BANK + 1) * self.size, self.size), np.float32)
+            self.bank = self.add_weight(
+                shape=rows.shape,
+                initializer=lambda *_, **__: ops.convert_to_tensor(rows / np.float32(np.sqrt(2))),
+                trainable=False,
+                name="bank",
+            )
+        super().build(None)
 
     def call(self, images: Any, transforms: Any, tones: Any) -> Any:
         """Return the images (n, size, size, 1), float32, 0 to 255 but for the noise."""
@@ -121,8 +142,14 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         if self.config.contrast or self.config.brightness:
             x = ops.clip((x - 128.0) * tones[..., 0:1] + (128.0 + tones[..., 1:2]), 0.0, 255.0)
         if self.config.noise:
-            x = x + tones[..., 2:3] * keras.random.normal(ops.shape(x), seed=self.seeds)
+            rows = ops.cast(tones[:, 0, 0, 3:5], "int32")
+            x = x + tones[..., 2:3] * (self._window(rows[:, 0]) - self._window(rows[:, 1]))
         return x
+
+    def _window(self, first: Any) -> Any:
+        """Return noise (n, size, size, 1) from rows ``first`` (n,) of the bank on."""
+        rows = first[:, None] + ops.arange(self.size, dtype="int32")[None]
+        return ops.take(self.bank, rows, axis=0)[..., None]
 
     def compute_output_shape(
         self, images_shape: Any, transforms_shape: Any, tones_shape: Any

@@ -118,7 +118,7 @@ def fit(
     optimiser.build(network.trainable_variables)
 
     state_file, best_file = folder / "state.safetensors", folder / "best.safetensors"
-    variables = [*network.variables, *model.get_layer("augment").variables, *optimiser.variables]
+    variables = [*network.variables, *optimiser.variables]
     now = load_state(state_file, variables)
     started, saved = time.monotonic() - now.seconds, time.monotonic()
     total = epochs * feed.steps
@@ -173,7 +173,7 @@ def _training_model(network: Any, recipe: Recipe, seed: int) -> Any:
     side = recipe.augment.crop_from or recipe.input.size
     images = keras.Input((side, side, 1), dtype="uint8", name="images")
     transforms = keras.Input((8,), name="transforms")
-    tones = keras.Input((3,), name="tones")
+    tones = keras.Input((5,), name="tones")
     augment = Augment(recipe.augment, recipe.input.size, seed)
     return keras.Model([images, transforms, tones], network(augment(images, transforms, tones)))
 

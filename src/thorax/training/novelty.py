@@ -23,6 +23,7 @@ SIDE = 16
 """Of the coarse copy, in its own pixels."""
 FLOOR = 8.0
 """Grey levels added to a contrast before dividing by it: a blank image has none to normalise."""
+_AT_ONCE = 1024
 _SHRINKAGE = 0.1
 _QUANTILE = 0.99
 
@@ -85,9 +86,13 @@ def thumbnails(images: NDArray[np.uint8]) -> Floats:
     size = images.shape[1]
     side = min(SIDE, size)
     step = size // side
-    cut = images[:, : step * side, : step * side].astype(np.float64)
-    coarse = cut.reshape(len(images), side, step, side, step).mean(axis=(2, 4))
-    flat = coarse.reshape(len(images), -1)
+    flat = np.empty((len(images), side * side))
+    for at in range(
+        0, len(images), _AT_ONCE
+    ):  # as floats all of them would take eight times as much
+        some = images[at : at + _AT_ONCE, : step * side, : step * side].astype(np.float64)
+        coarse = some.reshape(len(some), side, step, side, step).mean(axis=(2, 4))
+        flat[at : at + _AT_ONCE] = coarse.reshape(len(some), -1)
     centred = flat - flat.mean(axis=1, keepdims=True)
     contrast = np.sqrt((centred**2).mean(axis=1, keepdims=True))
     copies: Floats = centred / (contrast + FLOOR)
