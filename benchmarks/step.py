@@ -32,7 +32,7 @@ from typing import Any
 from _measure import ROOT, bars, machine, peer, process, spread, table
 
 BATCH = 64
-IMAGES = {"swift": 8192, "standard": 768}
+IMAGES = {"swift": 4096, "standard": 768}
 PROGRAMS = {
     "ours, TensorFlow": ("ours", "tensorflow"),
     "ours, JAX": ("ours", "jax"),
