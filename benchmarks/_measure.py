@@ -141,6 +141,7 @@ def bars(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], ours: 
                 )
             axes.set_yticks(rows, list(panel))
             axes.set_xlim(0, 1.13 * max(max(own) for own in panel.values()))
+            axes.xaxis.set_major_formatter("{x:,g}")
             axes.invert_yaxis()
             axes.grid(visible=False, axis="y")
             axes.set_title(title)

@@ -214,6 +214,9 @@ def draw(found: dict[str, list[tuple[int, float, float, float]]], path: Path) ->
             for stage, own in found.items():
                 sizes, values = [row[0] for row in own], [row[column] for row in own]
                 axes.loglog(sizes, values, "o-", markersize=3.5, label=stage)
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.yaxis.set_major_formatter("{x:,g}")
+            axes.minorticks_off()
             axes.set_xlabel("images")
             axes.set_title(name)
         drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")

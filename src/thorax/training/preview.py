@@ -45,9 +45,9 @@ def augmented_images(
 
     augment = Augment(config, size, seed)
     transforms, tones = draw_augmentation(config, np.random.default_rng(seed), len(images), size)
-    made = [
-        ops.convert_to_numpy(augment(images[part, ..., None], transforms[part], tones[part]))
-        for part in (slice(at, at + _CHUNK) for at in range(0, len(images), _CHUNK))
-    ]
-    levels: NDArray[np.float32] = np.concatenate(made)[..., 0]
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    shown = np.empty((len(images), size, size), np.uint8)
+    for at in range(0, len(images), _CHUNK):  # as floats, all would take four times as much
+        part = slice(at, at + _CHUNK)
+        made = augment(images[part, ..., None], transforms[part], tones[part])
+        shown[part] = np.clip(np.rint(ops.convert_to_numpy(made)[..., 0]), 0, 255)
+    return shown
