@@ -54,7 +54,7 @@ class Novelty:
 
     def score(self, features: Floats | None, images: NDArray[np.uint8]) -> Floats:
         """Return the novelty (n,) of images (n, size, size) with their features (n, d)."""
-        far = self.copies.distances(thumbnails(images))
+        far = _copy_distances(self.copies, images)
         if self.features is not None and features is not None:
             far = np.maximum(far, self.features.distances(features))
         return far
@@ -75,10 +75,12 @@ def fit_novelty(
     """
     images, features, classes = training
     held, held_features = validation
-    copies = _scaled(_fit(thumbnails(images), np.zeros_like(classes)), thumbnails(held))
+    copies = _fit(thumbnails(images), np.zeros_like(classes))
+    copies = _scaled(copies, _copy_distances(copies, held))
     if features is None or held_features is None:
         return Novelty(None, copies)
-    return Novelty(_scaled(_fit(features, classes), held_features), copies)
+    fitted = _fit(features, classes)
+    return Novelty(_scaled(fitted, fitted.distances(held_features)), copies)
 
 
 def thumbnails(images: NDArray[np.uint8]) -> Floats:
@@ -119,6 +121,18 @@ def _fit(values: Floats, classes: NDArray[np.intp]) -> Gaussian:
     return Gaussian(means, axes / np.sqrt(spread))
 
 
-def _scaled(fitted: Gaussian, held: Floats) -> Gaussian:
-    scale = float(np.quantile(fitted.distances(held), _QUANTILE))
+def _copy_distances(fitted: Gaussian, images: NDArray[np.uint8]) -> Floats:
+    """Return the distances (n,) of the coarse copies of images."""
+    parts = [fitted.distances(thumbnails(images[part])) for part in _parts(len(images))]
+    return np.concatenate(parts)
+
+
+def _parts(count: int) -> list[slice]:
+    # As floats, all of many images take eight times the memory of the images.
+    return [slice(at, at + _AT_ONCE) for at in range(0, count, _AT_ONCE)]
+
+
+def _scaled(fitted: Gaussian, distances: Floats) -> Gaussian:
+    """Return it with what most of the distances of validation stay below as its unit."""
+    scale = float(np.quantile(distances, _QUANTILE))
     return Gaussian(fitted.means, fitted.whitening, max(scale, 1e-12))
