@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +36,8 @@ from thorax.metrics._inputs import Bools, Floats, Ints, group_index, known
 from thorax.metrics.ranking import roc_auc_score
 from thorax.metrics.regression import CLOSEST, logits_of
 from thorax.records import LockedPoint, OperatingPoint, Purpose
+
+Counts: TypeAlias = NDArray[np.uint16]
 
 __all__ = ["lock_operating_points", "silverman_bandwidth"]
 
@@ -116,7 +119,7 @@ def lock_operating_points(
     order = np.argsort(logits, kind="stable")
     up, logits, groups = positive[order], logits[order], groups[order]
     weights = _weights(groups, count, replicates, np.random.default_rng(seed))
-    usable = (weights[:, up].sum(axis=1) > 0) & (weights[:, ~up].sum(axis=1) > 0)
+    usable = weights[:, up].any(axis=1) & weights[:, ~up].any(axis=1)
     weights = weights[usable]
     balanced = _balanced(logits, up, weights)
     out = np.minimum(_reaching(logits, up, weights, sensitivity), balanced)
@@ -139,13 +142,20 @@ def lock_operating_points(
     return (*chosen, *given)
 
 
-def _weights(groups: Ints, patients: int, replicates: int, rng: np.random.Generator) -> Floats:
+def _weights(groups: Ints, patients: int, replicates: int, rng: np.random.Generator) -> Counts:
     """Return image weights (1 + replicates, n): first the images as they are, then resamples."""
     drawn = rng.integers(0, patients, (replicates, patients))
     drawn += np.arange(replicates)[:, None] * patients
     tally = np.bincount(drawn.ravel(), minlength=replicates * patients)
-    counts = tally.reshape(replicates, patients)
-    return np.vstack([np.ones(len(groups)), counts[:, groups]])
+    # Nobody is drawn 65,536 times: there are fewer patients than that, or each is drawn rarely.
+    counts = tally.reshape(replicates, patients).astype(np.uint16)
+    return np.vstack([np.ones((1, len(groups)), np.uint16), counts[:, groups]])
+
+
+def _blocks(weights: Counts) -> list[slice]:
+    """Return some rows at a time: as floats, all of many images would take gigabytes."""
+    rows = max(1, (1 << 22) // max(weights.shape[1], 1))
+    return [slice(at, at + rows) for at in range(0, len(weights), rows)]
 
 
 def _bandwidths(logits: Floats, up: Bools) -> tuple[float, float]:
@@ -159,7 +169,7 @@ def _bandwidths(logits: Floats, up: Bools) -> tuple[float, float]:
     return max(wide_up, least), max(wide_down, least)
 
 
-def _balanced(logits: Floats, up: Bools, weights: Floats) -> Floats:
+def _balanced(logits: Floats, up: Bools, weights: Counts) -> Floats:
     """Return the balanced threshold in log odds for each row of weights (R, n).
 
     The bandwidths are those of the images as they are: they hardly vary between resamples, and
@@ -176,7 +186,7 @@ def _balanced(logits: Floats, up: Bools, weights: Floats) -> Floats:
 
 
 def _log_error(
-    grid: Floats, logits: Floats, up: Bools, weights: Floats, widths: tuple[float, float]
+    grid: Floats, logits: Floats, up: Bools, weights: Counts, widths: tuple[float, float]
 ) -> Floats:
     """Return the log of the smoothed, class-balanced error (R, grid).
 
@@ -187,13 +197,15 @@ def _log_error(
     parts = []
     for own, sign, width in ((up, 1.0, widths[0]), (~up, -1.0, widths[1])):
         mass, block = weights[:, own], max(1, (1 << 21) // max(int(own.sum()), 1))
-        share = mass / mass.sum(axis=1, keepdims=True)
+        total = mass.sum(axis=1, keepdims=True)
         columns = []
         for start in range(0, len(grid), block):
             at = grid[None, start : start + block]
             tails = log_ndtr(sign * (at - logits[own][:, None]) / width)
             top = tails.max(axis=0)
-            mean = share @ np.exp(tails - top)
+            kernel = np.exp(tails - top)
+            sums = np.vstack([mass[rows].astype(np.float64) @ kernel for rows in _blocks(mass)])
+            mean = sums / total
             columns.append(top + np.log(np.maximum(mean, 1e-300)))
         parts.append(np.concatenate(columns, axis=1))
     errors: Floats = np.logaddexp(*parts)
@@ -211,16 +223,18 @@ def _lowest(grid: Floats, errors: Floats) -> Floats:
     return refined
 
 
-def _reaching(logits: Floats, up: Bools, weights: Floats, target: float) -> Floats:
+def _reaching(logits: Floats, up: Bools, weights: Counts, target: float) -> Floats:
     """Return the highest threshold that keeps ``target`` of the positives, per row of weights.
 
     Logits (n,) rise. It lies halfway between the positive that sets it and the next image below.
     """
-    mass = weights * up
-    kept = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]  # positives at or above each image
-    enough = (kept >= target * kept[:, :1] - 1e-9) & (mass > 0)
-    setter = logits.size - 1 - np.argmax(enough[:, ::-1], axis=1)
-    edge = logits[setter]
+    setters = []
+    for rows in _blocks(weights):
+        mass = weights[rows] * up
+        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]  # at or above each image
+        enough = (kept >= target * kept[:, :1] - 1e-9) & (mass > 0)
+        setters.append(logits.size - 1 - np.argmax(enough[:, ::-1], axis=1))
+    edge = logits[np.concatenate(setters)]
     below = np.searchsorted(logits, edge, side="left") - 1
     # Below the lowest image there is no next one: keep a bandwidth away instead.
     away = edge - 2 * _bandwidths(logits, up)[0]
