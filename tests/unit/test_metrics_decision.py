@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 
 from thorax import metrics
 from thorax.errors import MetricError
+from thorax.metrics import decision
 from thorax.metrics.decision import silverman_bandwidth
 from thorax.records import LockedPoint
 
@@ -184,6 +185,20 @@ def test_patients_widen_the_range() -> None:
     together = lock(*copies, patients=patients)[0]
     apart = lock(*copies)[0]
     assert together.high - together.low > 1.5 * (apart.high - apart.low)
+
+
+def test_resamples_are_the_same_however_many_are_taken_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 2, 90)
+    chances = expit(rng.normal(truth, 1.0))
+    whole = metrics.lock_operating_points(chances, truth, "b", replicates=60)
+    monkeypatch.setattr(decision, "_AT_ONCE", 700)  # seven resamples, then the rest
+    parts = metrics.lock_operating_points(chances, truth, "b", replicates=60)
+    for one, other in zip(whole, parts, strict=True):
+        found = [(p.point.threshold, p.low, p.high) for p in (one, other)]
+        np.testing.assert_allclose(*found, rtol=1e-9)
 
 
 def test_few_images_and_chance_are_noted() -> None:

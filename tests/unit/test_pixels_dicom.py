@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from thorax.errors import ImageError
-from thorax.pixels import Limits, read_image, read_picture
+from thorax.pixels import Limits, grey, read_image, read_picture
 from thorax.pixels.window import LookupTable, Window, look_up, window_levels
 from thorax.records import PixelSpec
 
@@ -701,3 +701,15 @@ def test_the_switches_of_pydicom_are_put_back() -> None:
     finally:
         config.settings.reading_validation_mode = config.WARN
         logging.getLogger("pydicom").setLevel(logging.WARNING)
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 10_000])
+def test_grey_levels_do_not_depend_on_how_many_rows_are_looked_up_at_once(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(grey, "_AT_ONCE", at_once)
+    stored = np.random.default_rng(0).integers(0, 4096, (23, 17), dtype=np.uint16)
+    levels, _ = grey.grey_from_stored(stored, header(23, 17, WindowCenter=2048, WindowWidth=4096))
+    # PS3.3 C.11.2.1.2.1, the linear function, written out.
+    wanted = np.rint(255 * np.clip((stored - 2047.5) / 4095 + 0.5, 0, 1))
+    np.testing.assert_array_equal(levels, wanted)

@@ -37,10 +37,11 @@ from thorax.metrics.ranking import roc_auc_score
 from thorax.metrics.regression import CLOSEST, logits_of
 from thorax.records import LockedPoint, OperatingPoint, Purpose
 
-Counts: TypeAlias = NDArray[np.uint16]
-
 __all__ = ["lock_operating_points", "silverman_bandwidth"]
 
+Counts: TypeAlias = NDArray[np.uint16]
+
+_AT_ONCE = 1 << 22  # weights
 _GRID = 257
 _FEW_IMAGES = 20
 _SATURATED = 0.99
@@ -154,7 +155,7 @@ def _weights(groups: Ints, patients: int, replicates: int, rng: np.random.Genera
 
 def _blocks(weights: Counts) -> list[slice]:
     """Return some rows at a time: as floats, all of many images would take gigabytes."""
-    rows = max(1, (1 << 22) // max(weights.shape[1], 1))
+    rows = max(1, _AT_ONCE // max(weights.shape[1], 1))
     return [slice(at, at + rows) for at in range(0, len(weights), rows)]
 
 

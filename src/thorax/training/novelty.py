@@ -89,12 +89,10 @@ def thumbnails(images: NDArray[np.uint8]) -> Floats:
     side = min(SIDE, size)
     step = size // side
     flat = np.empty((len(images), side * side))
-    for at in range(
-        0, len(images), _AT_ONCE
-    ):  # as floats all of them would take eight times as much
-        some = images[at : at + _AT_ONCE, : step * side, : step * side].astype(np.float64)
+    for part in _parts(len(images)):
+        some = images[part, : step * side, : step * side].astype(np.float64)
         coarse = some.reshape(len(some), side, step, side, step).mean(axis=(2, 4))
-        flat[at : at + _AT_ONCE] = coarse.reshape(len(some), -1)
+        flat[part] = coarse.reshape(len(some), -1)
     centred = flat - flat.mean(axis=1, keepdims=True)
     contrast = np.sqrt((centred**2).mean(axis=1, keepdims=True))
     copies: Floats = centred / (contrast + FLOOR)
