@@ -203,7 +203,7 @@ def test_a_setting_is_key_equals_value(small: Path, setting: str) -> None:
         ("network.name.first=compact", "is not a table"),
         ("fit.epochs.first=3", "is not a table"),
         ("geometry=stretch", "one of: squash, pad, crop"),
-        ("optimiser=sgd", "one of: adam, adamw"),
+        ("optimiser=sgd", "one of: adam, adamw, muon"),
         ("fill=white", "one of: black, nearest"),
         ("size=7", "between 8 and 4096"),
         ("size=5000", "between 8 and 4096"),

@@ -168,7 +168,8 @@ class FitConfig:
         Epochs are added until there are so many steps in all, so that a recipe made on thousands
         of images also trains on hundreds; 0 adds none.
     optimiser
-        ``adam`` or ``adamw`` (decoupled ``weight_decay``, biases and gains spared).
+        ``adam``; ``adamw`` (decoupled ``weight_decay``, biases and gains spared); or ``muon``, the
+        same but for filters, which move as a whole, in fewer steps (`thorax.training.muon`).
     learning_rate
         The greatest one.
     schedule
@@ -194,7 +195,7 @@ class FitConfig:
     epochs: int
     batch: int = 64
     minimum_steps: int = 0
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    optimiser: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: float = 2e-3
     schedule: Literal["constant", "linear"] = "linear"
     warmup: float = 0.15

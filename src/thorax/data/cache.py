@@ -77,10 +77,18 @@ class Cache:
         self.facts: list[Mapping[str, str | float]] = [s.facts[row] for _, _, s, row in rows]
         shards = {id(shard): shard for _, _, shard, _ in rows}
         numbers = {key: number for number, key in enumerate(shards)}
-        self._maps = [shard.open(spec.size) for shard in shards.values()]
+        self._shards = list(shards.values())
+        self._maps = [shard.open(spec.size) for shard in self._shards]
         self._shard = np.array([numbers[id(shard)] for _, _, shard, _ in rows], dtype=np.intp)
         self._row = np.array([row for _, _, _, row in rows], dtype=np.intp)
         self._position = {identity: number for number, identity in enumerate(self.ids)}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_maps"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)  # the images stay where they are, on disk
+        self._maps = [shard.open(self.spec.size) for shard in self._shards]
 
     def __len__(self) -> int:
         return len(self.ids)

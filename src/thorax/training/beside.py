@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 from thorax._progress import Progress
 
 __all__ = ["Beside"]
 
 
-class Beside:
+T = TypeVar("T")
+
+
+class Beside(Generic[T]):
     """Work done in a thread of its own, begun at once.
 
     TensorFlow takes seconds to import, all of them on one core, while decoding waits for processes
@@ -22,7 +26,7 @@ class Beside:
         What to do.
     """
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         pool = ThreadPoolExecutor(1)
         self._done = pool.submit(work)
         pool.shutdown(wait=False)
@@ -37,6 +41,6 @@ class Beside:
 
         return watch
 
-    def wait(self) -> None:
-        """Wait until the work is done; raise what it raised."""
-        self._done.result()
+    def wait(self) -> T:
+        """Wait until the work is done and return what it returned; raise what it raised."""
+        return self._done.result()

@@ -32,6 +32,7 @@ from thorax.training.losses import (
     head_of,
     outputs_of,
 )
+from thorax.training.muon import Muon
 from thorax.training.state import Progressed, load_state, save_state, weights_to_bytes
 
 __all__ = ["Fitted", "fit"]
@@ -107,7 +108,7 @@ def fit(
     finally:
         keras.config.set_dtype_policy("float32")
     epochs = max(config.epochs, -(-config.minimum_steps // feed.steps))
-    optimiser = _optimiser(config, epochs * feed.steps)
+    optimiser = _optimiser(config, epochs * feed.steps, precision)
     weights = class_weights(feed.labels, task, balanced=config.balance == "weights")
     model.compile(
         optimizer=optimiser,
@@ -196,14 +197,17 @@ class WarmUpThenDown(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return {"peak": self.peak, "rise": self.rise, "total": self.total}
 
 
-def _optimiser(config: FitConfig, total: int) -> Any:
+def _optimiser(config: FitConfig, total: int, precision: str) -> Any:
     rate: Any = config.learning_rate
     if config.schedule == "linear":
         rate = WarmUpThenDown(rate, max(1.0, config.warmup * total), total)
     clip = {"clipnorm": config.clip_norm} if config.clip_norm else {}
     if config.optimiser == "adam":
         return keras.optimizers.Adam(rate, **clip)
-    optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **clip)
+    if config.optimiser == "muon":
+        optimiser = Muon(rate, weight_decay=config.weight_decay, precision=precision, **clip)
+    else:
+        optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **clip)
     # Shrinking these only shifts or scales activations; it does not simplify the function.
     optimiser.exclude_from_weight_decay(var_names=["bias", "gain", "factor", "gamma", "beta"])
     return optimiser

@@ -24,7 +24,6 @@ from thorax.data import (
     Cache,
     LeftOut,
     Manifest,
-    fill_cache,
     fingerprint,
     leave_out,
     limit,
@@ -32,7 +31,7 @@ from thorax.data import (
     part,
     pick,
 )
-from thorax.data.audit import Audit, audit
+from thorax.data.audit import Audit
 from thorax.errors import ConfigError, LabelError, RunError, SourceError
 from thorax.records import Partition, PixelSpec, Task
 from thorax.training.backend import (
@@ -43,6 +42,7 @@ from thorax.training.backend import (
 )
 from thorax.training.beside import Beside
 from thorax.training.plan import claim_folder, make_plan
+from thorax.training.prepare import fill, prepare
 
 __all__ = ["TRAINED_ON", "Run", "open_run", "train"]
 
@@ -180,16 +180,17 @@ def train(
     if running:  # then it is the work of a moment, and nothing need be begun in vain
         backend_ready.wait()
     claimed = claim_folder(folder, plan)
-    # Random crops are cut out of larger images than those that are answered for.
-    before_crop = replace(chosen.input, size=chosen.augment.crop_from or chosen.input.size)
     beside = backend_ready.watched(progress)
-    fill = partial(_fill, folder=cache, workers=workers, progress=beside)
+    prepared = prepare(
+        manifest, chosen, cache=cache, workers=workers, elsewhere=not running, progress=beside
+    )
     try:
-        audited = audit(manifest, quick=True, cache=cache, progress=beside)
-        if on_audit is not None:
-            on_audit(audited)
-        training, images = fill(manifest.select("train"), before_crop)
-        validation, checks = fill(manifest.select("validation"), chosen.input)
+        with contextlib.closing(prepared):
+            audited = next(prepared)
+            if on_audit is not None:
+                on_audit(audited)
+            training, images = next(prepared)
+            validation, checks = next(prepared)
         backend_ready.wait()
     except ConfigError:
         # The folder must not become that of a run that cannot be.
@@ -248,7 +249,7 @@ def train(
         manifest.task,
         fitted.weights,
         Held(held_out, truth, [str(p) for p in validation.patients]),
-        _sample(training, chosen.input, fill),
+        _sample(training, chosen.input, partial(fill, folder=cache, workers=workers)),
         folder / "bundle",
         {
             "thorax": __version__,
@@ -297,26 +298,13 @@ def _parted(
     return manifest
 
 
-def _fill(
-    manifest: Manifest,
-    spec: PixelSpec,
-    *,
-    folder: str | Path | None,
-    workers: int | None,
-    progress: Progress,
-) -> tuple[Manifest, Cache]:
-    """Decode a partition; return its records that became images, with the cache."""
-    cache = fill_cache(manifest, spec, folder=folder, workers=workers, progress=progress)
-    return manifest.drop(cache.left_out), cache
-
-
 def _sample(
-    training: Manifest, spec: PixelSpec, fill: Callable[..., tuple[Manifest, Cache]]
+    training: Manifest, spec: PixelSpec, filled: Callable[..., tuple[Manifest, Cache]]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return images (n, size, size) and labels of at most `_SAMPLE` training records."""
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _SAMPLE)).astype(int))
     chosen = replace(training, records=tuple(training.records[row] for row in rows))
-    kept, images = fill(chosen, spec)
+    kept, images = filled(chosen, spec)
     return images.gather(images.positions(kept.ids)), kept.label_array()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from thorax.records import Task
 from thorax.runtime import Predictor
 from thorax.training.answers import answers_of, answers_of_all
 from thorax.training.backend import use_backend
+from thorax.training.beside import Beside
 from thorax.training.losses import head_of, outputs_of
 from thorax.training.novelty import FLOOR, SIDE, Novelty, class_numbers, fit_novelty
 from thorax.training.settle import (
@@ -112,15 +114,19 @@ def seal(
     below = feature_network(network)
     both = network if below is None else _side_by_side(network, below)
     logits, *features = answers_of_all(both, seen)
-    settled = settle(
-        margins_of(logits, task, head),
-        labels,
-        patients,
-        task,
-        balance=recipe.fit.balance == "weights",
-        points=recipe.points,
+    settling = Beside(
+        partial(
+            settle,
+            margins_of(logits, task, head),
+            labels,
+            patients,
+            task,
+            balance=recipe.fit.balance == "weights",
+            points=recipe.points,
+        )
     )
     novelty, scores = _novelty(both, task, training, seen, features)
+    settled = settling.wait()
     bundle = write_bundle(
         folder,
         task=task,

@@ -1,0 +1,73 @@
+"""What a training needs of its images, made while the backend is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from thorax._progress import Progress, silent
+from thorax.config import Recipe
+from thorax.data import Cache, Manifest, fill_cache
+from thorax.data.audit import audit
+from thorax.records import PixelSpec
+from thorax.training.apart import apart
+
+__all__ = ["fill", "prepare"]
+
+_MANY = 20_000  # records; to hand more of them to another process takes what it saves
+
+
+def prepare(
+    manifest: Manifest,
+    recipe: Recipe,
+    *,
+    cache: str | Path | None,
+    workers: int | None,
+    elsewhere: bool,
+    progress: Progress,
+) -> Generator[Any, None, None]:
+    """Yield the quick audit, then records and images of training, then those of validation.
+
+    Parameters
+    ----------
+    manifest, recipe
+        Which images, and what they become.
+    cache, workers
+        As of `thorax.data.fill_cache`.
+    elsewhere
+        Whether another process is to do it, because this one is busy with an import.
+    """
+    work = partial(apart, _prepared) if elsewhere and len(manifest) <= _MANY else _prepared
+    return work(manifest, recipe, cache, workers, progress=progress)
+
+
+def _prepared(
+    manifest: Manifest,
+    recipe: Recipe,
+    cache: str | Path | None,
+    workers: int | None,
+    *,
+    progress: Progress,
+) -> Generator[Any, None, None]:
+    filled = partial(fill, folder=cache, workers=workers, progress=progress)
+    yield audit(manifest, quick=True, cache=cache, progress=progress)
+    # Random crops are cut out of larger images than those that are answered for.
+    before_crop = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
+    yield filled(manifest.select("train"), before_crop)
+    yield filled(manifest.select("validation"), recipe.input)
+
+
+def fill(
+    manifest: Manifest,
+    spec: PixelSpec,
+    *,
+    folder: str | Path | None,
+    workers: int | None,
+    progress: Progress = silent,
+) -> tuple[Manifest, Cache]:
+    """Decode a partition; return its records that became images, with the cache."""
+    cache = fill_cache(manifest, spec, folder=folder, workers=workers, progress=progress)
+    return manifest.drop(cache.left_out), cache

@@ -1,0 +1,100 @@
+"""Muon against Keras's own, which knows matrices only, and against singular values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("keras")
+
+import keras
+from keras import ops
+
+from thorax.training.muon import Muon, is_kernel, orthogonal
+
+Array = NDArray[np.float32]
+
+
+def drawn(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def after(optimiser: Any, start: Array, gradients: list[Array], name: str = "kernel") -> Array:
+    """Return a variable after a step for each gradient."""
+    variable = keras.Variable(start, name=name)
+    optimiser.build([variable])
+    optimiser.exclude_from_weight_decay(var_names=["bias"])
+    for gradient in gradients:
+        optimiser.apply([ops.convert_to_tensor(gradient)], [variable])
+    moved: Array = ops.convert_to_numpy(variable)
+    return moved
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (7, 7), (144, 32), (1, 6)])
+def test_a_matrix_keeps_its_singular_vectors_and_loses_its_values(shape: tuple[int, int]) -> None:
+    matrix = drawn(*shape)
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    found = ops.convert_to_numpy(orthogonal(ops.convert_to_tensor(matrix)))
+    turned = left.T @ found @ right.T
+    assert np.allclose(turned, np.diag(np.diag(turned)), atol=1e-4)
+    assert np.all((np.diag(turned) > 0.6) & (np.diag(turned) < 1.3))
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
+def test_matrices_move_as_by_keras(shape: tuple[int, int]) -> None:
+    gradients = [drawn(*shape, seed=seed) for seed in range(1, 6)]
+    ours = after(Muon(0.02, weight_decay=0.05), drawn(*shape), gradients)
+    keras_own = keras.optimizers.Muon(0.02, weight_decay=0.05, adam_weight_decay=0.05)
+    theirs = after(keras_own, drawn(*shape), gradients)
+    assert np.allclose(ours, theirs, atol=1e-5)
+    assert not np.allclose(ours, drawn(*shape), atol=1e-2)
+
+
+def test_filters_move_as_the_matrix_that_they_are() -> None:
+    gradients = [drawn(3, 3, 4, 8, seed=seed) for seed in range(1, 4)]
+    filters = after(Muon(0.02, weight_decay=0.05), drawn(3, 3, 4, 8), gradients)
+    flat = [gradient.reshape(36, 8) for gradient in gradients]
+    matrix = after(Muon(0.02, weight_decay=0.05), drawn(3, 3, 4, 8).reshape(36, 8), flat)
+    assert np.allclose(filters.reshape(36, 8), matrix, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "name"), [((8,), "gain"), ((8,), "bias"), ((), "factor")])
+def test_the_rest_moves_as_by_adamw(shape: tuple[int, ...], name: str) -> None:
+    start = np.asarray(drawn(*shape), np.float32)
+    gradients = [np.asarray(drawn(*shape, seed=seed), np.float32) for seed in range(1, 6)]
+    ours = after(Muon(0.02, weight_decay=0.05), start, gradients, name)
+    theirs = after(keras.optimizers.AdamW(0.02, weight_decay=0.05), start, gradients, name)
+    assert np.allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_step_does_not_depend_on_the_size_of_the_gradient() -> None:
+    start, gradient = drawn(3, 3, 4, 8), drawn(3, 3, 4, 8, seed=1)
+    steps = [after(Muon(0.02), start, [factor * gradient]) for factor in (1.0, 1000.0)]
+    assert np.allclose(*steps, atol=1e-5)
+
+
+def test_half_precision_points_the_same_way() -> None:
+    matrix = ops.convert_to_tensor(drawn(144, 32))
+    exact = ops.convert_to_numpy(orthogonal(matrix))
+    rough = ops.convert_to_numpy(orthogonal(matrix, "bfloat16"))
+    assert rough.dtype == np.float32
+    likeness = np.sum(exact * rough) / np.linalg.norm(exact) / np.linalg.norm(rough)
+    assert likeness > 0.99
+
+
+def test_the_last_layer_and_vectors_are_no_kernels() -> None:
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3)(image)
+    x = keras.layers.Dense(5, name="dense")(keras.layers.Flatten()(x))
+    model = keras.Model(image, keras.layers.Dense(2, name="logits")(x))
+    kinds = [is_kernel(variable) for variable in model.trainable_variables]
+    assert kinds == [True, False, True, False, False, False]
+
+
+def test_it_is_rebuilt_from_its_config() -> None:
+    config = Muon(0.02, weight_decay=0.05, momentum=0.9, precision="bfloat16").get_config()
+    again = Muon.from_config(config)
+    assert (again.momentum, again.precision, again.weight_decay) == (0.9, "bfloat16", 0.05)
