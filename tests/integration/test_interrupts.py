@@ -120,11 +120,11 @@ def test_amid_what_cannot_be_interrupted_well(body: str) -> None:
 
 def test_once_it_is_over_the_system_answers() -> None:
     code = """
-import os, signal, sys
+import atexit, os, signal
 from thorax.cli import main as command, report
 report.run = lambda args: 0
-status = command.main()
-os.kill(os.getpid(), signal.SIGINT)
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+command.main()
 """
     done = subprocess.run(
         [sys.executable, "-c", code, "report", "run"],

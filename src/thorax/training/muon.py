@@ -52,6 +52,7 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.momentum = momentum
         self.precision = precision
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-7
+        self.lack: Any = None
 
     def build(self, variables: Any) -> None:
         """Add the momentum of every variable, and the mean square of those left to AdamW."""
@@ -63,6 +64,15 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
             None if is_kernel(v) else self.add_variable_from_reference(v, name="square")
             for v in variables
         ]
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Move every variable."""
+        # What AdamW's young averages lack is the same for all: worked out once, not for each.
+        at = ops.cast(self.iterations + 1, "float32")
+        lack = ops.sqrt(1 - ops.power(self.beta_2, at)) / (1 - ops.power(self.beta_1, at))
+        self.lack = lack
+        super().apply(grads, trainable_variables)
+        self.lack = None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Move one variable."""
@@ -80,11 +90,9 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.assign_sub(variable, ops.reshape(step, variable.shape) * (rate * scale))
 
     def _adam_step(self, gradient: Any, variable: Any, rate: Any, mean: Any, square: Any) -> None:
-        at = ops.cast(self.iterations + 1, variable.dtype)
-        bias = ops.sqrt(1 - ops.power(self.beta_2, at)) / (1 - ops.power(self.beta_1, at))
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
         self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
-        self.assign_sub(variable, mean * (rate * bias) / (ops.sqrt(square) + self.epsilon))
+        self.assign_sub(variable, mean * (rate * self.lack) / (ops.sqrt(square) + self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this optimiser."""
@@ -109,9 +117,12 @@ def orthogonal(matrix: Any, precision: str = "float32") -> Any:
     The singular vectors are those of ``matrix``; the values come to lie between 0.7 and 1.2.
     """
     tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.transpose(matrix) if tall else matrix
-    x = ops.cast(x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7), precision)
+    x = ops.cast(matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7), precision)
+    once, thrice = (factor * ops.eye(min(matrix.shape), dtype=precision) for factor in (_A, _B))
     for _ in range(_ITERATIONS):
-        gram = ops.matmul(x, ops.transpose(x))
-        x = _A * x + ops.matmul(_B * gram + _C * ops.matmul(gram, gram), x)
-    return ops.cast(ops.transpose(x) if tall else x, matrix.dtype)
+        turned = ops.transpose(x)
+        gram = ops.matmul(turned, x) if tall else ops.matmul(x, turned)
+        # That is a x + b x^3 + c x^5.
+        factor = once + ops.matmul(gram, thrice + _C * gram)
+        x = ops.matmul(x, factor) if tall else ops.matmul(factor, x)
+    return ops.cast(x, matrix.dtype)
