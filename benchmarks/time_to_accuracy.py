@@ -312,10 +312,10 @@ def draw(args: argparse.Namespace) -> None:
                 label = what if number == 0 else None
                 axes.plot(seconds, accuracy, ".-", color=colour, label=label, linewidth=1)
         axes.set_xscale("log")
-        ticks = [10, 20, 50, 100, 200, 500, 1000, 2000]
+        ticks = [5, 10, 20, 50, 100, 200, 500, 1000, 2000]
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlim(7, 2500)
+        axes.set_xlim(5, 2500)
         axes.set_ylim(0.6, 0.95)
         axes.set_xlabel("seconds from the start of the process, sealing included")
         axes.set_title("accuracy on the official test at 0.5, after every epoch")

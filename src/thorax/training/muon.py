@@ -52,7 +52,7 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.momentum = momentum
         self.precision = precision
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-7
-        self.lack: Any = None
+        self.correction: Any = None
 
     def build(self, variables: Any) -> None:
         """Add the momentum of every variable, and the mean square of those left to AdamW."""
@@ -67,12 +67,12 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Move every variable."""
-        # What AdamW's young averages lack is the same for all: worked out once, not for each.
+        # The bias correction of AdamW is the same for all: worked out once, not for each.
         at = ops.cast(self.iterations + 1, "float32")
-        lack = ops.sqrt(1 - ops.power(self.beta_2, at)) / (1 - ops.power(self.beta_1, at))
-        self.lack = lack
+        correction = ops.sqrt(1 - ops.power(self.beta_2, at)) / (1 - ops.power(self.beta_1, at))
+        self.correction = correction
         super().apply(grads, trainable_variables)
-        self.lack = None
+        self.correction = None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Move one variable."""
@@ -92,7 +92,7 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
     def _adam_step(self, gradient: Any, variable: Any, rate: Any, mean: Any, square: Any) -> None:
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
         self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
-        self.assign_sub(variable, mean * (rate * self.lack) / (ops.sqrt(square) + self.epsilon))
+        self.assign_sub(variable, mean * (rate * self.correction) / (ops.sqrt(square) + self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this optimiser."""
