@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from thorax._progress import Progress, silent
 from thorax.data import Manifest, fill_cache
 from thorax.errors import StorageError
 from thorax.records import PixelSpec, Record, Task
+from thorax.training import apart as module
 from thorax.training.apart import apart
 
 
@@ -40,6 +43,10 @@ def refuses(*, progress: Progress) -> Iterator[Any]:
 def prints(*, progress: Progress) -> Iterator[Any]:
     print("what a library prints is no message")
     yield 1
+
+
+def measures(text: str, *, progress: Progress) -> Iterator[Any]:
+    yield len(text), os.getpid()
 
 
 def waits(file: str, *, progress: Progress) -> Iterator[Any]:
@@ -72,12 +79,21 @@ def test_an_error_is_raised_here_as_what_it_is() -> None:
         next(values)
 
 
-def test_what_cannot_be_found_by_another_process_is_done_here() -> None:
+def test_what_cannot_be_handed_over_is_done_here() -> None:
     def local(*, progress: Progress) -> Iterator[Any]:
         yield os.getpid()
 
-    with pytest.raises((AttributeError, TypeError)):  # told at once, not after half the work
-        list(apart(local, progress=silent))
+    assert list(apart(local, progress=silent)) == [os.getpid()]
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 10_000_000])
+def test_one_that_dies_while_it_is_told_what_to_do(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # More than a pipe holds: the rest of it must not surface as an error of ours.
+    dead = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(module, "start_command", lambda _: dead)
+    assert list(apart(measures, "x" * size, progress=silent)) == [(size, os.getpid())]
 
 
 def test_a_library_that_prints_does_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
@@ -95,22 +111,89 @@ def test_it_ends_when_the_caller_stops(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(apart(waits, str(file), progress=stop))
+    assert is_gone(int(file.read_text(encoding="utf-8")))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+def test_it_ends_when_the_caller_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "process"
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1]]; import test_training_apart as t;"
+        "list(t.apart(t.waits, sys.argv[2], progress=t.silent))"
+    )
+    here = str(Path(__file__).parent)
+    with subprocess.Popen([sys.executable, "-c", code, here, str(file)]) as caller:
+        while not (file.exists() and file.read_text(encoding="utf-8")):
+            time.sleep(0.01)
+        caller.kill()
     process = int(file.read_text(encoding="utf-8"))
-    with pytest.raises(ProcessLookupError):
+    ends = time.monotonic() + 20
+    while not is_gone(process):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def is_gone(process: int) -> bool:
+    try:
         os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    # A process that has ended may still be listed until it is asked how.
+    status = Path(f"/proc/{process}/stat")
+    return (
+        status.exists() and status.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z"
+    )
+
+
+class Sleepy:
+    """Reads a file as a black image, and never a second one."""
+
+    pixels = np.zeros((8, 8), np.uint8)
+    facts: ClassVar[dict[str, float]] = {}
+
+
+def sleepy(path: str, spec: PixelSpec) -> Sleepy:
+    if not path.endswith("0.png"):
+        Path(path).with_suffix(".process").write_text(str(os.getpid()), encoding="utf-8")
+        time.sleep(600)
+    return Sleepy()
+
+
+def fills_for_ever(manifest: Manifest, folder: str, *, progress: Progress) -> Iterator[Any]:
+    yield fill_cache(
+        manifest, PixelSpec(8), folder=folder, workers=1, reader=sleepy, progress=progress
+    )
+
+
+def test_its_own_processes_end_with_it(tmp_path: Path) -> None:
+    manifest, file = drawn(tmp_path), tmp_path / "1.process"
+
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        while stage == "decoding images":
+            if file.exists() and file.read_text(encoding="utf-8"):
+                raise KeyboardInterrupt
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(apart(fills_for_ever, manifest, str(tmp_path / "cache"), progress=stop))
+    assert is_gone(int(file.read_text(encoding="utf-8")))
 
 
 def fills(manifest: Manifest, folder: str, *, progress: Progress) -> Iterator[Any]:
     yield fill_cache(manifest, PixelSpec(8), folder=folder, progress=progress)
 
 
-def test_a_cache_comes_back_with_its_images(tmp_path: Path) -> None:
+def drawn(folder: Path) -> Manifest:
     records = []
     for number in range(3):
-        path = tmp_path / f"{number}.png"
+        path = folder / f"{number}.png"
         Image.fromarray(np.full((8, 8), number * 40, np.uint8)).save(path)
         records.append(Record(id=path.name, path=str(path), labels=(0.0,), patient=str(number)))
-    manifest = Manifest("data", Task("binary", ("sick",), ("well", "sick")), tuple(records))
+    return Manifest("data", Task("binary", ("sick",), ("well", "sick")), tuple(records))
+
+
+def test_a_cache_comes_back_with_its_images(tmp_path: Path) -> None:
+    manifest = drawn(tmp_path)
     [cache] = apart(fills, manifest, str(tmp_path / "cache"), progress=silent)
     here = fill_cache(manifest, PixelSpec(8), folder=tmp_path / "cache")
     assert cache.ids == here.ids == ("0.png", "1.png", "2.png")

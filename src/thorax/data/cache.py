@@ -27,6 +27,7 @@ from thorax.data.shards import (
     FileIndex,
     Shard,
     clear_leftovers,
+    open_pixels,
     read_shards,
     rows_per_shard,
     write_shard,
@@ -77,8 +78,8 @@ class Cache:
         self.facts: list[Mapping[str, str | float]] = [s.facts[row] for _, _, s, row in rows]
         shards = {id(shard): shard for _, _, shard, _ in rows}
         numbers = {key: number for number, key in enumerate(shards)}
-        self._shards = list(shards.values())
-        self._maps = [shard.open(spec.size) for shard in self._shards]
+        self._files = [(shard.path, len(shard.hashes)) for shard in shards.values()]
+        self._maps = [open_pixels(path, count, spec.size) for path, count in self._files]
         self._shard = np.array([numbers[id(shard)] for _, _, shard, _ in rows], dtype=np.intp)
         self._row = np.array([row for _, _, _, row in rows], dtype=np.intp)
         self._position = {identity: number for number, identity in enumerate(self.ids)}
@@ -88,7 +89,7 @@ class Cache:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)  # the images stay where they are, on disk
-        self._maps = [shard.open(self.spec.size) for shard in self._shards]
+        self._maps = [open_pixels(path, count, self.spec.size) for path, count in self._files]
 
     def __len__(self) -> int:
         return len(self.ids)

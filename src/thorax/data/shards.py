@@ -23,7 +23,15 @@ from thorax._files import atomic_path, hash_bytes, hash_json, write_text
 from thorax.data.decode import Failure
 from thorax.errors import StorageError
 
-__all__ = ["FileIndex", "Shard", "clear_leftovers", "read_shards", "rows_per_shard", "write_shard"]
+__all__ = [
+    "FileIndex",
+    "Shard",
+    "clear_leftovers",
+    "open_pixels",
+    "read_shards",
+    "rows_per_shard",
+    "write_shard",
+]
 
 _SCHEMA = 1
 _ROWS = 1024
@@ -54,9 +62,10 @@ class Shard:
     facts: tuple[dict[str, str | float], ...]
     failures: dict[str, Failure]
 
-    def open(self, size: int) -> NDArray[np.uint8]:
-        """Map the images, (rows, size, size), read-only."""
-        return np.memmap(self.path, np.uint8, mode="r", shape=(len(self.hashes), size, size))
+
+def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
+    """Map a shard's images, (count, size, size), read-only."""
+    return np.memmap(path, np.uint8, mode="r", shape=(count, size, size))
 
 
 def rows_per_shard(size: int) -> int:

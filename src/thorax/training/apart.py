@@ -6,12 +6,15 @@ it takes three times as long. In another process it does not.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
@@ -23,6 +26,7 @@ from thorax.data.capped import open_answers, start_command
 __all__ = ["apart", "serve"]
 
 _EVERY = 0.05  # seconds between two progress messages of one stage
+_GRACE = 5.0  # seconds for the other process to end its own processes, and to write what it has
 _NICE = 5  # what goes on in the calling process is what is waited for in the end
 
 Work = Callable[..., Iterator[Any]]
@@ -32,19 +36,24 @@ def apart(work: Work, *given: Any, progress: Progress) -> Generator[Any, None, N
     """Yield what ``work(*given, progress=progress)`` yields, made by another process.
 
     Where that process does not come up, dies, or fails, the work is done again in this one, which
-    raises what there is to raise. So ``work`` must find again what it had finished.
+    raises what there is to raise. So ``work`` must find again what it had finished. It is done here
+    from the beginning where it cannot be handed over.
 
     Parameters
     ----------
     work
         A generator function that another process can import; what it yields can be pickled.
     given
-        Its arguments; they can be pickled.
+        Its arguments.
     progress
         Called here, at most 20 times a second for each stage.
     """
     came = 0
-    with contextlib.closing(_messages(work, given)) as messages:
+    try:
+        order = pickle.dumps((work, given))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        order = b""
+    with contextlib.closing(_messages(order)) as messages:
         for kind, content in messages:
             if kind == "progress":
                 progress(*content)
@@ -56,9 +65,9 @@ def apart(work: Work, *given: Any, progress: Progress) -> Generator[Any, None, N
     yield from islice(work(*given, progress=progress), came, None)
 
 
-def _messages(work: Work, given: tuple[Any, ...]) -> Generator[tuple[str, Any], None, None]:
+def _messages(order: bytes) -> Generator[tuple[str, Any], None, None]:
     """Yield what the other process tells, until it ends or dies."""
-    if not sys.executable:
+    if not sys.executable or not order:
         return
     try:
         process = subprocess.Popen(
@@ -69,19 +78,23 @@ def _messages(work: Work, given: tuple[Any, ...]) -> Generator[tuple[str, Any], 
         )
     except OSError:
         return
-    with process:
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(sys.path).encode() + b"\n")
-            pickle.dump((work, given), process.stdin)
-            process.stdin.flush()
-            while True:
-                message = pickle.load(process.stdout)
-                yield message
-        except (OSError, EOFError, pickle.UnpicklingError):  # it is gone, in mid-message perhaps
-            return
-        finally:
-            process.kill()
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(sys.path).encode() + b"\n" + order)
+        process.stdin.flush()
+        while True:
+            yield pickle.load(process.stdout)
+    except (OSError, EOFError, pickle.UnpicklingError):  # it is gone, in mid-message perhaps
+        return
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # what it did not take is lost on purpose
+                pipe.close()
+        # Its input has ended, so it ends, and its own processes with it.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+        process.kill()
+        process.wait()
 
 
 def serve() -> None:
@@ -90,6 +103,8 @@ def serve() -> None:
         os.nice(_NICE)
     answers = open_answers()
     work, given = pickle.load(sys.stdin.buffer)
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_with_input, args=(threading.get_ident(),), daemon=True).start()
     told: tuple[str, float] = ("", 0.0)
 
     def send(kind: str, content: Any = None) -> None:
@@ -106,3 +121,17 @@ def serve() -> None:
     for value in work(*given, progress=progress):
         send("value", value)
     send("end")
+
+
+def _end_with_input(main: int) -> None:
+    """End the work in good order when the caller closes our input, or is no more."""
+    while os.read(0, 1):  # not through sys.stdin, whose lock the end of the interpreter wants
+        pass
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGTERM)  # also where it waits for something
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(1)

@@ -92,7 +92,9 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
     def _adam_step(self, gradient: Any, variable: Any, rate: Any, mean: Any, square: Any) -> None:
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
         self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
-        self.assign_sub(variable, mean * (rate * self.correction) / (ops.sqrt(square) + self.epsilon))
+        self.assign_sub(
+            variable, mean * (rate * self.correction) / (ops.sqrt(square) + self.epsilon)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this optimiser."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thorax._progress import Progress, silent
+from thorax._progress import Progress
 from thorax.config import Recipe
 from thorax.data import Cache, Manifest, fill_cache
 from thorax.data.audit import audit
@@ -66,7 +66,7 @@ def fill(
     *,
     folder: str | Path | None,
     workers: int | None,
-    progress: Progress = silent,
+    progress: Progress,
 ) -> tuple[Manifest, Cache]:
     """Decode a partition; return its records that became images, with the cache."""
     cache = fill_cache(manifest, spec, folder=folder, workers=workers, progress=progress)

@@ -244,12 +244,13 @@ def train(
         progress=progress,
     )
     progress("sealing", 0, 1)
+    filled = partial(fill, folder=cache, workers=workers, progress=progress)
     bundle = seal(
         chosen,
         manifest.task,
         fitted.weights,
         Held(held_out, truth, [str(p) for p in validation.patients]),
-        _sample(training, chosen.input, partial(fill, folder=cache, workers=workers)),
+        _sample(training, chosen.input, filled),
         folder / "bundle",
         {
             "thorax": __version__,
