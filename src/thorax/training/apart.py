@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from itertools import islice
 from typing import Any
 
@@ -29,7 +29,7 @@ _EVERY = 0.05  # seconds between two progress messages of one stage
 _GRACE = 5.0  # seconds for the other process to end its own processes, and to write what it has
 _NICE = 5  # what goes on in the calling process is what is waited for in the end
 
-Work = Callable[..., Iterator[Any]]
+Work = Callable[..., Generator[Any, None, None]]
 
 
 def apart(work: Work, *given: Any, progress: Progress) -> Generator[Any, None, None]:
@@ -118,9 +118,13 @@ def serve() -> None:
             told = stage, now
             send("progress", (stage, done, total, note))
 
-    for value in work(*given, progress=progress):
-        send("value", value)
-    send("end")
+    try:
+        with contextlib.closing(work(*given, progress=progress)) as values:
+            for value in values:
+                send("value", value)
+        send("end")
+    finally:
+        os._exit(0)  # the caller waits for our end, and taking an interpreter apart takes long
 
 
 def _end_with_input(main: int) -> None:
