@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Beside(Generic[T]):
     """Work done in a thread of its own, begun at once.
 
-    TensorFlow takes seconds to import, all of them on one core, while decoding waits for processes
-    of its own: done side by side, only the longer of the two is waited for.
+    For what another library does without Python's interpreter lock, or what is waited for while
+    this thread waits for something else: only the longer of the two is waited for then.
 
     Parameters
     ----------
