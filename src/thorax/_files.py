@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,8 @@ def make_folder(path: Path) -> Path:
     StorageError
         If it cannot be made or written.
     """
+    import tempfile
+
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path) as probe:
@@ -70,6 +71,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the whole new one, whenever the writer is killed.
     """
+    import tempfile  # what only reads is up sooner without it
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -125,9 +128,9 @@ def hash_bytes(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: str | Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,14 @@ def read_number(path: str, spec: PixelSpec) -> Drawn:
         return Drawn(np.ones((3 << 30,), np.uint8)[: spec.size**2].reshape(spec.size, -1))
     if word == "asleep":
         time.sleep(600)
+    if word == "slow":
+        time.sleep(0.1)
+        word = "3"
+    if word == "unlucky" and not Path(path).with_suffix(".met").exists():
+        Path(path).with_suffix(".met").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "unlucky":
+        word = "9"
     if word == "noisy":
         print("noise on standard output", flush=True)
         word = "7"
@@ -201,6 +211,40 @@ def test_process_that_dies_costs_one_file(tmp_path: Path) -> None:
     assert "signal 9" in cache.left_out[0].what
     assert "exit status 3" in cache.left_out[1].what
     assert numbers(cache) == [int(word) for word in words if word.isdigit()]
+
+
+def test_a_process_killed_among_several_files_costs_none(tmp_path: Path) -> None:
+    words = [str(n) for n in range(80)]
+    words[3] = "unlucky"  # somebody kills the process at this moment
+    manifest = make(tmp_path / "data", words)
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=2, reader=read_number)
+    assert cache.left_out == ()
+    assert numbers(cache) == [9 if word == "unlucky" else int(word) for word in words]
+
+
+def test_slow_files_are_told_one_by_one(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["slow"] * 16)  # four are asked for at once
+    paths, told = [record.path for record in manifest.records], list[float]()
+    out = np.zeros((16, 16, 16), np.uint8)
+    with Decoders(read_number, SPEC, 1) as decoders:
+        decoders.decode(paths, out, lambda: told.append(time.monotonic()))
+    assert len(told) == 16 and (out == 3).all()
+    assert sum(after - before > 0.05 for before, after in pairwise(told)) >= 12
+
+
+def test_a_part_of_a_cache(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "broken", "3", "4", "broken"])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
+    part = cache.of(["0003.txt", "0001.txt", "0000.txt"])
+    assert part.ids == ("0003.txt", "0000.txt") and numbers(part) == [4, 1]
+    assert part.hashes == (cache.hashes[2], cache.hashes[0])
+    assert [facts["number"] for facts in part.facts] == [4, 1]
+    assert [item.id for item in part.left_out] == ["0001.txt"]
+    assert part.positions(["0000.txt"]).tolist() == [1]
+    with pytest.raises(DataError):
+        part.positions(["0002.txt"])
+    assert numbers(cache) == [1, 3, 4] and len(cache.of([])) == 0
+    assert numbers(pickle.loads(pickle.dumps(part))) == [4, 1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")

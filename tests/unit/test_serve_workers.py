@@ -19,8 +19,8 @@ from PIL import Image as Pillow
 pytest.importorskip("fastapi")
 
 from thorax._files import hash_bytes
-from thorax.data.capped import Failure
 from thorax.pixels import read_image, read_picture
+from thorax.pixels.capped import Failure
 from thorax.records import PixelSpec
 from thorax.serve.decoder import Answer
 from thorax.serve.limits import ServiceLimits

@@ -123,3 +123,20 @@ print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(collecting), "True"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
+def test_what_is_spared_seems_missing_only_while_keras_is_imported() -> None:
+    code = f"""
+import sys
+from thorax.training.backend import spare, use_backend
+spare("matplotlib", "json")
+use_backend({INSTALLED[0]!r})
+assert "keras" in sys.modules and "json" in sys.modules
+assert not any(name.split(".")[0] == "matplotlib" for name in sys.modules)
+import matplotlib.pyplot
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

@@ -76,13 +76,14 @@ def test_a_step_does_not_depend_on_the_size_of_the_gradient() -> None:
     assert np.allclose(*steps, atol=1e-5)
 
 
-def test_half_precision_points_the_same_way() -> None:
-    matrix = ops.convert_to_tensor(drawn(144, 32))
-    exact = ops.convert_to_numpy(orthogonal(matrix))
-    rough = ops.convert_to_numpy(orthogonal(matrix, "bfloat16"))
-    assert rough.dtype == np.float32
-    likeness = np.sum(exact * rough) / np.linalg.norm(exact) / np.linalg.norm(rough)
-    assert likeness > 0.99
+@pytest.mark.parametrize("shape", [(144, 32), (32, 144)])
+def test_a_matrix_of_few_directions_does_not_blow_up(shape: tuple[int, int]) -> None:
+    # Most eigenvalues of its Gram matrix are 0, or a little below by rounding.
+    matrix = drawn(shape[0], 2) @ drawn(2, shape[1], seed=1)
+    found = ops.convert_to_numpy(orthogonal(ops.convert_to_tensor(matrix)))
+    values = np.linalg.svd(found, compute_uv=False)
+    assert np.all((values[:2] > 0.6) & (values[:2] < 1.3))
+    assert np.all(values[2:] < 1e-2)
 
 
 def test_the_last_layer_and_vectors_are_no_kernels() -> None:
@@ -95,6 +96,6 @@ def test_the_last_layer_and_vectors_are_no_kernels() -> None:
 
 
 def test_it_is_rebuilt_from_its_config() -> None:
-    config = Muon(0.02, weight_decay=0.05, momentum=0.9, precision="bfloat16").get_config()
+    config = Muon(0.02, weight_decay=0.05, momentum=0.9).get_config()
     again = Muon.from_config(config)
-    assert (again.momentum, again.precision, again.weight_decay) == (0.9, "bfloat16", 0.05)
+    assert (again.momentum, again.weight_decay) == (0.9, 0.05)

@@ -49,6 +49,29 @@ def test_here_and_elsewhere_give_the_same(
         assert np.array_equal(images.all(), pixels.all())
 
 
+def test_larger_images_to_crop_from_change_nothing_but_the_training_images(
+    given: dict[str, Any],
+) -> None:
+    (_, (records, images), (others, checks)) = all_of(given, elsewhere=False)
+    cropped = load_recipe("swift", ["input.size=16", "augment.crop_from=20"])
+    _, (same, larger), (as_before, own) = all_of(given | {"recipe": cropped}, elsewhere=False)
+    assert (images.spec.size, larger.spec.size, own.spec.size) == (16, 20, 16)
+    assert list(records.ids) == list(same.ids) == list(images.ids) == list(larger.ids)
+    assert list(others.ids) == list(as_before.ids)
+    assert np.array_equal(checks.all(), own.all())
+
+
+def test_what_is_left_out_is_told_of_its_own_partition(given: dict[str, Any]) -> None:
+    bad = {p: given["manifest"].select(p).records[1] for p in ("train", "validation")}
+    for record in bad.values():
+        Path(record.path).write_bytes(b"no image")
+    _, training, validation = all_of(given, elsewhere=False)
+    for partition, (records, images) in (("train", training), ("validation", validation)):
+        assert [gone.id for gone in images.left_out] == [bad[partition].id]
+        assert bad[partition].id not in records.ids
+        assert len(records) == len(images) == len(images.hashes) == len(images.facts)
+
+
 def test_of_very_many_nothing_is_handed_over(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,7 +196,9 @@ def _begin(manifest: Manifest, backend: str | None) -> None:
     """Say what there is, once it is known that it can be trained on."""
     from thorax.cli.describe import describe_manifest
     from thorax.training import choose_backend
+    from thorax.training.backend import spare
 
+    spare("matplotlib")
     choose_backend(backend)
     print(describe_manifest(manifest))
 

@@ -6,6 +6,7 @@ recipe and run of it on this machine.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import time
@@ -93,6 +94,19 @@ class Cache:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def of(self, ids: Iterable[str]) -> Cache:
+        """Return the cache of some of its records, in the order of ``ids``."""
+        wanted = list(ids)
+        rows = [self._position[identity] for identity in wanted if identity in self._position]
+        part, chosen = copy.copy(self), set(wanted)
+        part.ids = tuple(self.ids[row] for row in rows)
+        part.hashes = tuple(self.hashes[row] for row in rows)
+        part.facts = [self.facts[row] for row in rows]
+        part.left_out = tuple(record for record in self.left_out if record.id in chosen)
+        part._shard, part._row = self._shard[rows], self._row[rows]
+        part._position = {identity: number for number, identity in enumerate(part.ids)}
+        return part
 
     def positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
         """Return where the images of ``ids`` are, for :meth:`gather`.

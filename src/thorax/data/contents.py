@@ -17,6 +17,8 @@ from thorax.records import Record
 
 __all__ = ["Content", "count_cores", "hash_files"]
 
+_TOGETHER = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -62,23 +64,27 @@ def hash_files(
             files[record.id] = Content(digest, record.path, status)
         else:
             new.append((record.id, record.path, status))
-    # Reading and hashing let go of the interpreter: threads are enough.
+    # Reading and hashing let go of the interpreter: threads are enough. Handing a small file to one
+    # takes longer than hashing it.
+    parts = [new[at : at + _TOGETHER] for at in range(0, len(new), _TOGETHER)]
     with ThreadPoolExecutor(max_workers=min(8, 2 * count_cores())) as pool:
-        contents = pool.map(lambda item: _hash_or_failure(item[1]), new)
-        for done, ((identity, path, status), content) in enumerate(zip(new, contents, strict=True)):
-            if isinstance(content, Failure):
-                unread[identity] = content
-            else:
-                files[identity] = Content(content, path, status)
-                index.put(path, status, content)
-            if done % 64 == 63 or done + 1 == len(new):
-                progress("reading files", done + 1, len(new))
+        hashed = pool.map(lambda part: [_hash_or_failure(path) for _, path, _ in part], parts)
+        done = 0
+        for part, contents in zip(parts, hashed, strict=True):
+            for (identity, path, status), content in zip(part, contents, strict=True):
+                if isinstance(content, Failure):
+                    unread[identity] = content
+                else:
+                    files[identity] = Content(content, path, status)
+                    index.put(path, status, content)
+            done += len(part)
+            progress("reading files", done, len(new))
     return files, unread
 
 
 def _hash_or_failure(path: str) -> str | Failure:
     try:
-        return hash_file(Path(path))
+        return hash_file(path)
     except FileNotFoundError:
         return Failure("missing", "there is no such file")
     except OSError as error:

@@ -5,8 +5,10 @@ the caller's ``__main__`` again in each worker, so that a training script withou
 ``if __name__ == "__main__"`` guard runs itself anew; and when one of its workers dies it cannot
 tell on which file. Nothing is forked, so a training framework with its threads may be loaded.
 
-What goes over the pipes: a JSON line with a path, back comes a JSON line with facts or a failure,
-and after facts the pixels.
+What goes over the pipes: a JSON line with some paths; back comes a JSON line with facts or a
+failure for each, and then the pixels of those with facts. A worker that is slow answers for fewer
+at once. Small files take less to decode than to ask for one by one. But when a worker dies among
+several, nobody knows on which; so another one gets them again, one by one.
 
 A worker can be capped: what it may take of memory is set in the worker itself, and how long it may
 take for a file is watched from here. A process cannot do that to itself without harm, so decoding
@@ -16,8 +18,6 @@ in the caller's own process (``workers=0``) has neither cap.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import itertools
 import json
 import math
 import os
@@ -29,23 +29,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import reduce
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax.data.capped import (
+from thorax.pixels.capped import (
     MEMORY,
     OF_DECODERS,
     Decoded,
     Failure,
     Reader,
-    cap_memory,
     decode_one,
     memory_cap,
-    open_answers,
     reader_name,
     start_command,
 )
@@ -61,13 +58,14 @@ __all__ = [
     "decode_one",
     "memory_cap",
     "reader_name",
-    "serve",
 ]
 
 SECONDS = 120.0
 """How long a worker may take for one file; the largest radiographs take a few seconds."""
 
-_AHEAD = 4
+_WORKER = "thorax.pixels.worker"
+_TOGETHER = 8  # files in one message
+_SHARES = 4  # of what is left; a worker takes no more than one, so that all end together
 _PIPE = 1 << 20  # where the system lets us: a whole image in one write
 
 
@@ -145,26 +143,44 @@ class Decoders:
                 outcomes[row] = decode_one(self._reader, self._spec, path, out[row])
                 tell()
             return [outcome for outcome in outcomes if outcome is not None]
-        rows = itertools.count()
-        done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        shares = _shares(len(paths), len(self._workers))
+        done: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
 
         def work(worker: _Worker) -> None:
             try:
-                # next() on a count is one step of the interpreter: no two threads get one row.
-                mine = iter(lambda: min(next(rows), len(paths)), len(paths))
-                for row, outcome in worker.decode(mine, paths, out):
-                    outcomes[row] = outcome
-                    done.put(None)
+                for answered in worker.decode(shares, paths, out):
+                    for row, outcome in answered:
+                        outcomes[row] = outcome
+                    done.put(len(answered))
             except BaseException as error:
                 done.put(error)
 
         for worker in self._workers:
             threading.Thread(target=work, args=(worker,), daemon=True).start()
-        for _ in paths:
-            if (error := done.get()) is not None:
-                raise error
-            tell()
+        missing = len(paths)
+        while missing:
+            news = done.get()
+            if isinstance(news, BaseException):
+                raise news
+            missing -= news
+            for _ in range(news):
+                tell()
         return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _shares(count: int, workers: int) -> Iterator[range]:
+    """Return an iterator, for several threads, over ranges of rows that get smaller to the end."""
+    lock, at = threading.Lock(), 0
+
+    def take() -> range:
+        nonlocal at
+        with lock:
+            size = max(1, min(_TOGETHER, (count - at) // (_SHARES * workers)))
+            taken = range(at, min(at + size, count))
+            at = taken.stop
+            return taken
+
+    return iter(take, range(0))
 
 
 class _NoWorker(Exception):
@@ -188,19 +204,20 @@ class _Worker:
         self._watched = threading.Lock()
         self._due = math.inf
         self._late = False
+        self._one_by_one = False
         self._alone = False
         self.closed = False
 
     def decode(
-        self, rows: Iterator[int], paths: Sequence[str], out: NDArray[np.uint8]
-    ) -> Iterator[tuple[int, Decoded | Failure]]:
-        """Decode ``paths[row]`` into ``out[row]`` for each of ``rows``."""
+        self, shares: Iterator[range], paths: Sequence[str], out: NDArray[np.uint8]
+    ) -> Iterator[list[tuple[int, Decoded | Failure]]]:
+        """Decode ``paths[row]`` into ``out[row]`` for all rows; yield what is done."""
         asked: deque[int] = deque()
-        for row in rows:
-            # A few are asked for ahead, so that the process never waits for us.
-            asked.append(row)
-            self._ask([paths[row]])
-            if len(asked) > _AHEAD:
+        for rows in shares:
+            # The next is asked for ahead, so that the process never waits for us.
+            asked.extend(rows)
+            self._ask([paths[row] for row in rows])
+            while len(asked) > len(rows) and not self.closed:
                 yield self._receive(asked, paths, out)
             if self.closed:
                 return
@@ -208,7 +225,7 @@ class _Worker:
             yield self._receive(asked, paths, out)
 
     def _ask(self, paths: Sequence[str]) -> None:
-        if self._alone:
+        if self._alone or not paths:
             return
         try:
             process = self._process or self._start()
@@ -216,39 +233,50 @@ class _Worker:
             self._alone = True
             return
         assert process.stdin is not None
+        messages = [[path] for path in paths] if self._one_by_one else [paths]
         with contextlib.suppress(OSError):  # that it is gone shows when its answer is due
-            process.stdin.write(b"".join(json.dumps(path).encode() + b"\n" for path in paths))
+            process.stdin.write(b"".join(json.dumps(m).encode() + b"\n" for m in messages))
             process.stdin.flush()
 
     def _receive(
         self, asked: deque[int], paths: Sequence[str], out: NDArray[np.uint8]
-    ) -> tuple[int, Decoded | Failure]:
-        row = asked.popleft()
+    ) -> list[tuple[int, Decoded | Failure]]:
+        """Return the next answers, none where it died among several files."""
         if self._alone or self._process is None:
-            return row, decode_one(self._reader, self._spec, paths[row], out[row])
+            row = asked.popleft()
+            return [(row, decode_one(self._reader, self._spec, paths[row], out[row]))]
         pipe = self._process.stdout
         assert pipe is not None
-        outcome: Decoded | Failure | None = None
+        answered: list[tuple[int, Decoded | Failure]] = []
         # Answers come in the order of the questions: with the last one read, it is at this file.
         self._set_due(math.inf if self._seconds is None else time.monotonic() + self._seconds)
+        whole = False
         with contextlib.suppress(OSError, EOFError, ValueError):  # it is gone, in mid-line perhaps
-            answer = json.loads(pipe.readline())
-            if "facts" in answer:
-                _fill(pipe, out[row])
-                outcome = Decoded(answer["facts"])
-            else:
-                outcome = Failure(answer["reason"], answer["what"])
+            for row, answer in zip(asked, json.loads(pipe.readline()), strict=False):
+                if "facts" in answer:
+                    _fill(pipe, out[row])
+                    answered.append((row, Decoded(answer["facts"])))
+                else:
+                    answered.append((row, Failure(answer["reason"], answer["what"])))
+            whole = True
+        for _ in answered:
+            asked.popleft()
         late = self._set_due(math.inf)
-        if outcome is None or late:  # one that answered at the last moment was killed all the same
-            code = self._stop()
-            self._ask([paths[other] for other in asked])
-        if outcome is None and late:
+        if whole and not late:
+            return answered
+        code = self._stop()  # one that answered at the last moment was killed all the same
+        if not whole and (self._one_by_one or len(asked) == 1):
+            answered.append((asked.popleft(), self._blame(late, code)))
+        self._one_by_one = True
+        self._ask([paths[row] for row in asked])
+        return answered
+
+    def _blame(self, late: bool, code: int) -> Failure:
+        if late:
             what = f"decoding the file took longer than {self._seconds:g} seconds"
-            outcome = Failure("decoder-timeout", what)
-        elif outcome is None:
-            how = f"signal {-code}" if code < 0 else f"exit status {code}"
-            outcome = Failure("decoder-died", f"the process that decoded the file died ({how})")
-        return row, outcome
+            return Failure("decoder-timeout", what)
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        return Failure("decoder-died", f"the process that decoded the file died ({how})")
 
     def _set_due(self, due: float) -> bool:
         """Set when the answer has to be there, and return whether the last one came too late."""
@@ -270,7 +298,7 @@ class _Worker:
             raise _NoWorker
         try:
             process = subprocess.Popen(
-                start_command(__name__),
+                start_command(_WORKER),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -281,7 +309,12 @@ class _Worker:
             raise _NoWorker from error
         self._process = process
         assert process.stdin is not None and process.stdout is not None
-        order = {"reader": self._name, "spec": asdict(self._spec), "memory": self._memory}
+        order = {
+            "reader": self._name,
+            "spec": asdict(self._spec),
+            "memory": self._memory,
+            "together": _TOGETHER,
+        }
         try:
             process.stdin.write(json.dumps(sys.path).encode() + b"\n")
             process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -322,23 +355,3 @@ def _fill(pipe: Any, out: NDArray[np.uint8]) -> None:
         if not count:
             raise EOFError
         view = view[count:]
-
-
-def serve() -> None:
-    """Decode what standard input asks for until it ends: the life of a worker."""
-    answers = open_answers()
-    order = json.loads(sys.stdin.buffer.readline())
-    module, _, name = order["reader"].partition(":")
-    reader: Reader = reduce(getattr, name.split("."), importlib.import_module(module))  # type: ignore[assignment]
-    spec = PixelSpec(**order["spec"])
-    out = np.empty((spec.size, spec.size), dtype=np.uint8)
-    if order["memory"] is not None:
-        cap_memory(order["memory"])
-    answers.write(b"ready\n")
-    answers.flush()
-    for line in sys.stdin.buffer:
-        outcome = decode_one(reader, spec, json.loads(line), out)
-        answers.write(json.dumps(asdict(outcome)).encode() + b"\n")
-        if isinstance(outcome, Decoded):
-            answers.write(out.data)
-        answers.flush()

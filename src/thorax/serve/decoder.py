@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from thorax._files import hash_bytes
-from thorax.data.capped import Failure, attempt, cap_memory, clean_facts, open_answers
 from thorax.pixels import Limits, read_image, read_picture
+from thorax.pixels.capped import Failure, attempt, cap_memory, clean_facts, open_answers
 from thorax.records import PixelSpec
 
 __all__ = ["LONGEST", "Answer", "decode", "encode_png", "serve"]

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from thorax.data.capped import memory_cap
 from thorax.errors import UsageError
 from thorax.pixels import Limits
+from thorax.pixels.capped import memory_cap
 
 __all__ = ["ServiceLimits", "Settings", "cores", "parse_limits"]
 

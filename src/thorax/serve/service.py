@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from thorax._files import hash_bytes
-from thorax.data.capped import Failure
 from thorax.errors import ImageError, ThoraxError
 from thorax.pixels import Image, sniff
+from thorax.pixels.capped import Failure
 from thorax.serve.answers import Ask, Item, draw_heat, failure, picture_url, success
 from thorax.serve.body import Budget, Upload
 from thorax.serve.bundles import Named, Served, Shelf

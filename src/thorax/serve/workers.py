@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from thorax.data.capped import OF_DECODERS, Failure, start_command
+from thorax.pixels.capped import OF_DECODERS, Failure, start_command
 from thorax.records import PixelSpec
 from thorax.serve.decoder import Answer
 from thorax.serve.limits import ServiceLimits

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from thorax._progress import Progress
-from thorax.data.capped import open_answers, start_command
+from thorax.pixels.capped import OF_DECODERS, open_answers, start_command
 
 __all__ = ["apart", "serve"]
 
@@ -75,6 +75,7 @@ def _messages(order: bytes) -> Generator[tuple[str, Any], None, None]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, **OF_DECODERS},  # as many are busy already as there are cores
         )
     except OSError:
         return

@@ -37,6 +37,9 @@ from thorax.training.state import Progressed, load_state, save_state, weights_to
 
 __all__ = ["Fitted", "fit"]
 
+# Twice takes a fortieth of a step of a small network.
+_STEP_RESETS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
+"""Whether a step of Keras begins by resetting the metrics."""
 _SAVE_EVERY = 30.0  # seconds; what a kill costs at most, beside the start-up
 
 
@@ -108,7 +111,7 @@ def fit(
     finally:
         keras.config.set_dtype_policy("float32")
     epochs = max(config.epochs, -(-config.minimum_steps // feed.steps))
-    optimiser = _optimiser(config, epochs * feed.steps, precision)
+    optimiser = _optimiser(config, epochs * feed.steps)
     weights = class_weights(feed.labels, task, balanced=config.balance == "weights")
     model.compile(
         optimizer=optimiser,
@@ -126,7 +129,8 @@ def fit(
 
     while now.epoch < epochs and not _patience_is_out(now, config):
         for batch in feed.epoch(now.epoch, now.step):
-            model.reset_metrics()
+            if not _STEP_RESETS:
+                model.reset_metrics()
             # The images may be tensors already, and on PyTorch Keras takes no mixture.
             given = batch.images, batch.transforms, batch.tones
             logs = model.train_on_batch(
@@ -197,7 +201,7 @@ class WarmUpThenDown(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return {"peak": self.peak, "rise": self.rise, "total": self.total}
 
 
-def _optimiser(config: FitConfig, total: int, precision: str) -> Any:
+def _optimiser(config: FitConfig, total: int) -> Any:
     rate: Any = config.learning_rate
     if config.schedule == "linear":
         rate = WarmUpThenDown(rate, max(1.0, config.warmup * total), total)
@@ -205,7 +209,7 @@ def _optimiser(config: FitConfig, total: int, precision: str) -> Any:
     if config.optimiser == "adam":
         return keras.optimizers.Adam(rate, **clip)
     if config.optimiser == "muon":
-        optimiser = Muon(rate, weight_decay=config.weight_decay, precision=precision, **clip)
+        optimiser = Muon(rate, weight_decay=config.weight_decay, **clip)
     else:
         optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **clip)
     # Shrinking these only shifts or scales activations; it does not simplify the function.

@@ -33,8 +33,6 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         Decoupled; spare variables by `exclude_from_weight_decay`.
     momentum
         Share of the last step's momentum that is kept, 0 to 1.
-    precision
-        In which the iteration computes, ``float32`` or ``bfloat16``; it forgives rounding.
     options
         Of `keras.optimizers.Optimizer`.
     """
@@ -45,12 +43,10 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         *,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
-        precision: str = "float32",
         **options: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **options)
         self.momentum = momentum
-        self.precision = precision
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-7
         self.correction: Any = None
 
@@ -85,7 +81,7 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
             return
         self.assign(mean, mean * self.momentum + gradient)
         ahead = ops.reshape(gradient + mean * self.momentum, (-1, variable.shape[-1]))
-        step = orthogonal(ahead, self.precision)
+        step = orthogonal(ahead)
         scale = _SCALE * max(step.shape) ** 0.5
         self.assign_sub(variable, ops.reshape(step, variable.shape) * (rate * scale))
 
@@ -98,11 +94,7 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this optimiser."""
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "precision": self.precision,
-        }
+        return {**super().get_config(), "momentum": self.momentum}
 
 
 def is_kernel(variable: Any) -> bool:
@@ -113,18 +105,27 @@ def is_kernel(variable: Any) -> bool:
     return len(variable.shape) in (2, 4) and "logits" not in variable.path
 
 
-def orthogonal(matrix: Any, precision: str = "float32") -> Any:
+def orthogonal(matrix: Any) -> Any:
     """Return nearly the matrix (n, m) whose singular values are all 1, by Newton-Schulz iteration.
 
     The singular vectors are those of ``matrix``; the values come to lie between 0.7 and 1.2.
     """
     tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.cast(matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7), precision)
-    once, thrice = (factor * ops.eye(min(matrix.shape), dtype=precision) for factor in (_A, _B))
-    for _ in range(_ITERATIONS):
-        turned = ops.transpose(x)
-        gram = ops.matmul(turned, x) if tall else ops.matmul(x, turned)
-        # That is a x + b x^3 + c x^5.
-        factor = once + ops.matmul(gram, thrice + _C * gram)
-        x = ops.matmul(x, factor) if tall else ops.matmul(factor, x)
-    return ops.cast(x, matrix.dtype)
+    x = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
+    turned = ops.transpose(x)
+    gram = ops.matmul(turned, x) if tall else ops.matmul(x, turned)
+    once, thrice = (factor * ops.eye(min(matrix.shape)) for factor in (_A, _B))
+    # Each iteration makes a x + b x^3 + c x^5, which is x times a factor out of powers of its Gram
+    # matrix. So the small square matrices are iterated, and the long one is met twice, not ten
+    # times. It takes single precision: rounded to bfloat16, a Gram matrix has negative eigenvalues,
+    # and the iteration would blow them up.
+    factor = product = _factor(gram, once, thrice)
+    for _ in range(_ITERATIONS - 1):
+        gram = ops.matmul(ops.matmul(gram, factor), factor)
+        factor = _factor(gram, once, thrice)
+        product = ops.matmul(product, factor)
+    return ops.matmul(x, product) if tall else ops.matmul(product, x)
+
+
+def _factor(gram: Any, once: Any, thrice: Any) -> Any:
+    return once + ops.matmul(gram, thrice + _C * gram)

@@ -56,8 +56,18 @@ def _prepared(
     yield audit(manifest, quick=True, cache=cache, progress=progress)
     # Random crops are cut out of larger images than those that are answered for.
     before_crop = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
-    yield filled(manifest.select("train"), before_crop)
-    yield filled(manifest.select("validation"), recipe.input)
+    training, validation = manifest.select("train"), manifest.select("validation")
+    if before_crop != recipe.input:
+        yield filled(training, before_crop)
+        yield filled(validation, recipe.input)
+        return
+    # Both at once: the decoding processes are started once.
+    _, images = filled(
+        replace(manifest, records=training.records + validation.records), recipe.input
+    )
+    for partition in (training, validation):
+        own = images.of(record.id for record in partition.records)
+        yield partition.drop(own.left_out), own
 
 
 def fill(

@@ -10,7 +10,7 @@ from thorax.training.backend import use_backend
 
 __all__ = ["augmented_images"]
 
-_CHUNK = 256
+_AT_ONCE = 1 << 22  # pixels; as floats, all images would take four times their memory
 
 
 def augmented_images(
@@ -46,8 +46,9 @@ def augmented_images(
     augment = Augment(config, size, seed)
     transforms, tones = draw_augmentation(config, np.random.default_rng(seed), len(images), size)
     shown = np.empty((len(images), size, size), np.uint8)
-    for at in range(0, len(images), _CHUNK):  # as floats, all would take four times as much
-        part = slice(at, at + _CHUNK)
+    step = max(1, _AT_ONCE // size**2)
+    for at in range(0, len(images), step):
+        part = slice(at, at + step)
         made = augment(images[part, ..., None], transforms[part], tones[part])
         shown[part] = np.clip(np.rint(ops.convert_to_numpy(made)[..., 0]), 0, 255)
     return shown

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thorax.errors import ImageError
-from thorax.pixels import LIMITS, Limits
+from thorax.pixels.limits import LIMITS, Limits
 from thorax.records import PixelSpec
 
 __all__ = [
