@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thorax._machine import cores
 from thorax.bundle import Bundle, read_bundle
 from thorax.errors import BundleError, ImageError, UsageError
 from thorax.pixels import Image, read_image
+from thorax.pixels.isolate import ISOLATION
 from thorax.records import Prediction
 
 __all__ = ["Predictor", "load"]
@@ -47,6 +48,8 @@ class Predictor:
         import onnxruntime
 
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+        self._threads = threads
+        self._of_one_thread: Predictor | None = None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -114,7 +117,8 @@ class Predictor:
         sources
             Paths, or the bytes of files.
         workers
-            Threads, each of which reads and answers; None or 0 takes one per core.
+            Threads, each of which reads and answers; None or 0 takes one per core and one more,
+            for while one computes another may wait for the interpreter.
 
         Raises
         ------
@@ -123,32 +127,46 @@ class Predictor:
         """
         if workers is not None and workers < 0:
             raise UsageError("the number of workers must not be negative", received=workers)
-        workers = workers or os.cpu_count() or 1
+        workers = workers or cores() + 1
         queue = iter(enumerate(sources))
         share = list(islice(queue, _SHARE))
         if len(share) == 1:  # threads would take longer to start than the answer takes
             yield from self._answer(share)
             return
+        answerer = self._single() if workers > 1 and len(share) == _SHARE else self
         with ThreadPoolExecutor(workers) as pool:
             # Each thread reads and answers for a share of its own, so that none waits for another;
             # a share for each is ready when one is taken.
             ahead: deque[Future[list[Prediction]]] = deque()
-            ahead.append(pool.submit(self._answer, share))
+            ahead.append(pool.submit(answerer._answer, share))
             while True:
                 while len(ahead) < 2 * workers and (share := list(islice(queue, _SHARE))):
-                    ahead.append(pool.submit(self._answer, share))
+                    ahead.append(pool.submit(answerer._answer, share))
                 if not ahead:
                     return
                 yield from ahead.popleft().result()
 
+    def _single(self) -> Predictor:
+        """Return this predictor with one thread of its own, for threads that each compute alone.
+
+        Several threads that all compute on all cores wait for each other. Where a number of threads
+        was asked for, that holds.
+        """
+        if self._threads:
+            return self
+        if self._of_one_thread is None:
+            self._of_one_thread = Predictor(self.bundle, threads=1)
+        return self._of_one_thread
+
     def _answer(self, share: Sequence[tuple[int, str | Path | bytes]]) -> list[Prediction]:
         """Read and answer for some sources."""
         images: list[Image | ImageError] = []
-        for _, source in share:
-            try:
-                images.append(self.read(source))
-            except ImageError as error:
-                images.append(error)
+        with ISOLATION:  # once for all of them: for a small file it takes a tenth of its decoding
+            for _, source in share:
+                try:
+                    images.append(self.read(source))
+                except ImageError as error:
+                    images.append(error)
         good = iter(self.predict_images([one for one in images if isinstance(one, Image)]))
         return [
             replace(next(good), id=_name(*one))

@@ -10,7 +10,7 @@ import pytest
 
 from thorax._progress import silent
 from thorax.config import load_recipe
-from thorax.data import load_dataset, part
+from thorax.data import Manifest, load_dataset, part
 from thorax.phantom import write_dataset
 from thorax.training import prepare as module
 from thorax.training.prepare import prepare
@@ -43,7 +43,8 @@ def test_here_and_elsewhere_give_the_same(
     monkeypatch.setattr(module, "audit", refuse)
     there = all_of(given | {"cache": tmp_path / "other"}, elsewhere=True)
     assert here[0].findings == there[0].findings
-    for (records, images), (others, pixels) in zip(here[1:], there[1:], strict=True):
+    assert here[3] == there[3]
+    for (records, images), (others, pixels) in zip(here[1:3], there[1:3], strict=True):
         assert list(records.ids) == list(others.ids)
         assert len(records) > 0
         assert np.array_equal(images.all(), pixels.all())
@@ -52,20 +53,26 @@ def test_here_and_elsewhere_give_the_same(
 def test_larger_images_to_crop_from_change_nothing_but_the_training_images(
     given: dict[str, Any],
 ) -> None:
-    (_, (records, images), (others, checks)) = all_of(given, elsewhere=False)
+    _, (records, images), (others, checks), _ = all_of(given, elsewhere=False)
     cropped = load_recipe("swift", ["input.size=16", "augment.crop_from=20"])
-    _, (same, larger), (as_before, own) = all_of(given | {"recipe": cropped}, elsewhere=False)
+    made = all_of(given | {"recipe": cropped}, elsewhere=False)
+    _, (same, larger), (as_before, own), _ = made
     assert (images.spec.size, larger.spec.size, own.spec.size) == (16, 20, 16)
     assert list(records.ids) == list(same.ids) == list(images.ids) == list(larger.ids)
     assert list(others.ids) == list(as_before.ids)
     assert np.array_equal(checks.all(), own.all())
 
 
-def test_what_is_left_out_is_told_of_its_own_partition(given: dict[str, Any]) -> None:
+def test_what_is_left_out_is_told_of_its_own_partition(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
     bad = {p: given["manifest"].select(p).records[1] for p in ("train", "validation")}
     for record in bad.values():
         Path(record.path).write_bytes(b"no image")
-    _, training, validation = all_of(given, elsewhere=False)
+    _, training, validation, as_file = all_of(given, elsewhere=False)
+    (tmp_path / "manifest.parquet").write_bytes(as_file)
+    left_out = Manifest.read(tmp_path / "manifest.parquet").left_out
+    assert {gone.id for gone in left_out} == {record.id for record in bad.values()}
     for partition, (records, images) in (("train", training), ("validation", validation)):
         assert [gone.id for gone in images.left_out] == [bad[partition].id]
         assert bad[partition].id not in records.ids

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heatmaps", type=Path, metavar="FOLDER", help="also draw heat maps over the images here"
     )
     parser.add_argument(
-        "--workers", type=worker_count, metavar="N", help="threads (default: one per core)"
+        "--workers", type=worker_count, metavar="N", help="threads (default: one more than cores)"
     )
 
 

@@ -20,8 +20,9 @@ import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
 from thorax._files import hash_bytes, make_folder
+from thorax._machine import cores
 from thorax._progress import Progress, silent
-from thorax.data.contents import Content, count_cores, hash_files
+from thorax.data.contents import Content, hash_files
 from thorax.data.decode import Decoded, Decoders, Failure, Reader, reader_name
 from thorax.data.manifest import LeftOut, Manifest
 from thorax.data.shards import (
@@ -236,7 +237,7 @@ def fill_cache(
         check_space(place, len(todo) * spec.size**2)
         clear_leftovers(place)
         if workers is None:
-            workers = 0 if len(todo) < _FEW else count_cores()
+            workers = 0 if len(todo) < _FEW else cores()
         with Decoders(reader, spec, workers) as decoders:
             _decode(list(todo.values()), decoders, place, spec, found, progress)
     index.save()

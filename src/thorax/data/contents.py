@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thorax._files import hash_file
+from thorax._machine import cores
 from thorax._progress import Progress
 from thorax.data.decode import Failure
 from thorax.data.shards import FileIndex
 from thorax.records import Record
 
-__all__ = ["Content", "count_cores", "hash_files"]
+__all__ = ["Content", "hash_files"]
 
 _TOGETHER = 32
 
@@ -36,13 +37,6 @@ class Content:
             return True
         before = self.status
         return (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # in a container, fewer than the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def hash_files(
@@ -67,7 +61,7 @@ def hash_files(
     # Reading and hashing let go of the interpreter: threads are enough. Handing a small file to one
     # takes longer than hashing it.
     parts = [new[at : at + _TOGETHER] for at in range(0, len(new), _TOGETHER)]
-    with ThreadPoolExecutor(max_workers=min(8, 2 * count_cores())) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, 2 * cores())) as pool:
         hashed = pool.map(lambda part: [_hash_or_failure(path) for _, path, _ in part], parts)
         done = 0
         for part, contents in zip(parts, hashed, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax._files import atomic_path, canonical_json, hash_json
+from thorax._files import canonical_json, hash_json, write_bytes
 from thorax.data.identity import Pseudonyms
 from thorax.errors import LabelError, PartitionError, SourceError
 from thorax.records import PARTITIONS, Finding, Partition, Record, Task
@@ -194,11 +195,15 @@ class Manifest:
         StorageError
             If the disk is full or the place is not writable.
         """
+        write_bytes(Path(path), self.to_parquet())
+
+    def to_parquet(self) -> bytes:
+        """Return the bytes of the file that :meth:`write` writes."""
         import pyarrow.parquet as parquet
 
-        table = _to_table(self)
-        with atomic_path(Path(path)) as temporary:
-            parquet.write_table(table, temporary, compression="zstd")
+        file = io.BytesIO()
+        parquet.write_table(_to_table(self), file, compression="zstd")
+        return file.getvalue()
 
     @classmethod
     def read(cls, path: Path | str) -> Manifest:

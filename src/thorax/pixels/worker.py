@@ -24,6 +24,7 @@ from thorax.pixels.capped import (
     decode_one,
     open_answers,
 )
+from thorax.pixels.isolate import ISOLATION
 from thorax.records import PixelSpec
 
 __all__ = ["serve"]
@@ -43,15 +44,16 @@ def serve() -> None:
         cap_memory(order["memory"])
     answers.write(b"ready\n")
     answers.flush()
-    for line in sys.stdin.buffer:
-        told = time.monotonic()
-        outcomes: list[Decoded | Failure] = []
-        for path in json.loads(line):
-            if outcomes and time.monotonic() - told > _SOON:
-                _tell(answers, outcomes, out)
-                told, outcomes = time.monotonic(), []
-            outcomes.append(decode_one(reader, spec, path, out[len(outcomes)]))
-        _tell(answers, outcomes, out)
+    with ISOLATION:  # once for all files: for a small one it takes a tenth of its decoding
+        for line in sys.stdin.buffer:
+            told = time.monotonic()
+            outcomes: list[Decoded | Failure] = []
+            for path in json.loads(line):
+                if outcomes and time.monotonic() - told > _SOON:
+                    _tell(answers, outcomes, out)
+                    told, outcomes = time.monotonic(), []
+                outcomes.append(decode_one(reader, spec, path, out[len(outcomes)]))
+            _tell(answers, outcomes, out)
 
 
 def _tell(answers: BinaryIO, outcomes: Sequence[Decoded | Failure], out: NDArray[np.uint8]) -> None:

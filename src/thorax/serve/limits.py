@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from thorax.errors import UsageError
 from thorax.pixels import Limits
 from thorax.pixels.capped import memory_cap
 
-__all__ = ["ServiceLimits", "Settings", "cores", "parse_limits"]
+__all__ = ["ServiceLimits", "Settings", "parse_limits"]
 
 _MIB = 1 << 20
 
@@ -146,10 +145,3 @@ class Settings:
     threads: int = 0
     audit_log: Path | None = None
     limits: ServiceLimits = field(default_factory=ServiceLimits)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

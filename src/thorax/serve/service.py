@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from thorax._files import hash_bytes
+from thorax._machine import cores
 from thorax.errors import ImageError, ThoraxError
 from thorax.pixels import Image, sniff
 from thorax.pixels.capped import Failure
@@ -19,7 +20,7 @@ from thorax.serve.answers import Ask, Item, draw_heat, failure, picture_url, suc
 from thorax.serve.body import Budget, Upload
 from thorax.serve.bundles import Named, Served, Shelf
 from thorax.serve.decoder import Answer, encode_png
-from thorax.serve.limits import Settings, cores
+from thorax.serve.limits import Settings
 from thorax.serve.log import AuditLog, Log
 from thorax.serve.metrics import Metrics
 from thorax.serve.problems import Problem, problem_of_image

@@ -29,7 +29,9 @@ def prepare(
     elsewhere: bool,
     progress: Progress,
 ) -> Generator[Any, None, None]:
-    """Yield the quick audit, then records and images of training, then those of validation.
+    """Yield the quick audit, records and images of training and of validation, and the manifest.
+
+    The last without the records that became no image, as the bytes of its file.
 
     Parameters
     ----------
@@ -58,16 +60,18 @@ def _prepared(
     before_crop = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
     training, validation = manifest.select("train"), manifest.select("validation")
     if before_crop != recipe.input:
-        yield filled(training, before_crop)
-        yield filled(validation, recipe.input)
-        return
-    # Both at once: the decoding processes are started once.
-    _, images = filled(
-        replace(manifest, records=training.records + validation.records), recipe.input
-    )
-    for partition in (training, validation):
-        own = images.of(record.id for record in partition.records)
-        yield partition.drop(own.left_out), own
+        parts = [filled(training, before_crop), filled(validation, recipe.input)]
+    else:  # both at once: the decoding processes are started once
+        both = replace(manifest, records=training.records + validation.records)
+        _, images = filled(both, recipe.input)
+        parts = [_of(images, training), _of(images, validation)]
+    yield from parts
+    yield manifest.drop(gone for _, own in parts for gone in own.left_out).to_parquet()
+
+
+def _of(images: Cache, partition: Manifest) -> tuple[Manifest, Cache]:
+    own = images.of(record.id for record in partition.records)
+    return partition.drop(own.left_out), own
 
 
 def fill(

@@ -191,6 +191,7 @@ def train(
                 on_audit(audited)
             training, images = next(prepared)
             validation, checks = next(prepared)
+            as_file = next(prepared)
         backend_ready.wait()
     except ConfigError:
         # The folder must not become that of a run that cannot be.
@@ -203,7 +204,7 @@ def train(
     _check_classes(training, "train")
     _check_classes(validation, "validation")
     manifest = manifest.drop([*images.left_out, *checks.left_out])
-    manifest.write(folder / "manifest.parquet")
+    _files.write_bytes(folder / "manifest.parquet", as_file)
     write_left_out(folder / "left_out.csv", manifest.left_out)
     # By content, so that an evaluation knows these images again wherever they lie.
     seen = sorted({*images.hashes, *checks.hashes})
