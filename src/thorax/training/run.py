@@ -214,7 +214,7 @@ def train(
     from thorax.training.feed import Feed, images_of
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
-    from thorax.training.seal import Held, seal
+    from thorax.training.seal import Held, import_ahead, seal
 
     few = pick(training)
     with _files.atomic_path(folder / "augmented.npz") as temporary, open(temporary, "wb") as file:
@@ -242,7 +242,7 @@ def train(
         folder,
         precision=precision,
         seed=seed,
-        progress=progress,
+        progress=_after_the_first_step(import_ahead, progress),
     )
     progress("sealing", 0, 1)
     filled = partial(fill, folder=cache, workers=workers, progress=progress)
@@ -298,6 +298,24 @@ def _parted(
     if recipe.data.limit:
         manifest = limit(manifest, recipe.data.limit, balanced=recipe.data.limit_balanced)
     return manifest
+
+
+def _after_the_first_step(work: Callable[[], None], progress: Progress) -> Progress:
+    """Return a progress that begins ``work`` in a thread when it is first told something.
+
+    Before the first step is done, the interpreter is what everything waits for; later the steps
+    leave it, and a third of a core, alone.
+    """
+    begun = False
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            Beside(work)
+        progress(stage, done, total, note)
+
+    return tell
 
 
 def _sample(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +40,7 @@ __all__ = [
     "Held",
     "check_sealed",
     "chosen_by",
+    "import_ahead",
     "keras_probabilities",
     "load_network",
     "margins_of",
@@ -146,6 +149,13 @@ def seal(
     )
     check_sealed(bundle, validation.images, settled.probabilities, scores)
     return bundle
+
+
+def import_ahead() -> None:
+    """Import what sealing needs besides: beside a training it costs nothing, after it a moment."""
+    for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
+        with contextlib.suppress(ImportError):  # sealing will say so
+            importlib.import_module(name)
 
 
 def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) -> dict[str, Any]:
