@@ -217,20 +217,26 @@ def folder_ours(run: Path, _: Path) -> Callable[[list[str]], Any]:
 
 
 def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
-    """Return the reading of many files on one thread a core, and nothing else."""
+    """Return the reading of many files as ours reads them, and nothing else."""
     from concurrent.futures import ThreadPoolExecutor
 
     from thorax.bundle import read_bundle
     from thorax.pixels import read_image
+    from thorax.pixels.isolate import ISOLATION
 
-    spec = read_bundle(run).pixels
+    spec, share = read_bundle(run).pixels, 16
 
     def read(files: list[str]) -> None:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(lambda file: read_image(file, spec), files):
+        with ISOLATION:
+            for file in files:
+                read_image(file, spec)
+
+    def read_all(files: list[str]) -> None:
+        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+            for _ in pool.map(read, [files[i : i + share] for i in range(0, len(files), share)]):
                 pass
 
-    return read
+    return read_all
 
 
 def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
