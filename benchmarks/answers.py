@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -220,6 +219,7 @@ def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
     """Return the reading of many files as ours reads them, and nothing else."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from thorax._machine import cores
     from thorax.bundle import read_bundle
     from thorax.pixels import read_image
     from thorax.pixels.isolate import ISOLATION
@@ -232,7 +232,7 @@ def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
                 read_image(file, spec)
 
     def read_all(files: list[str]) -> None:
-        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+        with ThreadPoolExecutor(cores() + 1) as pool:
             for _ in pool.map(read, [files[i : i + share] for i in range(0, len(files), share)]):
                 pass
 

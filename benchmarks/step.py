@@ -11,7 +11,8 @@ all programs in turn within a round:
 - plain Keras: ``model.fit`` on arrays in memory, with its defaults, and three of its augmentation
   layers (flip, rotation, zoom);
 - native PyTorch: the network written with torch.nn, channels last, bfloat16 autocast, fused AdamW,
-  augmentation by one ``grid_sample`` and noise; as it is and compiled;
+  augmentation by one ``grid_sample`` and noise; as it is and compiled; and with the optimiser that
+  ours has, Muon, for the filters, as its authors publish it;
 - the bound: a product of two matrices in the same precision says how many operations a second this
   machine does; divided by three times the multiplications of the network's convolutions.
 
@@ -40,6 +41,7 @@ PROGRAMS = {
     "plain Keras, TensorFlow": ("keras", "tensorflow"),
     "native PyTorch": ("torch", "eager"),
     "native PyTorch, compiled": ("torch", "compiled"),
+    "native PyTorch, Muon": ("torch", "muon"),
     "bound": ("bound", "tensorflow"),
 }
 
@@ -164,7 +166,10 @@ def native(how: str, recipe_name: str) -> float:
     torch.manual_seed(0)
     network = torch_network(options["channels"], options["stem"])
     network = network.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
+    filters = [p for p in network.parameters() if p.ndim == 4] if how == "muon" else []
+    rest = [p for p in network.parameters() if all(p is not one for one in filters)]
+    optimiser = torch.optim.AdamW(rest, 1e-3, fused=True)
+    move_filters = torch_muon(filters)
     pixels, truth = drawn(IMAGES[recipe_name], size)
     images, labels = torch.from_numpy(pixels[:, None]), torch.from_numpy(truth)
     moves = torch.eye(2, 3).repeat(len(images), 1, 1) + 0.05 * torch.randn(len(images), 2, 3)
@@ -189,11 +194,39 @@ def native(how: str, recipe_name: str) -> float:
             part = slice(at, at + BATCH)
             optimiser.zero_grad(set_to_none=True)
             loss = taken(images[part], labels[part], moves[part])
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            if how != "muon":  # ours clips nothing either, with Muon
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
+            move_filters()
             float(loss)
 
     return best_of(epoch, len(images))
+
+
+def torch_muon(filters: list[Any]) -> Any:
+    """Return a function that moves filters (out, in, height, width) by their gradients.
+
+    K. Jordan et al., 2024: five iterations in bfloat16, one bank of filters after another.
+    """
+    import torch
+
+    momenta = [torch.zeros_like(one) for one in filters]
+
+    @torch.no_grad()
+    def step() -> None:
+        for one, momentum in zip(filters, momenta, strict=True):
+            momentum.mul_(0.95).add_(one.grad)
+            x = one.grad.add(momentum, alpha=0.95).flatten(1).bfloat16()
+            turned = x.shape[0] > x.shape[1]
+            x = x.T if turned else x
+            x = x / (x.norm() + 1e-7)
+            for _ in range(5):
+                gram = x @ x.T
+                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+            x = x.T if turned else x
+            one.mul_(1 - 1e-4).add_(x.reshape(one.shape), alpha=-1e-3 * max(x.shape) ** 0.5)
+
+    return step
 
 
 def torch_network(channels: Any, stem: int) -> Any:

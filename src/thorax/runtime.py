@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,20 +46,12 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle | str | Path, *, threads: int = 0) -> None:
-        import onnxruntime
-
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         self._threads = threads
         self._of_one_thread: Predictor | None = None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # A thread that waits for its share must not burn a core that others decode on.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(self.bundle.graph), options, providers=["CPUExecutionProvider"]
-            )
+            self._graph = self.bundle.graph.read_bytes()
+            self._session: Any = _session(self._graph, threads)
         except Exception as error:  # ONNX Runtime's own exceptions share no public base
             raise BundleError(
                 f"{self.bundle.graph} cannot be run", received=str(error).splitlines()[0]
@@ -133,17 +126,18 @@ class Predictor:
         if len(share) == 1:  # threads would take longer to start than the answer takes
             yield from self._answer(share)
             return
-        answerer = self._single() if workers > 1 and len(share) == _SHARE else self
+        following = list(islice(queue, _SHARE))
+        answer = self._single()._answer if following and workers > 1 else self._answer
         with ThreadPoolExecutor(workers) as pool:
             # Each thread reads and answers for a share of its own, so that none waits for another;
             # a share for each is ready when one is taken.
             ahead: deque[Future[list[Prediction]]] = deque()
-            ahead.append(pool.submit(answerer._answer, share))
-            while True:
-                while len(ahead) < 2 * workers and (share := list(islice(queue, _SHARE))):
-                    ahead.append(pool.submit(answerer._answer, share))
-                if not ahead:
-                    return
+            while share:
+                ahead.append(pool.submit(answer, share))
+                share, following = following, list(islice(queue, _SHARE))
+                if not share or len(ahead) >= 2 * workers:
+                    yield from ahead.popleft().result()
+            while ahead:
                 yield from ahead.popleft().result()
 
     def _single(self) -> Predictor:
@@ -155,7 +149,8 @@ class Predictor:
         if self._threads:
             return self
         if self._of_one_thread is None:
-            self._of_one_thread = Predictor(self.bundle, threads=1)
+            self._of_one_thread = copy.copy(self)
+            self._of_one_thread._session = _session(self._graph, 1)
         return self._of_one_thread
 
     def _answer(self, share: Sequence[tuple[int, str | Path | bytes]]) -> list[Prediction]:
@@ -246,6 +241,18 @@ class Predictor:
             for start in range(0, len(pixels), _CHUNK)
         ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def _session(graph: bytes, threads: int) -> Any:
+    """Return a session of ONNX Runtime for a graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # A thread that waits for its share must not burn a core that others decode on.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _name(number: int, source: str | Path | bytes) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from thorax.data import Cache, Manifest, default_folder, fill_cache, fingerprint, load_dataset, part
+from thorax.data import decode as decode_module
 from thorax.data.cache import check_space
 from thorax.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
 from thorax.data.shards import FileIndex, rows_per_shard
@@ -220,6 +221,37 @@ def test_a_process_killed_among_several_files_costs_none(tmp_path: Path) -> None
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=2, reader=read_number)
     assert cache.left_out == ()
     assert numbers(cache) == [9 if word == "unlucky" else int(word) for word in words]
+
+
+def test_what_may_have_killed_a_process_is_not_decoded_in_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = decode_module._open, list[int]()
+
+    def once(pipe: int) -> subprocess.Popen[bytes]:
+        if started:
+            raise OSError("no more processes")
+        started.append(pipe)
+        return start(pipe)
+
+    monkeypatch.setattr(decode_module, "_open", once)
+    manifest = make(tmp_path / "data", ["1", "die", *map(str, range(2, 40))])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=1, reader=read_number)
+    assert {item.reason for item in cache.left_out} == {"decoder-died"}
+    gone = {int(item.id[:4]) for item in cache.left_out}
+    assert 1 in gone and len(gone) <= 16 and 39 not in gone
+    assert numbers(cache) == [1 if n == 0 else n for n in range(40) if n not in gone]
+
+
+@pytest.mark.parametrize("length", [20, 200])
+def test_messages_fit_into_small_pipes(length: int) -> None:
+    paths = ["ä" * length] * 500
+    take = decode_module._shares(paths, 2)
+    shares = [list(rows) for rows in iter(take, range(0))]
+    assert [row for rows in shares for row in rows] == list(range(500))
+    assert all(len(decode_module._message([paths[r] for r in rows])) <= 1500 for rows in shares)
+    assert len(shares[0]) == (8 if length == 20 else 2)
+    assert len(shares[-1]) == 1
 
 
 def test_slow_files_are_told_one_by_one(tmp_path: Path) -> None:

@@ -147,10 +147,32 @@ def test_a_long_list_is_not_read_ahead_of_all_answers(
             taken += 1
             yield data
 
-    answers = Predictor(make_bundle()).predict(sources())
+    answers = Predictor(make_bundle()).predict(sources(), workers=3)
     next(answers)
     assert taken <= 128
     assert 1 + sum(1 for _ in answers) == 1000
+
+
+@pytest.mark.parametrize("count", [2, 15, 16, 17, 64])
+def test_answers_do_not_depend_on_how_many_are_asked_for(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path, count: int
+) -> None:
+    files = [draw_grey(tmp_path / f"{level}.png", 20 + 3 * level) for level in range(count)]
+    predictor = Predictor(make_bundle())
+    alone = [answer for file in files for answer in predictor.predict([file])]
+    assert list(predictor.predict(files)) == alone
+    assert list(Predictor(make_bundle(), threads=1).predict(files, workers=1)) == alone
+
+
+def test_a_bundle_that_is_replaced_later_changes_nothing(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    predictor, file = Predictor(bundle), draw_grey(tmp_path / "a.png", 150)
+    before = calls(predictor, file)
+    graph = (bundle if isinstance(bundle, Path) else bundle.folder) / "model.onnx"
+    graph.write_bytes(b"another")
+    assert list(predictor.predict([file] * 40)) == [before] * 40
 
 
 def calls(predictor: Predictor, source: Path) -> Prediction:

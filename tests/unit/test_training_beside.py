@@ -8,7 +8,7 @@ import pytest
 
 from thorax._progress import silent
 from thorax.errors import ConfigError
-from thorax.training.beside import Beside
+from thorax.training.beside import Beside, Meanwhile
 
 
 def failing() -> None:
@@ -46,3 +46,33 @@ def test_progress_is_passed_on_while_all_is_well() -> None:
     beside.wait()
     assert told == [("decoding images", 1, 2, "9/s")]
     beside.watched(silent)("decoding images", 2, 2)
+
+
+def test_meanwhile_begins_with_the_first_word_and_passes_all_on() -> None:
+    told: list[tuple[str, int, int, str]] = []
+    threads: list[int] = []
+
+    def work() -> str:
+        threads.append(threading.get_ident())
+        return "done"
+
+    meanwhile = Meanwhile(work, lambda *what: told.append(what))
+    meanwhile.progress("training", 1, 2)
+    meanwhile.progress("training", 2, 2, "note")
+    assert meanwhile.wait() == meanwhile.wait() == "done"
+    assert told == [("training", 1, 2, ""), ("training", 2, 2, "note")]
+    assert len(threads) == 1 and threads[0] != threading.get_ident()
+
+
+def test_meanwhile_without_any_step_does_it_when_it_is_asked() -> None:
+    assert Meanwhile(threading.get_ident, lambda *_: None).wait() == threading.get_ident()
+
+
+def test_meanwhile_raises_where_it_is_waited_for() -> None:
+    def work() -> None:
+        raise ValueError("no")
+
+    meanwhile = Meanwhile(work, lambda *_: None)
+    meanwhile.progress("training", 1, 2)
+    with pytest.raises(ValueError, match="no"):
+        meanwhile.wait()

@@ -86,6 +86,14 @@ def test_a_matrix_of_few_directions_does_not_blow_up(shape: tuple[int, int]) -> 
     assert np.all(values[2:] < 1e-2)
 
 
+@pytest.mark.parametrize("together", [1, 2, 3, 4])
+def test_the_iterations_that_share_a_gram_matrix_change_rounding_alone(together: int) -> None:
+    for shape in ((144, 32), (5, 12), (7, 7)):
+        matrix = ops.convert_to_tensor(drawn(*shape))
+        found = ops.convert_to_numpy(orthogonal(matrix, together))
+        assert np.allclose(found, ops.convert_to_numpy(orthogonal(matrix)), atol=1e-5)
+
+
 def test_the_last_layer_and_vectors_are_no_kernels() -> None:
     image = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(4, 3)(image)
@@ -96,6 +104,6 @@ def test_the_last_layer_and_vectors_are_no_kernels() -> None:
 
 
 def test_it_is_rebuilt_from_its_config() -> None:
-    config = Muon(0.02, weight_decay=0.05, momentum=0.9).get_config()
+    config = Muon(0.02, weight_decay=0.05, momentum=0.9, together=1).get_config()
     again = Muon.from_config(config)
-    assert (again.momentum, again.weight_decay) == (0.9, 0.05)
+    assert (again.momentum, again.together, again.weight_decay) == (0.9, 1, 0.05)

@@ -60,8 +60,10 @@ def hash_files(
             new.append((record.id, record.path, status))
     # Reading and hashing let go of the interpreter: threads are enough. Handing a small file to one
     # takes longer than hashing it.
-    parts = [new[at : at + _TOGETHER] for at in range(0, len(new), _TOGETHER)]
-    with ThreadPoolExecutor(max_workers=min(8, 2 * cores())) as pool:
+    threads = min(8, 2 * cores())
+    step = max(1, min(_TOGETHER, len(new) // (4 * threads)))
+    parts = [new[at : at + step] for at in range(0, len(new), step)]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         hashed = pool.map(lambda part: [_hash_or_failure(path) for _, path, _ in part], parts)
         done = 0
         for part, contents in zip(parts, hashed, strict=True):

@@ -66,6 +66,7 @@ SECONDS = 120.0
 _WORKER = "thorax.pixels.worker"
 _TOGETHER = 8  # files in one message
 _SHARES = 4  # of what is left; a worker takes no more than one, so that all end together
+_LINE = 1500  # bytes: two messages fit into the smallest pipes there are, those of Windows
 _PIPE = 1 << 20  # where the system lets us: a whole image in one write
 
 
@@ -87,7 +88,8 @@ class Decoders:
         cope with that, ``decoder-died``.
     seconds
         How long a file may take; None waits for ever. The process that takes longer is killed, and
-        the file has the reason ``decoder-timeout``.
+        the file has the reason ``decoder-timeout``; one that was asked for together with others is
+        given as long once more, by itself.
     """
 
     def __init__(
@@ -143,12 +145,14 @@ class Decoders:
                 outcomes[row] = decode_one(self._reader, self._spec, path, out[row])
                 tell()
             return [outcome for outcome in outcomes if outcome is not None]
-        shares = _shares(len(paths), len(self._workers))
+        take = _shares(paths, len(self._workers))
         done: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
 
         def work(worker: _Worker) -> None:
             try:
-                for answered in worker.decode(shares, paths, out):
+                # An iterator of its own for each thread: one of theirs all would lose what is
+                # under way when another thread finds the end.
+                for answered in worker.decode(iter(take, range(0)), paths, out):
                     for row, outcome in answered:
                         outcomes[row] = outcome
                     done.put(len(answered))
@@ -168,19 +172,25 @@ class Decoders:
         return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _shares(count: int, workers: int) -> Iterator[range]:
-    """Return an iterator, for several threads, over ranges of rows that get smaller to the end."""
-    lock, at = threading.Lock(), 0
+def _shares(paths: Sequence[str], workers: int) -> Callable[[], range]:
+    """Return a function for several threads: the next rows, fewer to the end, at last none."""
+    lock, at, count = threading.Lock(), 0, len(paths)
 
     def take() -> range:
         nonlocal at
         with lock:
             size = max(1, min(_TOGETHER, (count - at) // (_SHARES * workers)))
+            while size > 1 and len(_message(paths[at : at + size])) > _LINE:
+                size //= 2
             taken = range(at, min(at + size, count))
             at = taken.stop
             return taken
 
-    return iter(take, range(0))
+    return take
+
+
+def _message(paths: Sequence[str]) -> bytes:
+    return json.dumps(paths, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 class _NoWorker(Exception):
@@ -224,19 +234,21 @@ class _Worker:
         while asked and not self.closed:
             yield self._receive(asked, paths, out)
 
-    def _ask(self, paths: Sequence[str]) -> None:
+    def _ask(self, paths: Sequence[str]) -> bool:
+        """Ask the process for files; return whether there is one."""
         if self._alone or not paths:
-            return
+            return not self._alone
         try:
             process = self._process or self._start()
         except _NoWorker:
             self._alone = True
-            return
+            return False
         assert process.stdin is not None
         messages = [[path] for path in paths] if self._one_by_one else [paths]
         with contextlib.suppress(OSError):  # that it is gone shows when its answer is due
-            process.stdin.write(b"".join(json.dumps(m).encode() + b"\n" for m in messages))
+            process.stdin.write(b"".join(map(_message, messages)))
             process.stdin.flush()
+        return True
 
     def _receive(
         self, asked: deque[int], paths: Sequence[str], out: NDArray[np.uint8]
@@ -265,10 +277,14 @@ class _Worker:
         if whole and not late:
             return answered
         code = self._stop()  # one that answered at the last moment was killed all the same
+        blame = self._blame(late, code)
         if not whole and (self._one_by_one or len(asked) == 1):
-            answered.append((asked.popleft(), self._blame(late, code)))
+            answered.append((asked.popleft(), blame))
         self._one_by_one = True
-        self._ask([paths[row] for row in asked])
+        if not self._ask([paths[row] for row in asked]):
+            # What may have killed the last one must not be decoded in this process.
+            answered += [(row, blame) for row in asked]
+            asked.clear()
         return answered
 
     def _blame(self, late: bool, code: int) -> Failure:
@@ -297,16 +313,12 @@ class _Worker:
         if not sys.executable:
             raise _NoWorker
         try:
-            process = subprocess.Popen(
-                start_command(_WORKER),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pipesize=_PIPE,
-                env={**os.environ, **OF_DECODERS},
-            )
-        except OSError as error:
-            raise _NoWorker from error
+            process = _open(_PIPE)
+        except OSError:
+            try:  # larger pipes than a user may have here
+                process = _open(-1)
+            except OSError as error:
+                raise _NoWorker from error
         self._process = process
         assert process.stdin is not None and process.stdout is not None
         order = {
@@ -346,6 +358,18 @@ class _Worker:
         """End the process."""
         self.closed = self._alone = True
         self._stop()
+
+
+def _open(pipe: int) -> subprocess.Popen[bytes]:
+    """Start a decoding process with pipes of a size."""
+    return subprocess.Popen(
+        start_command(_WORKER),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pipesize=pipe,
+        env={**os.environ, **OF_DECODERS},
+    )
 
 
 def _fill(pipe: Any, out: NDArray[np.uint8]) -> None:

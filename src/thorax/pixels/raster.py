@@ -108,6 +108,8 @@ def decode_raster(
         ``unsupported-format``.
     """
     with ISOLATION, QUIET_STDERR if kind is Format.TIFF else contextlib.nullcontext():
+        # Also where somebody has set it again since the isolation began.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
         try:
             return _decode(data, kind, limits, need, frame, colour)
         except ImageError:

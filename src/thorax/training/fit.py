@@ -23,6 +23,7 @@ from thorax.metrics import roc_auc_score
 from thorax.models import Augment, build_network
 from thorax.records import Task
 from thorax.training.answers import answers_of
+from thorax.training.backend import has_accelerator
 from thorax.training.feed import Feed
 from thorax.training.losses import (
     Head,
@@ -209,7 +210,8 @@ def _optimiser(config: FitConfig, total: int) -> Any:
     if config.optimiser == "adam":
         return keras.optimizers.Adam(rate, **clip)
     if config.optimiser == "muon":
-        optimiser = Muon(rate, weight_decay=config.weight_decay, **clip)
+        together = 1 if has_accelerator(keras.backend.backend()) else 5
+        optimiser = Muon(rate, weight_decay=config.weight_decay, together=together, **clip)
     else:
         optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **clip)
     # Shrinking these only shifts or scales activations; it does not simplify the function.

@@ -33,6 +33,10 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         Decoupled; spare variables by `exclude_from_weight_decay`.
     momentum
         Share of the last step's momentum that is kept, 0 to 1.
+    together
+        Iterations that share one Gram matrix, 1 to 5. All of them save time where products are of
+        single precision. Where they are rounded to less, as on accelerators by default, take 1: a
+        Gram matrix then has negative eigenvalues, and the next iterations would blow them up.
     options
         Of `keras.optimizers.Optimizer`.
     """
@@ -43,10 +47,12 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         *,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
+        together: int = _ITERATIONS,
         **options: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **options)
         self.momentum = momentum
+        self.together = together
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-7
         self.correction: Any = None
 
@@ -81,7 +87,7 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
             return
         self.assign(mean, mean * self.momentum + gradient)
         ahead = ops.reshape(gradient + mean * self.momentum, (-1, variable.shape[-1]))
-        step = orthogonal(ahead)
+        step = orthogonal(ahead, self.together)
         scale = _SCALE * max(step.shape) ** 0.5
         self.assign_sub(variable, ops.reshape(step, variable.shape) * (rate * scale))
 
@@ -94,7 +100,8 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this optimiser."""
-        return {**super().get_config(), "momentum": self.momentum}
+        own = {"momentum": self.momentum, "together": self.together}
+        return {**super().get_config(), **own}
 
 
 def is_kernel(variable: Any) -> bool:
@@ -105,27 +112,28 @@ def is_kernel(variable: Any) -> bool:
     return len(variable.shape) in (2, 4) and "logits" not in variable.path
 
 
-def orthogonal(matrix: Any) -> Any:
+def orthogonal(matrix: Any, together: int = _ITERATIONS) -> Any:
     """Return nearly the matrix (n, m) whose singular values are all 1, by Newton-Schulz iteration.
 
     The singular vectors are those of ``matrix``; the values come to lie between 0.7 and 1.2.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
-    turned = ops.transpose(x)
-    gram = ops.matmul(turned, x) if tall else ops.matmul(x, turned)
-    once, thrice = (factor * ops.eye(min(matrix.shape)) for factor in (_A, _B))
+    even = ops.eye(min(matrix.shape), dtype=keras.backend.standardize_dtype(matrix.dtype))
     # Each iteration makes a x + b x^3 + c x^5, which is x times a factor out of powers of its Gram
-    # matrix. So the small square matrices are iterated, and the long one is met twice, not ten
-    # times. It takes single precision: rounded to bfloat16, a Gram matrix has negative eigenvalues,
-    # and the iteration would blow them up.
-    factor = product = _factor(gram, once, thrice)
-    for _ in range(_ITERATIONS - 1):
-        gram = ops.matmul(ops.matmul(gram, factor), factor)
-        factor = _factor(gram, once, thrice)
-        product = ops.matmul(product, factor)
-    return ops.matmul(x, product) if tall else ops.matmul(product, x)
+    # matrix. So the small square matrices can be iterated, and the long one is met twice, not ten
+    # times.
+    for first in range(0, _ITERATIONS, together):
+        turned = ops.transpose(x)
+        gram = ops.matmul(turned, x) if tall else ops.matmul(x, turned)
+        factor = product = _factor(gram, even)
+        for _ in range(min(together, _ITERATIONS - first) - 1):
+            gram = ops.matmul(ops.matmul(gram, factor), factor)
+            factor = _factor(gram, even)
+            product = ops.matmul(product, factor)
+        x = ops.matmul(x, product) if tall else ops.matmul(product, x)
+    return x
 
 
-def _factor(gram: Any, once: Any, thrice: Any) -> Any:
-    return once + ops.matmul(gram, thrice + _C * gram)
+def _factor(gram: Any, even: Any) -> Any:
+    return _A * even + ops.matmul(gram, _B * even + _C * gram)

@@ -40,7 +40,7 @@ from thorax.training.backend import (
     choose_precision,
     use_backend,
 )
-from thorax.training.beside import Beside
+from thorax.training.beside import Beside, Meanwhile
 from thorax.training.plan import claim_folder, make_plan
 from thorax.training.prepare import fill, prepare
 
@@ -214,7 +214,7 @@ def train(
     from thorax.training.feed import Feed, images_of
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
-    from thorax.training.seal import Held, import_ahead, seal
+    from thorax.training.seal import Held, make_ready, seal
 
     few = pick(training)
     with _files.atomic_path(folder / "augmented.npz") as temporary, open(temporary, "wb") as file:
@@ -234,6 +234,7 @@ def train(
         seed,
     )
     held_out, truth = checks.all(), validation.label_array()
+    meanwhile = Meanwhile(partial(make_ready, chosen, manifest.task), progress)
     fitted = fit(
         chosen,
         manifest.task,
@@ -242,7 +243,7 @@ def train(
         folder,
         precision=precision,
         seed=seed,
-        progress=_after_the_first_step(import_ahead, progress),
+        progress=meanwhile.progress,
     )
     progress("sealing", 0, 1)
     filled = partial(fill, folder=cache, workers=workers, progress=progress)
@@ -266,6 +267,7 @@ def train(
             "training_seconds": round(fitted.progressed.seconds, 1),
             "machine": plan["machine"],
         },
+        meanwhile.wait(),
     )
     progress("sealing", 1, 1)
     return Run(folder, plan, manifest, bundle)
@@ -298,24 +300,6 @@ def _parted(
     if recipe.data.limit:
         manifest = limit(manifest, recipe.data.limit, balanced=recipe.data.limit_balanced)
     return manifest
-
-
-def _after_the_first_step(work: Callable[[], None], progress: Progress) -> Progress:
-    """Return a progress that begins ``work`` in a thread when it is first told something.
-
-    Before the first step is done, the interpreter is what everything waits for; later the steps
-    leave it, and a third of a core, alone.
-    """
-    begun = False
-
-    def tell(stage: str, done: int, total: int, note: str = "") -> None:
-        nonlocal begun
-        if not begun:
-            begun = True
-            Beside(work)
-        progress(stage, done, total, note)
-
-    return tell
 
 
 def _sample(

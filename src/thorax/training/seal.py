@@ -38,11 +38,12 @@ from thorax.training.state import part_weights, read_weights
 
 __all__ = [
     "Held",
+    "Ready",
     "check_sealed",
     "chosen_by",
-    "import_ahead",
     "keras_probabilities",
     "load_network",
+    "make_ready",
     "margins_of",
     "seal",
 ]
@@ -85,6 +86,7 @@ def seal(
     training: tuple[NDArray[np.uint8], NDArray[np.float32]],
     folder: Path,
     provenance: Mapping[str, Any],
+    ready: Ready,
 ) -> Bundle:
     """Write the bundle of a trained network.
 
@@ -103,6 +105,8 @@ def seal(
         Where the bundle goes.
     provenance
         What the bundle tells about how it came to be.
+    ready
+        From `make_ready`, of the same recipe and task.
 
     Raises
     ------
@@ -110,13 +114,11 @@ def seal(
         If what was sealed does not answer like the network it was made from.
     """
     head = head_of(task, recipe.fit.loss)
-    network = _network(recipe, task)
+    network = ready.network
     read_weights(weights, network.variables, "the trained weights")
     seen, labels, patients = validation.seen
     # Logits and what they are made from, in one pass.
-    below = feature_network(network)
-    both = network if below is None else _side_by_side(network, below)
-    logits, *features = answers_of_all(both, seen)
+    logits, *features = answers_of_all(ready.asked, seen)
     settling = Beside(
         partial(
             settle,
@@ -128,7 +130,7 @@ def seal(
             points=recipe.points,
         )
     )
-    novelty, scores = _novelty(both, task, training, seen, features)
+    novelty, scores = _novelty(ready.asked, task, training, seen, features)
     settled = settling.wait()
     bundle = write_bundle(
         folder,
@@ -151,11 +153,33 @@ def seal(
     return bundle
 
 
-def import_ahead() -> None:
-    """Import what sealing needs besides: beside a training it costs nothing, after it a moment."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A recipe's network that waits for its weights.
+
+    Attributes
+    ----------
+    network
+        From images to logits.
+    asked
+        The same with what its last layer takes as a second output, where that is not too wide;
+        compiled for `answers_of_all`.
+    """
+
+    network: Any
+    asked: Any
+
+
+def make_ready(recipe: Recipe, task: Task) -> Ready:
+    """Do what of sealing needs no weights: beside a training it costs hardly anything."""
     for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
         with contextlib.suppress(ImportError):  # sealing will say so
             importlib.import_module(name)
+    network = _network(recipe, task)
+    below = feature_network(network)
+    asked = network if below is None else _side_by_side(network, below)
+    answers_of_all(asked, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
+    return Ready(network, asked)
 
 
 def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) -> dict[str, Any]:
