@@ -41,10 +41,10 @@ from PIL import Image
 
 from thorax.data import load_dataset
 from thorax.data.audit import Audit, audit
-from thorax.data.cache import fill_cache
 from thorax.data.checks.evidence import SIDE, look
 from thorax.data.checks.hashing import close_pairs
 from thorax.data.checks.poses import judge_poses
+from thorax.data.fill import fill_cache
 from thorax.phantom import FlawKind, plant, write_dataset
 from thorax.pixels import read_image, read_image_and_colour
 from thorax.records import Finding, PixelSpec

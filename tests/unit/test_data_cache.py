@@ -22,9 +22,10 @@ from PIL import Image as Pillow
 
 from thorax.data import Cache, Manifest, default_folder, fill_cache, fingerprint, load_dataset, part
 from thorax.data import decode as decode_module
-from thorax.data.cache import check_space
+from thorax.data import decoder as decoder_module
 from thorax.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
-from thorax.data.shards import FileIndex, rows_per_shard
+from thorax.data.fill import check_space
+from thorax.data.shards import FileIndex, Stamp, rows_per_shard
 from thorax.errors import DataError, ImageError, StorageError
 from thorax.pixels import Limits, read_image, read_image_and_colour
 from thorax.records import PixelSpec, Record, Task
@@ -226,7 +227,7 @@ def test_a_process_killed_among_several_files_costs_none(tmp_path: Path) -> None
 def test_what_may_have_killed_a_process_is_not_decoded_in_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, started = decode_module._open, list[int]()
+    start, started = decoder_module._open, list[int]()
 
     def once(pipe: int) -> subprocess.Popen[bytes]:
         if started:
@@ -234,7 +235,7 @@ def test_what_may_have_killed_a_process_is_not_decoded_in_this_one(
         started.append(pipe)
         return start(pipe)
 
-    monkeypatch.setattr(decode_module, "_open", once)
+    monkeypatch.setattr(decoder_module, "_open", once)
     manifest = make(tmp_path / "data", ["1", "die", *map(str, range(2, 40))])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=1, reader=read_number)
     assert {item.reason for item in cache.left_out} == {"decoder-died"}
@@ -249,7 +250,7 @@ def test_messages_fit_into_small_pipes(length: int) -> None:
     take = decode_module._shares(paths, 2)
     shares = [list(rows) for rows in iter(take, range(0))]
     assert [row for rows in shares for row in rows] == list(range(500))
-    assert all(len(decode_module._message([paths[r] for r in rows])) <= 1500 for rows in shares)
+    assert all(len(decoder_module.message([paths[r] for r in rows])) <= 1500 for rows in shares)
     assert len(shares[0]) == (8 if length == 20 else 2)
     assert len(shares[-1]) == 1
 
@@ -470,6 +471,35 @@ def test_positions(tmp_path: Path) -> None:
         cache.positions(["0001.txt"])
 
 
+@pytest.mark.parametrize("rows", [[3], [2, 3, 4], range(5, 60), range(59, 4, -3), range(0, 90, 7)])
+def test_images_that_are_read_are_those_that_are_mapped(tmp_path: Path, rows: list[int]) -> None:
+    manifest = make(tmp_path / "data", [*map(str, range(90))])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    assert cache.gather(rows)[:, 5, 7].tolist() == [*rows]
+    shuffled = np.random.default_rng(0).permutation(90)
+    assert (cache.gather(shuffled)[:, 0, 0] == shuffled).all()
+
+
+def test_a_cache_that_is_cleared_meanwhile_still_has_its_images(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", [*map(str, range(90))])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    for path in (tmp_path / "c").rglob("*.u8"):
+        path.unlink()
+    assert numbers(cache) == [*range(90)]
+
+
+def test_of_a_cache_of_many_data_sets_only_ones_own_is_kept(tmp_path: Path) -> None:
+    options = {"folder": tmp_path / "c", "workers": 0, "reader": read_number}
+    many = make(tmp_path / "many", [*map(str, range(40)), "broken"])
+    fill_cache(many, SPEC, **options)  # type: ignore[arg-type]
+    few = make(tmp_path / "few", ["7", "200", "broken"])
+    cache = fill_cache(few, SPEC, **options)  # type: ignore[arg-type]
+    assert numbers(cache) == [7, 200]
+    assert [one.reason for one in cache.left_out] == ["corrupt"]
+    assert [fact["number"] for fact in cache.facts] == [7, 200]
+    assert len(cache._files) == 2  # 7 is where it was
+
+
 def test_place_that_is_no_place(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1"])
     (tmp_path / "file").write_text("x")
@@ -575,15 +605,15 @@ def test_file_index_forgets_what_may_still_change(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("1")
     index = FileIndex(tmp_path / "i")
-    index.put(str(path), path.stat(), "now")
-    assert index.get(str(path), path.stat()) is None
+    index.put(str(path), Stamp.of(path.stat()), "now")
+    assert index.get(str(path), Stamp.of(path.stat())) is None
     os.utime(path, (1000, 1000))
-    index.put(str(path), path.stat(), "settled")
+    index.put(str(path), Stamp.of(path.stat()), "settled")
     index.save()
     again = FileIndex(tmp_path / "i")
-    assert again.get(str(path), path.stat()) == "settled"
+    assert again.get(str(path), Stamp.of(path.stat())) == "settled"
     os.utime(path, (1001, 1001))
-    assert again.get(str(path), path.stat()) is None
+    assert again.get(str(path), Stamp.of(path.stat())) is None
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -103,6 +103,22 @@ def test_hash_is_of_the_content_alone() -> None:
     assert len(hashes) == 7
 
 
+def test_hash_is_that_of_one_json_however_many_pieces_it_was_made_of() -> None:
+    def numbered(number: int) -> Record:
+        labels = (float(number % 2), math.nan if number % 5 else 0.0)
+        name = f"{(number * 7919) % 10_000:05d}"
+        return Record(id=name, path=name, labels=labels, patient=name, partition="train")
+
+    manifest = Manifest("many", MANY, tuple(map(numbered, range(9000))))
+    rows = [
+        [r.id, r.patient, r.partition, [None if math.isnan(v) else int(v) for v in r.labels]]
+        for r in manifest.records
+    ]
+    assert manifest.hash == hash_json({"task": asdict(MANY), "rows": sorted(rows)})
+    none = replace(manifest, records=())
+    assert none.hash == hash_json({"task": asdict(MANY), "rows": []})
+
+
 def test_hash_does_not_depend_on_how_patients_are_written() -> None:
     manifest = small()
     other = {"p": "z-of-another-salt", "q": "a-of-another-salt"}

@@ -1,7 +1,8 @@
 """What there is: listing, parting and decoding of the images, with no training framework."""
 
-from thorax.data.cache import Cache, default_folder, fill_cache
+from thorax.data.cache import Cache, default_folder
 from thorax.data.exclusions import leave_out
+from thorax.data.fill import fill_cache
 from thorax.data.fingerprint import fingerprint
 from thorax.data.manifest import LeftOut, Manifest
 from thorax.data.pick import pick

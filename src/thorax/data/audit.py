@@ -13,7 +13,7 @@ from typing import Any
 
 from thorax import __version__, _files
 from thorax._progress import Progress, silent
-from thorax.data.cache import Cache, default_folder, fill_cache
+from thorax.data.cache import Cache, default_folder
 from thorax.data.checks.clusters import cluster, join, links_of, same_files, superfluous
 from thorax.data.checks.copies import Copies, find_copies
 from thorax.data.checks.evidence import SIDE, Evidence, glance, look
@@ -45,8 +45,8 @@ from thorax.data.checks.looks import (
 from thorax.data.checks.probes import Probe, probe
 from thorax.data.checks.shortcuts import check_shift, check_shortcuts
 from thorax.data.contents import hash_files
+from thorax.data.fill import fill_cache
 from thorax.data.manifest import LeftOut, Manifest
-from thorax.data.shards import FileIndex
 from thorax.data.sources import load_dataset
 from thorax.errors import SourceError
 from thorax.pixels import read_image_and_colour
@@ -224,9 +224,8 @@ def _look(
 def _glance(
     manifest: Manifest, folder: str | Path | None, workers: int | None, progress: Progress
 ) -> Evidence:
-    index = FileIndex((Path(folder) if folder is not None else default_folder()) / "files")
-    files, unread = hash_files(manifest.records, index, progress)
-    index.save()
+    place = Path(folder) if folder is not None else default_folder()
+    files, unread = hash_files(manifest.records, place, progress)
     digests = {identity: content.digest for identity, content in files.items()}
     gone = [
         LeftOut(record.id, record.path, unread[record.id].reason, unread[record.id].what)

@@ -13,7 +13,7 @@ from thorax._files import hash_file
 from thorax._machine import cores
 from thorax._progress import Progress
 from thorax.data.decode import Failure
-from thorax.data.shards import FileIndex
+from thorax.data.shards import FileIndex, Stamp
 from thorax.records import Record
 
 __all__ = ["Content", "hash_files"]
@@ -27,7 +27,7 @@ class Content:
 
     digest: str
     path: str
-    status: os.stat_result
+    stamp: Stamp
 
     def has_changed(self) -> bool:
         """Tell whether bytes read just now may be others than those that were hashed."""
@@ -35,17 +35,21 @@ class Content:
             now = Path(self.path).stat()
         except OSError:
             return True
-        before = self.status
-        return (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+        return Stamp.of(now) != self.stamp
 
 
 def hash_files(
-    records: Sequence[Record], index: FileIndex, progress: Progress
+    records: Sequence[Record], cache: Path, progress: Progress
 ) -> tuple[dict[str, Content], dict[str, Failure]]:
-    """Return the content of every record's file by id, and why it is not known."""
+    """Return the content of every record's file by id, and why it is not known.
+
+    What was hashed is remembered in the folder ``cache``.
+    """
+    # Only here, so that it goes when this ends: it knows of every file that was ever seen.
+    index = FileIndex(cache / "files")
     files: dict[str, Content] = {}
     unread: dict[str, Failure] = {}
-    new: list[tuple[str, str, os.stat_result]] = []
+    new: list[tuple[str, str, Stamp]] = []
     for record in records:
         try:
             status = os.stat(record.path)  # noqa: PTH116 (a hundred thousand times)
@@ -54,10 +58,10 @@ def hash_files(
             continue
         if not stat.S_ISREG(status.st_mode):
             unread[record.id] = Failure("unreadable", "this is no ordinary file")
-        elif digest := index.get(record.path, status):
-            files[record.id] = Content(digest, record.path, status)
+        elif digest := index.get(record.path, stamp := Stamp.of(status)):
+            files[record.id] = Content(digest, record.path, stamp)
         else:
-            new.append((record.id, record.path, status))
+            new.append((record.id, record.path, stamp))
     # Reading and hashing let go of the interpreter: threads are enough. Handing a small file to one
     # takes longer than hashing it.
     threads = min(8, 2 * cores())
@@ -67,14 +71,15 @@ def hash_files(
         hashed = pool.map(lambda part: [_hash_or_failure(path) for _, path, _ in part], parts)
         done = 0
         for part, contents in zip(parts, hashed, strict=True):
-            for (identity, path, status), content in zip(part, contents, strict=True):
+            for (identity, path, stamp), content in zip(part, contents, strict=True):
                 if isinstance(content, Failure):
                     unread[identity] = content
                 else:
-                    files[identity] = Content(content, path, status)
-                    index.put(path, status, content)
+                    files[identity] = Content(content, path, stamp)
+                    index.put(path, stamp, content)
             done += len(part)
             progress("reading files", done, len(new))
+    index.save()
     return files, unread
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax._files import canonical_json, hash_json, write_bytes
-from thorax.data.identity import Pseudonyms
+from thorax._files import canonical_json, write_bytes
 from thorax.errors import LabelError, PartitionError, SourceError
 from thorax.records import PARTITIONS, Finding, Partition, Record, Task
 
-__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest"]
+__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest", "hash_of", "labels_to_json"]
 
 MANIFEST_SCHEMA = 2
 """Version of the Parquet layout; a file of a newer one is refused.
@@ -27,9 +28,7 @@ MANIFEST_SCHEMA = 2
 In 1, patient keys were identifiers as the source has them; they are hashed when one is read.
 """
 
-_KEY = "thorax."
-_LABEL = "label."
-_COLUMN = "column."
+_AT_ONCE = 4096  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Manifest:
         first: dict[str, str] = {}
         for record in self.records:
             first[record.patient] = min(record.id, first.get(record.patient, record.id))
-        return _hash(self.task, self.records, first)
+        return hash_of(self.task, self.records, first)
 
     def describe(self) -> dict[str, Any]:
         """Count images, patients and labels, in all and in each partition."""
@@ -201,8 +200,10 @@ class Manifest:
         """Return the bytes of the file that :meth:`write` writes."""
         import pyarrow.parquet as parquet
 
+        from thorax.data.parquet import to_table
+
         file = io.BytesIO()
-        parquet.write_table(_to_table(self), file, compression="zstd")
+        parquet.write_table(to_table(self), file, compression="zstd")
         return file.getvalue()
 
     @classmethod
@@ -217,6 +218,8 @@ class Manifest:
         import pyarrow
         import pyarrow.parquet as parquet
 
+        from thorax.data.parquet import from_table
+
         path = Path(path)
         try:
             table = parquet.read_table(path)
@@ -226,18 +229,28 @@ class Manifest:
             raise SourceError(
                 "the manifest cannot be read", received=f"{path}: {error}", todo="make it anew"
             ) from error
-        return _from_table(table, path)
+        return from_table(table, path)
 
 
-def _hash(task: Task, records: Iterable[Record], patients: Mapping[str, str]) -> str:
-    rows = sorted(
-        [record.id, patients[record.patient], record.partition, _labels_to_json(record.labels)]
-        for record in records
-    )
-    return hash_json({"task": asdict(task), "rows": rows})
+def hash_of(task: Task, records: Iterable[Record], patients: Mapping[str, str]) -> str:
+    """Return the SHA-256 of task and records; ``patients`` says how each patient is written.
+
+    It is that of their canonical JSON, of which there is only a piece at a time.
+    """
+    ordered = sorted(records, key=attrgetter("id"))
+    digest = hashlib.sha256(b'{"rows":[')
+    for start in range(0, len(ordered), _AT_ONCE):
+        rows = [
+            [record.id, patients[record.patient], record.partition, labels_to_json(record.labels)]
+            for record in ordered[start : start + _AT_ONCE]
+        ]
+        digest.update(b"," * bool(start) + canonical_json(rows)[1:-1].encode())
+    digest.update(f'],"task":{canonical_json(asdict(task))}}}'.encode())
+    return digest.hexdigest()
 
 
-def _labels_to_json(labels: Iterable[float]) -> list[int | None]:
+def labels_to_json(labels: Iterable[float]) -> list[int | None]:
+    """Return labels as JSON has them: 1, 0 and null for what is not known."""
     return [None if math.isnan(value) else int(value) for value in labels]
 
 
@@ -260,122 +273,3 @@ def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:
         }
     patients = len({record.patient for record in records})
     return {"images": len(records), "patients": patients, "classes": counts}
-
-
-def _to_table(manifest: Manifest) -> Any:
-    import pyarrow as arrow
-
-    records = manifest.records
-    arrays: dict[str, Any] = {
-        "id": arrow.array([r.id for r in records], arrow.string()),
-        # Whoever reads it may be in another folder than whoever wrote it.
-        "path": arrow.array([str(Path(r.path).absolute()) for r in records], arrow.string()),
-        "patient": arrow.array([r.patient for r in records], arrow.string()),
-        "partition": arrow.array([r.partition for r in records], arrow.string()),
-        "official": arrow.array([r.official for r in records], arrow.string()),
-    }
-    for number, label in enumerate(manifest.task.labels):
-        column = [_labels_to_json(r.labels)[number] for r in records]
-        arrays[_LABEL + label] = arrow.array(column, arrow.int8())
-    names = sorted({name for record in records for name in record.columns})
-    for name in names:
-        cells: list[Any] = [record.columns.get(name) for record in records]
-        # A column that is text in one source and numbers in another is text.
-        text = any(isinstance(cell, str) for cell in cells)
-        if text:
-            cells = [None if cell is None else str(cell) for cell in cells]
-        arrays[_COLUMN + name] = arrow.array(cells, arrow.string() if text else arrow.float64())
-    metadata = {
-        "schema": str(MANIFEST_SCHEMA),
-        "name": manifest.name,
-        "task": canonical_json(asdict(manifest.task)),
-        "hash": manifest.hash,
-        "left_out": canonical_json([asdict(item) for item in manifest.left_out]),
-        "findings": canonical_json([asdict(item) for item in manifest.findings]),
-    }
-    table = arrow.table(arrays)
-    return table.replace_schema_metadata({_KEY + key: value for key, value in metadata.items()})
-
-
-def _from_table(table: Any, path: Path) -> Manifest:
-    import json
-
-    raw: Mapping[bytes, bytes] = table.schema.metadata or {}
-    meta = {
-        key.decode()[len(_KEY) :]: value.decode()
-        for key, value in raw.items()
-        if key.startswith(_KEY.encode())
-    }
-    if "schema" not in meta:
-        raise SourceError(
-            "this Parquet file is not a manifest",
-            received=path,
-            todo="load it as a table of images with load_dataset",
-        )
-    if int(meta["schema"]) > MANIFEST_SCHEMA:
-        raise SourceError(
-            f"the manifest has schema {meta['schema']}; this version reads up to {MANIFEST_SCHEMA}",
-            received=path,
-            todo="update thorax, or make the manifest anew",
-        )
-    try:
-        task = json.loads(meta["task"])
-        manifest = Manifest(
-            name=meta["name"],
-            task=Task(task["kind"], tuple(task["labels"]), tuple(task["classes"])),
-            records=_records(table, tuple(task["labels"])),
-            left_out=tuple(LeftOut(**item) for item in json.loads(meta["left_out"])),
-            findings=tuple(
-                Finding(**{name: _to_tuples(value) for name, value in item.items()})
-                for item in json.loads(meta["findings"])
-            ),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(
-            "the manifest is damaged", received=f"{path}: {error!r}", todo="make it anew"
-        ) from error
-    old = int(meta["schema"]) < 2
-    written = {record.patient: record.patient for record in manifest.records}
-    found = _hash(manifest.task, manifest.records, written) if old else manifest.hash
-    if found != meta.get("hash"):
-        raise SourceError(
-            "the manifest was changed after it was written: its content does not match its hash",
-            received=path,
-            todo="make it anew from the data",
-        )
-    return _hide_patients(manifest) if old else manifest
-
-
-def _hide_patients(manifest: Manifest) -> Manifest:
-    """Hash the patient keys of a manifest that was written when they were identifiers."""
-    pseudonyms = Pseudonyms()
-    records = tuple(
-        r if r.patient == r.id else replace(r, patient=pseudonyms.key(r.patient))
-        for r in manifest.records
-    )
-    return replace(manifest, records=records)
-
-
-def _to_tuples(value: Any) -> Any:
-    """Turn the lists that JSON has into the tuples that they were."""
-    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
-
-
-def _records(table: Any, labels: tuple[str, ...]) -> tuple[Record, ...]:
-    columns = table.to_pydict()
-    truth = zip(*(columns[_LABEL + label] for label in labels), strict=True)
-    extra = {n[len(_COLUMN) :]: cells for n, cells in columns.items() if n.startswith(_COLUMN)}
-    records = []
-    for row, values in enumerate(truth):
-        records.append(
-            Record(
-                id=columns["id"][row],
-                path=columns["path"][row],
-                labels=tuple(math.nan if value is None else float(value) for value in values),
-                patient=columns["patient"][row],
-                partition=columns["partition"][row],
-                official=columns["official"][row],
-                columns={n: c[row] for n, c in extra.items() if c[row] is not None},
-            )
-        )
-    return tuple(records)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,10 @@ from thorax.errors import StorageError
 __all__ = [
     "FileIndex",
     "Shard",
+    "Stamp",
     "clear_leftovers",
     "open_pixels",
+    "read_pixels",
     "read_shards",
     "rows_per_shard",
     "write_shard",
@@ -68,27 +71,41 @@ def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
     return np.memmap(path, np.uint8, mode="r", shape=(count, size, size))
 
 
+def read_pixels(path: Path, first: int, count: int, size: int) -> NDArray[np.uint8]:
+    """Read some of a shard's images into memory, (count, size, size).
+
+    Raises
+    ------
+    OSError
+        If they are not there.
+    """
+    images = np.empty((count, size, size), np.uint8)
+    with open(path, "rb") as file:
+        file.seek(first * size**2)
+        if file.readinto(images.data.cast("B")) != images.nbytes:
+            raise OSError(f"{path} is shorter than it was")
+    return images
+
+
 def rows_per_shard(size: int) -> int:
     """Return how many images of ``size`` a shard holds: 1024, or fewer that make 64 MiB."""
     return min(_ROWS, max(1, _BYTES // size**2))
 
 
-def read_shards(folder: Path, size: int) -> list[Shard]:
-    """Read the index of every whole shard; damaged ones count as absent."""
-    shards = []
+def read_shards(folder: Path, size: int) -> Iterator[Shard]:
+    """Read the index of every whole shard, one by one; damaged ones count as absent."""
     for index in sorted(folder.glob("*.json")):
         try:
             shard = _read_shard(index, size)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if shard is not None:
-            shards.append(shard)
-    return shards
+            yield shard
 
 
 def _read_shard(index: Path, size: int) -> Shard | None:
     content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-    hashes, facts = tuple(content["hashes"]), tuple(content["facts"])
+    hashes, facts = tuple(content["hashes"]), tuple(map(_shared, content["facts"]))
     if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(facts):
         return None
     pixels = index.with_suffix(".u8")
@@ -96,6 +113,14 @@ def _read_shard(index: Path, size: int) -> Shard | None:
         return None
     failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
     return Shard(pixels, hashes, facts, failures)
+
+
+def _shared(facts: dict[str, str | float]) -> dict[str, str | float]:
+    """Return facts whose words are one object each: most images say the same few."""
+    return {
+        name: sys.intern(value) if isinstance(value, str) else value
+        for name, value in facts.items()
+    }
 
 
 def write_shard(
@@ -141,6 +166,19 @@ def clear_leftovers(folder: Path) -> None:
                 part.unlink()
 
 
+class Stamp(NamedTuple):
+    """What tells whether a file is still what it was: all that is kept of its status."""
+
+    size: int
+    changed: int
+    """Time of the last change, ns."""
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """Return the stamp of a file of that status."""
+        return cls(status.st_size, status.st_mtime_ns)
+
+
 class FileIndex:
     """Which content hash a file of a known path, size and time of change has.
 
@@ -154,21 +192,21 @@ class FileIndex:
         self._changed: set[str] = set()
         self._bucket_of: dict[str, str] = {}
 
-    def get(self, path: str, status: os.stat_result) -> str | None:
+    def get(self, path: str, stamp: Stamp) -> str | None:
         """Return the hash of the file, or None where it is new or has changed."""
         folder, name = os.path.split(path)
         entry = self._bucket(folder).get(folder, {}).get(name)
-        if entry is None or entry[:2] != [status.st_size, status.st_mtime_ns]:
+        if entry is None or entry[:2] != [*stamp]:
             return None
         return str(entry[2])
 
-    def put(self, path: str, status: os.stat_result, digest: str) -> None:
+    def put(self, path: str, stamp: Stamp, digest: str) -> None:
         """Remember the hash of a file, unless it may still be changing."""
-        if time.time() - status.st_mtime < _SETTLED:
+        if time.time() - stamp.changed / 1e9 < _SETTLED:
             return
         folder, name = os.path.split(path)
         files = self._bucket(folder).setdefault(folder, {})
-        files[name] = [status.st_size, status.st_mtime_ns, digest]
+        files[name] = [*stamp, digest]
         self._changed.add(self._bucket_of[folder])
 
     def save(self) -> None:

@@ -41,7 +41,7 @@ __all__ = ["lock_operating_points", "silverman_bandwidth"]
 
 Counts: TypeAlias = NDArray[np.uint16]
 
-_AT_ONCE = 1 << 22  # weights
+_AT_ONCE = 1 << 21  # weights
 _GRID = 257
 _FEW_IMAGES = 20
 _SATURATED = 0.99
@@ -119,13 +119,12 @@ def lock_operating_points(
     logits = logits_of(values)
     order = np.argsort(logits, kind="stable")
     up, logits, groups = positive[order], logits[order], groups[order]
-    weights = _weights(groups, count, replicates, np.random.default_rng(seed))
-    usable = weights[:, up].any(axis=1) & weights[:, ~up].any(axis=1)
-    weights = weights[usable]
-    balanced = _balanced(logits, up, weights)
-    out = np.minimum(_reaching(logits, up, weights, sensitivity), balanced)
+    drawn = _drawn(count, replicates, np.random.default_rng(seed))
+    drawn = drawn[_any(drawn, groups[up]) & _any(drawn, groups[~up])]
+    balanced = _balanced(logits, up, groups, drawn)
+    out = np.minimum(_reaching(logits, up, groups, drawn, sensitivity), balanced)
     # Seen from the other end, the negatives are what the positives were.
-    mirrored = _reaching(-logits[::-1], ~up[::-1], weights[:, ::-1], specificity)
+    mirrored = _reaching(-logits[::-1], ~up[::-1], groups[::-1], drawn, specificity)
     into = np.maximum(-mirrored, balanced)
     sizes = f"on validation ({int(up.sum())} positives, {int((~up).sum())} negatives)"
     rules: tuple[tuple[Purpose, str, Floats, float | None], ...] = (
@@ -143,20 +142,28 @@ def lock_operating_points(
     return (*chosen, *given)
 
 
-def _weights(groups: Ints, patients: int, replicates: int, rng: np.random.Generator) -> Counts:
-    """Return image weights (1 + replicates, n): first the images as they are, then resamples."""
+def _drawn(patients: int, replicates: int, rng: np.random.Generator) -> Counts:
+    """Return how often each patient counts (1 + replicates, patients): first once, then as drawn.
+
+    Of patients, not of images: there are fewer, by far where each image is shown several times.
+    """
     drawn = rng.integers(0, patients, (replicates, patients))
     drawn += np.arange(replicates)[:, None] * patients
     tally = np.bincount(drawn.ravel(), minlength=replicates * patients)
     # Nobody is drawn 65,536 times: there are fewer patients than that, or each is drawn rarely.
     counts = tally.reshape(replicates, patients).astype(np.uint16)
-    return np.vstack([np.ones((1, len(groups)), np.uint16), counts[:, groups]])
+    return np.vstack([np.ones((1, patients), np.uint16), counts])
 
 
-def _blocks(weights: Counts) -> list[slice]:
+def _any(drawn: Counts, groups: Ints) -> Bools:
+    """Return of each row of counts whether it has any of these patients."""
+    return np.asarray(drawn[:, np.unique(groups)].any(axis=1))
+
+
+def _blocks(rows: int, width: int) -> list[slice]:
     """Return some rows at a time: as floats, all of many images would take gigabytes."""
-    rows = max(1, _AT_ONCE // max(weights.shape[1], 1))
-    return [slice(at, at + rows) for at in range(0, len(weights), rows)]
+    step = max(1, _AT_ONCE // max(width, 1))
+    return [slice(at, at + step) for at in range(0, rows, step)]
 
 
 def _bandwidths(logits: Floats, up: Bools) -> tuple[float, float]:
@@ -170,8 +177,8 @@ def _bandwidths(logits: Floats, up: Bools) -> tuple[float, float]:
     return max(wide_up, least), max(wide_down, least)
 
 
-def _balanced(logits: Floats, up: Bools, weights: Counts) -> Floats:
-    """Return the balanced threshold in log odds for each row of weights (R, n).
+def _balanced(logits: Floats, up: Bools, groups: Ints, drawn: Counts) -> Floats:
+    """Return the balanced threshold in log odds for each row of counts (R, patients).
 
     The bandwidths are those of the images as they are: they hardly vary between resamples, and
     holding them lets every resample use the same kernel sums.
@@ -179,15 +186,20 @@ def _balanced(logits: Floats, up: Bools, weights: Counts) -> Floats:
     widths = _bandwidths(logits, up)
     reach = 3 * max(widths)
     grid = np.linspace(logits[0] - reach, logits[-1] + reach, _GRID)
-    first = _lowest(grid, _log_error(grid, logits, up, weights, widths))
+    first = _lowest(grid, _log_error(grid, logits, up, groups, drawn, widths))
     # Once more, where the minima are.
     step = grid[1] - grid[0]
     fine = np.linspace(first.min() - step, first.max() + step, _GRID)
-    return _lowest(fine, _log_error(fine, logits, up, weights, widths))
+    return _lowest(fine, _log_error(fine, logits, up, groups, drawn, widths))
 
 
 def _log_error(
-    grid: Floats, logits: Floats, up: Bools, weights: Counts, widths: tuple[float, float]
+    grid: Floats,
+    logits: Floats,
+    up: Bools,
+    groups: Ints,
+    drawn: Counts,
+    widths: tuple[float, float],
 ) -> Floats:
     """Return the log of the smoothed, class-balanced error (R, grid).
 
@@ -197,17 +209,23 @@ def _log_error(
 
     parts = []
     for own, sign, width in ((up, 1.0, widths[0]), (~up, -1.0, widths[1])):
-        mass, block = weights[:, own], max(1, (1 << 21) // max(int(own.sum()), 1))
-        total = mass.sum(axis=1, keepdims=True)
+        # Patient by patient, so that a resample adds up patients and not their images.
+        by_patient = np.argsort(groups[own], kind="stable")
+        members, first, images = np.unique(
+            groups[own][by_patient], return_index=True, return_counts=True
+        )
+        values, counts = logits[own][by_patient], drawn[:, members]
+        blocks = _blocks(len(counts), len(members))
+        total = np.concatenate([counts[rows].astype(np.float64) @ images for rows in blocks])
         columns = []
+        block = max(1, (1 << 21) // len(values))
         for start in range(0, len(grid), block):
             at = grid[None, start : start + block]
-            tails = log_ndtr(sign * (at - logits[own][:, None]) / width)
+            tails = log_ndtr(sign * (at - values[:, None]) / width)
             top = tails.max(axis=0)
-            kernel = np.exp(tails - top)
-            sums = np.vstack([mass[rows].astype(np.float64) @ kernel for rows in _blocks(mass)])
-            mean = sums / total
-            columns.append(top + np.log(np.maximum(mean, 1e-300)))
+            kernel = np.add.reduceat(np.exp(tails - top), first, axis=0)
+            sums = np.vstack([counts[rows].astype(np.float64) @ kernel for rows in blocks])
+            columns.append(top + np.log(np.maximum(sums / total[:, None], 1e-300)))
         parts.append(np.concatenate(columns, axis=1))
     errors: Floats = np.logaddexp(*parts)
     return errors
@@ -224,18 +242,18 @@ def _lowest(grid: Floats, errors: Floats) -> Floats:
     return refined
 
 
-def _reaching(logits: Floats, up: Bools, weights: Counts, target: float) -> Floats:
-    """Return the highest threshold that keeps ``target`` of the positives, per row of weights.
+def _reaching(logits: Floats, up: Bools, groups: Ints, drawn: Counts, target: float) -> Floats:
+    """Return the highest threshold that keeps ``target`` of the positives, per row of counts.
 
     Logits (n,) rise. It lies halfway between the positive that sets it and the next image below.
     """
-    setters = []
-    for rows in _blocks(weights):
-        mass = weights[rows] * up
-        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]  # at or above each image
+    values, owners, setters = logits[up], groups[up], []
+    for rows in _blocks(len(drawn), len(values)):
+        mass = drawn[rows][:, owners]
+        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]  # at or above each one
         enough = (kept >= target * kept[:, :1] - 1e-9) & (mass > 0)
-        setters.append(logits.size - 1 - np.argmax(enough[:, ::-1], axis=1))
-    edge = logits[np.concatenate(setters)]
+        setters.append(len(values) - 1 - np.argmax(enough[:, ::-1], axis=1))
+    edge = values[np.concatenate(setters)]
     below = np.searchsorted(logits, edge, side="left") - 1
     # Below the lowest image there is no next one: keep a bandwidth away instead.
     away = edge - 2 * _bandwidths(logits, up)[0]

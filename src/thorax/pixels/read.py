@@ -87,7 +87,7 @@ def read_image_and_colour(
     The pixels are the same to the bit. The fact ``coloured`` is there for a JPEG with colour
     channels too, of which :func:`read_image` decodes the luminance only. A small one (224 x 224)
     takes about twice as long here, every other file as long as there. Give it as the ``reader`` of
-    :func:`thorax.data.cache.fill_cache`; what it fills serves :func:`read_image` as well.
+    :func:`thorax.data.fill.fill_cache`; what it fills serves :func:`read_image` as well.
 
     Parameters, facts and errors are those of :func:`read_image`.
     """

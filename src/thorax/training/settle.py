@@ -55,9 +55,13 @@ def disturbed_images(images: NDArray[np.uint8], draws: int = DRAWS) -> NDArray[n
     that leave the diagnosis alone put cases into that gap.
     """
     config = AUGMENTATIONS[_DISTURBANCE]
-    size = images.shape[1]
-    drawn = [augmented_images(config, size, images, seed=seed) for seed in range(draws)]
-    return np.concatenate([images, *drawn])
+    size, count = images.shape[1], len(images)
+    seen = np.empty(((1 + draws) * count, size, size), np.uint8)
+    seen[:count] = images
+    for seed in range(draws):
+        copies = slice((1 + seed) * count, (2 + seed) * count)
+        seen[copies] = augmented_images(config, size, images, seed=seed)
+    return seen
 
 
 def locked_on(images: int) -> str:
