@@ -109,7 +109,8 @@ def test_help_loads_nothing(arguments: tuple[str, ...]) -> None:
 
 def test_help_of_all_verbs_imports_little() -> None:
     # Each of these takes longer than all that is needed.
-    slow = ("typing", "pathlib", "platform", "csv", "importlib.metadata", "thorax.cli.train")
+    slow = ("typing", "pathlib", "platform", "shutil", "csv", "importlib.metadata")
+    slow += ("thorax.cli.train",)
     for arguments in (("--help",), ("--version",)):
         done = python(LOADED_BARE.format(wanted=slow, body=HELP), *arguments)
         assert done.stdout.splitlines()[-1] == "[]", done.stdout

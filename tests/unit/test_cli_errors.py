@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from thorax.bundle import Bundle
-from thorax.cli.main import main
+from thorax.cli.main import _columns, main
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -67,6 +68,16 @@ def test_help_has_an_example(verb: str, capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert f"example: thorax {verb}" in told
     assert "--debug" in told
+
+
+@pytest.mark.parametrize("columns", ["40", "200", "0", "-3", "wide", None])
+def test_help_is_as_wide_as_the_terminal(
+    columns: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert _columns() == shutil.get_terminal_size().columns
 
 
 def test_help_lists_every_verb(capsys: Capture) -> None:

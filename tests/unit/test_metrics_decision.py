@@ -15,8 +15,8 @@ from scipy.special import expit, logit
 
 from thorax import metrics
 from thorax.errors import MetricError
-from thorax.metrics import decision
-from thorax.metrics.decision import silverman_bandwidth
+from thorax.metrics import thresholds
+from thorax.metrics.thresholds import silverman_bandwidth
 from thorax.records import LockedPoint
 
 Array = NDArray[np.float64]
@@ -60,7 +60,9 @@ def test_balanced_threshold_minimises_the_smoothed_error() -> None:
         def error(
             t: float, up: Array = up, down: Array = down, a: float = up_width, b: float = down_width
         ) -> float:
-            return float(stats.norm.cdf((t - up) / a).mean() + stats.norm.sf((t - down) / b).mean())
+            return float(
+                stats.stats.norm.cdf((t - up) / a).mean() + stats.norm.sf((t - down) / b).mean()
+            )
 
         found = lock(chances, labels, replicates=1)[0].point.threshold
         grid = np.linspace(-8, 8, 1601)
@@ -194,11 +196,29 @@ def test_resamples_are_the_same_however_many_are_taken_at_once(
     truth = rng.integers(0, 2, 90)
     chances = expit(rng.normal(truth, 1.0))
     whole = metrics.lock_operating_points(chances, truth, "b", replicates=60)
-    monkeypatch.setattr(decision, "_AT_ONCE", 700)  # seven resamples, then the rest
+    monkeypatch.setattr(thresholds, "_AT_ONCE", 700)  # seven resamples, then the rest
     parts = metrics.lock_operating_points(chances, truth, "b", replicates=60)
     for one, other in zip(whole, parts, strict=True):
         found = [(p.point.threshold, p.low, p.high) for p in (one, other)]
         np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_a_draw_counts_each_image_of_a_patient_as_often_as_the_patient() -> None:
+    rng = np.random.default_rng(6)
+    up = rng.integers(0, 2, 60).astype(bool)
+    order = np.argsort(logits := rng.normal(2.0 * up, 1.0))
+    logits, up, groups = logits[order], up[order], rng.integers(0, 15, 60)
+    drawn = rng.multinomial(15, np.full(15, 1 / 15), size=4).astype(np.uint16)
+    found = thresholds.balanced_thresholds(logits, up, groups, drawn)
+    grid = np.linspace(-3, 5, 4001)
+    for row, threshold in zip(drawn, found, strict=True):
+        errors = np.zeros(len(grid))
+        for own, sign in ((up, 1), (~up, -1)):
+            width = thresholds.silverman_bandwidth(logits[own])
+            mass = row[groups[own]].astype(float)
+            tails = stats.norm.cdf(sign * (grid - logits[own][:, None]) / width)
+            errors += mass @ tails / mass.sum()
+        assert threshold == pytest.approx(grid[errors.argmin()], abs=0.005)
 
 
 def test_few_images_and_chance_are_noted() -> None:

@@ -42,17 +42,20 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
     from thorax import __version__
 
+    def formatter(prog: str) -> argparse.HelpFormatter:
+        return argparse.RawDescriptionHelpFormatter(prog, width=_columns() - 2)
+
     parser = argparse.ArgumentParser(
         prog="thorax",
         description="Classify chest X-rays, and judge the classifier honestly.",
         epilog="example: thorax demo\n\nNot a medical device.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=formatter,
     )
     parser.add_argument("--version", action="version", version=f"thorax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, words in _VERBS.items():
         if verb not in (None, name):
-            verbs.add_parser(name, help=words)
+            verbs.add_parser(name, help=words, formatter_class=formatter)
             continue
         module = _module(name)
         sub = verbs.add_parser(
@@ -60,13 +63,29 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
             help=words,
             description=module.__doc__,
             epilog=f"example: {module.EXAMPLE}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=formatter,
             allow_abbrev=False,  # --token is not --token-file
         )
         module.add_arguments(sub)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.set_defaults(run=module.run)
     return parser
+
+
+def _columns() -> int:
+    """Return how wide the terminal is, as `shutil` tells it; importing that takes longer."""
+    import os
+
+    try:
+        columns = int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        columns = 0
+    if columns <= 0:
+        try:
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+        except (AttributeError, ValueError, OSError):
+            columns = 0
+    return columns or 80
 
 
 def _module(verb: str) -> ModuleType:

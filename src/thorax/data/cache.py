@@ -25,10 +25,8 @@ from thorax.records import PixelSpec
 
 __all__ = ["Cache", "Place", "default_folder"]
 
-_FEW_ROWS = 16
+_FEW = 16
 """Below this many images of a shard, opening its file takes longer than looking at its map."""
-_SPARSE = 4
-"""Of more images than this for each that is wanted, the others are not read for it."""
 
 
 class Place(NamedTuple):
@@ -152,14 +150,11 @@ class Cache:
 
     def _read(self, shard: int, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return rows of a shard, (k, size, size)."""
-        first, span = int(rows.min()), int(np.ptp(rows)) + 1
-        if len(rows) < _FEW_ROWS or span > _SPARSE * len(rows):
-            return self._maps[shard][rows]
-        # Pages of a map count as this process's memory for as long as it lives; what is read does
-        # not. A cache that somebody cleared meanwhile is still in its maps.
-        with contextlib.suppress(OSError):
-            images = read_pixels(self._files[shard][0], first, span, self.spec.size)
-            return images[rows - first]
+        # Looking at a map brings in what lies around as well, and all of it counts as this
+        # process's memory for as long as the map lives. What is read does not.
+        if len(rows) >= _FEW:
+            with contextlib.suppress(OSError):  # somebody cleared the cache: the maps still have it
+                return read_pixels(self._files[shard][0], rows, self.spec.size)
         return self._maps[shard][rows]
 
     def all(self) -> NDArray[np.uint8]:

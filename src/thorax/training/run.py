@@ -245,6 +245,7 @@ def train(
         seed=seed,
         progress=meanwhile.progress,
     )
+    del feed  # all of the training images
     progress("sealing", 0, 1)
     filled = partial(fill, folder=cache, workers=workers, progress=progress)
     bundle = seal(
