@@ -60,9 +60,7 @@ def test_balanced_threshold_minimises_the_smoothed_error() -> None:
         def error(
             t: float, up: Array = up, down: Array = down, a: float = up_width, b: float = down_width
         ) -> float:
-            return float(
-                stats.stats.norm.cdf((t - up) / a).mean() + stats.norm.sf((t - down) / b).mean()
-            )
+            return float(stats.norm.cdf((t - up) / a).mean() + stats.norm.sf((t - down) / b).mean())
 
         found = lock(chances, labels, replicates=1)[0].point.threshold
         grid = np.linspace(-8, 8, 1601)
