@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ from PIL import Image as Pillow
 from thorax.data import Cache, Manifest, default_folder, fill_cache, fingerprint, load_dataset, part
 from thorax.data import decode as decode_module
 from thorax.data import decoder as decoder_module
+from thorax.data import shards as shards_module
+from thorax.data.contents import Content
 from thorax.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
-from thorax.data.fill import check_space
-from thorax.data.shards import FileIndex, Stamp, rows_per_shard
+from thorax.data.fill import _Found, check_space
+from thorax.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
 from thorax.errors import DataError, ImageError, StorageError
 from thorax.pixels import Limits, read_image, read_image_and_colour
 from thorax.records import PixelSpec, Record, Task
@@ -471,13 +474,54 @@ def test_positions(tmp_path: Path) -> None:
         cache.positions(["0001.txt"])
 
 
-@pytest.mark.parametrize("rows", [[3], [2, 3, 4], range(5, 60), range(59, 4, -3), range(0, 90, 7)])
-def test_images_that_are_read_are_those_that_are_mapped(tmp_path: Path, rows: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("rows", "read"),
+    [
+        ([3], 0),
+        (range(0, 90, 7), 0),
+        (range(5, 60), 1),
+        (range(59, 4, -3), 1),
+        (range(0, 90, 5), 18),
+        ([4, 4, *range(80, 60, -1)], 1),
+    ],
+)
+def test_few_images_are_looked_up_and_many_are_read(
+    tmp_path: Path, rows: list[int], read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = make(tmp_path / "data", [*map(str, range(90))])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    reads, read_into = list[int](), shards_module._read_into
+
+    def counted(file: Any, first: int, out: Any) -> None:
+        reads.append(first)
+        read_into(file, first, out)
+
+    monkeypatch.setattr(shards_module, "_read_into", counted)
     assert cache.gather(rows)[:, 5, 7].tolist() == [*rows]
+    assert len(reads) == read
+
+
+def test_images_of_several_shards_in_any_order(tmp_path: Path) -> None:
+    for third in range(3):
+        words = [*map(str, range(30 * third, 30 * third + 30))]
+        manifest = make(tmp_path / f"{third}", words)
+        fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    manifest = make(tmp_path / "data", [*map(str, range(90))])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    assert len(cache._files) == 3
     shuffled = np.random.default_rng(0).permutation(90)
     assert (cache.gather(shuffled)[:, 0, 0] == shuffled).all()
+    assert numbers(cache) == [*range(90)]
+    assert cache.gather([])[:, 0, 0].tolist() == []
+
+
+def test_a_cache_that_is_shortened_meanwhile_is_told(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", [*map(str, range(90))])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    [pixels] = (tmp_path / "c").rglob("*.u8")
+    os.truncate(pixels, 1000)
+    with pytest.raises(StorageError, match="gone from the cache"):
+        cache.all()
 
 
 def test_a_cache_that_is_cleared_meanwhile_still_has_its_images(tmp_path: Path) -> None:
@@ -498,6 +542,10 @@ def test_of_a_cache_of_many_data_sets_only_ones_own_is_kept(tmp_path: Path) -> N
     assert [one.reason for one in cache.left_out] == ["corrupt"]
     assert [fact["number"] for fact in cache.facts] == [7, 200]
     assert len(cache._files) == 2  # 7 is where it was
+    [place] = (tmp_path / "c").glob("16-*")
+    content = Content(cache.hashes[0], few.records[0].path, Stamp(0, 0))
+    found = _Found([content], read_shards(place, 16))
+    assert ([*found.rows], [*found.failures]) == ([cache.hashes[0]], [])
 
 
 def test_place_that_is_no_place(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_resamples_are_the_same_however_many_are_taken_at_once(
     truth = rng.integers(0, 2, 90)
     chances = expit(rng.normal(truth, 1.0))
     whole = metrics.lock_operating_points(chances, truth, "b", replicates=60)
-    monkeypatch.setattr(thresholds, "_AT_ONCE", 700)  # seven resamples, then the rest
+    monkeypatch.setattr(thresholds, "_AT_ONCE", 700)  # some resamples, then the rest
     parts = metrics.lock_operating_points(chances, truth, "b", replicates=60)
     for one, other in zip(whole, parts, strict=True):
         found = [(p.point.threshold, p.low, p.high) for p in (one, other)]
@@ -217,6 +217,36 @@ def test_a_draw_counts_each_image_of_a_patient_as_often_as_the_patient() -> None
             tails = stats.norm.cdf(sign * (grid - logits[own][:, None]) / width)
             errors += mass @ tails / mass.sum()
         assert threshold == pytest.approx(grid[errors.argmin()], abs=0.005)
+
+
+def test_a_draw_reaches_what_its_images_reach_written_out() -> None:
+    rng = np.random.default_rng(7)
+    up = rng.integers(0, 2, 60).astype(bool)
+    order = np.argsort(logits := rng.normal(2.0 * up, 1.0))
+    logits, up, groups = logits[order], up[order], rng.integers(0, 15, 60)
+    drawn = thresholds.draw_patients(groups, up, 15, 6, np.random.default_rng(0))
+    assert (drawn[0] == 1).all() and (drawn.sum(axis=1) == 15).all()
+    found = thresholds.reaching_thresholds(logits, up, groups, drawn, 0.8)
+    for row, threshold in zip(drawn, found, strict=True):
+        positives = np.repeat(logits[up], row[groups[up]])
+        # The highest of the positives above which, itself included, lie 80 % of them.
+        setter = max(t for t in positives if (positives >= t).mean() >= 0.8 - 1e-12)
+        below = logits[logits < setter]
+        assert below.max() < threshold < setter
+        assert threshold == pytest.approx((setter + below.max()) / 2)
+
+
+def test_rule_in_is_rule_out_seen_from_the_other_end_also_when_patients_are_drawn() -> None:
+    rng = np.random.default_rng(8)
+    truth = rng.integers(0, 2, 200).astype(float)
+    chances = expit(rng.normal(1.5 * truth - 0.75, 1.0))
+    patients = [f"p{number}" for number in rng.integers(0, 40, 200)]
+    options = {"patients": patients, "sensitivity": 0.97, "specificity": 0.97}
+    one = metrics.lock_operating_points(chances, truth, "b", **options)
+    other = metrics.lock_operating_points(1 - chances, 1 - truth, "b", **options)
+    into, out = one[2], other[1]
+    assert (into.low, into.high) == pytest.approx((1 - out.high, 1 - out.low), abs=1e-9)
+    assert into.low < into.high
 
 
 def test_few_images_and_chance_are_noted() -> None:

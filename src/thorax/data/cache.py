@@ -135,27 +135,30 @@ class Cache:
         size = self.spec.size
         out = np.empty((len(wanted), size, size), dtype=np.uint8)
         shards, rows = self._shard[wanted], self._row[wanted]
-        # Runs of one shard: a sequential read is a handful of slices.
+        # Runs of one shard: a sequential read is a handful of them.
         edges = np.flatnonzero(np.diff(shards)) + 1
         if len(edges) < len(self._maps):
             bounds = [0, *edges.tolist(), len(wanted)]
             for start, stop in pairwise(bounds):
                 if stop > start:
-                    out[start:stop] = self._read(int(shards[start]), rows[start:stop])
+                    self._read(int(shards[start]), rows[start:stop], out[start:stop])
             return out
         for number in np.unique(shards).tolist():
             places = np.flatnonzero(shards == number)
-            out[places] = self._read(number, rows[places])
+            images = np.empty((len(places), size, size), np.uint8)
+            self._read(number, rows[places], images)
+            out[places] = images
         return out
 
-    def _read(self, shard: int, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return rows of a shard, (k, size, size)."""
+    def _read(self, shard: int, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
+        """Read rows of a shard into ``out``, (k, size, size)."""
         # Looking at a map brings in what lies around as well, and all of it counts as this
         # process's memory for as long as the map lives. What is read does not.
         if len(rows) >= _FEW:
             with contextlib.suppress(OSError):  # somebody cleared the cache: the maps still have it
-                return read_pixels(self._files[shard][0], rows, self.spec.size)
-        return self._maps[shard][rows]
+                read_pixels(self._files[shard][0], rows, out)
+                return
+        np.take(self._maps[shard], rows, axis=0, out=out)
 
     def all(self) -> NDArray[np.uint8]:
         """Copy every image into memory, (n, size, size)."""

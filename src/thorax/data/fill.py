@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -126,7 +127,7 @@ class _Found:
         for row, digest in enumerate(shard.hashes):
             file = self._wanted.get(digest)
             if file is not None and digest not in self.rows:
-                self.rows[file.digest] = Place(shard.path, rows, row, shard.facts[row])
+                self.rows[file.digest] = Place(shard.path, rows, row, _shared(shard.facts[row]))
         self.failures.update(
             (digest, why) for digest, why in shard.failures.items() if digest in self._wanted
         )
@@ -138,6 +139,14 @@ class _Found:
             for digest, file in self._wanted.items()
             if digest not in self.rows and digest not in self.failures
         ]
+
+
+def _shared(facts: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Return facts whose words are one object each: most images say the same few."""
+    return {
+        name: sys.intern(value) if isinstance(value, str) else value
+        for name, value in facts.items()
+    }
 
 
 def _name(spec: PixelSpec, reader: Reader) -> str:

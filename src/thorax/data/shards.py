@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,24 +73,27 @@ def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
     return np.memmap(path, np.uint8, mode="r", shape=(count, size, size))
 
 
-def read_pixels(path: Path, rows: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
-    """Read some of a shard's images into memory, (k, size, size).
+def read_pixels(path: Path, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
+    """Read some of a shard's images into ``out``, (k, size, size).
 
     Raises
     ------
     OSError
-        If they are not there.
+        If the file cannot be opened.
+    StorageError
+        If it is shorter than it was.
     """
     first, span = int(rows.min()), int(np.ptp(rows)) + 1
     with open(path, "rb", buffering=0) as file:
-        if span <= _CLOSE * len(rows):  # in one go, and with what lies between
-            images = np.empty((span, size, size), np.uint8)
-            _read_into(file, first, images)
-            return images[rows - first]
-        images = np.empty((len(rows), size, size), np.uint8)
-        for image, row in zip(images, rows.tolist(), strict=True):
-            _read_into(file, row, image)
-    return images
+        if span == len(rows) and bool((np.diff(rows) == 1).all()):
+            _read_into(file, first, out)
+        elif span <= _CLOSE * len(rows):  # in one go, and with what lies between
+            piece = np.empty((span, *out.shape[1:]), np.uint8)
+            _read_into(file, first, piece)
+            np.take(piece, rows - first, axis=0, out=out)
+        else:
+            for image, row in zip(out, rows.tolist(), strict=True):
+                _read_into(file, row, image)
 
 
 def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
@@ -100,7 +102,11 @@ def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
     while len(view):
         count = file.readinto(view)
         if not count:
-            raise OSError(f"{file.name!r} is shorter than it was")
+            raise StorageError(
+                "decoded images are gone from the cache while they are used",
+                received=f"{file.name} is shorter than it was",
+                todo="run it again; what is missing is decoded anew",
+            )
         view = view[count:]
 
 
@@ -122,22 +128,16 @@ def read_shards(folder: Path, size: int) -> Iterator[Shard]:
 
 def _read_shard(index: Path, size: int) -> Shard | None:
     content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-    hashes, facts = tuple(content["hashes"]), tuple(map(_shared, content["facts"]))
+    hashes, facts = tuple(content["hashes"]), tuple(content["facts"])
     if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(facts):
+        return None
+    if not all(isinstance(one, dict) for one in facts):
         return None
     pixels = index.with_suffix(".u8")
     if hashes and pixels.stat().st_size != len(hashes) * size**2:
         return None
     failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
     return Shard(pixels, hashes, facts, failures)
-
-
-def _shared(facts: dict[str, str | float]) -> dict[str, str | float]:
-    """Return facts whose words are one object each: most images say the same few."""
-    return {
-        name: sys.intern(value) if isinstance(value, str) else value
-        for name, value in facts.items()
-    }
 
 
 def write_shard(
