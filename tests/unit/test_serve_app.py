@@ -183,6 +183,20 @@ def test_wrong_parameters_are_named(serve_with: ServeWith) -> None:
     assert found[6].headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/", "/v1/model", "/v1/predictions", "/none"])
+def test_head_is_get_without_its_body(path: str, serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        return await client.head(path), await client.get(path), dict(service.metrics.requests)
+
+    (head, get, counted), _ = serve_with(talk)
+    assert head.content == b""
+    assert get.content
+    names = ("content-type", "content-length", "content-security-policy", "allow")
+    told = [[one.headers.get(name) for name in names] for one in (head, get)]
+    assert (head.status_code, told[0]) == (get.status_code, told[1])
+    assert set(counted.values()) == {2}, "one route, whichever way it is asked"
+
+
 def test_bundles_side_by_side(
     serve_with: ServeWith, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:

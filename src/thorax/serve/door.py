@@ -53,7 +53,9 @@ class Door:
         if scope["type"] != "http":  # no websockets, and the process starts and stops itself
             return
         began = self._clock()
-        out = _Outgoing(send, self._service)
+        out = _Outgoing(send, self._service, with_body=scope["method"] != "HEAD")
+        if scope["method"] == "HEAD":  # what GET would answer, without its body (RFC 9110, 9.3.2)
+            scope = {**scope, "method": "GET"}
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
@@ -104,8 +106,8 @@ class Door:
 class _Outgoing:
     """The way out of one request."""
 
-    def __init__(self, send: Send, service: Service) -> None:
-        self._send, self._service = send, service
+    def __init__(self, send: Send, service: Service, *, with_body: bool) -> None:
+        self._send, self._service, self._with_body = send, service, with_body
         self.status = 0
         self.ended = False
         self.is_lines = False
@@ -122,7 +124,7 @@ class _Outgoing:
             self.is_lines = (b"content-type", b"application/x-ndjson") in headers
             await self._send({**message, "headers": headers})
             return
-        body: bytes = message.get("body", b"")
+        body: bytes = message.get("body", b"") if self._with_body else b""
         more: bool = message.get("more_body", False)
         self.ended = self.ended or not more
         while len(body) > _PIECE:
