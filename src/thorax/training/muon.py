@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 __all__ = ["Muon"]
@@ -54,49 +57,56 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.momentum = momentum
         self.together = together
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-7
-        self.correction: Any = None
 
     def build(self, variables: Any) -> None:
-        """Add the momentum of every variable, and the mean square of those left to AdamW."""
+        """Add the momentum of every kernel, and both moments of all other variables in a row."""
         if self.built:
             return
         super().build(variables)
-        self.momenta = self.add_optimizer_variables(variables, "momentum")
-        self.squares = [
-            None if is_kernel(v) else self.add_variable_from_reference(v, name="square")
-            for v in variables
-        ]
+        self.kernels = [variable for variable in variables if is_kernel(variable)]
+        self.rest = [variable for variable in variables if not is_kernel(variable)]
+        self.momenta = self.add_optimizer_variables(self.kernels, "momentum")
+        count = (sum(math.prod(variable.shape) for variable in self.rest),)
+        self.mean = self.add_variable(count, name="mean") if self.rest else None
+        self.square = self.add_variable(count, name="square") if self.rest else None
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Move every variable."""
-        # The bias correction of AdamW is the same for all: worked out once, not for each.
+    def _backend_update_step(self, grads: Any, variables: Any, learning_rate: Any) -> None:
+        """Move every variable: Keras's hook for optimisers that do not go one by one.
+
+        A small network has dozens of variables of a few numbers each. One by one, moving them is a
+        quarter of the operations of a step, and half of the time that tracing one takes.
+        """
+        rate = ops.cast(learning_rate, "float32")
+        gradients = {id(v): ops.cast(g, v.dtype) for g, v in zip(grads, variables, strict=True)}
+        self._move_kernels(gradients, rate)
+        if self.rest:
+            self._move_rest(gradients, rate)
+
+    def _move_kernels(self, gradients: dict[int, Any], rate: Any) -> None:
+        moved, ahead = [], []
+        for kernel, mean in zip(self.kernels, self.momenta, strict=True):
+            if (gradient := gradients.get(id(kernel))) is not None:
+                self.assign(mean, mean * self.momentum + gradient)
+                matrix = gradient + mean * self.momentum
+                ahead.append(ops.reshape(matrix, (-1, kernel.shape[-1])))
+                moved.append(kernel)
+        for kernel, step in zip(moved, orthogonal(ahead, self.together), strict=True):
+            scale = _SCALE * max(step.shape) ** 0.5
+            self.assign_sub(kernel, ops.reshape(step, kernel.shape) * (rate * scale))
+
+    def _move_rest(self, gradients: dict[int, Any], rate: Any) -> None:
+        """Take a step of AdamW with all of them in a row; no gradient counts as one of zero."""
+        row = [ops.reshape(gradients.get(id(v), ops.zeros(v.shape)), (-1,)) for v in self.rest]
+        gradient = ops.concatenate([ops.cast(part, "float32") for part in row])
+        self.assign_add(self.mean, (gradient - self.mean) * (1 - self.beta_1))
+        self.assign_add(self.square, (ops.square(gradient) - self.square) * (1 - self.beta_2))
         at = ops.cast(self.iterations + 1, "float32")
         correction = ops.sqrt(1 - ops.power(self.beta_2, at)) / (1 - ops.power(self.beta_1, at))
-        self.correction = correction
-        super().apply(grads, trainable_variables)
-        self.correction = None
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Move one variable."""
-        index = self._get_variable_index(variable)
-        rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype)
-        mean, square = self.momenta[index], self.squares[index]
-        if square is not None:
-            self._adam_step(gradient, variable, rate, mean, square)
-            return
-        self.assign(mean, mean * self.momentum + gradient)
-        ahead = ops.reshape(gradient + mean * self.momentum, (-1, variable.shape[-1]))
-        step = orthogonal(ahead, self.together)
-        scale = _SCALE * max(step.shape) ** 0.5
-        self.assign_sub(variable, ops.reshape(step, variable.shape) * (rate * scale))
-
-    def _adam_step(self, gradient: Any, variable: Any, rate: Any, mean: Any, square: Any) -> None:
-        self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
-        self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
-        self.assign_sub(
-            variable, mean * (rate * self.correction) / (ops.sqrt(square) + self.epsilon)
-        )
+        step = self.mean * (rate * correction) / (ops.sqrt(self.square) + self.epsilon)
+        ends = np.cumsum([math.prod(variable.shape) for variable in self.rest])[:-1].tolist()
+        parts = ops.split(step, ends) if ends else [step]
+        for variable, part in zip(self.rest, parts, strict=True):
+            self.assign_sub(variable, ops.reshape(part, variable.shape))
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this optimiser."""
@@ -112,27 +122,48 @@ def is_kernel(variable: Any) -> bool:
     return len(variable.shape) in (2, 4) and "logits" not in variable.path
 
 
-def orthogonal(matrix: Any, together: int = _ITERATIONS) -> Any:
-    """Return nearly the matrix (n, m) whose singular values are all 1, by Newton-Schulz iteration.
+def orthogonal(matrices: Sequence[Any], together: int = _ITERATIONS) -> list[Any]:
+    """Return nearly the matrices whose singular values are all 1, by Newton-Schulz iteration.
 
-    The singular vectors are those of ``matrix``; the values come to lie between 0.7 and 1.2.
+    The singular vectors are those of ``matrices``, each (n, m); the values come to lie between 0.7
+    and 1.2.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
-    even = ops.eye(min(matrix.shape), dtype=keras.backend.standardize_dtype(matrix.dtype))
+    of_side: dict[int, list[int]] = {}
+    for number, matrix in enumerate(matrices):
+        of_side.setdefault(min(matrix.shape), []).append(number)
+    done: dict[int, Any] = {}
+    for numbers in of_side.values():
+        found = _orthogonal([matrices[number] for number in numbers], together)
+        done.update(zip(numbers, found, strict=True))
+    return [done[number] for number in range(len(matrices))]
+
+
+def _orthogonal(matrices: Sequence[Any], together: int) -> list[Any]:
+    """Do it for matrices whose smaller sides are equal: their Gram matrices go side by side."""
+    tall = [matrix.shape[0] > matrix.shape[1] for matrix in matrices]
+    several = [x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7) for x in matrices]
+    dtype = keras.backend.standardize_dtype(matrices[0].dtype)
+    even = ops.eye(min(matrices[0].shape), dtype=dtype)
     # Each iteration makes a x + b x^3 + c x^5, which is x times a factor out of powers of its Gram
     # matrix. So the small square matrices can be iterated, and the long one is met twice, not ten
     # times.
     for first in range(0, _ITERATIONS, together):
-        turned = ops.transpose(x)
-        gram = ops.matmul(turned, x) if tall else ops.matmul(x, turned)
+        turned = [ops.transpose(x) for x in several]
+        grams = [
+            ops.matmul(turn, x) if is_tall else ops.matmul(x, turn)
+            for x, turn, is_tall in zip(several, turned, tall, strict=True)
+        ]
+        gram = ops.stack(grams)
         factor = product = _factor(gram, even)
         for _ in range(min(together, _ITERATIONS - first) - 1):
             gram = ops.matmul(ops.matmul(gram, factor), factor)
             factor = _factor(gram, even)
             product = ops.matmul(product, factor)
-        x = ops.matmul(x, product) if tall else ops.matmul(product, x)
-    return x
+        several = [
+            ops.matmul(x, product[number]) if is_tall else ops.matmul(product[number], x)
+            for number, (x, is_tall) in enumerate(zip(several, tall, strict=True))
+        ]
+    return several
 
 
 def _factor(gram: Any, even: Any) -> Any:
