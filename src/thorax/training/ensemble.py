@@ -24,7 +24,7 @@ from thorax.training.losses import head_of
 from thorax.training.plan import claim_folder
 from thorax.training.run import TRAINED_ON, Run, open_run
 from thorax.training.seal import Held, check_sealed, chosen_by, margins_of
-from thorax.training.settle import lock_rejection, settle
+from thorax.training.settle import disturbed_images, lock_rejection, settle
 
 __all__ = ["seal_ensemble"]
 
@@ -86,7 +86,7 @@ def seal_ensemble(
     )
     progress("sealing", 0, 1)
     head = head_of(task, recipe.fit.loss)
-    seen, labels, patients = held.seen
+    seen, (labels, patients) = disturbed_images(held.images), held.repeated
     members = [Predictor(run.bundle) for run in runs]
     logits = np.mean([member.logits(seen).astype(np.float64) for member in members], axis=0)
     settled = settle(

@@ -214,7 +214,7 @@ def train(
     from thorax.training.feed import Feed, images_of
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
-    from thorax.training.seal import Held, make_ready, seal
+    from thorax.training.seal import Held, Ready, make_ready, seal
 
     few = pick(training)
     with _files.atomic_path(folder / "augmented.npz") as temporary, open(temporary, "wb") as file:
@@ -234,7 +234,12 @@ def train(
         seed,
     )
     held_out, truth = checks.all(), validation.label_array()
-    meanwhile = Meanwhile(partial(make_ready, chosen, manifest.task), progress)
+    filled = partial(fill, folder=cache, workers=workers, progress=silent)
+
+    def ready() -> Ready:
+        return make_ready(chosen, manifest.task, held_out, _sample(training, chosen.input, filled))
+
+    meanwhile = Meanwhile(ready, progress)
     fitted = fit(
         chosen,
         manifest.task,
@@ -247,13 +252,11 @@ def train(
     )
     del feed  # all of the training images
     progress("sealing", 0, 1)
-    filled = partial(fill, folder=cache, workers=workers, progress=progress)
     bundle = seal(
         chosen,
         manifest.task,
         fitted.weights,
         Held(held_out, truth, [str(p) for p in validation.patients]),
-        _sample(training, chosen.input, filled),
         folder / "bundle",
         {
             "thorax": __version__,

@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 _TOLERANCE = 1e-5
+_KEPT = 1 << 26  # bytes of disturbed images that may wait, beside all else that training needs
 _LOOSE = 1e-3  # novelty is a distance in hundreds of dimensions, computed in single precision
 
 
@@ -71,11 +72,10 @@ class Held:
     patients: Sequence[str]
 
     @property
-    def seen(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[str]]:
-        """Return images, labels and patients with the disturbed copies."""
+    def repeated(self) -> tuple[NDArray[np.float32], list[str]]:
+        """Return labels and patients of `disturbed_images` of the images."""
         times = 1 + DRAWS
-        seen = disturbed_images(self.images)
-        return seen, np.tile(self.labels, (times, 1)), [*self.patients] * times
+        return np.tile(self.labels, (times, 1)), [*self.patients] * times
 
 
 def seal(
@@ -83,7 +83,6 @@ def seal(
     task: Task,
     weights: bytes,
     validation: Held,
-    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
     folder: Path,
     provenance: Mapping[str, Any],
     ready: Ready,
@@ -98,15 +97,12 @@ def seal(
         Of the chosen epoch, from `thorax.training.fit.fit`.
     validation
         What may be chosen by.
-    training
-        Images (n, size, size) that were learnt from, a sample of them, and labels (n, labels):
-        what later images are held against.
     folder
         Where the bundle goes.
     provenance
         What the bundle tells about how it came to be.
     ready
-        From `make_ready`, of the same recipe and task.
+        From `make_ready`, of the same recipe, task and validation.
 
     Raises
     ------
@@ -116,7 +112,8 @@ def seal(
     head = head_of(task, recipe.fit.loss)
     network = ready.network
     read_weights(weights, network.variables, "the trained weights")
-    seen, labels, patients = validation.seen
+    seen = disturbed_images(validation.images) if ready.seen is None else ready.seen
+    labels, patients = validation.repeated
     # Logits and what they are made from, in one pass.
     logits, *features = answers_of_all(ready.asked, seen)
     settling = Beside(
@@ -130,7 +127,7 @@ def seal(
             points=recipe.points,
         )
     )
-    novelty, scores = _novelty(ready.asked, task, training, seen, features)
+    novelty, scores = _novelty(ready, task, seen, features)
     settled = settling.wait()
     bundle = write_bundle(
         folder,
@@ -144,7 +141,7 @@ def seal(
         provenance={
             **provenance,
             **chosen_by(settled, validation, recipe, task),
-            "training_prevalence": _shares(training[1], task),
+            "training_prevalence": _shares(ready.labels, task),
         },
         rejection=lock_rejection(scores, len(validation.images)),
         indeterminate=settled.bands,
@@ -164,14 +161,37 @@ class Ready:
     asked
         The same with what its last layer takes as a second output, where that is not too wide;
         compiled for `answers_of_all`.
+    learnt, labels
+        A sample of the training images, as they are and disturbed once, (2n, size, size), and its
+        labels (n, labels): what later images are held against.
+    seen
+        `disturbed_images` of validation; None where they are too many to be kept.
     """
 
     network: Any
     asked: Any
+    learnt: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    seen: NDArray[np.uint8] | None
 
 
-def make_ready(recipe: Recipe, task: Task) -> Ready:
-    """Do what of sealing needs no weights: beside a training it costs hardly anything."""
+def make_ready(
+    recipe: Recipe,
+    task: Task,
+    validation: NDArray[np.uint8],
+    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
+) -> Ready:
+    """Do what of sealing needs no weights: beside a training it costs hardly anything.
+
+    Parameters
+    ----------
+    recipe, task
+        What is being trained.
+    validation
+        Its images (n, size, size).
+    training
+        Images (n, size, size) that are learnt from, a sample of them, and labels (n, labels).
+    """
     for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
         with contextlib.suppress(ImportError):  # sealing will say so
             importlib.import_module(name)
@@ -179,7 +199,10 @@ def make_ready(recipe: Recipe, task: Task) -> Ready:
     below = feature_network(network)
     asked = network if below is None else _side_by_side(network, below)
     answers_of_all(asked, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
-    return Ready(network, asked)
+    images, labels = training
+    few = (1 + DRAWS) * validation.nbytes <= _KEPT
+    seen = disturbed_images(validation) if few else None
+    return Ready(network, asked, disturbed_images(images, draws=1), labels, seen)
 
 
 def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) -> dict[str, Any]:
@@ -239,22 +262,16 @@ def _side_by_side(network: Any, below: Any) -> Any:
 
 
 def _novelty(
-    both: Any,
-    task: Task,
-    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
-    seen: NDArray[np.uint8],
-    features: Sequence[NDArray[np.float64]],
+    ready: Ready, task: Task, seen: NDArray[np.uint8], features: Sequence[NDArray[np.float64]]
 ) -> tuple[Novelty, NDArray[np.float64]]:
     """Fit the novelty on training images, with one draw of the disturbance; score ``seen``.
 
     ``features`` of ``seen`` is empty where those of the network are too wide to be used.
     """
-    images, labels = training
-    kinds = class_numbers(labels, task)
-    learnt = disturbed_images(images, draws=1)
+    kinds = class_numbers(ready.labels, task)
     held = features[0] if features else None
-    own = answers_of_all(both, learnt)[1] if features else None
-    novelty = fit_novelty((learnt, own, np.tile(kinds, 2)), (seen, held))
+    own = answers_of_all(ready.asked, ready.learnt)[1] if features else None
+    novelty = fit_novelty((ready.learnt, own, np.tile(kinds, 2)), (seen, held))
     return novelty, novelty.score(held, seen)
 
 
