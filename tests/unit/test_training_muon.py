@@ -103,6 +103,40 @@ def test_the_last_layer_and_vectors_are_no_kernels() -> None:
     assert kinds == [True, False, True, False, False, False]
 
 
+def test_its_state_is_its_own() -> None:
+    """Momentum of each kernel, two moments of all the rest, and what every optimiser has."""
+    variables = [
+        keras.Variable(drawn(*shape), name=name)
+        for shape, name in [((3, 3, 1, 4), "kernel"), ((4,), "bias"), ((4, 2), "kernel"), ((), "f")]
+    ]
+    optimiser = Muon(0.02)
+    optimiser.build(variables)
+    shapes = [tuple(one.shape) for one in optimiser.variables]
+    assert sorted(shapes) == sorted([(), (), (3, 3, 1, 4), (4, 2), (5,), (5,)])
+    assert not {id(one) for one in optimiser.variables} & {id(one) for one in variables}
+
+
+def test_variables_move_together_as_they_do_alone() -> None:
+    shapes = [((3, 3, 2, 4), "kernel"), ((4,), "bias"), ((3, 3, 4, 4), "kernel"), ((), "factor")]
+    shapes += [((4, 9), "kernel"), ((4,), "gain"), ((6, 3), "logits")]
+    starts = [np.asarray(drawn(*shape, seed=n)) for n, (shape, _) in enumerate(shapes)]
+    steps = [
+        [np.asarray(drawn(*shape, seed=10 * step + n)) for n, (shape, _) in enumerate(shapes)]
+        for step in (1, 2, 3)
+    ]
+    variables = [
+        keras.Variable(start, name=name) for start, (_, name) in zip(starts, shapes, strict=True)
+    ]
+    optimiser = Muon(0.02, weight_decay=0.05)
+    optimiser.build(variables)
+    optimiser.exclude_from_weight_decay(var_names=["bias"])
+    for gradients in steps:
+        optimiser.apply([ops.convert_to_tensor(one) for one in gradients], variables)
+    for n, (_, name) in enumerate(shapes):
+        alone = after(Muon(0.02, weight_decay=0.05), starts[n], [step[n] for step in steps], name)
+        assert np.allclose(ops.convert_to_numpy(variables[n]), alone, atol=1e-5), name
+
+
 def test_it_is_rebuilt_from_its_config() -> None:
     config = Muon(0.02, weight_decay=0.05, momentum=0.9, together=1).get_config()
     again = Muon.from_config(config)

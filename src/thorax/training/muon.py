@@ -63,12 +63,17 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         if self.built:
             return
         super().build(variables)
-        self.kernels = [variable for variable in variables if is_kernel(variable)]
-        self.rest = [variable for variable in variables if not is_kernel(variable)]
-        self.momenta = self.add_optimizer_variables(self.kernels, "momentum")
-        count = (sum(math.prod(variable.shape) for variable in self.rest),)
-        self.mean = self.add_variable(count, name="mean") if self.rest else None
-        self.square = self.add_variable(count, name="square") if self.rest else None
+        kernels, rest = self._kinds()
+        self.momenta = self.add_optimizer_variables(kernels, "momentum")
+        count = (sum(math.prod(variable.shape) for variable in rest),)
+        self.mean = self.add_variable(count, name="mean") if rest else None
+        self.square = self.add_variable(count, name="square") if rest else None
+
+    def _kinds(self) -> tuple[list[Any], list[Any]]:
+        """Return kernels and all others; kept as an attribute they would pass for our own state."""
+        kernels = [variable for variable in self._trainable_variables if is_kernel(variable)]
+        rest = [variable for variable in self._trainable_variables if not is_kernel(variable)]
+        return kernels, rest
 
     def _backend_update_step(self, grads: Any, variables: Any, learning_rate: Any) -> None:
         """Move every variable: Keras's hook for optimisers that do not go one by one.
@@ -78,13 +83,14 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
         """
         rate = ops.cast(learning_rate, "float32")
         gradients = {id(v): ops.cast(g, v.dtype) for g, v in zip(grads, variables, strict=True)}
-        self._move_kernels(gradients, rate)
-        if self.rest:
-            self._move_rest(gradients, rate)
+        kernels, rest = self._kinds()
+        self._move_kernels(kernels, gradients, rate)
+        if rest:
+            self._move_rest(rest, gradients, rate)
 
-    def _move_kernels(self, gradients: dict[int, Any], rate: Any) -> None:
+    def _move_kernels(self, kernels: list[Any], gradients: dict[int, Any], rate: Any) -> None:
         moved, ahead = [], []
-        for kernel, mean in zip(self.kernels, self.momenta, strict=True):
+        for kernel, mean in zip(kernels, self.momenta, strict=True):
             if (gradient := gradients.get(id(kernel))) is not None:
                 self.assign(mean, mean * self.momentum + gradient)
                 matrix = gradient + mean * self.momentum
@@ -94,18 +100,18 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
             scale = _SCALE * max(step.shape) ** 0.5
             self.assign_sub(kernel, ops.reshape(step, kernel.shape) * (rate * scale))
 
-    def _move_rest(self, gradients: dict[int, Any], rate: Any) -> None:
+    def _move_rest(self, rest: list[Any], gradients: dict[int, Any], rate: Any) -> None:
         """Take a step of AdamW with all of them in a row; no gradient counts as one of zero."""
-        row = [ops.reshape(gradients.get(id(v), ops.zeros(v.shape)), (-1,)) for v in self.rest]
+        row = [ops.reshape(gradients.get(id(v), ops.zeros(v.shape)), (-1,)) for v in rest]
         gradient = ops.concatenate([ops.cast(part, "float32") for part in row])
         self.assign_add(self.mean, (gradient - self.mean) * (1 - self.beta_1))
         self.assign_add(self.square, (ops.square(gradient) - self.square) * (1 - self.beta_2))
         at = ops.cast(self.iterations + 1, "float32")
         correction = ops.sqrt(1 - ops.power(self.beta_2, at)) / (1 - ops.power(self.beta_1, at))
         step = self.mean * (rate * correction) / (ops.sqrt(self.square) + self.epsilon)
-        ends = np.cumsum([math.prod(variable.shape) for variable in self.rest])[:-1].tolist()
+        ends = np.cumsum([math.prod(variable.shape) for variable in rest])[:-1].tolist()
         parts = ops.split(step, ends) if ends else [step]
-        for variable, part in zip(self.rest, parts, strict=True):
+        for variable, part in zip(rest, parts, strict=True):
             self.assign_sub(variable, ops.reshape(part, variable.shape))
 
     def get_config(self) -> dict[str, Any]:
