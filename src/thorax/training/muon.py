@@ -102,8 +102,8 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def _move_rest(self, rest: list[Any], gradients: dict[int, Any], rate: Any) -> None:
         """Take a step of AdamW with all of them in a row; no gradient counts as one of zero."""
-        row = [ops.reshape(gradients.get(id(v), ops.zeros(v.shape)), (-1,)) for v in rest]
-        gradient = ops.concatenate([ops.cast(part, "float32") for part in row])
+        row = [gradients[id(v)] if id(v) in gradients else ops.zeros(v.shape) for v in rest]
+        gradient = ops.concatenate([ops.reshape(ops.cast(g, "float32"), (-1,)) for g in row])
         self.assign_add(self.mean, (gradient - self.mean) * (1 - self.beta_1))
         self.assign_add(self.square, (ops.square(gradient) - self.square) * (1 - self.beta_2))
         at = ops.cast(self.iterations + 1, "float32")

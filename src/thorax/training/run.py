@@ -49,8 +49,6 @@ __all__ = ["TRAINED_ON", "Run", "open_run", "train"]
 TRAINED_ON = "trained_on.txt"
 """In a run folder: the SHA-256 of every file that was trained or validated on."""
 
-_SAMPLE = 1000  # training images that later ones are held against
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -214,7 +212,7 @@ def train(
     from thorax.training.feed import Feed, images_of
     from thorax.training.fit import fit
     from thorax.training.preview import augmented_images
-    from thorax.training.seal import Held, Ready, make_ready, seal
+    from thorax.training.seal import SAMPLE, Held, make_ready, seal
 
     few = pick(training)
     with _files.atomic_path(folder / "augmented.npz") as temporary, open(temporary, "wb") as file:
@@ -235,11 +233,8 @@ def train(
     )
     held_out, truth = checks.all(), validation.label_array()
     filled = partial(fill, folder=cache, workers=workers, progress=silent)
-
-    def ready() -> Ready:
-        return make_ready(chosen, manifest.task, held_out, _sample(training, chosen.input, filled))
-
-    meanwhile = Meanwhile(ready, progress)
+    sample = partial(_sample, training, chosen.input, filled, SAMPLE)
+    meanwhile = Meanwhile(partial(make_ready, chosen, manifest.task, held_out, sample), progress)
     fitted = fit(
         chosen,
         manifest.task,
@@ -257,6 +252,7 @@ def train(
         manifest.task,
         fitted.weights,
         Held(held_out, truth, [str(p) for p in validation.patients]),
+        sample,
         folder / "bundle",
         {
             "thorax": __version__,
@@ -307,10 +303,10 @@ def _parted(
 
 
 def _sample(
-    training: Manifest, spec: PixelSpec, filled: Callable[..., tuple[Manifest, Cache]]
+    training: Manifest, spec: PixelSpec, filled: Callable[..., tuple[Manifest, Cache]], most: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return images (n, size, size) and labels of at most `_SAMPLE` training records."""
-    rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _SAMPLE)).astype(int))
+    """Return images (n, size, size) and labels of at most ``most`` training records."""
+    rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), most)).astype(int))
     chosen = replace(training, records=tuple(training.records[row] for row in rows))
     kept, images = filled(chosen, spec)
     return images.gather(images.positions(kept.ids)), kept.label_array()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,10 @@ from thorax.training.settle import (
 from thorax.training.state import part_weights, read_weights
 
 __all__ = [
+    "SAMPLE",
     "Held",
     "Ready",
+    "Sample",
     "check_sealed",
     "chosen_by",
     "keras_probabilities",
@@ -47,6 +49,11 @@ __all__ = [
     "margins_of",
     "seal",
 ]
+
+SAMPLE = 1000
+"""Training images that later ones are held against, at most."""
+Sample = Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+"""Returns images (n, size, size) that were learnt from, up to `SAMPLE`, and labels (n, labels)."""
 
 _TOLERANCE = 1e-5
 _KEPT = 1 << 26  # bytes of disturbed images that may wait, beside all else that training needs
@@ -83,6 +90,7 @@ def seal(
     task: Task,
     weights: bytes,
     validation: Held,
+    training: Sample,
     folder: Path,
     provenance: Mapping[str, Any],
     ready: Ready,
@@ -97,6 +105,8 @@ def seal(
         Of the chosen epoch, from `thorax.training.fit.fit`.
     validation
         What may be chosen by.
+    training
+        Returns what was learnt from.
     folder
         Where the bundle goes.
     provenance
@@ -127,7 +137,8 @@ def seal(
             points=recipe.points,
         )
     )
-    novelty, scores = _novelty(ready, task, seen, features)
+    learnt, labels = _learnt(training) if ready.learnt is None else ready.learnt
+    novelty, scores = _novelty(ready.asked, task, (learnt, labels), seen, features)
     settled = settling.wait()
     bundle = write_bundle(
         folder,
@@ -141,7 +152,7 @@ def seal(
         provenance={
             **provenance,
             **chosen_by(settled, validation, recipe, task),
-            "training_prevalence": _shares(ready.labels, task),
+            "training_prevalence": _shares(labels, task),
         },
         rejection=lock_rejection(scores, len(validation.images)),
         indeterminate=settled.bands,
@@ -161,25 +172,21 @@ class Ready:
     asked
         The same with what its last layer takes as a second output, where that is not too wide;
         compiled for `answers_of_all`.
-    learnt, labels
-        A sample of the training images, as they are and disturbed once, (2n, size, size), and its
-        labels (n, labels): what later images are held against.
     seen
-        `disturbed_images` of validation; None where they are too many to be kept.
+        `disturbed_images` of validation; None where they take too much to wait beside a training.
+    learnt
+        The sample of training images, as they are and disturbed once, (2n, size, size), and its
+        labels (n, labels); None in that case.
     """
 
     network: Any
     asked: Any
-    learnt: NDArray[np.uint8]
-    labels: NDArray[np.float32]
     seen: NDArray[np.uint8] | None
+    learnt: tuple[NDArray[np.uint8], NDArray[np.float32]] | None
 
 
 def make_ready(
-    recipe: Recipe,
-    task: Task,
-    validation: NDArray[np.uint8],
-    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    recipe: Recipe, task: Task, validation: NDArray[np.uint8], training: Sample
 ) -> Ready:
     """Do what of sealing needs no weights: beside a training it costs hardly anything.
 
@@ -190,7 +197,7 @@ def make_ready(
     validation
         Its images (n, size, size).
     training
-        Images (n, size, size) that are learnt from, a sample of them, and labels (n, labels).
+        Returns what is learnt from.
     """
     for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
         with contextlib.suppress(ImportError):  # sealing will say so
@@ -199,10 +206,15 @@ def make_ready(
     below = feature_network(network)
     asked = network if below is None else _side_by_side(network, below)
     answers_of_all(asked, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
-    images, labels = training
-    few = (1 + DRAWS) * validation.nbytes <= _KEPT
-    seen = disturbed_images(validation) if few else None
-    return Ready(network, asked, disturbed_images(images, draws=1), labels, seen)
+    seen = disturbed_images(validation) if (1 + DRAWS) * validation.nbytes <= _KEPT else None
+    learnt = _learnt(training) if 2 * SAMPLE * recipe.input.size**2 <= _KEPT else None
+    return Ready(network, asked, seen, learnt)
+
+
+def _learnt(training: Sample) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return images as they are and under one draw of the disturbance, and their labels once."""
+    images, labels = training()
+    return disturbed_images(images, draws=1), labels
 
 
 def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) -> dict[str, Any]:
@@ -262,16 +274,21 @@ def _side_by_side(network: Any, below: Any) -> Any:
 
 
 def _novelty(
-    ready: Ready, task: Task, seen: NDArray[np.uint8], features: Sequence[NDArray[np.float64]]
+    both: Any,
+    task: Task,
+    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    seen: NDArray[np.uint8],
+    features: Sequence[NDArray[np.float64]],
 ) -> tuple[Novelty, NDArray[np.float64]]:
     """Fit the novelty on training images, with one draw of the disturbance; score ``seen``.
 
     ``features`` of ``seen`` is empty where those of the network are too wide to be used.
     """
-    kinds = class_numbers(ready.labels, task)
+    learnt, labels = training
+    kinds = class_numbers(labels, task)
     held = features[0] if features else None
-    own = answers_of_all(ready.asked, ready.learnt)[1] if features else None
-    novelty = fit_novelty((ready.learnt, own, np.tile(kinds, 2)), (seen, held))
+    own = answers_of_all(both, learnt)[1] if features else None
+    novelty = fit_novelty((learnt, own, np.tile(kinds, 2)), (seen, held))
     return novelty, novelty.score(held, seen)
 
 
