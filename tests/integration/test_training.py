@@ -26,6 +26,7 @@ pytest.importorskip("keras")
 from thorax.data import fill_cache
 from thorax.errors import ConfigError, RunError
 from thorax.training import Run, open_run
+from thorax.training import seal as seal_module
 from thorax.training.seal import keras_probabilities, load_network
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,13 @@ def test_a_seed_gives_the_same_run_again(
 ) -> None:
     again = train_tiny(tmp_path / "again")
     assert_same_result(again.folder, tiny_run.folder)
+
+
+def test_what_is_not_made_beside_the_training_is_made_after_it(
+    train_tiny: TrainTiny, tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal_module, "_KEPT", 0)
+    assert_same_result(train_tiny(tmp_path / "run").folder, tiny_run.folder)
 
 
 def test_another_seed_gives_another(train_tiny: TrainTiny, tiny_run: Run, tmp_path: Path) -> None:
