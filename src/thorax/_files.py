@@ -21,6 +21,7 @@ __all__ = [
     "hash_file",
     "hash_json",
     "make_folder",
+    "read_into",
     "read_json",
     "write_bytes",
     "write_json",
@@ -116,6 +117,22 @@ def canonical_json(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` atomically, for people: indented, keys in their given order."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_into(file: Any, out: memoryview) -> None:
+    """Read from a binary file or pipe until ``out`` is full.
+
+    Raises
+    ------
+    EOFError
+        If it ends before.
+    """
+    view = out.cast("B")
+    while len(view):
+        count = file.readinto(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
 
 
 def read_json(path: Path) -> Any:

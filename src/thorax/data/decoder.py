@@ -18,11 +18,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thorax._files import read_into
 from thorax.pixels.capped import (
     OF_DECODERS,
     Decoded,
@@ -128,7 +128,7 @@ class Decoder:
         with contextlib.suppress(OSError, EOFError, ValueError):  # it is gone, in mid-line perhaps
             for row, answer in zip(asked, json.loads(pipe.readline()), strict=False):
                 if "facts" in answer:
-                    _fill(pipe, out[row])
+                    read_into(pipe, out[row].data)
                     answered.append((row, Decoded(answer["facts"])))
                 else:
                     answered.append((row, Failure(answer["reason"], answer["what"])))
@@ -232,12 +232,3 @@ def _open(pipe: int) -> subprocess.Popen[bytes]:
         pipesize=pipe,
         env={**os.environ, **OF_DECODERS},
     )
-
-
-def _fill(pipe: Any, out: NDArray[np.uint8]) -> None:
-    view = memoryview(out.data).cast("B")
-    while len(view):
-        count = pipe.readinto(view)
-        if not count:
-            raise EOFError
-        view = view[count:]

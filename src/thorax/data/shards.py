@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax._files import atomic_path, hash_bytes, hash_json, write_text
+from thorax._files import atomic_path, hash_bytes, hash_json, read_into, write_text
 from thorax.data.decode import Failure
 from thorax.errors import StorageError
 
@@ -98,16 +98,14 @@ def read_pixels(path: Path, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> N
 
 def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
     file.seek(first * out.shape[-1] ** 2)
-    view = memoryview(out.data).cast("B")
-    while len(view):
-        count = file.readinto(view)
-        if not count:
-            raise StorageError(
-                "decoded images are gone from the cache while they are used",
-                received=f"{file.name} is shorter than it was",
-                todo="run it again; what is missing is decoded anew",
-            )
-        view = view[count:]
+    try:
+        read_into(file, out.data)
+    except EOFError as error:
+        raise StorageError(
+            "decoded images are gone from the cache while they are used",
+            received=f"{file.name} is shorter than it was",
+            todo="run it again; what is missing is decoded anew",
+        ) from error
 
 
 def rows_per_shard(size: int) -> int:

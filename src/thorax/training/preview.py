@@ -10,7 +10,7 @@ from thorax.training.backend import use_backend
 
 __all__ = ["augmented_images"]
 
-_AT_ONCE = 1 << 22  # pixels; as floats, all images would take four times their memory
+_AT_ONCE = 1 << 20  # pixels; as floats, all images would take four times their memory
 
 
 def augmented_images(

@@ -137,8 +137,8 @@ def seal(
             points=recipe.points,
         )
     )
-    learnt, labels = _learnt(training) if ready.learnt is None else ready.learnt
-    novelty, scores = _novelty(ready.asked, task, (learnt, labels), seen, features)
+    learnt = _learnt(training) if ready.learnt is None else ready.learnt
+    novelty, scores = _novelty(ready.asked, task, learnt, seen, features)
     settled = settling.wait()
     bundle = write_bundle(
         folder,
@@ -152,7 +152,7 @@ def seal(
         provenance={
             **provenance,
             **chosen_by(settled, validation, recipe, task),
-            "training_prevalence": _shares(labels, task),
+            "training_prevalence": _shares(learnt[1], task),
         },
         rejection=lock_rejection(scores, len(validation.images)),
         indeterminate=settled.bands,
