@@ -16,9 +16,9 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("THORAX_DATA", ROOT.parent / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
 PEERS = ROOT / ".lab" / "peers"
-"""Where environments for programs that thorax is compared with are made; git ignores it."""
+"""Where environments for programs that plainfilm is compared with are made; git ignores it."""
 
 
 def machine() -> str:
@@ -53,7 +53,7 @@ def need(folder: str) -> Path:
     """Return a folder of the real images, or end with what to do."""
     path = DATA / folder
     if not path.is_dir():
-        sys.exit(f"there are no images at {path}; set THORAX_DATA")
+        sys.exit(f"there are no images at {path}; set PLAINFILM_DATA")
     return path
 
 
@@ -96,7 +96,7 @@ def figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
     """Give a figure in the style of the reports, and write it (SVG or PNG)."""
     from matplotlib.figure import Figure
 
-    from thorax.report.canvas import styled
+    from plainfilm.report.canvas import styled
 
     with styled(path.stem):
         drawn = Figure(figsize=size, layout="constrained", facecolor="white")
@@ -117,7 +117,7 @@ def bars(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], ours: 
     ours
         How the names of our own programs begin.
     """
-    from thorax.report.style import FIRST, INK, QUIET
+    from plainfilm.report.style import FIRST, INK, QUIET
 
     heights = [len(panel) + 1 for panel in panels.values()]
     with figure(path, (8, 0.3 * sum(heights) + 0.3 * len(panels))) as drawn:

@@ -1,6 +1,6 @@
 """From a file on disk to a probability: cold, warm, and by the thousand.
 
-    python benchmarks/answers.py RUN                 # a run of `thorax train`
+    python benchmarks/answers.py RUN                 # a run of `plainfilm train`
     python benchmarks/answers.py RUN --rounds 10
 
 - cold: the whole process that answers for one JPEG;
@@ -15,8 +15,8 @@
 Beside ours: the same network in Keras (``load_model``, ``predict``), as a TensorFlow saved model,
 in PyTorch, in ONNX Runtime as it comes (Pillow and a session), and in OpenVINO, each reading the
 file as its own tutorials do. All programs of a kind run in turn within a round. PyTorch and
-OpenVINO get environments of their own, made when first asked for. Needs the images of THORAX_DATA
-(``kermany224`` in it) and the extra ``train``.
+OpenVINO get environments of their own, made when first asked for. Needs the images of
+PLAINFILM_DATA (``kermany224`` in it) and the extra ``train``.
 
 What it last showed is in docs/reference/performance.md.
 """
@@ -36,7 +36,7 @@ from typing import Any
 from _measure import ROOT, bars, machine, need, peer, process, spread, table
 
 WARM = 200
-THORAX = Path(sys.executable).parent / "thorax"
+PLAINFILM = Path(sys.executable).parent / "plainfilm"
 Answer = Callable[[str], float]
 
 
@@ -70,7 +70,7 @@ def main() -> int:
         }
         print("\n" + environment(folder, args.run, "cheaper", "cheaper")["table"])
     if args.plot:
-        bars(args.plot, panels, "thorax")
+        bars(args.plot, panels, "plainfilm")
     return 0
 
 
@@ -95,8 +95,8 @@ def python_of(program: str) -> str | Path:
 def cold(args: argparse.Namespace, folder: Path, file: str) -> dict[str, list[float]]:
     """Time whole processes; return the seconds of each."""
     commands: dict[str, list[Any]] = {
-        "thorax predict": [THORAX, "predict", args.run, file],
-        "thorax --help": [THORAX, "--help"],
+        "plainfilm predict": [PLAINFILM, "predict", args.run, file],
+        "plainfilm --help": [PLAINFILM, "--help"],
         "the interpreter alone": [sys.executable, "-c", "pass"],
     }
     for name in PEERS_OF_OURS:
@@ -107,15 +107,17 @@ def cold(args: argparse.Namespace, folder: Path, file: str) -> dict[str, list[fl
     for _ in range(args.rounds):
         for name, command in commands.items():
             seconds[name].append(process(command)[0])
-    ours = seconds["thorax predict"]
+    ours = seconds["plainfilm predict"]
     rows = [
         [name, spread(own, " s", 3), spread([a / b for a, b in zip(own, ours, strict=True)])]
         for name, own in seconds.items()
     ]
-    heads = ["whole process, one JPEG", "median (range)", "against thorax predict"]
+    heads = ["whole process, one JPEG", "median (range)", "against plainfilm predict"]
     print("\n" + table(heads, rows), flush=True)
-    helps = zip(seconds["thorax --help"], seconds["the interpreter alone"], strict=True)
-    print(f"\nthorax --help takes {spread([a / b for a, b in helps])} times the interpreter alone")
+    helps = zip(seconds["plainfilm --help"], seconds["the interpreter alone"], strict=True)
+    print(
+        f"\nplainfilm --help takes {spread([a / b for a, b in helps])} times the interpreter alone"
+    )
     return seconds
 
 
@@ -130,7 +132,7 @@ def one(program: str, run: Path, folder: Path) -> float:
 
 def warm(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Time single answers in a process that is awake; return each one's medians, ms."""
-    programs = ["thorax", *PEERS_OF_OURS]
+    programs = ["plainfilm", *PEERS_OF_OURS]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
     for _ in range(args.rounds):
         for name in programs:
@@ -140,11 +142,13 @@ def warm(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
             name,
             spread([one["median"] for one in own], " ms"),
             spread([one["p99"] for one in own], " ms"),
-            spread([a["median"] / b["median"] for a, b in zip(own, found["thorax"], strict=True)]),
+            spread(
+                [a["median"] / b["median"] for a, b in zip(own, found["plainfilm"], strict=True)]
+            ),
         ]
         for name, own in found.items()
     ]
-    heads = ["one image at a time", "median", "99th percentile", "against thorax"]
+    heads = ["one image at a time", "median", "99th percentile", "against plainfilm"]
     print("\n" + table(heads, rows), flush=True)
     return {name: [one["median"] for one in own] for name, own in found.items()}
 
@@ -209,7 +213,7 @@ def time_folder(program: str, run: Path, folder: Path, files: list[str]) -> floa
 
 def folder_ours(run: Path, _: Path) -> Callable[[list[str]], Any]:
     """Return our way over many files."""
-    from thorax.runtime import Predictor
+    from plainfilm.runtime import Predictor
 
     predictor = Predictor(run)
     return lambda files: [answer.probabilities for answer in predictor.predict(files)]
@@ -219,10 +223,10 @@ def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
     """Return the reading of many files as ours reads them, and nothing else."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from thorax._machine import cores
-    from thorax.bundle import read_bundle
-    from thorax.pixels import read_image
-    from thorax.pixels.isolate import ISOLATION
+    from plainfilm._machine import cores
+    from plainfilm.bundle import read_bundle
+    from plainfilm.pixels import read_image
+    from plainfilm.pixels.isolate import ISOLATION
 
     spec, share = read_bundle(run).pixels, 16
 
@@ -243,7 +247,7 @@ def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
     """Return what Keras users write: tf.data, decoded and resized in parallel, and predict."""
     import keras
 
-    import thorax.models  # noqa: F401 - registers the layers
+    import plainfilm.models  # noqa: F401 - registers the layers
 
     model = keras.models.load_model(folder / "model.keras", compile=False)
     return lambda files: model.predict(batches(files, run), verbose=0)
@@ -291,7 +295,7 @@ def pixels_of(file: str, side: int) -> Any:
 
 def ours(run: Path, _: Path) -> Answer:
     """Return the predictor's own answer."""
-    from thorax.runtime import Predictor
+    from plainfilm.runtime import Predictor
 
     predictor = Predictor(run)
     return lambda file: next(iter(next(predictor.predict([file])).probabilities.values()))
@@ -301,7 +305,7 @@ def keras_answer(run: Path, folder: Path) -> Answer:
     """Return Keras's ``predict``."""
     import keras
 
-    import thorax.models  # noqa: F401 - registers the layers
+    import plainfilm.models  # noqa: F401 - registers the layers
 
     model = keras.models.load_model(folder / "model.keras", compile=False)
     side = size_of(run)
@@ -346,7 +350,7 @@ def torch_answer(run: Path, _: Path) -> Answer:
     import torch
     from step import torch_network
 
-    from thorax.bundle import read_bundle
+    from plainfilm.bundle import read_bundle
 
     options = read_bundle(run).provenance["recipe"]["network"]["options"]
     network = torch_network(options.get("channels", (32, 64, 128)), options.get("stem", 1)).eval()
@@ -363,7 +367,7 @@ def torch_answer(run: Path, _: Path) -> Answer:
 
 def make(_: str, run: Path, folder: Path) -> bool:
     """Write the network as Keras's own file and as TensorFlow's saved model."""
-    from thorax.training.seal import load_network
+    from plainfilm.training.seal import load_network
 
     network = load_network(run)
     network.save(folder / "model.keras")
@@ -381,9 +385,9 @@ def cheaper(_: str, run: Path, folder: Path) -> dict[str, str]:
     import openvino
     from onnxruntime.quantization import CalibrationDataReader, quant_pre_process, quantize_static
 
-    from thorax.data import fill_cache
-    from thorax.metrics import clustered_difference, roc_auc_score
-    from thorax.training import open_run
+    from plainfilm.data import fill_cache
+    from plainfilm.metrics import clustered_difference, roc_auc_score
+    from plainfilm.training import open_run
 
     opened = open_run(run)
     graph, spec = opened.bundle.graph, opened.bundle.pixels
@@ -456,16 +460,16 @@ def all_of(answer: Callable[[Any], Any], images: Any) -> Any:
 
 
 PROGRAMS: dict[str, Callable[[Path, Path], Answer]] = {
-    "thorax": ours,
+    "plainfilm": ours,
     "Keras": keras_answer,
     "saved model": saved_answer,
     "PyTorch": torch_answer,
     "ONNX Runtime": onnx_answer,
     "OpenVINO": openvino_answer,
 }
-PEERS_OF_OURS = [name for name in PROGRAMS if name != "thorax"]
+PEERS_OF_OURS = [name for name in PROGRAMS if name != "plainfilm"]
 FOLDERS = {
-    "thorax": folder_ours,
+    "plainfilm": folder_ours,
     "decoding alone": folder_decoding,
     "Keras": folder_keras,
     "saved model": folder_saved,

@@ -7,7 +7,7 @@
     python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
     python benchmarks/audit.py --only growth                # near-duplicate search alone
 
-``planted`` and ``growth`` draw what they need; the others need the images of THORAX_DATA
+``planted`` and ``growth`` draw what they need; the others need the images of PLAINFILM_DATA
 (``kermany224``, of which ``near`` and ``turned`` open the training part alone, and for ``cost``
 ``kermany_originals``).
 
@@ -39,18 +39,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from thorax.data import load_dataset
-from thorax.data.audit import Audit, audit
-from thorax.data.checks.evidence import SIDE, look
-from thorax.data.checks.hashing import close_pairs
-from thorax.data.checks.poses import judge_poses
-from thorax.data.fill import fill_cache
-from thorax.phantom import FlawKind, plant, write_dataset
-from thorax.pixels import read_image, read_image_and_colour
-from thorax.records import Finding, PixelSpec
+from plainfilm.data import load_dataset
+from plainfilm.data.audit import Audit, audit
+from plainfilm.data.checks.evidence import SIDE, look
+from plainfilm.data.checks.hashing import close_pairs
+from plainfilm.data.checks.poses import judge_poses
+from plainfilm.data.fill import fill_cache
+from plainfilm.phantom import FlawKind, plant, write_dataset
+from plainfilm.pixels import read_image, read_image_and_colour
+from plainfilm.records import Finding, PixelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("THORAX_DATA", ROOT.parent / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
 PARTS = ("planted", "near", "turned", "cost", "growth")
 LEADS = (0.25, 0.5)  # of checks.looks: seems turned, and clearly is
 
@@ -119,9 +119,11 @@ def main() -> int:
         if part in args.only and not (DATA / name).is_dir()
     ]
     if missing:
-        print(f"there is no {' and no '.join(missing)} in {DATA}; set THORAX_DATA", file=sys.stderr)
+        print(
+            f"there is no {' and no '.join(missing)} in {DATA}; set PLAINFILM_DATA", file=sys.stderr
+        )
         return 1
-    with tempfile.TemporaryDirectory(prefix="thorax-benchmark-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="plainfilm-benchmark-") as scratch:
         if "planted" in args.only:
             planted(Path(scratch), args.kinds, args.format, args.phantoms, args.seeds)
         if "near" in args.only:
@@ -305,8 +307,8 @@ def report_near(
     folder: Path, cache: Path, truth: dict[frozenset[str], str], kinds: Sequence[str]
 ) -> None:
     """Audit, and print recall for each kind and precision over all."""
-    from thorax.data.checks.copies import find_copies
-    from thorax.data.checks.evidence import SIDE, look
+    from plainfilm.data.checks.copies import find_copies
+    from plainfilm.data.checks.evidence import SIDE, look
 
     manifest = load_dataset(folder)
     evidence = look(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=cache))
@@ -403,7 +405,7 @@ def measure_alone(what: str, *arguments: str) -> int:
         print(json.dumps(search(int(arguments[0]))))
         return 0
     data, workers = Path(arguments[0]), int(arguments[1])
-    with tempfile.TemporaryDirectory(prefix="thorax-benchmark-") as cache:
+    with tempfile.TemporaryDirectory(prefix="plainfilm-benchmark-") as cache:
         began = time.perf_counter()
         if what == "audit":
             audit(data, cache=cache, workers=workers)
@@ -423,7 +425,7 @@ def measure_alone(what: str, *arguments: str) -> int:
 
 def decode_fully(path: str) -> int:
     """Decode every pixel of a file, and return how many there are."""
-    from thorax.pixels import read_picture
+    from plainfilm.pixels import read_picture
 
     return int(read_picture(path).pixels.size)
 

@@ -8,9 +8,9 @@ folder is saturated on the public set (AUROC 0.998), so candidates are asked two
 both within the official training folder: train on one series of normals and the bacterial
 pneumonias and score the other series and the viral ones, and the other way round. Every image is
 scored as it is, and under disturbances that leave the diagnosis alone (the third step of each kind
-of `thorax.evaluation.disturbances`, inversion left out). Beside it, the speed of the training.
+of `plainfilm.evaluation.disturbances`, inversion left out). Beside it, the speed of the training.
 
-What it last showed is in docs/reference/performance.md. Needs the images of THORAX_DATA
+What it last showed is in docs/reference/performance.md. Needs the images of PLAINFILM_DATA
 (``kermany224`` in it) and the extra ``train``.
 """
 
@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax.config import Recipe, load_recipe
-from thorax.data import Manifest, fill_cache, load_dataset
-from thorax.evaluation.disturbances import DISTURBANCES
-from thorax.metrics import roc_auc_score
-from thorax.training import use_backend
-from thorax.training.backend import choose_precision
+from plainfilm.config import Recipe, load_recipe
+from plainfilm.data import Manifest, fill_cache, load_dataset
+from plainfilm.evaluation.disturbances import DISTURBANCES
+from plainfilm.metrics import roc_auc_score
+from plainfilm.training import use_backend
+from plainfilm.training.backend import choose_precision
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = ("inversion",)
@@ -50,9 +50,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--backend", default=None)
     args = parser.parse_args()
-    data = Path(os.environ.get("THORAX_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
+    data = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
     if not data.is_dir():
-        print(f"there are no images at {data}; set THORAX_DATA", file=sys.stderr)
+        print(f"there are no images at {data}; set PLAINFILM_DATA", file=sys.stderr)
         return 1
     backend = use_backend(args.backend)
     manifest = load_dataset(data)
@@ -85,8 +85,8 @@ def ask(
     recipe: Recipe, manifest: Manifest, seed: int, turned: bool, backend: str
 ) -> tuple[float, float, float, float]:
     """Return AUROC on the other series, the mean of it disturbed, images/s and CPU ms an image."""
-    from thorax.training.feed import Feed
-    from thorax.training.fit import fit
+    from plainfilm.training.feed import Feed
+    from plainfilm.training.fit import fit
 
     learnt, asked = (series(manifest, one) for one in (turned, not turned))
     images, truth = pictures(learnt, recipe)
@@ -144,9 +144,9 @@ def pictures(manifest: Manifest, recipe: Recipe) -> tuple[NDArray[np.uint8], NDA
 
 def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
     """Return the trained network, in float32."""
-    from thorax.models import build_network
-    from thorax.training.losses import head_of, outputs_of
-    from thorax.training.state import read_weights
+    from plainfilm.models import build_network
+    from plainfilm.training.losses import head_of, outputs_of
+    from plainfilm.training.state import read_weights
 
     outputs = outputs_of(manifest.task, head_of(manifest.task, recipe.fit.loss))
     network = build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
@@ -156,7 +156,7 @@ def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
 
 def auroc(network: Any, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> float:
     """Return the AUROC of the network's last logit."""
-    from thorax.training.answers import answers_of
+    from plainfilm.training.answers import answers_of
 
     logits = answers_of(network, images)
     return float(roc_auc_score(labels[:, 0], logits[:, -1]))

@@ -3,9 +3,9 @@
     python benchmarks/coverage.py [--rounds 400] [--workers 2]
 
 Draws test sets from a population whose every metric is known, evaluates each as a user's would be
-(`thorax.evaluation.summarise`), and counts how often an interval holds the true value. Populations:
-a balanced one of AUROC 0.85, one of 0.97, and one of 0.85 in which a tenth is positive; each with
-one image a patient and with one to six, alike within a patient. "by image" is what comes of
+(`plainfilm.evaluation.summarise`), and counts how often an interval holds the true value.
+Populations: a balanced one of AUROC 0.85, one of 0.97, and one of 0.85 in which a tenth is
+positive; each with one image a patient and with one to six, alike within a patient. "by image" is what comes of
 counting those as independent. Of ROUNDS draws the Monte Carlo error (one standard deviation) of a
 true 95 % is printed. What is undefined in a draw counts for nothing; intervals without limits are
 counted as misses.
@@ -77,7 +77,7 @@ def truth(population: Population) -> dict[str, float]:
     hit = NORMAL.cdf(gap / 2)
     tp, fn, fp, tn = share * hit, share * (1 - hit), (1 - share) * (1 - hit), (1 - share) * hit
     product = (tp + fp) * (tn + fn) * share * (1 - share)
-    from thorax import metrics
+    from plainfilm import metrics
 
     alone = Population(population.auroc, share, clustered=False)
     labels, chances, _ = alone.draw(3_000_000, np.random.default_rng(99))
@@ -104,8 +104,8 @@ def truth(population: Population) -> dict[str, float]:
 
 def one(task: tuple[Population, int, int, bool]) -> dict[str, bool | None]:
     """Draw one test set, and tell which intervals hold the truth (None: undefined)."""
-    from thorax.evaluation import summarise
-    from thorax.records import OperatingPoint, Task
+    from plainfilm.evaluation import summarise
+    from plainfilm.records import OperatingPoint, Task
 
     population, n, seed, by_image = task
     labels, chances, patients = population.draw(n, np.random.default_rng([n, seed]))

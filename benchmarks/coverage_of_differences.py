@@ -3,9 +3,9 @@
     python benchmarks/coverage_of_differences.py [--rounds 200] [--workers 2]
 
 Paired: two equally good scorers of the same images, whose errors are partly the same; the interval
-of `thorax compare` must hold 0. Subgroup: a small cell that is no different from the rest; the
-interval of `thorax evaluate` must hold 0 (and p be below 0.05 as often as it does not). Populations
-are binormal. An interval without limits counts for nothing.
+of `plainfilm compare` must hold 0. Subgroup: a small cell that is no different from the rest; the
+interval of `plainfilm evaluate` must hold 0 (and p be below 0.05 as often as it does not).
+Populations are binormal. An interval without limits counts for nothing.
 
 What it last showed is in docs/explanation/intervals.md.
 """
@@ -35,7 +35,7 @@ REPLICATES = 500
 
 def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     """Draw one test set, and tell which intervals of a paired difference hold 0."""
-    from thorax import metrics
+    from plainfilm import metrics
 
     n, prevalence, clustered, seed = task
     rng = np.random.default_rng([n, seed])
@@ -53,7 +53,7 @@ def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
             name, labels, *chances, keys, thresholds=(0.5, 0.5), replicates=REPLICATES, seed=seed
         )
         if name == "auroc":
-            # As thorax.evaluation.compare does it.
+            # As plainfilm.evaluation.compare does it.
             found = metrics.delong_test(labels, *chances, keys).difference
         known = math.isfinite(found.low) and math.isfinite(found.high)
         held[name] = found.low <= 0 <= found.high if known else None
@@ -62,9 +62,9 @@ def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
 
 def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     """Draw a test set of which some patients are a cell, and tell which intervals hold 0."""
-    from thorax.data import Manifest
-    from thorax.evaluation.subgroups import describe_subgroups
-    from thorax.records import OperatingPoint, Record, Task
+    from plainfilm.data import Manifest
+    from plainfilm.evaluation.subgroups import describe_subgroups
+    from plainfilm.records import OperatingPoint, Record, Task
 
     size, sensitivity, clustered, seed = task
     rng = np.random.default_rng([size, seed])

@@ -38,8 +38,8 @@ def draw(n: int) -> tuple[Any, Any, list[str]]:
 
 def one(n: int) -> None:
     """Evaluate one size, and print seconds and MiB."""
-    from thorax.evaluation import summarise
-    from thorax.records import OperatingPoint, Task
+    from plainfilm.evaluation import summarise
+    from plainfilm.records import OperatingPoint, Task
 
     points = [
         OperatingPoint(name, name, "P", threshold, "given")  # type: ignore[arg-type]
@@ -85,10 +85,10 @@ def against_scikit_learn() -> None:
     """Print the bootstrap of one AUROC beside a loop, round by round in turn."""
     from sklearn.metrics import roc_auc_score
 
-    from thorax.metrics import clustered_bootstrap
+    from plainfilm.metrics import clustered_bootstrap
 
     print("\nbootstrap of one AUROC, 2,000 resamples, beside a loop of scikit-learn's:")
-    print(f"{'images':>10}{'thorax s':>10}{'loop s':>10}{'ratio':>8}  ratios of the rounds")
+    print(f"{'images':>10}{'plainfilm s':>10}{'loop s':>10}{'ratio':>8}  ratios of the rounds")
     for size in (624, 5_000):
         labels, chances, _ = draw(size)
         truth, scores = labels[:, 0], chances[:, 0]

@@ -3,11 +3,11 @@
     python benchmarks/gpu.py --backend torch          # or jax, or tensorflow
     python benchmarks/gpu.py --backend jax --recipes swift --seeds 3
 
-Says so and ends where the backend finds no GPU. Otherwise: ``thorax train`` as a whole process,
+Says so and ends where the backend finds no GPU. Otherwise: ``plainfilm train`` as a whole process,
 with an empty cache, on all of `kermany224` (without evaluation), the seconds of the fit itself and
 its images a second, and the bound: what a product of two bfloat16 matrices says this GPU could do,
 divided by three times the multiplications of the network's convolutions. Scoring: the Keras model's
-forward pass on the GPU, images resident, batches of 1,024. Needs the images of THORAX_DATA
+forward pass on the GPU, images resident, batches of 1,024. Needs the images of PLAINFILM_DATA
 (``kermany224`` in it) and the backend's build for the GPU.
 
 What it last showed is in docs/reference/performance.md.
@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace, recipe: str) -> list[str]:
     for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as made:
             run = Path(made) / "run"
-            command = [sys.executable, "-m", "thorax", "train", need("kermany224"), "--out", run]
+            command = [sys.executable, "-m", "plainfilm", "train", need("kermany224"), "--out", run]
             command += ["--recipe", recipe, "--seed", str(seed), "--cache", Path(made) / "cache"]
             seconds, _, _ = process([*command, "--backend", args.backend, "--no-evaluation"])
             text = (run / "bundle" / "bundle.json").read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def score(backend: str, recipe: str, run: Path) -> dict[str, float]:
     import numpy as np
     from keras import ops
 
-    from thorax.training.seal import load_network
+    from plainfilm.training.seal import load_network
 
     network = load_network(run, backend=backend)
     size = network.input.shape[1]

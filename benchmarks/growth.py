@@ -7,8 +7,8 @@ The images of `kermany224`, each as often as needed with a smooth shading of its
 JPEG files of 224x224, two images a patient. Each stage of the work in a process of its own, as the
 command line does it (recipe `swift`): seconds, peak memory of the largest process, bytes left on
 disk. The exponent is the slope of a line through the logarithms of the three largest sizes; a
-million is what that line says. Needs the images of THORAX_DATA (``kermany224`` in it) and the extra
-``train``.
+million is what that line says. Needs the images of PLAINFILM_DATA (``kermany224`` in it) and the
+extra ``train``.
 
 What it last showed is in docs/reference/performance.md.
 """
@@ -98,7 +98,7 @@ def write_listing(size: int, folder: Path) -> None:
 
 def manifest_of(size: int, folder: Path) -> Any:
     """Return the manifest of a size."""
-    from thorax.data import load_dataset
+    from plainfilm.data import load_dataset
 
     return load_dataset(folder / f"{size}.csv", images=folder / "images", patient="patient")
 
@@ -120,14 +120,14 @@ def measured(work: Callable[[], Any], left: Path | None = None) -> dict[str, flo
 
 def listing(size: int, folder: Path) -> dict[str, float]:
     """List and part."""
-    from thorax.data import part
+    from plainfilm.data import part
 
     return measured(lambda: part(manifest_of(size, folder)))
 
 
 def auditing(size: int, folder: Path) -> dict[str, float]:
     """Audit without opening an image."""
-    from thorax.data.audit import audit
+    from plainfilm.data.audit import audit
 
     manifest = manifest_of(size, folder)
     return measured(lambda: audit(manifest, quick=True, cache=folder / f"audit-{size}"))
@@ -135,8 +135,8 @@ def auditing(size: int, folder: Path) -> dict[str, float]:
 
 def decoding(size: int, folder: Path) -> dict[str, float]:
     """Fill an empty cache."""
-    from thorax.data import fill_cache
-    from thorax.records import PixelSpec
+    from plainfilm.data import fill_cache
+    from plainfilm.records import PixelSpec
 
     manifest, cache = manifest_of(size, folder), folder / f"cache-{size}"
     return measured(lambda: fill_cache(manifest, PixelSpec(64), folder=cache), cache)
@@ -144,11 +144,11 @@ def decoding(size: int, folder: Path) -> dict[str, float]:
 
 def training(size: int, folder: Path) -> dict[str, float]:
     """Train for one epoch and seal, out of the filled cache."""
-    import thorax
+    import plainfilm
 
     manifest, run = manifest_of(size, folder), folder / f"run-{size}"
     return measured(
-        lambda: thorax.train(
+        lambda: plainfilm.train(
             manifest,
             out=run,
             recipe="swift",
@@ -161,9 +161,9 @@ def training(size: int, folder: Path) -> dict[str, float]:
 
 def predicting(size: int, folder: Path) -> dict[str, float]:
     """Answer for every file."""
-    import thorax
+    import plainfilm
 
-    model = thorax.load(folder / f"run-{size}")
+    model = plainfilm.load(folder / f"run-{size}")
     paths = [record.path for record in manifest_of(size, folder).records]
 
     def work() -> None:
@@ -175,11 +175,13 @@ def predicting(size: int, folder: Path) -> dict[str, float]:
 
 def evaluating(size: int, folder: Path) -> dict[str, float]:
     """Evaluate the run's own test partition (a fifth of the images), without disturbances."""
-    import thorax
+    import plainfilm
 
     run = folder / f"run-{size}"
     cache = folder / f"cache-{size}"
-    return measured(lambda: thorax.evaluate(run, cache=cache, robustness=False), run / "evaluation")
+    return measured(
+        lambda: plainfilm.evaluate(run, cache=cache, robustness=False), run / "evaluation"
+    )
 
 
 def line(rows: list[tuple[int, float, float, float]], column: int) -> tuple[float, float]:

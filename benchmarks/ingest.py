@@ -8,7 +8,7 @@ that every file has a content of its own; then 480 drawn radiographs as DICOM, u
 warm disk, each program in a process of its own, all in turn within a round; imports do not count,
 the start of decoding processes is:
 
-- thorax: `fill_cache` into an empty folder, as ``thorax train`` calls it: hashing, decoding,
+- plainfilm: `fill_cache` into an empty folder, as ``plainfilm train`` calls it: hashing, decoding,
   checking, facts, shards on disk;
 - tf.data: `decode_jpeg` and `resize` with 16 parallel calls, as the tutorial does;
 - Keras: `image_dataset_from_directory`;
@@ -16,8 +16,8 @@ the start of decoding processes is:
   process a core, started beforehand; nothing is resized, kept or checked;
 - for DICOM: pydicom and Pillow's resize, one process a core, started beforehand.
 
-Needs the images of THORAX_DATA (``kermany_originals`` in it) and the extra ``train``. What it last
-showed is in docs/reference/performance.md.
+Needs the images of PLAINFILM_DATA (``kermany_originals`` in it) and the extra ``train``. What it
+last showed is in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from _measure import bars, machine, need, process, spread, table
 
 TIMES = 8
 DICOM = 480
-JPEGS = ("the bound", "thorax", "tf.data", "Keras")
-DICOMS = ("pydicom and Pillow", "thorax")
+JPEGS = ("the bound", "plainfilm", "tf.data", "Keras")
+DICOMS = ("pydicom and Pillow", "plainfilm")
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def main() -> int:
             )
         }
     if args.plot:
-        bars(args.plot, panels, "thorax")
+        bars(args.plot, panels, "plainfilm")
     return 0
 
 
@@ -87,7 +87,7 @@ def multiply(originals: Path, folder: Path) -> int:
 
 def draw(folder: Path) -> None:
     """Draw radiographs as DICOM files."""
-    from thorax.phantom import write_dataset
+    from plainfilm.phantom import write_dataset
 
     write_dataset(folder, images={"train": DICOM}, size=1024, format="dicom", seed=0)
 
@@ -102,13 +102,13 @@ def compare(
             command = [sys.executable, __file__, "--side", str(args.side), "--worker", name, folder]
             seconds = float(json.loads(process(command)[2].splitlines()[-1]))
             speeds[name].append(count / seconds)
-    ours = speeds["thorax"]
+    ours = speeds["plainfilm"]
     rows = [
         [name, spread(own, "", 0), spread([a / b for a, b in zip(ours, own, strict=True)])]
         for name, own in speeds.items()
     ]
     print(f"\n{count} {what}, to {args.side} pixels, {args.rounds} rounds:\n")
-    print(table(["", "images a second", "thorax against it"], rows), flush=True)
+    print(table(["", "images a second", "plainfilm against it"], rows), flush=True)
     return speeds
 
 
@@ -121,8 +121,8 @@ def timed(work: Callable[[], Any]) -> float:
 
 def ours(folder: Path, side: int) -> float:
     """Fill an empty cache."""
-    from thorax.data import fill_cache, load_dataset
-    from thorax.records import PixelSpec
+    from plainfilm.data import fill_cache, load_dataset
+    from plainfilm.records import PixelSpec
 
     manifest = load_dataset(folder)
     with tempfile.TemporaryDirectory() as cache:
@@ -193,7 +193,7 @@ def in_pool(work: Callable[[tuple[str, int]], Any], suffix: str) -> Callable[[Pa
 
 
 PROGRAMS: dict[str, Callable[[Path, int], float]] = {
-    "thorax": ours,
+    "plainfilm": ours,
     "tf.data": tf_data,
     "Keras": keras_folder,
     "the bound": in_pool(reduced, ".jpeg"),

@@ -2,10 +2,10 @@
 
     python benchmarks/locking.py RUN [RUN ...]
 
-RUN are runs of one recipe from several seeds (``thorax train DATA --seeds 3 --out RUNS``). The
+RUN are runs of one recipe from several seeds (``plainfilm train DATA --seeds 3 --out RUNS``). The
 official test stays closed. The run's validation patients are halved at random, again and again:
 each rule locks a threshold on one half, and is judged on the other under disturbances that it has
-not seen (`thorax.evaluation.disturbances`), by its regret: how much balanced accuracy it loses
+not seen (`plainfilm.evaluation.disturbances`), by its regret: how much balanced accuracy it loses
 against the best threshold for those very images. A rule that is good only for images like those it
 was locked on loses much when they change. Needs the images of the runs.
 
@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax.data import fill_cache
-from thorax.evaluation.disturbances import DISTURBANCES
-from thorax.metrics import lock_operating_points, roc_curve
-from thorax.runtime import Predictor
-from thorax.training import open_run, use_backend
-from thorax.training.settle import DRAWS, disturbed_images
+from plainfilm.data import fill_cache
+from plainfilm.evaluation.disturbances import DISTURBANCES
+from plainfilm.metrics import lock_operating_points, roc_curve
+from plainfilm.runtime import Predictor
+from plainfilm.training import open_run, use_backend
+from plainfilm.training.settle import DRAWS, disturbed_images
 
 HALVINGS = 20
 UNSEEN = ("blur", "brighter", "darker", "jpeg", "coarse", "border", "corners")
@@ -104,7 +104,7 @@ def best(y: Floats, p: Floats) -> float:
 
 def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Floats]]:
     """Return labels, patients, probabilities clean and disturbed (1 + DRAWS, n), and by shift."""
-    from thorax.evaluation.robustness import _disturb, _enlarged
+    from plainfilm.evaluation.robustness import _disturb, _enlarged
 
     run = open_run(folder)
     use_backend()

@@ -4,7 +4,7 @@
 
 Every seed is trained and sealed first, then the official test partition is scored once by each
 bundle: nothing in a recipe was chosen by it. Runs that are finished are not repeated. Needs the
-images of THORAX_DATA (``kermany224`` in it) and the extra ``train``.
+images of PLAINFILM_DATA (``kermany224`` in it) and the extra ``train``.
 
 What it last showed is in docs/reference/performance.md.
 """
@@ -36,9 +36,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmark")
     parser.add_argument("--train-only", action="store_true", help="leave the test partition closed")
     args = parser.parse_args()
-    data = Path(os.environ.get("THORAX_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
+    data = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
     if not data.is_dir():
-        print(f"there are no images at {data}; set THORAX_DATA", file=sys.stderr)
+        print(f"there are no images at {data}; set PLAINFILM_DATA", file=sys.stderr)
         return 1
 
     runs = [
@@ -75,7 +75,7 @@ def train(data: Path, recipe: str, seed: int, backend: str | None, folder: Path)
 
 def call(*arguments: str) -> None:
     """Run the command line as a user does."""
-    subprocess.run([sys.executable, "-m", "thorax", *arguments], check=True)
+    subprocess.run([sys.executable, "-m", "plainfilm", *arguments], check=True)
 
 
 def report(recipe: str, folders: list[Path]) -> None:

@@ -2,8 +2,9 @@
 
     python benchmarks/rejection.py RUN [RUN ...]
 
-RUN is a run on ``kermany224`` (``thorax train $THORAX_DATA/kermany224 --recipe swift --out RUN``).
-Needs the real images (``THORAX_DATA``). For each group of images: how many are rejected at the
+RUN is a run on ``kermany224``
+(``plainfilm train $PLAINFILM_DATA/kermany224 --recipe swift --out RUN``).
+Needs the real images (``PLAINFILM_DATA``). For each group of images: how many are rejected at the
 sealed threshold, the median novelty, and how well novelty tells the group from the official test
 images (AUROC). Neither the score nor its threshold was chosen by any of these groups; the made
 ones (turned, inverted, cut, noise) were looked at while the score was designed, on validation.
@@ -21,16 +22,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thorax.data import Manifest, fill_cache, load_dataset
-from thorax.errors import ImageError
-from thorax.metrics import roc_auc_score
-from thorax.phantom import draw
-from thorax.pixels import read_image
-from thorax.records import PixelSpec
-from thorax.runtime import Predictor
-from thorax.training import Run, open_run
+from plainfilm.data import Manifest, fill_cache, load_dataset
+from plainfilm.errors import ImageError
+from plainfilm.metrics import roc_auc_score
+from plainfilm.phantom import draw
+from plainfilm.pixels import read_image
+from plainfilm.records import PixelSpec
+from plainfilm.runtime import Predictor
+from plainfilm.training import Run, open_run
 
-DATA = Path(os.environ.get("THORAX_DATA", "../shared/data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", "../shared/data"))
 Images = NDArray[np.uint8]
 
 

@@ -3,8 +3,8 @@
     python benchmarks/serve.py RUN                    # four minutes; needs the extras serve, train
     python benchmarks/serve.py RUN --soak 30          # half an hour of good and bad traffic
 
-RUN is a run or bundle (``thorax train $THORAX_DATA/kermany224 --recipe swift --out RUN``). Needs
-the real images (``THORAX_DATA``): the 624 official test images, JPEG of 224 x 224.
+RUN is a run or bundle (``plainfilm train $PLAINFILM_DATA/kermany224 --recipe swift --out RUN``).
+Needs the real images (``PLAINFILM_DATA``): the 624 official test images, JPEG of 224 x 224.
 
 Without ``--soak``: requests of one image each over 1 to 64 kept connections, and requests of 32
 images; before and after them the predictor's own throughput on the same bytes in memory; and the
@@ -29,10 +29,10 @@ from pathlib import Path
 
 from serve_client import Load, measure, multipart_request, raw_request
 
-from thorax.cli.terminal import table
-from thorax.runtime import Predictor
+from plainfilm.cli.terminal import table
+from plainfilm.runtime import Predictor
 
-DATA = Path(os.environ.get("THORAX_DATA", "../shared/data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", "../shared/data"))
 LEVELS = (1, 2, 4, 8, 16, 32, 64)
 TOGETHER = 32
 
@@ -74,7 +74,7 @@ def free_port() -> int:
 
 def service(model: Path, port: int, *more: str) -> list[str]:
     """Return the command of the service."""
-    return [sys.executable, "-m", "thorax", "serve", str(model), "--port", str(port), *more]
+    return [sys.executable, "-m", "plainfilm", "serve", str(model), "--port", str(port), *more]
 
 
 def own_rate(model: Path, files: list[bytes], seconds: float) -> float:

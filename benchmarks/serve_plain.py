@@ -17,8 +17,8 @@ import uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image
 
-from thorax.bundle import read_bundle
-from thorax.models import build_network
+from plainfilm.bundle import read_bundle
+from plainfilm.models import build_network
 
 bundle = read_bundle(sys.argv[1])
 network = bundle.provenance["recipe"]["network"]

@@ -25,10 +25,10 @@ from pathlib import Path
 from serve import DATA, free_port, images, running, service
 from serve_client import multipart_request
 
-from thorax.cli.terminal import table
-from thorax.errors import ImageError
-from thorax.pixels import Limits, read_image
-from thorax.records import PixelSpec
+from plainfilm.cli.terminal import table
+from plainfilm.errors import ImageError
+from plainfilm.pixels import Limits, read_image
+from plainfilm.records import PixelSpec
 
 CLIENTS = 8
 MIB = 1 << 20

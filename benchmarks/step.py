@@ -6,8 +6,8 @@
 The same network in every row, batches of 64 drawn at random, each program in a process of its own,
 all programs in turn within a round:
 
-- ours: `thorax.training.fit.fit`, as ``thorax train`` calls it, on each backend; the time of an
-  epoch, with the state that is saved and the validation of 64 images in it;
+- ours: `plainfilm.training.fit.fit`, as ``plainfilm train`` calls it, on each backend; the time of
+  an epoch, with the state that is saved and the validation of 64 images in it;
 - plain Keras: ``model.fit`` on arrays in memory, with its defaults, and three of its augmentation
   layers (flip, rotation, zoom);
 - native PyTorch: the network written with torch.nn, channels last, bfloat16 autocast, fused AdamW,
@@ -101,13 +101,13 @@ def ours(backend: str, recipe_name: str) -> float:
 
     import numpy as np
 
-    from thorax.config import load_recipe
-    from thorax.records import Task
-    from thorax.training import choose_precision, use_backend
+    from plainfilm.config import load_recipe
+    from plainfilm.records import Task
+    from plainfilm.training import choose_precision, use_backend
 
     use_backend(backend)
-    from thorax.training.feed import Feed
-    from thorax.training.fit import fit
+    from plainfilm.training.feed import Feed
+    from plainfilm.training.fit import fit
 
     recipe = load_recipe(recipe_name, ["epochs=3", f"batch={BATCH}"])
     images, labels = drawn(IMAGES[recipe_name], recipe.input.size)
@@ -133,8 +133,8 @@ def plain(_: str, recipe_name: str) -> float:
     import keras
     from keras import layers
 
-    from thorax.config import load_recipe
-    from thorax.models import build_network
+    from plainfilm.config import load_recipe
+    from plainfilm.models import build_network
 
     recipe = load_recipe(recipe_name)
     images, labels = drawn(IMAGES[recipe_name], recipe.input.size)
@@ -158,7 +158,7 @@ def native(how: str, recipe_name: str) -> float:
     import torch
     from torch.nn.functional import affine_grid, binary_cross_entropy_with_logits, grid_sample
 
-    from thorax.config import load_recipe
+    from plainfilm.config import load_recipe
 
     recipe = load_recipe(recipe_name)
     size = recipe.input.size
@@ -278,9 +278,9 @@ def bound(_: str, recipe_name: str) -> float:
     """Return how many images the machine's own arithmetic would do, in the precision of `auto`."""
     import tensorflow as tf
 
-    from thorax.config import load_recipe
-    from thorax.models import build_network
-    from thorax.training import choose_precision
+    from plainfilm.config import load_recipe
+    from plainfilm.models import build_network
+    from plainfilm.training import choose_precision
 
     recipe = load_recipe(recipe_name)
     network = build_network(recipe.network.name, recipe.input.size, 1, recipe.network.options)

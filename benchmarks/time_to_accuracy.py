@@ -7,7 +7,7 @@ The tutorial's pipeline is rebuilt here as published: TensorFlow, every JPEG rea
 in every epoch (16 parallel calls), 150x150, random crops, flips and quarter turns, float32, batches
 of 20, Adam 1e-4, 50 epochs, the best checkpoint by validation accuracy kept. (The original drew its
 quarter turn once, when its pipeline was traced; here it is drawn for each image, which is kinder to
-it.) Ours is the command ``thorax train`` in a process of its own with an empty cache. Both learn
+it.) Ours is the command ``plainfilm train`` in a process of its own with an empty cache. Both learn
 from the same images and validate on the same patients. What of ours was not trained before is
 trained between epochs of the tutorial, spread over them, while its clock stands still: on a machine
 that is shared with others, both then meet the same hours.
@@ -15,9 +15,9 @@ that is shared with others, both then meet the same hours.
 The official test is scored after each epoch, as a measure of this benchmark alone, outside the
 clock, at a probability of 0.5: nothing is chosen by it. Seconds count from the start of the
 process; to those of ours the time that sealing takes is added, whichever epoch is meant.
-Everything runs in an environment with ``thorax[train]`` and nothing else, made when first asked
+Everything runs in an environment with ``plainfilm[train]`` and nothing else, made when first asked
 for: Keras and TensorFlow also import some of what else is installed. Needs the images of
-THORAX_DATA (``kermany224`` in it).
+PLAINFILM_DATA (``kermany224`` in it).
 
 What it last showed is in docs/reference/performance.md.
 """
@@ -78,7 +78,7 @@ def main() -> int:
 
 def manifest_of(images: str) -> Any:
     """Return the manifest, parted, with the training images that are learnt from."""
-    from thorax.data import limit, load_dataset, part
+    from plainfilm.data import limit, load_dataset, part
 
     manifest = part(load_dataset(need("kermany224")), validation=0.1, test=0.2)
     return limit(manifest, LIMIT, balanced=True) if images == "2000" else manifest
@@ -116,7 +116,7 @@ def train_tutorial(args: argparse.Namespace, seed: int) -> None:
     if place(args, "tutorial", seed).exists():
         return
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    started = {"THORAX_BENCHMARK_STARTED": repr(time.time())}
+    started = {"PLAINFILM_BENCHMARK_STARTED": repr(time.time())}
     subprocess.run(this(args, "tutorial", str(seed)), check=True, env={**environment, **started})
 
 
@@ -127,7 +127,7 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
     import tensorflow as tf
     from keras import layers
 
-    started = float(os.environ["THORAX_BENCHMARK_STARTED"])
+    started = float(os.environ["PLAINFILM_BENCHMARK_STARTED"])
     keras.utils.set_random_seed(seed)
     manifest = manifest_of(args.images)
 
@@ -214,15 +214,15 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
 
 
 def train_ours(args: argparse.Namespace, recipe: str, seed: int) -> None:
-    """Run ``thorax train`` as a user does, and keep every epoch's weights as they are written."""
+    """Run ``plainfilm train`` as a user does, and keep every epoch's weights."""
     file = place(args, recipe, seed)
     if file.exists():
         return
-    folder = Path(tempfile.mkdtemp(prefix="thorax-benchmark-"))
+    folder = Path(tempfile.mkdtemp(prefix="plainfilm-benchmark-"))
     run, kept = folder / "run", folder / "epochs"
     kept.mkdir()
     settings = ["--set", f"data.limit={LIMIT}", "--set", "data.limit_balanced=true"]
-    command = [str(user()), "-m", "thorax", "train", str(need("kermany224")), "--recipe", recipe]
+    command = [str(user()), "-m", "plainfilm", "train", str(need("kermany224")), "--recipe", recipe]
     command += ["--seed", str(seed), "--out", str(run), "--cache", str(folder / "cache")]
     command += ["--no-evaluation", *(settings if args.images == "2000" else [])]
     began = time.time()
@@ -268,14 +268,14 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     """Score the official test with the weights of every epoch, and with the sealed bundle."""
     import numpy as np
 
-    from thorax.config import Recipe
-    from thorax.data import fill_cache
-    from thorax.models import build_network
-    from thorax.runtime import Predictor
-    from thorax.training import open_run, use_backend
-    from thorax.training.answers import answers_of
-    from thorax.training.losses import head_of, outputs_of
-    from thorax.training.state import read_weights
+    from plainfilm.config import Recipe
+    from plainfilm.data import fill_cache
+    from plainfilm.models import build_network
+    from plainfilm.runtime import Predictor
+    from plainfilm.training import open_run, use_backend
+    from plainfilm.training.answers import answers_of
+    from plainfilm.training.losses import head_of, outputs_of
+    from plainfilm.training.state import read_weights
 
     file = place(args, args.recipes[0], seed)
     work = json.loads(file.with_suffix(".work").read_text())
@@ -317,7 +317,7 @@ def courses(args: argparse.Namespace, what: str) -> list[dict[str, Any]]:
 
 def draw(args: argparse.Namespace) -> None:
     """Draw test accuracy against time, a line for every seed."""
-    from thorax.report.style import FIRST, QUIET, SECOND
+    from plainfilm.report.style import FIRST, QUIET, SECOND
 
     colours = {"tutorial": QUIET[0], "swift": FIRST[0], "standard": SECOND[0]}
     with figure(args.plot, (8, 3.8)) as drawn:

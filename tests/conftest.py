@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from thorax._progress import Progress, silent
-from thorax.bundle import Bundle, write_bundle
-from thorax.data import Manifest, load_dataset
-from thorax.phantom import write_dataset
-from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Purpose, Task
-from thorax.training import Run, train
+from plainfilm._progress import Progress, silent
+from plainfilm.bundle import Bundle, write_bundle
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.phantom import write_dataset
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Purpose, Task
+from plainfilm.training import Run, train
 
 TINY = (
     "size=32",
@@ -32,7 +32,7 @@ TINY = (
 )
 """A training that takes two seconds, once the framework is awake."""
 
-RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
+RunPlainfilm = Callable[..., "subprocess.CompletedProcess[str]"]
 TrainTiny = Callable[..., Run]
 
 
@@ -41,8 +41,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep decoded images out of the user's cache, and the user's salt out of the tests."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("THORAX_CACHE", str(folder))
-        patch.setenv("THORAX_SALT", "of the tests")
+        patch.setenv("PLAINFILM_CACHE", str(folder))
+        patch.setenv("PLAINFILM_SALT", "of the tests")
         yield folder
 
 
@@ -100,17 +100,17 @@ def run_copy(tiny_run: Run, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_thorax(own_cache: Path) -> RunThorax:
+def run_plainfilm(own_cache: Path) -> RunPlainfilm:
     """Return a function that runs the command in a process of its own."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "thorax", *map(str, arguments)],
+            [sys.executable, "-m", "plainfilm", *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=240,
             check=False,
-            env={**os.environ, "THORAX_CACHE": str(own_cache), **environment},
+            env={**os.environ, "PLAINFILM_CACHE": str(own_cache), **environment},
         )
 
     return run

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import thorax
-from thorax.bundle import Bundle
+import plainfilm
+from plainfilm.bundle import Bundle
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -53,7 +53,7 @@ BLOCKED = """
 import sys
 for name in ("jax", "keras", "tensorflow", "torch"):
     sys.modules[name] = None  # as if it were not installed
-from thorax.cli.main import main
+from plainfilm.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -89,12 +89,12 @@ def data(tmp_path: Path, draw_grey: Draw) -> Path:
     return root
 
 
-def test_importing_thorax_loads_nothing() -> None:
-    assert loaded("import thorax; thorax.__version__; dir(thorax)", HEAVY) == []
+def test_importing_plainfilm_loads_nothing() -> None:
+    assert loaded("import plainfilm; plainfilm.__version__; dir(plainfilm)", HEAVY) == []
 
 
 HELP = """
-from thorax.cli.main import main
+from plainfilm.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit as stop:
@@ -110,14 +110,14 @@ def test_help_loads_nothing(arguments: tuple[str, ...]) -> None:
 def test_help_of_all_verbs_imports_little() -> None:
     # Each of these takes longer than all that is needed.
     slow = ("typing", "pathlib", "platform", "shutil", "csv", "importlib.metadata")
-    slow += ("thorax.cli.train",)
+    slow += ("plainfilm.cli.train",)
     for arguments in (("--help",), ("--version",)):
         done = python(LOADED_BARE.format(wanted=slow, body=HELP), *arguments)
         assert done.stdout.splitlines()[-1] == "[]", done.stdout
 
 
 MAIN = """
-from thorax.cli.main import main
+from plainfilm.cli.main import main
 assert main(sys.argv[1:]) == 0
 """
 
@@ -164,7 +164,7 @@ def test_training_without_a_framework_says_what_to_install(data: Path, tmp_path:
     ):
         done = python(BLOCKED, *arguments)
         assert done.returncode == 2, done.stderr
-        assert 'pip install "thorax[train]"' in done.stderr
+        assert 'pip install "plainfilm[train]"' in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "demo").exists()
@@ -175,10 +175,10 @@ def test_importing_has_no_side_effects(tmp_path: Path) -> None:
 import logging, os, random, sys, warnings
 before = (dict(os.environ), list(warnings.filters), list(logging.root.handlers),
           random.getstate(), os.getcwd())
-import thorax, thorax.cli.main, thorax.data, thorax.evaluation, thorax.report, thorax.runtime
-import thorax.training, thorax.phantom, thorax.explain
+import plainfilm, plainfilm.cli.main, plainfilm.data, plainfilm.evaluation, plainfilm.report
+import plainfilm.runtime, plainfilm.training, plainfilm.phantom, plainfilm.explain
 import numpy, PIL, scipy  # what these do themselves is not ours
-ours = [f for f in warnings.filters if f not in before[1] and "thorax" in str(f)]
+ours = [f for f in warnings.filters if f not in before[1] and "plainfilm" in str(f)]
 assert not ours, ours
 assert dict(os.environ) == before[0]
 assert list(logging.root.handlers) == before[2]
@@ -191,7 +191,7 @@ assert random.getstate() == before[3]
 
 
 def test_the_public_names_are_there() -> None:
-    assert thorax.__all__ == [
+    assert plainfilm.__all__ == [
         "ProgressLines",
         "__version__",
         "audit",
@@ -203,24 +203,24 @@ def test_the_public_names_are_there() -> None:
         "train",
         "validate",
     ]
-    for name in thorax.__all__:
-        assert getattr(thorax, name) is not None
-    assert dir(thorax) == sorted(thorax.__all__)
-    with pytest.raises(AttributeError, match="'thorax' has no attribute 'trian'"):
-        _ = thorax.trian
+    for name in plainfilm.__all__:
+        assert getattr(plainfilm, name) is not None
+    assert dir(plainfilm) == sorted(plainfilm.__all__)
+    with pytest.raises(AttributeError, match="'plainfilm' has no attribute 'trian'"):
+        _ = plainfilm.trian
 
 
 def _modules() -> list[str]:
     """Return the name of every module, without importing any."""
-    top = Path(thorax.__path__[0])
+    top = Path(plainfilm.__path__[0])
     places = (path.relative_to(top.parent).with_suffix("") for path in top.rglob("*.py"))
     names = (".".join(place.parts).removesuffix(".__init__") for place in places)
-    return sorted(name for name in names if name != "thorax.__main__")
+    return sorted(name for name in names if name != "plainfilm.__main__")
 
 
 @pytest.mark.parametrize("name", _modules())
 def test_every_module_has_a_docstring_and_keeps_its_promises(name: str) -> None:
-    if name.startswith(("thorax.models", "thorax.training")):
+    if name.startswith(("plainfilm.models", "plainfilm.training")):
         pytest.importorskip("keras")
     module = importlib.import_module(name)
     assert module.__doc__, "a module says what it is for"

@@ -37,7 +37,7 @@ def sources() -> set[str]:
     """Return every file of the package in the checkout."""
     return {
         path.relative_to(ROOT / "src").as_posix()
-        for path in (ROOT / "src" / "thorax").rglob("*")
+        for path in (ROOT / "src" / "plainfilm").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
     }
 
@@ -46,21 +46,23 @@ def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert inside == sources()
-    assert {"thorax/py.typed", "thorax/report/template.html"} <= inside
-    assert {f"thorax/recipes/{name}.toml" for name in ("swift", "standard", "tutorial")} <= inside
+    assert {"plainfilm/py.typed", "plainfilm/report/template.html"} <= inside
+    assert {
+        f"plainfilm/recipes/{name}.toml" for name in ("swift", "standard", "tutorial")
+    } <= inside
 
 
 def test_its_metadata(wheel: Path) -> None:
-    import thorax
+    import plainfilm
 
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         told = Parser().parsestr(archive.read(metadata).decode())
         (entries,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
-        assert "thorax = thorax.cli.main:main" in archive.read(entries).decode()
-    assert told["Name"] == "thorax"
-    assert told["Version"] == thorax.__version__
+        assert "plainfilm = plainfilm.cli.main:main" in archive.read(entries).decode()
+    assert told["Name"] == "plainfilm"
+    assert told["Version"] == plainfilm.__version__
     assert any(".dist-info/" in name and name.endswith("LICENSE") for name in names)
     core = [line for line in told.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert not [line for line in core if line.startswith(("keras", "tensorflow", "torch", "jax"))]
@@ -73,14 +75,14 @@ def test_it_works_from_elsewhere(wheel: Path, tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
-import thorax
-assert thorax.__file__.startswith({str(tmp_path)!r}), thorax.__file__
+import plainfilm
+assert plainfilm.__file__.startswith({str(tmp_path)!r}), plainfilm.__file__
 from importlib import resources
-from thorax.config import load_recipe, recipe_names
+from plainfilm.config import load_recipe, recipe_names
 for name in recipe_names():
     load_recipe(name)
 assert len(recipe_names()) >= 3
-assert "<html" in (resources.files("thorax.report") / "template.html").read_text("utf-8")
+assert "<html" in (resources.files("plainfilm.report") / "template.html").read_text("utf-8")
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from thorax.phantom import draw
+from plainfilm.phantom import draw
 
 __all__ = ["draw_corpus"]
 

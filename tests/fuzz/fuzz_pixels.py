@@ -32,9 +32,9 @@ def check(data: bytes) -> str:
     AssertionError
         If an invariant does not hold; whatever else escapes is a defect as well.
     """
-    from thorax.errors import ImageError
-    from thorax.pixels import Limits, read_image, read_image_and_colour
-    from thorax.records import PixelSpec
+    from plainfilm.errors import ImageError
+    from plainfilm.pixels import Limits, read_image, read_image_and_colour
+    from plainfilm.records import PixelSpec
 
     kind = len(data)  # each file has a spec of its own, always the same one
     geometry = GEOMETRIES[kind % 3]
@@ -66,13 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         import atheris
     except ImportError:
-        print("fuzzing needs atheris, which exists for Linux: pip install 'thorax[fuzz]'")
+        print("fuzzing needs atheris, which exists for Linux: pip install 'plainfilm[fuzz]'")
         return 1
-    with atheris.instrument_imports(include=["thorax.pixels", "pydicom", "PIL"]):
+    with atheris.instrument_imports(include=["plainfilm.pixels", "pydicom", "PIL"]):
         import pydicom.pixels  # noqa: F401 (imported to be instrumented)
         from PIL import Image  # noqa: F401 (the same)
 
-        import thorax.pixels.dicom  # noqa: F401 (the same)
+        import plainfilm.pixels.dicom  # noqa: F401 (the same)
     from fuzz_corpus import draw_corpus
 
     with tempfile.TemporaryDirectory() as folder:

@@ -9,8 +9,8 @@ import pytest
 from fuzz_corpus import draw_corpus
 from fuzz_pixels import check
 
-from thorax.pixels import read_image, read_picture
-from thorax.records import PixelSpec
+from plainfilm.pixels import read_image, read_picture
+from plainfilm.records import PixelSpec
 
 CORPUS = draw_corpus()
 

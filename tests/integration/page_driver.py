@@ -1,4 +1,4 @@
-"""The page of ``thorax serve`` as the tests drive it: a service, a browser, and what people do."""
+"""The page of ``plainfilm serve`` as tests drive it: a service, a browser, and what people do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from thorax.report.pdf import find_browser
+from plainfilm.report.pdf import find_browser
 
 WIDTHS = {"phone": (390, 844), "tablet": (900, 1100), "desktop": (1440, 900)}
 Files = Mapping[str, bytes]
@@ -33,7 +33,7 @@ document.body.dispatchEvent(
   new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true}));
 """
 SETTLED = (
-    "return document.body.dataset.ready === 'true' && document.title === 'thorax'"
+    "return document.body.dataset.ready === 'true' && document.title === 'plainfilm'"
     " && !document.getElementById('film-text').textContent"
 )
 ROWS = (
@@ -82,7 +82,7 @@ class Page:
         sent = [[name, base64.b64encode(data).decode()] for name, data in files.items()]
         self.run(DROP, sent)
         self.wait("return document.body.dataset.stage !== 'start'")
-        self.wait("return document.title === 'thorax'")
+        self.wait("return document.title === 'plainfilm'")
         self.wait("return !/Wait|Being/.test(document.getElementById('film-text').textContent)")
         return self
 
@@ -184,15 +184,15 @@ class Page:
 
 @contextmanager
 def serving(folder: Path, *bundles: object, **environment: str) -> Iterator[str]:
-    """Run ``thorax serve`` and give its address."""
+    """Run ``plainfilm serve`` and give its address."""
     log = folder / "serve.log"
-    command = [sys.executable, "-m", "thorax", "serve", *map(str, bundles), "--port", "0"]
+    command = [sys.executable, "-m", "plainfilm", "serve", *map(str, bundles), "--port", "0"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "--workers", "1"],
             stdout=out,
             stderr=out,
-            env={**os.environ, "THORAX_TOKEN": "", **environment},
+            env={**os.environ, "PLAINFILM_TOKEN": "", **environment},
         )
         try:
             yield f"http://127.0.0.1:{_port(process, log)}/"

@@ -13,25 +13,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import thorax
-from thorax.training import BACKENDS, open_run
+import plainfilm
+from plainfilm.training import BACKENDS, open_run
 
 pytest.importorskip("keras")
 
 pytestmark = pytest.mark.slow
 
-RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
+RunPlainfilm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_backend_trains_and_its_bundle_runs(
-    phantoms: Path, run_thorax: RunThorax, tmp_path: Path, backend: str
+    phantoms: Path, run_plainfilm: RunPlainfilm, tmp_path: Path, backend: str
 ) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     out = tmp_path / "run"
     settings = ("--set", "epochs=1", "--set", "minimum_steps=0", "--set", "limit=64")
-    done = run_thorax(
+    done = run_plainfilm(
         *("train", phantoms, "--recipe", "swift", "--out", out, *settings),
         KERAS_BACKEND=backend,
     )
@@ -44,7 +44,7 @@ def test_a_backend_trains_and_its_bundle_runs(
     # What the backend's own model says of some images is what the bundle says, here.
     code = f"""
 import json, numpy as np
-from thorax.training.seal import keras_probabilities
+from plainfilm.training.seal import keras_probabilities
 images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
 print(json.dumps(keras_probabilities({str(out)!r}, images).tolist()))
 """
@@ -58,19 +58,19 @@ print(json.dumps(keras_probabilities({str(out)!r}, images).tolist()))
     assert told.returncode == 0, told.stderr
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
     wanted = json.loads(told.stdout.splitlines()[-1])
-    np.testing.assert_allclose(thorax.load(out).probabilities(images), wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(plainfilm.load(out).probabilities(images), wanted, rtol=0, atol=1e-5)
 
 
 def test_a_backend_is_also_chosen_by_name(
-    phantoms: Path, run_thorax: RunThorax, tmp_path: Path
+    phantoms: Path, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
     missing = [name for name in BACKENDS if importlib.util.find_spec(name) is None]
     if not missing:
         pytest.skip("all backends are installed")
-    done = run_thorax(
+    done = run_plainfilm(
         *("train", phantoms, "--recipe", "swift", "--out", tmp_path / "run"),
         *("--backend", missing[0]),
     )
     assert done.returncode == 2
-    assert "thorax[" in done.stderr
+    assert "plainfilm[" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from thorax.bundle import Bundle
+from plainfilm.bundle import Bundle
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -32,18 +32,18 @@ def press(event, args):
         if seen == count:
             os.kill(os.getpid(), signal.SIGINT)
 sys.addaudithook(press)
-sys.argv = ["thorax", *argv]
+sys.argv = ["plainfilm", *argv]
 {start}
 """
 STARTS = {
-    "python -m thorax": (
-        "thorax.cli.main",
-        'runpy.run_module("thorax", run_name="__main__", alter_sys=True)',
+    "python -m plainfilm": (
+        "plainfilm.cli.main",
+        'runpy.run_module("plainfilm", run_name="__main__", alter_sys=True)',
     ),
     # Its first line, which imports that module, is the installer's and not ours.
     "the installed script": (
-        "thorax.cli.interrupt",
-        "from thorax.cli.main import main; sys.exit(main())",
+        "plainfilm.cli.interrupt",
+        "from plainfilm.cli.main import main; sys.exit(main())",
     ),
 }
 
@@ -75,7 +75,7 @@ def test_amid_the_imports(
 
 WORKING = """
 import os, signal, sys
-from thorax.cli import main as command, report
+from plainfilm.cli import main as command, report
 def work(args):
     {body}
 report.run = work
@@ -114,14 +114,14 @@ def test_amid_what_cannot_be_interrupted_well(body: str) -> None:
         check=False,
     )
     assert done.returncode == 130
-    assert done.stderr.startswith("thorax: interrupted")
+    assert done.stderr.startswith("plainfilm: interrupted")
     assert done.stderr.count("\n") == 1
 
 
 def test_once_it_is_over_the_system_answers() -> None:
     code = """
 import atexit, os, signal
-from thorax.cli import main as command, report
+from plainfilm.cli import main as command, report
 report.run = lambda args: 0
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 command.main()
@@ -138,7 +138,7 @@ command.main()
 
 
 def test_a_caller_keeps_its_own_answer() -> None:
-    from thorax.cli.main import main
+    from plainfilm.cli.main import main
 
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
     with pytest.raises(SystemExit):

@@ -20,20 +20,20 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-import thorax
-from thorax.data import fill_cache
-from thorax.training import open_run
+import plainfilm
+from plainfilm.data import fill_cache
+from plainfilm.training import open_run
 
 pytest.importorskip("keras")
 
 pytestmark = pytest.mark.slow
 
-RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
+RunPlainfilm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of ``thorax train`` left."""
+    """What one call of ``plainfilm train`` left."""
 
     data: Path
     run: Path
@@ -59,7 +59,7 @@ def spoil(data: Path, partition: str) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def job(
     phantoms: Path,
-    run_thorax: RunThorax,
+    run_plainfilm: RunPlainfilm,
     tiny_settings: tuple[str, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Job:
@@ -70,7 +70,7 @@ def job(
         part for setting in tiny_settings if "limit" not in setting for part in ("--set", setting)
     ]
     command = ("train", data, "--recipe", "swift", "--out", folder / "run", *settings)
-    done = run_thorax(*command)
+    done = run_plainfilm(*command)
     assert done.returncode == 0, done.stderr
     return Job(data, folder / "run", command, done, broken)
 
@@ -122,7 +122,7 @@ def test_the_plan_and_the_bundle_say_how_it_came_to_be(job: Job) -> None:
     assert origin["manifest"] == identity["manifest"]
     assert origin["precision"] == "float32"
     assert origin["backend"] in {"tensorflow", "jax", "torch"}
-    assert origin["versions"]["thorax"] == thorax.__version__
+    assert origin["versions"]["plainfilm"] == plainfilm.__version__
     assert origin["train_images"] + origin["validation_images"] == 138
     text = (run.bundle.folder / "bundle.json").read_text(encoding="utf-8")
     assert str(Path.home()) not in text
@@ -158,8 +158,10 @@ def test_no_patient_is_in_two_partitions(job: Job) -> None:
     }
 
 
-def test_an_image_has_one_probability_whoever_is_asked(job: Job, run_thorax: RunThorax) -> None:
-    from thorax.training.seal import keras_probabilities
+def test_an_image_has_one_probability_whoever_is_asked(
+    job: Job, run_plainfilm: RunPlainfilm
+) -> None:
+    from plainfilm.training.seal import keras_probabilities
 
     run = open_run(job.run)
     label = run.bundle.task.labels[0]
@@ -177,18 +179,18 @@ def test_an_image_has_one_probability_whoever_is_asked(job: Job, run_thorax: Run
     cache = fill_cache(run.manifest.select("test"), run.bundle.pixels)
     pixels = cache.gather(cache.positions([r.id for r in records]))
     agrees(keras_probabilities(run.bundle, pixels))
-    predictor = thorax.load(job.run)
+    predictor = plainfilm.load(job.run)
     agrees(predictor.probabilities(pixels))
     agrees([answer.probabilities[label] for answer in predictor.predict(paths)])
     agrees(
         [a.probabilities[label] for a in predictor.predict([Path(p).read_bytes() for p in paths])]
     )
-    done = run_thorax("predict", job.run, *paths, "--format", "csv")
+    done = run_plainfilm("predict", job.run, *paths, "--format", "csv")
     assert done.returncode == 0, done.stderr
     table = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["file"] for row in table] == paths
     agrees([float(row[f"probability_{label}"]) for row in table])
-    done = run_thorax("predict", job.run / "bundle", *paths, "--format", "jsonl")
+    done = run_plainfilm("predict", job.run / "bundle", *paths, "--format", "jsonl")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     agrees([line["probabilities"][label] for line in lines])
 
@@ -207,7 +209,7 @@ def test_the_numbers_are_those_of_the_predictions(job: Job) -> None:
         assert sum(counts.values()) == values["n"]
 
 
-def test_the_same_command_again_trains_nothing(job: Job, run_thorax: RunThorax) -> None:
+def test_the_same_command_again_trains_nothing(job: Job, run_plainfilm: RunPlainfilm) -> None:
     def times() -> dict[str, int]:
         return {
             path.relative_to(job.run).as_posix(): path.stat().st_mtime_ns
@@ -216,7 +218,7 @@ def test_the_same_command_again_trains_nothing(job: Job, run_thorax: RunThorax) 
         }
 
     before, values = times(), job.values
-    done = run_thorax(*job.command)
+    done = run_plainfilm(*job.command)
     assert done.returncode == 0, done.stderr
     assert times() == before
     assert "\ntraining " not in f"\n{done.stderr}"
@@ -226,8 +228,8 @@ def test_the_same_command_again_trains_nothing(job: Job, run_thorax: RunThorax) 
     }
 
 
-def test_another_command_on_the_run_is_refused(job: Job, run_thorax: RunThorax) -> None:
-    done = run_thorax(*job.command, "--seed", "3")
+def test_another_command_on_the_run_is_refused(job: Job, run_plainfilm: RunPlainfilm) -> None:
+    done = run_plainfilm(*job.command, "--seed", "3")
     assert done.returncode == 1
     assert "holds another run" in done.stderr
     assert "seed was 0 and is 3" in done.stderr
@@ -235,25 +237,25 @@ def test_another_command_on_the_run_is_refused(job: Job, run_thorax: RunThorax) 
 
 
 def test_the_report_is_written_again_without_scoring(
-    job: Job, run_thorax: RunThorax, tmp_path: Path
+    job: Job, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
     page = job.run / "evaluation" / "report.html"
     before = page.read_bytes()
     page.unlink()
-    done = run_thorax("report", job.run)
+    done = run_plainfilm("report", job.run)
     assert done.returncode == 0, done.stderr
     assert page.read_bytes() == before
     assert "scoring" not in done.stderr
-    done = run_thorax("report", job.run, "--out", tmp_path / "elsewhere.html")
+    done = run_plainfilm("report", job.run, "--out", tmp_path / "elsewhere.html")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "elsewhere.html").stat().st_size > 10_000
 
 
 def test_the_run_is_evaluated_on_other_data(
-    job: Job, phantoms: Path, run_thorax: RunThorax, tmp_path: Path
+    job: Job, phantoms: Path, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
     other = Path(shutil.copytree(phantoms / "test", tmp_path / "other clinic"))
-    done = run_thorax("evaluate", job.run, other)
+    done = run_plainfilm("evaluate", job.run, other)
     assert done.returncode == 0, done.stderr
     assert "other clinic, all: 50 images" in done.stdout
     values = json.loads(
@@ -263,19 +265,19 @@ def test_the_run_is_evaluated_on_other_data(
     assert values["bundle"]["id"] == open_run(job.run).bundle.id
     # The bundle alone, elsewhere, says the same.
     bundle = Path(shutil.copytree(job.run / "bundle", tmp_path / "shipped"))
-    done = run_thorax("evaluate", bundle, other, "--out", tmp_path / "e")
+    done = run_plainfilm("evaluate", bundle, other, "--out", tmp_path / "e")
     assert done.returncode == 0, done.stderr
     alone = json.loads((tmp_path / "e" / "evaluation.json").read_text(encoding="utf-8"))
     assert alone["metrics"] == values["metrics"]
 
 
 def test_heat_maps_are_those_of_the_network(
-    job: Job, run_thorax: RunThorax, tmp_path: Path
+    job: Job, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
-    predictor = thorax.load(job.run)
+    predictor = plainfilm.load(job.run)
     assert predictor.bundle.has_activation_map
     sources = sorted((job.data / "test" / "PNEUMONIA").iterdir())[:3]
-    done = run_thorax("predict", job.run, *sources, "--heatmaps", tmp_path / "maps")
+    done = run_plainfilm("predict", job.run, *sources, "--heatmaps", tmp_path / "maps")
     assert done.returncode == 0, done.stderr
     drawn = sorted((tmp_path / "maps").iterdir())
     assert len(drawn) == 3
@@ -285,9 +287,9 @@ def test_heat_maps_are_those_of_the_network(
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-def test_show(job: Job, run_thorax: RunThorax, tmp_path: Path, augmented: bool) -> None:
+def test_show(job: Job, run_plainfilm: RunPlainfilm, tmp_path: Path, augmented: bool) -> None:
     more = ("--augmented", "tutorial") if augmented else ()
-    done = run_thorax("show", job.data, "--out", tmp_path / "a.png", "--count", "6", *more)
+    done = run_plainfilm("show", job.data, "--out", tmp_path / "a.png", "--count", "6", *more)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     with Image.open(tmp_path / "a.png") as picture:
@@ -296,16 +298,22 @@ def test_show(job: Job, run_thorax: RunThorax, tmp_path: Path, augmented: bool) 
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
-def test_a_run_that_cannot_be_written(job: Job, run_thorax: RunThorax, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_written(
+    job: Job, run_plainfilm: RunPlainfilm, tmp_path: Path
+) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
-    done = run_thorax("train", job.data, "--recipe", "swift", "--out", tmp_path / "locked" / "run")
+    done = run_plainfilm(
+        "train", job.data, "--recipe", "swift", "--out", tmp_path / "locked" / "run"
+    )
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
 
 
-def test_a_file_in_the_way_of_the_run(job: Job, run_thorax: RunThorax, tmp_path: Path) -> None:
+def test_a_file_in_the_way_of_the_run(
+    job: Job, run_plainfilm: RunPlainfilm, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"")
-    done = run_thorax("train", job.data, "--recipe", "swift", "--out", tmp_path / "file" / "run")
+    done = run_plainfilm("train", job.data, "--recipe", "swift", "--out", tmp_path / "file" / "run")
     assert done.returncode == 1
     assert "a file is in the way" in done.stderr
     assert "decoding" not in done.stderr, "it is told before long work begins"
@@ -331,13 +339,13 @@ def test_several_classes_from_a_table(
         writer = csv.writer(file)
         writer.writerow(["path", "label", "patient", "split"])
         writer.writerows(rows_of(phantoms))
-    manifest = thorax.load_dataset(table, images=phantoms)
+    manifest = plainfilm.load_dataset(table, images=phantoms)
     assert manifest.task.kind == "multiclass"
-    run = thorax.train(
+    run = plainfilm.train(
         manifest, out=tmp_path / "run", recipe="swift", settings=tiny_settings, workers=0
     )
     assert run.bundle.task.labels == ("bacteria", "normal", "virus")
-    evaluation = thorax.evaluate(run.folder, replicates=40, workers=0)
+    evaluation = plainfilm.evaluate(run.folder, replicates=40, workers=0)
     chances = evaluation.probabilities
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
     truth = evaluation.manifest.label_array().argmax(axis=1)
@@ -348,10 +356,10 @@ def test_several_classes_from_a_table(
     matrix = np.array(evaluation.values["confusion_matrix"])
     assert matrix.sum() == 50
     assert np.trace(matrix) == np.sum(chances.argmax(axis=1) == truth)
-    (answer,) = thorax.load(run.folder).predict([evaluation.manifest.records[0].path])
+    (answer,) = plainfilm.load(run.folder).predict([evaluation.manifest.records[0].path])
     assert answer.calls["most-likely"] == run.bundle.task.labels[int(chances[0].argmax())]
     assert list(answer.probabilities.values()) == pytest.approx(chances[0].tolist(), abs=1e-5)
-    from thorax.report import write_report
+    from plainfilm.report import write_report
 
     page = write_report(evaluation, model=run.folder, run=run).read_text(encoding="utf-8")
     assert all(name in page for name in ("bacteria", "normal", "virus"))
@@ -369,13 +377,13 @@ def test_several_labels_with_unknown_ones_from_a_table(
             cells = [kind != "normal", kind == "bacteria", kind == "virus"]
             shown = ["" if rng.random() < 0.2 else int(cell) for cell in cells]
             writer.writerow([path, *shown, patient, split])
-    manifest = thorax.load_dataset(table, images=phantoms, labels=names)
+    manifest = plainfilm.load_dataset(table, images=phantoms, labels=names)
     assert manifest.task.kind == "multilabel"
     assert np.isnan(manifest.label_array()).any()
-    run = thorax.train(
+    run = plainfilm.train(
         manifest, out=tmp_path / "run", recipe="swift", settings=tiny_settings, workers=0
     )
-    evaluation = thorax.evaluate(run.folder, replicates=40, workers=0)
+    evaluation = plainfilm.evaluate(run.folder, replicates=40, workers=0)
     truth = evaluation.manifest.label_array()
     assert np.isnan(truth).any()
     for column, name in enumerate(names):
@@ -387,23 +395,23 @@ def test_several_labels_with_unknown_ones_from_a_table(
         assert section["unknown"] == int((~known).sum())
     stored = parquet.read_table(evaluation.folder / "predictions.parquet").to_pylist()
     assert any(math.isnan(row["label_lobar"]) for row in stored)
-    (answer,) = thorax.load(run.folder).predict([evaluation.manifest.records[0].path])
+    (answer,) = plainfilm.load(run.folder).predict([evaluation.manifest.records[0].path])
     assert set(answer.probabilities) == {*names}
     assert {key.split("/")[0] for key in answer.calls} == {*names}
-    from thorax.report import write_report
+    from plainfilm.report import write_report
 
     page = write_report(evaluation, model=run.folder, run=run).read_text(encoding="utf-8")
     assert all(name in page for name in names)
 
 
 def test_the_tutorial_recipe_seals_a_softmax_without_activation_maps(
-    phantoms: Path, run_thorax: RunThorax, tmp_path: Path
+    phantoms: Path, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
     settings = ("epochs=1", "size=32", "crop_from=36", "limit=60", "network.options.dense=8")
     settings += ("network.options.filters=[4, 8]",)
     flags = [part for setting in settings for part in ("--set", setting)]
     out = tmp_path / "run"
-    done = run_thorax("train", phantoms, "--recipe", "tutorial", "--out", out, *flags)
+    done = run_plainfilm("train", phantoms, "--recipe", "tutorial", "--out", out, *flags)
     assert done.returncode == 0, done.stderr
     run = open_run(out)
     assert not run.bundle.has_activation_map
@@ -411,10 +419,10 @@ def test_the_tutorial_recipe_seals_a_softmax_without_activation_maps(
     counts = run.manifest.select("train").describe()["classes"]
     assert counts == {"NORMAL": 30, "PNEUMONIA": 30}, "limit_balanced takes as many of each"
     image = np.zeros((1, 32, 32), np.uint8)
-    predictor = thorax.load(out)
+    predictor = plainfilm.load(out)
     assert predictor.logits(image).shape == (1, 2)
     assert predictor.probabilities(image).shape == (1, 1)
     source = sorted((phantoms / "test" / "NORMAL").iterdir())[0]
-    done = run_thorax("predict", out, source, "--heatmaps", tmp_path / "maps")
+    done = run_plainfilm("predict", out, source, "--heatmaps", tmp_path / "maps")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "maps").iterdir())) == 1, "occlusion takes the map's place"

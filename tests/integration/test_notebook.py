@@ -40,9 +40,9 @@ def test_its_links_resolve(notebook: Any) -> None:
 def test_it_runs_on_phantoms(
     notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("THORAX_NOTEBOOK_SMALL", "1")
-    monkeypatch.setenv("THORAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("THORAX_NOTEBOOK_DATA", raising=False)
+    monkeypatch.setenv("PLAINFILM_NOTEBOOK_SMALL", "1")
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PLAINFILM_NOTEBOOK_DATA", raising=False)
     told = nbformat.v4.new_code_cell("import json\nprint(json.dumps(metrics))")
     notebook.cells.append(told)
 

@@ -1,4 +1,4 @@
-"""The page of ``thorax serve`` in a real browser, on a real service."""
+"""The page of ``plainfilm serve`` in a real browser, on a real service."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ import numpy as np
 import pytest
 from page_driver import SETTLED, WIDTHS, Files, Page, browsing, serving
 
-from thorax.bundle import Band, Bundle, read_bundle, write_bundle
-from thorax.evaluation import evaluate
-from thorax.metrics import predictive_values, shift_prevalence
-from thorax.phantom import draw, sample_patient
-from thorax.phantom.encode import encode
-from thorax.records import Task
-from thorax.report import write_report
-from thorax.report.pdf import find_browser
-from thorax.runtime import Predictor
+from plainfilm.bundle import Band, Bundle, read_bundle, write_bundle
+from plainfilm.evaluation import evaluate
+from plainfilm.metrics import predictive_values, shift_prevalence
+from plainfilm.phantom import draw, sample_patient
+from plainfilm.phantom.encode import encode
+from plainfilm.records import Task
+from plainfilm.report import write_report
+from plainfilm.report.pdf import find_browser
+from plainfilm.runtime import Predictor
 
 for needed, extra in (("fastapi", "serve"), ("uvicorn", "serve"), ("selenium", "test")):
     pytest.importorskip(needed, reason=f"{needed} is not installed (extra {extra})")
@@ -320,9 +320,9 @@ def test_the_list_is_sorted_and_exported(
     )
     page.click("export")
     end = time.monotonic() + 20
-    while not (tmp_path / "thorax.csv").is_file() and time.monotonic() < end:
+    while not (tmp_path / "plainfilm.csv").is_file() and time.monotonic() < end:
         time.sleep(0.05)
-    data = (tmp_path / "thorax.csv").read_bytes()
+    data = (tmp_path / "plainfilm.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
     assert data.count(b"\r\n") == data.count(b"\n") == len(files) + 2
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig")))}
@@ -489,7 +489,7 @@ def test_several_labels_or_classes_and_a_token(
         tmp_path / "classes", task=Task("multiclass", labels, labels), gains=(0.2, -1.0, 0.6)
     )
     bundles = (run_folder, f"several={several}", f"classes={classes.folder}")
-    with serving(tmp_path, *bundles, THORAX_TOKEN=TOKEN) as address:
+    with serving(tmp_path, *bundles, PLAINFILM_TOKEN=TOKEN) as address:
         page = Page(driver, address).open()
         enter_token(page)
         read_papers(page)

@@ -33,11 +33,11 @@ from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless
 
-from thorax.cli.main import main
-from thorax.data import Manifest, load_dataset
-from thorax.errors import ThoraxError
-from thorax.phantom import write_dataset
-from thorax.training import open_run
+from plainfilm.cli.main import main
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.errors import PlainfilmError
+from plainfilm.phantom import write_dataset
+from plainfilm.training import open_run
 
 pytest.importorskip("keras")
 
@@ -246,19 +246,19 @@ def listening(house: House) -> Iterator[None]:
 
 
 @pytest.fixture
-def thorax(
+def plainfilm(
     house: House, listening: None, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture
 ) -> Callable[..., str]:
     """Return a function that runs the command, remembers all it says and checks its status."""
-    monkeypatch.setenv("THORAX_SALT", SALT)
-    monkeypatch.setenv("THORAX_CACHE", str(house.out / "cache"))
+    monkeypatch.setenv("PLAINFILM_SALT", SALT)
+    monkeypatch.setenv("PLAINFILM_CACHE", str(house.out / "cache"))
 
     def run(status: int, *arguments: object) -> str:
         found = main([str(argument) for argument in arguments])
         out, err = capfdbinary.readouterr()
         house.heard += [out.decode(errors="replace"), err.decode(errors="replace")]
         assert found == status, err.decode(errors="replace")
-        assert b"a defect in thorax" not in err
+        assert b"a defect in plainfilm" not in err
         return house.heard[-2]
 
     return run
@@ -287,19 +287,19 @@ def test_the_canaries_are_there(house: House) -> None:
     assert any(search(part, house.secrets) for part in unpack(Path("x.html"), html))
 
 
-def test_the_whole_job(house: House, thorax: Callable[..., str], settings: list[str]) -> None:
+def test_the_whole_job(house: House, plainfilm: Callable[..., str], settings: list[str]) -> None:
     run = house.out / "run"
-    thorax(0, "show", house.data, "--out", house.out / "samples.png")
-    thorax(0, "train", house.data, "--recipe", "swift", "--out", run, *settings)
-    thorax(0, "train", house.data, "--recipe", "swift", "--out", run, *settings)  # does nothing
-    thorax(0, "evaluate", run, house.table, "--out", house.out / "by-table", "--workers", 2)
-    thorax(0, "report", run)
+    plainfilm(0, "show", house.data, "--out", house.out / "samples.png")
+    plainfilm(0, "train", house.data, "--recipe", "swift", "--out", run, *settings)
+    plainfilm(0, "train", house.data, "--recipe", "swift", "--out", run, *settings)  # does nothing
+    plainfilm(0, "evaluate", run, house.table, "--out", house.out / "by-table", "--workers", 2)
+    plainfilm(0, "report", run)
     for form in ("table", "csv", "jsonl"):
-        told = thorax(0, "predict", run, house.data, house.pictures, "--format", form)
+        told = plainfilm(0, "predict", run, house.data, house.pictures, "--format", form)
         assert len(told.splitlines()) > 100
-    thorax(0, "predict", run, house.pictures, "--heatmaps", house.out / "maps")
-    thorax(1, "predict", run, house.bad / "cut.dcm", house.bad / "codec.dcm")
-    thorax(0, "doctor")
+    plainfilm(0, "predict", run, house.pictures, "--heatmaps", house.out / "maps")
+    plainfilm(1, "predict", run, house.bad / "cut.dcm", house.bad / "codec.dcm")
+    plainfilm(0, "doctor")
     # Patients were told apart by their headers alone.
     manifest = open_run(run).manifest
     assert manifest.describe()["patients"] == PATIENTS
@@ -308,7 +308,7 @@ def test_the_whole_job(house: House, thorax: Callable[..., str], settings: list[
     assert "DICOM headers" in told["patient-keys"]
 
 
-def test_wrong_use(house: House, thorax: Callable[..., str], tmp_path: Path) -> None:
+def test_wrong_use(house: House, plainfilm: Callable[..., str], tmp_path: Path) -> None:
     out = ("--out", tmp_path / "x.png")
     table = house.table
     for arguments in (
@@ -320,29 +320,29 @@ def test_wrong_use(house: House, thorax: Callable[..., str], tmp_path: Path) -> 
         ("--patient", "("),
         ("--patient", "nothing"),
     ):
-        thorax(2, "show", table, *out, *arguments)
+        plainfilm(2, "show", table, *out, *arguments)
     for arguments in (
         ("--partition-column", "MRN"),
         ("--labels", "label,age"),
         ("--path-column", "reader"),
     ):
-        thorax(1, "show", table, *out, *arguments)
+        plainfilm(1, "show", table, *out, *arguments)
     lines = table.read_text(encoding="utf-8").splitlines()
     (house.table.parent / "headless.csv").write_text("\n".join(lines[1:]), encoding="utf-8")
-    thorax(1, "show", house.table.parent / "headless.csv", *out)
+    plainfilm(1, "show", house.table.parent / "headless.csv", *out)
     twice = [lines[0].replace("MRN", "age"), *lines[1:]]
     (house.table.parent / "twice.csv").write_text("\n".join(twice), encoding="utf-8")
-    thorax(1, "show", house.table.parent / "twice.csv", *out)
+    plainfilm(1, "show", house.table.parent / "twice.csv", *out)
     repeated = [*lines, *lines[1:9], lines[9].replace("NORMAL,Zq", "PNEUMONIA,Zq")]
     (house.table.parent / "repeated.csv").write_text("\n".join(repeated), encoding="utf-8")
-    thorax(1, "show", house.table.parent / "repeated.csv", *out)
-    with pytest.raises(ThoraxError) as caught:
+    plainfilm(1, "show", house.table.parent / "repeated.csv", *out)
+    with pytest.raises(PlainfilmError) as caught:
         main(["show", str(table), *map(str, out), "--partition-column", "MRN", "--debug"])
     house.heard.append(str(caught.value) + repr(caught.value.__dict__))
 
 
 def test_in_memory(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORAX_SALT", SALT)
+    monkeypatch.setenv("PLAINFILM_SALT", SALT)
     for root in (house.data, house.table):
         manifest = load_dataset(root)
         house.heard.append(repr(manifest))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.data import load_dataset
-from thorax.evaluation import validate
-from thorax.report import print_pdf, write_external_page, write_report
-from thorax.report.pdf import find_browser
+from plainfilm.data import load_dataset
+from plainfilm.evaluation import validate
+from plainfilm.report import print_pdf, write_external_page, write_report
+from plainfilm.report.pdf import find_browser
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
 

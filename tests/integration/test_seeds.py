@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax.bundle import read_bundle
-from thorax.runtime import Predictor
-from thorax.training import open_run
+from plainfilm.bundle import read_bundle
+from plainfilm.runtime import Predictor
+from plainfilm.training import open_run
 
 pytest.importorskip("keras")
 
 pytestmark = pytest.mark.slow
 
-RunThorax = Callable[..., Any]
+RunPlainfilm = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def trained(
     phantoms: Path,
-    run_thorax: RunThorax,
+    run_plainfilm: RunPlainfilm,
     tiny_settings: tuple[str, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, tuple[object, ...], Any]:
@@ -34,7 +34,7 @@ def trained(
     settings = [part for setting in tiny_settings for part in ("--set", setting)]
     command = ("train", phantoms, "--recipe", "swift", "--out", out, *settings)
     command = (*command, "--seeds", "2", "--ensemble")
-    done = run_thorax(*command)
+    done = run_plainfilm(*command)
     assert done.returncode == 0, done.stderr
     return out, command, done
 
@@ -79,7 +79,7 @@ def test_the_ensemble_answers_with_the_mean_of_its_members(trained: Any) -> None
 
 
 def test_the_keras_model_of_the_ensemble_is_that_mean(trained: Any) -> None:
-    from thorax.training.seal import keras_probabilities
+    from plainfilm.training.seal import keras_probabilities
 
     out, _, _ = trained
     bundle = read_bundle(out / "ensemble")
@@ -89,7 +89,7 @@ def test_the_keras_model_of_the_ensemble_is_that_mean(trained: Any) -> None:
     np.testing.assert_allclose(keras_probabilities(bundle, images), wanted, atol=1e-5)
 
 
-def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_thorax: Any) -> None:
+def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_plainfilm: Any) -> None:
     out, command, _ = trained
     values = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
     stored = json.loads((out / "ensemble/evaluation/evaluation.json").read_text("utf-8"))
@@ -97,30 +97,30 @@ def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_thora
     image = next(Path(os.fspath(command[1])).rglob("*.png"), None) or next(
         path for path in Path(os.fspath(command[1])).rglob("*.*") if path.is_file()
     )
-    done = run_thorax("predict", out / "ensemble", image, "--format", "jsonl")
+    done = run_plainfilm("predict", out / "ensemble", image, "--format", "jsonl")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bundle"] == read_bundle(out / "ensemble").id
 
 
-def test_a_second_call_does_nothing_twice(trained: Any, run_thorax: Any) -> None:
+def test_a_second_call_does_nothing_twice(trained: Any, run_plainfilm: Any) -> None:
     out, command, _ = trained
     places = [out / name / "bundle" / "SHA256SUMS" for name in ("seed-0", "seed-1", "ensemble")]
     before = [path.stat().st_mtime_ns for path in places]
     seen = (out / "seed-0/evaluation/evaluation.json").stat().st_mtime_ns
-    done = run_thorax(*command)
+    done = run_plainfilm(*command)
     assert done.returncode == 0, done.stderr
     assert [path.stat().st_mtime_ns for path in places] == before
     assert (out / "seed-0/evaluation/evaluation.json").stat().st_mtime_ns == seen
     more = [part if part != "2" else "1" for part in command]
-    refused = run_thorax(*more)
+    refused = run_plainfilm(*more)
     assert refused.returncode == 2
     assert "several seeds" in refused.stderr
 
 
-def test_the_two_can_be_compared(trained: Any, run_thorax: Any, tmp_path: Path) -> None:
+def test_the_two_can_be_compared(trained: Any, run_plainfilm: Any, tmp_path: Path) -> None:
     out, _, _ = trained
     asked = ("compare", out / "seed-0", out / "ensemble", "--margin", "0.1")
-    done = run_thorax(*asked, "--out", tmp_path / "c")
+    done = run_plainfilm(*asked, "--out", tmp_path / "c")
     assert done.returncode == 0, done.stderr
     assert "auroc" in done.stdout
     values = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))

@@ -25,8 +25,8 @@ pytest.importorskip("httptools")
 
 import test_privacy
 
-from thorax.bundle import Bundle
-from thorax.phantom import write_dataset
+from plainfilm.bundle import Bundle
+from plainfilm.phantom import write_dataset
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,7 +34,7 @@ pytestmark = [
 ]
 
 MakeBundle = Callable[..., Bundle]
-DATA = Path(os.environ.get("THORAX_DATA", "../shared/data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", "../shared/data"))
 TOKEN = "of-the-tests-0123456789"
 
 
@@ -106,7 +106,7 @@ def start() -> Iterator[Start]:
     started: list[Server] = []
 
     def run(*bundles: object, limits: dict[str, int] | None = None, **env: str) -> Server:
-        command = [sys.executable, "-m", "thorax", "serve", *map(str, bundles), "--port", "0"]
+        command = [sys.executable, "-m", "plainfilm", "serve", *map(str, bundles), "--port", "0"]
         for name, value in (limits or {}).items():
             command += ["--limit", f"{name}={value}"]
         process = subprocess.Popen(
@@ -225,7 +225,7 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
     time.sleep(1.5)
     assert server.post(drawn[0])[0] == 200
     metrics = server.ask("GET", "/metrics")[2].decode()
-    assert "\nthorax_requests_active 0\n" in metrics and "\nthorax_held_bytes 0\n" in metrics
+    assert "\nplainfilm_requests_active 0\n" in metrics and "\nplainfilm_held_bytes 0\n" in metrics
     assert server.memory() < before + (64 << 20)
     assert not [row for row in server.log() if row["event"] == "defect"]
 
@@ -235,9 +235,9 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
 def test_every_broken_file_gets_the_right_status_and_memory_stays(
     start: Start, bundle: Path, drawn: list[bytes]
 ) -> None:
-    from thorax.errors import ImageError
-    from thorax.pixels import Limits, read_image
-    from thorax.records import PixelSpec
+    from plainfilm.errors import ImageError
+    from plainfilm.pixels import Limits, read_image
+    from plainfilm.records import PixelSpec
 
     server = start(bundle)
     limits = Limits(bytes=64 << 20, pixels=50_000_000, frames=1_000)
@@ -376,8 +376,8 @@ class Traffic:
                     answer = connection.getresponse()
                     told = json.loads(answer.read())
                     self.outcomes[str(answer.status)] += 1
-                    self.bundles.add(answer.headers["x-thorax-bundle"])
-                    assert told["bundle"]["id"] == answer.headers["x-thorax-bundle"]
+                    self.bundles.add(answer.headers["x-plainfilm-bundle"])
+                    assert told["bundle"]["id"] == answer.headers["x-plainfilm-bundle"]
                     if answer.headers.get("connection") == "close":
                         break
             except ConnectionRefusedError:
@@ -437,16 +437,16 @@ def test_bundles_are_swapped_under_load(
         time.sleep(0.3)
     assert set(load.outcomes) == {"200"}, load.outcomes
     assert load.bundles == {first.id, second.id} and "sealed" in kept["why"]
-    assert server.ask("GET", "/v1/model")[1]["x-thorax-bundle"] == second.id
+    assert server.ask("GET", "/v1/model")[1]["x-plainfilm-bundle"] == second.id
 
 
 @pytest.mark.real
 @pytest.mark.skipif(not (DATA / "kermany224").is_dir(), reason="the real images are not here")
 def test_answers_equal_the_command_whatever_the_batch(
-    start: Start, tiny_run: Any, run_thorax: Any
+    start: Start, tiny_run: Any, run_plainfilm: Any
 ) -> None:
     paths = sorted((DATA / "kermany224" / "test").rglob("*.jpeg"))[::3][:200]
-    done = run_thorax("predict", tiny_run.folder, *paths, "--format", "jsonl")
+    done = run_plainfilm("predict", tiny_run.folder, *paths, "--format", "jsonl")
     wanted = [json.loads(line) for line in done.stdout.splitlines()]
     server = start(tiny_run.folder)
     content, kind = multipart(*(path.read_bytes() for path in paths))
@@ -459,15 +459,15 @@ def test_answers_equal_the_command_whatever_the_batch(
 
 
 def test_wrong_tokens_and_unsafe_starts(
-    start: Start, bundle: Path, run_thorax: Any, tmp_path: Path
+    start: Start, bundle: Path, run_plainfilm: Any, tmp_path: Path
 ) -> None:
-    refused = run_thorax("serve", bundle, "--host", "0.0.0.0", "--port", 0)
+    refused = run_plainfilm("serve", bundle, "--host", "0.0.0.0", "--port", 0)
     assert refused.returncode == 2 and "needs a token" in refused.stderr
-    missing = run_thorax("serve", bundle, "--token-file", tmp_path / "none")
+    missing = run_plainfilm("serve", bundle, "--token-file", tmp_path / "none")
     assert missing.returncode == 2 and "cannot be read" in missing.stderr
-    nothing = run_thorax("serve", tmp_path)
+    nothing = run_plainfilm("serve", tmp_path)
     assert nothing.returncode == 1 and "not a bundle" in nothing.stderr
-    server = start(bundle, "--host", "0.0.0.0", THORAX_TOKEN=TOKEN)
+    server = start(bundle, "--host", "0.0.0.0", PLAINFILM_TOKEN=TOKEN)
     assert server.ask("GET", "/")[0] == 200
     assert server.ask("GET", "/v1/model")[0] == 401
     assert server.ask("GET", "/v1/model", authorization="Bearer wrong")[0] == 401

@@ -23,17 +23,17 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 pytest.importorskip("keras")
 
-from thorax.data import fill_cache
-from thorax.errors import ConfigError, RunError
-from thorax.training import Run, open_run
-from thorax.training import seal as seal_module
-from thorax.training.seal import keras_probabilities, load_network
+from plainfilm.data import fill_cache
+from plainfilm.errors import ConfigError, RunError
+from plainfilm.training import Run, open_run
+from plainfilm.training import seal as seal_module
+from plainfilm.training.seal import keras_probabilities, load_network
 
 pytestmark = pytest.mark.slow
 
 SEALED = ("network.onnx", "weights.safetensors")
 TrainTiny = Callable[..., Run]
-RunThorax = Callable[..., "subprocess.CompletedProcess[str]"]
+RunPlainfilm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def history(folder: Path) -> list[dict[str, float]]:
@@ -118,8 +118,8 @@ DRIVER = """
     import signal
     import sys
 
-    from thorax.cli.main import main
-    from thorax.training import fit
+    from plainfilm.cli.main import main
+    from plainfilm.training import fit
 
     # Whoever started the tests in the background may have Ctrl-C ignored in all that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -297,10 +297,10 @@ def test_a_network_that_cannot_be_is_told_before_the_folder_is_taken(
 
 
 def test_a_network_that_cannot_be_leaves_no_folder_when_the_backend_was_still_asleep(
-    phantoms: Path, run_thorax: RunThorax, tmp_path: Path
+    phantoms: Path, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    done = run_thorax("train", phantoms, "--set", "network.options.blok=2", "--out", run)
+    done = run_plainfilm("train", phantoms, "--set", "network.options.blok=2", "--out", run)
     assert done.returncode == 2
     assert "has no option 'blok'" in done.stderr
     assert "Traceback" not in done.stderr

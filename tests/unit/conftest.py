@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from thorax.data.checks.evidence import SIDE, Evidence, glance, look
-from thorax.data.manifest import LeftOut, Manifest
-from thorax.phantom import draw
-from thorax.records import Record, Task
+from plainfilm.data.checks.evidence import SIDE, Evidence, glance, look
+from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.phantom import draw
+from plainfilm.records import Record, Task
 
 MakeEvidence = Callable[..., Evidence]
 BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
@@ -103,8 +103,8 @@ class InlinePool:
     async def close(self) -> None: ...
 
     async def decode(self, data: bytes, spec: Any, *, original: bool) -> Any:
-        from thorax._files import hash_bytes
-        from thorax.serve.decoder import Answer, decode
+        from plainfilm._files import hash_bytes
+        from plainfilm.serve.decoder import Answer, decode
 
         if self.gate is not None:
             await self.gate.wait()
@@ -116,8 +116,8 @@ class InlinePool:
 def inline_service() -> Callable[..., Any]:
     """Return a function that makes a service which decodes in this process."""
     pytest.importorskip("fastapi")
-    from thorax.serve.log import Log
-    from thorax.serve.service import Service
+    from plainfilm.serve.log import Log
+    from plainfilm.serve.service import Service
 
     def make(named: Any, settings: Any, stream: Any = None) -> Any:
         pool: Any = InlinePool(settings.limits)
@@ -131,12 +131,12 @@ def serve_with(make_bundle: Any, inline_service: Any) -> Callable[..., Any]:
     """Return a function that runs a coroutine against a service, in memory and without sockets.
 
     The coroutine function is given an HTTP client and the service; ``settings`` are those of
-    `thorax.serve.Settings`, ``limits`` those of `ServiceLimits`.
+    `plainfilm.serve.Settings`, ``limits`` those of `ServiceLimits`.
     """
     httpx = pytest.importorskip("httpx")
-    from thorax.serve import ServiceLimits, Settings
-    from thorax.serve.app import build_app
-    from thorax.serve.bundles import Named
+    from plainfilm.serve import ServiceLimits, Settings
+    from plainfilm.serve.app import build_app
+    from plainfilm.serve.bundles import Named
 
     def run(
         talk: Callable[..., Any],

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.data.checks.alignment import align, unmoved
-from thorax.data.checks.copies import SAME
-from thorax.data.checks.evidence import shrink
-from thorax.data.checks.hashing import local_contrast
+from plainfilm.data.checks.alignment import align, unmoved
+from plainfilm.data.checks.copies import SAME
+from plainfilm.data.checks.evidence import shrink
+from plainfilm.data.checks.hashing import local_contrast
 
 
 def views(pictures):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thorax.data.checks.cheats import (
+from plainfilm.data.checks.cheats import (
     _RIDGE,
     _fit,
     cross_validated_scores,
     encode_facts,
     standard_columns,
 )
-from thorax.metrics.ranking import roc_auc_score
+from plainfilm.metrics.ranking import roc_auc_score
 
 
 def drawn(count=400, width=5, seed=0):

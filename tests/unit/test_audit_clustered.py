@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thorax.errors import MetricError
-from thorax.metrics.bootstrap import clustered_bootstrap
-from thorax.metrics.clustered import clustered_delong
-from thorax.metrics.intervals import delong
-from thorax.metrics.ranking import roc_auc_score
+from plainfilm.errors import MetricError
+from plainfilm.metrics.bootstrap import clustered_bootstrap
+from plainfilm.metrics.clustered import clustered_delong
+from plainfilm.metrics.intervals import delong
+from plainfilm.metrics.ranking import roc_auc_score
 
 
 def draw_clustered(patients, images, seed, mixed=False, effect=1.0):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from thorax.data import load_dataset
-from thorax.data.audit import audit
-from thorax.phantom import draw
+from plainfilm.data import load_dataset
+from plainfilm.data.audit import audit
+from plainfilm.phantom import draw
 
 
 def test_copies_are_no_evidence_of_a_shortcut(tmp_path: Path) -> None:

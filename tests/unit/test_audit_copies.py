@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.data import load_dataset
-from thorax.data.audit import audit
-from thorax.data.checks.clusters import join
-from thorax.data.checks.copies import Copies, Pair, find_copies
-from thorax.data.checks.identity import check_copies, check_likeness
+from plainfilm.data import load_dataset
+from plainfilm.data.audit import audit
+from plainfilm.data.checks.clusters import join
+from plainfilm.data.checks.copies import Copies, Pair, find_copies
+from plainfilm.data.checks.identity import check_copies, check_likeness
 
 
 def crop(picture, share=0.02):

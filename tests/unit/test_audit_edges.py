@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.data import load_dataset
-from thorax.data.audit import Audit, audit
-from thorax.data.manifest import Manifest
-from thorax.errors import SourceError
-from thorax.phantom import plant, write_dataset
-from thorax.records import Record, Task
+from plainfilm.data import load_dataset
+from plainfilm.data.audit import Audit, audit
+from plainfilm.data.manifest import Manifest
+from plainfilm.errors import SourceError
+from plainfilm.phantom import plant, write_dataset
+from plainfilm.records import Record, Task
 
 BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
 

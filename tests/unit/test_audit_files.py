@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from thorax.data.checks.files import (
+from plainfilm.data.checks.files import (
     check_colour,
     check_formats,
     check_origin,
     check_readable,
     check_sizes,
 )
-from thorax.data.manifest import LeftOut
+from plainfilm.data.manifest import LeftOut
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from thorax.data.checks.identity import check_patient_keys, check_patients
-from thorax.records import Finding
+from plainfilm.data.checks.identity import check_patient_keys, check_patients
+from plainfilm.records import Finding
 
 
 def checks(findings):

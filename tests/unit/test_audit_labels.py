@@ -6,14 +6,14 @@ import math
 
 import pytest
 
-from thorax.data.checks.labels import (
+from plainfilm.data.checks.labels import (
     check_balance,
     check_precision,
     check_prevalence,
     check_unknown,
 )
-from thorax.metrics.intervals import wilson
-from thorax.records import Task
+from plainfilm.metrics.intervals import wilson
+from plainfilm.records import Task
 
 TWO = Task("multilabel", ("A", "B"), ("A", "B"))
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from thorax.data.checks import poses
-from thorax.data.checks.looks import (
+from plainfilm.data.checks import poses
+from plainfilm.data.checks.looks import (
     check_contrast,
     check_letters,
     check_poses,

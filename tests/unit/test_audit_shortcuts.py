@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from thorax.data.checks.probes import probe
-from thorax.data.checks.shortcuts import check_shift, check_shortcuts
+from plainfilm.data.checks.probes import probe
+from plainfilm.data.checks.shortcuts import check_shift, check_shortcuts
 
 
 @pytest.fixture(scope="module")

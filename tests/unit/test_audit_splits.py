@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from thorax.data.audit import audit
+from plainfilm.data.audit import audit
 
-DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(
         not ((DATA / "splits").is_dir() and (DATA / "kermany224").is_dir()),
-        reason="needs splits and kermany224 of THORAX_DATA",
+        reason="needs splits and kermany224 of PLAINFILM_DATA",
     ),
 ]
 

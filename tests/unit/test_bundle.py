@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from thorax.bundle import SCHEMA, Bundle, read_bundle, write_bundle
-from thorax.errors import BundleError, StorageError
-from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Task
+from plainfilm.bundle import SCHEMA, Bundle, read_bundle, write_bundle
+from plainfilm.errors import BundleError, StorageError
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 FILES = ("bundle.json", "network.onnx", "weights.safetensors", "MODEL_CARD.md")
 TASK = Task("multilabel", ("effusion", "masse é"), ("effusion", "masse é"))
@@ -173,7 +173,7 @@ def test_a_newer_schema_is_told(bundle: Bundle, schema: object) -> None:
     edit(bundle.folder, lambda described: described.update(schema=schema))
     with pytest.raises(BundleError, match="newer schema") as caught:
         read_bundle(bundle.folder)
-    assert caught.value.todo == "upgrade thorax"
+    assert caught.value.todo == "upgrade plainfilm"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"bundle"', "null", "{}", '{"schema": 1}'])

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from thorax.cli.main import main
-from thorax.data import Manifest, leave_out, load_dataset
-from thorax.data.audit import audit
-from thorax.errors import SourceError, UsageError
-from thorax.training import Run
+from plainfilm.cli.main import main
+from plainfilm.data import Manifest, leave_out, load_dataset
+from plainfilm.data.audit import audit
+from plainfilm.errors import SourceError, UsageError
+from plainfilm.training import Run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -121,7 +121,7 @@ def test_train_honours_the_list(leaky: Path, tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         # Far enough to see what it would be trained on.
-        patch.setattr("thorax.training.train", stop)
+        patch.setattr("plainfilm.training.train", stop)
         arguments = ["train", str(leaky), "--out", str(tmp_path / "run"), "--recipe", "swift"]
         assert main([*arguments, "--exclude", str(path)]) == 1
     assert seen == [leave_out(load_dataset(leaky), path)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from thorax.bundle import Bundle
-from thorax.cli.main import _columns, main
+from plainfilm.bundle import Bundle
+from plainfilm.cli.main import _columns, main
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -33,8 +33,8 @@ def fail(capfd: Capture) -> Fail:
         told = capfd.readouterr().err
         assert found == status, told
         assert "Traceback" not in told
-        assert "a defect in thorax" not in told
-        assert "thorax" in told
+        assert "a defect in plainfilm" not in told
+        assert "plainfilm" in told
         return told
 
     return run
@@ -66,7 +66,7 @@ def test_help_has_an_example(verb: str, capsys: Capture) -> None:
         main([verb, "--help"])
     assert stop.value.code == 0
     told = capsys.readouterr().out
-    assert f"example: thorax {verb}" in told
+    assert f"example: plainfilm {verb}" in told
     assert "--debug" in told
 
 
@@ -89,12 +89,12 @@ def test_help_lists_every_verb(capsys: Capture) -> None:
 
 
 def test_version(capsys: Capture) -> None:
-    import thorax
+    import plainfilm
 
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"thorax {thorax.__version__}\n"
+    assert capsys.readouterr().out == f"plainfilm {plainfilm.__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_version(capsys: Capture) -> None:
     ],
 )
 def test_wrong_use_is_2(fail: Fail, arguments: tuple[str, ...]) -> None:
-    assert "usage: thorax" in fail(2, *arguments)
+    assert "usage: plainfilm" in fail(2, *arguments)
 
 
 @pytest.mark.parametrize("verb", ["train", "show", "evaluate"])
@@ -287,7 +287,7 @@ def test_a_bundle_of_tomorrow(fail: Fail, images: Path, make_bundle: MakeBundle)
     sums = (folder / "SHA256SUMS").read_text(encoding="ascii")
     after = hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / "SHA256SUMS").write_text(sums.replace(before, after), encoding="ascii")
-    assert "upgrade thorax" in fail(1, "predict", folder, images)
+    assert "upgrade plainfilm" in fail(1, "predict", folder, images)
 
 
 def test_a_bundle_has_no_data_and_no_place(fail: Fail, data: Path, make_bundle: MakeBundle) -> None:
@@ -342,7 +342,7 @@ def test_show_of_nothing_readable(fail: Fail, data: Path, tmp_path: Path) -> Non
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    from thorax.errors import SourceError
+    from plainfilm.errors import SourceError
 
     with pytest.raises(SourceError):
         main(["show", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a.png"), "--debug"])

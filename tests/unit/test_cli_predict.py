@@ -1,4 +1,4 @@
-"""``thorax predict``: one answer a file, in a form that people and programs can read."""
+"""``plainfilm predict``: one answer a file, in a form that people and programs can read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.bundle import Bundle
-from thorax.cli.main import main
-from thorax.data.sources.folders import read_tree
-from thorax.records import Task
+from plainfilm.bundle import Bundle
+from plainfilm.cli.main import main
+from plainfilm.data.sources.folders import read_tree
+from plainfilm.records import Task
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -145,7 +145,7 @@ def test_a_folder_is_read_like_a_data_set_and_what_is_not_opened_is_told(
     listed = read_tree(images)
     assert answered == [name for name, _, _ in listed.walk()]
     assert captured.err == (
-        "thorax: 5 files were not opened, for the ending is of no known image format: "
+        "plainfilm: 5 files were not opened, for the ending is of no known image format: "
         "2 .jp2, 1 .avif, 1 .img, 1 with another ending\n"
     )
 
@@ -201,7 +201,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
 def test_a_reader_that_has_seen_enough(images: Path, make_bundle: MakeBundle, form: str) -> None:
     arguments = [str(images / "a.png")] * 2000
-    command = [sys.executable, "-m", "thorax", "predict", str(make_bundle().folder), *arguments]
+    command = [sys.executable, "-m", "plainfilm", "predict", str(make_bundle().folder), *arguments]
     process = subprocess.Popen(
         [*command, "--format", form],
         stdout=subprocess.PIPE,
@@ -223,7 +223,7 @@ def test_a_reader_that_has_seen_enough(images: Path, make_bundle: MakeBundle, fo
 def test_statuses_reach_the_shell(images: Path, make_bundle: MakeBundle, tmp_path: Path) -> None:
     def status(*arguments: object) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "thorax", *map(str, arguments)],
+            [sys.executable, "-m", "plainfilm", *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from thorax._progress import ProgressLines
-from thorax.bundle import Bundle
-from thorax.cli.main import main
-from thorax.cli.terminal import (
+from plainfilm._progress import ProgressLines
+from plainfilm.bundle import Bundle
+from plainfilm.cli.main import main
+from plainfilm.cli.terminal import (
     counted,
     hushed_libraries,
     show_progress,
@@ -111,7 +111,7 @@ def test_doctor_in_json(capsys: Capture) -> None:
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["machine"]["cores"] >= 1
-    assert "thorax" in told["versions"]
+    assert "plainfilm" in told["versions"]
     assert told["for"]["predict and evaluate"] == {"missing": [], "todo": None}
     for need in told["for"].values():
         assert bool(need["missing"]) == bool(need["todo"])
@@ -122,7 +122,14 @@ def test_doctor_in_json(capsys: Capture) -> None:
 def test_doctor_for_people(capsys: Capture) -> None:
     assert main(["doctor"]) == 0
     told = capsys.readouterr().out
-    for words in ("thorax ", "Python ", "machine ", "backend ", "can it", "predict and evaluate"):
+    for words in (
+        "plainfilm ",
+        "Python ",
+        "machine ",
+        "backend ",
+        "can it",
+        "predict and evaluate",
+    ):
         assert words in told
 
 
@@ -235,8 +242,8 @@ def test_what_libraries_said_before_a_failure_comes_out(
 
 HUSHED = """
 import os, sys
-from thorax._progress import silent
-from thorax.cli.terminal import hushed_libraries
+from plainfilm._progress import silent
+from plainfilm.cli.terminal import hushed_libraries
 with hushed_libraries() as until:
     progress = until("training", silent)
     os.write(2, b"C++ greets\\n")

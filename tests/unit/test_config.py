@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from thorax.config import AUGMENTATIONS, AugmentConfig, Recipe, load_recipe, recipe_names
-from thorax.errors import ConfigError
+from plainfilm.config import AUGMENTATIONS, AugmentConfig, Recipe, load_recipe, recipe_names
+from plainfilm.errors import ConfigError
 
 SMALL = """
 description = "for the tests"

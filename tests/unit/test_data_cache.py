@@ -21,19 +21,27 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from thorax.data import Cache, Manifest, default_folder, fill_cache, fingerprint, load_dataset, part
-from thorax.data import decode as decode_module
-from thorax.data import decoder as decoder_module
-from thorax.data import shards as shards_module
-from thorax.data.contents import Content
-from thorax.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
-from thorax.data.fill import _Found, check_space
-from thorax.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
-from thorax.errors import DataError, ImageError, StorageError
-from thorax.pixels import Limits, read_image, read_image_and_colour
-from thorax.records import PixelSpec, Record, Task
+from plainfilm.data import (
+    Cache,
+    Manifest,
+    default_folder,
+    fill_cache,
+    fingerprint,
+    load_dataset,
+    part,
+)
+from plainfilm.data import decode as decode_module
+from plainfilm.data import decoder as decoder_module
+from plainfilm.data import shards as shards_module
+from plainfilm.data.contents import Content
+from plainfilm.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
+from plainfilm.data.fill import _Found, check_space
+from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
+from plainfilm.errors import DataError, ImageError, StorageError
+from plainfilm.pixels import Limits, read_image, read_image_and_colour
+from plainfilm.records import PixelSpec, Record, Task
 
-DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SPEC = PixelSpec(16)
 TASK = Task("binary", ("sick",), ("normal", "sick"))
 
@@ -665,10 +673,10 @@ def test_file_index_forgets_what_may_still_change(tmp_path: Path) -> None:
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("THORAX_CACHE", str(tmp_path))
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path))
     assert default_folder() == tmp_path
-    monkeypatch.delenv("THORAX_CACHE")
-    assert default_folder().name == "thorax"
+    monkeypatch.delenv("PLAINFILM_CACHE")
+    assert default_folder().name == "plainfilm"
 
 
 def test_failure_of_one_file_is_an_answer(tmp_path: Path) -> None:
@@ -708,7 +716,8 @@ def test_real_reader_and_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not (DATA / "kermany_originals").is_dir(), reason="the real images of THORAX_DATA are not here"
+    not (DATA / "kermany_originals").is_dir(),
+    reason="the real images of PLAINFILM_DATA are not here",
 )
 def test_the_real_images(tmp_path: Path) -> None:
     manifest = load_dataset(DATA / "kermany_originals")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from thorax.data import KERMANY, fetch_kermany, load_dataset, verify_kermany
-from thorax.errors import MissingExtraError, SourceError, StorageError
+from plainfilm.data import KERMANY, fetch_kermany, load_dataset, verify_kermany
+from plainfilm.errors import MissingExtraError, SourceError, StorageError
 
-DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SMALL = {
     ("train", "NORMAL"): 3,
     ("train", "PNEUMONIA"): 4,
@@ -112,14 +112,14 @@ def test_missing_client_names_the_extra(tmp_path: Path) -> None:
     except ModuleNotFoundError:
         with pytest.raises(MissingExtraError) as caught:
             fetch_kermany(tmp_path)
-        assert "thorax[fetch]" in str(caught.value)
+        assert "plainfilm[fetch]" in str(caught.value)
     else:
         pytest.skip("kagglehub is installed here: nothing is downloaded in a test")
 
 
 @pytest.mark.real
 @pytest.mark.skipif(
-    not (DATA / "kermany224").is_dir(), reason="the real images of THORAX_DATA are not here"
+    not (DATA / "kermany224").is_dir(), reason="the real images of PLAINFILM_DATA are not here"
 )
 def test_the_real_set_passes() -> None:
     verify_kermany(DATA / "kermany224")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from thorax.data import Manifest, load_dataset
-from thorax.errors import LabelError, SourceError, UsageError
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.errors import LabelError, SourceError, UsageError
 
-DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
-    not (DATA / "kermany224").is_dir(), reason="the real images of THORAX_DATA are not here"
+    not (DATA / "kermany224").is_dir(), reason="the real images of PLAINFILM_DATA are not here"
 )
 
 

@@ -19,22 +19,22 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from thorax.data import Manifest, load_dataset, part
-from thorax.data.identity import Pseudonyms, salt_file, where_is_salt
-from thorax.errors import StorageError
-from thorax.pixels.identity import read_identity
+from plainfilm.data import Manifest, load_dataset, part
+from plainfilm.data.identity import Pseudonyms, salt_file, where_is_salt
+from plainfilm.errors import StorageError
+from plainfilm.pixels.identity import read_identity
 
 
 @pytest.fixture
 def own_salt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the salt be a file of this test."""
-    monkeypatch.delenv("THORAX_SALT")
+    monkeypatch.delenv("PLAINFILM_SALT")
     monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / "home" / name))
-    return tmp_path / "home" / "thorax" / "salt"
+    return tmp_path / "home" / "plainfilm" / "salt"
 
 
 def test_keys_are_hmacs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORAX_SALT", "Jefe")
+    monkeypatch.setenv("PLAINFILM_SALT", "Jefe")
     found = Pseudonyms().key("what do ya want for nothing?")
     assert re.fullmatch(r"p[0-9a-f]{16}", found)
     # The definition (RFC 2104), written out.
@@ -43,9 +43,9 @@ def test_keys_are_hmacs(monkeypatch: pytest.MonkeyPatch) -> None:
     outer = hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner.digest())
     assert found == "p" + outer.hexdigest()[:16]
     assert Pseudonyms().key("what do ya want for nothing?", "a scope") != found
-    monkeypatch.setenv("THORAX_SALT", "another")
+    monkeypatch.setenv("PLAINFILM_SALT", "another")
     assert Pseudonyms().key("what do ya want for nothing?") != found
-    assert where_is_salt() == "the variable THORAX_SALT"
+    assert where_is_salt() == "the variable PLAINFILM_SALT"
 
 
 def test_a_salt_is_made_once_and_is_private(own_salt: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_folder_of_dicom_files_is_parted_by_patient(
         owners.setdefault(f"K{int(Path(record.id).stem) // 3}", set()).add(str(record.partition))
     assert all(len(found) == 1 for found in owners.values())
     assert not re.search(r"K\d", repr(manifest.records) + repr(manifest.findings))
-    monkeypatch.setenv("THORAX_SALT", "another")
+    monkeypatch.setenv("PLAINFILM_SALT", "another")
     again = load_dataset(tmp_path)
     assert not set(again.patients) & set(manifest.patients)
     assert again.hash == manifest.hash

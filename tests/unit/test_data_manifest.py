@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from thorax._files import hash_json
-from thorax.data import LeftOut, Manifest
-from thorax.errors import LabelError, PartitionError, SourceError, StorageError
-from thorax.records import Finding, Record, Task
+from plainfilm._files import hash_json
+from plainfilm.data import LeftOut, Manifest
+from plainfilm.errors import LabelError, PartitionError, SourceError, StorageError
+from plainfilm.records import Finding, Record, Task
 
 BINARY = Task("binary", ("TB",), ("normal", "TB"))
 MANY = Task("multilabel", ("edema", "effusion"), ("edema", "effusion"))
@@ -150,7 +150,7 @@ def test_a_manifest_of_the_first_schema_is_read_and_its_patients_are_hidden(tmp_
 
 def _rewrite(path: Path, **metadata: str) -> None:
     table = pq.read_table(path)
-    new = {**table.schema.metadata, **{f"thorax.{k}".encode(): v for k, v in metadata.items()}}
+    new = {**table.schema.metadata, **{f"plainfilm.{k}".encode(): v for k, v in metadata.items()}}
     pq.write_table(table.replace_schema_metadata(new), path)
 
 

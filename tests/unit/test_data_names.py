@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from thorax.data.sources.names import compile_patient_pattern, patient_of, subgroup_of
-from thorax.errors import UsageError
+from plainfilm.data.sources.names import compile_patient_pattern, patient_of, subgroup_of
+from plainfilm.errors import UsageError
 
 
 @pytest.mark.parametrize(

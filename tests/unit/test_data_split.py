@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thorax.data import Manifest, limit, load_dataset, part
-from thorax.data.stratify import apportion, quotas
-from thorax.errors import ConfigError, PartitionError
-from thorax.records import Partition, Record, Task
+from plainfilm.data import Manifest, limit, load_dataset, part
+from plainfilm.data.stratify import apportion, quotas
+from plainfilm.errors import ConfigError, PartitionError
+from plainfilm.records import Partition, Record, Task
 
-DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 TASKS = {
     "binary": Task("binary", ("sick",), ("normal", "sick")),
     "multiclass": Task("multiclass", ("a", "b", "c"), ("a", "b", "c")),
@@ -118,14 +118,14 @@ def test_partitions_do_not_depend_on_how_patients_are_written(kind: str) -> None
 
 @pytest.mark.real
 @pytest.mark.skipif(
-    not (DATA / "kermany224").is_dir(), reason="the real images of THORAX_DATA are not here"
+    not (DATA / "kermany224").is_dir(), reason="the real images of PLAINFILM_DATA are not here"
 )
 def test_partitions_of_the_public_set_are_those_that_results_were_measured_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hashes = set()
     for salt in ("one", "other"):
-        monkeypatch.setenv("THORAX_SALT", salt)
+        monkeypatch.setenv("PLAINFILM_SALT", salt)
         parted = part(load_dataset(DATA / "kermany224"))
         hashes.add(parted.hash)
         held = sorted(r.id for r in parted.records if r.partition == "validation")
@@ -278,7 +278,7 @@ def test_limit_refuses_nonsense() -> None:
 
 @pytest.mark.real
 @pytest.mark.skipif(
-    not (DATA / "kermany224").is_dir(), reason="the real images of THORAX_DATA are not here"
+    not (DATA / "kermany224").is_dir(), reason="the real images of PLAINFILM_DATA are not here"
 )
 def test_the_real_set() -> None:
     parted = part(load_dataset(DATA / "kermany224"))

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from thorax.data import Manifest, load_dataset
-from thorax.errors import LabelError, SourceError, UsageError
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.errors import LabelError, SourceError, UsageError
 
-DATA = Path(os.environ.get("THORAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def table(root: Path, *lines: str, name: str = "labels.csv", files: int = 6) -> Path:
@@ -446,7 +446,7 @@ def test_table_and_folder_together(tmp_path: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.skipif(
-    not (DATA / "external_dev").is_dir(), reason="the real images of THORAX_DATA are not here"
+    not (DATA / "external_dev").is_dir(), reason="the real images of PLAINFILM_DATA are not here"
 )
 def test_the_real_table() -> None:
     manifest = load_dataset(DATA / "external_dev" / "labels.csv")

@@ -18,12 +18,12 @@ from typing import Any, get_type_hints
 import numpy as np
 import pytest
 
-from thorax.bundle import Bundle
-from thorax.cli.main import build_parser
-from thorax.config import Recipe, load_recipe, recipe_names
-from thorax.evaluation import summarise
-from thorax.metrics import RATES
-from thorax.records import LockedPoint, OperatingPoint, PixelSpec, Task
+from plainfilm.bundle import Bundle
+from plainfilm.cli.main import build_parser
+from plainfilm.config import Recipe, load_recipe, recipe_names
+from plainfilm.evaluation import summarise
+from plainfilm.metrics import RATES
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -79,7 +79,7 @@ def test_commands_parse(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for block in blocks(page, "console"):
         for line in block.replace("\\\n", " ").splitlines():
             program, *arguments = shlex.split(line)
-            if program != "thorax":
+            if program != "plainfilm":
                 continue
             try:
                 parsed = build_parser().parse_args(arguments)
@@ -111,7 +111,7 @@ def test_scripts_that_are_named_exist(page: Path) -> None:
 def test_python_blocks_parse_and_import_what_exists(page: Path) -> None:
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("thorax"):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("plainfilm"):
                 spec = importlib.util.find_spec(str(node.module))
                 assert spec is not None
                 module = importlib.import_module(str(node.module))
@@ -198,7 +198,7 @@ def test_recipes_page_has_the_defaults() -> None:
 
 def test_recipes_page_names_every_network_and_option() -> None:
     pytest.importorskip("keras")
-    from thorax.models.registry import NETWORKS
+    from plainfilm.models.registry import NETWORKS
 
     page = REFERENCE / "recipes.md"
     text = prose(page).partition("## `[network]`")[2].partition("## `[augment]`")[0]
@@ -242,9 +242,9 @@ def test_bundle_page_names_every_key() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["thorax"]
+    ["plainfilm"]
     + [
-        f"thorax.{room}"
+        f"plainfilm.{room}"
         for room in (
             "bundle", "data", "evaluation", "explain", "pixels", "report", "runtime", "serve",
             "training",
@@ -253,7 +253,7 @@ def test_bundle_page_names_every_key() -> None:
 )  # fmt: skip
 def test_python_page_names_what_is_public(name: str) -> None:
     page = REFERENCE / "python.md"
-    words = named(page) | set(re.findall(r"thorax\.(\w+)", page.read_text("utf-8")))
+    words = named(page) | set(re.findall(r"plainfilm\.(\w+)", page.read_text("utf-8")))
     assert set(importlib.import_module(name).__all__) <= words
 
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as parquet
 import pytest
 from sklearn import metrics as reference
 
-from thorax import metrics
-from thorax.cli.main import main
-from thorax.errors import UsageError
-from thorax.evaluation import compare
+from plainfilm import metrics
+from plainfilm.cli.main import main
+from plainfilm.errors import UsageError
+from plainfilm.evaluation import compare
 
 LABEL = "ill"
 
@@ -55,7 +55,7 @@ def write(
         }
     )
     parquet.write_table(
-        table.replace_schema_metadata({"thorax": json.dumps({"bundle": bundle})}),
+        table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": bundle})}),
         folder / "predictions.parquet",
     )
     return folder

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from thorax.bundle import Bundle
-from thorax.cli.main import main
-from thorax.data import Manifest, load_dataset
-from thorax.errors import LabelError, MetricError, UsageError
-from thorax.evaluation import validate
-from thorax.metrics import (
+from plainfilm.bundle import Bundle
+from plainfilm.cli.main import main
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.errors import LabelError, MetricError, UsageError
+from plainfilm.evaluation import validate
+from plainfilm.metrics import (
     Interval,
     correlated_difference,
     independent_difference,
@@ -170,7 +170,7 @@ def test_a_report_elsewhere_is_written_again_by_naming_the_model(
         assert "cannot be read" in capsys.readouterr().err
     predictions.write_bytes(whole)
     table = parquet.read_table(predictions)
-    told = table.replace_schema_metadata({"thorax": json.dumps({"bundle": "x"})})
+    told = table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": "x"})})
     nan = np.full(len(table), math.nan, np.float32)
     column = table.column_names.index("probability_bright")
     for wrong in (told, table.set_column(column, "probability_bright", [nan])):

@@ -14,15 +14,15 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from thorax.bundle import Band, Bundle, Rejection
-from thorax.data import Manifest, load_dataset
-from thorax.evaluation.cells import read_columns
-from thorax.evaluation.disturbances import DISTURBANCES
-from thorax.evaluation.rejection import describe_rejection
-from thorax.evaluation.robustness import measure_robustness
-from thorax.evaluation.subgroups import describe_subgroups
-from thorax.records import OperatingPoint, Record, Task
-from thorax.runtime import Predictor
+from plainfilm.bundle import Band, Bundle, Rejection
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.evaluation.cells import read_columns
+from plainfilm.evaluation.disturbances import DISTURBANCES
+from plainfilm.evaluation.rejection import describe_rejection
+from plainfilm.evaluation.robustness import measure_robustness
+from plainfilm.evaluation.subgroups import describe_subgroups
+from plainfilm.records import OperatingPoint, Record, Task
+from plainfilm.runtime import Predictor
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -79,7 +79,7 @@ def test_cells_have_the_numbers_of_scikit_learn_and_what_differs_is_found() -> N
     assert difference["value"] == pytest.approx(gap)
     assert difference["high"] < 0
     # DeLong's variances of the two independent halves give nearly the same p.
-    from thorax.metrics import delong_covariance
+    from plainfilm.metrics import delong_covariance
 
     variance = sum(
         float(delong_covariance(labels[where], chances[where])[1][0, 0]) for where in (site, ~site)

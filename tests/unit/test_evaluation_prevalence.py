@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax import metrics
-from thorax.bundle import Bundle
-from thorax.errors import UsageError
-from thorax.evaluation.prevalence import describe_prevalence
-from thorax.records import OperatingPoint, Task
+from plainfilm import metrics
+from plainfilm.bundle import Bundle
+from plainfilm.errors import UsageError
+from plainfilm.evaluation.prevalence import describe_prevalence
+from plainfilm.records import OperatingPoint, Task
 
 MakeBundle = Callable[..., Bundle]
 ILL = Task("binary", ("ill",), ("well", "ill"))

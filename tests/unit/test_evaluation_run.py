@@ -20,15 +20,15 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from thorax.bundle import Bundle
-from thorax.data import Manifest, load_dataset
-from thorax.errors import BundleError, LabelError, SourceError, StorageError, UsageError
-from thorax.evaluation import evaluate
-from thorax.evaluation.mistakes import rank_mistakes
-from thorax.evaluation.scoring import align, official_test
-from thorax.records import Task
-from thorax.runtime import Predictor
-from thorax.training import Run
+from plainfilm.bundle import Bundle
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.errors import BundleError, LabelError, SourceError, StorageError, UsageError
+from plainfilm.evaluation import evaluate
+from plainfilm.evaluation.mistakes import rank_mistakes
+from plainfilm.evaluation.scoring import align, official_test
+from plainfilm.records import Task
+from plainfilm.runtime import Predictor
+from plainfilm.training import Run
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -122,7 +122,7 @@ def test_the_worst_are_wrong_at_the_locked_threshold(
     manifest = load_dataset(folder, positive="bright")
     bundle = make_bundle(gains=(-1.0,), thresholds={"balanced": 0.684, "rule-in": 0.9})
     found = evaluate(bundle, manifest, out=tmp_path / "o", replicates=20)
-    # What is called, `thorax predict` says; how wrong it is, one image at a time by hand.
+    # What is called, `plainfilm predict` says; how wrong it is, one image at a time by hand.
     calls = [
         one.calls["balanced"]
         for one in Predictor(bundle).predict([r.path for r in manifest.records])
@@ -190,7 +190,7 @@ def test_predictions_are_a_table_by_image(scored: tuple[Any, Manifest]) -> None:
         assert row["probability_bright"] == pytest.approx(chance, abs=1e-5)
         assert row["label_bright"] == record.labels[0]
         assert row["patient"] == record.patient
-    told = json.loads(table.schema.metadata[b"thorax"])
+    told = json.loads(table.schema.metadata[b"plainfilm"])
     assert told == {"schema": 1, "bundle": evaluation.values["bundle"]["id"]}
 
 

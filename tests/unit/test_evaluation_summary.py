@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn import metrics as reference
 
-from thorax import metrics
-from thorax.errors import MetricError
-from thorax.evaluation.summary import summarise
-from thorax.records import OperatingPoint, Task
+from plainfilm import metrics
+from plainfilm.errors import MetricError
+from plainfilm.evaluation.summary import summarise
+from plainfilm.records import OperatingPoint, Task
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thorax.errors import BundleError, UsageError
-from thorax.explain import heatmap, overlay
+from plainfilm.errors import BundleError, UsageError
+from plainfilm.explain import heatmap, overlay
 
 SIZE = 64
 ROWS, COLUMNS = slice(40, 52), slice(8, 20)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from thorax import _files
-from thorax.errors import StorageError
+from plainfilm import _files
+from plainfilm.errors import StorageError
 
 
 def names(folder: Path) -> list[str]:

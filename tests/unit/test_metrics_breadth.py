@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from thorax import metrics
-from thorax.errors import MetricError
-from thorax.metrics.bootstrap import replicate
-from thorax.metrics.partial import partial_areas, standardised
-from thorax.metrics.statistics import ranking_statistic
+from plainfilm import metrics
+from plainfilm.errors import MetricError
+from plainfilm.metrics.bootstrap import replicate
+from plainfilm.metrics.partial import partial_areas, standardised
+from plainfilm.metrics.statistics import ranking_statistic
 
 
 def random_case(rng: np.random.Generator) -> tuple[Any, Any]:
@@ -203,7 +203,7 @@ def test_detectable_difference_has_the_power_it_says() -> None:
 
 def exact_and_blocks(name: str, *, clustered: bool) -> tuple[Any, Any]:
     """Return a metric's replicates by patient, and by the way that very many patients take."""
-    from thorax.metrics import blocks, bootstrap
+    from plainfilm.metrics import blocks, bootstrap
 
     rng = np.random.default_rng(10)
     patients = 4000

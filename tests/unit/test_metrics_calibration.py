@@ -11,9 +11,9 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
-from thorax import metrics
-from thorax.errors import MetricError
-from thorax.metrics.temperature import TEMPERATURES
+from plainfilm import metrics
+from plainfilm.errors import MetricError
+from plainfilm.metrics.temperature import TEMPERATURES
 
 
 def test_losses_equal_scikit_learn() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thorax import metrics
-from thorax.errors import MetricError
-from thorax.metrics import Interval
+from plainfilm import metrics
+from plainfilm.errors import MetricError
+from plainfilm.metrics import Interval
 
 
 def pair(rng: np.random.Generator, patients: int, each: int, gap: float = 0.0) -> tuple[Any, ...]:

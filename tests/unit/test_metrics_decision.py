@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit, logit
 
-from thorax import metrics
-from thorax.errors import MetricError
-from thorax.metrics import thresholds
-from thorax.metrics.thresholds import silverman_bandwidth
-from thorax.records import LockedPoint
+from plainfilm import metrics
+from plainfilm.errors import MetricError
+from plainfilm.metrics import thresholds
+from plainfilm.metrics.thresholds import silverman_bandwidth
+from plainfilm.records import LockedPoint
 
 Array = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import datasets, linear_model, model_selection
 
-from thorax import metrics
-from thorax.errors import MetricError
-from thorax.metrics.bootstrap import percentile, replicate
-from thorax.metrics.statistics import ranking_statistic
+from plainfilm import metrics
+from plainfilm.errors import MetricError
+from plainfilm.metrics.bootstrap import percentile, replicate
+from plainfilm.metrics.statistics import ranking_statistic
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax import metrics
+from plainfilm import metrics
 
 Array = Any
 
@@ -116,7 +116,7 @@ TABLE: dict[str, Entry] = {
     ),
     "confusion": Entry(lambda y, p, c: float(metrics.confusion(y, c).tp), needs="counts"),
 }
-"""Every metric of labels and scores that `thorax.metrics` offers."""
+"""Every metric of labels and scores that `plainfilm.metrics` offers."""
 
 NO_METRICS = {
     # Curves and parts, whose numbers the metrics above are made of.
@@ -263,7 +263,7 @@ def test_one_class_alone_is_undefined_where_both_are_needed(name: str, only: flo
 
 
 def metrics_error() -> type[Exception]:
-    from thorax.errors import MetricError
+    from plainfilm.errors import MetricError
 
     return MetricError
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax import metrics
+from plainfilm import metrics
 
 REFERENCE: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "reference" / "reference.json").read_text(encoding="utf-8")

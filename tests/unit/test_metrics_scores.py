@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as reference
 
-from thorax import metrics
-from thorax.errors import MetricError
+from plainfilm import metrics
+from plainfilm.errors import MetricError
 
 Case = tuple[NDArray[np.float64], NDArray[np.float64]]
 

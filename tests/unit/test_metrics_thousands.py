@@ -18,7 +18,7 @@ from scipy import special, stats
 from sklearn import calibration as sklearn_calibration
 from sklearn import metrics as reference
 
-from thorax import metrics
+from plainfilm import metrics
 
 pytestmark = pytest.mark.slow
 

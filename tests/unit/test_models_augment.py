@@ -16,9 +16,9 @@ pytest.importorskip("keras")
 import keras
 from keras import ops
 
-from thorax.config import AUGMENTATIONS, AugmentConfig
-from thorax.models import Augment, draw_augmentation
-from thorax.training.preview import augmented_images
+from plainfilm.config import AUGMENTATIONS, AugmentConfig
+from plainfilm.models import Augment, draw_augmentation
+from plainfilm.training.preview import augmented_images
 
 NOTHING = AugmentConfig()
 

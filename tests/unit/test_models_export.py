@@ -14,10 +14,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 import keras  # noqa: E402
 
-from thorax.errors import ConfigError  # noqa: E402
-from thorax.models import build_network  # noqa: E402
-from thorax.models.export import has_activation_map, to_onnx  # noqa: E402
-from thorax.records import Task  # noqa: E402
+from plainfilm.errors import ConfigError  # noqa: E402
+from plainfilm.models import build_network  # noqa: E402
+from plainfilm.models.export import has_activation_map, to_onnx  # noqa: E402
+from plainfilm.records import Task  # noqa: E402
 
 BINARY = Task("binary", ("sick",), ("well", "sick"))
 THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))

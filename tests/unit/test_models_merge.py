@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax.bundle import Bundle
-from thorax.errors import ConfigError
-from thorax.records import Task
+from plainfilm.bundle import Bundle
+from plainfilm.errors import ConfigError
+from plainfilm.records import Task
 
 pytest.importorskip("keras")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -23,9 +23,9 @@ THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
 def made(task: Task, head: str, seed: int, temperature: float = 1.3) -> tuple[bytes, Any]:
     import keras
 
-    from thorax.models import build_network
-    from thorax.models.export import feature_network, to_onnx
-    from thorax.training.novelty import FLOOR, SIDE, fit_novelty
+    from plainfilm.models import build_network
+    from plainfilm.models.export import feature_network, to_onnx
+    from plainfilm.training.novelty import FLOOR, SIDE, fit_novelty
 
     keras.utils.set_random_seed(seed)
     outputs = 2 if head == "softmax" and len(task.labels) == 1 else len(task.labels)
@@ -58,7 +58,7 @@ def test_novelty_in_the_graph_is_that_of_numpy() -> None:
     ("task", "head"), [(BINARY, "sigmoid"), (BINARY, "softmax"), (THREE, "softmax")]
 )
 def test_everything_is_the_mean_of_the_members(task: Task, head: str) -> None:
-    from thorax.models.merge import merge_graphs
+    from plainfilm.models.merge import merge_graphs
 
     graphs = [made(task, head, seed)[0] for seed in (1, 2, 3)]
     images = pictures(9, 8)
@@ -83,7 +83,7 @@ def test_everything_is_the_mean_of_the_members(task: Task, head: str) -> None:
 def test_without_scales_there_is_no_novelty() -> None:
     import onnx
 
-    from thorax.models.merge import merge_graphs
+    from plainfilm.models.merge import merge_graphs
 
     graphs = [made(BINARY, "sigmoid", seed)[0] for seed in (1, 2)]
     merged = onnx.load_model_from_string(merge_graphs(graphs, BINARY, "sigmoid", 1.0))
@@ -93,7 +93,7 @@ def test_without_scales_there_is_no_novelty() -> None:
 
 
 def test_what_does_not_belong_together_is_refused(make_bundle: Callable[..., Bundle]) -> None:
-    from thorax.models.merge import merge_graphs
+    from plainfilm.models.merge import merge_graphs
 
     graph, _ = made(BINARY, "sigmoid", 1)
     with pytest.raises(ConfigError, match="two members"):

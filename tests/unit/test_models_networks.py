@@ -13,10 +13,10 @@ pytest.importorskip("keras")
 
 import keras
 
-from thorax.errors import ConfigError
-from thorax.models import NETWORKS, build_network
-from thorax.models.normalise import normalise
-from thorax.models.standardised import RELU_GAIN, SkipGain, StandardisedConv2D
+from plainfilm.errors import ConfigError
+from plainfilm.models import NETWORKS, build_network
+from plainfilm.models.normalise import normalise
+from plainfilm.models.standardised import RELU_GAIN, SkipGain, StandardisedConv2D
 
 
 def convolve(

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from thorax import _machine, errors
-from thorax._optional import require
-from thorax._progress import silent
-from thorax.errors import ConfigError, ImageError, MissingExtraError, ThoraxError, UsageError
-from thorax.records import PixelSpec, Task
+from plainfilm import _machine, errors
+from plainfilm._optional import require
+from plainfilm._progress import silent
+from plainfilm.errors import ConfigError, ImageError, MissingExtraError, PlainfilmError, UsageError
+from plainfilm.records import PixelSpec, Task
 
 KINDS = [
-    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ThoraxError)
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, PlainfilmError)
 ]
 
 
-def make(kind: type[ThoraxError]) -> ThoraxError:
+def make(kind: type[PlainfilmError]) -> PlainfilmError:
     if kind is ImageError:
         return ImageError("truncated", "it ends early", received=3, todo="copy it again")
     return kind("it ends early", received=3, todo="copy it again")
@@ -34,15 +36,15 @@ def test_the_whole_tree_is_public_and_drawn() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_says_what_was_received_and_what_to_do(kind: type[ThoraxError]) -> None:
+def test_an_error_says_what_was_received_and_what_to_do(kind: type[PlainfilmError]) -> None:
     error = make(kind)
     assert str(error) == "it ends early\n  received: 3\n  to do: copy it again"
-    assert str(ThoraxError("only this")) == "only this"
-    assert str(ThoraxError("zero counts", received=0)) == "zero counts\n  received: 0"
+    assert str(PlainfilmError("only this")) == "only this"
+    assert str(PlainfilmError("zero counts", received=0)) == "zero counts\n  received: 0"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_crosses_processes_whole(kind: type[ThoraxError]) -> None:
+def test_an_error_crosses_processes_whole(kind: type[PlainfilmError]) -> None:
     error = make(kind)
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is kind
@@ -62,27 +64,27 @@ def test_require_imports() -> None:
 
 
 def test_require_names_the_package_and_the_extra() -> None:
-    with pytest.raises(MissingExtraError, match="'thorax_absent'") as caught:
-        require("thorax_absent.part", "dicom")
-    assert caught.value.todo == 'pip install "thorax[dicom]"'
+    with pytest.raises(MissingExtraError, match="'plainfilm_absent'") as caught:
+        require("plainfilm_absent.part", "dicom")
+    assert caught.value.todo == 'pip install "plainfilm[dicom]"'
 
 
 def test_require_names_what_the_module_itself_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "thorax_needy.py").write_text("import thorax_deeper\n", encoding="utf-8")
+    (tmp_path / "plainfilm_needy.py").write_text("import plainfilm_deeper\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(MissingExtraError, match="'thorax_deeper'"):
-        require("thorax_needy", "train")
+    with pytest.raises(MissingExtraError, match="'plainfilm_deeper'"):
+        require("plainfilm_needy", "train")
 
 
 def test_require_does_not_hide_a_broken_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "thorax_broken.py").write_text("1 / 0\n", encoding="utf-8")
+    (tmp_path / "plainfilm_broken.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        require("thorax_broken", "train")
+        require("plainfilm_broken", "train")
 
 
 def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +104,7 @@ def test_the_machine_in_plain_values() -> None:
 
 
 def test_versions_of_what_is_installed() -> None:
-    found = _machine.versions("numpy", "thorax-absent", "pillow")
+    found = _machine.versions("numpy", "plainfilm-absent", "pillow")
     assert list(found) == ["numpy", "pillow"]
 
 

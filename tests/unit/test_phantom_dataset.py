@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.errors import StorageError, UsageError
-from thorax.phantom import Collection, write_dataset
+from plainfilm.errors import StorageError, UsageError
+from plainfilm.phantom import Collection, write_dataset
 
 IMAGES = {"train": 60, "test": 20}
 
@@ -150,7 +150,7 @@ def test_a_place_that_cannot_be_a_folder_is_a_storage_error(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_a_storage_error(tmp_path):
-    from thorax.phantom.dataset import _draw_batch
+    from plainfilm.phantom.dataset import _draw_batch
 
     made = write_dataset(tmp_path / "set", images={"train": 2}, size=24, workers=1)
     target = made.folder / made.drawings[0].name

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from thorax.errors import UsageError
-from thorax.phantom import draw, sample_patient
-from thorax.phantom.anatomy import sample_pose
-from thorax.phantom.film import cloud
-from thorax.phantom.projection import along, make_plane, ramp, tube
+from plainfilm.errors import UsageError
+from plainfilm.phantom import draw, sample_patient
+from plainfilm.phantom.anatomy import sample_pose
+from plainfilm.phantom.film import cloud
+from plainfilm.phantom.projection import along, make_plane, ramp, tube
 
 
 def rng(*seed: int) -> np.random.Generator:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from thorax.errors import SourceError, UsageError
-from thorax.phantom import FLAWS, plant, write_dataset
-from thorax.phantom.site import Place
+from plainfilm.errors import SourceError, UsageError
+from plainfilm.phantom import FLAWS, plant, write_dataset
+from plainfilm.phantom.site import Place
 
 
 @pytest.fixture(scope="module")

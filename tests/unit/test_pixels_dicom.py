@@ -27,10 +27,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from thorax.errors import ImageError
-from thorax.pixels import Limits, grey, read_image, read_picture
-from thorax.pixels.window import LookupTable, Window, look_up, window_levels
-from thorax.records import PixelSpec
+from plainfilm.errors import ImageError
+from plainfilm.pixels import Limits, grey, read_image, read_picture
+from plainfilm.pixels.window import LookupTable, Window, look_up, window_levels
+from plainfilm.records import PixelSpec
 
 SECRETS = {
     "PatientName": "Secret^Sam",
@@ -460,7 +460,7 @@ def test_a_missing_codec_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(decoder, "_available", {})
     monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0",)})
     error = refusal(encapsulated(b"\xff\xd8\xff\xf7....\xff\xd9", JPEGLSLossless))
-    assert error.reason == "needs-codec" and error.todo == 'pip install "thorax[dicom]"'
+    assert error.reason == "needs-codec" and error.todo == 'pip install "plainfilm[dicom]"'
     assert "JPEG-LS" in str(error)
 
 
@@ -484,7 +484,7 @@ def test_a_missing_codec_of_high_throughput_jpeg_2000(
     syntax = UID(f"1.2.840.10008.1.2.4.{number}")
     monkeypatch.setattr(get_decoder(syntax), "_available", {})
     error = refusal(encapsulated(compressed("jpeg2000", no_jp2=True), syntax))
-    assert error.reason == "needs-codec" and error.todo == 'pip install "thorax[dicom]"'
+    assert error.reason == "needs-codec" and error.todo == 'pip install "plainfilm[dicom]"'
     assert "High-Throughput" in str(error)
 
 

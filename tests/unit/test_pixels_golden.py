@@ -30,11 +30,11 @@ from pydicom.uid import (
 )
 from test_pixels_dicom import drawn, encapsulated, header, lut, ramp, refusal, written
 
-from thorax.errors import ImageError
-from thorax.pixels import read_picture
+from plainfilm.errors import ImageError
+from plainfilm.pixels import read_picture
 
 DATA = Path(
-    os.environ.get("THORAX_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
+    os.environ.get("PLAINFILM_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
 )
 TOOLS = ("dcm2pnm", "dcmj2pnm", "dcml2pnm", "dcmcjpeg", "dcmcjpls", "dcmcrle", "dcmconv")
 needs_dcmtk = pytest.mark.skipif(
@@ -466,7 +466,7 @@ def test_jpeg_2000_of_sixteen_bits(signed: int) -> None:
 
 @needs_dcmtk
 @pytest.mark.real
-@pytest.mark.skipif(not (DATA / "dicom").is_dir(), reason="no real images (THORAX_DATA)")
+@pytest.mark.skipif(not (DATA / "dicom").is_dir(), reason="no real images (PLAINFILM_DATA)")
 def test_real_files(tmp_path: Path) -> None:
     compared = []
     for path in sorted((DATA / "dicom").rglob("*")):

@@ -32,12 +32,12 @@ from pydicom.uid import (
 )
 from test_pixels_dicom import compressed, drawn, encapsulated, header, lut, written
 
-from thorax.errors import ImageError
-from thorax.pixels import Limits, read_image, read_picture
-from thorax.pixels.codestream import check_scans
-from thorax.pixels.limits import Source
-from thorax.pixels.palette import expand_segments
-from thorax.records import PixelSpec
+from plainfilm.errors import ImageError
+from plainfilm.pixels import Limits, read_image, read_picture
+from plainfilm.pixels.codestream import check_scans
+from plainfilm.pixels.limits import Source
+from plainfilm.pixels.palette import expand_segments
+from plainfilm.records import PixelSpec
 
 ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
@@ -343,10 +343,10 @@ SLOW = (
 SWEEP = """
 import json, re, sys, time, warnings
 warnings.simplefilter("error")
-from thorax.errors import ImageError
-from thorax.pixels import read_image, read_image_and_colour
-from thorax.records import PixelSpec
-import thorax.pixels.dicom
+from plainfilm.errors import ImageError
+from plainfilm.pixels import read_image, read_image_and_colour
+from plainfilm.records import PixelSpec
+import plainfilm.pixels.dicom
 def peak():
     with open("/proc/self/status") as file:
         return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", file.read())[1])

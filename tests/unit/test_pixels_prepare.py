@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from thorax.config import Recipe, load_recipe
-from thorax.errors import ConfigError
-from thorax.pixels import read_image
-from thorax.records import PixelSpec
+from plainfilm.config import Recipe, load_recipe
+from plainfilm.errors import ConfigError
+from plainfilm.pixels import read_image
+from plainfilm.records import PixelSpec
 
 
 def encoded(pixels: np.ndarray, kind: str = "png", **options: object) -> bytes:

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageFile
 
-from thorax.errors import ImageError
-from thorax.pixels import Limits, read_image, read_image_and_colour, read_picture
-from thorax.pixels.raster import grey_from_depth
-from thorax.records import PixelSpec
+from plainfilm.errors import ImageError
+from plainfilm.pixels import Limits, read_image, read_image_and_colour, read_picture
+from plainfilm.pixels.raster import grey_from_depth
+from plainfilm.records import PixelSpec
 
 WIDTH, HEIGHT = 400, 300
 
@@ -430,7 +430,7 @@ def test_nothing_but_image_errors_escapes() -> None:
 
 def test_reading_a_jpeg_does_not_import_pydicom() -> None:
     code = (
-        "import sys, thorax.pixels as p; from thorax.records import PixelSpec;"
+        "import sys, plainfilm.pixels as p; from plainfilm.records import PixelSpec;"
         "p.read_image(sys.stdin.buffer.read(), PixelSpec(16));"
         "assert 'pydicom' not in sys.modules and 'scipy' not in sys.modules"
     )

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from thorax.pixels import read_image, read_picture
-from thorax.records import PixelSpec
+from plainfilm.pixels import read_image, read_picture
+from plainfilm.records import PixelSpec
 
 DATA = Path(
-    os.environ.get("THORAX_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
+    os.environ.get("PLAINFILM_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
 )
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not (DATA / "broken").is_dir(), reason="no real images (THORAX_DATA)"),
+    pytest.mark.skipif(not (DATA / "broken").is_dir(), reason="no real images (PLAINFILM_DATA)"),
 ]
 
 # Read every file named on standard input within a bound on memory; any other exception than
@@ -37,9 +37,9 @@ try:
 except ImportError:
     pass
 warnings.simplefilter("error")
-from thorax.errors import ImageError
-from thorax.pixels import read_image
-from thorax.records import PixelSpec
+from plainfilm.errors import ImageError
+from plainfilm.pixels import read_image
+from plainfilm.records import PixelSpec
 for line in sys.stdin:
     path = line.rstrip("\\n")
     try:
@@ -133,8 +133,8 @@ def rows() -> Iterator[dict[str, str]]:
 
 def test_stored_values_are_those_of_the_index() -> None:
     """The index holds the range of each file's pixels."""
-    from thorax.pixels import dicom
-    from thorax.pixels.limits import LIMITS
+    from plainfilm.pixels import dicom
+    from plainfilm.pixels.limits import LIMITS
 
     checked = 0
     for row in rows():

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image as Pillow
 
-from thorax.errors import ImageError
-from thorax.pixels import IMAGE_SUFFIXES, Format, sniff
+from plainfilm.errors import ImageError
+from plainfilm.pixels import IMAGE_SUFFIXES, Format, sniff
 
 
 def drawn(kind: str, mode: str = "L", **options: object) -> bytes:

@@ -19,29 +19,29 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from thorax.data import LeftOut, Manifest
-from thorax.data.audit import Audit, audit
-from thorax.data.checks.probes import Cheat, Probe, Telling
-from thorax.data.checks.shortcuts import check_shift, check_shortcuts
-from thorax.errors import ImageError
-from thorax.evaluation.run import evaluate
-from thorax.metrics.intervals import Interval, undefined
-from thorax.records import Finding, Partition, Record, Severity, Task
-from thorax.report import (
+from plainfilm.data import LeftOut, Manifest
+from plainfilm.data.audit import Audit, audit
+from plainfilm.data.checks.probes import Cheat, Probe, Telling
+from plainfilm.data.checks.shortcuts import check_shift, check_shortcuts
+from plainfilm.errors import ImageError
+from plainfilm.evaluation.run import evaluate
+from plainfilm.metrics.intervals import Interval, undefined
+from plainfilm.records import Finding, Partition, Record, Severity, Task
+from plainfilm.report import (
     ReportContent,
     audit_lines,
     build_report,
     write_audit_page,
     write_report,
 )
-from thorax.report import audit_pictures as pictures
-from thorax.report.audit_content import AuditContent, read_audit
-from thorax.report.audit_forest import forest
-from thorax.report.audit_pictures import Thumbnails, mean_pictures
-from thorax.report.audit_wording import judge, probe_sentence, verdict
-from thorax.report.caveats import write_caveats
-from thorax.report.figures import shares_figure
-from thorax.training import Run
+from plainfilm.report import audit_pictures as pictures
+from plainfilm.report.audit_content import AuditContent, read_audit
+from plainfilm.report.audit_forest import forest
+from plainfilm.report.audit_pictures import Thumbnails, mean_pictures
+from plainfilm.report.audit_wording import judge, probe_sentence, verdict
+from plainfilm.report.caveats import write_caveats
+from plainfilm.report.figures import shares_figure
+from plainfilm.training import Run
 
 HOSTILE = '<script>alert("1")</script>\u202egpj.\x1b[31m\x07&amp;.png'
 VOID = {"br", "hr", "img", "meta", "link", "input"}
@@ -430,7 +430,7 @@ def test_audit_is_read_back(audited: Audit, tmp_path: Path) -> None:
     for damage in ('{"schema": 99}', "{", '{"schema": 1, "findings": [{}]}', "[]"):
         path.write_text(damage, "utf-8")
         bad = read_audit(path, audited.manifest)
-        assert bad is not None and "thorax audit" in bad.problem
+        assert bad is not None and "plainfilm audit" in bad.problem
         assert not bad.findings
 
 
@@ -454,11 +454,11 @@ def test_report_shows_the_audit(audited: Audit, tmp_path: Path) -> None:
     section = text[text.index("What the data holds</h2>") :]
     assert "What rotated is." in section and "read from" not in section
     assert section.count("<img") == 2 + 4  # the pair, and four of the seven turned ones
-    assert "thorax audit DATA" in section
+    assert "plainfilm audit DATA" in section
     first = text[: text.index("<nav")]
     assert first.count("What exact-leak-across-partitions is") == 1
     slow = _report(replace(plain, audit=replace(content, quick=False)), tmp_path)
-    assert "thorax audit DATA" not in slow
+    assert "plainfilm audit DATA" not in slow
 
 
 def test_a_finding_is_a_caveat_once(audited: Audit) -> None:
@@ -524,4 +524,4 @@ def test_report_of_a_run_shows_its_audit(tiny_run: Run, tmp_path: Path) -> None:
     grave = [row for row in values["findings"] if row["severity"] != "note"]
     for row in grave:
         assert f"<code>{row['check']}</code>" in section
-    assert ("thorax audit DATA" in section) == values["quick"]
+    assert ("plainfilm audit DATA" in section) == values["quick"]

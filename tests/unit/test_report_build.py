@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from thorax.errors import UsageError
-from thorax.records import Finding
-from thorax.report import ReportContent, Sample, WorstCase, build_report
+from plainfilm.errors import UsageError
+from plainfilm.records import Finding
+from plainfilm.report import ReportContent, Sample, WorstCase, build_report
 
 HOSTILE = '<script>alert("1")</script>\u202egpj.\x07\udcff&amp;'
 VOID = {"br", "hr", "img", "meta", "link", "input"}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from thorax.records import Finding
-from thorax.report.caveats import write_caveats
-from thorax.report.content import ReportContent
+from plainfilm.records import Finding
+from plainfilm.report.caveats import write_caveats
+from plainfilm.report.content import ReportContent
 
 
 def sound() -> dict[str, Any]:

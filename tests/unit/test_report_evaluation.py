@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax.bundle import Bundle
-from thorax.card import front_matter, model_card
-from thorax.data import LeftOut, Manifest
-from thorax.errors import MissingExtraError, UsageError
-from thorax.evaluation import evaluate
-from thorax.records import Record, Task
-from thorax.report import ReportContent, build_report, print_pdf
-from thorax.report.caveats import write_caveats
-from thorax.report.checklist import CHECKLISTS, collect_evidence, read_checklist
-from thorax.report.csv_tables import read_tables
-from thorax.report.flow import flow_figure, list_flow, tell_flow
-from thorax.report.model_card import write_model_card
-from thorax.report.wording import METRICS
+from plainfilm.bundle import Bundle
+from plainfilm.card import front_matter, model_card
+from plainfilm.data import LeftOut, Manifest
+from plainfilm.errors import MissingExtraError, UsageError
+from plainfilm.evaluation import evaluate
+from plainfilm.records import Record, Task
+from plainfilm.report import ReportContent, build_report, print_pdf
+from plainfilm.report.caveats import write_caveats
+from plainfilm.report.checklist import CHECKLISTS, collect_evidence, read_checklist
+from plainfilm.report.csv_tables import read_tables
+from plainfilm.report.flow import flow_figure, list_flow, tell_flow
+from plainfilm.report.model_card import write_model_card
+from plainfilm.report.wording import METRICS
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -42,7 +42,7 @@ def scored(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> Any:
         draw_grey(tmp_path / "i" / f"{n}.png", float(np.clip(grey + rng.normal(0, 20), 2, 250)))
         rows.append(f"i/{n}.png,{'bright' if bright else 'dark'},{'far' if far else 'near'},{n}")
     (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
-    from thorax.data import load_dataset
+    from plainfilm.data import load_dataset
 
     manifest = load_dataset(tmp_path / "t.csv", labels="label", positive="bright")
     return evaluate(make_bundle(), manifest, out=tmp_path / "e", replicates=300, workers=0)
@@ -259,7 +259,7 @@ def test_the_sealed_card_holds_no_test_result(make_bundle: MakeBundle) -> None:
     card = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     header = read_header(card)
     assert header["pipeline_tag"] == "image-classification"
-    assert header["library_name"] == "thorax"
+    assert header["library_name"] == "plainfilm"
     assert "model-index" not in header
     assert "not a medical device" in card
     assert "before any test image was opened" in card
@@ -305,8 +305,8 @@ def test_a_pdf_needs_a_browser_and_a_page(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="no page"):
         print_pdf(tmp_path / "none.html", tmp_path / "r.pdf")
     (tmp_path / "r.html").write_text("<p>x</p>", encoding="utf-8")
-    monkeypatch.setenv("THORAX_CHROMIUM", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PLAINFILM_CHROMIUM", str(tmp_path / "nothing"))
     with pytest.raises(MissingExtraError, match="Chromium") as caught:
         print_pdf(tmp_path / "r.html", tmp_path / "r.pdf")
-    assert "THORAX_CHROMIUM" in str(caught.value)
+    assert "PLAINFILM_CHROMIUM" in str(caught.value)
     assert not (tmp_path / "r.pdf").exists()

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax.errors import UsageError
-from thorax.report.figures import (
+from plainfilm.errors import UsageError
+from plainfilm.report.figures import (
     calibration_figure,
     confusion_figure,
     history_figure,
@@ -25,8 +25,8 @@ from thorax.report.figures import (
     sample_grid,
     score_figure,
 )
-from thorax.report.markup import element, join, visible
-from thorax.report.style import FIRST, GRID, INK, QUIET, SECOND
+from plainfilm.report.markup import element, join, visible
+from plainfilm.report.style import FIRST, GRID, INK, QUIET, SECOND
 
 RATE = {"value": 0.8, "low": 0.7, "high": 0.9}
 STRANGE = "a<b> $x$ \x07 肺炎"
@@ -70,13 +70,13 @@ def test_a_figure_is_well_formed_and_the_same_every_time(name: str) -> None:
 
 
 def test_drawing_leaves_pyplot_alone() -> None:
-    code = "import sys, thorax.report.figures; print('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, plainfilm.report.figures; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 def test_the_room_opens_without_matplotlib() -> None:
-    code = "import sys, thorax.report, thorax.explain; print('matplotlib' in sys.modules)"
+    code = "import sys, plainfilm.report, plainfilm.explain; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

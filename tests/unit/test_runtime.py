@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import thorax
-from thorax.bundle import Bundle
-from thorax.errors import BundleError, UsageError
-from thorax.records import Prediction, Task
-from thorax.runtime import Predictor, load
+import plainfilm
+from plainfilm.bundle import Bundle
+from plainfilm.errors import BundleError, UsageError
+from plainfilm.records import Prediction, Task
+from plainfilm.runtime import Predictor, load
 
 SIDE = 16
 MakeBundle = Callable[..., Bundle]
@@ -230,5 +230,5 @@ def test_workers_must_make_sense(make_bundle: MakeBundle) -> None:
 
 
 def test_the_public_name(make_bundle: MakeBundle) -> None:
-    assert thorax.load is load
-    assert isinstance(thorax.load(make_bundle().folder, threads=1), Predictor)
+    assert plainfilm.load is load
+    assert isinstance(plainfilm.load(make_bundle().folder, threads=1), Predictor)

@@ -16,12 +16,12 @@ from PIL import Image as Pillow
 
 pytest.importorskip("fastapi")
 
-from thorax.bundle import Bundle
-from thorax.cli.main import main
-from thorax.explain import overlay
-from thorax.records import Task
-from thorax.serve.answers import draw_heat
-from thorax.serve.bundles import Named
+from plainfilm.bundle import Bundle
+from plainfilm.cli.main import main
+from plainfilm.explain import overlay
+from plainfilm.records import Task
+from plainfilm.serve.answers import draw_heat
+from plainfilm.serve.bundles import Named
 
 ServeWith = Callable[..., Any]
 MakeBundle = Callable[..., Bundle]
@@ -74,7 +74,7 @@ def test_the_answer_is_what_the_command_prints(
     assert one.json()["predictions"][0]["probabilities"] == printed[7]["probabilities"]
     told = {"name": "bright", "id": bundle.id, "version": "0.1.0"}
     assert several.json()["bundle"] == one.json()["bundle"] == told
-    assert one.headers["x-thorax-bundle"] == bundle.id == printed[0]["bundle"]
+    assert one.headers["x-plainfilm-bundle"] == bundle.id == printed[0]["bundle"]
 
 
 def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
@@ -106,7 +106,7 @@ def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
     for one in found[:-1]:
         assert one.headers["content-type"] == "application/problem+json"
         assert one.json()["status"] == one.status_code
-    assert "x-thorax-bundle" in found[2].headers
+    assert "x-plainfilm-bundle" in found[2].headers
     outcomes = [json.loads(line).get("outcome") for line in log.splitlines()]
     assert outcomes.count("answered") == 1 and "truncated" in outcomes
 
@@ -236,11 +236,11 @@ def test_the_model_is_described_and_the_notice_is_there(serve_with: ServeWith) -
     ]
     assert told["notice"].startswith("Not a medical device") and told["tested_on"] is None
     assert told["report"] is None and told["card"] == "/card?bundle=bright"
-    assert "<h1>thorax brightness: bright</h1>" in card.text and "<script" not in card.text
+    assert "<h1>plainfilm brightness: bright</h1>" in card.text and "<script" not in card.text
     assert "sandbox" in card.headers["content-security-policy"]
     assert (report.status_code, report.json()["code"]) == (404, "no-report")
     assert health.json()["status"] == "alive" and ready.json()["status"] == "ready"
-    assert 'thorax_requests_total{route="/card",status="200"} 1' in metrics.text
+    assert 'plainfilm_requests_total{route="/card",status="200"} 1' in metrics.text
     assert "script-src 'self'" in page.headers["content-security-policy"]
     for one in (model, card, report, health, page):
         assert one.headers["x-content-type-options"] == "nosniff"
@@ -279,7 +279,7 @@ def test_a_defect_says_nothing_of_the_inside(serve_with: ServeWith) -> None:
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "Secret" not in answer.text + log
     defect = next(line for line in map(json.loads, log.splitlines()) if line["event"] == "defect")
-    assert defect["kind"] == "RuntimeError" and defect["where"].startswith("thorax.serve.")
+    assert defect["kind"] == "RuntimeError" and defect["where"].startswith("plainfilm.serve.")
 
 
 def test_the_books_hold_no_name(serve_with: ServeWith, tmp_path: Path) -> None:

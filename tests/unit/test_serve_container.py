@@ -9,7 +9,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
-from thorax.cli.main import build_parser
+from plainfilm.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ def test_it_starts_the_service_as_a_user_without_rights() -> None:
         rest for name, rest in instructions() if name == "RUN"
     )
     program, *none = json.loads(given["ENTRYPOINT"])
-    assert program == "thorax" and not none
+    assert program == "plainfilm" and not none
     parsed = build_parser("serve").parse_args(json.loads(given["CMD"]))
     assert parsed.bundles == ["model=/model"] and str(parsed.port) == given["EXPOSE"]
     assert "TOKEN" not in given["ENV"]
@@ -76,5 +76,5 @@ def test_the_how_to_runs_it_read_only() -> None:
     (line,) = re.findall(r"^podman run .*?(?<!\\)$", page.replace("\\\n", " "), re.M)
     words = shlex.split(line)
     assert {"--read-only", "--cap-drop", "--security-opt"} <= set(words)
-    parsed = build_parser("serve").parse_args(words[words.index("thorax") + 1 :])
+    parsed = build_parser("serve").parse_args(words[words.index("plainfilm") + 1 :])
     assert parsed.host == "0.0.0.0"

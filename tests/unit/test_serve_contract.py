@@ -23,11 +23,11 @@ pytest.importorskip("schemathesis")
 import jsonschema
 import schemathesis
 
-from thorax.bundle import Bundle
-from thorax.serve import ServiceLimits, Settings
-from thorax.serve.app import build_app
-from thorax.serve.bundles import Named
-from thorax.serve.problems import PROBLEMS
+from plainfilm.bundle import Bundle
+from plainfilm.serve import ServiceLimits, Settings
+from plainfilm.serve.app import build_app
+from plainfilm.serve.bundles import Named
+from plainfilm.serve.problems import PROBLEMS
 
 MakeBundle = Callable[..., Bundle]
 ServeWith = Callable[..., Any]

@@ -13,12 +13,12 @@ from PIL import Image as Pillow
 
 pytest.importorskip("fastapi")
 
-from thorax.errors import UsageError
-from thorax.serve import ServiceLimits, Settings
-from thorax.serve.body import Budget, Intake
-from thorax.serve.limits import parse_limits
-from thorax.serve.problems import Problem
-from thorax.serve.security import check_settings
+from plainfilm.errors import UsageError
+from plainfilm.serve import ServiceLimits, Settings
+from plainfilm.serve.body import Budget, Intake
+from plainfilm.serve.limits import parse_limits
+from plainfilm.serve.problems import Problem
+from plainfilm.serve.security import check_settings
 
 ServeWith = Callable[..., Any]
 PNG = {"content-type": "image/png"}

@@ -19,19 +19,19 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from thorax.bundle import Bundle
-from thorax.errors import MissingExtraError, StorageError, UsageError
-from thorax.pixels import Image
-from thorax.records import Prediction
-from thorax.serve import Settings, run_service
-from thorax.serve.batching import Batcher
-from thorax.serve.bundles import Named, Shelf, parse_named
-from thorax.serve.card_page import card_page
-from thorax.serve.describe import describe
-from thorax.serve.log import AuditLog, Log
-from thorax.serve.metrics import Histogram, Metrics
-from thorax.serve.security import is_loopback
-from thorax.serve.server import listen
+from plainfilm.bundle import Bundle
+from plainfilm.errors import MissingExtraError, StorageError, UsageError
+from plainfilm.pixels import Image
+from plainfilm.records import Prediction
+from plainfilm.serve import Settings, run_service
+from plainfilm.serve.batching import Batcher
+from plainfilm.serve.bundles import Named, Shelf, parse_named
+from plainfilm.serve.card_page import card_page
+from plainfilm.serve.describe import describe
+from plainfilm.serve.log import AuditLog, Log
+from plainfilm.serve.metrics import Histogram, Metrics
+from plainfilm.serve.security import is_loopback
+from plainfilm.serve.server import listen
 
 MakeBundle = Callable[..., Bundle]
 BLACK = Image(np.zeros((2, 2), np.uint8), {})
@@ -197,14 +197,14 @@ def test_the_log_goes_on_when_nobody_reads() -> None:
 def test_counts_are_in_the_text_format() -> None:
     metrics = Metrics()
     metrics.requests["/v1/model", 200] += 2
-    metrics.gauge("thorax_x", "An x.", lambda: 0.5)
+    metrics.gauge("plainfilm_x", "An x.", lambda: 0.5)
     for value in (0.5, 1.0, 99.0):
         metrics.seconds.add(value)
     lines = metrics.text([{"name": "b", "id": "1"}]).splitlines()
-    assert 'thorax_requests_total{route="/v1/model",status="200"} 2' in lines
-    assert 'thorax_request_seconds_bucket{le="1.0"} 2' in lines
-    assert 'thorax_request_seconds_bucket{le="+Inf"} 3' in lines
-    assert "thorax_x 0.5" in lines and 'thorax_bundle_info{name="b",id="1"} 1' in lines
+    assert 'plainfilm_requests_total{route="/v1/model",status="200"} 2' in lines
+    assert 'plainfilm_request_seconds_bucket{le="1.0"} 2' in lines
+    assert 'plainfilm_request_seconds_bucket{le="+Inf"} 3' in lines
+    assert "plainfilm_x 0.5" in lines and 'plainfilm_bundle_info{name="b",id="1"} 1' in lines
     histogram = Histogram((1, 2))
     assert list(histogram.lines("h"))[-1] == "h_count 0"
 
@@ -213,14 +213,14 @@ def test_a_card_becomes_a_page_and_everything_in_it_is_escaped() -> None:
     card = (
         "---\nlicense: other\n---\n\n# A <b>card</b>\n\nSome **strong** `code`\non two lines.\n\n"
         "- one\n  goes on\n- two\n\n| a | b |\n| --- | --- |\n| x\\|y | <script> |\n\n"
-        "```\nthorax predict <x>\n```\n"
+        "```\nplainfilm predict <x>\n```\n"
     )
     page = card_page(card, "name")
     assert "<h1>A &lt;b&gt;card&lt;/b&gt;</h1>" in page
     assert "<p>Some <strong>strong</strong> <code>code</code> on two lines.</p>" in page
     assert "<ul><li>one   goes on</li><li>two</li></ul>" in page
     assert "<td>x|y</td><td>&lt;script&gt;</td>" in page
-    assert "<pre>thorax predict &lt;x&gt;</pre>" in page
+    assert "<pre>plainfilm predict &lt;x&gt;</pre>" in page
     assert "license" not in page
     assert "No card." in card_page("", "name")
 
@@ -241,7 +241,7 @@ def test_loopback_addresses() -> None:
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    with pytest.raises(MissingExtraError, match=r"thorax\[serve\]"):
+    with pytest.raises(MissingExtraError, match=r"plainfilm\[serve\]"):
         run_service(["x"], Settings())
 
 

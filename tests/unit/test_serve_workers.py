@@ -18,14 +18,14 @@ from PIL import Image as Pillow
 
 pytest.importorskip("fastapi")
 
-from thorax._files import hash_bytes
-from thorax.pixels import read_image, read_picture
-from thorax.pixels.capped import Failure
-from thorax.records import PixelSpec
-from thorax.serve.decoder import Answer
-from thorax.serve.limits import ServiceLimits
-from thorax.serve.problems import Problem
-from thorax.serve.workers import Pool
+from plainfilm._files import hash_bytes
+from plainfilm.pixels import read_image, read_picture
+from plainfilm.pixels.capped import Failure
+from plainfilm.records import PixelSpec
+from plainfilm.serve.decoder import Answer
+from plainfilm.serve.limits import ServiceLimits
+from plainfilm.serve.problems import Problem
+from plainfilm.serve.workers import Pool
 
 T = TypeVar("T")
 SPEC = PixelSpec(16)
@@ -51,7 +51,7 @@ while line := sys.stdin.buffer.readline():
         out.write(b'{"facts": {}, "pixels": 10, "original": 0, "sha256": ""}\\nabc'); out.flush()
         sys.exit(3)
     elif word == "secrets":
-        told = {"reason": "x", "what": os.environ.get("THORAX_TOKEN", "nothing")}
+        told = {"reason": "x", "what": os.environ.get("PLAINFILM_TOKEN", "nothing")}
         out.write(json.dumps(told).encode() + b"\\n")
     else:
         told = {"facts": {"word": word}, "pixels": 0, "original": 0, "sha256": ""}
@@ -152,7 +152,7 @@ def test_who_is_gone_costs_no_decoding() -> None:
 
 
 def test_a_decoder_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORAX_TOKEN", "secret")
+    monkeypatch.setenv("PLAINFILM_TOKEN", "secret")
 
     async def use(pool: Pool) -> str:
         found = await pool.decode(b"secrets", SPEC, original=False)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thorax._progress import Progress, silent
-from thorax.data import Manifest, fill_cache
-from thorax.errors import StorageError
-from thorax.records import PixelSpec, Record, Task
-from thorax.training import apart as module
-from thorax.training.apart import apart
+from plainfilm._progress import Progress, silent
+from plainfilm.data import Manifest, fill_cache
+from plainfilm.errors import StorageError
+from plainfilm.records import PixelSpec, Record, Task
+from plainfilm.training import apart as module
+from plainfilm.training.apart import apart
 
 
 def where(count: int, *, progress: Progress) -> Iterator[Any]:

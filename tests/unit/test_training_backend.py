@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-from thorax.errors import ConfigError
-from thorax.training import BACKENDS, choose_backend, choose_precision
-from thorax.training.backend import cpu_has_bfloat16
+from plainfilm.errors import ConfigError
+from plainfilm.training import BACKENDS, choose_backend, choose_precision
+from plainfilm.training.backend import cpu_has_bfloat16
 
 INSTALLED = [name for name in BACKENDS if importlib.util.find_spec(name)]
 MISSING = [name for name in BACKENDS if name not in INSTALLED]
@@ -26,11 +26,11 @@ def choose(wanted: str | None, variable: str | None = None, hide: tuple[str, ...
 import sys
 for name in {hide!r}:
     sys.modules[name] = None
-from thorax.errors import ThoraxError
-from thorax.training import choose_backend
+from plainfilm.errors import PlainfilmError
+from plainfilm.training import choose_backend
 try:
     print(choose_backend({wanted!r}))
-except ThoraxError as error:
+except PlainfilmError as error:
     print(type(error).__name__, str(error).replace(chr(10), " "))
 assert "keras" not in sys.modules or sys.modules["keras"] is None
 """
@@ -72,7 +72,7 @@ def test_unknown_ones() -> None:
 def test_none_is_installed() -> None:
     told = choose(None, hide=BACKENDS)
     assert told.startswith("MissingExtraError")
-    assert 'pip install "thorax[train]"' in told
+    assert 'pip install "plainfilm[train]"' in told
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_none_is_installed() -> None:
 def test_the_one_asked_for_is_not_installed(name: str, extra: str) -> None:
     for told in (choose(name, hide=(name,)), choose(None, name, hide=(name,))):
         assert told.startswith(f"MissingExtraError the backend {name} is not installed")
-        assert f'pip install "thorax[{extra}]"' in told
+        assert f'pip install "plainfilm[{extra}]"' in told
 
 
 def test_a_running_backend_cannot_be_changed() -> None:
@@ -117,7 +117,7 @@ def test_the_garbage_collector_is_left_as_it_was(collecting: bool) -> None:
 import gc
 if not {collecting}:
     gc.disable()
-from thorax.training import use_backend
+from plainfilm.training import use_backend
 use_backend({INSTALLED[0]!r})
 print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 """
@@ -129,7 +129,7 @@ print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 def test_what_is_spared_seems_missing_only_while_keras_is_imported() -> None:
     code = f"""
 import sys
-from thorax.training.backend import spare, use_backend
+from plainfilm.training.backend import spare, use_backend
 spare("matplotlib", "json")
 use_backend({INSTALLED[0]!r})
 assert "keras" in sys.modules and "json" in sys.modules

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from thorax._progress import silent
-from thorax.errors import ConfigError
-from thorax.training.beside import Beside, Meanwhile
+from plainfilm._progress import silent
+from plainfilm.errors import ConfigError
+from plainfilm.training.beside import Beside, Meanwhile
 
 
 def failing() -> None:

@@ -15,11 +15,11 @@ pytest.importorskip("keras")
 import keras
 from keras import ops
 
-from thorax.config import AUGMENTATIONS, AugmentConfig
-from thorax.data import Manifest, fill_cache
-from thorax.records import PixelSpec, Record, Task
-from thorax.training import feed as module
-from thorax.training.feed import Batch, Feed, images_of
+from plainfilm.config import AUGMENTATIONS, AugmentConfig
+from plainfilm.data import Manifest, fill_cache
+from plainfilm.records import PixelSpec, Record, Task
+from plainfilm.training import feed as module
+from plainfilm.training.feed import Batch, Feed, images_of
 
 SIDE = 8
 

@@ -14,8 +14,8 @@ from keras import ops
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from thorax.records import Task
-from thorax.training.losses import (
+from plainfilm.records import Task
+from plainfilm.training.losses import (
     MaskedAccuracy,
     MaskedLoss,
     class_weights,

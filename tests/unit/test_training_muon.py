@@ -13,7 +13,7 @@ pytest.importorskip("keras")
 import keras
 from keras import ops
 
-from thorax.training.muon import Muon, is_kernel, orthogonal
+from plainfilm.training.muon import Muon, is_kernel, orthogonal
 
 Array = NDArray[np.float32]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from thorax.config import load_recipe
-from thorax.data import Manifest
-from thorax.errors import RunError, StorageError
-from thorax.records import Record, Task
-from thorax.training.plan import SCHEMA, claim_folder, make_plan
+from plainfilm.config import load_recipe
+from plainfilm.data import Manifest
+from plainfilm.errors import RunError, StorageError
+from plainfilm.records import Record, Task
+from plainfilm.training.plan import SCHEMA, claim_folder, make_plan
 
 TASK = Task("binary", ("sick",), ("well", "sick"))
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thorax._progress import silent
-from thorax.config import load_recipe
-from thorax.data import Manifest, load_dataset, part
-from thorax.phantom import write_dataset
-from thorax.training import prepare as module
-from thorax.training.prepare import prepare
+from plainfilm._progress import silent
+from plainfilm.config import load_recipe
+from plainfilm.data import Manifest, load_dataset, part
+from plainfilm.phantom import write_dataset
+from plainfilm.training import prepare as module
+from plainfilm.training.prepare import prepare
 
 
 def refuse(*_: Any, **__: Any) -> None:

@@ -12,9 +12,9 @@ pytest.importorskip("keras")
 
 import keras
 
-from thorax.errors import RunError
-from thorax.training.fit import WarmUpThenDown
-from thorax.training.state import (
+from plainfilm.errors import RunError
+from plainfilm.training.fit import WarmUpThenDown
+from plainfilm.training.state import (
     Progressed,
     load_state,
     read_weights,

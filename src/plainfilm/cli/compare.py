@@ -1,0 +1,142 @@
+"""Compare two models by their evaluations of the same images: which is better, and can one tell?
+
+A difference is B less A. With a margin, fixed beforehand, it is said whether B is no worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = "plainfilm compare runs/swift runs/standard --margin auroc=0.01 --out comparison"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``plainfilm compare``."""
+    parser.add_argument("first", type=Path, metavar="A", help="run or evaluation")
+    parser.add_argument("second", type=Path, metavar="B", help="run or evaluation")
+    parser.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="METRIC=X",
+        help="by how much B may be worse and still count as no worse (X alone: of the AUROC)",
+    )
+    parser.add_argument(
+        "--metrics", metavar="NAME[,NAME...]", help="what is compared (default: the usual ones)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write JSON, CSV and a figure there"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``plainfilm compare``."""
+    from plainfilm.cli.terminal import shown
+    from plainfilm.evaluation.comparison import METRICS, compare
+
+    margins = _margins(args.margin)
+    names = [name.strip() for name in args.metrics.split(",")] if args.metrics else [*METRICS]
+    names = list(dict.fromkeys([*names, *margins]))
+    found = compare(args.first, args.second, metrics=names, margins=margins, out=args.out)
+    for line in _lines(found.values):
+        print(line)
+    if found.folder is not None:
+        from plainfilm.report import write_comparison_figure
+
+        path = write_comparison_figure(found.values, found.folder)
+        print(f"written: {shown(found.folder)}  (figure: {path.name})")
+    return 0
+
+
+def _margins(texts: Sequence[str]) -> dict[str, float]:
+    from plainfilm.errors import UsageError
+
+    margins = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        name, number = (name.strip(), number) if equals else ("auroc", name)
+        if name in margins:
+            raise UsageError(f"two margins are given for {name}", received=", ".join(texts))
+        try:
+            margins[name] = float(number)
+        except ValueError:
+            raise UsageError(
+                "a margin must look like METRIC=NUMBER", received=text, todo="e.g. auroc=0.02"
+            ) from None
+    return margins
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    from plainfilm.cli.terminal import counted, table
+
+    first, second = values["first"], values["second"]
+    data = values["dataset"]
+    lines = [
+        f"A: {_name(first)}",
+        f"B: {_name(second)}",
+        f"{data['name']}, {data['partition']}: {counted(values['n'], 'image')} of "
+        f"{counted(values['patients'], 'patient')}",
+    ]
+    for label, rows in values["labels"].items():
+        if len(values["labels"]) > 1:
+            lines.append(f"\n{label}")
+        cells: list[tuple[str, ...]] = [
+            ("metric", "A", "B", "B - A", "95 % interval", "p", "adjusted")
+        ]
+        cells += [_row(row) for row in rows]
+        lines.append(table(cells, right=(1, 2, 3)))
+        lines += _sentences(label, rows)
+    return lines
+
+
+def _name(side: Mapping[str, Any]) -> str:
+    return f"{side['name']} ({side['recipe']}, seed {side['seed']}, bundle {side['id'][:12]})"
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    gap = row["difference"]
+    if gap["value"] is None:
+        return (row["metric"], "", "", "undefined", str(gap.get("reason") or ""), "", "")
+    bounds = (
+        str(gap.get("reason") or "no limits")
+        if gap["low"] is None or gap["high"] is None
+        else f"{gap['low']:+.3f} to {gap['high']:+.3f}"
+    )
+    return (
+        row["metric"],
+        f"{row['first']['value']:.3f}",
+        f"{row['second']['value']:.3f}",
+        f"{gap['value']:+.3f}",
+        bounds,
+        _p(row["p"]),
+        _p(row["p_adjusted"]),
+    )
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _sentences(label: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what the margin shows, and what could have been found."""
+    lines = []
+    for row in rows:
+        if row["verdict"] is not None:
+            words = {
+                "superior": "B is better: its interval lies above 0",
+                "non-inferior": f"B is no worse than A by {row['margin']:g} or more",
+                "inferior": f"B is worse than A by more than {row['margin']:g}",
+                "not shown": f"that B is no worse by {row['margin']:g} is not shown",
+            }[row["verdict"]]
+            lines.append(f"{row['metric']} of {label}: {words}")
+    found = [
+        f"{row['metric']} {row['detectable']:.3f}" for row in rows if row["detectable"] is not None
+    ]
+    if found:
+        lines.append(f"this many images show with 80 % power a difference of: {', '.join(found)}")
+    return lines

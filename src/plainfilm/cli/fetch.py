@@ -1,0 +1,26 @@
+"""Download a public data set, with its licence and citation, and verify it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLE = "plainfilm fetch kermany --out chest_xray"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``plainfilm fetch``."""
+    parser.add_argument("name", choices=["kermany"], help="which data set")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where it goes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``plainfilm fetch``."""
+    from plainfilm.cli.terminal import show_progress, shown
+    from plainfilm.data import KERMANY, fetch_kermany
+
+    print(KERMANY.notice)
+    with show_progress() as progress:
+        folder = fetch_kermany(args.out, progress=progress)
+    print(f"verified: {shown(folder)}")
+    return 0

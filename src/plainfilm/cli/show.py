@@ -1,0 +1,125 @@
+"""Count what is there, and draw a grid of sample images, plain or augmented."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plainfilm.cli.sources import add_source_arguments, load
+
+if TYPE_CHECKING:
+    from plainfilm.data import Manifest
+
+EXAMPLE = "plainfilm show chest_xray --out samples.png"
+
+_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``plainfilm show``."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the picture; its ending (.png, .jpg, .webp) says of what kind",
+    )
+    parser.add_argument(
+        "--augmented", metavar="RECIPE", help="show them as this recipe's training would"
+    )
+    parser.add_argument("--count", type=int, default=16, help="how many images (default 16)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``plainfilm show``."""
+    from plainfilm import _files
+    from plainfilm.cli.describe import describe_manifest, print_findings
+    from plainfilm.cli.terminal import shown
+    from plainfilm.errors import UsageError
+    from plainfilm.report.figures import sample_grid
+
+    if args.count < 1:
+        raise UsageError("--count must be at least 1", received=args.count)
+    if args.seed < 0:
+        raise UsageError("--seed must not be negative", received=args.seed)
+    kind = _KINDS.get(args.out.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            "the ending of --out says of what kind the picture is",
+            received=args.out,
+            todo=f"one of {', '.join(_KINDS)}",
+        )
+    manifest = load(args)
+    print(describe_manifest(manifest))
+    print_findings(manifest)
+    images, captions = _augmented(args, manifest) if args.augmented else _plain(args, manifest)
+    picture = sample_grid(images, captions, columns=min(4, args.count))
+    _files.write_bytes(args.out, _as(kind, picture))
+    print(f"picture: {shown(args.out)}")
+    return 0
+
+
+def _as(kind: str, png: bytes) -> bytes:
+    """Return a PNG as a picture of another kind."""
+    if kind == "PNG":
+        return png
+    import io
+
+    from PIL import Image
+
+    data = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.convert("RGB").save(data, kind, quality=92)
+    return data.getvalue()
+
+
+def _plain(args: argparse.Namespace, manifest: Manifest) -> tuple[list[Any], list[str]]:
+    from plainfilm.pixels import read_picture
+
+    return _read(args, manifest, lambda path: read_picture(path).pixels)
+
+
+def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[str]]:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from plainfilm.cli.terminal import hushed_libraries
+    from plainfilm.config import load_recipe
+    from plainfilm.pixels import read_image
+    from plainfilm.training import use_backend
+
+    recipe = load_recipe(args.augmented)
+    spec = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
+    images, captions = _read(args, manifest, lambda path: read_image(path, spec).pixels)
+    with hushed_libraries():
+        use_backend()
+        from plainfilm.training.preview import augmented_images
+
+        made = augmented_images(recipe.augment, recipe.input.size, np.stack(images), args.seed)
+    return list(made), captions
+
+
+def _read(args: argparse.Namespace, manifest: Manifest, read: Any) -> tuple[list[Any], list[str]]:
+    """Read the chosen images; others take the place of those that cannot be read."""
+    from plainfilm.data import pick
+    from plainfilm.errors import ImageError, SourceError
+
+    images: list[Any] = []
+    captions: list[str] = []
+    for position in pick(manifest, len(manifest.records), args.seed):
+        record = manifest.records[position]
+        try:
+            images.append(read(record.path))
+        except ImageError as error:
+            print(f"left out {record.id}: {error.what}")
+            continue
+        captions.append(manifest.task.class_of(record.labels))
+        if len(images) == args.count:
+            break
+    if not images:
+        raise SourceError(f"none of the images of {manifest.name} could be read")
+    return images, captions

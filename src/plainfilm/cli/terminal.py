@@ -1,0 +1,149 @@
+"""What the command line shows while it works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from plainfilm._progress import Progress, ProgressLines
+
+__all__ = [
+    "counted",
+    "hushed_libraries",
+    "show_progress",
+    "shown",
+    "table",
+    "with_options",
+]
+
+_ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Yield a progress that is a bar on a terminal and plain lines elsewhere, on stderr."""
+    if sys.stderr.isatty():
+        with _bar() as progress:
+            yield progress
+    else:
+        yield ProgressLines()
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:>20}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int, note: str = "") -> None:
+            if stage not in tasks or (done < bars.tasks[tasks[stage]].completed):
+                tasks[stage] = bars.add_task(stage, total=total, note="")
+            bars.update(tasks[stage], completed=done, total=total, note=note)
+
+        yield progress
+
+
+@contextlib.contextmanager
+def hushed_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
+    """Hold back what libraries print to stderr; give it out if the block fails.
+
+    TensorFlow greets from C++, past every setting of Python's. What Python itself prints goes on to
+    be seen. Yields a function from a stage and a progress to a progress that ends the hush when
+    that stage begins: what libraries say later is worth seeing.
+    """
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            kept = os.dup(2)
+        except OSError:  # no stderr at all
+            yield lambda stage, progress: progress
+            return
+        stack.callback(os.close, kept)
+        before = ours = sys.stderr
+        with contextlib.suppress(OSError, ValueError):  # a stream that is no file is let be
+            if before.fileno() == 2:
+                ours = stack.enter_context(
+                    open(kept, "w", 1, before.encoding, before.errors, closefd=False)
+                )
+        sys.stderr = ours
+        os.dup2(held.fileno(), 2)
+
+        def end() -> None:
+            if sys.stderr is ours:  # and not what a progress bar has put before it
+                sys.stderr = before
+            os.dup2(kept, 2)
+
+        def until(last: str, progress: Progress) -> Progress:
+            def tell(stage: str, done: int, total: int, note: str = "") -> None:
+                if stage == last:
+                    end()
+                progress(stage, done, total, note)
+
+            return tell
+
+        try:
+            yield until
+        except Exception:
+            end()
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            end()
+
+
+def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
+    """Return rows as aligned columns; those numbered in ``right`` are right-aligned."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be written from here."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where there is not exactly one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def with_options(message: str) -> str:
+    """Return a message with the arguments that it names (``labels=``) as options (``--labels``).
+
+    Errors speak of arguments as Python has them; an option has the same name. What has a value
+    (``limit=600``) is a setting and stays.
+    """
+    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", message)

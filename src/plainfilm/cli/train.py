@@ -1,0 +1,238 @@
+"""Train a classifier, seal it, evaluate it on the test partition and write the report.
+
+The same command continues an interrupted training, and does nothing twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plainfilm import __version__
+from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load
+
+if TYPE_CHECKING:
+    from plainfilm.config import Recipe
+    from plainfilm.data import Manifest
+    from plainfilm.training import Run
+
+EXAMPLE = "plainfilm train chest_xray --recipe standard --out runs/first"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``plainfilm train``."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--recipe",
+        default="standard",
+        metavar="NAME|FILE",
+        help="tutorial, swift, standard, or a TOML file",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="K",
+        help="train K times, from --seed on, and report the spread",
+    )
+    parser.add_argument(
+        "--ensemble", action="store_true", help="with --seeds: seal all of them as one bundle, too"
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override the recipe, e.g. epochs=5 or limit=600; may be repeated",
+    )
+    parser.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND)")
+    parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE.csv",
+        help="leave out the records that it lists (plainfilm audit writes one)",
+    )
+    parser.add_argument(
+        "--no-evaluation", action="store_true", help="stop when the bundle is sealed"
+    )
+    add_cache_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``plainfilm train``."""
+    from plainfilm.config import load_recipe
+    from plainfilm.data import leave_out
+    from plainfilm.errors import UsageError
+
+    recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is told at once
+    if args.seeds < 1 or (args.ensemble and args.seeds < 2):
+        raise UsageError(
+            "an ensemble needs several seeds" if args.ensemble else "--seeds must be at least 1",
+            received=f"--seeds {args.seeds}",
+            todo="give --seeds 2 or more",
+        )
+    manifest = load(args)
+    if args.exclude:
+        manifest = leave_out(manifest, args.exclude)
+    if args.seeds == 1:
+        train_and_report(
+            manifest,
+            args.out,
+            recipe=recipe,
+            seed=args.seed,
+            backend=args.backend,
+            cache=args.cache,
+            workers=args.workers,
+            with_evaluation=not args.no_evaluation,
+        )
+    else:
+        _train_several(manifest, recipe, args)
+    return 0
+
+
+def train_and_report(
+    manifest: Manifest,
+    out: Path,
+    *,
+    recipe: Recipe,
+    seed: int,
+    backend: str | None = None,
+    cache: str | None = None,
+    workers: int | None = None,
+    with_evaluation: bool = True,
+) -> None:
+    """Do the main job and say where everything is."""
+    from plainfilm.cli.describe import describe_evaluation, print_audit, print_findings
+    from plainfilm.cli.terminal import hushed_libraries, show_progress, shown
+    from plainfilm.training import train as train_run
+
+    _begin(manifest, backend)
+    with hushed_libraries() as until, show_progress() as progress:
+        made = train_run(
+            manifest,
+            out=out,
+            recipe=recipe,
+            seed=seed,
+            backend=backend,
+            cache=cache,
+            workers=workers,
+            on_audit=print_audit,
+            progress=until("training", progress),
+        )
+    print_findings(made.manifest)
+    print(_sealed(made))
+    if not with_evaluation:
+        return
+    values = _evaluate(made, cache, workers)
+    if values is None:
+        print("no test partition, so no evaluation")
+        return
+    print(describe_evaluation(values))
+    print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
+
+
+def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
+    """Train from several seeds, report the spread, and seal the ensemble where asked to."""
+    from plainfilm.cli.describe import describe_spread, print_audit, print_findings
+    from plainfilm.cli.terminal import hushed_libraries, show_progress, shown
+    from plainfilm.evaluation import write_spread
+    from plainfilm.report import rewrite_report
+    from plainfilm.training import train_seeds
+
+    _begin(manifest, args.backend)
+    with hushed_libraries() as until, show_progress() as progress:
+        runs = train_seeds(
+            manifest,
+            out=args.out,
+            seeds=args.seeds,
+            recipe=recipe,
+            seed=args.seed,
+            backend=args.backend,
+            cache=args.cache,
+            workers=args.workers,
+            on_audit=print_audit,
+            on_run=lambda made: print(f"seed {made.plan['identity']['seed']}: {_sealed(made)}"),
+            progress=until("training", progress),
+        )
+    print_findings(runs[0].manifest)
+    together = _ensemble(runs, args) if args.ensemble else None
+    if args.no_evaluation:
+        return
+    found = [(made, _evaluate(made, args.cache, args.workers)) for made in runs]
+    known = [(made, values) for made, values in found if values is not None]
+    if not known:
+        print("no test partition, so no evaluation")
+        return
+    own = None if together is None else _evaluate(together, args.cache, args.workers)
+    several = None if together is None or own is None else (together, own)
+    print(describe_spread(write_spread(args.out, known, several)))
+    for made in (*runs, *([together] if together is not None else [])):
+        # Once more: each report tells the spread, which is known only now.
+        print(f"report: {shown(rewrite_report(made.folder))}")
+
+
+def _ensemble(runs: tuple[Run, ...], args: argparse.Namespace) -> Run:
+    from plainfilm.cli.terminal import show_progress
+    from plainfilm.training.ensemble import seal_ensemble
+
+    with show_progress() as progress:
+        together = seal_ensemble(
+            runs,
+            args.out / "ensemble",
+            cache=args.cache,
+            workers=args.workers,
+            progress=progress,
+        )
+    print(f"ensemble: {_sealed(together)}")
+    return together
+
+
+def _begin(manifest: Manifest, backend: str | None) -> None:
+    """Say what there is, once it is known that it can be trained on."""
+    from plainfilm.cli.describe import describe_manifest
+    from plainfilm.training import choose_backend
+    from plainfilm.training.backend import spare
+
+    spare("matplotlib")
+    choose_backend(backend)
+    print(describe_manifest(manifest))
+
+
+def _sealed(made: Run) -> str:
+    from plainfilm.cli.terminal import shown
+
+    return f"bundle: {shown(made.bundle.folder)}  ({made.bundle.id[:12]})"
+
+
+def _evaluate(made: Run, cache: str | None, workers: int | None) -> Mapping[str, Any] | None:
+    """Evaluate a run and write its report, unless that is done; None without a test partition."""
+    from plainfilm.cli.terminal import show_progress
+    from plainfilm.evaluation import evaluate
+    from plainfilm.report import write_report
+
+    if not any(record.partition == "test" for record in made.manifest.records):
+        return None
+    done = _evaluated(made.folder / "evaluation", made.bundle.id)
+    if done is not None:
+        return done
+    with show_progress() as progress:
+        evaluation = evaluate(made.folder, cache=cache, workers=workers, progress=progress)
+    write_report(evaluation, model=made.folder, run=made)
+    return evaluation.values
+
+
+def _evaluated(folder: Path, bundle: str) -> Mapping[str, Any] | None:
+    """Return what an earlier call found for this bundle, if it also wrote the report."""
+    from plainfilm import _files
+
+    try:
+        values: Mapping[str, Any] = _files.read_json(folder / "evaluation.json")
+        same = values["bundle"]["id"] == bundle and values["plainfilm"] == __version__
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return values if same and (folder / "report.html").is_file() else None

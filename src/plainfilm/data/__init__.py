@@ -1,0 +1,27 @@
+"""What there is: listing, parting and decoding of the images, with no training framework."""
+
+from plainfilm.data.cache import Cache, default_folder
+from plainfilm.data.exclusions import leave_out
+from plainfilm.data.fill import fill_cache
+from plainfilm.data.fingerprint import fingerprint
+from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.pick import pick
+from plainfilm.data.sources import KERMANY, fetch_kermany, load_dataset, verify_kermany
+from plainfilm.data.split import limit, part
+
+__all__ = [
+    "KERMANY",
+    "Cache",
+    "LeftOut",
+    "Manifest",
+    "default_folder",
+    "fetch_kermany",
+    "fill_cache",
+    "fingerprint",
+    "leave_out",
+    "limit",
+    "load_dataset",
+    "part",
+    "pick",
+    "verify_kermany",
+]

@@ -1,0 +1,171 @@
+"""The decoded images of a manifest as uint8 shards, memory-mapped.
+
+Images are addressed by content: what is decoded once for a pixel spec serves every data set,
+recipe and run of it on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import platformdirs
+from numpy.typing import ArrayLike, NDArray
+
+from plainfilm.data.manifest import LeftOut
+from plainfilm.data.shards import open_pixels, read_pixels
+from plainfilm.errors import DataError
+from plainfilm.records import PixelSpec
+
+__all__ = ["Cache", "Place", "default_folder"]
+
+_FEW = 16
+"""Below this many images of a shard, opening its file takes longer than looking at its map."""
+
+
+class Place(NamedTuple):
+    """Where the image of a content is: in which row of a shard that has so many rows."""
+
+    shard: Path
+    rows: int
+    row: int
+    facts: Mapping[str, str | float]
+
+
+class Cache:
+    """The decoded images of a manifest, in its order, without those that failed.
+
+    Attributes
+    ----------
+    ids
+        Ids of the records that became images.
+    spec
+        What they became.
+    left_out
+        Records that did not, and why.
+    facts
+        What each file said about itself, in the order of ``ids``.
+    hashes
+        SHA-256 of each file, in the order of ``ids``; equal ones are one file twice.
+    """
+
+    def __init__(
+        self,
+        spec: PixelSpec,
+        rows: Sequence[tuple[str, str, Place]],
+        left_out: Sequence[LeftOut],
+    ) -> None:
+        self.spec = spec
+        self.left_out = tuple(left_out)
+        self.ids: tuple[str, ...] = tuple(identity for identity, _, _ in rows)
+        self.hashes: tuple[str, ...] = tuple(digest for _, digest, _ in rows)
+        self.facts: list[Mapping[str, str | float]] = [place.facts for _, _, place in rows]
+        self._files = [*dict.fromkeys((place.shard, place.rows) for _, _, place in rows)]
+        self._maps = [open_pixels(path, count, spec.size) for path, count in self._files]
+        numbers = {path: number for number, (path, _) in enumerate(self._files)}
+        self._shard = np.array([numbers[place.shard] for _, _, place in rows], dtype=np.intp)
+        self._row = np.array([place.row for _, _, place in rows], dtype=np.intp)
+        self._position = {identity: number for number, identity in enumerate(self.ids)}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_maps"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)  # the images stay where they are, on disk
+        self._maps = [open_pixels(path, count, self.spec.size) for path, count in self._files]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of(self, ids: Iterable[str]) -> Cache:
+        """Return the cache of some of its records, in the order of ``ids``."""
+        wanted = list(ids)
+        rows = [self._position[identity] for identity in wanted if identity in self._position]
+        part, chosen = copy.copy(self), set(wanted)
+        part.ids = tuple(self.ids[row] for row in rows)
+        part.hashes = tuple(self.hashes[row] for row in rows)
+        part.facts = [self.facts[row] for row in rows]
+        part.left_out = tuple(record for record in self.left_out if record.id in chosen)
+        part._shard, part._row = self._shard[rows], self._row[rows]
+        part._position = {identity: number for number, identity in enumerate(part.ids)}
+        return part
+
+    def positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
+        """Return where the images of ``ids`` are, for :meth:`gather`.
+
+        Raises
+        ------
+        DataError
+            If one is not in the cache.
+        """
+        try:
+            return np.array([self._position[str(identity)] for identity in ids], dtype=np.intp)
+        except KeyError as error:
+            raise DataError(
+                "an image is not in the cache",
+                received=error.args[0],
+                todo="fill the cache from the manifest that has it; drop what it left out",
+            ) from error
+
+    def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """Copy images into memory.
+
+        Parameters
+        ----------
+        indices
+            (n,) positions, 0 to ``len(cache) - 1``, in any order, also repeatedly.
+
+        Returns
+        -------
+        images
+            (n, size, size), 0 to 255.
+
+        Raises
+        ------
+        IndexError
+            If a position is out of range.
+        """
+        wanted = np.asarray(indices, dtype=np.intp).reshape(-1)
+        size = self.spec.size
+        out = np.empty((len(wanted), size, size), dtype=np.uint8)
+        shards, rows = self._shard[wanted], self._row[wanted]
+        # Runs of one shard: a sequential read is a handful of them.
+        edges = np.flatnonzero(np.diff(shards)) + 1
+        if len(edges) < len(self._maps):
+            bounds = [0, *edges.tolist(), len(wanted)]
+            for start, stop in pairwise(bounds):
+                if stop > start:
+                    self._read(int(shards[start]), rows[start:stop], out[start:stop])
+            return out
+        for number in np.unique(shards).tolist():
+            places = np.flatnonzero(shards == number)
+            images = np.empty((len(places), size, size), np.uint8)
+            self._read(number, rows[places], images)
+            out[places] = images
+        return out
+
+    def _read(self, shard: int, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
+        """Read rows of a shard into ``out``, (k, size, size)."""
+        # Looking at a map brings in what lies around as well, and all of it counts as this
+        # process's memory for as long as the map lives. What is read does not.
+        if len(rows) >= _FEW:
+            with contextlib.suppress(OSError):  # somebody cleared the cache: the maps still have it
+                read_pixels(self._files[shard][0], rows, out)
+                return
+        np.take(self._maps[shard], rows, axis=0, out=out)
+
+    def all(self) -> NDArray[np.uint8]:
+        """Copy every image into memory, (n, size, size)."""
+        return self.gather(np.arange(len(self)))
+
+
+def default_folder() -> Path:
+    """Return the folder of caches: the variable PLAINFILM_CACHE, or the user's cache folder."""
+    given = os.environ.get("PLAINFILM_CACHE")
+    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("plainfilm"))

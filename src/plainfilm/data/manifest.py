@@ -1,0 +1,275 @@
+"""The manifest: the table of records that every later stage starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm._files import canonical_json, write_bytes
+from plainfilm.errors import LabelError, PartitionError, SourceError
+from plainfilm.records import PARTITIONS, Finding, Partition, Record, Task
+
+__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest", "hash_of", "labels_to_json"]
+
+MANIFEST_SCHEMA = 2
+"""Version of the Parquet layout; a file of a newer one is refused.
+
+In 1, patient keys were identifiers as the source has them; they are hashed when one is read.
+"""
+
+_AT_ONCE = 4096  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that is not used, and why.
+
+    Attributes
+    ----------
+    id, path
+        As in :class:`~plainfilm.records.Record`.
+    reason
+        Stable code in kebab case (``empty``, ``missing``, ``truncated``, ...), fit for counting.
+    what
+        The sentence for a person.
+    """
+
+    id: str
+    path: str
+    reason: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What there is: the records, what was left out, and what was found on the way.
+
+    Attributes
+    ----------
+    name
+        Name of the data set.
+    task
+        What is to be told apart; its labels are the columns of :meth:`label_array`.
+    records
+        The images, in a deterministic order, with unique ids.
+    left_out
+        Files that are not used.
+    findings
+        What was noticed while listing and parting.
+
+    Raises
+    ------
+    LabelError
+        If ids repeat, or a record has another number of labels than the task, or a label that is
+        not 1, 0 or NaN.
+    """
+
+    name: str
+    task: Task
+    records: tuple[Record, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({record.id for record in self.records}) != len(self.records):
+            counts = Counter(record.id for record in self.records)
+            raise LabelError("ids repeat in a manifest", received=counts.most_common(1)[0][0])
+        width = len(self.task.labels)
+        for record in self.records:
+            if len(record.labels) != width or any(
+                value != 0 and value != 1 and not math.isnan(value) for value in record.labels
+            ):
+                raise LabelError(
+                    f"a record needs {width} labels of 1, 0 or NaN",
+                    received=f"{record.id}: {record.labels}",
+                )
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Ids of the records, (n,)."""
+        return np.array([record.id for record in self.records], dtype=np.str_)
+
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """Patient keys, (n,)."""
+        return np.array([record.patient for record in self.records], dtype=np.str_)
+
+    @property
+    def partitions(self) -> NDArray[np.str_]:
+        """Partitions, (n,); an empty string where a record is in none yet."""
+        return np.array([record.partition or "" for record in self.records], dtype=np.str_)
+
+    def label_array(self) -> NDArray[np.float32]:
+        """Return the truth, (n, labels), of 1, 0 and NaN = unknown."""
+        rows = [record.labels for record in self.records]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.task.labels))
+
+    @property
+    def parted(self) -> bool:
+        """Whether every record is in a partition, and there is at least one."""
+        return bool(self.records) and all(record.partition for record in self.records)
+
+    def select(self, partition: Partition) -> Manifest:
+        """Return the manifest of one partition alone.
+
+        Raises
+        ------
+        PartitionError
+            If no record is in it.
+        """
+        if partition not in PARTITIONS:
+            raise PartitionError(
+                f"a partition is one of {', '.join(PARTITIONS)}", received=repr(partition)
+            )
+        chosen = tuple(record for record in self.records if record.partition == partition)
+        if not chosen:
+            raise PartitionError(
+                f"no image is in the partition {partition!r}",
+                received=f"{len(self.records)} images of {self.name}",
+                todo="part the manifest first, or give a data set that has this partition",
+            )
+        return replace(self, records=chosen)
+
+    def drop(self, left_out: Iterable[LeftOut]) -> Manifest:
+        """Return the manifest without the records in ``left_out``, which it remembers."""
+        new = tuple({item.id: item for item in left_out}.values())
+        gone = {item.id for item in new}
+        known = {item.id for item in self.left_out}
+        return replace(
+            self,
+            records=tuple(record for record in self.records if record.id not in gone),
+            left_out=self.left_out + tuple(item for item in new if item.id not in known),
+        )
+
+    def with_findings(self, findings: Iterable[Finding]) -> Manifest:
+        """Return the manifest with further findings."""
+        return replace(self, findings=self.findings + tuple(findings))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the content: task, ids, labels, partitions, and which images share a patient.
+
+        It depends neither on the order of the records, nor on where the files lie, nor on how
+        patient keys are written, so that a salt changes nothing.
+        """
+        first: dict[str, str] = {}
+        for record in self.records:
+            first[record.patient] = min(record.id, first.get(record.patient, record.id))
+        return hash_of(self.task, self.records, first)
+
+    def describe(self) -> dict[str, Any]:
+        """Count images, patients and labels, in all and in each partition."""
+        partitions = {
+            name: _count(self.task, [r for r in self.records if r.partition == name])
+            for name in PARTITIONS
+            if any(record.partition == name for record in self.records)
+        }
+        return {
+            "name": self.name,
+            "task": self.task.kind,
+            **_count(self.task, self.records),
+            "partitions": partitions,
+            "left_out": dict(sorted(Counter(item.reason for item in self.left_out).items())),
+        }
+
+    def write(self, path: Path | str) -> None:
+        """Write the manifest to a Parquet file, atomically.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or the place is not writable.
+        """
+        write_bytes(Path(path), self.to_parquet())
+
+    def to_parquet(self) -> bytes:
+        """Return the bytes of the file that :meth:`write` writes."""
+        import pyarrow.parquet as parquet
+
+        from plainfilm.data.parquet import to_table
+
+        file = io.BytesIO()
+        parquet.write_table(to_table(self), file, compression="zstd")
+        return file.getvalue()
+
+    @classmethod
+    def read(cls, path: Path | str) -> Manifest:
+        """Read a manifest that :meth:`write` wrote.
+
+        Raises
+        ------
+        SourceError
+            If there is none, it is of a newer schema, or its content does not match its hash.
+        """
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        from plainfilm.data.parquet import from_table
+
+        path = Path(path)
+        try:
+            table = parquet.read_table(path)
+        except FileNotFoundError as error:
+            raise SourceError("there is no such manifest", received=path) from error
+        except (OSError, pyarrow.ArrowException) as error:
+            raise SourceError(
+                "the manifest cannot be read", received=f"{path}: {error}", todo="make it anew"
+            ) from error
+        return from_table(table, path)
+
+
+def hash_of(task: Task, records: Iterable[Record], patients: Mapping[str, str]) -> str:
+    """Return the SHA-256 of task and records; ``patients`` says how each patient is written.
+
+    It is that of their canonical JSON, of which there is only a piece at a time.
+    """
+    ordered = sorted(records, key=attrgetter("id"))
+    digest = hashlib.sha256(b'{"rows":[')
+    for start in range(0, len(ordered), _AT_ONCE):
+        rows = [
+            [record.id, patients[record.patient], record.partition, labels_to_json(record.labels)]
+            for record in ordered[start : start + _AT_ONCE]
+        ]
+        digest.update(b"," * bool(start) + canonical_json(rows)[1:-1].encode())
+    digest.update(f'],"task":{canonical_json(asdict(task))}}}'.encode())
+    return digest.hexdigest()
+
+
+def labels_to_json(labels: Iterable[float]) -> list[int | None]:
+    """Return labels as JSON has them: 1, 0 and null for what is not known."""
+    return [None if math.isnan(value) else int(value) for value in labels]
+
+
+def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:
+    records = list(records)
+    values = np.array([r.labels for r in records], dtype=np.float32).reshape(
+        len(records), len(task.labels)
+    )
+    positive = (values == 1).sum(axis=0).tolist()
+    negative = (values == 0).sum(axis=0).tolist()
+    counts: dict[str, Any]
+    if task.kind == "binary":
+        counts = {task.classes[0]: negative[0], task.classes[1]: positive[0]}
+    elif task.kind == "multiclass":
+        counts = dict(zip(task.labels, positive, strict=True))
+    else:
+        counts = {
+            label: {"positive": p, "negative": n, "unknown": len(records) - p - n}
+            for label, p, n in zip(task.labels, positive, negative, strict=True)
+        }
+    patients = len({record.patient for record in records})
+    return {"images": len(records), "patients": patients, "classes": counts}

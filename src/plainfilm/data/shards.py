@@ -1,0 +1,251 @@
+"""The files of a cache: shards of decoded images, and what is known about files on disk.
+
+A shard is two files: ``NAME.u8`` holds the images, ``NAME.json`` their content hashes and facts and
+the files that failed. The second is written last and atomically: without it the first is nothing.
+No file speaks for all shards, so two processes that fill one cache cannot harm each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, write_text
+from plainfilm.data.decode import Failure
+from plainfilm.errors import StorageError
+
+__all__ = [
+    "FileIndex",
+    "Shard",
+    "Stamp",
+    "clear_leftovers",
+    "open_pixels",
+    "read_pixels",
+    "read_shards",
+    "rows_per_shard",
+    "write_shard",
+]
+
+_SCHEMA = 1
+_ROWS = 1024
+_BYTES = 64 * 1024 * 1024
+_CLOSE = 4
+"""So many rows of a shard for each that is wanted are read faster than those that are wanted."""
+_DAY = 24 * 3600.0
+_SETTLED = 2.0
+"""Seconds after which a file that was rewritten has another time of change on every file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Some decoded images.
+
+    Attributes
+    ----------
+    path
+        The file of pixels.
+    hashes
+        SHA-256 of the file that became each row.
+    facts
+        What each file said about itself.
+    failures
+        SHA-256 to reason and sentence of files that did not become an image.
+    """
+
+    path: Path
+    hashes: tuple[str, ...]
+    facts: tuple[dict[str, str | float], ...]
+    failures: dict[str, Failure]
+
+
+def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
+    """Map a shard's images, (count, size, size), read-only."""
+    return np.memmap(path, np.uint8, mode="r", shape=(count, size, size))
+
+
+def read_pixels(path: Path, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
+    """Read some of a shard's images into ``out``, (k, size, size).
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    StorageError
+        If it is shorter than it was.
+    """
+    first, span = int(rows.min()), int(np.ptp(rows)) + 1
+    with open(path, "rb", buffering=0) as file:
+        if span == len(rows) and bool((np.diff(rows) == 1).all()):
+            _read_into(file, first, out)
+        elif span <= _CLOSE * len(rows):  # in one go, and with what lies between
+            piece = np.empty((span, *out.shape[1:]), np.uint8)
+            _read_into(file, first, piece)
+            np.take(piece, rows - first, axis=0, out=out)
+        else:
+            for image, row in zip(out, rows.tolist(), strict=True):
+                _read_into(file, row, image)
+
+
+def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
+    file.seek(first * out.shape[-1] ** 2)
+    try:
+        read_into(file, out.data)
+    except EOFError as error:
+        raise StorageError(
+            "decoded images are gone from the cache while they are used",
+            received=f"{file.name} is shorter than it was",
+            todo="run it again; what is missing is decoded anew",
+        ) from error
+
+
+def rows_per_shard(size: int) -> int:
+    """Return how many images of ``size`` a shard holds: 1024, or fewer that make 64 MiB."""
+    return min(_ROWS, max(1, _BYTES // size**2))
+
+
+def read_shards(folder: Path, size: int) -> Iterator[Shard]:
+    """Read the index of every whole shard, one by one; damaged ones count as absent."""
+    for index in sorted(folder.glob("*.json")):
+        try:
+            shard = _read_shard(index, size)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if shard is not None:
+            yield shard
+
+
+def _read_shard(index: Path, size: int) -> Shard | None:
+    content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
+    hashes, facts = tuple(content["hashes"]), tuple(content["facts"])
+    if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(facts):
+        return None
+    if not all(isinstance(one, dict) for one in facts):
+        return None
+    pixels = index.with_suffix(".u8")
+    if hashes and pixels.stat().st_size != len(hashes) * size**2:
+        return None
+    failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
+    return Shard(pixels, hashes, facts, failures)
+
+
+def write_shard(
+    folder: Path,
+    pixels: NDArray[np.uint8],
+    hashes: Sequence[str],
+    facts: Sequence[dict[str, str | float]],
+    failures: dict[str, Failure],
+) -> Shard:
+    """Write a shard, named after what it was made from.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or not writable; no half shard stays.
+    """
+    name = hash_json([*hashes, *sorted(failures)])[:32]
+    shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(facts), failures)
+    index = folder / f"{name}.json"
+    size = pixels.shape[1]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if (there := _read_shard(index, size)) is not None:
+            return there  # another process was faster
+    if hashes:
+        with atomic_path(shard.path) as temporary, open(temporary, "wb") as file:
+            file.write(np.ascontiguousarray(pixels).data.cast("B"))
+    content = {
+        "schema": _SCHEMA,
+        "size": size,
+        "hashes": list(hashes),
+        "facts": list(facts),
+        "failures": {digest: [f.reason, f.what] for digest, f in failures.items()},
+    }
+    write_text(index, json.dumps(content, separators=(",", ":"), allow_nan=False))
+    return shard
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written more than a day ago."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _DAY:
+                part.unlink()
+
+
+class Stamp(NamedTuple):
+    """What tells whether a file is still what it was: all that is kept of its status."""
+
+    size: int
+    changed: int
+    """Time of the last change, ns."""
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """Return the stamp of a file of that status."""
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+class FileIndex:
+    """Which content hash a file of a known path, size and time of change has.
+
+    It lies in 256 small files by folder, each replaced atomically. Where two processes replace one,
+    one's entries are lost, and those files are read once more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._buckets: dict[str, dict[str, dict[str, list[Any]]]] = {}
+        self._changed: set[str] = set()
+        self._bucket_of: dict[str, str] = {}
+
+    def get(self, path: str, stamp: Stamp) -> str | None:
+        """Return the hash of the file, or None where it is new or has changed."""
+        folder, name = os.path.split(path)
+        entry = self._bucket(folder).get(folder, {}).get(name)
+        if entry is None or entry[:2] != [*stamp]:
+            return None
+        return str(entry[2])
+
+    def put(self, path: str, stamp: Stamp, digest: str) -> None:
+        """Remember the hash of a file, unless it may still be changing."""
+        if time.time() - stamp.changed / 1e9 < _SETTLED:
+            return
+        folder, name = os.path.split(path)
+        files = self._bucket(folder).setdefault(folder, {})
+        files[name] = [*stamp, digest]
+        self._changed.add(self._bucket_of[folder])
+
+    def save(self) -> None:
+        """Write what is new. A place that cannot be written costs time later, nothing else."""
+        with contextlib.suppress(StorageError):
+            for name in sorted(self._changed):
+                text = json.dumps(self._buckets[name], separators=(",", ":"))
+                write_text(self._folder / f"{name}.json", text)
+        self._changed.clear()
+
+    def _bucket(self, folder: str) -> dict[str, dict[str, list[Any]]]:
+        name = self._bucket_of.get(folder)
+        if name is None:
+            name = hash_bytes(os.fsencode(folder))[:2]
+            self._bucket_of[folder] = name
+        if name not in self._buckets:
+            self._buckets[name] = self._load(name)
+        return self._buckets[name]
+
+    def _load(self, name: str) -> dict[str, dict[str, list[Any]]]:
+        try:
+            content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):  # unreadable or damaged: the files are read again
+            return {}
+        return content if isinstance(content, dict) else {}

@@ -1,0 +1,190 @@
+"""Class names become the label columns of a task."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from plainfilm.data.sources.folders import MAX_CLASSES
+from plainfilm.data.sources.listing import Item, Listing, finding
+from plainfilm.errors import LabelError, SourceError, UsageError
+from plainfilm.records import Finding, Task
+
+__all__ = ["Labelling", "is_negative_name", "label_items"]
+
+_NEGATIVE = frozenset(
+    {"0", "absence", "absent", "clear", "control", "controls", "false", "healthy"}
+    | {"negative", "no", "none", "normal", "normals"}
+)
+_NEGATIVE_STARTS = ("no ", "non ", "not ", "without ", "nofinding")
+
+Labelling = tuple[Task, list[tuple[float, ...]], list[Finding]]
+"""The task, the labels of each item, and what was found."""
+
+
+def is_negative_name(name: str) -> bool:
+    """Tell whether a class of this name is the one without disease.
+
+    Examples
+    --------
+    >>> [is_negative_name(name) for name in ("NORMAL", "No_Finding", "Pneumonia", "nodule")]
+    [True, True, False, False]
+    """
+    plain = " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+    return plain in _NEGATIVE or plain.startswith(_NEGATIVE_STARTS)
+
+
+def label_items(listings: Sequence[Listing], positive: str | None = None) -> Labelling:
+    """Choose the task and label every item of every listing, in their order.
+
+    Parameters
+    ----------
+    listings
+        The roots; all have class names, or all the same label columns.
+    positive
+        The class that is 1 where there are two; otherwise the one whose name does not say
+        normal, and failing that the last in the alphabet.
+
+    Raises
+    ------
+    LabelError
+        If the roots do not agree on the classes.
+    SourceError
+        If there is one class only, or more than a hundred values: no classes.
+    UsageError
+        If ``positive`` is no class, or the task has not two of them.
+    """
+    if all(listing.labels is None for listing in listings):
+        return _label_classes(listings, positive)
+    return _label_columns(listings, positive)
+
+
+def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelling:
+    first = listings[0].labels or ()
+    for listing in listings:
+        if set(listing.labels or ()) != set(first):
+            raise LabelError(
+                "the sources do not have the same label columns",
+                received="; ".join(
+                    f"{one.name}: {', '.join(one.labels) if one.labels else 'one class column'}"
+                    for one in listings
+                ),
+                todo="name the columns they share with labels=",
+            )
+    if positive is not None:
+        raise UsageError(
+            "positive= is for two classes, not for several label columns", received=repr(positive)
+        )
+    rows: list[tuple[float, ...]] = []
+    for listing in listings:
+        order = [(listing.labels or ()).index(label) for label in first]
+        rows += [tuple(float(item.truth[i]) for i in order) for item in listing.items]
+    constant = [
+        label
+        for number, label in enumerate(first)
+        if len({row[number] for row in rows if not math.isnan(row[number])}) < 2
+    ]
+    if len(constant) == len(first):
+        raise SourceError(
+            "no label column has both a 1 and a 0",
+            received=", ".join(first),
+            todo="give a table with positive and negative images",
+        )
+    findings = []
+    if constant:
+        findings.append(
+            finding(
+                "constant-label",
+                "warning",
+                f"labels that are never both 1 and 0: {', '.join(constant)}",
+                len(constant),
+                why="such a label can be neither learnt nor evaluated",
+                todo="leave it out with labels=",
+            )
+        )
+    return Task("multilabel", first, first), rows, findings
+
+
+def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelling:
+    spelling, findings = _spell([item for listing in listings for item in listing.items])
+    sets = {one.name: {spelling[_fold(item)] for item in one.items} for one in listings}
+    names = sorted(set().union(*sets.values()), key=str.casefold)
+    if len(names) > MAX_CLASSES:
+        raise SourceError(
+            "what is taken for the classes has too many values to be classes",
+            received=f"{len(names)} different ones",
+            todo="name the column of the classes with labels=",
+        )
+    if any(classes != set(names) for classes in sets.values()):
+        raise LabelError(
+            "the sources do not have the same classes",
+            received="; ".join(f"{n}: {', '.join(sorted(c))}" for n, c in sets.items()),
+            todo="rename the folders or the values so that the classes agree",
+        )
+    if len(names) < 2:
+        raise SourceError(
+            "there is one class only",
+            received=names[0] if names else "no image with a label",
+            todo="give the folder above the class folders, or a table with both classes",
+        )
+    if len(names) == 2:
+        task, found = _choose_binary(names, positive)
+        findings += found
+    else:
+        if positive is not None:
+            raise UsageError(
+                "positive= needs two classes",
+                received=f"{positive!r} with the classes {', '.join(names)}",
+            )
+        task = Task("multiclass", tuple(names), tuple(names))
+    vectors = {name: tuple(float(name == label) for label in task.labels) for name in task.classes}
+    rows = [vectors[spelling[_fold(item)]] for one in listings for item in one.items]
+    return task, rows, findings
+
+
+def _fold(item: Item) -> str:
+    return str(item.truth).strip().casefold()
+
+
+def _spell(items: Sequence[Item]) -> tuple[dict[str, str], list[Finding]]:
+    """Merge names that differ by case only; the most frequent spelling stands for all."""
+    counts = Counter(str(item.truth).strip() for item in items)
+    spelling: dict[str, str] = {}
+    for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        spelling.setdefault(name.casefold(), name)
+    merged = sorted(name for name in counts if spelling[name.casefold()] != name)
+    if not merged:
+        return spelling, []
+    what = "classes whose names differ by case only were merged: " + ", ".join(
+        f"{name} into {spelling[name.casefold()]}" for name in merged
+    )
+    return spelling, [finding("classes-merged", "note", what, sum(counts[n] for n in merged))]
+
+
+def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[Finding]]:
+    if positive is not None:
+        match = [name for name in names if name.casefold() == positive.strip().casefold()]
+        if not match:
+            raise UsageError(
+                "positive= is none of the classes",
+                received=f"{positive!r}; the classes are {', '.join(names)}",
+            )
+        chosen, sure = match[0], True
+    else:
+        diseased = [name for name in names if not is_negative_name(name)]
+        sure = len(diseased) == 1
+        chosen = diseased[0] if sure else names[1]
+    negative = next(name for name in names if name != chosen)
+    findings = []
+    if not sure:
+        findings.append(
+            finding(
+                "positive-class",
+                "warning",
+                f"neither name tells which class is the disease; {chosen!r} was taken as positive",
+                1,
+                todo="name it with positive=",
+            )
+        )
+    return Task("binary", (chosen,), (negative, chosen)), findings

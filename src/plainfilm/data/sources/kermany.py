@@ -1,0 +1,202 @@
+"""The public data set of Kermany, Zhang and Goldbaum (2018), fetched and checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from plainfilm._files import explain_oserror, make_folder, write_text
+from plainfilm._optional import require
+from plainfilm._progress import Progress, silent
+from plainfilm.data.sources.folders import list_folder
+from plainfilm.data.sources.listing import Listing
+from plainfilm.errors import PlainfilmError, SourceError
+
+__all__ = ["KERMANY", "Client", "PublicSet", "fetch_kermany", "verify_kermany"]
+
+
+class Client(Protocol):
+    """What is used of the ``kagglehub`` module."""
+
+    def dataset_download(self, handle: str) -> str:
+        """Download a data set and return the folder that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSet:
+    """A public data set: where it comes from, what it may be used for, how to cite it.
+
+    Attributes
+    ----------
+    counts
+        (partition, class) to number of images.
+    """
+
+    handle: str
+    title: str
+    licence: str
+    citation: str
+    counts: Mapping[tuple[str, str], int]
+
+    @property
+    def notice(self) -> str:
+        """What must be shown to whoever fetches it."""
+        return f"{self.title}\nLicence: {self.licence}\nCite: {self.citation}\n"
+
+
+KERMANY = PublicSet(
+    handle="paultimothymooney/chest-xray-pneumonia",
+    title="Chest X-Ray Images (Pneumonia): 5,856 radiographs of children of one to five years, "
+    "Guangzhou Women and Children's Medical Center",
+    licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
+    citation="Kermany D, Zhang K, Goldbaum M (2018): Labeled Optical Coherence Tomography (OCT) "
+    "and Chest X-Ray Images for Classification. Mendeley Data, V2, doi:10.17632/rscbjbr9sj.2; "
+    "Kermany DS et al. (2018): Identifying Medical Diagnoses and Treatable Diseases by "
+    "Image-Based Deep Learning. Cell 172:1122-1131, doi:10.1016/j.cell.2018.02.010",
+    counts={
+        ("train", "NORMAL"): 1341,
+        ("train", "PNEUMONIA"): 3875,
+        ("validation", "NORMAL"): 8,
+        ("validation", "PNEUMONIA"): 8,
+        ("test", "NORMAL"): 234,
+        ("test", "PNEUMONIA"): 390,
+    },
+)
+"""Kermany's set as the Kaggle archive has it."""
+
+# person447_virus_921_1.jpeg is the one irregular name; the optional last number lets it pass.
+_NAMES = {
+    "NORMAL": re.compile(r"(NORMAL2-)?IM-\d+-\d+(-\d+)?\.jpe?g"),
+    "PNEUMONIA": re.compile(r"person\d+_(bacteria|virus)_\d+(_\d+)?\.jpe?g"),
+}
+
+
+def verify_kermany(folder: Path | str) -> None:
+    """Check the numbers of images and the names against the published set.
+
+    Raises
+    ------
+    SourceError
+        If a number differs, a name is of another kind, or a file is empty.
+    """
+    _verify(list_folder(Path(folder)), Path(folder), KERMANY.counts)
+
+
+def _verify(listing: Listing, folder: Path, counts: Mapping[tuple[str, str], int]) -> None:
+    found = Counter((str(item.official), str(item.truth)) for item in listing.items)
+    wrong = [
+        f"{part}/{label}: {found[part, label]} instead of {expected}"
+        for (part, label), expected in counts.items()
+        if found[part, label] != expected
+    ]
+    wrong += [f"unexpected {part}/{label}" for part, label in sorted(set(found) - set(counts))]
+    wrong += [f"{item.id} is {item.reason}" for item in listing.left_out[:5]]
+    strange = [
+        item.id
+        for item in listing.items
+        if (pattern := _NAMES.get(str(item.truth)))
+        and not pattern.fullmatch(item.id.rsplit("/", 1)[-1])
+    ]
+    if strange:
+        wrong.append(f"{len(strange)} unexpected names such as {strange[0]}")
+    if wrong:
+        raise SourceError(
+            "the folder is not the published data set",
+            received=f"{folder}: {'; '.join(wrong)}",
+            todo="remove the folder and the download cache, and fetch it again",
+        )
+
+
+def fetch_kermany(
+    out: Path | str,
+    *,
+    client: Client | None = None,
+    progress: Progress = silent,
+    counts: Mapping[tuple[str, str], int] | None = None,
+) -> Path:
+    """Download Kermany's chest radiographs (1.2 GB) and check that they are all there.
+
+    The archive holds every image twice; one copy is kept. Licence and citation are in
+    ``KERMANY.notice`` and are left beside the images.
+
+    Parameters
+    ----------
+    out
+        Folder to put ``chest_xray`` in. If it is there and complete, nothing is downloaded.
+    client
+        The ``kagglehub`` module, or something like it.
+    progress
+        Told ``fetching`` and ``copying images``.
+    counts
+        Expected numbers of images, if not those of ``KERMANY``.
+
+    Returns
+    -------
+    folder
+        ``out/chest_xray``, for :func:`load_dataset`.
+
+    Raises
+    ------
+    MissingExtraError
+        If ``kagglehub`` is not installed.
+    SourceError
+        If the download fails or what came is not the published set.
+    StorageError
+        If ``out`` cannot be written.
+    """
+    target = Path(out) / "chest_xray"
+    expected = KERMANY.counts if counts is None else counts
+    if target.exists():
+        _verify(list_folder(target), target, expected)
+        return target
+    chosen = require("kagglehub", "fetch") if client is None else client
+    make_folder(Path(out))
+    progress("fetching", 0, 1, KERMANY.licence)
+    try:
+        source = Path(chosen.dataset_download(KERMANY.handle))
+    except PlainfilmError:
+        raise
+    except Exception as error:  # the client's own errors are many, and change
+        raise SourceError(
+            "the download failed",
+            received=f"{type(error).__name__}: {error}",
+            todo="check the network, or download it by hand from "
+            f"https://www.kaggle.com/datasets/{KERMANY.handle} and give its folder",
+        ) from error
+    progress("fetching", 1, 1, KERMANY.licence)
+    listing = list_folder(source)
+    _verify(listing, source, expected)
+    _copy(listing, target, progress)
+    return target
+
+
+def _copy(listing: Listing, target: Path, progress: Progress) -> None:
+    """Copy the images into a folder that takes its name when all are there."""
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".chest_xray.") as scratch:
+            whole = Path(scratch) / target.name
+            for done, item in enumerate(listing.items):
+                place = whole / item.id
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link_or_copy(item.real, place)
+                if done % 100 == 0:
+                    progress("copying images", done, len(listing.items))
+            write_text(whole / "NOTICE.txt", KERMANY.notice)
+            whole.replace(target)
+    except OSError as error:
+        raise explain_oserror(error, target) from error
+    progress("copying images", len(listing.items), len(listing.items))
+
+
+def _link_or_copy(source: str, target: Path) -> None:
+    try:
+        os.link(source, target)  # the download cache is often on the same disk: no second gigabyte
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,101 @@
+"""Columns and facts as cells: which records share a value worth comparing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.data import Manifest
+
+__all__ = ["Column", "read_columns"]
+
+_MOST = 12  # more values than this are names, not groups
+_AGES = (18.0, 40.0, 65.0)
+# What a file tells of how it was stored; the audit looks at these as shortcuts.
+_FACTS = ("view", "sex", "age", "laterality", "manufacturer", "photometric", "modality")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One way to part the records.
+
+    Attributes
+    ----------
+    name
+        Of the column or fact.
+    values
+        Names of the cells.
+    codes
+        (n,): the cell of each record, -1 where the value is missing.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    codes: NDArray[np.intp]
+
+
+def read_columns(
+    manifest: Manifest, facts: Mapping[str, Sequence[str | float | None]]
+) -> list[Column]:
+    """Return the columns and facts that part the records into 2 to 12 cells.
+
+    Numbers of more than six different values are cut: ages at 18, 40 and 65 years, others into
+    thirds. A fact that a column of the same name tells as well is left to the column.
+    """
+    columns: dict[str, list[str | float | None]] = {}
+    for name in dict.fromkeys(key for record in manifest.records for key in record.columns):
+        columns[name] = [record.columns.get(name) for record in manifest.records]
+    taken = {name.casefold() for name in columns}
+    for name in _FACTS:
+        if name in facts and name not in taken:
+            columns[name] = [*facts[name]]
+    found = (_part(name, values) for name, values in columns.items())
+    return [column for column in found if column is not None]
+
+
+def _part(name: str, values: Sequence[str | float | None]) -> Column | None:
+    there = [value for value in values if not _missing(value)]
+    numbers = [value for value in there if isinstance(value, int | float)]
+    if there and len(numbers) == len(there) and len(set(numbers)) > 6:
+        return _cut(name, values, numbers)
+    texts = ["" if _missing(value) else _text(value) for value in values]
+    kinds = sorted({text for text in texts if text})
+    if not 2 <= len(kinds) <= _MOST:
+        return None
+    codes = {kind: number for number, kind in enumerate(kinds)}
+    return Column(name, tuple(kinds), np.array([codes.get(text, -1) for text in texts], np.intp))
+
+
+def _cut(
+    name: str, values: Sequence[str | float | None], numbers: Sequence[float]
+) -> Column | None:
+    is_age = name.casefold() in ("age", "patient age", "patient_age", "patientage")
+    edges = _AGES if is_age else tuple(float(q) for q in np.quantile(numbers, [1 / 3, 2 / 3]))
+    edges = tuple(dict.fromkeys(edges))
+    below = [math.nan if _missing(value) else float(value or 0.0) for value in values]
+    codes = np.searchsorted(edges, below, side="right").astype(np.intp)
+    codes[np.isnan(below)] = -1
+    shown = [f"{edge:g}" for edge in edges]
+    names = [f"below {shown[0]}"]
+    names += [f"{low} to below {high}" for low, high in pairwise(shown)]
+    names.append(f"{shown[-1]} and above")
+    if len(np.unique(codes[codes >= 0])) < 2:
+        return None
+    return Column(name, tuple(names), codes)
+
+
+def _missing(value: str | float | None) -> bool:
+    if value is None:
+        return True
+    return math.isnan(value) if isinstance(value, float) else str(value).strip() == ""
+
+
+def _text(value: str | float | None) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()

@@ -1,0 +1,145 @@
+"""Score images through the shipped bundle: the records that became images, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm._progress import Progress, silent
+from plainfilm.bundle import Bundle
+from plainfilm.data import LeftOut, Manifest, fill_cache
+from plainfilm.errors import LabelError, SourceError
+from plainfilm.records import Task
+from plainfilm.runtime import Predictor
+
+__all__ = ["Scored", "align", "name_partition", "official_test", "score"]
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Images and what the bundle says of them.
+
+    Attributes
+    ----------
+    manifest
+        The records that became images.
+    probabilities
+        (n, labels), in their order.
+    novelty
+        (n,), higher where less like what was trained on; None where the bundle cannot tell.
+    facts
+        What each file said about itself.
+    hashes
+        SHA-256 of each file.
+    left_out
+        Records that did not become images, and why.
+    """
+
+    manifest: Manifest
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
+    facts: tuple[Mapping[str, str | float], ...]
+    hashes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def score(
+    bundle: Bundle,
+    manifest: Manifest,
+    *,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Scored:
+    """Score every record of a manifest through the predictor.
+
+    Raises
+    ------
+    SourceError
+        If none of its files could be read.
+    """
+    images = fill_cache(manifest, bundle.pixels, folder=cache, workers=workers, progress=progress)
+    left_out = (*manifest.left_out, *images.left_out)
+    manifest = manifest.drop(images.left_out)
+    if not len(manifest):
+        raise SourceError(
+            f"none of the images of {manifest.name} could be read",
+            received=left_out[0].what,
+            todo="see why with: plainfilm predict FOLDER",
+        )
+    predictor = Predictor(bundle)
+    order = images.positions(manifest.ids)
+    parts = []
+    for start in range(0, len(order), _CHUNK):
+        progress("scoring", start, len(order))
+        parts.append(predictor.answer(images.gather(order[start : start + _CHUNK])))
+    progress("scoring", len(order), len(order))
+    strange = [novelty for _, novelty in parts if novelty is not None]
+    return Scored(
+        manifest,
+        np.concatenate([probabilities for probabilities, _ in parts]),
+        np.concatenate(strange) if strange else None,
+        tuple(images.facts[position] for position in order),
+        tuple(images.hashes[position] for position in order),
+        left_out,
+    )
+
+
+def align(manifest: Manifest, task: Task) -> Manifest:
+    """Return the manifest with its label columns in the bundle's order, names and direction.
+
+    Raises
+    ------
+    LabelError
+        If the data set is not labelled for what the bundle tells apart.
+    """
+    theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
+    missing = [label for label in task.labels if label.casefold() not in theirs]
+    same_classes = {c.casefold() for c in manifest.task.classes} == {
+        c.casefold() for c in task.classes
+    }
+    # Which of two classes is the positive one is the bundle's to say.
+    turned = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
+    if (missing and not turned) or (task.kind != "multilabel" and not same_classes):
+        raise LabelError(
+            f"{manifest.name} is not labelled for what this bundle tells apart",
+            received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
+            todo="rename the class folders or the label columns",
+        )
+    columns = [theirs.get(label.casefold(), 0) for label in task.labels]
+    records = tuple(
+        replace(
+            record,
+            labels=tuple(
+                1.0 - record.labels[column] if turned else record.labels[column]
+                for column in columns
+            ),
+        )
+        for record in manifest.records
+    )
+    return replace(manifest, task=task, records=records)
+
+
+def official_test(manifest: Manifest) -> Manifest:
+    """Return the official test partition of a data set, or all of it where there is none.
+
+    The rest of a set that has one is what models are made from; scoring it would flatter them.
+    """
+    test = tuple(record for record in manifest.records if record.official == "test")
+    return replace(manifest, records=test) if test else manifest
+
+
+def name_partition(manifest: Manifest) -> str:
+    """Name what is scored: one partition, or ``all`` where there are several or none.
+
+    An official partition counts only where it is a test: another set's train folder is no part of
+    what this bundle was made from.
+    """
+    names = {r.partition or ("test" if r.official == "test" else "all") for r in manifest.records}
+    return names.pop() if len(names) == 1 else "all"

@@ -1,0 +1,247 @@
+"""Where in an image a prediction came from: class activation and occlusion maps.
+
+Both show where the network's evidence lies, not whether that evidence is medicine: a map that lies
+on the lungs proves nothing, one that lies on a corner marker proves a shortcut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from plainfilm.errors import BundleError, UsageError
+
+__all__ = ["Explainable", "heat_colours", "heatmap", "overlay"]
+
+BATCH = 32
+"""Occluded copies sent through the network at once."""
+
+FAINTEST = 1e-3
+"""Logits below which the largest drop of an occlusion map counts as rounding noise."""
+
+# Inferno (Smith and van der Walt, released as CC0): lightness rises evenly, so that the map reads
+# the same in grey print and to colour-blind eyes. One anchor a tenth, linear in between.
+_INFERNO = np.array(
+    [
+        (0, 0, 4),
+        (22, 11, 57),
+        (66, 10, 104),
+        (106, 23, 110),
+        (147, 38, 103),
+        (188, 55, 84),
+        (221, 81, 58),
+        (243, 120, 25),
+        (252, 165, 10),
+        (246, 215, 70),
+        (252, 255, 164),
+    ],
+    dtype=np.float64,
+)
+
+
+class Explainable(Protocol):
+    """What a predictor must offer to be explained; ``runtime.Predictor`` does."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the labels, in the order of the probabilities."""
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (n, labels) in 0..1 for (n, size, size)."""
+
+    def activation_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """Return the evidence for each label, (n, labels, h, w), or None where there is none."""
+
+
+def heatmap(
+    predictor: Explainable, pixels: NDArray[np.uint8], label: str | int
+) -> NDArray[np.float32]:
+    """Return where the evidence for ``label`` lies in an image.
+
+    A class activation map where the network gives one, otherwise an occlusion map. Either is scaled
+    by the same rule: negative evidence is set to 0, and the rest is divided by its largest value.
+    So 1 is the strongest place of *this* image, however weak, and maps of two images cannot be
+    compared in strength. An image without positive evidence gives zeros.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    pixels
+        uint8 (size, size), as the predictor's own pixel spec makes it.
+    label
+        Name or index of the label.
+
+    Returns
+    -------
+    float32 (size, size) in 0..1.
+
+    Raises
+    ------
+    UsageError
+        If the image has the wrong shape or type, or the label is unknown.
+    BundleError
+        If the network answers with values that are not numbers, or of an unexpected shape.
+
+    References
+    ----------
+    Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016.
+    Zeiler and Fergus, *Visualizing and Understanding Convolutional Networks*, ECCV 2014.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[0] != pixels.shape[1]:
+        raise UsageError(
+            "a heat map needs one square grey image of type uint8",
+            received=f"{pixels.dtype} {pixels.shape}",
+            todo="pass the pixels that read_image returns for the bundle's pixel spec",
+        )
+    if not pixels.size:
+        raise UsageError("a heat map needs an image with pixels", received=str(pixels.shape))
+    index = _label_index(predictor.labels, label)
+    maps = predictor.activation_maps(pixels[None])
+    if maps is None:
+        return _scale(_occlusion_map(predictor, pixels, index), floor=FAINTEST)
+    if maps.ndim != 4 or len(maps) != 1 or maps.shape[1] <= index:
+        raise BundleError(
+            "the network's activation maps have an unexpected shape",
+            received=str(maps.shape),
+            todo=f"expected (1, {len(predictor.labels)}, height, width); seal the bundle again",
+        )
+    return _scale(_enlarge(_finite(maps[0, index]), pixels.shape[0]))
+
+
+def overlay(
+    pixels: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float = 0.45
+) -> NDArray[np.uint8]:
+    """Lay a heat map over its image, in colours of evenly rising lightness.
+
+    Colour and opacity both rise with the heat: where there is none, the image shows unchanged.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (h, w).
+    heat
+        float32 (h, w) in 0..1; values outside are clipped.
+    opacity
+        Opacity of the colour where the heat is 1; it falls with the square root of the heat.
+
+    Returns
+    -------
+    uint8 (h, w, 3).
+
+    Raises
+    ------
+    UsageError
+        If the shapes differ, the heat is not finite, or the opacity leaves 0..1.
+    """
+    if pixels.ndim != 2 or pixels.dtype != np.uint8 or heat.shape != pixels.shape:
+        raise UsageError(
+            "an image and its heat map must be grey and of one shape",
+            received=f"{pixels.dtype} {pixels.shape} and {heat.dtype} {heat.shape}",
+        )
+    if not 0.0 <= opacity <= 1.0:
+        raise UsageError("the opacity must lie between 0 and 1", received=opacity)
+    if not np.isfinite(heat).all():
+        raise UsageError("the heat map holds values that are not finite numbers")
+    share = opacity * np.sqrt(_strength(heat))[..., None]
+    mixed = (1.0 - share) * pixels[..., None] + share * _colours(heat)
+    result: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return result
+
+
+def heat_colours(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the colours of a heat map, uint8 (h, w, 3), as :func:`overlay` mixes them in."""
+    result: NDArray[np.uint8] = np.rint(_colours(heat)).astype(np.uint8)
+    return result
+
+
+def _strength(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.clip(heat.astype(np.float64), 0.0, 1.0)
+
+
+def _colours(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    places = np.linspace(0.0, 1.0, len(_INFERNO))
+    strength = _strength(heat)
+    return np.stack([np.interp(strength, places, _INFERNO[:, k]) for k in range(3)], axis=-1)
+
+
+def _label_index(labels: Sequence[str], label: str | int) -> int:
+    if isinstance(label, str):
+        if label in labels:
+            return list(labels).index(label)
+    elif 0 <= label < len(labels):
+        return int(label)
+    raise UsageError(
+        "the model does not have this label",
+        received=label,
+        todo=f"choose one of: {', '.join(labels)}",
+    )
+
+
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        raise BundleError(
+            "the network answered with values that are not finite numbers",
+            todo="check the bundle; its weights may be damaged",
+        )
+    return values
+
+
+def _enlarge(coarse: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Resize a map to (size, size), bilinearly."""
+    image = Image.fromarray(np.ascontiguousarray(coarse, dtype=np.float32))
+    fine = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(fine, dtype=np.float32)
+
+
+def _scale(evidence: NDArray[np.float32], floor: float = 0.0) -> NDArray[np.float32]:
+    """Keep the positive evidence and divide it by its largest value."""
+    positive = np.maximum(evidence, 0.0)
+    top = float(positive.max())
+    if top <= floor:
+        return np.zeros(evidence.shape, np.float32)
+    scaled: NDArray[np.float32] = (positive / top).astype(np.float32)
+    return scaled
+
+
+def _occlusion_map(
+    predictor: Explainable, pixels: NDArray[np.uint8], index: int
+) -> NDArray[np.float32]:
+    """Return by how many logits the label falls where a grey patch covers the image.
+
+    The patch is an eighth of the side, moved by half its width, and as grey as the image's mean.
+    Each pixel gets the mean drop of the patches that cover it. Logits and not probabilities,
+    because near 0 and 1 a probability hardly moves, however much evidence is covered.
+    """
+    size = pixels.shape[0]
+    patch = max(1, size // 8)
+    starts = sorted({*range(0, size - patch + 1, max(1, patch // 2)), size - patch})
+    places = [(top, left) for top in starts for left in starts]
+    grey = np.uint8(np.rint(pixels.mean()))
+    whole = _logits(predictor, pixels[None], index)[0]
+    drop = np.zeros((size, size))
+    covered = np.zeros((size, size))
+    for first in range(0, len(places), BATCH):
+        some = places[first : first + BATCH]
+        batch = np.repeat(pixels[None], len(some), axis=0)
+        for image, (top, left) in zip(batch, some, strict=True):
+            image[top : top + patch, left : left + patch] = grey
+        for value, (top, left) in zip(_logits(predictor, batch, index), some, strict=True):
+            drop[top : top + patch, left : left + patch] += whole - value
+            covered[top : top + patch, left : left + patch] += 1
+    return (drop / covered).astype(np.float32)
+
+
+def _logits(predictor: Explainable, batch: NDArray[np.uint8], index: int) -> NDArray[np.float64]:
+    answer = _finite(predictor.probabilities(batch))
+    if answer.ndim != 2 or len(answer) != len(batch) or answer.shape[1] <= index:
+        raise BundleError(
+            "the network's probabilities have an unexpected shape", received=str(answer.shape)
+        )
+    chance = np.clip(answer[:, index].astype(np.float64), 1e-7, 1.0 - 1e-7)
+    logits: NDArray[np.float64] = np.log(chance) - np.log1p(-chance)
+    return logits

@@ -1,0 +1,185 @@
+"""Metrics, intervals, calibration and thresholds: pure functions on arrays.
+
+Labels are 1, 0 or NaN (unknown, left out) and come first, scores second, in scikit-learn's names
+and meaning. What is undefined is NaN, with a reason where an `Interval` carries it.
+"""
+
+from plainfilm.metrics._inputs import as_labels, as_scores, group_index
+from plainfilm.metrics.blocks import BLOCKS, MANY, pool
+from plainfilm.metrics.bootstrap import (
+    BOOTSTRAP_METRICS,
+    SMOOTH,
+    bootstrap_interval,
+    clustered_bootstrap,
+    percentile,
+    replicate,
+    studentised,
+)
+from plainfilm.metrics.brier import BrierParts, brier_parts, calibration_error_bias
+from plainfilm.metrics.calibration import (
+    ReliabilityBin,
+    bin_edges,
+    bin_index,
+    brier_score_loss,
+    expected_calibration_error,
+    log_loss,
+    log_losses,
+    reliability_curve,
+)
+from plainfilm.metrics.clustered import clustered_delong
+from plainfilm.metrics.comparison import Verdict, clustered_difference, holm, judge_margin
+from plainfilm.metrics.decision import lock_operating_points
+from plainfilm.metrics.decision_curve import (
+    THRESHOLDS,
+    DecisionCurve,
+    decision_curve,
+    decision_statistic,
+    read_decision,
+)
+from plainfilm.metrics.difference import correlated_difference, independent_difference
+from plainfilm.metrics.few import FEW_PATIENTS, steady
+from plainfilm.metrics.intervals import (
+    Interval,
+    clopper_pearson,
+    delong,
+    delong_covariance,
+    newcombe,
+    undefined,
+    wilson,
+)
+from plainfilm.metrics.paired import PairedTest, delong_test, mcnemar_test
+from plainfilm.metrics.partial import partial_auc_score
+from plainfilm.metrics.planning import (
+    detectable_difference,
+    images_for_auroc,
+    images_for_proportion,
+)
+from plainfilm.metrics.prevalence import (
+    PREVALENCES,
+    PredictiveValues,
+    predictive_values,
+    shift_prevalence,
+)
+from plainfilm.metrics.ranking import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
+from plainfilm.metrics.regression import CalibrationLine, calibration_line
+from plainfilm.metrics.scores import (
+    RATES,
+    Confusion,
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion,
+    f1_score,
+    likelihood_ratios,
+    matthews_corrcoef,
+    npv_score,
+    ppv_score,
+    rates,
+    sensitivity_score,
+    specificity_score,
+    why_undefined,
+)
+from plainfilm.metrics.statistics import (
+    Statistic,
+    ranking_statistic,
+    rates_statistic,
+    totals_statistic,
+)
+from plainfilm.metrics.temperature import (
+    TEMPERATURES,
+    Temperature,
+    apply_temperature,
+    fit_temperature,
+)
+
+__all__ = [
+    "BLOCKS",
+    "BOOTSTRAP_METRICS",
+    "FEW_PATIENTS",
+    "MANY",
+    "PREVALENCES",
+    "RATES",
+    "SMOOTH",
+    "TEMPERATURES",
+    "THRESHOLDS",
+    "BrierParts",
+    "CalibrationLine",
+    "Confusion",
+    "DecisionCurve",
+    "Interval",
+    "PairedTest",
+    "PredictiveValues",
+    "ReliabilityBin",
+    "Statistic",
+    "Temperature",
+    "Verdict",
+    "accuracy_score",
+    "apply_temperature",
+    "as_labels",
+    "as_scores",
+    "average_precision_score",
+    "balanced_accuracy_score",
+    "bin_edges",
+    "bin_index",
+    "bootstrap_interval",
+    "brier_parts",
+    "brier_score_loss",
+    "calibration_error_bias",
+    "calibration_line",
+    "clopper_pearson",
+    "clustered_bootstrap",
+    "clustered_delong",
+    "clustered_difference",
+    "confusion",
+    "correlated_difference",
+    "decision_curve",
+    "decision_statistic",
+    "delong",
+    "delong_covariance",
+    "delong_test",
+    "detectable_difference",
+    "expected_calibration_error",
+    "f1_score",
+    "fit_temperature",
+    "group_index",
+    "holm",
+    "images_for_auroc",
+    "images_for_proportion",
+    "independent_difference",
+    "judge_margin",
+    "likelihood_ratios",
+    "lock_operating_points",
+    "log_loss",
+    "log_losses",
+    "matthews_corrcoef",
+    "mcnemar_test",
+    "newcombe",
+    "npv_score",
+    "partial_auc_score",
+    "percentile",
+    "pool",
+    "ppv_score",
+    "precision_recall_curve",
+    "predictive_values",
+    "ranking_statistic",
+    "rates",
+    "rates_statistic",
+    "read_decision",
+    "reliability_curve",
+    "replicate",
+    "roc_auc_score",
+    "roc_curve",
+    "sensitivity_score",
+    "shift_prevalence",
+    "specificity_score",
+    "steady",
+    "studentised",
+    "totals_statistic",
+    "undefined",
+    "why_undefined",
+    "wilson",
+]

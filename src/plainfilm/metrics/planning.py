@@ -1,0 +1,144 @@
+"""How many images a wanted precision takes, and which difference a test set can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+from plainfilm.errors import MetricError
+from plainfilm.metrics.intervals import newcombe, wilson
+
+__all__ = ["detectable_difference", "images_for_auroc", "images_for_proportion"]
+
+_MOST = 1 << 40
+
+
+def images_for_proportion(
+    share: float, half_width: float, *, level: float = 0.95, design_effect: float = 1.0
+) -> int:
+    """Return the fewest images for which Wilson's interval of a share is narrow enough.
+
+    Parameters
+    ----------
+    share
+        What is expected, 0 to 1.
+    half_width
+        Half of the widest interval that is wanted, above 0 and below 0.5.
+    level
+        Confidence, between 0 and 1.
+    design_effect
+        By how much the variance exceeds that of independent images, above 0; 1 where each patient
+        has one.
+
+    Raises
+    ------
+    MetricError
+        If a number is out of range.
+
+    References
+    ----------
+    W. W. Piegorsch, Comput. Stat. Data Anal. 46 (2004) 309-316, on sample sizes by Wilson's
+    interval.
+
+    Examples
+    --------
+    >>> images_for_proportion(0.9, 0.03)
+    388
+    """
+    if not 0 <= share <= 1:
+        raise MetricError("the share must lie between 0 and 1", received=share)
+
+    def width(n: float) -> float:
+        found = wilson(share * n, n, level=level)
+        return (found.high - found.low) / 2
+
+    return _fewest(width, half_width, 1, design_effect)
+
+
+def images_for_auroc(
+    auroc: float,
+    half_width: float,
+    *,
+    prevalence: float,
+    level: float = 0.95,
+    design_effect: float = 1.0,
+) -> int:
+    """Return the fewest images for which the interval of an AUROC is narrow enough.
+
+    Parameters
+    ----------
+    auroc
+        What is expected, 0 to 1.
+    prevalence
+        Share of the images that are positive, between 0 and 1.
+    half_width, level, design_effect
+        As for `images_for_proportion`.
+
+    References
+    ----------
+    The interval is `newcombe`'s, which needs no scores; N. A. Obuchowski, Stat. Methods Med. Res.
+    7 (1998) 371-392, on sample sizes for ROC studies.
+    """
+    if not 0 <= auroc <= 1 or not 0 < prevalence < 1:
+        raise MetricError(
+            "this needs an AUROC of 0 to 1 and a prevalence between 0 and 1",
+            received=f"{auroc}, {prevalence}",
+        )
+    least = 1 / min(prevalence, 1 - prevalence)
+
+    def width(n: float) -> float:
+        found = newcombe(auroc, n * prevalence, n * (1 - prevalence), level=level)
+        return (found.high - found.low) / 2
+
+    return _fewest(width, half_width, least, design_effect)
+
+
+def _fewest(
+    width: Callable[[float], float], wanted: float, least: float, design_effect: float
+) -> int:
+    """Return the smallest n whose width, of n / design effect independent images, is wanted."""
+    if not 0 < wanted < 0.5:
+        raise MetricError("the half width must lie between 0 and 0.5", received=wanted)
+    if not (design_effect > 0 and math.isfinite(design_effect)):
+        raise MetricError("the design effect must be above 0", received=design_effect)
+    low, high = 0, max(1, math.ceil(least * design_effect))
+    while width(max(high / design_effect, least)) > wanted:
+        low, high = high, 2 * high
+        if high > _MOST:
+            raise MetricError(
+                "no number of images gives an interval so narrow", received=f"half width {wanted}"
+            )
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = middle / design_effect >= least and width(middle / design_effect) <= wanted
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def detectable_difference(
+    standard_error: float, *, power: float = 0.8, level: float = 0.95
+) -> float:
+    """Return the difference that a two-sided test would find with the given power.
+
+    Parameters
+    ----------
+    standard_error
+        Of the difference, 0 or more.
+    power
+        Between 0 and 1.
+    level
+        One minus the size of the test.
+
+    Examples
+    --------
+    >>> round(detectable_difference(0.01), 4)
+    0.028
+    """
+    if standard_error < 0 or not 0 < power < 1 or not 0 < level < 1:
+        raise MetricError(
+            "this needs a standard error of 0 or more, and power and level between 0 and 1",
+            received=f"{standard_error}, {power}, {level}",
+        )
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * standard_error

@@ -1,0 +1,112 @@
+"""The same classifier where disease is rarer or more frequent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from plainfilm.errors import MetricError
+from plainfilm.metrics._inputs import Floats, as_scores
+
+__all__ = ["PREVALENCES", "PredictiveValues", "predictive_values", "shift_prevalence"]
+
+PREVALENCES: tuple[float, ...] = tuple(
+    float(f"{share:.4g}") for share in 1 / (1 + np.exp(-np.linspace(-np.log(999), np.log(9), 50)))
+)
+"""Fifty shares of positives from 0.001 to 0.9, evenly spaced in log odds."""
+
+
+def _share(value: float, name: str) -> float:
+    if not 0 < value < 1:
+        raise MetricError(f"{name} must lie between 0 and 1", received=value)
+    return float(value)
+
+
+def shift_prevalence(probabilities: ArrayLike, *, from_: float, to: float) -> Floats:
+    """Return probabilities as they would be where another share of the images is positive.
+
+    The odds are multiplied by the ratio of the prior odds. That is right where the positives look
+    alike in both places, and the negatives too, and only their numbers differ.
+
+    Parameters
+    ----------
+    probabilities
+        Of any shape, 0 to 1.
+    from_
+        The share of positives that they take for granted, between 0 and 1 (0.5 for a bundle whose
+        ``assumed_prevalence`` is ``balanced``).
+    to
+        The share where they are to be read, between 0 and 1.
+
+    Raises
+    ------
+    MetricError
+        If a share or a probability is out of range.
+
+    References
+    ----------
+    C. Elkan, IJCAI 2001, theorem 2; M. Saerens, P. Latinne & C. Decaestecker, Neural Comput. 14
+    (2002) 21-41.
+
+    Examples
+    --------
+    >>> float(shift_prevalence(0.8, from_=0.5, to=0.05).round(3))
+    0.174
+    """
+    old, new = _share(from_, "the share that is assumed"), _share(to, "the share that is asked for")
+    values = np.asarray(probabilities, np.float64)
+    values = as_scores(values, values.shape, name="probabilities", low=0, high=1)
+    up, down = values * (new / old), (1 - values) * ((1 - new) / (1 - old))
+    shifted: Floats = up / (up + down)
+    return shifted
+
+
+@dataclass(frozen=True, slots=True)
+class PredictiveValues:
+    """PPV and NPV over the share of positives.
+
+    Attributes
+    ----------
+    prevalence, ppv, npv
+        (k,), 0 to 1; NaN where nothing would be called so.
+    """
+
+    prevalence: Floats
+    ppv: Floats
+    npv: Floats
+
+
+def predictive_values(
+    sensitivity: ArrayLike, specificity: ArrayLike, prevalence: ArrayLike = PREVALENCES
+) -> PredictiveValues:
+    """Return PPV and NPV at each prevalence by Bayes' theorem.
+
+    Parameters
+    ----------
+    sensitivity, specificity
+        Of shape S, 0 to 1: one pair, or the replicates (R,) of a bootstrap.
+    prevalence
+        (k,), 0 to 1.
+
+    Returns
+    -------
+    PPV and NPV of shape (*S, k). Sensitivity and specificity are taken to be the same everywhere,
+    which holds as long as the spectrum of disease does.
+
+    References
+    ----------
+    N. D. Mercaldo, K. F. Lau & X. H. Zhou, Stat. Med. 26 (2007) 2170-2183.
+    """
+    hit = np.asarray(sensitivity, np.float64)[..., None]
+    clear = np.asarray(specificity, np.float64)[..., None]
+    share = np.asarray(prevalence, np.float64)
+    for values, name in ((hit, "sensitivity"), (clear, "specificity"), (share, "prevalence")):
+        there = values[~np.isnan(values)]
+        if np.any((there < 0) | (there > 1)):
+            raise MetricError(f"{name} must lie between 0 and 1", received=there.tolist()[:5])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ppv = hit * share / (hit * share + (1 - clear) * (1 - share))
+        npv = clear * (1 - share) / (clear * (1 - share) + (1 - hit) * share)
+    return PredictiveValues(share, ppv, npv)

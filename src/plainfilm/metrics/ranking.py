@@ -1,0 +1,134 @@
+"""How well scores order the images: the areas and curves that need no threshold.
+
+Names and meaning are those of scikit-learn; unknown labels are left out, and what is undefined
+because a class is missing is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from plainfilm.metrics._inputs import Bools, Floats, Ints, known
+
+__all__ = [
+    "average_precision_score",
+    "precision_recall_curve",
+    "roc_auc_score",
+    "roc_curve",
+]
+
+
+def _steps(positive: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return distinct scores, descending, and the weight of positives and negatives at each."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    starts: Ints = np.flatnonzero(np.r_[True, np.diff(ordered) != 0])
+    mass, is_positive = weights[order], positive[order]
+    return (
+        ordered[starts],
+        np.add.reduceat(mass * is_positive, starts),
+        np.add.reduceat(mass * ~is_positive, starts),
+    )
+
+
+def roc_auc_score(
+    labels: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
+) -> float:
+    """Return the area under the ROC curve: how often a positive scores above a negative.
+
+    Ties count one half.
+
+    Parameters
+    ----------
+    labels
+        (n,) of 1, 0 or NaN; NaN is left out.
+    scores
+        (n,), finite, of any scale: only their order matters.
+    weights
+        (n,), not negative; ones by default.
+
+    Returns
+    -------
+    0 to 1, or NaN if a class is missing.
+
+    Raises
+    ------
+    MetricError
+        If an input is out of range or shapes differ.
+    """
+    positive, values, mass = known(labels, scores, weights)
+    total_positive, total_negative = mass[positive].sum(), mass[~positive].sum()
+    if total_positive == 0 or total_negative == 0:
+        return math.nan
+    _, up, down = _steps(positive, values, mass)
+    below = total_negative - np.cumsum(down)
+    return float(np.dot(up, below + down / 2) / (total_positive * total_negative))
+
+
+def average_precision_score(
+    labels: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
+) -> float:
+    """Return the mean of precision over the steps of recall, without interpolation.
+
+    Arguments as in `roc_auc_score`; 0 to 1, or NaN without positives. A scorer that knows nothing
+    reaches the prevalence.
+    """
+    positive, values, mass = known(labels, scores, weights)
+    total_positive = mass[positive].sum()
+    if total_positive == 0:
+        return math.nan
+    _, up, down = _steps(positive, values, mass)
+    called = np.cumsum(up + down)
+    precision = np.divide(np.cumsum(up), called, out=np.zeros_like(called), where=called > 0)
+    return float(np.dot(up, precision) / total_positive)
+
+
+def roc_curve(
+    labels: ArrayLike, scores: ArrayLike, *, drop_intermediate: bool = True
+) -> tuple[Floats, Floats, Floats]:
+    """Return false-positive rate, true-positive rate and threshold along the ROC curve.
+
+    Parameters
+    ----------
+    labels, scores
+        As in `roc_auc_score`.
+    drop_intermediate
+        Whether points on a straight line between their neighbours are left out.
+
+    Returns
+    -------
+    Three arrays of equal length. Thresholds fall; the first is infinite (nothing called). A rate
+    is NaN throughout if its class is missing; all are empty if there is no known label.
+    """
+    positive, values, mass = known(labels, scores)
+    if values.size == 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    thresholds, up, down = _steps(positive, values, mass)
+    tps, fps = np.cumsum(up), np.cumsum(down)
+    if drop_intermediate and len(tps) > 2:
+        bends = (np.diff(fps, 2) != 0) | (np.diff(tps, 2) != 0)
+        keep = np.r_[True, bends, True]
+        tps, fps, thresholds = tps[keep], fps[keep], thresholds[keep]
+    tps, fps, thresholds = np.r_[0.0, tps], np.r_[0.0, fps], np.r_[np.inf, thresholds]
+    with np.errstate(invalid="ignore"):
+        return fps / fps[-1], tps / tps[-1], thresholds
+
+
+def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return precision, recall and threshold along the precision-recall curve.
+
+    As in scikit-learn: thresholds rise, and a last point (1, 0) without threshold is added. Recall
+    is NaN without positives; all are empty if there is no known label.
+    """
+    positive, values, mass = known(labels, scores)
+    if values.size == 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    thresholds, up, down = _steps(positive, values, mass)
+    tps = np.cumsum(up)
+    precision = tps / np.cumsum(up + down)
+    with np.errstate(invalid="ignore"):
+        recall = tps / tps[-1]
+    return np.r_[precision[::-1], 1.0], np.r_[recall[::-1], 0.0], thresholds[::-1]

@@ -1,0 +1,172 @@
+"""What is computed on drawn patients: each statistic from numbers of draws, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from plainfilm.metrics._inputs import Bools, Floats, Ints
+from plainfilm.metrics.blocks import MANY
+from plainfilm.metrics.calibration import log_losses
+from plainfilm.metrics.partial import standardised
+from plainfilm.metrics.scores import RATES, rates
+
+__all__ = [
+    "RANKINGS",
+    "Statistic",
+    "metric_statistic",
+    "ranking_statistic",
+    "rates_statistic",
+    "totals_statistic",
+]
+
+Statistic: TypeAlias = Callable[[Floats], Floats]
+"""From draws (replicates, patients) to values (k, replicates)."""
+
+RANKINGS = ("auroc", "average_precision", "partial_auroc")
+"""Metrics of the order of the scores, as `ranking_statistic` gives them."""
+
+_SCORE_BINS = 2048
+
+
+def ranking_statistic(
+    positive: Bools, scores: Floats, groups: Ints, patients: int, *, max_fpr: float = 0.1
+) -> Statistic:
+    """Return the statistic (AUROC, average precision, partial AUROC).
+
+    One sort, then cumulative sums of the drawn weights. Of very many images (`MANY`) the scores
+    are counted in bins, patient by patient, which shows the same spread; the values are then moved
+    by what the bins change on the images as they are.
+
+    Parameters
+    ----------
+    positive, scores, groups
+        (n,): truth, score and patient of each image of known label.
+    patients
+        Number of patients.
+    max_fpr
+        The partial AUROC goes over false positive rates of 0 to this, on McClish's scale.
+    """
+    weights = _score_weights(positive, scores, groups)
+    if len(scores) <= MANY:
+        return lambda draws: _areas(*weights(draws), max_fpr)
+    ones = np.ones((1, patients))
+    binned = _binned_weights(positive, scores, groups, patients)
+    gap = _areas(*weights(ones), max_fpr) - _areas(*binned(ones), max_fpr)
+    return lambda draws: _areas(*binned(draws), max_fpr) + gap
+
+
+_Weights: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
+
+
+def _score_weights(positive: Bools, scores: Floats, groups: Ints) -> _Weights:
+    """Return what gives the drawn weight of positives and negatives (R, distinct scores)."""
+    order = np.argsort(-scores, kind="stable")
+    columns, up = groups[order], positive[order].astype(np.float64)
+    change = np.diff(scores[order]) != 0
+    starts = np.flatnonzero(np.r_[True, change]) if change.size else np.arange(len(order))
+    tied = len(starts) < len(order)
+
+    def weights(draws: Floats) -> tuple[Floats, Floats]:
+        weight = np.take(draws, columns, axis=1)
+        plus = weight * up
+        minus = weight - plus
+        if tied:
+            plus = np.add.reduceat(plus, starts, axis=1)
+            minus = np.add.reduceat(minus, starts, axis=1)
+        return plus, minus
+
+    return weights
+
+
+def _binned_weights(positive: Bools, scores: Floats, groups: Ints, patients: int) -> _Weights:
+    """Return the same with the scores in bins of about equal count, the highest first."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, _SCORE_BINS + 1)[1:-1]))
+    index = len(edges) - np.searchsorted(edges, scores, side="right")
+    size = len(edges) + 1
+    tables = []
+    for side in (positive, ~positive):
+        flat = np.bincount(groups[side] * size + index[side], minlength=patients * size)
+        tables.append(flat.reshape(patients, size).astype(np.float32))
+
+    def weights(draws: Floats) -> tuple[Floats, Floats]:
+        # Whole numbers far below 2**24: single precision counts them exactly.
+        plus, minus = ((draws.astype(np.float32) @ table).astype(np.float64) for table in tables)
+        return plus, minus
+
+    return weights
+
+
+def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
+    """Return AUROC, average precision and partial AUROC (3, R) of drawn weights (R, k)."""
+    if not plus.shape[1]:
+        return np.full((3, len(plus)), np.nan)
+    area, fps, negatives = _area(plus, minus)
+    tps = np.cumsum(plus, axis=1)
+    positives = tps[:, -1]
+    called = tps + fps
+    precision = np.divide(tps, called, out=np.zeros_like(called), where=called > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision_mean = np.einsum("rn,rn->r", plus, precision) / positives
+        # Each step's piece of the area left of max_fpr: a trapezium, cut off where it crosses.
+        limit = max_fpr * negatives[:, None]
+        inside = np.clip(limit - (fps - minus), 0, minus)
+        share = np.divide(inside, minus, out=np.zeros_like(minus), where=minus > 0)
+        part = np.einsum("rn,rn->r", inside, tps - plus + plus * share / 2)
+        partial = standardised(part / (positives * negatives), max_fpr)
+    return np.stack([area, precision_mean, partial])
+
+
+def _area(plus: Floats, minus: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return AUROC (R,), the running weight of negatives (R, k) and their sum (R,)."""
+    fps = np.cumsum(minus, axis=1)
+    negatives, positives = fps[:, -1], plus.sum(axis=1)
+    above = np.einsum("rn,rn->r", plus, fps) - np.einsum("rn,rn->r", plus, minus) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area: Floats = 1 - above / (positives * negatives)
+    return area, fps, negatives
+
+
+def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
+    """Return the statistic that sums columns of ``values`` (n, k) over the drawn images."""
+    columns = [np.bincount(groups, weights=column, minlength=patients) for column in values.T]
+    summed = np.stack(columns, axis=1)
+
+    def statistic(draws: Floats) -> Floats:
+        total: Floats = (draws @ summed).T
+        return total
+
+    return statistic
+
+
+def rates_statistic(positive: Bools, called: Bools, groups: Ints, patients: int) -> Statistic:
+    """Return the statistic of all `RATES` of the calls (n,)."""
+    cells = (positive & called, ~positive & called, ~positive & ~called, positive & ~called)
+    counts = totals_statistic(np.stack(cells, axis=1).astype(np.float64), groups, patients)
+    return lambda draws: rates(*counts(draws))
+
+
+def metric_statistic(
+    metric: str, positive: Bools, values: Floats, called: Bools, groups: Ints, patients: int
+) -> tuple[Statistic, int]:
+    """Return a statistic, and which of its rows is the metric, a name of `BOOTSTRAP_METRICS`."""
+    if metric == "auroc" and 0 < len(values) <= MANY:
+        # By itself it takes a third of the time of all three.
+        weights = _score_weights(positive, values, groups)
+        return lambda draws: _area(*weights(draws))[0][None], 0
+    if metric in RANKINGS:
+        return ranking_statistic(positive, values, groups, patients), RANKINGS.index(metric)
+    if metric in RATES:
+        return rates_statistic(positive, called, groups, patients), RATES.index(metric)
+    losses = (values - positive) ** 2 if metric == "brier" else log_losses(positive, values)
+    sums = totals_statistic(np.stack([losses, np.ones_like(losses)], axis=1), groups, patients)
+
+    def mean(draws: Floats) -> Floats:
+        total, n = sums(draws)
+        with np.errstate(invalid="ignore"):
+            ratio: Floats = (total / n)[None]
+        return ratio
+
+    return mean, 0

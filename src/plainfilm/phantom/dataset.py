@@ -1,0 +1,220 @@
+"""A synthetic data set as a folder of class folders, named as the public Kaggle set is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import get_args
+
+import numpy as np
+
+from plainfilm._files import explain_oserror, make_folder
+from plainfilm._progress import Progress, silent
+from plainfilm.errors import UsageError
+from plainfilm.phantom.anatomy import sample_patient
+from plainfilm.phantom.disease import Pattern
+from plainfilm.phantom.encode import Format, encode
+from plainfilm.phantom.flaws import FlawKind, PlantedFlaw, plant
+from plainfilm.phantom.plan import SERIES, Drawing, plan_drawings
+from plainfilm.phantom.radiograph import render
+
+__all__ = ["DEMO_IMAGES", "Collection", "write_dataset"]
+
+DEMO_IMAGES: Mapping[str, int] = MappingProxyType({"train": 1200, "test": 300})
+"""How many images each partition of the demo has."""
+
+_PATTERN: Mapping[str, Pattern | None] = {"normal": None, "bacteria": "lobar", "virus": "patchy"}
+_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What :func:`write_dataset` has written; iterates over the drawings.
+
+    Attributes
+    ----------
+    folder
+        Where.
+    drawings
+        The images in the order of their names' plan, as they were before flaws were planted.
+    flaws
+        The flaws that were planted then.
+    """
+
+    folder: Path
+    drawings: tuple[Drawing, ...]
+    flaws: tuple[PlantedFlaw, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.drawings)
+
+    def __iter__(self) -> Iterator[Drawing]:
+        return iter(self.drawings)
+
+
+def write_dataset(
+    folder: Path | str,
+    *,
+    images: Mapping[str, int] = DEMO_IMAGES,
+    seed: int = 0,
+    format: Format = "jpeg",
+    size: int = 256,
+    prevalence: float = 0.6,
+    bacteria: float = 0.6,
+    subtlety: tuple[float, float] = (0.1, 0.85),
+    flaws: Sequence[FlawKind] = (),
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Collection:
+    """Draw a labelled data set: ``train/NORMAL``, ``train/PNEUMONIA``, ``test/NORMAL``, ...
+
+    The same arguments give the same bytes, whatever the number of workers. A patient is in one
+    partition only and has one label; each has one to several images.
+
+    Parameters
+    ----------
+    folder
+        Where to write; made if missing, must be empty.
+    images
+        Partition to number of images.
+    seed
+        Decides everything.
+    format
+        ``jpeg``, ``png`` or ``dicom``.
+    size
+        Side of a square with as many pixels as an image has; shapes vary around it.
+    prevalence
+        Share of pneumonia in each partition, 0 to 1.
+    bacteria
+        Share of lobar pneumonia in all pneumonia, 0 to 1.
+    subtlety
+        Range of how hard the pneumonias are to see, each 0 to 1.
+    flaws
+        Names of flaws to plant afterwards, see :func:`plainfilm.phantom.plant`.
+    workers
+        Number of processes; None for one per core, for a small data set just this one.
+    progress
+        Told how many images are drawn.
+
+    Raises
+    ------
+    UsageError
+        If an argument is out of range or the folder has something in it.
+    StorageError
+        If the disk is full or cannot be written.
+    """
+    _check(images, format, prevalence, bacteria, subtlety, workers)
+    root = make_folder(Path(folder))
+    if any(root.iterdir()):
+        raise UsageError(
+            f"the folder {root} is not empty",
+            todo="choose a new folder; mixed data sets make wrong evaluations",
+        )
+    drawings = plan_drawings(images, seed, format, size, prevalence, bacteria, subtlety)
+    for place in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
+        make_folder(root / place)
+    _draw_all(root, drawings, seed, format, _workers(workers, len(drawings)), progress)
+    planted: list[PlantedFlaw] = []
+    for kind in flaws:
+        used = {name for flaw in planted for name in flaw.files}
+        planted += plant(root, kind, seed=seed, avoid=used)
+    return Collection(root, tuple(drawings), tuple(planted))
+
+
+def _check(
+    images: Mapping[str, int],
+    format: str,
+    prevalence: float,
+    bacteria: float,
+    subtlety: tuple[float, float],
+    workers: int | None,
+) -> None:
+    if format not in get_args(Format):
+        raise UsageError(
+            f"the format must be one of {', '.join(get_args(Format))}", received=repr(format)
+        )
+    if not images or any(count < 0 for count in images.values()) or not sum(images.values()):
+        raise UsageError("a data set needs partitions with images", received=dict(images))
+    for name in images:
+        if not name or Path(name).name != name or name.startswith("."):
+            raise UsageError("a partition's name must do as a folder name", received=repr(name))
+    for what, share in (("prevalence", prevalence), ("share of bacteria", bacteria)):
+        if not 0.0 <= share <= 1.0:
+            raise UsageError(f"the {what} must lie between 0 and 1", received=share)
+    if not 0.0 <= subtlety[0] <= subtlety[1] <= 1.0:
+        raise UsageError("the subtlety must be a range within 0 to 1", received=subtlety)
+    if workers is not None and workers < 1:
+        raise UsageError("at least one worker is needed", received=workers)
+
+
+def _workers(asked: int | None, images: int) -> int:
+    if asked is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        # A process costs about as much as twenty images.
+        asked = min(cores or 1, 1 + images // 60)
+    return max(1, min(asked, images))
+
+
+def _draw_all(
+    root: Path,
+    drawings: Sequence[Drawing],
+    seed: int,
+    format: Format,
+    workers: int,
+    progress: Progress,
+) -> None:
+    batches = [drawings[i : i + _BATCH] for i in range(0, len(drawings), _BATCH)]
+    done = 0
+    progress("drawing images", done, len(drawings))
+    if workers > 1:
+        context = multiprocessing.get_context("spawn")
+        finished: set[int] = set()
+        pool = ProcessPoolExecutor(workers, mp_context=context)
+        try:
+            jobs = {
+                pool.submit(_draw_batch, root, batch, seed, format): number
+                for number, batch in enumerate(batches)
+            }
+            for job in as_completed(jobs):
+                done += job.result()
+                finished.add(jobs[job])
+                progress("drawing images", done, len(drawings))
+        except BrokenProcessPool:
+            # A script without a main guard cannot start processes, a small container may kill
+            # one: what is missing is drawn here, with the same result.
+            batches = [batch for number, batch in enumerate(batches) if number not in finished]
+        else:
+            return
+        finally:
+            pool.shutdown(cancel_futures=True)
+    for batch in batches:
+        done += _draw_batch(root, batch, seed, format)
+        progress("drawing images", done, len(drawings))
+
+
+def _draw_batch(root: Path, batch: Sequence[Drawing], seed: int, format: Format) -> int:
+    for drawing in batch:
+        series = SERIES.index(drawing.series)
+        patient = sample_patient(np.random.default_rng([seed, 2, series, drawing.number]))
+        rng = np.random.default_rng([seed, 3, series, drawing.number, drawing.image])
+        picture = render(
+            rng,
+            size=(drawing.height, drawing.width),
+            patient=patient,
+            pneumonia=_PATTERN[drawing.series],
+            subtlety=drawing.subtlety,
+        )
+        key = f"{seed}-{drawing.patient}"
+        data = encode(rng, picture, format, patient=patient, key=key, image=drawing.image)
+        path = root / drawing.name
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise explain_oserror(error, path) from error
+    return len(batch)

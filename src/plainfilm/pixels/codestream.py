@@ -1,0 +1,143 @@
+"""Look into a compressed frame before a decoder takes memory for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plainfilm.errors import ImageError
+from plainfilm.pixels.limits import Limits, check_pixels
+
+__all__ = ["check_codestream", "check_scans", "find_unset_scan_end"]
+
+_SCAN = (
+    b"\xff\xda"  # never within the data of a scan, where ff is followed by 0 or a restart marker
+)
+_SCANS = 20  # of the largest picture; progressive JPEG as it is made has up to 14
+_END = b"\xff\xd9"  # of a JPEG, JPEG-LS and JPEG 2000 stream alike
+# Start-of-frame markers: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
+_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+
+
+def check_codestream(frame: bytes, limits: Limits) -> None:
+    """Hold the size that a JPEG, JPEG-LS or JPEG 2000 frame claims against the limits.
+
+    The file's header may say 10 x 10 where the frame says 65000 x 65000.
+
+    Parameters
+    ----------
+    frame
+        One compressed frame. What is of no known kind is left to the decoder.
+
+    Raises
+    ------
+    ImageError
+        ``too-large`` (also by :func:`check_scans`), or ``truncated`` where the frame is empty or a
+        JPEG has no end.
+    """
+    if not frame:
+        raise ImageError(
+            "truncated", "the file ends before the image is complete", todo="fetch it again"
+        )
+    if frame[:2] == b"\xff\xd8":
+        size = _jpeg_size(frame)
+        # A decoder may well fill what is missing with grey. Frames are padded to an even length.
+        if frame.rfind(_END, len(frame) // 2) < 0:
+            raise ImageError(
+                "truncated", "a frame ends before the image is complete", todo="fetch it again"
+            )
+    else:
+        size = _jpeg2000_size(frame)
+    if size is not None:
+        check_pixels(*size, limits)
+        if frame[:2] == b"\xff\xd8":
+            check_scans(frame, *size, limits)
+
+
+def check_scans(data: bytes, width: int, height: int, limits: Limits) -> None:
+    """Refuse a JPEG that goes over its picture more often than any that is made.
+
+    Every scan is a pass over the whole picture, and one that changes nothing takes a few bytes: a
+    file of some kilobytes could take hours.
+
+    Raises
+    ------
+    ImageError
+        ``too-large``.
+    """
+    most = _SCANS * limits.pixels // max(1, width * height)
+    # A scan has ten bytes at least. The first one of a plain JPEG has all components, and is then
+    # the only one that is decoded.
+    if len(data) // 10 <= most or _is_one_scan(data):
+        return
+    scans = data.count(_SCAN)
+    if scans > most:
+        raise ImageError(
+            "too-large", "the JPEG has too many scans for its size", received=f"{scans:,} scans"
+        )
+
+
+def find_unset_scan_end(frame: bytes) -> int | None:
+    """Find the byte that some old encoders of extended JPEG left at 0 where 63 has to stand.
+
+    The end of the spectral selection of a sequential scan is 63 (ISO 10918-1, B.2.3); a scan of 0
+    to 0 would have no picture beyond its block averages. Decoders refuse it, although the data
+    that follow are complete.
+
+    Returns
+    -------
+    offset
+        Of that byte in ``frame``; None where nothing is to be mended.
+    """
+    for marker, at in _segments(frame):
+        if marker in _FRAMES and marker not in (0xC0, 0xC1):
+            return None
+        if marker == 0xDA:
+            end = at + 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+            return end - 2 if frame[end - 3 : end] == b"\0\0\0" else None
+    return None
+
+
+def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the marker and the offset of every JPEG segment up to the first scan."""
+    at = 2
+    while at + 4 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        yield marker, at
+        if marker == 0xDA:
+            return
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+
+
+def _is_one_scan(frame: bytes) -> bool:
+    components = 0
+    for marker, at in _segments(frame):
+        if marker in _FRAMES:
+            if marker not in (0xC0, 0xC1) or len(frame) < at + 10:
+                return False
+            components = frame[at + 9]
+        elif marker == 0xDA:
+            return len(frame) > at + 4 and frame[at + 4] == components
+    return False
+
+
+def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    """Return width and height by the start-of-frame marker (ISO 10918-1, B.2.2)."""
+    for marker, at in _segments(frame):
+        if marker in _FRAMES and at + 9 <= len(frame):
+            height = int.from_bytes(frame[at + 5 : at + 7], "big")
+            return int.from_bytes(frame[at + 7 : at + 9], "big"), height
+    return None
+
+
+def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
+    """Return width and height by the SIZ marker (ISO 15444-1, A.5.1)."""
+    start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if start < 0 or len(frame) < start + 24:
+        return None
+    right, bottom, left, top = (
+        int.from_bytes(frame[at : at + 4], "big") for at in range(start + 8, start + 24, 4)
+    )
+    return right - left, bottom - top

@@ -1,0 +1,133 @@
+"""Palette colour of DICOM: from stored values to RGB of 8 bits (PS3.3 C.7.6.3.1.5 and C.7.9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.errors import ImageError
+from plainfilm.pixels.facts import element, numbers
+
+__all__ = ["expand_segments", "look_up_palette"]
+
+_MOST = 65536  # entries of a table, by the standard
+_DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
+
+
+def look_up_palette(stored: NDArray[Any], header: Any) -> NDArray[np.uint8]:
+    """Look the colours of a picture up.
+
+    Parameters
+    ----------
+    stored
+        Integers, (rows, columns). Those before the first entry of a table or after its last take
+        that one.
+    header
+        The data set.
+
+    Returns
+    -------
+    colours
+        uint8 (rows, columns, 3).
+
+    Raises
+    ------
+    ImageError
+        ``corrupt`` where a table is missing, or is not what its descriptor says.
+    """
+    tables = [_table(header, colour) for colour in ("Red", "Green", "Blue")]
+    # Some files say 16 bits and hold values of 8. It is for the tables to tell, not the picture.
+    wide = any(bits > 8 for _, _, bits in tables) and any(t.max() > 255 for _, t, _ in tables)
+    out = np.empty((*stored.shape, 3), dtype=np.uint8)
+    for channel, (first, entries, _) in enumerate(tables):
+        levels = (entries >> 8 if wide else entries).astype(np.uint8)
+        index = np.clip(stored.astype(np.int64) - first, 0, len(entries) - 1)
+        out[..., channel] = levels[index]
+    return out
+
+
+def _table(header: Any, colour: str) -> tuple[int, NDArray[np.uint16], int]:
+    """Return the value that the first entry is for, the entries, and the bits of each."""
+    name = f"{colour}PaletteColorLookupTable"
+    descriptor = numbers(header, f"{name}Descriptor")
+    if len(descriptor) != 3:
+        raise ImageError("corrupt", "a palette of the DICOM file has no descriptor")
+    count, first, bits = (int(number) for number in descriptor)
+    count = count % _MOST or _MOST
+    if int(element(header, "PixelRepresentation") or 0) and first > 32767:
+        first -= _MOST
+    little = getattr(header, "original_encoding", (None, True))[1] is not False
+    data = element(header, f"{name}Data")
+    if isinstance(data, bytes):
+        entries = _words(data, len(data) >= 2 * count, little)[:count]
+    else:
+        data = element(header, f"Segmented{name}Data")
+        if not isinstance(data, bytes):
+            raise ImageError("corrupt", "a palette of the DICOM file is missing")
+        entries = expand_segments(_words(data, bits > 8, little), count, bits > 8)
+    if not len(entries):
+        raise ImageError("corrupt", "a palette of the DICOM file is empty")
+    return first, entries, bits
+
+
+def _words(data: bytes, wide: bool, little: bool) -> NDArray[np.uint16]:
+    if not wide:
+        return np.frombuffer(data, np.uint8).astype(np.uint16)
+    whole = data[: len(data) // 2 * 2]
+    return np.frombuffer(whole, "<u2" if little else ">u2").astype(np.uint16)
+
+
+def expand_segments(words: NDArray[np.uint16], count: int, wide: bool) -> NDArray[np.uint16]:
+    """Expand a segmented table (PS3.3 C.7.9.2), never to more than ``count`` entries.
+
+    Parameters
+    ----------
+    words
+        The segments, as words of 16 bits, or of 8.
+    count
+        Entries of the whole table, 1 to 65536.
+    wide
+        Whether the words have 16 bits: an indirect segment counts bytes.
+
+    Raises
+    ------
+    ImageError
+        ``corrupt``.
+    """
+    table: list[int] = []
+    _expand(words.tolist(), 0, len(words), count, wide, table)
+    if len(table) < count:
+        raise ImageError("corrupt", "a segmented palette of the DICOM file ends early")
+    return np.array(table[:count], dtype=np.uint16)
+
+
+def _expand(
+    words: list[int],
+    at: int,
+    segments: int,
+    count: int,
+    wide: bool,
+    table: list[int],
+    nested: bool = False,
+) -> None:
+    """Append ``segments`` segments from ``at``; inside of an indirect one there is no other."""
+    while segments > 0 and len(table) < count and at + 2 < len(words):
+        kind, length = words[at], words[at + 1]
+        at, segments = at + 2, segments - 1
+        if kind == _DISCRETE:
+            table.extend(words[at : at + length])
+            at += length
+        elif kind == _LINEAR and table:
+            start, end = table[-1], words[at]
+            steps = np.arange(1, length + 1) / max(length, 1)
+            table.extend(np.rint(start + (end - start) * steps).astype(int).tolist())
+            at += 1
+        elif kind == _INDIRECT and table and not nested:
+            parts = words[at : at + (2 if wide else 4)]
+            offset = sum(part << (16 if wide else 8) * n for n, part in enumerate(parts))
+            at += len(parts)
+            _expand(words, offset // 2 if wide else offset, length, count, wide, table, True)
+        else:
+            raise ImageError("corrupt", "a segmented palette of the DICOM file is malformed")

@@ -1,0 +1,74 @@
+"""One HTML file that lays a model's results on several data sets side by side."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from plainfilm._files import write_bytes, write_text
+from plainfilm.evaluation import Validation
+from plainfilm.report.csv_tables import write_tables
+from plainfilm.report.evaluation_sections import elsewhere_section
+from plainfilm.report.frames import pannable
+from plainfilm.report.markup import element, join
+from plainfilm.report.wording import count
+
+__all__ = ["write_external_page"]
+
+
+def write_external_page(found: Validation, out: Path | None = None) -> Path:
+    """Write ``external.html`` beside ``external.json``, with a link to each report.
+
+    Raises
+    ------
+    StorageError
+        If the disk does not take the file.
+    """
+    out = out or found.folder / "external.html"
+    body, [plot] = elsewhere_section(found.values)
+    write_text(out.parent / "figures" / f"{plot.name}.svg", plot.svg)
+    write_bytes(out.parent / "figures" / f"{plot.name}.png", plot.svg.png)
+    links = [
+        element("li", element("a", f"Report on {one.manifest.name}", href=f"{name}/report.html"))
+        for one in found.evaluations
+        if (name := one.folder.name)
+    ]
+    figure = element(
+        "figure", pannable(plot), element("figcaption", plot.caption), class_="plot wide"
+    )
+    rows = found.values["rows"]
+    label = found.values.get("label") or "Every label"
+    first = element(
+        "header",
+        element("p", "plainfilm · external validation", class_="kicker"),
+        element("h1", f"{label}: how much of it travels"),
+        element(
+            "p",
+            element("strong", "For research and teaching. Not a medical device."),
+            class_="lead",
+        ),
+        class_="top",
+    )
+    section = element(
+        "section",
+        element("h2", "Side by side", id="title-1"),
+        figure,
+        body,
+        element("h3", "The reports"),
+        element("ul", *links),
+        id="part-1",
+        aria_labelledby="title-1",
+    )
+    template = resources.files("plainfilm.report").joinpath("template.html").read_text("utf-8")
+    page = Template(template).substitute(
+        style="",
+        title=element("title", f"{label} – plainfilm external validation"),
+        first=first,
+        contents=element("ol", element("li", element("a", "Side by side", href="#part-1"))),
+        sections=join([section]),
+        images=count(sum(row["n"] for row in rows)),
+    )
+    write_tables(page, out.parent / "tables")
+    write_text(out, page)
+    return out

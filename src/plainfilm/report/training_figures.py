@@ -1,0 +1,140 @@
+"""Figures of a training: its course, and sheets of images."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from plainfilm.errors import UsageError
+from plainfilm.report.canvas import HEIGHT, WIDTH, drawing, numbers, shorten, styled
+from plainfilm.report.markup import visible
+from plainfilm.report.style import FIRST, QUIET, SECOND, Drawing
+
+__all__ = ["history_figure", "sample_grid"]
+
+_QUANTITIES = {
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "auroc": "AUROC",
+    "learning_rate": "Learning rate",
+}
+
+
+def history_figure(
+    history: Sequence[Mapping[str, float]],
+    *,
+    best_epoch: int | None = None,
+    quantities: Sequence[str] = ("loss", "accuracy"),
+    name: str = "history",
+) -> Drawing:
+    """Draw how a training went, one panel a quantity, training against validation.
+
+    Parameters
+    ----------
+    history
+        One row an epoch: ``epoch``, each quantity, and ``val_`` followed by its name.
+    best_epoch
+        The epoch whose weights were kept; it is marked.
+    quantities
+        Any of ``loss``, ``accuracy``, ``auroc``, ``learning_rate`` or another key of the rows.
+    name
+        Name that makes the ids in the SVG unique in a page.
+
+    Returns
+    -------
+    SVG text.
+    """
+    if not history or not quantities:
+        raise UsageError("a history figure needs at least one epoch and one quantity")
+    epochs = [float(row.get("epoch", index + 1)) for index, row in enumerate(history)]
+    with styled(name):
+        size = (WIDTH * len(quantities), HEIGHT - 0.6)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+        for axes, quantity in zip(panels, quantities, strict=True):
+            _draw_history(axes, history, epochs, quantity, best_epoch)
+        return drawing(figure, name, "Course of the training")
+
+
+def _draw_history(
+    axes: Any,
+    history: Sequence[Mapping[str, float]],
+    epochs: Sequence[float],
+    quantity: str,
+    best_epoch: int | None,
+) -> None:
+    for key, label, colour in (
+        (quantity, "training", QUIET[0]),
+        (f"val_{quantity}", "validation", FIRST[0]),
+    ):
+        values = numbers([row.get(key) for row in history])
+        if np.isfinite(values).any():
+            axes.plot(
+                epochs, values, "o-", color=colour, markersize=3.2, linewidth=1.5, label=label
+            )
+            if best_epoch is not None and best_epoch in epochs and key.startswith("val_"):
+                kept = values[list(epochs).index(best_epoch)]
+                axes.plot(
+                    [best_epoch],
+                    [kept],
+                    "o",
+                    color=SECOND[0],
+                    markersize=6.5,
+                    zorder=5,
+                    label="kept",
+                )
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=SECOND[0], linewidth=0.9, dashes=(3, 3))
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(_QUANTITIES.get(quantity, visible(quantity)))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
+
+
+def sample_grid(
+    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int = 4
+) -> bytes:
+    """Return a sheet of images with their captions, as a PNG on white.
+
+    Parameters
+    ----------
+    images
+        Each uint8 (h, w), or (h, w, 3) in colour.
+    captions
+        One for each image; a long one is shortened.
+    columns
+        Images in a row.
+
+    Raises
+    ------
+    UsageError
+        If there is no image, or not one caption for each.
+    """
+    if not len(images) or len(images) != len(captions) or columns < 1:
+        raise UsageError(
+            "a sheet needs at least one image, one column, and a caption for each image",
+            received=f"{len(images)} images, {len(captions)} captions, {columns} columns",
+        )
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    with styled("samples"):
+        figure = Figure(figsize=(2.2 * columns, 2.45 * rows), dpi=110, layout="constrained")
+        figure.set_facecolor("white")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels:
+            axes.set_axis_off()
+        for axes, image, caption in zip(panels, images, captions, strict=False):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
+            axes.set_title(shorten(caption, 30), fontsize=8, loc="center")
+        page = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(page, metadata={"Software": None})
+        return page.getvalue()

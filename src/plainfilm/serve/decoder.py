@@ -1,0 +1,119 @@
+"""A decoding process of the service: bytes in, the network's image and pictures for people out.
+
+What goes over its pipes: a JSON line, the bytes of the file; back come a JSON line and the bytes
+that it announces. The file is never on a disk, and what decodes it can open none to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from plainfilm._files import hash_bytes
+from plainfilm.pixels import Limits, read_image, read_picture
+from plainfilm.pixels.capped import Failure, attempt, cap_memory, clean_facts, open_answers
+from plainfilm.records import PixelSpec
+
+__all__ = ["LONGEST", "Answer", "decode", "encode_png", "serve"]
+
+LONGEST = 2048
+"""Pixels of the longer side of a picture for people; screens have hardly more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A file that became an image: what it says, its pixels, the whole picture (PNG), its hash."""
+
+    facts: dict[str, str | float]
+    pixels: bytes
+    original: bytes = b""
+    sha256: str = ""
+
+
+def decode(data: bytes, spec: PixelSpec, limits: Limits, original: bool) -> Answer | Failure:
+    """Decode one file; every failure is an answer."""
+
+    def read() -> Answer:
+        image = read_image(data, spec, limits=limits)
+        whole = b""
+        if original:
+            whole = encode_png(_shrink(read_picture(data, limits=limits, frame=spec.frame).pixels))
+        return Answer(clean_facts(image.facts), image.pixels.tobytes(), whole)
+
+    return attempt(read)
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a PNG of pixels (h, w), or (h, w, 4); quick rather than small."""
+    out = io.BytesIO()
+    Pillow.fromarray(pixels).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    longer = max(pixels.shape)
+    if longer <= LONGEST:
+        return pixels
+    height, width = (max(1, round(side * LONGEST / longer)) for side in pixels.shape)
+    picture = Pillow.fromarray(pixels)
+    return np.asarray(picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def serve() -> None:
+    """Decode what standard input asks for until it ends: the life of a worker."""
+    answers = open_answers()
+    with contextlib.suppress(ValueError):
+        # Whoever stops the service may signal all its processes: accepted images come first.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    questions = sys.stdin.buffer
+    order = json.loads(questions.readline())
+    limits = Limits(**order["limits"])
+    _warm_up()
+    _lock_down()
+    cap_memory(order["memory"])
+    answers.write(b"ready\n")
+    answers.flush()
+    while line := questions.readline():
+        _answer(json.loads(line), questions, limits, answers)
+
+
+def _answer(
+    asked: Mapping[str, Any], questions: BinaryIO, limits: Limits, answers: BinaryIO
+) -> None:
+    data = questions.read(asked["bytes"])
+    found = decode(data, PixelSpec(**asked["spec"]), limits, asked["original"])
+    if isinstance(found, Failure):
+        answers.write(json.dumps({"reason": found.reason, "what": found.what}).encode() + b"\n")
+    else:
+        told: dict[str, object] = {"pixels": len(found.pixels), "original": len(found.original)}
+        told["sha256"] = hash_bytes(data)
+        answers.write(json.dumps({"facts": found.facts, **told}).encode() + b"\n")
+        answers.write(found.pixels)
+        answers.write(found.original)
+    answers.flush()
+
+
+def _warm_up() -> None:
+    """Load what the first files would load, while there is time and no cap."""
+    import plainfilm.pixels.dicom  # noqa: F401
+
+    decode(encode_png(np.zeros((8, 8), np.uint8)), PixelSpec(8), Limits(), original=True)
+
+
+def _lock_down() -> None:
+    """Let this process write no file and leave no image of its memory behind."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -1,0 +1,16 @@
+"""Training: plan, feed, fit, seal. Importing this loads no training framework."""
+
+from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
+from plainfilm.training.run import Run, open_run, train
+from plainfilm.training.seeds import train_seeds
+
+__all__ = [
+    "BACKENDS",
+    "Run",
+    "choose_backend",
+    "choose_precision",
+    "open_run",
+    "train",
+    "train_seeds",
+    "use_backend",
+]

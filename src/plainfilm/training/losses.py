@@ -1,0 +1,119 @@
+"""The loss and the running accuracy, both blind to unknown labels."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from plainfilm.records import Task
+
+__all__ = ["Head", "MaskedAccuracy", "MaskedLoss", "class_weights", "head_of", "outputs_of"]
+
+Head = Literal["sigmoid", "softmax"]
+
+
+def head_of(task: Task, loss: str) -> Head:
+    """Resolve the recipe's ``loss`` for a task."""
+    if loss == "auto":
+        return "softmax" if task.kind == "multiclass" else "sigmoid"
+    if loss == "softmax" and task.kind == "multilabel":
+        # Its labels do not exclude each other, so no softmax can describe them.
+        return "sigmoid"
+    return "softmax" if loss == "softmax" else "sigmoid"
+
+
+def outputs_of(task: Task, head: Head) -> int:
+    """Return how many logits the network needs."""
+    return len(task.classes) if head == "softmax" else len(task.labels)
+
+
+def class_weights(
+    labels: NDArray[np.float32], task: Task, *, balanced: bool
+) -> NDArray[np.float32]:
+    """Return the weight of a 0 and of a 1 of each label, (2, labels).
+
+    Balanced, the two weigh the same in total and the mean weight is 1. A label that has only one
+    class keeps weight 1. For ``multiclass`` the weight of a 1 balances the classes, and that of a 0
+    is not used.
+    """
+    weights = np.ones((2, labels.shape[1]), np.float32)
+    if not balanced:
+        return weights
+    ones = np.nansum(labels, axis=0)
+    known = np.sum(~np.isnan(labels), axis=0)
+    if task.kind == "multiclass":
+        weights[1] = np.where(ones > 0, known.max() / (len(ones) * np.maximum(ones, 1)), 1)
+        return weights
+    zeros = known - ones
+    both = (ones > 0) & (zeros > 0)
+    weights[0] = np.where(both, known / (2 * np.maximum(zeros, 1)), 1)
+    weights[1] = np.where(both, known / (2 * np.maximum(ones, 1)), 1)
+    return weights
+
+
+class MaskedLoss(keras.losses.Loss):  # type: ignore[misc]
+    """Weighted cross-entropy of logits; a NaN label costs nothing.
+
+    Parameters
+    ----------
+    head
+        ``sigmoid`` or ``softmax``.
+    weights
+        (2, labels), from `class_weights`.
+    smoothing
+        Label smoothing, 0 to 1.
+    """
+
+    def __init__(self, head: Head, weights: NDArray[np.float32], smoothing: float) -> None:
+        super().__init__(name="loss", reduction="sum_over_batch_size")
+        self.head, self.smoothing = head, smoothing
+        self.weights = weights
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image, (n,)."""
+        known = ops.logical_not(ops.isnan(y_true))
+        truth = ops.where(known, y_true, 0.0)
+        mask = ops.cast(known, "float32")
+        logits = ops.cast(y_pred, "float32")
+        if self.head == "softmax":
+            return self._softmax(truth, mask, logits)
+        weight = mask * (truth * self.weights[1] + (1.0 - truth) * self.weights[0])
+        target = truth * (1.0 - self.smoothing) + 0.5 * self.smoothing
+        entropy = ops.softplus(logits) - target * logits
+        return ops.sum(weight * entropy, axis=-1) / max(1, self.weights.shape[1])
+
+    def _softmax(self, truth: Any, mask: Any, logits: Any) -> Any:
+        if self.weights.shape[1] == 1:
+            weight = (truth * self.weights[1] + (1.0 - truth) * self.weights[0])[:, 0]
+            truth = ops.concatenate([1.0 - truth, truth], axis=-1)
+        else:
+            weight = ops.sum(truth * self.weights[1], axis=-1)
+        classes = logits.shape[-1]
+        target = truth * (1.0 - self.smoothing) + self.smoothing / classes
+        entropy = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+        return ops.min(mask, axis=-1) * weight * entropy
+
+
+class MaskedAccuracy(keras.metrics.Mean):  # type: ignore[misc]
+    """Share of known labels (sigmoid) or images (softmax) that the logits get right."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(name="accuracy")
+        self.head = head
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch; ``sample_weight`` is not used."""
+        del sample_weight
+        known = ops.cast(ops.logical_not(ops.isnan(y_true)), "float32")
+        if self.head == "sigmoid":
+            right = ops.equal(y_pred > 0, y_true > 0.5)
+        else:
+            truth = y_true[:, 0] > 0.5 if y_true.shape[-1] == 1 else ops.argmax(y_true, axis=-1)
+            chosen = ops.argmax(y_pred, axis=-1)
+            right = ops.equal(ops.cast(truth, "int32"), ops.cast(chosen, "int32"))
+            known = ops.min(known, axis=-1)
+        super().update_state(ops.cast(right, "float32"), sample_weight=known)
