@@ -39,11 +39,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from plainfilm.audit.evidence import SIDE, look
+from plainfilm.audit.hashing import close_pairs
+from plainfilm.audit.orientation import judge_poses
+from plainfilm.audit.run import Audit, audit_dataset
 from plainfilm.data import load_dataset
-from plainfilm.data.audit import Audit, audit
-from plainfilm.data.checks.evidence import SIDE, look
-from plainfilm.data.checks.hashing import close_pairs
-from plainfilm.data.checks.poses import judge_poses
 from plainfilm.data.fill import fill_cache
 from plainfilm.phantom import FlawKind, plant, write_dataset
 from plainfilm.pixels import read_image, read_image_and_colour
@@ -68,7 +68,7 @@ NEAR = ("near-duplicate", "exact-duplicate")
 EXPECTED: dict[FlawKind, Expectation] = {
     "exact-duplicate": Expectation(("exact-duplicate",), "pairs"),
     "contradicting-label": Expectation(("exact-contradicting-label",), "pairs"),
-    "leak-across-partitions": Expectation(("exact-leak-across-partitions",), "pairs"),
+    "leak-across-splits": Expectation(("exact-leak-across-splits",), "pairs"),
     "patient-leak": Expectation(("patient-leak",), "files"),
     "reencoded-duplicate": Expectation(NEAR, "pairs", graded=True),
     "near-duplicate": Expectation(NEAR, "pairs", graded=True),
@@ -85,7 +85,7 @@ EXPECTED: dict[FlawKind, Expectation] = {
     "burnt-in-text": Expectation(("burnt-in-text",), "files", graded=True),
     "shortcut-border": Expectation(("shortcut-border",), "whole", graded=True),
     "shortcut-marker": Expectation(("shortcut-border", "shortcut-thumbnail"), "whole", graded=True),
-    "shortcut-size": Expectation(("shortcut-file-facts",), "whole", graded=True),
+    "shortcut-size": Expectation(("shortcut-file-metadata",), "whole", graded=True),
     "shift": Expectation(("shift-test",), "whole", graded=True),
 }
 STRENGTHS = (0.1, 0.5, 0.9)
@@ -158,7 +158,7 @@ def planted(scratch: Path, kinds: Sequence[FlawKind], form: Any, images: int, se
     for seed in range(seeds):
         base = scratch / f"clean-{seed}"
         write_dataset(base, images=parts, seed=seed, format=form, size=224)
-        for finding in audit(base, cache=scratch / "cache").findings:
+        for finding in audit_dataset(base, cache=scratch / "cache").findings:
             clean[finding.check] += 1 if not finding.files else len(finding.files)
         for kind in kinds:
             expected = EXPECTED[kind]
@@ -167,7 +167,7 @@ def planted(scratch: Path, kinds: Sequence[FlawKind], form: Any, images: int, se
                     folder = scratch / "flawed"
                     shutil.copytree(base, folder, copy_function=os.link)
                     truth = plant(folder, kind, rate=rate, strength=strength, seed=seed)
-                    result = audit(folder, cache=scratch / "cache")
+                    result = audit_dataset(folder, cache=scratch / "cache")
                     groups = [flaw.files for flaw in truth]
                     score(scores[kind, strength, rate], expected, groups, result)
                     shutil.rmtree(folder)
@@ -307,8 +307,8 @@ def report_near(
     folder: Path, cache: Path, truth: dict[frozenset[str], str], kinds: Sequence[str]
 ) -> None:
     """Audit, and print recall for each kind and precision over all."""
-    from plainfilm.data.checks.copies import find_copies
-    from plainfilm.data.checks.evidence import SIDE, look
+    from plainfilm.audit.copies import find_copies
+    from plainfilm.audit.evidence import SIDE, look
 
     manifest = load_dataset(folder)
     evidence = look(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=cache))
@@ -408,7 +408,7 @@ def measure_alone(what: str, *arguments: str) -> int:
     with tempfile.TemporaryDirectory(prefix="plainfilm-benchmark-") as cache:
         began = time.perf_counter()
         if what == "audit":
-            audit(data, cache=cache, workers=workers)
+            audit_dataset(data, cache=cache, workers=workers)
         elif what == "decode-full":
             files = [record.path for record in load_dataset(data).records]
             # Fresh interpreters, as the audit's own processes are.

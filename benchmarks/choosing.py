@@ -156,7 +156,7 @@ def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
 
 def auroc(network: Any, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> float:
     """Return the AUROC of the network's last logit."""
-    from plainfilm.training.answers import answers_of
+    from plainfilm.training.predictions import answers_of
 
     logits = answers_of(network, images)
     return float(roc_auc_score(labels[:, 0], logits[:, -1]))

@@ -120,17 +120,17 @@ def measured(work: Callable[[], Any], left: Path | None = None) -> dict[str, flo
 
 def listing(size: int, folder: Path) -> dict[str, float]:
     """List and part."""
-    from plainfilm.data import part
+    from plainfilm.data import make_splits
 
-    return measured(lambda: part(manifest_of(size, folder)))
+    return measured(lambda: make_splits(manifest_of(size, folder)))
 
 
 def auditing(size: int, folder: Path) -> dict[str, float]:
     """Audit without opening an image."""
-    from plainfilm.data.audit import audit
+    from plainfilm.audit.run import audit_dataset
 
     manifest = manifest_of(size, folder)
-    return measured(lambda: audit(manifest, quick=True, cache=folder / f"audit-{size}"))
+    return measured(lambda: audit_dataset(manifest, quick=True, cache=folder / f"audit-{size}"))
 
 
 def decoding(size: int, folder: Path) -> dict[str, float]:
@@ -174,7 +174,7 @@ def predicting(size: int, folder: Path) -> dict[str, float]:
 
 
 def evaluating(size: int, folder: Path) -> dict[str, float]:
-    """Evaluate the run's own test partition (a fifth of the images), without disturbances."""
+    """Evaluate the run's own test split (a fifth of the images), without disturbances."""
     import plainfilm
 
     run = folder / f"run-{size}"

@@ -9,7 +9,7 @@ warm disk, each program in a process of its own, all in turn within a round; imp
 the start of decoding processes is:
 
 - plainfilm: `fill_cache` into an empty folder, as ``plainfilm train`` calls it: hashing, decoding,
-  checking, facts, shards on disk;
+  checking, metadata, shards on disk;
 - tf.data: `decode_jpeg` and `resize` with 16 parallel calls, as the tutorial does;
 - Keras: `image_dataset_from_directory`;
 - the bound: libjpeg-turbo (in Pillow) decoding at the smallest scale that is large enough, one

@@ -28,7 +28,7 @@ from plainfilm.evaluation.disturbances import DISTURBANCES
 from plainfilm.metrics import lock_operating_points, roc_curve
 from plainfilm.runtime import Predictor
 from plainfilm.training import open_run, use_backend
-from plainfilm.training.settle import DRAWS, disturbed_images
+from plainfilm.training.thresholds import DRAWS, disturbed_images
 
 HALVINGS = 20
 UNSEEN = ("blur", "brighter", "darker", "jpeg", "coarse", "border", "corners")

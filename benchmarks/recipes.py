@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py --recipes swift standard --seeds 5 --out runs/benchmark
 
-Every seed is trained and sealed first, then the official test partition is scored once by each
+Every seed is trained and sealed first, then the official test split is scored once by each
 bundle: nothing in a recipe was chosen by it. Runs that are finished are not repeated. Needs the
 images of PLAINFILM_DATA (``kermany224`` in it) and the extra ``train``.
 
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--backend", default=None)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmark")
-    parser.add_argument("--train-only", action="store_true", help="leave the test partition closed")
+    parser.add_argument("--train-only", action="store_true", help="leave the test split closed")
     args = parser.parse_args()
     data = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
     if not data.is_dir():

@@ -77,10 +77,10 @@ def main() -> int:
 
 
 def manifest_of(images: str) -> Any:
-    """Return the manifest, parted, with the training images that are learnt from."""
-    from plainfilm.data import limit, load_dataset, part
+    """Return the manifest, split, with the training images that are learnt from."""
+    from plainfilm.data import limit, load_dataset, make_splits
 
-    manifest = part(load_dataset(need("kermany224")), validation=0.1, test=0.2)
+    manifest = make_splits(load_dataset(need("kermany224")), validation=0.1, test=0.2)
     return limit(manifest, LIMIT, balanced=True) if images == "2000" else manifest
 
 
@@ -131,8 +131,8 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
     keras.utils.set_random_seed(seed)
     manifest = manifest_of(args.images)
 
-    def files(partition: str) -> tuple[list[str], Any]:
-        chosen = manifest.select(partition)
+    def files(split: str) -> tuple[list[str], Any]:
+        chosen = manifest.select(split)
         return [record.path for record in chosen.records], chosen.label_array()[:, 0].astype(int)
 
     def read(path: Any, side: int) -> Any:
@@ -144,8 +144,8 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
         image = tf.image.random_flip_left_right(image)
         return tf.image.rot90(image, tf.random.uniform((), 0, 3, tf.int32)), label
 
-    def plain(partition: str) -> Any:
-        data = tf.data.Dataset.from_tensor_slices(files(partition))
+    def plain(split: str) -> Any:
+        data = tf.data.Dataset.from_tensor_slices(files(split))
         data = data.map(lambda path, label: (read(path, SIDE), label), num_parallel_calls=16)
         return data.batch(BATCH).prefetch(1)
 
@@ -273,8 +273,8 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     from plainfilm.models import build_network
     from plainfilm.runtime import Predictor
     from plainfilm.training import open_run, use_backend
-    from plainfilm.training.answers import answers_of
     from plainfilm.training.losses import head_of, outputs_of
+    from plainfilm.training.predictions import answers_of
     from plainfilm.training.state import read_weights
 
     file = place(args, args.recipes[0], seed)

@@ -6,7 +6,7 @@
 >>> evaluation = plainfilm.evaluate("runs/first")                    # doctest: +SKIP
 >>> model = plainfilm.load("runs/first")                             # doctest: +SKIP
 >>> for prediction in model.predict(["image.jpeg"]):              # doctest: +SKIP
-...     print(prediction.probabilities, prediction.calls)
+...     print(prediction.probabilities, prediction.predicted)
 
 Importing this loads none of what the functions need; each is imported when it is first asked for.
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from plainfilm._progress import ProgressLines
+    from plainfilm.audit import audit_dataset
     from plainfilm.data import load_dataset
-    from plainfilm.data.audit import audit
     from plainfilm.evaluation import compare, evaluate, validate
     from plainfilm.runtime import load
     from plainfilm.training import train
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ProgressLines",
     "__version__",
-    "audit",
+    "audit_dataset",
     "augmented_images",
     "compare",
     "evaluate",
@@ -43,7 +43,7 @@ __all__ = [
 
 _HOMES = {
     "ProgressLines": "plainfilm._progress",
-    "audit": "plainfilm.data.audit",
+    "audit_dataset": "plainfilm.audit",
     "augmented_images": "plainfilm.training.preview",
     "compare": "plainfilm.evaluation",
     "evaluate": "plainfilm.evaluation",

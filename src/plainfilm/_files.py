@@ -34,15 +34,15 @@ def explain_oserror(error: OSError, path: Path | str) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"the disk that holds {path} is full",
-            todo="free some space, or choose another place; what was finished before is kept",
+            remedy="free some space, or choose another place; what was finished before is kept",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(
-            f"{path} cannot be written", received=error.strerror, todo="choose a writable place"
+            f"{path} cannot be written", received=error.strerror, remedy="choose a writable place"
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return StorageError(
-            f"{path} cannot be a folder: a file is in the way", todo="choose another place"
+            f"{path} cannot be a folder: a file is in the way", remedy="choose another place"
         )
     return StorageError(f"{path} cannot be written", received=error.strerror or str(error))
 

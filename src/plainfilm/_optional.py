@@ -23,5 +23,5 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"this needs the Python package {error.name!r}, which is not installed",
-            todo=f'pip install "plainfilm[{extra}]"',
+            remedy=f'pip install "plainfilm[{extra}]"',
         ) from error

@@ -203,7 +203,7 @@ def read_bundle(folder: str | Path) -> Bundle:
             raise BundleError(
                 f"the bundle {folder} has a newer schema than this version of plainfilm reads",
                 received=f"schema {schema}; known up to {SCHEMA}",
-                todo="upgrade plainfilm",
+                remedy="upgrade plainfilm",
             )
         task, rejection = description["task"], description.get("rejection")
         return Bundle(
@@ -238,13 +238,13 @@ def _locked_point(value: Mapping[str, Any]) -> LockedPoint:
 
 def _verify(folder: Path) -> None:
     if not folder.is_dir():
-        raise BundleError(f"there is no bundle at {folder}", todo="give a run or bundle folder")
+        raise BundleError(f"there is no bundle at {folder}", remedy="give a run or bundle folder")
     try:
         lines = (folder / _SUMS).read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
             f"{folder} is not a bundle: it has no readable {_SUMS}",
-            todo="give a bundle folder, or a run folder whose training has finished",
+            remedy="give a bundle folder, or a run folder whose training has finished",
         ) from error
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in (_DESCRIPTION, _GRAPH, _WEIGHTS):
@@ -263,7 +263,7 @@ def _verify(folder: Path) -> None:
             f"the bundle {folder} was changed after it was sealed: it holds what {_SUMS} does "
             "not list",
             received=", ".join(map(repr, strangers[:5])) + more,
-            todo="move it out of the folder, or take an unchanged copy",
+            remedy="move it out of the folder, or take an unchanged copy",
         )
 
 
@@ -286,5 +286,5 @@ def _verify_file(folder: Path, name: str, sealed: str) -> None:
         raise BundleError(
             f"the bundle {folder} was changed after it was sealed: {name}",
             received=f"SHA-256 {digest[:16]}…, sealed as {sealed[:16]}…",
-            todo="take an unchanged copy, or train again",
+            remedy="take an unchanged copy, or train again",
         )

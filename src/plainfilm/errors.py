@@ -9,7 +9,7 @@
     ├── DataError                the data cannot be used as they are
     │   ├── SourceError          a folder or table of images: missing, empty, one class only
     │   ├── LabelError           labels that contradict each other or leave the schema
-    │   ├── PartitionError       the data cannot be parted as asked
+    │   ├── SplitError       the data cannot be split as asked
     │   └── ImageError           one file that does not become an image
     ├── MetricError              scores or labels that a metric cannot take
     ├── RunError                 a run folder: of another recipe, damaged, not finished
@@ -29,10 +29,10 @@ __all__ = [
     "LabelError",
     "MetricError",
     "MissingExtraError",
-    "PartitionError",
     "PlainfilmError",
     "RunError",
     "SourceError",
+    "SplitError",
     "StorageError",
     "UsageError",
 ]
@@ -43,26 +43,26 @@ class PlainfilmError(Exception):
 
     Parameters
     ----------
-    what
+    problem
         What went wrong, one sentence without a full stop.
     received
         What was found instead of what was expected, where that helps.
-    todo
+    remedy
         What the reader can do about it, as an instruction.
     """
 
-    def __init__(self, what: str, *, received: object = None, todo: str | None = None) -> None:
-        self.what = what
+    def __init__(self, problem: str, *, received: object = None, remedy: str | None = None) -> None:
+        self.problem = problem
         self.received = received
-        self.todo = todo
-        super().__init__(what)
+        self.remedy = remedy
+        super().__init__(problem)
 
     def __str__(self) -> str:
-        parts = [self.what]
+        parts = [self.problem]
         if self.received is not None:
             parts.append(f"received: {self.received}")
-        if self.todo:
-            parts.append(f"to do: {self.todo}")
+        if self.remedy:
+            parts.append(f"remedy: {self.remedy}")
         return "\n  ".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -73,7 +73,7 @@ class PlainfilmError(Exception):
 
 def _rebuild(kind: type[PlainfilmError], state: dict[str, object]) -> PlainfilmError:
     error = kind.__new__(kind)
-    Exception.__init__(error, state.get("what"))
+    Exception.__init__(error, state.get("problem"))
     error.__dict__.update(state)
     return error
 
@@ -102,22 +102,22 @@ class LabelError(DataError):
     """Labels contradict each other or leave the schema of 1, 0 and NaN."""
 
 
-class PartitionError(DataError):
-    """The data cannot be parted into train, validation and test as asked."""
+class SplitError(DataError):
+    """The data cannot be split into train, validation and test as asked."""
 
 
 class ImageError(DataError):
     """One file does not become an image.
 
     ``reason`` is a stable code in kebab case (``empty``, ``truncated``, ``not-an-image``,
-    ``too-large``, ...), fit for counting; ``what`` is the sentence for a person.
+    ``too-large``, ...), fit for counting; ``problem`` is the sentence for a person.
     """
 
     def __init__(
-        self, reason: str, what: str, *, received: object = None, todo: str | None = None
+        self, reason: str, problem: str, *, received: object = None, remedy: str | None = None
     ) -> None:
         self.reason = reason
-        super().__init__(what, received=received, todo=todo)
+        super().__init__(problem, received=received, remedy=remedy)
 
 
 class MetricError(PlainfilmError, ValueError):

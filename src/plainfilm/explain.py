@@ -96,7 +96,7 @@ def heatmap(
         raise UsageError(
             "a heat map needs one square grey image of type uint8",
             received=f"{pixels.dtype} {pixels.shape}",
-            todo="pass the pixels that read_image returns for the bundle's pixel spec",
+            remedy="pass the pixels that read_image returns for the bundle's pixel spec",
         )
     if not pixels.size:
         raise UsageError("a heat map needs an image with pixels", received=str(pixels.shape))
@@ -108,7 +108,7 @@ def heatmap(
         raise BundleError(
             "the network's activation maps have an unexpected shape",
             received=str(maps.shape),
-            todo=f"expected (1, {len(predictor.labels)}, height, width); seal the bundle again",
+            remedy=f"expected (1, {len(predictor.labels)}, height, width); seal the bundle again",
         )
     return _scale(_enlarge(_finite(maps[0, index]), pixels.shape[0]))
 
@@ -178,7 +178,7 @@ def _label_index(labels: Sequence[str], label: str | int) -> int:
     raise UsageError(
         "the model does not have this label",
         received=label,
-        todo=f"choose one of: {', '.join(labels)}",
+        remedy=f"choose one of: {', '.join(labels)}",
     )
 
 
@@ -186,7 +186,7 @@ def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise BundleError(
             "the network answered with values that are not finite numbers",
-            todo="check the bundle; its weights may be damaged",
+            remedy="check the bundle; its weights may be damaged",
         )
     return values
 

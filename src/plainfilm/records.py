@@ -11,24 +11,24 @@ from plainfilm._files import hash_json
 from plainfilm.errors import ConfigError
 
 __all__ = [
-    "PARTITIONS",
+    "SPLITS",
     "UNKNOWN",
     "Finding",
     "Geometry",
     "LockedPoint",
     "OperatingPoint",
-    "Partition",
     "PixelSpec",
     "Prediction",
     "Purpose",
     "Record",
     "Severity",
+    "Split",
     "Task",
     "TaskKind",
 ]
 
-Partition = Literal["train", "validation", "test"]
-PARTITIONS: tuple[Partition, ...] = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 Geometry = Literal["squash", "pad", "crop"]
 TaskKind = Literal["binary", "multiclass", "multilabel"]
@@ -117,12 +117,12 @@ class Record:
     labels
         One of 1.0, 0.0, NaN for each label of the task, in the task's order.
     patient
-        Opaque key, a keyed hash; images of one patient never cross partitions. Where nothing is
+        Opaque key, a keyed hash; images of one patient never cross splits. Where nothing is
         known, the record's own id.
-    partition
-        The partition it is in, or None before parting.
+    split
+        The split it is in, or None before parting.
     official
-        The partition that its source put it in, or None.
+        The split that its source put it in, or None.
     columns
         Further columns of its source (subgroup, view, sex, age, site, ...), as strings or numbers.
     """
@@ -131,8 +131,8 @@ class Record:
     path: str
     labels: tuple[float, ...]
     patient: str
-    partition: Partition | None = None
-    official: Partition | None = None
+    split: Split | None = None
+    official: Split | None = None
     columns: Mapping[str, str | float] = field(default_factory=dict)
 
 
@@ -146,15 +146,15 @@ class Finding:
         Name of the check, in kebab case.
     severity
         ``serious`` findings make an evaluation worthless or the data unusable in part.
-    what
+    problem
         What was found, one sentence.
     count
         How many files (or groups, or patients) it concerns.
     files
         Ids of the records concerned (at most a few hundred; ``count`` is exact).
-    why
+    consequence
         Why it matters.
-    todo
+    remedy
         What to do about it.
     groups
         Ids that belong together (an image and its copies), each group within ``files``.
@@ -164,11 +164,11 @@ class Finding:
 
     check: str
     severity: Severity
-    what: str
+    problem: str
     count: int
     files: tuple[str, ...] = ()
-    why: str = ""
-    todo: str = ""
+    consequence: str = ""
+    remedy: str = ""
     groups: tuple[tuple[str, ...], ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -248,7 +248,7 @@ class Prediction:
         Label to probability, 0 to 1; empty where the image could not be read.
     calls
         Operating point to the positive label's or class's name that it decides for.
-    facts
+    metadata
         What the file said about itself, without identity.
     error
         Why there is no answer, or None.
@@ -265,8 +265,8 @@ class Prediction:
 
     id: str
     probabilities: Mapping[str, float]
-    calls: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    predicted: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     reason: str | None = None
     novelty: float | None = None
@@ -277,15 +277,15 @@ class Prediction:
         """Return it as JSON tells it, without its id: what is printed is equal wherever it is.
 
         ``probabilities`` (6 decimals), ``calls``, ``novelty`` (4 decimals), ``rejected``,
-        ``indeterminate`` and ``facts``; where there is no answer ``error`` (the code) and ``what``.
+        ``indeterminate`` and ``metadata``; where there is no answer ``error`` (the code) and ``what``.
         """
         if self.error is not None:
-            return {"error": self.reason, "what": self.error}
+            return {"error": self.reason, "problem": self.error}
         return {
             "probabilities": {k: round(v, 6) for k, v in self.probabilities.items()},
-            "calls": dict(self.calls),
+            "predicted": dict(self.predicted),
             "novelty": None if self.novelty is None else round(self.novelty, 4),
             "rejected": self.rejected,
             "indeterminate": [*self.indeterminate],
-            "facts": dict(self.facts),
+            "metadata": dict(self.metadata),
         }

@@ -166,7 +166,7 @@ class Predictor:
         return [
             replace(next(good), id=_name(*one))
             if isinstance(image, Image)
-            else Prediction(_name(*one), {}, error=image.what, reason=image.reason)
+            else Prediction(_name(*one), {}, error=image.problem, reason=image.reason)
             for one, image in zip(share, images, strict=True)
         ]
 
@@ -194,7 +194,7 @@ class Predictor:
             name,
             by_label,
             self._calls(by_label),
-            _plain(image.facts),
+            _plain(image.metadata),
             novelty=novelty,
             rejected=(
                 novelty is not None and rejection is not None and novelty >= rejection.threshold
@@ -259,11 +259,11 @@ def _name(number: int, source: str | Path | bytes) -> str:
     return f"#{number}" if isinstance(source, bytes) else str(source)
 
 
-def _plain(facts: Mapping[str, str | float]) -> dict[str, str | float]:
+def _plain(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
     """Write counts as whole numbers: a width is 224, not 224.0."""
     return {
         name: int(fact) if isinstance(fact, float) and fact.is_integer() else fact
-        for name, fact in facts.items()
+        for name, fact in metadata.items()
     }
 
 

@@ -5,7 +5,7 @@
 The corpus is drawn anew each time; nothing is kept but a file that broke an invariant:
 
 - nothing but an ImageError escapes;
-- an image has the size that was asked for, uint8, with facts that are numbers and words;
+- an image has the size that was asked for, uint8, with metadata that are numbers and words;
 - the same bytes give the same pixels, and the same reason, also where colour is looked for.
 """
 
@@ -49,7 +49,7 @@ def check(data: bytes) -> str:
             found.append((error.reason, b""))
             continue
         assert image.pixels.shape == (24, 24) and image.pixels.dtype == np.uint8
-        for name, value in image.facts.items():
+        for name, value in image.metadata.items():
             assert isinstance(value, str) or math.isfinite(value), (name, value)
         found.append(("image", image.pixels.tobytes()))
     assert found[0] == found[1] == found[2], [outcome for outcome, _ in found]

@@ -48,9 +48,9 @@ class Job:
         return values
 
 
-def spoil(data: Path, partition: str) -> tuple[str, ...]:
-    """Break two images of a partition: one is cut off, one is the page of a failed download."""
-    cut, page = sorted((data / partition / "NORMAL").iterdir())[:2]
+def spoil(data: Path, split: str) -> tuple[str, ...]:
+    """Break two images of a split: one is cut off, one is the page of a failed download."""
+    cut, page = sorted((data / split / "NORMAL").iterdir())[:2]
     cut.write_bytes(cut.read_bytes()[:600])
     page.write_text("<html>404 Not Found</html>", encoding="utf-8")
     return tuple(path.relative_to(data).as_posix() for path in (cut, page))
@@ -137,7 +137,7 @@ def test_broken_images_are_left_out_listed_and_counted(job: Job) -> None:
     assert set(evaluated) >= {*job.broken["test"]}
     for row in (*listed.values(), *evaluated.values()):
         assert row["reason"]
-        assert row["what"]
+        assert row["problem"]
     assert job.values["n"] == 48
     page = (job.run / "evaluation" / "report.html").read_text(encoding="utf-8")
     for names in job.broken.values():
@@ -146,12 +146,12 @@ def test_broken_images_are_left_out_listed_and_counted(job: Job) -> None:
     assert "left out: 2 files" in job.done.stderr
 
 
-def test_no_patient_is_in_two_partitions(job: Job) -> None:
+def test_no_patient_is_in_two_splits(job: Job) -> None:
     homes: dict[str, set[str]] = {}
     for record in open_run(job.run).manifest.records:
-        homes.setdefault(record.patient, set()).add(str(record.partition))
-    assert all(len(partitions) == 1 for partitions in homes.values())
-    assert {name for partitions in homes.values() for name in partitions} == {
+        homes.setdefault(record.patient, set()).add(str(record.split))
+    assert all(len(splits) == 1 for splits in homes.values())
+    assert {name for splits in homes.values() for name in splits} == {
         "train",
         "validation",
         "test",
@@ -320,7 +320,7 @@ def test_a_file_in_the_way_of_the_run(
 
 
 def rows_of(phantoms: Path) -> list[tuple[str, str, str, str]]:
-    """Return path, kind of disease, patient and partition of every drawn image."""
+    """Return path, kind of disease, patient and split of every drawn image."""
     rows = []
     for path in sorted(phantoms.rglob("*.jpeg")):
         stem = path.stem
@@ -357,7 +357,7 @@ def test_several_classes_from_a_table(
     assert matrix.sum() == 50
     assert np.trace(matrix) == np.sum(chances.argmax(axis=1) == truth)
     (answer,) = plainfilm.load(run.folder).predict([evaluation.manifest.records[0].path])
-    assert answer.calls["most-likely"] == run.bundle.task.labels[int(chances[0].argmax())]
+    assert answer.predicted["most-likely"] == run.bundle.task.labels[int(chances[0].argmax())]
     assert list(answer.probabilities.values()) == pytest.approx(chances[0].tolist(), abs=1e-5)
     from plainfilm.report import write_report
 
@@ -397,7 +397,7 @@ def test_several_labels_with_unknown_ones_from_a_table(
     assert any(math.isnan(row["label_lobar"]) for row in stored)
     (answer,) = plainfilm.load(run.folder).predict([evaluation.manifest.records[0].path])
     assert set(answer.probabilities) == {*names}
-    assert {key.split("/")[0] for key in answer.calls} == {*names}
+    assert {key.split("/")[0] for key in answer.predicted} == {*names}
     from plainfilm.report import write_report
 
     page = write_report(evaluation, model=run.folder, run=run).read_text(encoding="utf-8")

@@ -129,14 +129,14 @@ def test_what_is_dropped_is_read(page: Page, files: Files, answers: dict[str, An
         answer = answers[name]
         if answer.error is None:
             assert probability == percent(answer.probabilities["PNEUMONIA"])
-            assert call == ("not called" if answer.rejected else answer.calls["balanced"])
+            assert call == ("not called" if answer.rejected else answer.predicted["balanced"])
             assert ("unlike training" in remark) == answer.rejected
         else:
             assert (probability, call) == ("", "")
             assert len(remark) > 10
     assert page.text("#progress-text") == "5 of 5 done, 2 without an answer"
     assert page.text("#reading-title") == "well.jpeg"
-    assert "220 × 180 pixels" in page.text("#facts")
+    assert "220 × 180 pixels" in page.text("#metadata")
     assert page.pixel()[3] == 255
     page.choose("filter", "failed")
     assert list(page.rows()) == ["broken.jpeg", "letter <b>.txt"]
@@ -166,7 +166,7 @@ def test_nobody_else_is_asked_and_no_name_is_told(page: Page, files: Files) -> N
     # Nothing of the header's identity comes back.
     page.run("[...document.querySelectorAll('#rows tr button')][2].click()")
     page.wait(SETTLED)
-    assert "DX" in page.text("#facts")
+    assert "DX" in page.text("#metadata")
     html = page.run("return document.documentElement.outerHTML")
     assert "SYNTHETIC" not in html
     assert "secret" not in html
@@ -261,7 +261,7 @@ def test_a_probability_is_read_at_a_prevalence(
         page.choose("point", name)
         rates = [point["metrics"][rate]["value"] for rate in ("sensitivity", "specificity")]
         values = predictive_values(*rates, [0.05])
-        called = answers["ill.jpeg"].calls[name]
+        called = answers["ill.jpeg"].predicted[name]
         right = float(values.ppv[0]) if called == "PNEUMONIA" else 1 - float(values.npv[0])
         told = page.text("#worth")
         if np.isnan(right):
@@ -336,7 +336,7 @@ def test_the_list_is_sorted_and_exported(
         assert float(row["probability_PNEUMONIA"]) == printed["PNEUMONIA"]
         at = float(shift_prevalence(printed["PNEUMONIA"], from_=0.5, to=0.2))
         assert float(row["probability_PNEUMONIA_at_prevalence"]) == pytest.approx(at, rel=1e-12)
-        assert row["call"] == answer.calls["balanced"]
+        assert row["call"] == answer.predicted["balanced"]
         assert row["rejected"] == str(answer.rejected).lower()
         assert float(row["novelty"]) == answer.to_json()["novelty"]
 
@@ -543,7 +543,7 @@ def check_labels(page: Page, bundle: Path, labels: Sequence[str], data: bytes) -
     page.wait("return document.querySelectorAll('.labels tbody tr').length === 3")
     page.wait(SETTLED)
     [answer] = Predictor(bundle).predict([data], workers=1)
-    positive = [label for label in labels if answer.calls[f"{label}/balanced"] == "positive"]
+    positive = [label for label in labels if answer.predicted[f"{label}/balanced"] == "positive"]
     assert page.rows()["well.jpeg"][1] == (", ".join(positive) or "none")
     for label in labels:
         page.choose("label", label)

@@ -152,8 +152,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     pydicom_config.settings.writing_validation_mode = pydicom_config.IGNORE
     try:
         for number, path in enumerate(sorted(drawn.rglob("*.dcm"))):
-            partition, label = path.relative_to(drawn).parts[:2]
-            name = f"{partition}/{label}/{number:04}.dcm"
+            split, label = path.relative_to(drawn).parts[:2]
+            name = f"{split}/{label}/{number:04}.dcm"
             plant(path, extra, patients[number % PATIENTS], data / name)
             cells = [f"hospital/{name}", label, patients[number % PATIENTS], f"{canary(1)} B"]
             cells += [DATES[1], canary(2), canary(3), f"{UID_ROOT}.8", canary(4), DATES[2]]
@@ -304,7 +304,7 @@ def test_the_whole_job(house: House, plainfilm: Callable[..., str], settings: li
     manifest = open_run(run).manifest
     assert manifest.describe()["patients"] == PATIENTS
     assert {"corrupt", "truncated"} <= {item.reason for item in manifest.left_out}
-    told = {found.check: found.what for found in manifest.findings}
+    told = {found.check: found.problem for found in manifest.findings}
     assert "DICOM headers" in told["patient-keys"]
 
 
@@ -322,7 +322,7 @@ def test_wrong_use(house: House, plainfilm: Callable[..., str], tmp_path: Path) 
     ):
         plainfilm(2, "show", table, *out, *arguments)
     for arguments in (
-        ("--partition-column", "MRN"),
+        ("--split-column", "MRN"),
         ("--labels", "label,age"),
         ("--path-column", "reader"),
     ):
@@ -337,7 +337,7 @@ def test_wrong_use(house: House, plainfilm: Callable[..., str], tmp_path: Path) 
     (house.table.parent / "repeated.csv").write_text("\n".join(repeated), encoding="utf-8")
     plainfilm(1, "show", house.table.parent / "repeated.csv", *out)
     with pytest.raises(PlainfilmError) as caught:
-        main(["show", str(table), *map(str, out), "--partition-column", "MRN", "--debug"])
+        main(["show", str(table), *map(str, out), "--split-column", "MRN", "--debug"])
     house.heard.append(str(caught.value) + repr(caught.value.__dict__))
 
 

@@ -57,7 +57,7 @@ def test_each_seed_is_a_run_and_the_spread_is_theirs(trained: Any) -> None:
     assert values["spread"]["auroc"]["sd"] == pytest.approx(stdev(areas))
     assert "2 trainings of the same recipe" in done.stdout
     parts = [
-        {record.id: record.partition for record in open_run(out / f"seed-{k}").manifest.records}
+        {record.id: record.split for record in open_run(out / f"seed-{k}").manifest.records}
         for k in (0, 1)
     ]
     assert parts[0] == parts[1]

@@ -454,7 +454,14 @@ def test_answers_equal_the_command_whatever_the_batch(
     alone = [server.post(path.read_bytes())[1]["predictions"][0] for path in paths[:40]]
     assert len(together) == len(wanted) == 200
     for item, row in [*zip(together, wanted, strict=True), *zip(alone, wanted, strict=False)]:
-        for key in ("probabilities", "calls", "novelty", "rejected", "indeterminate", "facts"):
+        for key in (
+            "probabilities",
+            "predicted",
+            "novelty",
+            "rejected",
+            "indeterminate",
+            "metadata",
+        ):
             assert json.dumps(item[key]) == json.dumps(row[key])
 
 

@@ -88,7 +88,7 @@ def test_another_seed_gives_another(train_tiny: TrainTiny, tiny_run: Run, tmp_pa
     assert (other.folder / "best.safetensors").read_bytes() != (
         tiny_run.folder / "best.safetensors"
     ).read_bytes()
-    # Partitions do not depend on the seed.
+    # Splits do not depend on the seed.
     assert other.manifest.hash == tiny_run.manifest.hash
 
 
@@ -189,7 +189,7 @@ def test_a_finished_run_is_left_alone(train_tiny: TrainTiny, run_copy: Path) -> 
         (("epochs=3",), 0, "recipe.fit.epochs was 2 and is 3"),
         ((), 5, "seed was 0 and is 5"),
         (("limit=80",), 0, "recipe.data.limit was 90 and is 80"),
-        (("limit=80",), 0, "the images, their labels or their partitions differ"),
+        (("limit=80",), 0, "the images, their labels or their splits differ"),
         (("augment=none",), 0, "recipe.augment.name was 'radiograph' and is 'none'"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from plainfilm.data.checks.evidence import SIDE, Evidence, glance, look
+from plainfilm.audit.evidence import SIDE, Evidence, glance, look
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.phantom import draw
 from plainfilm.records import Record, Task
@@ -30,11 +30,11 @@ class ArrayCache:
         images: NDArray[np.uint8],
         ids: Sequence[str],
         hashes: Sequence[str],
-        facts: Sequence[Mapping[str, str | float]],
+        metadata: Sequence[Mapping[str, str | float]],
         left_out: Sequence[LeftOut],
     ) -> None:
         self.images, self.ids, self.hashes = images, tuple(ids), tuple(hashes)
-        self.facts, self.left_out = [*facts], tuple(left_out)
+        self.metadata, self.left_out = [*metadata], tuple(left_out)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,10 +57,10 @@ def make_evidence() -> MakeEvidence:
         labels: Sequence[Any],
         *,
         images: NDArray[np.uint8] | None = None,
-        partitions: Sequence[str] | None = None,
+        splits: Sequence[str] | None = None,
         patients: Sequence[object] | None = None,
         ids: Sequence[str] | None = None,
-        facts: Sequence[Mapping[str, str | float]] | None = None,
+        metadata: Sequence[Mapping[str, str | float]] | None = None,
         hashes: Sequence[str] | None = None,
         left_out: Sequence[LeftOut] = (),
         task: Task = BINARY,
@@ -68,7 +68,7 @@ def make_evidence() -> MakeEvidence:
         count = len(labels)
         ids = [f"x{n}.png" for n in range(count)] if ids is None else ids
         hashes = [f"{n:064x}" for n in range(count)] if hashes is None else hashes
-        facts = [{} for _ in range(count)] if facts is None else facts
+        metadata = [{} for _ in range(count)] if metadata is None else metadata
         rows = [row if isinstance(row, tuple) else (float(row),) for row in labels]
         records = tuple(
             Record(
@@ -76,14 +76,14 @@ def make_evidence() -> MakeEvidence:
                 path=f"/nowhere/{ids[n]}",
                 labels=rows[n],
                 patient=ids[n] if patients is None else str(patients[n]),
-                partition=partitions[n] or None if partitions is not None else None,  # type: ignore[arg-type]
+                split=splits[n] or None if splits is not None else None,  # type: ignore[arg-type]
             )
             for n in range(count)
         )
         manifest = Manifest("drawn", task, records)
         if images is None:
             return glance(manifest, dict(zip(ids, hashes, strict=True)))
-        cache = ArrayCache(images, ids, hashes, facts, left_out)
+        cache = ArrayCache(images, ids, hashes, metadata, left_out)
         return look(manifest, cache)  # type: ignore[arg-type]
 
     return make

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.checks.alignment import align, unmoved
-from plainfilm.data.checks.copies import SAME
-from plainfilm.data.checks.evidence import shrink
-from plainfilm.data.checks.hashing import local_contrast
+from plainfilm.audit.alignment import align, unmoved
+from plainfilm.audit.copies import SAME
+from plainfilm.audit.evidence import shrink
+from plainfilm.audit.hashing import local_contrast
 
 
 def views(pictures):

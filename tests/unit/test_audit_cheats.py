@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.data.checks.cheats import (
+from plainfilm.audit.crossval import (
     _RIDGE,
     _fit,
     cross_validated_scores,
-    encode_facts,
+    encode_metadata,
     standard_columns,
 )
 from plainfilm.metrics.ranking import roc_auc_score
@@ -88,7 +88,7 @@ def test_standard_columns_have_mean_zero_and_spread_one():
 
 
 def test_numbers_become_steps_and_words_indicators():
-    coded = encode_facts([list(range(80)), ["a", "b"] * 40, ["same"] * 80])
+    coded = encode_metadata([list(range(80)), ["a", "b"] * 40, ["same"] * 80])
     assert coded.shape == (80, 7 + 1 + 2)
     assert set(np.unique(coded)) == {0.0, 1.0}
     assert coded[:, -2:].sum(axis=1).tolist() == [1.0] * 80
@@ -96,11 +96,11 @@ def test_numbers_become_steps_and_words_indicators():
 
 def test_absent_numbers_are_told_from_small_ones():
     values = [float("nan")] * 20 + [float(n) for n in range(60)]
-    coded = encode_facts([values])
+    coded = encode_metadata([values])
     assert len({tuple(row) for row in coded[:20].tolist()}) == 1
     assert tuple(coded[0].tolist()) not in {tuple(row) for row in coded[20:].tolist()}
 
 
-def test_facts_that_nobody_has_make_no_column():
-    assert encode_facts([]).shape == (0, 0)
-    assert encode_facts([[None] * 5]).shape == (5, 0)
+def test_metadata_that_nobody_has_make_no_column():
+    assert encode_metadata([]).shape == (0, 0)
+    assert encode_metadata([[None] * 5]).shape == (5, 0)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from plainfilm.audit.run import audit_dataset
 from plainfilm.data import load_dataset
-from plainfilm.data.audit import audit
 from plainfilm.phantom import draw
 
 
@@ -23,7 +23,7 @@ def test_copies_are_no_evidence_of_a_shortcut(tmp_path: Path) -> None:
             # Half of the copies are so byte for byte, the others by their pixels alone.
             ending = "png" if copy % 2 else "bmp"
             picture.save(folder / f"{'abcde'[copy]}{number}.{ending}")
-    found = audit(load_dataset(tmp_path))
+    found = audit_dataset(load_dataset(tmp_path))
     told = {finding.check: finding for finding in found.findings}
     assert told["exact-duplicate"].count == 200
     assert not [check for check in told if check.startswith("shortcut-")]

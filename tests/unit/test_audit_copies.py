@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm.audit.clusters import join
+from plainfilm.audit.copies import Copies, Pair, find_copies
+from plainfilm.audit.leaks import check_copies, check_likeness
+from plainfilm.audit.run import audit_dataset
 from plainfilm.data import load_dataset
-from plainfilm.data.audit import audit
-from plainfilm.data.checks.clusters import join
-from plainfilm.data.checks.copies import Copies, Pair, find_copies
-from plainfilm.data.checks.identity import check_copies, check_likeness
 
 
 def crop(picture, share=0.02):
@@ -74,7 +74,7 @@ def test_the_same_pixels_in_another_file_are_exact(chests, tmp_path):
     table = tmp_path / "labels.csv"
     names = sorted(path.name for path in tmp_path.iterdir())
     table.write_text("file,label\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(names)))
-    found = {f.check: f for f in audit(load_dataset(table), workers=0).findings}
+    found = {f.check: f for f in audit_dataset(load_dataset(table), workers=0).findings}
     exact = [f for name, f in found.items() if name.startswith("exact")]
     assert sorted(sorted(group) for f in exact for group in f.groups) == [
         ["a2.png", "again.png"],
@@ -105,26 +105,26 @@ def test_one_of_each_group_is_kept(make_evidence):
     assert (finding.check, finding.severity) == ("exact-duplicate", "warning")
     assert finding.groups == (("a", "b", "c"), ("d", "e"))
     assert finding.exclude == ("b", "c", "e")
-    assert "3 of them superfluous" in finding.what
+    assert "3 of them superfluous" in finding.problem
 
 
 def test_the_copy_in_the_test_is_kept(make_evidence):
     evidence = make_evidence(
-        [0] * 6, ids=list("abcdef"), partitions=["train", "test", "validation", "train", "test", ""]
+        [0] * 6, ids=list("abcdef"), splits=["train", "test", "validation", "train", "test", ""]
     )
     for kind, copies in (
         ("exact", Copies(((0, 1, 2),), (), ())),
         ("near", Copies((), near((0, 1), (1, 2)), ())),
     ):
         (finding,) = check_copies(evidence, copies)
-        assert (finding.check, finding.severity) == (f"{kind}-leak-across-partitions", "serious")
+        assert (finding.check, finding.severity) == (f"{kind}-leak-across-splits", "serious")
         assert finding.groups == (("b", "c", "a"),)
         assert set(finding.exclude) == {"a", "c"}
-        assert "1 of 2 images of test" in finding.what
+        assert "1 of 2 images of test" in finding.problem
 
 
-def test_a_copy_that_is_in_no_partition_leaks_nothing(make_evidence):
-    evidence = make_evidence([0, 0], partitions=["test", ""])
+def test_a_copy_that_is_in_no_split_leaks_nothing(make_evidence):
+    evidence = make_evidence([0, 0], splits=["test", ""])
     (finding,) = check_copies(evidence, Copies(((0, 1),), (), ()))
     assert finding.check == "exact-duplicate"
     assert finding.exclude == ("x1.png",)
@@ -143,7 +143,7 @@ def test_no_copies_no_finding(make_evidence):
 
 
 def test_likeness_is_a_matter_of_different_patients(make_evidence):
-    evidence = make_evidence([0] * 4, patients=[1, 1, 2, 3], partitions=["train"] * 3 + ["test"])
+    evidence = make_evidence([0] * 4, patients=[1, 1, 2, 3], splits=["train"] * 3 + ["test"])
     alike = near((0, 1), (0, 2), agreement=0.85)
     (finding,) = check_likeness(evidence, Copies((), (), alike))
     assert (finding.severity, finding.count) == ("note", 1)

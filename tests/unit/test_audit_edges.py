@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm.audit.run import Audit, audit_dataset
 from plainfilm.data import load_dataset
-from plainfilm.data.audit import Audit, audit
 from plainfilm.data.manifest import Manifest
 from plainfilm.errors import SourceError
 from plainfilm.phantom import plant, write_dataset
@@ -24,18 +24,16 @@ BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
 def save(tmp_path, chests):
     """Return a function that writes images, and lists them."""
 
-    def write(labels, *, images=None, task=BINARY, partitions=None, size=None):
+    def write(labels, *, images=None, task=BINARY, splits=None, size=None):
         records = []
         for n, label in enumerate(labels):
             path = tmp_path / f"{n:03d}.png"
             picture = Image.fromarray(chests[n % 96] if images is None else images[n])
             (picture.resize((size, size)) if size else picture).save(path)
             row = label if isinstance(label, tuple) else (float(label),)
-            partition = partitions[n] if partitions else None
+            split = splits[n] if splits else None
             name = path.name
-            records.append(
-                Record(id=name, path=str(path), labels=row, patient=name, partition=partition)
-            )
+            records.append(Record(id=name, path=str(path), labels=row, patient=name, split=split))
         return Manifest("few", task, tuple(records))
 
     return write
@@ -44,10 +42,10 @@ def save(tmp_path, chests):
 def check(manifest) -> Audit:
     """Audit in both ways; whatever comes out must be strict JSON."""
     for quick in (True, False):
-        result = audit(manifest, quick=quick, workers=0)
+        result = audit_dataset(manifest, quick=quick, workers=0)
         text = json.dumps(result.to_json(), allow_nan=False)
         assert json.loads(text)["images"] == result.images
-        assert all(f.what and f.check and f.count >= 0 for f in result.findings)
+        assert all(f.problem and f.check and f.count >= 0 for f in result.findings)
     return result
 
 
@@ -70,8 +68,8 @@ def test_a_small_set_says_what_it_cannot_tell(save):
 
 @pytest.mark.parametrize("label", [0, 1, float("nan")])
 def test_one_class_only(save, label):
-    partitions = ["train", "test"] * 20
-    result = check(save([label] * 40, partitions=partitions))
+    splits = ["train", "test"] * 20
+    result = check(save([label] * 40, splits=splits))
     assert "one-class-only" in names(result)
 
 
@@ -106,13 +104,13 @@ def test_no_file_is_an_image(tmp_path):
         for n in range(3):
             (tmp_path / name / f"{n}.png").write_bytes(b"no image")
     with pytest.raises(SourceError, match="is an image"):
-        audit(tmp_path, workers=0)
+        audit_dataset(tmp_path, workers=0)
 
 
 def test_several_classes(save):
     task = Task("multiclass", ("A", "B", "C"), ("A", "B", "C"))
     labels = [tuple(float(n % 3 == m) for m in range(3)) for n in range(66)]
-    result = check(save(labels, task=task, partitions=["train", "test"] * 33))
+    result = check(save(labels, task=task, splits=["train", "test"] * 33))
     assert {one.target for one in result.probes if one.about == "shortcut"} == {"A", "B", "C"}
 
 
@@ -135,7 +133,7 @@ def test_a_file_that_vanished_is_told(save):
     manifest = save([n % 2 for n in range(10)])
     gone = replace(manifest.records[3], path=manifest.records[3].path + "x")
     records = (*manifest.records[:3], gone, *manifest.records[4:])
-    result = audit(replace(manifest, records=records), workers=0)
+    result = audit_dataset(replace(manifest, records=records), workers=0)
     (finding,) = (f for f in result.findings if f.check == "missing")
     assert finding.files == (gone.id,)
 
@@ -156,7 +154,7 @@ def test_a_dicom_set(dicom):
 def test_exclusions_are_written_and_cure(tmp_path):
     folder = tmp_path / "set"
     write_dataset(folder, images={"train": 50, "test": 20}, size=64, workers=1)
-    (leak,) = plant(folder, "leak-across-partitions", count=1)
+    (leak,) = plant(folder, "leak-across-splits", count=1)
     twins = plant(folder, "exact-duplicate", count=3)
     (wrong,) = plant(folder, "contradicting-label", count=1, avoid=leak.files)
     plant(folder, "empty", count=1, avoid={*leak.files, *wrong.files})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plainfilm.data.checks.files import (
+from plainfilm.audit.files import (
     check_colour,
     check_formats,
     check_origin,
@@ -15,34 +15,34 @@ from plainfilm.data.manifest import LeftOut
 
 
 @pytest.fixture
-def with_facts(make_evidence, chests):
-    def make(facts, ids=None, left_out=()):
-        images = chests[[n % len(chests) for n in range(len(facts))]]
+def with_metadata(make_evidence, chests):
+    def make(metadata, ids=None, left_out=()):
+        images = chests[[n % len(chests) for n in range(len(metadata))]]
         return make_evidence(
-            [0] * len(facts), images=images, facts=facts, ids=ids, left_out=left_out
+            [0] * len(metadata), images=images, metadata=metadata, ids=ids, left_out=left_out
         )
 
     return make
 
 
-def test_unreadable_files_are_told_by_reason(with_facts):
+def test_unreadable_files_are_told_by_reason(with_metadata):
     left_out = [LeftOut("a", "a", "empty", "it is empty"), LeftOut("b", "b", "empty", "")]
     left_out += [LeftOut("c", "c", "strange-reason", "")]
-    found = {f.check: f for f in check_readable(with_facts([{}] * 200, left_out=left_out))}
+    found = {f.check: f for f in check_readable(with_metadata([{}] * 200, left_out=left_out))}
     assert set(found) == {"empty", "unreadable"}
-    assert found["empty"].what == "2 of 203 files hold nothing at all"
+    assert found["empty"].problem == "2 of 203 files hold nothing at all"
     assert found["empty"].exclude == ("a", "b")
     assert found["empty"].severity == "warning"
 
 
-def test_many_unreadable_files_are_serious(with_facts):
+def test_many_unreadable_files_are_serious(with_metadata):
     left_out = [LeftOut(f"{n}", "", "truncated", "") for n in range(5)]
-    (finding,) = check_readable(with_facts([{}] * 50, left_out=left_out))
+    (finding,) = check_readable(with_metadata([{}] * 50, left_out=left_out))
     assert finding.severity == "serious"
 
 
-def test_readable_files_are_no_finding(with_facts):
-    assert list(check_readable(with_facts([{}] * 3))) == []
+def test_readable_files_are_no_finding(with_metadata):
+    assert list(check_readable(with_metadata([{}] * 3))) == []
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_readable_files_are_no_finding(with_facts):
         ("h.raw", "jpeg", False),
     ],
 )
-def test_names_that_promise_another_format(with_facts, name, kind, told):
-    findings = list(check_formats(with_facts([{"format": kind}], ids=[name])))
+def test_names_that_promise_another_format(with_metadata, name, kind, told):
+    findings = list(check_formats(with_metadata([{"format": kind}], ids=[name])))
     assert [f.files for f in findings] == ([(name,)] if told else [])
 
 
-def test_colour_among_grey_images(with_facts):
-    (finding,) = check_colour(with_facts([{"coloured": 0.0}] * 5 + [{"coloured": 1.0}, {}]))
+def test_colour_among_grey_images(with_metadata):
+    (finding,) = check_colour(with_metadata([{"coloured": 0.0}] * 5 + [{"coloured": 1.0}, {}]))
     assert (finding.files, finding.severity) == (("x5.png",), "warning")
-    assert list(check_colour(with_facts([{"coloured": 0.0}, {}]))) == []
-    (finding,) = check_colour(with_facts([{"coloured": 1.0}] * 3))
+    assert list(check_colour(with_metadata([{"coloured": 0.0}, {}]))) == []
+    (finding,) = check_colour(with_metadata([{"coloured": 1.0}] * 3))
     assert finding.severity == "note"
 
 
@@ -76,30 +76,30 @@ def sized(*sizes):
     return [{"width": float(width), "height": float(height)} for width, height in sizes]
 
 
-def test_a_thumbnail_among_radiographs(with_facts):
-    (finding,) = check_sizes(with_facts(sized(*[(1024, 900)] * 9, (64, 50))))
+def test_a_thumbnail_among_radiographs(with_metadata):
+    (finding,) = check_sizes(with_metadata(sized(*[(1024, 900)] * 9, (64, 50))))
     assert (finding.check, finding.files) == ("tiny", ("x9.png",))
-    (finding,) = check_sizes(with_facts(sized(*[(3000, 2500)] * 9, (300, 250))))
+    (finding,) = check_sizes(with_metadata(sized(*[(3000, 2500)] * 9, (300, 250))))
     assert finding.files == ("x9.png",)
 
 
-def test_a_set_of_small_images_is_how_it_was_made(with_facts):
-    assert list(check_sizes(with_facts(sized(*[(28, 28)] * 9, (26, 28))))) == []
-    (finding,) = check_sizes(with_facts(sized(*[(28, 28)] * 9, (8, 8))))
+def test_a_set_of_small_images_is_how_it_was_made(with_metadata):
+    assert list(check_sizes(with_metadata(sized(*[(28, 28)] * 9, (26, 28))))) == []
+    (finding,) = check_sizes(with_metadata(sized(*[(28, 28)] * 9, (8, 8))))
     assert finding.files == ("x9.png",)
 
 
-def test_a_strip_is_no_radiograph(with_facts):
-    (finding,) = check_sizes(with_facts(sized((1000, 900), (1000, 2400), (900, 2400))))
+def test_a_strip_is_no_radiograph(with_metadata):
+    (finding,) = check_sizes(with_metadata(sized((1000, 900), (1000, 2400), (900, 2400))))
     assert (finding.check, finding.files) == ("odd-shape", ("x2.png",))
 
 
-def test_sizes_that_are_not_known_are_no_finding(with_facts):
-    assert list(check_sizes(with_facts([{}, {}]))) == []
+def test_sizes_that_are_not_known_are_no_finding(with_metadata):
+    assert list(check_sizes(with_metadata([{}, {}]))) == []
 
 
-def test_headers_tell_what_is_no_frontal_chest(with_facts):
-    facts = [
+def test_headers_tell_what_is_no_frontal_chest(with_metadata):
+    metadata = [
         {"modality": "CT", "body_part": "CHEST"},
         {"modality": "DX", "body_part": "KNEE"},
         {"modality": "CR", "body_part": "CHEST", "view": "LL"},
@@ -107,10 +107,10 @@ def test_headers_tell_what_is_no_frontal_chest(with_facts):
         {"modality": "DX"},
         {},
     ]
-    found = {f.check: f.files for f in check_origin(with_facts(facts))}
+    found = {f.check: f.files for f in check_origin(with_metadata(metadata))}
     assert found == {
         "wrong-modality": ("x0.png",),
         "wrong-body-part": ("x1.png",),
         "lateral-view": ("x2.png",),
     }
-    assert list(check_origin(with_facts(facts[3:]))) == []
+    assert list(check_origin(with_metadata(metadata[3:]))) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.data.checks.evidence import shrink
-from plainfilm.data.checks.hashing import close_pairs, hash_pictures, local_contrast
+from plainfilm.audit.evidence import shrink
+from plainfilm.audit.hashing import close_pairs, hash_pictures, local_contrast
 
 
 def brute_force(bits, radius):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from plainfilm.data.checks.labels import (
+from plainfilm.audit.labels import (
     check_balance,
     check_precision,
     check_prevalence,
@@ -19,7 +19,7 @@ TWO = Task("multilabel", ("A", "B"), ("A", "B"))
 
 
 def parts(**counts):
-    """Return labels and partitions of so many (ill, well) images in each partition."""
+    """Return labels and splits of so many (ill, well) images in each split."""
     labels, names = [], []
     for name, (ill, well) in counts.items():
         labels += [1] * ill + [0] * well
@@ -30,7 +30,7 @@ def parts(**counts):
 def test_unknown_labels_are_counted_for_each_label(make_evidence):
     rows = [(1.0, math.nan), (0.0, math.nan), (math.nan, 1.0), (0.0, 0.0)]
     found = list(check_unknown(make_evidence(rows, task=TWO)))
-    assert [(f.what[:1], f.count) for f in found] == [("A", 1), ("B", 2)]
+    assert [(f.problem[:1], f.count) for f in found] == [("A", 1), ("B", 2)]
     assert found[1].files == ("x0.png", "x1.png")
     assert list(check_unknown(make_evidence([0, 1]))) == []
 
@@ -46,22 +46,22 @@ def test_a_rare_class(make_evidence, ill, well, severity):
 
 def test_prevalence_that_differs_beyond_chance(make_evidence):
     labels, names = parts(train=(740, 260), test=(125, 75))
-    (finding,) = check_prevalence(make_evidence(labels, partitions=names))
-    assert "74 % of train but 62 % of test" in finding.what
+    (finding,) = check_prevalence(make_evidence(labels, splits=names))
+    assert "74 % of train but 62 % of test" in finding.problem
     labels, names = parts(train=(740, 260), test=(140, 60))
-    assert list(check_prevalence(make_evidence(labels, partitions=names))) == []
+    assert list(check_prevalence(make_evidence(labels, splits=names))) == []
 
 
 def test_prevalence_needs_a_train(make_evidence):
     labels, names = parts(validation=(90, 10), test=(10, 90))
-    assert list(check_prevalence(make_evidence(labels, partitions=names))) == []
+    assert list(check_prevalence(make_evidence(labels, splits=names))) == []
     labels, names = parts(train=(90, 0), test=(90, 0))
-    assert list(check_prevalence(make_evidence(labels, partitions=names))) == []
+    assert list(check_prevalence(make_evidence(labels, splits=names))) == []
 
 
 def test_a_test_without_a_class_tells_nothing(make_evidence):
     labels, names = parts(train=(50, 50), test=(50, 0))
-    (finding,) = check_precision(make_evidence(labels, partitions=names))
+    (finding,) = check_precision(make_evidence(labels, splits=names))
     assert (finding.check, finding.severity) == ("one-class-only", "serious")
 
 
@@ -71,21 +71,21 @@ def test_a_test_without_a_class_tells_nothing(make_evidence):
 )
 def test_what_few_patients_can_show(make_evidence, patients, check, severity):
     labels, names = parts(test=(patients, 300))
-    found = list(check_precision(make_evidence(labels, partitions=names)))
+    found = list(check_precision(make_evidence(labels, splits=names)))
     assert [(f.check, f.severity) for f in found] == ([(check, severity)] if check else [])
     if found:
         interval = wilson(0.9 * patients, patients)
-        assert f"{interval.low:.2f} to {interval.high:.2f}" in found[0].what
+        assert f"{interval.low:.2f} to {interval.high:.2f}" in found[0].problem
 
 
 def test_patients_are_counted_not_images(make_evidence):
     labels, names = parts(test=(400, 400))
     patients = [n // 40 for n in range(800)]
-    (finding,) = check_precision(make_evidence(labels, partitions=names, patients=patients))
-    assert "10 patients with and 10 without" in finding.what
+    (finding,) = check_precision(make_evidence(labels, splits=names, patients=patients))
+    assert "10 patients with and 10 without" in finding.problem
 
 
 def test_validation_may_be_smaller(make_evidence):
     labels, names = parts(validation=(8, 8))
-    (finding,) = check_precision(make_evidence(labels, partitions=names))
+    (finding,) = check_precision(make_evidence(labels, splits=names))
     assert (finding.check, finding.severity) == ("validation-too-small", "warning")

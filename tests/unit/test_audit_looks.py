@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from plainfilm.data.checks import poses
-from plainfilm.data.checks.looks import (
+from plainfilm.audit import orientation as poses
+from plainfilm.audit.quality import (
     check_contrast,
     check_letters,
     check_poses,
@@ -86,7 +86,7 @@ def test_a_set_that_is_turned_as_a_whole(make_evidence, chests, pose):
     images = np.ascontiguousarray(255 - images if pose >= 4 else images)
     (finding,) = check_poses(make_evidence([0] * 96, images=images))
     assert (finding.check, finding.severity) == ("whole-set-turned", "serious")
-    assert ("inverted" in finding.what) == (pose >= 4)
+    assert ("inverted" in finding.problem) == (pose >= 4)
 
 
 def test_moves_of_features_are_those_of_the_pictures(chests):

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from plainfilm.data.checks.probes import probe
-from plainfilm.data.checks.shortcuts import check_shift, check_shortcuts
+from plainfilm.audit.baselines import probe
+from plainfilm.audit.shortcuts import check_shift, check_shortcuts
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,10 @@ def pictures(chests):
 # Drawn, so that neither goes with a chest, of which there are four images each.
 LABELS = np.random.default_rng(1).permutation(384) % 2
 ILL = LABELS == 1
-PARTITIONS = np.where(np.random.default_rng(2).permutation(384) % 3, "train", "test")
+SPLITS = np.where(np.random.default_rng(2).permutation(384) % 3, "train", "test")
 
 
-def facts(labels, gap, seed=0):
+def metadata(labels, gap, seed=0):
     rng = np.random.default_rng(seed)
     sizes = rng.normal(30_000, 3_000, len(labels)) + gap * np.array(labels)
     return [{"bytes": float(size), "width": 500.0, "height": 400.0} for size in sizes]
@@ -39,19 +39,19 @@ def audit_of(evidence):
 
 
 def test_a_set_without_shortcuts_is_silent(make_evidence, pictures):
-    evidence = make_evidence(LABELS, images=pictures, facts=facts(LABELS, 0))
+    evidence = make_evidence(LABELS, images=pictures, metadata=metadata(LABELS, 0))
     probes, found = audit_of(evidence)
-    assert {one.cheat for one in probes} == {"file facts", "border", "thumbnail", "histogram"}
+    assert {one.cheat for one in probes} == {"file metadata", "border", "thumbnail", "histogram"}
     assert found == {}
     assert all(one.interval.low < 0.55 for one in probes)
 
 
 def test_file_size_that_tells_the_label(make_evidence, pictures):
-    evidence = make_evidence(LABELS, images=pictures, facts=facts(LABELS, 8_000))
+    evidence = make_evidence(LABELS, images=pictures, metadata=metadata(LABELS, 8_000))
     _, found = audit_of(evidence)
-    assert set(found) == {"shortcut-file-facts"}
-    assert found["shortcut-file-facts"].severity == "serious"
-    assert "file size 0.9" in found["shortcut-file-facts"].what
+    assert set(found) == {"shortcut-file-metadata"}
+    assert found["shortcut-file-metadata"].severity == "serious"
+    assert "file size 0.9" in found["shortcut-file-metadata"].problem
 
 
 def test_a_frame_around_one_class(make_evidence, pictures):
@@ -70,13 +70,13 @@ def test_a_brighter_class(make_evidence, pictures):
 
 
 def test_a_shift_within_a_class(make_evidence, pictures):
-    test = PARTITIONS == "test"
+    test = SPLITS == "test"
     images = pictures.copy()
     images[test] = (255 * (images[test] / 255) ** 0.5).astype(np.uint8)
-    probes, found = audit_of(make_evidence(LABELS, images=images, partitions=PARTITIONS.tolist()))
+    probes, found = audit_of(make_evidence(LABELS, images=images, splits=SPLITS.tolist()))
     assert set(found) == {"shift-test"}
     assert {one.target for one in probes if one.about == "shift"} == {"WELL", "ILL"}
-    _, found = audit_of(make_evidence(LABELS, images=pictures, partitions=PARTITIONS.tolist()))
+    _, found = audit_of(make_evidence(LABELS, images=pictures, splits=SPLITS.tolist()))
     assert found == {}
 
 
@@ -99,7 +99,7 @@ def test_few_patients_cannot_tell_however_many_images(make_evidence, pictures):
 
 def test_more_questions_make_wider_intervals(make_evidence, pictures):
     one = probe(make_evidence(LABELS, images=pictures))
-    many = probe(make_evidence(LABELS, images=pictures, partitions=PARTITIONS.tolist()))
+    many = probe(make_evidence(LABELS, images=pictures, splits=SPLITS.tolist()))
     widths = [
         {p.cheat: p.interval.high - p.interval.low for p in probes if p.about == "shortcut"}
         for probes in (one, many)
@@ -112,7 +112,7 @@ def test_without_pictures_file_size_is_all_there_is(make_evidence):
 
 
 def test_probes_are_plain_values(make_evidence, pictures):
-    evidence = make_evidence(LABELS, images=pictures, facts=facts(LABELS, 5_000))
+    evidence = make_evidence(LABELS, images=pictures, metadata=metadata(LABELS, 5_000))
     for one in probe(evidence):
         again = json.loads(json.dumps(one.to_json(), allow_nan=False))
         assert again["cheat"] == one.cheat and again["view"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.data.audit import audit
+from plainfilm.audit.run import audit_dataset
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -53,15 +53,17 @@ def expected(name):
 def test_a_split_drawn_by_image(tmp_path):
     name = "resplit_random_70_15_15"
     assert expected(name) == {"val": 349, "test": 333}
-    result = audit(lay_out(tmp_path / "set", name), quick=True, cache=tmp_path / "cache")
+    result = audit_dataset(lay_out(tmp_path / "set", name), quick=True, cache=tmp_path / "cache")
     leak = found(result, "patient-leak")
     assert leak.severity == "serious"
     assert "333 of 879 images of test and 349 of 878 images of validation are of patients that" in (
-        leak.what
+        leak.problem
     )
     # And some of the test are of patients who are not in train, but in validation.
     only = between(name)
-    assert f"{only} of 879 images of test are of patients that are also in validation" in leak.what
+    assert (
+        f"{only} of 879 images of test are of patients that are also in validation" in leak.problem
+    )
     # Who obeys the list has no patient left on two sides.
     sides = defaultdict(set)
     groups = {(row["class"], row["file"]): row["group"] for row in read("official")}
@@ -81,22 +83,22 @@ def between(name):
 
 
 def test_parts_that_are_copies_out_of_train(tmp_path):
-    result = audit(
+    result = audit_dataset(
         lay_out(tmp_path / "set", "resplit_copy_leak"), quick=True, cache=tmp_path / "cache"
     )
-    leak = found(result, "exact-leak-across-partitions")
+    leak = found(result, "exact-leak-across-splits")
     assert leak.severity == "serious"
-    assert "784 of 784 images of test" in leak.what
-    assert "782 of 782 images of validation" in leak.what
+    assert "784 of 784 images of test" in leak.problem
+    assert "782 of 782 images of validation" in leak.problem
     patients = found(result, "patient-leak")
-    assert "784 of 784 images of test" in patients.what
-    assert "782 of 782 images of validation" in patients.what
+    assert "784 of 784 images of test" in patients.problem
+    assert "782 of 782 images of validation" in patients.problem
 
 
 def test_the_official_split_has_no_patient_on_two_sides(tmp_path):
-    result = audit(DATA / "kermany224", quick=True, cache=tmp_path / "cache")
+    result = audit_dataset(DATA / "kermany224", quick=True, cache=tmp_path / "cache")
     names = {finding.check for finding in result.findings}
     assert "patient-leak" not in names
-    assert "exact-leak-across-partitions" not in names
+    assert "exact-leak-across-splits" not in names
     assert found(result, "exact-duplicate").count == 62
     assert len(found(result, "exact-duplicate").groups) == 30

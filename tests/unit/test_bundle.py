@@ -173,7 +173,7 @@ def test_a_newer_schema_is_told(bundle: Bundle, schema: object) -> None:
     edit(bundle.folder, lambda described: described.update(schema=schema))
     with pytest.raises(BundleError, match="newer schema") as caught:
         read_bundle(bundle.folder)
-    assert caught.value.todo == "upgrade plainfilm"
+    assert caught.value.remedy == "upgrade plainfilm"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"bundle"', "null", "{}", '{"schema": 1}'])

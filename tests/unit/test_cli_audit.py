@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from plainfilm.audit.run import audit_dataset
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest, leave_out, load_dataset
-from plainfilm.data.audit import audit
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.training import Run
 
@@ -34,21 +34,21 @@ def test_it_tells_a_leak_and_writes_what_was_asked_for(
     arguments = ["audit", str(leaky), "--json", str(paths["json"]), "--html", str(paths["html"])]
     assert main([*arguments, "--exclude", str(paths["csv"])]) == 0
     told = capsys.readouterr().out
-    assert "exact-leak-across-partitions" in told
+    assert "exact-leak-across-splits" in told
     found = json.loads(paths["json"].read_text())
     assert found["findings"][0]["severity"] == "serious"
     assert "<html" in paths["html"].read_text()
     with open(paths["csv"], newline="") as file:
         rows = {row["id"]: row["check"] for row in csv.DictReader(file)}
     # The copy in train goes, not the test image.
-    assert rows["train/NORMAL/other-name.jpeg"] == "exact-leak-across-partitions"
+    assert rows["train/NORMAL/other-name.jpeg"] == "exact-leak-across-splits"
     assert not any(identity.startswith("test/") for identity in rows)
 
 
 def test_strict_ends_with_three(leaky: Path, phantoms: Path, capsys: Capture) -> None:
     assert main(["audit", str(leaky), "--quick", "--strict"]) == 3
     assert main(["audit", str(leaky), "--quick"]) == 0
-    found = audit(phantoms, quick=True)
+    found = audit_dataset(phantoms, quick=True)
     assert main(["audit", str(phantoms), "--quick", "--strict"]) == (3 if found.serious else 0)
 
 
@@ -73,7 +73,7 @@ def test_what_is_listed_is_left_out(manifest: Manifest, tmp_path: Path) -> None:
     assert len(rest) == len(manifest) - 3
     assert not set(chosen) & set(rest.ids.tolist())
     assert {row.id: row.reason for row in rest.left_out} == dict.fromkeys(chosen, "excluded")
-    assert all("blank" in row.what for row in rest.left_out)
+    assert all("blank" in row.problem for row in rest.left_out)
     (finding,) = [f for f in rest.findings if f.check == "excluded-unknown"]
     assert finding.count == 1
 
@@ -125,14 +125,14 @@ def test_train_honours_the_list(leaky: Path, tmp_path: Path) -> None:
         arguments = ["train", str(leaky), "--out", str(tmp_path / "run"), "--recipe", "swift"]
         assert main([*arguments, "--exclude", str(path)]) == 1
     assert seen == [leave_out(load_dataset(leaky), path)]
-    assert not audit(seen[0], quick=True).exclusions.keys() & set(seen[0].ids.tolist())
+    assert not audit_dataset(seen[0], quick=True).exclusions.keys() & set(seen[0].ids.tolist())
 
 
 def test_a_quick_audit_tells_of_a_missing_file(phantoms: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(phantoms, tmp_path / "set"))
     manifest = load_dataset(folder)
     Path(manifest.records[0].path).unlink()
-    (finding,) = [f for f in audit(manifest, quick=True).findings if f.check == "missing"]
+    (finding,) = [f for f in audit_dataset(manifest, quick=True).findings if f.check == "missing"]
     assert finding.files == (manifest.records[0].id,)
 
 

@@ -128,7 +128,7 @@ def test_a_missing_path(fail: Fail, tmp_path: Path, make_bundle: MakeBundle, ver
     told = fail(1, *arguments)
     assert "no such folder or table" in told
     assert str(nowhere) in told
-    assert "to do:" in told
+    assert "remedy:" in told
     assert not (tmp_path / "run").exists()
 
 
@@ -137,7 +137,7 @@ def test_an_empty_class_folder(fail: Fail, data: Path, tmp_path: Path) -> None:
         path.unlink()
     told = fail(1, *train(data, tmp_path / "run"))
     assert "dark" in told
-    assert "to do:" in told
+    assert "remedy:" in told
     assert not (tmp_path / "run").exists()
 
 
@@ -168,7 +168,7 @@ def test_a_class_folder_instead_of_the_folder_above(
 
 def test_a_folder_without_images(fail: Fail, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "to do:" in fail(1, *train(tmp_path / "empty", tmp_path / "run"))
+    assert "remedy:" in fail(1, *train(tmp_path / "empty", tmp_path / "run"))
     for name in ("a", "b"):
         (tmp_path / "texts" / name).mkdir(parents=True)
         (tmp_path / "texts" / name / "notes.txt").write_text("x", encoding="utf-8")
@@ -232,7 +232,7 @@ def test_a_label_column_that_does_not_exist(fail: Fail, draw_grey: Draw, tmp_pat
 
 def test_table_options_need_a_table(fail: Fail, data: Path, tmp_path: Path) -> None:
     told = fail(2, *train(data, tmp_path / "run", "--labels", "a"))
-    assert "--labels, --path-column, --partition-column and --images are about a table" in told
+    assert "--labels, --path-column, --split-column and --images are about a table" in told
 
 
 def test_an_unknown_positive_class(fail: Fail, data: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_csv(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
     assert run(make_bundle().folder, images, "--format", "csv") == 0
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
-    assert list(rows[0]) == ["file", "probability_bright", "call", *DOUBTS, "error", "what"]
+    assert list(rows[0]) == ["file", "probability_bright", "call", *DOUBTS, "error", "problem"]
     assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
     for row, grey in zip(rows, GREYS.values(), strict=True):
         assert float(row["probability_bright"]) == pytest.approx(believed(grey), abs=1e-5)
@@ -63,9 +63,9 @@ def test_jsonl(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
     assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
     for row, grey in zip(rows, GREYS.values(), strict=True):
         assert row["probabilities"]["bright"] == pytest.approx(believed(grey), abs=1e-5)
-        assert set(row["calls"]) == {"balanced", "rule-out", "rule-in"}
-        assert row["facts"]["format"].lower() == "png"
-        assert type(row["facts"]["width"]) is int
+        assert set(row["predicted"]) == {"balanced", "rule-out", "rule-in"}
+        assert row["metadata"]["format"].lower() == "png"
+        assert type(row["metadata"]["width"]) is int
         assert row["bundle"] == bundle.id
 
 
@@ -85,7 +85,7 @@ def test_several_labels(images: Path, make_bundle: MakeBundle, capsys: Capture) 
     bundle = make_bundle(task=task, gains=(1.0, -1.0), thresholds={"balanced": 0.6})
     assert run(bundle.folder, images, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    names = ["file", "probability_light", "probability_shade", "call", *DOUBTS, "error", "what"]
+    names = ["file", "probability_light", "probability_shade", "call", *DOUBTS, "error", "problem"]
     assert list(rows[0]) == names
     assert [row["call"] for row in rows] == ["shade", "none", "light"]
 
@@ -103,12 +103,12 @@ def test_a_bad_file_among_good_ones(
         rows = list(csv.DictReader(io.StringIO(captured.out)))
         assert [bool(row["error"]) for row in rows] == [False, True, False]
         assert rows[1]["probability_bright"] == ""
-        assert [bool(row["what"]) for row in rows] == [False, True, False]
-        assert " " in rows[1]["what"], "a sentence beside the code"
+        assert [bool(row["problem"]) for row in rows] == [False, True, False]
+        assert " " in rows[1]["problem"], "a sentence beside the code"
     if form == "jsonl":
         row = json.loads(captured.out.splitlines()[1])
         assert row["error"]
-        assert row["what"]
+        assert row["problem"]
         assert "probabilities" not in row
 
 

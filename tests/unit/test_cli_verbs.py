@@ -112,9 +112,9 @@ def test_doctor_in_json(capsys: Capture) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["machine"]["cores"] >= 1
     assert "plainfilm" in told["versions"]
-    assert told["for"]["predict and evaluate"] == {"missing": [], "todo": None}
+    assert told["for"]["predict and evaluate"] == {"missing": [], "remedy": None}
     for need in told["for"].values():
-        assert bool(need["missing"]) == bool(need["todo"])
+        assert bool(need["missing"]) == bool(need["remedy"])
     if told["backend"] is not None:
         assert told["precision"] in {"float32", "bfloat16"}
 
@@ -213,7 +213,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     with show_progress() as progress:
         progress("decoding images", 1, 4)
         progress("decoding images", 4, 4, "99/s")
-        progress("decoding images", 1, 2)  # the next partition: a bar of its own
+        progress("decoding images", 1, 2)  # the next split: a bar of its own
         time.sleep(0.3)
     text = screen.getvalue()
     assert "decoding images" in text

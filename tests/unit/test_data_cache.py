@@ -28,15 +28,15 @@ from plainfilm.data import (
     fill_cache,
     fingerprint,
     load_dataset,
-    part,
+    make_splits,
 )
-from plainfilm.data import decode as decode_module
-from plainfilm.data import decoder as decoder_module
 from plainfilm.data import shards as shards_module
 from plainfilm.data.contents import Content
-from plainfilm.data.decode import Decoded, Decoders, Failure, decode_one, memory_cap
 from plainfilm.data.fill import _Found, check_space
 from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
+from plainfilm.decoding import pool as decode_module
+from plainfilm.decoding import process as decoder_module
+from plainfilm.decoding.pool import Decoded, Decoders, Failure, decode_one, memory_cap
 from plainfilm.errors import DataError, ImageError, StorageError
 from plainfilm.pixels import Limits, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec, Record, Task
@@ -49,7 +49,7 @@ TASK = Task("binary", ("sick",), ("normal", "sick"))
 @dataclass(frozen=True)
 class Drawn:
     pixels: NDArray[np.uint8]
-    facts: dict[str, str | float] = field(default_factory=dict)
+    metadata: dict[str, str | float] = field(default_factory=dict)
 
 
 def read_number(path: str, spec: PixelSpec) -> Drawn:
@@ -130,8 +130,8 @@ def test_images_come_in_the_order_of_the_manifest(tmp_path: Path, workers: int) 
     assert images.shape == (100, 16, 16)
     assert images.dtype == np.uint8
     assert (images == np.arange(100)[:, None, None]).all()
-    assert [fact["number"] for fact in cache.facts] == list(range(100))
-    assert "odd" not in cache.facts[0]
+    assert [fact["number"] for fact in cache.metadata] == list(range(100))
+    assert "odd" not in cache.metadata[0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -146,7 +146,7 @@ def test_second_time_nothing_is_decoded_or_read(tmp_path: Path, workers: int) ->
     assert one.left_out == two.left_out
     assert [item.reason for item in two.left_out] == ["corrupt"]
     np.testing.assert_array_equal(one.all(), two.all())
-    assert one.facts == two.facts
+    assert one.metadata == two.metadata
     assert one.hashes == two.hashes
 
 
@@ -203,7 +203,7 @@ def test_files_that_fail_are_told(tmp_path: Path, workers: int) -> None:
         "folder": "unreadable",
     }
     # Only the type of what escaped: its words may quote the file.
-    what = next(item.what for item in cache.left_out if item.id == "0002.txt")
+    what = next(item.problem for item in cache.left_out if item.id == "0002.txt")
     assert what == "the decoder failed: RuntimeError"
     listener = Listener()
     again = fill_cache(manifest, SPEC, progress=listener, **options)  # type: ignore[arg-type]
@@ -221,8 +221,8 @@ def test_process_that_dies_costs_one_file(tmp_path: Path) -> None:
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=2, reader=read_number)
     assert [item.id for item in cache.left_out] == ["0000.txt", "0001.txt", "0030.txt", "0059.txt"]
     assert {item.reason for item in cache.left_out} == {"decoder-died"}
-    assert "signal 9" in cache.left_out[0].what
-    assert "exit status 3" in cache.left_out[1].what
+    assert "signal 9" in cache.left_out[0].problem
+    assert "exit status 3" in cache.left_out[1].problem
     assert numbers(cache) == [int(word) for word in words if word.isdigit()]
 
 
@@ -282,7 +282,7 @@ def test_a_part_of_a_cache(tmp_path: Path) -> None:
     part = cache.of(["0003.txt", "0001.txt", "0000.txt"])
     assert part.ids == ("0003.txt", "0000.txt") and numbers(part) == [4, 1]
     assert part.hashes == (cache.hashes[2], cache.hashes[0])
-    assert [facts["number"] for facts in part.facts] == [4, 1]
+    assert [metadata["number"] for metadata in part.metadata] == [4, 1]
     assert [item.id for item in part.left_out] == ["0001.txt"]
     assert part.positions(["0000.txt"]).tolist() == [1]
     with pytest.raises(DataError):
@@ -321,7 +321,7 @@ def test_a_file_that_takes_too_long_costs_itself_alone(tmp_path: Path, workers: 
     failures = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failure)}
     assert set(failures) == {0, 1, 11, 19} and told["told"] == 20
     assert {failure.reason for failure in failures.values()} == {"decoder-timeout"}
-    assert "longer than 0.5 seconds" in failures[11].what
+    assert "longer than 0.5 seconds" in failures[11].problem
     assert out[:, 0, 0].tolist() == [int(w) if w.isdigit() else 0 for w in words]
 
 
@@ -332,7 +332,7 @@ def test_the_default_cap_lets_large_radiographs_through(tmp_path: Path) -> None:
     out = np.zeros((1, 16, 16), np.uint8)
     with Decoders(read_image, SPEC, 1) as decoders:
         (outcome,) = decoders.decode([str(tmp_path / "large.tiff")], out, lambda: None)
-    assert isinstance(outcome, Decoded) and outcome.facts["width"] == 8600
+    assert isinstance(outcome, Decoded) and outcome.metadata["width"] == 8600
     assert out[0, 0, 0] < 16 and out[0, 15, 15] > 200
 
 
@@ -347,7 +347,7 @@ def test_what_the_reader_of_colours_fills_serves_the_plain_one(tmp_path: Path) -
     manifest = Manifest("drawn", TASK, tuple(records))
     folder, listener = tmp_path / "c", Listener()
     known = fill_cache(manifest, SPEC, folder=folder, reader=read_image_and_colour)
-    assert [facts["coloured"] for facts in known.facts] == [0, 1]
+    assert [metadata["coloured"] for metadata in known.metadata] == [0, 1]
     plain = fill_cache(manifest, SPEC, folder=folder, progress=listener)
     assert "decoding images" not in listener.totals
     np.testing.assert_array_equal(plain.all(), known.all())
@@ -398,7 +398,7 @@ def test_a_named_frame_has_a_cache_of_its_own(tmp_path: Path) -> None:
     assert numbers(fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=1)) == [10, 10]
     second = PixelSpec(16, frame=1)
     cache = fill_cache(manifest, second, folder=tmp_path / "c", workers=1)
-    assert numbers(cache) == [200] and cache.facts[0]["frame"] == 1
+    assert numbers(cache) == [200] and cache.metadata[0]["frame"] == 1
     assert [item.reason for item in cache.left_out] == ["no-such-frame"]
     assert second.key.startswith("16-squash-frame1-") and "frame" not in SPEC.key
 
@@ -548,7 +548,7 @@ def test_of_a_cache_of_many_data_sets_only_ones_own_is_kept(tmp_path: Path) -> N
     cache = fill_cache(few, SPEC, **options)  # type: ignore[arg-type]
     assert numbers(cache) == [7, 200]
     assert [one.reason for one in cache.left_out] == ["corrupt"]
-    assert [fact["number"] for fact in cache.facts] == [7, 200]
+    assert [fact["number"] for fact in cache.metadata] == [7, 200]
     assert len(cache._files) == 2  # 7 is where it was
     [place] = (tmp_path / "c").glob("16-*")
     content = Content(cache.hashes[0], few.records[0].path, Stamp(0, 0))
@@ -579,7 +579,7 @@ try:
                          reader=t.read_number)
     print(json.dumps(t.numbers(cache)))
 except t.StorageError as error:
-    print("storage", error.what)
+    print("storage", error.problem)
 """
 
 
@@ -648,7 +648,7 @@ def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
 
     def meddle(path: str, spec: PixelSpec) -> Drawn:
         drawn = read_number(path, spec)
-        if drawn.facts["number"] == 1:
+        if drawn.metadata["number"] == 1:
             Path(path).write_text("99 ")
         return drawn
 
@@ -693,7 +693,7 @@ def test_real_reader_and_fingerprint(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         size = (40 + number, 30)
         Pillow.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(path)
-    manifest = part(load_dataset(tmp_path / "data"))
+    manifest = make_splits(load_dataset(tmp_path / "data"))
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c")
     expected = np.stack([read_image(r.path, SPEC).pixels for r in manifest.records])
     np.testing.assert_array_equal(cache.all(), expected)
@@ -706,7 +706,7 @@ def test_real_reader_and_fingerprint(tmp_path: Path) -> None:
     assert found["height"]["minimum"] == 40
     assert found["height"]["maximum"] == 69
     assert found["prevalence"]["all"] == {"sick": 0.5}
-    train = expected[manifest.partitions == "train"].astype(float)
+    train = expected[manifest.splits == "train"].astype(float)
     assert found["intensity"]["images"] == len(train)
     assert found["intensity"]["mean"] == pytest.approx(train.mean(), abs=1e-3)
     assert found["intensity"]["std"] == pytest.approx(train.std(), abs=1e-3)
@@ -727,7 +727,7 @@ def test_the_real_images(tmp_path: Path) -> None:
     for number in range(0, 120, 17):
         expected = read_image(manifest.records[number].path, spec)
         np.testing.assert_array_equal(cache.gather([number])[0], expected.pixels)
-        assert cache.facts[number]["width"] == expected.facts["width"]
+        assert cache.metadata[number]["width"] == expected.metadata["width"]
     start = time.process_time()
     fill_cache(manifest, spec, folder=tmp_path / "c")
     assert time.process_time() - start < 0.5

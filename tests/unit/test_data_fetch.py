@@ -25,11 +25,11 @@ class FakeClient:
     """Unpacks an archive that holds its tree twice, as the real one does."""
 
     def __init__(self, root: Path, spoil: str = "") -> None:
-        self.root, self.spoil, self.calls = root, spoil, 0
+        self.root, self.spoil, self.predicted = root, spoil, 0
 
     def dataset_download(self, handle: str) -> str:
         assert handle == "paultimothymooney/chest-xray-pneumonia"
-        self.calls += 1
+        self.predicted += 1
         if self.spoil == "network":
             raise ConnectionError("no route")
         for tree in ("chest_xray", "chest_xray/chest_xray"):
@@ -68,7 +68,7 @@ def test_fetched_once_whole_and_with_its_licence(tmp_path: Path) -> None:
         assert words in notice
     assert ("fetching", KERMANY.licence) in told
     assert fetch_kermany(tmp_path / "out", client=client, counts=SMALL) == folder
-    assert client.calls == 1
+    assert client.predicted == 1
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_goes_wrong_is_told_and_nothing_is_left(
             tmp_path / "out", client=FakeClient(tmp_path / "download", spoil), counts=SMALL
         )
     assert words in str(caught.value)
-    assert caught.value.todo
+    assert caught.value.remedy
     assert not list((tmp_path / "out").iterdir())
 
 

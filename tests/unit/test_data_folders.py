@@ -57,7 +57,7 @@ def test_kaggle_layout(tmp_path: Path) -> None:
     assert manifest.task.labels == ("PNEUMONIA",)
     assert manifest.task.classes == ("NORMAL", "PNEUMONIA")
     assert Counter(r.official for r in manifest.records) == {"train": 7, "validation": 2, "test": 2}
-    assert all(r.partition is None for r in manifest.records)
+    assert all(r.split is None for r in manifest.records)
     assert manifest.ids.tolist() == sorted(manifest.ids.tolist())
     by_id = {record.id: record for record in manifest.records}
     virus = by_id["val/PNEUMONIA/person7_virus_1.jpeg"]
@@ -96,18 +96,18 @@ def test_nested_tree_that_differs_is_a_warning(tmp_path: Path) -> None:
     manifest = load_dataset(outer)
     doubled = next(found for found in manifest.findings if found.check == "doubled-tree")
     assert doubled.severity == "warning"
-    assert "1 others" in doubled.what
+    assert "1 others" in doubled.problem
     assert len(manifest) == 11
 
 
-def test_folder_beside_the_partitions_is_told(tmp_path: Path) -> None:
+def test_folder_beside_the_splits_is_told(tmp_path: Path) -> None:
     put(kaggle(tmp_path), "unlabelled/a.png", "unlabelled/b.png", "train/loose.png")
     assert checks(load_dataset(tmp_path))["ignored-folders"] == 2
     assert checks(load_dataset(tmp_path))["loose-images"] == 1
 
 
 @pytest.mark.parametrize("names", [("train", "validation"), ("Training", "VALID")])
-def test_names_of_partitions(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_names_of_splits(tmp_path: Path, names: tuple[str, str]) -> None:
     put(tmp_path, *(f"{part}/{label}/1.png" for part in names for label in ("a", "b")))
     assert Counter(r.official for r in load_dataset(tmp_path).records) == {
         "train": 2,
@@ -115,7 +115,7 @@ def test_names_of_partitions(tmp_path: Path, names: tuple[str, str]) -> None:
     }
 
 
-def test_partitions_below_the_classes(tmp_path: Path) -> None:
+def test_splits_below_the_classes(tmp_path: Path) -> None:
     put(tmp_path, "NORMAL/train/1.png", "NORMAL/test/2.png", "SICK/train/3.png", "SICK/test/4.png")
     manifest = load_dataset(tmp_path)
     assert [r.official for r in manifest.records] == ["test", "train", "test", "train"]
@@ -188,7 +188,7 @@ def test_empty_and_missing_files_and_other_endings(tmp_path: Path) -> None:
         ("b/gone.png", "missing"),
     ]
     assert checks(manifest)["other-files"] == 2
-    (told,) = (found.what for found in manifest.findings if found.check == "other-files")
+    (told,) = (found.problem for found in manifest.findings if found.check == "other-files")
     assert told.endswith(": 2 (1 .pdf, 1 .txt)")
     assert len(manifest) == 2
 
@@ -222,14 +222,14 @@ def test_one_file_under_two_classes(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-def test_one_file_in_two_partitions_is_serious(tmp_path: Path) -> None:
+def test_one_file_in_two_splits_is_serious(tmp_path: Path) -> None:
     put(tmp_path, *(f"{p}/{c}/{p}.png" for p in ("train", "test") for c in "ab"))
     (tmp_path / "test" / "a" / "copy.png").symlink_to(tmp_path / "train" / "a" / "train.png")
     (tmp_path / "train" / "a" / "twice.png").symlink_to(tmp_path / "train" / "a" / "train.png")
     manifest = load_dataset(tmp_path)
     assert len(manifest) == 5
     assert checks(manifest)["repeated-files"] == 1
-    torn = next(f for f in manifest.findings if f.check == "file-in-several-partitions")
+    torn = next(f for f in manifest.findings if f.check == "file-in-several-splits")
     assert torn.severity == "serious"
 
 
@@ -254,7 +254,7 @@ def test_empty_class_folder(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.png", "train/b/2.png", "test/a/3.png", "test/b/notes.txt")
     with pytest.raises(SourceError) as caught:
         load_dataset(tmp_path)
-    assert "class folder" in caught.value.what
+    assert "class folder" in caught.value.problem
     assert caught.value.received == "test/b"
 
 
@@ -287,7 +287,7 @@ def test_a_pattern_means_one_patient_within_one_data_set(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("Training", "val")])
-def test_partition_folders_beside_each_other_are_one_data_set(
+def test_split_folders_beside_each_other_are_one_data_set(
     tmp_path: Path, names: tuple[str, str]
 ) -> None:
     for name in names:

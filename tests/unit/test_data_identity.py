@@ -19,7 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from plainfilm.data import Manifest, load_dataset, part
+from plainfilm.data import Manifest, load_dataset, make_splits
 from plainfilm.data.identity import Pseudonyms, salt_file, where_is_salt
 from plainfilm.errors import StorageError
 from plainfilm.pixels.identity import read_identity
@@ -95,7 +95,7 @@ def test_a_salt_that_cannot_be_kept_is_told_and_changes_no_result(
     assert "salt-not-kept" in {found.check for found in one.findings}
     assert set(one.patients) != set(other.patients)
     assert one.hash == other.hash
-    assert part(one).partitions.tolist() == part(other).partitions.tolist()
+    assert make_splits(one).splits.tolist() == make_splits(other).splits.tolist()
 
 
 def test_a_damaged_salt_is_refused(own_salt: Path) -> None:
@@ -223,26 +223,26 @@ def test_a_folder_of_dicom_files_is_parted_by_patient(
 ) -> None:
     manifest = collection(tmp_path)
     told = {found.check: found for found in manifest.findings}
-    assert "DICOM headers: 36 images of 12" in told["patient-keys"].what
+    assert "DICOM headers: 36 images of 12" in told["patient-keys"].problem
     assert "patient-unknown" not in told
     assert manifest.describe()["patients"] == 12
-    parted = part(manifest)
+    split = make_splits(manifest)
     owners: dict[str, set[str]] = {}
-    for record in parted.records:
-        owners.setdefault(f"K{int(Path(record.id).stem) // 3}", set()).add(str(record.partition))
+    for record in split.records:
+        owners.setdefault(f"K{int(Path(record.id).stem) // 3}", set()).add(str(record.split))
     assert all(len(found) == 1 for found in owners.values())
     assert not re.search(r"K\d", repr(manifest.records) + repr(manifest.findings))
     monkeypatch.setenv("PLAINFILM_SALT", "another")
     again = load_dataset(tmp_path)
     assert not set(again.patients) & set(manifest.patients)
     assert again.hash == manifest.hash
-    assert part(again).partitions.tolist() == parted.partitions.tolist()
+    assert make_splits(again).splits.tolist() == split.splits.tolist()
 
 
 def test_one_identifier_for_all_is_nobodys(tmp_path: Path) -> None:
     manifest = collection(tmp_path, PatientID="ResearchProject")
     (unknown,) = [found for found in manifest.findings if found.check == "patient-unknown"]
-    assert "36 DICOM files all carry the same identifier" in unknown.what
+    assert "36 DICOM files all carry the same identifier" in unknown.problem
     assert manifest.describe()["patients"] == 36
 
 
@@ -265,5 +265,5 @@ def test_names_that_tell_are_counted_not_quoted(tmp_path: Path) -> None:
     (found,) = [found for found in manifest.findings if found.check == "identity-in-names"]
     assert found.severity == "warning"
     assert found.count == 2
-    assert found.todo
+    assert found.remedy
     assert "rika" not in repr(found)

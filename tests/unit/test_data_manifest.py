@@ -12,7 +12,7 @@ import pytest
 
 from plainfilm._files import hash_json
 from plainfilm.data import LeftOut, Manifest
-from plainfilm.errors import LabelError, PartitionError, SourceError, StorageError
+from plainfilm.errors import LabelError, SourceError, SplitError, StorageError
 from plainfilm.records import Finding, Record, Task
 
 BINARY = Task("binary", ("TB",), ("normal", "TB"))
@@ -21,10 +21,10 @@ MANY = Task("multilabel", ("edema", "effusion"), ("edema", "effusion"))
 
 def small() -> Manifest:
     records = (
-        Record(id="a/1", path="/x/a/1", labels=(1.0, 0.0), patient="p", partition="train"),
-        Record(id="ü/2", path="/x/2", labels=(math.nan, 0.0), patient="p", partition="train"),
+        Record(id="a/1", path="/x/a/1", labels=(1.0, 0.0), patient="p", split="train"),
+        Record(id="ü/2", path="/x/2", labels=(math.nan, 0.0), patient="p", split="train"),
         Record(
-            id="c", path="/x/c", labels=(0.0, 1.0), patient="q", partition="test", official="test",
+            id="c", path="/x/c", labels=(0.0, 1.0), patient="q", split="test", official="test",
             columns={"age": 3.5, "sex": "F"},
         ),
     )  # fmt: skip
@@ -33,7 +33,7 @@ def small() -> Manifest:
         MANY,
         records,
         (LeftOut("d", "/x/d", "empty", "the file is empty"),),
-        (Finding(check="a-check", severity="warning", what="This.", count=2, files=("c", "d")),),
+        (Finding(check="a-check", severity="warning", problem="This.", count=2, files=("c", "d")),),
     )
 
 
@@ -49,7 +49,7 @@ def test_arrays() -> None:
     np.testing.assert_array_equal(labels, [[1, 0], [math.nan, 0], [0, 1]])
     assert manifest.ids.tolist() == ["a/1", "ü/2", "c"]
     assert manifest.patients.tolist() == ["p", "p", "q"]
-    assert manifest.partitions.tolist() == ["train", "train", "test"]
+    assert manifest.splits.tolist() == ["train", "train", "test"]
     empty = replace(manifest, records=())
     assert empty.label_array().shape == (0, 2)
     assert len(empty.ids) == 0
@@ -67,7 +67,7 @@ def test_written_and_read_again(tmp_path: Path) -> None:
         "id": "string",
         "path": "string",
         "patient": "string",
-        "partition": "string",
+        "split": "string",
         "official": "string",
         "label.edema": "int8",
         "label.effusion": "int8",
@@ -95,7 +95,7 @@ def test_hash_is_of_the_content_alone() -> None:
         replace(first, labels=(0.0, 0.0)),
         replace(first, labels=(math.nan, 0.0)),
         replace(first, patient="other"),
-        replace(first, partition=None),
+        replace(first, split=None),
     ]
     hashes = {replace(manifest, records=(change, *rest)).hash for change in changes}
     hashes.add(manifest.hash)
@@ -107,11 +107,11 @@ def test_hash_is_that_of_one_json_however_many_pieces_it_was_made_of() -> None:
     def numbered(number: int) -> Record:
         labels = (float(number % 2), math.nan if number % 5 else 0.0)
         name = f"{(number * 7919) % 10_000:05d}"
-        return Record(id=name, path=name, labels=labels, patient=name, partition="train")
+        return Record(id=name, path=name, labels=labels, patient=name, split="train")
 
     manifest = Manifest("many", MANY, tuple(map(numbered, range(9000))))
     rows = [
-        [r.id, r.patient, r.partition, [None if math.isnan(v) else int(v) for v in r.labels]]
+        [r.id, r.patient, r.split, [None if math.isnan(v) else int(v) for v in r.labels]]
         for r in manifest.records
     ]
     assert manifest.hash == hash_json({"task": asdict(MANY), "rows": sorted(rows)})
@@ -133,7 +133,7 @@ def test_a_manifest_of_the_first_schema_is_read_and_its_patients_are_hidden(tmp_
     manifest.write(path)
     # As the first schema had it: the hash was made from the identifiers themselves.
     rows = [
-        [r.id, r.patient, r.partition, [None if math.isnan(v) else int(v) for v in r.labels]]
+        [r.id, r.patient, r.split, [None if math.isnan(v) else int(v) for v in r.labels]]
         for r in manifest.records
     ]
     _rewrite(path, schema="1", hash=hash_json({"task": asdict(MANY), "rows": sorted(rows)}))
@@ -192,9 +192,9 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_select_and_drop() -> None:
     manifest = small()
     assert manifest.select("test").ids.tolist() == ["c"]
-    with pytest.raises(PartitionError, match="validation"):
+    with pytest.raises(SplitError, match="validation"):
         manifest.select("validation")
-    with pytest.raises(PartitionError, match="one of"):
+    with pytest.raises(SplitError, match="one of"):
         manifest.select("val")  # type: ignore[arg-type]
     gone = LeftOut("c", "/x/c", "truncated", "it ends too early")
     dropped = manifest.drop([gone, gone])
@@ -209,8 +209,8 @@ def test_describe() -> None:
     assert described["patients"] == 2
     assert described["classes"]["edema"] == {"positive": 1, "negative": 1, "unknown": 1}
     assert described["left_out"] == {"empty": 1}
-    assert list(described["partitions"]) == ["train", "test"]
-    assert described["partitions"]["test"]["classes"]["effusion"]["positive"] == 1
+    assert list(described["splits"]) == ["train", "test"]
+    assert described["splits"]["test"]["classes"]["effusion"]["positive"] == 1
     rows = [(0.0,), (1.0,), (1.0,)]
     records = tuple(Record(id=str(i), path="", labels=r, patient="p") for i, r in enumerate(rows))
     assert Manifest("n", BINARY, records).describe()["classes"] == {"normal": 1, "TB": 2}

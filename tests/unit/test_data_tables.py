@@ -29,7 +29,7 @@ def table(root: Path, *lines: str, name: str = "labels.csv", files: int = 6) -> 
 
 
 def checks(manifest: Manifest) -> dict[str, str]:
-    return {found.check: found.what for found in manifest.findings}
+    return {found.check: found.problem for found in manifest.findings}
 
 
 def groups(manifest: Manifest) -> list[int]:
@@ -69,7 +69,7 @@ def test_told_columns_win(tmp_path: Path) -> None:
         "x;img/1.png;a;normal;p;2;test",
     )
     manifest = load_dataset(
-        path, labels="diagnosis", path_column="where", patient="nr", partition_column="set"
+        path, labels="diagnosis", path_column="where", patient="nr", split_column="set"
     )
     assert manifest.task.classes == ("normal", "tb")
     assert groups(manifest) == [0, 1]
@@ -319,7 +319,7 @@ def test_what_differs_from_row_to_row_is_no_class(tmp_path: Path, name: str) -> 
     [
         (("file,label,patient name", "img/0.png,a,SECRET"), {"labels": "patient name"}),
         (("file,label,x", "img/0.png,1,19850312"), {"labels": ["label", "x"]}),
-        (("file,label,mrn", "img/0.png,a,SECRET"), {"partition_column": "mrn"}),
+        (("file,label,mrn", "img/0.png,a,SECRET"), {"split_column": "mrn"}),
         (("file,label,split", "img/0.png,a,train", "img/1.png,b,19850312"), {}),
         (("name,label", "SECRET,a"), {"path_column": "name"}),
         (("SECRET,img/0.png,19850312", "OTHER,img/1.png,19850312"), {}),
@@ -346,13 +346,13 @@ def test_what_is_no_class_is_not_quoted(tmp_path: Path) -> None:
     assert "SECRET" not in str(caught.value)
 
 
-def test_one_file_in_two_partitions(tmp_path: Path) -> None:
+def test_one_file_in_two_splits(tmp_path: Path) -> None:
     path = table(
         tmp_path, "file,label,split", "img/0.png,a,train", "img/1.png,b,train", "img/0.png,a,test"
     )
     manifest = load_dataset(path)
     assert manifest.ids.tolist() == ["img/0.png", "img/0.png#2", "img/1.png"]
-    assert "file-in-several-partitions" in checks(manifest)
+    assert "file-in-several-splits" in checks(manifest)
 
 
 def test_files_that_do_not_exist(tmp_path: Path) -> None:
@@ -401,13 +401,13 @@ def test_damaged_tables(tmp_path: Path) -> None:
         load_dataset(tmp_path / "data.xlsx")
 
 
-def test_strange_partitions(tmp_path: Path) -> None:
+def test_strange_splits(tmp_path: Path) -> None:
     path = table(tmp_path, "file,label,fold", "img/0.png,a,0", "img/1.png,b,1")
     manifest = load_dataset(path)
     assert [r.official for r in manifest.records] == [None, None]
     assert manifest.records[1].columns["fold"] == 1.0
     with pytest.raises(SourceError, match="unknown names"):
-        load_dataset(path, partition_column="fold")
+        load_dataset(path, split_column="fold")
 
 
 def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_the_real_table() -> None:
     np.testing.assert_array_equal(folders.label_array(), manifest.label_array())
 
 
-def test_a_partition_column_with_a_typing_error_is_refused(tmp_path: Path) -> None:
+def test_a_split_column_with_a_typing_error_is_refused(tmp_path: Path) -> None:
     for n in range(4):
         (tmp_path / f"{n}.png").write_bytes(b"x")
     table = tmp_path / "t.csv"

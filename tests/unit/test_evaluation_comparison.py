@@ -37,7 +37,7 @@ def write(
     values = {
         "task": {"kind": "binary", "labels": [LABEL], "classes": ["well", LABEL]},
         "bundle": {"id": bundle, "recipe": "swift", "seed": 0},
-        "dataset": {"name": "d", "partition": "test", "hash": "h"},
+        "dataset": {"name": "d", "split": "test", "hash": "h"},
         "labels": {
             LABEL: {
                 "operating_points": {"balanced": {"purpose": "balanced", "threshold": threshold}}

@@ -229,12 +229,12 @@ def test_columns_become_cells() -> None:
             "gaps": [None if n % 2 else ("a" if n % 4 else "b") for n in range(60)],
         },
     )
-    facts = {
+    metadata = {
         "view": ["AP" if n % 2 else None for n in range(60)],
         "sex": ["F" if n % 3 else "M" for n in range(60)],
         "file_size": numbers,
     }
-    columns = {column.name: column for column in read_columns(manifest, facts)}
+    columns = {column.name: column for column in read_columns(manifest, metadata)}
     assert set(columns) == {"age", "dose", "grade", "gaps", "sex"}
     assert columns["age"].values == (
         "below 18",

@@ -107,7 +107,7 @@ def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> No
     assert values["schema"] == 1
     assert values["dataset"] == {
         "name": "hospital",
-        "partition": "all",
+        "split": "all",
         "hash": manifest.hash,
         "asked": manifest.hash,
     }
@@ -124,7 +124,7 @@ def test_the_worst_are_wrong_at_the_locked_threshold(
     found = evaluate(bundle, manifest, out=tmp_path / "o", replicates=20)
     # What is called, `plainfilm predict` says; how wrong it is, one image at a time by hand.
     calls = [
-        one.calls["balanced"]
+        one.predicted["balanced"]
         for one in Predictor(bundle).predict([r.path for r in manifest.records])
     ]
     wrong = []
@@ -225,7 +225,7 @@ def test_bad_files_are_left_out_and_listed(
     assert evaluation.values["n"] == N - 2
     left_out = {row["id"]: row for row in evaluation.values["left_out"]}
     assert set(left_out) == {f"bright/{files[0].name}", f"bright/{files[1].name}"}
-    assert all(row["reason"] and row["what"] for row in left_out.values())
+    assert all(row["reason"] and row["problem"] for row in left_out.values())
     assert len(evaluation.manifest) == len(evaluation.probabilities) == N - 2
     table = parquet.read_table(tmp_path / "o" / "predictions.parquet")
     assert table.num_rows == N - 2
@@ -238,22 +238,22 @@ def test_nothing_but_bad_files(make_bundle: MakeBundle, folder: Path, tmp_path: 
         evaluate(make_bundle(), load_dataset(folder, positive="bright"), out=tmp_path / "o")
 
 
-def official(manifest: Manifest, partitions: dict[int, str | None]) -> Manifest:
+def official(manifest: Manifest, splits: dict[int, str | None]) -> Manifest:
     records = tuple(
-        replace(record, official=partitions.get(n, "train"))
+        replace(record, official=splits.get(n, "train"))
         for n, record in enumerate(manifest.records)
     )
     return replace(manifest, records=records)
 
 
-def test_an_official_test_partition_is_all_that_is_scored(folder: Path) -> None:
+def test_an_official_test_split_is_all_that_is_scored(folder: Path) -> None:
     manifest = load_dataset(folder, positive="bright")
     assert official_test(manifest) == manifest
     tested = official_test(official(manifest, {3: "test", 9: "test", 30: "test", 4: None}))
     assert [r.id for r in tested.records] == [manifest.records[i].id for i in (3, 9, 30)]
 
 
-def test_a_folder_with_a_test_partition(
+def test_a_folder_with_a_test_split(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     root = tmp_path / "set"
@@ -262,7 +262,7 @@ def test_a_folder_with_a_test_partition(
         draw_grey(place / f"{n}.png", 60 + 10 * n)
     evaluation = evaluate(make_bundle(), root, out=tmp_path / "o", replicates=20)
     assert evaluation.values["n"] == 8
-    assert evaluation.values["dataset"]["partition"] == "test"
+    assert evaluation.values["dataset"]["split"] == "test"
     assert all(record.official == "test" for record in evaluation.manifest.records)
 
 
@@ -415,7 +415,7 @@ def test_images_that_were_trained_on_are_told(
     seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", replicates=20)
     told = [f for f in seen.manifest.findings if f.check == "trained-on"]
     assert [f.severity for f in told] == ["serious"]
-    made_from = sum(r.partition != "test" for r in tiny_run.manifest.records)
+    made_from = sum(r.split != "test" for r in tiny_run.manifest.records)
     assert told[0].count == made_from
     fresh = evaluate(tiny_run.folder, out=tmp_path / "test", replicates=20)
     assert "trained-on" not in {f.check for f in fresh.manifest.findings}

@@ -154,8 +154,8 @@ def test_a_layer_that_cannot_be_written_is_named() -> None:
     with pytest.raises(ConfigError, match="enlarge") as caught:
         to_onnx(network, BINARY, "sigmoid", 1.0)
     assert caught.value.received == "UpSampling2D"
-    assert caught.value.todo is not None
-    assert "StandardisedConv2D" in caught.value.todo
+    assert caught.value.remedy is not None
+    assert "StandardisedConv2D" in caught.value.remedy
 
 
 def test_an_activation_that_cannot_be_written_is_named() -> None:

@@ -168,12 +168,12 @@ def test_logits_do_not_depend_on_the_rest_of_the_batch() -> None:
 def test_an_unknown_network_or_option_lists_the_known() -> None:
     with pytest.raises(ConfigError, match="no network 'vgg'") as caught:
         build_network("vgg", 32, 1, {})
-    assert caught.value.todo is not None
-    assert "compact" in caught.value.todo
+    assert caught.value.remedy is not None
+    assert "compact" in caught.value.remedy
     with pytest.raises(ConfigError, match="no option 'depth'") as caught:
         build_network("compact", 32, 1, {"depth": 3})
-    assert caught.value.todo is not None
-    assert "blocks" in caught.value.todo
+    assert caught.value.remedy is not None
+    assert "blocks" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

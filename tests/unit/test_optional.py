@@ -24,8 +24,8 @@ KINDS = [
 
 def make(kind: type[PlainfilmError]) -> PlainfilmError:
     if kind is ImageError:
-        return ImageError("truncated", "it ends early", received=3, todo="copy it again")
-    return kind("it ends early", received=3, todo="copy it again")
+        return ImageError("truncated", "it ends early", received=3, remedy="copy it again")
+    return kind("it ends early", received=3, remedy="copy it again")
 
 
 def test_the_whole_tree_is_public_and_drawn() -> None:
@@ -38,7 +38,7 @@ def test_the_whole_tree_is_public_and_drawn() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_says_what_was_received_and_what_to_do(kind: type[PlainfilmError]) -> None:
     error = make(kind)
-    assert str(error) == "it ends early\n  received: 3\n  to do: copy it again"
+    assert str(error) == "it ends early\n  received: 3\n  remedy: copy it again"
     assert str(PlainfilmError("only this")) == "only this"
     assert str(PlainfilmError("zero counts", received=0)) == "zero counts\n  received: 0"
 
@@ -66,7 +66,7 @@ def test_require_imports() -> None:
 def test_require_names_the_package_and_the_extra() -> None:
     with pytest.raises(MissingExtraError, match="'plainfilm_absent'") as caught:
         require("plainfilm_absent.part", "dicom")
-    assert caught.value.todo == 'pip install "plainfilm[dicom]"'
+    assert caught.value.remedy == 'pip install "plainfilm[dicom]"'
 
 
 def test_require_names_what_the_module_itself_lacks(

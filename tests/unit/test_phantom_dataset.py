@@ -47,7 +47,7 @@ def test_layout_counts_and_balance(written):
     assert counts == {
         "train/NORMAL": 24, "train/PNEUMONIA": 36, "test/NORMAL": 8, "test/PNEUMONIA": 12
     }  # fmt: skip
-    series = Counter(d.series for d in written if d.partition == "train")
+    series = Counter(d.series for d in written if d.split == "train")
     assert series == {"normal": 24, "bacteria": 22, "virus": 14}
     assert all(d.label == ("PNEUMONIA" in d.name) for d in written)
 
@@ -68,10 +68,10 @@ def test_names_follow_the_public_set(written):
         assert sorted(found) == list(range(1, len(found) + 1))
 
 
-def test_no_patient_is_in_two_partitions_or_classes(written):
+def test_no_patient_is_in_two_splits_or_classes(written):
     places = defaultdict(set)
     for drawing in written:
-        places[drawing.patient].add((drawing.partition, drawing.label))
+        places[drawing.patient].add((drawing.split, drawing.label))
     assert all(len(place) == 1 for place in places.values())
     assert len(places) < len(written)
 
@@ -226,15 +226,15 @@ def test_cheats_stay_weak(tmp_path):
     made = write_dataset(
         tmp_path / "set", images={"train": 240}, size=64, seed=9, prevalence=0.5, workers=1
     )
-    facts = []
+    metadata = []
     for drawing in made:
         data = (made.folder / drawing.name).read_bytes()
         pixels = np.asarray(Image.open(io.BytesIO(data)), dtype=np.float64)
         edge = np.r_[pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
-        facts.append(
+        metadata.append(
             [pixels.mean(), pixels.std(), edge.mean(), len(data), pixels.size,
              drawing.width / drawing.height, *np.quantile(pixels, [0.1, 0.5, 0.9])]
         )  # fmt: skip
     labels = np.array([drawing.label for drawing in made])
-    for column in np.array(facts).T:
+    for column in np.array(metadata).T:
         assert 0.25 < auroc(labels, column) < 0.75

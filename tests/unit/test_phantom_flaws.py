@@ -79,9 +79,7 @@ def test_the_same_seed_plants_the_same(clean, folder, tmp_path, flaw):
     assert contents(folder) == contents(other)
 
 
-@pytest.mark.parametrize(
-    "flaw", ["exact-duplicate", "contradicting-label", "leak-across-partitions"]
-)
+@pytest.mark.parametrize("flaw", ["exact-duplicate", "contradicting-label", "leak-across-splits"])
 def test_exact_copies(folder, flaw):
     before = hashes(folder)
     planted = plant(folder, flaw, count=4)
@@ -91,11 +89,11 @@ def test_exact_copies(folder, flaw):
     for original, copy in (item.files for item in planted):
         assert (folder / original).read_bytes() == (folder / copy).read_bytes()
         a, b = place(original), place(copy)
-        assert (a.partition == b.partition) == (flaw != "leak-across-partitions")
+        assert (a.split == b.split) == (flaw != "leak-across-splits")
         assert (a.label == b.label) == (flaw != "contradicting-label")
         assert (a.patient == b.patient) == (flaw == "exact-duplicate")
-        if flaw == "leak-across-partitions":
-            assert a.partition == "train"
+        if flaw == "leak-across-splits":
+            assert a.split == "train"
 
 
 def hashes(folder: Path) -> set[str]:
@@ -120,13 +118,13 @@ def test_copies_that_differ_in_bytes_show_the_same(folder, flaw, strength):
 def test_patient_leak_parts_the_images_of_one_patient(clean, folder):
     before = {Path(name).name: data for name, data in contents(clean).items()}
     for stays, moved in (item.files for item in plant(folder, "patient-leak", count=2)):
-        assert (place(stays).partition, place(moved).partition) == ("train", "test")
+        assert (place(stays).split, place(moved).split) == ("train", "test")
         assert place(stays).patient == place(moved).patient
         assert (folder / moved).read_bytes() == before[Path(moved).name]
-    partitions = defaultdict(set)
+    splits = defaultdict(set)
     for name in contents(folder):
-        partitions[place(name).label, place(name).patient].add(place(name).partition)
-    assert sum(len(found) > 1 for found in partitions.values()) == 2
+        splits[place(name).label, place(name).patient].add(place(name).split)
+    assert sum(len(found) > 1 for found in splits.values()) == 2
 
 
 def test_damaged_files_cannot_be_decoded(folder):
@@ -210,7 +208,7 @@ def test_shortcut_size_tells_the_classes_apart(tmp_path, format):
     assert max(ill) < min(well)
 
 
-def test_shift_brightens_the_test_partition(clean, folder):
+def test_shift_brightens_the_test_split(clean, folder):
     (item,) = plant(folder, "shift")
     assert set(item.files) == {name for name in contents(clean) if name.startswith("test/")}
     for name in item.files:
@@ -226,7 +224,7 @@ def test_rate_counts_in_files_of_the_class(folder):
 
 
 def test_flaws_planted_with_the_data_set_do_not_meet(tmp_path):
-    flaws = ("exact-duplicate", "truncated", "inverted", "leak-across-partitions")
+    flaws = ("exact-duplicate", "truncated", "inverted", "leak-across-splits")
     made = write_dataset(
         tmp_path / "set", images={"train": 30, "test": 10}, size=32, flaws=flaws, workers=1
     )
@@ -253,9 +251,9 @@ def test_bad_wishes_change_nothing(clean, folder, arguments):
     assert contents(folder) == contents(clean)
 
 
-def test_flaws_between_partitions_need_two(tmp_path):
+def test_flaws_between_splits_need_two(tmp_path):
     made = write_dataset(tmp_path / "set", images={"train": 8}, size=24, workers=1)
-    for flaw in ("leak-across-partitions", "patient-leak", "shift"):
+    for flaw in ("leak-across-splits", "patient-leak", "shift"):
         with pytest.raises(UsageError, match="two"):
             plant(made.folder, flaw)
 
@@ -269,7 +267,7 @@ def test_copies_and_damage_work_on_dicom_and_pictures_say_why_not(tmp_path):
     made = write_dataset(
         tmp_path / "set", images={"train": 10, "test": 6}, size=24, format="dicom", workers=1
     )
-    (item,) = plant(made.folder, "leak-across-partitions", count=1)
+    (item,) = plant(made.folder, "leak-across-splits", count=1)
     assert all(name.endswith(".dcm") for name in item.files)
     (item,) = plant(made.folder, "truncated", count=1, avoid=item.files)
     with pytest.raises(UsageError, match="0 files"):

@@ -176,8 +176,8 @@ def test_every_uncompressed_encoding(syntax: UID, bare: bool, signed: int) -> No
         WindowWidth=4096,
     )
     assert levels(data) == [0, 64, 128, 255]
-    facts = read_picture(data).facts
-    assert (facts["bits"], facts["mode"], facts["window"]) == (
+    metadata = read_picture(data).metadata
+    assert (metadata["bits"], metadata["mode"], metadata["window"]) == (
         12,
         "I;16",
         f"LINEAR {low + 2048}/4096",
@@ -223,7 +223,7 @@ def test_rescale_comes_before_the_window() -> None:
         [0, 1000, 2000], RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=0.5, WindowWidth=2001
     )
     assert levels(data) == [0, 255, 255]
-    assert read_picture(data).facts["window"] == "LINEAR 0.5/2001"
+    assert read_picture(data).metadata["window"] == "LINEAR 0.5/2001"
 
 
 def test_a_slope_of_zero_is_no_rescale() -> None:
@@ -233,7 +233,7 @@ def test_a_slope_of_zero_is_no_rescale() -> None:
 def test_the_first_of_several_windows() -> None:
     image = read_picture(drawn([0, 2048, 4095], WindowCenter=[2048, 100], WindowWidth=[4096, 20]))
     assert image.pixels.ravel().tolist() == [0, 128, 255]
-    assert image.facts["window"] == "LINEAR 2048/4096" and image.facts["windows"] == 2
+    assert image.metadata["window"] == "LINEAR 2048/4096" and image.metadata["windows"] == 2
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_the_first_of_several_windows() -> None:
 def test_an_impossible_window_is_none(width: int, function: str) -> None:
     data = drawn([100, 200, 300], WindowCenter=150, WindowWidth=width, VOILUTFunction=function)
     assert levels(data) == [0, 128, 255]
-    assert read_picture(data).facts["window"] == "min-max 100..300"
+    assert read_picture(data).metadata["window"] == "min-max 100..300"
 
 
 def lut(entries: list[int], first: int, bits: int, vr: str = "US") -> Sequence:
@@ -264,7 +264,7 @@ def test_a_voi_lut_is_preferred_to_a_window(vr: str, syntax: UID) -> None:
         WindowWidth=1,
     )
     assert levels(data) == [0, 0, 64, 255, 255]
-    assert read_picture(data).facts["window"] == "VOI LUT"
+    assert read_picture(data).metadata["window"] == "VOI LUT"
 
 
 def test_a_voi_lut_over_values_that_the_rescale_made_negative() -> None:
@@ -341,7 +341,7 @@ def test_air_is_dark_and_bone_bright(photometric: str, shape: str | None, invert
         **more,
     )
     assert levels(data) == ([255, 191, 0] if inverted else [0, 64, 255])
-    assert read_picture(data).facts["polarity"] == ("inverted" if inverted else "as-stored")
+    assert read_picture(data).metadata["polarity"] == ("inverted" if inverted else "as-stored")
 
 
 # -- colour, frames, compression
@@ -388,7 +388,7 @@ def test_the_first_frame_is_read_and_the_number_recorded() -> None:
     dataset.PixelData = frames.astype("<u2").tobytes()
     dataset["PixelData"].VR = "OW"
     image = read_picture(written(dataset))
-    assert image.pixels.tolist() == [[0, 128, 255]] and image.facts["frames"] == 2
+    assert image.pixels.tolist() == [[0, 128, 255]] and image.metadata["frames"] == 2
 
 
 def test_functional_groups_of_enhanced_files() -> None:
@@ -460,7 +460,7 @@ def test_a_missing_codec_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(decoder, "_available", {})
     monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0",)})
     error = refusal(encapsulated(b"\xff\xd8\xff\xf7....\xff\xd9", JPEGLSLossless))
-    assert error.reason == "needs-codec" and error.todo == 'pip install "plainfilm[dicom]"'
+    assert error.reason == "needs-codec" and error.remedy == 'pip install "plainfilm[dicom]"'
     assert "JPEG-LS" in str(error)
 
 
@@ -484,7 +484,7 @@ def test_a_missing_codec_of_high_throughput_jpeg_2000(
     syntax = UID(f"1.2.840.10008.1.2.4.{number}")
     monkeypatch.setattr(get_decoder(syntax), "_available", {})
     error = refusal(encapsulated(compressed("jpeg2000", no_jp2=True), syntax))
-    assert error.reason == "needs-codec" and error.todo == 'pip install "plainfilm[dicom]"'
+    assert error.reason == "needs-codec" and error.remedy == 'pip install "plainfilm[dicom]"'
     assert "High-Throughput" in str(error)
 
 
@@ -563,9 +563,11 @@ def test_nothing_but_image_errors_escapes_and_none_quotes_the_file(
             for at in random.integers(100, len(data), random.integers(1, 8)):
                 broken[at] = random.integers(0, 256)
             try:
-                facts = read_image(bytes(broken), PixelSpec(8), limits=Limits(pixels=10**6)).facts
+                metadata = read_image(
+                    bytes(broken), PixelSpec(8), limits=Limits(pixels=10**6)
+                ).metadata
                 outcomes.add("image")
-                said = repr(facts)
+                said = repr(metadata)
             except ImageError as error:
                 outcomes.add(error.reason)
                 assert error.__cause__ is None and error.__context__ is None
@@ -575,10 +577,10 @@ def test_nothing_but_image_errors_escapes_and_none_quotes_the_file(
     assert capfd.readouterr().err == "" and not caplog.records
 
 
-# -- facts
+# -- metadata
 
 
-def test_facts_tell_the_image_and_not_the_person() -> None:
+def test_metadata_tell_the_image_and_not_the_person() -> None:
     data = drawn(
         [1, 2, 3],
         BodyPartExamined="CHEST",
@@ -590,10 +592,10 @@ def test_facts_tell_the_image_and_not_the_person() -> None:
         Manufacturer="SIEMENS Healthineers, Dr Meier",
         ImagerPixelSpacing=[0.14, 0.14],
     )
-    facts = dict(read_picture(data).facts)
+    metadata = dict(read_picture(data).metadata)
     for always in ("bytes", "decoded_width", "width", "height", "bits", "mode", "frames"):
-        facts.pop(always)
-    assert facts == {
+        metadata.pop(always)
+    assert metadata == {
         "format": "dicom",
         "modality": "CR",
         "body_part": "CHEST",
@@ -609,7 +611,7 @@ def test_facts_tell_the_image_and_not_the_person() -> None:
         "polarity": "as-stored",
         "coloured": 0.0,
     }
-    assert not any(secret in repr(facts) for secret in SECRETS.values())
+    assert not any(secret in repr(metadata) for secret in SECRETS.values())
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom's, while it writes what is not allowed
@@ -618,7 +620,7 @@ def test_facts_tell_the_image_and_not_the_person() -> None:
     [("034Y", 34.0), ("006M", 0.5), ("026W", 0.4983), ("010D", 0.0274), ("47", 47.0)],
 )
 def test_ages(text: str, years: float) -> None:
-    assert read_picture(drawn([1, 2], PatientAge=text)).facts["age"] == pytest.approx(
+    assert read_picture(drawn([1, 2], PatientAge=text)).metadata["age"] == pytest.approx(
         years, abs=1e-4
     )
 
@@ -629,8 +631,8 @@ def test_ages(text: str, years: float) -> None:
     [{"PatientAge": "000Y"}, {"PatientAge": "adult"}, {"ViewPosition": "Smith, John"}],
 )
 def test_what_is_malformed_is_left_out(elements: dict[str, str]) -> None:
-    facts = read_picture(drawn([1, 2], **elements)).facts
-    assert "age" not in facts and "view" not in facts
+    metadata = read_picture(drawn([1, 2], **elements)).metadata
+    assert "age" not in metadata and "view" not in metadata
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom's, while it writes what is not allowed
@@ -646,9 +648,9 @@ def test_what_is_malformed_is_left_out(elements: dict[str, str]) -> None:
     ],
 )
 def test_words_that_are_on_no_list_are_not_repeated(keyword: str, fact: str, text: str) -> None:
-    facts = read_picture(drawn([1, 2], **{keyword: text})).facts
-    assert fact not in facts
-    assert text not in repr(facts)
+    metadata = read_picture(drawn([1, 2], **{keyword: text})).metadata
+    assert fact not in metadata
+    assert text not in repr(metadata)
 
 
 @pytest.mark.parametrize(
@@ -661,11 +663,11 @@ def test_words_that_are_on_no_list_are_not_repeated(keyword: str, fact: str, tex
     ],
 )
 def test_makers_are_known_by_name(text: str, maker: str | None) -> None:
-    assert read_picture(drawn([1, 2], Manufacturer=text)).facts.get("manufacturer") == maker
+    assert read_picture(drawn([1, 2], Manufacturer=text)).metadata.get("manufacturer") == maker
 
 
 def test_the_very_old_are_of_one_age() -> None:
-    assert read_picture(drawn([1, 2], PatientAge="101Y")).facts["age"] == 90
+    assert read_picture(drawn([1, 2], PatientAge="101Y")).metadata["age"] == 90
 
 
 @pytest.mark.parametrize(
@@ -680,13 +682,13 @@ def test_the_very_old_are_of_one_age() -> None:
 def test_the_view_may_be_a_code(meaning: str, view: str | None) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "SCT", meaning
-    facts = read_picture(drawn([1, 2], ViewCodeSequence=Sequence([code]))).facts
-    assert facts.get("view") == view
+    metadata = read_picture(drawn([1, 2], ViewCodeSequence=Sequence([code]))).metadata
+    assert metadata.get("view") == view
 
 
 def test_another_modality_or_body_part_is_a_fact_and_no_error() -> None:
-    facts = read_picture(drawn([1, 2], Modality="MR", BodyPartExamined="KNEE")).facts
-    assert (facts["modality"], facts["body_part"]) == ("MR", "KNEE")
+    metadata = read_picture(drawn([1, 2], Modality="MR", BodyPartExamined="KNEE")).metadata
+    assert (metadata["modality"], metadata["body_part"]) == ("MR", "KNEE")
 
 
 def test_the_switches_of_pydicom_are_put_back() -> None:

@@ -166,7 +166,7 @@ def test_polarity(photometric: str, shape: str, tmp_path: Path) -> None:
     agree(ours, theirs(data, tmp_path, "+Wi", 1, *(("+Piv",) if inverted else ())))
     if (photometric, shape) != ("MONOCHROME1", "IDENTITY"):
         agree(ours, theirs(data, tmp_path, "+Wi", 1))
-    assert read_picture(data).facts["presentation"] == shape
+    assert read_picture(data).metadata["presentation"] == shape
 
 
 def colour_file(kind: str, planar: int = 0) -> bytes:
@@ -227,7 +227,7 @@ def test_every_frame(tmp_path: Path) -> None:
     for frame in range(5):
         image = read_picture(data, frame=frame)
         agree(image.pixels, theirs(data, tmp_path, "+Wi", 1, "+F", frame + 1))
-        assert (image.facts["frame"], image.facts["frames"]) == (frame, 5)
+        assert (image.metadata["frame"], image.metadata["frames"]) == (frame, 5)
 
 
 def test_colour_of_sixteen_bits_goes_by_its_bits_and_not_by_the_picture() -> None:
@@ -343,7 +343,7 @@ def test_colour_in_compressed_frames(name: str, tmp_path: Path) -> None:
     packed = encoded(data, tmp_path, *(LOSSLESS | LOSSY)[name])
     slack = 3.0 if name == "jpeg baseline" else 1.5
     agree(read_picture(packed).pixels, theirs(packed, tmp_path, "+G"), slack=slack)
-    assert read_picture(packed).facts["coloured"] == 1
+    assert read_picture(packed).metadata["coloured"] == 1
 
 
 @needs_dcmtk
@@ -382,7 +382,7 @@ def test_a_named_frame_and_its_own_window() -> None:
     data = written(dataset)
     expected = [[0, 128, 255], [0, 191, 255], [0, 64, 255]]
     assert [read_picture(data, frame=n).pixels[0].tolist() for n in range(3)] == expected
-    assert read_picture(data, frame=1).facts["window"] == "LINEAR_EXACT 1000/200"
+    assert read_picture(data, frame=1).metadata["window"] == "LINEAR_EXACT 1000/200"
     with pytest.raises(ImageError) as caught:
         read_picture(data, frame=3)
     assert caught.value.reason == "no-such-frame" and "frame 3" in str(caught.value)
@@ -395,7 +395,7 @@ def test_a_named_frame_and_its_own_window() -> None:
 
 
 def test_a_single_frame_is_frame_0() -> None:
-    assert "frame" not in read_picture(drawn([1, 2, 3])).facts
+    assert "frame" not in read_picture(drawn([1, 2, 3])).metadata
     with pytest.raises(ImageError) as caught:
         read_picture(drawn([1, 2, 3]), frame=1)
     assert caught.value.reason == "no-such-frame"
@@ -404,7 +404,7 @@ def test_a_single_frame_is_frame_0() -> None:
 def test_the_first_of_several_voi_luts_is_taken_and_recorded() -> None:
     both = Sequence([*lut([0, 100, 255], 0, 8), *lut([255, 100, 0], 0, 8)])
     image = read_picture(drawn([0, 1, 2], VOILUTSequence=both))
-    assert image.pixels.ravel().tolist() == [0, 100, 255] and image.facts["windows"] == 2
+    assert image.pixels.ravel().tolist() == [0, 100, 255] and image.metadata["windows"] == 2
 
 
 # -- JPEG 2000 and its high-throughput kind, which dcmtk does not read
@@ -476,9 +476,9 @@ def test_real_files(tmp_path: Path) -> None:
             image = read_picture(path)
         except ImageError:
             continue  # no pixels: see test_pixels_real
-        window = str(image.facts.get("window", ""))
+        window = str(image.metadata.get("window", ""))
         options: tuple[object, ...] = ("+Wm",) if window.startswith("min-max") else ("+Wi", 1)
-        if image.facts["mode"] in ("RGB", "P"):
+        if image.metadata["mode"] in ("RGB", "P"):
             options = ("+G",)
         elif window == "VOI LUT":
             options = ("+Wl", 1)
@@ -488,7 +488,7 @@ def test_real_files(tmp_path: Path) -> None:
             assert "j2k" in path.name or "jp2k" in path.name, path.name
             continue
         loose = (
-            image.facts["mode"] in ("RGB", "P") or "jpeg" in path.name or path.name in LOSSY_JPEG
+            image.metadata["mode"] in ("RGB", "P") or "jpeg" in path.name or path.name in LOSSY_JPEG
         )
         agree(image.pixels, other, slack=1.5 if loose else 0)
         compared.append(path.name)

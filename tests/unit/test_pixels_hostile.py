@@ -425,14 +425,14 @@ def test_scans_are_counted_where_they_are_decoded() -> None:
     many = data[:-2] + last * 30 + b"\xff\xd9"
     with pytest.raises(ImageError) as caught:
         read_image(many, PixelSpec(16), limits=limits)
-    assert caught.value.reason == "too-large" and "scans" in caught.value.what
+    assert caught.value.reason == "too-large" and "scans" in caught.value.problem
     with pytest.raises(ImageError):
         read_image(encapsulated(many, JPEGBaseline8Bit, Rows=64, Columns=64), PixelSpec(16),
                    limits=limits)  # fmt: skip
     # A plain JPEG has one scan; what else looks like one lies in its metadata.
     plain = saved(np.full((64, 64), 90, np.uint8), "jpeg", comment=b"\xff\xda" * 400)
     check_scans(plain, 64, 64, limits)
-    assert read_image(plain, PixelSpec(16), limits=limits).facts["progressive"] == 0
+    assert read_image(plain, PixelSpec(16), limits=limits).metadata["progressive"] == 0
 
 
 def test_segmented_palettes_by_hand() -> None:

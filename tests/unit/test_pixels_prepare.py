@@ -68,7 +68,7 @@ def test_wide_borders_are_cut(level: int, kind: str) -> None:
     options: dict[str, object] = {"quality": 70} if kind == "jpeg" else {}
     image = read_image(encoded(framed, kind, **options), PixelSpec(64, trim=True))
     plain = read_image(encoded(inner, kind, **options), PixelSpec(64))
-    assert image.facts["trimmed"] == pytest.approx(1 - 240 * 320 / (340 * 400), abs=0.02)
+    assert image.metadata["trimmed"] == pytest.approx(1 - 240 * 320 / (340 * 400), abs=0.02)
     assert np.abs(image.pixels.astype(int) - plain.pixels).mean() < 4
 
 
@@ -77,8 +77,8 @@ def test_borders_that_take_most_lead_to_a_finer_decoding() -> None:
     framed = np.pad(inner, 200)
     image = read_image(encoded(framed, "jpeg", quality=95), PixelSpec(150, trim=True))
     # 600 pixels cover 150 at a quarter; the 200 that are left of them cover it at full size only.
-    assert image.facts["decoded_width"] == 600
-    assert image.facts["trimmed"] == pytest.approx(8 / 9, abs=0.01)
+    assert image.metadata["decoded_width"] == 600
+    assert image.metadata["trimmed"] == pytest.approx(8 / 9, abs=0.01)
     plain = read_image(encoded(inner), PixelSpec(150))
     assert np.abs(image.pixels.astype(int) - plain.pixels).mean() < 6
 
@@ -95,7 +95,7 @@ def test_borders_that_take_most_lead_to_a_finer_decoding() -> None:
 )
 def test_nothing_is_cut_where_there_is_no_wide_border(pixels: np.ndarray) -> None:
     trimmed = read_image(encoded(pixels), PixelSpec(50, trim=True))
-    assert trimmed.facts["trimmed"] == 0
+    assert trimmed.metadata["trimmed"] == 0
     np.testing.assert_array_equal(trimmed.pixels, read_image(encoded(pixels), PixelSpec(50)).pixels)
 
 
@@ -110,7 +110,7 @@ def test_trimming_leaves_something_of_any_shape(geometry: str, shape: tuple[int,
 
 
 def test_trim_is_recorded_only_where_asked_for() -> None:
-    assert "trimmed" not in read_image(encoded(content(40, 40)), PixelSpec(16)).facts
+    assert "trimmed" not in read_image(encoded(content(40, 40)), PixelSpec(16)).metadata
 
 
 def test_the_frame_is_a_setting_of_a_recipe_and_may_be_absent_from_a_bundle() -> None:

@@ -69,8 +69,8 @@ def test_lossless_formats_return_the_levels_exactly(data: bytes) -> None:
     image = read_picture(data)
     np.testing.assert_array_equal(image.pixels, scene())
     assert image.pixels.dtype == np.uint8 and not image.pixels.flags.writeable
-    assert (image.facts["width"], image.facts["height"]) == (WIDTH, HEIGHT)
-    assert image.facts["bytes"] == len(data)
+    assert (image.metadata["width"], image.metadata["height"]) == (WIDTH, HEIGHT)
+    assert image.metadata["bytes"] == len(data)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -78,27 +78,31 @@ def test_lossless_formats_return_the_levels_exactly(data: bytes) -> None:
 def test_jpeg_of_every_kind(mode: str, progressive: bool) -> None:
     data = saved(Pillow.fromarray(scene()).convert(mode), "jpeg", quality=95)
     assert worst(read_picture(data).pixels, scene()) <= 3
-    assert read_picture(data).facts["mode"] == mode
+    assert read_picture(data).metadata["mode"] == mode
     full = np.asarray(Pillow.fromarray(scene()).resize((64, 64), Pillow.Resampling.BILINEAR))
     assert worst(read_image(data, PixelSpec(64)).pixels, full) <= 3
 
 
-def test_facts_of_how_a_jpeg_was_made() -> None:
-    plain = read_picture(saved(scene(), "jpeg", quality=75)).facts
+def test_metadata_of_how_a_jpeg_was_made() -> None:
+    plain = read_picture(saved(scene(), "jpeg", quality=75)).metadata
     # The mean of the table of ISO 10918-1, K.1, which quality 50 takes as it is, is 57.625.
-    table = read_picture(saved(scene(), "jpeg", quality=50)).facts["quantisation"]
+    table = read_picture(saved(scene(), "jpeg", quality=50)).metadata["quantisation"]
     assert table == 57.625 > plain["quantisation"]  # type: ignore[operator]
     assert (plain["progressive"], plain["exif"], plain["coloured"]) == (0, 0, 0)
-    assert read_picture(saved(scene(), "jpeg", quality=100)).facts["quantisation"] == 1
+    assert read_picture(saved(scene(), "jpeg", quality=100)).metadata["quantisation"] == 1
     exif = Pillow.Exif()
     exif[0x0110] = "Model"
-    other = read_picture(saved(scene(), "jpeg", progressive=True, exif=exif)).facts
+    other = read_picture(saved(scene(), "jpeg", progressive=True, exif=exif)).metadata
     assert (other["progressive"], other["exif"]) == (1, 1)
     for kind in ("png", "webp", "tiff", "bmp", "gif"):
-        facts = read_picture(saved(scene(), kind)).facts
-        assert facts["exif"] == 0 and "quantisation" not in facts and "progressive" not in facts
+        metadata = read_picture(saved(scene(), kind)).metadata
+        assert (
+            metadata["exif"] == 0
+            and "quantisation" not in metadata
+            and "progressive" not in metadata
+        )
     for kind in ("png", "webp"):
-        assert read_picture(saved(scene(), kind, exif=exif)).facts["exif"] == 1
+        assert read_picture(saved(scene(), kind, exif=exif)).metadata["exif"] == 1
 
 
 def tinted(amount: int, part: float = 1.0) -> np.ndarray:
@@ -115,7 +119,7 @@ def test_colour_is_told_from_grey_in_colour_files(kind: str) -> None:
         np.testing.assert_array_equal(
             image.pixels, read_image(saved(picture, kind), PixelSpec(64)).pixels
         )
-        return image.facts["coloured"]
+        return image.metadata["coloured"]
 
     assert coloured(scene()) == 0
     assert coloured(tinted(0)) == 0
@@ -130,10 +134,10 @@ def test_colour_is_told_from_grey_in_colour_files(kind: str) -> None:
 
 def test_without_being_asked_a_colour_jpeg_is_not_looked_into() -> None:
     data = saved(tinted(60), "jpeg")
-    assert "coloured" not in read_image(data, PixelSpec(64)).facts
-    assert read_image(saved(scene(), "jpeg"), PixelSpec(64)).facts["coloured"] == 0
+    assert "coloured" not in read_image(data, PixelSpec(64)).metadata
+    assert read_image(saved(scene(), "jpeg"), PixelSpec(64)).metadata["coloured"] == 0
     cmyk = saved(Pillow.fromarray(tinted(60)).convert("CMYK"), "jpeg")
-    assert read_image(cmyk, PixelSpec(64)).facts["coloured"] == 1
+    assert read_image(cmyk, PixelSpec(64)).metadata["coloured"] == 1
 
 
 @pytest.mark.parametrize("size", [300, 64, 20])
@@ -148,7 +152,7 @@ def test_looking_for_colour_leaves_the_luminance_as_it_is(
     plain = read_image(data, PixelSpec(size))
     asked = read_image_and_colour(data, PixelSpec(size))
     np.testing.assert_array_equal(asked.pixels, plain.pixels)
-    assert asked.facts == {**plain.facts, "coloured": 1.0}
+    assert asked.metadata == {**plain.metadata, "coloured": 1.0}
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -158,8 +162,8 @@ def test_pages_of_a_tiff(big: bool) -> None:
     for number, page in enumerate(pages):
         image = read_picture(data, frame=number)
         np.testing.assert_array_equal(image.pixels, np.asarray(page))
-        assert image.facts["frame"] == number and image.facts["frames"] == 4
-        assert image.facts["bytes"] == len(data)
+        assert image.metadata["frame"] == number and image.metadata["frames"] == 4
+        assert image.metadata["bytes"] == len(data)
         named = read_image(data, PixelSpec(16, frame=number)).pixels
         np.testing.assert_array_equal(named, read_image(saved(page, "tiff"), PixelSpec(16)).pixels)
     assert reason(data, PixelSpec(16, frame=4)) == "no-such-frame"
@@ -189,7 +193,7 @@ def test_one_bit_becomes_black_and_white() -> None:
     bits = np.array([[0, 255], [255, 0]], np.uint8)
     data = saved(Pillow.fromarray(bits).convert("1"), "png")
     np.testing.assert_array_equal(read_picture(data).pixels, bits)
-    assert read_picture(data).facts["bits"] == 1
+    assert read_picture(data).metadata["bits"] == 1
 
 
 def test_what_is_transparent_becomes_air() -> None:
@@ -218,7 +222,7 @@ def test_sixteen_bits_become_eight(values: list[int], expected: list[int], windo
     for data in (saved(array, "png"), saved(array, "tiff")):
         image = read_picture(data)
         assert image.pixels.tolist() == [expected]
-        assert image.facts["window"] == window and image.facts["bits"] == 16
+        assert image.metadata["window"] == window and image.metadata["bits"] == 16
 
 
 def test_values_without_a_range_are_stretched() -> None:
@@ -261,8 +265,8 @@ def test_orientation_holds_with_reduced_decoding(
     spec = PixelSpec(50, geometry)  # type: ignore[arg-type]
     image = read_image(data, spec)
     assert worst(image.pixels, read_image(plain, spec).pixels) <= 3
-    assert (image.facts["width"], image.facts["height"]) == (WIDTH, HEIGHT)
-    assert image.facts["decoded_width"] == (WIDTH / 4 if kind == "jpeg" else WIDTH)
+    assert (image.metadata["width"], image.metadata["height"]) == (WIDTH, HEIGHT)
+    assert image.metadata["decoded_width"] == (WIDTH / 4 if kind == "jpeg" else WIDTH)
     assert worst(read_picture(data).pixels, scene()) <= 3
 
 
@@ -278,14 +282,14 @@ def test_damaged_exif_does_not_damage_the_image() -> None:
 )
 def test_the_smallest_scale_that_still_covers_the_spec(size: int, decoded: int) -> None:
     data = saved(scene(), "jpeg", quality=95)
-    assert read_image(data, PixelSpec(size)).facts["decoded_width"] == decoded
-    assert read_image(data, PixelSpec(size, "crop")).facts["decoded_width"] == decoded
+    assert read_image(data, PixelSpec(size)).metadata["decoded_width"] == decoded
+    assert read_image(data, PixelSpec(size, "crop")).metadata["decoded_width"] == decoded
 
 
 @pytest.mark.parametrize(("size", "decoded"), [(400, 400), (200, 200), (201, 400), (100, 100)])
 def test_padding_needs_the_long_side_only(size: int, decoded: int) -> None:
     data = saved(scene(), "jpeg", quality=95)
-    assert read_image(data, PixelSpec(size, "pad")).facts["decoded_width"] == decoded
+    assert read_image(data, PixelSpec(size, "pad")).metadata["decoded_width"] == decoded
 
 
 def test_an_image_of_the_right_size_is_decoded_as_it_is() -> None:
@@ -309,7 +313,7 @@ def test_path_string_and_bytes_give_the_same(tmp_path: Path) -> None:
     images = [read_image(source, spec) for source in (data, path, str(path))]
     for image in images[1:]:
         np.testing.assert_array_equal(image.pixels, images[0].pixels)
-        assert image.facts == images[0].facts
+        assert image.metadata == images[0].metadata
     again = pickle.loads(pickle.dumps(images[0]))
     np.testing.assert_array_equal(again.pixels, images[0].pixels)
 

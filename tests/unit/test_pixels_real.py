@@ -163,16 +163,16 @@ def test_stored_values_are_those_of_the_index() -> None:
     assert checked >= 18
 
 
-def test_facts_are_those_of_the_index() -> None:
+def test_metadata_are_those_of_the_index() -> None:
     for row in rows():
         if not row["decoded"].startswith("("):
             continue
-        facts = read_picture(DATA / "dicom" / row["file"]).facts
-        assert facts.get("modality", "") == row["modality"]
-        assert facts.get("body_part", "") == row["body_part"]
-        assert facts.get("view", "") == row["view"]
-        assert facts["frames"] == float(row["frames"])
-        assert facts["bits"] == float(row["bits_stored"])
+        metadata = read_picture(DATA / "dicom" / row["file"]).metadata
+        assert metadata.get("modality", "") == row["modality"]
+        assert metadata.get("body_part", "") == row["body_part"]
+        assert metadata.get("view", "") == row["view"]
+        assert metadata["frames"] == float(row["frames"])
+        assert metadata["bits"] == float(row["bits_stored"])
 
 
 def test_encodings_of_one_radiograph_are_equal() -> None:

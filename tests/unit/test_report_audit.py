@@ -19,14 +19,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from plainfilm.audit.baselines import Cheat, Probe, Telling
+from plainfilm.audit.run import Audit, audit_dataset
+from plainfilm.audit.shortcuts import check_shift, check_shortcuts
 from plainfilm.data import LeftOut, Manifest
-from plainfilm.data.audit import Audit, audit
-from plainfilm.data.checks.probes import Cheat, Probe, Telling
-from plainfilm.data.checks.shortcuts import check_shift, check_shortcuts
 from plainfilm.errors import ImageError
 from plainfilm.evaluation.run import evaluate
 from plainfilm.metrics.intervals import Interval, undefined
-from plainfilm.records import Finding, Partition, Record, Severity, Task
+from plainfilm.records import Finding, Record, Severity, Split, Task
 from plainfilm.report import (
     ReportContent,
     audit_lines,
@@ -49,7 +49,7 @@ COUNT = 8
 EVALUATION = {
     "schema": 1,
     "task": {"kind": "binary", "labels": ["PNEUMONIA"], "classes": ["NORMAL", "PNEUMONIA"]},
-    "dataset": {"name": "drawn", "partition": "test"},
+    "dataset": {"name": "drawn", "split": "test"},
     "n": 624,
     "patients": 428,
 }
@@ -104,7 +104,7 @@ def _probe(
     sides: tuple[str, str] = ("PNEUMONIA", "NORMAL"),
 ) -> Probe:
     view: dict[str, Any]
-    if cheat == "file facts":
+    if cheat == "file metadata":
         edges = np.geomspace(100, 10_000, 41)
         counts = np.random.default_rng(1).integers(0, 9, (2, 40))
         view = {"fact": "bytes", "edges": edges.tolist(), "counts": counts.tolist()}
@@ -115,15 +115,15 @@ def _probe(
         mean: list[list[float | None]] = [[40.0] * side for _ in range(side)]
         mean[side // 2][side // 2] = None
         view = {"means": [mean, [[50.0] * side for _ in range(side)]]}
-    facts = (Telling("bytes", 0.9, (1200.0, 900.0)),) if cheat == "file facts" else ()
-    return Probe(about, cheat, target, sides, (20, 30), interval, facts, view)
+    metadata = (Telling("bytes", 0.9, (1200.0, 900.0)),) if cheat == "file metadata" else ()
+    return Probe(about, cheat, target, sides, (20, 30), interval, metadata, view)
 
 
 @pytest.fixture
 def shades(tmp_path: Path) -> Manifest:
     """List eight images whose shades tell them apart; the last one is gone, one name is hostile."""
     records = []
-    places: Sequence[Partition] = ("train", "test")
+    places: Sequence[Split] = ("train", "test")
     for number in range(COUNT):
         path = tmp_path / f"{number}.png"
         shade = 20 + 25 * number
@@ -135,7 +135,7 @@ def shades(tmp_path: Path) -> Manifest:
                 path=str(path),
                 labels=(float(number % 2),),
                 patient=f"p{number // 2}",
-                partition=places[number % 2],
+                split=places[number % 2],
             )
         )
     task = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
@@ -143,7 +143,12 @@ def shades(tmp_path: Path) -> Manifest:
 
 
 def _finding(check: str, severity: Severity, **more: Any) -> Finding:
-    words = {"what": f"what {check} is", "why": "it matters", "todo": "do something", "count": 1}
+    words = {
+        "problem": f"what {check} is",
+        "consequence": "it matters",
+        "remedy": "do something",
+        "count": 1,
+    }
     return Finding(check=check, severity=severity, **{**words, **more})
 
 
@@ -152,16 +157,16 @@ def audited(shades: Manifest) -> Audit:
     """Return an audit of them that has one of everything."""
     ids = tuple(record.id for record in shades.records)
     probes = (
-        _probe("file facts", _interval(0.8, 0.9)),
+        _probe("file metadata", _interval(0.8, 0.9)),
         _probe("border", _interval(0.66, 0.7)),
         _probe("thumbnail", _interval(0.4, 0.9)),
         _probe("histogram", undefined("none", "too few patients")),
         _probe("border", _interval(0.56, 0.6), about="shift", target="NORMAL", sides=("test", "a")),
     )
     findings = (
-        _finding("exact-leak-across-partitions", "serious", files=ids[:2], groups=(ids[:2],)),
+        _finding("exact-leak-across-splits", "serious", files=ids[:2], groups=(ids[:2],)),
         _finding("rotated", "warning", files=ids[1:], count=900),
-        _finding("patient-keys", "note", what=f"read from {HOSTILE}"),
+        _finding("patient-keys", "note", problem=f"read from {HOSTILE}"),
     )
     return Audit(shades, findings, probes, COUNT)
 
@@ -191,12 +196,12 @@ def test_page_says_what_matters_first(audited: Audit, tmp_path: Path) -> None:
         "1 serious, 1 warning, 1 note",
         "What would fool an evaluation",
         'id="finding-0"',
-        "What exact-leak-across-partitions is.",
+        "What exact-leak-across-splits is.",
         "It matters.",
         "Do something.",
         'id="finding-1"',
         "How far does a cheat get?</h2>",
-        "Can the partitions be told apart?</h2>",
+        "Can the splits be told apart?</h2>",
     ]
     place = 0
     for words in order:
@@ -206,7 +211,7 @@ def test_page_says_what_matters_first(audited: Audit, tmp_path: Path) -> None:
 
 
 def test_counts_are_those_of_the_records(audited: Audit, tmp_path: Path) -> None:
-    """Partitions as they are; eight images of four patients, half of each class."""
+    """Splits as they are; eight images of four patients, half of each class."""
     text = write_audit_page(audited, tmp_path / "audit.html").read_text("utf-8")
     rows = re.findall(r'<tr><th scope="row">(\w+)</th>(.*?)</tr>', text)
     cells = {name: re.findall(r"<td>(\d+)</td>", row) for name, row in rows}
@@ -224,7 +229,7 @@ def test_counts_fit_or_scroll_on_a_phone(audited: Audit, tmp_path: Path) -> None
 
 
 def test_thumbnails_are_the_images(shades: Manifest) -> None:
-    """A tile shows the record's own pixels, padded to a square, with partition and label."""
+    """A tile shows the record's own pixels, padded to a square, with split and label."""
     thumbnails = Thumbnails(shades)
     for number in (0, 3, 6):
         source = thumbnails.source(shades.records[number].id)
@@ -278,7 +283,7 @@ def test_groups_stand_side_by_side(shades: Manifest) -> None:
 
 
 def test_a_leaking_patient_is_one_group(shades: Manifest) -> None:
-    """Both partitions of each patient are shown together."""
+    """Both splits of each patient are shown together."""
     files = tuple(record.id for record in shades.records[2:6])
     shown = Thumbnails(shades).tiles(_finding("patient-leak", "serious", files=files))
     groups = shown.split('class="group"')[1:]
@@ -286,7 +291,7 @@ def test_a_leaking_patient_is_one_group(shades: Manifest) -> None:
     assert all("<span>train</span>" in g and "<span>test</span>" in g for g in groups)
 
 
-@pytest.mark.parametrize("cheat", ["file facts", "border", "thumbnail", "histogram"])
+@pytest.mark.parametrize("cheat", ["file metadata", "border", "thumbnail", "histogram"])
 def test_judgement_agrees_with_the_findings(cheat: Cheat) -> None:
     """What the figure colours is what the checks report, over the whole range of intervals."""
     severities: dict[str, str] = {}
@@ -306,7 +311,7 @@ def test_judgement_agrees_with_the_findings(cheat: Cheat) -> None:
 
 def test_judgement_of_a_shift_agrees_with_the_findings() -> None:
     """A shift is a note, then a warning."""
-    evidence = cast(Any, SimpleNamespace(partitions=np.array(["test", "train"])))
+    evidence = cast(Any, SimpleNamespace(splits=np.array(["test", "train"])))
     seen = set()
     for low in np.arange(0.4, 0.9, 0.01):
         probe = _probe(
@@ -408,8 +413,8 @@ def test_lines_are_narrow_and_harmless(audited: Audit) -> None:
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 72 or max(lines, key=len).startswith("How far")
     assert "\x1b" not in text and "\u202e" not in text and "\\u001b" in text
-    assert text.count("to do: do something") == 3
-    assert any(line.startswith("serious  exact-leak-across-partitions  what") for line in lines)
+    assert text.count("remedy: do something") == 3
+    assert any(line.startswith("serious  exact-leak-across-splits  what") for line in lines)
     table = [line.split() for line in lines if line.startswith("  PNEUMONIA")]
     assert [row[-1] for row in table] == ["serious", "warning", "tell", "tell"]
     assert table[0][-5:-1] == ["0.850", "0.800", "to", "0.900"]
@@ -456,7 +461,7 @@ def test_report_shows_the_audit(audited: Audit, tmp_path: Path) -> None:
     assert section.count("<img") == 2 + 4  # the pair, and four of the seven turned ones
     assert "plainfilm audit DATA" in section
     first = text[: text.index("<nav")]
-    assert first.count("What exact-leak-across-partitions is") == 1
+    assert first.count("What exact-leak-across-splits is") == 1
     slow = _report(replace(plain, audit=replace(content, quick=False)), tmp_path)
     assert "plainfilm audit DATA" not in slow
 
@@ -479,13 +484,13 @@ def test_report_tells_of_a_damaged_audit(tmp_path: Path) -> None:
 
 def test_page_of_a_real_audit(phantoms: Path, tmp_path: Path) -> None:
     """What the audit itself makes can be shown: every view of every probe is drawn."""
-    found = audit(phantoms)
+    found = audit_dataset(phantoms)
     text = write_audit_page(found, tmp_path / "audit.html").read_text("utf-8")
     page = Page(text)
     assert not page.open and not page.outside
     shortcuts = [probe for probe in found.probes if probe.about == "shortcut"]
     assert {probe.cheat for probe in shortcuts} == {
-        "file facts",
+        "file metadata",
         "border",
         "thumbnail",
         "histogram",
@@ -494,9 +499,9 @@ def test_page_of_a_real_audit(phantoms: Path, tmp_path: Path) -> None:
         probe.cheat in ("border", "thumbnail") for probe in found.probes
     )
     assert text.count("<svg") == sum(
-        probe.cheat in ("file facts", "histogram") for probe in found.probes
+        probe.cheat in ("file metadata", "histogram") for probe in found.probes
     )
-    quick = write_audit_page(audit(phantoms, quick=True), tmp_path / "quick.html")
+    quick = write_audit_page(audit_dataset(phantoms, quick=True), tmp_path / "quick.html")
     assert "none of them opened" in quick.read_text("utf-8")
 
 

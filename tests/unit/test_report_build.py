@@ -103,7 +103,7 @@ def draw_evaluation() -> dict[str, Any]:
             "train": {"dataset": "kermany224", "hash": "12ab" * 16},
         },
         "task": {"kind": "binary", "labels": ["PNEUMONIA"], "classes": ["NORMAL", "PNEUMONIA"]},
-        "dataset": {"name": "kermany224", "partition": "test", "hash": "0d5e" * 16},
+        "dataset": {"name": "kermany224", "split": "test", "hash": "0d5e" * 16},
         "n": 624,
         "patients": 428,
         "prevalence": 390 / 624,
@@ -137,7 +137,7 @@ def draw_evaluation() -> dict[str, Any]:
                 },
             },
         },
-        "left_out": [{"id": "test/NORMAL/a.jpeg", "reason": "truncated", "what": "ends early"}],
+        "left_out": [{"id": "test/NORMAL/a.jpeg", "reason": "truncated", "problem": "ends early"}],
     }
 
 
@@ -205,20 +205,20 @@ def draw_content(size: int = 96) -> ReportContent:
             Finding(
                 check="file-size-shortcut",
                 severity="serious",
-                what="The size of the file alone tells the classes apart with an AUROC of 0.90",
+                problem="The size of the file alone tells the classes apart with an AUROC of 0.90",
                 count=5216,
-                why="A model may learn the compression instead of the disease.",
-                todo="Encode all images alike before training.",
+                consequence="A model may learn the compression instead of the disease.",
+                remedy="Encode all images alike before training.",
             ),
             Finding(
                 check="duplicates",
                 severity="warning",
-                what="24 groups of identical files",
+                problem="24 groups of identical files",
                 count=50,
                 files=("train/a.jpeg", HOSTILE),
             ),
         ],
-        left_out=[{"id": HOSTILE, "reason": "not-an-image", "what": f"no image: {HOSTILE}"}],
+        left_out=[{"id": HOSTILE, "reason": "not-an-image", "problem": f"no image: {HOSTILE}"}],
     )
 
 
@@ -407,7 +407,7 @@ def test_the_same_content_gives_the_same_bytes(report: Path, tmp_path: Path) -> 
 def test_a_page_stays_small_whatever_it_is_given(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 300, 300), dtype=np.uint8)
     heat = np.random.default_rng(1).random((300, 300), np.float32)
-    rows = [{"id": f"{i}" * 60, "reason": "truncated", "what": "w" * 200} for i in range(1000)]
+    rows = [{"id": f"{i}" * 60, "reason": "truncated", "problem": "w" * 200} for i in range(1000)]
     content = replace(
         draw_content(),
         samples=[Sample(one, "noise", "x") for one in noise],
@@ -503,7 +503,7 @@ def test_the_least_evaluation_gives_a_page(tmp_path: Path) -> None:
     assert "A chest X-ray classifier" in page.words
     assert "number of images unknown of unknown patients" in page.words
     assert "AUROC over all thresholdsundefinednot computed" in page.words
-    whole = {"schema": 1, "dataset": {"name": "elsewhere", "partition": "all"}}
+    whole = {"schema": 1, "dataset": {"name": "elsewhere", "split": "all"}}
     assert "all of elsewhere" in rebuild(tmp_path, whole).words
 
 

@@ -20,7 +20,7 @@ def sound() -> dict[str, Any]:
     return {
         "schema": 1,
         "task": {"kind": "binary", "labels": ["mass"], "classes": ["none", "mass"]},
-        "dataset": {"name": "here", "partition": "test"},
+        "dataset": {"name": "here", "split": "test"},
         "n": 4000,
         "patients": 4000,
         "positives": 400,
@@ -49,7 +49,7 @@ def test_a_sound_evaluation_keeps_the_doubt_that_always_holds() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "title", "words"),
     [
-        (("dataset", "partition"), "validation", "Not a test", "validation images"),
+        (("dataset", "split"), "validation", "Not a test", "validation images"),
         (("patients",), None, "Patients unknown", "one patient"),
         (("patients",), 900, "Several images a patient", "only 900 patients"),
         (("positives",), 31, "Few images", "Only 31 images are mass; one more error"),
@@ -187,12 +187,14 @@ def test_miscalibration_says_what_is_taken_for_granted(
 
 def test_the_gravest_stands_first_and_each_kind_has_its_turn() -> None:
     evaluation = sound()
-    evaluation["dataset"]["partition"] = "train"
+    evaluation["dataset"]["split"] = "train"
     evaluation["positives"] = 50
     findings = [
-        Finding(check="a", severity="serious", what="One leaks", count=1, why="It flatters"),
-        Finding(check="b", severity="serious", what="Two leaks.", count=1),
-        Finding(check="c", severity="warning", what="w", count=1),
+        Finding(
+            check="a", severity="serious", problem="One leaks", count=1, consequence="It flatters"
+        ),
+        Finding(check="b", severity="serious", problem="Two leaks.", count=1),
+        Finding(check="c", severity="warning", problem="w", count=1),
     ]
     caveats = write_caveats(ReportContent(evaluation=evaluation, findings=findings))
     assert [caveat.title for caveat in caveats] == [

@@ -190,16 +190,16 @@ def test_what_is_filled_in_is_there_and_goes_with_its_datum(scored: Any, tmp_pat
     assert set(told) <= names | {"internal"}
 
 
-def flowing(partitions: Mapping[str, int], left_out: tuple[str, ...] = ()) -> Manifest:
+def flowing(splits: Mapping[str, int], left_out: tuple[str, ...] = ()) -> Manifest:
     records = tuple(
         Record(
             id=f"{name}{n}",
             path="x",
             labels=(float(n % 2),),
             patient=f"{name}{n // 2}",
-            partition=name,  # type: ignore[arg-type]
+            split=name,  # type: ignore[arg-type]
         )
-        for name, size in partitions.items()
+        for name, size in splits.items()
         for n in range(size)
     )
     gone = tuple(LeftOut(f"l{n}", "x", reason, "w") for n, reason in enumerate(left_out))
@@ -208,8 +208,8 @@ def flowing(partitions: Mapping[str, int], left_out: tuple[str, ...] = ()) -> Ma
 
 def test_the_flow_adds_up() -> None:
     manifest = flowing({"train": 20, "validation": 6, "test": 10}, ("corrupt", "corrupt", "empty"))
-    late = [{"id": "test9", "reason": "truncated", "what": "w"}]
-    before = [{"id": row.id, "reason": row.reason, "what": "w"} for row in manifest.left_out]
+    late = [{"id": "test9", "reason": "truncated", "problem": "w"}]
+    before = [{"id": row.id, "reason": row.reason, "problem": "w"} for row in manifest.left_out]
     evaluation = {
         "n": 9,
         "left_out": [*before, *late],
@@ -218,11 +218,11 @@ def test_the_flow_adds_up() -> None:
     listed = list_flow(manifest, evaluation)
     assert listed["found"] == 39
     assert listed["left_out"] == {"corrupt": 2, "empty": 1}
-    assert listed["partitions"]["train"] == {"images": 20, "patients": 10, "positives": 10}
+    assert listed["splits"]["train"] == {"images": 20, "patients": 10, "positives": 10}
     assert listed["unreadable"] == {"truncated": 1}
-    sizes = sum(part["images"] for part in listed["partitions"].values())
+    sizes = sum(part["images"] for part in listed["splits"].values())
     assert listed["found"] == sizes + sum(listed["left_out"].values())
-    assert listed["partitions"]["test"]["images"] == listed["scored"] + 1
+    assert listed["splits"]["test"]["images"] == listed["scored"] + 1
     words = tell_flow(listed)
     for text in ("39 files found", "2 corrupt", "1 truncated", "2 rejected", "3 indeterminate"):
         assert text in words
@@ -233,10 +233,10 @@ def test_the_flow_adds_up() -> None:
 
 def test_a_bundle_elsewhere_has_a_flow_of_that_set_alone() -> None:
     manifest = flowing({"test": 10}, ("empty",))
-    evaluation = {"n": 10, "left_out": [{"id": "l0", "reason": "empty", "what": "w"}]}
+    evaluation = {"n": 10, "left_out": [{"id": "l0", "reason": "empty", "problem": "w"}]}
     listed = list_flow(manifest, evaluation, whole=False)
     assert listed["found"] == 11
-    assert listed["partitions"] == {}
+    assert listed["splits"] == {}
     assert listed["left_out"] == {"empty": 1}
     assert listed["rejected"] is None
     assert "rejected" not in tell_flow(listed)

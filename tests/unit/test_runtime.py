@@ -111,7 +111,7 @@ def test_a_bad_file_gets_an_answer_with_its_error(
             assert answer.reason
             assert answer.error
             assert answer.probabilities == {}
-            assert answer.calls == {}
+            assert answer.predicted == {}
 
 
 def test_only_bad_files(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_bytes_are_sources_too(make_bundle: MakeBundle, draw_grey: Draw, tmp_pat
     chances = [a.probabilities["bright"] for a in answers if not a.error]
     assert chances == [pytest.approx(believed(150), abs=1e-5)] * 4
     assert len(set(chances)) == 1
-    assert answers[0].facts["format"] == answers[1].facts["format"]
+    assert answers[0].metadata["format"] == answers[1].metadata["format"]
 
 
 def test_nothing_is_asked(make_bundle: MakeBundle) -> None:
@@ -185,9 +185,9 @@ def test_calls_of_two_classes(make_bundle: MakeBundle, draw_grey: Draw, tmp_path
         make_bundle(thresholds={"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8})
     )
     dim = calls(predictor, draw_grey(tmp_path / "dim.png", 100))  # 0.29
-    assert dim.calls == {"balanced": "dark", "rule-out": "bright", "rule-in": "dark"}
+    assert dim.predicted == {"balanced": "dark", "rule-out": "bright", "rule-in": "dark"}
     light = calls(predictor, draw_grey(tmp_path / "light.png", 200))  # 0.90
-    assert set(light.calls.values()) == {"bright"}
+    assert set(light.predicted.values()) == {"bright"}
 
 
 def test_a_probability_at_the_threshold_is_positive(
@@ -195,19 +195,19 @@ def test_a_probability_at_the_threshold_is_positive(
 ) -> None:
     answer = calls(Predictor(make_bundle()), draw_grey(tmp_path / "even.png", 128))
     assert answer.probabilities["bright"] == 0.5
-    assert answer.calls["balanced"] == "bright"
+    assert answer.predicted["balanced"] == "bright"
 
 
 def test_calls_of_several_classes(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
     predictor = Predictor(make_bundle(task=THREE, gains=(-1.0, 0.1, 2.0)))
-    assert calls(predictor, draw_grey(tmp_path / "a.png", 60)).calls == {"most-likely": "a"}
-    assert calls(predictor, draw_grey(tmp_path / "c.png", 190)).calls == {"most-likely": "c"}
+    assert calls(predictor, draw_grey(tmp_path / "a.png", 60)).predicted == {"most-likely": "a"}
+    assert calls(predictor, draw_grey(tmp_path / "c.png", 190)).predicted == {"most-likely": "c"}
 
 
 def test_calls_of_several_labels(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
     bundle = make_bundle(task=MANY, gains=(1.0, -1.0), thresholds={"balanced": 0.5})
     answer = calls(Predictor(bundle), draw_grey(tmp_path / "a.png", 190))
-    assert answer.calls == {"a/balanced": "positive", "b/balanced": "negative"}
+    assert answer.predicted == {"a/balanced": "positive", "b/balanced": "negative"}
 
 
 def test_a_graph_that_cannot_be_run(make_bundle: MakeBundle) -> None:

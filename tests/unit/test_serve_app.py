@@ -68,7 +68,14 @@ def test_the_answer_is_what_the_command_prints(
         if "error" in row:
             assert item["error"]["code"] == row["error"] == "not-an-image"
             continue
-        for key in ("probabilities", "calls", "novelty", "rejected", "indeterminate", "facts"):
+        for key in (
+            "probabilities",
+            "predicted",
+            "novelty",
+            "rejected",
+            "indeterminate",
+            "metadata",
+        ):
             # As text, so that the last digit counts.
             assert json.dumps(item[key]) == json.dumps(row[key])
     assert one.json()["predictions"][0]["probabilities"] == printed[7]["probabilities"]

@@ -47,9 +47,9 @@ class Slow:
     def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
         self.let.wait(10)
         self.runs.append(len(images))
-        if any(image.facts.get("bad") for image in images):
+        if any(image.metadata.get("bad") for image in images):
             raise ValueError("no numbers")
-        return [Prediction("", {"x": float(image.facts["n"])}) for image in images]
+        return [Prediction("", {"x": float(image.metadata["n"])}) for image in images]
 
 
 def image(n: int, **more: Any) -> Image:

@@ -19,8 +19,8 @@ from PIL import Image as Pillow
 pytest.importorskip("fastapi")
 
 from plainfilm._files import hash_bytes
+from plainfilm.decoding.sandbox import Failure
 from plainfilm.pixels import read_image, read_picture
-from plainfilm.pixels.capped import Failure
 from plainfilm.records import PixelSpec
 from plainfilm.serve.decoder import Answer
 from plainfilm.serve.limits import ServiceLimits
@@ -48,13 +48,13 @@ while line := sys.stdin.buffer.readline():
     elif word == "long":
         out.write(b"x" * 100_000 + b"\\n")
     elif word == "cut":
-        out.write(b'{"facts": {}, "pixels": 10, "original": 0, "sha256": ""}\\nabc'); out.flush()
+        out.write(b'{"metadata": {}, "pixels": 10, "original": 0, "sha256": ""}\\nabc'); out.flush()
         sys.exit(3)
     elif word == "secrets":
-        told = {"reason": "x", "what": os.environ.get("PLAINFILM_TOKEN", "nothing")}
+        told = {"reason": "x", "problem": os.environ.get("PLAINFILM_TOKEN", "nothing")}
         out.write(json.dumps(told).encode() + b"\\n")
     else:
-        told = {"facts": {"word": word}, "pixels": 0, "original": 0, "sha256": ""}
+        told = {"metadata": {"word": word}, "pixels": 0, "original": 0, "sha256": ""}
         out.write(json.dumps(told).encode() + b"\\n")
     out.flush()
 """
@@ -82,7 +82,7 @@ def with_pool(
 
 
 def outcome(found: Answer | Failure) -> str:
-    return found.reason if isinstance(found, Failure) else str(found.facts["word"])
+    return found.reason if isinstance(found, Failure) else str(found.metadata["word"])
 
 
 async def ask(pool: Pool, *words: str) -> list[str]:
@@ -157,7 +157,7 @@ def test_a_decoder_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(pool: Pool) -> str:
         found = await pool.decode(b"secrets", SPEC, original=False)
         assert isinstance(found, Failure)
-        return found.what
+        return found.problem
 
     assert with_pool(use)[0] == "nothing"
 
@@ -180,7 +180,7 @@ def test_the_true_decoder_reads_what_the_library_reads(tmp_path: Path) -> None:
     (whole, plain, cut, empty), _ = with_pool(use, puppet=False)
     image = read_image(data, spec)
     assert whole.pixels == image.pixels.tobytes() and whole.sha256 == hash_bytes(data)
-    assert whole.facts == image.facts
+    assert whole.metadata == image.metadata
     picture = np.asarray(Pillow.open(io.BytesIO(whole.original)))
     assert picture.shape == (round(300 * 2048 / 2500), 2048)
     assert abs(float(picture.mean()) - float(read_picture(data).pixels.mean())) < 1

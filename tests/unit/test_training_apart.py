@@ -37,7 +37,7 @@ def dies_after_one(here: int, *, progress: Progress) -> Iterator[Any]:
 
 def refuses(*, progress: Progress) -> Iterator[Any]:
     yield 1
-    raise StorageError("the disk is full", todo="free some space")
+    raise StorageError("the disk is full", remedy="free some space")
 
 
 def prints(*, progress: Progress) -> Iterator[Any]:
@@ -149,7 +149,7 @@ class Sleepy:
     """Reads a file as a black image, and never a second one."""
 
     pixels = np.zeros((8, 8), np.uint8)
-    facts: ClassVar[dict[str, float]] = {}
+    metadata: ClassVar[dict[str, float]] = {}
 
 
 def sleepy(path: str, spec: PixelSpec) -> Sleepy:

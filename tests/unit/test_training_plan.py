@@ -75,7 +75,7 @@ def test_where_the_files_lie_and_the_machine_do_not_matter(tmp_path: Path) -> No
         (plan("rotation=77"), "recipe.augment.rotation was "),
         (plan(backend="jax"), "backend was 'tensorflow' and is 'jax'"),
         (plan(precision="bfloat16"), "precision was 'float32' and is 'bfloat16'"),
-        (plan(data=manifest(5)), "the images, their labels or their partitions differ"),
+        (plan(data=manifest(5)), "the images, their labels or their splits differ"),
     ],
 )
 def test_what_differs_is_named(tmp_path: Path, other: dict[str, Any], named: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from plainfilm._progress import silent
 from plainfilm.config import load_recipe
-from plainfilm.data import Manifest, load_dataset, part
+from plainfilm.data import Manifest, load_dataset, make_splits
 from plainfilm.phantom import write_dataset
 from plainfilm.training import prepare as module
 from plainfilm.training.prepare import prepare
@@ -23,7 +23,7 @@ def refuse(*_: Any, **__: Any) -> None:
 @pytest.fixture
 def given(tmp_path: Path) -> dict[str, Any]:
     write_dataset(tmp_path / "data", images={"train": 40}, size=32, seed=0)
-    manifest = part(load_dataset(tmp_path / "data"), validation=0.2, test=0.2)
+    manifest = make_splits(load_dataset(tmp_path / "data"), validation=0.2, test=0.2)
     recipe = load_recipe("swift", ["input.size=16"])
     cache = tmp_path / "cache"
     return {"manifest": manifest, "recipe": recipe, "cache": cache, "workers": 0}
@@ -40,7 +40,7 @@ def test_here_and_elsewhere_give_the_same(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = all_of(given, elsewhere=False)
-    monkeypatch.setattr(module, "audit", refuse)
+    monkeypatch.setattr(module, "audit_dataset", refuse)
     there = all_of(given | {"cache": tmp_path / "other"}, elsewhere=True)
     assert here[0].findings == there[0].findings
     assert here[3] == there[3]
@@ -63,9 +63,7 @@ def test_larger_images_to_crop_from_change_nothing_but_the_training_images(
     assert np.array_equal(checks.all(), own.all())
 
 
-def test_what_is_left_out_is_told_of_its_own_partition(
-    given: dict[str, Any], tmp_path: Path
-) -> None:
+def test_what_is_left_out_is_told_of_its_own_split(given: dict[str, Any], tmp_path: Path) -> None:
     bad = {p: given["manifest"].select(p).records[1] for p in ("train", "validation")}
     for record in bad.values():
         Path(record.path).write_bytes(b"no image")
@@ -73,16 +71,16 @@ def test_what_is_left_out_is_told_of_its_own_partition(
     (tmp_path / "manifest.parquet").write_bytes(as_file)
     left_out = Manifest.read(tmp_path / "manifest.parquet").left_out
     assert {gone.id for gone in left_out} == {record.id for record in bad.values()}
-    for partition, (records, images) in (("train", training), ("validation", validation)):
-        assert [gone.id for gone in images.left_out] == [bad[partition].id]
-        assert bad[partition].id not in records.ids
-        assert len(records) == len(images) == len(images.hashes) == len(images.facts)
+    for split, (records, images) in (("train", training), ("validation", validation)):
+        assert [gone.id for gone in images.left_out] == [bad[split].id]
+        assert bad[split].id not in records.ids
+        assert len(records) == len(images) == len(images.hashes) == len(images.metadata)
 
 
 def test_of_very_many_nothing_is_handed_over(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MANY", 39)
-    monkeypatch.setattr(module, "audit", refuse)
+    monkeypatch.setattr(module, "audit_dataset", refuse)
     with pytest.raises(AssertionError, match="this process did it"):
         all_of(given, elsewhere=True)

@@ -38,17 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``plainfilm audit``."""
+    from plainfilm.audit.run import audit_dataset
     from plainfilm.cli.describe import describe_manifest
     from plainfilm.cli.main import stop_writing
     from plainfilm.cli.terminal import counted, show_progress, shown
-    from plainfilm.data.audit import audit
     from plainfilm.report import audit_lines, write_audit_page
 
     check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
     manifest = load(args)
     lines = [describe_manifest(manifest)]
     with show_progress() as progress:
-        found = audit(
+        found = audit_dataset(
             manifest,
             quick=args.quick,
             cache=args.cache,
@@ -95,7 +95,7 @@ def check_outputs(outputs: Mapping[str, Path | None]) -> None:
             raise UsageError(
                 f"{option} would write over what is there",
                 received=path,
-                todo="name a new file, or remove this one",
+                remedy="name a new file, or remove this one",
             )
 
 

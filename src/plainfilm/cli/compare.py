@@ -64,7 +64,7 @@ def _margins(texts: Sequence[str]) -> dict[str, float]:
             margins[name] = float(number)
         except ValueError:
             raise UsageError(
-                "a margin must look like METRIC=NUMBER", received=text, todo="e.g. auroc=0.02"
+                "a margin must look like METRIC=NUMBER", received=text, remedy="e.g. auroc=0.02"
             ) from None
     return margins
 
@@ -77,7 +77,7 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
     lines = [
         f"A: {_name(first)}",
         f"B: {_name(second)}",
-        f"{data['name']}, {data['partition']}: {counted(values['n'], 'image')} of "
+        f"{data['name']}, {data['split']}: {counted(values['n'], 'image')} of "
         f"{counted(values['patients'], 'patient')}",
     ]
     for label, rows in values["labels"].items():

@@ -77,10 +77,10 @@ def _drawn_finding(count: int) -> Finding:
     return Finding(
         check="drawn-images",
         severity="warning",
-        what="The images are drawn by plainfilm, not taken of people",
+        problem="The images are drawn by plainfilm, not taken of people",
         count=count,
-        why="how well a model does on them says nothing about a hospital",
-        todo="use them to try things out; train and evaluate on radiographs for anything else",
+        consequence="how well a model does on them says nothing about a hospital",
+        remedy="use them to try things out; train and evaluate on radiographs for anything else",
     )
 
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from plainfilm.audit.run import Audit
 from plainfilm.cli.terminal import counted, table, with_options
 from plainfilm.data import Manifest
-from plainfilm.data.audit import Audit
 from plainfilm.records import Finding
 
 __all__ = [
@@ -34,13 +34,13 @@ _SHOWN: tuple[str, ...] = (
 
 
 def describe_manifest(manifest: Manifest) -> str:
-    """Return how many images of how many patients there are in each class and partition."""
+    """Return how many images of how many patients there are in each class and split."""
     told = manifest.describe()
     images, patients = counted(told["images"], "image"), counted(told["patients"], "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
     officials: dict[str, dict[str, int]] = {}
     for record in manifest.records:
-        place = officials.setdefault(record.partition or record.official or "all", {})
+        place = officials.setdefault(record.split or record.official or "all", {})
         name = manifest.task.class_of(record.labels)
         place[name] = place.get(name, 0) + 1
     classes = sorted({name for counts in officials.values() for name in counts})
@@ -60,9 +60,9 @@ def print_audit(audit: Audit) -> None:
 def _print(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.severity != "note":
-            print(f"{finding.severity}: {with_options(finding.what)}", file=sys.stderr)
-            if finding.todo:
-                print(f"  to do: {with_options(finding.todo)}", file=sys.stderr)
+            print(f"{finding.severity}: {with_options(finding.problem)}", file=sys.stderr)
+            if finding.remedy:
+                print(f"  remedy: {with_options(finding.remedy)}", file=sys.stderr)
 
 
 def print_findings(manifest: Manifest) -> None:
@@ -80,7 +80,7 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
     """Return the main metrics with their intervals."""
     data = values["dataset"]
     lines = [
-        f"{data['name']}, {data['partition']}: "
+        f"{data['name']}, {data['split']}: "
         f"{counted(values['n'], 'image')} of {counted(values['patients'], 'patient')}"
     ]
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]

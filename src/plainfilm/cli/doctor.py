@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         table(
             [
-                (f"  {what}", "yes" if not need["missing"] else f"no: {need['todo']}")
+                (f"  {what}", "yes" if not need["missing"] else f"no: {need['remedy']}")
                 for what, need in told["for"].items()
             ]
         )
@@ -111,7 +111,7 @@ def examine() -> dict[str, Any]:
 def _need(extra: str | None, modules: tuple[str, ...]) -> dict[str, Any]:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     wanted = f'pip install "plainfilm[{extra}]"' if extra else "pip install plainfilm"
-    return {"missing": missing, "todo": wanted if missing else None}
+    return {"missing": missing, "remedy": wanted if missing else None}
 
 
 def _accelerator(backend: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Evaluate a run on its test partition, or a bundle on other data, and write the report.
+"""Evaluate a run on its test split, or a bundle on other data, and write the report.
 
 Each DATA is a data set of its own, laid beside the run's internal validation and test.
 """

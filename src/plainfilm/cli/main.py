@@ -181,7 +181,7 @@ def _tell(error: Exception) -> int:
     # The type alone: the words of an error that nobody foresaw may quote a file.
     return _fail(
         f"a defect in plainfilm: {type(error).__name__}\n"
-        "  to do: run again with --debug and report what it shows",
+        "  remedy: run again with --debug and report what it shows",
         1,
     )
 

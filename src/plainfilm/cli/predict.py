@@ -103,7 +103,7 @@ def _find(sources: Iterable[Path]) -> _Found:
             raise SourceError(
                 f"there is no image in {source}",
                 received=f"{number} other files: {told_endings(tree.others)}" if number else None,
-                todo="files are taken that have no ending, a number for one, or one of: "
+                remedy="files are taken that have no ending, a number for one, or one of: "
                 f"{', '.join(sorted(IMAGE_SUFFIXES))}; name others one by one",
             )
         found.paths += (source / below for below, _, _ in tree.walk())
@@ -146,12 +146,12 @@ def _values(predictor: Predictor, answer: Prediction) -> list[str]:
 
 
 def _call(answer: Prediction) -> str:
-    call = answer.calls.get("balanced") or answer.calls.get("most-likely")
+    call = answer.predicted.get("balanced") or answer.predicted.get("most-likely")
     if call is not None:
         return call
     yes = [
         key.rpartition("/")[0]
-        for key, v in answer.calls.items()
+        for key, v in answer.predicted.items()
         if v == "positive" and key.endswith("/balanced")
     ]
     return ", ".join(yes) or "none"
@@ -192,7 +192,7 @@ def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"probability_{label}" for label in predictor.labels]
     doubts = ["novelty", "rejected", "indeterminate"]
-    writer.writerow(["file", *names, "call", *doubts, "error", "what"])
+    writer.writerow(["file", *names, "call", *doubts, "error", "problem"])
     for answer in answers:
         if answer.error is not None:
             failed += 1

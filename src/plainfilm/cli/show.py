@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "the ending of --out says of what kind the picture is",
             received=args.out,
-            todo=f"one of {', '.join(_KINDS)}",
+            remedy=f"one of {', '.join(_KINDS)}",
         )
     manifest = load(args)
     print(describe_manifest(manifest))
@@ -115,7 +115,7 @@ def _read(args: argparse.Namespace, manifest: Manifest, read: Any) -> tuple[list
         try:
             images.append(read(record.path))
         except ImageError as error:
-            print(f"left out {record.id}: {error.what}")
+            print(f"left out {record.id}: {error.problem}")
             continue
         captions.append(manifest.task.class_of(record.labels))
         if len(images) == args.count:

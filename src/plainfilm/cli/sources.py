@@ -30,9 +30,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
         "--labels", metavar="COLUMN[,COLUMN...]", help="of a table: the label column or columns"
     )
     group.add_argument("--path-column", metavar="COLUMN", help="of a table: the column of paths")
-    group.add_argument(
-        "--partition-column", metavar="COLUMN", help="of a table: the column of partitions"
-    )
+    group.add_argument("--split-column", metavar="COLUMN", help="of a table: the column of splits")
     group.add_argument(
         "--images", metavar="FOLDER", help="of a table: where its relative paths start"
     )
@@ -93,6 +91,6 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         positive=args.positive,
         patient=args.patient,
         path_column=args.path_column,
-        partition_column=args.partition_column,
+        split_column=args.split_column,
         images=args.images,
     )

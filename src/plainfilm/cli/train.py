@@ -1,4 +1,4 @@
-"""Train a classifier, seal it, evaluate it on the test partition and write the report.
+"""Train a classifier, seal it, evaluate it on the test split and write the report.
 
 The same command continues an interrupted training, and does nothing twice.
 """
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "an ensemble needs several seeds" if args.ensemble else "--seeds must be at least 1",
             received=f"--seeds {args.seeds}",
-            todo="give --seeds 2 or more",
+            remedy="give --seeds 2 or more",
         )
     manifest = load(args)
     if args.exclude:
@@ -130,7 +130,7 @@ def train_and_report(
         return
     values = _evaluate(made, cache, workers)
     if values is None:
-        print("no test partition, so no evaluation")
+        print("no test split, so no evaluation")
         return
     print(describe_evaluation(values))
     print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
@@ -166,7 +166,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
     found = [(made, _evaluate(made, args.cache, args.workers)) for made in runs]
     known = [(made, values) for made, values in found if values is not None]
     if not known:
-        print("no test partition, so no evaluation")
+        print("no test split, so no evaluation")
         return
     own = None if together is None else _evaluate(together, args.cache, args.workers)
     several = None if together is None or own is None else (together, own)
@@ -210,12 +210,12 @@ def _sealed(made: Run) -> str:
 
 
 def _evaluate(made: Run, cache: str | None, workers: int | None) -> Mapping[str, Any] | None:
-    """Evaluate a run and write its report, unless that is done; None without a test partition."""
+    """Evaluate a run and write its report, unless that is done; None without a test split."""
     from plainfilm.cli.terminal import show_progress
     from plainfilm.evaluation import evaluate
     from plainfilm.report import write_report
 
-    if not any(record.partition == "test" for record in made.manifest.records):
+    if not any(record.split == "test" for record in made.manifest.records):
         return None
     done = _evaluated(made.folder / "evaluation", made.bundle.id)
     if done is not None:

@@ -58,7 +58,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(preset, str) or preset not in AUGMENTATIONS:
         raise ConfigError(
             f"there is no augmentation {preset!r}",
-            todo=f"choose one of: {', '.join(AUGMENTATIONS)}",
+            remedy=f"choose one of: {', '.join(AUGMENTATIONS)}",
         )
     tree["augment"] = dataclasses.asdict(AUGMENTATIONS[preset]) | augment
     return Recipe.from_json(tree)
@@ -75,7 +75,7 @@ def _read(name: str | Path) -> tuple[str, str]:
     if str(name) not in names:
         raise ConfigError(
             f"there is no recipe {str(name)!r}",
-            todo=f"choose one of {', '.join(names)}, or give the path of a .toml file",
+            remedy=f"choose one of {', '.join(names)}, or give the path of a .toml file",
         )
     return (resources.files("plainfilm") / "recipes" / f"{name}.toml").read_text("utf-8"), str(name)
 
@@ -122,8 +122,8 @@ def _full_path(leaf: str) -> list[str]:
         )
         raise ConfigError(
             name_unknown(leaf, known),
-            todo=f"known settings: {', '.join(known)}; "
+            remedy=f"known settings: {', '.join(known)}; "
             f"an option of the network is written network.options.{leaf}",
         )
     choices = ", ".join(".".join(path) for path in found)
-    raise ConfigError(f"the setting {leaf!r} is ambiguous", todo=f"write one of: {choices}")
+    raise ConfigError(f"the setting {leaf!r} is ambiguous", remedy=f"write one of: {choices}")

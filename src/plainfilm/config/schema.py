@@ -38,7 +38,7 @@ class DataConfig:
     limit_balanced
         Whether the limit takes as many of each class (else it keeps their proportion).
     validation, test
-        Share of the patients held out where the source has no such partition.
+        Share of the patients held out where the source has no such split.
     """
 
     limit: int = 0

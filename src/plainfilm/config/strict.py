@@ -28,7 +28,7 @@ def build(kind: Any, value: Any, where: str) -> Any:
     if unknown:
         raise ConfigError(
             name_unknown(unknown[0], list(hints)) + f" in {where}",
-            todo=f"known settings of {where}: {', '.join(hints)}",
+            remedy=f"known settings of {where}: {', '.join(hints)}",
         )
     required = [
         f.name

@@ -7,7 +7,7 @@ from plainfilm.data.fingerprint import fingerprint
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.pick import pick
 from plainfilm.data.sources import KERMANY, fetch_kermany, load_dataset, verify_kermany
-from plainfilm.data.split import limit, part
+from plainfilm.data.split import limit, make_splits
 
 __all__ = [
     "KERMANY",
@@ -21,7 +21,7 @@ __all__ = [
     "leave_out",
     "limit",
     "load_dataset",
-    "part",
+    "make_splits",
     "pick",
     "verify_kermany",
 ]

@@ -35,7 +35,7 @@ class Place(NamedTuple):
     shard: Path
     rows: int
     row: int
-    facts: Mapping[str, str | float]
+    metadata: Mapping[str, str | float]
 
 
 class Cache:
@@ -49,7 +49,7 @@ class Cache:
         What they became.
     left_out
         Records that did not, and why.
-    facts
+    metadata
         What each file said about itself, in the order of ``ids``.
     hashes
         SHA-256 of each file, in the order of ``ids``; equal ones are one file twice.
@@ -65,7 +65,7 @@ class Cache:
         self.left_out = tuple(left_out)
         self.ids: tuple[str, ...] = tuple(identity for identity, _, _ in rows)
         self.hashes: tuple[str, ...] = tuple(digest for _, digest, _ in rows)
-        self.facts: list[Mapping[str, str | float]] = [place.facts for _, _, place in rows]
+        self.metadata: list[Mapping[str, str | float]] = [place.metadata for _, _, place in rows]
         self._files = [*dict.fromkeys((place.shard, place.rows) for _, _, place in rows)]
         self._maps = [open_pixels(path, count, spec.size) for path, count in self._files]
         numbers = {path: number for number, (path, _) in enumerate(self._files)}
@@ -90,7 +90,7 @@ class Cache:
         part, chosen = copy.copy(self), set(wanted)
         part.ids = tuple(self.ids[row] for row in rows)
         part.hashes = tuple(self.hashes[row] for row in rows)
-        part.facts = [self.facts[row] for row in rows]
+        part.metadata = [self.metadata[row] for row in rows]
         part.left_out = tuple(record for record in self.left_out if record.id in chosen)
         part._shard, part._row = self._shard[rows], self._row[rows]
         part._position = {identity: number for number, identity in enumerate(part.ids)}
@@ -110,7 +110,7 @@ class Cache:
             raise DataError(
                 "an image is not in the cache",
                 received=error.args[0],
-                todo="fill the cache from the manifest that has it; drop what it left out",
+                remedy="fill the cache from the manifest that has it; drop what it left out",
             ) from error
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from plainfilm._files import hash_file
 from plainfilm._machine import cores
 from plainfilm._progress import Progress
-from plainfilm.data.decode import Failure
 from plainfilm.data.shards import FileIndex, Stamp
+from plainfilm.decoding.pool import Failure
 from plainfilm.records import Record
 
 __all__ = ["Content", "hash_files"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.errors import SourceError, UsageError
-from plainfilm.records import PARTITIONS, Finding
+from plainfilm.records import SPLITS, Finding
 
 __all__ = ["leave_out"]
 
@@ -31,7 +31,7 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
     UsageError
         If the file cannot be read, or has no column ``id``.
     SourceError
-        If it lists none of these records, all of them, or all of an official partition.
+        If it lists none of these records, all of them, or all of an official split.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -41,13 +41,13 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
         raise UsageError(
             "the list of records to leave out cannot be read",
             received=f"{path}: {error}",
-            todo="write one with: plainfilm audit DATA --exclude FILE.csv",
+            remedy="write one with: plainfilm audit DATA --exclude FILE.csv",
         ) from error
     if "id" not in columns:
         raise UsageError(
             f"{path} has no column id",
             received=", ".join(sorted(map(str, columns))) or "nothing at all",
-            todo="write one with: plainfilm audit DATA --exclude FILE.csv",
+            remedy="write one with: plainfilm audit DATA --exclude FILE.csv",
         )
     checks = {row["id"]: row.get("check") or "listed" for row in rows}
     there = [record for record in manifest.records if record.id in checks]
@@ -55,19 +55,19 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
         raise SourceError(
             f"{path} lists no record of {manifest.name}",
             received=f"{len(checks)} ids, such as {next(iter(checks))}",
-            todo="give the list of this very data set; ids are paths below its root",
+            remedy="give the list of this very data set; ids are paths below its root",
         )
     if there and len(there) == len(manifest):
         raise SourceError(
-            f"{path} lists every record of {manifest.name}", todo="look through the list"
+            f"{path} lists every record of {manifest.name}", remedy="look through the list"
         )
-    for name in PARTITIONS:
+    for name in SPLITS:
         before = sum(record.official == name for record in manifest.records)
         if before and before == sum(record.official == name for record in there):
             raise SourceError(
-                f"{path} lists every image of the official {name} partition",
+                f"{path} lists every image of the official {name} split",
                 received=f"{before} images",
-                todo="look through the list: another partition would silently take its place",
+                remedy="look through the list: another split would silently take its place",
             )
     rows_out = [
         LeftOut(record.id, record.path, "excluded", f"left out on request ({checks[record.id]})")
@@ -82,8 +82,8 @@ def _unknown(count: int, total: int) -> Finding:
     return Finding(
         check="excluded-unknown",
         severity="warning",
-        what=f"{count:,} of {total:,} lines of the list to leave out name no record here",
+        problem=f"{count:,} of {total:,} lines of the list to leave out name no record here",
         count=count,
-        why="who is misspelt stays in",
-        todo="write ids as the audit does: paths below the root of the data, with forward slashes",
+        consequence="who is misspelt stays in",
+        remedy="write ids as the audit does: paths below the root of the data, with forward slashes",
     )

@@ -17,7 +17,6 @@ from plainfilm._machine import cores
 from plainfilm._progress import Progress, silent
 from plainfilm.data.cache import Cache, Place, default_folder
 from plainfilm.data.contents import Content, hash_files
-from plainfilm.data.decode import Decoded, Decoders, Failure, Reader, reader_name
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.shards import (
     Shard,
@@ -26,6 +25,7 @@ from plainfilm.data.shards import (
     rows_per_shard,
     write_shard,
 )
+from plainfilm.decoding.pool import Decoded, Decoders, Failure, Reader, reader_name
 from plainfilm.errors import StorageError
 from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec
@@ -66,7 +66,7 @@ def fill_cache(
         Decoding processes; 0 decodes in this one; as many as there are cores if None (in this one
         where there are fewer than 64 images to decode). Name one at least where files are not
         trusted: only a process of its own can be capped in memory and in time, and may die without
-        harm (see :class:`plainfilm.data.decode.Decoders`).
+        harm (see :class:`plainfilm.decoding.pool.Decoders`).
     progress
         Told ``reading files`` and ``decoding images``.
     reader
@@ -105,7 +105,7 @@ def fill_cache(
         if file is not None and failure is None:
             rows.append((record.id, file.digest, found.rows[file.digest]))
         elif failure is not None:
-            left_out.append(LeftOut(record.id, record.path, failure.reason, failure.what))
+            left_out.append(LeftOut(record.id, record.path, failure.reason, failure.problem))
     return Cache(spec, rows, left_out)
 
 
@@ -127,7 +127,7 @@ class _Found:
         for row, digest in enumerate(shard.hashes):
             file = self._wanted.get(digest)
             if file is not None and digest not in self.rows:
-                self.rows[file.digest] = Place(shard.path, rows, row, _shared(shard.facts[row]))
+                self.rows[file.digest] = Place(shard.path, rows, row, _shared(shard.metadata[row]))
         self.failures.update(
             (digest, why) for digest, why in shard.failures.items() if digest in self._wanted
         )
@@ -141,11 +141,11 @@ class _Found:
         ]
 
 
-def _shared(facts: Mapping[str, str | float]) -> dict[str, str | float]:
-    """Return facts whose words are one object each: most images say the same few."""
+def _shared(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Return metadata whose words are one object each: most images say the same few."""
     return {
         name: sys.intern(value) if isinstance(value, str) else value
-        for name, value in facts.items()
+        for name, value in metadata.items()
     }
 
 
@@ -168,7 +168,7 @@ def check_space(place: Path, needed: int) -> None:
         raise StorageError(
             f"the disk that holds {place} has too little room for the decoded images",
             received=f"{free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed",
-            todo="free some space, or name another folder with the variable PLAINFILM_CACHE",
+            remedy="free some space, or name another folder with the variable PLAINFILM_CACHE",
         )
 
 
@@ -211,14 +211,14 @@ def _store(
     found: _Found,
     writer: ThreadPoolExecutor,
 ) -> Future[Shard] | None:
-    hashes, facts, kept = [], [], []
+    hashes, metadata, kept = [], [], []
     lasting: dict[str, Failure] = {}
     for row, (file, outcome) in enumerate(zip(files, outcomes, strict=True)):
         if file.has_changed():
             outcome = Failure("changed", "the file changed while it was read")
         if isinstance(outcome, Decoded):
             hashes.append(file.digest)
-            facts.append(outcome.facts)
+            metadata.append(outcome.metadata)
             kept.append(row)
         elif outcome.reason in _PASSING:
             found.failures[file.digest] = outcome
@@ -227,4 +227,4 @@ def _store(
     if not hashes and not lasting:
         return None
     chosen = pixels if len(kept) == len(files) else pixels[kept]
-    return writer.submit(write_shard, place, chosen, hashes, facts, lasting)
+    return writer.submit(write_shard, place, chosen, hashes, metadata, lasting)

@@ -10,7 +10,7 @@ import numpy as np
 
 from plainfilm.data.cache import Cache
 from plainfilm.data.manifest import Manifest
-from plainfilm.records import PARTITIONS
+from plainfilm.records import SPLITS
 
 __all__ = ["fingerprint"]
 
@@ -32,17 +32,17 @@ def fingerprint(manifest: Manifest, cache: Cache | None = None) -> dict[str, Any
     -------
     summary
         What :meth:`Manifest.describe` counts; ``hash``; ``prevalence`` of each label, in all and by
-        partition, among the images where it is known (0 to 1, or None); and from the cache
+        split, among the images where it is known (0 to 1, or None); and from the cache
         ``formats`` (counts), ``width``, ``height`` and ``aspect`` (quantiles of the files as they
         were, pixels) and ``intensity`` (mean and standard deviation of grey values, 0 to 255, of
-        at most 4096 training images; of all images where nothing is parted). It can be written as
+        at most 4096 training images; of all images where nothing is split). It can be written as
         JSON.
     """
     summary = manifest.describe()
     summary["hash"] = manifest.hash
-    labels, partitions = manifest.label_array(), manifest.partitions
+    labels, splits = manifest.label_array(), manifest.splits
     chosen = {"all": np.ones(len(manifest), dtype=bool)}
-    chosen |= {name: partitions == name for name in PARTITIONS if (partitions == name).any()}
+    chosen |= {name: splits == name for name in SPLITS if (splits == name).any()}
     summary["prevalence"] = {
         name: {
             label: _mean(labels[mask, number]) for number, label in enumerate(manifest.task.labels)
@@ -50,11 +50,11 @@ def fingerprint(manifest: Manifest, cache: Cache | None = None) -> dict[str, Any
         for name, mask in chosen.items()
     }
     if cache is not None:
-        facts = cache.facts
-        formats = Counter(str(fact["format"]) for fact in facts if "format" in fact)
+        metadata = cache.metadata
+        formats = Counter(str(fact["format"]) for fact in metadata if "format" in fact)
         summary["formats"] = dict(formats.most_common())
         sizes = np.array(
-            [(f["width"], f["height"]) for f in facts if "width" in f and "height" in f],
+            [(f["width"], f["height"]) for f in metadata if "width" in f and "height" in f],
             dtype=np.float64,
         ).reshape(-1, 2)
         summary["width"] = _quantiles(sizes[:, 0])
@@ -84,8 +84,8 @@ def _quantiles(values: Any) -> dict[str, float] | None:
 
 def _intensity(manifest: Manifest, cache: Cache) -> dict[str, float] | None:
     # Of training images alone: a number that a plan may use must not have seen the test.
-    parted = any(record.partition for record in manifest.records)
-    wanted = {r.id for r in manifest.records if not parted or r.partition == "train"}
+    split = any(record.split for record in manifest.records)
+    wanted = {r.id for r in manifest.records if not split or r.split == "train"}
     where = np.array([i for i, name in enumerate(cache.ids) if name in wanted], dtype=np.intp)
     if not len(where):
         return None

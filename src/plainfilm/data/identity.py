@@ -92,12 +92,12 @@ class Pseudonyms:
             raise StorageError(
                 f"the salt of patient keys cannot be read: {path}",
                 received=error.strerror,
-                todo=f"make it readable for you, or set the variable {_VARIABLE}",
+                remedy=f"make it readable for you, or set the variable {_VARIABLE}",
             ) from error
         if len(salt) < _BYTES:
             raise StorageError(
                 f"the salt of patient keys is damaged: {path}",
-                todo="remove the file; the next call makes another, and with it other patient keys",
+                remedy="remove the file; the next call makes another, and with it other patient keys",
             )
         return salt
 

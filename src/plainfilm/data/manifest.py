@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import canonical_json, write_bytes
-from plainfilm.errors import LabelError, PartitionError, SourceError
-from plainfilm.records import PARTITIONS, Finding, Partition, Record, Task
+from plainfilm.errors import LabelError, SourceError, SplitError
+from plainfilm.records import SPLITS, Finding, Record, Split, Task
 
 __all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest", "hash_of", "labels_to_json"]
 
@@ -41,14 +41,14 @@ class LeftOut:
         As in :class:`~plainfilm.records.Record`.
     reason
         Stable code in kebab case (``empty``, ``missing``, ``truncated``, ...), fit for counting.
-    what
+    problem
         The sentence for a person.
     """
 
     id: str
     path: str
     reason: str
-    what: str
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ class Manifest:
         return np.array([record.patient for record in self.records], dtype=np.str_)
 
     @property
-    def partitions(self) -> NDArray[np.str_]:
-        """Partitions, (n,); an empty string where a record is in none yet."""
-        return np.array([record.partition or "" for record in self.records], dtype=np.str_)
+    def splits(self) -> NDArray[np.str_]:
+        """Splits, (n,); an empty string where a record is in none yet."""
+        return np.array([record.split or "" for record in self.records], dtype=np.str_)
 
     def label_array(self) -> NDArray[np.float32]:
         """Return the truth, (n, labels), of 1, 0 and NaN = unknown."""
@@ -119,28 +119,26 @@ class Manifest:
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.task.labels))
 
     @property
-    def parted(self) -> bool:
-        """Whether every record is in a partition, and there is at least one."""
-        return bool(self.records) and all(record.partition for record in self.records)
+    def is_split(self) -> bool:
+        """Whether every record is in a split, and there is at least one."""
+        return bool(self.records) and all(record.split for record in self.records)
 
-    def select(self, partition: Partition) -> Manifest:
-        """Return the manifest of one partition alone.
+    def select(self, split: Split) -> Manifest:
+        """Return the manifest of one split alone.
 
         Raises
         ------
-        PartitionError
+        SplitError
             If no record is in it.
         """
-        if partition not in PARTITIONS:
-            raise PartitionError(
-                f"a partition is one of {', '.join(PARTITIONS)}", received=repr(partition)
-            )
-        chosen = tuple(record for record in self.records if record.partition == partition)
+        if split not in SPLITS:
+            raise SplitError(f"a split is one of {', '.join(SPLITS)}", received=repr(split))
+        chosen = tuple(record for record in self.records if record.split == split)
         if not chosen:
-            raise PartitionError(
-                f"no image is in the partition {partition!r}",
+            raise SplitError(
+                f"no image is in the split {split!r}",
                 received=f"{len(self.records)} images of {self.name}",
-                todo="part the manifest first, or give a data set that has this partition",
+                remedy="part the manifest first, or give a data set that has this split",
             )
         return replace(self, records=chosen)
 
@@ -161,7 +159,7 @@ class Manifest:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the content: task, ids, labels, partitions, and which images share a patient.
+        """SHA-256 of the content: task, ids, labels, splits, and which images share a patient.
 
         It depends neither on the order of the records, nor on where the files lie, nor on how
         patient keys are written, so that a salt changes nothing.
@@ -172,17 +170,17 @@ class Manifest:
         return hash_of(self.task, self.records, first)
 
     def describe(self) -> dict[str, Any]:
-        """Count images, patients and labels, in all and in each partition."""
-        partitions = {
-            name: _count(self.task, [r for r in self.records if r.partition == name])
-            for name in PARTITIONS
-            if any(record.partition == name for record in self.records)
+        """Count images, patients and labels, in all and in each split."""
+        splits = {
+            name: _count(self.task, [r for r in self.records if r.split == name])
+            for name in SPLITS
+            if any(record.split == name for record in self.records)
         }
         return {
             "name": self.name,
             "task": self.task.kind,
             **_count(self.task, self.records),
-            "partitions": partitions,
+            "splits": splits,
             "left_out": dict(sorted(Counter(item.reason for item in self.left_out).items())),
         }
 
@@ -227,7 +225,7 @@ class Manifest:
             raise SourceError("there is no such manifest", received=path) from error
         except (OSError, pyarrow.ArrowException) as error:
             raise SourceError(
-                "the manifest cannot be read", received=f"{path}: {error}", todo="make it anew"
+                "the manifest cannot be read", received=f"{path}: {error}", remedy="make it anew"
             ) from error
         return from_table(table, path)
 
@@ -241,7 +239,7 @@ def hash_of(task: Task, records: Iterable[Record], patients: Mapping[str, str]) 
     digest = hashlib.sha256(b'{"rows":[')
     for start in range(0, len(ordered), _AT_ONCE):
         rows = [
-            [record.id, patients[record.patient], record.partition, labels_to_json(record.labels)]
+            [record.id, patients[record.patient], record.split, labels_to_json(record.labels)]
             for record in ordered[start : start + _AT_ONCE]
         ]
         digest.update(b"," * bool(start) + canonical_json(rows)[1:-1].encode())

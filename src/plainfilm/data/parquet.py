@@ -31,7 +31,7 @@ def to_table(manifest: Manifest) -> Any:
         # Whoever reads it may be in another folder than whoever wrote it.
         "path": arrow.array([str(Path(r.path).absolute()) for r in records], arrow.string()),
         "patient": arrow.array([r.patient for r in records], arrow.string()),
-        "partition": arrow.array([r.partition for r in records], arrow.string()),
+        "split": arrow.array([r.split for r in records], arrow.string()),
         "official": arrow.array([r.official for r in records], arrow.string()),
     }
     for number, label in enumerate(manifest.task.labels):
@@ -77,13 +77,13 @@ def from_table(table: Any, path: Path) -> Manifest:
         raise SourceError(
             "this Parquet file is not a manifest",
             received=path,
-            todo="load it as a table of images with load_dataset",
+            remedy="load it as a table of images with load_dataset",
         )
     if int(meta["schema"]) > MANIFEST_SCHEMA:
         raise SourceError(
             f"the manifest has schema {meta['schema']}; this version reads up to {MANIFEST_SCHEMA}",
             received=path,
-            todo="update plainfilm, or make the manifest anew",
+            remedy="update plainfilm, or make the manifest anew",
         )
     try:
         task = json.loads(meta["task"])
@@ -99,7 +99,7 @@ def from_table(table: Any, path: Path) -> Manifest:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(
-            "the manifest is damaged", received=f"{path}: {error!r}", todo="make it anew"
+            "the manifest is damaged", received=f"{path}: {error!r}", remedy="make it anew"
         ) from error
     old = int(meta["schema"]) < 2
     written = {record.patient: record.patient for record in manifest.records}
@@ -108,7 +108,7 @@ def from_table(table: Any, path: Path) -> Manifest:
         raise SourceError(
             "the manifest was changed after it was written: its content does not match its hash",
             received=path,
-            todo="make it anew from the data",
+            remedy="make it anew from the data",
         )
     return _hide_patients(manifest) if old else manifest
 
@@ -137,14 +137,14 @@ def _records(table: Any, labels: tuple[str, ...]) -> tuple[Record, ...]:
     records = []
     for row, values in enumerate(truth):
         known = tuple(math.nan if value is None else float(value) for value in values)
-        partition, official = columns["partition"][row], columns["official"][row]
+        split, official = columns["split"][row], columns["official"][row]
         records.append(
             Record(
                 id=columns["id"][row],
                 path=columns["path"][row],
                 labels=shared.setdefault(values, known),
                 patient=columns["patient"][row],
-                partition=shared.setdefault(partition, partition),
+                split=shared.setdefault(split, split),
                 official=shared.setdefault(official, official),
                 columns={n: c[row] for n, c in extra.items() if c[row] is not None},
             )

@@ -1,6 +1,6 @@
 """The files of a cache: shards of decoded images, and what is known about files on disk.
 
-A shard is two files: ``NAME.u8`` holds the images, ``NAME.json`` their content hashes and facts and
+A shard is two files: ``NAME.u8`` holds the images, ``NAME.json`` their content hashes and metadata and
 the files that failed. The second is written last and atomically: without it the first is nothing.
 No file speaks for all shards, so two processes that fill one cache cannot harm each other.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, write_text
-from plainfilm.data.decode import Failure
+from plainfilm.decoding.pool import Failure
 from plainfilm.errors import StorageError
 
 __all__ = [
@@ -56,7 +56,7 @@ class Shard:
         The file of pixels.
     hashes
         SHA-256 of the file that became each row.
-    facts
+    metadata
         What each file said about itself.
     failures
         SHA-256 to reason and sentence of files that did not become an image.
@@ -64,7 +64,7 @@ class Shard:
 
     path: Path
     hashes: tuple[str, ...]
-    facts: tuple[dict[str, str | float], ...]
+    metadata: tuple[dict[str, str | float], ...]
     failures: dict[str, Failure]
 
 
@@ -104,7 +104,7 @@ def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
         raise StorageError(
             "decoded images are gone from the cache while they are used",
             received=f"{file.name} is shorter than it was",
-            todo="run it again; what is missing is decoded anew",
+            remedy="run it again; what is missing is decoded anew",
         ) from error
 
 
@@ -126,23 +126,23 @@ def read_shards(folder: Path, size: int) -> Iterator[Shard]:
 
 def _read_shard(index: Path, size: int) -> Shard | None:
     content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-    hashes, facts = tuple(content["hashes"]), tuple(content["facts"])
-    if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(facts):
+    hashes, metadata = tuple(content["hashes"]), tuple(content["metadata"])
+    if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(metadata):
         return None
-    if not all(isinstance(one, dict) for one in facts):
+    if not all(isinstance(one, dict) for one in metadata):
         return None
     pixels = index.with_suffix(".u8")
     if hashes and pixels.stat().st_size != len(hashes) * size**2:
         return None
     failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
-    return Shard(pixels, hashes, facts, failures)
+    return Shard(pixels, hashes, metadata, failures)
 
 
 def write_shard(
     folder: Path,
     pixels: NDArray[np.uint8],
     hashes: Sequence[str],
-    facts: Sequence[dict[str, str | float]],
+    metadata: Sequence[dict[str, str | float]],
     failures: dict[str, Failure],
 ) -> Shard:
     """Write a shard, named after what it was made from.
@@ -153,7 +153,7 @@ def write_shard(
         If the disk is full or not writable; no half shard stays.
     """
     name = hash_json([*hashes, *sorted(failures)])[:32]
-    shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(facts), failures)
+    shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(metadata), failures)
     index = folder / f"{name}.json"
     size = pixels.shape[1]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -166,8 +166,8 @@ def write_shard(
         "schema": _SCHEMA,
         "size": size,
         "hashes": list(hashes),
-        "facts": list(facts),
-        "failures": {digest: [f.reason, f.what] for digest, f in failures.items()},
+        "metadata": list(metadata),
+        "failures": {digest: [f.reason, f.problem] for digest, f in failures.items()},
     }
     write_text(index, json.dumps(content, separators=(",", ":"), allow_nan=False))
     return shard

@@ -13,15 +13,15 @@ from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.names import patient_of
 from plainfilm.data.stratify import apportion, group_images, quotas, strata_counts
-from plainfilm.errors import ConfigError, PartitionError
-from plainfilm.records import PARTITIONS, Finding, Partition, Record, Task
+from plainfilm.errors import ConfigError, SplitError
+from plainfilm.records import SPLITS, Finding, Record, Split, Task
 
-__all__ = ["limit", "part"]
+__all__ = ["limit", "make_splits"]
 
 _CHECKS = frozenset({"validation-too-small", "patient-overlap", "unassigned-images", "limited"})
 
 
-def part(
+def make_splits(
     manifest: Manifest,
     *,
     validation: float = 0.1,
@@ -32,7 +32,7 @@ def part(
 ) -> Manifest:
     """Put every record into train, validation or test.
 
-    An official test partition is the test partition, unchanged. An official validation partition
+    An official test split is the test split, unchanged. An official validation split
     is kept if it is large enough to choose anything on; otherwise its images join the training
     images, a share of which becomes the new one. Shares are taken by patient, stratified by
     label. The result depends on the records and the seed, not on their order; of patient keys it
@@ -47,20 +47,20 @@ def part(
     seed
         Seed of the choice.
     minimum_validation, minimum_per_class
-        Images in all, and of the rarest class, below which an official validation partition is
+        Images in all, and of the rarest class, below which an official validation split is
         too small. (For several labels: of the label that has most.)
 
     Returns
     -------
     manifest
-        The same records in the same order, each in a partition, and findings:
+        The same records in the same order, each in a split, and findings:
         ``validation-too-small``, ``unassigned-images``, and ``patient-overlap`` where official
-        partitions share patients. Nothing is moved or dropped for it: the audit decides.
+        splits share patients. Nothing is moved or dropped for it: the audit decides.
 
     Raises
     ------
-    PartitionError
-        If a class has too few patients to be in every partition.
+    SplitError
+        If a class has too few patients to be in every split.
     ConfigError
         If a share is out of range.
     """
@@ -73,7 +73,7 @@ def part(
     )
     officials = {record.official for record in manifest.records}
     findings: list[Finding] = []
-    fixed: set[Partition] = {"test"} if "test" in officials else set()
+    fixed: set[Split] = {"test"} if "test" in officials else set()
     if "validation" in officials:
         too_small = _judge_validation(manifest, minimum_validation, minimum_per_class)
         if too_small is None:
@@ -81,16 +81,16 @@ def part(
         else:
             findings.append(too_small)
     if officials != {None} and (unassigned := [r.id for r in manifest.records if not r.official]):
-        what = f"{len(unassigned)} images are in no official partition; they join train"
+        what = f"{len(unassigned)} images are in no official split; they join train"
         findings.append(finding("unassigned-images", "note", what, len(unassigned), unassigned))
-    shares: dict[Partition, float] = {}
+    shares: dict[Split, float] = {}
     if "test" not in fixed and test > 0:
         shares["test"] = test
     if "validation" not in fixed:
         shares["validation"] = (1 - shares.get("test", 0.0)) * validation
     shares = {"train": 1 - sum(shares.values()), **shares}
     assigned = _assign(manifest, fixed, shares, seed)
-    records = tuple(replace(r, partition=assigned[r.id]) for r in manifest.records)
+    records = tuple(replace(r, split=assigned[r.id]) for r in manifest.records)
     findings += _find_overlaps(records)
     return replace(manifest, records=records).with_findings(findings)
 
@@ -110,18 +110,18 @@ def _judge_validation(manifest: Manifest, minimum: int, per_class: int) -> Findi
     return finding(
         "validation-too-small",
         "warning",
-        f"the official validation partition has {len(chosen)} images, {rarest} of its rarest "
+        f"the official validation split has {len(chosen)} images, {rarest} of its rarest "
         "class; it joins train, and a share of train takes its place",
         len(chosen),
         (record.id for record in chosen),
-        why="stopping, temperature and thresholds chosen on so few images are chance",
+        consequence="stopping, temperature and thresholds chosen on so few images are chance",
     )
 
 
 def _assign(
-    manifest: Manifest, fixed: set[Partition], shares: Mapping[Partition, float], seed: int
-) -> dict[str, Partition]:
-    assigned: dict[str, Partition] = {}
+    manifest: Manifest, fixed: set[Split], shares: Mapping[Split, float], seed: int
+) -> dict[str, Split]:
+    assigned: dict[str, Split] = {}
     pool: list[Record] = []
     for record in sorted(manifest.records, key=lambda record: record.id):
         if record.official in fixed:
@@ -129,10 +129,10 @@ def _assign(
         else:
             pool.append(record)
     if not pool:
-        raise PartitionError(
+        raise SplitError(
             "no image is left to train on",
             received=f"{len(assigned)} images, all in {' and '.join(sorted(fixed))}",
-            todo="give images without a partition, or in train",
+            remedy="give images without a split, or in train",
         )
     names = tuple(shares)
     labels = np.array([record.labels for record in pool], dtype=np.float32)
@@ -147,10 +147,10 @@ def _assign(
         held = strata[parts == number].sum(axis=0)
         # A rare label of many may be absent; a class of a few may not.
         if not held.any() or (manifest.task.kind != "multilabel" and not held.all()):
-            raise PartitionError(
-                f"there are too few patients for the partition {name!r}",
+            raise SplitError(
+                f"there are too few patients for the split {name!r}",
                 received=f"{len(counts)} patients with {len(pool)} images",
-                todo="give more data, or a larger share",
+                remedy="give more data, or a larger share",
             )
     assigned.update({r.id: names[p] for r, p in zip(pool, parts.tolist(), strict=True)})
     return assigned
@@ -159,7 +159,7 @@ def _assign(
 def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
     """Number the patients by what the names of their files tell.
 
-    Patient keys are hashes, and their order changes with the salt: partitions must not. So patients
+    Patient keys are hashes, and their order changes with the salt: splits must not. So patients
     are ordered by what a habit of naming tells of their first image, or else by its id.
 
     Parameters
@@ -175,7 +175,7 @@ def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
     return {patient: number for number, patient in enumerate(sorted(first, key=first.__getitem__))}
 
 
-def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Partition]) -> None:
+def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Split]) -> None:
     """Refuse a class that cannot be in every part; a rare label of many is not refused."""
     patients = (counts > 0).sum(axis=0)
     if task.kind == "multilabel":
@@ -183,35 +183,35 @@ def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Par
     for name, number in zip(task.classes, patients.tolist(), strict=False):
         if number < len(names):
             of = "" if task.kind == "multilabel" else f" of {name!r}"
-            raise PartitionError(
+            raise SplitError(
                 f"there are too few patients{of} to part into {', '.join(names)}",
-                received=f"{number} patients for {len(names)} partitions",
-                todo="give more data, or ask for no test partition if there is another",
+                received=f"{number} patients for {len(names)} splits",
+                remedy="give more data, or ask for no test split if there is another",
             )
 
 
 def _find_overlaps(records: Sequence[Record]) -> list[Finding]:
-    partitions: dict[str, set[str]] = defaultdict(set)
+    splits: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        partitions[record.patient].add(str(record.partition))
+        splits[record.patient].add(str(record.split))
     findings = []
-    for number, first in enumerate(PARTITIONS):
-        for second in PARTITIONS[number + 1 :]:
-            both = {key for key, found in partitions.items() if {first, second} <= found}
+    for number, first in enumerate(SPLITS):
+        for second in SPLITS[number + 1 :]:
+            both = {key for key, found in splits.items() if {first, second} <= found}
             if not both:
                 continue
-            here = [r.id for r in records if r.patient in both and r.partition == first]
-            there = [r.id for r in records if r.patient in both and r.partition == second]
+            here = [r.id for r in records if r.patient in both and r.split == first]
+            there = [r.id for r in records if r.patient in both and r.split == second]
             findings.append(
                 finding(
                     "patient-overlap",
                     "serious",
                     f"{len(both)} patients are in {first} ({len(here)} images) and in {second} "
-                    f"({len(there)} images), as the official partitions have it",
+                    f"({len(there)} images), as the official splits have it",
                     len(both),
                     here + there,
-                    why="recognising a patient is taken for recognising a disease",
-                    todo="leave the images of these patients out of "
+                    consequence="recognising a patient is taken for recognising a disease",
+                    remedy="leave the images of these patients out of "
                     f"{first}, or part the data set anew",
                 )
             )
@@ -219,7 +219,7 @@ def _find_overlaps(records: Sequence[Record]) -> list[Finding]:
 
 
 def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) -> Manifest:
-    """Keep ``n`` of the training images, and every other partition whole.
+    """Keep ``n`` of the training images, and every other split whole.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
 
     Raises
     ------
-    PartitionError
+    SplitError
         If there is no training image, or ``balanced`` is asked of a multi-label task.
     ConfigError
         If ``n`` is less than the number of classes.
@@ -248,7 +248,7 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
     if n >= len(train) and not balanced:
         return manifest
     if balanced and task.kind == "multilabel":
-        raise PartitionError("a multi-label task has no classes to balance", received=task.labels)
+        raise SplitError("a multi-label task has no classes to balance", received=task.labels)
     rng = np.random.default_rng(seed)
     labels = np.array([record.labels for record in train], dtype=np.float32)
     strata = strata_counts(labels, task)
@@ -257,7 +257,7 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
     else:
         chosen = _choose_by_class(strata, n, rng, balanced)
     keep = {train[i].id for i in chosen}
-    records = tuple(r for r in manifest.records if r.partition != "train" or r.id in keep)
+    records = tuple(r for r in manifest.records if r.split != "train" or r.id in keep)
     how = ", equally many of every class" if balanced else ""
     what = f"{len(keep)} of {len(train)} training images are used{how}, as asked"
     note = finding("limited", "note", what, len(train) - len(keep))
@@ -269,7 +269,7 @@ def _choose_by_class(
 ) -> list[int]:
     sizes = strata.sum(axis=0).astype(np.intp)
     if sizes.min() == 0:
-        raise PartitionError("a class has no training image", received=sizes.tolist())
+        raise SplitError("a class has no training image", received=sizes.tolist())
     if balanced:
         wanted = np.full(len(sizes), min(n // len(sizes), int(sizes.min())))
     else:

@@ -4,7 +4,7 @@ from plainfilm.evaluation.comparison import Comparison, compare
 from plainfilm.evaluation.external import Validation, validate
 from plainfilm.evaluation.result import Evaluation, Mistake
 from plainfilm.evaluation.run import evaluate
-from plainfilm.evaluation.spread import write_spread
+from plainfilm.evaluation.seed_variation import write_spread
 from plainfilm.evaluation.summary import summarise
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Columns and facts as cells: which records share a value worth comparing."""
+"""Columns and metadata as cells: which records share a value worth comparing."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Column:
 
 
 def read_columns(
-    manifest: Manifest, facts: Mapping[str, Sequence[str | float | None]]
+    manifest: Manifest, metadata: Mapping[str, Sequence[str | float | None]]
 ) -> list[Column]:
-    """Return the columns and facts that part the records into 2 to 12 cells.
+    """Return the columns and metadata that part the records into 2 to 12 cells.
 
     Numbers of more than six different values are cut: ages at 18, 40 and 65 years, others into
     thirds. A fact that a column of the same name tells as well is left to the column.
@@ -52,8 +52,8 @@ def read_columns(
         columns[name] = [record.columns.get(name) for record in manifest.records]
     taken = {name.casefold() for name in columns}
     for name in _FACTS:
-        if name in facts and name not in taken:
-            columns[name] = [*facts[name]]
+        if name in metadata and name not in taken:
+            columns[name] = [*metadata[name]]
     found = (_part(name, values) for name, values in columns.items())
     return [column for column in found if column is not None]
 

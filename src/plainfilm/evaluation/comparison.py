@@ -128,7 +128,7 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
             raise UsageError(
                 "there is no such metric",
                 received=name,
-                todo=f"one of {', '.join(BOOTSTRAP_METRICS)}",
+                remedy=f"one of {', '.join(BOOTSTRAP_METRICS)}",
             )
     for name, margin in margins.items():
         if name not in metrics:

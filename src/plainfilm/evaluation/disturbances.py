@@ -29,7 +29,7 @@ class Disturbance:
     ----------
     name
         Short, in kebab case.
-    what
+    description
         In words.
     unit
         Of the strengths.
@@ -40,7 +40,7 @@ class Disturbance:
     """
 
     name: str
-    what: str
+    description: str
     unit: str
     strengths: tuple[float, ...]
     apply: Apply

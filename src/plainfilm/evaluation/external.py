@@ -70,7 +70,7 @@ def validate(
 ) -> Validation:
     """Evaluate a bundle on several data sets and lay them side by side.
 
-    The first rows are the internal validation and the test partition of the run that the bundle
+    The first rows are the internal validation and the test split of the run that the bundle
     came from, where that run is at hand; a bundle that was shipped alone starts with ``data[0]``.
 
     Parameters
@@ -92,7 +92,7 @@ def validate(
         As `evaluate` does.
     """
     if not data:
-        raise UsageError("there is no data set to evaluate on", todo="name one or more")
+        raise UsageError("there is no data set to evaluate on", remedy="name one or more")
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
     folder = _folder(path, data, out)
@@ -124,7 +124,7 @@ def validate(
             try:
                 rows += own(home, bundle, folder, progress=progress, **options)
             except SourceError as error:  # its images may have been moved since
-                missing.append(f" Not shown: {error.what}.")
+                missing.append(f" Not shown: {error.problem}.")
     for one, name in zip(done, names, strict=True):
         row = _row(one.values, "external", one.folder)
         # Two tables may both be called "labels".
@@ -147,7 +147,7 @@ def _folder(path: Path, data: Sequence[Manifest], out: str | Path | None) -> Pat
     if out is not None:
         return Path(out)
     if not (path / "plan.json").is_file():
-        raise UsageError("where should the evaluation go?", todo="name a folder with out=")
+        raise UsageError("where should the evaluation go?", remedy="name a folder with out=")
     return path / ("external" if len(data) > 1 else f"evaluation-{plain_name(data[0].name)}")
 
 
@@ -166,7 +166,7 @@ def _names(data: Iterable[Manifest]) -> list[str]:
 def _validation_row(
     home: Path, bundle: Bundle, folder: Path, **options: Any
 ) -> list[dict[str, Any]]:
-    """Return the row of the run's own validation partition."""
+    """Return the row of the run's own validation split."""
     held = evaluate(
         bundle,
         open_run(home).manifest.select("validation"),
@@ -178,9 +178,9 @@ def _validation_row(
 
 
 def _test_row(home: Path, bundle: Bundle, _: Path, **options: Any) -> list[dict[str, Any]]:
-    """Return the row of the run's own test partition, if it has one."""
+    """Return the row of the run's own test split, if it has one."""
     manifest = open_run(home).manifest
-    own = [record for record in manifest.records if record.partition == "test"]
+    own = [record for record in manifest.records if record.split == "test"]
     if not own:
         return []
     place = home / "evaluation"

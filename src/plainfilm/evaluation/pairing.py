@@ -58,12 +58,12 @@ def read_side(folder: Path) -> Side:
         raise UsageError(
             f"{folder} holds no evaluation that can be compared",
             received=f"{type(error).__name__}: {error}",
-            todo="give the folder that plainfilm evaluate wrote, or a run that was evaluated",
+            remedy="give the folder that plainfilm evaluate wrote, or a run that was evaluated",
         ) from error
     if told.get("bundle") != values["bundle"]["id"]:
         raise UsageError(
             f"{folder}: predictions.parquet is of another bundle than evaluation.json",
-            todo="evaluate again",
+            remedy="evaluate again",
         )
     return side
 
@@ -86,7 +86,7 @@ def check_same(one: Side, other: Side) -> None:
             "the two evaluations are not of the same images",
             received=f"{len(mine & theirs)} in both, {len(mine - theirs)} in the first only, "
             f"{len(theirs - mine)} in the second only, such as {', '.join(lone[:3]) or 'none'}",
-            todo="evaluate both on the same data: plainfilm evaluate BUNDLE DATA --out FOLDER",
+            remedy="evaluate both on the same data: plainfilm evaluate BUNDLE DATA --out FOLDER",
         )
     place = {id_: row for row, id_ in enumerate(other.ids)}
     order = np.array([place[id_] for id_ in one.ids])

@@ -49,7 +49,7 @@ def assumed_prevalence(bundle: Bundle, label: str) -> float:
     if share is None or not 0 < share < 1:
         raise UsageError(
             f"the bundle does not tell which prevalence of {label} its probabilities assume",
-            todo="train again with this version, or leave the prevalence out",
+            remedy="train again with this version, or leave the prevalence out",
         )
     return float(share)
 

@@ -142,7 +142,7 @@ def measure_robustness(
                 steps.append({"strength": strength, **told})
                 done += 1
             kinds.append(
-                {"name": kind.name, "what": kind.what, "unit": kind.unit}
+                {"name": kind.name, "description": kind.description, "unit": kind.unit}
                 | {"strengths": [*kind.strengths], "steps": steps}
             )
     progress("disturbing", total, total)

@@ -16,7 +16,7 @@ from plainfilm.evaluation.prevalence import check_prevalence, describe_prevalenc
 from plainfilm.evaluation.rejection import describe_rejection
 from plainfilm.evaluation.result import SCHEMA, Evaluation, write_predictions
 from plainfilm.evaluation.robustness import measure_robustness
-from plainfilm.evaluation.scoring import Scored, align, name_partition, official_test, score
+from plainfilm.evaluation.scoring import Scored, align, name_split, official_test, score
 from plainfilm.evaluation.subgroups import describe_subgroups
 from plainfilm.evaluation.summary import summarise
 from plainfilm.records import Finding
@@ -49,7 +49,7 @@ def evaluate(
         A bundle, or the folder of a bundle or run.
     data
         A manifest, all of which is scored; or what `plainfilm.load_dataset` takes, whose official
-        test partition is scored, or all of it where there is none. None takes the test partition
+        test split is scored, or all of it where there is none. None takes the test split
         of the run.
     out
         Where the files go; None takes the folder ``evaluation`` of the run. A folder that holds
@@ -83,12 +83,12 @@ def evaluate(
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
     if prevalence is not None:
         check_prevalence(bundle, prevalence)
-    manifest, partition = _asked(path, data)
+    manifest, split = _asked(path, data)
     folder = _place(path, manifest, own=data is None, out=out)
     if not len(manifest):
         raise SourceError(
-            f"{manifest.name} has no {partition} images to evaluate on",
-            todo="give a data set with labelled images",
+            f"{manifest.name} has no {split} images to evaluate on",
+            remedy="give a data set with labelled images",
         )
     manifest = align(manifest, bundle.task)
     if out is not None or data is not None:  # the one within a run follows the run's bundle
@@ -104,10 +104,12 @@ def evaluate(
         "bundle": _describe(bundle),
         "task": {"kind": bundle.task.kind, "labels": [*bundle.task.labels]}
         | {"classes": [*bundle.task.classes]},
-        "dataset": {"name": manifest.name, "partition": partition}
+        "dataset": {"name": manifest.name, "split": split}
         | {"hash": found.hash, "asked": manifest.hash},
         **_measure(bundle, scored, replicates, prevalence),
-        "left_out": [{"id": r.id, "reason": r.reason, "what": r.what} for r in scored.left_out],
+        "left_out": [
+            {"id": r.id, "reason": r.reason, "problem": r.problem} for r in scored.left_out
+        ],
     }
     progress("computing intervals", 1, 1)
     if robustness:
@@ -129,19 +131,19 @@ def find_run(path: Path) -> Path | None:
 def _asked(
     path: Path, data: Manifest | str | Path | Sequence[str | Path] | None
 ) -> tuple[Manifest, str]:
-    """Return the records that are to be scored, and the name of their partition."""
+    """Return the records that are to be scored, and the name of their split."""
     if data is None:
         if not (path / "plan.json").is_file():
             raise UsageError(
                 "a bundle alone has no images to be evaluated on",
-                todo="give a data set, or the run folder that the bundle came from",
+                remedy="give a data set, or the run folder that the bundle came from",
             )
         return open_run(path).manifest.select("test"), "test"
     if isinstance(data, Manifest):
-        return data, name_partition(data)
+        return data, name_split(data)
     roots = [data] if isinstance(data, str | Path) else [*data]
     manifest = official_test(load_dataset(*roots))
-    return manifest, name_partition(manifest)
+    return manifest, name_split(manifest)
 
 
 def _place(path: Path, manifest: Manifest, *, own: bool, out: str | Path | None) -> Path:
@@ -149,7 +151,7 @@ def _place(path: Path, manifest: Manifest, *, own: bool, out: str | Path | None)
     if out is not None:
         return Path(out)
     if not (path / "plan.json").is_file():
-        raise UsageError("where should the evaluation go?", todo="name a folder with out=")
+        raise UsageError("where should the evaluation go?", remedy="name a folder with out=")
     return path / ("evaluation" if own else f"evaluation-{plain_name(manifest.name)}")
 
 
@@ -179,7 +181,7 @@ def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
     raise UsageError(
         f"{folder} holds another evaluation, which would be lost",
         received=other,
-        todo="name another folder with out=, or remove this one",
+        remedy="name another folder with out=, or remove this one",
     )
 
 
@@ -202,7 +204,7 @@ def _measure(
         manifest,
         scored.probabilities,
         bundle.operating_points,
-        facts=_by_name(scored.facts),
+        metadata=_by_name(scored.metadata),
         replicates=replicates,
     )
     if bundle.rejection is not None or bundle.indeterminate:
@@ -222,9 +224,9 @@ def _measure(
     return values
 
 
-def _by_name(facts: Sequence[Mapping[str, str | float]]) -> dict[str, list[str | float | None]]:
-    names = dict.fromkeys(name for one in facts for name in one)
-    return {name: [one.get(name) for one in facts] for name in names}
+def _by_name(metadata: Sequence[Mapping[str, str | float]]) -> dict[str, list[str | float | None]]:
+    names = dict.fromkeys(name for one in metadata for name in one)
+    return {name: [one.get(name) for one in metadata] for name in names}
 
 
 def _disturb(
@@ -253,11 +255,11 @@ def _seen_in_training(path: Path, scored: Scored) -> list[Finding]:
         Finding(
             check="trained-on",
             severity="serious",
-            what=f"{len(ids)} of {len(scored.hashes)} images were trained or validated on",
+            problem=f"{len(ids)} of {len(scored.hashes)} images were trained or validated on",
             count=len(ids),
             files=tuple(ids[:200]),
-            why="a model knows the images that it was made from; these numbers flatter it",
-            todo="evaluate on images that are not in the training or validation partition",
+            consequence="a model knows the images that it was made from; these numbers flatter it",
+            remedy="evaluate on images that are not in the training or validation split",
         )
     ]
 

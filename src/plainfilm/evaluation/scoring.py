@@ -16,7 +16,7 @@ from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
-__all__ = ["Scored", "align", "name_partition", "official_test", "score"]
+__all__ = ["Scored", "align", "name_split", "official_test", "score"]
 
 _CHUNK = 4096
 
@@ -33,7 +33,7 @@ class Scored:
         (n, labels), in their order.
     novelty
         (n,), higher where less like what was trained on; None where the bundle cannot tell.
-    facts
+    metadata
         What each file said about itself.
     hashes
         SHA-256 of each file.
@@ -44,7 +44,7 @@ class Scored:
     manifest: Manifest
     probabilities: NDArray[np.float32]
     novelty: NDArray[np.float32] | None
-    facts: tuple[Mapping[str, str | float], ...]
+    metadata: tuple[Mapping[str, str | float], ...]
     hashes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -70,8 +70,8 @@ def score(
     if not len(manifest):
         raise SourceError(
             f"none of the images of {manifest.name} could be read",
-            received=left_out[0].what,
-            todo="see why with: plainfilm predict FOLDER",
+            received=left_out[0].problem,
+            remedy="see why with: plainfilm predict FOLDER",
         )
     predictor = Predictor(bundle)
     order = images.positions(manifest.ids)
@@ -85,7 +85,7 @@ def score(
         manifest,
         np.concatenate([probabilities for probabilities, _ in parts]),
         np.concatenate(strange) if strange else None,
-        tuple(images.facts[position] for position in order),
+        tuple(images.metadata[position] for position in order),
         tuple(images.hashes[position] for position in order),
         left_out,
     )
@@ -110,7 +110,7 @@ def align(manifest: Manifest, task: Task) -> Manifest:
         raise LabelError(
             f"{manifest.name} is not labelled for what this bundle tells apart",
             received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
-            todo="rename the class folders or the label columns",
+            remedy="rename the class folders or the label columns",
         )
     columns = [theirs.get(label.casefold(), 0) for label in task.labels]
     records = tuple(
@@ -127,7 +127,7 @@ def align(manifest: Manifest, task: Task) -> Manifest:
 
 
 def official_test(manifest: Manifest) -> Manifest:
-    """Return the official test partition of a data set, or all of it where there is none.
+    """Return the official test split of a data set, or all of it where there is none.
 
     The rest of a set that has one is what models are made from; scoring it would flatter them.
     """
@@ -135,11 +135,11 @@ def official_test(manifest: Manifest) -> Manifest:
     return replace(manifest, records=test) if test else manifest
 
 
-def name_partition(manifest: Manifest) -> str:
-    """Name what is scored: one partition, or ``all`` where there are several or none.
+def name_split(manifest: Manifest) -> str:
+    """Name what is scored: one split, or ``all`` where there are several or none.
 
-    An official partition counts only where it is a test: another set's train folder is no part of
+    An official split counts only where it is a test: another set's train folder is no part of
     what this bundle was made from.
     """
-    names = {r.partition or ("test" if r.official == "test" else "all") for r in manifest.records}
+    names = {r.split or ("test" if r.official == "test" else "all") for r in manifest.records}
     return names.pop() if len(names) == 1 else "all"

@@ -81,7 +81,7 @@ def describe_subgroups(
     probabilities: ArrayLike,
     points: Sequence[OperatingPoint],
     *,
-    facts: Mapping[str, Sequence[str | float | None]] | None = None,
+    metadata: Mapping[str, Sequence[str | float | None]] | None = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def describe_subgroups(
         (n, labels), 0 to 1.
     points
         Operating points; sensitivity and specificity are those of a label's ``balanced`` one.
-    facts
+    metadata
         What files tell of themselves: name to (n,) values, None where a file does not tell.
     replicates, seed
         Of the bootstrap.
@@ -109,7 +109,7 @@ def describe_subgroups(
     chances = np.asarray(probabilities, np.float64)
     groups, count = group_index([str(key) for key in manifest.patients], len(truth))
     drawn, units = pool(groups, count)
-    columns = read_columns(manifest, facts or {})
+    columns = read_columns(manifest, metadata or {})
     labels: dict[str, list[dict[str, Any]]] = {}
     for position, label in enumerate(manifest.task.labels):
         known = ~np.isnan(truth[:, position])

@@ -152,7 +152,7 @@ def _check(truth: NDArray[np.float64], task: Task, points: Sequence[OperatingPoi
         raise MetricError(
             "an operating point is about a label that the task does not have",
             received=", ".join(strange),
-            todo="the labels are " + ", ".join(task.labels),
+            remedy="the labels are " + ", ".join(task.labels),
         )
     if task.kind == "multiclass":
         whole = truth[~np.isnan(truth.sum(axis=1))]

@@ -38,7 +38,7 @@ class LabelView:
         (n,): truth, probability and patient number.
     drawn, units
         (n,): the number of what is drawn again with the image, a patient or, of very many, a
-        block of patients; and how many of them the whole partition has.
+        block of patients; and how many of them the whole split has.
     clustered
         Whether some patient has several images.
     """

@@ -37,7 +37,6 @@ from plainfilm.metrics.decision_curve import (
     read_decision,
 )
 from plainfilm.metrics.difference import correlated_difference, independent_difference
-from plainfilm.metrics.few import FEW_PATIENTS, steady
 from plainfilm.metrics.intervals import (
     Interval,
     clopper_pearson,
@@ -83,6 +82,7 @@ from plainfilm.metrics.scores import (
     specificity_score,
     why_undefined,
 )
+from plainfilm.metrics.small_sample import FEW_PATIENTS, steady
 from plainfilm.metrics.statistics import (
     Statistic,
     ranking_statistic,

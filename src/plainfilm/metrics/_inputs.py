@@ -22,7 +22,7 @@ def _as_floats(values: ArrayLike, name: str) -> Floats:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise MetricError(
-            f"{name} must be numbers", received=str(error), todo="pass an array of numbers"
+            f"{name} must be numbers", received=str(error), remedy="pass an array of numbers"
         ) from error
 
 
@@ -43,7 +43,7 @@ def as_labels(labels: ArrayLike, *, dimensions: int = 1) -> Floats:
         raise MetricError(
             "labels must be 1, 0 or NaN (unknown)",
             received=_show(wrong),
-            todo="labels come first, scores second; map the classes to 0 and 1",
+            remedy="labels come first, scores second; map the classes to 0 and 1",
         )
     return array
 
@@ -72,14 +72,14 @@ def as_scores(
         raise MetricError(
             f"{name} must be finite",
             received=f"{bad.size} of {array.size} are NaN or infinite",
-            todo="find the images for which the model answers with NaN",
+            remedy="find the images for which the model answers with NaN",
         )
     outside = array[(array < low) | (array > high)]
     if outside.size:
         raise MetricError(
             f"{name} must lie between {low:g} and {high:g}",
             received=_show(outside),
-            todo="turn logits into probabilities first (apply_temperature)"
+            remedy="turn logits into probabilities first (apply_temperature)"
             if (low, high) == (0, 1)
             else None,
         )

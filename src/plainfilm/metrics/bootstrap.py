@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, group_index, known
 from plainfilm.metrics.blocks import BLOCKS, MANY, pool
-from plainfilm.metrics.few import steady
 from plainfilm.metrics.intervals import Interval, undefined
 from plainfilm.metrics.scores import RATES, confusion, why_undefined
+from plainfilm.metrics.small_sample import steady
 from plainfilm.metrics.statistics import RANKINGS, Statistic, metric_statistic
 
 __all__ = [
@@ -251,7 +251,7 @@ def clustered_bootstrap(
         raise MetricError(
             "there is no such metric",
             received=metric,
-            todo="one of " + ", ".join(BOOTSTRAP_METRICS),
+            remedy="one of " + ", ".join(BOOTSTRAP_METRICS),
         )
     if metric in RATES and threshold is None:
         raise MetricError(f"{metric} needs a threshold")

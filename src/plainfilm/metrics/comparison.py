@@ -13,10 +13,10 @@ from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Ints, known
 from plainfilm.metrics.blocks import pool
 from plainfilm.metrics.bootstrap import BOOTSTRAP_METRICS, percentile, replicate
-from plainfilm.metrics.few import FEW_PATIENTS
 from plainfilm.metrics.intervals import Interval
 from plainfilm.metrics.paired import Patients, mcnemar_test, patients_of
 from plainfilm.metrics.scores import RATES
+from plainfilm.metrics.small_sample import FEW_PATIENTS
 from plainfilm.metrics.statistics import metric_statistic
 
 __all__ = [
@@ -72,7 +72,7 @@ def clustered_difference(
         raise MetricError(
             "there is no such metric",
             received=metric,
-            todo="one of " + ", ".join(BOOTSTRAP_METRICS),
+            remedy="one of " + ", ".join(BOOTSTRAP_METRICS),
         )
     if metric in RATES and thresholds is None:
         raise MetricError(f"{metric} needs a threshold for each of the two")

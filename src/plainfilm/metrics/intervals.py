@@ -209,7 +209,7 @@ def delong_covariance(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Flo
     for row in matrix:
         positive, _, _ = known(labels, row)
     if positive.size != matrix.shape[1]:
-        raise MetricError("DeLong's method takes known labels only", todo="mask NaN first")
+        raise MetricError("DeLong's method takes known labels only", remedy="mask NaN first")
     m, n = int(positive.sum()), int((~positive).sum())
     if m < 2 or n < 2:
         raise MetricError(

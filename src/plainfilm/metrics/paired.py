@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Floats, Ints, as_scores, group_index, known
 from plainfilm.metrics.clustered import clustered_covariance
-from plainfilm.metrics.few import FEW_PATIENTS
 from plainfilm.metrics.intervals import Interval, normal_quantile
+from plainfilm.metrics.small_sample import FEW_PATIENTS
 
 __all__ = ["PairedTest", "Patients", "delong_test", "mcnemar_test", "patients_of"]
 

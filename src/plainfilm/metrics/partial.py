@@ -61,7 +61,7 @@ def partial_auc_score(
         raise MetricError(
             "a partial area needs one range",
             received=f"max_fpr={max_fpr}, min_sensitivity={min_sensitivity}",
-            todo="give max_fpr or min_sensitivity",
+            remedy="give max_fpr or min_sensitivity",
         )
     width = max_fpr if max_fpr is not None else 1 - float(min_sensitivity or 0.0)
     if not 0 < width <= 1:

@@ -83,10 +83,10 @@ def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
         If shapes differ, or a label or call has another value.
     """
     truth = as_labels(labels)
-    called = as_scores(calls, truth.shape, name="calls")
+    called = as_scores(calls, truth.shape, name="predicted")
     if not np.all((called == 0) | (called == 1)):
         raise MetricError(
-            "calls must be 0 or 1", todo="compare the probabilities with a threshold first"
+            "calls must be 0 or 1", remedy="compare the probabilities with a threshold first"
         )
     return Confusion(
         tp=int(np.sum((truth == 1) & (called == 1))),

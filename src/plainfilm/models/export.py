@@ -231,7 +231,7 @@ class _Writer:
         raise ConfigError(
             f"a network with the layer {layer.name} cannot be sealed",
             received=type(layer).__name__,
-            todo=f"use only: {', '.join(sorted(kind.__name__ for kind in _WRITERS))}",
+            remedy=f"use only: {', '.join(sorted(kind.__name__ for kind in _WRITERS))}",
         )
 
     def emit(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:

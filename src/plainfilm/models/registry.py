@@ -41,7 +41,7 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
     """
     if name not in NETWORKS:
         raise ConfigError(
-            f"there is no network {name!r}", todo=f"choose one of: {', '.join(NETWORKS)}"
+            f"there is no network {name!r}", remedy=f"choose one of: {', '.join(NETWORKS)}"
         )
     builder = NETWORKS[name]
     known = [
@@ -50,7 +50,7 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
     for key in options:
         if key not in known:
             raise ConfigError(
-                f"the network {name!r} has no option {key!r}", todo=f"known: {', '.join(known)}"
+                f"the network {name!r} has no option {key!r}", remedy=f"known: {', '.join(known)}"
             )
     try:
         return builder(size, outputs, **options)

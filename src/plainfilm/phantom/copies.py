@@ -1,4 +1,4 @@
-"""Flaws that are copies: duplicates, contradictions, leaks between partitions."""
+"""Flaws that are copies: duplicates, contradictions, leaks between splits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["contradict", "duplicate", "leak", "leak_patient", "reencode", "vary"
 
 
 def duplicate(site: Site, count: int, strength: float) -> list[tuple[str, ...]]:
-    """Copy files byte for byte, within partition, class and patient."""
+    """Copy files byte for byte, within split, class and patient."""
     pairs: list[tuple[str, ...]] = []
     for place in site.choose(site.candidates(), count, "exact-duplicate"):
         copy = _sibling(site, place)
@@ -66,7 +66,7 @@ def _vary(rng: np.random.Generator, picture: Image.Image, strength: float) -> Im
 
 
 def contradict(site: Site, count: int, strength: float) -> list[tuple[str, ...]]:
-    """Copy files byte for byte into the other class of the same partition."""
+    """Copy files byte for byte into the other class of the same split."""
     labels = site.labels
     if len(labels) < 2:
         raise UsageError("labels can contradict each other only where there are two classes")
@@ -74,29 +74,29 @@ def contradict(site: Site, count: int, strength: float) -> list[tuple[str, ...]]
     for place in site.choose(site.candidates(), count, "contradicting-label"):
         others = [label for label in labels if label != place.label]
         other = others[int(site.rng.integers(len(others)))]
-        copy = site.another(place, partition=place.partition, label=other, same_patient=False)
+        copy = site.another(place, split=place.split, label=other, same_patient=False)
         site.write(copy, site.read(place))
         pairs.append((place.name, copy.name))
     return pairs
 
 
 def leak(site: Site, count: int, strength: float) -> list[tuple[str, ...]]:
-    """Copy training files byte for byte into another partition, as a patient not seen before."""
-    learn, others = _partitions(site, "leak-across-partitions")
+    """Copy training files byte for byte into another split, as a patient not seen before."""
+    learn, others = _splits(site, "leak-across-splits")
     pairs: list[tuple[str, ...]] = []
-    found = site.candidates(lambda place: place.partition == learn)
-    for place in site.choose(found, count, "leak-across-partitions"):
+    found = site.candidates(lambda place: place.split == learn)
+    for place in site.choose(found, count, "leak-across-splits"):
         target = others[int(site.rng.integers(len(others)))]
-        copy = site.another(place, partition=target, label=place.label, same_patient=False)
+        copy = site.another(place, split=target, label=place.label, same_patient=False)
         site.write(copy, site.read(place))
         pairs.append((place.name, copy.name))
     return pairs
 
 
 def leak_patient(site: Site, count: int, strength: float) -> list[tuple[str, ...]]:
-    """Move one image of a training patient who has several into another partition."""
-    learn, others = _partitions(site, "patient-leak")
-    found = site.candidates(lambda place: place.partition == learn)
+    """Move one image of a training patient who has several into another split."""
+    learn, others = _splits(site, "patient-leak")
+    found = site.candidates(lambda place: place.split == learn)
     images = Counter((place.label, place.patient) for place in found)
     first: dict[tuple[str, str], Place] = {}
     for place in found:
@@ -115,15 +115,15 @@ def leak_patient(site: Site, count: int, strength: float) -> list[tuple[str, ...
 
 
 def _sibling(site: Site, place: Place) -> Place:
-    return site.another(place, partition=place.partition, label=place.label, same_patient=True)
+    return site.another(place, split=place.split, label=place.label, same_patient=True)
 
 
-def _partitions(site: Site, flaw: str) -> tuple[str, list[str]]:
-    first, *others = site.partitions
+def _splits(site: Site, flaw: str) -> tuple[str, list[str]]:
+    first, *others = site.splits
     if not others:
         raise UsageError(
-            f"the flaw {flaw} needs two partitions",
+            f"the flaw {flaw} needs two splits",
             received=first,
-            todo="draw a data set with train and test",
+            remedy="draw a data set with train and test",
         )
     return first, others

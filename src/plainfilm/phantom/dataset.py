@@ -27,7 +27,7 @@ from plainfilm.phantom.radiograph import render
 __all__ = ["DEMO_IMAGES", "Collection", "write_dataset"]
 
 DEMO_IMAGES: Mapping[str, int] = MappingProxyType({"train": 1200, "test": 300})
-"""How many images each partition of the demo has."""
+"""How many images each split of the demo has."""
 
 _PATTERN: Mapping[str, Pattern | None] = {"normal": None, "bacteria": "lobar", "virus": "patchy"}
 _BATCH = 16
@@ -75,14 +75,14 @@ def write_dataset(
     """Draw a labelled data set: ``train/NORMAL``, ``train/PNEUMONIA``, ``test/NORMAL``, ...
 
     The same arguments give the same bytes, whatever the number of workers. A patient is in one
-    partition only and has one label; each has one to several images.
+    split only and has one label; each has one to several images.
 
     Parameters
     ----------
     folder
         Where to write; made if missing, must be empty.
     images
-        Partition to number of images.
+        Split to number of images.
     seed
         Decides everything.
     format
@@ -90,7 +90,7 @@ def write_dataset(
     size
         Side of a square with as many pixels as an image has; shapes vary around it.
     prevalence
-        Share of pneumonia in each partition, 0 to 1.
+        Share of pneumonia in each split, 0 to 1.
     bacteria
         Share of lobar pneumonia in all pneumonia, 0 to 1.
     subtlety
@@ -114,7 +114,7 @@ def write_dataset(
     if any(root.iterdir()):
         raise UsageError(
             f"the folder {root} is not empty",
-            todo="choose a new folder; mixed data sets make wrong evaluations",
+            remedy="choose a new folder; mixed data sets make wrong evaluations",
         )
     drawings = plan_drawings(images, seed, format, size, prevalence, bacteria, subtlety)
     for place in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
@@ -140,10 +140,10 @@ def _check(
             f"the format must be one of {', '.join(get_args(Format))}", received=repr(format)
         )
     if not images or any(count < 0 for count in images.values()) or not sum(images.values()):
-        raise UsageError("a data set needs partitions with images", received=dict(images))
+        raise UsageError("a data set needs splits with images", received=dict(images))
     for name in images:
         if not name or Path(name).name != name or name.startswith("."):
-            raise UsageError("a partition's name must do as a folder name", received=repr(name))
+            raise UsageError("a split's name must do as a folder name", received=repr(name))
     for what, share in (("prevalence", prevalence), ("share of bacteria", bacteria)):
         if not 0.0 <= share <= 1.0:
             raise UsageError(f"the {what} must lie between 0 and 1", received=share)

@@ -22,7 +22,7 @@ FlawKind = Literal[
     "reencoded-duplicate",
     "near-duplicate",
     "contradicting-label",
-    "leak-across-partitions",
+    "leak-across-splits",
     "patient-leak",
     "truncated",
     "empty",
@@ -70,7 +70,7 @@ _PLANTERS: Mapping[FlawKind, Planter] = MappingProxyType(
         "reencoded-duplicate": copies.reencode,
         "near-duplicate": copies.vary,
         "contradicting-label": copies.contradict,
-        "leak-across-partitions": copies.leak,
+        "leak-across-splits": copies.leak,
         "patient-leak": copies.leak_patient,
         "truncated": damage.truncate,
         "empty": damage.drain,
@@ -86,16 +86,16 @@ _PLANTERS: Mapping[FlawKind, Planter] = MappingProxyType(
         "shortcut-border": looks.frame_class,
         "shortcut-marker": looks.mark_class,
         "shortcut-size": looks.compress_class,
-        "shift": looks.shift_partition,
+        "shift": looks.shift_split,
     }
 )
-# These concern a class or a partition as a whole; the others single files.
+# These concern a class or a split as a whole; the others single files.
 _WHOLE: Mapping[str, Callable[[Site], int]] = MappingProxyType(
     {
         "shortcut-border": looks.class_size,
         "shortcut-marker": looks.class_size,
         "shortcut-size": looks.site_size,
-        "shift": looks.partition_size,
+        "shift": looks.split_size,
     }
 )
 _SINGLE = 3
@@ -111,7 +111,7 @@ def plant(
     seed: int = 0,
     avoid: Collection[str] = (),
 ) -> list[PlantedFlaw]:
-    """Plant one kind of flaw in a folder of ``partition/class`` folders, in place.
+    """Plant one kind of flaw in a folder of ``split/class`` folders, in place.
 
     Parameters
     ----------
@@ -121,10 +121,10 @@ def plant(
         Name of the flaw, one of :data:`FLAWS`.
     count
         How many times. Where neither it nor ``rate`` is given: three times, or for a shortcut or
-        shift on the whole class or partition.
+        shift on the whole class or split.
     rate
         How often instead, 0 to 1: a share of the files outside ``avoid``, for a shortcut of those
-        of its class, for a shift of those of its partition.
+        of its class, for a shift of those of its split.
     strength
         How marked it is, 0 (hardly) to 1 (grossly), where that makes a difference.
     seed
@@ -148,7 +148,7 @@ def plant(
     """
     if flaw not in _PLANTERS:
         raise UsageError(
-            f"there is no flaw {flaw!r}", todo=f"choose one of {', '.join(sorted(_PLANTERS))}"
+            f"there is no flaw {flaw!r}", remedy=f"choose one of {', '.join(sorted(_PLANTERS))}"
         )
     if count is not None and rate is not None:
         raise UsageError("give the count of a flaw or its rate, not both")

@@ -1,4 +1,4 @@
-"""Flaws of the picture: single spoilt images, and marks that give a class or partition away."""
+"""Flaws of the picture: single spoilt images, and marks that give a class or split away."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = [
     "frame_class",
     "invert",
     "mark_class",
-    "partition_size",
     "rotate",
-    "shift_partition",
+    "shift_split",
     "shrink",
     "site_size",
+    "split_size",
     "tint",
     "write_on",
 ]
@@ -43,9 +43,9 @@ def class_size(site: Site) -> int:
     return len(_marked_class(site))
 
 
-def partition_size(site: Site) -> int:
-    """Return the number of JPEG and PNG files of the partition that is shifted."""
-    return len(_last_partition(site))
+def split_size(site: Site) -> int:
+    """Return the number of JPEG and PNG files of the split that is shifted."""
+    return len(_last_split(site))
 
 
 def _marked_class(site: Site) -> list[Place]:
@@ -53,12 +53,12 @@ def _marked_class(site: Site) -> list[Place]:
     return site.candidates(lambda place: place.label == label, raster=True)
 
 
-def _last_partition(site: Site) -> list[Place]:
-    partitions = site.partitions
-    if len(partitions) < 2:
-        raise UsageError("a shift between partitions needs two of them", received=partitions)
-    last = "test" if "test" in partitions else partitions[-1]
-    return site.candidates(lambda place: place.partition == last, raster=True)
+def _last_split(site: Site) -> list[Place]:
+    splits = site.splits
+    if len(splits) < 2:
+        raise UsageError("a shift between splits needs two of them", received=splits)
+    last = "test" if "test" in splits else splits[-1]
+    return site.candidates(lambda place: place.split == last, raster=True)
 
 
 def _change(
@@ -196,14 +196,14 @@ def compress_class(site: Site, count: int, strength: float) -> list[tuple[str, .
     return _together([(place.name,) for place in chosen])
 
 
-def shift_partition(site: Site, count: int, strength: float) -> list[tuple[str, ...]]:
-    """Brighten the test partition, as another machine would."""
+def shift_split(site: Site, count: int, strength: float) -> list[tuple[str, ...]]:
+    """Brighten the test split, as another machine would."""
     gamma = 1.0 - 0.6 * strength
 
     def change(pixels: Pixels) -> Pixels:
         return _round(255.0 * (pixels / np.float32(255)) ** np.float32(gamma))
 
-    chosen = site.choose(_last_partition(site), count, "shift")
+    chosen = site.choose(_last_split(site), count, "shift")
     return _together(_change(site, chosen, change))
 
 

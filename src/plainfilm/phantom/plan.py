@@ -1,4 +1,4 @@
-"""What a synthetic data set is to hold: partitions, patients, images, names."""
+"""What a synthetic data set is to hold: splits, patients, images, names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Drawing:
     ----------
     name
         Path below the folder of the data set, with forward slashes.
-    partition
-        Name of the partition.
+    split
+        Name of the split.
     label
         1 for pneumonia, 0 for normal.
     series
@@ -42,7 +42,7 @@ class Drawing:
     """
 
     name: str
-    partition: str
+    split: str
     label: int
     series: str
     patient: str
@@ -67,7 +67,7 @@ def plan_drawings(
     patients = dict.fromkeys(SERIES, 0)
     numbers = dict.fromkeys(SERIES, 0)
     drawings: list[Drawing] = []
-    for partition, count in images.items():
+    for split, count in images.items():
         ill = round(count * prevalence)
         lobar = round(ill * bacteria)
         wanted = {"normal": count - ill, "bacteria": lobar, "virus": ill - lobar}
@@ -85,8 +85,8 @@ def plan_drawings(
                     aspect = float(np.clip(rng.normal(1.2, 0.12), 0.95, 1.55))
                     drawings.append(
                         Drawing(
-                            name=_name(partition, series, patients[series], image, format),
-                            partition=partition,
+                            name=_name(split, series, patients[series], image, format),
+                            split=split,
                             label=int(series != "normal"),
                             series=series,
                             patient=f"{series}-{patients[series]:04d}",
@@ -100,8 +100,8 @@ def plan_drawings(
     return drawings
 
 
-def _name(partition: str, series: str, patient: int, image: int, format: Format) -> str:
+def _name(split: str, series: str, patient: int, image: int, format: Format) -> str:
     ending = _SUFFIX[format]
     if series == "normal":
-        return f"{partition}/NORMAL/IM-{patient:04d}-{image:04d}{ending}"
-    return f"{partition}/PNEUMONIA/person{patient}_{series}_{image}{ending}"
+        return f"{split}/NORMAL/IM-{patient:04d}-{image:04d}{ending}"
+    return f"{split}/PNEUMONIA/person{patient}_{series}_{image}{ending}"

@@ -27,22 +27,22 @@ _NAMES = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """One image file: ``partition/label/file``.
+    """One image file: ``split/label/file``.
 
     Attributes
     ----------
-    partition, label, file
+    split, label, file
         The three parts of its name.
     """
 
-    partition: str
+    split: str
     label: str
     file: str
 
     @property
     def name(self) -> str:
         """Return its path below the folder, with forward slashes."""
-        return f"{self.partition}/{self.label}/{self.file}"
+        return f"{self.split}/{self.label}/{self.file}"
 
     @property
     def patient(self) -> str:
@@ -87,9 +87,9 @@ class Site:
         self._names = {place.name for place in places}
 
     @property
-    def partitions(self) -> list[str]:
-        """Return the names of the partitions, the one to learn from first."""
-        return sorted({place.partition for place in self.places}, key=lambda p: (p != "train", p))
+    def splits(self) -> list[str]:
+        """Return the names of the splits, the one to learn from first."""
+        return sorted({place.split for place in self.places}, key=lambda p: (p != "train", p))
 
     @property
     def labels(self) -> list[str]:
@@ -120,7 +120,7 @@ class Site:
             raise UsageError(
                 f"the flaw {flaw} cannot be planted {count} times in {self.root}",
                 received=f"{len(candidates)} files that would do",
-                todo="ask for fewer, or draw a larger data set",
+                remedy="ask for fewer, or draw a larger data set",
             )
         picked = self.rng.choice(len(candidates), size=count, replace=False)
         chosen = [candidates[i] for i in sorted(picked.tolist())]
@@ -157,9 +157,9 @@ class Site:
             picture.save(buffer, "JPEG", quality=quality)
         self.write(place, buffer.getvalue())
 
-    def move(self, place: Place, partition: str) -> Place:
-        """Move a file to another partition under its name."""
-        target = Place(partition, place.label, place.file)
+    def move(self, place: Place, split: str) -> Place:
+        """Move a file to another split under its name."""
+        target = Place(split, place.label, place.file)
         old, new = self.root / place.name, self.root / target.name
         try:
             new.parent.mkdir(parents=True, exist_ok=True)
@@ -171,14 +171,14 @@ class Site:
         self._taken.add(target.name)
         return target
 
-    def another(self, like: Place, *, partition: str, label: str, same_patient: bool) -> Place:
+    def another(self, like: Place, *, split: str, label: str, same_patient: bool) -> Place:
         """Return a free name of the kind that ``label`` has there.
 
         Parameters
         ----------
         like
             The file whose ending, and patient if asked, the name takes.
-        partition, label
+        split, label
             Where it is to be.
         same_patient
             A further image of the same patient, or one of a patient not seen so far.
@@ -201,7 +201,7 @@ class Site:
             file = f"person{number}_{series}_{image}{ending}"
         else:
             file = f"IM-{number:04d}-{image:04d}{ending}"
-        return Place(partition, label, file)
+        return Place(split, label, file)
 
 
 def open_site(root: Path, rng: np.random.Generator, avoid: Collection[str]) -> Site:
@@ -210,7 +210,7 @@ def open_site(root: Path, rng: np.random.Generator, avoid: Collection[str]) -> S
     Raises
     ------
     SourceError
-        If it is not a folder of ``partition/class`` folders with images.
+        If it is not a folder of ``split/class`` folders with images.
     """
     places = [
         Place(path.parent.parent.name, path.parent.name, path.name)
@@ -220,6 +220,6 @@ def open_site(root: Path, rng: np.random.Generator, avoid: Collection[str]) -> S
     if not places:
         raise SourceError(
             f"there is no data set to plant flaws in at {root}",
-            todo="give a folder with partition/class/image files, as write_dataset leaves it",
+            remedy="give a folder with split/class/image files, as write_dataset leaves it",
         )
     return Site(root, places, rng, avoid)

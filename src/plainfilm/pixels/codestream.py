@@ -36,14 +36,14 @@ def check_codestream(frame: bytes, limits: Limits) -> None:
     """
     if not frame:
         raise ImageError(
-            "truncated", "the file ends before the image is complete", todo="fetch it again"
+            "truncated", "the file ends before the image is complete", remedy="fetch it again"
         )
     if frame[:2] == b"\xff\xd8":
         size = _jpeg_size(frame)
         # A decoder may well fill what is missing with grey. Frames are padded to an even length.
         if frame.rfind(_END, len(frame) // 2) < 0:
             raise ImageError(
-                "truncated", "a frame ends before the image is complete", todo="fetch it again"
+                "truncated", "a frame ends before the image is complete", remedy="fetch it again"
             )
     else:
         size = _jpeg2000_size(frame)

@@ -30,7 +30,6 @@ from pydicom.uid import (
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import check_codestream, find_unset_scan_end
-from plainfilm.pixels.facts import element, numbers, read_facts
 from plainfilm.pixels.grey import grey_from_stored
 from plainfilm.pixels.isolate import ISOLATION, Shared, muted
 from plainfilm.pixels.limits import (
@@ -41,6 +40,7 @@ from plainfilm.pixels.limits import (
     check_frames,
     check_pixels,
 )
+from plainfilm.pixels.metadata import element, numbers, read_metadata
 from plainfilm.pixels.palette import look_up_palette
 from plainfilm.pixels.raster import Decoded
 from plainfilm.pixels.traits import shows_colour
@@ -106,25 +106,25 @@ def _decode(data: bytes, limits: Limits, frame: int) -> Decoded:
     syntax = ExplicitVRLittleEndian if inflated is not None else _transfer_syntax(header)
     _check_pixel_data(stream, header, syntax, frame, frames, limits)
     stored = _stored_frame(stream, header, syntax, frame)
-    facts = read_facts(header)
-    facts |= {"format": "dicom", "bytes": float(len(data)), "frames": float(frames)}
+    metadata = read_metadata(header)
+    metadata |= {"format": "dicom", "bytes": float(len(data)), "frames": float(frames)}
     if frames > 1:
-        facts["frame"] = float(frame)
-    facts["bits"] = float(element(header, "BitsStored") or 8 * stored.itemsize)
-    if stored.ndim == 3 or facts.get("photometric") == "PALETTE COLOR":
-        facts["mode"] = "RGB" if stored.ndim == 3 else "P"
+        metadata["frame"] = float(frame)
+    metadata["bits"] = float(element(header, "BitsStored") or 8 * stored.itemsize)
+    if stored.ndim == 3 or metadata.get("photometric") == "PALETTE COLOR":
+        metadata["mode"] = "RGB" if stored.ndim == 3 else "P"
         shown = _colour(stored, header)
-        facts["coloured"] = float(shows_colour(shown))
+        metadata["coloured"] = float(shows_colour(shown))
         picture = shown.convert("L")
     else:
-        facts["coloured"] = 0.0
-        facts["mode"] = "L" if stored.itemsize == 1 else "I;16" if stored.itemsize == 2 else "I"
+        metadata["coloured"] = 0.0
+        metadata["mode"] = "L" if stored.itemsize == 1 else "I;16" if stored.itemsize == 2 else "I"
         levels, notes = grey_from_stored(stored, header, frame)
-        facts |= notes
+        metadata |= notes
         picture = Pillow.fromarray(levels)
     width, height = picture.size
-    facts |= {"width": float(width), "height": float(height), "decoded_width": float(width)}
-    return Decoded(picture, (width, height), 1, facts)
+    metadata |= {"width": float(width), "height": float(height), "decoded_width": float(width)}
+    return Decoded(picture, (width, height), 1, metadata)
 
 
 def _inflate(data: bytes, limits: Limits) -> bytes | None:
@@ -166,8 +166,8 @@ def _check_header(header: Any, limits: Limits) -> int:
         raise ImageError(
             "no-pixels",
             "this DICOM file holds no image",
-            received=f"modality {read_facts(header).get('modality', 'unknown')}",
-            todo="leave it out; reports, plans and directories have no pixels",
+            received=f"modality {read_metadata(header).get('modality', 'unknown')}",
+            remedy="leave it out; reports, plans and directories have no pixels",
         )
     check_pixels(columns, rows, limits)
     counted = numbers(header, "NumberOfFrames")
@@ -202,7 +202,7 @@ def _check_pixel_data(
         raise ImageError(
             "no-pixels",
             "this DICOM file describes an image but holds no pixel data",
-            todo="fetch the file again; it may have been cut short",
+            remedy="fetch the file again; it may have been cut short",
         )
     if syntax.is_encapsulated and syntax != RLELossless:
         try:
@@ -228,7 +228,7 @@ def _check_pixel_data(
                 "truncated",
                 "the DICOM file ends before the image is complete",
                 received=f"{rest:,} of {needed:,} bytes",
-                todo="fetch it again",
+                remedy="fetch it again",
             )
     stream.seek(start)
 
@@ -329,7 +329,7 @@ def _needs_codec(syntax: UID) -> ImageError:
         "needs-codec",
         "decoding this DICOM compression needs an optional package",
         received=syntax.name if not syntax.is_private else "a private compression",
-        todo='pip install "plainfilm[dicom]"',
+        remedy='pip install "plainfilm[dicom]"',
     )
 
 
@@ -341,12 +341,12 @@ def _explain(error: Exception) -> ImageError:
         sign in text for sign in ("less than expected", "truncated", "too short", "end of")
     ):
         return ImageError(
-            "truncated", "the DICOM file ends before the image is complete", todo="fetch it again"
+            "truncated", "the DICOM file ends before the image is complete", remedy="fetch it again"
         )
     # The name of the exception only: its message may quote the file.
     return ImageError(
         "corrupt",
         "the DICOM data are damaged",
         received=type(error).__name__,
-        todo="fetch it again",
+        remedy="fetch it again",
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.facts import element, numbers
+from plainfilm.pixels.metadata import element, numbers
 from plainfilm.pixels.window import FloatArray, LookupTable, Window, look_up, window_levels
 
 __all__ = ["grey_from_stored"]
@@ -39,7 +39,7 @@ def grey_from_stored(
     Returns
     -------
     levels, notes
-        uint8 of the same shape, air dark; the facts ``window``, ``windows`` (how many there were
+        uint8 of the same shape, air dark; the metadata ``window``, ``windows`` (how many there were
         to choose from, where more than one) and ``polarity`` (``as-stored`` or ``inverted``).
     """
     small = stored.dtype.kind in "iu" and stored.itemsize <= 2

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.facts import element
 from plainfilm.pixels.limits import LIMITS
+from plainfilm.pixels.metadata import element
 from plainfilm.pixels.sniff import Format, sniff
 
 __all__ = ["RASTER_SUFFIXES", "Identity", "read_identity"]

@@ -82,7 +82,7 @@ def check_bytes(count: int, limits: Limits) -> None:
             "too-large",
             f"the file is larger than the limit of {limits.bytes:,} bytes",
             received=f"{count:,} bytes or more",
-            todo="leave it out, or raise the limit if you trust it",
+            remedy="leave it out, or raise the limit if you trust it",
         )
 
 
@@ -101,7 +101,7 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
             "too-large",
             f"the image is larger than the limit of {limits.pixels:,} pixels",
             received=f"{width} x {height} pixels",
-            todo="leave it out, or raise the limit if you trust it",
+            remedy="leave it out, or raise the limit if you trust it",
         )
 
 
@@ -118,7 +118,7 @@ def check_frames(frames: int, limits: Limits) -> None:
             "too-many-frames",
             f"the file has more frames than the limit of {limits.frames:,}",
             received=f"{frames:,} frames",
-            todo="leave it out, or raise the limit if you trust it",
+            remedy="leave it out, or raise the limit if you trust it",
         )
 
 
@@ -135,5 +135,5 @@ def check_frame(frame: int, frames: int) -> None:
             "no-such-frame",
             "the file does not have the frame that was asked for",
             received=f"frame {frame}, counted from 0, of {frames:,}",
-            todo="ask for frame 0, or leave the file out",
+            remedy="ask for frame 0, or leave the file out",
         )

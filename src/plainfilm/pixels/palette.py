@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.facts import element, numbers
+from plainfilm.pixels.metadata import element, numbers
 
 __all__ = ["expand_segments", "look_up_palette"]
 

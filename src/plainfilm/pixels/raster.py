@@ -19,7 +19,7 @@ from plainfilm.pixels.isolate import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, check_frame, check_pixels
 from plainfilm.pixels.sniff import Format
 from plainfilm.pixels.tiff import choose_page
-from plainfilm.pixels.traits import has_exif, jpeg_facts, shows_colour, stores_rgb
+from plainfilm.pixels.traits import has_exif, jpeg_metadata, shows_colour, stores_rgb
 
 __all__ = ["Decoded", "Need", "decode_raster", "grey_from_depth"]
 
@@ -42,14 +42,14 @@ class Decoded:
         size by a fraction of a pixel where a reduced decoding rounded up.
     orientation
         EXIF orientation, 1 to 8, that turns the picture upright.
-    facts
+    metadata
         What the file says about itself.
     """
 
     picture: Pillow.Image
     size: tuple[float, float]
     orientation: int
-    facts: dict[str, str | float]
+    metadata: dict[str, str | float]
 
 
 _PLUGINS = {
@@ -94,7 +94,7 @@ def decode_raster(
     Returns
     -------
     decoded
-        The facts of every format are ``coloured`` (absent for a JPEG with colour channels unless
+        The metadata of every format are ``coloured`` (absent for a JPEG with colour channels unless
         ``colour`` is asked for; see :func:`plainfilm.pixels.traits.shows_colour`) and ``exif`` (1
         where the file has such a block, else 0). Of a JPEG: ``progressive`` (1 or 0), and
         ``quantisation``, the mean of the luminance quantisation table (ISO 10918-1, B.2.4.1): 1 is
@@ -136,27 +136,29 @@ def _decode(
     file: ImageFile.ImageFile = getattr(importlib.import_module(module), name)(stream)
     width, height = file.size
     check_pixels(width, height, limits)
-    facts: dict[str, str | float] = {
+    metadata: dict[str, str | float] = {
         "format": str(kind),
         "bytes": float(size),
         "mode": file.mode,
         "bits": float(_bits(file, data, kind)),
     }
     if frames > 1:
-        facts |= {"frame": float(frame), "frames": float(frames)}
+        metadata |= {"frame": float(frame), "frames": float(frames)}
     orientation = _orientation(file)
     inverted = kind is Format.TIFF and _is_white_zero(file)
     scale = 1
     if kind is Format.JPEG:
         check_scans(data, width, height, limits)
-        facts |= jpeg_facts(file)
+        metadata |= jpeg_metadata(file)
         scale = _draft(file, need, len(data), colour)
-    picture = _to_grey(file, inverted, facts)
-    facts["exif"] = float(has_exif(file))  # a PNG may have it behind the pixels
+    picture = _to_grey(file, inverted, metadata)
+    metadata["exif"] = float(has_exif(file))  # a PNG may have it behind the pixels
     turned = orientation >= 5
-    facts["width"], facts["height"] = map(float, (height, width) if turned else (width, height))
-    facts["decoded_width"] = float(picture.height if turned else picture.width)
-    return Decoded(picture, (width / scale, height / scale), orientation, facts)
+    metadata["width"], metadata["height"] = map(
+        float, (height, width) if turned else (width, height)
+    )
+    metadata["decoded_width"] = float(picture.height if turned else picture.width)
+    return Decoded(picture, (width / scale, height / scale), orientation, metadata)
 
 
 def _draft(file: ImageFile.ImageFile, need: Need | None, size: int, colour: bool) -> int:
@@ -174,22 +176,22 @@ def _draft(file: ImageFile.ImageFile, need: Need | None, size: int, colour: bool
 
 
 def _to_grey(
-    file: ImageFile.ImageFile, inverted: bool, facts: dict[str, str | float]
+    file: ImageFile.ImageFile, inverted: bool, metadata: dict[str, str | float]
 ) -> Pillow.Image:
     """Return the grey picture, and note whether there was colour where that can be told."""
     if file.mode == "L" and "transparency" not in file.info:
         file.load()
-        if facts["mode"] == "L":
-            facts["coloured"] = 0.0
+        if metadata["mode"] == "L":
+            metadata["coloured"] = 0.0
         return file
-    if file.mode == "YCbCr" and facts["format"] == Format.JPEG:
+    if file.mode == "YCbCr" and metadata["format"] == Format.JPEG:
         file.load()
-        facts["coloured"] = float(shows_colour(file))
+        metadata["coloured"] = float(shows_colour(file))
         return file.getchannel("Y")
     if file.mode[0] in "IF":
-        facts["coloured"] = 0.0
+        metadata["coloured"] = 0.0
         levels, window = grey_from_depth(np.asarray(file))
-        facts["window"] = window
+        metadata["window"] = window
         if inverted:
             np.subtract(255, levels, out=levels)
         return Pillow.fromarray(levels)
@@ -198,9 +200,9 @@ def _to_grey(
         # compositing over black.
         colour = file.convert("RGBA")
         seen = Pillow.merge("RGB", colour.convert("RGBa").split()[:3])
-        facts["coloured"] = float(shows_colour(seen))
+        metadata["coloured"] = float(shows_colour(seen))
         return ImageChops.multiply(colour.convert("L"), colour.getchannel("A"))
-    facts["coloured"] = float(file.mode != "1" and shows_colour(file.convert("RGB")))
+    metadata["coloured"] = float(file.mode != "1" and shows_colour(file.convert("RGB")))
     return file.convert("L")
 
 
@@ -298,18 +300,18 @@ def _explain(error: Exception, data: bytes, kind: Format) -> ImageError:
             "truncated",
             "the file ends before the image is complete",
             received=received,
-            todo="fetch the file again",
+            remedy="fetch the file again",
         )
     if "cannot handle" in text or "unsupported" in text or "unknown" in text:
         return ImageError(
             "unsupported-format",
             f"this kind of {name} is not read",
             received=str(error),
-            todo="save it as an 8-bit or 16-bit PNG",
+            remedy="save it as an 8-bit or 16-bit PNG",
         )
     return ImageError(
         "corrupt",
         f"the {name} data are damaged",
         received=f"{received}; {type(error).__name__}: {error}"[:200],
-        todo="fetch the file again",
+        remedy="fetch the file again",
     )

@@ -22,7 +22,7 @@ from plainfilm.records import PixelSpec
 __all__ = ["DECODER_VERSION", "Image", "read_image", "read_image_and_colour", "read_picture"]
 
 DECODER_VERSION = 3
-"""Raise it when this room makes other pixels or facts of a file; caches are then filled anew."""
+"""Raise it when this room makes other pixels or metadata of a file; caches are then filled anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class Image:
     pixels
         uint8 (size, size), or (height, width) from :func:`read_picture`; 0 to 255, air dark and
         bone bright. Not writeable.
-    facts
+    metadata
         Always ``format``, ``bytes`` (of the file), ``width``, ``height`` (upright), ``bits``,
         ``mode`` and ``decoded_width``; ``frame`` (which one this is, from 0) and ``frames`` where
         there are several (``frames`` of DICOM always); ``window`` where more than 8 bits became 8;
@@ -42,11 +42,11 @@ class Image:
         ``coloured`` (1 where colour is shown, 0 where the picture is grey, whatever the file is;
         absent where that was not looked at: see :func:`read_image_and_colour`); ``exif``,
         ``progressive`` and ``quantisation`` of :func:`plainfilm.pixels.raster.decode_raster`; the
-        facts of :mod:`plainfilm.pixels.facts` for DICOM. Never an identity.
+        metadata of :mod:`plainfilm.pixels.metadata` for DICOM. Never an identity.
     """
 
     pixels: NDArray[np.uint8]
-    facts: Mapping[str, str | float] = field(default_factory=dict)
+    metadata: Mapping[str, str | float] = field(default_factory=dict)
 
 
 def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS) -> Image:
@@ -89,7 +89,7 @@ def read_image_and_colour(
     takes about twice as long here, every other file as long as there. Give it as the ``reader`` of
     :func:`plainfilm.data.fill.fill_cache`; what it fills serves :func:`read_image` as well.
 
-    Parameters, facts and errors are those of :func:`read_image`.
+    Parameters, metadata and errors are those of :func:`read_image`.
     """
     return _read(source, spec, limits, True)
 
@@ -103,28 +103,28 @@ def _read(source: bytes | str | Path, spec: PixelSpec, limits: Limits, colour: b
         box = find_borders(decoded)
         wide, high = decoded.size
         share = (box[2] - box[0]) / wide, (box[3] - box[1]) / high
-        decoded.facts["trimmed"] = round(1 - share[0] * share[1], 6)
+        decoded.metadata["trimmed"] = round(1 - share[0] * share[1], 6)
         if share[0] == share[1] == 1:
             box = None
-        elif decoded.facts["decoded_width"] != decoded.facts["width"]:
+        elif decoded.metadata["decoded_width"] != decoded.metadata["width"]:
             # The borders may have taken so much that the rest would have to be scaled up.
             finer = _decode(data, kind, limits, cover(spec, share), spec.frame, colour)
             x, y = finer.size[0] / wide, finer.size[1] / high
             box = box[0] * x, box[1] * y, box[2] * x, box[3] * y
-            finer.facts["trimmed"] = decoded.facts["trimmed"]
+            finer.metadata["trimmed"] = decoded.metadata["trimmed"]
             decoded = finer
-    return Image(_array(fit(decoded, spec, box)), decoded.facts)
+    return Image(_array(fit(decoded, spec, box)), decoded.metadata)
 
 
 def read_picture(source: bytes | str | Path, *, limits: Limits = LIMITS, frame: int = 0) -> Image:
     """Read any supported file as a grey image at its own size and shape.
 
-    Parameters, facts and errors are those of :func:`read_image`, ``frame`` is that of the spec;
+    Parameters, metadata and errors are those of :func:`read_image`, ``frame`` is that of the spec;
     ``pixels`` has the shape (height, width) of the upright picture.
     """
     data = _load(source, limits)
     decoded = _decode(data, sniff(data), limits, None, frame, False)
-    return Image(_array(upright(decoded.picture, decoded.orientation)), decoded.facts)
+    return Image(_array(upright(decoded.picture, decoded.orientation)), decoded.metadata)
 
 
 def _array(picture: Pillow.Image) -> NDArray[np.uint8]:

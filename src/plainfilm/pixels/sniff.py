@@ -85,7 +85,7 @@ def sniff(data: bytes) -> Format:
         does not read.
     """
     if not data:
-        raise ImageError("empty", "the file is empty", todo="fetch the file again")
+        raise ImageError("empty", "the file is empty", remedy="fetch the file again")
     # First, because the 128 free bytes of a DICOM file may make it a TIFF as well.
     if data[128:132] == b"DICM":
         return Format.DICOM
@@ -130,21 +130,21 @@ def _refuse(data: bytes) -> ImageError:
             return ImageError(
                 "unsupported-format",
                 f"{name} files are not read",
-                todo="save it as PNG or DICOM first",
+                remedy="save it as PNG or DICOM first",
             )
     for signature, what, todo in _NO_IMAGES:
         if data.startswith(signature):
-            return ImageError("not-an-image", f"this is {what}, not an image", todo=todo)
+            return ImageError("not-an-image", f"this is {what}, not an image", remedy=todo)
     opening = data[:256].lstrip().lower()
     if opening.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
         return ImageError(
             "not-an-image",
             "this is a web page or XML text, not an image",
-            todo="fetch the file again; a download may have returned an error page",
+            remedy="fetch the file again; a download may have returned an error page",
         )
     return ImageError(
         "not-an-image",
         "the content is none of the image formats that are read",
         received=f"{len(data):,} bytes that begin with {data[:8].hex(' ')}",
-        todo="give JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM",
+        remedy="give JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM",
     )

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageFile
 
-__all__ = ["has_exif", "jpeg_facts", "shows_colour", "stores_rgb"]
+__all__ = ["has_exif", "jpeg_metadata", "shows_colour", "stores_rgb"]
 
 _TINT = 8  # levels of Cb or Cr off the middle: the chroma of a grey JPEG stays below
 _SPECK = 0.001  # part of the pixels that may be tinted and the picture still be grey
@@ -42,14 +42,14 @@ def stores_rgb(file: ImageFile.ImageFile) -> bool:
     return bytes(layer[0] for layer in file.layer) == b"RGB"  # type: ignore[attr-defined]
 
 
-def jpeg_facts(file: ImageFile.ImageFile) -> dict[str, float]:
+def jpeg_metadata(file: ImageFile.ImageFile) -> dict[str, float]:
     """Return ``progressive``, and ``quantisation`` where the file has a table."""
-    facts = {"progressive": float("progressive" in file.info)}
+    metadata = {"progressive": float("progressive" in file.info)}
     tables, layers = file.quantization, file.layer  # type: ignore[attr-defined]
     table = tables.get(layers[0][3]) if layers else None
     if table:
-        facts["quantisation"] = sum(table) / len(table)
-    return facts
+        metadata["quantisation"] = sum(table) / len(table)
+    return metadata
 
 
 def has_exif(file: ImageFile.ImageFile) -> bool:

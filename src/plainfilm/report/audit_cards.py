@@ -21,7 +21,7 @@ def finding_links(findings: Sequence[Finding]) -> Html:
             "li",
             element("b", finding.severity.capitalize(), class_=f"mark {finding.severity}"),
             " ",
-            element("a", sentence(finding.what), href=f"#finding-{place}"),
+            element("a", sentence(finding.problem), href=f"#finding-{place}"),
         )
         for place, finding in enumerate(findings)
         if finding.severity != "note"
@@ -51,11 +51,11 @@ def _card(finding: Finding, place: int, thumbnails: Thumbnails) -> Html:
         element("span", f"concerns {count(finding.count)}" if finding.count else ""),
         class_="head",
     )
-    parts: list[str] = [head, element("h3", sentence(finding.what))]
-    if finding.why:
-        parts.append(element("p", element("b", "Why it matters: "), sentence(finding.why)))
-    if finding.todo:
-        parts.append(element("p", element("b", "What to do: "), sentence(finding.todo)))
+    parts: list[str] = [head, element("h3", sentence(finding.problem))]
+    if finding.consequence:
+        parts.append(element("p", element("b", "Why it matters: "), sentence(finding.consequence)))
+    if finding.remedy:
+        parts.append(element("p", element("b", "What remedy: "), sentence(finding.remedy)))
     parts += [thumbnails.tiles(finding), _files(finding)]
     return element("article", *parts, class_=f"finding {finding.severity}", id=f"finding-{place}")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm import _files
+from plainfilm.audit.run import SCHEMA
 from plainfilm.data import Manifest
-from plainfilm.data.audit import SCHEMA
 from plainfilm.records import Finding
 from plainfilm.report.audit_pictures import Thumbnails
 
@@ -55,11 +55,11 @@ class AuditContent:
 
     def beyond(self, known: Sequence[Finding]) -> tuple[Finding, ...]:
         """Return the serious findings that are not among those known already."""
-        told = {(finding.check, finding.what) for finding in known}
+        told = {(finding.check, finding.problem) for finding in known}
         return tuple(
             finding
             for finding in self.findings
-            if finding.severity == "serious" and (finding.check, finding.what) not in told
+            if finding.severity == "serious" and (finding.check, finding.problem) not in told
         )
 
 
@@ -104,10 +104,10 @@ def _finding(row: Mapping[str, Any]) -> Finding:
     return Finding(
         check=str(row["check"]),
         severity=row["severity"],
-        what=str(row["what"]),
+        problem=str(row["problem"]),
         count=int(row["count"]),
         files=tuple(map(str, row.get("files") or ())),
-        why=str(row.get("why") or ""),
-        todo=str(row.get("todo") or ""),
+        consequence=str(row.get("consequence") or ""),
+        remedy=str(row.get("remedy") or ""),
         groups=tuple(tuple(map(str, group)) for group in row.get("groups") or ()),
     )

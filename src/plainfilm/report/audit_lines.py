@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from plainfilm.data.audit import Audit
+from plainfilm.audit.run import Audit
 from plainfilm.records import Finding
 from plainfilm.report.audit_wording import TITLES, judge, verdict
 from plainfilm.report.content import value_of
@@ -52,10 +52,10 @@ def audit_lines(audit: Audit, *, width: int = _WIDTH) -> list[str]:
 
 
 def _finding(finding: Finding, width: int) -> Iterator[str]:
-    head = f"{finding.severity:<7}  {finding.check}  {finding.what}"
+    head = f"{finding.severity:<7}  {finding.check}  {finding.problem}"
     yield from _wrapped(head, width, _INDENT)
-    if finding.todo:
-        yield from _wrapped(f"{_INDENT}to do: {finding.todo}", width, _INDENT + " " * 7)
+    if finding.remedy:
+        yield from _wrapped(f"{_INDENT}remedy: {finding.remedy}", width, _INDENT + " " * 7)
 
 
 def _wrapped(text: str, width: int, later: str) -> list[str]:

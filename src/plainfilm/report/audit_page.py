@@ -12,9 +12,9 @@ from typing import Any
 
 from plainfilm import __version__
 from plainfilm._files import write_text
-from plainfilm.data.audit import Audit
+from plainfilm.audit.run import Audit
 from plainfilm.data.manifest import Manifest
-from plainfilm.records import PARTITIONS, Record
+from plainfilm.records import SPLITS, Record
 from plainfilm.report.audit_cards import finding_cards, finding_links
 from plainfilm.report.audit_content import unreadable
 from plainfilm.report.audit_forest import forest
@@ -61,7 +61,7 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     sections = [
         ("Findings", _findings(audit, thumbnails)),
         ("How far does a cheat get?", _shortcuts(shortcuts, audit)),
-        ("Can the partitions be told apart?", _shifts(shifts, audit)),
+        ("Can the splits be told apart?", _shifts(shifts, audit)),
     ]
     entries, bodies = [], []
     for index, (title, body) in enumerate(sections, start=1):
@@ -147,11 +147,11 @@ def _first(audit: Audit, shortcuts: Sequence[dict[str, Any]]) -> Html:
 
 
 def _counts(manifest: Manifest) -> Html:
-    """Return images, patients and classes of every partition, as given or as parted."""
+    """Return images, patients and classes of every split, as given or as split."""
     places: dict[str, list[Record]] = {}
     for record in manifest.records:
-        places.setdefault(record.partition or record.official or "not parted", []).append(record)
-    order = [*PARTITIONS, "not parted"]
+        places.setdefault(record.split or record.official or "not split", []).append(record)
+    order = [*SPLITS, "not split"]
     names = sorted(places, key=order.index)
     rows = [(name, places[name]) for name in names]
     rows = [*rows, ("all", list(manifest.records))] if len(rows) > 1 else rows
@@ -159,7 +159,7 @@ def _counts(manifest: Manifest) -> Html:
     classes = task.classes if task.kind == "binary" else task.labels
     kept = classes[:_CLASSES]
     cells = [(name, *_row(records, manifest, kept)) for name, records in rows]
-    head = ("Partition", "Images", "Patients", *kept)
+    head = ("Split", "Images", "Patients", *kept)
     parts = [table("Images and patients", head, cells)]
     if len(classes) > len(kept):
         words = f"The first {len(kept)} of {len(classes)} labels."
@@ -200,8 +200,8 @@ def _shortcuts(probes: Sequence[dict[str, Any]], audit: Audit) -> Html:
 def _shifts(probes: Sequence[dict[str, Any]], audit: Audit) -> Html:
     words = element(
         "p",
-        "The same models are asked which partition an image is from, within one class, so that "
-        "the share of the disease gives nothing away. Where they succeed, the partitions come "
+        "The same models are asked which split an image is from, within one class, so that "
+        "the share of the disease gives nothing away. Where they succeed, the splits come "
         "from different places or times, and results on one need not hold on the other.",
         class_="lead",
     )

@@ -64,7 +64,7 @@ class Thumbnails:
         return element("div", *shown, class_="thumbs")
 
     def _by_patient(self, files: Sequence[str]) -> list[list[str]]:
-        """Return the files of each patient, one of every partition first."""
+        """Return the files of each patient, one of every split first."""
         patients: dict[str, dict[str, list[str]]] = {}
         for identity in files:
             if record := self._records.get(identity):
@@ -87,7 +87,7 @@ class Thumbnails:
         )
 
     def tile(self, identity: str) -> Html:
-        """Return one file: its picture or a placeholder, name, partition and label."""
+        """Return one file: its picture or a placeholder, name, split and label."""
         record = self._records.get(identity)
         about = [] if record is None else self._about(record)
         source = self.source(identity)
@@ -120,7 +120,7 @@ class Thumbnails:
 
 
 def _place(record: Record) -> str:
-    return record.partition or record.official or ""
+    return record.split or record.official or ""
 
 
 def _thumbnail(path: str) -> str | None:

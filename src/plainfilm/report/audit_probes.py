@@ -51,18 +51,18 @@ def _card(probe: Probe, name: str) -> Html:
         "figcaption",
         element("p", element("b", title), " ", mark),
         element("p", probe_sentence(probe)),
-        *_facts(probe),
+        *_metadata(probe),
     )
     return element("figure", _picture(probe, name), caption, class_=f"cheat {grave}")
 
 
-def _facts(probe: Probe) -> list[Html]:
-    facts = probe.get("facts") or ()
-    if not facts:
+def _metadata(probe: Probe) -> list[Html]:
+    metadata = probe.get("metadata") or ()
+    if not metadata:
         return []
     one, other = probe["sides"]
     rows = []
-    for fact in facts:
+    for fact in metadata:
         title, unit = FACTS.get(str(fact["name"]), (str(fact["name"]), ""))
         first, second = (amount(float(value)) for value in fact["medians"])
         rows.append(
@@ -72,7 +72,7 @@ def _facts(probe: Probe) -> list[Html]:
                 f"{second} ({other}){f' {unit}' if unit else ''}",
             )
         )
-    return [element("ul", *rows, class_="facts")]
+    return [element("ul", *rows, class_="metadata")]
 
 
 def _picture(probe: Probe, name: str) -> Html:

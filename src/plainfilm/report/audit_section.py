@@ -56,8 +56,8 @@ def _brief(finding: Finding, audit: AuditContent) -> Html:
         element("code", finding.check),
         class_="head",
     )
-    parts: list[str] = [head, element("p", element("b", sentence(finding.what)))]
-    told = " ".join(sentence(text) for text in (finding.why, finding.todo) if text)
+    parts: list[str] = [head, element("p", element("b", sentence(finding.problem)))]
+    told = " ".join(sentence(text) for text in (finding.consequence, finding.remedy) if text)
     if told:
         parts.append(element("p", told, class_="quiet"))
     if audit.thumbnails is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from plainfilm.data.checks.probes import CHEATS
-from plainfilm.data.checks.shortcuts import LIMITS, SHIFTED, WIDE
+from plainfilm.audit.baselines import CHEATS
+from plainfilm.audit.shortcuts import LIMITS, SHIFTED, WIDE
 from plainfilm.records import Finding, Severity
 from plainfilm.report.content import value_of
 from plainfilm.report.wording import count, interval, number
@@ -26,7 +26,7 @@ __all__ = [
 Judgement = Literal["serious", "warning", "note", "harmless", "cannot tell"]
 
 TITLES: Mapping[str, str] = {
-    "file facts": "Facts of the file",
+    "file metadata": "Facts of the file",
     "border": "Border",
     "thumbnail": "Thumbnail",
     "histogram": "Grey levels",
@@ -142,8 +142,8 @@ def _meaning(probe: Mapping[str, Any], judgement: Judgement) -> str:
     if judgement == "harmless":
         return f"; the audit reports it where the whole interval lies above {limit_of(probe):.2f}."
     if probe["about"] != "shortcut":
-        return ". What holds in one partition need not hold in the other."
-    if probe["cheat"] in ("file facts", "border"):
+        return ". What holds in one split need not hold in the other."
+    if probe["cheat"] in ("file metadata", "border"):
         return ". None of that is disease: a network can score as well without a look at the lungs."
     return (
         ". Some of that may be disease; a network shows that it sees more by what it scores above."

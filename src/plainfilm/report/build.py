@@ -58,7 +58,7 @@ def build_report(content: ReportContent, out: Path) -> Path:
         raise UsageError(
             "the evaluation has a schema that this version of plainfilm does not read",
             received=schema,
-            todo=f"make it again with `plainfilm evaluate`; expected schema {SCHEMA}",
+            remedy=f"make it again with `plainfilm evaluate`; expected schema {SCHEMA}",
         )
     sections = [section for section in list_sections(content) if section is not None]
     # Last but one, before provenance; its links need to know where everything else stands.

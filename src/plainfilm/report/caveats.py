@@ -60,11 +60,11 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
 def _about_findings(content: ReportContent) -> Iterator[Caveat]:
     for finding in content.findings:
         if finding.severity == "serious":
-            why = f" {_sentence(finding.why)}" if finding.why else ""
-            yield Caveat("serious", "The audit found", f"{_sentence(finding.what)}{why}")
+            why = f" {_sentence(finding.consequence)}" if finding.consequence else ""
+            yield Caveat("serious", "The audit found", f"{_sentence(finding.problem)}{why}")
     beyond = content.audit.beyond(content.findings) if content.audit else ()
     for finding in beyond[:2]:
-        what = f"{finding.what[:1].upper()}{finding.what[1:]}"
+        what = f"{finding.problem[:1].upper()}{finding.problem[1:]}"
         yield Caveat("serious", "The audit found", _sentence(what))
     if more := len(beyond[2:]):
         findings = "finding" if more == 1 else "findings"
@@ -80,12 +80,12 @@ def _about_findings(content: ReportContent) -> Iterator[Caveat]:
 
 def _about_the_images(content: ReportContent) -> Iterator[Caveat]:
     evaluation = content.evaluation
-    partition = str((evaluation.get("dataset") or {}).get("partition") or "")
-    if partition in ("train", "validation"):
+    split = str((evaluation.get("dataset") or {}).get("split") or "")
+    if split in ("train", "validation"):
         yield Caveat(
             "serious",
             "Not a test",
-            f"These are {partition} images: the model was fitted or chosen on them, so every "
+            f"These are {split} images: the model was fitted or chosen on them, so every "
             "number here flatters it.",
         )
     total, patients = value_of(evaluation, "n"), value_of(evaluation, "patients")

@@ -87,7 +87,7 @@ def _data(content: ReportContent) -> str | None:
     data = content.evaluation.get("dataset") or {}
     if not data.get("name"):
         return None
-    return f"{data['name']}, {data.get('partition')}; content hash {str(data.get('hash'))[:12]}"
+    return f"{data['name']}, {data.get('split')}; content hash {str(data.get('hash'))[:12]}"
 
 
 def _left_out(content: ReportContent) -> str | None:
@@ -97,8 +97,8 @@ def _left_out(content: ReportContent) -> str | None:
     return f"{count(left)} files left out for what is wrong with them; clinical criteria are yours"
 
 
-def _partitions(content: ReportContent) -> str | None:
-    parts = (content.listed or {}).get("partitions")
+def _splits(content: ReportContent) -> str | None:
+    parts = (content.listed or {}).get("splits")
     if not parts:
         return None
     return ", ".join(f"{name} {count(part['images'])}" for name, part in parts.items())
@@ -210,7 +210,7 @@ def _rejection(content: ReportContent) -> str | None:
 def _shift(content: ReportContent) -> str | None:
     if content.audit is None:
         return None
-    return "the audit asks whether the partitions can be told apart"
+    return "the audit asks whether the splits can be told apart"
 
 
 def _versions(content: ReportContent) -> str | None:
@@ -268,11 +268,11 @@ _TELLERS: dict[str, tuple[str, Callable[[ReportContent], str | None]]] = {
         "Provenance",
         _when(lambda c: c.plan.get("input"), "one path for every file; size and geometry as told"),
     ),
-    "partitions": ("Data", _partitions),
+    "splits": ("Data", _splits),
     "disjoint": (
         "Data",
         _when(
-            lambda c: (c.listed or {}).get("partitions"),
+            lambda c: (c.listed or {}).get("splits"),
             "by patient, as far as patients are known; intervals count patients",
         ),
     ),

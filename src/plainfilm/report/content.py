@@ -93,7 +93,7 @@ class ReportContent:
     best_epoch
         The ``epoch`` whose weights were kept.
     plan
-        The run's plan; ``data`` maps a partition to its counts.
+        The run's plan; ``data`` maps a split to its counts.
     samples, augmented, worst
         Pictures: of the data, of the augmentation, and of the largest errors, the worst first;
         an empty ``worst`` says that there is none, None that nobody looked.
@@ -108,7 +108,7 @@ class ReportContent:
     seeds
         The content of ``seeds.json``, if it was trained several times.
     listed
-        What became of the files, partition by partition: see `plainfilm.report.flow`.
+        What became of the files, split by split: see `plainfilm.report.flow`.
     """
 
     evaluation: Mapping[str, Any]

@@ -94,7 +94,7 @@ def _under_disturbance(content: ReportContent) -> Iterator[Caveat]:
     yield Caveat(
         "warning",
         "Easily disturbed",
-        f"{kind['what']} ({first['strength']:g} {kind['unit']}), which is mild, costs "
+        f"{kind['description']} ({first['strength']:g} {kind['unit']}), which is mild, costs "
         f"{number(abs(first['drop']['value']))} of AUROC.{about}",
     )
 

@@ -174,7 +174,7 @@ def robustness_figure(
             errors += [step["calibration_error"] for step in kind["steps"]]
             axes.plot(x, numbers(errors), color=SECOND[0], linewidth=1.1, dashes=(3, 2))
             axes.axhline(0.5, color=QUIET[0], linewidth=0.7)
-            axes.set_title(visible(str(kind["what"])))
+            axes.set_title(visible(str(kind["description"])))
             axes.set_xticks(list(x), ["0", *(f"{strength:g}" for strength in kind["strengths"])])
             axes.tick_params(labelsize=8.5)
             axes.set_ylim(min(0.0, floor), 1.02)

@@ -35,7 +35,7 @@ def robustness_section(part: Mapping[str, Any]) -> Section:
     else:
         what = next(kind for kind in kinds if kind["name"] == first["name"])
         words = (
-            f"What hurts first: {what['what'].lower()}, at {first['strength']:g} {what['unit']} "
+            f"What hurts first: {what['description'].lower()}, at {first['strength']:g} {what['unit']} "
             f"(step {first['step']} of {len(what['steps'])}): AUROC {signed(first['drop'])}."
         )
     about = (
@@ -51,12 +51,13 @@ def robustness_section(part: Mapping[str, Any]) -> Section:
         "left (0) to the strongest disturbance on the right.",
         "AUROC at the strongest disturbance. "
         + "; ".join(
-            f"{kind['what']}: {metric_text('auroc', kind['steps'][-1]['auroc'])}" for kind in kinds
+            f"{kind['description']}: {metric_text('auroc', kind['steps'][-1]['auroc'])}"
+            for kind in kinds
         ),
     )
     rows = [
         (
-            f"{kind['what']}, {step['strength']:g} {kind['unit']}",
+            f"{kind['description']}, {step['strength']:g} {kind['unit']}",
             metric_text("auroc", step["auroc"]),
             signed(step["drop"]),
             _number(step["calibration_error"]),

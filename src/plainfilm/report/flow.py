@@ -1,4 +1,4 @@
-"""Where the images went: found, left out and why, parted, scored, declined."""
+"""Where the images went: found, left out and why, split, scored, declined."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def list_flow(
     Parameters
     ----------
     manifest
-        Of the run, every partition; or what was evaluated, if ``whole`` is False.
+        Of the run, every split; or what was evaluated, if ``whole`` is False.
     evaluation
         The content of ``evaluation.json``.
     whole
-        Whether the manifest holds the partitions of a run.
+        Whether the manifest holds the splits of a run.
 
     Returns
     -------
-    ``found``, ``left_out`` (reason to count), ``partitions`` (name to ``images``, ``patients``,
+    ``found``, ``left_out`` (reason to count), ``splits`` (name to ``images``, ``patients``,
     ``positives``), ``unreadable`` (reason to count, of what was to be scored), ``scored``,
     ``rejected`` and ``indeterminate`` (None where the bundle cannot tell).
     """
@@ -49,7 +49,7 @@ def list_flow(
         late = late - early
     parts: dict[str, dict[str, int]] = {}
     for name in ("train", "validation", "test"):
-        own = [record for record in manifest.records if record.partition == name]
+        own = [record for record in manifest.records if record.split == name]
         if own and whole:
             parts[name] = {
                 "images": len(own),
@@ -63,7 +63,7 @@ def list_flow(
     return {
         "found": len(manifest.records) + sum(early.values()),
         "left_out": dict(early.most_common()),
-        "partitions": parts,
+        "splits": parts,
         "unreadable": dict(late.most_common()),
         "scored": scored,
         "rejected": rejection.get("rejected") if known else None,
@@ -83,7 +83,7 @@ def tell_flow(listed: Mapping[str, Any]) -> str:
     told = [f"{count(listed['found'])} files found"]
     if listed["left_out"]:
         told.append("left out: " + _listed(listed["left_out"]))
-    for name, part in listed["partitions"].items():
+    for name, part in listed["splits"].items():
         told.append(
             f"{_NAMES[name].lower()}: {count(part['images'])} images of "
             f"{count(part['patients'])} patients, {count(part['positives'])} positive"
@@ -105,7 +105,7 @@ def _listed(reasons: Mapping[str, int]) -> str:
 
 def flow_figure(listed: Mapping[str, Any], *, name: str = "flow") -> Drawing:
     """Draw the diagram of `list_flow`, as STARD and TRIPOD ask for it."""
-    parts = listed["partitions"]
+    parts = listed["splits"]
     with styled(name):
         figure = Figure(figsize=(8.0, 4.4 if parts else 3.0), layout="constrained")
         axes = figure.add_subplot()

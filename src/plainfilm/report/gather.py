@@ -83,9 +83,9 @@ def _listed(evaluation: Evaluation, run: Run | None) -> Mapping[str, Any]:
     """Count what became of the files: of the run's data where its own test was scored."""
     from plainfilm.report.flow import list_flow
 
-    if run is not None and evaluation.values["dataset"]["partition"] == "test":
+    if run is not None and evaluation.values["dataset"]["split"] == "test":
         scored = {record.id for record in evaluation.manifest.records}
-        own = {record.id for record in run.manifest.records if record.partition == "test"}
+        own = {record.id for record in run.manifest.records if record.split == "test"}
         if scored <= own:
             return list_flow(run.manifest, evaluation.values)
     return list_flow(evaluation.manifest, evaluation.values, whole=False)
@@ -135,18 +135,18 @@ def rewrite_report(
         values = _files.read_json(place / "evaluation.json")
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{folder} has not been evaluated", todo=f"run: plainfilm evaluate {folder}"
+            f"{folder} has not been evaluated", remedy=f"run: plainfilm evaluate {folder}"
         ) from error
     if values.get("schema") != SCHEMA:
         raise RunError(
             f"{place} holds an evaluation of another schema",
             received=values.get("schema"),
-            todo="evaluate again",
+            remedy="evaluate again",
         )
     if values["bundle"]["id"] != bundle.id:
         raise RunError(
             f"{place} was evaluated with another bundle than the one in {home}",
-            todo="evaluate again",
+            remedy="evaluate again",
         )
     if run is not None and run.bundle.id != bundle.id:
         run = None
@@ -162,7 +162,7 @@ def _run_of(place: Path) -> Path:
             return above
     raise RunError(
         f"the report of {place} cannot be written again: no run lies above it",
-        todo="name the run or bundle that was evaluated with --model",
+        remedy="name the run or bundle that was evaluated with --model",
     )
 
 
@@ -180,23 +180,23 @@ def _predictions(place: Path, bundle: Bundle, run: Run | None) -> tuple[Manifest
         raise RunError(
             f"the predictions in {place} cannot be read",
             received=f"{type(error).__name__}: {error}",
-            todo="evaluate again",
+            remedy="evaluate again",
         ) from error
     if made_by != bundle.id or not np.isfinite(columns).all():
         raise RunError(
             f"the predictions in {place} are not those of its evaluation",
             received="another bundle's" if made_by != bundle.id else "probabilities that are NaN",
-            todo="evaluate again",
+            remedy="evaluate again",
         )
     by_id = dict(zip(ids, columns, strict=True))
     stored = place / "manifest.parquet"
     if stored.is_file():
         manifest = Manifest.read(stored)
     elif run is not None:
-        # Evaluations of older versions have none, and are of the run's own test partition.
+        # Evaluations of older versions have none, and are of the run's own test split.
         manifest = run.manifest.select("test")
     else:
-        raise RunError(f"{place} holds no manifest.parquet", todo="evaluate again")
+        raise RunError(f"{place} holds no manifest.parquet", remedy="evaluate again")
     kept = tuple(record for record in manifest.records if record.id in by_id)
     probabilities = np.array([by_id[record.id] for record in kept], np.float32)
     return replace(manifest, records=kept), probabilities
@@ -267,5 +267,5 @@ def _plan(run: Run, predictor: Predictor, epochs: int) -> Mapping[str, Any]:
         "training seconds": origin["training_seconds"],
         "machine": run.plan["machine"],
         "versions": run.plan["versions"],
-        "data": run.plan["dataset"].get("partitions", {}),
+        "data": run.plan["dataset"].get("splits", {}),
     }

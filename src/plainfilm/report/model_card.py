@@ -66,7 +66,7 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": {
             "name": data["name"],
             "type": "chest-x-ray",
-            "split": data["partition"],
+            "split": data["split"],
             "revision": str(data["hash"])[:12],
         },
         "metrics": found,
@@ -81,7 +81,7 @@ def _results(content: ReportContent) -> str:
         for name, metric in (evaluation.get("metrics") or {}).items()
     ]
     lines = [
-        f"## Evaluated on {data['name']}, {data['partition']}",
+        f"## Evaluated on {data['name']}, {data['split']}",
         "",
         f"{evaluation.get('n')} images of {evaluation.get('patients')} patients; 95 % intervals; "
         "what needs a threshold is at the balanced operating point.",

@@ -66,7 +66,7 @@ def print_pdf(page: Path, out: Path) -> Path:
         raise MissingExtraError(
             "a PDF is printed by Chromium or Chrome, and neither is here",
             received=os.environ.get("PLAINFILM_CHROMIUM"),
-            todo="install one, or name it in PLAINFILM_CHROMIUM; or print the HTML page by hand",
+            remedy="install one, or name it in PLAINFILM_CHROMIUM; or print the HTML page by hand",
         )
     with (
         tempfile.TemporaryDirectory(prefix="plainfilm-pdf-") as profile,

@@ -36,10 +36,10 @@ from plainfilm.report.plots import (
 from plainfilm.report.subgroup_section import subgroups_section
 from plainfilm.report.tables import (
     counts_table,
-    facts_table,
     findings_table,
     labels_table,
     left_out_table,
+    metadata_table,
     metrics_table,
     points_table,
 )
@@ -253,7 +253,7 @@ def _files(content: ReportContent, number: Numbering) -> Section | None:
 def _flow(listed: Mapping[str, Any]) -> Plot:
     from plainfilm.report.flow import flow_figure, tell_flow
 
-    words = "Where the images went: files found, those left out and why, the partitions, and what "
+    words = "Where the images went: files found, those left out and why, the splits, and what "
     return Plot("flow", flow_figure(listed), f"{words}was scored.", tell_flow(listed))
 
 
@@ -264,10 +264,10 @@ def _provenance(content: ReportContent) -> Section | None:
         for key in ("created", "bundle", "dataset", "task")
         if key in evaluation
     }
-    parts = [facts_table("What was evaluated", made)]
+    parts = [metadata_table("What was evaluated", made)]
     plan = {key: value for key, value in content.plan.items() if key != "data"}
     if content.best_epoch is not None:
         plan["epoch kept"] = content.best_epoch
     if plan:
-        parts.append(facts_table("How it was trained", plan))
+        parts.append(metadata_table("How it was trained", plan))
     return "Provenance", join(parts), []

@@ -91,8 +91,8 @@ def _on_what(content: ReportContent) -> str:
     prevalence = value_of(evaluation, "prevalence")
     if prevalence is not None:
         parts.append(f"{prevalence:.1%} positive")
-    partition, name = (str(dataset.get(key, "unnamed")) for key in ("partition", "name"))
-    parts.append(f"all of {name}" if partition == "all" else f"{partition} partition of {name}")
+    split, name = (str(dataset.get(key, "unnamed")) for key in ("split", "name"))
+    parts.append(f"all of {name}" if split == "all" else f"{split} split of {name}")
     bundle = evaluation.get("bundle") or {}
     if bundle.get("recipe"):
         parts.append(f"recipe {bundle['recipe']}")

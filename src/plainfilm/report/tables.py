@@ -13,10 +13,10 @@ from plainfilm.report.wording import METRICS, count, describe, method_of, metric
 
 __all__ = [
     "counts_table",
-    "facts_table",
     "findings_table",
     "labels_table",
     "left_out_table",
+    "metadata_table",
     "metrics_table",
     "points_table",
 ]
@@ -123,8 +123,12 @@ def findings_table(findings: Sequence[Finding]) -> Html:
     ranked = sorted(findings, key=lambda finding: order.index(finding.severity))
     rows = []
     for finding in ranked[:ROWS]:
-        what: list[str] = [element("p", finding.what)]
-        what += [element("p", text, class_="quiet") for text in (finding.why, finding.todo) if text]
+        what: list[str] = [element("p", finding.problem)]
+        what += [
+            element("p", text, class_="quiet")
+            for text in (finding.consequence, finding.remedy)
+            if text
+        ]
         if finding.files:
             what.append(_files(finding.files))
         mark = element("span", finding.severity, class_=f"mark {finding.severity}")
@@ -150,7 +154,7 @@ def left_out_table(rows: Sequence[Mapping[str, Any]]) -> Html:
         (
             element("code", str(row.get("id") or "–")),
             str(row.get("reason") or "unknown"),
-            str(row.get("what") or "–"),
+            str(row.get("problem") or "–"),
         )
         for row in rows[:ROWS]
     ]
@@ -170,20 +174,20 @@ def _rest(size: int) -> Html:
 
 
 def counts_table(data: Mapping[str, Any]) -> Html:
-    """Return how many images, patients and images of each class a partition holds."""
+    """Return how many images, patients and images of each class a split holds."""
     flat = {name: _flatten(value) for name, value in data.items() if isinstance(value, Mapping)}
     keys = list(dict.fromkeys(key for row in flat.values() for key in row))
     rows = [
         (name, *(_count(row[key]) if key in row else "–" for key in keys))
         for name, row in flat.items()
     ]
-    head = ("Partition", *(key.rpartition(" · ")[2] for key in keys))
-    return table("Images and patients in each partition", head, rows, numeric=True)
+    head = ("Split", *(key.rpartition(" · ")[2] for key in keys))
+    return table("Images and patients in each split", head, rows, numeric=True)
 
 
-def facts_table(title: str, facts: Mapping[str, Any]) -> Html:
-    """Return nested facts as one row each."""
-    rows = [(key.replace("_", " "), _fact(value)) for key, value in _flatten(facts).items()]
+def metadata_table(title: str, metadata: Mapping[str, Any]) -> Html:
+    """Return nested metadata as one row each."""
+    rows = [(key.replace("_", " "), _fact(value)) for key, value in _flatten(metadata).items()]
     return table(title, ("What", "Value"), rows)
 
 
@@ -200,9 +204,9 @@ def _fact(value: object) -> str:
     return "–" if value is None else str(value)
 
 
-def _flatten(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _flatten(metadata: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in facts.items():
+    for key, value in metadata.items():
         name = f"{above} · {key}" if above else str(key)
         if isinstance(value, Mapping):
             flat.update(_flatten(value, name))

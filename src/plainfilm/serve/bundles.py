@@ -52,10 +52,10 @@ def parse_named(words: Iterable[str]) -> list[Named]:
             raise UsageError(
                 "a bundle's name has letters, digits, dots, hyphens and underscores, up to 64",
                 received=repr(name),
-                todo="name it: NAME=PATH",
+                remedy="name it: NAME=PATH",
             )
         if any(other.name == name for other in found):
-            raise UsageError("two bundles have the same name", received=name, todo="NAME=PATH")
+            raise UsageError("two bundles have the same name", received=name, remedy="NAME=PATH")
         found.append(Named(name, Path(path)))
     if not found:
         raise UsageError("there is no bundle to serve")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from plainfilm._files import hash_bytes
+from plainfilm.decoding.sandbox import Failure, attempt, cap_memory, clean_metadata, open_answers
 from plainfilm.pixels import Limits, read_image, read_picture
-from plainfilm.pixels.capped import Failure, attempt, cap_memory, clean_facts, open_answers
 from plainfilm.records import PixelSpec
 
 __all__ = ["LONGEST", "Answer", "decode", "encode_png", "serve"]
@@ -34,7 +34,7 @@ LONGEST = 2048
 class Answer:
     """A file that became an image: what it says, its pixels, the whole picture (PNG), its hash."""
 
-    facts: dict[str, str | float]
+    metadata: dict[str, str | float]
     pixels: bytes
     original: bytes = b""
     sha256: str = ""
@@ -48,7 +48,7 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits, original: bool) -> Answ
         whole = b""
         if original:
             whole = encode_png(_shrink(read_picture(data, limits=limits, frame=spec.frame).pixels))
-        return Answer(clean_facts(image.facts), image.pixels.tobytes(), whole)
+        return Answer(clean_metadata(image.metadata), image.pixels.tobytes(), whole)
 
     return attempt(read)
 
@@ -93,11 +93,13 @@ def _answer(
     data = questions.read(asked["bytes"])
     found = decode(data, PixelSpec(**asked["spec"]), limits, asked["original"])
     if isinstance(found, Failure):
-        answers.write(json.dumps({"reason": found.reason, "what": found.what}).encode() + b"\n")
+        answers.write(
+            json.dumps({"reason": found.reason, "problem": found.problem}).encode() + b"\n"
+        )
     else:
         told: dict[str, object] = {"pixels": len(found.pixels), "original": len(found.original)}
         told["sha256"] = hash_bytes(data)
-        answers.write(json.dumps({"facts": found.facts, **told}).encode() + b"\n")
+        answers.write(json.dumps({"metadata": found.metadata, **told}).encode() + b"\n")
         answers.write(found.pixels)
         answers.write(found.original)
     answers.flush()

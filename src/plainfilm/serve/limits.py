@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from plainfilm.decoding.sandbox import memory_cap
 from plainfilm.errors import UsageError
 from plainfilm.pixels import Limits
-from plainfilm.pixels.capped import memory_cap
 
 __all__ = ["ServiceLimits", "Settings", "parse_limits"]
 
@@ -105,7 +105,7 @@ def parse_limits(settings: list[str], base: ServiceLimits | None = None) -> Serv
             raise UsageError(
                 "there is no such limit",
                 received=setting,
-                todo=f"give NAME=NUMBER with one of: {', '.join(known)}",
+                remedy=f"give NAME=NUMBER with one of: {', '.join(known)}",
             )
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 1 << 40):
             raise UsageError(

@@ -45,11 +45,11 @@ _SUCCESS = {
     "index": 0,
     "sha256": _SHA,
     "probabilities": {"PNEUMONIA": 0.902646},
-    "calls": {"balanced": "PNEUMONIA"},
+    "predicted": {"balanced": "PNEUMONIA"},
     "novelty": 0.7133,
     "rejected": False,
     "indeterminate": [],
-    "facts": {"format": "jpeg", "width": 224, "height": 224},
+    "metadata": {"format": "jpeg", "width": 224, "height": 224},
 }
 _FAILURE = {
     "index": 1,
@@ -82,11 +82,11 @@ _ANSWERED = _object(
             "type": "object",
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
         },
-        "calls": {"type": "object", "additionalProperties": _text()},
+        "predicted": {"type": "object", "additionalProperties": _text()},
         "novelty": _MAYBE_NUMBER,
         "rejected": {"type": "boolean"},
         "indeterminate": _TEXTS,
-        "facts": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
+        "metadata": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
         "images": {
             "type": "object",
             "properties": dict.fromkeys(PICTURES, _PICTURE),
@@ -220,7 +220,7 @@ _PARAMETERS = [
     _parameter("bundle", "Name of the bundle; the default one if absent.", _text(), "swift"),
     _parameter(
         "include",
-        f"Pictures to send along, parted by commas: {', '.join(PICTURES)}.",
+        f"Pictures to send along, split by commas: {', '.join(PICTURES)}.",
         _text(f"^(({'|'.join(PICTURES)})(,({'|'.join(PICTURES)}))*)?$"),
         "seen,heatmap",
     ),

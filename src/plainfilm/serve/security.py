@@ -73,7 +73,7 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(
             "other machines would reach the service, so it needs a token",
             received=f"the address {settings.host} and no token",
-            todo="name a file that holds one (--token-file), set PLAINFILM_TOKEN, or leave the "
+            remedy="name a file that holds one (--token-file), set PLAINFILM_TOKEN, or leave the "
             "host at 127.0.0.1",
         )
     for name in settings.allowed_hosts:
@@ -81,7 +81,7 @@ def check_settings(settings: Settings) -> None:
             raise UsageError(
                 "--allow-host takes the bare name by which clients call the service",
                 received=repr(name),
-                todo="leave out scheme, port and path: xray.hospital.example",
+                remedy="leave out scheme, port and path: xray.hospital.example",
             )
     token = settings.token
     if token is not None and not (
@@ -90,10 +90,10 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(
             f"a token needs at least {SHORTEST_TOKEN} printable ASCII characters",
             received=f"{len(token)} characters",
-            todo="make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            remedy="make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     if token is not None and " " in token:
-        raise UsageError("a token has no spaces", todo="make another one")
+        raise UsageError("a token has no spaces", remedy="make another one")
 
 
 class Guard:

@@ -77,7 +77,7 @@ def listen(settings: Settings) -> socket.socket:
         raise UsageError(
             f"the service cannot listen on {settings.host}, port {settings.port}",
             received=error.strerror or str(error),
-            todo="choose another --port or --host",
+            remedy="choose another --port or --host",
         ) from error
     listener.setblocking(False)
     return listener

@@ -13,9 +13,9 @@ import numpy as np
 
 from plainfilm._files import hash_bytes
 from plainfilm._machine import cores
+from plainfilm.decoding.sandbox import Failure
 from plainfilm.errors import ImageError, PlainfilmError
 from plainfilm.pixels import Image, sniff
-from plainfilm.pixels.capped import Failure
 from plainfilm.serve.answers import Ask, Item, draw_heat, failure, picture_url, success
 from plainfilm.serve.body import Budget, Upload
 from plainfilm.serve.bundles import Named, Served, Shelf
@@ -137,7 +137,7 @@ class Service:
         for name, outcome in await asyncio.to_thread(self.shelf.reread):
             if isinstance(outcome, PlainfilmError):
                 self.metrics.swaps["kept"] += 1
-                self.log.write("bundle", name=name, outcome="kept", why=outcome.what)
+                self.log.write("bundle", name=name, outcome="kept", why=outcome.problem)
             else:
                 self.metrics.swaps["swapped"] += 1
                 self.log.write("bundle", name=name, bundle=outcome.bundle.id, outcome="swapped")
@@ -188,7 +188,7 @@ class Service:
     async def _success(self, served: Served, decoded: Answer, index: int, ask: Ask) -> Item:
         size = served.bundle.pixels.size
         pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(size, size)
-        image = Image(pixels, decoded.facts)
+        image = Image(pixels, decoded.metadata)
         prediction = await served.batcher.predict(image)
         pictures = None
         if ask.include:

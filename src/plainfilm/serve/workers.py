@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from plainfilm.pixels.capped import OF_DECODERS, Failure, start_command
+from plainfilm.decoding.sandbox import OF_DECODERS, Failure, start_command
 from plainfilm.records import PixelSpec
 from plainfilm.serve.decoder import Answer
 from plainfilm.serve.limits import ServiceLimits
@@ -257,12 +257,12 @@ class _Worker:
             while line := await pipe.readline():
                 answer: dict[str, Any] = json.loads(line)
                 found: Answer | Failure
-                if "facts" in answer:
+                if "metadata" in answer:
                     pixels = await pipe.readexactly(answer["pixels"])
                     original = await pipe.readexactly(answer["original"])
-                    found = Answer(answer["facts"], pixels, original, answer["sha256"])
+                    found = Answer(answer["metadata"], pixels, original, answer["sha256"])
                 else:
-                    found = Failure(answer["reason"], answer["what"])
+                    found = Failure(answer["reason"], answer["problem"])
                 self._since = time.monotonic()
                 if not self.held:
                     return

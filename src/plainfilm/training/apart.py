@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from plainfilm._progress import Progress
-from plainfilm.pixels.capped import OF_DECODERS, open_answers, start_command
+from plainfilm.decoding.sandbox import OF_DECODERS, open_answers, start_command
 
 __all__ = ["apart", "serve"]
 

@@ -55,14 +55,14 @@ def choose_backend(wanted: str | None = None) -> str:
     """
     if wanted is not None and wanted not in BACKENDS:
         raise ConfigError(
-            f"there is no backend {wanted!r}", todo=f"choose one of: {', '.join(BACKENDS)}"
+            f"there is no backend {wanted!r}", remedy=f"choose one of: {', '.join(BACKENDS)}"
         )
     running = _running()
     if running is not None:
         if wanted not in (None, running):
             raise ConfigError(
                 f"Keras already runs on {running} in this process; it cannot change to {wanted}",
-                todo=f"start a new process, with KERAS_BACKEND={wanted}",
+                remedy=f"start a new process, with KERAS_BACKEND={wanted}",
             )
         return running
     name = wanted or os.environ.get("KERAS_BACKEND")
@@ -71,17 +71,17 @@ def choose_backend(wanted: str | None = None) -> str:
         if name is None:
             raise MissingExtraError(
                 "training needs Keras and a backend, and none is installed",
-                todo='pip install "plainfilm[train]"',
+                remedy='pip install "plainfilm[train]"',
             )
     if name not in BACKENDS:
         raise ConfigError(
             f"KERAS_BACKEND names no backend that plainfilm trains on: {name!r}",
-            todo=f"set it to one of: {', '.join(BACKENDS)}",
+            remedy=f"set it to one of: {', '.join(BACKENDS)}",
         )
     if importlib.util.find_spec(name) is None:
         extra = "train" if name == "tensorflow" else name
         raise MissingExtraError(
-            f"the backend {name} is not installed", todo=f'pip install "plainfilm[{extra}]"'
+            f"the backend {name} is not installed", remedy=f'pip install "plainfilm[{extra}]"'
         )
     return name
 

@@ -24,7 +24,7 @@ from plainfilm.training.losses import head_of
 from plainfilm.training.plan import claim_folder
 from plainfilm.training.run import TRAINED_ON, Run, open_run
 from plainfilm.training.seal import Held, check_sealed, chosen_by, margins_of
-from plainfilm.training.settle import disturbed_images, lock_rejection, settle
+from plainfilm.training.thresholds import disturbed_images, lock_rejection, settle
 
 __all__ = ["seal_ensemble"]
 

@@ -22,7 +22,6 @@ from plainfilm.errors import RunError
 from plainfilm.metrics import roc_auc_score
 from plainfilm.models import Augment, build_network
 from plainfilm.records import Task
-from plainfilm.training.answers import answers_of
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.feed import Feed
 from plainfilm.training.losses import (
@@ -34,6 +33,7 @@ from plainfilm.training.losses import (
     outputs_of,
 )
 from plainfilm.training.muon import Muon
+from plainfilm.training.predictions import answers_of
 from plainfilm.training.state import Progressed, load_state, save_state, weights_to_bytes
 
 __all__ = ["Fitted", "fit"]
@@ -159,7 +159,7 @@ def fit(
             raise RunError(
                 f"the loss is no longer a number in epoch {row['epoch']:.0f}",
                 received=row["loss"],
-                todo="lower fit.learning_rate, or set fit.precision=float32",
+                remedy="lower fit.learning_rate, or set fit.precision=float32",
             )
         now.history.append(row)
         if _is_better(row, now, config.select):

@@ -61,7 +61,7 @@ def claim_folder(folder: Path, plan: Mapping[str, Any]) -> bool:
             raise RunError(
                 f"{folder} is not empty and not a run",
                 received=", ".join(strangers[:5]),
-                todo="choose an empty or new folder",
+                remedy="choose an empty or new folder",
             )
         _files.write_json(path, plan)
         return True
@@ -69,19 +69,19 @@ def claim_folder(folder: Path, plan: Mapping[str, Any]) -> bool:
         stored = _files.read_json(path)
         identity, schema = stored["identity"], stored["schema"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged", todo="choose another folder") from error
+        raise RunError(f"{path} is damaged", remedy="choose another folder") from error
     if schema != SCHEMA:
         raise RunError(
             f"{folder} is a run of another version of plainfilm",
             received=f"schema {schema}",
-            todo="choose another folder",
+            remedy="choose another folder",
         )
     differing = _differences(identity, plan["identity"])
     if differing:
         raise RunError(
             f"{folder} holds another run",
             received="; ".join(differing[:4]),
-            todo="choose another folder with --out, or ask for the same run to continue it",
+            remedy="choose another folder with --out, or ask for the same run to continue it",
         )
     return False
 
@@ -97,5 +97,5 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
     if old == new:
         return []
     if where == "manifest":
-        return ["the images, their labels or their partitions differ"]
+        return ["the images, their labels or their splits differ"]
     return [f"{where} was {old!r} and is {new!r}"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm._progress import Progress
+from plainfilm.audit.run import audit_dataset
 from plainfilm.config import Recipe
 from plainfilm.data import Cache, Manifest, fill_cache
-from plainfilm.data.audit import audit
 from plainfilm.records import PixelSpec
 from plainfilm.training.apart import apart
 
@@ -55,7 +55,7 @@ def _prepared(
     progress: Progress,
 ) -> Generator[Any, None, None]:
     filled = partial(fill, folder=cache, workers=workers, progress=progress)
-    yield audit(manifest, quick=True, cache=cache, progress=progress)
+    yield audit_dataset(manifest, quick=True, cache=cache, progress=progress)
     # Random crops are cut out of larger images than those that are answered for.
     before_crop = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
     training, validation = manifest.select("train"), manifest.select("validation")
@@ -69,9 +69,9 @@ def _prepared(
     yield manifest.drop(gone for _, own in parts for gone in own.left_out).to_parquet()
 
 
-def _of(images: Cache, partition: Manifest) -> tuple[Manifest, Cache]:
-    own = images.of(record.id for record in partition.records)
-    return partition.drop(own.left_out), own
+def _of(images: Cache, split: Manifest) -> tuple[Manifest, Cache]:
+    own = images.of(record.id for record in split.records)
+    return split.drop(own.left_out), own
 
 
 def fill(
@@ -82,6 +82,6 @@ def fill(
     workers: int | None,
     progress: Progress,
 ) -> tuple[Manifest, Cache]:
-    """Decode a partition; return its records that became images, with the cache."""
+    """Decode a split; return its records that became images, with the cache."""
     cache = fill_cache(manifest, spec, folder=folder, workers=workers, progress=progress)
     return manifest.drop(cache.left_out), cache

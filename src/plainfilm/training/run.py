@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
+from plainfilm.audit.run import Audit
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.config import Recipe, load_recipe
 from plainfilm.data import (
@@ -28,12 +29,11 @@ from plainfilm.data import (
     leave_out,
     limit,
     load_dataset,
-    part,
+    make_splits,
     pick,
 )
-from plainfilm.data.audit import Audit
 from plainfilm.errors import ConfigError, LabelError, RunError, SourceError
-from plainfilm.records import Partition, PixelSpec, Task
+from plainfilm.records import PixelSpec, Split, Task
 from plainfilm.training.backend import (
     backend_is_running,
     choose_backend,
@@ -61,7 +61,7 @@ class Run:
     plan
         What was trained, on what.
     manifest
-        Every record with its partition; files that could not be read are in its ``left_out``.
+        Every record with its split; files that could not be read are in its ``left_out``.
     bundle
         What to ship.
     """
@@ -106,7 +106,7 @@ def open_run(folder: str | Path) -> Run:
         raise RunError(
             f"{folder} is not a run that has begun",
             received="it has no plan.json and manifest.parquet",
-            todo="give the folder that plainfilm train wrote",
+            remedy="give the folder that plainfilm train wrote",
         ) from error
     return Run(folder, plan, manifest, read_bundle(folder / "bundle"))
 
@@ -134,7 +134,7 @@ def train(
     ----------
     data
         A manifest, or what `plainfilm.load_dataset` takes. A manifest whose every record is in a
-        partition is taken as it is parted; else `plainfilm.data.part` parts it.
+        split is taken as it is split; else `plainfilm.data.part` parts it.
     out
         The run's folder; new, empty, or of this very run.
     recipe
@@ -142,7 +142,7 @@ def train(
     settings
         ``key=value`` overrides of a named recipe.
     seed
-        Of initial weights, order and augmentation. Partitions do not depend on it.
+        Of initial weights, order and augmentation. Splits do not depend on it.
     backend
         ``tensorflow``, ``jax`` or ``torch``; None takes what Keras runs on.
     cache
@@ -167,7 +167,7 @@ def train(
     if not 0 <= seed < 2**32:
         raise ConfigError("the seed must lie between 0 and 2**32 - 1", received=seed)
     name = choose_backend(backend)
-    manifest = _parted(data, chosen, exclude)
+    manifest = _with_splits(data, chosen, exclude)
     precision = choose_precision(chosen.fit.precision, name)
     plan = make_plan(chosen, manifest, seed=seed, backend=name, precision=precision)
     if (folder / "bundle" / "SHA256SUMS").exists():
@@ -277,12 +277,12 @@ def write_left_out(path: Path, rows: Iterable[LeftOut]) -> None:
     """Write which files were left out and why, as CSV."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "reason", "what"])
-    writer.writerows([row.id, row.reason, row.what] for row in rows)
+    writer.writerow(["id", "reason", "problem"])
+    writer.writerows([row.id, row.reason, row.problem] for row in rows)
     _files.write_text(path, text.getvalue())
 
 
-def _parted(
+def _with_splits(
     data: Manifest | str | Path | Sequence[str | Path],
     recipe: Recipe,
     exclude: str | Path | None,
@@ -295,8 +295,8 @@ def _parted(
         manifest = load_dataset(*data)
     if exclude is not None:
         manifest = leave_out(manifest, exclude)
-    if not manifest.parted:
-        manifest = part(manifest, validation=recipe.data.validation, test=recipe.data.test)
+    if not manifest.is_split:
+        manifest = make_splits(manifest, validation=recipe.data.validation, test=recipe.data.test)
     if recipe.data.limit:
         manifest = limit(manifest, recipe.data.limit, balanced=recipe.data.limit_balanced)
     return manifest
@@ -322,14 +322,14 @@ def _check_network(backend: str, recipe: Recipe, task: Task) -> None:
     build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
 
 
-def _check_classes(manifest: Manifest, partition: Partition) -> None:
-    """Refuse a partition in which nothing can be told apart."""
+def _check_classes(manifest: Manifest, split: Split) -> None:
+    """Refuse a split in which nothing can be told apart."""
     labels = manifest.label_array()
     for column, label in enumerate(manifest.task.labels):
         values = {float(v) for v in labels[:, column] if not np.isnan(v)}
         if manifest.task.kind != "multilabel" and values != {0.0, 1.0}:
             raise LabelError(
-                f"the {partition} images hold one class only as to {label}",
+                f"the {split} images hold one class only as to {label}",
                 received=f"{len(manifest)} images",
-                todo="check why files were left out, take a larger limit, or add images",
+                remedy="check why files were left out, take a larger limit, or add images",
             )

@@ -21,12 +21,13 @@ from plainfilm.models import build_network
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
-from plainfilm.training.answers import answers_of, answers_of_all
 from plainfilm.training.backend import use_backend
 from plainfilm.training.beside import Beside
 from plainfilm.training.losses import head_of, outputs_of
 from plainfilm.training.novelty import FLOOR, SIDE, Novelty, class_numbers, fit_novelty
-from plainfilm.training.settle import (
+from plainfilm.training.predictions import answers_of, answers_of_all
+from plainfilm.training.state import part_weights, read_weights
+from plainfilm.training.thresholds import (
     DRAWS,
     Settled,
     disturbed_images,
@@ -34,7 +35,6 @@ from plainfilm.training.settle import (
     locked_on,
     settle,
 )
-from plainfilm.training.state import part_weights, read_weights
 
 __all__ = [
     "SAMPLE",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from plainfilm._progress import Progress, silent
+from plainfilm.audit.run import Audit
 from plainfilm.config import Recipe
 from plainfilm.data import Manifest
-from plainfilm.data.audit import Audit
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.training.run import Run, train
 
@@ -33,7 +33,7 @@ def train_seeds(
 ) -> tuple[Run, ...]:
     """Train a recipe from several seeds, each into a run of its own.
 
-    The partitions are the same for all, and images are decoded once. The same call continues an
+    The splits are the same for all, and images are decoded once. The same call continues an
     interrupted one.
 
     Parameters
@@ -61,13 +61,15 @@ def train_seeds(
     """
     if seeds < 2:
         raise ConfigError(
-            "several seeds are two at least", received=seeds, todo="train one with plainfilm.train"
+            "several seeds are two at least",
+            received=seeds,
+            remedy="train one with plainfilm.train",
         )
     folder = Path(out)
     if (folder / "plan.json").exists():
         raise RunError(
             f"{folder} is a run of one seed",
-            todo="choose another folder; each seed gets a run below it",
+            remedy="choose another folder; each seed gets a run below it",
         )
     runs = []
     for number in range(seed, seed + seeds):

@@ -98,7 +98,7 @@ def read_weights(data: bytes, variables: Iterable[Any], what: str) -> None:
         raise RunError(
             f"{what}: made for another network",
             received=f"{len(odd)} weights differ, first {odd[0]}",
-            todo="choose another run folder, or delete this one",
+            remedy="choose another run folder, or delete this one",
         )
     for name, variable in named.items():
         variable.assign(tensors[name])

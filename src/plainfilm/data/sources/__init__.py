@@ -30,7 +30,7 @@ def load_dataset(
     positive: str | None = None,
     patient: str | None = None,
     path_column: str | None = None,
-    partition_column: str | None = None,
+    split_column: str | None = None,
     images: str | Path | None = None,
     name: str | None = None,
 ) -> Manifest:
@@ -38,9 +38,9 @@ def load_dataset(
 
     Nothing is decoded; of DICOM files the header is read, for the patient. A folder has one folder
     for each class, with or without ``train``, ``validation`` and ``test`` above (or below) them. A
-    table (CSV, TSV, Parquet) names a file, a class and possibly a patient and a partition in each
+    table (CSV, TSV, Parquet) names a file, a class and possibly a patient and a split in each
     row; its other columns are kept, but for what may tell who a patient is. Patient keys are keyed
-    hashes (see :mod:`plainfilm.data.identity`); partitions and hashes do not depend on their salt.
+    hashes (see :mod:`plainfilm.data.identity`); splits and hashes do not depend on their salt.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def load_dataset(
         A column, or a regular expression searched in the file name whose groups are the
         patient's key. Without it, a column of a usual name, a known habit of file names or, for
         DICOM files, PatientID is taken.
-    path_column, partition_column
-        Of a table: the columns of paths and partitions.
+    path_column, split_column
+        Of a table: the columns of paths and splits.
     images
         Of a table: the folder that relative paths start from, if not the table's own.
     name
@@ -85,14 +85,14 @@ def load_dataset(
     5856
     """
     if not roots:
-        raise UsageError("no folder and no table was given", todo="give at least one")
+        raise UsageError("no folder and no table was given", remedy="give at least one")
     paths = [_check(Path(root)) for root in roots]
     tables = [path for path in paths if not path.is_dir()]
-    if not tables and (labels or path_column or partition_column or images):
+    if not tables and (labels or path_column or split_column or images):
         raise UsageError(
-            "labels=, path_column=, partition_column= and images= are about a table",
+            "labels=, path_column=, split_column= and images= are about a table",
             received=", ".join(map(str, paths)),
-            todo="give a table, or leave them out: the names of folders are the labels",
+            remedy="give a table, or leave them out: the names of folders are the labels",
         )
     listings = []
     column_taken = False
@@ -107,7 +107,7 @@ def load_dataset(
             labels=labels,
             patient=patient,
             path_column=path_column,
-            partition_column=partition_column,
+            split_column=split_column,
         )
         column_taken = column_taken or patient in table.columns
         listings.append(list_table(table, columns, Path(images) if images is not None else None))
@@ -126,7 +126,7 @@ def _check(path: Path) -> Path:
         raise SourceError(
             "there is no such folder or table",
             received=path,
-            todo="check the path; the folder is the one that holds train/ or the class folders",
+            remedy="check the path; the folder is the one that holds train/ or the class folders",
         )
     if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
         raise SourceError(
@@ -162,7 +162,7 @@ def _combine(
         raise SourceError(
             "no image is left to use",
             received=_reasons(left_out),
-            todo="check that the data set was copied whole",
+            remedy="check that the data set was copied whole",
         )
     task, rows, found = label_items(listings, positive)
     findings += found
@@ -193,7 +193,7 @@ def _reasons(left_out: list[LeftOut]) -> str:
 def _merge_repeated(
     items: list[Item], rows: list[Labels]
 ) -> tuple[list[tuple[Item, Labels]], list[Finding]]:
-    """Keep one of several mentions of a file, unless partitions differ: the audit must see that."""
+    """Keep one of several mentions of a file, unless splits differ: the audit must see that."""
     mentions: dict[str, list[tuple[Item, Labels]]] = defaultdict(list)
     for item, row in zip(items, rows, strict=True):
         mentions[item.real].append((item, row))
@@ -203,7 +203,7 @@ def _merge_repeated(
         if len(group) == 1:
             kept += group
             continue
-        group.sort(key=lambda pair: pair[0].official is None)  # stable: one in a partition first
+        group.sort(key=lambda pair: pair[0].official is None)  # stable: one in a split first
         first = group[0][0]
         kept.append(group[0])
         if len({str(row) for _, row in group}) > 1:
@@ -226,7 +226,7 @@ def _merge_repeated(
         raise LabelError(
             f"{len(contradicting)} files have contradicting labels",
             received=", ".join(sorted(contradicting)[:5]),
-            todo="settle the label of each, or remove the wrong mention",
+            remedy="settle the label of each, or remove the wrong mention",
         )
     return _number_twins(kept), _tell_repeated(repeated, differing, torn, shared)
 
@@ -243,13 +243,13 @@ def _tell_repeated(
     if torn:
         findings.append(
             finding(
-                "file-in-several-partitions",
+                "file-in-several-splits",
                 "serious",
-                f"{len(torn)} files are in more than one partition",
+                f"{len(torn)} files are in more than one split",
                 len(torn),
                 torn,
-                why="what was learnt by heart is taken for skill",
-                todo="leave each in one partition only",
+                consequence="what was learnt by heart is taken for skill",
+                remedy="leave each in one split only",
             )
         )
     if shared:
@@ -260,15 +260,15 @@ def _tell_repeated(
                 f"{len(shared)} files are given to more than one patient; the first one counts",
                 len(shared),
                 shared,
-                why="images of one patient may cross partitions",
-                todo="settle whose each file is",
+                consequence="images of one patient may cross splits",
+                remedy="settle whose each file is",
             )
         )
     return findings
 
 
 def _number_twins(kept: list[tuple[Item, Labels]]) -> list[tuple[Item, Labels]]:
-    """Make ids unique where a table names one file for several partitions."""
+    """Make ids unique where a table names one file for several splits."""
     seen: Counter[str] = Counter()
     for item, _ in kept:
         seen[item.id] += 1
@@ -289,4 +289,4 @@ def _missing_classes(records: list[Record], classes: tuple[str, ...]) -> list[Fi
         return []
     what = f"not every class has images in {', '.join(poor)}"
     todo = "check that the folders are complete"
-    return [finding("class-missing", "warning", what, len(poor), todo=todo)]
+    return [finding("class-missing", "warning", what, len(poor), remedy=todo)]

@@ -70,7 +70,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
                     f"{one.name}: {', '.join(one.labels) if one.labels else 'one class column'}"
                     for one in listings
                 ),
-                todo="name the columns they share with labels=",
+                remedy="name the columns they share with labels=",
             )
     if positive is not None:
         raise UsageError(
@@ -89,7 +89,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
         raise SourceError(
             "no label column has both a 1 and a 0",
             received=", ".join(first),
-            todo="give a table with positive and negative images",
+            remedy="give a table with positive and negative images",
         )
     findings = []
     if constant:
@@ -99,8 +99,8 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
                 "warning",
                 f"labels that are never both 1 and 0: {', '.join(constant)}",
                 len(constant),
-                why="such a label can be neither learnt nor evaluated",
-                todo="leave it out with labels=",
+                consequence="such a label can be neither learnt nor evaluated",
+                remedy="leave it out with labels=",
             )
         )
     return Task("multilabel", first, first), rows, findings
@@ -114,19 +114,19 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
         raise SourceError(
             "what is taken for the classes has too many values to be classes",
             received=f"{len(names)} different ones",
-            todo="name the column of the classes with labels=",
+            remedy="name the column of the classes with labels=",
         )
     if any(classes != set(names) for classes in sets.values()):
         raise LabelError(
             "the sources do not have the same classes",
             received="; ".join(f"{n}: {', '.join(sorted(c))}" for n, c in sets.items()),
-            todo="rename the folders or the values so that the classes agree",
+            remedy="rename the folders or the values so that the classes agree",
         )
     if len(names) < 2:
         raise SourceError(
             "there is one class only",
             received=names[0] if names else "no image with a label",
-            todo="give the folder above the class folders, or a table with both classes",
+            remedy="give the folder above the class folders, or a table with both classes",
         )
     if len(names) == 2:
         task, found = _choose_binary(names, positive)
@@ -184,7 +184,7 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
                 "warning",
                 f"neither name tells which class is the disease; {chosen!r} was taken as positive",
                 1,
-                todo="name it with positive=",
+                remedy="name it with positive=",
             )
         )
     return Task("binary", (chosen,), (negative, chosen)), findings

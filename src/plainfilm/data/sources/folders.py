@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.listing import PARTITION_NAMES, Item, Listing, finding
+from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
 from plainfilm.errors import SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES
-from plainfilm.records import Partition
+from plainfilm.records import Split
 
 __all__ = ["Branch", "list_folder", "looks_like_image", "read_tree", "told_endings"]
 
@@ -123,7 +123,7 @@ def list_folder(root: Path) -> Listing:
     """List a folder of class folders.
 
     Folders that hold nothing but one folder are stepped through, as archives unpack them; ids are
-    paths below the folder where the partitions or classes lie.
+    paths below the folder where the splits or classes lie.
 
     Raises
     ------
@@ -135,13 +135,13 @@ def list_folder(root: Path) -> Listing:
         raise SourceError(
             "no image in the folder",
             received=f"{root} ({_told_others(tree.others)})",
-            todo=f"give a folder with files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            remedy=f"give a folder with files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
         )
     top = _unwrap(tree)
     listing = Listing(name=_name_of(root))
-    if parts := _partitions(top):
+    if parts := _splits(top):
         _note_neighbours(top, parts, listing)
-        layers = [(PARTITION_NAMES[part.name.casefold()], part) for part in parts]
+        layers = [(SPLIT_NAMES[part.name.casefold()], part) for part in parts]
         _list_layers([(o, p, f"{p.name}/") for o, p in layers], listing)
     else:
         _list_layers([(None, top, "")], listing)
@@ -178,7 +178,7 @@ def _name_of(root: Path) -> str:
 
 
 def _unwrap(branch: Branch) -> Branch:
-    while not branch.files and not _partitions(branch):
+    while not branch.files and not _splits(branch):
         full = [folder for folder in branch.folders if folder.images]
         if len(full) != 1 or full[0].files:
             break
@@ -186,18 +186,18 @@ def _unwrap(branch: Branch) -> Branch:
     return branch
 
 
-def _partitions(branch: Branch) -> list[Branch]:
-    return [f for f in branch.folders if f.images and f.name.casefold() in PARTITION_NAMES]
+def _splits(branch: Branch) -> list[Branch]:
+    return [f for f in branch.folders if f.images and f.name.casefold() in SPLIT_NAMES]
 
 
-def _list_layers(layers: list[tuple[Partition | None, Branch, str]], listing: Listing) -> None:
-    """List every class folder of every partition, after a look that none is empty."""
+def _list_layers(layers: list[tuple[Split | None, Branch, str]], listing: Listing) -> None:
+    """List every class folder of every split, after a look that none is empty."""
     known = {c.name.casefold() for _, layer, _ in layers for c in layer.folders if c.images}
     if len(known) > MAX_CLASSES:
         raise SourceError(
             f"{len(known)} class folders are too many to be classes",
             received=", ".join(sorted(known)[:5]) + ", ...",
-            todo="give a folder whose folders are the classes, or a table of labels",
+            remedy="give a folder whose folders are the classes, or a table of labels",
         )
     loose = [layer for _, layer, _ in layers if layer.files]
     if not known and loose:
@@ -205,21 +205,21 @@ def _list_layers(layers: list[tuple[Partition | None, Branch, str]], listing: Li
         raise SourceError(
             f"{here} holds images and no class folders: that is one class at most",
             received=f"{sum(len(layer.files) for layer in loose)} images, none in a class folder",
-            todo=f"give the folder above it ({here.absolute().parent}) if its folders are the "
+            remedy=f"give the folder above it ({here.absolute().parent}) if its folders are the "
             "classes, or a table that says the class of each image",
         )
     empty: list[str] = []
     aside: list[str] = []
     for _, layer, prefix in layers:
         for folder in layer.folders:
-            if not folder.images and folder.name.casefold() not in PARTITION_NAMES:
+            if not folder.images and folder.name.casefold() not in SPLIT_NAMES:
                 bare = not folder.others or folder.name.casefold() in known
                 (empty if bare else aside).append(prefix + folder.name)
     if empty:
         raise SourceError(
             "a class folder holds no image",
             received=", ".join(empty),
-            todo="fill it, or remove it if it is not a class",
+            remedy="fill it, or remove it if it is not a class",
         )
     if aside:
         listing.findings.append(
@@ -236,11 +236,11 @@ def _list_layers(layers: list[tuple[Partition | None, Branch, str]], listing: Li
     _note_loose(layers, listing)
 
 
-def _list_class(folder: Branch, official: Partition | None, prefix: str, listing: Listing) -> None:
+def _list_class(folder: Branch, official: Split | None, prefix: str, listing: Listing) -> None:
     for below, size, real in folder.walk():
         first, slash, _ = below.partition("/")
-        # Some data sets put the partitions below the classes.
-        inner = PARTITION_NAMES.get(first.casefold()) if slash and official is None else None
+        # Some data sets put the splits below the classes.
+        inner = SPLIT_NAMES.get(first.casefold()) if slash and official is None else None
         identity, path = prefix + below, str(Path(folder.path, below))
         if not _is_text(path):
             what = "the name is no text, so that it cannot be written down"
@@ -272,7 +272,7 @@ def leave_out(identity: str, path: str, size: int) -> LeftOut:
     return LeftOut(identity, path, "missing", "there is no such file")
 
 
-def _note_loose(layers: list[tuple[Partition | None, Branch, str]], listing: Listing) -> None:
+def _note_loose(layers: list[tuple[Split | None, Branch, str]], listing: Listing) -> None:
     loose = [prefix + name for _, layer, prefix in layers for name, _, _ in layer.files]
     if loose:
         listing.findings.append(
@@ -282,8 +282,8 @@ def _note_loose(layers: list[tuple[Partition | None, Branch, str]], listing: Lis
                 f"{len(loose)} images lie beside the class folders, not in one; they are not used",
                 len(loose),
                 loose,
-                why="without a class folder their label is not known",
-                todo="move them into a class folder, or remove them",
+                consequence="without a class folder their label is not known",
+                remedy="move them into a class folder, or remove them",
             )
         )
 
@@ -298,7 +298,7 @@ def _note_neighbours(top: Branch, parts: list[Branch], listing: Listing) -> None
     for folder in top.folders:
         if not folder.images or folder in parts:
             continue
-        inner = _partitions(_unwrap(folder))
+        inner = _splits(_unwrap(folder))
         if inner:
             mine = _signature(parts) if mine is None else mine
             theirs = _signature(inner)
@@ -312,8 +312,8 @@ def _note_neighbours(top: Branch, parts: list[Branch], listing: Listing) -> None
                         + (f" and holds {extra} others" if extra else "")
                         + "; it is not loaded again",
                         len(theirs),
-                        why="loading both would put every image in twice",
-                        todo="compare the two folders, and keep one" if extra else "",
+                        consequence="loading both would put every image in twice",
+                        remedy="compare the two folders, and keep one" if extra else "",
                     )
                 )
                 continue
@@ -321,10 +321,9 @@ def _note_neighbours(top: Branch, parts: list[Branch], listing: Listing) -> None
             finding(
                 "ignored-folders",
                 "warning",
-                f"{folder.name}/ lies beside the partitions and is not used: "
-                f"{folder.images} images",
+                f"{folder.name}/ lies beside the splits and is not used: {folder.images} images",
                 folder.images,
-                todo="name it train, validation or test if it is one",
+                remedy="name it train, validation or test if it is one",
             )
         )
 
@@ -348,7 +347,7 @@ def _note_rest(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
                 f"{len(tree.unreadable)} folders cannot be listed",
                 len(tree.unreadable),
                 (os.path.relpath(path, root) for path in tree.unreadable),
-                todo="check their permissions",
+                remedy="check their permissions",
             )
         )
     tables = sorted(p.name for p in Path(top.path).iterdir() if p.suffix.lower() in _TABLE_SUFFIXES)
@@ -359,6 +358,6 @@ def _note_rest(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
                 "note",
                 f"beside the images lies {', '.join(tables)}; labels are the names of the folders",
                 len(tables),
-                todo="give the table instead of the folder to use its columns",
+                remedy="give the table instead of the folder to use its columns",
             )
         )

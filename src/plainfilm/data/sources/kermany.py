@@ -36,7 +36,7 @@ class PublicSet:
     Attributes
     ----------
     counts
-        (partition, class) to number of images.
+        (split, class) to number of images.
     """
 
     handle: str
@@ -110,7 +110,7 @@ def _verify(listing: Listing, folder: Path, counts: Mapping[tuple[str, str], int
         raise SourceError(
             "the folder is not the published data set",
             received=f"{folder}: {'; '.join(wrong)}",
-            todo="remove the folder and the download cache, and fetch it again",
+            remedy="remove the folder and the download cache, and fetch it again",
         )
 
 
@@ -167,7 +167,7 @@ def fetch_kermany(
         raise SourceError(
             "the download failed",
             received=f"{type(error).__name__}: {error}",
-            todo="check the network, or download it by hand from "
+            remedy="check the network, or download it by hand from "
             f"https://www.kaggle.com/datasets/{KERMANY.handle} and give its folder",
         ) from error
     progress("fetching", 1, 1, KERMANY.licence)

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from plainfilm.data.manifest import LeftOut
-from plainfilm.records import Finding, Partition, Severity
+from plainfilm.records import Finding, Severity, Split
 
-__all__ = ["MAX_FILES", "PARTITION_NAMES", "Item", "Listing", "finding"]
+__all__ = ["MAX_FILES", "SPLIT_NAMES", "Item", "Listing", "finding"]
 
 MAX_FILES = 200
 """How many ids a finding carries; its ``count`` is exact."""
 
-PARTITION_NAMES: Mapping[str, Partition] = {
+SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -39,7 +39,7 @@ class Item:
     truth
         Name of its class, or a tuple of 1.0, 0.0, NaN where the root has label columns.
     official
-        The partition that the root puts it in.
+        The split that the root puts it in.
     patient
         What a column tells the patient by, in clear; after ``assign_patients`` the patient key.
     columns
@@ -50,7 +50,7 @@ class Item:
     path: str
     real: str
     truth: str | tuple[float, ...]
-    official: Partition | None = None
+    official: Split | None = None
     patient: str | None = None
     columns: dict[str, str | float] = field(default_factory=dict)
 
@@ -80,20 +80,20 @@ class Listing:
 def finding(
     check: str,
     severity: Severity,
-    what: str,
+    problem: str,
     count: int,
     files: Iterable[str] = (),
     *,
-    why: str = "",
-    todo: str = "",
+    consequence: str = "",
+    remedy: str = "",
 ) -> Finding:
     """Make a finding whose list of files is cut to :data:`MAX_FILES`."""
     return Finding(
         check=check,
         severity=severity,
-        what=what,
+        problem=problem,
         count=count,
         files=tuple(sorted(files)[:MAX_FILES]),
-        why=why,
-        todo=todo,
+        consequence=consequence,
+        remedy=remedy,
     )

@@ -109,13 +109,13 @@ def compile_patient_pattern(pattern: str) -> Callable[[str], str | None]:
         raise UsageError(
             f"patient= is not a regular expression: {error}",
             received=repr(pattern),
-            todo=r"give one with a group around the patient's key, such as r'^(\d+)_'",
+            remedy=r"give one with a group around the patient's key, such as r'^(\d+)_'",
         ) from error
     if compiled.groups == 0:
         raise UsageError(
             "patient= is neither a column nor a regular expression with a group",
             received=repr(pattern),
-            todo=r"put the patient's key in a group, such as r'^(\d+)_'",
+            remedy=r"put the patient's key in a group, such as r'^(\d+)_'",
         )
 
     def key(path: str) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plainfilm.data.identity import Pseudonyms, salt_file
-from plainfilm.data.sources.listing import PARTITION_NAMES, Item, Listing, finding
+from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
 from plainfilm.data.sources.names import patient_of, subgroup_of
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import Identity, read_identity
@@ -46,7 +46,7 @@ def scope_of(root: Path) -> str:
     ``train`` and ``test`` beside each other are of one set, and so are tables in one folder.
     """
     folder = root.resolve() if root.is_dir() else root.resolve().parent
-    return str(folder.parent if folder.name.casefold() in PARTITION_NAMES else folder)
+    return str(folder.parent if folder.name.casefold() in SPLIT_NAMES else folder)
 
 
 def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> list[Finding]:
@@ -92,7 +92,7 @@ def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> lis
         raise UsageError(
             "patient= matches no file name",
             received=next(item.id for one in listings for item in one.items).rsplit("/", 1)[-1],
-            todo="give an expression that matches such names, or leave patient= out",
+            remedy="give an expression that matches such names, or leave patient= out",
         )
     return _tell(found, total, pseudonyms.kept)
 
@@ -153,8 +153,8 @@ def _tell(found: _Found, total: int, kept: bool) -> list[Finding]:
                 f"the pattern finds {apart} patients of the same name in several data sets; they "
                 "are taken for different people",
                 apart,
-                why="if they are the same, images of one patient may cross partitions",
-                todo="if they are the same, give a column that tells the patient with patient=",
+                consequence="if they are the same, images of one patient may cross splits",
+                remedy="if they are the same, give a column that tells the patient with patient=",
             )
         )
     if found.unknown:
@@ -167,8 +167,8 @@ def _tell(found: _Found, total: int, kept: bool) -> list[Finding]:
                 f"the names of {found.named} DICOM files, or of their folders, repeat a patient's "
                 "name or number, an accession number or a UID of the file",
                 found.named,
-                why="names of files are shown in results and reports",
-                todo="copy the files under neutral names before results are passed on",
+                consequence="names of files are shown in results and reports",
+                remedy="copy the files under neutral names before results are passed on",
             )
         )
     if not kept:
@@ -178,7 +178,7 @@ def _tell(found: _Found, total: int, kept: bool) -> list[Finding]:
                 "note",
                 f"{salt_file()} cannot be written: the patient keys of another call are others",
                 1,
-                todo="set the variable PLAINFILM_SALT, if keys are to be compared",
+                remedy="set the variable PLAINFILM_SALT, if keys are to be compared",
             )
         )
     return findings
@@ -194,6 +194,6 @@ def _unknown(found: _Found, total: int) -> Finding:
         what,
         len(found.unknown),
         found.unknown,
-        why="images of one patient may cross partitions, and scores look too good",
-        todo="give the column or a regular expression with patient=",
+        consequence="images of one patient may cross splits, and scores look too good",
+        remedy="give the column or a regular expression with patient=",
     )

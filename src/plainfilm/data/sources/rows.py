@@ -19,7 +19,7 @@ from plainfilm.data.sources.identifying import (
     tells_apart,
     tells_identity,
 )
-from plainfilm.data.sources.listing import PARTITION_NAMES, Item, Listing, finding
+from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
 from plainfilm.data.sources.tables import Columns, Table, is_generic
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import UNKNOWN, Finding
@@ -43,7 +43,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
     Raises
     ------
     SourceError
-        If none of the files exists, or a partition has an unknown name.
+        If none of the files exists, or a split has an unknown name.
     LabelError
         If a label column holds something else than 1, 0 and blank.
     """
@@ -52,7 +52,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
     paths = [_locate(cell, base) for cell in table.columns[columns.path]]
     ids = _identify(paths, base)
     truth = _truth(table, columns, listing)
-    partitions = _partition_cells(table, columns)
+    splits = _split_cells(table, columns)
     patients = table.columns[columns.patient] if columns.patient else None
     extra = _further_columns(table, columns, listing)
     missing = 0
@@ -73,7 +73,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
                     path,
                     resolve(path),
                     value,
-                    PARTITION_NAMES.get(partitions[row].casefold()),
+                    SPLIT_NAMES.get(splits[row].casefold()),
                     (patients[row] or None) if patients else None,
                     {n: cell for n, cells in extra.items() if (cell := cells[row]) != ""},
                 )
@@ -85,7 +85,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
             if is_identifying(columns.path) or tells_identity(table.columns[columns.path][0])
             else f"{columns.path!r} = {table.columns[columns.path][0]!r}, looked for at "
             f"{paths[0] or base}",
-            todo="give the folder that the paths start from with images=, "
+            remedy="give the folder that the paths start from with images=, "
             "or another column with path_column=",
         )
     _note(table, columns, missing, listing)
@@ -181,7 +181,7 @@ def _binary_cells(table: Table, name: str, listing: Listing) -> list[float]:
                 f"the label column {name!r} must hold 1, 0 or nothing",
                 received=f"{'another value' if tells_identity(cell) else repr(cell)} "
                 f"in row {row + 1} of {table.path}",
-                todo="give several columns of 1, 0 and blank, or one column of class names",
+                remedy="give several columns of 1, 0 and blank, or one column of class names",
             )
     if uncertain:
         listing.findings.append(
@@ -195,18 +195,18 @@ def _binary_cells(table: Table, name: str, listing: Listing) -> list[float]:
     return values
 
 
-def _partition_cells(table: Table, columns: Columns) -> list[str]:
-    if columns.partition is None:
+def _split_cells(table: Table, columns: Columns) -> list[str]:
+    if columns.split is None:
         return [""] * len(table.columns[columns.path])
-    cells = table.columns[columns.partition]
-    strange = sorted({cell for cell in cells if cell and cell.casefold() not in PARTITION_NAMES})
+    cells = table.columns[columns.split]
+    strange = sorted({cell for cell in cells if cell and cell.casefold() not in SPLIT_NAMES})
     if strange:
         raise SourceError(
-            f"the partition column {columns.partition!r} holds unknown names",
+            f"the split column {columns.split!r} holds unknown names",
             received=f"{len(strange)} of them"
-            if is_identifying(columns.partition) or any(map(tells_identity, strange))
+            if is_identifying(columns.split) or any(map(tells_identity, strange))
             else ", ".join(strange[:5]),
-            todo=f"use {', '.join(PARTITION_NAMES)} or nothing",
+            remedy=f"use {', '.join(SPLIT_NAMES)} or nothing",
         )
     return cells
 
@@ -215,7 +215,7 @@ def _further_columns(
     table: Table, columns: Columns, listing: Listing
 ) -> dict[str, Sequence[str | float]]:
     """Return what else the table says, without what may tell who a patient is."""
-    used = {columns.path, columns.patient, columns.partition, *columns.labels}
+    used = {columns.path, columns.patient, columns.split, *columns.labels}
     patients = table.columns[columns.patient] if columns.patient else None
     kept: dict[str, Sequence[str | float]] = {}
     out, emptied = [], []
@@ -248,7 +248,7 @@ def _further_columns(
                 "note",
                 f"{what} of {table.path.name} may tell who a patient is and are not kept",
                 len(out) + len(emptied),
-                todo="rename a column that is about something else",
+                remedy="rename a column that is about something else",
             )
         )
     return kept
@@ -302,7 +302,7 @@ def _note(table: Table, columns: Columns, missing: int, listing: Listing) -> Non
                 f"{missing} files that {table.path.name} names do not exist",
                 missing,
                 gone,
-                todo="check that the data set was unpacked whole",
+                remedy="check that the data set was unpacked whole",
             )
         )
     if table.ragged:
@@ -314,6 +314,6 @@ def _note(table: Table, columns: Columns, missing: int, listing: Listing) -> Non
                 f"{len(table.ragged)} rows of {table.path.name} have another number of cells than "
                 f"the header and are not used (lines {lines}{', ...' * (len(table.ragged) > 5)})",
                 len(table.ragged),
-                todo="quote cells that hold the separator",
+                remedy="quote cells that hold the separator",
             )
         )

@@ -15,7 +15,7 @@ from plainfilm.data.sources.identifying import (
     tells_apart,
     tells_identity,
 )
-from plainfilm.data.sources.listing import PARTITION_NAMES
+from plainfilm.data.sources.listing import SPLIT_NAMES
 from plainfilm.errors import SourceError, UsageError
 
 __all__ = ["TABLE_SUFFIXES", "Columns", "Table", "choose_columns", "is_generic", "read_table"]
@@ -26,7 +26,7 @@ _GUESSES = {
     "path": ("file", "path", "image", "filename", "filepath", "imagepath", "imagefile"),
     "label": ("label", "class", "target"),
     "patient": ("patient", "patientid", "patientkey", "subject", "subjectid"),
-    "partition": ("split", "partition", "fold"),
+    "split": ("split", "split", "fold"),
 }
 
 
@@ -53,7 +53,7 @@ class Columns:
     path: str
     labels: tuple[str, ...]
     patient: str | None
-    partition: str | None
+    split: str | None
     guessed: tuple[str, ...]
 
 
@@ -90,7 +90,7 @@ def _read_csv(path: Path) -> Table:
                 received=path
                 if looks_like_data(header)
                 else f"{path}: {', '.join(repr(name) for name in twice)}",
-                todo="rename one of them; the first line must name the columns",
+                remedy="rename one of them; the first line must name the columns",
             )
         kept, ragged = [], []
         for row in rows:
@@ -133,7 +133,7 @@ def choose_columns(
     labels: str | Sequence[str] | None = None,
     patient: str | None = None,
     path_column: str | None = None,
-    partition_column: str | None = None,
+    split_column: str | None = None,
 ) -> Columns:
     """Settle which column is what: as told, else by the usual names.
 
@@ -156,7 +156,7 @@ def choose_columns(
                 f"{'several columns' if found else 'no column'} could be the {role}"
                 + (f": {', '.join(found)}" if found else ""),
                 received=f"{table.path} with the columns {table.names}",
-                todo=f"name one with {argument}=",
+                remedy=f"name one with {argument}=",
             )
         if found:
             guessed.append(f"{role} from {found[0]!r}")
@@ -180,21 +180,21 @@ def choose_columns(
             raise SourceError(
                 "what is taken for the classes has too many values to be classes",
                 received=f"{len(values)} different ones in {len(cells)} rows",
-                todo="name the column of the classes with labels=",
+                remedy="name the column of the classes with labels=",
             )
         if is_identifying(name) or telling or apart:
             raise UsageError(
                 "labels= names a column that may tell who a patient is",
                 received=repr(name),
-                todo="name the column of the classes; if this one is, rename it in the table",
+                remedy="name the column of the classes; if this one is, rename it in the table",
             )
     # What is no column is an expression for file names, and goes before a usual name.
     who = patient if patient in table.columns else None
     if patient is None:
         who = pick("patient", "patient", None, False)
-    part = pick("partition", "partition_column", partition_column, False)
-    if part and partition_column is None and not _names_partitions(table.columns[part]):
-        guessed.remove(f"partition from {part!r}")  # a fold number, say: it stays a column
+    part = pick("split", "split_column", split_column, False)
+    if part and split_column is None and not _names_splits(table.columns[part]):
+        guessed.remove(f"split from {part!r}")  # a fold number, say: it stays a column
         part = None
     assert path is not None
     return Columns(path, chosen, who, part, tuple(guessed))
@@ -214,11 +214,11 @@ def _existing(table: Table, argument: str, name: str) -> str:
         raise UsageError(
             f"{argument}= names a column that the table does not have",
             received=f"{name!r}; {table.path} has {table.names}",
-            todo=f"name one of them with {argument}=",
+            remedy=f"name one of them with {argument}=",
         )
     return name
 
 
-def _names_partitions(cells: list[str]) -> bool:
+def _names_splits(cells: list[str]) -> bool:
     # One known name is enough: what else such a column holds is then a mistake, which is told.
-    return any(cell.casefold() in PARTITION_NAMES for cell in cells)
+    return any(cell.casefold() in SPLIT_NAMES for cell in cells)

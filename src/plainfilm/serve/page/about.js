@@ -8,10 +8,10 @@ const count = (number, one, many = `${one}s`) =>
 
 /** Write the panel about a bundle. */
 export function showAbout(node, model) {
-  fill(node, facts(model), pointTable(model), limits(model));
+  fill(node, metadata(model), pointTable(model), limits(model));
 }
 
-function facts(model) {
+function metadata(model) {
   const { task, trained_on: trained, bundle } = model;
   const rows = [
     ["Tells apart", task.kind === "binary" ? task.classes.join(" and ") : task.labels.join(", ")],
@@ -20,7 +20,7 @@ function facts(model) {
     ["AUROC", auroc(model)],
     ["Bundle", make("code", { title: bundle.id }, `${bundle.name} ${bundle.id.slice(0, 12)}`)],
   ];
-  return make("dl", { class: "facts" }, rows.filter(([, value]) => value !== null).flatMap(
+  return make("dl", { class: "metadata" }, rows.filter(([, value]) => value !== null).flatMap(
     ([name, value]) => [make("dt", {}, name), make("dd", {}, value)],
   ));
 }

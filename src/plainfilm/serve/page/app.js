@@ -84,7 +84,7 @@ function clear() {
   viewer.clear();
   Object.assign(state, { items: [], chosen: null });
   list.take(state.items);
-  for (const id of ["reading-title", "flags", "verdict", "worth", "facts", "film-text"]) fill(find(id));
+  for (const id of ["reading-title", "flags", "verdict", "worth", "metadata", "film-text"]) fill(find(id));
   find("canvas").setAttribute("aria-label", "No picture");
   stage();
   say("All images are forgotten");
@@ -136,7 +136,7 @@ async function showPictures() {
 function draw(item, kept, label) {
   find("film-text").textContent = "";
   if (viewer.source !== kept) {
-    viewer.show(kept, { geometry: state.model.pixels.geometry, trimmed: item.answer.facts.trimmed > 0 });
+    viewer.show(kept, { geometry: state.model.pixels.geometry, trimmed: item.answer.metadata.trimmed > 0 });
   }
   viewer.lay(kept.heat.get(label) ?? null);
   find("heat-label").textContent = `for ${label} `;

@@ -26,7 +26,7 @@ export function rowsOf(items, model, { point, shares }) {
     ...labels.map((label) => `probability_${label}`),
     ...corrected.map((label) => `probability_${label}_at_prevalence`),
     ...corrected.map((label) => `prevalence_${label}`),
-    ...["call", "operating_point", "novelty", "rejected", "indeterminate", "error", "what"],
+    ...["call", "operating_point", "novelty", "rejected", "indeterminate", "error", "problem"],
     ...["sha256", "bundle", "bundle_id"],
   ];
   return [head, ...items.map((item) => row(item, model, point, shares, corrected))];

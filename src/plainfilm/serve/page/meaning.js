@@ -115,7 +115,7 @@ export function callOf(model, answer, point) {
 export function isPositive(model, answer, label, point) {
   if (model.task.kind === "binary") return callOf(model, answer, point) === model.task.classes[1];
   if (model.task.kind === "multiclass") return callOf(model, answer, point) === label;
-  const call = answer.calls[`${label}/${point}`];
+  const call = answer.predicted[`${label}/${point}`];
   return call === undefined ? null : call === "positive";
 }
 

@@ -35,12 +35,12 @@ export function showReading(item, context) {
   if (!item.answer) {
     fill(find("verdict"), item.error ? failure(item.error) : waiting(item));
     fill(find("worth"));
-    fill(find("facts"));
+    fill(find("metadata"));
     return;
   }
   fill(find("verdict"), verdict(item.answer, context));
   fill(find("worth"), worthOf(item.answer, context));
-  fill(find("facts"), factRows(item.answer));
+  fill(find("metadata"), factRows(item.answer));
 }
 
 /** Say in one sentence what the panel says, for those who listen. */
@@ -223,9 +223,9 @@ function hundred(share) {
   return draw("svg", { viewBox: "0 0 100 100", class: "hundred", "aria-hidden": "true" }, ...dots);
 }
 
-function factRows({ facts, sha256, novelty }) {
-  const size = facts.width && facts.height ? [["Picture", `${facts.width} \u00d7 ${facts.height} pixels`]] : [];
-  const rest = Object.entries(facts).filter(([name]) => !HIDDEN.has(name)).map(([name, value]) => [
+function factRows({ metadata, sha256, novelty }) {
+  const size = metadata.width && metadata.height ? [["Picture", `${metadata.width} \u00d7 ${metadata.height} pixels`]] : [];
+  const rest = Object.entries(metadata).filter(([name]) => !HIDDEN.has(name)).map(([name, value]) => [
     NAMES[name] ?? name.replaceAll("_", " "), WRITERS[name]?.(value) ?? String(value),
   ]);
   const ours = [

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cross_validated_scores", "encode_facts", "standard_columns"]
+__all__ = ["cross_validated_scores", "encode_metadata", "standard_columns"]
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def standard_columns(rows: Floats) -> Floats:
     return np.asarray((rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, np.inf))
 
 
-def encode_facts(columns: Sequence[Sequence[object]]) -> Floats:
+def encode_metadata(columns: Sequence[Sequence[object]]) -> Floats:
     """Turn columns of numbers or words into indicators, (n, k).
 
     A number becomes eight steps with as many images each, so that the model can tell any range

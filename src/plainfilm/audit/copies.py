@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.checks.alignment import align, unmoved
-from plainfilm.data.checks.clusters import join, links_of, same_files
-from plainfilm.data.checks.evidence import SMALL, Evidence, shrink
-from plainfilm.data.checks.hashing import close_pairs, hash_pictures, local_contrast
+from plainfilm.audit.alignment import align, unmoved
+from plainfilm.audit.clusters import join, links_of, same_files
+from plainfilm.audit.evidence import SMALL, Evidence, shrink
+from plainfilm.audit.hashing import close_pairs, hash_pictures, local_contrast
 from plainfilm.errors import ImageError
 from plainfilm.pixels import read_picture
 
@@ -171,12 +171,12 @@ def _candidates(small: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 
 def _same_pixels(evidence: Evidence, pair: Pair) -> bool:
-    facts = [evidence.facts[row] for row in (pair.first, pair.second)]
-    if any(facts[0].get(side) != facts[1].get(side) for side in ("width", "height")):
+    metadata = [evidence.metadata[row] for row in (pair.first, pair.second)]
+    if any(metadata[0].get(side) != metadata[1].get(side) for side in ("width", "height")):
         return False
     assert evidence.cache is not None
     seen = evidence.cache.gather([pair.first, pair.second])
-    if facts[0].get("format") == facts[1].get("format") and not np.array_equal(*seen):
+    if metadata[0].get("format") == metadata[1].get("format") and not np.array_equal(*seen):
         return False  # files of one format are made smaller in one way
     try:
         one, other = (

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.checks.evidence import Evidence
-from plainfilm.data.checks.poses import POSES, Poses, judge_poses
-from plainfilm.data.checks.strangers import score_strangeness
-from plainfilm.data.checks.wording import found, images
+from plainfilm.audit.evidence import Evidence
+from plainfilm.audit.findings import found, images
+from plainfilm.audit.orientation import POSES, Poses, judge_poses
+from plainfilm.audit.outliers import score_strangeness
 from plainfilm.records import Finding
 
 __all__ = ["check_contrast", "check_letters", "check_poses", "check_strangers"]
@@ -40,8 +40,8 @@ def check_contrast(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"{images(len(ids))} of one shade: nothing is to be seen",
             ids,
-            why="a blank image teaches the share of its class, and is counted in the test",
-            todo="leave them out",
+            consequence="a blank image teaches the share of its class, and is counted in the test",
+            remedy="leave them out",
             exclude=ids,
         )
     if ids := _ids(evidence, (span > _BLANK) & (span <= _FLAT)):
@@ -50,8 +50,8 @@ def check_contrast(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"{images(len(ids))} with fewer than {_FLAT} of 256 grey levels in use",
             ids,
-            why="a wrong window or a failed exposure; what it shows was lost before it was saved",
-            todo="export them again with the right window, or leave them out",
+            consequence="a wrong window or a failed exposure; what it shows was lost before it was saved",
+            remedy="export them again with the right window, or leave them out",
         )
 
 
@@ -68,7 +68,7 @@ def check_poses(evidence: Evidence) -> Iterator[Finding]:
             "note",
             "too few patients to tell which images are turned or inverted",
             count=0,
-            todo="look at them: plainfilm show",
+            remedy="look at them: plainfilm show",
         )
         return
     if poses.whole:
@@ -81,8 +81,8 @@ def check_poses(evidence: Evidence) -> Iterator[Finding]:
             "serious",
             f"the set as a whole seems to be {how}",
             count=len(evidence),
-            why="a model made from it answers wrongly for every radiograph as it should be",
-            todo="look at them (plainfilm show), and turn them back",
+            consequence="a model made from it answers wrongly for every radiograph as it should be",
+            remedy="look at them (plainfilm show), and turn them back",
         )
     seems = (poses.lead > _LEAD) & (evidence.pictures.span > _BLANK)
     yield from _posed(evidence, poses, seems)
@@ -98,8 +98,8 @@ def _posed(evidence: Evidence, poses: Poses, seems: NDArray[np.bool_]) -> Iterat
             "warning" if sure else "note",
             f"{images(len(ids))} with bone dark and air bright{_sure(len(sure))}",
             ids,
-            why="the same disease looks the opposite; one class may be inverted more often",
-            todo="look at them; invert those that are, or leave them out",
+            consequence="the same disease looks the opposite; one class may be inverted more often",
+            remedy="look at them; invert those that are, or leave them out",
             exclude=sure,
         )
     if ids := _by_lead(evidence, poses, seems & turned):
@@ -114,8 +114,8 @@ def _posed(evidence: Evidence, poses: Poses, seems: NDArray[np.bool_]) -> Iterat
             "warning" if sure else "note",
             f"{images(len(ids))} not upright, by the look ({', '.join(counts)}){_sure(len(sure))}",
             ids,
-            why="lungs are looked for where they should be; a tight crop may look turned, too",
-            todo="look at them; turn those that are, or leave them out",
+            consequence="lungs are looked for where they should be; a tight crop may look turned, too",
+            remedy="look at them; turn those that are, or leave them out",
             exclude=sure,
         )
 
@@ -141,7 +141,7 @@ def check_strangers(evidence: Evidence) -> Iterator[Finding]:
             "note",
             "too few images to tell which are no frontal chest radiographs",
             count=0,
-            todo="look at them: plainfilm show",
+            remedy="look at them: plainfilm show",
         )
         return
     strange = (scores > _STRANGE) & (evidence.pictures.span > _BLANK)
@@ -152,8 +152,8 @@ def check_strangers(evidence: Evidence) -> Iterator[Finding]:
             "warning" if scores[rows[0]] > _STRANGER else "note",
             f"{images(len(rows))} unlike the rest of the set: perhaps no frontal chest radiograph",
             [evidence.ids[row] for row in rows],
-            why="a classifier has an answer for every picture, also for one of a knee",
-            todo="look at them, strangest first, and leave out what does not belong",
+            consequence="a classifier has an answer for every picture, also for one of a knee",
+            remedy="look at them, strangest first, and leave out what does not belong",
         )
 
 
@@ -174,6 +174,6 @@ def check_letters(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"{images(len(ids))} with writing at an edge, more than a side marker",
             ids,
-            why="it may name the patient, and where one class is written on more, it is a shortcut",
-            todo="look at them; mask the writing before they are shared or learnt from",
+            consequence="it may name the patient, and where one class is written on more, it is a shortcut",
+            remedy="look at them; mask the writing before they are shared or learnt from",
         )

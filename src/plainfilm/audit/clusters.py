@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from plainfilm.data.checks.evidence import Evidence
+from plainfilm.audit.evidence import Evidence
 
 __all__ = ["cluster", "join", "links_of", "same_files", "superfluous"]
 

@@ -1,4 +1,4 @@
-"""The life of a decoding process that :class:`plainfilm.data.decode.Decoders` starts.
+"""The life of a decoding process that :class:`plainfilm.decoding.pool.Decoders` starts.
 
 It imports this room and what that needs, and nothing of the rest: it is up sooner.
 """
@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.pixels.capped import (
+from plainfilm.decoding.sandbox import (
     Decoded,
     Failure,
     Reader,
@@ -59,9 +59,9 @@ def serve() -> None:
 def _tell(answers: BinaryIO, outcomes: Sequence[Decoded | Failure], out: NDArray[np.uint8]) -> None:
     """Write what became of some files, the pixels of which lie in the first rows of ``out``."""
     told = [
-        {"facts": one.facts}
+        {"metadata": one.metadata}
         if isinstance(one, Decoded)
-        else {"reason": one.reason, "what": one.what}
+        else {"reason": one.reason, "problem": one.problem}
         for one in outcomes
     ]
     answers.write(json.dumps(told).encode() + b"\n")

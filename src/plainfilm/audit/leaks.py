@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from plainfilm.data.checks.clusters import join
-from plainfilm.data.checks.copies import Copies, Pair
-from plainfilm.data.checks.evidence import Evidence
-from plainfilm.data.checks.wording import found, groups_of, images, listed, share
+from plainfilm.audit.clusters import join
+from plainfilm.audit.copies import Copies, Pair
+from plainfilm.audit.evidence import Evidence
+from plainfilm.audit.findings import found, groups_of, images, listed, share
 from plainfilm.records import Finding
 
 __all__ = ["check_copies", "check_likeness", "check_patient_keys", "check_patients"]
@@ -24,7 +24,7 @@ _DOMINANT = 0.05
 
 def _kept_first(evidence: Evidence, group: Sequence[int]) -> list[int]:
     """Order a group so that the copy to keep is first: that in the test, else the first one."""
-    return sorted(group, key=lambda row: (_ORDER.get(str(evidence.partitions[row]), 3), row))
+    return sorted(group, key=lambda row: (_ORDER.get(str(evidence.splits[row]), 3), row))
 
 
 def _contradicts(evidence: Evidence, group: Sequence[int]) -> bool:
@@ -34,7 +34,7 @@ def _contradicts(evidence: Evidence, group: Sequence[int]) -> bool:
 
 
 def check_copies(evidence: Evidence, copies: Copies) -> Iterator[Finding]:
-    """Report copies: under two labels, in two partitions, or just twice."""
+    """Report copies: under two labels, in two splits, or just twice."""
     near = join((pair.first, pair.second) for pair in copies.near)
     for kind, groups, how in (
         ("exact", copies.exact, "with exactly the same pixels"),
@@ -48,8 +48,8 @@ def check_copies(evidence: Evidence, copies: Copies) -> Iterator[Finding]:
             "note",
             f"{mirrored:,} of the pairs are mirror images: augmented images were saved as new ones",
             count=mirrored,
-            why="augmentation before splitting puts copies on both sides",
-            todo="go back to the images before augmentation",
+            consequence="augmentation before splitting puts copies on both sides",
+            remedy="go back to the images before augmentation",
         )
 
 
@@ -57,7 +57,7 @@ def _about(
     evidence: Evidence, kind: str, groups: Sequence[Sequence[int]], how: str
 ) -> Iterator[Finding]:
     contradicting = [g for g in groups if _contradicts(evidence, g)]
-    crossing = [g for g in groups if len({str(evidence.partitions[row]) for row in g} - {""}) > 1]
+    crossing = [g for g in groups if len({str(evidence.splits[row]) for row in g} - {""}) > 1]
     settled = {tuple(g) for g in (*contradicting, *crossing)}
     if contradicting:
         ids = _names(evidence, contradicting)
@@ -67,8 +67,8 @@ def _about(
             f"{groups_of(len(contradicting))} {how}, under different labels "
             f"({images(sum(map(len, contradicting)))})",
             [name for group in ids for name in group],
-            why="at least one of the labels is wrong, and nobody knows which",
-            todo="have them read again; until then leave all of them out",
+            consequence="at least one of the labels is wrong, and nobody knows which",
+            remedy="have them read again; until then leave all of them out",
             groups=ids,
             exclude=[name for group in ids for name in group],
         )
@@ -84,8 +84,8 @@ def _about(
             f"{groups_of(len(plain))} {how} ({images(sum(map(len, plain)))}, "
             f"{many:,} of them superfluous)",
             [name for group in ids for name in group],
-            why="a picture that counts twice pretends to be more evidence than it is",
-            todo="keep one of each",
+            consequence="a picture that counts twice pretends to be more evidence than it is",
+            remedy="keep one of each",
             groups=ids,
             exclude=[name for group in ids for name in group[1:]],
         )
@@ -94,8 +94,8 @@ def _about(
 def _crossing(evidence: Evidence, kind: str, groups: Sequence[Sequence[int]], how: str) -> Finding:
     counts: Counter[str] = Counter()
     for group in groups:
-        counts.update(str(evidence.partitions[row]) for row in group)
-    sizes = Counter(evidence.partitions.tolist())
+        counts.update(str(evidence.splits[row]) for row in group)
+    sizes = Counter(evidence.splits.tolist())
     told = listed(
         [
             f"{counts[name]:,} of {images(sizes[name])} of {name}"
@@ -105,13 +105,13 @@ def _crossing(evidence: Evidence, kind: str, groups: Sequence[Sequence[int]], ho
     )
     ids = _names(evidence, groups)
     return found(
-        f"{kind}-leak-across-partitions",
+        f"{kind}-leak-across-splits",
         "serious",
-        f"images {how} lie in several partitions: {told} are also in another one",
+        f"images {how} lie in several splits: {told} are also in another one",
         [name for group in ids for name in group],
         count=len(groups),
-        why="what is tested was trained on: the result says how well the model remembers",
-        todo="keep one of each, that in the test partition, and train again",
+        consequence="what is tested was trained on: the result says how well the model remembers",
+        remedy="keep one of each, that in the test split, and train again",
         groups=ids,
         exclude=[name for group in ids for name in group[1:]],
     )
@@ -130,28 +130,26 @@ def check_likeness(evidence: Evidence, copies: Copies) -> Iterator[Finding]:
     ]
     if not pairs:
         return
-    crossing = sum(
-        evidence.partitions[pair.first] != evidence.partitions[pair.second] for pair in pairs
-    )
+    crossing = sum(evidence.splits[pair.first] != evidence.splits[pair.second] for pair in pairs)
     groups = [(evidence.ids[pair.first], evidence.ids[pair.second]) for pair in pairs]
     yield found(
         "same-person-suspected",
         "warning" if crossing else "note",
         f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'} of images that are not known to be "
         "of one patient look like one person"
-        + (f", {crossing:,} of them in different partitions" if crossing else ""),
+        + (f", {crossing:,} of them in different splits" if crossing else ""),
         [name for group in groups for name in group],
         count=len(pairs),
-        why="a person with two keys can be on both sides of a split",
-        todo="look at the pairs; where they are one person, give them one patient key",
+        consequence="a person with two keys can be on both sides of a split",
+        remedy="look at the pairs; where they are one person, give them one patient key",
         groups=groups,
     )
 
 
 def check_patients(evidence: Evidence) -> Iterator[Finding]:
-    """Report patients that are in several partitions."""
+    """Report patients that are in several splits."""
     sides: dict[int, set[str]] = defaultdict(set)
-    for patient, name in zip(evidence.groups.tolist(), evidence.partitions.tolist(), strict=True):
+    for patient, name in zip(evidence.groups.tolist(), evidence.splits.tolist(), strict=True):
         if name:
             sides[patient].add(name)
     crossing = {patient for patient, names in sides.items() if len(names) > 1}
@@ -161,18 +159,18 @@ def check_patients(evidence: Evidence) -> Iterator[Finding]:
     leaving = []
     for row in rows:
         best = min(_ORDER.get(side, 3) for side in sides[int(evidence.groups[row])])
-        if _ORDER.get(str(evidence.partitions[row]), 3) > best:
+        if _ORDER.get(str(evidence.splits[row]), 3) > best:
             leaving.append(evidence.ids[row])
     doubtful = _by_numbering_alone(evidence, rows)
     yield found(
         "patient-leak",
         "warning" if doubtful else "serious",
-        f"{len(crossing):,} patients are in several partitions: {_overlap(evidence, sides)}"
+        f"{len(crossing):,} patients are in several splits: {_overlap(evidence, sides)}"
         + (" - but none, if names of different kinds are numbered apart" if doubtful else ""),
         [evidence.ids[row] for row in rows],
         count=len(crossing),
-        why="a model knows a person again by the bones: the result is too good",
-        todo="see numbering-restarts: make the kind a part of the key, and audit again"
+        consequence="a model knows a person again by the bones: the result is too good",
+        remedy="see numbering-restarts: make the kind a part of the key, and audit again"
         if doubtful
         else "part by patient (plainfilm does where it parts), or leave their other images out",
         exclude=leaving,
@@ -180,19 +178,19 @@ def check_patients(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _by_numbering_alone(evidence: Evidence, rows: Sequence[int]) -> bool:
-    """Tell whether patients cross partitions only where their names are of different kinds."""
+    """Tell whether patients cross splits only where their names are of different kinds."""
     if not any(_kinds_that_restart(evidence)):
         return False
     sides: dict[tuple[int, str], set[str]] = defaultdict(set)
     for row in rows:
         name = (int(evidence.groups[row]), _kind(evidence.ids[row]))
-        sides[name].add(str(evidence.partitions[row]))
+        sides[name].add(str(evidence.splits[row]))
     return all(len(names - {""}) < 2 for names in sides.values())
 
 
 def _overlap(evidence: Evidence, sides: Mapping[int, set[str]]) -> str:
-    """Say how many images of a partition are of patients that others are of as well."""
-    names, groups = evidence.partitions, evidence.groups.tolist()
+    """Say how many images of a split are of patients that others are of as well."""
+    names, groups = evidence.splits, evidence.groups.tolist()
     told = []
     for other, tested in (("train", ("test", "validation")), ("validation", ("test",))):
         parts = []
@@ -219,8 +217,8 @@ def check_patient_keys(evidence: Evidence) -> Iterator[Finding]:
             "serious",
             f"all {images(count)} carry the same patient key",
             count=count,
-            why="nothing can be parted by patient, and every interval is undefined",
-            todo="name the column that holds the patient, or leave it out",
+            consequence="nothing can be split by patient, and every interval is undefined",
+            remedy="name the column that holds the patient, or leave it out",
         )
         return
     sizes = np.bincount(evidence.groups)
@@ -230,8 +228,8 @@ def check_patient_keys(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"one patient has {images(int(sizes.max()))}, {share(int(sizes.max()), count)} of all",
             [evidence.ids[row] for row in np.flatnonzero(evidence.groups == sizes.argmax())],
-            why="perhaps it is no patient but a placeholder for unknown ones",
-            todo="check the key; give unknown patients none",
+            consequence="perhaps it is no patient but a placeholder for unknown ones",
+            remedy="check the key; give unknown patients none",
         )
     own = [evidence.records[row].patient == identity for row, identity in enumerate(evidence.ids)]
     if all(own):
@@ -265,8 +263,8 @@ def _names_that_group(evidence: Evidence) -> Iterator[Finding]:
             f"number, in {len(several):,} groups: perhaps several images of one patient",
             [name for ids in several for name in ids],
             count=joined,
-            why="images of one patient on both sides of a split make the result too good",
-            todo=r"name them: --patient 'REGEX' with a group around the patient's part of the name",
+            consequence="images of one patient on both sides of a split make the result too good",
+            remedy=r"name them: --patient 'REGEX' with a group around the patient's part of the name",
             groups=several,
         )
 
@@ -303,6 +301,6 @@ def _kinds_that_restart(evidence: Evidence) -> Iterator[Finding]:
         f"({listed(starts)}), each numbered from the start: perhaps different people",
         [evidence.ids[row] for row in rows],
         count=len(several),
-        why="two people under one key look like an overlap between partitions that is none",
-        todo="make the kind a part of the key",
+        consequence="two people under one key look like an overlap between splits that is none",
+        remedy="make the kind a part of the key",
     )

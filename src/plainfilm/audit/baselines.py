@@ -1,6 +1,6 @@
 """Questions to cheats: models that see what has nothing to do with the disease.
 
-Can they tell the label? And, within one class, the partitions?
+Can they tell the label? And, within one class, the splits?
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.checks.cheats import cross_validated_scores, encode_facts, standard_columns
-from plainfilm.data.checks.evidence import Evidence
+from plainfilm.audit.crossval import cross_validated_scores, encode_metadata, standard_columns
+from plainfilm.audit.evidence import Evidence
 from plainfilm.metrics.clustered import clustered_delong
 from plainfilm.metrics.intervals import Interval
 from plainfilm.metrics.ranking import roc_auc_score
@@ -22,10 +22,10 @@ from plainfilm.metrics.ranking import roc_auc_score
 __all__ = ["CHEATS", "Cheat", "Probe", "Telling", "probe"]
 
 Floats = NDArray[np.float64]
-Cheat = Literal["file facts", "border", "thumbnail", "histogram"]
+Cheat = Literal["file metadata", "border", "thumbnail", "histogram"]
 
 CHEATS: Mapping[Cheat, str] = {
-    "file facts": "the facts of the file (its size, shape, mode, format, compression)",
+    "file metadata": "the metadata of the file (its size, shape, mode, format, compression)",
     "border": "the outermost sixteenth of the image on each side",
     "thumbnail": "a thumbnail of 8 x 8 pixels",
     "histogram": "how often each grey level occurs",
@@ -60,19 +60,19 @@ class Probe:
     Attributes
     ----------
     about
-        ``shortcut`` (can it tell the label?) or ``shift`` (can it tell the partitions apart?).
+        ``shortcut`` (can it tell the label?) or ``shift`` (can it tell the splits apart?).
     cheat
         What it may see.
     target
-        The label; for a shift, the class within which the partitions are told apart.
+        The label; for a shift, the class within which the splits are told apart.
     sides
         Names of what is told, and of the other.
     counts
         Images of each.
     interval
         Cross-validated AUROC. All intervals of an audit hold together with 95 %.
-    facts
-        For file facts, those that tell most.
+    metadata
+        For file metadata, those that tell most.
     view
         What to draw: lists of numbers for each side.
     """
@@ -83,7 +83,7 @@ class Probe:
     sides: tuple[str, str]
     counts: tuple[int, int]
     interval: Interval
-    facts: tuple[Telling, ...]
+    metadata: tuple[Telling, ...]
     view: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,18 +95,18 @@ class Probe:
             "sides": [*self.sides],
             "counts": [*self.counts],
             "auroc": self.interval.to_json(),
-            "facts": [
-                {"name": f.name, "auroc": f.auroc, "medians": [*f.medians]} for f in self.facts
+            "metadata": [
+                {"name": f.name, "auroc": f.auroc, "medians": [*f.medians]} for f in self.metadata
             ],
             "view": dict(self.view),
         }
 
 
 def probe(evidence: Evidence, *, seed: int = 0) -> tuple[Probe, ...]:
-    """Ask every cheat about every label, and about the partitions within every class."""
-    questions = [*_labels(evidence), *_partitions(evidence)]
+    """Ask every cheat about every label, and about the splits within every class."""
+    questions = [*_labels(evidence), *_splits(evidence)]
     seen = _what_cheats_see(evidence)
-    facts = _numbers(evidence)
+    metadata = _numbers(evidence)
     tests = len(questions) * len(seen)
     level = 1 - 0.05 / max(1, tests)  # Bonferroni: all of them hold together
     probes = []
@@ -114,14 +114,14 @@ def probe(evidence: Evidence, *, seed: int = 0) -> tuple[Probe, ...]:
         groups = evidence.groups[rows]
         for cheat, columns in seen.items():
             matrix = columns[rows]
-            if cheat != "file facts":
+            if cheat != "file metadata":
                 matrix = standard_columns(matrix)
             scores = cross_validated_scores(matrix, truth, groups, seed=seed)
             if scores is None:
                 interval = Interval(math.nan, math.nan, math.nan, "none", "too few patients")
             else:
                 interval = clustered_delong(truth, scores, groups, level=level)
-            telling = _most_telling(facts, rows, truth) if cheat == "file facts" else ()
+            telling = _most_telling(metadata, rows, truth) if cheat == "file metadata" else ()
             probes.append(
                 Probe(
                     about,
@@ -131,7 +131,7 @@ def probe(evidence: Evidence, *, seed: int = 0) -> tuple[Probe, ...]:
                     (int(truth.sum()), int((~truth).sum())),
                     interval,
                     telling,
-                    _view(cheat, evidence, rows, truth, facts, telling),
+                    _view(cheat, evidence, rows, truth, metadata, telling),
                 )
             )
     return tuple(probes)
@@ -153,16 +153,16 @@ def _labels(evidence: Evidence) -> Iterator[Question]:
             yield "shortcut", label, (label, other), rows, truth
 
 
-def _partitions(evidence: Evidence) -> Iterator[Question]:
+def _splits(evidence: Evidence) -> Iterator[Question]:
     task = evidence.listed.task
     for name in ("test", "validation"):
         for column, label in enumerate(task.labels):
             for value in (0, 1):
                 chosen = (evidence.labels[:, column] == value) & np.isin(
-                    evidence.partitions, ("train", name)
+                    evidence.splits, ("train", name)
                 )
                 rows = np.flatnonzero(chosen)
-                truth = evidence.partitions[rows] == name
+                truth = evidence.splits[rows] == name
                 if min(truth.sum(), (~truth).sum()) < _FEWEST:
                     continue
                 within = task.classes[value] if task.kind == "binary" else _class(label, value)
@@ -174,7 +174,7 @@ def _class(label: str, value: int) -> str:
 
 
 def _numbers(evidence: Evidence) -> dict[str, Floats]:
-    """Return the numeric facts that vary, (n,) each."""
+    """Return the numeric metadata that vary, (n,) each."""
     width, height, size = (evidence.fact(name) for name in ("width", "height", "bytes"))
     with np.errstate(all="ignore"):
         columns = {
@@ -195,17 +195,17 @@ def _numbers(evidence: Evidence) -> dict[str, Floats]:
 
 def _what_cheats_see(evidence: Evidence) -> dict[Cheat, Floats]:
     numbers = _numbers(evidence)
-    words = [[facts.get(name) for facts in evidence.facts] for name in _WORDS]
+    words = [[metadata.get(name) for metadata in evidence.metadata] for name in _WORDS]
     words = [
         [None if value is None else f"{value}" for value in column]
         for column in words
         if len({str(value) for value in column}) > 1
     ]
     seen: dict[Cheat, Floats] = {
-        "file facts": encode_facts([*(v.tolist() for v in numbers.values()), *words])
+        "file metadata": encode_metadata([*(v.tolist() for v in numbers.values()), *words])
     }
-    if not seen["file facts"].shape[1]:
-        del seen["file facts"]
+    if not seen["file metadata"].shape[1]:
+        del seen["file metadata"]
     if evidence.pictures is None:
         return seen
     small = evidence.pictures.small.astype(np.float64)
@@ -230,10 +230,10 @@ def _border(small: Floats) -> Floats:
 
 
 def _most_telling(
-    facts: Mapping[str, Floats], rows: NDArray[np.intp], truth: NDArray[np.bool_]
+    metadata: Mapping[str, Floats], rows: NDArray[np.intp], truth: NDArray[np.bool_]
 ) -> tuple[Telling, ...]:
     telling = []
-    for name, column in facts.items():
+    for name, column in metadata.items():
         values = column[rows]
         known = np.isfinite(values)
         if not (truth[known].any() and (~truth[known]).any()):
@@ -249,15 +249,15 @@ def _view(
     evidence: Evidence,
     rows: NDArray[np.intp],
     truth: NDArray[np.bool_],
-    facts: Mapping[str, Floats],
+    metadata: Mapping[str, Floats],
     telling: Sequence[Telling],
 ) -> dict[str, Any]:
     """Return what a picture of the difference needs, the told side first."""
     sides = (rows[truth], rows[~truth])
-    if cheat == "file facts":
+    if cheat == "file metadata":
         if not telling:
             return {}
-        values = facts[telling[0].name]
+        values = metadata[telling[0].name]
         finite = values[rows][np.isfinite(values[rows])]
         edges = np.unique(np.quantile(finite, np.linspace(0, 1, 257)))
         low, high = edges[0], edges[-1]

@@ -88,7 +88,7 @@ def _note(spread: Mapping[str, Mapping[str, float]], count: int) -> str:
     area = spread.get("auroc") or {}
     sampling = area.get("sampling_half_width")
     if sampling is None:
-        return f"{count} trainings of the same recipe on the same partitions."
+        return f"{count} trainings of the same recipe on the same splits."
     reach = 2 * area["sd"]
     which = (
         "the choice of test images leaves more open than the choice of seed"
@@ -96,7 +96,7 @@ def _note(spread: Mapping[str, Mapping[str, float]], count: int) -> str:
         else "the choice of seed matters as much as the choice of test images"
     )
     return (
-        f"{count} trainings of the same recipe on the same partitions. The AUROC varies by "
+        f"{count} trainings of the same recipe on the same splits. The AUROC varies by "
         f"{area['sd']:.3f} (standard deviation) from seed to seed; the test images alone leave "
         f"± {sampling:.3f} open: {which}. An interval of one training holds the latter only."
     )

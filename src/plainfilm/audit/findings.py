@@ -15,12 +15,12 @@ _MAX_GROUPS = 100
 def found(
     check: str,
     severity: Severity,
-    what: str,
+    problem: str,
     files: Iterable[str] = (),
     *,
     count: int | None = None,
-    why: str = "",
-    todo: str = "",
+    consequence: str = "",
+    remedy: str = "",
     groups: Sequence[Sequence[str]] = (),
     exclude: Iterable[str] = (),
 ) -> Finding:
@@ -29,11 +29,11 @@ def found(
     return Finding(
         check=check,
         severity=severity,
-        what=what,
+        problem=problem,
         count=len(files) if count is None else count,
         files=files[:_MAX_FILES],
-        why=why,
-        todo=todo,
+        consequence=consequence,
+        remedy=remedy,
         groups=tuple(tuple(group) for group in groups[:_MAX_GROUPS]),
         exclude=tuple(exclude),
     )

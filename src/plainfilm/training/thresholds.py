@@ -50,7 +50,7 @@ def disturbed_images(images: NDArray[np.uint8], draws: int = DRAWS) -> NDArray[n
     """Return images as they are, and then under several draws of one augmentation.
 
     It is the same augmentation for every recipe, so that none is judged by its own. A clean
-    validation partition is often saturated: many thresholds err alike on it, and the one it
+    validation split is often saturated: many thresholds err alike on it, and the one it
     prefers may be far off where images come from elsewhere. The same images under disturbances
     that leave the diagnosis alone put cases into that gap.
     """

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from plainfilm.data.checks.evidence import Evidence
-from plainfilm.data.checks.wording import found, images, share
+from plainfilm.audit.evidence import Evidence
+from plainfilm.audit.findings import found, images, share
 from plainfilm.metrics.intervals import newcombe, wilson
-from plainfilm.records import PARTITIONS, Finding
+from plainfilm.records import SPLITS, Finding
 
 __all__ = ["check_balance", "check_precision", "check_prevalence", "check_unknown"]
 
@@ -31,8 +31,8 @@ def check_unknown(evidence: Evidence) -> Iterator[Finding]:
                 f"{label} is unknown for {images(count)} ({share(count, len(evidence))})",
                 [evidence.ids[row] for row in np.flatnonzero(unknown[:, column])],
                 count=count,
-                why="they are left out of the loss and of every metric of that label",
-                todo="if unknown means absent in this set, say 0 in its table",
+                consequence="they are left out of the loss and of every metric of that label",
+                remedy="if unknown means absent in this set, say 0 in its table",
             )
 
 
@@ -50,21 +50,21 @@ def check_balance(evidence: Evidence) -> Iterator[Finding]:
             "warning" if min(positive, negative) < _FEW else "note",
             f"{rare} {label} among {total:,} ({share(min(positive, negative), total)})",
             count=min(positive, negative),
-            why="accuracy says little then: always answering the common class is right as often",
-            todo="look at sensitivity and specificity, and at average precision",
+            consequence="accuracy says little then: always answering the common class is right as often",
+            remedy="look at sensitivity and specificity, and at average precision",
         )
 
 
 def check_prevalence(evidence: Evidence) -> Iterator[Finding]:
-    """Report partitions whose share of a label differs by more than chance."""
-    names = [name for name in PARTITIONS if (evidence.partitions == name).any()]
+    """Report splits whose share of a label differs by more than chance."""
+    names = [name for name in SPLITS if (evidence.splits == name).any()]
     tests = len(evidence.listed.task.labels) * max(1, len(names) - 1)
     if "train" not in names:
         return
     for column, label in enumerate(evidence.listed.task.labels):
         values = evidence.labels[:, column]
         counts = {
-            name: [int(((evidence.partitions == name) & (values == v)).sum()) for v in (1, 0)]
+            name: [int(((evidence.splits == name) & (values == v)).sum()) for v in (1, 0)]
             for name in names
         }
         for name in names:
@@ -82,9 +82,9 @@ def check_prevalence(evidence: Evidence) -> Iterator[Finding]:
                 f"({table[0, 0]:,} of {table[0].sum():,} and {table[1, 0]:,} of "
                 f"{table[1].sum():,})",
                 count=int(table[1].sum()),
-                why="predictive values, calibration and a threshold tuned on one share do not "
+                consequence="predictive values, calibration and a threshold tuned on one share do not "
                 "hold at another; and a different share hints at a different source",
-                todo="weigh the classes in training, and say for which prevalence a value holds",
+                remedy="weigh the classes in training, and say for which prevalence a value holds",
             )
 
 
@@ -98,12 +98,12 @@ def _chance(table: list[list[int]]) -> float:
 
 
 def check_precision(evidence: Evidence) -> Iterator[Finding]:
-    """Report partitions too small for what will be claimed of them.
+    """Report splits too small for what will be claimed of them.
 
     Reckoned as if 90 % were right, patients counted, not images.
     """
     for name in ("test", "validation"):
-        rows = evidence.partitions == name
+        rows = evidence.splits == name
         if not rows.any():
             continue
         for column, label in enumerate(evidence.listed.task.labels):
@@ -115,8 +115,8 @@ def check_precision(evidence: Evidence) -> Iterator[Finding]:
                     "serious",
                     f"{name} has no image {'with' if sides[0] == 0 else 'without'} {label}",
                     count=int(rows.sum()),
-                    why="nothing can be said about telling two classes apart",
-                    todo=f"put images of both classes into {name}, or let plainfilm part the set",
+                    consequence="nothing can be said about telling two classes apart",
+                    remedy=f"put images of both classes into {name}, or let plainfilm part the set",
                 )
                 continue
             rates = [wilson(0.9 * side, side) for side in sides]
@@ -135,6 +135,6 @@ def check_precision(evidence: Evidence) -> Iterator[Finding]:
                 f"{which} of 0.90 will be known as {low:.2f} to {high:.2f}, an AUROC of 0.95 as "
                 f"{area.low:.2f} to {area.high:.2f}",
                 count=int(rows.sum()),
-                why="differences between models smaller than that cannot be seen",
-                todo="gather more, or claim less",
+                consequence="differences between models smaller than that cannot be seen",
+                remedy="gather more, or claim less",
             )

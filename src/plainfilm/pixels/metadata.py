@@ -14,7 +14,7 @@ from typing import Any
 
 from plainfilm.pixels.vocabulary import WORDS, maker_of
 
-__all__ = ["element", "numbers", "read_facts"]
+__all__ = ["element", "numbers", "read_metadata"]
 
 _CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -60,45 +60,45 @@ def numbers(dataset: Any, keyword: str) -> list[float]:
     return found if all(map(math.isfinite, found)) else []
 
 
-def read_facts(dataset: Any) -> dict[str, str | float]:
-    """Return the facts of a data set; what is absent or malformed is left out.
+def read_metadata(dataset: Any) -> dict[str, str | float]:
+    """Return the metadata of a data set; what is absent or malformed is left out.
 
     Returns
     -------
-    facts
+    metadata
         ``modality``, ``body_part``, ``sex``, ``photometric``, ``presentation`` (the
         shape, IDENTITY or INVERSE, which may contradict it), ``view`` (PA, AP, LL, ...),
         ``laterality`` (L, R, B, U), ``orientation`` (of rows and columns, such as ``L\\F``),
         ``age`` (years; 90 for all from 90 on), ``pixel_spacing`` (mm between rows),
         ``manufacturer``.
     """
-    facts: dict[str, str | float] = {}
+    metadata: dict[str, str | float] = {}
     for name, keyword in _CODES.items():
         if code := _code(name, element(dataset, keyword)):
-            facts[name] = code
+            metadata[name] = code
     if view := _view(dataset):
-        facts["view"] = view
+        metadata["view"] = view
     for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
         side = str(element(dataset, keyword)).strip().upper()
         if side in ("L", "R", "B", "U"):
-            facts.setdefault("laterality", side)
+            metadata.setdefault("laterality", side)
     orientation = element(dataset, "PatientOrientation")
     if orientation is not None and not isinstance(orientation, str):
         ends = [str(end) for end in orientation]
         if len(ends) == 2 and all(map(_ORIENTATION.fullmatch, ends)):
-            facts["orientation"] = "\\".join(ends)
+            metadata["orientation"] = "\\".join(ends)
     age = _age(element(dataset, "PatientAge"))
     if age is not None:
-        facts["age"] = age
+        metadata["age"] = age
     for keyword in _SPACINGS:
         spacing = numbers(dataset, keyword)
         if spacing and spacing[0] > 0:
-            facts["pixel_spacing"] = spacing[0]
+            metadata["pixel_spacing"] = spacing[0]
             break
     maker = element(dataset, "Manufacturer")
     if isinstance(maker, str) and (known := maker_of(maker)):
-        facts["manufacturer"] = known
-    return facts
+        metadata["manufacturer"] = known
+    return metadata
 
 
 def _code(name: str, value: Any) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.checks.evidence import shrink
+from plainfilm.audit.evidence import shrink
 
 __all__ = ["BITS", "Hashes", "close_pairs", "hash_pictures", "local_contrast"]
 

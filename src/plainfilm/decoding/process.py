@@ -1,7 +1,7 @@
 """One decoding process, as the process that asks it sees it.
 
-What goes over the pipes: a JSON line with some paths; back comes a JSON line with facts or a
-failure for each, and then the pixels of those with facts. When it dies among several files, nobody
+What goes over the pipes: a JSON line with some paths; back comes a JSON line with metadata or a
+failure for each, and then the pixels of those with metadata. When it dies among several files, nobody
 knows on which; so they are asked for again, one by one, of another one.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import read_into
-from plainfilm.pixels.capped import (
+from plainfilm.decoding.sandbox import (
     OF_DECODERS,
     Decoded,
     Failure,
@@ -38,7 +38,7 @@ __all__ = ["TOGETHER", "Decoder", "message"]
 TOGETHER = 8
 """Files in one message, at most."""
 
-_WORKER = "plainfilm.pixels.worker"
+_WORKER = "plainfilm.decoding.worker"
 _PIPE = 1 << 20  # where the system lets us: a whole image in one write
 
 
@@ -57,7 +57,7 @@ class Decoder:
     Parameters
     ----------
     reader, spec, memory, seconds
-        As of :class:`plainfilm.data.decode.Decoders`.
+        As of :class:`plainfilm.decoding.pool.Decoders`.
     name
         By which another process imports the reader.
     """
@@ -127,11 +127,11 @@ class Decoder:
         whole = False
         with contextlib.suppress(OSError, EOFError, ValueError):  # it is gone, in mid-line perhaps
             for row, answer in zip(asked, json.loads(pipe.readline()), strict=False):
-                if "facts" in answer:
+                if "metadata" in answer:
                     read_into(pipe, out[row].data)
-                    answered.append((row, Decoded(answer["facts"])))
+                    answered.append((row, Decoded(answer["metadata"])))
                 else:
-                    answered.append((row, Failure(answer["reason"], answer["what"])))
+                    answered.append((row, Failure(answer["reason"], answer["problem"])))
             whole = True
         for _ in answered:
             asked.popleft()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.checks.evidence import shrink
+from plainfilm.audit.evidence import shrink
 
 __all__ = ["POSES", "Poses", "judge_poses", "standardise"]
 

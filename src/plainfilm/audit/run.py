@@ -13,37 +13,37 @@ from typing import Any
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
-from plainfilm.data.cache import Cache, default_folder
-from plainfilm.data.checks.clusters import cluster, join, links_of, same_files, superfluous
-from plainfilm.data.checks.copies import Copies, find_copies
-from plainfilm.data.checks.evidence import SIDE, Evidence, glance, look
-from plainfilm.data.checks.files import (
+from plainfilm.audit.baselines import Probe, probe
+from plainfilm.audit.clusters import cluster, join, links_of, same_files, superfluous
+from plainfilm.audit.copies import Copies, find_copies
+from plainfilm.audit.evidence import SIDE, Evidence, glance, look
+from plainfilm.audit.files import (
     check_colour,
     check_formats,
     check_origin,
     check_readable,
     check_sizes,
 )
-from plainfilm.data.checks.identity import (
-    check_copies,
-    check_likeness,
-    check_patient_keys,
-    check_patients,
-)
-from plainfilm.data.checks.labels import (
+from plainfilm.audit.labels import (
     check_balance,
     check_precision,
     check_prevalence,
     check_unknown,
 )
-from plainfilm.data.checks.looks import (
+from plainfilm.audit.leaks import (
+    check_copies,
+    check_likeness,
+    check_patient_keys,
+    check_patients,
+)
+from plainfilm.audit.quality import (
     check_contrast,
     check_letters,
     check_poses,
     check_strangers,
 )
-from plainfilm.data.checks.probes import Probe, probe
-from plainfilm.data.checks.shortcuts import check_shift, check_shortcuts
+from plainfilm.audit.shortcuts import check_shift, check_shortcuts
+from plainfilm.data.cache import Cache, default_folder
 from plainfilm.data.contents import hash_files
 from plainfilm.data.fill import fill_cache
 from plainfilm.data.manifest import LeftOut, Manifest
@@ -52,7 +52,7 @@ from plainfilm.errors import SourceError
 from plainfilm.pixels import read_image_and_colour
 from plainfilm.records import Finding, PixelSpec
 
-__all__ = ["SCHEMA", "Audit", "audit"]
+__all__ = ["SCHEMA", "Audit", "audit_dataset"]
 
 SCHEMA = 1
 _FEW_COPIES = 0.01
@@ -112,10 +112,10 @@ class Audit:
                 {
                     "check": f.check,
                     "severity": f.severity,
-                    "what": f.what,
+                    "problem": f.problem,
                     "count": f.count,
-                    "why": f.why,
-                    "todo": f.todo,
+                    "consequence": f.consequence,
+                    "remedy": f.remedy,
                     "files": [*f.files],
                     "groups": [[*group] for group in f.groups],
                 }
@@ -142,7 +142,7 @@ class Audit:
         return len(self.exclusions)
 
 
-def audit(
+def audit_dataset(
     data: Manifest | str | Path | Sequence[str | Path],
     *,
     quick: bool = False,
@@ -179,8 +179,8 @@ def audit(
     if not len(evidence):
         raise SourceError(
             f"none of the files of {manifest.name} is an image",
-            received=evidence.left_out[0].what if evidence.left_out else "no files",
-            todo="give the folder or table of the radiographs",
+            received=evidence.left_out[0].problem if evidence.left_out else "no files",
+            remedy="give the folder or table of the radiographs",
         )
     progress("auditing", 0, 1)
     # Side by side on several cores, each with its own small products: a product that is itself
@@ -228,7 +228,7 @@ def _glance(
     files, unread = hash_files(manifest.records, place, progress)
     digests = {identity: content.digest for identity, content in files.items()}
     gone = [
-        LeftOut(record.id, record.path, unread[record.id].reason, unread[record.id].what)
+        LeftOut(record.id, record.path, unread[record.id].reason, unread[record.id].problem)
         for record in manifest.records
         if record.id in unread
     ]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from plainfilm.data.checks.evidence import Evidence
-from plainfilm.data.checks.wording import found, images, listed, share
+from plainfilm.audit.evidence import Evidence
+from plainfilm.audit.findings import found, images, listed, share
 from plainfilm.records import Finding
 
 __all__ = ["check_colour", "check_formats", "check_origin", "check_readable", "check_sizes"]
@@ -66,8 +66,8 @@ def check_readable(evidence: Evidence) -> Iterator[Finding]:
             "serious" if len(ids) > max(1, _MANY * total) else "warning",
             f"{len(ids):,} of {total:,} files {verb}",
             ids,
-            why="what is left out may be left out for a reason that has to do with the label",
-            todo=_ADVICE.get(reason, "fetch them again; until then they are left out"),
+            consequence="what is left out may be left out for a reason that has to do with the label",
+            remedy=_ADVICE.get(reason, "fetch them again; until then they are left out"),
             exclude=ids,
         )
 
@@ -81,8 +81,8 @@ def _singular(how: str) -> str:
 def check_formats(evidence: Evidence) -> Iterator[Finding]:
     """Report files whose content is of another format than their name says."""
     wrong, kinds = [], set()
-    for identity, facts in zip(evidence.ids, evidence.facts, strict=True):
-        kind = str(facts.get("format", ""))
+    for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
+        kind = str(metadata.get("format", ""))
         ending = identity.rpartition(".")[2].lower()
         if kind and _NAMED.get(ending, kind) != kind:
             wrong.append(identity)
@@ -93,8 +93,8 @@ def check_formats(evidence: Evidence) -> Iterator[Finding]:
             "note",
             f"{images(len(wrong))} of another format than the name says ({listed(sorted(kinds))})",
             wrong,
-            why="they are read by their content, but other software may read them wrongly or not",
-            todo="rename them, and find out where they come from: it may go with the label",
+            consequence="they are read by their content, but other software may read them wrongly or not",
+            remedy="rename them, and find out where they come from: it may go with the label",
         )
 
 
@@ -109,8 +109,8 @@ def check_colour(evidence: Evidence) -> Iterator[Finding]:
             "note" if most else "warning",
             f"{images(len(ids))} of {len(evidence):,} in colour: a radiograph has none",
             ids,
-            why="a photograph of a screen or a drawn-on picture is no radiograph of its own kind",
-            todo="look at them, and leave out what is no radiograph",
+            consequence="a photograph of a screen or a drawn-on picture is no radiograph of its own kind",
+            remedy="look at them, and leave out what is no radiograph",
         )
 
 
@@ -132,8 +132,8 @@ def check_sizes(evidence: Evidence) -> Iterator[Finding]:
             f"{images(len(ids))} much smaller than the others (the typical shorter side has "
             f"{typical:.0f} pixels)",
             ids,
-            why="what cannot be seen in a thumbnail cannot be learnt from it",
-            todo="fetch them in full size, or leave them out",
+            consequence="what cannot be seen in a thumbnail cannot be learnt from it",
+            remedy="fetch them in full size, or leave them out",
             exclude=ids,
         )
     long = (longer / shorter > _LONG) & ~tiny
@@ -144,23 +144,23 @@ def check_sizes(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"{images(len(ids))} more than {_LONG:g} times as long as wide",
             ids,
-            why="a strip is a part of a radiograph, or something else",
-            todo="look at them",
+            consequence="a strip is a part of a radiograph, or something else",
+            remedy="look at them",
         )
 
 
 def check_origin(evidence: Evidence) -> Iterator[Finding]:
     """Report what the files themselves say is no frontal radiograph of the chest."""
     modality, part, lateral = [], [], []
-    for identity, facts in zip(evidence.ids, evidence.facts, strict=True):
-        kind = str(facts.get("modality", ""))
-        body = str(facts.get("body_part", ""))
+    for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
+        kind = str(metadata.get("modality", ""))
+        body = str(metadata.get("body_part", ""))
         if kind and kind not in _RADIOGRAPHS:
             modality.append((identity, kind))
         elif body and not any(word in body for word in _CHESTS):
             part.append((identity, body))
-        elif str(facts.get("view", "")) in _SIDEWAYS:
-            lateral.append((identity, str(facts["view"])))
+        elif str(metadata.get("view", "")) in _SIDEWAYS:
+            lateral.append((identity, str(metadata["view"])))
     for check, rows, what in (
         ("wrong-modality", modality, "another modality than a radiograph"),
         ("wrong-body-part", part, "another body part than the chest"),
@@ -174,7 +174,7 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
                 f"{images(len(rows))} ({share(len(rows), len(evidence))}) of {what}, by their own "
                 f"header: {named}",
                 [identity for identity, _ in rows],
-                why="a classifier of frontal chest radiographs has no answer for them",
-                todo="leave them out, unless the header is wrong",
+                consequence="a classifier of frontal chest radiographs has no answer for them",
+                remedy="leave them out, unless the header is wrong",
                 exclude=[identity for identity, _ in rows],
             )

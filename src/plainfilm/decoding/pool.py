@@ -7,7 +7,7 @@ tell on which file. Nothing is forked, so a training framework with its threads 
 
 Each is asked for several files at once, for small files take less to decode than to ask for one by
 one; one that is slow answers for fewer. How it is asked, and what happens when it dies, is in
-:mod:`plainfilm.data.decoder`.
+:mod:`plainfilm.decoding.process`.
 
 A worker can be capped: what it may take of memory is set in the worker itself, and how long it may
 take for a file is watched from here. A process cannot do that to itself without harm, so decoding
@@ -24,8 +24,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.decoder import TOGETHER, Decoder, message
-from plainfilm.pixels.capped import (
+from plainfilm.decoding.process import TOGETHER, Decoder, message
+from plainfilm.decoding.sandbox import (
     MEMORY,
     Decoded,
     Failure,

@@ -1,13 +1,13 @@
-"""How far a cheat gets, and how far apart the partitions are: what is worth a finding."""
+"""How far a cheat gets, and how far apart the splits are: what is worth a finding."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from plainfilm.data.checks.evidence import Evidence
-from plainfilm.data.checks.probes import CHEATS, Cheat, Probe
-from plainfilm.data.checks.wording import found, listed
+from plainfilm.audit.baselines import CHEATS, Cheat, Probe
+from plainfilm.audit.evidence import Evidence
+from plainfilm.audit.findings import found, listed
 from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding
 
@@ -27,7 +27,7 @@ WIDE = 0.3
 LIMITS: Mapping[Cheat, tuple[float, float]] = {
     # What a file says of itself has no business with the disease. A border little; small pictures
     # and shades have some: those two never spoil an evaluation alone.
-    "file facts": (0.6, 0.75),
+    "file metadata": (0.6, 0.75),
     "border": (0.6, 0.8),
     "thumbnail": (0.8, math.inf),
     "histogram": (0.75, math.inf),
@@ -49,15 +49,15 @@ def check_shortcuts(evidence: Evidence, probes: Sequence[Probe]) -> Iterator[Fin
         warning, serious = LIMITS[one.cheat]
         if one.interval.low <= warning:
             continue
-        most = _facts_in_words(one)
+        most = _metadata_in_words(one)
         yield found(
             f"shortcut-{one.cheat.replace(' ', '-')}",
             "serious" if one.interval.low > serious else "warning",
             f"a model that sees nothing but {CHEATS[one.cheat]} tells {one.target} with AUROC "
             f"{_in_words(one.interval)}{most}",
             count=sum(one.counts),
-            why="a network finds it too, scores well by it, and fails where the habit is another",
-            todo=_ADVICE[one.cheat],
+            consequence="a network finds it too, scores well by it, and fails where the habit is another",
+            remedy=_ADVICE[one.cheat],
         )
     if doubtful:
         yield found(
@@ -65,12 +65,12 @@ def check_shortcuts(evidence: Evidence, probes: Sequence[Probe]) -> Iterator[Fin
             "note",
             f"too few patients to tell whether there are shortcuts by {listed(doubtful)}",
             count=len(evidence),
-            todo="a small set cannot be called clean: gather more",
+            remedy="a small set cannot be called clean: gather more",
         )
 
 
 _ADVICE: Mapping[Cheat, str] = {
-    "file facts": "save all images alike (size, format, quality) before learning, and test "
+    "file metadata": "save all images alike (size, format, quality) before learning, and test "
     "on images from elsewhere",
     "border": "crop or trim the borders (input.trim), mask markers, and test on images from "
     "elsewhere",
@@ -81,7 +81,7 @@ _ADVICE: Mapping[Cheat, str] = {
 
 
 def check_shift(evidence: Evidence, probes: Sequence[Probe]) -> Iterator[Finding]:
-    """Report partitions that can be told apart within a class."""
+    """Report splits that can be told apart within a class."""
     for side in ("test", "validation"):
         chosen = [p for p in probes if p.about == "shift" and p.sides[0] == side]
         told = [p for p in chosen if _tells(p.interval) and p.interval.low > SHIFTED[0]]
@@ -89,16 +89,16 @@ def check_shift(evidence: Evidence, probes: Sequence[Probe]) -> Iterator[Finding
             continue
         worst = max(told, key=lambda p: p.interval.low)
         parts = [
-            f"{p.target} by the {p.cheat}: {_in_words(p.interval)}{_facts_in_words(p)}"
+            f"{p.target} by the {p.cheat}: {_in_words(p.interval)}{_metadata_in_words(p)}"
             for p in sorted(told, key=lambda p: -p.interval.value)
         ]
         yield found(
             f"shift-{side}",
             "warning" if worst.interval.low > SHIFTED[1] else "note",
             f"{side} and train can be told apart within a class ({listed(parts, 2)})",
-            count=int((evidence.partitions == side).sum()),
-            why="a threshold and a calibration made on one need not hold on the other",
-            todo=f"do not expect on {side} what a share of train says; report both",
+            count=int((evidence.splits == side).sum()),
+            consequence="a threshold and a calibration made on one need not hold on the other",
+            remedy=f"do not expect on {side} what a share of train says; report both",
         )
 
 
@@ -110,8 +110,8 @@ def _in_words(interval: Interval) -> str:
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def _facts_in_words(one: Probe) -> str:
-    strong = [fact for fact in one.facts if fact.auroc > 0.6]
+def _metadata_in_words(one: Probe) -> str:
+    strong = [fact for fact in one.metadata if fact.auroc > 0.6]
     if not strong:
         return ""
     return "; alone: " + listed([f"{_FACTS[f.name]} {f.auroc:.3f}" for f in strong])

@@ -1,4 +1,4 @@
-"""What the checks look at: facts of the files and small pictures, taken in one pass."""
+"""What the checks look at: metadata of the files and small pictures, taken in one pass."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Evidence:
         Those, and why.
     records
         The n records that became images, which the rest is about.
-    facts, hashes
+    metadata, hashes
         (n) of each: what a file says about itself, SHA-256 of its bytes.
     labels
         float32 (n, labels) of 1, 0 or NaN.
-    partitions
+    splits
         (n,) names; empty where a record is in none.
     groups
         (n,) numbers of patients.
@@ -78,10 +78,10 @@ class Evidence:
     listed: Manifest
     left_out: tuple[LeftOut, ...]
     records: tuple[Record, ...]
-    facts: Sequence[Mapping[str, str | float]]
+    metadata: Sequence[Mapping[str, str | float]]
     hashes: tuple[str, ...]
     labels: NDArray[np.float32]
-    partitions: NDArray[np.str_]
+    splits: NDArray[np.str_]
     groups: NDArray[np.intp]
     ids: tuple[str, ...]
     cache: Cache | None = None
@@ -92,7 +92,7 @@ class Evidence:
 
     def fact(self, name: str) -> NDArray[np.float64]:
         """Return a numeric fact of every image, (n,), NaN where it is absent."""
-        return np.array([_number(f.get(name)) for f in self.facts], dtype=np.float64)
+        return np.array([_number(f.get(name)) for f in self.metadata], dtype=np.float64)
 
     def class_name(self, row: int) -> str:
         """Return what the labels of an image say."""
@@ -109,7 +109,7 @@ def look(manifest: Manifest, cache: Cache) -> Evidence:
     records = tuple(record for record in manifest.records if record.id in there)
     left_out = (*manifest.left_out, *cache.left_out)
     return replace(
-        _evidence(manifest, records, left_out, cache.facts, cache.hashes),
+        _evidence(manifest, records, left_out, cache.metadata, cache.hashes),
         cache=cache,
         pictures=_look_at(cache),
     )
@@ -130,16 +130,16 @@ def glance(
         Those that could not be read.
     """
     records = tuple(record for record in manifest.records if record.id in hashes)
-    facts = [{"bytes": _size(record.path)} for record in records]
+    metadata = [{"bytes": _size(record.path)} for record in records]
     digests = tuple(hashes[record.id] for record in records)
-    return _evidence(manifest, records, (*manifest.left_out, *unread), facts, digests)
+    return _evidence(manifest, records, (*manifest.left_out, *unread), metadata, digests)
 
 
 def _evidence(
     manifest: Manifest,
     records: tuple[Record, ...],
     left_out: tuple[LeftOut, ...],
-    facts: Sequence[Mapping[str, str | float]],
+    metadata: Sequence[Mapping[str, str | float]],
     hashes: tuple[str, ...],
 ) -> Evidence:
     keys = {patient: n for n, patient in enumerate(dict.fromkeys(r.patient for r in records))}
@@ -148,10 +148,10 @@ def _evidence(
         listed=manifest,
         left_out=left_out,
         records=records,
-        facts=facts,
+        metadata=metadata,
         hashes=hashes,
         labels=labels.reshape(len(records), len(manifest.task.labels)),
-        partitions=np.array([r.partition or r.official or "" for r in records], dtype=np.str_),
+        splits=np.array([r.split or r.official or "" for r in records], dtype=np.str_),
         groups=np.array([keys[r.patient] for r in records], dtype=np.intp),
         ids=tuple(record.id for record in records),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.checks.poses import standardise
+from plainfilm.audit.orientation import standardise
 
 __all__ = ["score_strangeness"]
 

@@ -2,7 +2,7 @@
 
 A process caps its own memory once it has loaded its code, and a decoder's failure is an answer: the
 process lives on. Who starts such processes, hands files to them and watches their time is
-:mod:`plainfilm.data.decode` for a data set and :mod:`plainfilm.serve.workers` for a service.
+:mod:`plainfilm.decoding.pool` for a data set and :mod:`plainfilm.serve.workers` for a service.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "Reader",
     "attempt",
     "cap_memory",
-    "clean_facts",
+    "clean_metadata",
     "decode_one",
     "memory_cap",
     "open_answers",
@@ -61,7 +61,7 @@ class ReadImage(Protocol):
         """Grey values, (size, size)."""
 
     @property
-    def facts(self) -> Mapping[str, str | float]:
+    def metadata(self) -> Mapping[str, str | float]:
         """What the file says about itself."""
 
 
@@ -71,9 +71,9 @@ Reader = Callable[[str, PixelSpec], ReadImage]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The facts of a file that became an image."""
+    """The metadata of a file that became an image."""
 
-    facts: dict[str, str | float] = field(default_factory=dict)
+    metadata: dict[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Failure:
     """Why a file did not become an image: a stable code and a sentence."""
 
     reason: str
-    what: str
+    problem: str
 
 
 def decode_one(
@@ -92,7 +92,7 @@ def decode_one(
     def read() -> Decoded:
         image = reader(path, spec)
         out[...] = image.pixels
-        return Decoded(clean_facts(image.facts))
+        return Decoded(clean_metadata(image.metadata))
 
     return attempt(read)
 
@@ -102,7 +102,7 @@ def attempt(read: Callable[[], T]) -> T | Failure:
     try:
         return read()
     except ImageError as error:
-        return Failure(error.reason, error.what)
+        return Failure(error.reason, error.problem)
     except MemoryError:
         return Failure("out-of-memory", "there was not enough memory to decode the file")
     except Exception as error:  # a defect of a decoder must cost one file, not the run
@@ -110,10 +110,10 @@ def attempt(read: Callable[[], T]) -> T | Failure:
         return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}")
 
 
-def clean_facts(facts: Mapping[str, Any]) -> dict[str, str | float]:
+def clean_metadata(metadata: Mapping[str, Any]) -> dict[str, str | float]:
     """Keep what JSON can hold."""
     clean: dict[str, str | float] = {}
-    for name, value in facts.items():
+    for name, value in metadata.items():
         if isinstance(value, str):
             clean[name] = value
         elif math.isfinite(value):
