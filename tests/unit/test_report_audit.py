@@ -34,11 +34,11 @@ from plainfilm.report import (
     write_audit_page,
     write_report,
 )
-from plainfilm.report import audit_pictures as pictures
-from plainfilm.report.audit_content import AuditContent, read_audit
-from plainfilm.report.audit_forest import forest
-from plainfilm.report.audit_pictures import Thumbnails, mean_pictures
-from plainfilm.report.audit_wording import judge, probe_sentence, verdict
+from plainfilm.report.audit import pictures
+from plainfilm.report.audit.content import AuditContent, read_audit
+from plainfilm.report.audit.forest import forest
+from plainfilm.report.audit.pictures import Thumbnails, mean_pictures
+from plainfilm.report.audit.wording import judge, probe_sentence, verdict
 from plainfilm.report.caveats import write_caveats
 from plainfilm.report.figures import shares_figure
 from plainfilm.training import Run

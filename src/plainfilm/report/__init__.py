@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from plainfilm.report.audit_lines import audit_lines
-from plainfilm.report.audit_page import write_audit_page
+from plainfilm.report.audit.lines import audit_lines
+from plainfilm.report.audit.page import write_audit_page
 from plainfilm.report.build import build_report
 from plainfilm.report.comparison_figure import write_comparison_figure
 from plainfilm.report.content import ReportContent, Sample, WorstCase

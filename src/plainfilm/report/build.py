@@ -8,7 +8,7 @@ from string import Template
 
 from plainfilm._files import write_bytes, write_text
 from plainfilm.errors import UsageError
-from plainfilm.report.audit_page import audit_style
+from plainfilm.report.audit.page import audit_style
 from plainfilm.report.checklist import checklist_section
 from plainfilm.report.content import (
     ReportContent,

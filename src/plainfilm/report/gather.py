@@ -17,7 +17,7 @@ from plainfilm.errors import ImageError, RunError
 from plainfilm.evaluation.result import SCHEMA, Evaluation
 from plainfilm.evaluation.run import find_run
 from plainfilm.explain import heatmap
-from plainfilm.report.audit_content import read_audit
+from plainfilm.report.audit.content import read_audit
 from plainfilm.report.build import build_report
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.model_card import write_model_card

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from plainfilm.evaluation.mistakes import balanced_thresholds
-from plainfilm.report.audit_section import audit_section
+from plainfilm.report.audit.section import audit_section
 from plainfilm.report.content import (
     ReportContent,
     calibration_of,

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plainfilm.report.audit_forest import groups_of
-from plainfilm.report.audit_pictures import mean_pictures
-from plainfilm.report.audit_wording import FACTS, TITLES, amount, judge, probe_sentence
+from plainfilm.report.audit.forest import groups_of
+from plainfilm.report.audit.pictures import mean_pictures
+from plainfilm.report.audit.wording import FACTS, TITLES, amount, judge, probe_sentence
 from plainfilm.report.markup import Html, element, join, visible
 from plainfilm.report.wording import number
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from plainfilm.audit.run import Audit
 from plainfilm.records import Finding
-from plainfilm.report.audit_wording import TITLES, judge, verdict
+from plainfilm.report.audit.wording import TITLES, judge, verdict
 from plainfilm.report.content import value_of
 from plainfilm.report.markup import visible
 from plainfilm.report.wording import number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plainfilm.report.audit_wording import TITLES, judge, limit_of
+from plainfilm.report.audit.wording import TITLES, judge, limit_of
 from plainfilm.report.content import value_of
 from plainfilm.report.markup import Html, element, join
 from plainfilm.report.wording import interval, number

@@ -15,12 +15,12 @@ from plainfilm._files import write_text
 from plainfilm.audit.run import Audit
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS, Record
-from plainfilm.report.audit_cards import finding_cards, finding_links
-from plainfilm.report.audit_content import unreadable
-from plainfilm.report.audit_forest import forest
-from plainfilm.report.audit_pictures import Thumbnails
-from plainfilm.report.audit_probes import probe_cards
-from plainfilm.report.audit_wording import counted, verdict
+from plainfilm.report.audit.baselines import probe_cards
+from plainfilm.report.audit.cards import finding_cards, finding_links
+from plainfilm.report.audit.content import unreadable
+from plainfilm.report.audit.forest import forest
+from plainfilm.report.audit.pictures import Thumbnails
+from plainfilm.report.audit.wording import counted, verdict
 from plainfilm.report.markup import Html, element, join
 from plainfilm.report.tables import table
 from plainfilm.report.wording import count, when
@@ -70,7 +70,9 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
         bodies.append(
             element("section", heading, body, id=f"part-{index}", aria_labelledby=f"title-{index}")
         )
-    page = resources.files("plainfilm.report").joinpath("audit_page.html").read_text("utf-8")
+    page = (
+        resources.files("plainfilm.report").joinpath("html", "audit_page.html").read_text("utf-8")
+    )
     written = Template(page).substitute(
         title=element("title", f"{audit.manifest.name} – plainfilm audit"),
         style=_report_style() + audit_style(),
@@ -86,7 +88,7 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
 
 def audit_style() -> str:
     """Return the rules that an audit needs beside those of the report."""
-    return resources.files("plainfilm.report").joinpath("audit.css").read_text("utf-8")
+    return resources.files("plainfilm.report").joinpath("html", "audit.css").read_text("utf-8")
 
 
 def _report_style() -> str:

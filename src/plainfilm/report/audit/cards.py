@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plainfilm.records import Finding
-from plainfilm.report.audit_pictures import Thumbnails
+from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.markup import Html, element, join
 from plainfilm.report.wording import count
 

@@ -11,7 +11,7 @@ from plainfilm import _files
 from plainfilm.audit.run import SCHEMA
 from plainfilm.data import Manifest
 from plainfilm.records import Finding
-from plainfilm.report.audit_pictures import Thumbnails
+from plainfilm.report.audit.pictures import Thumbnails
 
 __all__ = ["AuditContent", "read_audit", "unreadable"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plainfilm.records import Finding
-from plainfilm.report.audit_cards import sentence
-from plainfilm.report.audit_content import AuditContent
-from plainfilm.report.audit_forest import forest
+from plainfilm.report.audit.cards import sentence
+from plainfilm.report.audit.content import AuditContent
+from plainfilm.report.audit.forest import forest
 from plainfilm.report.markup import Html, element, join
 
 __all__ = ["audit_section"]
