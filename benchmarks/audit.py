@@ -45,11 +45,14 @@ from plainfilm.audit.orientation import judge_poses
 from plainfilm.audit.run import Audit, audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.data.fill import fill_cache
-from plainfilm.phantom import FlawKind, plant, write_dataset
+from plainfilm.phantom import write_dataset
 from plainfilm.pixels import read_image, read_image_and_colour
 from plainfilm.records import Finding, PixelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from planting import FlawKind, plant  # noqa: E402 - in the folder of the tests
+
 DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
 PARTS = ("planted", "near", "turned", "cost", "growth")
 LEADS = (0.25, 0.5)  # of checks.looks: seems turned, and clearly is

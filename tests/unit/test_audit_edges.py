@@ -14,8 +14,9 @@ from plainfilm.audit.run import Audit, audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.data.manifest import Manifest
 from plainfilm.errors import SourceError
-from plainfilm.phantom import plant, write_dataset
+from plainfilm.phantom import write_dataset
 from plainfilm.records import Record, Task
+from planting import plant
 
 BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
 

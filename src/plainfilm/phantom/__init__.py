@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from plainfilm.phantom.anatomy import Patient, sample_patient
 from plainfilm.phantom.dataset import DEMO_IMAGES, Collection, write_dataset
-from plainfilm.phantom.flaws import FLAWS, FlawKind, PlantedFlaw, plant
 from plainfilm.phantom.plan import Drawing
 from plainfilm.phantom.radiograph import draw
 
 __all__ = [
     "DEMO_IMAGES",
-    "FLAWS",
     "Collection",
     "Drawing",
-    "FlawKind",
     "Patient",
-    "PlantedFlaw",
     "draw",
-    "plant",
     "sample_patient",
     "write_dataset",
 ]

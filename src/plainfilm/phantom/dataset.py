@@ -20,7 +20,6 @@ from plainfilm.errors import UsageError
 from plainfilm.phantom.anatomy import sample_patient
 from plainfilm.phantom.disease import Pattern
 from plainfilm.phantom.encode import Format, encode
-from plainfilm.phantom.flaws import FlawKind, PlantedFlaw, plant
 from plainfilm.phantom.plan import SERIES, Drawing, plan_drawings
 from plainfilm.phantom.radiograph import render
 
@@ -42,14 +41,11 @@ class Collection:
     folder
         Where.
     drawings
-        The images in the order of their names' plan, as they were before flaws were planted.
-    flaws
-        The flaws that were planted then.
+        The images, split by split and series by series.
     """
 
     folder: Path
     drawings: tuple[Drawing, ...]
-    flaws: tuple[PlantedFlaw, ...] = ()
 
     def __len__(self) -> int:
         return len(self.drawings)
@@ -68,7 +64,6 @@ def write_dataset(
     prevalence: float = 0.6,
     bacteria: float = 0.6,
     subtlety: tuple[float, float] = (0.1, 0.85),
-    flaws: Sequence[FlawKind] = (),
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Collection:
@@ -95,8 +90,6 @@ def write_dataset(
         Share of lobar pneumonia in all pneumonia, 0 to 1.
     subtlety
         Range of how hard the pneumonias are to see, each 0 to 1.
-    flaws
-        Names of flaws to plant afterwards, see :func:`plainfilm.phantom.plant`.
     workers
         Number of processes; None for one per core, for a small data set just this one.
     progress
@@ -120,11 +113,7 @@ def write_dataset(
     for place in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
         make_folder(root / place)
     _draw_all(root, drawings, seed, format, _workers(workers, len(drawings)), progress)
-    planted: list[PlantedFlaw] = []
-    for kind in flaws:
-        used = {name for flaw in planted for name in flaw.files}
-        planted += plant(root, kind, seed=seed, avoid=used)
-    return Collection(root, tuple(drawings), tuple(planted))
+    return Collection(root, tuple(drawings))
 
 
 def _check(

@@ -1,4 +1,4 @@
-"""Every flaw is what its name says, and nothing else has changed."""
+"""Each planted flaw is what its name says, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from plainfilm.errors import SourceError, UsageError
-from plainfilm.phantom import FLAWS, plant, write_dataset
-from plainfilm.phantom.site import Place
+from plainfilm.phantom import write_dataset
+from planting import FLAWS, plant
+from planting.folder import ImageFile
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def pixels(folder: Path, name: str) -> np.ndarray:
         return np.asarray(picture).astype(np.float64)
 
 
-def place(name: str) -> Place:
-    return Place(*name.split("/"))
+def parse(name: str) -> ImageFile:
+    return ImageFile(*name.split("/"))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -88,7 +88,7 @@ def test_exact_copies(folder, flaw):
     assert len(after) == len(before)
     for original, copy in (item.files for item in planted):
         assert (folder / original).read_bytes() == (folder / copy).read_bytes()
-        a, b = place(original), place(copy)
+        a, b = parse(original), parse(copy)
         assert (a.split == b.split) == (flaw != "leak-across-splits")
         assert (a.label == b.label) == (flaw != "contradicting-label")
         assert (a.patient == b.patient) == (flaw == "exact-duplicate")
@@ -105,7 +105,7 @@ def hashes(folder: Path) -> set[str]:
 def test_copies_that_differ_in_bytes_show_the_same(folder, flaw, strength):
     for original, copy in (f.files for f in plant(folder, flaw, count=4, strength=strength)):
         assert (folder / original).read_bytes() != (folder / copy).read_bytes()
-        assert place(original).patient == place(copy).patient
+        assert parse(original).patient == parse(copy).patient
         a, b = pixels(folder, original), pixels(folder, copy)
         assert correlation(a, b) > 0.93
         if flaw == "reencoded-duplicate":
@@ -115,15 +115,15 @@ def test_copies_that_differ_in_bytes_show_the_same(folder, flaw, strength):
             assert a.shape != b.shape
 
 
-def test_patient_leak_parts_the_images_of_one_patient(clean, folder):
+def test_patient_leak_separates_the_images_of_one_patient(clean, folder):
     before = {Path(name).name: data for name, data in contents(clean).items()}
     for stays, moved in (item.files for item in plant(folder, "patient-leak", count=2)):
-        assert (place(stays).split, place(moved).split) == ("train", "test")
-        assert place(stays).patient == place(moved).patient
+        assert (parse(stays).split, parse(moved).split) == ("train", "test")
+        assert parse(stays).patient == parse(moved).patient
         assert (folder / moved).read_bytes() == before[Path(moved).name]
     splits = defaultdict(set)
     for name in contents(folder):
-        splits[place(name).label, place(name).patient].add(place(name).split)
+        splits[parse(name).label, parse(name).patient].add(parse(name).split)
     assert sum(len(found) > 1 for found in splits.values()) == 2
 
 
@@ -150,7 +150,7 @@ def test_mislabelled_format_is_sound_under_a_wrong_ending(clean, folder):
         assert np.array_equal(pixels(folder, name), pixels(clean, name))
 
 
-def test_spoilt_pictures(clean, folder):
+def test_defective_images(clean, folder):
     checks = {
         "blank": lambda old, new: new.std() < 1.0 < old.std(),
         "low-contrast": lambda old, new: np.ptp(new) < 45 and correlation(old, new) > 0.9,
@@ -174,7 +174,7 @@ def test_spoilt_pictures(clean, folder):
             assert check(pixels(clean, name), pixels(folder, name)), (flaw, name)
 
 
-def test_shortcut_border_is_on_the_ill_alone(folder):
+def test_shortcut_border_is_on_the_positive_class_only(folder):
     (item,) = plant(folder, "shortcut-border")
     assert {name for name in contents(folder) if "PNEUMONIA" in name} == set(item.files)
     for name in contents(folder):
@@ -183,7 +183,7 @@ def test_shortcut_border_is_on_the_ill_alone(folder):
         assert (edge.mean() > 245) == ("PNEUMONIA" in name)
 
 
-def test_shortcut_marker_is_on_the_ill_alone(clean, folder):
+def test_shortcut_marker_is_on_the_positive_class_only(clean, folder):
     (item,) = plant(folder, "shortcut-marker", strength=1.0)
     for name in contents(folder):
         changed = pixels(folder, name) - pixels(clean, name)
@@ -191,7 +191,7 @@ def test_shortcut_marker_is_on_the_ill_alone(clean, folder):
         corner = changed[int(0.83 * rows) : int(0.99 * rows), int(0.87 * columns) :]
         if "PNEUMONIA" in name:
             assert name in item.files
-            # A bright letter there, and the rest as it was but for the compression.
+            # There is a bright letter; the rest differs only by compression.
             assert corner.max() > 60
             assert np.abs(changed[: rows // 2]).mean() < 3
         else:
@@ -199,7 +199,7 @@ def test_shortcut_marker_is_on_the_ill_alone(clean, folder):
 
 
 @pytest.mark.parametrize("format", ["jpeg", "png"])
-def test_shortcut_size_tells_the_classes_apart(tmp_path, format):
+def test_shortcut_size_separates_the_classes(tmp_path, format):
     made = write_dataset(tmp_path / "set", images={"train": 16}, size=64, format=format, workers=1)
     plant(made.folder, "shortcut-size", strength=1.0)
     sizes = {name: len(data) for name, data in contents(made.folder).items()}
@@ -215,7 +215,7 @@ def test_shift_brightens_the_test_split(clean, folder):
         assert pixels(folder, name).mean() > pixels(clean, name).mean() + 5
 
 
-def test_rate_counts_in_files_of_the_class(folder):
+def test_rate_is_a_share_of_the_class(folder):
     ill = sum("PNEUMONIA" in name for name in contents(folder))
     (item,) = plant(folder, "shortcut-border", rate=0.5)
     assert len(item.files) == round(0.5 * ill)
@@ -223,13 +223,14 @@ def test_rate_counts_in_files_of_the_class(folder):
     assert len(plant(folder, "empty", rate=0.1, avoid=item.files)) == round(0.1 * others)
 
 
-def test_flaws_planted_with_the_data_set_do_not_meet(tmp_path):
+def test_flaws_planted_one_after_the_other_do_not_overlap(tmp_path):
     flaws = ("exact-duplicate", "truncated", "inverted", "leak-across-splits")
-    made = write_dataset(
-        tmp_path / "set", images={"train": 30, "test": 10}, size=32, flaws=flaws, workers=1
-    )
-    named = [name for item in made.flaws for name in item.files]
-    assert [item.kind for item in made.flaws] == [flaw for flaw in flaws for _ in range(3)]
+    made = write_dataset(tmp_path / "set", images={"train": 30, "test": 10}, size=32, workers=1)
+    named: list[str] = []
+    for flaw in flaws:
+        planted = plant(made.folder, flaw, avoid=named)
+        assert [item.kind for item in planted] == [flaw] * 3
+        named += [name for item in planted for name in item.files]
     assert len(named) == len(set(named))
     assert all((made.folder / name).exists() for name in named)
 
@@ -237,7 +238,7 @@ def test_flaws_planted_with_the_data_set_do_not_meet(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"flaw": "ghosts"},
+        {"flaw": "unknown"},
         {"flaw": "blank", "count": 1, "rate": 0.5},
         {"flaw": "blank", "count": 0},
         {"flaw": "blank", "rate": 2.0},
@@ -245,8 +246,8 @@ def test_flaws_planted_with_the_data_set_do_not_meet(tmp_path):
         {"flaw": "blank", "count": 1000},
     ],
 )
-def test_bad_wishes_change_nothing(clean, folder, arguments):
-    with pytest.raises(UsageError):
+def test_invalid_arguments_change_nothing(clean, folder, arguments):
+    with pytest.raises(ValueError):
         plant(folder, **arguments)
     assert contents(folder) == contents(clean)
 
@@ -254,21 +255,21 @@ def test_bad_wishes_change_nothing(clean, folder, arguments):
 def test_flaws_between_splits_need_two(tmp_path):
     made = write_dataset(tmp_path / "set", images={"train": 8}, size=24, workers=1)
     for flaw in ("leak-across-splits", "patient-leak", "shift"):
-        with pytest.raises(UsageError, match="two"):
+        with pytest.raises(ValueError, match="two"):
             plant(made.folder, flaw)
 
 
-def test_a_folder_without_images_is_a_source_error(tmp_path):
-    with pytest.raises(SourceError):
+def test_a_folder_without_images_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
         plant(tmp_path, "blank")
 
 
-def test_copies_and_damage_work_on_dicom_and_pictures_say_why_not(tmp_path):
+def test_copies_and_damage_work_on_dicom_and_changes_of_pixels_do_not(tmp_path):
     made = write_dataset(
         tmp_path / "set", images={"train": 10, "test": 6}, size=24, format="dicom", workers=1
     )
     (item,) = plant(made.folder, "leak-across-splits", count=1)
     assert all(name.endswith(".dcm") for name in item.files)
     (item,) = plant(made.folder, "truncated", count=1, avoid=item.files)
-    with pytest.raises(UsageError, match="0 files"):
+    with pytest.raises(ValueError, match="0 files"):
         plant(made.folder, "inverted", count=1)
