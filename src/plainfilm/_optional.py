@@ -1,4 +1,4 @@
-"""The one gate for optional dependencies."""
+"""Imports optional dependencies and says how to install them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import ModuleType
 
 from plainfilm.errors import MissingExtraError
 
-__all__ = ["require"]
+__all__ = ["install_hint", "require"]
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import ``module``, or say which extra of plainfilm brings it.
+    """Import ``module``, which the extra ``extra`` of plainfilm installs.
 
     Raises
     ------
@@ -23,5 +23,11 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"this needs the Python package {error.name!r}, which is not installed",
-            remedy=f'pip install "plainfilm[{extra}]"',
+            remedy=install_hint(extra),
         ) from error
+
+
+def install_hint(extra: str | None = None) -> str:
+    """Return the command that installs plainfilm with an extra; it is not on a package index yet."""
+    target = f"'.[{extra}]'" if extra else "."
+    return f"pip install {target}  (in a checkout of plainfilm)"

@@ -164,7 +164,7 @@ def test_training_without_a_framework_says_what_to_install(data: Path, tmp_path:
     ):
         done = python(BLOCKED, *arguments)
         assert done.returncode == 2, done.stderr
-        assert 'pip install "plainfilm[train]"' in done.stderr
+        assert "pip install '.[train]'" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "demo").exists()

@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         import atheris
     except ImportError:
-        print("fuzzing needs atheris, which exists for Linux: pip install 'plainfilm[fuzz]'")
+        print("fuzzing needs atheris, which exists for Linux: pip install '.[fuzz]'")
         return 1
     with atheris.instrument_imports(include=["plainfilm.pixels", "pydicom", "PIL"]):
         import pydicom.pixels  # noqa: F401 (imported to be instrumented)

@@ -72,5 +72,5 @@ def test_a_backend_is_also_chosen_by_name(
         *("--backend", missing[0]),
     )
     assert done.returncode == 2
-    assert "plainfilm[" in done.stderr
+    assert "pip install '.[" in done.stderr
     assert not (tmp_path / "run").exists()

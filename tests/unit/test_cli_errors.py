@@ -1,10 +1,12 @@
-"""Whatever goes wrong: one exit status, a sentence with a way out, and no traceback."""
+"""Tests errors on the command line: exit status, a message with a remedy, no traceback."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,8 @@ Draw = Callable[[Path, float], Path]
 Capture = pytest.CaptureFixture[str]
 Fail = Callable[..., str]
 
-VERBS = ("demo", "fetch", "show", "train", "evaluate", "report", "predict", "doctor")
+VERBS = ("demo", "fetch", "audit", "show", "train", "evaluate", "compare", "report", "predict")
+VERBS += ("serve", "doctor")
 
 
 @pytest.fixture
@@ -30,12 +33,12 @@ def fail(capfd: Capture) -> Fail:
             found = main([str(argument) for argument in arguments])
         except SystemExit as stop:  # argparse's way
             found = int(str(stop.code))
-        told = capfd.readouterr().err
-        assert found == status, told
-        assert "Traceback" not in told
-        assert "a defect in plainfilm" not in told
-        assert "plainfilm" in told
-        return told
+        output = capfd.readouterr().err
+        assert found == status, output
+        assert "Traceback" not in output
+        assert "a defect in plainfilm" not in output
+        assert "plainfilm" in output
+        return output
 
     return run
 
@@ -65,9 +68,9 @@ def test_help_has_an_example(verb: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
     assert stop.value.code == 0
-    told = capsys.readouterr().out
-    assert f"example: plainfilm {verb}" in told
-    assert "--debug" in told
+    output = capsys.readouterr().out
+    assert f"example: plainfilm {verb}" in output
+    assert "--debug" in output
 
 
 @pytest.mark.parametrize("columns", ["40", "200", "0", "-3", "wide", None])
@@ -84,8 +87,65 @@ def test_help_lists_every_verb(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
-    told = capsys.readouterr().out
-    assert all(f"  {verb} " in told for verb in VERBS)
+    output = capsys.readouterr().out
+    assert all(f"  {verb} " in output for verb in VERBS)
+
+
+def test_the_bare_command_prints_help(capsys: Capture) -> None:
+    assert main([]) == 0
+    assert "  train " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("trian", "did you mean 'train'?"), ("Audit", "did you mean 'audit'?"), ("xyz", "choose one")],
+)
+def test_a_misspelt_verb_gets_a_suggestion(fail: Fail, word: str, hint: str) -> None:
+    output = fail(2, word, "data")
+    assert f"there is no verb {word!r}" in output
+    assert hint in output
+
+
+def test_completion_lists_verbs_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("argcomplete")
+    found = {}
+    for line in ("plainfilm tr", "plainfilm train --no-"):
+        environment = {
+            **os.environ,
+            "_ARGCOMPLETE": "1",
+            "COMP_LINE": line,
+            "_ARGCOMPLETE_IFS": " ",
+        }
+        environment |= {"COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": os.devnull}
+        reader, writer = os.pipe()
+        environment["_ARGCOMPLETE_STDOUT_FILENAME"] = f"/dev/fd/{writer}"
+        subprocess.run(
+            [sys.executable, "-m", "plainfilm"],
+            env=environment,
+            pass_fds=[writer],
+            check=True,
+            timeout=60,
+        )
+        os.close(writer)
+        found[line] = os.read(reader, 1000).decode().split()
+        os.close(reader)
+    assert found == {
+        "plainfilm tr": ["train"],
+        "plainfilm train --no-": ["--no-evaluation", "--no-robustness"],
+    }
+
+
+def test_advice_that_was_followed_is_not_repeated(capsys: Capture) -> None:
+    from plainfilm.cli.describe import _print
+    from plainfilm.records import Finding
+
+    finding = Finding(
+        check="x", severity="warning", problem="p", count=1, remedy="name them: --patient REGEX"
+    )
+    _print([finding], frozenset())
+    assert "remedy: name them: --patient REGEX" in capsys.readouterr().err
+    _print([finding], frozenset({"--patient"}))
+    assert capsys.readouterr().err == "warning: p\n"
 
 
 def test_version(capsys: Capture) -> None:
@@ -100,7 +160,6 @@ def test_version(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
         ("dance",),
         ("train",),
         ("train", "data"),
@@ -125,19 +184,19 @@ def test_a_missing_path(fail: Fail, tmp_path: Path, make_bundle: MakeBundle, ver
         "show": ("show", nowhere, "--out", tmp_path / "a.png"),
         "evaluate": ("evaluate", make_bundle().folder, nowhere, "--out", tmp_path / "e"),
     }[verb]
-    told = fail(1, *arguments)
-    assert "no such folder or table" in told
-    assert str(nowhere) in told
-    assert "remedy:" in told
+    output = fail(1, *arguments)
+    assert "no such folder or table" in output
+    assert str(nowhere) in output
+    assert "remedy:" in output
     assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_class_folder(fail: Fail, data: Path, tmp_path: Path) -> None:
     for path in (data / "dark").iterdir():
         path.unlink()
-    told = fail(1, *train(data, tmp_path / "run"))
-    assert "dark" in told
-    assert "remedy:" in told
+    output = fail(1, *train(data, tmp_path / "run"))
+    assert "dark" in output
+    assert "remedy:" in output
     assert not (tmp_path / "run").exists()
 
 
@@ -145,8 +204,8 @@ def test_one_class_only(fail: Fail, data: Path, tmp_path: Path) -> None:
     for path in (data / "dark").iterdir():
         path.unlink()
     (data / "dark").rmdir()
-    told = fail(1, *train(data, tmp_path / "run"))
-    assert "there is one class only" in told
+    output = fail(1, *train(data, tmp_path / "run"))
+    assert "there is one class only" in output
     assert not (tmp_path / "run").exists()
 
 
@@ -160,9 +219,9 @@ def test_a_class_folder_instead_of_the_folder_above(
         "evaluate": ("evaluate", make_bundle().folder, alone, "--out", out),
         "show": ("show", alone, "--out", tmp_path / "a.png"),
     }[verb]
-    told = fail(1, *arguments)
-    assert "one class at most" in told
-    assert f"give the folder above it ({data})" in told
+    output = fail(1, *arguments)
+    assert "one class at most" in output
+    assert f"give the folder above it ({data})" in output
     assert not out.exists()
 
 
@@ -176,12 +235,12 @@ def test_a_folder_without_images(fail: Fail, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_recipe_is_told_before_anything_is_read(fail: Fail, tmp_path: Path) -> None:
-    told = fail(2, "train", tmp_path / "nowhere", "--recipe", "swft", "--out", tmp_path / "run")
-    assert "no recipe 'swft'" in told
-    assert "standard" in told
-    told = fail(2, "demo", "--recipe", "swft", "--out", tmp_path / "demo")
-    assert "no recipe 'swft'" in told
+def test_an_unknown_recipe_is_reported_before_anything_is_read(fail: Fail, tmp_path: Path) -> None:
+    output = fail(2, "train", tmp_path / "nowhere", "--recipe", "swft", "--out", tmp_path / "run")
+    assert "no recipe 'swft'" in output
+    assert "standard" in output
+    output = fail(2, "demo", "--recipe", "swft", "--out", tmp_path / "demo")
+    assert "no recipe 'swft'" in output
     assert not (tmp_path / "demo").exists(), "nothing is drawn for a demo that cannot be"
 
 
@@ -226,18 +285,18 @@ def test_a_label_column_that_does_not_exist(fail: Fail, draw_grey: Draw, tmp_pat
     draw_grey(tmp_path / "a.png", 100)
     table = tmp_path / "table.csv"
     table.write_text("path,label\na.png,x\n", encoding="utf-8")
-    told = fail(2, *train(table, tmp_path / "run", "--labels", "sickness"))
-    assert "'sickness'" in told
+    output = fail(2, *train(table, tmp_path / "run", "--labels", "sickness"))
+    assert "'sickness'" in output
 
 
 def test_table_options_need_a_table(fail: Fail, data: Path, tmp_path: Path) -> None:
-    told = fail(2, *train(data, tmp_path / "run", "--labels", "a"))
-    assert "--labels, --path-column, --split-column and --images are about a table" in told
+    output = fail(2, *train(data, tmp_path / "run", "--labels", "a"))
+    assert "--labels, --path-column, --split-column and --images are about a table" in output
 
 
 def test_an_unknown_positive_class(fail: Fail, data: Path, tmp_path: Path) -> None:
-    told = fail(2, "show", data, "--positive", "grey", "--out", tmp_path / "a.png")
-    assert "grey" in told
+    output = fail(2, "show", data, "--positive", "grey", "--out", tmp_path / "a.png")
+    assert "grey" in output
 
 
 def test_a_file_in_the_way_of_the_output(
@@ -301,20 +360,20 @@ def test_a_report_of_no_run(fail: Fail, tmp_path: Path, make_bundle: MakeBundle)
     assert "not a run" in fail(1, "report", make_bundle().folder)
 
 
-def test_no_file_got_an_answer(fail: Fail, make_bundle: MakeBundle, tmp_path: Path) -> None:
+def test_no_file_has_a_prediction(fail: Fail, make_bundle: MakeBundle, tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()
     for n in range(3):
         (bad / f"{n}.png").write_bytes(b"no image")
     bundle = make_bundle().folder
-    assert "3 of 3 files got no answer" in fail(1, "predict", bundle, bad)
-    assert "1 of 1 file got no answer" in fail(1, "predict", bundle, tmp_path / "missing.png")
+    assert "no prediction for 3 of 3 files" in fail(1, "predict", bundle, bad)
+    assert "no prediction for 1 of 1 file" in fail(1, "predict", bundle, tmp_path / "missing.png")
 
 
 def test_nothing_to_predict(fail: Fail, make_bundle: MakeBundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("x", encoding="utf-8")
-    assert "no image" in fail(1, "predict", make_bundle().folder, tmp_path / "empty")
+    assert "contains no images" in fail(1, "predict", make_bundle().folder, tmp_path / "empty")
 
 
 @pytest.mark.parametrize("option", [("--count", "0"), ("--seed", "-1")])
@@ -327,8 +386,8 @@ def test_show_with_impossible_numbers(
 @pytest.mark.parametrize("number", ["-1", "two", "1.5", ""])
 @pytest.mark.parametrize("verb", ["predict", "audit", "train", "evaluate", "demo"])
 def test_workers_are_a_whole_number(fail: Fail, verb: str, number: str, tmp_path: Path) -> None:
-    told = fail(2, verb, *{"demo": ()}.get(verb, ("a", "b")), f"--workers={number}")
-    assert f"--workers: must be a whole number, 0 or more, not {number!r}" in told
+    output = fail(2, verb, *{"demo": ()}.get(verb, ("a", "b")), f"--workers={number}")
+    assert f"--workers: must be an integer, 0 or more, not {number!r}" in output
 
 
 def test_predict_with_impossible_workers(fail: Fail, images: Path, make_bundle: MakeBundle) -> None:
@@ -351,6 +410,6 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_an_unknown_backend(
     fail: Fail, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = fail(2, *train(data, tmp_path / "run", "--backend", "theano"))
-    assert "tensorflow, jax, torch" in told
+    output = fail(2, *train(data, tmp_path / "run", "--backend", "theano"))
+    assert "tensorflow, jax, torch" in output
     assert not (tmp_path / "run").exists()

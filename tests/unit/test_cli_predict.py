@@ -1,4 +1,4 @@
-"""``plainfilm predict``: one answer a file, in a form that people and programs can read."""
+"""Tests ``plainfilm predict``: one prediction a file, for people and programs."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_csv(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
     assert run(make_bundle().folder, images, "--format", "csv") == 0
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
-    assert list(rows[0]) == ["file", "probability_bright", "call", *DOUBTS, "error", "problem"]
+    assert list(rows[0]) == ["file", "probability_bright", "predicted", *DOUBTS, "error", "problem"]
     assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
     for row, grey in zip(rows, GREYS.values(), strict=True):
         assert float(row["probability_bright"]) == pytest.approx(believed(grey), abs=1e-5)
-    assert [row["call"] for row in rows] == ["dark", "bright", "bright"]
+    assert [row["predicted"] for row in rows] == ["dark", "bright", "bright"]
     assert all(row["error"] == "" for row in rows)
     assert captured.err == ""
 
@@ -72,11 +72,11 @@ def test_jsonl(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
 def test_table(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
     assert run(make_bundle().folder, images) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["bright", "call", "file"]
+    assert head.split() == ["bright", "predicted", "file"]
     for line, (name, grey) in zip(lines, GREYS.items(), strict=True):
-        chance, call, file = line.split()
+        chance, predicted, file = line.split()
         assert float(chance) == pytest.approx(believed(grey), abs=1e-5)
-        assert call == ("bright" if grey >= 128 else "dark")
+        assert predicted == ("bright" if grey >= 128 else "dark")
         assert file == str(images / name)
 
 
@@ -85,9 +85,17 @@ def test_several_labels(images: Path, make_bundle: MakeBundle, capsys: Capture) 
     bundle = make_bundle(task=task, gains=(1.0, -1.0), thresholds={"balanced": 0.6})
     assert run(bundle.folder, images, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    names = ["file", "probability_light", "probability_shade", "call", *DOUBTS, "error", "problem"]
+    names = [
+        "file",
+        "probability_light",
+        "probability_shade",
+        "predicted",
+        *DOUBTS,
+        "error",
+        "problem",
+    ]
     assert list(rows[0]) == names
-    assert [row["call"] for row in rows] == ["shade", "none", "light"]
+    assert [row["predicted"] for row in rows] == ["shade", "none", "light"]
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
@@ -95,16 +103,16 @@ def test_a_bad_file_among_good_ones(
     images: Path, make_bundle: MakeBundle, capsys: Capture, form: str
 ) -> None:
     (images / "b.png").write_bytes(b"no image")
-    assert run(make_bundle().folder, images, "--format", form) == 0, "some got an answer"
+    assert run(make_bundle().folder, images, "--format", form) == 0, "the others have predictions"
     captured = capsys.readouterr()
-    assert "1 of 3 files got no answer" in captured.err
+    assert "no prediction for 1 of 3 files" in captured.err
     assert captured.out.count("b.png") == 1
     if form == "csv":
         rows = list(csv.DictReader(io.StringIO(captured.out)))
         assert [bool(row["error"]) for row in rows] == [False, True, False]
         assert rows[1]["probability_bright"] == ""
         assert [bool(row["problem"]) for row in rows] == [False, True, False]
-        assert " " in rows[1]["problem"], "a sentence beside the code"
+        assert " " in rows[1]["problem"], "a sentence with the code"
     if form == "jsonl":
         row = json.loads(captured.out.splitlines()[1])
         assert row["error"]
@@ -131,7 +139,7 @@ def test_files_of_a_folder(images: Path, make_bundle: MakeBundle, capsys: Captur
     ]
 
 
-def test_a_folder_is_read_like_a_data_set_and_what_is_not_opened_is_told(
+def test_a_folder_is_read_like_a_data_set_and_files_not_opened_are_listed(
     images: Path, make_bundle: MakeBundle, capsys: Capture
 ) -> None:
     data = (images / "a.png").read_bytes()
@@ -145,7 +153,7 @@ def test_a_folder_is_read_like_a_data_set_and_what_is_not_opened_is_told(
     listed = read_tree(images)
     assert answered == [name for name, _, _ in listed.walk()]
     assert captured.err == (
-        "plainfilm: 5 files were not opened, for the ending is of no known image format: "
+        "plainfilm: 5 files were not opened because the ending is not that of a known image format: "
         "2 .jp2, 1 .avif, 1 .img, 1 with another ending\n"
     )
 
@@ -212,12 +220,12 @@ def test_a_reader_that_has_seen_enough(images: Path, make_bundle: MakeBundle, fo
     assert process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    told = process.stderr.read().decode()
+    output = process.stderr.read().decode()
     process.stderr.close()
-    assert process.wait(timeout=60) == 0, told
-    assert "Traceback" not in told
-    assert "BrokenPipe" not in told
-    assert "Exception ignored" not in told
+    assert process.wait(timeout=60) == 0, output
+    assert "Traceback" not in output
+    assert "BrokenPipe" not in output
+    assert "Exception ignored" not in output
 
 
 def test_statuses_reach_the_shell(images: Path, make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -233,12 +241,12 @@ def test_statuses_reach_the_shell(images: Path, make_bundle: MakeBundle, tmp_pat
 
     bundle = make_bundle().folder
     assert status("predict", bundle, images / "a.png") == (0, "")
-    code, told = status("predict", tmp_path / "nowhere", images)
-    assert (code, "Traceback" in told) == (1, False)
-    code, told = status("predict", bundle, images, "--format", "xml")
-    assert (code, "Traceback" in told) == (2, False)
-    code, told = status("predict", tmp_path / "nowhere", images, "--debug")
-    assert (code, "Traceback" in told, "BundleError" in told) == (1, True, True)
+    code, output = status("predict", tmp_path / "nowhere", images)
+    assert (code, "Traceback" in output) == (1, False)
+    code, output = status("predict", bundle, images, "--format", "xml")
+    assert (code, "Traceback" in output) == (2, False)
+    code, output = status("predict", tmp_path / "nowhere", images, "--debug")
+    assert (code, "Traceback" in output, "BundleError" in output) == (1, True, True)
 
 
 def test_a_name_cannot_command_the_terminal(

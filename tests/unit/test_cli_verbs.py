@@ -1,4 +1,4 @@
-"""The verbs that need no trained network: show, evaluate, doctor; and what the terminal shows."""
+"""Tests the verbs that need no trained network (show, evaluate, doctor) and the terminal output."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
 from plainfilm.cli.terminal import (
     counted,
-    hushed_libraries,
     show_progress,
     shown,
+    silence_libraries,
     table,
     with_options,
 )
@@ -43,10 +43,10 @@ def data(tmp_path: Path, draw_grey: Draw) -> Path:
 def test_show_counts_and_draws(data: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "new" / "samples.png"
     assert main(["show", str(data), "--out", str(out), "--positive", "bright"]) == 0
-    told = capsys.readouterr().out
-    assert "hospital: 24 images of 24 patients" in told
-    assert told.splitlines()[1].split() == ["bright", "dark"]
-    assert told.splitlines()[2].split() == ["all", "12", "12"]
+    output = capsys.readouterr().out
+    assert "hospital: 24 images of 24 patients" in output
+    assert output.splitlines()[1].split() == ["bright", "dark"]
+    assert output.splitlines()[2].split() == ["all", "12", "12"]
     with Image.open(out) as picture:
         assert picture.format == "PNG"
         assert min(picture.size) > 200
@@ -91,15 +91,15 @@ def test_evaluate_a_bundle_on_other_data(
     values = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     for name in ("auroc", "accuracy", "sensitivity", "brier"):
         metric = values["metrics"][name]
-        wanted = [f"{metric['value']:.3f}", f"{metric['low']:.3f}", "to", f"{metric['high']:.3f}"]
-        assert rows[name] == wanted
+        expected = [f"{metric['value']:.3f}", f"{metric['low']:.3f}", "to", f"{metric['high']:.3f}"]
+        assert rows[name] == expected
     assert "threshold 0.500, locked on validation (balanced)" in captured.out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.lstrip().lower().startswith("<!doctype html")
     assert (out / "predictions.parquet").is_file()
 
 
-def test_worse_than_chance_is_said_at_once(
+def test_worse_than_chance_is_reported(
     data: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
 ) -> None:
     command = ["evaluate", str(make_bundle(gains=(-1.0,)).folder), str(data)]
@@ -109,28 +109,28 @@ def test_worse_than_chance_is_said_at_once(
 
 def test_doctor_in_json(capsys: Capture) -> None:
     assert main(["doctor", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["machine"]["cores"] >= 1
-    assert "plainfilm" in told["versions"]
-    assert told["for"]["predict and evaluate"] == {"missing": [], "remedy": None}
-    for need in told["for"].values():
+    output = json.loads(capsys.readouterr().out)
+    assert output["machine"]["cores"] >= 1
+    assert "plainfilm" in output["versions"]
+    assert output["purposes"]["predict, evaluate, compare"] == {"missing": [], "remedy": None}
+    for need in output["purposes"].values():
         assert bool(need["missing"]) == bool(need["remedy"])
-    if told["backend"] is not None:
-        assert told["precision"] in {"float32", "bfloat16"}
+    if output["backend"] is not None:
+        assert output["precision"] in {"float32", "bfloat16"}
 
 
 def test_doctor_for_people(capsys: Capture) -> None:
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in (
         "plainfilm ",
         "Python ",
         "machine ",
         "backend ",
-        "can it",
-        "predict and evaluate",
+        "available",
+        "predict, evaluate, compare",
     ):
-        assert words in told
+        assert words in output
 
 
 def test_tables_are_aligned() -> None:
@@ -162,10 +162,12 @@ def test_progress_without_a_terminal_is_a_few_lines(capsys: Capture) -> None:
     assert lines[1].endswith("loss 0.5")
 
 
-def test_a_single_step_is_told_again_only_if_it_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, told = [0.0], io.StringIO()
+def test_a_single_step_is_reported_again_only_if_it_took_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, output = [0.0], io.StringIO()
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress = ProgressLines(told, every=5)
+    progress = ProgressLines(output, every=5)
     for stage, seconds in (("sealing", 0.4), ("computing intervals", 7.0)):
         progress(stage, 0, 1)
         now[0] += seconds
@@ -173,7 +175,7 @@ def test_a_single_step_is_told_again_only_if_it_took_long(monkeypatch: pytest.Mo
     for done in range(4):
         progress("scoring", done, 3, "fast")
         now[0] += 3.0
-    assert told.getvalue().splitlines() == [
+    assert output.getvalue().splitlines() == [
         "sealing",
         "computing intervals",
         "computing intervals: done in 7 s",
@@ -197,7 +199,7 @@ def test_errors_name_options_on_the_command_line(said: str, meant: str) -> None:
     assert with_options(said) == meant
 
 
-def test_one_is_not_many() -> None:
+def test_the_number_one_takes_the_singular() -> None:
     assert [counted(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 
 
@@ -223,28 +225,28 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_libraries_say_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with hushed_libraries():
+    with silence_libraries():
         os.write(2, b"hello from C++\n")
         print("hello from Python", file=sys.stderr)
     os.write(2, b"after\n")
-    assert "hello from C++" not in (told := capfd.readouterr().err)
-    assert "after" in told
+    assert "hello from C++" not in (output := capfd.readouterr().err)
+    assert "after" in output
 
 
 def test_what_libraries_said_before_a_failure_comes_out(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(RuntimeError), hushed_libraries():
+    with pytest.raises(RuntimeError), silence_libraries():
         os.write(2, b"the reason\n")
         raise RuntimeError
     assert "the reason" in capfd.readouterr().err
 
 
-HUSHED = """
+SILENCED = """
 import os, sys
 from plainfilm._progress import silent
-from plainfilm.cli.terminal import hushed_libraries
-with hushed_libraries() as until:
+from plainfilm.cli.terminal import silence_libraries
+with silence_libraries() as until:
     progress = until("training", silent)
     os.write(2, b"C++ greets\\n")
     print("shown", file=sys.stderr)
@@ -257,8 +259,8 @@ print("as before", file=sys.stderr)
 """
 
 
-def test_the_hush_spares_python_and_ends_when_training_begins() -> None:
+def test_python_is_not_silenced_and_the_silence_ends_when_training_begins() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HUSHED], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", SILENCED], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stderr.splitlines() == ["shown", "C++ warns", "still shown", "as before"]

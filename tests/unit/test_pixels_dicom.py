@@ -460,7 +460,7 @@ def test_a_missing_codec_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(decoder, "_available", {})
     monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0",)})
     error = refusal(encapsulated(b"\xff\xd8\xff\xf7....\xff\xd9", JPEGLSLossless))
-    assert error.reason == "needs-codec" and error.remedy == 'pip install "plainfilm[dicom]"'
+    assert error.reason == "needs-codec" and ".[dicom]" in str(error.remedy)
     assert "JPEG-LS" in str(error)
 
 
@@ -484,7 +484,7 @@ def test_a_missing_codec_of_high_throughput_jpeg_2000(
     syntax = UID(f"1.2.840.10008.1.2.4.{number}")
     monkeypatch.setattr(get_decoder(syntax), "_available", {})
     error = refusal(encapsulated(compressed("jpeg2000", no_jp2=True), syntax))
-    assert error.reason == "needs-codec" and error.remedy == 'pip install "plainfilm[dicom]"'
+    assert error.reason == "needs-codec" and ".[dicom]" in str(error.remedy)
     assert "High-Throughput" in str(error)
 
 

@@ -72,7 +72,7 @@ def test_unknown_ones() -> None:
 def test_none_is_installed() -> None:
     told = choose(None, hide=BACKENDS)
     assert told.startswith("MissingExtraError")
-    assert 'pip install "plainfilm[train]"' in told
+    assert "pip install '.[train]'" in told
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_none_is_installed() -> None:
 def test_the_one_asked_for_is_not_installed(name: str, extra: str) -> None:
     for told in (choose(name, hide=(name,)), choose(None, name, hide=(name,))):
         assert told.startswith(f"MissingExtraError the backend {name} is not installed")
-        assert f'pip install "plainfilm[{extra}]"' in told
+        assert f"pip install '.[{extra}]'" in told
 
 
 def test_a_running_backend_cannot_be_changed() -> None:

@@ -41,7 +41,7 @@ _SIDEWAYS = {"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"}
 
 
 _ADVICE = {
-    "needs-codec": 'pip install "plainfilm[dicom]", and audit again; until then they are left out',
+    "needs-codec": "pip install '.[dicom]', and audit again; until then they are left out",
     "no-pixels": "nothing: reports, plans and directories have no pixels; they are left out",
     "not-an-image": "nothing, if they are none; else fetch them again",
     "unsupported-format": "save them in another format; until then they are left out",

@@ -1,6 +1,6 @@
-"""Compare two models by their evaluations of the same images: which is better, and can one tell?
+"""Compare two models by their evaluations of the same images.
 
-A difference is B less A. With a margin, fixed beforehand, it is said whether B is no worse.
+Differences are B minus A. With a margin, chosen beforehand, it also tests whether B is non-inferior.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="METRIC=X",
-        help="by how much B may be worse and still count as no worse (X alone: of the AUROC)",
+        help="non-inferiority margin: the largest acceptable loss of B (X alone: for the AUROC)",
     )
     parser.add_argument(
-        "--metrics", metavar="NAME[,NAME...]", help="what is compared (default: the usual ones)"
+        "--metrics", metavar="NAME[,NAME...]", help="metrics to compare (default: the usual ones)"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write JSON, CSV and a figure there"
+        "--out", type=Path, metavar="FOLDER", help="folder for JSON, CSV and a figure"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm compare``."""
+    """Run ``plainfilm compare``."""
     from plainfilm.cli.terminal import shown
     from plainfilm.evaluation.comparison import METRICS, compare
 
@@ -64,7 +64,7 @@ def _margins(texts: Sequence[str]) -> dict[str, float]:
             margins[name] = float(number)
         except ValueError:
             raise UsageError(
-                "a margin must look like METRIC=NUMBER", received=text, remedy="e.g. auroc=0.02"
+                "a margin has the form METRIC=NUMBER", received=text, remedy="e.g. auroc=0.02"
             ) from None
     return margins
 
@@ -123,20 +123,20 @@ def _p(value: float | None) -> str:
 
 
 def _sentences(label: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what the margin shows, and what could have been found."""
+    """Return the verdicts on the margins and the detectable differences in words."""
     lines = []
     for row in rows:
         if row["verdict"] is not None:
             words = {
-                "superior": "B is better: its interval lies above 0",
-                "non-inferior": f"B is no worse than A by {row['margin']:g} or more",
-                "inferior": f"B is worse than A by more than {row['margin']:g}",
-                "not shown": f"that B is no worse by {row['margin']:g} is not shown",
+                "superior": "B is better: the interval is above 0",
+                "non-inferior": f"B is non-inferior to A with the margin {row['margin']:g}",
+                "inferior": f"B is worse than A by more than the margin {row['margin']:g}",
+                "not shown": f"non-inferiority with the margin {row['margin']:g} is not shown",
             }[row["verdict"]]
             lines.append(f"{row['metric']} of {label}: {words}")
     found = [
         f"{row['metric']} {row['detectable']:.3f}" for row in rows if row["detectable"] is not None
     ]
     if found:
-        lines.append(f"this many images show with 80 % power a difference of: {', '.join(found)}")
+        lines.append(f"difference detectable with 80 % power on these images: {', '.join(found)}")
     return lines

@@ -1,6 +1,6 @@
-"""Do the whole job once: train a quick classifier, evaluate it, write the report.
+"""Run the whole workflow once: train a quick classifier, evaluate it, write the report.
 
-Without DATA on radiographs that plainfilm draws itself, which need no download.
+Without DATA, it uses synthetic radiographs, which need no download.
 """
 
 from __future__ import annotations
@@ -22,28 +22,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm demo``."""
     add_source_arguments(parser, nargs="*")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo"
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="FOLDER",
+        help="folder for the output (default: demo)",
     )
-    parser.add_argument("--recipe", default="swift", metavar="NAME|FILE", help="default: swift")
-    parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument(
+        "--recipe", default="swift", metavar="NAME|FILE", help="recipe (default: swift)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     add_cache_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm demo``."""
+    """Run ``plainfilm demo``."""
     from plainfilm.config import load_recipe
     from plainfilm.training import choose_backend
 
-    # Before anything is drawn: without them there is no demo.
+    # Before images are drawn: a wrong recipe or a missing backend is reported at once.
     recipe = load_recipe(args.recipe)
     choose_backend()
     if args.data:
         name = "run"
     else:
-        args.data, name = [str(_drawn(args))], "phantom-run"
+        args.data, name = [str(_draw(args))], "phantom-run"
     manifest = load(args)
     if name == "phantom-run":
-        manifest = manifest.with_findings([_drawn_finding(len(manifest))])
+        manifest = manifest.with_findings([_synthetic_finding(len(manifest))])
     train_and_report(
         manifest,
         args.out / name,
@@ -51,12 +57,13 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         cache=args.cache,
         workers=args.workers,
+        given=args.given,
     )
     return 0
 
 
-def _drawn(args: argparse.Namespace) -> Path:
-    """Draw the embedded data set, unless it is there already."""
+def _draw(args: argparse.Namespace) -> Path:
+    """Draw the synthetic data set, unless it exists already."""
     from plainfilm import _files
     from plainfilm.cli.terminal import show_progress
     from plainfilm.phantom import write_dataset
@@ -64,23 +71,23 @@ def _drawn(args: argparse.Namespace) -> Path:
     folder: Path = args.out / "phantom"
     done = args.out / "phantom.json"
     if not done.exists():
-        _remove(folder)  # what an interrupted call left
+        _remove(folder)  # left by an interrupted call
         with show_progress() as progress:
             drawn = write_dataset(folder, seed=0, workers=args.workers, progress=progress)
         _files.write_json(done, {"schema": 1, "images": len(drawn), "seed": 0})
     return folder
 
 
-def _drawn_finding(count: int) -> Finding:
+def _synthetic_finding(count: int) -> Finding:
     from plainfilm.records import Finding
 
     return Finding(
-        check="drawn-images",
+        check="synthetic-images",
         severity="warning",
-        problem="The images are drawn by plainfilm, not taken of people",
+        problem="The images are synthetic: plainfilm drew them",
         count=count,
-        consequence="how well a model does on them says nothing about a hospital",
-        remedy="use them to try things out; train and evaluate on radiographs for anything else",
+        consequence="performance on them says nothing about patients",
+        remedy="use them to try the software; train and evaluate on radiographs for anything else",
     )
 
 

@@ -1,7 +1,8 @@
-"""Data and results in a few lines of text."""
+"""Describes data sets and results in a few lines of text."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,11 +16,12 @@ __all__ = [
     "describe_evaluation",
     "describe_external",
     "describe_manifest",
-    "describe_spread",
+    "describe_variation",
     "print_audit",
     "print_findings",
 ]
 
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 _SHOWN: tuple[str, ...] = (
     "auroc",
     "average_precision",
@@ -34,9 +36,9 @@ _SHOWN: tuple[str, ...] = (
 
 
 def describe_manifest(manifest: Manifest) -> str:
-    """Return how many images of how many patients there are in each class and split."""
-    told = manifest.describe()
-    images, patients = counted(told["images"], "image"), counted(told["patients"], "patient")
+    """Return the number of images and patients, and a table of classes by split."""
+    counts = manifest.describe()
+    images, patients = counted(counts["images"], "image"), counted(counts["patients"], "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
     officials: dict[str, dict[str, int]] = {}
     for record in manifest.records:
@@ -51,23 +53,28 @@ def describe_manifest(manifest: Manifest) -> str:
     return "\n".join([*lines, table(rows, right=tuple(range(1, len(classes) + 1)))])
 
 
-def print_audit(audit: Audit) -> None:
-    """Print on stderr what an audit adds to what the listing of the data has found."""
+def print_audit(audit: Audit, given: frozenset[str] = frozenset()) -> None:
+    """Print to stderr the findings of an audit that the listing of the data did not report."""
     known = set(audit.manifest.findings)
-    _print([finding for finding in audit.findings if finding not in known])
+    _print([finding for finding in audit.findings if finding not in known], given)
 
 
-def _print(findings: Iterable[Finding]) -> None:
+def _print(findings: Iterable[Finding], given: frozenset[str]) -> None:
     for finding in findings:
         if finding.severity != "note":
             print(f"{finding.severity}: {with_options(finding.problem)}", file=sys.stderr)
-            if finding.remedy:
-                print(f"  remedy: {with_options(finding.remedy)}", file=sys.stderr)
+            remedy = with_options(finding.remedy)
+            # Advice to give an option that was given has been followed.
+            if remedy and given.isdisjoint(_OPTION.findall(remedy)):
+                print(f"  remedy: {remedy}", file=sys.stderr)
 
 
-def print_findings(manifest: Manifest) -> None:
-    """Print on stderr what a reader must know about the data."""
-    _print(manifest.findings)
+def print_findings(manifest: Manifest, given: frozenset[str] = frozenset()) -> None:
+    """Print to stderr the findings about a data set and the number of files left out.
+
+    ``given`` are the options of the command, such as ``--patient``.
+    """
+    _print(manifest.findings, given)
     if manifest.left_out:
         reasons: dict[str, int] = {}
         for row in manifest.left_out:
@@ -103,7 +110,7 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
 
 
 def describe_external(values: Mapping[str, Any]) -> str:
-    """Return the data sets side by side: what `external.json` holds, in a table."""
+    """Return the results on several data sets as a table."""
     rows: list[tuple[str, ...]] = [("data set", "role", "images", "auroc", "95 % interval", "drop")]
     for row in values["rows"]:
         area = row["auroc"]
@@ -123,8 +130,8 @@ def describe_external(values: Mapping[str, Any]) -> str:
     return table(rows, right=(2, 3))
 
 
-def describe_spread(values: Mapping[str, Any]) -> str:
-    """Return how results vary over seeds: what ``seeds.json`` holds, in a table and a sentence."""
+def describe_variation(values: Mapping[str, Any]) -> str:
+    """Return the variation of results across seeds as a table and a sentence."""
     rows: list[tuple[str, ...]] = [("metric", "mean", "sd", "range", "sampling", "ensemble")]
     for name, spread in values["spread"].items():
         half = spread.get("sampling_half_width")
@@ -143,7 +150,7 @@ def describe_spread(values: Mapping[str, Any]) -> str:
 
 
 def _worse_than_chance(values: Mapping[str, Any]) -> list[str]:
-    """Return the labels whose AUROC lies below 0.5 with its whole interval."""
+    """Return the labels for which the whole interval of the AUROC is below 0.5."""
     from plainfilm.report.content import worse_than_chance
 
     labels: Mapping[str, Any] = values.get("labels") or {}
@@ -151,7 +158,7 @@ def _worse_than_chance(values: Mapping[str, Any]) -> list[str]:
 
 
 def _below_chance(label: str) -> str:
-    return f"worse than chance: the AUROC of {label} lies below 0.5; are labels swapped?"
+    return f"worse than chance: the AUROC of {label} is below 0.5; are labels swapped?"
 
 
 def _interval(metric: Mapping[str, Any], *, signed: bool = False) -> str:

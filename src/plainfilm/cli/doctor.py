@@ -1,4 +1,4 @@
-"""Say what is installed, what will be used, and what is missing for what."""
+"""Show what is installed, what will be used, and what is missing for which purpose."""
 
 from __future__ import annotations
 
@@ -9,93 +9,90 @@ import platform
 import sys
 from typing import Any
 
+from plainfilm._optional import install_hint
+
 EXAMPLE = "plainfilm doctor"
 
-_FOR = {
-    "predict and evaluate": (None, ("numpy", "PIL", "pydicom", "onnxruntime", "pyarrow", "scipy")),
-    "report": (None, ("matplotlib",)),
-    "train on TensorFlow": ("train", ("keras", "tensorflow", "onnx", "safetensors")),
-    "train on JAX": ("jax", ("keras", "jax", "onnx", "safetensors")),
-    "train on PyTorch": ("torch", ("keras", "torch", "onnx", "safetensors")),
+_TRAINING = ("keras", "onnx", "safetensors")
+_PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
+    "predict, evaluate, compare": (
+        None,
+        ("numpy", "PIL", "pydicom", "onnxruntime", "pyarrow", "scipy"),
+    ),
+    "show, audit, report": (None, ("matplotlib",)),
+    "train, demo on TensorFlow": ("train", (*_TRAINING, "tensorflow")),
+    "train, demo on TensorFlow, GPU": ("gpu", (*_TRAINING, "tensorflow", "nvidia")),
+    "train, demo on JAX": ("jax", (*_TRAINING, "jax")),
+    "train, demo on PyTorch": ("torch", (*_TRAINING, "torch")),
+    "serve": ("serve", ("starlette", "uvicorn", "httptools", "python_multipart")),
     "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg")),
-    "fetch public data": ("fetch", ("kagglehub",)),
+    "fetch": ("fetch", ("kagglehub",)),
+    "completion in the shell": ("completion", ("argcomplete",)),
 }
+"""Purpose to the extra that installs it (None: part of every installation) and its modules."""
 _PACKAGES = (
-    "plainfilm",
-    "numpy",
-    "pillow",
-    "pydicom",
-    "onnxruntime",
-    "keras",
-    "tensorflow-cpu",
-    "tensorflow",
-    "jax",
-    "torch",
-    "onnx",
-    "pylibjpeg",
+    *("plainfilm", "numpy", "pillow", "pydicom", "onnxruntime", "keras"),
+    *("tensorflow-cpu", "tensorflow", "jax", "torch", "onnx", "pylibjpeg", "starlette"),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm doctor``."""
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm doctor``."""
-    told = examine()
+    """Run ``plainfilm doctor``."""
+    found = examine()
     if args.json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(found, indent=2))
         return 0
     from plainfilm.cli.terminal import table
 
-    machine = told["machine"]
+    machine = found["machine"]
     rows = [
-        ("plainfilm", told["versions"].get("plainfilm", "not installed")),
+        ("plainfilm", found["versions"].get("plainfilm", "not installed")),
         ("Python", f"{platform.python_version()} ({sys.executable})"),
         (
             "machine",
             f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB",
         ),
-        ("accelerator", told["accelerator"] or "none found"),
-        ("backend", told["backend"] or "none installed"),
-        ("precision", told["precision"] or ""),
-        ("patient keys", f"salt: {told['salt']}"),
+        ("accelerator", found["accelerator"] or "none found"),
+        ("backend", found["backend"] or "none installed"),
+        ("precision", found["precision"] or ""),
+        ("patient keys", f"salt: {found['salt']}"),
     ]
     print(table([row for row in rows if row[1]]))
-    print("\ncan it")
+    print("\navailable")
     print(
         table(
             [
-                (f"  {what}", "yes" if not need["missing"] else f"no: {need['remedy']}")
-                for what, need in told["for"].items()
+                (f"  {purpose}", f"no: {need['remedy']}" if need["missing"] else "yes")
+                for purpose, need in found["purposes"].items()
             ]
         )
     )
     print("\nversions")
-    print(table([(f"  {name}", version) for name, version in told["versions"].items()]))
+    print(table([(f"  {name}", version) for name, version in found["versions"].items()]))
     return 0
 
 
 def examine() -> dict[str, Any]:
     """Return everything that ``plainfilm doctor`` shows."""
     from plainfilm._machine import describe_machine, versions
-    from plainfilm.cli.terminal import hushed_libraries
+    from plainfilm.cli.terminal import silence_libraries
     from plainfilm.data.identity import where_is_salt
     from plainfilm.errors import PlainfilmError
     from plainfilm.training import choose_backend, choose_precision
 
-    backend = precision = accelerator = None
+    backend = precision = accelerator = problem = None
     try:
         backend = choose_backend()
-        with hushed_libraries():
+        with silence_libraries():
             precision = choose_precision("auto", backend)
             accelerator = _accelerator(backend)
     except PlainfilmError as error:
-        accelerator = None
-        problem: str | None = str(error)
-    else:
-        problem = None
+        problem = str(error)
     return {
         "machine": describe_machine(),
         "backend": backend,
@@ -103,19 +100,18 @@ def examine() -> dict[str, Any]:
         "accelerator": accelerator,
         "salt": where_is_salt(),
         "problem": problem,
-        "for": {what: _need(extra, modules) for what, (extra, modules) in _FOR.items()},
+        "purposes": {name: _need(extra, modules) for name, (extra, modules) in _PURPOSES.items()},
         "versions": versions(*_PACKAGES),
     }
 
 
 def _need(extra: str | None, modules: tuple[str, ...]) -> dict[str, Any]:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    wanted = f'pip install "plainfilm[{extra}]"' if extra else "pip install plainfilm"
-    return {"missing": missing, "remedy": wanted if missing else None}
+    return {"missing": missing, "remedy": install_hint(extra) if missing else None}
 
 
 def _accelerator(backend: str) -> str | None:
-    """Name the device that the backend would compute on, if it is not the CPU."""
+    """Return the name of the accelerator that the backend uses, if there is one."""
     if backend == "tensorflow":
         import tensorflow
 

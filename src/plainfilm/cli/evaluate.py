@@ -1,6 +1,6 @@
-"""Evaluate a run on its test split, or a bundle on other data, and write the report.
+"""Evaluate a run on its test set, or a model on other data, and write the report.
 
-Each DATA is a data set of its own, laid beside the run's internal validation and test.
+Each DATA is a separate data set; the report compares it with the run's validation and test sets.
 """
 
 from __future__ import annotations
@@ -10,42 +10,42 @@ from pathlib import Path
 
 from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load_each
 
-EXAMPLE = "plainfilm evaluate runs/first hospital_a hospital_b --out runs/first-elsewhere"
+EXAMPLE = "plainfilm evaluate runs/first hospital_a hospital_b --out runs/first-external"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm evaluate``."""
-    parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder")
+    parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
     add_source_arguments(parser, nargs="*")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="new, or of this very evaluation (default: evaluation, in the run's folder)",
+        help="new folder, or the folder of the same evaluation (default: evaluation, in the run)",
     )
     parser.add_argument(
         "--no-robustness",
         action="store_true",
-        help="do not score the images under disturbances as well",
+        help="skip the evaluation on disturbed images",
     )
     parser.add_argument(
         "--prevalence",
         type=float,
         metavar="SHARE",
-        help="tell PPV, NPV and calibration for this share of positives as well, e.g. 0.05",
+        help="also report PPV, NPV and calibration at this prevalence, e.g. 0.05",
     )
     add_cache_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm evaluate``."""
+    """Run ``plainfilm evaluate``."""
     from plainfilm.bundle import read_bundle
 
-    read_bundle(args.model)  # before the images are listed, which may take long
-    return _on_others(args) if args.data else _on_its_test(args)
+    read_bundle(args.model)  # before the images are listed, which may take a while
+    return _on_others(args) if args.data else _on_test_set(args)
 
 
-def _on_its_test(args: argparse.Namespace) -> int:
+def _on_test_set(args: argparse.Namespace) -> int:
     from plainfilm.cli.describe import describe_evaluation, print_findings
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.evaluation import evaluate
@@ -62,7 +62,7 @@ def _on_its_test(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
-    print_findings(evaluation.manifest)
+    print_findings(evaluation.manifest, args.given)
     print(describe_evaluation(evaluation.values))
     run = open_run(args.model)
     print(f"report: {shown(write_report(evaluation, model=args.model, run=run))}")
@@ -93,7 +93,7 @@ def _on_others(args: argparse.Namespace) -> int:
     home = find_run(args.model)
     run = open_run(home) if home is not None else None
     for evaluation in found.evaluations:
-        print_findings(evaluation.manifest)
+        print_findings(evaluation.manifest, args.given)
         print(describe_evaluation(evaluation.values))
         page = write_report(evaluation, model=args.model, run=run, external=found.values)
         print(f"report: {shown(page)}")

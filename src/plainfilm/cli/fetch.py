@@ -1,4 +1,4 @@
-"""Download a public data set, with its licence and citation, and verify it."""
+"""Download a public data set, show its licence and citation, and verify it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ EXAMPLE = "plainfilm fetch kermany --out chest_xray"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm fetch``."""
-    parser.add_argument("name", choices=["kermany"], help="which data set")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where it goes")
+    parser.add_argument("name", choices=["kermany"], help="name of the data set")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FOLDER", help="folder to download to"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm fetch``."""
+    """Run ``plainfilm fetch``."""
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.data import KERMANY, fetch_kermany
 

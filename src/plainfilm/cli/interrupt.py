@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: remembered, and never answered with a traceback."""
+"""Handles Ctrl-C at any moment without a traceback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import _thread
 import signal
 import sys
 
-# Not from typing, nor what is for types alone: `plainfilm --help` comes by here.
+# Not from typing: `plainfilm --help` imports this module and must be fast.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -16,16 +16,16 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """While the block runs, Ctrl-C raises KeyboardInterrupt and is remembered in ``came``.
+    """Raises KeyboardInterrupt on Ctrl-C within the block and records it in ``came``.
 
-    It is remembered because an interruption amid the import of a compiled library may come out of
-    it as another error. One that lands where Python cannot raise (a destructor, a callback) is
-    raised again as soon as it can be, instead of being printed and lost.
+    The record is needed because an interruption during the import of a compiled library may surface
+    as another error. An interruption where Python cannot raise (a destructor, a callback) is raised
+    again as soon as possible, instead of being printed and lost.
 
     Parameters
     ----------
     last
-        Whether nothing follows but the end of the process: Ctrl-C then ends it at once.
+        Whether the process ends after the block: Ctrl-C then ends it at once.
     """
 
     def __init__(self, *, last: bool) -> None:
@@ -66,7 +66,7 @@ class Interrupts:
 
 
 def _press(main: int) -> None:
-    """Interrupt the main thread, also where it waits for something."""
+    """Interrupt the main thread, even if it is waiting."""
     import time
 
     time.sleep(0.01)

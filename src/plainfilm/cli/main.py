@@ -1,7 +1,7 @@
-"""The command ``plainfilm``.
+"""Implements the command ``plainfilm``.
 
-Nothing but `sys` is imported above: whoever asks for help gets it at once, and whoever presses
-Ctrl-C while a verb and what it needs are being imported is told so in a line, too.
+Only `sys` is imported at the top: help appears at once, and Ctrl-C during the imports of a verb is
+reported in one line, too.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "stop_writing"]
 
-# Each verb is the module of its name in this folder; it is imported when it is asked for.
+# Each verb is the module of that name in this package; it is imported when the verb is used.
 _VERBS = {
-    "demo": "the whole job on drawn or given X-rays",
+    "demo": "run the whole workflow once, on synthetic or given images",
     "fetch": "download a public data set",
-    "audit": "find what would fool the evaluation",
+    "audit": "find problems of a data set that distort an evaluation",
     "show": "count the images and draw samples",
     "train": "train a classifier and evaluate it",
     "evaluate": "evaluate a run or bundle",
-    "compare": "tell two models apart on the same images",
-    "report": "write the report of a run again",
-    "predict": "answer for image files and folders",
-    "serve": "answer over HTTP, with a web page",
-    "doctor": "what is installed and what will be used",
+    "compare": "compare two models on the same images",
+    "report": "write the report of an evaluation again",
+    "predict": "predict on image files and folders",
+    "serve": "serve predictions over HTTP, with a web page",
+    "doctor": "show what is installed and what is missing",
 }
 _INTERRUPTED = 130
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the command line: of one verb, or of all where none is named.
+    """Return the parser of the command line.
 
-    All verbs are listed in either case; those that are not asked for have no arguments.
+    It lists all verbs. Only ``verb`` gets its arguments; None gives all verbs theirs.
     """
     import argparse
 
@@ -47,12 +47,12 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="plainfilm",
-        description="Classify chest X-rays, and judge the classifier honestly.",
+        description="Train, evaluate and run chest X-ray classifiers.",
         epilog="example: plainfilm demo\n\nNot a medical device.",
         formatter_class=formatter,
     )
     parser.add_argument("--version", action="version", version=f"plainfilm {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for name, words in _VERBS.items():
         if verb not in (None, name):
             verbs.add_parser(name, help=words, formatter_class=formatter)
@@ -73,7 +73,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 
 def _columns() -> int:
-    """Return how wide the terminal is, as `shutil` tells it; importing that takes longer."""
+    """Return the width of the terminal like `shutil`, which takes longer to import."""
     import os
 
     try:
@@ -95,17 +95,24 @@ def _module(verb: str) -> ModuleType:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 done, 1 the job failed, 2 wrong use, 130 interrupted.
+    """Run the command line.
 
-    Without ``arguments`` it is the process's own command, and does not return but ends the process.
-    When it is over it leaves Ctrl-C to the system: it is not to be answered with a traceback.
+    Parameters
+    ----------
+    arguments
+        The words after the command. None takes those of the process, and ends the process.
+
+    Returns
+    -------
+    int
+        0: done; 1: the work failed; 2: wrong use; 130: interrupted.
     """
     try:
         from plainfilm.cli.interrupt import Interrupts
 
         with Interrupts(last=arguments is None) as interrupts:
             status = _run(sys.argv[1:] if arguments is None else list(arguments), interrupts)
-    except KeyboardInterrupt:  # before or after they are looked after
+    except KeyboardInterrupt:  # before or after the block that handles them
         status = _INTERRUPTED
     if arguments is None:
         _leave(status)
@@ -113,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave(status: int) -> None:
-    """End the process without taking the interpreter apart piece by piece.
+    """End the process without dismantling the interpreter.
 
-    With a training framework loaded that takes a fifth of a second; and where a wrong option was
-    told while the framework was still being imported, all of the import would be waited for.
+    With a training framework loaded, that takes a fifth of a second. If a wrong option was reported
+    while the framework was still being imported, it would wait for the whole import.
     """
     import atexit
     import contextlib
@@ -132,27 +139,54 @@ def _leave(status: int) -> None:
 def _run(arguments: list[str], interrupts: object) -> int:
     debug = "--debug" in arguments
     try:
-        # The first word that is no option is the verb; the command itself has no other words.
+        # The first word that is no option is the verb; the command itself takes no other words.
         verb = next((word for word in arguments if not word.startswith("-")), "")
-        args = build_parser(verb).parse_args(arguments)
+        parser = build_parser(verb)
+        _complete_words()
+        if not arguments:
+            parser.print_help()
+            return 0
+        if verb and verb not in _VERBS:
+            _refuse_verb(parser, verb)
+        args = parser.parse_args(arguments)
+        # Findings do not repeat advice that the user has already followed.
+        args.given = frozenset(word.partition("=")[0] for word in arguments if word[:2] == "--")
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         return stop_writing()
     except KeyboardInterrupt:
-        return _tell_interruption()
+        return _report_interruption()
     except Exception as error:
-        # An interruption amid the imports of others may come out as any error of theirs.
+        # An interruption during an import of another library may surface as any of its errors.
         if getattr(interrupts, "came", False):
-            return _tell_interruption()
+            return _report_interruption()
         if debug:
             raise
-        return _tell(error)
+        return _report(error)
     return status
 
 
+def _complete_words() -> None:
+    """Answer the shell's request for completions, if this call is one."""
+    import os
+
+    if "_ARGCOMPLETE" in os.environ:
+        from plainfilm._optional import require
+
+        require("argcomplete", "completion").autocomplete(build_parser())
+
+
+def _refuse_verb(parser: argparse.ArgumentParser, verb: str) -> None:
+    import difflib
+
+    close = difflib.get_close_matches(verb.lower(), _VERBS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(_VERBS)}"
+    parser.error(f"there is no verb {verb!r}; {hint}")
+
+
 def stop_writing() -> int:
-    """End well: whoever read our output has seen enough (``plainfilm predict ... | head``)."""
+    """End normally when the reader of the output has closed it (``... | head``)."""
     import contextlib
     import os
 
@@ -162,26 +196,26 @@ def stop_writing() -> int:
     return 0
 
 
-def _tell_interruption() -> int:
-    return _fail("interrupted; what was finished is kept, the same command continues", _INTERRUPTED)
+def _report_interruption() -> int:
+    return _fail("interrupted; finished work is kept, the same command continues", _INTERRUPTED)
 
 
-def _tell(error: Exception) -> int:
-    """Say what went wrong in words, and return the exit status that it has."""
+def _report(error: Exception) -> int:
+    """Print an error without a traceback and return its exit status."""
     from plainfilm.cli.terminal import with_options
     from plainfilm.errors import PlainfilmError, UsageError
 
     if isinstance(error, PlainfilmError):
         return _fail(with_options(str(error)), 2 if isinstance(error, UsageError) else 1)
     if isinstance(error, MemoryError):
-        return _fail("this machine has too little memory for it; take a smaller recipe or set", 1)
+        return _fail("there is not enough memory\n  remedy: take a smaller recipe or data set", 1)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1)
-    # The type alone: the words of an error that nobody foresaw may quote a file.
+    # Only the type: the message of an unforeseen error may quote a file.
     return _fail(
         f"a defect in plainfilm: {type(error).__name__}\n"
-        "  remedy: run again with --debug and report what it shows",
+        "  remedy: run the command again with --debug and report its output",
         1,
     )
 

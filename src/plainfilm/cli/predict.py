@@ -1,4 +1,4 @@
-"""Answer for files and folders, from a bundle; no training framework is needed."""
+"""Predict on files and folders with a bundle. No training framework is needed."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ EXAMPLE = "plainfilm predict runs/first image.jpeg more_images --format csv"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm predict``."""
-    parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder")
+    parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="file or folder")
     parser.add_argument(
-        "--format", choices=["table", "csv", "jsonl"], default="table", help="default: table"
+        "--format",
+        choices=["table", "csv", "jsonl"],
+        default="table",
+        help="output format (default: table)",
     )
     parser.add_argument(
-        "--heatmaps", type=Path, metavar="FOLDER", help="also draw heat maps over the images here"
+        "--heatmaps", type=Path, metavar="FOLDER", help="folder for heat maps drawn over the images"
     )
     parser.add_argument(
-        "--workers", type=worker_count, metavar="N", help="threads (default: one more than cores)"
+        "--workers", type=worker_count, metavar="N", help="threads (default: cores + 1)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm predict``."""
+    """Run ``plainfilm predict``."""
     from plainfilm.cli.terminal import counted
     from plainfilm.runtime import Predictor
 
@@ -48,44 +51,44 @@ def run(args: argparse.Namespace) -> int:
         from plainfilm._files import make_folder
 
         make_folder(args.heatmaps)
-    answers = _with_heatmaps(predictor, predictor.predict(paths, workers=args.workers), args)
+    predictions = _with_heatmaps(predictor, predictor.predict(paths, workers=args.workers), args)
     write = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}[args.format]
-    failed = write(predictor, answers)
+    failed = write(predictor, predictions)
     if failed:
-        told = f"{failed} of {counted(len(paths), 'file')} got no answer"
-        print(f"plainfilm: {told}", file=sys.stderr)
-    for line in found.told():
-        print(f"plainfilm: {line}", file=sys.stderr)
+        message = f"no prediction for {failed} of {counted(len(paths), 'file')}"
+        print(f"plainfilm: {message}", file=sys.stderr)
+    for message in found.warnings():
+        print(f"plainfilm: {message}", file=sys.stderr)
     return 1 if failed == len(paths) else 0
 
 
 @dataclass(slots=True)
 class _Found:
-    """The files to answer for, and what of the folders is not opened."""
+    """The files to predict on, and what is not opened in the folders."""
 
     paths: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
 
-    def told(self) -> Iterator[str]:
-        """Yield what a reader must know: no file is passed over in silence."""
+    def warnings(self) -> Iterator[str]:
+        """Yield a warning for files that are not opened and folders that cannot be listed."""
         from plainfilm.cli.terminal import counted
 
         if number := self.others.total():
-            # Whoever asks for one image should not wait for what lists a data set.
+            # A prediction on one image does not wait for the modules that list a data set.
             from plainfilm.data.sources.folders import told_endings
 
             verb = "was" if number == 1 else "were"
             yield (
-                f"{counted(number, 'file')} {verb} not opened, for the ending is of no known image "
-                f"format: {told_endings(self.others)}"
+                f"{counted(number, 'file')} {verb} not opened because the ending is not that of a known "
+                f"image format: {told_endings(self.others)}"
             )
         for path in self.unreadable:
             yield f"the folder {_printable(path)} cannot be listed"
 
 
 def _find(sources: Iterable[Path]) -> _Found:
-    """Collect the files themselves; of a folder, those that a data set would take for images."""
+    """Collect the files; in a folder, those that a data set would read as images."""
     from plainfilm.errors import SourceError
 
     found = _Found()
@@ -93,7 +96,7 @@ def _find(sources: Iterable[Path]) -> _Found:
         if not source.is_dir():
             found.paths.append(source)
             continue
-        # Whoever asks for one image should not wait for what lists a data set.
+        # A prediction on one image does not wait for the modules that list a data set.
         from plainfilm.data.sources.folders import read_tree, told_endings
         from plainfilm.pixels import IMAGE_SUFFIXES
 
@@ -101,10 +104,10 @@ def _find(sources: Iterable[Path]) -> _Found:
         if not tree.images:
             number = tree.others.total()
             raise SourceError(
-                f"there is no image in {source}",
+                f"{source} contains no images",
                 received=f"{number} other files: {told_endings(tree.others)}" if number else None,
-                remedy="files are taken that have no ending, a number for one, or one of: "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))}; name others one by one",
+                remedy="files are read that have no ending, a number as ending, or one of "
+                f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
             )
         found.paths += (source / below for below, _, _ in tree.walk())
         found.others += tree.others
@@ -113,10 +116,10 @@ def _find(sources: Iterable[Path]) -> _Found:
 
 
 def _with_heatmaps(
-    predictor: Predictor, answers: Iterable[Prediction], args: argparse.Namespace
+    predictor: Predictor, predictions: Iterable[Prediction], args: argparse.Namespace
 ) -> Iterator[Prediction]:
     if not args.heatmaps:
-        yield from answers
+        yield from predictions
         return
     import io
 
@@ -125,94 +128,94 @@ def _with_heatmaps(
     from plainfilm._files import write_bytes
     from plainfilm.explain import heatmap, overlay
 
-    for number, answer in enumerate(answers):
-        if answer.error is None:
-            pixels = predictor.read(answer.id).pixels
-            label = max(answer.probabilities, key=answer.probabilities.__getitem__)
+    for number, one in enumerate(predictions):
+        if one.error is None:
+            pixels = predictor.read(one.id).pixels
+            label = max(one.probabilities, key=one.probabilities.__getitem__)
             drawn = Image.fromarray(overlay(pixels, heatmap(predictor, pixels, label)))
             side = max(384, drawn.width)
             data = io.BytesIO()
             drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
-            # Files of several folders may share a name; the number keeps them apart.
+            # Files of several folders may share a name; the number makes it unique.
             write_bytes(
-                args.heatmaps / f"{number:06d}-{_printable(Path(answer.id).stem)}.png",
+                args.heatmaps / f"{number:06d}-{_printable(Path(one.id).stem)}.png",
                 data.getvalue(),
             )
-        yield answer
+        yield one
 
 
-def _values(predictor: Predictor, answer: Prediction) -> list[str]:
-    return [f"{answer.probabilities[label]:.6f}" for label in predictor.labels]
+def _values(predictor: Predictor, one: Prediction) -> list[str]:
+    return [f"{one.probabilities[label]:.6f}" for label in predictor.labels]
 
 
-def _call(answer: Prediction) -> str:
-    call = answer.predicted.get("balanced") or answer.predicted.get("most-likely")
-    if call is not None:
-        return call
-    yes = [
+def _predicted_class(one: Prediction) -> str:
+    predicted = one.predicted.get("balanced") or one.predicted.get("most-likely")
+    if predicted is not None:
+        return predicted
+    positive = [
         key.rpartition("/")[0]
-        for key, v in answer.predicted.items()
-        if v == "positive" and key.endswith("/balanced")
+        for key, value in one.predicted.items()
+        if value == "positive" and key.endswith("/balanced")
     ]
-    return ", ".join(yes) or "none"
+    return ", ".join(positive) or "none"
 
 
-def _write_table(predictor: Predictor, answers: Iterable[Prediction]) -> int:
+def _write_table(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
     failed = 0
     print(
         "  ".join(
-            [*(f"{label:>{max(8, len(label))}}" for label in predictor.labels), "call", "file"]
+            [*(f"{label:>{max(8, len(label))}}" for label in predictor.labels), "predicted", "file"]
         )
     )
-    for answer in answers:
-        if answer.error is not None:
+    for one in predictions:
+        if one.error is not None:
             failed += 1
-            print(f"no answer: {answer.error} ({answer.reason})  {_printable(answer.id)}")
+            print(f"no prediction: {one.error} ({one.reason})  {_printable(one.id)}")
             continue
-        cells = zip(_values(predictor, answer), predictor.labels, strict=True)
+        cells = zip(_values(predictor, one), predictor.labels, strict=True)
         values = [value.rjust(max(8, len(label))) for value, label in cells]
-        print("  ".join([*values, _call(answer) + _doubt(answer), _printable(answer.id)]))
+        print("  ".join([*values, _predicted_class(one) + _doubt(one), _printable(one.id)]))
     return failed
 
 
-def _doubt(answer: Prediction) -> str:
-    """Say beside a call why it should not be trusted; empty where nothing speaks against it."""
-    if answer.rejected:
-        return " (not like what the model was trained on)"
-    return " (indeterminate)" if answer.indeterminate else ""
+def _doubt(one: Prediction) -> str:
+    """Return why a prediction should not be trusted, in brackets; empty without a reason."""
+    if one.rejected:
+        return " (rejected: unlike the training images)"
+    return " (indeterminate)" if one.indeterminate else ""
 
 
 def _printable(name: str) -> str:
-    """Escape what a terminal would obey, or could not show."""
+    """Escape control characters and what a terminal cannot show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _write_csv(predictor: Predictor, answers: Iterable[Prediction]) -> int:
+def _write_csv(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
     failed = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"probability_{label}" for label in predictor.labels]
     doubts = ["novelty", "rejected", "indeterminate"]
-    writer.writerow(["file", *names, "call", *doubts, "error", "problem"])
-    for answer in answers:
-        if answer.error is not None:
+    writer.writerow(["file", *names, "predicted", *doubts, "error", "problem"])
+    for one in predictions:
+        if one.error is not None:
             failed += 1
-            empty = ("" for _ in (*names, "call", *doubts))
-            writer.writerow([answer.id, *empty, answer.reason, answer.error])
+            empty = ("" for _ in (*names, "predicted", *doubts))
+            writer.writerow([one.id, *empty, one.reason, one.error])
         else:
-            told = (
-                "" if answer.novelty is None else f"{answer.novelty:.4f}",
-                int(answer.rejected),
-                " ".join(answer.indeterminate),
+            doubts_found = (
+                "" if one.novelty is None else f"{one.novelty:.4f}",
+                int(one.rejected),
+                " ".join(one.indeterminate),
             )
-            values = _values(predictor, answer)
-            writer.writerow([answer.id, *values, _call(answer), *told, "", ""])
+            values = _values(predictor, one)
+            writer.writerow([one.id, *values, _predicted_class(one), *doubts_found, "", ""])
     return failed
 
 
-def _write_jsonl(predictor: Predictor, answers: Iterable[Prediction]) -> int:
+def _write_jsonl(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
     failed = 0
-    for answer in answers:
-        failed += answer.error is not None
-        row = {"file": answer.id, **answer.to_json(), "bundle": predictor.bundle.id}
+    for one in predictions:
+        failed += one.error is not None
+        row = {"file": one.id, **one.to_json(), "bundle": predictor.bundle.id}
         print(json.dumps(row, default=str))
     return failed

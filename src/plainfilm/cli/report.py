@@ -1,4 +1,4 @@
-"""Write the report of an evaluation again, without scoring anything; also as PDF."""
+"""Write the report of an evaluation again, without new predictions; also as PDF."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="RUN_OR_BUNDLE",
-        help="what was evaluated (default: the run that the folder lies in)",
+        help="the model that was evaluated (default: the run that contains the folder)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.html", help="default: in the evaluation's folder"
+        "--out",
+        type=Path,
+        metavar="FILE.html",
+        help="file to write (default: report.html in the evaluation's folder)",
     )
     parser.add_argument(
         "--pdf",
@@ -31,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=Path(),
         metavar="FILE.pdf",
-        help="print it as well, with Chromium or Chrome (default: beside the page)",
+        help="also write a PDF, with Chromium or Chrome (default: next to the page)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm report``."""
+    """Run ``plainfilm report``."""
     from plainfilm.cli.terminal import shown
     from plainfilm.report import print_pdf, rewrite_report
 

@@ -1,4 +1,4 @@
-"""Count what is there, and draw a grid of sample images, plain or augmented."""
+"""Count the images of a data set and draw a grid of samples, plain or augmented."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="the picture; its ending (.png, .jpg, .webp) says of what kind",
+        help="image file to write; the ending (.png, .jpg, .webp) selects the format",
     )
     parser.add_argument(
-        "--augmented", metavar="RECIPE", help="show them as this recipe's training would"
+        "--augmented", metavar="RECIPE", help="apply the augmentation of this recipe"
     )
-    parser.add_argument("--count", type=int, default=16, help="how many images (default 16)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    parser.add_argument("--count", type=int, default=16, help="number of images (default: 16)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed for the choice of images (default: 0)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm show``."""
+    """Run ``plainfilm show``."""
     from plainfilm import _files
     from plainfilm.cli.describe import describe_manifest, print_findings
     from plainfilm.cli.terminal import shown
@@ -48,22 +50,22 @@ def run(args: argparse.Namespace) -> int:
     kind = _KINDS.get(args.out.suffix.lower())
     if kind is None:
         raise UsageError(
-            "the ending of --out says of what kind the picture is",
+            "the ending of --out is not an image format that can be written",
             received=args.out,
-            remedy=f"one of {', '.join(_KINDS)}",
+            remedy=f"use one of {', '.join(_KINDS)}",
         )
     manifest = load(args)
     print(describe_manifest(manifest))
-    print_findings(manifest)
+    print_findings(manifest, args.given)
     images, captions = _augmented(args, manifest) if args.augmented else _plain(args, manifest)
     picture = sample_grid(images, captions, columns=min(4, args.count))
     _files.write_bytes(args.out, _as(kind, picture))
-    print(f"picture: {shown(args.out)}")
+    print(f"image: {shown(args.out)}")
     return 0
 
 
 def _as(kind: str, png: bytes) -> bytes:
-    """Return a PNG as a picture of another kind."""
+    """Convert a PNG to another format."""
     if kind == "PNG":
         return png
     import io
@@ -87,7 +89,7 @@ def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[
 
     import numpy as np
 
-    from plainfilm.cli.terminal import hushed_libraries
+    from plainfilm.cli.terminal import silence_libraries
     from plainfilm.config import load_recipe
     from plainfilm.pixels import read_image
     from plainfilm.training import use_backend
@@ -95,7 +97,7 @@ def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[
     recipe = load_recipe(args.augmented)
     spec = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
     images, captions = _read(args, manifest, lambda path: read_image(path, spec).pixels)
-    with hushed_libraries():
+    with silence_libraries():
         use_backend()
         from plainfilm.training.preview import augmented_images
 
@@ -104,7 +106,7 @@ def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[
 
 
 def _read(args: argparse.Namespace, manifest: Manifest, read: Any) -> tuple[list[Any], list[str]]:
-    """Read the chosen images; others take the place of those that cannot be read."""
+    """Read the chosen images; replace those that cannot be read by others."""
     from plainfilm.data import pick
     from plainfilm.errors import ImageError, SourceError
 

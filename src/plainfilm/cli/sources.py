@@ -1,4 +1,4 @@
-"""The arguments that say what data are meant, shared by several verbs."""
+"""Defines the arguments that name the data, shared by several verbs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["add_cache_arguments", "add_source_arguments", "load", "load_each", "
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
-    """Add DATA and what explains it."""
+    """Add DATA and the options that describe it."""
     parser.add_argument(
         "data",
         nargs=nargs,
@@ -20,26 +20,24 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
         help="folder with class folders, or a CSV/Parquet table",
     )
     group = parser.add_argument_group("about the data")
+    group.add_argument("--positive", metavar="CLASS", help="the positive one of two classes")
     group.add_argument(
-        "--positive", metavar="CLASS", help="which of two classes is the positive one"
+        "--patient", metavar="COLUMN|REGEX", help="patient: a column, or a pattern of file names"
     )
+    group.add_argument("--labels", metavar="COLUMN[,COLUMN...]", help="label columns of a table")
+    group.add_argument("--path-column", metavar="COLUMN", help="column of a table with the paths")
+    group.add_argument("--split-column", metavar="COLUMN", help="column of a table with the splits")
     group.add_argument(
-        "--patient", metavar="COLUMN|REGEX", help="column, or pattern in file names, of the patient"
-    )
-    group.add_argument(
-        "--labels", metavar="COLUMN[,COLUMN...]", help="of a table: the label column or columns"
-    )
-    group.add_argument("--path-column", metavar="COLUMN", help="of a table: the column of paths")
-    group.add_argument("--split-column", metavar="COLUMN", help="of a table: the column of splits")
-    group.add_argument(
-        "--images", metavar="FOLDER", help="of a table: where its relative paths start"
+        "--images", metavar="FOLDER", help="folder that the relative paths of a table start from"
     )
 
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where decoded images go and how many processes decode."""
+    """Add the options for the cache and the decoding processes."""
     parser.add_argument(
-        "--cache", metavar="FOLDER", help="folder of decoded images (default: the user's cache)"
+        "--cache",
+        metavar="FOLDER",
+        help="folder for decoded images (default: the user's cache folder)",
     )
     parser.add_argument(
         "--workers",
@@ -50,12 +48,12 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def worker_count(text: str) -> int:
-    """Return how many processes or threads decode: a whole number, 0 or more.
+    """Return a number of processes or threads: an integer, 0 or more.
 
     Raises
     ------
     argparse.ArgumentTypeError
-        If it is something else, which argparse tells as wrong use.
+        If the text is anything else; argparse reports it as wrong use.
 
     Examples
     --------
@@ -67,17 +65,17 @@ def worker_count(text: str) -> int:
     except ValueError:
         number = -1
     if number < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer, 0 or more, not {text!r}")
     return number
 
 
 def load(args: argparse.Namespace) -> Manifest:
-    """Load the data that the arguments mean, all roots together."""
+    """Load all DATA arguments as one data set."""
     return _load(args, args.data)
 
 
 def load_each(args: argparse.Namespace) -> list[Manifest]:
-    """Load each DATA as a data set of its own."""
+    """Load each DATA argument as a separate data set."""
     return [_load(args, [root]) for root in args.data]
 
 

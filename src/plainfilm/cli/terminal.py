@@ -1,4 +1,4 @@
-"""What the command line shows while it works."""
+"""Formats the output of the command line and shows progress."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from plainfilm._progress import Progress, ProgressLines
 
 __all__ = [
     "counted",
-    "hushed_libraries",
     "show_progress",
     "shown",
+    "silence_libraries",
     "table",
     "with_options",
 ]
@@ -27,7 +27,7 @@ _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
 @contextlib.contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Yield a progress that is a bar on a terminal and plain lines elsewhere, on stderr."""
+    """Yield a progress callback: a bar on a terminal, else plain lines on stderr."""
     if sys.stderr.isatty():
         with _bar() as progress:
             yield progress
@@ -67,12 +67,12 @@ def _bar() -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
-def hushed_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
-    """Hold back what libraries print to stderr; give it out if the block fails.
+def silence_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
+    """Hold back what libraries print to stderr; print it if the block fails.
 
-    TensorFlow greets from C++, past every setting of Python's. What Python itself prints goes on to
-    be seen. Yields a function from a stage and a progress to a progress that ends the hush when
-    that stage begins: what libraries say later is worth seeing.
+    TensorFlow prints a banner from C++, which no setting of Python's stops. What Python prints
+    stays visible. Yields a function that takes a stage and a progress callback, and returns a
+    callback that ends the silence when that stage begins.
     """
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
@@ -84,7 +84,7 @@ def hushed_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
             return
         stack.callback(os.close, kept)
         before = ours = sys.stderr
-        with contextlib.suppress(OSError, ValueError):  # a stream that is no file is let be
+        with contextlib.suppress(OSError, ValueError):  # a stream that is not a file stays
             if before.fileno() == 2:
                 ours = stack.enter_context(
                     open(kept, "w", 1, before.encoding, before.errors, closefd=False)
@@ -93,17 +93,17 @@ def hushed_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
         os.dup2(held.fileno(), 2)
 
         def end() -> None:
-            if sys.stderr is ours:  # and not what a progress bar has put before it
+            if sys.stderr is ours:  # and not what a progress bar has replaced it with
                 sys.stderr = before
             os.dup2(kept, 2)
 
         def until(last: str, progress: Progress) -> Progress:
-            def tell(stage: str, done: int, total: int, note: str = "") -> None:
+            def notify(stage: str, done: int, total: int, note: str = "") -> None:
                 if stage == last:
                     end()
                 progress(stage, done, total, note)
 
-            return tell
+            return notify
 
         try:
             yield until
@@ -117,7 +117,7 @@ def hushed_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
 
 
 def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
-    """Return rows as aligned columns; those numbered in ``right`` are right-aligned."""
+    """Return rows as aligned columns; the columns in ``right`` are aligned to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -129,21 +129,20 @@ def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return a path as short as it can be written from here."""
+    """Return a path relative to the current folder, if it is below it."""
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where there is not exactly one."""
+    """Return a number with its noun, in the plural unless the number is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def with_options(message: str) -> str:
-    """Return a message with the arguments that it names (``labels=``) as options (``--labels``).
+    """Replace the Python arguments in a message (``labels=``) by options (``--labels``).
 
-    Errors speak of arguments as Python has them; an option has the same name. What has a value
-    (``limit=600``) is a setting and stays.
+    An argument with a value (``limit=600``) is a setting and stays.
     """
     return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", message)

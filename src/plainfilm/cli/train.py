@@ -1,12 +1,13 @@
-"""Train a classifier, seal it, evaluate it on the test split and write the report.
+"""Train a classifier, seal it, evaluate it on the test set and write the report.
 
-The same command continues an interrupted training, and does nothing twice.
+The same command continues an interrupted training and repeats nothing that is finished.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +29,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         default="standard",
         metavar="NAME|FILE",
-        help="tutorial, swift, standard, or a TOML file",
+        help="tutorial, swift, standard or a TOML file (default: standard)",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed for initialisation, shuffling and augmentation (default: 0)",
+    )
     parser.add_argument(
         "--seeds",
         type=int,
         default=1,
         metavar="K",
-        help="train K times, from --seed on, and report the spread",
+        help="train with K seeds, starting at --seed, and report the variation",
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="with --seeds: seal all of them as one bundle, too"
+        "--ensemble", action="store_true", help="with --seeds: also seal an ensemble of all runs"
     )
     parser.add_argument(
         "--set",
@@ -48,31 +54,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override the recipe, e.g. epochs=5 or limit=600; may be repeated",
+        help="override a setting of the recipe, e.g. epochs=5 or limit=600; repeatable",
     )
     parser.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND)")
     parser.add_argument(
         "--exclude",
         type=Path,
         metavar="FILE.csv",
-        help="leave out the records that it lists (plainfilm audit writes one)",
+        help="leave out the records in this list, such as plainfilm audit --exclude writes",
     )
     parser.add_argument(
-        "--no-evaluation", action="store_true", help="stop when the bundle is sealed"
+        "--no-evaluation", action="store_true", help="stop after sealing the bundle"
+    )
+    parser.add_argument(
+        "--no-robustness", action="store_true", help="skip the evaluation on disturbed images"
     )
     add_cache_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm train``."""
+    """Run ``plainfilm train``."""
     from plainfilm.config import load_recipe
     from plainfilm.data import leave_out
     from plainfilm.errors import UsageError
 
-    recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is told at once
+    recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is reported at once
     if args.seeds < 1 or (args.ensemble and args.seeds < 2):
         raise UsageError(
-            "an ensemble needs several seeds" if args.ensemble else "--seeds must be at least 1",
+            "an ensemble needs at least 2 seeds" if args.ensemble else "--seeds must be at least 1",
             received=f"--seeds {args.seeds}",
             remedy="give --seeds 2 or more",
         )
@@ -89,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
             cache=args.cache,
             workers=args.workers,
             with_evaluation=not args.no_evaluation,
+            robustness=not args.no_robustness,
+            given=args.given,
         )
     else:
         _train_several(manifest, recipe, args)
@@ -105,14 +116,16 @@ def train_and_report(
     cache: str | None = None,
     workers: int | None = None,
     with_evaluation: bool = True,
+    robustness: bool = True,
+    given: frozenset[str] = frozenset(),
 ) -> None:
-    """Do the main job and say where everything is."""
+    """Train, evaluate, write the report and print where the results are."""
     from plainfilm.cli.describe import describe_evaluation, print_audit, print_findings
-    from plainfilm.cli.terminal import hushed_libraries, show_progress, shown
+    from plainfilm.cli.terminal import show_progress, shown, silence_libraries
     from plainfilm.training import train as train_run
 
     _begin(manifest, backend)
-    with hushed_libraries() as until, show_progress() as progress:
+    with silence_libraries() as until, show_progress() as progress:
         made = train_run(
             manifest,
             out=out,
@@ -121,31 +134,31 @@ def train_and_report(
             backend=backend,
             cache=cache,
             workers=workers,
-            on_audit=print_audit,
+            on_audit=partial(print_audit, given=given),
             progress=until("training", progress),
         )
-    print_findings(made.manifest)
+    print_findings(made.manifest, given)
     print(_sealed(made))
     if not with_evaluation:
         return
-    values = _evaluate(made, cache, workers)
+    values = _evaluate(made, cache, workers, robustness)
     if values is None:
-        print("no test split, so no evaluation")
+        print("there is no test set, so there is no evaluation")
         return
     print(describe_evaluation(values))
     print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
 
 
 def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
-    """Train from several seeds, report the spread, and seal the ensemble where asked to."""
-    from plainfilm.cli.describe import describe_spread, print_audit, print_findings
-    from plainfilm.cli.terminal import hushed_libraries, show_progress, shown
+    """Train with several seeds, report the variation, and seal the ensemble if requested."""
+    from plainfilm.cli.describe import describe_variation, print_audit, print_findings
+    from plainfilm.cli.terminal import show_progress, shown, silence_libraries
     from plainfilm.evaluation import write_spread
     from plainfilm.report import rewrite_report
     from plainfilm.training import train_seeds
 
     _begin(manifest, args.backend)
-    with hushed_libraries() as until, show_progress() as progress:
+    with silence_libraries() as until, show_progress() as progress:
         runs = train_seeds(
             manifest,
             out=args.out,
@@ -155,24 +168,30 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
             backend=args.backend,
             cache=args.cache,
             workers=args.workers,
-            on_audit=print_audit,
+            on_audit=partial(print_audit, given=args.given),
             on_run=lambda made: print(f"seed {made.plan['identity']['seed']}: {_sealed(made)}"),
             progress=until("training", progress),
         )
-    print_findings(runs[0].manifest)
+    print_findings(runs[0].manifest, args.given)
     together = _ensemble(runs, args) if args.ensemble else None
     if args.no_evaluation:
         return
-    found = [(made, _evaluate(made, args.cache, args.workers)) for made in runs]
+    found = [
+        (made, _evaluate(made, args.cache, args.workers, not args.no_robustness)) for made in runs
+    ]
     known = [(made, values) for made, values in found if values is not None]
     if not known:
-        print("no test split, so no evaluation")
+        print("there is no test set, so there is no evaluation")
         return
-    own = None if together is None else _evaluate(together, args.cache, args.workers)
+    own = (
+        None
+        if together is None
+        else _evaluate(together, args.cache, args.workers, not args.no_robustness)
+    )
     several = None if together is None or own is None else (together, own)
-    print(describe_spread(write_spread(args.out, known, several)))
+    print(describe_variation(write_spread(args.out, known, several)))
     for made in (*runs, *([together] if together is not None else [])):
-        # Once more: each report tells the spread, which is known only now.
+        # Each report shows the variation across seeds, which is known only now.
         print(f"report: {shown(rewrite_report(made.folder))}")
 
 
@@ -193,7 +212,7 @@ def _ensemble(runs: tuple[Run, ...], args: argparse.Namespace) -> Run:
 
 
 def _begin(manifest: Manifest, backend: str | None) -> None:
-    """Say what there is, once it is known that it can be trained on."""
+    """Print the counts of the data set, once a backend is known to exist."""
     from plainfilm.cli.describe import describe_manifest
     from plainfilm.training import choose_backend
     from plainfilm.training.backend import spare
@@ -209,8 +228,10 @@ def _sealed(made: Run) -> str:
     return f"bundle: {shown(made.bundle.folder)}  ({made.bundle.id[:12]})"
 
 
-def _evaluate(made: Run, cache: str | None, workers: int | None) -> Mapping[str, Any] | None:
-    """Evaluate a run and write its report, unless that is done; None without a test split."""
+def _evaluate(
+    made: Run, cache: str | None, workers: int | None, robustness: bool
+) -> Mapping[str, Any] | None:
+    """Evaluate a run and write its report unless both exist; None without a test set."""
     from plainfilm.cli.terminal import show_progress
     from plainfilm.evaluation import evaluate
     from plainfilm.report import write_report
@@ -221,13 +242,15 @@ def _evaluate(made: Run, cache: str | None, workers: int | None) -> Mapping[str,
     if done is not None:
         return done
     with show_progress() as progress:
-        evaluation = evaluate(made.folder, cache=cache, workers=workers, progress=progress)
+        evaluation = evaluate(
+            made.folder, robustness=robustness, cache=cache, workers=workers, progress=progress
+        )
     write_report(evaluation, model=made.folder, run=made)
     return evaluation.values
 
 
 def _evaluated(folder: Path, bundle: str) -> Mapping[str, Any] | None:
-    """Return what an earlier call found for this bundle, if it also wrote the report."""
+    """Return the evaluation of an earlier call for this bundle, if it also wrote the report."""
     from plainfilm import _files
 
     try:

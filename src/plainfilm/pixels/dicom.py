@@ -28,6 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from plainfilm._optional import install_hint
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import check_codestream, find_unset_scan_end
 from plainfilm.pixels.grey import grey_from_stored
@@ -329,7 +330,7 @@ def _needs_codec(syntax: UID) -> ImageError:
         "needs-codec",
         "decoding this DICOM compression needs an optional package",
         received=syntax.name if not syntax.is_private else "a private compression",
-        remedy='pip install "plainfilm[dicom]"',
+        remedy=install_hint("dicom"),
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from plainfilm._optional import require
+from plainfilm._optional import install_hint, require
 from plainfilm.errors import ConfigError, MissingExtraError
 
 __all__ = [
@@ -71,7 +71,7 @@ def choose_backend(wanted: str | None = None) -> str:
         if name is None:
             raise MissingExtraError(
                 "training needs Keras and a backend, and none is installed",
-                remedy='pip install "plainfilm[train]"',
+                remedy=install_hint("train"),
             )
     if name not in BACKENDS:
         raise ConfigError(
@@ -80,9 +80,7 @@ def choose_backend(wanted: str | None = None) -> str:
         )
     if importlib.util.find_spec(name) is None:
         extra = "train" if name == "tensorflow" else name
-        raise MissingExtraError(
-            f"the backend {name} is not installed", remedy=f'pip install "plainfilm[{extra}]"'
-        )
+        raise MissingExtraError(f"the backend {name} is not installed", remedy=install_hint(extra))
     return name
 
 
