@@ -226,7 +226,7 @@ def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
     from plainfilm._machine import cores
     from plainfilm.bundle import read_bundle
     from plainfilm.pixels import read_image
-    from plainfilm.pixels.isolate import ISOLATION
+    from plainfilm.pixels.isolation import ISOLATION
 
     spec, share = read_bundle(run).pixels, 16
 

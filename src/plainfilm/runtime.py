@@ -18,7 +18,7 @@ from plainfilm._machine import cores
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.errors import BundleError, ImageError, UsageError
 from plainfilm.pixels import Image, read_image
-from plainfilm.pixels.isolate import ISOLATION
+from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.records import Prediction
 
 __all__ = ["Predictor", "load"]

@@ -36,7 +36,9 @@ from plainfilm.data.fill import _Found, check_space
 from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
 from plainfilm.decoding import pool as decode_module
 from plainfilm.decoding import process as decoder_module
-from plainfilm.decoding.pool import Decoded, Decoders, Failure, decode_one, memory_cap
+from plainfilm.decoding.decode import Decoded, Failure, decode_one
+from plainfilm.decoding.pool import Decoders
+from plainfilm.decoding.sandbox import memory_cap
 from plainfilm.errors import DataError, ImageError, StorageError
 from plainfilm.pixels import Limits, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec, Record, Task

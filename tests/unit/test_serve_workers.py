@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 pytest.importorskip("fastapi")
 
 from plainfilm._files import hash_bytes
-from plainfilm.decoding.sandbox import Failure
+from plainfilm.decoding.decode import Failure
 from plainfilm.pixels import read_image, read_picture
 from plainfilm.records import PixelSpec
 from plainfilm.serve.decoder import Answer

@@ -13,7 +13,7 @@ from plainfilm._files import hash_file
 from plainfilm._machine import cores
 from plainfilm._progress import Progress
 from plainfilm.data.shards import FileIndex, Stamp
-from plainfilm.decoding.pool import Failure
+from plainfilm.decoding.decode import Failure
 from plainfilm.records import Record
 
 __all__ = ["Content", "hash_files"]

@@ -25,7 +25,8 @@ from plainfilm.data.shards import (
     rows_per_shard,
     write_shard,
 )
-from plainfilm.decoding.pool import Decoded, Decoders, Failure, Reader, reader_name
+from plainfilm.decoding.decode import Decoded, Failure, Reader, reader_name
+from plainfilm.decoding.pool import Decoders
 from plainfilm.errors import StorageError
 from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec

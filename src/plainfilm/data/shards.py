@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, write_text
-from plainfilm.decoding.pool import Failure
+from plainfilm.decoding.decode import Failure
 from plainfilm.errors import StorageError
 
 __all__ = [

@@ -24,29 +24,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one, reader_name
 from plainfilm.decoding.process import TOGETHER, Decoder, message
-from plainfilm.decoding.sandbox import (
-    MEMORY,
-    Decoded,
-    Failure,
-    Reader,
-    decode_one,
-    memory_cap,
-    reader_name,
-)
+from plainfilm.decoding.sandbox import MEMORY
 from plainfilm.records import PixelSpec
 
-__all__ = [
-    "MEMORY",
-    "SECONDS",
-    "Decoded",
-    "Decoders",
-    "Failure",
-    "Reader",
-    "decode_one",
-    "memory_cap",
-    "reader_name",
-]
+__all__ = ["SECONDS", "Decoders"]
 
 SECONDS = 120.0
 """How long a worker may take for one file; the largest radiographs take a few seconds."""

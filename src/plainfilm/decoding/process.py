@@ -23,14 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import read_into
-from plainfilm.decoding.sandbox import (
-    OF_DECODERS,
-    Decoded,
-    Failure,
-    Reader,
-    decode_one,
-    start_command,
-)
+from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one
+from plainfilm.decoding.sandbox import ENVIRONMENT, start_command
 from plainfilm.records import PixelSpec
 
 __all__ = ["TOGETHER", "Decoder", "message"]
@@ -230,5 +224,5 @@ def _open(pipe: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pipesize=pipe,
-        env={**os.environ, **OF_DECODERS},
+        env={**os.environ, **ENVIRONMENT},
     )

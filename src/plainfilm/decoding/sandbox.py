@@ -8,41 +8,17 @@ process lives on. Who starts such processes, hands files to them and watches the
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS, Limits
-from plainfilm.records import PixelSpec
 
-__all__ = [
-    "MEMORY",
-    "OF_DECODERS",
-    "Decoded",
-    "Failure",
-    "Reader",
-    "attempt",
-    "cap_memory",
-    "clean_metadata",
-    "decode_one",
-    "memory_cap",
-    "open_answers",
-    "reader_name",
-    "start_command",
-]
+__all__ = ["ENVIRONMENT", "MEMORY", "cap_memory", "memory_cap", "open_output", "start_command"]
 
-T = TypeVar("T")
-
-OF_DECODERS = {
+ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -51,83 +27,6 @@ OF_DECODERS = {
 """Environment of a decoding process. One thread: there are as many processes as cores. And glibc
 keeps the memory of one file's pixels for the next, rather than giving it back and having every page
 of it cleared anew, which takes as long as decoding an uncompressed radiograph."""
-
-
-class ReadImage(Protocol):
-    """What is used of :class:`plainfilm.pixels.Image`."""
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """Grey values, (size, size)."""
-
-    @property
-    def metadata(self) -> Mapping[str, str | float]:
-        """What the file says about itself."""
-
-
-Reader = Callable[[str, PixelSpec], ReadImage]
-"""A function like :func:`plainfilm.pixels.read_image`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The metadata of a file that became an image."""
-
-    metadata: dict[str, str | float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a file did not become an image: a stable code and a sentence."""
-
-    reason: str
-    problem: str
-
-
-def decode_one(
-    reader: Reader, spec: PixelSpec, path: str, out: NDArray[np.uint8]
-) -> Decoded | Failure:
-    """Decode ``path`` into ``out``, (size, size); every failure is an answer, not an error."""
-
-    def read() -> Decoded:
-        image = reader(path, spec)
-        out[...] = image.pixels
-        return Decoded(clean_metadata(image.metadata))
-
-    return attempt(read)
-
-
-def attempt(read: Callable[[], T]) -> T | Failure:
-    """Return what ``read`` returns, or why it failed; no file may end the process by an error."""
-    try:
-        return read()
-    except ImageError as error:
-        return Failure(error.reason, error.problem)
-    except MemoryError:
-        return Failure("out-of-memory", "there was not enough memory to decode the file")
-    except Exception as error:  # a defect of a decoder must cost one file, not the run
-        # The type alone: its words may quote the file.
-        return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}")
-
-
-def clean_metadata(metadata: Mapping[str, Any]) -> dict[str, str | float]:
-    """Keep what JSON can hold."""
-    clean: dict[str, str | float] = {}
-    for name, value in metadata.items():
-        if isinstance(value, str):
-            clean[name] = value
-        elif math.isfinite(value):
-            clean[name] = int(value) if value == int(value) and abs(value) < 2**53 else float(value)
-    return clean
-
-
-def reader_name(reader: Reader) -> str | None:
-    """Return ``module:name`` if another process can import ``reader`` by it, else None."""
-    module = getattr(reader, "__module__", "__main__")
-    name = getattr(reader, "__qualname__", "<")
-    if module == "__main__" or "<" in name:
-        return None
-    return f"{module}:{name}"
 
 
 def memory_cap(limits: Limits = LIMITS) -> int:
@@ -169,7 +68,7 @@ def start_command(module: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def open_answers() -> BinaryIO:
+def open_output() -> BinaryIO:
     """Return the stream of answers of this process, which nothing else can write to from now on."""
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop

@@ -16,15 +16,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.decoding.sandbox import (
-    Decoded,
-    Failure,
-    Reader,
-    cap_memory,
-    decode_one,
-    open_answers,
-)
-from plainfilm.pixels.isolate import ISOLATION
+from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one
+from plainfilm.decoding.sandbox import cap_memory, open_output
+from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.records import PixelSpec
 
 __all__ = ["serve"]
@@ -34,7 +28,7 @@ _SOON = 0.05  # seconds after which it tells what it has
 
 def serve() -> None:
     """Decode what standard input asks for until it ends: the life of a worker."""
-    answers = open_answers()
+    answers = open_output()
     order = json.loads(sys.stdin.buffer.readline())
     module, _, name = order["reader"].partition(":")
     reader: Reader = reduce(getattr, name.split("."), importlib.import_module(module))  # type: ignore[assignment]

@@ -32,7 +32,7 @@ from plainfilm._optional import install_hint
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import check_codestream, find_unset_scan_end
 from plainfilm.pixels.grey import grey_from_stored
-from plainfilm.pixels.isolate import ISOLATION, Shared, muted
+from plainfilm.pixels.isolation import ISOLATION, Shared, muted
 from plainfilm.pixels.limits import (
     Limits,
     Source,

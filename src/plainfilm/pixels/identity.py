@@ -97,7 +97,7 @@ def _read(file: BinaryIO, name: str) -> Identity:
     from pydicom.tag import Tag
 
     from plainfilm.pixels.dicom import _QUIET, _inflate
-    from plainfilm.pixels.isolate import ISOLATION
+    from plainfilm.pixels.isolation import ISOLATION
 
     def beyond(tag: Any, vr: str | None, length: int) -> bool:
         return bool(tag.group > _LAST_GROUP)

@@ -15,7 +15,7 @@ from PIL import ImageChops, ImageFile
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import check_scans
-from plainfilm.pixels.isolate import ISOLATION, QUIET_STDERR
+from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, check_frame, check_pixels
 from plainfilm.pixels.sniff import Format
 from plainfilm.pixels.tiff import choose_page

@@ -12,9 +12,9 @@ import numpy as np
 
 from plainfilm.explain import heat_colours, heatmap
 from plainfilm.pixels import Image
+from plainfilm.pixels.display import encode_png
 from plainfilm.records import Prediction
 from plainfilm.runtime import Predictor
-from plainfilm.serve.decoder import encode_png
 from plainfilm.serve.problems import Problem, item_error
 
 __all__ = ["PICTURES", "Ask", "Item", "body_of", "draw_heat", "failure", "picture_url", "success"]

@@ -7,7 +7,6 @@ that it announces. The file is never on a disk, and what decodes it can open non
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import signal
 import sys
@@ -16,18 +15,15 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from plainfilm._files import hash_bytes
-from plainfilm.decoding.sandbox import Failure, attempt, cap_memory, clean_metadata, open_answers
+from plainfilm.decoding.decode import Failure, attempt, clean_metadata
+from plainfilm.decoding.sandbox import cap_memory, open_output
 from plainfilm.pixels import Limits, read_image, read_picture
+from plainfilm.pixels.display import encode_png, shrink
 from plainfilm.records import PixelSpec
 
-__all__ = ["LONGEST", "Answer", "decode", "encode_png", "serve"]
-
-LONGEST = 2048
-"""Pixels of the longer side of a picture for people; screens have hardly more."""
+__all__ = ["Answer", "decode", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +43,15 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits, original: bool) -> Answ
         image = read_image(data, spec, limits=limits)
         whole = b""
         if original:
-            whole = encode_png(_shrink(read_picture(data, limits=limits, frame=spec.frame).pixels))
+            whole = encode_png(shrink(read_picture(data, limits=limits, frame=spec.frame).pixels))
         return Answer(clean_metadata(image.metadata), image.pixels.tobytes(), whole)
 
     return attempt(read)
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a PNG of pixels (h, w), or (h, w, 4); quick rather than small."""
-    out = io.BytesIO()
-    Pillow.fromarray(pixels).save(out, "PNG", compress_level=1)
-    return out.getvalue()
-
-
-def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    longer = max(pixels.shape)
-    if longer <= LONGEST:
-        return pixels
-    height, width = (max(1, round(side * LONGEST / longer)) for side in pixels.shape)
-    picture = Pillow.fromarray(pixels)
-    return np.asarray(picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=2.0))
-
-
 def serve() -> None:
     """Decode what standard input asks for until it ends: the life of a worker."""
-    answers = open_answers()
+    answers = open_output()
     with contextlib.suppress(ValueError):
         # Whoever stops the service may signal all its processes: accepted images come first.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -13,13 +13,14 @@ import numpy as np
 
 from plainfilm._files import hash_bytes
 from plainfilm._machine import cores
-from plainfilm.decoding.sandbox import Failure
+from plainfilm.decoding.decode import Failure
 from plainfilm.errors import ImageError, PlainfilmError
 from plainfilm.pixels import Image, sniff
+from plainfilm.pixels.display import encode_png
 from plainfilm.serve.answers import Ask, Item, draw_heat, failure, picture_url, success
 from plainfilm.serve.body import Budget, Upload
 from plainfilm.serve.bundles import Named, Served, Shelf
-from plainfilm.serve.decoder import Answer, encode_png
+from plainfilm.serve.decoder import Answer
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.log import AuditLog, Log
 from plainfilm.serve.metrics import Metrics

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from plainfilm.decoding.sandbox import OF_DECODERS, Failure, start_command
+from plainfilm.decoding.decode import Failure
+from plainfilm.decoding.sandbox import ENVIRONMENT, start_command
 from plainfilm.records import PixelSpec
 from plainfilm.serve.decoder import Answer
 from plainfilm.serve.limits import ServiceLimits
@@ -223,7 +224,7 @@ class _Worker:
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={**environment, **OF_DECODERS},
+                env={**environment, **ENVIRONMENT},
                 limit=_LINE,
             )
         except OSError:

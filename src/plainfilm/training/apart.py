@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from plainfilm._progress import Progress
-from plainfilm.decoding.sandbox import OF_DECODERS, open_answers, start_command
+from plainfilm.decoding.sandbox import ENVIRONMENT, open_output, start_command
 
 __all__ = ["apart", "serve"]
 
@@ -75,7 +75,7 @@ def _messages(order: bytes) -> Generator[tuple[str, Any], None, None]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **OF_DECODERS},  # as many are busy already as there are cores
+            env={**os.environ, **ENVIRONMENT},  # as many are busy already as there are cores
         )
     except OSError:
         return
@@ -102,7 +102,7 @@ def serve() -> None:
     """Do the work that standard input names: the life of the other process."""
     if hasattr(os, "nice"):
         os.nice(_NICE)
-    answers = open_answers()
+    answers = open_output()
     work, given = pickle.load(sys.stdin.buffer)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_input, args=(threading.get_ident(),), daemon=True).start()
