@@ -209,7 +209,7 @@ def read_bundle(folder: str | Path) -> Bundle:
         return Bundle(
             folder=folder,
             id=_files.hash_file(folder / _SUMS),
-            task=Task(task["kind"], tuple(task["labels"]), tuple(task["classes"])),
+            task=Task.from_json(task),
             pixels=PixelSpec(**description["pixels"]),
             temperature=float(description["temperature"]),
             points=tuple(map(_locked_point, description["operating_points"])),

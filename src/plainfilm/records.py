@@ -96,8 +96,13 @@ class Task:
     labels: tuple[str, ...]
     classes: tuple[str, ...]
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Task:
+        """Return the task that ``dataclasses.asdict`` wrote."""
+        return cls(value["kind"], tuple(value["labels"]), tuple(value["classes"]))
+
     def class_of(self, labels: Sequence[float]) -> str:
-        """Name what the labels of one image say."""
+        """Return the class of an image with these labels, or ``unknown``."""
         if self.kind == "binary":
             return "unknown" if math.isnan(labels[0]) else self.classes[int(labels[0])]
         present = [name for name, value in zip(self.labels, labels, strict=True) if value == 1]
@@ -171,6 +176,16 @@ class Finding:
     remedy: str = ""
     groups: tuple[tuple[str, ...], ...] = ()
     exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Finding:
+        """Return the finding that ``dataclasses.asdict`` wrote."""
+        lists = ("files", "groups", "exclude")
+        content = {name: item for name, item in value.items() if name not in lists}
+        groups = tuple(map(tuple, value["groups"]))
+        return cls(
+            **content, files=tuple(value["files"]), groups=groups, exclude=tuple(value["exclude"])
+        )
 
 
 @dataclass(frozen=True, slots=True)

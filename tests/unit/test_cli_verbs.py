@@ -18,7 +18,6 @@ from plainfilm._progress import ProgressLines
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
 from plainfilm.cli.terminal import (
-    counted,
     show_progress,
     shown,
     silence_libraries,
@@ -197,10 +196,6 @@ def test_a_single_step_is_reported_again_only_if_it_took_long(
 )
 def test_errors_name_options_on_the_command_line(said: str, meant: str) -> None:
     assert with_options(said) == meant
-
-
-def test_the_number_one_takes_the_singular() -> None:
-    assert [counted(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 
 
 class Terminal(io.StringIO):

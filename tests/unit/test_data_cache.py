@@ -31,7 +31,7 @@ from plainfilm.data import (
     make_splits,
 )
 from plainfilm.data import shards as shards_module
-from plainfilm.data.contents import Content
+from plainfilm.data.file_hashes import Content
 from plainfilm.data.fill import _Found, check_space
 from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
 from plainfilm.decoding import pool as decode_module

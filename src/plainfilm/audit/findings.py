@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from plainfilm._text import plural
 from plainfilm.records import Finding, Severity
 
 __all__ = ["found", "groups_of", "images", "listed", "share"]
@@ -41,12 +42,12 @@ def found(
 
 def images(count: int) -> str:
     """Return ``1 image``, ``2 images``."""
-    return f"{count:,} image" + ("" if count == 1 else "s")
+    return plural(count, "image")
 
 
 def groups_of(count: int) -> str:
     """Return ``1 group of images``, ``2 groups of images``."""
-    return f"{count:,} group{'' if count == 1 else 's'} of images"
+    return plural(count, "group of images", "groups of images")
 
 
 def listed(items: Sequence[str], most: int = 4) -> str:

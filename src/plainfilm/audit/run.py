@@ -44,7 +44,7 @@ from plainfilm.audit.quality import (
 )
 from plainfilm.audit.shortcuts import check_shift, check_shortcuts
 from plainfilm.data.cache import Cache, default_folder
-from plainfilm.data.contents import hash_files
+from plainfilm.data.file_hashes import hash_files
 from plainfilm.data.fill import fill_cache
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources import load_dataset

@@ -38,10 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``plainfilm audit``."""
+    from plainfilm._text import plural
     from plainfilm.audit.run import audit_dataset
     from plainfilm.cli.describe import describe_manifest
     from plainfilm.cli.main import stop_writing
-    from plainfilm.cli.terminal import counted, show_progress, shown
+    from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.report import audit_lines, write_audit_page
 
     check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         lines.append(f"page: {shown(write_audit_page(found, args.html))}")
     if args.exclude:
         count = found.write_exclusions(args.exclude)
-        lines.append(f"to leave out: {counted(count, 'record')}, listed in {shown(args.exclude)}")
+        lines.append(f"to leave out: {plural(count, 'record')}, listed in {shown(args.exclude)}")
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:

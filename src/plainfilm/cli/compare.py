@@ -70,15 +70,16 @@ def _margins(texts: Sequence[str]) -> dict[str, float]:
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
-    from plainfilm.cli.terminal import counted, table
+    from plainfilm._text import plural
+    from plainfilm.cli.terminal import table
 
     first, second = values["first"], values["second"]
     data = values["dataset"]
     lines = [
         f"A: {_name(first)}",
         f"B: {_name(second)}",
-        f"{data['name']}, {data['split']}: {counted(values['n'], 'image')} of "
-        f"{counted(values['patients'], 'patient')}",
+        f"{data['name']}, {data['split']}: {plural(values['n'], 'image')} of "
+        f"{plural(values['patients'], 'patient')}",
     ]
     for label, rows in values["labels"].items():
         if len(values["labels"]) > 1:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from plainfilm._text import plural
 from plainfilm.audit.run import Audit
-from plainfilm.cli.terminal import counted, table, with_options
+from plainfilm.cli.terminal import table, with_options
 from plainfilm.data import Manifest
 from plainfilm.records import Finding
 
@@ -38,7 +39,7 @@ _SHOWN: tuple[str, ...] = (
 def describe_manifest(manifest: Manifest) -> str:
     """Return the number of images and patients, and a table of classes by split."""
     counts = manifest.describe()
-    images, patients = counted(counts["images"], "image"), counted(counts["patients"], "patient")
+    images, patients = plural(counts["images"], "image"), plural(counts["patients"], "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
     officials: dict[str, dict[str, int]] = {}
     for record in manifest.records:
@@ -80,7 +81,7 @@ def print_findings(manifest: Manifest, given: frozenset[str] = frozenset()) -> N
         for row in manifest.left_out:
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
         text = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        print(f"left out: {counted(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)
+        print(f"left out: {plural(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)
 
 
 def describe_evaluation(values: Mapping[str, Any]) -> str:
@@ -88,7 +89,7 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
     data = values["dataset"]
     lines = [
         f"{data['name']}, {data['split']}: "
-        f"{counted(values['n'], 'image')} of {counted(values['patients'], 'patient')}"
+        f"{plural(values['n'], 'image')} of {plural(values['patients'], 'patient')}"
     ]
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
     for name in _SHOWN:
@@ -105,7 +106,7 @@ def describe_evaluation(values: Mapping[str, Any]) -> str:
     if point is not None:
         lines.append(f"threshold {point['threshold']:.3f}, locked on validation (balanced)")
     if values["left_out"]:
-        lines.append(f"left out: {counted(len(values['left_out']), 'file')}; see the report")
+        lines.append(f"left out: {plural(len(values['left_out']), 'file')}; see the report")
     return "\n".join(lines)
 
 

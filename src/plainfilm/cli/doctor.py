@@ -81,7 +81,7 @@ def examine() -> dict[str, Any]:
     """Return everything that ``plainfilm doctor`` shows."""
     from plainfilm._machine import describe_machine, versions
     from plainfilm.cli.terminal import silence_libraries
-    from plainfilm.data.identity import where_is_salt
+    from plainfilm.data.pseudonyms import where_is_salt
     from plainfilm.errors import PlainfilmError
     from plainfilm.training import choose_backend, choose_precision
 

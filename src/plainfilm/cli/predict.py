@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run ``plainfilm predict``."""
-    from plainfilm.cli.terminal import counted
+    from plainfilm._text import plural
     from plainfilm.runtime import Predictor
 
     predictor = Predictor(args.model)
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     write = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}[args.format]
     failed = write(predictor, predictions)
     if failed:
-        message = f"no prediction for {failed} of {counted(len(paths), 'file')}"
+        message = f"no prediction for {failed} of {plural(len(paths), 'file')}"
         print(f"plainfilm: {message}", file=sys.stderr)
     for message in found.warnings():
         print(f"plainfilm: {message}", file=sys.stderr)
@@ -72,7 +72,7 @@ class _Found:
 
     def warnings(self) -> Iterator[str]:
         """Yield a warning for files that are not opened and folders that cannot be listed."""
-        from plainfilm.cli.terminal import counted
+        from plainfilm._text import plural
 
         if number := self.others.total():
             # A prediction on one image does not wait for the modules that list a data set.
@@ -80,7 +80,7 @@ class _Found:
 
             verb = "was" if number == 1 else "were"
             yield (
-                f"{counted(number, 'file')} {verb} not opened because the ending is not that of a known "
+                f"{plural(number, 'file')} {verb} not opened because the ending is not that of a known "
                 f"image format: {told_endings(self.others)}"
             )
         for path in self.unreadable:

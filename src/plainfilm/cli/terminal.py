@@ -14,7 +14,6 @@ from typing import Any
 from plainfilm._progress import Progress, ProgressLines
 
 __all__ = [
-    "counted",
     "show_progress",
     "shown",
     "silence_libraries",
@@ -133,11 +132,6 @@ def shown(path: Path) -> str:
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless the number is 1."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def with_options(message: str) -> str:

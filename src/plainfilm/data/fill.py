@@ -16,7 +16,7 @@ from plainfilm._files import hash_bytes, make_folder
 from plainfilm._machine import cores
 from plainfilm._progress import Progress, silent
 from plainfilm.data.cache import Cache, Place, default_folder
-from plainfilm.data.contents import Content, hash_files
+from plainfilm.data.file_hashes import Content, hash_files
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.shards import (
     Shard,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -17,18 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import canonical_json, write_bytes
+from plainfilm.data.parquet import decode_records, encode_records, labels_to_json, read_parquet
 from plainfilm.errors import LabelError, SourceError, SplitError
 from plainfilm.records import SPLITS, Finding, Record, Split, Task
 
-__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest", "hash_of", "labels_to_json"]
+__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest"]
 
-MANIFEST_SCHEMA = 2
-"""Version of the Parquet layout; a file of a newer one is refused.
+MANIFEST_SCHEMA = 3
+"""Version of the Parquet layout; files of other versions are rejected."""
 
-In 1, patient keys were identifiers as the source has them; they are hashed when one is read.
-"""
-
-_AT_ONCE = 4096  # rows
+_HASHED_AT_ONCE = 4096  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +159,23 @@ class Manifest:
     def hash(self) -> str:
         """SHA-256 of the content: task, ids, labels, splits, and which images share a patient.
 
-        It depends neither on the order of the records, nor on where the files lie, nor on how
-        patient keys are written, so that a salt changes nothing.
+        It does not depend on the order of the records, on the folder of the files, or on the
+        spelling of patient keys (and so not on the salt).
         """
         first: dict[str, str] = {}
         for record in self.records:
             first[record.patient] = min(record.id, first.get(record.patient, record.id))
-        return hash_of(self.task, self.records, first)
+        ordered = sorted(self.records, key=attrgetter("id"))
+        # The hash of one canonical JSON text, built in pieces to save memory.
+        digest = hashlib.sha256(b'{"rows":[')
+        for start in range(0, len(ordered), _HASHED_AT_ONCE):
+            rows = [
+                [record.id, first[record.patient], record.split, labels_to_json(record.labels)]
+                for record in ordered[start : start + _HASHED_AT_ONCE]
+            ]
+            digest.update(b"," * bool(start) + canonical_json(rows)[1:-1].encode())
+        digest.update(f'],"task":{canonical_json(asdict(self.task))}}}'.encode())
+        return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """Count images, patients and labels, in all and in each split."""
@@ -190,19 +198,21 @@ class Manifest:
         Raises
         ------
         StorageError
-            If the disk is full or the place is not writable.
+            If the disk is full or the folder is not writable.
         """
         write_bytes(Path(path), self.to_parquet())
 
     def to_parquet(self) -> bytes:
-        """Return the bytes of the file that :meth:`write` writes."""
-        import pyarrow.parquet as parquet
-
-        from plainfilm.data.parquet import to_table
-
-        file = io.BytesIO()
-        parquet.write_table(to_table(self), file, compression="zstd")
-        return file.getvalue()
+        """Return the content of the file that :meth:`write` writes."""
+        metadata = {
+            "schema": str(MANIFEST_SCHEMA),
+            "name": self.name,
+            "task": canonical_json(asdict(self.task)),
+            "hash": self.hash,
+            "left_out": canonical_json([asdict(item) for item in self.left_out]),
+            "findings": canonical_json([asdict(item) for item in self.findings]),
+        }
+        return encode_records(self.records, self.task.labels, metadata)
 
     @classmethod
     def read(cls, path: Path | str) -> Manifest:
@@ -211,45 +221,45 @@ class Manifest:
         Raises
         ------
         SourceError
-            If there is none, it is of a newer schema, or its content does not match its hash.
+            If the file is missing, has another schema, or its content does not match its hash.
         """
-        import pyarrow
-        import pyarrow.parquet as parquet
-
-        from plainfilm.data.parquet import from_table
-
         path = Path(path)
-        try:
-            table = parquet.read_table(path)
-        except FileNotFoundError as error:
-            raise SourceError("there is no such manifest", received=path) from error
-        except (OSError, pyarrow.ArrowException) as error:
+        table, metadata = read_parquet(path)
+        if "schema" not in metadata:
             raise SourceError(
-                "the manifest cannot be read", received=f"{path}: {error}", remedy="make it anew"
+                "this Parquet file is not a manifest",
+                received=path,
+                remedy="read it as a table of images with load_dataset",
+            )
+        if metadata["schema"] != str(MANIFEST_SCHEMA):
+            raise SourceError(
+                f"the manifest has schema {metadata['schema']}; this version of plainfilm reads "
+                f"schema {MANIFEST_SCHEMA}",
+                received=path,
+                remedy="update plainfilm, or create the manifest again from the data",
+            )
+        try:
+            task = Task.from_json(json.loads(metadata["task"]))
+            manifest = Manifest(
+                name=metadata["name"],
+                task=task,
+                records=decode_records(table, task.labels),
+                left_out=tuple(LeftOut(**item) for item in json.loads(metadata["left_out"])),
+                findings=tuple(map(Finding.from_json, json.loads(metadata["findings"]))),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SourceError(
+                "the manifest is damaged",
+                received=f"{path}: {error!r}",
+                remedy="create it again from the data",
             ) from error
-        return from_table(table, path)
-
-
-def hash_of(task: Task, records: Iterable[Record], patients: Mapping[str, str]) -> str:
-    """Return the SHA-256 of task and records; ``patients`` says how each patient is written.
-
-    It is that of their canonical JSON, of which there is only a piece at a time.
-    """
-    ordered = sorted(records, key=attrgetter("id"))
-    digest = hashlib.sha256(b'{"rows":[')
-    for start in range(0, len(ordered), _AT_ONCE):
-        rows = [
-            [record.id, patients[record.patient], record.split, labels_to_json(record.labels)]
-            for record in ordered[start : start + _AT_ONCE]
-        ]
-        digest.update(b"," * bool(start) + canonical_json(rows)[1:-1].encode())
-    digest.update(f'],"task":{canonical_json(asdict(task))}}}'.encode())
-    return digest.hexdigest()
-
-
-def labels_to_json(labels: Iterable[float]) -> list[int | None]:
-    """Return labels as JSON has them: 1, 0 and null for what is not known."""
-    return [None if math.isnan(value) else int(value) for value in labels]
+        if manifest.hash != metadata.get("hash"):
+            raise SourceError(
+                "the manifest was changed after it was written: its content does not match its hash",
+                received=path,
+                remedy="create it again from the data",
+            )
+        return manifest
 
 
 def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from plainfilm.phantom.anatomy import Patient, sample_patient
 from plainfilm.phantom.dataset import DEMO_IMAGES, Collection, write_dataset
-from plainfilm.phantom.plan import Drawing
+from plainfilm.phantom.drawings import Drawing
 from plainfilm.phantom.radiograph import draw
 
 __all__ = [

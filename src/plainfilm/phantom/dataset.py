@@ -19,8 +19,8 @@ from plainfilm._progress import Progress, silent
 from plainfilm.errors import UsageError
 from plainfilm.phantom.anatomy import sample_patient
 from plainfilm.phantom.disease import Pattern
+from plainfilm.phantom.drawings import SERIES, Drawing, plan_drawings
 from plainfilm.phantom.encode import Format, encode
-from plainfilm.phantom.plan import SERIES, Drawing, plan_drawings
 from plainfilm.phantom.radiograph import render
 
 __all__ = ["DEMO_IMAGES", "Collection", "write_dataset"]

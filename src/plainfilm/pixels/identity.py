@@ -1,6 +1,6 @@
 """Whose a DICOM file is: the one place that reads it, and it says no more than it must.
 
-The identifier goes into a keyed hash (``plainfilm.data.identity``) and nowhere else. Names,
+The identifier goes into a keyed hash (``plainfilm.data.pseudonyms``) and nowhere else. Names,
 accession numbers and UIDs do not leave this file: it only tells whether a file's name
 repeats one of them.
 """

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.classes import label_items
+from plainfilm.data.sources.columns import TABLE_SUFFIXES, choose_columns, read_table
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.kermany import KERMANY, fetch_kermany, verify_kermany
 from plainfilm.data.sources.listing import Item, Listing, finding
 from plainfilm.data.sources.names import compile_patient_pattern
 from plainfilm.data.sources.patients import assign_patients, scope_of
 from plainfilm.data.sources.rows import list_table, without_telling_columns
-from plainfilm.data.sources.tables import TABLE_SUFFIXES, choose_columns, read_table
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Record
 
@@ -40,7 +40,7 @@ def load_dataset(
     for each class, with or without ``train``, ``validation`` and ``test`` above (or below) them. A
     table (CSV, TSV, Parquet) names a file, a class and possibly a patient and a split in each
     row; its other columns are kept, but for what may tell who a patient is. Patient keys are keyed
-    hashes (see :mod:`plainfilm.data.identity`); splits and hashes do not depend on their salt.
+    hashes (see :mod:`plainfilm.data.pseudonyms`); splits and hashes do not depend on their salt.
 
     Parameters
     ----------

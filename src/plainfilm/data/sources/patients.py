@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plainfilm.data.identity import Pseudonyms, salt_file
+from plainfilm.data.pseudonyms import Pseudonyms, salt_file
 from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
 from plainfilm.data.sources.names import patient_of, subgroup_of
 from plainfilm.errors import UsageError

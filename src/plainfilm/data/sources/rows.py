@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.data.manifest import LeftOut
+from plainfilm.data.sources.columns import Columns, Table, is_generic
 from plainfilm.data.sources.folders import leave_out
 from plainfilm.data.sources.identifying import (
     is_identifying,
@@ -20,7 +21,6 @@ from plainfilm.data.sources.identifying import (
     tells_identity,
 )
 from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
-from plainfilm.data.sources.tables import Columns, Table, is_generic
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import UNKNOWN, Finding
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from plainfilm._text import plural
 from plainfilm.audit.baselines import CHEATS
 from plainfilm.audit.shortcuts import LIMITS, SHIFTED, WIDE
 from plainfilm.records import Finding, Severity
@@ -78,7 +79,7 @@ def verdict(
 
 def counted(number: int, noun: str) -> str:
     """Return ``no note``, ``1 note``, ``2 notes``."""
-    return f"{count(number)} {noun}s" if number > 1 else f"{'1' if number else 'no'} {noun}"
+    return plural(number, noun, separator="\u202f") if number else f"no {noun}"
 
 
 def judge(probe: Mapping[str, Any]) -> Judgement:

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from plainfilm.data import Manifest, load_dataset, make_splits
-from plainfilm.data.identity import Pseudonyms, salt_file, where_is_salt
+from plainfilm.data.pseudonyms import Pseudonyms, salt_file, where_is_salt
 from plainfilm.errors import StorageError
 from plainfilm.pixels.identity import read_identity
 

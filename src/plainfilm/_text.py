@@ -1,0 +1,28 @@
+"""Writes counts with their nouns, for messages."""
+
+from __future__ import annotations
+
+__all__ = ["plural"]
+
+
+def plural(count: int, noun: str, nouns: str | None = None, *, separator: str = ",") -> str:
+    """Return a count with its noun in the singular or plural.
+
+    Parameters
+    ----------
+    count
+        The number.
+    noun
+        Singular; may include a verb ("image is").
+    nouns
+        Plural, if it is not the singular with an s ("images are").
+    separator
+        Text between thousands.
+
+    Examples
+    --------
+    >>> plural(1, "image"), plural(5856, "image"), plural(2, "copy", "copies")
+    ('1 image', '5,856 images', '2 copies')
+    """
+    number = f"{count:,}".replace(",", separator)
+    return f"{number} {noun if count == 1 else nouns or f'{noun}s'}"
