@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from plainfilm._json import name_unknown
 from plainfilm.config.schema import AUGMENTATIONS, Recipe
-from plainfilm.config.strict import name_unknown
 from plainfilm.errors import ConfigError
 
 __all__ = ["load_recipe", "recipe_names"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from plainfilm.config.strict import build
+from plainfilm._json import TOML, from_json
 from plainfilm.errors import ConfigError
 from plainfilm.records import PixelSpec
 
@@ -295,5 +295,4 @@ class Recipe:
         ConfigError
             If a key is unknown or a value out of range.
         """
-        recipe: Recipe = build(cls, value, "recipe")
-        return recipe
+        return from_json(cls, value, "recipe", TOML)

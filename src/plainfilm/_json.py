@@ -1,0 +1,178 @@
+"""Converts frozen dataclasses to and from plain JSON or TOML values, strictly."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import math
+import types
+from collections.abc import Mapping, Sequence
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from plainfilm.errors import ConfigError, PlainfilmError, RunError
+
+__all__ = ["JSON", "TOML", "Format", "from_json", "name_unknown", "to_json"]
+
+T = TypeVar("T")
+_NO_DEFAULT = object()
+
+
+class Format(NamedTuple):
+    """The error that a wrong value raises, and what its message calls a key and a mapping."""
+
+    error: type[PlainfilmError]
+    key: str
+    mapping: str
+
+
+JSON = Format(RunError, "key", "an object")
+TOML = Format(ConfigError, "setting", "a table")
+
+
+def to_json(value: object) -> Any:
+    """Return a dataclass, mapping, sequence or scalar as plain values.
+
+    A field that has its default value is left out. A number that is not finite becomes None.
+    """
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: field for field in dataclasses.fields(value)}
+        own = {name: getattr(value, name) for name in fields}
+        return {name: to_json(one) for name, one in own.items() if one != _default(fields[name])}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(own) for own in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def from_json(kind: type[T], value: object, where: str, form: Format = JSON) -> T:
+    """Return the dataclass ``kind`` from plain values, after checking every key and type.
+
+    Parameters
+    ----------
+    kind
+        A dataclass.
+    value
+        What `to_json` returned, or the content of a TOML table. None is read as NaN where the
+        field is a float.
+    where
+        The name of the value, for messages.
+    form
+        The format that the value comes from.
+
+    Raises
+    ------
+    PlainfilmError
+        The error of ``form``, if a key is unknown or missing or a value has another type.
+    """
+    if not isinstance(value, Mapping):
+        raise form.error(f"{where} must be {form.mapping}", received=repr(value))
+    hints = _hints(cast(Any, kind))
+    unknown = [key for key in value if key not in hints]
+    if unknown:
+        raise form.error(
+            f"{name_unknown(unknown[0], list(hints), form.key)} in {where}",
+            remedy=f"known {form.key}s of {where}: {', '.join(hints)}",
+        )
+    fields = dataclasses.fields(cast(Any, kind))
+    required = [field.name for field in fields if _default(field) is _NO_DEFAULT]
+    missing = [name for name in required if name not in value]
+    if missing:
+        raise form.error(f"{where} lacks {', '.join(missing)}")
+    return kind(
+        **{key: _convert(hints[key], own, f"{where}.{key}", form) for key, own in value.items()}
+    )
+
+
+def name_unknown(key: str, known: Sequence[str], noun: str = "setting") -> str:
+    """Return that there is no such key, with the closest known one."""
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"there is no {noun} {key!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _default(field: dataclasses.Field[Any]) -> object:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return _NO_DEFAULT if field.default is dataclasses.MISSING else field.default
+
+
+def _convert(hint: Any, value: Any, where: str, form: Format) -> Any:
+    """Return ``value`` as the type ``hint``."""
+    if dataclasses.is_dataclass(hint):
+        return from_json(cast(type, hint), value, where, form)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _convert_union(arguments, value, where, form)
+    if origin is Literal:
+        if value not in arguments:
+            options = ", ".join(map(str, arguments))
+            raise form.error(f"{where} must be one of: {options}", received=repr(value))
+        return value
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise form.error(f"{where} must be {form.mapping}", received=repr(value))
+        return {
+            key: _convert(arguments[1], own, f"{where}.{key}", form) for key, own in value.items()
+        }
+    if origin is tuple:
+        return _convert_tuple(arguments, value, where, form)
+    return _convert_scalar(hint, value, where, form)
+
+
+def _convert_union(kinds: Sequence[Any], value: Any, where: str, form: Format) -> Any:
+    if value is None and types.NoneType in kinds:
+        return None
+    *others, last = [kind for kind in kinds if kind is not types.NoneType]
+    for kind in others:
+        with contextlib.suppress(form.error):
+            return _convert(kind, value, where, form)
+    return _convert(last, value, where, form)
+
+
+def _convert_tuple(kinds: Sequence[Any], value: Any, where: str, form: Format) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise form.error(f"{where} must be a list", received=repr(value))
+    if kinds[-1] is Ellipsis:
+        kinds = [kinds[0]] * len(value)
+    if len(kinds) != len(value):
+        raise form.error(f"{where} must have {len(kinds)} values", received=repr(value))
+    return tuple(
+        _convert(kind, own, f"{where}[{index}]", form)
+        for index, (kind, own) in enumerate(zip(kinds, value, strict=True))
+    )
+
+
+def _convert_scalar(kind: type, value: Any, where: str, form: Format) -> Any:
+    if kind is float and value is None:
+        return math.nan
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise form.error(f"{where} must be of type {kind.__name__}", received=repr(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise form.error(f"{where} must be a finite number", received=value)
+    return value

@@ -1,0 +1,21 @@
+"""The typed results of evaluations, and how they are read and written."""
+
+from plainfilm.evaluation.document.base import Document
+from plainfilm.evaluation.document.evaluation import EvaluationDocument, Summary
+from plainfilm.evaluation.document.label import LabelResults, OperatingPointResults
+from plainfilm.evaluation.document.several import (
+    ComparisonDocument,
+    ExternalDocument,
+    SeedsDocument,
+)
+
+__all__ = [
+    "ComparisonDocument",
+    "Document",
+    "EvaluationDocument",
+    "ExternalDocument",
+    "LabelResults",
+    "OperatingPointResults",
+    "SeedsDocument",
+    "Summary",
+]

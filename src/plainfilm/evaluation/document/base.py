@@ -1,0 +1,73 @@
+"""The common base of the documents that are written as JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from plainfilm import _files
+from plainfilm._json import from_json, to_json
+from plainfilm.errors import RunError
+
+__all__ = ["Document"]
+
+
+class Document:
+    """A frozen dataclass that is stored as one JSON file with a schema version."""
+
+    __slots__ = ()
+    SCHEMA: ClassVar[int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as plain values.
+
+        Optional parts that are missing are left out. A number that is undefined is None.
+        """
+        return {"schema": self.SCHEMA, **to_json(self)}
+
+    @classmethod
+    def from_json(cls, values: object, where: str = "the document") -> Self:
+        """Return the document from what `to_json` returned.
+
+        Raises
+        ------
+        RunError
+            If the schema is of another version, or a key or type is wrong.
+        """
+        return from_json(cls, cls._upgrade(values, where), where)
+
+    def write(self, path: Path) -> None:
+        """Write the document to a file."""
+        _files.write_json(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file that `write` wrote.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be read or is not such a document.
+        """
+        try:
+            values = _files.read_json(path)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read", received=error) from error
+        return cls.from_json(values, str(path))
+
+    @classmethod
+    def _upgrade(cls, values: object, where: str) -> Mapping[str, Any]:
+        """Return the content in the form of the current schema, without the schema version.
+
+        This is the one place that knows older versions. So far none can be upgraded.
+        """
+        schema = values.get("schema") if isinstance(values, Mapping) else None
+        if isinstance(values, Mapping) and schema == cls.SCHEMA:
+            return {key: value for key, value in values.items() if key != "schema"}
+        newer = isinstance(schema, int) and schema > cls.SCHEMA
+        raise RunError(
+            f"this version of plainfilm cannot read {where}",
+            received="no schema version" if schema is None else f"schema {schema}",
+            remedy="upgrade plainfilm" if newer else f"write it again (schema {cls.SCHEMA})",
+        )
