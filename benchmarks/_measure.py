@@ -96,7 +96,7 @@ def figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
     """Give a figure in the style of the reports, and write it (SVG or PNG)."""
     from matplotlib.figure import Figure
 
-    from plainfilm.report.canvas import styled
+    from plainfilm.report.figures.canvas import styled
 
     with styled(path.stem):
         drawn = Figure(figsize=size, layout="constrained", facecolor="white")
@@ -117,7 +117,7 @@ def bars(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], ours: 
     ours
         How the names of our own programs begin.
     """
-    from plainfilm.report.style import FIRST, INK, QUIET
+    from plainfilm.report.figures.style import FIRST, INK, QUIET
 
     heights = [len(panel) + 1 for panel in panels.values()]
     with figure(path, (8, 0.3 * sum(heights) + 0.3 * len(panels))) as drawn:

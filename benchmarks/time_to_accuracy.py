@@ -317,7 +317,7 @@ def courses(args: argparse.Namespace, what: str) -> list[dict[str, Any]]:
 
 def draw(args: argparse.Namespace) -> None:
     """Draw test accuracy against time, a line for every seed."""
-    from plainfilm.report.style import FIRST, QUIET, SECOND
+    from plainfilm.report.figures.style import FIRST, QUIET, SECOND
 
     colours = {"tutorial": QUIET[0], "swift": FIRST[0], "standard": SECOND[0]}
     with figure(args.plot, (8, 3.8)) as drawn:

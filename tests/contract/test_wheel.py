@@ -46,7 +46,7 @@ def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert inside == sources()
-    assert {"plainfilm/py.typed", "plainfilm/report/template.html"} <= inside
+    assert {"plainfilm/py.typed", "plainfilm/report/html/page.html"} <= inside
     assert {
         f"plainfilm/recipes/{name}.toml" for name in ("swift", "standard", "tutorial")
     } <= inside
@@ -82,7 +82,7 @@ from plainfilm.config import load_recipe, recipe_names
 for name in recipe_names():
     load_recipe(name)
 assert len(recipe_names()) >= 3
-assert "<html" in (resources.files("plainfilm.report") / "template.html").read_text("utf-8")
+assert "<html" in (resources.files("plainfilm.report") / "html" / "page.html").read_text("utf-8")
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

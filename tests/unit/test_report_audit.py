@@ -39,8 +39,8 @@ from plainfilm.report.audit.content import AuditContent, read_audit
 from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails, mean_pictures
 from plainfilm.report.audit.wording import judge, probe_sentence, verdict
-from plainfilm.report.caveats import write_caveats
 from plainfilm.report.figures import shares_figure
+from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.training import Run
 
 HOSTILE = '<script>alert("1")</script>\u202egpj.\x1b[31m\x07&amp;.png'

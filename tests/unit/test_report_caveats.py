@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from plainfilm.records import Finding
-from plainfilm.report.caveats import write_caveats
 from plainfilm.report.content import ReportContent
+from plainfilm.report.sections.caveats import write_caveats
 
 
 def sound() -> dict[str, Any]:

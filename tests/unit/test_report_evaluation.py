@@ -20,11 +20,12 @@ from plainfilm.errors import MissingExtraError, UsageError
 from plainfilm.evaluation import evaluate
 from plainfilm.records import Record, Task
 from plainfilm.report import ReportContent, build_report, print_pdf
-from plainfilm.report.caveats import write_caveats
-from plainfilm.report.checklist import CHECKLISTS, collect_evidence, read_checklist
-from plainfilm.report.csv_tables import read_tables
-from plainfilm.report.flow import flow_figure, list_flow, tell_flow
+from plainfilm.report.figures.flow import flow_figure
+from plainfilm.report.file_counts import list_flow, tell_flow
+from plainfilm.report.html.csv_tables import read_tables
 from plainfilm.report.model_card import write_model_card
+from plainfilm.report.sections.caveats import write_caveats
+from plainfilm.report.sections.checklist import CHECKLISTS, collect_evidence, read_checklist
 from plainfilm.report.wording import METRICS
 
 MakeBundle = Callable[..., Bundle]

@@ -25,8 +25,8 @@ from plainfilm.report.figures import (
     sample_grid,
     score_figure,
 )
-from plainfilm.report.markup import element, join, visible
-from plainfilm.report.style import FIRST, GRID, INK, QUIET, SECOND
+from plainfilm.report.figures.style import FIRST, GRID, INK, QUIET, SECOND
+from plainfilm.report.html.markup import element, join, visible
 
 RATE = {"value": 0.8, "low": 0.7, "high": 0.9}
 STRANGE = "a<b> $x$ \x07 肺炎"

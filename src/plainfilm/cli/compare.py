@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     for line in _lines(found.values):
         print(line)
     if found.folder is not None:
-        from plainfilm.report import write_comparison_figure
+        from plainfilm.report.figures import write_comparison_figure
 
         path = write_comparison_figure(found.values, found.folder)
         print(f"written: {shown(found.folder)}  (figure: {path.name})")

@@ -1,6 +1,6 @@
-"""The page that shows an evaluation, and the one that shows an audit.
+"""HTML pages of evaluations, external validations and audits.
 
-``figures`` draws, and is imported only when something is drawn; ``build`` lays out.
+Only ``report.figures`` imports matplotlib; it is imported when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from plainfilm.report.audit.lines import audit_lines
 from plainfilm.report.audit.page import write_audit_page
 from plainfilm.report.build import build_report
-from plainfilm.report.comparison_figure import write_comparison_figure
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.external_page import write_external_page
 from plainfilm.report.gather import rewrite_report, write_report
@@ -23,7 +22,6 @@ __all__ = [
     "print_pdf",
     "rewrite_report",
     "write_audit_page",
-    "write_comparison_figure",
     "write_external_page",
     "write_report",
 ]

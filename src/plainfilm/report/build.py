@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from plainfilm._files import write_bytes, write_text
 from plainfilm.errors import UsageError
-from plainfilm.report.audit.page import audit_style
-from plainfilm.report.checklist import checklist_section
 from plainfilm.report.content import (
     ReportContent,
     Sample,
     WorstCase,
     value_of,
 )
-from plainfilm.report.csv_tables import write_tables
-from plainfilm.report.markup import Html, element, join
-from plainfilm.report.plots import (
+from plainfilm.report.html.csv_tables import write_tables
+from plainfilm.report.html.markup import Html, element
+from plainfilm.report.html.page import render_page, section_id
+from plainfilm.report.sections.checklist import checklist_section
+from plainfilm.report.sections.listing import list_sections
+from plainfilm.report.sections.plots import (
     sheets,
 )
-from plainfilm.report.sections import list_sections
-from plainfilm.report.summary import first_screen, subject
+from plainfilm.report.sections.summary import first_screen, subject
 
 __all__ = ["ReportContent", "Sample", "WorstCase", "build_report"]
 
@@ -64,7 +62,7 @@ def build_report(content: ReportContent, out: Path) -> Path:
     # Last but one, before provenance; its links need to know where everything else stands.
     titles = [title for title, _, _ in sections]
     titles.insert(len(titles) - 1, "Checklists")
-    places = {title: f"part-{index}" for index, title in enumerate(titles, start=1)}
+    places = {title: section_id(index) for index, title in enumerate(titles, start=1)}
     checks = checklist_section(content, {**places, "What to distrust": "doubt"})
     sections.insert(len(sections) - 1, ("Checklists", checks, []))
     for _, _, plots in sections:
@@ -80,21 +78,22 @@ def build_report(content: ReportContent, out: Path) -> Path:
 
 
 def _page(content: ReportContent, sections: list[tuple[str, Html]]) -> str:
-    template = resources.files("plainfilm.report").joinpath("template.html").read_text("utf-8")
-    entries = []
-    bodies = []
-    for index, (title, body) in enumerate(sections, start=1):
-        entries.append(element("li", element("a", title, href=f"#part-{index}")))
-        heading = element("h2", title, id=f"title-{index}")
-        bodies.append(
-            element("section", heading, body, id=f"part-{index}", aria_labelledby=f"title-{index}")
-        )
     total = value_of(content.evaluation, "n")
-    return Template(template).substitute(
-        style=audit_style() if content.audit else "",
-        title=element("title", f"{subject(content)} – plainfilm evaluation report"),
-        first=first_screen(content),
-        contents=element("ol", *entries),
-        sections=join(bodies, "\n"),
-        images="an unknown number of" if total is None else f"{total:.0f}",
+    images = "an unknown number of" if total is None else f"{total:.0f}"
+    footer = element(
+        "p",
+        f"Written by plainfilm from the predictions of a sealed bundle on {images} images. This "
+        "page loads nothing and runs nothing; each figure lies beside it as SVG and PNG in the "
+        "folder ",
+        element("code", "figures"),
+        ", each table as CSV in ",
+        element("code", "tables"),
+        ".",
+    )
+    return render_page(
+        f"{subject(content)} – plainfilm evaluation report",
+        first_screen(content),
+        sections,
+        footer,
+        styles=("report.css", "audit.css") if content.audit else ("report.css",),
     )

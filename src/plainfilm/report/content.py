@@ -108,7 +108,7 @@ class ReportContent:
     seeds
         The content of ``seeds.json``, if it was trained several times.
     listed
-        What became of the files, split by split: see `plainfilm.report.flow`.
+        What became of the files, split by split: see `plainfilm.report.figures.flow`.
     """
 
     evaluation: Mapping[str, Any]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from plainfilm._files import write_bytes, write_text
 from plainfilm.evaluation import Validation
-from plainfilm.report.csv_tables import write_tables
-from plainfilm.report.evaluation_sections import elsewhere_section
-from plainfilm.report.frames import pannable
-from plainfilm.report.markup import element, join
+from plainfilm.report.html.csv_tables import write_tables
+from plainfilm.report.html.frames import pannable
+from plainfilm.report.html.markup import element, join
+from plainfilm.report.html.page import render_page
+from plainfilm.report.sections.evaluation_sections import elsewhere_section
 from plainfilm.report.wording import count
 
 __all__ = ["write_external_page"]
@@ -50,25 +49,20 @@ def write_external_page(found: Validation, out: Path | None = None) -> Path:
         ),
         class_="top",
     )
-    section = element(
-        "section",
-        element("h2", "Side by side", id="title-1"),
-        figure,
-        body,
-        element("h3", "The reports"),
-        element("ul", *links),
-        id="part-1",
-        aria_labelledby="title-1",
+    body = join([figure, body, element("h3", "The reports"), element("ul", *links)])
+    images = count(sum(row["n"] for row in rows))
+    footer = element(
+        "p",
+        f"Written by plainfilm from the predictions of a sealed bundle on {images} images. This "
+        "page loads nothing and runs nothing; each figure lies beside it as SVG and PNG in the "
+        "folder ",
+        element("code", "figures"),
+        ", each table as CSV in ",
+        element("code", "tables"),
+        ".",
     )
-    template = resources.files("plainfilm.report").joinpath("template.html").read_text("utf-8")
-    page = Template(template).substitute(
-        style="",
-        title=element("title", f"{label} – plainfilm external validation"),
-        first=first,
-        contents=element("ol", element("li", element("a", "Side by side", href="#part-1"))),
-        sections=join([section]),
-        images=count(sum(row["n"] for row in rows)),
-    )
+    title = f"{label} – plainfilm external validation"
+    page = render_page(title, first, [("Side by side", body)], footer)
     write_tables(page, out.parent / "tables")
     write_text(out, page)
     return out

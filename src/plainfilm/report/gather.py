@@ -81,7 +81,7 @@ def write_report(
 
 def _listed(evaluation: Evaluation, run: Run | None) -> Mapping[str, Any]:
     """Count what became of the files: of the run's data where its own test was scored."""
-    from plainfilm.report.flow import list_flow
+    from plainfilm.report.file_counts import list_flow
 
     if run is not None and evaluation.values["dataset"]["split"] == "test":
         scored = {record.id for record in evaluation.manifest.records}

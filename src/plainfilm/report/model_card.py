@@ -9,8 +9,8 @@ from typing import Any
 from plainfilm._files import read_json, write_text
 from plainfilm.bundle import Bundle
 from plainfilm.card import front_matter, model_card
-from plainfilm.report.caveats import write_caveats
 from plainfilm.report.content import ReportContent, value_of
+from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.wording import describe, metric_text
 
 __all__ = ["write_model_card"]

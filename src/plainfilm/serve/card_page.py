@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
 
 __all__ = ["card_page"]
 

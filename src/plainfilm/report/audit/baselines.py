@@ -10,7 +10,7 @@ from typing import Any
 from plainfilm.report.audit.forest import groups_of
 from plainfilm.report.audit.pictures import mean_pictures
 from plainfilm.report.audit.wording import FACTS, TITLES, amount, judge, probe_sentence
-from plainfilm.report.markup import Html, element, join, visible
+from plainfilm.report.html.markup import Html, element, join, visible
 from plainfilm.report.wording import number
 
 __all__ = ["DRAWN", "probe_cards"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from plainfilm.records import Finding
 from plainfilm.report.audit.pictures import Thumbnails
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import count
 
 __all__ = ["finding_cards", "finding_links", "sentence"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from plainfilm.report.audit.wording import TITLES, judge, limit_of
 from plainfilm.report.content import value_of
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import interval, number
 
 __all__ = ["forest", "groups_of"]

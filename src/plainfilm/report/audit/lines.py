@@ -10,7 +10,7 @@ from plainfilm.audit.run import Audit
 from plainfilm.records import Finding
 from plainfilm.report.audit.wording import TITLES, judge, verdict
 from plainfilm.report.content import value_of
-from plainfilm.report.markup import visible
+from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import number
 
 __all__ = ["audit_lines"]

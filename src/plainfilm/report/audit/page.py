@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from plainfilm import __version__
@@ -21,11 +18,12 @@ from plainfilm.report.audit.content import unreadable
 from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.audit.wording import counted, verdict
-from plainfilm.report.markup import Html, element, join
-from plainfilm.report.tables import table
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.page import render_page
+from plainfilm.report.html.tables import table
 from plainfilm.report.wording import count, when
 
-__all__ = ["audit_style", "write_audit_page"]
+__all__ = ["write_audit_page"]
 
 _FEW = 8  # probes that fit the first screen
 _CLASSES = 8  # columns of a table that can be read on a phone, scrolling
@@ -63,40 +61,23 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
         ("How far does a cheat get?", _shortcuts(shortcuts, audit)),
         ("Can the splits be told apart?", _shifts(shifts, audit)),
     ]
-    entries, bodies = [], []
-    for index, (title, body) in enumerate(sections, start=1):
-        entries.append(element("li", element("a", title, href=f"#part-{index}")))
-        heading = element("h2", title, id=f"title-{index}")
-        bodies.append(
-            element("section", heading, body, id=f"part-{index}", aria_labelledby=f"title-{index}")
-        )
-    page = (
-        resources.files("plainfilm.report").joinpath("html", "audit_page.html").read_text("utf-8")
+    footer = element(
+        "p",
+        "Written by plainfilm ",
+        element("code", __version__),
+        ". This page loads nothing and runs nothing. It holds small copies of images: treat it "
+        "like the images.",
     )
-    written = Template(page).substitute(
-        title=element("title", f"{audit.manifest.name} – plainfilm audit"),
-        style=_report_style() + audit_style(),
-        first=_first(audit, shortcuts),
-        contents=element("ol", *entries),
-        sections=join(bodies, "\n"),
-        version=element("code", __version__),
+    written = render_page(
+        f"{audit.manifest.name} – plainfilm audit",
+        _first(audit, shortcuts),
+        sections,
+        footer,
+        styles=("report.css", "audit.css"),
     )
     path = Path(path)
     write_text(path, written)
     return path
-
-
-def audit_style() -> str:
-    """Return the rules that an audit needs beside those of the report."""
-    return resources.files("plainfilm.report").joinpath("html", "audit.css").read_text("utf-8")
-
-
-def _report_style() -> str:
-    """Return the rules of the report, so that both pages look alike."""
-    page = resources.files("plainfilm.report").joinpath("template.html").read_text("utf-8")
-    found = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    assert found is not None
-    return Template(found[1]).safe_substitute(style="")
 
 
 def _first(audit: Audit, shortcuts: Sequence[dict[str, Any]]) -> Html:

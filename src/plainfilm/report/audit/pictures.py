@@ -16,7 +16,7 @@ from plainfilm.data import Manifest
 from plainfilm.errors import ImageError
 from plainfilm.pixels import read_image
 from plainfilm.records import Finding, PixelSpec, Record
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
 
 __all__ = ["SIDE", "Thumbnails", "mean_pictures"]
 

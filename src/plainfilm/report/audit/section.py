@@ -8,7 +8,7 @@ from plainfilm.records import Finding
 from plainfilm.report.audit.cards import sentence
 from plainfilm.report.audit.content import AuditContent
 from plainfilm.report.audit.forest import forest
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
 
 __all__ = ["audit_section"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from plainfilm.records import Finding
 from plainfilm.report.content import value_of
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import METRICS, count, describe, method_of, metric_text
 
 __all__ = [

@@ -5,11 +5,25 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from plainfilm.report.markup import Html, element, join, visible
-from plainfilm.report.plots import Plot
+from plainfilm.report.html.markup import Html, element, join, visible
 
-__all__ = ["Numbering", "inline", "pannable"]
+if TYPE_CHECKING:
+    from plainfilm.report.figures import Drawing
+
+__all__ = ["Numbering", "Plot", "inline", "pannable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure: its file name without ending, SVG, caption, and what is read out for it."""
+
+    name: str
+    svg: Drawing
+    caption: str
+    words: str
 
 
 class Numbering:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plainfilm.report.content import value_of
-from plainfilm.report.markup import Html, element, join
-from plainfilm.report.plots import Plot
-from plainfilm.report.tables import table
+from plainfilm.report.html.frames import Plot
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.tables import table
 from plainfilm.report.wording import count, describe, metric_text, number, read_out, signed
 
 __all__ = [
@@ -26,7 +26,7 @@ _RATES = ("auroc", "sensitivity", "specificity")
 
 def robustness_section(part: Mapping[str, Any]) -> Section:
     """Return how the results change under disturbances."""
-    from plainfilm.report.evaluation_figures import robustness_figure
+    from plainfilm.report.figures import robustness_figure
 
     kinds, start = part["disturbances"], part["undisturbed"]
     first = part.get("first")
@@ -90,7 +90,7 @@ def _share(value: float | None) -> str:
 
 def declined_section(part: Mapping[str, Any]) -> Section:
     """Return what the bundle would decline to answer, and the results without it."""
-    from plainfilm.report.evaluation_figures import novelty_figure
+    from plainfilm.report.figures import novelty_figure
 
     plots, parts = [], []
     histogram, threshold = part.get("novelty"), part.get("threshold")
@@ -140,7 +140,7 @@ def declined_section(part: Mapping[str, Any]) -> Section:
 
 def elsewhere_section(values: Mapping[str, Any]) -> Section:
     """Return several data sets side by side, from ``external.json``."""
-    from plainfilm.report.evaluation_figures import forest_figure
+    from plainfilm.report.figures import forest_figure
 
     rows = values["rows"]
     shown = [
@@ -188,7 +188,7 @@ def _with_drop(row: Mapping[str, Any], name: str) -> Html:
 
 def seeds_section(values: Mapping[str, Any]) -> Section:
     """Return what several trainings of the same recipe give, from ``seeds.json``."""
-    from plainfilm.report.evaluation_figures import forest_figure
+    from plainfilm.report.figures import forest_figure
 
     rows = [
         {

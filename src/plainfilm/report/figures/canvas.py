@@ -16,8 +16,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from plainfilm.report.markup import visible
-from plainfilm.report.style import STYLE, Drawing, finish_svg
+from plainfilm.report.figures.style import STYLE, Drawing, finish_svg
+from plainfilm.report.html.markup import visible
 
 __all__ = [
     "HEIGHT",

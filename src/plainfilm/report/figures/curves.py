@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from plainfilm.errors import UsageError
-from plainfilm.report.canvas import (
+from plainfilm.report.figures.canvas import (
     HEIGHT,
     WIDTH,
     Values,
@@ -28,17 +28,14 @@ from plainfilm.report.canvas import (
     styled,
     unit,
 )
-from plainfilm.report.markup import visible
-from plainfilm.report.style import FIRST, INK, QUIET, SECOND, Drawing
-from plainfilm.report.training_figures import history_figure, sample_grid
+from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
+from plainfilm.report.html.markup import visible
 
 __all__ = [
     "calibration_figure",
     "confusion_figure",
-    "history_figure",
     "precision_recall_figure",
     "roc_figure",
-    "sample_grid",
     "score_figure",
     "shares_figure",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm._files import write_bytes, write_text
+from plainfilm.report.figures.evaluation import forest_figure
 from plainfilm.report.wording import describe
 
 __all__ = ["write_comparison_figure"]
@@ -23,8 +24,6 @@ def write_comparison_figure(values: Mapping[str, Any], folder: Path) -> Path:
     StorageError
         If the disk does not take the files.
     """
-    from plainfilm.report.evaluation_figures import forest_figure
-
     several = len(values["labels"]) > 1
     rows: list[dict[str, Any]] = []
     for label, found in values["labels"].items():

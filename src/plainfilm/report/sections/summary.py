@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plainfilm.report.caveats import Caveat, write_caveats
 from plainfilm.report.content import ReportContent, default_point, label_views, value_of
-from plainfilm.report.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.sections.caveats import Caveat, write_caveats
 from plainfilm.report.wording import count, describe, interval, method_of, number, when
 
 __all__ = ["first_screen", "subject"]

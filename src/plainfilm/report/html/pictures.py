@@ -13,7 +13,7 @@ from PIL import Image
 from plainfilm.errors import UsageError
 from plainfilm.explain import overlay
 from plainfilm.report.content import Sample, WorstCase
-from plainfilm.report.markup import Html, element
+from plainfilm.report.html.markup import Html, element
 
 __all__ = ["sample_tiles", "worst_tiles"]
 

@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Any
 
 from plainfilm.report.content import ReportContent, default_point, label_views, value_of
-from plainfilm.report.markup import Html, element, join
-from plainfilm.report.tables import table
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.tables import table
 from plainfilm.report.wording import count, metric_text, number
 
 __all__ = ["CHECKLISTS", "checklist_section", "collect_evidence", "read_checklist"]
@@ -25,7 +25,7 @@ Evidence = Mapping[str, tuple[str, str]]
 
 def read_checklist(name: str) -> dict[str, Any]:
     """Return a checklist: ``name``, ``source`` and ``items`` of ``n``, ``asks``, maybe ``fill``."""
-    path = resources.files("plainfilm.report").joinpath("checklists", f"{name}.toml")
+    path = resources.files("plainfilm.report.sections").joinpath("checklists", f"{name}.toml")
     return tomllib.loads(path.read_text("utf-8"))
 
 

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.report.content import ReportContent, default_point, value_of
-from plainfilm.report.pictures import SAMPLES, WORST
-from plainfilm.report.style import Drawing
+from plainfilm.report.html.frames import Plot
+from plainfilm.report.html.pictures import SAMPLES, WORST
 from plainfilm.report.wording import count, metric_text, number
 
-__all__ = ["Plot", "history_plots", "label_plots", "matrix_plot", "only_epoch", "sheets"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A figure: its file name without ending, SVG, caption, and what is read out for it."""
-
-    name: str
-    svg: Drawing
-    caption: str
-    words: str
+__all__ = ["history_plots", "label_plots", "matrix_plot", "only_epoch", "sheets"]
 
 
 def label_plots(label: str, view: Mapping[str, Any], suffix: str) -> list[Plot]:
@@ -131,7 +120,7 @@ def _confusion(label: str, view: Mapping[str, Any], name: str) -> Plot | None:
 
 
 def _benefit(label: str, curve: Any, name: str) -> Plot | None:
-    from plainfilm.report.evaluation_figures import benefit_figure
+    from plainfilm.report.figures import benefit_figure
 
     if not _drawable(curve, "threshold", "model"):
         return None
@@ -156,7 +145,7 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _prevalence(label: str, view: Mapping[str, Any], name: str) -> Plot | None:
-    from plainfilm.report.evaluation_figures import prevalence_figure
+    from plainfilm.report.figures import prevalence_figure
 
     point = default_point(view)
     values = (point[1].get("predictive_values") or {}) if point else {}

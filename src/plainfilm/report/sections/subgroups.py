@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from plainfilm.report.markup import Html, element, join
-from plainfilm.report.plots import Plot
-from plainfilm.report.tables import table
+from plainfilm.report.html.frames import Plot
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.tables import table
 from plainfilm.report.wording import count, describe, metric_text, read_out, signed
 
 __all__ = ["subgroups_section"]
@@ -18,7 +18,7 @@ _RATES = ("auroc", "sensitivity", "specificity")
 
 def subgroups_section(part: Mapping[str, Any], whole: float | None) -> Section | None:
     """Return the results by column and fact; None where there is no column."""
-    from plainfilm.report.evaluation_figures import forest_figure
+    from plainfilm.report.figures import forest_figure
 
     plots: list[Plot] = []
     parts: list[Html] = []

@@ -15,26 +15,11 @@ from plainfilm.report.content import (
     left_out_rows,
     value_of,
 )
-from plainfilm.report.evaluation_sections import (
-    declined_section,
-    elsewhere_section,
-    precision_table,
-    prevalence_table,
-    robustness_section,
-    seeds_section,
-)
-from plainfilm.report.frames import Numbering, inline, pannable
-from plainfilm.report.markup import Html, element, join
-from plainfilm.report.pictures import sample_tiles, worst_tiles
-from plainfilm.report.plots import (
-    Plot,
-    history_plots,
-    label_plots,
-    matrix_plot,
-    only_epoch,
-)
-from plainfilm.report.subgroup_section import subgroups_section
-from plainfilm.report.tables import (
+from plainfilm.report.file_counts import tell_flow
+from plainfilm.report.html.frames import Numbering, Plot, inline, pannable
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.pictures import sample_tiles, worst_tiles
+from plainfilm.report.html.tables import (
     counts_table,
     findings_table,
     labels_table,
@@ -43,6 +28,21 @@ from plainfilm.report.tables import (
     metrics_table,
     points_table,
 )
+from plainfilm.report.sections.evaluation_sections import (
+    declined_section,
+    elsewhere_section,
+    precision_table,
+    prevalence_table,
+    robustness_section,
+    seeds_section,
+)
+from plainfilm.report.sections.plots import (
+    history_plots,
+    label_plots,
+    matrix_plot,
+    only_epoch,
+)
+from plainfilm.report.sections.subgroups import subgroups_section
 
 __all__ = ["Section", "list_sections"]
 
@@ -251,7 +251,7 @@ def _files(content: ReportContent, number: Numbering) -> Section | None:
 
 
 def _flow(listed: Mapping[str, Any]) -> Plot:
-    from plainfilm.report.flow import flow_figure, tell_flow
+    from plainfilm.report.figures import flow_figure
 
     words = "Where the images went: files found, those left out and why, the splits, and what "
     return Plot("flow", flow_figure(listed), f"{words}was scored.", tell_flow(listed))

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from plainfilm.report.canvas import HEIGHT, WIDTH, drawing, numbers, shorten, styled
-from plainfilm.report.markup import visible
-from plainfilm.report.style import FIRST, INK, QUIET, SECOND, Drawing
+from plainfilm.report.figures.canvas import HEIGHT, WIDTH, drawing, numbers, shorten, styled
+from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
+from plainfilm.report.html.markup import visible
 
 __all__ = [
     "benefit_figure",

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from plainfilm.errors import UsageError
-from plainfilm.report.canvas import HEIGHT, WIDTH, drawing, numbers, shorten, styled
-from plainfilm.report.markup import visible
-from plainfilm.report.style import FIRST, QUIET, SECOND, Drawing
+from plainfilm.report.figures.canvas import HEIGHT, WIDTH, drawing, numbers, shorten, styled
+from plainfilm.report.figures.style import FIRST, QUIET, SECOND, Drawing
+from plainfilm.report.html.markup import visible
 
 __all__ = ["history_figure", "sample_grid"]
 

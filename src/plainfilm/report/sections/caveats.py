@@ -16,7 +16,7 @@ from plainfilm.report.content import (
     value_of,
     worse_than_chance,
 )
-from plainfilm.report.doubts import Caveat, doubts_beyond
+from plainfilm.report.sections.doubts import Caveat, doubts_beyond
 from plainfilm.report.wording import count, describe, interval, number, points_wide
 
 __all__ = ["Caveat", "write_caveats"]

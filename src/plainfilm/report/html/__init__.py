@@ -1,0 +1,1 @@
+"""HTML elements, tables, pages and their styles."""
