@@ -436,7 +436,7 @@ def test_bundles_are_swapped_under_load(
         kept = server.wait_for("bundle", outcome="kept")
         time.sleep(0.3)
     assert set(load.outcomes) == {"200"}, load.outcomes
-    assert load.bundles == {first.id, second.id} and "sealed" in kept["why"]
+    assert load.bundles == {first.id, second.id} and "sealed" in kept["problem"]
     assert server.ask("GET", "/v1/model")[1]["x-plainfilm-bundle"] == second.id
 
 

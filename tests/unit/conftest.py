@@ -116,12 +116,21 @@ class InlinePool:
 def inline_service() -> Callable[..., Any]:
     """Return a function that makes a service which decodes in this process."""
     pytest.importorskip("fastapi")
-    from plainfilm.serve.log import Log
-    from plainfilm.serve.service import Service
+    from plainfilm.inference.engine import Engine
+    from plainfilm.inference.log import Log
 
     def make(named: Any, settings: Any, stream: Any = None) -> Any:
+        log = Log(stream or io.StringIO())
+        engine = Engine(
+            named,
+            settings.limits,
+            threads=settings.threads,
+            audit_log=settings.audit_log,
+            log=log,
+        )
         pool: Any = InlinePool(settings.limits)
-        return Service(named, settings, log=Log(stream or io.StringIO()), pool=pool)
+        engine.pool = pool
+        return engine
 
     return make
 
@@ -134,9 +143,9 @@ def serve_with(make_bundle: Any, inline_service: Any) -> Callable[..., Any]:
     `plainfilm.serve.Settings`, ``limits`` those of `ServiceLimits`.
     """
     httpx = pytest.importorskip("httpx")
+    from plainfilm.inference.registry import BundleSource
     from plainfilm.serve import ServiceLimits, Settings
     from plainfilm.serve.app import build_app
-    from plainfilm.serve.bundles import Named
 
     def run(
         talk: Callable[..., Any],
@@ -147,13 +156,14 @@ def serve_with(make_bundle: Any, inline_service: Any) -> Callable[..., Any]:
         **settings: Any,
     ) -> Any:
         bounds = ServiceLimits(**limits)
-        bundles = named or [Named("bright", make_bundle().folder)]
+        bundles = named or [BundleSource("bright", make_bundle().folder)]
 
         async def go() -> Any:
             log = io.StringIO()
-            service = inline_service(bundles, Settings(limits=bounds, threads=1, **settings), log)
+            service_settings = Settings(limits=bounds, threads=1, **settings)
+            service = inline_service(bundles, service_settings, log)
             await service.start()
-            transport = httpx.ASGITransport(app=build_app(service))
+            transport = httpx.ASGITransport(app=build_app(service, service_settings))
             async with httpx.AsyncClient(transport=transport, base_url=base) as client:
                 found = await talk(client, service)
             await service.close()

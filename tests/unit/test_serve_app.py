@@ -19,9 +19,9 @@ pytest.importorskip("fastapi")
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
 from plainfilm.explain import overlay
+from plainfilm.inference.items import draw_heatmap
+from plainfilm.inference.registry import BundleSource
 from plainfilm.records import Task
-from plainfilm.serve.answers import draw_heat
-from plainfilm.serve.bundles import Named
 
 ServeWith = Callable[..., Any]
 MakeBundle = Callable[..., Bundle]
@@ -115,7 +115,7 @@ def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
         assert one.json()["status"] == one.status_code
     assert "x-plainfilm-bundle" in found[2].headers
     outcomes = [json.loads(line).get("outcome") for line in log.splitlines()]
-    assert outcomes.count("answered") == 1 and "truncated" in outcomes
+    assert outcomes.count("predicted") == 1 and "truncated" in outcomes
 
 
 def test_the_stream_tells_each_image_when_it_is_done(serve_with: ServeWith) -> None:
@@ -140,9 +140,9 @@ def test_pictures_come_where_they_are_asked_for(serve_with: ServeWith) -> None:
         Pillow.fromarray(ramp).save(wide, "PNG")
         path = "/v1/predictions?include=seen,original,heatmap"
         answer = await client.post(path, content=wide.getvalue(), headers=PNG)
-        served = service.shelf.get(None)
+        served = service.registry.get(None)
         image = served.predictor.read(wide.getvalue())
-        return answer.json(), image, draw_heat(served.predictor, image, "bright")
+        return answer.json(), image, draw_heatmap(served.predictor, image, "bright")
 
     (answer, image, drawn), _ = serve_with(talk)
     pictures = {}
@@ -193,7 +193,11 @@ def test_wrong_parameters_are_named(serve_with: ServeWith) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/", "/v1/model", "/v1/predictions", "/none"])
 def test_head_is_get_without_its_body(path: str, serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
-        return await client.head(path), await client.get(path), dict(service.metrics.requests)
+        return (
+            await client.head(path),
+            await client.get(path),
+            dict(service.telemetry.requests.values),
+        )
 
     (head, get, counted), _ = serve_with(talk)
     assert head.content == b""
@@ -210,7 +214,7 @@ def test_bundles_side_by_side(
     two = Task("multilabel", ("a", "b"), ("a", "b"))
     first = make_bundle(tmp_path / "one")
     second = make_bundle(tmp_path / "two", task=two, gains=(1.0, -1.0))
-    named = [Named("one", first.folder), Named("two", second.folder)]
+    named = [BundleSource("one", first.folder), BundleSource("two", second.folder)]
 
     async def talk(client: Any, service: Any) -> Any:
         post = [
@@ -286,7 +290,7 @@ def test_a_defect_says_nothing_of_the_inside(serve_with: ServeWith) -> None:
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "Secret" not in answer.text + log
     defect = next(line for line in map(json.loads, log.splitlines()) if line["event"] == "defect")
-    assert defect["kind"] == "RuntimeError" and defect["where"].startswith("plainfilm.serve.")
+    assert defect["error"] == "RuntimeError" and defect["where"].startswith("plainfilm.inference.")
 
 
 def test_the_books_hold_no_name(serve_with: ServeWith, tmp_path: Path) -> None:
@@ -300,7 +304,7 @@ def test_the_books_hold_no_name(serve_with: ServeWith, tmp_path: Path) -> None:
 
     (first, second), log = serve_with(talk, audit_log=audit)
     rows = [json.loads(line) for line in audit.read_text("utf-8").splitlines()]
-    assert [row["outcome"] for row in rows] == ["answered", "not-an-image"]
+    assert [row["outcome"] for row in rows] == ["predicted", "not-an-image"]
     assert rows[0]["sha256"] == first.json()["predictions"][0]["sha256"]
     assert set(rows[0]) == {"time", "bundle", "sha256", "outcome"}
     assert "Secret" not in log + audit.read_text("utf-8") + first.text + second.text

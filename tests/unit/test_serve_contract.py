@@ -24,9 +24,9 @@ import jsonschema
 import schemathesis
 
 from plainfilm.bundle import Bundle
+from plainfilm.inference.registry import BundleSource
 from plainfilm.serve import ServiceLimits, Settings
 from plainfilm.serve.app import build_app
-from plainfilm.serve.bundles import Named
 from plainfilm.serve.problems import PROBLEMS
 
 MakeBundle = Callable[..., Bundle]
@@ -120,10 +120,9 @@ def test_what_is_answered_fits_the_document(serve_with: ServeWith) -> None:
 def test_nothing_that_fits_the_document_or_does_not_breaks_the_service(
     make_bundle: MakeBundle, inline_service: Callable[..., Any]
 ) -> None:
-    service = inline_service(
-        [Named("bright", make_bundle().folder)], Settings(threads=1, allowed_hosts=("testserver",))
-    )
-    schema = schemathesis.openapi.from_asgi("/openapi.json", build_app(service))
+    settings_ = Settings(threads=1, allowed_hosts=("testserver",))
+    service = inline_service([BundleSource("bright", make_bundle().folder)], settings_)
+    schema = schemathesis.openapi.from_asgi("/openapi.json", build_app(service, settings_))
     checks = schemathesis.checks
     wanted = [
         checks.not_a_server_error,

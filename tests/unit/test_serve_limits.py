@@ -14,10 +14,10 @@ from PIL import Image as Pillow
 pytest.importorskip("fastapi")
 
 from plainfilm.errors import UsageError
+from plainfilm.inference.limits import MemoryBudget, parse_limits
 from plainfilm.serve import ServiceLimits, Settings
-from plainfilm.serve.body import Budget, Intake
-from plainfilm.serve.limits import parse_limits
 from plainfilm.serve.problems import Problem
+from plainfilm.serve.request_body import RequestBody
 from plainfilm.serve.security import check_settings
 
 ServeWith = Callable[..., Any]
@@ -177,9 +177,9 @@ def test_a_body_that_stalls_is_given_up() -> None:
 
     async def go() -> None:
         limits = ServiceLimits(stall_seconds=1)
-        with Intake(PNG, stalled, limits, Budget(100)) as intake:
+        with RequestBody(PNG, stalled, limits, MemoryBudget(100)) as body:
             with pytest.raises(Problem) as caught:
-                await intake.raw()
+                await body.raw()
             assert (caught.value.code, caught.value.status) == ("body-timeout", 408)
 
     asyncio.run(go())
@@ -272,11 +272,11 @@ def test_the_loopback_needs_no_token(host: str) -> None:
 
 
 def test_limits_are_named_and_numbers() -> None:
-    changed = parse_limits(["body=1000", "seconds=5"])
+    changed = parse_limits(["body=1000", "seconds=5"], ServiceLimits())
     assert (changed.body, changed.seconds, changed.file) == (1000, 5, ServiceLimits().file)
     for wrong in ("bodies=1", "body", "body=", "body=-1", "body=0", "body=1.5", "body=٣"):
         with pytest.raises(UsageError):
-            parse_limits([wrong])
+            parse_limits([wrong], ServiceLimits())
 
 
 @pytest.mark.parametrize("name", ["", "xray.example:443", "http://xray.example/", "a b", "x@y"])

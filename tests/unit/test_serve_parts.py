@@ -21,15 +21,15 @@ pytest.importorskip("fastapi")
 
 from plainfilm.bundle import Bundle
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
+from plainfilm.inference.batching import Batcher
+from plainfilm.inference.description import describe
+from plainfilm.inference.log import AuditLog, Log
+from plainfilm.inference.registry import BundleRegistry, BundleSource, parse_sources
+from plainfilm.inference.telemetry import Histogram, Telemetry
 from plainfilm.pixels import Image
 from plainfilm.records import Prediction
 from plainfilm.serve import Settings, run_service
-from plainfilm.serve.batching import Batcher
-from plainfilm.serve.bundles import Named, Shelf, parse_named
 from plainfilm.serve.card_page import card_page
-from plainfilm.serve.describe import describe
-from plainfilm.serve.log import AuditLog, Log
-from plainfilm.serve.metrics import Histogram, Metrics
 from plainfilm.serve.security import is_loopback
 from plainfilm.serve.server import listen
 
@@ -93,29 +93,29 @@ def test_bundles_are_swapped_and_a_broken_one_keeps_the_old(
     folder = tmp_path / "b"
     first = make_bundle(folder)
     with ThreadPoolExecutor(1) as executor:
-        shelf = Shelf([Named("b", folder)], executor, 1)
-        held = shelf.get(None)
+        registry = BundleRegistry([BundleSource("b", folder)], executor, 1)
+        held = registry.get(None)
         assert held is not None and held.bundle.id == first.id
         second = make_bundle(folder, gains=(2.0,))
-        [(_, outcome)] = shelf.reread()
-        new = shelf.get("b")
+        [(_, outcome)] = registry.reload()
+        new = registry.get("b")
         assert new is not None and new.bundle.id == second.id != first.id and outcome is new
         # The old one still answers for who has it.
         assert held.predictor.probabilities(np.zeros((1, 16, 16), np.uint8)).shape == (1, 1)
         (folder / "network.onnx").write_bytes(b"broken")
-        [(_, error)] = shelf.reread()
+        [(_, error)] = registry.reload()
         assert isinstance(error, Exception) and "changed after it was sealed" in str(error)
-        assert shelf.get("b") is new
-        assert shelf.get("other") is None
+        assert registry.get("b") is new
+        assert registry.get("other") is None
 
 
 def test_names_of_bundles(tmp_path: Path) -> None:
     words = [str(tmp_path / "first"), "second=/x/y", f"{tmp_path}/third/bundle"]
-    assert [one.name for one in parse_named(words)] == ["first", "second", "third"]
-    assert parse_named(["a=b=c"])[0].path == Path("b=c")
+    assert [one.name for one in parse_sources(words)] == ["first", "second", "third"]
+    assert parse_sources(["a=b=c"])[0].path == Path("b=c")
     for wrong in (["a=x", "a=y"], ["a b=x"], ['"=x'], [], ["/"]):
         with pytest.raises(UsageError):
-            parse_named(wrong)
+            parse_sources(wrong)
 
 
 def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
@@ -143,11 +143,13 @@ def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
             ("[]", False),
         ):
             path.write_text(content, encoding="utf-8")
-            served = Shelf([Named("b", tmp_path / "run")], executor, 1).get("b")
+            served = BundleRegistry([BundleSource("b", tmp_path / "run")], executor, 1).get("b")
             assert served is not None
-            assert (served.report is not None) == (served.model["tested_on"] is not None) == told
+            assert (
+                (served.report is not None) == (served.description["tested_on"] is not None) == told
+            )
             if told:
-                tested = served.model["tested_on"]
+                tested = served.description["tested_on"]
                 assert tested["auroc"] == {"value": 0.9, "low": 0.8, "high": None}
                 assert tested["points"]["balanced"]["specificity"] is None
 
@@ -195,12 +197,14 @@ def test_the_log_goes_on_when_nobody_reads() -> None:
 
 
 def test_counts_are_in_the_text_format() -> None:
-    metrics = Metrics()
-    metrics.requests["/v1/model", 200] += 2
-    metrics.gauge("plainfilm_x", "An x.", lambda: 0.5)
+    metrics = Telemetry()
+    for _ in range(2):
+        metrics.requests.add("/v1/model", "200")
+    metrics.gauge("x", "An x.", lambda: 0.5)
     for value in (0.5, 1.0, 99.0):
         metrics.seconds.add(value)
-    lines = metrics.text([{"name": "b", "id": "1"}]).splitlines()
+    metrics.info("bundle_info", "Bundles.", lambda: [{"name": "b", "id": "1"}])
+    lines = metrics.text().splitlines()
     assert 'plainfilm_requests_total{route="/v1/model",status="200"} 2' in lines
     assert 'plainfilm_request_seconds_bucket{le="1.0"} 2' in lines
     assert 'plainfilm_request_seconds_bucket{le="+Inf"} 3' in lines
@@ -254,7 +258,7 @@ def test_of_several_labels_each_has_points_and_a_share_of_its_own(make_bundle: M
     }
     shares = {"training_prevalence": {"a": 0.2, "b": 0.4}, "assumed_prevalence": "training"}
     bundle = replace(make_bundle(), provenance=shares)
-    told = describe(bundle, {"name": "x"}, evaluation, default=True, report=False)
+    told = describe(bundle, {"name": "x"}, evaluation)
     assert told["training_prevalence"] == {"a": 0.2, "b": 0.4}
     rates = told["tested_on"]["points"]["a/balanced"]
     assert rates == {"sensitivity": point["metrics"]["sensitivity"], "specificity": None}

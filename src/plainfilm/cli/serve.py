@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``plainfilm serve``."""
-    from plainfilm.serve import Settings, run_service
-    from plainfilm.serve.limits import parse_limits
+    from plainfilm.inference.limits import parse_limits
+    from plainfilm.serve import ServiceLimits, Settings, run_service
 
     settings = Settings(
         host=args.host,
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         threads=args.threads,
         audit_log=args.audit_log,
-        limits=parse_limits(args.limit),
+        limits=parse_limits(args.limit, ServiceLimits()),
     )
     return run_service(args.bundles, settings)
 

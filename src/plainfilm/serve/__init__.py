@@ -1,9 +1,8 @@
-"""The predictor as an HTTP service with a web page.
+"""HTTP service with a web page.
 
-``server`` starts and stops it, ``app`` has the routes; a request goes through ``security``,
-``body`` (its parts, counted as they come), ``workers`` (decoding in processes that may die),
-``batching`` (one run of the network for what waits) and ``answers``. ``decoder`` is what such a
-process runs. Importing the room loads none of it.
+``server`` starts and stops the service, ``app`` has the routes, ``middleware`` checks each request
+(``security``) and turns failures into ``problems``, and ``request_body`` reads the images. The
+predictions come from :mod:`plainfilm.inference`. Importing this package loads no web framework.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def run_service(bundles: Sequence[str], settings: Settings) -> int:
 
     for module in ("fastapi", "uvicorn", "httptools", "python_multipart"):
         _optional.require(module, "serve")
-    from plainfilm.serve.bundles import parse_named
+    from plainfilm.inference.registry import parse_sources
     from plainfilm.serve.server import run
 
-    return run(parse_named(bundles), settings)
+    return run(parse_sources(bundles), settings)

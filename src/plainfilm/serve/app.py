@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from plainfilm import __version__
+from plainfilm.inference.engine import Engine
+from plainfilm.inference.items import PICTURES, ImageFile, Item, ItemOptions
+from plainfilm.inference.registry import LoadedBundle
 from plainfilm.serve import schema
-from plainfilm.serve.answers import PICTURES, Ask, Item, body_of
-from plainfilm.serve.body import Intake, Upload
-from plainfilm.serve.bundles import Served
 from plainfilm.serve.card_page import card_page
-from plainfilm.serve.door import Door
+from plainfilm.serve.limits import ServiceLimits, Settings
+from plainfilm.serve.middleware import Middleware
 from plainfilm.serve.problems import Problem
+from plainfilm.serve.request_body import RequestBody
 from plainfilm.serve.security import PAGE_POLICY, REPORT_POLICY
-from plainfilm.serve.service import Service
 
 __all__ = ["build_app"]
 
@@ -44,8 +45,8 @@ BundleName = Annotated[
 ]
 
 
-def build_app(service: Service) -> Door:
-    """Return the ASGI application of a service."""
+def build_app(engine: Engine, settings: Settings) -> Middleware:
+    """Return the ASGI application of a engine."""
     app = FastAPI(
         title="plainfilm",
         version=__version__,
@@ -57,11 +58,11 @@ def build_app(service: Service) -> Door:
         openapi_tags=schema.TAGS,
     )
     _tell_problems(app)
-    _add_predictions(app, service)
-    _add_models(app, service)
-    _add_health(app, service)
+    _add_predictions(app, engine, settings.limits)
+    _add_models(app, engine)
+    _add_health(app, engine)
     _add_page(app)
-    return Door(app, service)
+    return Middleware(app, engine, settings)
 
 
 def _tell_problems(app: FastAPI) -> None:
@@ -87,55 +88,55 @@ def _tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, any_other)
 
 
-def _find(service: Service, name: str | None) -> Served:
-    served = service.shelf.get(name)
-    if served is None:
-        names = ", ".join(one.name for one in service.shelf)
+def _find(engine: Engine, name: str | None) -> LoadedBundle:
+    loaded = engine.registry.get(name)
+    if loaded is None:
+        names = ", ".join(one.name for one in engine.registry)
         raise Problem("no-such-bundle", f"there are: {names}")
-    return served
+    return loaded
 
 
-def _ask(service: Service, request: Request) -> tuple[Served, Ask]:
+def _ask(engine: Engine, request: Request) -> tuple[LoadedBundle, ItemOptions]:
     """Read the parameters, by hand: these two routes are asked a thousand times a second."""
     given = request.query_params if request.scope["query_string"] else {}
-    served = _find(service, given.get("bundle"))
+    loaded = _find(engine, given.get("bundle"))
     wanted = frozenset(filter(None, given.get("include", "").split(",")))
     if not wanted <= set(PICTURES):
         raise Problem("bad-parameter", f"include takes: {', '.join(PICTURES)}")
     label = given.get("label")
-    if label is not None and label not in served.predictor.labels:
-        raise Problem("no-such-label", f"the labels are: {', '.join(served.predictor.labels)}")
-    return served, Ask(wanted, label)
+    if label is not None and label not in loaded.predictor.labels:
+        raise Problem("no-such-label", f"the labels are: {', '.join(loaded.predictor.labels)}")
+    return loaded, ItemOptions(wanted, label)
 
 
-def _add_predictions(app: FastAPI, service: Service) -> None:
+def _add_predictions(app: FastAPI, engine: Engine, limits: ServiceLimits) -> None:
     @app.post("/v1/predictions", **schema.PREDICTIONS)
     async def predictions(request: Request) -> Response:
-        served, ask = _ask(service, request)
-        intake: Intake = request.scope["plainfilm.intake"]
-        if intake.is_multipart:
-            most = service.limits.pictures if ask.include else None
-            async with aclosing(_answer_parts(service, served, intake, ask, most)) as answers:
+        loaded, ask = _ask(engine, request)
+        body: RequestBody = request.scope["plainfilm.body"]
+        if body.is_multipart:
+            most = limits.pictures if ask.include else None
+            async with aclosing(_answer_parts(engine, limits, loaded, body, ask, most)) as answers:
                 pairs = [pair async for pair in answers]
             found = [item for _, item in sorted(pairs, key=lambda pair: pair[0])]
         else:
-            item = await service.answer(served, await intake.raw(), 0, ask)
-            intake.hold(len(item.content))
-            if item.problem is not None:
-                raise item.problem.with_headers(_named(served))
+            item = await engine.predict(loaded, await body.raw(), 0, ask)
+            body.hold(len(item.content))
+            if item.error is not None:
+                raise Problem.of(item.error, _named(loaded))
             found = [item]
-        return _json(body_of(served.identity, found), served)
+        return _json(_join(loaded.identity, found), loaded)
 
     @app.post("/v1/predictions/stream", **schema.STREAM)
     async def stream(request: Request) -> Response:
-        served, ask = _ask(service, request)
-        intake: Intake = request.scope["plainfilm.intake"]
-        if not intake.is_multipart:
+        loaded, ask = _ask(engine, request)
+        body: RequestBody = request.scope["plainfilm.body"]
+        if not body.is_multipart:
             raise Problem("unsupported-media-type", "send multipart/form-data")
-        answers = _answer_parts(service, served, intake, ask, None)
+        answers = _answer_parts(engine, limits, loaded, body, ask, None)
         # What is wrong with the request as a whole is told by a status, so wait for the first one.
         first = await anext(answers)
-        return _Lines(first, answers, served, intake)
+        return _Lines(first, answers, loaded, body)
 
 
 class _Lines(Response):
@@ -151,14 +152,14 @@ class _Lines(Response):
         self,
         first: tuple[int, Item],
         rest: AsyncGenerator[tuple[int, Item], None],
-        served: Served,
-        intake: Intake,
+        loaded: LoadedBundle,
+        body: RequestBody,
     ) -> None:
-        self._intake = intake
+        self._body = body
         self._first, self._rest, self.background = first, rest, None
-        self._end = b', "bundle": ' + json.dumps(dict(served.identity)).encode() + b"}\n"
+        self._end = b', "bundle": ' + json.dumps(dict(loaded.identity)).encode() + b"}\n"
         self.status_code = 200
-        self.init_headers(_named(served))
+        self.init_headers(_named(loaded))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(k, v) for k, v in self.raw_headers if k != b"content-length"]
@@ -167,7 +168,7 @@ class _Lines(Response):
         async def tell(item: Item) -> None:
             line = item.content[:-1] + self._end
             await send({"type": "http.response.body", "body": line, "more_body": True})
-            self._intake.release(len(item.content))
+            self._body.release(len(item.content))
 
         async with aclosing(self._rest):
             await tell(self._first[1])
@@ -177,7 +178,12 @@ class _Lines(Response):
 
 
 async def _answer_parts(
-    service: Service, served: Served, intake: Intake, ask: Ask, most: int | None
+    engine: Engine,
+    limits: ServiceLimits,
+    loaded: LoadedBundle,
+    body: RequestBody,
+    ask: ItemOptions,
+    most: int | None,
 ) -> AsyncGenerator[tuple[int, Item], None]:
     """Answer for the parts of a body while it arrives, and yield the answers as they are done.
 
@@ -185,17 +191,17 @@ async def _answer_parts(
     the client with it.
     """
     # Pictures are megabytes, and those of a client that reads slowly wait here.
-    ahead = min(service.limits.ahead, service.limits.pictures if ask.include else 1 << 30)
+    ahead = min(limits.ahead, limits.pictures if ask.include else 1 << 30)
     work: set[asyncio.Task[tuple[int, Item]]] = set()
 
-    async def one(index: int, upload: Upload) -> tuple[int, Item]:
-        item = await service.answer(served, upload, index, ask)
-        intake.hold(len(item.content))
+    async def one(index: int, upload: ImageFile) -> tuple[int, Item]:
+        item = await engine.predict(loaded, upload, index, ask)
+        body.hold(len(item.content))
         return index, item
 
     try:
         index = 0
-        async with aclosing(intake.parts()) as uploads:
+        async with aclosing(body.parts()) as uploads:
             async for upload in uploads:
                 if most is not None and index >= most:
                     limit = f"at most {most} images with pictures; the stream takes more"
@@ -217,67 +223,78 @@ async def _answer_parts(
             task.cancel()
 
 
-def _json(body: bytes, served: Served) -> Response:
-    return Response(body, media_type="application/json", headers=_named(served))
+def _join(identity: Mapping[str, str], items: list[Item]) -> bytes:
+    head = json.dumps({"bundle": dict(identity)})[:-1].encode()
+    return head + b', "predictions": [' + b", ".join(item.content for item in items) + b"]}"
 
 
-def _named(served: Served) -> dict[str, str]:
-    return {"x-plainfilm-bundle": served.bundle.id, "x-plainfilm-version": __version__}
+def _json(body: bytes, loaded: LoadedBundle) -> Response:
+    return Response(body, media_type="application/json", headers=_named(loaded))
 
 
-def _add_models(app: FastAPI, service: Service) -> None:
+def _named(loaded: LoadedBundle) -> dict[str, str]:
+    return {"x-plainfilm-bundle": loaded.bundle.id, "x-plainfilm-version": __version__}
+
+
+def _add_models(app: FastAPI, engine: Engine) -> None:
     @app.get("/v1/model", **schema.MODEL)
     async def model(bundle: BundleName = None) -> Response:
-        served = _find(service, bundle)
-        return _json(json.dumps(served.model).encode(), served)
+        loaded = _find(engine, bundle)
+        query = f"?bundle={loaded.name}"
+        content = {
+            **loaded.description,
+            "default": loaded.name == engine.registry.default,
+            "report": f"/report{query}" if loaded.report else None,
+            "card": f"/card{query}",
+        }
+        return _json(json.dumps(content).encode(), loaded)
 
     @app.get("/v1/bundles", **schema.BUNDLES)
     async def bundles() -> Response:
-        default = service.shelf.default
+        default = engine.registry.default
         rows = [
             {"name": one.name, "id": one.bundle.id, "default": one.name == default}
-            for one in service.shelf
+            for one in engine.registry
         ]
         return Response(json.dumps({"bundles": rows}), media_type="application/json")
 
     @app.get("/report", **schema.REPORT)
     async def report(bundle: BundleName = None) -> Response:
-        served = _find(service, bundle)
-        if served.report is None:
+        loaded = _find(engine, bundle)
+        if loaded.report is None:
             raise Problem("no-report")
         try:
-            page = await asyncio.to_thread(served.report.read_bytes)
+            page = await asyncio.to_thread(loaded.report.read_bytes)
         except OSError as error:
             raise Problem("no-report") from error
-        return _html(page, REPORT_POLICY, served)
+        return _html(page, REPORT_POLICY, loaded)
 
     @app.get("/card", **schema.CARD)
     async def card(bundle: BundleName = None) -> Response:
-        served = _find(service, bundle)
-        return _html(card_page(served.card, served.name).encode(), REPORT_POLICY, served)
+        loaded = _find(engine, bundle)
+        return _html(card_page(loaded.card, loaded.name).encode(), REPORT_POLICY, loaded)
 
 
-def _html(page: bytes, policy: str, served: Served) -> Response:
-    headers = {"content-security-policy": policy, **_named(served)}
+def _html(page: bytes, policy: str, loaded: LoadedBundle) -> Response:
+    headers = {"content-security-policy": policy, **_named(loaded)}
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
-def _add_health(app: FastAPI, service: Service) -> None:
+def _add_health(app: FastAPI, engine: Engine) -> None:
     @app.get("/healthz", **schema.HEALTH)
     async def healthz() -> Response:
         return Response('{"status": "alive"}', media_type="application/json")
 
     @app.get("/readyz", **schema.READY)
     async def readyz() -> Response:
-        if (code := service.unready) is not None:
+        if (code := engine.not_ready) is not None:
             raise Problem(code)
         return Response('{"status": "ready"}', media_type="application/json")
 
     @app.get("/metrics", **schema.METRICS)
     async def metrics() -> Response:
-        identities = [one.identity for one in service.shelf]
         return Response(
-            service.metrics.text(identities),
+            engine.telemetry.text(),
             media_type="text/plain; version=0.0.4; charset=utf-8",
         )
 

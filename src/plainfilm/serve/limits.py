@@ -1,69 +1,48 @@
-"""How much a client may take of the service, and how the service is set up."""
+"""Limits of HTTP requests, and the settings of the service."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from plainfilm.decoding.sandbox import memory_cap
-from plainfilm.errors import UsageError
-from plainfilm.pixels import Limits
+from plainfilm.inference.limits import MIB, InferenceLimits
 
-__all__ = ["ServiceLimits", "Settings", "parse_limits"]
-
-_MIB = 1 << 20
+__all__ = ["ServiceLimits", "Settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceLimits:
-    """What is refused above; each is checked before the memory or time is taken.
+class ServiceLimits(InferenceLimits):
+    """Limits of the service, checked before memory or time is used.
 
     Attributes
     ----------
     body
         Bytes of one request.
-    file
-        Bytes of one image, and of what a compressed header or data set inflates to.
-    pixels
-        Width times height of one image. The largest radiographs have about 30 million.
-    frames
-        Frames of a DICOM file or pages of a TIFF.
     images
         Images in one request.
     pictures
-        Images in one request to ``/v1/predictions`` that asks for pictures (``include``); of one
-        to the stream so many are in work at a time.
-    held
-        Bytes of all uploads, and of pictures to be sent, that are held at a time; more are refused
-        with 429.
-    waiting
-        Requests that are worked on or wait at a time; more are refused with 429.
+        Images in one request to ``/v1/predictions`` that requests pictures (``include``). A
+        request to the stream may have more; it processes this many at a time.
     ahead
-        Images of one request that are in work at a time: none takes the place of all others.
+        Images of one request in progress at a time, so that other requests proceed.
     connections
-        Open connections; more are refused with 503.
+        Open connections; further ones get status 503.
     head
-        Bytes of a request's line and headers.
+        Bytes of a request's first line and headers.
     head_seconds
-        Time for these to arrive, from the connection's opening or the last answer's first byte on.
+        Time for these to arrive, counted from the opening of the connection or the first byte
+        after the previous answer.
     idle_seconds
-        How long a connection may stay open between two requests.
+        Time that a connection may stay open between two requests.
     stall_seconds
-        How long a client may send nothing of a body, or take nothing of an answer.
+        Time without progress while a client sends a body or receives an answer.
     seconds
-        Time for a whole request, from its headers to the answer; then it gets 504.
-    decode_seconds
-        Time for one image in a decoding process, which is then killed.
+        Time for a whole request, from its headers to the answer; then it gets status 504.
     """
 
-    body: int = 256 * _MIB
-    file: int = 64 * _MIB
-    pixels: int = 50_000_000
-    frames: int = 1_000
+    body: int = 256 * MIB
     images: int = 1_000
     pictures: int = 8
-    held: int = 512 * _MIB
-    waiting: int = 256
     ahead: int = 64
     connections: int = 512
     head: int = 32 * 1024
@@ -71,70 +50,28 @@ class ServiceLimits:
     idle_seconds: int = 30
     stall_seconds: int = 10
     seconds: int = 60
-    decode_seconds: int = 20
-
-    @property
-    def of_file(self) -> Limits:
-        """Return the limits of one file, as :mod:`plainfilm.pixels` takes them."""
-        return Limits(bytes=self.file, pixels=self.pixels, frames=self.frames)
-
-    @property
-    def worker_memory(self) -> int:
-        """Return the bytes that a decoding process may take for its files."""
-        return memory_cap(self.of_file)
-
-
-def parse_limits(settings: list[str], base: ServiceLimits | None = None) -> ServiceLimits:
-    """Return limits in which ``NAME=NUMBER`` settings are replaced.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name, or what is not a whole number above 0.
-
-    Examples
-    --------
-    >>> parse_limits(["images=10"]).images
-    10
-    """
-    limits = base or ServiceLimits()
-    known = [one.name for one in fields(ServiceLimits)]
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in known:
-            raise UsageError(
-                "there is no such limit",
-                received=setting,
-                remedy=f"give NAME=NUMBER with one of: {', '.join(known)}",
-            )
-        if not (value.isascii() and value.isdigit() and 0 < int(value) < 1 << 40):
-            raise UsageError(
-                f"the limit {name} must be a whole number above 0", received=value or "nothing"
-            )
-        limits = replace(limits, **{name: int(value)})
-    return limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the service is set up.
+    """Settings of the service.
 
     Attributes
     ----------
     host, port
-        Where it listens; port 0 takes a free one.
+        Address to listen on; port 0 selects a free port.
     token
-        What clients must show; None only on the loopback.
+        Token that clients must send; None is allowed on the loopback interface only.
     allowed_hosts
-        Names by which clients may call it, beside the loopback's own; needed behind a proxy.
+        Further host names that clients may use; needed behind a proxy.
     workers
-        Decoding processes.
+        Number of decoding processes; 0 uses one for each core.
     threads
-        Runs of the network at a time, each on one core.
+        Number of concurrent runs of the network, each on one core; 0 uses one for each core.
     audit_log
-        File to which a line is appended for every answer; None writes none.
+        File to which a line is appended for every processed image, or None.
     limits
-        What is refused.
+        Limits of requests.
     """
 
     host: str = "127.0.0.1"

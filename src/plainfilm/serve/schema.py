@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plainfilm.serve.answers import PICTURES
-from plainfilm.serve.body import MULTIPART, RAW_TYPES
-from plainfilm.serve.describe import NOTICE
+from plainfilm.inference.description import NOTICE
+from plainfilm.inference.items import PICTURES
 from plainfilm.serve.problems import PROBLEM_TYPE, PROBLEMS
+from plainfilm.serve.request_body import MULTIPART, RAW_TYPES
 
 __all__ = [
     "BUNDLES",

@@ -13,14 +13,16 @@ from typing import Any
 
 import uvicorn
 
+from plainfilm._machine import cores
 from plainfilm.errors import UsageError
+from plainfilm.inference.engine import Engine
+from plainfilm.inference.log import LibraryWarnings
+from plainfilm.inference.registry import BundleSource
 from plainfilm.serve.app import build_app
-from plainfilm.serve.bundles import Named
 from plainfilm.serve.limits import Settings
-from plainfilm.serve.log import Remarks
 from plainfilm.serve.protocol import bounded_protocol
 from plainfilm.serve.security import check_settings
-from plainfilm.serve.service import Service
+from plainfilm.serve.workers import Pool
 
 __all__ = ["listen", "run", "serve_until"]
 
@@ -28,7 +30,7 @@ _LAME = 0.5  # seconds in which answers say goodbye before the door is closed
 _BACKLOG = 1024
 
 
-def run(named: Sequence[Named], settings: Settings) -> int:
+def run(sources: Sequence[BundleSource], settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status.
 
     Raises
@@ -43,7 +45,7 @@ def run(named: Sequence[Named], settings: Settings) -> int:
     listener = listen(settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(named, settings, listener))
+            return runner.run(_serve(sources, settings, listener))
     finally:
         listener.close()
 
@@ -83,19 +85,24 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _serve(named: Sequence[Named], settings: Settings, listener: socket.socket) -> int:
-    service = Service(named, settings)
+async def _serve(
+    sources: Sequence[BundleSource], settings: Settings, listener: socket.socket
+) -> int:
+    engine = Engine(
+        sources, settings.limits, threads=settings.threads, audit_log=settings.audit_log
+    )
+    engine.pool = Pool(settings.workers or cores(), settings.limits, tell=engine.on_decoder_event)
     # Libraries would print to standard error, in their own words.
     for name in ("uvicorn", "asyncio"):
         logger = logging.getLogger(name)
-        logger.addHandler(Remarks(service.log))
+        logger.addHandler(LibraryWarnings(engine.log))
         logger.propagate = False
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     swaps: set[asyncio.Task[None]] = set()
 
     def swap() -> None:
-        task = loop.create_task(service.reread())
+        task = loop.create_task(engine.reload())
         swaps.add(task)
         task.add_done_callback(swaps.discard)
 
@@ -104,23 +111,25 @@ async def _serve(named: Sequence[Named], settings: Settings, listener: socket.so
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, swap)
-    await service.start()
+    await engine.start()
     try:
-        await serve_until(stop, service, listener)
+        await serve_until(stop, engine, settings, listener)
     finally:
-        await service.close()
+        await engine.close()
     return 0
 
 
-async def serve_until(stop: asyncio.Event, service: Service, listener: socket.socket) -> None:
+async def serve_until(
+    stop: asyncio.Event, engine: Engine, settings: Settings, listener: socket.socket
+) -> None:
     """Serve until ``stop`` is set, then finish what was accepted.
 
     For half a second answers still come, and close their connections; a client that is told so
     sends nothing more there. Then the door is closed, and what is in work is finished.
     """
-    limits = service.limits
+    limits = settings.limits
     config = uvicorn.Config(
-        build_app(service),
+        build_app(engine, settings),
         http=bounded_protocol(limits),
         ws="none",
         lifespan="off",
@@ -136,16 +145,16 @@ async def serve_until(stop: asyncio.Event, service: Service, listener: socket.so
     server = _Server(config, listener)
     host, port = listener.getsockname()[:2]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    service.log.write("listening", host=host, port=port)
+    engine.log.write("listening", host=host, port=port)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    service.stopping = True
-    service.log.write("stopping", active=service.active)
+    engine.stopping = True
+    engine.log.write("stopping", active=engine.active)
     await asyncio.sleep(_LAME)
     server.should_exit = True
     await serving
-    service.log.write("stopped")
+    engine.log.write("stopped")
 
 
 class _Server(uvicorn.Server):

@@ -11,16 +11,17 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from plainfilm.inference.items import ImageFile
+from plainfilm.inference.limits import MemoryBudget
 from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem
 
-__all__ = ["MULTIPART", "RAW_TYPES", "Budget", "ClientGone", "Intake", "Upload"]
+__all__ = ["MULTIPART", "RAW_TYPES", "ClientGone", "RequestBody"]
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -47,50 +48,7 @@ class ClientGone(Exception):
     """The client closed the connection; nobody waits for an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One file as it came, without the name that the client gave it.
-
-    Attributes
-    ----------
-    data
-        Its bytes; empty where it was not kept because it was too large.
-    declared
-        The format that a raw body's content type declares, or None.
-    too_large
-        Where it has more bytes than one image may have: their hash.
-    """
-
-    data: bytes
-    declared: str | None = None
-    too_large: str | None = None
-
-
-class Budget:
-    """Bytes of uploads, and of pictures in answers, that all requests together may hold."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.held = 0
-
-    def take(self, count: int) -> None:
-        """Reserve bytes.
-
-        Raises
-        ------
-        Problem
-            429 where they are not left.
-        """
-        if self.held + count > self.total:
-            raise Problem("busy")
-        self.held += count
-
-    def give_back(self, count: int) -> None:
-        """Release bytes."""
-        self.held -= count
-
-
-class Intake:
+class RequestBody:
     """The body of one request; use as a context manager, which releases what it has reserved.
 
     Parameters
@@ -111,7 +69,11 @@ class Intake:
     """
 
     def __init__(
-        self, headers: Mapping[str, str], receive: Receive, limits: ServiceLimits, budget: Budget
+        self,
+        headers: Mapping[str, str],
+        receive: Receive,
+        limits: ServiceLimits,
+        budget: MemoryBudget,
     ) -> None:
         self._receive, self._limits, self._budget = receive, limits, budget
         kind, options = parse_options_header(headers.get("content-type", ""))
@@ -123,7 +85,7 @@ class Intake:
         self._seen = self._answers = 0
         self.complete = False
 
-    def __enter__(self) -> Intake:
+    def __enter__(self) -> RequestBody:
         if (self._declared or 0) > self._limits.body:
             raise self._too_large()
         self._reserve(self._declared or 0)
@@ -207,7 +169,7 @@ class Intake:
         except TimeoutError:
             return
 
-    async def raw(self) -> Upload:
+    async def raw(self) -> ImageFile:
         """Read a body that is one file.
 
         Raises
@@ -228,9 +190,9 @@ class Intake:
             if self._seen > limit:
                 raise Problem("body-too-large", f"at most {limit:,} bytes in an image")
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        return Upload(data, RAW_TYPES[self.kind])
+        return ImageFile(data, RAW_TYPES[self.kind])
 
-    async def parts(self) -> AsyncGenerator[Upload, None]:
+    async def parts(self) -> AsyncGenerator[ImageFile, None]:
         """Yield the files of a multipart body, each as soon as it is complete.
 
         Raises
@@ -271,7 +233,7 @@ class _Splitter:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.ready: deque[Upload] = deque()
+        self.ready: deque[ImageFile] = deque()
         self.ended = False
         self._begin()
 
@@ -326,7 +288,7 @@ class _Splitter:
     def _end(self) -> None:
         kept = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         digest = None if self._digest is None else self._digest.hexdigest()
-        self.ready.append(Upload(kept, too_large=digest))
+        self.ready.append(ImageFile(kept, too_large=digest))
         self._begin()
 
     def _finish(self) -> None:

@@ -1,7 +1,7 @@
-"""What the service writes down: JSON lines on standard error, and the audit log.
+"""Structured logs: JSON lines of events, and the audit log.
 
-A line of an answer has the time, the bundle's hash, the content's hash and the outcome. It has no
-file name, no path, no address, no probability: nothing that tells who was shown or who asked.
+A line of a prediction has the time, the bundle's hash, the file's hash and the outcome. It has no
+file name, path, network address or probability, and so identifies neither patient nor client.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from plainfilm._files import explain_oserror
 
-__all__ = ["AuditLog", "Log", "Remarks", "now"]
+__all__ = ["AuditLog", "LibraryWarnings", "Log", "now"]
 
 
-_PAUSE = 0.02
+_PAUSE = 0.02  # seconds
 
 
 def now() -> str:
@@ -32,24 +32,24 @@ def now() -> str:
 
 
 class Log:
-    """JSON lines on a stream, in bunches: a line is written a fiftieth of a second after its event.
+    """JSON lines on a stream, written together every 20 ms.
 
-    Every write lets go of the interpreter, and under load others take it for a while.
+    Each write releases the interpreter lock, which takes long to get back under load.
 
     Parameters
     ----------
     stream
-        Where they go; standard error by default.
+        Output; standard error by default.
     clock
-        What tells the time.
+        Function that returns the time.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], str] = now) -> None:
         self._stream, self._clock = stream, clock
         self._lines: list[str] = []
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Write one line, at once where no event loop runs."""
+    def write(self, event: str, **fields: object) -> None:
+        """Write one line; at once if no event loop is running."""
         self._lines.append(json.dumps({"time": self._clock(), "event": event, **fields}))
         if len(self._lines) > 1:
             return
@@ -59,7 +59,7 @@ class Log:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits; a reader that is gone stops nothing."""
+        """Write the waiting lines; a closed stream is ignored."""
         lines, self._lines = self._lines, []
         stream = sys.stderr if self._stream is None else self._stream
         try:
@@ -69,13 +69,13 @@ class Log:
             return
 
 
-class Remarks(logging.Handler):
-    """Tell that a library remarked something, and where; not what, for it may quote a request.
+class LibraryWarnings(logging.Handler):
+    """Logs that a library issued a warning, without its text, which may quote a request.
 
     Parameters
     ----------
     log
-        Where it is told.
+        Log for the events.
     """
 
     def __init__(self, log: Log) -> None:
@@ -86,27 +86,27 @@ class Remarks(logging.Handler):
         """Write one line."""
         error = record.exc_info[0] if record.exc_info else None
         kind = None if error is None else error.__name__
-        self._log.write("remark", by=record.name, level=record.levelname.lower(), kind=kind)
+        level = record.levelname.lower()
+        self._log.write("library-warning", logger=record.name, level=level, error=kind)
 
 
 class AuditLog:
-    """A file to which one line is appended for every answered image, before the answer is sent.
+    """A file with one line for every processed image, written before the answer is sent.
 
-    Each line is one write to a file opened for appending alone, so that lines of several services
-    do not mix and none is written over. It reaches the disk within a second (``sync``), and when
-    the service stops; a machine that loses power may lose that second.
+    Each line is one append to the file, so several servers may share it. Lines reach the disk
+    within a second (``sync``) and when the server stops; a power failure may lose that second.
 
     Parameters
     ----------
     path
-        The file; it is created for its owner alone, and no link is followed.
+        Path of the file. It is created with access for its owner only; links are not followed.
     clock
-        What tells the time.
+        Function that returns the time.
 
     Raises
     ------
     StorageError
-        If it cannot be opened.
+        If the file cannot be opened.
     """
 
     def __init__(self, path: Path, clock: Callable[[], str] = now) -> None:
@@ -128,31 +128,30 @@ class AuditLog:
         Raises
         ------
         OSError
-            If the disk does not take the whole of it, or the file was removed: a line in a file
-            that has no name any more is no entry.
+            If the line cannot be written completely, or the file was removed.
         """
         if os.fstat(self._handle).st_nlink == 0:
             raise OSError(errno.ENOENT, "the audit log was removed")
         row = {"time": self._clock(), "bundle": bundle, "sha256": sha256, "outcome": outcome}
         line = json.dumps(row).encode() + b"\n"
         if os.write(self._handle, line) != len(line):
-            raise OSError("the audit log took a part of a line")
+            raise OSError("a line of the audit log was written incompletely")
         self._dirty = True
 
     def sync(self) -> None:
-        """Wait until what was written is on the disk."""
+        """Wait until everything written is on the disk."""
         with self._lock:
             if self._dirty:
                 self._dirty = False
                 os.fsync(self._handle)
 
     def reopen(self) -> None:
-        """Go on in the file that now has the name: the old one may have been moved away.
+        """Open the path again, after the old file was moved away.
 
         Raises
         ------
         StorageError
-            If it cannot be opened; the old one is then kept.
+            If it cannot be opened; the old file then stays in use.
         """
         fresh = self._open()
         with self._lock:
@@ -161,6 +160,6 @@ class AuditLog:
             os.close(old)
 
     def close(self) -> None:
-        """Bring everything to the disk, and close the file."""
+        """Sync and close the file."""
         self.sync()
         os.close(self._handle)

@@ -1,4 +1,4 @@
-"""What a client may know of a model: what it tells apart, its limits, how well it was tested."""
+"""Public description of a bundle: labels, thresholds and test results."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ from plainfilm.records import LockedPoint
 
 __all__ = ["NOTICE", "describe", "read_evaluation"]
 
-NOTICE = "Not a medical device. For research and teaching; nothing here may decide about a patient."
+NOTICE = "Not a medical device. For research and teaching only; do not use it for decisions about patients."
 
 
 def describe(
-    bundle: Bundle,
-    identity: Mapping[str, str],
-    evaluation: Mapping[str, Any] | None,
-    *,
-    default: bool,
-    report: bool,
+    bundle: Bundle, identity: Mapping[str, str], evaluation: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the answer to ``GET /v1/model``."""
+    """Return the description of a bundle with its evaluation, if there is one."""
     task, pixels, origin = bundle.task, bundle.pixels, bundle.provenance
     prevalence = origin.get("training_prevalence")
     if isinstance(prevalence, Mapping) and len(prevalence) == 1:
         [prevalence] = prevalence.values()
     return {
         "bundle": dict(identity),
-        "default": default,
         "task": {"kind": task.kind, "labels": [*task.labels], "classes": [*task.classes]},
         "pixels": {
             "size": pixels.size,
@@ -55,8 +49,6 @@ def describe(
             "images": origin.get("train_images"),
         },
         "tested_on": None if evaluation is None else _tested(evaluation),
-        "report": f"/report?bundle={identity['name']}" if report else None,
-        "card": f"/card?bundle={identity['name']}",
         "notice": NOTICE,
     }
 
@@ -77,7 +69,7 @@ def _point(locked: LockedPoint) -> dict[str, Any]:
 
 
 def _tested(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    # Of several labels, each has points of its own.
+    # With several labels, each label has its own operating points.
     points = evaluation.get("operating_points") or {
         f"{label}/{name}": point
         for label, section in (evaluation.get("labels") or {}).items()
@@ -109,7 +101,7 @@ def _number(value: float) -> float | None:
 
 
 def read_evaluation(folder: Path, bundle: Bundle) -> Mapping[str, Any] | None:
-    """Return the evaluation beside a bundle if it is there, whole, and of this bundle."""
+    """Return the evaluation in a folder if it is complete and belongs to this bundle."""
     try:
         evaluation = read_json(folder / "evaluation.json")
         of_this = evaluation["bundle"]["id"] == bundle.id and bool(evaluation["dataset"]["name"])

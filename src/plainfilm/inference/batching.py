@@ -1,8 +1,7 @@
-"""One run of the network for all images that wait: batches across requests, without a delay.
+"""Batches of images from all requests for one run of the network, without a delay.
 
-Nobody waits for a batch to fill. While a run computes, images arrive; what has gathered when a
-place is free is the next batch. A lone image is answered at once, and under load batches grow by
-themselves.
+No image waits for a batch to fill. Images arrive while a run computes; when a run ends, the waiting
+images are the next batch. A single image is predicted at once, and batches grow with the load.
 """
 
 from __future__ import annotations
@@ -16,77 +15,72 @@ from typing import Protocol
 from plainfilm.pixels import Image
 from plainfilm.records import Prediction
 
-__all__ = ["LARGEST", "Batcher", "Predicts"]
+__all__ = ["LARGEST", "Batcher", "ImagePredictor"]
 
 LARGEST = 16
-"""Images in a run; more gained nothing measurable, and made the first of them wait."""
+"""Images in a batch; larger batches measured no faster and delay their first image."""
 
 
-class Predicts(Protocol):
-    """What is used of :class:`plainfilm.runtime.Predictor`."""
+class ImagePredictor(Protocol):
+    """The method of :class:`plainfilm.runtime.Predictor` that batching uses."""
 
     def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
-        """Answer for images that are read already, in their order."""
+        """Predict on decoded images, in order."""
 
 
 class Batcher:
-    """Gather images of one bundle into runs.
+    """Runs one bundle's network on batches of waiting images.
 
     Parameters
     ----------
     predictor
-        What answers.
+        Predictor of the bundle.
     executor
-        Where it runs; shared by all bundles.
+        Threads in which it runs; shared by all bundles.
     runs
-        Runs at a time.
+        Number of concurrent runs.
     largest
-        Images in a run.
-    tell
-        Called with the number of images of each run.
+        Largest number of images in a batch.
+    on_run
+        Called with the number of images of each batch.
     """
 
     def __init__(
         self,
-        predictor: Predicts,
+        predictor: ImagePredictor,
         executor: Executor,
         runs: int,
         *,
         largest: int = LARGEST,
-        tell: Callable[[int], None] = lambda count: None,
+        on_run: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._predictor, self._executor = predictor, executor
-        self._free, self._largest, self._tell = runs, largest, tell
+        self._free, self._largest, self._on_run = runs, largest, on_run
         self._waiting: deque[tuple[Image, asyncio.Future[Prediction]]] = deque()
 
-    @property
-    def waiting(self) -> int:
-        """Return how many images wait for a run."""
-        return len(self._waiting)
-
     async def predict(self, image: Image) -> Prediction:
-        """Answer for one image, together with whatever else waits."""
+        """Predict on one image, in a batch with the other waiting images."""
         done: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
         self._waiting.append((image, done))
-        self._begin()
+        self._start_runs()
         return await done
 
-    def _begin(self) -> None:
+    def _start_runs(self) -> None:
         while self._free and self._waiting:
             count = min(self._largest, len(self._waiting))
             batch = [self._waiting.popleft() for _ in range(count)]
             batch = [(image, done) for image, done in batch if not done.done()]
-            if not batch:  # whoever asked is gone
+            if not batch:  # their requests were cancelled
                 continue
             self._free -= 1
-            self._tell(len(batch))
+            self._on_run(len(batch))
             loop = asyncio.get_running_loop()
             run = loop.run_in_executor(
                 self._executor, self._predictor.predict_images, [image for image, _ in batch]
             )
-            run.add_done_callback(lambda run, batch=batch: self._end(run, batch))  # type: ignore[misc]
+            run.add_done_callback(lambda run, batch=batch: self._end_run(run, batch))  # type: ignore[misc]
 
-    def _end(
+    def _end_run(
         self,
         run: asyncio.Future[list[Prediction]],
         batch: list[tuple[Image, asyncio.Future[Prediction]]],
@@ -100,4 +94,4 @@ class Batcher:
                 done.set_exception(error)
             else:
                 done.set_result(run.result()[row])
-        self._begin()
+        self._start_runs()

@@ -1,0 +1,291 @@
+"""The inference engine of a server: from the bytes of a file to its JSON item."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from plainfilm._files import hash_bytes
+from plainfilm._machine import cores
+from plainfilm.decoding.decode import Failure
+from plainfilm.errors import ImageError, PlainfilmError
+from plainfilm.inference.codes import InferenceError, image_error
+from plainfilm.inference.items import (
+    ImageFile,
+    Item,
+    ItemOptions,
+    draw_heatmap,
+    failure,
+    picture_url,
+    success,
+)
+from plainfilm.inference.limits import InferenceLimits, MemoryBudget
+from plainfilm.inference.log import AuditLog, Log
+from plainfilm.inference.registry import BundleRegistry, BundleSource, LoadedBundle
+from plainfilm.inference.telemetry import Telemetry
+from plainfilm.pixels import Image, sniff
+from plainfilm.pixels.display import encode_png
+from plainfilm.records import PixelSpec
+
+__all__ = ["DecodedFile", "DecodingPool", "Engine"]
+
+_NOT_READY = 10.0  # seconds after a failed write of the audit log
+
+
+class DecodedFile(Protocol):
+    """A decoded file: metadata, the network's input, the whole picture as PNG, and its hash."""
+
+    @property
+    def metadata(self) -> Mapping[str, str | float]: ...
+    @property
+    def pixels(self) -> bytes: ...
+    @property
+    def original(self) -> bytes: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+class DecodingPool(Protocol):
+    """A pool of decoding processes."""
+
+    @property
+    def ready(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def decode(
+        self, data: bytes, spec: PixelSpec, *, original: bool
+    ) -> DecodedFile | Failure: ...
+
+
+class Engine:
+    """Bundles, decoding processes, counters and logs of one server.
+
+    Parameters
+    ----------
+    sources
+        Bundles to load; the first is the default.
+    limits
+        Limits of files, memory and queues.
+    threads
+        Number of concurrent runs of the network, each on one core; 0 uses one for each core.
+    audit_log
+        Path of the audit log, or None.
+    log
+        Log of events; JSON lines on standard error by default.
+
+    Raises
+    ------
+    BundleError
+        If a bundle cannot be opened.
+    StorageError
+        If the audit log cannot be opened.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[BundleSource],
+        limits: InferenceLimits,
+        *,
+        threads: int = 0,
+        audit_log: Path | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.limits = limits
+        self.log = log or Log()
+        self.telemetry = Telemetry()
+        self.budget = MemoryBudget(limits.held)
+        runs = threads or cores()
+        self._executor = ThreadPoolExecutor(runs, thread_name_prefix="network")
+        self._drawing = asyncio.Semaphore(1)
+        self.registry = BundleRegistry(
+            sources, self._executor, runs, on_run=self.telemetry.batches.add
+        )
+        self.audit = AuditLog(audit_log) if audit_log is not None else None
+        self.active = 0
+        self.stopping = False
+        self._failed_write = -math.inf
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pool: DecodingPool
+        gauge = self.telemetry.gauge
+        gauge("requests_active", "Requests in progress.", lambda: self.active)
+        gauge("decoding_images", "Images queued or being decoded.", lambda: self.pool.waiting)
+        gauge("decoders_ready", "Decoding processes that are running.", lambda: self.pool.ready)
+        gauge("held_bytes", "Bytes of uploads in memory.", lambda: self.budget.held)
+        self.telemetry.info(
+            "bundle_info", "Loaded bundles.", lambda: [one.identity for one in self.registry]
+        )
+
+    def on_decoder_event(self, event: str) -> None:
+        """Count and log an event of a decoding process: ``started``, ``died`` or ``late``."""
+        self.telemetry.decoders.add(event)
+        if event != "started":
+            self.log.write("decoder", outcome=event)
+
+    async def start(self) -> None:
+        """Start the decoding processes."""
+        await self.pool.start()
+        if self.audit is not None:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._sync(self.audit)))
+        for loaded in self.registry:
+            self.log.write("bundle", name=loaded.name, bundle=loaded.bundle.id, outcome="opened")
+
+    async def _sync(self, audit: AuditLog) -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await asyncio.to_thread(audit.sync)
+            except OSError as error:
+                self.log.write("audit", outcome="not-synced", errno=error.errno)
+
+    async def close(self) -> None:
+        """Stop the decoding processes and close the logs."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pool.close()
+        self._executor.shutdown(wait=True)
+        if self.audit is not None:
+            with contextlib.suppress(OSError):
+                self.audit.close()
+        self.log.flush()
+
+    @contextlib.contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request as active.
+
+        Raises
+        ------
+        InferenceError
+            ``busy`` if too many are.
+        """
+        if self.active >= self.limits.waiting:
+            raise InferenceError("busy")
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
+
+    @property
+    def not_ready(self) -> str | None:
+        """Code of the reason not to send requests to this server, or None if it is ready."""
+        if self.stopping:
+            return "stopping"
+        # Only a prediction shows whether the audit log can be written again, so the server becomes
+        # ready after a while and clients try.
+        if time.monotonic() - self._failed_write < _NOT_READY:
+            return "audit-unavailable"
+        return None if self.pool.ready else "no-decoder"
+
+    async def reload(self) -> None:
+        """Load every bundle and open the audit log again; after an error the old one stays."""
+        for name, outcome in await asyncio.to_thread(self.registry.reload):
+            if isinstance(outcome, PlainfilmError):
+                self.telemetry.swaps.add("kept")
+                self.log.write("bundle", name=name, outcome="kept", problem=outcome.problem)
+            else:
+                self.telemetry.swaps.add("swapped")
+                self.log.write("bundle", name=name, bundle=outcome.bundle.id, outcome="swapped")
+        if self.audit is not None:
+            try:
+                self.audit.reopen()
+            except (OSError, PlainfilmError):
+                self.log.write("audit", outcome="kept")
+
+    async def predict(
+        self, loaded: LoadedBundle, file: ImageFile, index: int, options: ItemOptions
+    ) -> Item:
+        """Predict on one file; an unreadable file gives an item with its error.
+
+        Raises
+        ------
+        InferenceError
+            If no decoding process runs, or the audit log cannot be written.
+        """
+        began = time.monotonic()
+        try:
+            _check_content(file)
+            original = "original" in options.include
+            decoded = await self.pool.decode(file.data, loaded.bundle.pixels, original=original)
+            if isinstance(decoded, Failure):
+                raise image_error(decoded.reason)
+            sha256, outcome = decoded.sha256, "predicted"
+            item = await self._success(loaded, decoded, index, options)
+        except InferenceError as error:
+            sha256, outcome = await _hash(file), error.code
+            item = failure(index, sha256, error)
+        self._record(loaded, sha256, outcome, time.monotonic() - began)
+        return item
+
+    def _record(self, loaded: LoadedBundle, sha256: str, outcome: str, seconds: float) -> None:
+        """Count and log an image before its answer is sent."""
+        self.telemetry.images.add(loaded.name, outcome)
+        if self.audit is not None:
+            try:
+                self.audit.write(loaded.bundle.id, sha256, outcome)
+            except OSError as error:
+                self._failed_write = time.monotonic()
+                self.log.write("audit", outcome="not-written", errno=error.errno)
+                raise InferenceError("audit-unavailable") from error
+        self.log.write(
+            "image",
+            bundle=loaded.bundle.id,
+            sha256=sha256,
+            outcome=outcome,
+            milliseconds=round(1000 * seconds, 1),
+        )
+
+    async def _success(
+        self, loaded: LoadedBundle, decoded: DecodedFile, index: int, options: ItemOptions
+    ) -> Item:
+        size = loaded.bundle.pixels.size
+        pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(size, size)
+        image = Image(pixels, dict(decoded.metadata))
+        prediction = await loaded.batcher.predict(image)
+        pictures = {}
+        if "seen" in options.include:
+            pictures["seen"] = picture_url(encode_png(image.pixels))
+        if "original" in options.include:
+            pictures["original"] = picture_url(decoded.original)
+        if "heatmap" in options.include:
+            probabilities = prediction.probabilities
+            label = options.label or max(probabilities, key=probabilities.__getitem__)
+            # One at a time: a network without activation maps needs hundreds of runs for one.
+            async with self._drawing:
+                loop = asyncio.get_running_loop()
+                png = await loop.run_in_executor(
+                    self._executor, draw_heatmap, loaded.predictor, image, label
+                )
+            pictures["heatmap"] = picture_url(png)
+        return success(index, decoded.sha256, prediction, pictures)
+
+
+async def _hash(file: ImageFile) -> str:
+    """Return the hash of a file that was not decoded."""
+    if file.too_large is not None:
+        return file.too_large
+    if len(file.data) > 1 << 20:
+        return await asyncio.to_thread(hash_bytes, file.data)
+    return hash_bytes(file.data)
+
+
+def _check_content(file: ImageFile) -> None:
+    """Reject a file by its size and first bytes, without decoding it."""
+    if file.too_large is not None:
+        raise InferenceError("too-large")
+    try:
+        found = sniff(file.data)
+    except ImageError as error:
+        raise image_error(error.reason) from error
+    if file.declared is not None and found != file.declared:
+        raise InferenceError("wrong-content-type")

@@ -1,0 +1,117 @@
+"""Predictions as JSON items, with the same values as ``plainfilm predict``."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from plainfilm.explain import heat_colours, heatmap
+from plainfilm.inference.codes import InferenceError
+from plainfilm.pixels import Image
+from plainfilm.pixels.display import encode_png
+from plainfilm.records import Prediction
+from plainfilm.runtime import Predictor
+
+__all__ = [
+    "PICTURES",
+    "ImageFile",
+    "Item",
+    "ItemOptions",
+    "draw_heatmap",
+    "failure",
+    "picture_url",
+    "success",
+]
+
+PICTURES = ("seen", "original", "heatmap")
+"""Pictures that a client can request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """The content of one received file, without its name.
+
+    Attributes
+    ----------
+    data
+        Bytes of the file; empty if it exceeds the limit.
+    declared
+        Format that its content type declares, or None.
+    too_large
+        SHA-256 of a file that exceeds the limit, or None.
+    """
+
+    data: bytes
+    declared: str | None = None
+    too_large: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOptions:
+    """Optional content of an item.
+
+    Attributes
+    ----------
+    include
+        Names from :data:`PICTURES`.
+    label
+        Label of the heat map; None uses the most probable one.
+    """
+
+    include: frozenset[str] = frozenset()
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The result of one image.
+
+    Attributes
+    ----------
+    content
+        JSON object.
+    error
+        Reason why there is no prediction, or None.
+    """
+
+    content: bytes
+    error: InferenceError | None = None
+
+
+def success(
+    index: int, sha256: str, prediction: Prediction, images: Mapping[str, str] | None
+) -> Item:
+    """Return the item of an image with a prediction."""
+    content: dict[str, object] = {"index": index, "sha256": sha256, **prediction.to_json()}
+    if images:
+        content["images"] = dict(images)
+    return Item(json.dumps(content, default=str).encode())
+
+
+def failure(index: int, sha256: str, error: InferenceError) -> Item:
+    """Return the item of an image without a prediction."""
+    reason = {"code": error.code, "title": error.title}
+    content = {"index": index, "sha256": sha256, "error": reason}
+    return Item(json.dumps(content).encode(), error)
+
+
+def picture_url(png: bytes) -> str:
+    """Return a PNG as a ``data:`` URL."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def draw_heatmap(predictor: Predictor, image: Image, label: str) -> bytes:
+    """Return the heat map of a label as a PNG overlay whose opacity is the strength.
+
+    Raises
+    ------
+    BundleError
+        If the network's activation maps are not finite.
+    """
+    heat = heatmap(predictor, image.pixels, label)
+    alpha = np.rint(255.0 * np.sqrt(heat)).astype(np.uint8)
+    return encode_png(np.dstack([heat_colours(heat), alpha]))

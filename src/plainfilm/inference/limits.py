@@ -1,0 +1,108 @@
+"""Limits of files, memory and queues, checked before the resource is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from plainfilm.decoding.sandbox import memory_cap
+from plainfilm.errors import UsageError
+from plainfilm.inference.codes import InferenceError
+from plainfilm.pixels import Limits
+
+__all__ = ["MIB", "InferenceLimits", "MemoryBudget", "parse_limits"]
+
+MIB = 1 << 20
+L = TypeVar("L", bound="InferenceLimits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceLimits:
+    """Limits of every server.
+
+    Attributes
+    ----------
+    file
+        Bytes of one image, and of its decompressed header or data set.
+    pixels
+        Width times height of one image. The largest radiographs have about 30 million.
+    frames
+        Frames of a DICOM file or pages of a TIFF.
+    held
+        Total bytes of uploads, and of pictures waiting to be sent; above it, requests are busy.
+    waiting
+        Requests in progress or queued; above it, requests are busy.
+    decode_seconds
+        Time for one image in a decoding process, which is then killed.
+    """
+
+    file: int = 64 * MIB
+    pixels: int = 50_000_000
+    frames: int = 1_000
+    held: int = 512 * MIB
+    waiting: int = 256
+    decode_seconds: int = 20
+
+    @property
+    def of_file(self) -> Limits:
+        """Limits of one file for :mod:`plainfilm.pixels`."""
+        return Limits(bytes=self.file, pixels=self.pixels, frames=self.frames)
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that a decoding process may use for its files."""
+        return memory_cap(self.of_file)
+
+
+def parse_limits(settings: list[str], base: L) -> L:
+    """Return limits changed by ``NAME=NUMBER`` settings.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or a value is not a whole number above 0.
+
+    Examples
+    --------
+    >>> parse_limits(["frames=10"], InferenceLimits()).frames
+    10
+    """
+    known = [one.name for one in fields(base)]
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in known:
+            raise UsageError(
+                "unknown limit",
+                received=setting,
+                remedy=f"use NAME=NUMBER with one of: {', '.join(known)}",
+            )
+        if not (value.isascii() and value.isdigit() and 0 < int(value) < 1 << 40):
+            raise UsageError(
+                f"the limit {name} must be a whole number above 0", received=value or "nothing"
+            )
+        base = replace(base, **{name: int(value)})
+    return base
+
+
+class MemoryBudget:
+    """Bytes of uploads and of pictures in answers that all requests together may hold."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.held = 0
+
+    def take(self, count: int) -> None:
+        """Reserve bytes.
+
+        Raises
+        ------
+        InferenceError
+            ``busy`` if fewer bytes are left.
+        """
+        if self.held + count > self.total:
+            raise InferenceError("busy")
+        self.held += count
+
+    def give_back(self, count: int) -> None:
+        """Release bytes."""
+        self.held -= count

@@ -1,0 +1,182 @@
+"""Loaded bundles by name, which can be swapped while requests are in progress.
+
+A request gets its bundle once, at its start. A swap replaces the bundle for later requests; the old
+one is freed when its last request ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plainfilm import __version__
+from plainfilm.bundle import Bundle, read_bundle
+from plainfilm.errors import PlainfilmError, UsageError
+from plainfilm.inference.batching import Batcher
+from plainfilm.inference.description import describe, read_evaluation
+from plainfilm.runtime import Predictor
+
+__all__ = ["BundleRegistry", "BundleSource", "LoadedBundle", "parse_sources"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSource:
+    """A name, and the folder of a bundle or a run."""
+
+    name: str
+    path: Path
+
+
+def parse_sources(arguments: Iterable[str]) -> list[BundleSource]:
+    """Read ``[NAME=]PATH`` arguments; the default name is that of the folder.
+
+    Raises
+    ------
+    UsageError
+        If a name has other characters or is used twice.
+    """
+    sources: list[BundleSource] = []
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        if not equals or "/" in name:
+            path = argument
+            folder = Path(path).resolve()
+            name = folder.parent.name if folder.name == "bundle" else folder.name
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                "a bundle's name has letters, digits, dots, hyphens and underscores, at most 64",
+                received=repr(name),
+                remedy="give it a name: NAME=PATH",
+            )
+        if any(other.name == name for other in sources):
+            raise UsageError(
+                "two bundles have the same name", received=name, remedy="use NAME=PATH"
+            )
+        sources.append(BundleSource(name, Path(path)))
+    if not sources:
+        raise UsageError("no bundle was given")
+    return sources
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedBundle:
+    """One bundle, ready for predictions.
+
+    Attributes
+    ----------
+    name
+        Name by which clients request it.
+    predictor, batcher
+        Its network, and the batches that run on it.
+    identity
+        Name, id and version, which are part of every answer.
+    description
+        Labels, thresholds and test results.
+    card
+        Model card, Markdown; empty if there is none.
+    report
+        Path of the HTML report of its evaluation, or None.
+    """
+
+    name: str
+    predictor: Predictor
+    batcher: Batcher
+    identity: dict[str, str]
+    description: Mapping[str, Any]
+    card: str
+    report: Path | None
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle itself."""
+        return self.predictor.bundle
+
+
+class BundleRegistry:
+    """All loaded bundles; the first is the default.
+
+    Parameters
+    ----------
+    sources
+        Names and folders.
+    executor
+        Threads in which the networks run.
+    runs
+        Number of concurrent runs of one bundle's network.
+    on_run
+        Called with the number of images of each run.
+
+    Raises
+    ------
+    BundleError
+        If a bundle cannot be opened.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[BundleSource],
+        executor: Executor,
+        runs: int,
+        *,
+        on_run: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._sources, self._executor, self._runs, self._on_run = sources, executor, runs, on_run
+        self._loaded = {source.name: self._load(source) for source in sources}
+
+    def __iter__(self) -> Iterator[LoadedBundle]:
+        return iter(self._loaded.values())
+
+    @property
+    def default(self) -> str:
+        """Name of the bundle that is used if a request names none."""
+        return self._sources[0].name
+
+    def get(self, name: str | None) -> LoadedBundle | None:
+        """Return a bundle by name, or the default one for None; None if there is no such bundle."""
+        return self._loaded.get(self.default if name is None else name)
+
+    def reload(self) -> list[tuple[str, LoadedBundle | PlainfilmError]]:
+        """Load every bundle again from its folder, and return each new bundle or its error.
+
+        After an error the previous bundle stays in use. Takes seconds: call it in a thread.
+        """
+        outcomes: list[tuple[str, LoadedBundle | PlainfilmError]] = []
+        for source in self._sources:
+            try:
+                loaded = self._load(source)
+            except PlainfilmError as error:
+                outcomes.append((source.name, error))
+            else:
+                # One assignment, so that other threads see either the old or the new bundle.
+                self._loaded = {**self._loaded, source.name: loaded}
+                outcomes.append((source.name, loaded))
+        return outcomes
+
+    def _load(self, source: BundleSource) -> LoadedBundle:
+        bundle = read_bundle(source.path)
+        # One thread for each run: concurrent runs use the cores better than one run on all cores.
+        predictor = Predictor(bundle, threads=1)
+        card, report = bundle.folder / "MODEL_CARD.md", None
+        folder = bundle.folder.parent / "evaluation"  # a run keeps it next to its bundle
+        in_run = bundle.folder.name == "bundle" and folder.is_dir()
+        evaluation = read_evaluation(folder, bundle) if in_run else None
+        if evaluation is not None:
+            if (folder / card.name).is_file():
+                card = folder / card.name
+            report = folder / "report.html"
+        identity = {"name": source.name, "id": bundle.id, "version": __version__}
+        return LoadedBundle(
+            name=source.name,
+            predictor=predictor,
+            batcher=Batcher(predictor, self._executor, self._runs, on_run=self._on_run),
+            identity=identity,
+            description=describe(bundle, identity, evaluation),
+            card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
+            report=report if report is not None and report.is_file() else None,
+        )

@@ -1,0 +1,137 @@
+"""Counters, histograms and gauges in the text format of Prometheus.
+
+All label values come from the server: a value that a client sends never becomes a label.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["Count", "Gauge", "Histogram", "Info", "Telemetry"]
+
+
+class Count:
+    """A counter for each combination of label values."""
+
+    kind = "counter"
+
+    def __init__(self, *labels: str) -> None:
+        self._labels = labels
+        self.values: Counter[tuple[str, ...]] = Counter()
+
+    def add(self, *values: str) -> None:
+        """Add one to the counter of these label values."""
+        self.values[values] += 1
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Yield the lines of text."""
+        for values, count in sorted(self.values.items()):
+            yield _labelled(name, zip(self._labels, values, strict=True), count)
+
+
+class Histogram:
+    """Counts of values below upper bounds."""
+
+    kind = "histogram"
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Yield the lines of text."""
+        total = 0
+        for bound, count in zip((*self._bounds, "+Inf"), self._counts, strict=True):
+            total += count
+            yield f'{name}_bucket{{le="{bound}"}} {total}'
+        yield f"{name}_sum {self._sum:g}"
+        yield f"{name}_count {total}"
+
+
+class Gauge:
+    """A value that is read when the text is requested."""
+
+    kind = "gauge"
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Yield the line of text."""
+        yield f"{name} {self._read():g}"
+
+
+class Info:
+    """Rows of labels, each with the value 1."""
+
+    kind = "gauge"
+
+    def __init__(self, read: Callable[[], Iterable[dict[str, str]]]) -> None:
+        self._read = read
+
+    def lines(self, name: str) -> Iterator[str]:
+        """Yield the lines of text."""
+        for row in self._read():
+            yield _labelled(name, row.items(), 1)
+
+
+class Telemetry:
+    """All counters of one server.
+
+    Attributes
+    ----------
+    requests, images, decoders, swaps
+        Counters by route and status, bundle and outcome, event, and outcome.
+    seconds, batches
+        Seconds of a request, and images in a run of the network.
+    """
+
+    def __init__(self) -> None:
+        self.requests = Count("route", "status")
+        self.images = Count("bundle", "outcome")
+        self.decoders = Count("event")
+        self.swaps = Count("outcome")
+        self.seconds = Histogram(
+            (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+        )
+        self.batches = Histogram((1, 2, 4, 8, 16, 32, 64))
+        self._series: dict[str, tuple[str, Count | Histogram | Gauge | Info]] = {
+            "requests_total": ("Requests by route and status.", self.requests),
+            "images_total": ("Images by bundle and outcome.", self.images),
+            "decoders_total": ("Events of decoding processes.", self.decoders),
+            "swaps_total": ("Reloads of bundles by outcome.", self.swaps),
+            "request_seconds": (
+                "Time from the headers of a request to the end of the answer.",
+                self.seconds,
+            ),
+            "batch_images": ("Images in a run of the network.", self.batches),
+        }
+
+    def gauge(self, name: str, words: str, read: Callable[[], float]) -> None:
+        """Add a value that is read when the text is requested."""
+        self._series[name] = (words, Gauge(read))
+
+    def info(self, name: str, words: str, read: Callable[[], Iterable[dict[str, str]]]) -> None:
+        """Add rows of labels that are read when the text is requested."""
+        self._series[name] = (words, Info(read))
+
+    def text(self) -> str:
+        """Return everything in the text format."""
+        lines = []
+        for name, (words, series) in self._series.items():
+            full = f"plainfilm_{name}"
+            lines += [f"# HELP {full} {words}", f"# TYPE {full} {series.kind}", *series.lines(full)]
+        return "\n".join([*lines, ""])
+
+
+def _labelled(name: str, labels: Iterable[tuple[str, str]], value: float) -> str:
+    words = ",".join(f'{key}="{text}"' for key, text in labels)
+    return f"{name}{{{words}}} {value:g}"

@@ -1,0 +1,169 @@
+"""The outermost layer: access checks, time limits, and one form for every failure.
+
+It is plain ASGI around all routes, so every failure, including one of the framework, leaves as a
+problem with a stable code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from plainfilm.inference.codes import InferenceError
+from plainfilm.inference.engine import Engine
+from plainfilm.serve.limits import Settings
+from plainfilm.serve.problems import PROBLEM_TYPE, Problem
+from plainfilm.serve.request_body import ClientGone, RequestBody
+from plainfilm.serve.security import HEADERS, Guard
+
+__all__ = ["Middleware"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PREDICTION_PATHS = frozenset({"/v1/predictions", "/v1/predictions/stream"})
+_PIECE = 1 << 18  # bytes of an answer that the client must accept within the stall limit
+_DEFAULT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+class Middleware:
+    """ASGI application that wraps the routes.
+
+    Parameters
+    ----------
+    app
+        Routes.
+    engine
+        Inference engine.
+    settings
+        Settings of the service.
+    """
+
+    def __init__(self, app: App, engine: Engine, settings: Settings) -> None:
+        self.app, self._engine, self._limits = app, engine, settings.limits
+        self._guard = Guard(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":  # neither websockets nor lifespan events are supported
+            return
+        began = time.monotonic()
+        out = _Output(send, self._engine, self._limits.stall_seconds, scope["method"] != "HEAD")
+        if scope["method"] == "HEAD":  # the answer of GET without its body (RFC 9110, 9.3.2)
+            scope = {**scope, "method": "GET"}
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
+        }
+        body = RequestBody(headers, receive, self._limits, self._engine.budget)
+        try:
+            await self._handle(scope, receive, out, body, headers)
+        except InferenceError as error:
+            problem = error if isinstance(error, Problem) else Problem.of(error)
+            await _send_problem(problem, out, body)
+        except TimeoutError:
+            await _send_problem(Problem("deadline"), out, body)
+        except (ClientGone, OSError):
+            out.status = out.status or 499
+        except Exception as error:
+            # The type only: the message may quote a file.
+            self._engine.log.write("defect", error=type(error).__name__, where=_where(error))
+            await _send_problem(Problem("internal"), out, body)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._engine.telemetry.requests.add(route, str(out.status))
+            if scope["path"] in _PREDICTION_PATHS:
+                self._engine.telemetry.seconds.add(time.monotonic() - began)
+
+    async def _handle(
+        self,
+        scope: Scope,
+        receive: Receive,
+        out: _Output,
+        body: RequestBody,
+        headers: dict[str, str],
+    ) -> None:
+        self._guard.check(scope["method"], scope["path"], headers)
+        async with asyncio.timeout(self._limits.seconds):
+            if scope["path"] not in _PREDICTION_PATHS:
+                await self.app(scope, receive, out.send)
+                return
+            with self._engine.admit(), body:
+                scope["plainfilm.body"] = body
+                await self.app(scope, receive, out.send)
+
+
+class _Output:
+    """The answer to one request."""
+
+    def __init__(self, send: Send, engine: Engine, seconds: int, with_body: bool) -> None:
+        self._send, self._engine, self._seconds = send, engine, seconds
+        self._with_body = with_body
+        self.status = 0
+        self.ended = False
+        self.is_lines = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message with the common headers, and in pieces that each have a time limit."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), *HEADERS]
+            if not any(name == b"content-security-policy" for name, _ in headers):
+                headers.append(_DEFAULT_POLICY)
+            if self._engine.stopping:
+                headers.append((b"connection", b"close"))
+            self.is_lines = (b"content-type", b"application/x-ndjson") in headers
+            await self._send({**message, "headers": headers})
+            return
+        body: bytes = message.get("body", b"") if self._with_body else b""
+        more: bool = message.get("more_body", False)
+        self.ended = self.ended or not more
+        while len(body) > _PIECE:
+            await self._send_in_time({**message, "body": body[:_PIECE], "more_body": True})
+            body = body[_PIECE:]
+        await self._send_in_time({**message, "body": body, "more_body": more})
+
+    async def _send_in_time(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError as error:
+            raise ClientGone from error
+
+
+async def _send_problem(problem: Problem, out: _Output, body: RequestBody) -> None:
+    if out.status:
+        # The status is sent already. A stream reports the problem in its last line; any other
+        # answer ends incomplete, which the client notices.
+        if out.is_lines and not out.ended:
+            await out.send({"type": "http.response.body", "body": problem.body() + b"\n"})
+        return
+    await body.drain()
+    if not body.complete:
+        problem.headers["connection"] = "close"
+    content = problem.body()
+    headers = {
+        "content-type": PROBLEM_TYPE,
+        "content-length": str(len(content)),
+        **problem.headers,
+    }
+    raw = [(name.lower().encode(), text.encode("latin-1")) for name, text in headers.items()]
+    start = {"type": "http.response.start", "status": problem.status, "headers": raw}
+    await out.send(start)
+    await out.send({"type": "http.response.body", "body": content})
+
+
+def _where(error: BaseException) -> str:
+    """Return module, function and line of the innermost frame of plainfilm in a traceback."""
+    trace, place = error.__traceback__, "unknown"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.startswith("plainfilm."):
+            place = f"{module}:{code.co_name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
