@@ -367,7 +367,7 @@ def torch_answer(run: Path, _: Path) -> Answer:
 
 def make(_: str, run: Path, folder: Path) -> bool:
     """Write the network as Keras's own file and as TensorFlow's saved model."""
-    from plainfilm.training.seal import load_network
+    from plainfilm.training.networks import load_network
 
     network = load_network(run)
     network.save(folder / "model.keras")

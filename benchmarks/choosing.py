@@ -145,7 +145,7 @@ def pictures(manifest: Manifest, recipe: Recipe) -> tuple[NDArray[np.uint8], NDA
 def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
     """Return the trained network, in float32."""
     from plainfilm.models import build_network
-    from plainfilm.training.losses import head_of, outputs_of
+    from plainfilm.training.networks import head_of, outputs_of
     from plainfilm.training.state import read_weights
 
     outputs = outputs_of(manifest.task, head_of(manifest.task, recipe.fit.loss))
@@ -156,9 +156,9 @@ def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
 
 def auroc(network: Any, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> float:
     """Return the AUROC of the network's last logit."""
-    from plainfilm.training.predictions import answers_of
+    from plainfilm.training.networks import predict_logits
 
-    logits = answers_of(network, images)
+    logits = predict_logits(network, images)
     return float(roc_auc_score(labels[:, 0], logits[:, -1]))
 
 

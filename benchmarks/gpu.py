@@ -109,7 +109,7 @@ def score(backend: str, recipe: str, run: Path) -> dict[str, float]:
     import numpy as np
     from keras import ops
 
-    from plainfilm.training.seal import load_network
+    from plainfilm.training.networks import load_network
 
     network = load_network(run, backend=backend)
     size = network.input.shape[1]

@@ -105,7 +105,9 @@ def main(folders: list[str]) -> int:
             print(f"{folder}: this bundle cannot tell")
             continue
         found = groups(run)
-        scores = {name: predictor.answer(images)[1] for name, images in found.items()}
+        scores = {
+            name: predictor.probabilities_and_novelty(images)[1] for name, images in found.items()
+        }
         base = scores["kermany224, official test"]
         recipe = run.plan["identity"]["recipe"]["name"]
         print(

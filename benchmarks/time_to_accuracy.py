@@ -273,8 +273,7 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     from plainfilm.models import build_network
     from plainfilm.runtime import Predictor
     from plainfilm.training import open_run, use_backend
-    from plainfilm.training.losses import head_of, outputs_of
-    from plainfilm.training.predictions import answers_of
+    from plainfilm.training.networks import head_of, outputs_of, predict_logits
     from plainfilm.training.state import read_weights
 
     file = place(args, args.recipes[0], seed)
@@ -295,7 +294,7 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     rows = []
     for number, (weights, seconds) in enumerate(zip(kept, work["times"], strict=True), 1):
         read_weights(weights.read_bytes(), network.variables, "the epoch")
-        logits = answers_of(network, images)
+        logits = predict_logits(network, images)
         margin = logits[:, -1] - (logits[:, 0] if logits.shape[1] > 1 else 0)
         right = float(np.mean((margin >= 0) == truth))
         rows.append({"epoch": number, "seconds": seconds + sealing, "test_accuracy": right})

@@ -28,7 +28,7 @@ from plainfilm.card import model_card
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
-__all__ = ["SCHEMA", "Band", "Bundle", "Rejection", "read_bundle", "write_bundle"]
+__all__ = ["SCHEMA", "Bundle", "IndeterminateRange", "Rejection", "read_bundle", "write_bundle"]
 
 SCHEMA = 1
 _DESCRIPTION, _GRAPH, _WEIGHTS, _SUMS = (
@@ -62,7 +62,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class IndeterminateRange:
     """Probabilities between which a label is called neither way with confidence.
 
     Attributes
@@ -115,7 +115,7 @@ class Bundle:
     has_activation_map: bool
     provenance: Mapping[str, Any]
     rejection: Rejection | None = None
-    indeterminate: Mapping[str, Band] = field(default_factory=dict)
+    indeterminate: Mapping[str, IndeterminateRange] = field(default_factory=dict)
 
     @property
     def graph(self) -> Path:
@@ -145,7 +145,7 @@ def write_bundle(
     weights: bytes,
     provenance: Mapping[str, Any],
     rejection: Rejection | None = None,
-    indeterminate: Mapping[str, Band] | None = None,
+    indeterminate: Mapping[str, IndeterminateRange] | None = None,
 ) -> Bundle:
     """Write a bundle and read it back, verified.
 
@@ -218,7 +218,8 @@ def read_bundle(folder: str | Path) -> Bundle:
             # A bundle may be older than these.
             rejection=None if rejection is None else Rejection(**rejection),
             indeterminate={
-                label: Band(**band) for label, band in description.get("indeterminate", {}).items()
+                label: IndeterminateRange(**band)
+                for label, band in description.get("indeterminate", {}).items()
             },
         )
     except (KeyError, TypeError, ValueError, ConfigError) as error:

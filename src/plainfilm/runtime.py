@@ -68,7 +68,7 @@ class Predictor:
         """Return calibrated probabilities (n, labels) of prepared images (n, size, size)."""
         return self._run("probabilities", pixels)
 
-    def answer(
+    def probabilities_and_novelty(
         self, pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return probabilities (n, labels) and novelty (n,) of prepared images, in one pass.
@@ -178,7 +178,7 @@ class Predictor:
         """
         if not images:
             return []
-        rows, novelty = self.answer(np.stack([image.pixels for image in images]))
+        rows, novelty = self.probabilities_and_novelty(np.stack([image.pixels for image in images]))
         strange = [None] * len(rows) if novelty is None else [*map(float, novelty)]
         return [
             self._prediction("", row, far, image)

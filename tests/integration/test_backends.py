@@ -44,7 +44,7 @@ def test_a_backend_trains_and_its_bundle_runs(
     # What the backend's own model says of some images is what the bundle says, here.
     code = f"""
 import json, numpy as np
-from plainfilm.training.seal import keras_probabilities
+from plainfilm.training.networks import keras_probabilities
 images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
 print(json.dumps(keras_probabilities({str(out)!r}, images).tolist()))
 """

@@ -161,7 +161,7 @@ def test_no_patient_is_in_two_splits(job: Job) -> None:
 def test_an_image_has_one_probability_whoever_is_asked(
     job: Job, run_plainfilm: RunPlainfilm
 ) -> None:
-    from plainfilm.training.seal import keras_probabilities
+    from plainfilm.training.networks import keras_probabilities
 
     run = open_run(job.run)
     label = run.bundle.task.labels[0]

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from page_driver import SETTLED, WIDTHS, Files, Page, browsing, serving
 
-from plainfilm.bundle import Band, Bundle, read_bundle, write_bundle
+from plainfilm.bundle import Bundle, IndeterminateRange, read_bundle, write_bundle
 from plainfilm.evaluation import evaluate
 from plainfilm.metrics import predictive_values, shift_prevalence
 from plainfilm.phantom import draw, sample_patient
@@ -69,7 +69,7 @@ def doubter(run_folder: Path) -> Path:
         bundle,
         run_folder.parent / "doubter",
         rejection=dataclasses.replace(bundle.rejection, threshold=0.0),
-        indeterminate={label: Band(0.0, 1.0, "everything")},
+        indeterminate={label: IndeterminateRange(0.0, 1.0, "everything")},
     )
 
 

@@ -79,7 +79,7 @@ def test_the_ensemble_answers_with_the_mean_of_its_members(trained: Any) -> None
 
 
 def test_the_keras_model_of_the_ensemble_is_that_mean(trained: Any) -> None:
-    from plainfilm.training.seal import keras_probabilities
+    from plainfilm.training.networks import keras_probabilities
 
     out, _, _ = trained
     bundle = read_bundle(out / "ensemble")

@@ -27,7 +27,7 @@ from plainfilm.data import fill_cache
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.training import Run, open_run
 from plainfilm.training import seal as seal_module
-from plainfilm.training.seal import keras_probabilities, load_network
+from plainfilm.training.networks import keras_probabilities, load_network
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from plainfilm.bundle import Band, Bundle, Rejection
+from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.evaluation.cells import read_columns
 from plainfilm.evaluation.disturbances import DISTURBANCES
@@ -256,7 +256,7 @@ def test_declined_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
     bundle = replace(
         make_bundle(task=SICK),
         rejection=Rejection(0.9, "nine tenths", 0.1),
-        indeterminate={"sick": Band(0.4, 0.6, "by hand")},
+        indeterminate={"sick": IndeterminateRange(0.4, 0.6, "by hand")},
     )
     found = describe_rejection(
         bundle,

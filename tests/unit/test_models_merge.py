@@ -25,7 +25,7 @@ def made(task: Task, head: str, seed: int, temperature: float = 1.3) -> tuple[by
 
     from plainfilm.models import build_network
     from plainfilm.models.export import feature_network, to_onnx
-    from plainfilm.training.novelty import FLOOR, SIDE, fit_novelty
+    from plainfilm.models.novelty import FLOOR, SIDE, fit_novelty
 
     keras.utils.set_random_seed(seed)
     outputs = 2 if head == "softmax" and len(task.labels) == 1 else len(task.labels)

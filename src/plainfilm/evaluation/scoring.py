@@ -78,7 +78,9 @@ def score(
     parts = []
     for start in range(0, len(order), _CHUNK):
         progress("scoring", start, len(order))
-        parts.append(predictor.answer(images.gather(order[start : start + _CHUNK])))
+        parts.append(
+            predictor.probabilities_and_novelty(images.gather(order[start : start + _CHUNK]))
+        )
     progress("scoring", len(order), len(order))
     strange = [novelty for _, novelty in parts if novelty is not None]
     return Scored(

@@ -20,11 +20,11 @@ from plainfilm.errors import RunError
 from plainfilm.models.merge import merge_graphs
 from plainfilm.runtime import Predictor
 from plainfilm.training.backend import use_backend
-from plainfilm.training.losses import head_of
+from plainfilm.training.networks import head_of, one_logit_per_label
 from plainfilm.training.plan import claim_folder
 from plainfilm.training.run import TRAINED_ON, Run, open_run
-from plainfilm.training.seal import Held, check_sealed, chosen_by, margins_of
-from plainfilm.training.thresholds import disturbed_images, lock_rejection, settle
+from plainfilm.training.seal import Held, check_sealed, chosen_by
+from plainfilm.training.thresholds import disturbed_images, lock_rejection, lock_thresholds
 
 __all__ = ["seal_ensemble"]
 
@@ -89,8 +89,8 @@ def seal_ensemble(
     seen, (labels, patients) = disturbed_images(held.images), held.repeated
     members = [Predictor(run.bundle) for run in runs]
     logits = np.mean([member.logits(seen).astype(np.float64) for member in members], axis=0)
-    settled = settle(
-        margins_of(logits, task, head),
+    settled = lock_thresholds(
+        one_logit_per_label(logits, task, head),
         labels,
         patients,
         task,
@@ -100,7 +100,7 @@ def seal_ensemble(
     scales = _scales(runs)
     novelty = np.zeros(len(seen))
     if scales is not None:
-        parts = [member.answer(seen)[1] for member in members]
+        parts = [member.probabilities_and_novelty(seen)[1] for member in members]
         pairs = zip(parts, scales, strict=True)
         novelty = np.mean([part / scale for part, scale in pairs if part is not None], axis=0)
     graphs = [run.bundle.graph.read_bytes() for run in runs]

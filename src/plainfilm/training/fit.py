@@ -24,16 +24,9 @@ from plainfilm.models import Augment, build_network
 from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.feed import Feed
-from plainfilm.training.losses import (
-    Head,
-    MaskedAccuracy,
-    MaskedLoss,
-    class_weights,
-    head_of,
-    outputs_of,
-)
+from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
 from plainfilm.training.muon import Muon
-from plainfilm.training.predictions import answers_of
+from plainfilm.training.networks import Head, head_of, outputs_of, predict_logits
 from plainfilm.training.state import Progressed, load_state, save_state, weights_to_bytes
 
 __all__ = ["Fitted", "fit"]
@@ -226,7 +219,7 @@ def _validate(
     labels: NDArray[np.float32],
 ) -> dict[str, float]:
     """Return unweighted loss, accuracy and mean AUROC over the labels; NaN where undefined."""
-    logits = answers_of(network, images).astype(np.float32)
+    logits = predict_logits(network, images).astype(np.float32)
     loss = MaskedLoss(head, np.ones((2, labels.shape[1]), np.float32), 0.0)
     accuracy = MaskedAccuracy(head)
     accuracy.update_state(labels, logits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,25 +10,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from plainfilm.records import Task
+from plainfilm.training.networks import Head
 
-__all__ = ["Head", "MaskedAccuracy", "MaskedLoss", "class_weights", "head_of", "outputs_of"]
-
-Head = Literal["sigmoid", "softmax"]
-
-
-def head_of(task: Task, loss: str) -> Head:
-    """Resolve the recipe's ``loss`` for a task."""
-    if loss == "auto":
-        return "softmax" if task.kind == "multiclass" else "sigmoid"
-    if loss == "softmax" and task.kind == "multilabel":
-        # Its labels do not exclude each other, so no softmax can describe them.
-        return "sigmoid"
-    return "softmax" if loss == "softmax" else "sigmoid"
-
-
-def outputs_of(task: Task, head: Head) -> int:
-    """Return how many logits the network needs."""
-    return len(task.classes) if head == "softmax" else len(task.labels)
+__all__ = ["MaskedAccuracy", "MaskedLoss", "class_weights"]
 
 
 def class_weights(

@@ -316,7 +316,7 @@ def _check_network(backend: str, recipe: Recipe, task: Task) -> None:
     """Import the backend and build the network once, so that a wrong option is told early."""
     use_backend(backend)
     from plainfilm.models import build_network
-    from plainfilm.training.losses import head_of, outputs_of
+    from plainfilm.training.networks import head_of, outputs_of
 
     outputs = outputs_of(task, head_of(task, recipe.fit.loss))
     build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)

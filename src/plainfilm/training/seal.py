@@ -13,27 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.bundle import Bundle, read_bundle, write_bundle
+from plainfilm.bundle import Bundle, write_bundle
 from plainfilm.config import Recipe
 from plainfilm.errors import RunError
-from plainfilm.metrics import apply_temperature
-from plainfilm.models import build_network
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
+from plainfilm.models.novelty import FLOOR, SIDE, Novelty, class_numbers, fit_novelty
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
-from plainfilm.training.backend import use_backend
 from plainfilm.training.beside import Beside
-from plainfilm.training.losses import head_of, outputs_of
-from plainfilm.training.novelty import FLOOR, SIDE, Novelty, class_numbers, fit_novelty
-from plainfilm.training.predictions import answers_of, answers_of_all
-from plainfilm.training.state import part_weights, read_weights
+from plainfilm.training.networks import head_of, network_of, one_logit_per_label, predict_outputs
+from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
     DRAWS,
-    Settled,
+    LockedThresholds,
     disturbed_images,
     lock_rejection,
+    lock_thresholds,
     locked_on,
-    settle,
 )
 
 __all__ = [
@@ -43,10 +39,7 @@ __all__ = [
     "Sample",
     "check_sealed",
     "chosen_by",
-    "keras_probabilities",
-    "load_network",
     "make_ready",
-    "margins_of",
     "seal",
 ]
 
@@ -125,11 +118,11 @@ def seal(
     seen = disturbed_images(validation.images) if ready.seen is None else ready.seen
     labels, patients = validation.repeated
     # Logits and what they are made from, in one pass.
-    logits, *features = answers_of_all(ready.asked, seen)
+    logits, *features = predict_outputs(ready.asked, seen)
     settling = Beside(
         partial(
-            settle,
-            margins_of(logits, task, head),
+            lock_thresholds,
+            one_logit_per_label(logits, task, head),
             labels,
             patients,
             task,
@@ -171,7 +164,7 @@ class Ready:
         From images to logits.
     asked
         The same with what its last layer takes as a second output, where that is not too wide;
-        compiled for `answers_of_all`.
+        compiled for `predict_outputs`.
     seen
         `disturbed_images` of validation; None where they take too much to wait beside a training.
     learnt
@@ -202,10 +195,10 @@ def make_ready(
     for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
         with contextlib.suppress(ImportError):  # sealing will say so
             importlib.import_module(name)
-    network = _network(recipe, task)
+    network = network_of(recipe, task)
     below = feature_network(network)
     asked = network if below is None else _side_by_side(network, below)
-    answers_of_all(asked, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
+    predict_outputs(asked, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
     seen = disturbed_images(validation) if (1 + DRAWS) * validation.nbytes <= _KEPT else None
     learnt = _learnt(training) if 2 * SAMPLE * recipe.input.size**2 <= _KEPT else None
     return Ready(network, asked, seen, learnt)
@@ -217,7 +210,9 @@ def _learnt(training: Sample) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     return disturbed_images(images, draws=1), labels
 
 
-def chosen_by(settled: Settled, validation: Held, recipe: Recipe, task: Task) -> dict[str, Any]:
+def chosen_by(
+    settled: LockedThresholds, validation: Held, recipe: Recipe, task: Task
+) -> dict[str, Any]:
     """Return what a bundle's provenance says about the choices made on validation."""
     balanced = recipe.fit.balance == "weights" and task.kind != "multilabel"
     return {
@@ -251,7 +246,7 @@ def check_sealed(
 
     ``probabilities`` and ``novelty`` may go on beyond the n images.
     """
-    shipped, strange = Predictor(bundle).answer(images)
+    shipped, strange = Predictor(bundle).probabilities_and_novelty(images)
     gap = float(np.max(np.abs(shipped - probabilities[: len(images)]), initial=0.0))
     apart = 0.0
     if strange is not None:
@@ -287,63 +282,6 @@ def _novelty(
     learnt, labels = training
     kinds = class_numbers(labels, task)
     held = features[0] if features else None
-    own = answers_of_all(both, learnt)[1] if features else None
+    own = predict_outputs(both, learnt)[1] if features else None
     novelty = fit_novelty((learnt, own, np.tile(kinds, 2)), (seen, held))
     return novelty, novelty.score(held, seen)
-
-
-def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> Any:
-    """Return the Keras model of a bundle, from images (n, size, size, 1) to logits.
-
-    That of an ensemble averages its members.
-
-    Raises
-    ------
-    BundleError
-        If the bundle cannot be verified.
-    """
-    use_backend(backend)
-    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-    recipe = Recipe.from_json(bundle.provenance["recipe"])
-    members = len(bundle.provenance.get("members") or ())
-    data = bundle.weights.read_bytes()
-    if not members:
-        network = _network(recipe, bundle.task)
-        read_weights(data, network.variables, str(bundle.weights))
-        return network
-    from keras import Input, Model, layers
-
-    networks = [_network(recipe, bundle.task) for _ in range(members)]
-    for number, network in enumerate(networks):
-        own = part_weights(data, f"m{number}/")
-        read_weights(own, network.variables, str(bundle.weights))
-    image = Input((recipe.input.size, recipe.input.size, 1))
-    # Keras asks for a name of its own for each part of a model.
-    named = [Model(n.input, n.output, name=f"member{m}") for m, n in enumerate(networks)]
-    return Model(image, layers.Average()([network(image) for network in named]))
-
-
-def keras_probabilities(
-    bundle: Bundle | str | Path, images: NDArray[np.uint8]
-) -> NDArray[np.float64]:
-    """Return the probabilities (n, labels) that the Keras model itself gives.
-
-    The way to check, on any backend, that the bundle answers as the network does.
-    """
-    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-    recipe = Recipe.from_json(bundle.provenance["recipe"])
-    head = head_of(bundle.task, recipe.fit.loss)
-    margins = margins_of(answers_of(load_network(bundle), images), bundle.task, head)
-    return apply_temperature(margins, bundle.temperature, kind=bundle.task.kind)
-
-
-def _network(recipe: Recipe, task: Task) -> Any:
-    outputs = outputs_of(task, head_of(task, recipe.fit.loss))
-    return build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
-
-
-def margins_of(logits: NDArray[np.float64], task: Task, head: str) -> NDArray[np.float64]:
-    """Turn the two logits of a binary softmax into the one that a sigmoid would have."""
-    if head == "softmax" and task.kind == "binary":
-        return logits[:, 1:] - logits[:, :1]
-    return logits

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.bundle import Band, Rejection
+from plainfilm.bundle import IndeterminateRange, Rejection
 from plainfilm.config import AUGMENTATIONS, PointsConfig
 from plainfilm.metrics import (
     Temperature,
@@ -20,7 +20,14 @@ from plainfilm.records import LockedPoint, Task
 from plainfilm.training.losses import class_weights
 from plainfilm.training.preview import augmented_images
 
-__all__ = ["DRAWS", "Settled", "disturbed_images", "lock_rejection", "locked_on", "settle"]
+__all__ = [
+    "DRAWS",
+    "LockedThresholds",
+    "disturbed_images",
+    "lock_rejection",
+    "lock_thresholds",
+    "locked_on",
+]
 
 DRAWS = 4
 """How often each validation image is shown under disturbance, besides as it is."""
@@ -29,7 +36,7 @@ _REJECTED = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Settled:
+class LockedThresholds:
     """What validation settled.
 
     Attributes
@@ -42,7 +49,7 @@ class Settled:
 
     temperature: Temperature
     points: tuple[LockedPoint, ...]
-    bands: Mapping[str, Band]
+    bands: Mapping[str, IndeterminateRange]
     probabilities: NDArray[np.float64]
 
 
@@ -72,7 +79,7 @@ def locked_on(images: int) -> str:
     )
 
 
-def settle(
+def lock_thresholds(
     margins: NDArray[np.float64],
     labels: NDArray[np.float32],
     patients: Sequence[str],
@@ -80,7 +87,7 @@ def settle(
     *,
     balance: bool,
     points: PointsConfig,
-) -> Settled:
+) -> LockedThresholds:
     """Fit the temperature and lock the operating points.
 
     Parameters
@@ -111,7 +118,7 @@ def settle(
             own=points.own,
         )
     )
-    return Settled(temperature, locked, _bands(locked, task), probabilities)
+    return LockedThresholds(temperature, locked, _bands(locked, task), probabilities)
 
 
 def lock_rejection(novelty: NDArray[np.float64], clean: int) -> Rejection:
@@ -132,7 +139,7 @@ def lock_rejection(novelty: NDArray[np.float64], clean: int) -> Rejection:
     return Rejection(threshold, rule, float(np.mean(novelty[:clean] >= threshold)))
 
 
-def _bands(points: Sequence[LockedPoint], task: Task) -> dict[str, Band]:
+def _bands(points: Sequence[LockedPoint], task: Task) -> dict[str, IndeterminateRange]:
     """Return for each label the probabilities that lie between its rules.
 
     Where validation is saturated, rule-out and rule-in lie at the balanced threshold; then it is
@@ -151,7 +158,7 @@ def _bands(points: Sequence[LockedPoint], task: Task) -> dict[str, Band]:
             "from the rule-out to the rule-in threshold, and at least where the balanced "
             "threshold lies on resampled validation patients (5th to 95th percentile)"
         )
-        bands[label] = Band(low, high, rule)
+        bands[label] = IndeterminateRange(low, high, rule)
     return bands
 
 

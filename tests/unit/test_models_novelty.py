@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("keras")
 
-from plainfilm.training import novelty
-from plainfilm.training.novelty import FLOOR, SIDE, fit_novelty, thumbnails
+from plainfilm.models import novelty
+from plainfilm.models.novelty import FLOOR, SIDE, fit_novelty, thumbnails
 
 
 @pytest.mark.parametrize("size", [16, 64, 70])

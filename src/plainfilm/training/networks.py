@@ -1,0 +1,140 @@
+"""Builds the network of a recipe, reads the one of a bundle, and predicts with it in Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.bundle import Bundle, read_bundle
+from plainfilm.config import Recipe
+from plainfilm.metrics import apply_temperature
+from plainfilm.records import Task
+from plainfilm.training.backend import use_backend
+
+__all__ = [
+    "Head",
+    "head_of",
+    "keras_probabilities",
+    "load_network",
+    "network_of",
+    "one_logit_per_label",
+    "outputs_of",
+    "predict_logits",
+    "predict_outputs",
+]
+
+Head = Literal["sigmoid", "softmax"]
+_BATCH = 128
+
+
+def head_of(task: Task, loss: str) -> Head:
+    """Resolve the recipe's ``loss`` for a task."""
+    if loss == "auto":
+        return "softmax" if task.kind == "multiclass" else "sigmoid"
+    # The labels of a multi-label task do not exclude each other, so softmax cannot describe them.
+    return "softmax" if loss == "softmax" and task.kind != "multilabel" else "sigmoid"
+
+
+def outputs_of(task: Task, head: Head) -> int:
+    """Return the number of logits that the network needs."""
+    return len(task.classes) if head == "softmax" else len(task.labels)
+
+
+def network_of(recipe: Recipe, task: Task) -> Any:
+    """Return a new network of a recipe, from images (n, size, size, 1) to logits.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such network, or it has no such option.
+    """
+    from plainfilm.models import build_network
+
+    outputs = outputs_of(task, head_of(task, recipe.fit.loss))
+    return build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
+
+
+def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> Any:
+    """Return the Keras model of a bundle, from images (n, size, size, 1) to logits.
+
+    The model of an ensemble returns the mean of its members' logits.
+
+    Raises
+    ------
+    BundleError
+        If the bundle cannot be verified.
+    """
+    use_backend(backend)
+    from plainfilm.training.state import part_weights, read_weights
+
+    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    recipe = Recipe.from_json(bundle.provenance["recipe"])
+    members = len(bundle.provenance.get("members") or ())
+    data = bundle.weights.read_bytes()
+    if not members:
+        network = network_of(recipe, bundle.task)
+        read_weights(data, network.variables, str(bundle.weights))
+        return network
+    from keras import Input, Model, layers
+
+    networks = [network_of(recipe, bundle.task) for _ in range(members)]
+    for number, network in enumerate(networks):
+        own = part_weights(data, f"m{number}/")
+        read_weights(own, network.variables, str(bundle.weights))
+    image = Input((recipe.input.size, recipe.input.size, 1))
+    # Keras requires unique names for the parts of a model.
+    named = [Model(n.input, n.output, name=f"member{m}") for m, n in enumerate(networks)]
+    return Model(image, layers.Average()([network(image) for network in named]))
+
+
+def keras_probabilities(
+    bundle: Bundle | str | Path, images: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """Return the probabilities (n, labels) of the Keras model of a bundle.
+
+    Use it to check on any backend that the ONNX graph of the bundle agrees with the network.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    recipe = Recipe.from_json(bundle.provenance["recipe"])
+    logits = one_logit_per_label(
+        predict_logits(load_network(bundle), images),
+        bundle.task,
+        head_of(bundle.task, recipe.fit.loss),
+    )
+    return apply_temperature(logits, bundle.temperature, kind=bundle.task.kind)
+
+
+def predict_logits(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the logits (n, outputs) of images (n, size, size)."""
+    # Batches of equal size need the least filling up.
+    batches = -(-len(images) // _BATCH)
+    [logits] = predict_outputs(network, images, -(-len(images) // batches))
+    return logits
+
+
+def predict_outputs(
+    network: Any, images: NDArray[np.uint8], batch: int = _BATCH
+) -> list[NDArray[np.float64]]:
+    """Return each output of a Keras model for images (n, size, size), n > 0.
+
+    All batches have one shape and the last one is filled up: a backend compiles once for each
+    shape, which takes longer than hundreds of images.
+    """
+    parts = []
+    for start in range(0, len(images), batch):
+        some = images[start : start + batch]
+        full = np.resize(some, (batch, *some.shape[1:]))
+        result = network.predict_on_batch(full[..., None])
+        outputs = result if isinstance(result, list | tuple) else [result]
+        parts.append([np.asarray(output, np.float64)[: len(some)] for output in outputs])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def one_logit_per_label(logits: NDArray[np.float64], task: Task, head: str) -> NDArray[np.float64]:
+    """Return logits (n, labels): two of a binary softmax become one of an equivalent sigmoid."""
+    if head == "softmax" and task.kind == "binary":
+        return logits[:, 1:] - logits[:, :1]
+    return logits
