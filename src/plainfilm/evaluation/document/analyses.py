@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plainfilm.bundle import Band
+from plainfilm.bundle import IndeterminateRange
 from plainfilm.evaluation.document.label import Histogram
 from plainfilm.metrics import Interval
 
@@ -147,7 +147,7 @@ class Rejection:
     rejected: int
     rejected_ids: tuple[str, ...]
     indeterminate: Mapping[str, int]
-    indeterminate_ranges: Mapping[str, Band]
+    indeterminate_ranges: Mapping[str, IndeterminateRange]
     all: Mapping[str, RejectionResults]
     accepted: Mapping[str, RejectionResults]
     decided: Mapping[str, RejectionResults]
