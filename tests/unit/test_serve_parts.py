@@ -245,7 +245,7 @@ def test_loopback_addresses() -> None:
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    with pytest.raises(MissingExtraError, match=r"plainfilm\[serve\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[serve\]"):
         run_service(["x"], Settings())
 
 
