@@ -1,5 +1,6 @@
 """The server that tutorials show: an upload, Pillow, a resize, ``model.predict``.
 
+    pip install fastapi  # no extra installs it
     python benchmarks/serve_plain.py BUNDLE PORT
 
 Started by ``serve.py`` beside it, as what the service is compared with. The network has the same

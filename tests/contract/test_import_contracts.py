@@ -16,7 +16,6 @@ pytest.importorskip("importlinter")
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "plainfilm"
 ALLOWED = {
-    "fastapi": {"serve"},
     "httptools": {"serve"},
     "jax": {"models", "training"},
     "kagglehub": set(),  # in data.sources only

@@ -29,7 +29,7 @@ from plainfilm.report import write_report
 from plainfilm.report.pdf import find_browser
 from plainfilm.runtime import Predictor
 
-for needed, extra in (("fastapi", "serve"), ("uvicorn", "serve"), ("selenium", "test")):
+for needed, extra in (("starlette", "serve"), ("uvicorn", "serve"), ("selenium", "test")):
     pytest.importorskip(needed, reason=f"{needed} is not installed (extra {extra})")
 
 pytestmark = [

@@ -115,7 +115,7 @@ class InlinePool:
 @pytest.fixture
 def inline_service() -> Callable[..., Any]:
     """Return a function that makes a service which decodes in this process."""
-    pytest.importorskip("fastapi")
+    pytest.importorskip("starlette")
     from plainfilm.inference.engine import Engine
     from plainfilm.inference.log import Log
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from PIL import Image as Pillow
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 pytest.importorskip("schemathesis")
 
 import jsonschema

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
 from plainfilm.errors import UsageError
 from plainfilm.inference.limits import MemoryBudget, parse_limits
@@ -179,7 +179,7 @@ def test_a_body_that_stalls_is_given_up() -> None:
         limits = ServiceLimits(stall_seconds=1)
         with RequestBody(PNG, stalled, limits, MemoryBudget(100)) as body:
             with pytest.raises(Problem) as caught:
-                await body.raw()
+                await body.read_file()
             assert (caught.value.code, caught.value.status) == ("body-timeout", 408)
 
     asyncio.run(go())

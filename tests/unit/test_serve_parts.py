@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
 from plainfilm.bundle import Bundle
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
 from plainfilm.inference.batching import Batcher
-from plainfilm.inference.description import describe
+from plainfilm.inference.description import BundleIdentity, Estimate, PointTest, describe
 from plainfilm.inference.log import AuditLog, Log
 from plainfilm.inference.registry import BundleRegistry, BundleSource, parse_sources
 from plainfilm.inference.telemetry import Histogram, Telemetry
@@ -145,13 +145,12 @@ def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
             path.write_text(content, encoding="utf-8")
             served = BundleRegistry([BundleSource("b", tmp_path / "run")], executor, 1).get("b")
             assert served is not None
-            assert (
-                (served.report is not None) == (served.description["tested_on"] is not None) == told
-            )
+            assert (served.report is not None) == (served.description.tested_on is not None) == told
             if told:
-                tested = served.description["tested_on"]
-                assert tested["auroc"] == {"value": 0.9, "low": 0.8, "high": None}
-                assert tested["points"]["balanced"]["specificity"] is None
+                tested = served.description.tested_on
+                assert tested is not None
+                assert tested.auroc == Estimate(0.9, 0.8, None)
+                assert tested.points["balanced"].specificity is None
 
 
 def test_the_audit_log_is_appended_to_and_is_its_owners(tmp_path: Path) -> None:
@@ -216,17 +215,20 @@ def test_counts_are_in_the_text_format() -> None:
 def test_a_card_becomes_a_page_and_everything_in_it_is_escaped() -> None:
     card = (
         "---\nlicense: other\n---\n\n# A <b>card</b>\n\nSome **strong** `code`\non two lines.\n\n"
-        "- one\n  goes on\n- two\n\n| a | b |\n| --- | --- |\n| x\\|y | <script> |\n\n"
+        "- one\n  continued\n- two\n\n| a | b |\n| --- | --- |\n| x\\|y | <script> |\n\n"
+        "<script>alert(1)</script>\n\n[link](javascript:alert(1)) ![image](https://example.org/i)\n\n"
         "```\nplainfilm predict <x>\n```\n"
     )
-    page = card_page(card, "name")
+    page = card_page(card, "<name>")
     assert "<h1>A &lt;b&gt;card&lt;/b&gt;</h1>" in page
-    assert "<p>Some <strong>strong</strong> <code>code</code> on two lines.</p>" in page
-    assert "<ul><li>one   goes on</li><li>two</li></ul>" in page
-    assert "<td>x|y</td><td>&lt;script&gt;</td>" in page
-    assert "<pre>plainfilm predict &lt;x&gt;</pre>" in page
-    assert "license" not in page
-    assert "No card." in card_page("", "name")
+    assert "<p>Some <strong>strong</strong> <code>code</code>\non two lines.</p>" in page
+    assert "<ul>\n<li>one\ncontinued</li>\n<li>two</li>\n</ul>" in page
+    assert "<td>x|y</td>\n<td>&lt;script&gt;</td>" in page
+    assert "<pre><code>plainfilm predict &lt;x&gt;\n</code></pre>" in page
+    assert "<title>Model card of &lt;name&gt;</title>" in page
+    assert "license" not in page and "<hr" not in page
+    assert not any(tag in page for tag in ("<script", "<img", 'href="javascript'))
+    assert "No model card." in card_page("", "name")
 
 
 def test_an_address_that_is_taken_is_told() -> None:
@@ -258,7 +260,8 @@ def test_of_several_labels_each_has_points_and_a_share_of_its_own(make_bundle: M
     }
     shares = {"training_prevalence": {"a": 0.2, "b": 0.4}, "assumed_prevalence": "training"}
     bundle = replace(make_bundle(), provenance=shares)
-    told = describe(bundle, {"name": "x"}, evaluation)
-    assert told["training_prevalence"] == {"a": 0.2, "b": 0.4}
-    rates = told["tested_on"]["points"]["a/balanced"]
-    assert rates == {"sensitivity": point["metrics"]["sensitivity"], "specificity": None}
+    told = describe(bundle, BundleIdentity("x", "", ""), evaluation)
+    assert told.training_prevalence == {"a": 0.2, "b": 0.4}
+    assert told.tested_on is not None
+    rates = told.tested_on.points["a/balanced"]
+    assert rates == PointTest(Estimate(0.9, 0.8, 0.95), None)

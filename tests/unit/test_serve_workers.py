@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
 from plainfilm._files import hash_bytes
 from plainfilm.decoding.decode import Failure

@@ -4,99 +4,165 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from plainfilm._files import read_json
-from plainfilm.bundle import Bundle
-from plainfilm.records import LockedPoint
+from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
+from plainfilm.records import LockedPoint, PixelSpec, Purpose, Task
 
-__all__ = ["NOTICE", "describe", "read_evaluation"]
+__all__ = ["NOTICE", "BundleIdentity", "ModelDescription", "describe", "read_evaluation"]
 
-NOTICE = "Not a medical device. For research and teaching only; do not use it for decisions about patients."
+NOTICE = (
+    "Not a medical device. For research and teaching only; "
+    "do not use it to make decisions about patients."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleIdentity:
+    """Name of a bundle, its SHA-256, and the version of plainfilm."""
+
+    name: str
+    id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointDescription:
+    """A locked operating point; the rates on the validation images are None if undefined."""
+
+    name: str
+    purpose: Purpose
+    label: str
+    threshold: float
+    rule: str
+    sensitivity: float | None
+    specificity: float | None
+    determined: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingDescription:
+    """Data set and number of training images; None if the bundle does not say."""
+
+    dataset: str | None
+    images: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % limits; None if undefined."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PointTest:
+    """Test results at one operating point."""
+
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class TestDescription:
+    """Test results; points have the key ``NAME``, with several labels ``LABEL/NAME``."""
+
+    dataset: str
+    images: int | None
+    patients: int | None
+    auroc: Estimate | None
+    points: Mapping[str, PointTest]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """Content of ``GET /v1/model``, without the addresses of the pages."""
+
+    bundle: BundleIdentity
+    task: Task
+    pixels: PixelSpec
+    operating_points: tuple[PointDescription, ...]
+    indeterminate: Mapping[str, IndeterminateRange]
+    rejection: Rejection | None
+    assumed_prevalence: str | None
+    training_prevalence: float | Mapping[str, float] | None
+    has_activation_map: bool
+    trained_on: TrainingDescription
+    tested_on: TestDescription | None
+    notice: str = NOTICE
 
 
 def describe(
-    bundle: Bundle, identity: Mapping[str, str], evaluation: Mapping[str, Any] | None
-) -> dict[str, Any]:
+    bundle: Bundle, identity: BundleIdentity, evaluation: Mapping[str, Any] | None
+) -> ModelDescription:
     """Return the description of a bundle with its evaluation, if there is one."""
-    task, pixels, origin = bundle.task, bundle.pixels, bundle.provenance
+    origin = bundle.provenance
     prevalence = origin.get("training_prevalence")
     if isinstance(prevalence, Mapping) and len(prevalence) == 1:
         [prevalence] = prevalence.values()
-    return {
-        "bundle": dict(identity),
-        "task": {"kind": task.kind, "labels": [*task.labels], "classes": [*task.classes]},
-        "pixels": {
-            "size": pixels.size,
-            "geometry": pixels.geometry,
-            "trim": pixels.trim,
-            "frame": pixels.frame,
-        },
-        "operating_points": [_point(locked) for locked in bundle.points],
-        "indeterminate": {
-            label: {"low": band.low, "high": band.high, "rule": band.rule}
-            for label, band in bundle.indeterminate.items()
-        },
-        "rejection": None
-        if bundle.rejection is None
-        else {"threshold": bundle.rejection.threshold, "rule": bundle.rejection.rule},
-        "assumed_prevalence": origin.get("assumed_prevalence"),
-        "training_prevalence": prevalence,
-        "has_activation_map": bundle.has_activation_map,
-        "trained_on": {
-            "dataset": origin.get("dataset"),
-            "images": origin.get("train_images"),
-        },
-        "tested_on": None if evaluation is None else _tested(evaluation),
-        "notice": NOTICE,
-    }
+    return ModelDescription(
+        bundle=identity,
+        task=bundle.task,
+        pixels=bundle.pixels,
+        operating_points=tuple(map(_point, bundle.points)),
+        indeterminate=dict(bundle.indeterminate),
+        rejection=bundle.rejection,
+        assumed_prevalence=origin.get("assumed_prevalence"),
+        training_prevalence=prevalence,
+        has_activation_map=bundle.has_activation_map,
+        trained_on=TrainingDescription(origin.get("dataset"), origin.get("train_images")),
+        tested_on=None if evaluation is None else _tested(evaluation),
+    )
 
 
-def _point(locked: LockedPoint) -> dict[str, Any]:
+def _point(locked: LockedPoint) -> PointDescription:
     point = locked.point
-    return {
-        "name": point.name,
-        "purpose": point.purpose,
-        "label": point.label,
-        "threshold": point.threshold,
-        "rule": point.rule,
-        "sensitivity": _number(locked.sensitivity),
-        "specificity": _number(locked.specificity),
-        "determined": locked.determined,
-        "note": locked.note,
-    }
+    return PointDescription(
+        name=point.name,
+        purpose=point.purpose,
+        label=point.label,
+        threshold=point.threshold,
+        rule=point.rule,
+        sensitivity=_finite(locked.sensitivity),
+        specificity=_finite(locked.specificity),
+        determined=locked.determined,
+        note=locked.note,
+    )
 
 
-def _tested(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _tested(evaluation: Mapping[str, Any]) -> TestDescription:
     # With several labels, each label has its own operating points.
     points = evaluation.get("operating_points") or {
         f"{label}/{name}": point
         for label, section in (evaluation.get("labels") or {}).items()
         for name, point in (section.get("operating_points") or {}).items()
     }
-    return {
-        "dataset": evaluation["dataset"]["name"],
-        "images": evaluation.get("n"),
-        "patients": evaluation.get("patients"),
-        "auroc": _interval((evaluation.get("metrics") or {}).get("auroc")),
-        "points": {
-            name: {
-                rate: _interval(point["metrics"].get(rate))
-                for rate in ("sensitivity", "specificity")
-            }
-            for name, point in points.items()
-        },
-    }
+    return TestDescription(
+        dataset=evaluation["dataset"]["name"],
+        images=evaluation.get("n"),
+        patients=evaluation.get("patients"),
+        auroc=_estimate((evaluation.get("metrics") or {}).get("auroc")),
+        points={name: _tested_point(point["metrics"]) for name, point in points.items()},
+    )
 
 
-def _interval(metric: Mapping[str, Any] | None) -> dict[str, float | None] | None:
+def _tested_point(metrics: Mapping[str, Any]) -> PointTest:
+    return PointTest(*(_estimate(metrics.get(rate)) for rate in ("sensitivity", "specificity")))
+
+
+def _estimate(metric: Mapping[str, Any] | None) -> Estimate | None:
     if metric is None or metric.get("value") is None:
         return None
-    return {end: metric.get(end) for end in ("value", "low", "high")}
+    return Estimate(metric["value"], metric.get("low"), metric.get("high"))
 
 
-def _number(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
@@ -104,7 +170,7 @@ def read_evaluation(folder: Path, bundle: Bundle) -> Mapping[str, Any] | None:
     """Return the evaluation in a folder if it is complete and belongs to this bundle."""
     try:
         evaluation = read_json(folder / "evaluation.json")
-        of_this = evaluation["bundle"]["id"] == bundle.id and bool(evaluation["dataset"]["name"])
+        fits = evaluation["bundle"]["id"] == bundle.id and bool(evaluation["dataset"]["name"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return evaluation if of_this else None
+    return evaluation if fits else None

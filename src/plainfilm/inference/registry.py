@@ -7,17 +7,21 @@ one is freed when its last request ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from plainfilm import __version__
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.errors import PlainfilmError, UsageError
 from plainfilm.inference.batching import Batcher
-from plainfilm.inference.description import describe, read_evaluation
+from plainfilm.inference.description import (
+    BundleIdentity,
+    ModelDescription,
+    describe,
+    read_evaluation,
+)
 from plainfilm.runtime import Predictor
 
 __all__ = ["BundleRegistry", "BundleSource", "LoadedBundle", "parse_sources"]
@@ -88,7 +92,7 @@ class LoadedBundle:
     predictor: Predictor
     batcher: Batcher
     identity: dict[str, str]
-    description: Mapping[str, Any]
+    description: ModelDescription
     card: str
     report: Path | None
 
@@ -170,12 +174,12 @@ class BundleRegistry:
             if (folder / card.name).is_file():
                 card = folder / card.name
             report = folder / "report.html"
-        identity = {"name": source.name, "id": bundle.id, "version": __version__}
+        identity = BundleIdentity(source.name, bundle.id, __version__)
         return LoadedBundle(
             name=source.name,
             predictor=predictor,
             batcher=Batcher(predictor, self._executor, self._runs, on_run=self._on_run),
-            identity=identity,
+            identity=asdict(identity),
             description=describe(bundle, identity, evaluation),
             card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
             report=report if report is not None and report.is_file() else None,

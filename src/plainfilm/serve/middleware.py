@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plainfilm.inference.codes import InferenceError
 from plainfilm.inference.engine import Engine
@@ -19,12 +20,6 @@ from plainfilm.serve.request_body import ClientGone, RequestBody
 from plainfilm.serve.security import HEADERS, Guard
 
 __all__ = ["Middleware"]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREDICTION_PATHS = frozenset({"/v1/predictions", "/v1/predictions/stream"})
 _PIECE = 1 << 18  # bytes of an answer that the client must accept within the stall limit
@@ -44,7 +39,7 @@ class Middleware:
         Settings of the service.
     """
 
-    def __init__(self, app: App, engine: Engine, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, engine: Engine, settings: Settings) -> None:
         self.app, self._engine, self._limits = app, engine, settings.limits
         self._guard = Guard(settings)
 
@@ -53,6 +48,7 @@ class Middleware:
         if scope["type"] != "http":  # neither websockets nor lifespan events are supported
             return
         began = time.monotonic()
+        scope["app"] = self  # Starlette then raises HTTPException instead of answering itself
         out = _Output(send, self._engine, self._limits.stall_seconds, scope["method"] != "HEAD")
         if scope["method"] == "HEAD":  # the answer of GET without its body (RFC 9110, 9.3.2)
             scope = {**scope, "method": "GET"}
@@ -65,6 +61,11 @@ class Middleware:
         except InferenceError as error:
             problem = error if isinstance(error, Problem) else Problem.of(error)
             await _send_problem(problem, out, body)
+        except HTTPException as error:
+            code = {404: "not-found", 405: "method-not-allowed"}.get(
+                error.status_code, "bad-request"
+            )
+            await _send_problem(Problem(code, headers=error.headers), out, body)
         except TimeoutError:
             await _send_problem(Problem("deadline"), out, body)
         except (ClientGone, OSError):

@@ -169,7 +169,7 @@ class RequestBody:
         except TimeoutError:
             return
 
-    async def raw(self) -> ImageFile:
+    async def read_file(self) -> ImageFile:
         """Read a body that is one file.
 
         Raises
