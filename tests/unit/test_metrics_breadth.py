@@ -1,4 +1,4 @@
-"""Partial areas, the parts of the Brier score, prevalence, decision curves, sample sizes."""
+"""Tests partial areas, the parts of the Brier score, prevalence, decision curves, sample sizes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_partial_area_over_sensitivities_is_the_area_above_them() -> None:
         labels, scores = random_case(rng)
         least = float(rng.uniform(0, 0.99))
         found = metrics.partial_auc_score(labels, scores, min_sensitivity=least, standardise=False)
-        # By summing over many sensitivities the share of negatives that lies below.
+        # By summing over many sensitivities the share of negatives below.
         fpr, tpr, _ = reference.roc_curve(labels, scores, drop_intermediate=False)
         grid = np.linspace(least, 1, 20_001)
         middle = (grid[1:] + grid[:-1]) / 2
@@ -255,7 +255,7 @@ _BAD: list[tuple[str, Callable[[], object]]] = [
     ("1, 0 or NaN", lambda: metrics.decision_curve([0, 2], [0, 1])),
     ("same shape", lambda: metrics.brier_parts([0, 1], [0.5])),
     ("same shape", lambda: metrics.partial_auc_score([0, 1], [0.5], max_fpr=0.1)),
-    ("must rise", lambda: metrics.decision_curve([0, 1], [0, 1], thresholds=(0.5, 0.2))),
+    ("must increase", lambda: metrics.decision_curve([0, 1], [0, 1], thresholds=(0.5, 0.2))),
     ("one patient key", lambda: metrics.decision_curve([0, 1], [0, 1], ["a"])),
     ("known label", lambda: metrics.decision_curve([math.nan], [0.5])),
     ("half width", lambda: metrics.images_for_proportion(0.5, 0.7)),
@@ -269,5 +269,5 @@ _BAD: list[tuple[str, Callable[[], object]]] = [
 def test_bad_input_is_named(words: str, call: Callable[[], object]) -> None:
     with pytest.raises(MetricError) as caught:
         call()
-    told = f"{caught.value} {caught.value.received}"
-    assert words in told or (words == "NaN or inf" and "finite" in told)
+    message = f"{caught.value} {caught.value.received}"
+    assert words in message or (words == "NaN or inf" and "finite" in message)

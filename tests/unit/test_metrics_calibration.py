@@ -1,4 +1,4 @@
-"""Losses, reliability, the calibration line and the temperature."""
+"""Tests losses, reliability, the calibration line and the temperature."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def test_losses_equal_scikit_learn() -> None:
         chances = rng.random(n + 2).astype(rng.choice(["float32", "float64"]))
         chances[rng.random(n + 2) < 0.2] = rng.choice([0, 1])
         weights = rng.exponential(size=n + 2)
-        assert metrics.brier_score_loss(labels, chances, weights=weights) == pytest.approx(
+        assert metrics.brier_score_loss(labels, chances, sample_weight=weights) == pytest.approx(
             reference.brier_score_loss(labels, chances, sample_weight=weights), rel=1e-5
         )
-        assert metrics.log_loss(labels, chances, weights=weights) == pytest.approx(
+        assert metrics.log_loss(labels, chances, sample_weight=weights) == pytest.approx(
             reference.log_loss(labels, chances, sample_weight=weights), rel=1e-5
         )
 
@@ -180,7 +180,7 @@ def test_weights_count_as_copies() -> None:
         ([-9.0, -1, 2, 8], [0, 0, 1, 1], "separate the classes perfectly"),
         ([-9.0, -1, 2, 8], [1, 1, 1, 1], "one class only"),
         ([-9.0, -1, 2, 8], [np.nan] * 4, "no image"),
-        ([0.0, 0, 0, 0], [0, 1, 0, 1], "all logits are the same"),
+        ([0.0, 0, 0, 0], [0, 1, 0, 1], "all logits are equal"),
     ],
 )
 def test_undetermined_temperature_stays_at_one(
@@ -225,7 +225,7 @@ def test_probabilities_are_stable_and_keep_the_order() -> None:
 
 
 def test_bad_temperatures_and_shapes_are_refused() -> None:
-    with pytest.raises(MetricError, match="positive"):
+    with pytest.raises(MetricError, match="above 0"):
         metrics.apply_temperature([1.0], 0, kind="binary")
     with pytest.raises(MetricError, match="finite"):
         metrics.apply_temperature([np.nan], 1, kind="binary")

@@ -1,4 +1,4 @@
-"""Two classifiers on the same images: tests, intervals, margins."""
+"""Tests comparisons of two classifiers on the same images: tests, intervals, margins."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_never_differs_has_a_width_and_a_reason() -> None:
     found = metrics.mcnemar_test([1, 0, 1, 1], [1, 0, 1, 1])
     assert found.p == 1
     assert found.difference.low < 0 < found.difference.high
-    assert "never right on different" in (found.reason or "")
+    assert "correct on the same images" in (found.reason or "")
     same = metrics.delong_test([0, 1, 0, 1], [1, 2, 3, 4], [10, 20, 30, 40])
     assert (same.p, same.difference.value) == (1.0, 0.0)
     assert "alike" in (same.reason or "")
@@ -158,7 +158,7 @@ _BAD: list[tuple[str, Callable[[], object]]] = [
     ("one patient key", lambda: metrics.delong_test([0, 1], [0, 1], [0, 1], ["a"])),
     ("same shape", lambda: metrics.mcnemar_test([0, 1], [0])),
     ("between 0 and 1", lambda: metrics.mcnemar_test([0, 2], [0, 1])),
-    ("no image", lambda: metrics.mcnemar_test([], [])),
+    ("needs images", lambda: metrics.mcnemar_test([], [])),
     ("no such metric", lambda: metrics.clustered_difference("x", [0, 1], [0, 1], [0, 1])),
     ("threshold", lambda: metrics.clustered_difference("f1", [0, 1], [0, 1], [0, 1])),
     ("between 0 and 1", lambda: metrics.clustered_difference("brier", [0, 1], [0, 9], [0, 1])),

@@ -1,9 +1,8 @@
-"""Locking thresholds: the rules, their robustness, and how far validation settles them."""
+"""Tests the locking of thresholds: the rules, their robustness, and their uncertainty."""
 
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -120,7 +119,7 @@ def test_thresholds_scale_with_the_temperature() -> None:
 def test_perfectly_separated_classes_part_in_the_gap_and_say_so() -> None:
     rng = np.random.default_rng(6)
     labels = np.r_[np.ones(390), np.zeros(134)]
-    # Wider positives: the threshold leaves them more room.
+    # Wider positives: the threshold is further away from them.
     chances = expit(np.r_[rng.normal(9, 2, 390), rng.normal(-9, 0.8, 134)])
     points = lock(chances, labels, patients=[str(i // 3) for i in range(524)])
     top, bottom = chances[labels == 0].max(), chances[labels == 1].min()
@@ -142,7 +141,7 @@ def test_one_stray_image_hardly_moves_the_threshold() -> None:
         moved = logits.copy()
         moved[300] = stray  # a negative
         after = lock(expit(moved), labels, replicates=1)[0].point.threshold
-        # The usual rule would stop just above the stray image, wherever it is.
+        # The usual rule would stop just above the stray image, at any position.
         assert abs(logit(after) - logit(before)) < 2
     assert abs(logit(after) - logit(before)) < 1
 
@@ -305,19 +304,12 @@ def test_whatever_comes_the_thresholds_are_ordered_probabilities(
 
 def test_bad_input_is_refused() -> None:
     labels = np.array([0.0, 1.0])
-    with pytest.raises(MetricError, match="wanted sensitivity"):
+    with pytest.raises(MetricError, match="target sensitivity"):
         lock(np.array([0.1, 0.9]), labels, sensitivity=0)
     with pytest.raises(MetricError, match="between 0 and 1"):
         lock(np.array([-3.0, 4.0]), labels)
     with pytest.raises(MetricError, match="1, 0 or NaN"):
         metrics.lock_operating_points(labels, [0.2, 0.7], "X")  # the wrong way round
-
-
-def test_ten_thousand_images_take_seconds() -> None:
-    chances, labels = two_normals(np.random.default_rng(12), 5000, 5000, 1.5)
-    start = time.process_time()
-    lock(chances, labels)
-    assert time.process_time() - start < 15
 
 
 def test_a_gap_that_is_wide_in_odds_alone_is_noted() -> None:
@@ -327,4 +319,4 @@ def test_a_gap_that_is_wide_in_odds_alone_is_noted() -> None:
     balanced = lock(chances, labels)[0]
     assert balanced.high - balanced.low < 0.01
     assert not balanced.determined
-    assert "makes the same calls" in balanced.note
+    assert "gives the same predictions" in balanced.note

@@ -1,10 +1,9 @@
-"""Intervals with a formula and by resampling: tables, brute force, and coverage."""
+"""Tests intervals by formula and by resampling: tables, brute force, coverage."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -362,16 +361,6 @@ def test_stream_does_not_depend_on_how_it_is_cut() -> None:
         for images in (80, 300_000)
     ]
     np.testing.assert_allclose(cut[0], cut[1], rtol=1e-12)
-
-
-def test_two_thousand_replicates_of_624_images_take_under_a_second() -> None:
-    rng = np.random.default_rng(9)
-    labels = np.r_[np.ones(390), np.zeros(234)]
-    scores = rng.normal(2 * labels)
-    patients = [str(i // 2) for i in range(624)]
-    start = time.process_time()
-    metrics.clustered_bootstrap("auroc", labels, scores, patients)
-    assert time.process_time() - start < 1
 
 
 def test_bootstrap_refuses_what_it_does_not_know() -> None:

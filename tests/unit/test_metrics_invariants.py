@@ -1,4 +1,4 @@
-"""What every metric must obey, whatever it measures: held over a table of all of them."""
+"""Tests properties that every metric must have, with a table of all metrics."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ TABLE: dict[str, Entry] = {
         lambda y, p, c: metrics.roc_auc_score(y, p),
         ranks=True,
         swapped="roc_auc_score",
-        weighted=lambda y, p, w: metrics.roc_auc_score(y, p, weights=w),
+        weighted=lambda y, p, w: metrics.roc_auc_score(y, p, sample_weight=w),
     ),
     "average_precision_score": Entry(
         lambda y, p, c: metrics.average_precision_score(y, p),
         ranks=True,
-        weighted=lambda y, p, w: metrics.average_precision_score(y, p, weights=w),
+        weighted=lambda y, p, w: metrics.average_precision_score(y, p, sample_weight=w),
         needs="positive",
     ),
     "partial_auc_score": Entry(
@@ -64,13 +64,13 @@ TABLE: dict[str, Entry] = {
     "brier_score_loss": Entry(
         lambda y, p, c: metrics.brier_score_loss(y, p),
         swapped="brier_score_loss",
-        weighted=lambda y, p, w: metrics.brier_score_loss(y, p, weights=w),
+        weighted=lambda y, p, w: metrics.brier_score_loss(y, p, sample_weight=w),
         needs="any",
     ),
     "log_loss": Entry(
         lambda y, p, c: metrics.log_loss(y, p),
         swapped="log_loss",
-        weighted=lambda y, p, w: metrics.log_loss(y, p, weights=w),
+        weighted=lambda y, p, w: metrics.log_loss(y, p, sample_weight=w),
         needs="any",
     ),
     "expected_calibration_error": Entry(
@@ -131,7 +131,7 @@ NO_METRICS = {
         "undefined",
         "percentile",
         "studentised",
-        "steady",
+        "small_sample_interval",
         "bootstrap_interval",
     ),
     *("images_for_auroc", "images_for_proportion", "detectable_difference"),
@@ -214,7 +214,7 @@ def test_wrong_labels_turn_an_area_round() -> None:
 def test_every_image_twice_is_the_same(name: str) -> None:
     entry = TABLE[name]
     if name in ("calibration_error_bias", "delong", "clustered_delong", "mcnemar_test"):
-        pytest.skip("tells how sure one is, which more images change")
+        pytest.skip("measures uncertainty, which more images reduce")
     labels, chances, calls = case(6)
     twice = [np.tile(values, 2) for values in (labels, chances, calls)]
     factor = 2 if name == "confusion" else 1
@@ -222,7 +222,7 @@ def test_every_image_twice_is_the_same(name: str) -> None:
     assert entry.of(*twice) == pytest.approx(factor * found, rel=1e-6)
 
 
-def test_images_of_one_patient_twice_leave_the_interval_as_it_is() -> None:
+def test_images_of_one_patient_twice_leave_the_interval_unchanged() -> None:
     labels, chances, _ = case(7, n=200)
     patients = np.arange(200).astype(str)
     for name in ("auroc", "average_precision", "brier"):
@@ -252,14 +252,14 @@ def test_a_weight_is_so_many_images(name: str) -> None:
 def test_one_class_alone_is_undefined_where_both_are_needed(name: str, only: float) -> None:
     entry = TABLE[name]
     labels, chances, calls = np.full(12, only), np.linspace(0.05, 0.95, 12), np.tile([0.0, 1.0], 6)
-    wanted = {"both": False, "positive": only == 1, "negative": only == 0}.get(entry.needs, True)
+    expected = {"both": False, "positive": only == 1, "negative": only == 0}.get(entry.needs, True)
     try:
         found = entry.of(labels, chances, calls)
     except metrics_error() as error:
-        assert not wanted
+        assert not expected
         assert "class" in str(error)
         return
-    assert math.isfinite(found) == wanted
+    assert math.isfinite(found) == expected
 
 
 def metrics_error() -> type[Exception]:

@@ -1,4 +1,4 @@
-"""Held against R: values that its own packages gave once (``tests/reference/reference.R``)."""
+"""Compares results with values from R packages (``tests/reference/reference.R``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts, rates, areas and curves, held against scikit-learn."""
+"""Compares counts, rates, areas and curves with scikit-learn."""
 
 from __future__ import annotations
 
@@ -92,10 +92,12 @@ def test_areas_equal_scikit_learn(weighted: bool) -> None:
     rng = np.random.default_rng(3)
     for labels, scores in CASES:
         weights = rng.exponential(size=len(labels)) if weighted else None
-        assert metrics.roc_auc_score(labels, scores, weights=weights) == pytest.approx(
+        assert metrics.roc_auc_score(labels, scores, sample_weight=weights) == pytest.approx(
             reference.roc_auc_score(labels, scores, sample_weight=weights), abs=1e-12
         )
-        assert metrics.average_precision_score(labels, scores, weights=weights) == pytest.approx(
+        assert metrics.average_precision_score(
+            labels, scores, sample_weight=weights
+        ) == pytest.approx(
             reference.average_precision_score(labels, scores, sample_weight=weights), abs=1e-12
         )
 
@@ -136,7 +138,9 @@ def test_what_must_not_matter_does_not(rows: list[tuple[bool, int]]) -> None:
     twice = np.tile(labels, 2), np.tile(scores, 2)
     assert metrics.roc_auc_score(*twice) == pytest.approx(area)
     assert metrics.average_precision_score(*twice) == pytest.approx(precision)
-    weighted = metrics.average_precision_score(labels, scores, weights=np.full(len(rows), 3.5))
+    weighted = metrics.average_precision_score(
+        labels, scores, sample_weight=np.full(len(rows), 3.5)
+    )
     assert weighted == pytest.approx(precision)
 
 
@@ -205,10 +209,10 @@ def test_probabilities_and_calls_have_their_range() -> None:
         metrics.brier_score_loss([0, 1], [0.1, 1.01])
     with pytest.raises(MetricError, match="between 0 and 1"):
         metrics.log_loss([0, 1], [-0.1, 0.5])
-    with pytest.raises(MetricError, match="calls must be 0 or 1"):
+    with pytest.raises(MetricError, match="predicted classes must be 0 or 1"):
         metrics.accuracy_score([0, 1], [0.3, 0.7])
     with pytest.raises(MetricError, match="weights"):
-        metrics.roc_auc_score([0, 1], [0.3, 0.7], weights=[-1, 1])
+        metrics.roc_auc_score([0, 1], [0.3, 0.7], sample_weight=[-1, 1])
 
 
 def test_nothing_known_gives_empty_curves() -> None:

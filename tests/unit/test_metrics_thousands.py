@@ -1,6 +1,6 @@
-"""Every statistic beside independent packages, over thousands of random cases.
+"""Compares every statistic with independent packages in thousands of random cases.
 
-Each case is drawn anew: 2 to 80 images, ties or none, a class that may be one image in fifty. The
+Each case is drawn independently: 2 to 80 images, ties or none, a class that may be one image in fifty. The
 references are scikit-learn, scipy and statsmodels; what none of them has is summed by hand, image
 by image or pair by pair.
 """
@@ -42,13 +42,13 @@ def cases(count: int = CASES, *, seed: int, least: int = 2) -> Iterator[tuple[Ar
 
 
 def calls(seed: int) -> Iterator[tuple[Array, Array]]:
-    """Yield labels and calls, of which either may be all alike."""
+    """Yield labels and calls, each possibly all equal."""
     rng = np.random.default_rng(seed)
     for labels, scores in cases(seed=seed):
         yield labels, (scores >= rng.choice([0.0, 0.3, 0.5, 0.9, 1.1])).astype(float)
 
 
-def test_the_cases_are_what_they_are_said_to_be() -> None:
+def test_the_random_cases_have_the_stated_properties() -> None:
     drawn = [*cases(seed=0)]
     assert len(drawn) >= 2000
     assert sum(len(labels) == 2 for labels, _ in drawn) > 100
@@ -115,8 +115,8 @@ def test_calibration_error() -> None:
         )
         observed, predicted = sklearn_calibration.calibration_curve(labels, chances, n_bins=10)
         size = np.bincount(np.minimum((chances * 10).astype(int), 9), minlength=10)
-        wanted = np.sum(size[size > 0] * np.abs(observed - predicted)) / len(labels)
-        assert metrics.expected_calibration_error(labels, chances) == pytest.approx(wanted)
+        expected = np.sum(size[size > 0] * np.abs(observed - predicted)) / len(labels)
+        assert metrics.expected_calibration_error(labels, chances) == pytest.approx(expected)
 
 
 RATES: list[tuple[str, Callable[[Array, Array], float]]] = [
@@ -142,8 +142,8 @@ def test_predictive_values_mcc_and_likelihood_ratios() -> None:
             (metrics.npv_score(labels, called), 1 - labels, 1 - called),
         ):
             undefined += not said.any()
-            wanted = reference.precision_score(truth, said) if said.any() else math.nan
-            assert found == pytest.approx(wanted, nan_ok=True)
+            expected = reference.precision_score(truth, said) if said.any() else math.nan
+            assert found == pytest.approx(expected, nan_ok=True)
         found = metrics.matthews_corrcoef(labels, called)
         assert found == pytest.approx(reference.matthews_corrcoef(labels, called))
         if 0 < called.mean() < 1:
@@ -170,8 +170,8 @@ def test_net_benefit() -> None:
             _, fp, _, tp = reference.confusion_matrix(labels, chances >= threshold).ravel()
             odds = threshold / (1 - threshold)
             assert curve.model[place] == pytest.approx((tp - fp * odds) / len(labels))
-            everybody = labels.mean() - (1 - labels.mean()) * odds
-            assert curve.treat_all[place] == pytest.approx(everybody)
+            treat_all = labels.mean() - (1 - labels.mean()) * odds
+            assert curve.treat_all[place] == pytest.approx(treat_all)
 
 
 def test_wilson_and_clopper_pearson() -> None:
@@ -223,8 +223,8 @@ def test_holm() -> None:
         found = metrics.holm(p.tolist())
         sets = [s for size in range(1, len(p) + 1) for s in combinations(range(len(p)), size)]
         for place, adjusted in enumerate(found):
-            wanted = max(min(1.0, len(s) * p[[*s]].min()) for s in sets if place in s)
-            assert adjusted == pytest.approx(wanted)
+            expected = max(min(1.0, len(s) * p[[*s]].min()) for s in sets if place in s)
+            assert adjusted == pytest.approx(expected)
 
 
 # statsmodels divides by p (1 - p) where fitted values have reached 0 or 1.
@@ -233,7 +233,7 @@ def test_calibration_line() -> None:
     """The line and its sandwich variance, with images and with patients as units."""
     api = pytest.importorskip("statsmodels.api", reason="statsmodels is not installed")
     rng = np.random.default_rng(13)
-    told = compared = 0
+    counted = compared = 0
     for round_ in range(CASES):
         n = int(rng.choice([25, 60, 200]))
         logits = np.round(rng.normal(0.2, 1.3, n), int(rng.choice([1, 6])))
@@ -244,7 +244,7 @@ def test_calibration_line() -> None:
         if math.isnan(line.slope.value):
             assert line.slope.reason
             continue
-        told += 1
+        counted += 1
         binomial = api.families.Binomial()
         fit = api.GLM(labels, api.add_constant(logits), family=binomial).fit()
         large = api.GLM(labels, np.ones(n), family=binomial, offset=logits).fit()
@@ -264,7 +264,7 @@ def test_calibration_line() -> None:
         reach = stats.t.ppf(0.975, max(rarer - 1, 1)) * math.sqrt(units / (units - 1))
         for interval, error in zip((line.intercept, line.slope), robust.bse, strict=True):
             assert interval.high - interval.value == pytest.approx(reach * error, rel=1e-3)
-    assert min(told, compared) > 0.8 * CASES
+    assert min(counted, compared) > 0.8 * CASES
 
 
 def brute_delong(labels: Array, scores: Array) -> tuple[Array, Array]:

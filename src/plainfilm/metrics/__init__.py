@@ -1,7 +1,7 @@
-"""Metrics, intervals, calibration and thresholds: pure functions on arrays.
+"""Computes metrics, intervals, calibration and thresholds with pure functions on arrays.
 
-Labels are 1, 0 or NaN (unknown, left out) and come first, scores second, in scikit-learn's names
-and meaning. What is undefined is NaN, with a reason where an `Interval` carries it.
+Names and definitions are those of scikit-learn: labels (1, 0 or NaN for unknown, which is left out)
+come first, scores second. Undefined values are NaN; an `Interval` contains the reason.
 """
 
 from plainfilm.metrics._inputs import as_labels, as_scores, group_index
@@ -82,7 +82,7 @@ from plainfilm.metrics.scores import (
     specificity_score,
     why_undefined,
 )
-from plainfilm.metrics.small_sample import FEW_PATIENTS, steady
+from plainfilm.metrics.small_sample import FEW_PATIENTS, small_sample_interval
 from plainfilm.metrics.statistics import (
     Statistic,
     ranking_statistic,
@@ -175,8 +175,8 @@ __all__ = [
     "roc_curve",
     "sensitivity_score",
     "shift_prevalence",
+    "small_sample_interval",
     "specificity_score",
-    "steady",
     "studentised",
     "totals_statistic",
     "undefined",

@@ -1,4 +1,4 @@
-"""What every metric asks of its arrays, checked in one place before anything is computed."""
+"""Checks the arrays that every metric takes, before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import MetricError
 
-__all__ = ["Bools", "Floats", "Ints", "as_labels", "as_scores", "group_index", "known"]
+__all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
+    "Patients",
+    "as_labels",
+    "as_scores",
+    "group_index",
+    "known",
+    "known_groups",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.intp]
+Patients: TypeAlias = Sequence[str] | NDArray[np.str_] | None
+"""One patient key per image, or None for one patient per image."""
 
 
 def _as_floats(values: ArrayLike, name: str) -> Floats:
@@ -27,13 +39,13 @@ def _as_floats(values: ArrayLike, name: str) -> Floats:
 
 
 def _show(values: Floats) -> str:
-    few = ", ".join(f"{value:g}" for value in values[:5])
-    return few + (f", ... ({values.size} values)" if values.size > 5 else "")
+    first = ", ".join(f"{value:g}" for value in values[:5])
+    return first + (f", ... ({values.size} values)" if values.size > 5 else "")
 
 
-def as_labels(labels: ArrayLike, *, dimensions: int = 1) -> Floats:
-    """Return labels as float64; each is 1, 0 or NaN (unknown), or a `MetricError` is raised."""
-    array = _as_floats(labels, "labels")
+def as_labels(y_true: ArrayLike, *, dimensions: int = 1) -> Floats:
+    """Return labels as float64; raise a `MetricError` unless each is 1, 0 or NaN (unknown)."""
+    array = _as_floats(y_true, "labels")
     if array.ndim != dimensions:
         raise MetricError(
             f"labels must have {dimensions} dimension(s)", received=f"shape {array.shape}"
@@ -43,25 +55,24 @@ def as_labels(labels: ArrayLike, *, dimensions: int = 1) -> Floats:
         raise MetricError(
             "labels must be 1, 0 or NaN (unknown)",
             received=_show(wrong),
-            remedy="labels come first, scores second; map the classes to 0 and 1",
+            remedy="pass labels first and scores second; map the classes to 0 and 1",
         )
     return array
 
 
 def as_scores(
-    scores: ArrayLike,
+    y_score: ArrayLike,
     shape: tuple[int, ...],
     *,
     name: str = "scores",
     low: float = -np.inf,
     high: float = np.inf,
 ) -> Floats:
-    """Return finite scores of ``shape`` within ``low..high`` as float64.
+    """Return finite scores of ``shape`` between ``low`` and ``high`` as float64.
 
-    Scores of images with unknown labels are checked too: NaN out of a model is a defect wherever
-    it comes up.
+    Scores of images with unknown labels are checked, too: NaN from a model is always a defect.
     """
-    array = _as_floats(scores, name)
+    array = _as_floats(y_score, name)
     if array.shape != shape:
         raise MetricError(
             f"labels and {name} must have the same shape",
@@ -72,14 +83,14 @@ def as_scores(
         raise MetricError(
             f"{name} must be finite",
             received=f"{bad.size} of {array.size} are NaN or infinite",
-            remedy="find the images for which the model answers with NaN",
+            remedy="find the images for which the model returns NaN",
         )
     outside = array[(array < low) | (array > high)]
     if outside.size:
         raise MetricError(
-            f"{name} must lie between {low:g} and {high:g}",
+            f"{name} must be between {low:g} and {high:g}",
             received=_show(outside),
-            remedy="turn logits into probabilities first (apply_temperature)"
+            remedy="convert logits to probabilities first (apply_temperature)"
             if (low, high) == (0, 1)
             else None,
         )
@@ -87,41 +98,38 @@ def as_scores(
 
 
 def known(
-    labels: ArrayLike,
-    scores: ArrayLike,
-    weights: ArrayLike | None = None,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    sample_weight: ArrayLike | None = None,
     *,
     probabilities: bool = False,
 ) -> tuple[Bools, Floats, Floats]:
-    """Check labels, scores and weights, all (n,), and drop the images of unknown label.
+    """Check labels, scores and weights, all (n,), and drop the images with unknown label.
 
     Returns
     -------
     positive
         Whether the label is 1.
     scores
-        The scores that go with it.
+        The scores of these images.
     weights
-        The weights, not negative; ones where none were given.
+        The weights, 0 or more; 1 by default.
     """
-    truth = as_labels(labels)
+    labels = as_labels(y_true)
     if probabilities:
-        values = as_scores(scores, truth.shape, name="probabilities", low=0, high=1)
+        values = as_scores(y_score, labels.shape, name="probabilities", low=0, high=1)
     else:
-        values = as_scores(scores, truth.shape)
-    if weights is None:
-        mass = np.ones_like(truth)
+        values = as_scores(y_score, labels.shape)
+    if sample_weight is None:
+        weights = np.ones_like(labels)
     else:
-        mass = as_scores(weights, truth.shape, name="weights", low=0)
-    keep = ~np.isnan(truth)
-    return truth[keep] == 1, values[keep], mass[keep]
+        weights = as_scores(sample_weight, labels.shape, name="weights", low=0)
+    keep = ~np.isnan(labels)
+    return labels[keep] == 1, values[keep], weights[keep]
 
 
-def group_index(patients: Sequence[str] | NDArray[np.str_] | None, n: int) -> tuple[Ints, int]:
-    """Number the patients of ``n`` images: (patient of each image, number of patients).
-
-    None stands for one patient per image.
-    """
+def group_index(patients: Patients, n: int) -> tuple[Ints, int]:
+    """Number the patients of ``n`` images: (patient of each image, number of patients)."""
     if patients is None:
         return np.arange(n, dtype=np.intp), n
     if len(patients) != n:
@@ -132,3 +140,9 @@ def group_index(patients: Sequence[str] | NDArray[np.str_] | None, n: int) -> tu
     numbers: dict[str, int] = {}
     index = [numbers.setdefault(str(patient), len(numbers)) for patient in patients]
     return np.asarray(index, dtype=np.intp), len(numbers)
+
+
+def known_groups(y_true: ArrayLike, patients: Patients) -> tuple[Ints, int]:
+    """Number the patients of the images with known label; the number counts all patients."""
+    groups, count = group_index(patients, np.shape(y_true)[0])
+    return groups[~np.isnan(np.asarray(y_true, dtype=np.float64))], count

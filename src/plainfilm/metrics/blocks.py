@@ -1,8 +1,8 @@
-"""Bootstraps of very many patients, at the cost of a few thousand.
+"""Pools very many patients into blocks, so that a bootstrap costs as much as for a few thousand.
 
-Patients are independent, so sums over random blocks of them are as well, and drawing blocks again
-shows the same spread as drawing patients: with `BLOCKS` of them, a standard error is off by about
-1 / sqrt(2 `BLOCKS`), 1.6 %, no more than two thousand replicates leave open.
+Patients are independent. So are sums over random blocks of patients, and resampling blocks shows
+the same spread as resampling patients. With `BLOCKS` blocks the error of a standard error is about
+1 / sqrt(2 `BLOCKS`), 1.6 %, which is no more than the error of two thousand replicates.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ __all__ = ["BLOCKS", "MANY", "pool"]
 
 BLOCKS = 2000
 MANY = 20_000
-"""Above so many patients they are pooled, and above so many images scores are binned."""
+"""Number of patients above which they are pooled, and of images above which scores are binned."""
 
 
 def pool(groups: Ints, patients: int, seed: int = 0) -> tuple[Ints, int]:
-    """Return the groups and number of groups to draw: blocks of patients where there are many.
+    """Return the groups to resample, blocks of patients if there are many, and their number.
 
     Parameters
     ----------
     groups
-        (n,): patient of each image, 0 to ``patients - 1``.
+        Patient of each image, (n,), 0 to ``patients - 1``.
     patients
-        How many there are.
+        Number of patients.
     seed
-        Of the blocks; they hold equally many patients but for one.
+        Seed for the assignment to blocks of equal size (within one patient).
     """
     if patients <= MANY:
         return groups, patients

@@ -1,8 +1,8 @@
-"""Intervals from resampling patients, all replicates at once.
+"""Computes confidence intervals by resampling patients.
 
-Images of one patient are alike, so an interval that counts them as independent is too narrow.
-Here whole patients are drawn with replacement: a replicate is a number of draws per patient, and
-every statistic is computed from those numbers used as weights, for many replicates in one array.
+Images of one patient are correlated, so an interval that treats them as independent is too narrow.
+The bootstrap draws whole patients with replacement. A replicate is the number of draws of each
+patient; every statistic uses these numbers as weights, for many replicates in one array.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit, stdtrit
 
 from plainfilm.errors import MetricError
-from plainfilm.metrics._inputs import Bools, Floats, Ints, group_index, known
+from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
 from plainfilm.metrics.blocks import BLOCKS, MANY, pool
 from plainfilm.metrics.intervals import Interval, undefined
 from plainfilm.metrics.scores import RATES, confusion, why_undefined
-from plainfilm.metrics.small_sample import steady
+from plainfilm.metrics.small_sample import small_sample_interval
 from plainfilm.metrics.statistics import RANKINGS, Statistic, metric_statistic
 
 __all__ = [
     "BOOTSTRAP_METRICS",
     "SMOOTH",
     "bootstrap_interval",
+    "check_metric",
     "clustered_bootstrap",
     "percentile",
     "replicate",
@@ -32,23 +34,23 @@ __all__ = [
 ]
 
 BOOTSTRAP_METRICS = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss", *RATES)
-"""Names that `clustered_bootstrap` takes."""
+"""Names that `clustered_bootstrap` accepts."""
 
-_ROUNDING = 1e-12  # relative; sums of the same numbers in another order differ by less
-_CELLS = 1 << 20  # floats per working array: stays in the cache, and bounds the memory
+_ROUNDING = 1e-12  # relative difference of the same sum computed in another order
+_CELLS = 1 << 20  # floats per working array: fits the processor's cache and bounds the memory
 SMOOTH = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
-"""Metrics that are smooth enough in the images for `studentised`."""
+"""Metrics that are smooth functions of the images, as `studentised` requires."""
 
 
 def _draws(
-    patients: int, images: int, replicates: int, rng: np.random.Generator
+    patients: int, images: int, n_bootstrap: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
-    """Yield how often each patient is drawn, (some replicates, patients) at a time."""
-    # Of very many images the scores are binned, and no array has a column for each.
+    """Yield the number of draws of each patient, (some replicates, patients) at a time."""
+    # For very many images the scores are binned, and no array has a column for each image.
     rows = max(1, _CELLS // max(patients, min(images, MANY), 1))
-    for start in range(0, replicates, rows):
-        count = min(rows, replicates - start)
-        # Drawing indices replicate by replicate makes the stream independent of `rows`.
+    for start in range(0, n_bootstrap, rows):
+        count = min(rows, n_bootstrap - start)
+        # Drawing replicate by replicate makes the random numbers independent of `rows`.
         drawn = rng.integers(0, patients, (count, patients))
         drawn += np.arange(count)[:, None] * patients
         tally = np.bincount(drawn.ravel(), minlength=count * patients)
@@ -67,11 +69,12 @@ def replicate(
 
     Returns
     -------
-    One array (k, replicates) per statistic; NaN where a replicate leaves it undefined.
+    list
+        An array (k, replicates) for each statistic; NaN where a replicate leaves it undefined.
     """
     if replicates < 1 or patients < 1:
         raise MetricError(
-            "the bootstrap needs one replicate and one patient at least",
+            "the bootstrap needs at least one replicate and one patient",
             received=f"{replicates} replicates, {patients} patients",
         )
     parts: list[list[Floats]] = [[] for _ in statistics]
@@ -84,21 +87,21 @@ def replicate(
 def percentile(value: float, values: Floats, *, level: float = 0.95, unit: str) -> Interval:
     """Return the percentile interval of a value from its replicates (R,).
 
-    Replicates that are undefined (NaN) are left out, and ``reason`` says how many; if they are
-    more than half, there are no limits. Nor are there where the limits would coincide: that
-    replicates do not differ shows what they cannot tell, not that the value is certain.
+    Undefined replicates (NaN) are left out, and ``reason`` gives their number. If they are more
+    than half, there are no limits. There are none either if the limits coincide: replicates that do
+    not differ show that the sample is too small, not that the value is certain.
     """
     method = f"percentile bootstrap over {unit}, {len(values)} replicates, {100 * level:g} %"
-    there = values[~np.isnan(values)]
-    missing = len(values) - len(there)
+    defined = values[~np.isnan(values)]
+    missing = len(values) - len(defined)
     if 2 * missing > len(values):
         why = f"undefined in {missing} of {len(values)} replicates: too few images of a class"
         return Interval(value, math.nan, math.nan, method, why)
-    # Nearest and not linear: between two infinite replicates there is nothing to interpolate.
-    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    # Nearest, because there is no value between two infinite replicates.
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2], method="nearest")
     reason = f"{missing} undefined replicates left out" if missing else None
     if _coincide(low, high):
-        why = f"the replicates do not differ: too few {unit} to tell how far it would vary"
+        why = f"the replicates do not differ: there are too few {unit} to estimate the uncertainty"
         return Interval(value, math.nan, math.nan, method, why)
     if math.isinf(high):
         reason = "the upper limit is unbounded"
@@ -106,7 +109,7 @@ def percentile(value: float, values: Floats, *, level: float = 0.95, unit: str) 
 
 
 def _coincide(low: float, high: float) -> bool:
-    """Tell whether two numbers are one but for rounding; both may be infinite."""
+    """Return whether two numbers, possibly infinite, are equal up to rounding."""
     return bool(low == high or (math.isfinite(low) and high - low <= _ROUNDING * abs(high)))
 
 
@@ -121,37 +124,43 @@ def bootstrap_interval(
     unit: str,
     level: float = 0.95,
 ) -> Interval:
-    """Return the interval of a value from its replicates (R,), or by a formula where they fail.
+    """Return the interval of a value from its replicates, or from a formula in a small sample.
 
     Parameters
     ----------
     name
-        A name of `BOOTSTRAP_METRICS`.
-    value, replicates
-        On all images, and on the drawn ones.
+        A name in `BOOTSTRAP_METRICS`.
+    value
+        Value on all images.
+    replicates
+        Values (R,) on the resampled patients.
     positive, called, groups
-        (n,), as for `steady`.
+        Label, predicted class and patient, see `small_sample_interval`.
     unit
-        What was drawn: ``patients`` or ``images``.
+        Unit of resampling, ``patients`` or ``images``.
+    level
+        Confidence level, between 0 and 1.
 
     Returns
     -------
-    The interval of `steady` where there are too few errors to draw from; of the metrics of
-    `SMOOTH`, that of `studentised`; else that of `percentile`. It never has a width of zero: where
-    nothing gives limits, there are none.
+    Interval
+        From `small_sample_interval` where there are too few errors to resample; else from
+        `studentised` for the metrics in `SMOOTH` and from `percentile` for the others. Its width is
+        never zero: without a method that gives limits, there are none.
     """
     found = percentile(value, replicates, level=level, unit=unit)
     if name in SMOOTH and not math.isnan(found.low):
-        people = _fewest_patients(name, positive, groups)
-        smooth = studentised(name, value, replicates, people - 1, level=level, unit=unit)
+        patients = _fewest_patients(name, positive, groups)
+        smooth = studentised(name, value, replicates, patients - 1, level=level, unit=unit)
         found = smooth or found
-    there = replicates[~np.isnan(replicates)]
-    same = math.isnan(found.low) and len(there) > 0 and _coincide(there.min(), there.max())
-    return steady(name, value, positive, called, groups, level=level, same=same) or found
+    defined = replicates[~np.isnan(replicates)]
+    same = math.isnan(found.low) and len(defined) > 0 and _coincide(defined.min(), defined.max())
+    small = small_sample_interval(name, value, positive, called, groups, level=level, same=same)
+    return small or found
 
 
 def _fewest_patients(name: str, positive: Bools, groups: Ints) -> int:
-    """Return the number of patients of the rarer class, which bounds what a ranking knows."""
+    """Return the number of patients; for a ranking metric, of the rarer class."""
     sides = (positive, ~positive) if name in RANKINGS else (np.ones_like(positive),)
     return min(int(np.count_nonzero(np.bincount(groups[side]))) for side in sides)
 
@@ -159,106 +168,118 @@ def _fewest_patients(name: str, positive: Bools, groups: Ints) -> int:
 def studentised(
     name: str, value: float, values: Floats, freedom: int, *, level: float = 0.95, unit: str
 ) -> Interval | None:
-    """Return the interval from the spread of the replicates (R,) and Student's t.
+    """Return the interval from the standard deviation of replicates and Student's t.
 
-    It is made on the logit scale (of the log loss, on the log scale), where the replicates of a
-    bounded value lie evenly. With few patients percentiles are too narrow twice over: a bootstrap
-    of n varies by (n - 1) / n less than it should, and nobody knows the spread exactly, which is
-    what t is for. With many it is the percentile interval but for noise.
+    It is computed on the logit scale (log scale for the log loss), on which the replicates of a
+    bounded value are nearly symmetric. In small samples percentile intervals are too narrow for two
+    reasons: the bootstrap variance is smaller by (n - 1) / n, and the standard error is itself
+    estimated, which Student's t allows for. In large samples both intervals agree.
 
     Parameters
     ----------
     name
-        A name of `SMOOTH`.
+        A name in `SMOOTH`.
+    value
+        Value on all images.
+    values
+        Replicates (R,).
     freedom
-        Degrees of freedom: patients of the rarer class less one.
+        Degrees of freedom: number of patients of the rarer class minus one.
+    level
+        Confidence level, between 0 and 1.
+    unit
+        Unit of resampling, for the description of the method.
 
     Returns
     -------
-    None where it cannot be made: at the ends of the scale, or with less than one degree of
-    freedom.
+    Interval or None
+        None at the ends of the scale and with less than one degree of freedom.
 
     References
     ----------
     B. Efron & R. J. Tibshirani, An Introduction to the Bootstrap, 1993, sections 12.5 and 13.3.
     """
-    from scipy.special import stdtrit
-
-    there = values[np.isfinite(values)]
+    defined = values[np.isfinite(values)]
     bounded = name != "log_loss"
-    if freedom < 1 or there.size < 2 or not value > 0 or (bounded and not value < 1):
+    if freedom < 1 or defined.size < 2 or not value > 0 or (bounded and not value < 1):
         return None
-    half = float(stdtrit(freedom, (1 + level) / 2)) * float(there.std(ddof=1))
+    half = float(stdtrit(freedom, (1 + level) / 2)) * float(defined.std(ddof=1))
     method = (
         f"bootstrap over {unit}, {len(values)} replicates, t on the "
         f"{'logit' if bounded else 'log'} scale, {100 * level:g} %"
     )
-    missing = len(values) - len(there)
+    missing = len(values) - len(defined)
     reason = f"{missing} undefined replicates left out" if missing else None
     if not bounded:
-        reach = math.exp(min(half / value, 700.0))
-        return Interval(value, value / reach, value * reach, method, reason)
-    middle, reach = math.log(value / (1 - value)), half / (value * (1 - value))
-    low, high = (0.5 * (1 + math.tanh((middle + side * reach) / 2)) for side in (-1, 1))
+        factor = math.exp(min(half / value, 700.0))
+        return Interval(value, value / factor, value * factor, method, reason)
+    reach = half / (value * (1 - value))
+    low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
     return Interval(value, low, high, method, reason)
+
+
+def check_metric(metric: str) -> None:
+    """Raise a `MetricError` unless a metric is in `BOOTSTRAP_METRICS`."""
+    if metric not in BOOTSTRAP_METRICS:
+        raise MetricError(
+            "there is no such metric",
+            received=metric,
+            remedy="use one of " + ", ".join(BOOTSTRAP_METRICS),
+        )
 
 
 def clustered_bootstrap(
     metric: str,
-    labels: ArrayLike,
-    scores: ArrayLike,
-    patients: Sequence[str] | NDArray[np.str_] | None,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    patients: Patients,
     *,
     threshold: float | None = None,
     replicates: int = 2000,
     level: float = 0.95,
     seed: int | np.random.Generator = 0,
 ) -> Interval:
-    """Return a metric with its percentile interval over resampled patients.
+    """Return a metric with a bootstrap interval over patients.
 
     Parameters
     ----------
     metric
-        A name of `BOOTSTRAP_METRICS`.
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out, its patient stays in the draw.
-    scores
-        (n,); probabilities for ``brier`` and ``log_loss``.
+        A name in `BOOTSTRAP_METRICS`.
+    y_true
+        Labels (n,), 1, 0 or NaN. NaN is left out; its patient can still be drawn.
+    y_score
+        Scores (n,); probabilities for ``brier`` and ``log_loss``.
     patients
-        (n,) keys, or None for one patient per image.
+        Patient keys (n,), or None for one patient per image.
     threshold
-        Score from which an image is called positive; needed for the metrics of `RATES`.
-    replicates, level
-        Number of resamples, and confidence.
+        Smallest score that is predicted positive; required for the metrics in `RATES`.
+    replicates
+        Number of bootstrap replicates.
+    level
+        Confidence level, between 0 and 1.
     seed
-        A seed or a generator.
+        Seed or generator.
 
     Returns
     -------
-    The interval. Where every replicate would be the same (no errors at all) or a proportion has
-    few patients on a side, the interval is `steady`'s, and its ``reason`` says so.
+    Interval
+        See `bootstrap_interval`.
 
     Raises
     ------
     MetricError
-        If an input is out of range, or the name is not known.
+        If an input is out of range, or the name is unknown.
 
     References
     ----------
     C. A. Field & A. H. Welsh, J. R. Stat. Soc. B 69 (2007) 369-390, on resampling clusters.
     """
-    if metric not in BOOTSTRAP_METRICS:
-        raise MetricError(
-            "there is no such metric",
-            received=metric,
-            remedy="one of " + ", ".join(BOOTSTRAP_METRICS),
-        )
+    check_metric(metric)
     if metric in RATES and threshold is None:
         raise MetricError(f"{metric} needs a threshold")
-    positive, values, _ = known(labels, scores, probabilities=metric in ("brier", "log_loss"))
-    everyone, count = group_index(patients, np.shape(labels)[0])
+    positive, values, _ = known(y_true, y_score, probabilities=metric in ("brier", "log_loss"))
+    patient_of, count = known_groups(y_true, patients)
     unit = "images" if patients is None else "patients"
-    patient_of = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
     groups, count = pool(patient_of, count)
     if count == BLOCKS:
         unit += f" in {BLOCKS} blocks"

@@ -1,4 +1,4 @@
-"""What the Brier score and the calibration error are made of, and how far chance goes in them."""
+"""Decomposes the Brier score and estimates the bias of the calibration error."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class BrierParts:
     Attributes
     ----------
     reliability
-        How far the predictions are from what came true, 0 (best) and up.
+        Mean squared distance of predicted and observed frequencies, 0 (best) or more.
     resolution
-        How far the predictions tell images apart, higher is better; the spread of predictions
-        within a bin counts here, so it may fall below 0 by a little.
+        Spread of the observed frequencies, higher is better. It includes the spread of predictions
+        within a bin and may therefore be slightly below 0.
     uncertainty
-        How far the truth varies: prevalence times one minus prevalence, no merit of the model.
+        Variance of the labels: prevalence times one minus prevalence. It does not depend on the
+        model.
     """
 
     reliability: float
@@ -36,41 +37,42 @@ class BrierParts:
     uncertainty: float
 
     def to_json(self) -> dict[str, float | None]:
-        """Return the three by name, None where undefined."""
+        """Return the three parts by name, None where undefined."""
         parts = {"reliability": self.reliability, "resolution": self.resolution}
         parts["uncertainty"] = self.uncertainty
         return {name: part if math.isfinite(part) else None for name, part in parts.items()}
 
 
 def brier_parts(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
     *,
     bins: int = 10,
     strategy: Binning = "uniform",
 ) -> BrierParts:
-    """Return what the Brier score is made of.
+    """Decompose the Brier score.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    probabilities
-        (n,), 0 to 1.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_prob
+        Probabilities (n,), 0 to 1.
     bins, strategy
-        As for `reliability_curve`.
+        Bins, see `reliability_curve`.
 
     Returns
     -------
-    The parts; they add up to the Brier score exactly, since the within-bin terms are counted with
-    the resolution. NaN if there is no known label.
+    BrierParts
+        The parts add up to the Brier score exactly, because resolution includes the within-bin
+        terms. NaN without known labels.
 
     References
     ----------
     A. H. Murphy, J. Appl. Meteorol. 12 (1973) 595-600; the within-bin terms: D. B. Stephenson,
     C. A. S. Coelho & I. T. Jolliffe, Weather Forecast. 23 (2008) 752-757.
     """
-    positive, values, _ = known(labels, probabilities, probabilities=True)
+    positive, values, _ = known(y_true, y_prob, probabilities=True)
     if not values.size:
         return BrierParts(math.nan, math.nan, math.nan)
     edges = bin_edges(values, bins, strategy)
@@ -82,42 +84,42 @@ def brier_parts(
     reliability = float(np.mean((predicted - observed)[index] ** 2))
     between = float(np.mean((observed[index] - base) ** 2))
     from_bin = values - predicted[index]
-    spread = float(np.mean(from_bin**2))
+    within = float(np.mean(from_bin**2))
     agreement = 2 * float(np.mean(from_bin * (positive - observed[index])))
-    return BrierParts(reliability, between - spread + agreement, base * (1 - base))
+    return BrierParts(reliability, between - within + agreement, base * (1 - base))
 
 
 def calibration_error_bias(
-    probabilities: ArrayLike,
+    y_prob: ArrayLike,
     *,
     bins: int = 10,
     strategy: Binning = "uniform",
     seed: int | np.random.Generator = 0,
 ) -> float:
-    """Return the calibration error that a perfectly calibrated model has on average by chance.
+    """Return the expected calibration error that a perfectly calibrated model has by chance.
 
-    The expected calibration error sums absolute gaps, which chance alone makes larger than 0:
-    here truth is drawn a thousand times from the very probabilities, and the error's mean is
-    taken.
+    The expected calibration error sums absolute gaps, so chance alone makes it larger than 0. This
+    draws labels a thousand times from the probabilities themselves and averages the error.
 
     Parameters
     ----------
-    probabilities
-        (n,) of the images of known label, 0 to 1.
+    y_prob
+        Probabilities (n,) of the images with known label, 0 to 1.
     bins, strategy
-        As for `expected_calibration_error`.
+        Bins, see `expected_calibration_error`.
     seed
-        A seed or a generator.
+        Seed or generator.
 
     Returns
     -------
-    0 and up, falling with the number of images; NaN if there is none.
+    float
+        0 or more, smaller for more images; NaN without images.
 
     References
     ----------
     J. Broecker, Clim. Dyn. 39 (2012) 655-667; R. Roelofs et al., AISTATS 2022.
     """
-    _, values, _ = known(np.zeros(np.shape(probabilities)), probabilities, probabilities=True)
+    _, values, _ = known(np.zeros(np.shape(y_prob)), y_prob, probabilities=True)
     if not values.size:
         return math.nan
     edges = bin_edges(values, bins, strategy)
@@ -130,14 +132,12 @@ def calibration_error_bias(
 
 
 def _gaps(own: Floats, rng: np.random.Generator) -> Floats:
-    """Return |drawn positives - expected positives| of one bin, for each draw."""
+    """Return |drawn positives - expected positives| of one bin for each draw."""
     if not own.size:
         return np.zeros(_DRAWS)
     expected, variance = float(own.sum()), float((own * (1 - own)).sum())
-    if own.size > 2000:
-        # A sum of so many: normal, as good as drawn, at no cost.
-        drawn = rng.normal(0.0, math.sqrt(variance), _DRAWS)
-        return np.abs(drawn)
+    if own.size > 2000:  # the sum of so many is normal for all practical purposes
+        return np.abs(rng.normal(0.0, math.sqrt(variance), _DRAWS))
     counts = np.zeros(_DRAWS)
     for start in range(0, own.size, 256):
         part = own[start : start + 256]

@@ -1,4 +1,4 @@
-"""Whether a probability of 0.8 comes true in eight of ten: losses and curves."""
+"""Computes calibration: Brier score, log loss, reliability curve, calibration error."""
 
 from __future__ import annotations
 
@@ -28,50 +28,51 @@ Binning = Literal["uniform", "quantile"]
 
 
 def brier_score_loss(
-    labels: ArrayLike, probabilities: ArrayLike, *, weights: ArrayLike | None = None
+    y_true: ArrayLike, y_prob: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Return the mean squared difference of probability and truth, 0 (best) to 1.
+    """Return the mean squared difference of probability and label, 0 (best) to 1.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    probabilities
-        (n,), 0 to 1.
-    weights
-        (n,), not negative; ones by default.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_prob
+        Probabilities (n,), 0 to 1.
+    sample_weight
+        Weights (n,), 0 or more; 1 by default.
 
     Returns
     -------
-    The loss, or NaN if there is no known label.
+    float
+        NaN without known labels.
     """
-    positive, values, mass = known(labels, probabilities, weights, probabilities=True)
-    return _mean((values - positive) ** 2, mass)
+    positive, values, weights = known(y_true, y_prob, sample_weight, probabilities=True)
+    return _mean((values - positive) ** 2, weights)
 
 
-def log_losses(positive: Bools, probabilities: Floats, epsilon: float | None = None) -> Floats:
-    """Return minus the log of the probability that each image's truth was given, in nats.
+def log_losses(positive: Bools, y_prob: Floats, epsilon: float | None = None) -> Floats:
+    """Return the negative log likelihood of each label, in nats.
 
-    Probabilities are kept ``epsilon`` away from 0 and 1, so that one sure mistake costs much and
-    not everything; by default that is the resolution of float64, as in scikit-learn.
+    Probabilities are clipped ``epsilon`` away from 0 and 1, so that the loss stays finite. The
+    default is the resolution of float64, as in scikit-learn.
     """
     least = float(np.finfo(np.float64).eps) if epsilon is None else epsilon
-    clipped = np.clip(probabilities, least, 1 - least)
+    clipped = np.clip(y_prob, least, 1 - least)
     losses: Floats = -np.log(np.where(positive, clipped, 1 - clipped))
     return losses
 
 
 def log_loss(
-    labels: ArrayLike, probabilities: ArrayLike, *, weights: ArrayLike | None = None
+    y_true: ArrayLike, y_prob: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Return the mean of `log_losses`, 0 (best) and up; arguments as in `brier_score_loss`.
+    """Return the mean of `log_losses`, 0 (best) or more; see `brier_score_loss`.
 
-    As in scikit-learn the clipping follows the precision of the probabilities' type.
+    As in scikit-learn, the clipping depends on the precision of the probabilities' type.
     """
-    positive, values, mass = known(labels, probabilities, weights, probabilities=True)
-    kind = np.asarray(probabilities).dtype
+    positive, values, weights = known(y_true, y_prob, sample_weight, probabilities=True)
+    kind = np.asarray(y_prob).dtype
     epsilon = float(np.finfo(kind).eps) if np.issubdtype(kind, np.floating) else None
-    return _mean(log_losses(positive, values, epsilon), mass)
+    return _mean(log_losses(positive, values, epsilon), weights)
 
 
 def _mean(values: Floats, weights: Floats) -> float:
@@ -80,18 +81,18 @@ def _mean(values: Floats, weights: Floats) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The images whose probability lies in one interval.
+    """The images with probabilities in one bin.
 
     Attributes
     ----------
     low, high
-        Ends of the bin; an image on an inner edge belongs to the bin above.
+        Edges of the bin; a value on an inner edge belongs to the bin above it.
     count
         Number of images.
     predicted
-        Their mean probability; NaN if there are none.
+        Mean probability; NaN without images.
     observed
-        The share of positives among them, with Wilson's interval.
+        Share of positive images, with Wilson's interval.
     """
 
     low: float
@@ -101,44 +102,47 @@ class ReliabilityBin:
     observed: Interval
 
 
-def bin_edges(probabilities: Floats, bins: int, strategy: Binning) -> Floats:
+def bin_edges(y_prob: Floats, bins: int, strategy: Binning) -> Floats:
     """Return the edges of at most ``bins`` bins, from 0 to 1."""
     if bins < 1:
-        raise MetricError("there must be one bin at least", received=bins)
+        raise MetricError("there must be at least one bin", received=bins)
     if strategy == "uniform":
-        # Divided, not spaced: 3 / 10 is the very number 0.3, which np.linspace misses.
+        # Division gives exactly 0.3 for 3 / 10; np.linspace does not.
         edges: Floats = np.arange(bins + 1) / bins
         return edges
     if strategy == "quantile":
-        inner = np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1])
+        inner = np.quantile(y_prob, np.linspace(0, 1, bins + 1)[1:-1])
         return np.unique(np.r_[0.0, inner, 1.0])
-    raise MetricError("bins are uniform or quantile", received=strategy)
+    raise MetricError("the strategy of bins must be uniform or quantile", received=strategy)
 
 
-def bin_index(probabilities: Floats, edges: Floats) -> Ints:
+def bin_index(y_prob: Floats, edges: Floats) -> Ints:
     """Return the bin of each probability."""
-    return np.searchsorted(edges[1:-1], probabilities, side="right")
+    return np.searchsorted(edges[1:-1], y_prob, side="right")
 
 
 def reliability_curve(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
     *,
     bins: int = 10,
     strategy: Binning = "uniform",
     level: float = 0.95,
 ) -> tuple[ReliabilityBin, ...]:
-    """Return what was predicted and what came true, bin by bin; empty bins are listed too.
+    """Return predicted and observed frequencies by bin, including empty bins.
 
     Parameters
     ----------
-    labels, probabilities
-        As in `brier_score_loss`.
-    bins, strategy
-        ``uniform`` bins are of equal width, ``quantile`` bins of equal count (fewer than ``bins``
-        where probabilities are tied).
+    y_true, y_prob
+        Labels and probabilities, see `brier_score_loss`.
+    bins
+        Number of bins; there may be fewer ``quantile`` bins if probabilities are tied.
+    strategy
+        ``uniform`` for bins of equal width, ``quantile`` for bins of equal count.
+    level
+        Confidence level of the intervals, between 0 and 1.
     """
-    positive, values, _ = known(labels, probabilities, probabilities=True)
+    positive, values, _ = known(y_true, y_prob, probabilities=True)
     if not values.size:
         return ()
     edges = bin_edges(values, bins, strategy)
@@ -159,22 +163,22 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
     *,
     bins: int = 10,
     strategy: Binning = "uniform",
 ) -> float:
-    """Return the mean distance of predicted and observed share over the bins, 0 (best) to 1.
+    """Return the mean distance of predicted and observed frequency over the bins, 0 (best) to 1.
 
-    It is about the probability of the positive label, not of the likelier one. It is biased
-    upwards: even a perfectly calibrated model has some at finite n.
+    It refers to the probability of the positive label, not of the more probable class. It is
+    biased upwards: a perfectly calibrated model, too, has an error above 0 in a finite sample.
 
     References
     ----------
     M. P. Naeini, G. Cooper & M. Hauskrecht, AAAI 2015.
     """
-    curve = reliability_curve(labels, probabilities, bins=bins, strategy=strategy)
+    curve = reliability_curve(y_true, y_prob, bins=bins, strategy=strategy)
     total = sum(part.count for part in curve)
     if not total:
         return math.nan

@@ -1,4 +1,4 @@
-"""Whether one of two classifiers is better on the same images, and whether it could be told."""
+"""Compares two classifiers on the same images: differences, margins, adjusted p-values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from plainfilm.errors import MetricError
-from plainfilm.metrics._inputs import Bools, Ints, known
+from plainfilm.metrics._inputs import Bools, Ints, Patients, known
 from plainfilm.metrics.blocks import pool
-from plainfilm.metrics.bootstrap import BOOTSTRAP_METRICS, percentile, replicate
+from plainfilm.metrics.bootstrap import check_metric, percentile, replicate
 from plainfilm.metrics.intervals import Interval
-from plainfilm.metrics.paired import Patients, mcnemar_test, patients_of
+from plainfilm.metrics.paired import mcnemar_test, patients_of
 from plainfilm.metrics.scores import RATES
 from plainfilm.metrics.small_sample import FEW_PATIENTS
 from plainfilm.metrics.statistics import metric_statistic
@@ -33,7 +33,7 @@ _TRIALS = {"accuracy": (True, True), "sensitivity": (True, False), "specificity"
 
 def clustered_difference(
     metric: str,
-    labels: ArrayLike,
+    y_true: ArrayLike,
     first: ArrayLike,
     second: ArrayLike,
     patients: Patients = None,
@@ -43,52 +43,48 @@ def clustered_difference(
     level: float = 0.95,
     seed: int | np.random.Generator = 0,
 ) -> Interval:
-    """Return the difference of a metric, second less first, over resampled patients.
+    """Return the difference of a metric, second minus first, with a bootstrap interval.
 
-    Both are computed on the same drawn patients, so that what is hard for both cancels out.
+    Both are computed on the same resampled patients, so that variation common to both cancels.
 
     Parameters
     ----------
     metric
-        A name of `BOOTSTRAP_METRICS`.
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
+        A name in `BOOTSTRAP_METRICS`.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
     first, second
-        (n,) scores; probabilities for ``brier`` and ``log_loss``.
+        Scores (n,); probabilities for ``brier`` and ``log_loss``.
     patients
-        (n,) keys, or None for one patient per image.
+        Patient keys (n,), or None for one patient per image.
     thresholds
-        Of the first and of the second; needed for the metrics of `RATES`.
+        Thresholds of the first and the second; required for the metrics in `RATES`.
     replicates, level, seed
-        As for `clustered_bootstrap`.
+        Settings of the bootstrap, see `clustered_bootstrap`.
 
     Returns
     -------
-    Where accuracy, sensitivity or specificity differ in fewer than ten patients, the limits are
-    those of `mcnemar_test`, since a bootstrap of so few is too narrow. Where no replicate differs
-    there are none, and ``reason`` says so.
+    Interval
+        If accuracy, sensitivity or specificity differ in fewer than ten patients, the limits are
+        those of `mcnemar_test`, because a bootstrap of so few is too narrow. If no replicate
+        differs, there are no limits, and ``reason`` says so.
     """
-    if metric not in BOOTSTRAP_METRICS:
-        raise MetricError(
-            "there is no such metric",
-            received=metric,
-            remedy="one of " + ", ".join(BOOTSTRAP_METRICS),
-        )
+    check_metric(metric)
     if metric in RATES and thresholds is None:
-        raise MetricError(f"{metric} needs a threshold for each of the two")
-    chances = metric in ("brier", "log_loss")
-    positive, one, _ = known(labels, first, probabilities=chances)
-    _, other, _ = known(labels, second, probabilities=chances)
-    groups, count = patients_of(labels, patients)
+        raise MetricError(f"{metric} needs two thresholds")
+    probabilities = metric in ("brier", "log_loss")
+    positive, one, _ = known(y_true, first, probabilities=probabilities)
+    _, other, _ = known(y_true, second, probabilities=probabilities)
+    groups, count = patients_of(y_true, patients)
     cuts = thresholds or (math.inf, math.inf)
-    calls = (one >= cuts[0], other >= cuts[1])
-    few = _few(metric, positive, calls, groups, level)
-    if few is not None:
-        return few
+    called = (one >= cuts[0], other >= cuts[1])
+    small = _small_sample(metric, positive, called, groups, level)
+    if small is not None:
+        return small
     drawn, units = pool(groups, count)
     parts = [
-        metric_statistic(metric, positive, values, called, drawn, units)
-        for values, called in zip((one, other), calls, strict=True)
+        metric_statistic(metric, positive, values, each, drawn, units)
+        for values, each in zip((one, other), called, strict=True)
     ]
     ones = np.ones((1, units))
     value = float(parts[1][0](ones)[parts[1][1], 0] - parts[0][0](ones)[parts[0][1], 0])
@@ -108,17 +104,17 @@ def clustered_difference(
     )
 
 
-def _few(
-    metric: str, positive: Bools, calls: tuple[Bools, Bools], groups: Ints, level: float
+def _small_sample(
+    metric: str, positive: Bools, called: tuple[Bools, Bools], groups: Ints, level: float
 ) -> Interval | None:
-    """Return the interval of a share that differs in few patients only."""
+    """Return the interval of a proportion that differs in few patients, else None."""
     if metric not in _TRIALS:
         return None
     with_positive, with_negative = _TRIALS[metric]
     where = (positive & with_positive) | (~positive & with_negative)
     if not where.any():
         return None
-    right = [(called == positive)[where] for called in calls]
+    right = [(each == positive)[where] for each in called]
     keys = np.unique(groups[where], return_inverse=True)[1]
     gain = right[1].astype(np.float64) - right[0]
     differing = int(np.count_nonzero(np.bincount(keys, weights=np.abs(gain))))
@@ -128,21 +124,22 @@ def _few(
 
 
 def judge_margin(difference: Interval, margin: float, *, higher_is_better: bool = True) -> Verdict:
-    """Say what an interval of second less first shows about the second.
+    """Return the verdict of a non-inferiority comparison of the second with the first.
 
     Parameters
     ----------
     difference
-        With its 95 % interval: each limit is a one-sided test at 2.5 %.
+        Second minus first with its 95 % interval; each limit is a one-sided test at 2.5 %.
     margin
-        How much worse is still no worse, above 0; fixed before looking.
+        Non-inferiority margin, above 0, chosen before the data are seen.
     higher_is_better
         False for losses.
 
     Returns
     -------
-    ``superior`` (its worst limit is above 0), ``non-inferior`` (above minus the margin),
-    ``inferior`` (its best limit is below minus the margin) or ``not shown``.
+    Verdict
+        ``superior`` (the worse limit is above 0), ``non-inferior`` (it is above minus the margin),
+        ``inferior`` (the better limit is below minus the margin) or ``not shown``.
 
     References
     ----------
@@ -163,9 +160,9 @@ def judge_margin(difference: Interval, margin: float, *, higher_is_better: bool 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for how many there are, each valid whatever the others say.
+    """Return p-values adjusted for multiple testing by Holm's method.
 
-    NaN stays NaN and counts for nothing.
+    NaN stays NaN and is not counted as a test.
 
     References
     ----------
@@ -177,10 +174,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     values = np.asarray(p_values, np.float64)
-    there = np.flatnonzero(~np.isnan(values))
-    if np.any((values[there] < 0) | (values[there] > 1)):
-        raise MetricError("p-values lie between 0 and 1", received=str(list(p_values))[:80])
-    order = there[np.argsort(values[there], kind="stable")]
+    defined = np.flatnonzero(~np.isnan(values))
+    if np.any((values[defined] < 0) | (values[defined] > 1)):
+        raise MetricError("p-values must be between 0 and 1", received=str(list(p_values))[:80])
+    order = defined[np.argsort(values[defined], kind="stable")]
     factors = np.arange(len(order), 0, -1)
     adjusted = values.copy()
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * factors))

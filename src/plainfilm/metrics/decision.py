@@ -1,37 +1,39 @@
-"""Thresholds locked on validation, and how far validation settles them.
+"""Locks thresholds on the validation set and estimates how well it determines them.
 
-A good classifier is often perfect, or nearly so, on validation. Then a wide range of thresholds
-makes the same calls there, and whichever image the usual rules stop at decides what happens on
-the images to come. The rules here are therefore made on the log odds, with the gaps in mind:
+A good classifier often separates the validation set perfectly, or nearly so. A wide range of
+thresholds then gives the same predictions there, and with the usual rules a single image decides
+the threshold for future images. The rules here work on the log odds and allow for such gaps:
 
 balanced
-    Each class's log odds are smoothed by a Gaussian kernel of Silverman's bandwidth (B. W.
-    Silverman, Density Estimation, 1986, eq. 3.31), and the threshold is where the smoothed
-    balanced accuracy is highest. Inside a gap it lies so that both classes are equally many
-    bandwidths away, in effect; it moves smoothly with the data, and scales with the temperature.
+    The log odds of each class are smoothed by a Gaussian kernel with Silverman's bandwidth (B. W.
+    Silverman, Density Estimation, 1986, eq. 3.31). The threshold maximises the smoothed balanced
+    accuracy. In a gap it is about equally many bandwidths away from both classes. It varies
+    smoothly with the data and scales with the temperature.
 rule-out
-    The highest threshold with the wanted sensitivity, but not above the balanced one: where the
-    balanced threshold already has that sensitivity, going higher would only give it away.
+    The highest threshold with the target sensitivity, but not above the balanced one: if the
+    balanced threshold already has that sensitivity, a higher one would only lose some of it.
 rule-in
-    The lowest threshold with the wanted specificity, but not below the balanced one.
+    The lowest threshold with the target specificity, but not below the balanced one.
 
-The last two lie halfway, in log odds, between the image that sets them and the next image, so
-that they make the calls on validation that the literal rule makes, and not on a knife's edge.
+The last two are halfway, in log odds, between the image that determines them and the next image.
+They give the same predictions on the validation set as the literal rule, with some distance to the
+images on either side.
 
-How far each is determined is seen by drawing the patients of validation again: the 5th to 95th
-percentile of the thresholds so locked. Nothing but validation may go in.
+The 5th to 95th percentile of the thresholds on resampled validation patients shows how well each is
+determined. Only the validation set may be used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import expit
 
 from plainfilm.errors import MetricError
-from plainfilm.metrics._inputs import Bools, Floats, group_index, known
+from plainfilm.metrics._inputs import Bools, Floats, Patients, known, known_groups
 from plainfilm.metrics.ranking import roc_auc_score
 from plainfilm.metrics.regression import CLOSEST, logits_of
 from plainfilm.metrics.thresholds import (
@@ -46,45 +48,46 @@ __all__ = ["lock_operating_points"]
 _FEW_IMAGES = 20
 _SATURATED = 0.99
 _WIDE = 0.3  # in probability
-_WIDE_LOGIT = 2.0  # in log odds: the odds at the threshold vary more than sevenfold
+_WIDE_LOGIT = 2.0  # in log odds: a factor of more than seven in the odds
 
 
 def lock_operating_points(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
+    y_prob: ArrayLike,
+    y_true: ArrayLike,
     label: str,
     *,
-    patients: Sequence[str] | NDArray[np.str_] | None = None,
+    patients: Patients = None,
     sensitivity: float = 0.95,
     specificity: float = 0.95,
     own: Mapping[str, float] | None = None,
     replicates: int = 500,
     seed: int | np.random.Generator = 0,
 ) -> tuple[LockedPoint, ...]:
-    """Lock the balanced, the rule-out and the rule-in threshold of one label on validation.
+    """Lock the balanced, the rule-out and the rule-in threshold of one label.
 
     Parameters
     ----------
-    probabilities
-        (n,) of the validation images, 0 to 1, after the temperature.
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
+    y_prob
+        Probabilities (n,) of the validation images after temperature scaling, 0 to 1.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
     label
         Name of the label.
     patients
-        (n,) keys, or None for one patient per image.
+        Patient keys (n,), or None for one patient per image.
     sensitivity, specificity
-        What rule-out and rule-in must reach on validation, above 0 and up to 1.
+        Targets of rule-out and rule-in on the validation set, above 0 and at most 1.
     own
-        The user's own thresholds by name, 0 to 1; they are taken as they are.
+        Thresholds given by the user by name, 0 to 1; they are not changed.
     replicates, seed
-        Number of resamples, and a seed or generator, for ``low`` and ``high``.
+        Number of bootstrap replicates, and a seed or generator, for ``low`` and ``high``.
 
     Returns
     -------
-    Three points, named ``balanced``, ``rule-out`` and ``rule-in``, and then the user's own. If
-    validation lacks a class there is nothing to choose by: one point ``balanced`` at 0.5 in place
-    of the three, undetermined, that says so.
+    tuple of LockedPoint
+        ``balanced``, ``rule-out`` and ``rule-in``, followed by the user's own. Without images of a
+        class in the validation set there is only ``balanced`` at 0.5, not determined, with the
+        reason.
 
     Raises
     ------
@@ -93,10 +96,9 @@ def lock_operating_points(
     """
     for name, target in (("sensitivity", sensitivity), ("specificity", specificity)):
         if not 0 < target <= 1:
-            raise MetricError(f"the wanted {name} must lie above 0 and up to 1", received=target)
-    positive, values, _ = known(labels, probabilities, probabilities=True)
-    everyone, count = group_index(patients, np.shape(labels)[0])
-    groups = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+            raise MetricError(f"the target {name} must be above 0 and at most 1", received=target)
+    positive, values, _ = known(y_true, y_prob, probabilities=True)
+    groups, count = known_groups(y_true, patients)
     given = tuple(
         _given(label, name, threshold, values, positive) for name, threshold in (own or {}).items()
     )
@@ -108,7 +110,7 @@ def lock_operating_points(
     drawn = draw_patients(groups, up, count, replicates, np.random.default_rng(seed))
     balanced = balanced_thresholds(logits, up, groups, drawn)
     out = np.minimum(reaching_thresholds(logits, up, groups, drawn, sensitivity), balanced)
-    # Seen from the other end, the negatives are what the positives were.
+    # Rule-in is rule-out with the classes and the order reversed.
     mirrored = reaching_thresholds(-logits[::-1], ~up[::-1], groups[::-1], drawn, specificity)
     into = np.maximum(-mirrored, balanced)
     sizes = f"on validation ({int(up.sum())} positives, {int((~up).sum())} negatives)"
@@ -128,12 +130,12 @@ def lock_operating_points(
 
 
 def _probability(logit: float) -> float:
-    # Beyond the clipping of the logits there is only 0 or 1, which calls all or (nearly) none.
+    # Beyond the clipped logits, 0 and 1 predict all images positive, or (nearly) none.
     if logit <= math.log(CLOSEST):
         return 0.0
     if logit >= -math.log(CLOSEST):
         return 1.0
-    return 0.5 * (1 + math.tanh(logit / 2))
+    return float(expit(logit))
 
 
 def _point(
@@ -151,9 +153,9 @@ def _point(
     low, high = _probability(low_logit), _probability(high_logit)
     called = values >= threshold
     reached = float(called[positive].mean()), float((~called[~positive]).mean())
-    notes = _doubts(threshold, (low, high), values, positive, resampled=len(logits) > 1)
+    notes = _notes(threshold, (low, high), values, positive, resampled=len(logits) > 1)
     if sum(reached) <= 1:
-        notes.append("on validation it is no better than chance")
+        notes.append("on the validation set it is no better than chance")
     if target is not None and reached[0 if purpose == "rule-out" else 1] < target:
         notes.append(f"no threshold reaches the target of {target:g}")
     return LockedPoint(
@@ -167,7 +169,7 @@ def _wide(low: float, high: float) -> bool:
     return bool(high - low > _WIDE or high_logit - low_logit > _WIDE_LOGIT)
 
 
-def _doubts(
+def _notes(
     threshold: float,
     ends: tuple[float, float],
     values: Floats,
@@ -175,15 +177,15 @@ def _doubts(
     *,
     resampled: bool,
 ) -> list[str]:
-    """Return why validation does not settle a threshold, in words; empty if it does."""
+    """Return the reasons why the validation set does not determine a threshold."""
     notes = []
     low, high = ends
     if not resampled:
-        notes.append("without resamples nobody knows how far validation settles it")
+        notes.append("without bootstrap replicates its uncertainty is unknown")
     elif _wide(low, high):
         notes.append(
-            f"validation hardly determines this threshold: on resamples of its patients it "
-            f"ranges from {low:.3g} to {high:.3g}"
+            "the validation set hardly determines this threshold: on resampled patients it ranges "
+            f"from {low:.3g} to {high:.3g}"
         )
     below = float(values[values < threshold].max(initial=0.0))
     above = float(values[values >= threshold].min(initial=1.0))
@@ -191,25 +193,26 @@ def _doubts(
         separated = values[~positive].max() < values[positive].min()
         perfect = " (the classes are perfectly separated)" if separated else ""
         notes.append(
-            f"validation hardly determines this threshold: anything above {below:.3g} and up to "
-            f"{above:.3g} makes the same calls there{perfect}"
+            "the validation set hardly determines this threshold: every value above "
+            f"{below:.3g} and up to {above:.3g} gives the same predictions there{perfect}"
         )
     area = roc_auc_score(positive, values)
     if area > _SATURATED:
         notes.append(
-            f"validation is nearly perfectly separated (AUROC {area:.3f}), so it hardly shows "
-            "where the threshold belongs on images that are harder or come from elsewhere"
+            f"the validation set is nearly perfectly separated (AUROC {area:.3f}), so it hardly "
+            "shows the right threshold for harder images or images from other sites"
         )
     smaller = int(min(positive.sum(), (~positive).sum()))
     if smaller < _FEW_IMAGES:
-        notes.append(f"one class has only {smaller} validation image(s)")
+        noun = "image" if smaller == 1 else "images"
+        notes.append(f"one class has only {smaller} validation {noun}")
     return notes
 
 
 def _given(label: str, name: str, threshold: float, values: Floats, positive: Bools) -> LockedPoint:
-    """Return a point that validation has no part in, with what it does there."""
+    """Return a point with a threshold from the user, and its rates on the validation set."""
     if not 0 <= threshold <= 1:
-        raise MetricError(f"the threshold of {name} must lie between 0 and 1", received=threshold)
+        raise MetricError(f"the threshold of {name} must be between 0 and 1", received=threshold)
     called = values >= threshold
     hit = float(called[positive].mean()) if positive.any() else math.nan
     clear = float((~called[~positive]).mean()) if not positive.all() else math.nan
@@ -219,9 +222,9 @@ def _given(label: str, name: str, threshold: float, values: Floats, positive: Bo
 
 def _without_choice(label: str, positive: Bools) -> LockedPoint:
     if not positive.size:
-        why = "validation holds no known label"
+        why = "the validation set has no known label"
     else:
-        why = f"validation holds no {'negative' if positive.all() else 'positive'} image"
+        why = f"the validation set has no {'negative' if positive.all() else 'positive'} image"
     rule = f"0.5, not chosen: {why}"
     point = OperatingPoint("balanced", "balanced", label, 0.5, rule)
     return LockedPoint(point, 0.0, 1.0, math.nan, math.nan, False, why)

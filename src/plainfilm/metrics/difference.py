@@ -1,4 +1,4 @@
-"""How far two estimates are apart, from their own intervals."""
+"""Computes the interval of a difference from the intervals of two estimates."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from plainfilm.metrics.intervals import Interval, undefined
 
 __all__ = ["correlated_difference", "independent_difference"]
 
-_METHOD = "from both intervals by squaring and adding (MOVER)"
+_METHOD = "from the two intervals (MOVER)"
 
 
 def independent_difference(first: Interval, second: Interval) -> Interval:
     """Return first - second with an interval, for estimates from different patients.
 
-    The limits are recovered from those of the two, so that each keeps what its own method knows
-    (skewness, few patients, several images of one patient). Both must have the same level.
+    The limits are recovered from those of the two estimates (method of variance estimates
+    recovery). They keep the properties of the two methods: skewness, small samples, clustering by
+    patient. Both intervals must have the same level.
 
     Parameters
     ----------
     first, second
-        Values of one metric on two sets of patients that share none.
+        Values of one metric on two sets of patients without a common patient.
 
     Returns
     -------
-    interval
+    Interval
         NaN where a value or a limit is undefined or unbounded, with the reason.
 
     References
@@ -44,19 +45,19 @@ def independent_difference(first: Interval, second: Interval) -> Interval:
 
 
 def correlated_difference(first: Interval, second: Interval, correlation: float) -> Interval:
-    """Return first - second with an interval, for estimates that partly rest on the same patients.
+    """Return first - second with an interval, for estimates with patients in common.
 
     Parameters
     ----------
     first, second
-        Values of one metric, of the same level.
+        Values of one metric with intervals of the same level.
     correlation
-        Of the two estimates, -1 to 1; 0 makes it `independent_difference`.
+        Correlation of the two estimates, -1 to 1; 0 gives `independent_difference`.
 
     Returns
     -------
-    interval
-        As for `independent_difference`.
+    Interval
+        See `independent_difference`.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def correlated_difference(first: Interval, second: Interval, correlation: float)
     G. Y. Zou, Psychol. Methods 12 (2007) 399-413.
     """
     if not -1 <= correlation <= 1:
-        raise MetricError("a correlation lies between -1 and 1", received=correlation)
+        raise MetricError("the correlation must be between -1 and 1", received=correlation)
     value = first.value - second.value
     if not math.isfinite(value):
         why = first.reason if not math.isfinite(first.value) else second.reason

@@ -1,4 +1,4 @@
-"""Confidence intervals with a formula: proportions and the area under the ROC curve."""
+"""Computes confidence intervals by formula: proportions and the AUROC."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import betaincinv, expit, logit
 
 from plainfilm.errors import MetricError
-from plainfilm.metrics._inputs import Floats, known
+from plainfilm.metrics._inputs import Bools, Floats, known
 
 __all__ = [
+    "NO_VARIANCE",
     "Interval",
     "clopper_pearson",
     "delong",
     "delong_covariance",
     "newcombe",
     "normal_quantile",
+    "placements",
     "undefined",
     "wilson",
 ]
 
-
-_NO_VARIANCE = 1e-28
-"""Rounding leaves less than this of a variance of zero; 10^6 images of each class leave more."""
+NO_VARIANCE = 1e-28
+"""A variance of zero is below this after rounding; that of 10^6 images of each class is above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,11 @@ class Interval:
     Attributes
     ----------
     value, low, high
-        NaN where undefined; a limit may be infinite where it is unbounded.
+        NaN where undefined; a limit is infinite where it is unbounded.
     method
-        How the limits were made, with the level, in words fit for a report.
+        Method and confidence level, in words for a report.
     reason
-        Why something is undefined or out of the ordinary, or None.
+        Reason why something is undefined or unusual, or None.
     """
 
     value: float
@@ -49,27 +51,27 @@ class Interval:
     reason: str | None = None
 
     def to_json(self) -> dict[str, float | str | None]:
-        """Return a mapping in which whatever is not finite is None."""
+        """Return the attributes by name, with None for numbers that are not finite."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
-        answer: dict[str, float | str | None] = {
+        found: dict[str, float | str | None] = {
             name: float(number) if math.isfinite(number) else None
             for name, number in numbers.items()
         }
-        answer["method"] = self.method
+        found["method"] = self.method
         if self.reason is not None:
-            answer["reason"] = self.reason
-        return answer
+            found["reason"] = self.reason
+        return found
 
 
 def undefined(method: str, reason: str) -> Interval:
-    """Return the interval of a value that does not exist, with the reason."""
+    """Return the interval of an undefined value, with the reason."""
     return Interval(math.nan, math.nan, math.nan, method, reason)
 
 
 def normal_quantile(level: float) -> float:
-    """Return z so that a standard normal lies in -z..z with probability ``level`` (0.95: 1.96)."""
+    """Return z such that a standard normal is in -z..z with probability ``level`` (0.95: 1.96)."""
     if not 0 < level < 1:
-        raise MetricError("the confidence level must lie between 0 and 1", received=level)
+        raise MetricError("the confidence level must be between 0 and 1", received=level)
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
@@ -80,7 +82,7 @@ def _percent(level: float) -> str:
 def _check_counts(successes: float, trials: float) -> None:
     if not (math.isfinite(trials) and 0 <= successes <= trials):
         raise MetricError(
-            "successes must lie between 0 and the number of trials",
+            "successes must be between 0 and the number of trials",
             received=f"{successes} of {trials}",
         )
 
@@ -91,44 +93,43 @@ def wilson(successes: float, trials: float, *, level: float = 0.95) -> Interval:
     Parameters
     ----------
     successes, trials
-        Counts; fractions of a count are taken, for effective numbers.
+        Counts; fractions are allowed, for effective sample sizes.
     level
-        Confidence, between 0 and 1.
+        Confidence level, between 0 and 1.
 
     References
     ----------
-    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. It keeps its level at small counts and
-    near 0 and 1, where the textbook interval fails (Brown, Cai & DasGupta, Stat. Sci. 16 (2001)).
+    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. Its coverage is close to the nominal level
+    for small counts and near 0 and 1, where the Wald interval fails (Brown, Cai & DasGupta, Stat.
+    Sci. 16 (2001)).
     """
     z = normal_quantile(level)
     method = f"Wilson, {_percent(level)}"
     _check_counts(successes, trials)
     if trials == 0:
-        return undefined(method, "nothing to count")
+        return undefined(method, "there are no trials")
     share = successes / trials
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     half /= 1 + z**2 / trials
-    # At the ends the formula gives 0 or 1 up to rounding; give them exactly.
+    # At the ends the formula gives 0 or 1 up to rounding; return them exactly.
     low = 0.0 if successes == 0 else max(0.0, middle - half)
     high = 1.0 if successes == trials else min(1.0, middle + half)
     return Interval(share, low, high, method)
 
 
 def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> Interval:
-    """Return the exact interval of Clopper and Pearson: never below its level, often above it.
+    """Return the exact interval of Clopper and Pearson; its coverage is at least ``level``.
 
     References
     ----------
     C. J. Clopper & E. S. Pearson, Biometrika 26 (1934) 404-413.
     """
-    from scipy.special import betaincinv
-
     normal_quantile(level)  # checks the level
     method = f"Clopper-Pearson, {_percent(level)}"
     _check_counts(successes, trials)
     if trials == 0:
-        return undefined(method, "nothing to count")
+        return undefined(method, "there are no trials")
     tail, failures = (1 - level) / 2, trials - successes
     low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
     high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
@@ -136,18 +137,20 @@ def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> Inte
 
 
 def newcombe(auroc: float, positives: float, negatives: float, *, level: float = 0.95) -> Interval:
-    """Return the score interval of an AUROC from the value and the class counts alone.
+    """Return the score interval of an AUROC from its value and the class counts.
 
-    Its variance is taken at the limit that is being sought, not at the estimate, so it has a
-    width even where the classes are perfectly separated.
+    Its variance is evaluated at the limit, not at the estimate, so its width is above zero even for
+    perfectly separated classes.
 
     Parameters
     ----------
     auroc
-        0 to 1.
+        AUROC, 0 to 1.
     positives, negatives
-        Numbers of images (or of patients, to be on the safe side where images are not
-        independent), at least 1.
+        Numbers of images, at least 1; numbers of patients are conservative if images are not
+        independent.
+    level
+        Confidence level, between 0 and 1.
 
     References
     ----------
@@ -156,7 +159,7 @@ def newcombe(auroc: float, positives: float, negatives: float, *, level: float =
     z = normal_quantile(level)
     if not 0 <= auroc <= 1 or positives < 1 or negatives < 1:
         raise MetricError(
-            "this needs an AUROC of 0 to 1 and one image of each class",
+            "the interval needs an AUROC between 0 and 1 and an image of each class",
             received=f"{auroc}, {positives} positives, {negatives} negatives",
         )
     mean_less_one = (positives + negatives) / 2 - 1
@@ -167,7 +170,7 @@ def newcombe(auroc: float, positives: float, negatives: float, *, level: float =
         return (auroc - theta) ** 2 <= z**2 * variance
 
     def limit(end: float) -> float:
-        # `inside` holds from the estimate outwards up to the limit, and not at `end`.
+        # `inside` is true from the estimate to the limit, and false at `end`.
         near, far = auroc, end
         for _ in range(60):
             middle = (near + far) / 2
@@ -179,72 +182,81 @@ def newcombe(auroc: float, positives: float, negatives: float, *, level: float =
 
 
 def midranks(values: Floats) -> Floats:
-    """Return ranks from 1, equal values sharing the mean of theirs."""
+    """Return ranks from 1; equal values share the mean of their ranks.
+
+    The same as `scipy.stats.rankdata`, whose import takes a third of a second.
+    """
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: Floats = (last - (counts - 1) / 2)[inverse]
     return ranks
 
 
-def delong_covariance(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Return AUROCs of several scorers on the same images, and their covariance.
+def placements(positive: Bools, y_score: Floats) -> tuple[Floats, Floats]:
+    """Return the share of negatives below each positive, and of positives above each negative."""
+    ranks = midranks(y_score)
+    m, n = int(positive.sum()), int((~positive).sum())
+    above = (ranks[positive] - midranks(y_score[positive])) / n
+    below = 1 - (ranks[~positive] - midranks(y_score[~positive])) / m
+    return above, below
+
+
+def delong_covariance(y_true: ArrayLike, y_score: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the AUROCs of several scorers on the same images, and their covariance.
 
     Parameters
     ----------
-    labels
-        (n,) of 1 or 0, without NaN, two of each class at least.
-    scores
-        (k, n): one row per scorer, finite.
+    y_true
+        Labels (n,), 1 or 0, without NaN, at least two of each class.
+    y_score
+        Scores (k, n), one row per scorer, finite.
 
     Returns
     -------
-    AUROCs (k,) and covariance (k, k).
+    areas, covariance
+        AUROCs (k,) and covariance (k, k).
 
     References
     ----------
     E. R. DeLong, D. M. DeLong & D. L. Clarke-Pearson, Biometrics 44 (1988) 837-845, in the
     O(n log n) form of X. Sun & W. Xu, IEEE Signal Process. Lett. 21 (2014) 1389-1393.
     """
-    matrix = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    matrix = np.atleast_2d(np.asarray(y_score, dtype=np.float64))
     for row in matrix:
-        positive, _, _ = known(labels, row)
+        positive, _, _ = known(y_true, row)
     if positive.size != matrix.shape[1]:
-        raise MetricError("DeLong's method takes known labels only", remedy="mask NaN first")
+        raise MetricError("DeLong's method needs known labels", remedy="leave out NaN first")
     m, n = int(positive.sum()), int((~positive).sum())
     if m < 2 or n < 2:
         raise MetricError(
             "DeLong's variance needs two images of each class",
             received=f"{m} positives, {n} negatives",
         )
-    over_negatives = np.empty((len(matrix), m))
-    over_positives = np.empty((len(matrix), n))
-    for index, row in enumerate(matrix):
-        ranks = midranks(row)
-        over_negatives[index] = (ranks[positive] - midranks(row[positive])) / n
-        over_positives[index] = 1 - (ranks[~positive] - midranks(row[~positive])) / m
-    covariance = (
-        np.atleast_2d(np.cov(over_negatives)) / m + np.atleast_2d(np.cov(over_positives)) / n
-    )
-    return over_negatives.mean(axis=1), covariance
+    rows = [placements(positive, row) for row in matrix]
+    above, below = (np.stack(side) for side in zip(*rows, strict=True))
+    covariance = np.atleast_2d(np.cov(above)) / m + np.atleast_2d(np.cov(below)) / n
+    return above.mean(axis=1), covariance
 
 
-def delong(labels: ArrayLike, scores: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Return the AUROC with DeLong's interval, made on the logit scale.
+def delong(y_true: ArrayLike, y_score: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Return the AUROC with DeLong's interval, computed on the logit scale.
 
-    On that scale the limits stay within 0..1 and the interval is lopsided as it should be near
-    the ends (M. S. Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2). Where
-    DeLong's variance is zero (AUROC of 0 or 1) or does not exist (one image in a class), the
-    interval is `newcombe`'s, and ``reason`` says so. Images are taken as independent; see
-    `clustered_bootstrap` where patients have several.
+    On that scale the limits stay between 0 and 1, and the interval is asymmetric near the ends, as
+    it should be (M. S. Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2). Where
+    DeLong's variance is zero (AUROC of 0 or 1) or undefined (one image in a class), the interval is
+    from `newcombe`, and ``reason`` says so. Images are assumed to be independent; use
+    `clustered_bootstrap` for patients with several images.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    scores
-        (n,), finite, of any scale.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_score
+        Scores (n,), finite, on any scale.
+    level
+        Confidence level, between 0 and 1.
     """
-    positive, values, _ = known(labels, scores)
+    positive, values, _ = known(y_true, y_score)
     m, n = int(positive.sum()), int((~positive).sum())
     method = f"DeLong, logit scale, {_percent(level)}"
     z = normal_quantile(level)
@@ -255,19 +267,14 @@ def delong(labels: ArrayLike, scores: ArrayLike, *, level: float = 0.95) -> Inte
     if m == 1 or n == 1:
         return _without_variance(area, m, n, level, "a class with one image has no variance")
     _, covariance = delong_covariance(positive, values)
-    if covariance[0, 0] <= _NO_VARIANCE or area in (0.0, 1.0):
+    if covariance[0, 0] <= NO_VARIANCE or area in (0.0, 1.0):
         why = f"DeLong's variance is zero at an AUROC of {area:g}"
         return _without_variance(area, m, n, level, why)
     half = z * math.sqrt(covariance[0, 0]) / (area * (1 - area))
-    middle = math.log(area / (1 - area))
-    return Interval(area, _expit(middle - half), _expit(middle + half), method)
+    low, high = (float(expit(logit(area) + side * half)) for side in (-1, 1))
+    return Interval(area, low, high, method)
 
 
 def _without_variance(area: float, m: int, n: int, level: float, why: str) -> Interval:
     other = newcombe(area, m, n, level=level)
     return Interval(other.value, other.low, other.high, other.method, why)
-
-
-def _expit(value: float) -> float:
-    # tanh does not overflow, whatever the size of the value.
-    return 0.5 * (1 + math.tanh(value / 2))

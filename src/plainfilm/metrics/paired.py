@@ -1,43 +1,47 @@
-"""Tests of two classifiers on the same images: of their areas, and of how often they are right."""
+"""Tests two classifiers on the same images: AUROC (DeLong) and proportions (McNemar)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import bdtr
 
 from plainfilm.errors import MetricError
-from plainfilm.metrics._inputs import Floats, Ints, as_scores, group_index, known
+from plainfilm.metrics._inputs import (
+    Floats,
+    Ints,
+    Patients,
+    as_scores,
+    group_index,
+    known,
+    known_groups,
+)
 from plainfilm.metrics.clustered import clustered_covariance
-from plainfilm.metrics.intervals import Interval, normal_quantile
+from plainfilm.metrics.intervals import NO_VARIANCE, Interval, normal_quantile
 from plainfilm.metrics.small_sample import FEW_PATIENTS
 
-__all__ = ["PairedTest", "Patients", "delong_test", "mcnemar_test", "patients_of"]
-
-Patients = Sequence[str] | NDArray[np.str_] | None
-
-_NO_VARIANCE = 1e-28
+__all__ = ["PairedTest", "delong_test", "mcnemar_test", "patients_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """The outcome of a paired test.
+    """The result of a paired test.
 
     Attributes
     ----------
     difference
-        Second less first, with its interval.
+        Second minus first, with its interval.
     p
-        Two-sided, 0 to 1.
+        Two-sided p-value, 0 to 1.
     standard_error
-        Of the difference; NaN where the test has none.
+        Standard error of the difference; NaN where there is none.
     method
-        In words fit for a report.
+        Name of the test, in words for a report.
     reason
-        What is out of the ordinary, or None.
+        Reason why something is undefined or unusual, or None.
     """
 
     difference: Interval
@@ -48,7 +52,7 @@ class PairedTest:
 
 
 def delong_test(
-    labels: ArrayLike,
+    y_true: ArrayLike,
     first: ArrayLike,
     second: ArrayLike,
     patients: Patients = None,
@@ -59,19 +63,20 @@ def delong_test(
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
     first, second
-        (n,) scores, finite, each of any scale.
+        Scores (n,), finite, each on any scale.
     patients
-        (n,) keys, or None for one patient per image.
+        Patient keys (n,), or None for one patient per image.
     level
-        Confidence of the interval.
+        Confidence level of the interval.
 
     Returns
     -------
-    Where both order the images alike, or a class has one patient, there is no variance: p is 1
-    where the areas are equal, NaN otherwise, with the reason.
+    PairedTest
+        If both rank the images alike, or a class has one patient, there is no variance: p is 1 for
+        equal areas and NaN otherwise, with the reason.
 
     Raises
     ------
@@ -83,11 +88,11 @@ def delong_test(
     E. R. DeLong, D. M. DeLong & D. L. Clarke-Pearson, Biometrics 44 (1988) 837-845; several images
     of a patient: N. A. Obuchowski, Biometrics 53 (1997) 567-578.
     """
-    positive, one, _ = known(labels, first)
-    _, other, _ = known(labels, second)
-    groups, count = patients_of(labels, patients)
+    positive, one, _ = known(y_true, first)
+    _, other, _ = known(y_true, second)
+    groups, count = patients_of(y_true, patients)
     if not positive.any() or positive.all():
-        raise MetricError("AUROCs can only be compared where both classes are there")
+        raise MetricError("a comparison of AUROCs needs both classes")
     areas, covariance = clustered_covariance(positive, np.stack([one, other]), groups, count)
     difference = float(areas[1] - areas[0])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
@@ -95,9 +100,9 @@ def delong_test(
         "paired DeLong" if count == len(positive) else f"clustered paired DeLong, {count} patients"
     )
     method = f"{kind}, {100 * level:g} %"
-    if variance <= _NO_VARIANCE:
+    if variance <= NO_VARIANCE:
         same = abs(difference) < 1e-12
-        why = "both order the images alike" if same else "one class is of one patient: no variance"
+        why = "both rank the images alike" if same else "a class with one patient has no variance"
         empty = Interval(difference, math.nan, math.nan, method, why)
         return PairedTest(empty, 1.0 if same else math.nan, 0.0 if same else math.nan, method, why)
     error = math.sqrt(variance)
@@ -111,21 +116,24 @@ def delong_test(
 def mcnemar_test(
     first: ArrayLike, second: ArrayLike, patients: Patients = None, *, level: float = 0.95
 ) -> PairedTest:
-    """Test whether two classifiers are right equally often on the same images.
+    """Test whether two classifiers are correct equally often on the same images.
 
-    For sensitivity give the positive images alone, for specificity the negative ones.
+    For sensitivity pass the positive images only, for specificity the negative ones.
 
     Parameters
     ----------
     first, second
-        (n,) of 1 or 0 (or booleans): whether each is right.
+        1 or 0 (or booleans), (n,): whether each prediction is correct.
     patients
-        (n,) keys, or None for one patient per image.
+        Patient keys (n,), or None for one patient per image.
+    level
+        Confidence level of the interval.
 
     Returns
     -------
-    With one image a patient p is McNemar's mid-p; with several, that of Obuchowski's test, which
-    counts patients. Where the two are never right on different images, p is 1.
+    PairedTest
+        With one image per patient, p is McNemar's mid-p; otherwise p is from Obuchowski's test,
+        which counts patients. If both are always correct on the same images, p is 1.
 
     Raises
     ------
@@ -135,24 +143,22 @@ def mcnemar_test(
     References
     ----------
     M. W. Fagerland, S. Lydersen & P. Laake, BMC Med. Res. Methodol. 13 (2013) 91 (mid-p);
-    N. A. Obuchowski, Stat. Med. 17 (1998) 1495-1507 (patients); the interval with few differences:
+    N. A. Obuchowski, Stat. Med. 17 (1998) 1495-1507 (patients); the interval for few differences:
     D. G. Bonett & R. M. Price, J. Educ. Behav. Stat. 37 (2012) 479-488.
     """
     one = np.asarray(first, np.float64)
-    one = as_scores(one, one.shape, name="what the first is right in", low=0, high=1)
-    other = as_scores(second, one.shape, name="what the second is right in", low=0, high=1)
+    one = as_scores(one, one.shape, name="results of the first", low=0, high=1)
+    other = as_scores(second, one.shape, name="results of the second", low=0, high=1)
     if one.ndim != 1 or not one.size:
-        raise MetricError("there is no image to compare on", received=f"shape {one.shape}")
+        raise MetricError("the comparison needs images", received=f"shape {one.shape}")
     groups, count = group_index(patients, len(one))
     gain = other - one
     by_patient = np.bincount(groups, weights=gain, minlength=count).astype(np.float64)
     difference = float(gain.mean())
     clustered = count < len(one)
     if not clustered:
-        from scipy.special import bdtr
-
         won, lost = int((gain > 0).sum()), int((gain < 0).sum())
-        # Twice the tail, less what is as likely as the outcome itself.
+        # Twice the tail minus the probability of the outcome itself.
         fewer, total = min(won, lost), won + lost
         beyond = float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0
         tail = float(bdtr(fewer, total, 0.5)) + beyond
@@ -164,7 +170,7 @@ def mcnemar_test(
     sizes = np.bincount(groups, minlength=count)
     apart = by_patient - sizes * difference
     error = math.sqrt(count / max(count - 1, 1) * float(apart @ apart)) / len(one)
-    why = None if np.any(gain) else "they are never right on different images"
+    why = None if np.any(gain) else "both are correct on the same images"
     interval = _share_difference(by_patient, difference, error, count, level)
     return PairedTest(interval, p, error, method, why)
 
@@ -172,20 +178,20 @@ def mcnemar_test(
 def _share_difference(
     by_patient: Floats, difference: float, error: float, count: int, level: float
 ) -> Interval:
-    """Return the interval of a difference of two shares from each patient's net gain."""
+    """Return the interval of a difference of two proportions from the net gain of each patient."""
     z = normal_quantile(level)
     won, lost = int((by_patient > 0).sum()), int((by_patient < 0).sum())
     if won + lost >= FEW_PATIENTS:
         method = f"normal, variance over {count} patients, {100 * level:g} %"
         low, high = difference - z * error, difference + z * error
         return Interval(difference, max(-1.0, low), min(1.0, high), method)
-    # The two cells of patients that differ, each with one more: it has a width with none of them.
+    # Bonett and Price add one to each discordant count, so the width is never zero.
     up, down, total = (won + 1) / (count + 2), (lost + 1) / (count + 2), count + 2
     half = z * math.sqrt((up + down - (up - down) ** 2) / total)
     half = max(half, z * error)
     middle = up - down
     method = f"Bonett and Price on {count} patients, {100 * level:g} %"
-    why = f"the two differ in {won + lost} patients only"
+    why = f"the two differ in only {won + lost} patients"
     low, high = min(middle - half, difference), max(middle + half, difference)
     return Interval(difference, max(-1.0, low), min(1.0, high), method, why)
 
@@ -194,9 +200,8 @@ def _two_sided(z: float) -> float:
     return math.erfc(abs(z) / math.sqrt(2))
 
 
-def patients_of(labels: ArrayLike, patients: Patients) -> tuple[Ints, int]:
-    """Number the patients of the images of known label."""
-    everyone, _ = group_index(patients, np.shape(labels)[0])
-    kept = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+def patients_of(y_true: ArrayLike, patients: Patients) -> tuple[Ints, int]:
+    """Number the patients that have images with known labels, and count them."""
+    kept, _ = known_groups(y_true, patients)
     numbers = np.unique(kept, return_inverse=True)[1].reshape(-1)
     return numbers.astype(np.intp), int(numbers.max(initial=-1)) + 1

@@ -1,4 +1,4 @@
-"""The area under a part of the ROC curve: the part in which a classifier would be used."""
+"""Computes the area under the part of the ROC curve in which a classifier would be used."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ __all__ = ["partial_areas", "partial_auc_score", "standardised"]
 
 
 def partial_auc_score(
-    labels: ArrayLike,
-    scores: ArrayLike,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
     *,
     max_fpr: float | None = None,
     min_sensitivity: float | None = None,
     standardise: bool = True,
 ) -> float:
-    """Return the area under the ROC curve over a range of its specificity or its sensitivity.
+    """Return the area under the ROC curve over a range of specificity or sensitivity.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    scores
-        (n,), finite, of any scale.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_score
+        Scores (n,), finite, on any scale.
     max_fpr
-        The range goes over false positive rates from 0 to this, above 0 and up to 1.
+        Upper end of the range of false positive rates, above 0 and at most 1.
     min_sensitivity
-        Or over sensitivities from this to 1: 0 or more, below 1. Exactly one of the two is given.
+        Lower end of the range of sensitivities, 0 or more and below 1. Give exactly one of the two.
     standardise
-        Whether the area is scaled so that 0.5 is guessing and 1 is perfect; else it is the bare
-        area, 0 to the width of the range.
+        Whether to scale the area so that chance is 0.5 and perfect is 1; otherwise it is 0 to the
+        width of the range.
 
     Returns
     -------
-    The area, or NaN if a class is missing.
+    float
+        NaN if a class is missing.
 
     Raises
     ------
@@ -59,21 +60,21 @@ def partial_auc_score(
     """
     if (max_fpr is None) == (min_sensitivity is None):
         raise MetricError(
-            "a partial area needs one range",
+            "a partial area needs exactly one range",
             received=f"max_fpr={max_fpr}, min_sensitivity={min_sensitivity}",
             remedy="give max_fpr or min_sensitivity",
         )
     width = max_fpr if max_fpr is not None else 1 - float(min_sensitivity or 0.0)
     if not 0 < width <= 1:
         raise MetricError(
-            "the range of a partial area must lie within 0 to 1 and not be empty",
+            "the range of a partial area must be within 0 to 1 and not empty",
             received=f"max_fpr={max_fpr}, min_sensitivity={min_sensitivity}",
         )
-    positive, values, _ = known(labels, scores)
+    positive, values, _ = known(y_true, y_score)
     if not positive.any() or positive.all():
         return math.nan
     if max_fpr is None:
-        # Seen from the other corner the sensitivities missed are what false positives were.
+        # Seen from the other corner, missed positives take the place of false positives.
         fpr, tpr, _ = roc_curve(~positive, -values, drop_intermediate=False)
     else:
         fpr, tpr, _ = roc_curve(positive, values, drop_intermediate=False)
@@ -84,7 +85,7 @@ def partial_auc_score(
 def partial_areas(fpr: Floats, tpr: Floats, width: float) -> Floats:
     """Return the area under each ROC curve (R, k) from a false positive rate of 0 to ``width``.
 
-    The curves begin in (0, 0) and end in (1, 1); rates rise along them.
+    The curves go from (0, 0) to (1, 1) with increasing rates.
     """
     start, rise = fpr[:, :-1], np.diff(tpr, axis=1)
     length = np.diff(fpr, axis=1)
@@ -95,7 +96,7 @@ def partial_areas(fpr: Floats, tpr: Floats, width: float) -> Floats:
 
 
 def standardised(area: ArrayLike, width: float) -> Floats:
-    """Return areas over a range of ``width`` on McClish's scale: 0.5 is guessing, 1 perfect."""
-    guessing = width**2 / 2
-    scaled: Floats = (1 + (np.asarray(area, np.float64) - guessing) / (width - guessing)) / 2
+    """Return areas over a range of ``width`` on McClish's scale: 0.5 is chance, 1 is perfect."""
+    chance = width**2 / 2
+    scaled: Floats = (1 + (np.asarray(area, np.float64) - chance) / (width - chance)) / 2
     return scaled

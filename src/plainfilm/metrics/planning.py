@@ -1,4 +1,4 @@
-"""How many images a wanted precision takes, and which difference a test set can show."""
+"""Computes sample sizes for a target precision, and detectable differences."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ _MOST = 1 << 40
 def images_for_proportion(
     share: float, half_width: float, *, level: float = 0.95, design_effect: float = 1.0
 ) -> int:
-    """Return the fewest images for which Wilson's interval of a share is narrow enough.
+    """Return the smallest number of images for a target width of Wilson's interval.
 
     Parameters
     ----------
     share
-        What is expected, 0 to 1.
+        Expected proportion, 0 to 1.
     half_width
-        Half of the widest interval that is wanted, above 0 and below 0.5.
+        Half of the target width, above 0 and below 0.5.
     level
-        Confidence, between 0 and 1.
+        Confidence level, between 0 and 1.
     design_effect
-        By how much the variance exceeds that of independent images, above 0; 1 where each patient
-        has one.
+        Ratio of the variance to that of independent images, above 0; 1 for one image per patient.
 
     Raises
     ------
@@ -47,7 +46,7 @@ def images_for_proportion(
     388
     """
     if not 0 <= share <= 1:
-        raise MetricError("the share must lie between 0 and 1", received=share)
+        raise MetricError("the proportion must be between 0 and 1", received=share)
 
     def width(n: float) -> float:
         found = wilson(share * n, n, level=level)
@@ -64,25 +63,25 @@ def images_for_auroc(
     level: float = 0.95,
     design_effect: float = 1.0,
 ) -> int:
-    """Return the fewest images for which the interval of an AUROC is narrow enough.
+    """Return the smallest number of images for a target width of the interval of an AUROC.
 
     Parameters
     ----------
     auroc
-        What is expected, 0 to 1.
+        Expected AUROC, 0 to 1.
     prevalence
-        Share of the images that are positive, between 0 and 1.
+        Share of positive images, between 0 and 1.
     half_width, level, design_effect
-        As for `images_for_proportion`.
+        Target and variance, see `images_for_proportion`.
 
     References
     ----------
-    The interval is `newcombe`'s, which needs no scores; N. A. Obuchowski, Stat. Methods Med. Res.
-    7 (1998) 371-392, on sample sizes for ROC studies.
+    The interval is that of `newcombe`, which needs no scores; N. A. Obuchowski, Stat. Methods Med.
+    Res. 7 (1998) 371-392, on sample sizes for ROC studies.
     """
     if not 0 <= auroc <= 1 or not 0 < prevalence < 1:
         raise MetricError(
-            "this needs an AUROC of 0 to 1 and a prevalence between 0 and 1",
+            "the AUROC must be from 0 to 1, and the prevalence between 0 and 1",
             received=f"{auroc}, {prevalence}",
         )
     least = 1 / min(prevalence, 1 - prevalence)
@@ -95,23 +94,23 @@ def images_for_auroc(
 
 
 def _fewest(
-    width: Callable[[float], float], wanted: float, least: float, design_effect: float
+    width: Callable[[float], float], target: float, least: float, design_effect: float
 ) -> int:
-    """Return the smallest n whose width, of n / design effect independent images, is wanted."""
-    if not 0 < wanted < 0.5:
-        raise MetricError("the half width must lie between 0 and 0.5", received=wanted)
+    """Return the smallest n for which n / design effect independent images reach the target."""
+    if not 0 < target < 0.5:
+        raise MetricError("the half width must be between 0 and 0.5", received=target)
     if not (design_effect > 0 and math.isfinite(design_effect)):
         raise MetricError("the design effect must be above 0", received=design_effect)
     low, high = 0, max(1, math.ceil(least * design_effect))
-    while width(max(high / design_effect, least)) > wanted:
+    while width(max(high / design_effect, least)) > target:
         low, high = high, 2 * high
         if high > _MOST:
             raise MetricError(
-                "no number of images gives an interval so narrow", received=f"half width {wanted}"
+                "no number of images gives such a narrow interval", received=f"half width {target}"
             )
     while high - low > 1:
         middle = (low + high) // 2
-        enough = middle / design_effect >= least and width(middle / design_effect) <= wanted
+        enough = middle / design_effect >= least and width(middle / design_effect) <= target
         low, high = (low, middle) if enough else (middle, high)
     return high
 
@@ -119,16 +118,16 @@ def _fewest(
 def detectable_difference(
     standard_error: float, *, power: float = 0.8, level: float = 0.95
 ) -> float:
-    """Return the difference that a two-sided test would find with the given power.
+    """Return the difference that a two-sided test detects with the given power.
 
     Parameters
     ----------
     standard_error
-        Of the difference, 0 or more.
+        Standard error of the difference, 0 or more.
     power
-        Between 0 and 1.
+        Power of the test, between 0 and 1.
     level
-        One minus the size of the test.
+        One minus the significance level.
 
     Examples
     --------
@@ -137,7 +136,7 @@ def detectable_difference(
     """
     if standard_error < 0 or not 0 < power < 1 or not 0 < level < 1:
         raise MetricError(
-            "this needs a standard error of 0 or more, and power and level between 0 and 1",
+            "the standard error must be 0 or more, and power and level between 0 and 1",
             received=f"{standard_error}, {power}, {level}",
         )
     normal = NormalDist()

@@ -1,4 +1,4 @@
-"""The same classifier where disease is rarer or more frequent."""
+"""Corrects probabilities and predictive values for another prevalence."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ __all__ = ["PREVALENCES", "PredictiveValues", "predictive_values", "shift_preval
 PREVALENCES: tuple[float, ...] = tuple(
     float(f"{share:.4g}") for share in 1 / (1 + np.exp(-np.linspace(-np.log(999), np.log(9), 50)))
 )
-"""Fifty shares of positives from 0.001 to 0.9, evenly spaced in log odds."""
+"""Fifty prevalences from 0.001 to 0.9, evenly spaced in log odds."""
 
 
 def _share(value: float, name: str) -> float:
     if not 0 < value < 1:
-        raise MetricError(f"{name} must lie between 0 and 1", received=value)
+        raise MetricError(f"{name} must be between 0 and 1", received=value)
     return float(value)
 
 
 def shift_prevalence(probabilities: ArrayLike, *, from_: float, to: float) -> Floats:
-    """Return probabilities as they would be where another share of the images is positive.
+    """Return probabilities corrected for another prevalence.
 
-    The odds are multiplied by the ratio of the prior odds. That is right where the positives look
-    alike in both places, and the negatives too, and only their numbers differ.
+    The odds are multiplied by the ratio of the prior odds. This is right if only the prevalence
+    differs, and the images within each class are alike (label shift).
 
     Parameters
     ----------
     probabilities
-        Of any shape, 0 to 1.
+        Probabilities of any shape, 0 to 1.
     from_
-        The share of positives that they take for granted, between 0 and 1 (0.5 for a bundle whose
+        Prevalence that the probabilities assume, between 0 and 1 (0.5 for a bundle whose
         ``assumed_prevalence`` is ``balanced``).
     to
-        The share where they are to be read, between 0 and 1.
+        Target prevalence, between 0 and 1.
 
     Raises
     ------
     MetricError
-        If a share or a probability is out of range.
+        If a prevalence or a probability is out of range.
 
     References
     ----------
@@ -55,7 +55,7 @@ def shift_prevalence(probabilities: ArrayLike, *, from_: float, to: float) -> Fl
     >>> float(shift_prevalence(0.8, from_=0.5, to=0.05).round(3))
     0.174
     """
-    old, new = _share(from_, "the share that is assumed"), _share(to, "the share that is asked for")
+    old, new = _share(from_, "the assumed prevalence"), _share(to, "the target prevalence")
     values = np.asarray(probabilities, np.float64)
     values = as_scores(values, values.shape, name="probabilities", low=0, high=1)
     up, down = values * (new / old), (1 - values) * ((1 - new) / (1 - old))
@@ -65,12 +65,12 @@ def shift_prevalence(probabilities: ArrayLike, *, from_: float, to: float) -> Fl
 
 @dataclass(frozen=True, slots=True)
 class PredictiveValues:
-    """PPV and NPV over the share of positives.
+    """PPV and NPV by prevalence.
 
     Attributes
     ----------
     prevalence, ppv, npv
-        (k,), 0 to 1; NaN where nothing would be called so.
+        Arrays (k,), 0 to 1; NaN where no image would have the predicted class.
     """
 
     prevalence: Floats
@@ -86,14 +86,15 @@ def predictive_values(
     Parameters
     ----------
     sensitivity, specificity
-        Of shape S, 0 to 1: one pair, or the replicates (R,) of a bootstrap.
+        Rates of shape S, 0 to 1: one pair, or the replicates (R,) of a bootstrap.
     prevalence
-        (k,), 0 to 1.
+        Prevalences (k,), 0 to 1.
 
     Returns
     -------
-    PPV and NPV of shape (*S, k). Sensitivity and specificity are taken to be the same everywhere,
-    which holds as long as the spectrum of disease does.
+    PredictiveValues
+        PPV and NPV of shape (*S, k). Sensitivity and specificity are assumed not to depend on the
+        prevalence, which requires the same spectrum of disease.
 
     References
     ----------
@@ -103,9 +104,9 @@ def predictive_values(
     clear = np.asarray(specificity, np.float64)[..., None]
     share = np.asarray(prevalence, np.float64)
     for values, name in ((hit, "sensitivity"), (clear, "specificity"), (share, "prevalence")):
-        there = values[~np.isnan(values)]
-        if np.any((there < 0) | (there > 1)):
-            raise MetricError(f"{name} must lie between 0 and 1", received=there.tolist()[:5])
+        defined = values[~np.isnan(values)]
+        if np.any((defined < 0) | (defined > 1)):
+            raise MetricError(f"{name} must be between 0 and 1", received=defined.tolist()[:5])
     with np.errstate(invalid="ignore", divide="ignore"):
         ppv = hit * share / (hit * share + (1 - clear) * (1 - share))
         npv = clear * (1 - share) / (clear * (1 - share) + (1 - hit) * share)

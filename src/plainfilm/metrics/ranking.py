@@ -1,7 +1,7 @@
-"""How well scores order the images: the areas and curves that need no threshold.
+"""Computes ranking metrics: AUROC, average precision and their curves.
 
-Names and meaning are those of scikit-learn; unknown labels are left out, and what is undefined
-because a class is missing is NaN.
+Names and definitions are those of scikit-learn. Unknown labels are left out, and a value that is
+undefined because a class is missing is NaN.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def _steps(positive: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return distinct scores, descending, and the weight of positives and negatives at each."""
+    """Return distinct scores in descending order, and the weight of each class at each score."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     starts: Ints = np.flatnonzero(np.r_[True, np.diff(ordered) != 0])
@@ -35,31 +35,32 @@ def _steps(positive: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Fl
 
 
 def roc_auc_score(
-    labels: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
+    y_true: ArrayLike, y_score: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Return the area under the ROC curve: how often a positive scores above a negative.
+    """Return the area under the ROC curve.
 
-    Ties count one half.
+    It is the probability that a positive image scores above a negative one; ties count one half.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    scores
-        (n,), finite, of any scale: only their order matters.
-    weights
-        (n,), not negative; ones by default.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_score
+        Scores (n,), finite; only their order matters.
+    sample_weight
+        Weights (n,), 0 or more; 1 by default.
 
     Returns
     -------
-    0 to 1, or NaN if a class is missing.
+    float
+        0 to 1; NaN if a class is missing.
 
     Raises
     ------
     MetricError
         If an input is out of range or shapes differ.
     """
-    positive, values, mass = known(labels, scores, weights)
+    positive, values, mass = known(y_true, y_score, sample_weight)
     total_positive, total_negative = mass[positive].sum(), mass[~positive].sum()
     if total_positive == 0 or total_negative == 0:
         return math.nan
@@ -69,14 +70,14 @@ def roc_auc_score(
 
 
 def average_precision_score(
-    labels: ArrayLike, scores: ArrayLike, *, weights: ArrayLike | None = None
+    y_true: ArrayLike, y_score: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
     """Return the mean of precision over the steps of recall, without interpolation.
 
-    Arguments as in `roc_auc_score`; 0 to 1, or NaN without positives. A scorer that knows nothing
-    reaches the prevalence.
+    It is 0 to 1, and NaN without positives; random scores reach the prevalence. See `roc_auc_score`
+    for the parameters.
     """
-    positive, values, mass = known(labels, scores, weights)
+    positive, values, mass = known(y_true, y_score, sample_weight)
     total_positive = mass[positive].sum()
     if total_positive == 0:
         return math.nan
@@ -87,23 +88,24 @@ def average_precision_score(
 
 
 def roc_curve(
-    labels: ArrayLike, scores: ArrayLike, *, drop_intermediate: bool = True
+    y_true: ArrayLike, y_score: ArrayLike, *, drop_intermediate: bool = True
 ) -> tuple[Floats, Floats, Floats]:
-    """Return false-positive rate, true-positive rate and threshold along the ROC curve.
+    """Return false positive rate, true positive rate and threshold along the ROC curve.
 
     Parameters
     ----------
-    labels, scores
-        As in `roc_auc_score`.
+    y_true, y_score
+        Labels and scores, see `roc_auc_score`.
     drop_intermediate
-        Whether points on a straight line between their neighbours are left out.
+        Whether to leave out points on a straight line between their neighbours.
 
     Returns
     -------
-    Three arrays of equal length. Thresholds fall; the first is infinite (nothing called). A rate
-    is NaN throughout if its class is missing; all are empty if there is no known label.
+    fpr, tpr, thresholds
+        Arrays of equal length. Thresholds decrease from infinity (no image predicted positive). A
+        rate is NaN if its class is missing; all are empty without known labels.
     """
-    positive, values, mass = known(labels, scores)
+    positive, values, mass = known(y_true, y_score)
     if values.size == 0:
         return np.empty(0), np.empty(0), np.empty(0)
     thresholds, up, down = _steps(positive, values, mass)
@@ -117,13 +119,13 @@ def roc_curve(
         return fps / fps[-1], tps / tps[-1], thresholds
 
 
-def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
+def precision_recall_curve(y_true: ArrayLike, y_score: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Return precision, recall and threshold along the precision-recall curve.
 
-    As in scikit-learn: thresholds rise, and a last point (1, 0) without threshold is added. Recall
-    is NaN without positives; all are empty if there is no known label.
+    As in scikit-learn, thresholds increase, and a last point (1, 0) has no threshold. Recall is NaN
+    without positives; all are empty without known labels.
     """
-    positive, values, mass = known(labels, scores)
+    positive, values, mass = known(y_true, y_score)
     if values.size == 0:
         return np.empty(0), np.empty(0), np.empty(0)
     thresholds, up, down = _steps(positive, values, mass)

@@ -1,38 +1,38 @@
-"""The calibration line: the logistic regression of truth on the logit of what was predicted."""
+"""Fits the calibration line: logistic regression of the labels on the predicted log odds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit, stdtrit
 
-from plainfilm.metrics._inputs import Bools, Floats, Ints, group_index, known
+from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
 from plainfilm.metrics.intervals import Interval, normal_quantile, undefined
 
 __all__ = ["CLOSEST", "CalibrationLine", "calibration_line", "logits_of"]
 
 CLOSEST = 1e-7
-"""Probabilities are kept this far from 0 and 1 before a logit is taken: float32's resolution."""
+"""Distance from 0 and 1 at which probabilities are clipped for logits: float32's resolution."""
 
-_NO_WIDTH = 1e-9  # log odds; rounding leaves less of a variance of zero
+_NO_WIDTH = 1e-9  # log odds; a variance of zero is below this after rounding
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationLine:
-    """How predicted odds relate to true odds.
+    """Calibration slope and intercepts.
 
     Attributes
     ----------
     slope
-        1 is right; below 1 the predictions are too extreme, above 1 too timid.
+        1 is ideal; below 1 the predictions are too extreme, above 1 too moderate.
     intercept
-        Of the same line, in log odds.
+        Intercept of the same line, in log odds.
     in_the_large
-        The intercept if the slope is held at 1: 0 is right, above 0 positives are more frequent
-        than predicted.
+        Intercept with the slope fixed at 1: 0 is ideal, above 0 positives are more frequent than
+        predicted.
     """
 
     slope: Interval
@@ -40,56 +40,59 @@ class CalibrationLine:
     in_the_large: Interval
 
 
-def logits_of(probabilities: ArrayLike) -> Floats:
-    """Return the log odds of probabilities, which are kept `CLOSEST` away from 0 and 1."""
-    clipped = np.clip(np.asarray(probabilities, dtype=np.float64), CLOSEST, 1 - CLOSEST)
-    logits: Floats = np.log(clipped) - np.log1p(-clipped)
+def logits_of(y_prob: ArrayLike) -> Floats:
+    """Return the log odds of probabilities, clipped `CLOSEST` away from 0 and 1."""
+    clipped = np.clip(np.asarray(y_prob, dtype=np.float64), CLOSEST, 1 - CLOSEST)
+    logits: Floats = logit(clipped)
     return logits
 
 
 def calibration_line(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
     *,
-    patients: Sequence[str] | NDArray[np.str_] | None = None,
+    patients: Patients = None,
     level: float = 0.95,
 ) -> CalibrationLine:
-    """Fit the calibration line, with intervals that allow for several images per patient.
+    """Fit the calibration line with intervals that allow for several images per patient.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    probabilities
-        (n,), 0 to 1.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_prob
+        Probabilities (n,), 0 to 1.
     patients
-        (n,) keys, or None for one patient per image.
+        Patient keys (n,), or None for one patient per image.
+    level
+        Confidence level, between 0 and 1.
 
     Returns
     -------
-    Slope and intercepts; undefined, with the reason, where a class is missing, the probabilities
-    are all the same or separate the classes perfectly (the slope has no finite best value then).
+    CalibrationLine
+        Undefined, with the reason, if a class is missing or all probabilities are equal. The slope
+        is undefined if the probabilities separate the classes perfectly, because the likelihood
+        then has no finite maximum.
 
     References
     ----------
     D. R. Cox, Biometrika 45 (1958) 562-565; B. Van Calster et al., BMC Med. 17 (2019) 230.
     Variance: the sandwich over patients, K.-Y. Liang & S. L. Zeger, Biometrika 73 (1986) 13-22.
     """
-    positive, values, _ = known(labels, probabilities, probabilities=True)
-    everyone, _ = group_index(patients, np.shape(labels)[0])
-    groups = everyone[~np.isnan(np.asarray(labels, dtype=np.float64))]
+    positive, values, _ = known(y_true, y_prob, probabilities=True)
+    groups, _ = known_groups(y_true, patients)
     unit = "images" if patients is None else "patients"
     method = f"logistic regression, sandwich variance over {unit}, t, {100 * level:g} %"
     if not positive.any() or positive.all():
-        missing = undefined(method, "only one class is there")
+        missing = undefined(method, "there is only one class")
         return CalibrationLine(missing, missing, missing)
     logits = logits_of(values)
-    alone = np.ones((len(logits), 1))
-    large = _fit(alone, logits, positive, groups, method, level)
+    ones = np.ones((len(logits), 1))
+    large = _fit(ones, logits, positive, groups, method, level)
     why = _no_slope(logits, positive)
     if why is not None:
         return CalibrationLine(undefined(method, why), undefined(method, why), large[0])
-    both = np.column_stack([alone, logits])
+    both = np.column_stack([ones, logits])
     intercept, slope = _fit(both, np.zeros_like(logits), positive, groups, method, level)
     return CalibrationLine(slope, intercept, large[0])
 
@@ -97,7 +100,7 @@ def calibration_line(
 def _no_slope(logits: Floats, positive: Bools) -> str | None:
     up, down = logits[positive], logits[~positive]
     if np.ptp(logits) == 0:
-        return "all probabilities are the same"
+        return "all probabilities are equal"
     if down.max() <= up.min() or up.max() <= down.min():
         return "the probabilities separate the classes perfectly"
     return None
@@ -106,9 +109,7 @@ def _no_slope(logits: Floats, positive: Bools) -> str | None:
 def _fit(
     design: Floats, offset: Floats, positive: Bools, groups: Ints, method: str, level: float
 ) -> list[Interval]:
-    """Fit by Newton's method with step halving; one interval per column of the design (n, k)."""
-    from scipy.special import stdtrit
-
+    """Fit by Newton's method with step halving; return an interval per column of the design."""
     weights = np.zeros(design.shape[1])
 
     def loss(candidate: Floats) -> float:
@@ -116,19 +117,19 @@ def _fit(
         return float(np.logaddexp(0, signed).sum())
 
     for _ in range(100):
-        expected = 0.5 * (1 + np.tanh((design @ weights + offset) / 2))
+        expected = expit(design @ weights + offset)
         spread = np.maximum(expected * (1 - expected), 1e-300)
         gradient = design.T @ (positive - expected)
         information = design.T @ (design * spread[:, None])
         step = np.linalg.lstsq(information, gradient, rcond=None)[0]
-        # Saturated predictions make the first steps far too long.
+        # With saturated predictions the first steps are far too long.
         scale = 1.0
         while scale > 1e-10 and loss(weights + scale * step) > loss(weights):
             scale /= 2
         weights = weights + scale * step
         if np.abs(scale * step).max() < 1e-10:
             break
-    expected = 0.5 * (1 + np.tanh((design @ weights + offset) / 2))
+    expected = expit(design @ weights + offset)
     spread = expected * (1 - expected)
     information = design.T @ (design * spread[:, None])
     _, numbers = np.unique(groups, return_inverse=True)
@@ -139,7 +140,7 @@ def _fit(
         return [undefined(method, "the data do not determine it")] * design.shape[1]
     bread = np.linalg.inv(information)
     covariance = bread @ (scores.T @ scores) @ bread * count / (count - 1)
-    # Few patients of a class know the variance badly: Student's t, by the rarer class.
+    # With few patients the variance is uncertain: Student's t with those of the rarer class.
     sides = (np.unique(groups[positive]).size, np.unique(groups[~positive]).size)
     normal_quantile(level)  # checks the level
     factor = float(stdtrit(max(min(sides) - 1, 1), (1 + level) / 2))
@@ -147,6 +148,6 @@ def _fit(
     return [
         Interval(float(value), float(value - wide), float(value + wide), method)
         if wide > _NO_WIDTH
-        else Interval(float(value), math.nan, math.nan, method, "all patients are alike in it")
+        else Interval(float(value), math.nan, math.nan, method, "all patients are alike")
         for value, wide in zip(weights, half, strict=True)
     ]

@@ -1,8 +1,8 @@
-"""How well calls agree with the truth: counts, and what follows from them.
+"""Computes the confusion matrix and the rates that follow from it.
 
-Names and meaning are those of scikit-learn, with two differences. Labels that are NaN (unknown)
-are left out. And where a value is undefined, because only one class is there or because nothing
-was called positive, it is NaN and not a conventional 0 or 1; `why_undefined` has the reason.
+Names and definitions are those of scikit-learn, with two differences. Labels that are NaN (unknown)
+are left out. A value that is undefined, because a class is missing or no image is predicted
+positive, is NaN instead of 0 or 1 by convention; `why_undefined` returns the reason.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ RATES = (
     "lr_positive",
     "lr_negative",
 )
-"""Names of what `rates` computes from the four counts, in its order."""
+"""Names of the values that `rates` computes, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Counts of images by truth and call: true and false positives, true and false negatives."""
+    """Numbers of true and false positives and of true and false negatives."""
 
     tp: int
     fp: int
@@ -67,47 +67,49 @@ class Confusion:
         return {"tp": self.tp, "fp": self.fp, "tn": self.tn, "fn": self.fn}
 
 
-def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
-    """Count the images by truth and call.
+def confusion(y_true: ArrayLike, y_pred: ArrayLike) -> Confusion:
+    """Count the images by label and predicted class.
 
     Parameters
     ----------
-    labels
-        (n,) of 1, 0 or NaN; NaN is left out.
-    calls
-        (n,) of 1 or 0 (or booleans): what each image was called.
+    y_true
+        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_pred
+        Predicted classes (n,), 1 or 0 (or booleans).
 
     Raises
     ------
     MetricError
-        If shapes differ, or a label or call has another value.
+        If shapes differ, or a label or predicted class has another value.
     """
-    truth = as_labels(labels)
-    called = as_scores(calls, truth.shape, name="predicted")
-    if not np.all((called == 0) | (called == 1)):
+    labels = as_labels(y_true)
+    predicted = as_scores(y_pred, labels.shape, name="predicted classes")
+    if not np.all((predicted == 0) | (predicted == 1)):
         raise MetricError(
-            "calls must be 0 or 1", remedy="compare the probabilities with a threshold first"
+            "predicted classes must be 0 or 1",
+            remedy="compare the probabilities with a threshold first",
         )
     return Confusion(
-        tp=int(np.sum((truth == 1) & (called == 1))),
-        fp=int(np.sum((truth == 0) & (called == 1))),
-        tn=int(np.sum((truth == 0) & (called == 0))),
-        fn=int(np.sum((truth == 1) & (called == 0))),
+        tp=int(np.sum((labels == 1) & (predicted == 1))),
+        fp=int(np.sum((labels == 0) & (predicted == 1))),
+        tn=int(np.sum((labels == 0) & (predicted == 0))),
+        fn=int(np.sum((labels == 1) & (predicted == 0))),
     )
 
 
 def rates(tp: ArrayLike, fp: ArrayLike, tn: ArrayLike, fn: ArrayLike) -> Floats:
-    """Return every rate of `RATES` for counts of any one shape.
+    """Return all `RATES` for counts of any shape.
 
     Parameters
     ----------
     tp, fp, tn, fn
-        Counts (or sums of weights), scalars or arrays of shape S.
+        Counts or sums of weights, scalars or arrays of shape S.
 
     Returns
     -------
-    Array of shape (len(RATES), *S). NaN where undefined; a likelihood ratio whose denominator is
-    zero while its numerator is not is infinite.
+    array
+        Shape (len(RATES), *S). NaN where undefined; a likelihood ratio is infinite if only its
+        denominator is zero.
     """
     tp, fp, tn, fn = (np.asarray(count, dtype=np.float64) for count in (tp, fp, tn, fn))
     positive, negative = tp + fn, tn + fp
@@ -115,8 +117,8 @@ def rates(tp: ArrayLike, fp: ArrayLike, tn: ArrayLike, fn: ArrayLike) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         sensitivity, specificity = tp / positive, tn / negative
         product = (tp + fp) * (tn + fn) * positive * negative
-        # Where every call is the same, 0 is the limit of the coefficient (Chicco & Jurman 2020);
-        # with one class of truth there is none.
+        # If all predictions are equal, 0 is the limit of the coefficient (Chicco & Jurman 2020);
+        # with one class of labels there is no limit.
         mcc = np.where(product > 0, (tp * tn - fp * fn) / np.sqrt(product), 0.0)
         return np.stack(
             [
@@ -139,18 +141,18 @@ _NO_NEGATIVE = "there is no negative image"
 
 
 def why_undefined(name: str, counts: Confusion) -> str | None:
-    """Return why a rate of `RATES` (or ``auroc``, ``average_precision``) is undefined, or None."""
+    """Return why a rate, AUROC or average precision is undefined, or None."""
     no_positive, no_negative = counts.tp + counts.fn == 0, counts.tn + counts.fp == 0
     if counts.n == 0:
-        return "there is no image of known label"
+        return "there is no image with a known label"
     if name in ("sensitivity", "f1", "average_precision"):
         return _NO_POSITIVE if no_positive else None
     if name == "specificity":
         return _NO_NEGATIVE if no_negative else None
     if name == "ppv":
-        return None if counts.tp + counts.fp else "nothing was called positive"
+        return None if counts.tp + counts.fp else "no image is predicted positive"
     if name == "npv":
-        return None if counts.tn + counts.fn else "nothing was called negative"
+        return None if counts.tn + counts.fn else "no image is predicted negative"
     if name in ("balanced_accuracy", "mcc", "lr_positive", "lr_negative", "auroc", "partial_auroc"):
         if no_positive or no_negative:
             return _NO_POSITIVE if no_positive else _NO_NEGATIVE
@@ -161,64 +163,64 @@ def why_undefined(name: str, counts: Confusion) -> str | None:
     return None
 
 
-def _rate(name: str, labels: ArrayLike, calls: ArrayLike) -> float:
-    counts = confusion(labels, calls)
+def _rate(name: str, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    counts = confusion(y_true, y_pred)
     value = rates(counts.tp, counts.fp, counts.tn, counts.fn)[RATES.index(name)]
     return float(value) if np.isfinite(value) else math.nan
 
 
-def accuracy_score(labels: ArrayLike, calls: ArrayLike) -> float:
-    """Return the share of images called rightly, 0 to 1; see `confusion` for the arguments."""
-    return _rate("accuracy", labels, calls)
+def accuracy_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of correct predictions, 0 to 1; see `confusion` for the parameters."""
+    return _rate("accuracy", y_true, y_pred)
 
 
-def balanced_accuracy_score(labels: ArrayLike, calls: ArrayLike) -> float:
+def balanced_accuracy_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Return the mean of sensitivity and specificity, 0 to 1; NaN if a class is missing."""
-    return _rate("balanced_accuracy", labels, calls)
+    return _rate("balanced_accuracy", y_true, y_pred)
 
 
-def sensitivity_score(labels: ArrayLike, calls: ArrayLike) -> float:
-    """Return the share of positives called positive (recall), 0 to 1; NaN without positives."""
-    return _rate("sensitivity", labels, calls)
+def sensitivity_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of positives predicted positive (recall), 0 to 1; NaN without positives."""
+    return _rate("sensitivity", y_true, y_pred)
 
 
-def specificity_score(labels: ArrayLike, calls: ArrayLike) -> float:
-    """Return the share of negatives called negative, 0 to 1; NaN without negatives."""
-    return _rate("specificity", labels, calls)
+def specificity_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of negatives predicted negative, 0 to 1; NaN without negatives."""
+    return _rate("specificity", y_true, y_pred)
 
 
-def ppv_score(labels: ArrayLike, calls: ArrayLike) -> float:
-    """Return the share of positive calls that are right (precision); NaN without such calls.
+def ppv_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of positive predictions that are correct (precision), 0 to 1.
 
-    It holds at the prevalence of these images only.
+    It is valid at the prevalence of these images only; NaN without positive predictions.
     """
-    return _rate("ppv", labels, calls)
+    return _rate("ppv", y_true, y_pred)
 
 
-def npv_score(labels: ArrayLike, calls: ArrayLike) -> float:
-    """Return the share of negative calls that are right; NaN without such calls.
+def npv_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of negative predictions that are correct, 0 to 1.
 
-    It holds at the prevalence of these images only.
+    It is valid at the prevalence of these images only; NaN without negative predictions.
     """
-    return _rate("npv", labels, calls)
+    return _rate("npv", y_true, y_pred)
 
 
-def f1_score(labels: ArrayLike, calls: ArrayLike) -> float:
+def f1_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Return 2 tp / (2 tp + fp + fn), 0 to 1; NaN without positives."""
-    return _rate("f1", labels, calls)
+    return _rate("f1", y_true, y_pred)
 
 
-def matthews_corrcoef(labels: ArrayLike, calls: ArrayLike) -> float:
-    """Return the correlation of truth and call, -1 to 1; NaN if a class is missing.
+def matthews_corrcoef(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the correlation of label and prediction, -1 to 1; NaN if a class is missing.
 
-    Where every image gets the same call, it is 0, as in scikit-learn.
+    If all predictions are equal, it is 0, as in scikit-learn.
     """
-    return _rate("mcc", labels, calls)
+    return _rate("mcc", y_true, y_pred)
 
 
-def likelihood_ratios(labels: ArrayLike, calls: ArrayLike) -> tuple[float, float]:
-    """Return the positive and the negative likelihood ratio, each NaN where unbounded.
+def likelihood_ratios(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[float, float]:
+    """Return the positive and the negative likelihood ratio, NaN where unbounded.
 
     They are sensitivity / (1 - specificity) and (1 - sensitivity) / specificity.
     """
-    return _rate("lr_positive", labels, calls), _rate("lr_negative", labels, calls)
+    return _rate("lr_positive", y_true, y_pred), _rate("lr_negative", y_true, y_pred)

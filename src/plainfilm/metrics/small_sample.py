@@ -1,8 +1,8 @@
-"""Intervals where a bootstrap has too few errors to draw from.
+"""Computes intervals for samples with too few errors for a bootstrap.
 
-With no error at all every replicate is perfect and a percentile interval has no width; with one
-or two it is still too narrow. Formulas on the numbers of patients, which are smaller than those
-of images, then err to the safe side.
+Without errors every replicate is perfect and a percentile interval has no width; with one or two
+errors it is still too narrow. Formulas on the numbers of patients, which are smaller than the
+numbers of images, are conservative here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from plainfilm.metrics._inputs import Bools, Ints
 from plainfilm.metrics.intervals import Interval, newcombe, wilson
 from plainfilm.metrics.scores import RATES, rates
 
-__all__ = ["FEW_PATIENTS", "steady"]
+__all__ = ["FEW_PATIENTS", "small_sample_interval"]
 
 FEW_PATIENTS = 10
-"""With fewer patients than this on either side of a proportion, its bootstrap is too narrow."""
+"""Number of patients on either side of a proportion below which its bootstrap is too narrow."""
 
-_WHY_SAME = "every replicate would be the same; made from the numbers of patients"
-# Each is a function of sensitivity, specificity and the share of positives.
+_WHY_SAME = "all replicates are the same; computed from the numbers of patients"
+# Functions of sensitivity, specificity and prevalence.
 _OF_BOTH = ("balanced_accuracy", "f1", "mcc", "lr_positive", "lr_negative")
 
 
@@ -29,7 +29,7 @@ def _distinct(groups: Ints, where: Bools) -> int:
     return int(np.count_nonzero(np.bincount(groups[where])))
 
 
-def steady(
+def small_sample_interval(
     name: str,
     value: float,
     positive: Bools,
@@ -39,19 +39,21 @@ def steady(
     level: float,
     same: bool = False,
 ) -> Interval | None:
-    """Return the interval of a value that a bootstrap would make too narrow, else None.
+    """Return the interval of a value for which a bootstrap would be too narrow, else None.
 
     Parameters
     ----------
     name
-        A name of `BOOTSTRAP_METRICS`, or ``calibration_error``.
+        A name in `BOOTSTRAP_METRICS`, or ``calibration_error``.
     value
-        The value on all images.
+        Value on all images.
     positive, called, groups
-        (n,): truth, call (used for `RATES` only) and patient.
+        Label, predicted class (used for `RATES` only) and patient of each image, (n,).
+    level
+        Confidence level, between 0 and 1.
     same
-        Whether every replicate is known to be the same: then the answer is None only where no
-        formula gives limits (``log_loss``).
+        Whether all replicates are the same. The result is then None only if no formula exists
+        (``log_loss``).
     """
     if name in ("auroc", "average_precision", "partial_auroc"):
         return _ranking(name, value, positive, groups, level, same=same)
@@ -70,12 +72,12 @@ def _ranking(
     if not (same or value in (0.0, 1.0)) or not (with_positive and with_negative):
         return None
     if name == "partial_auroc":
-        # Within the range the negatives are too few to say more than the scale's own ends.
+        # The negatives within the range are too few for more than the ends of the scale.
         found = newcombe(max(value, 0.5), with_positive, with_negative, level=level)
     elif name == "auroc":
         found = newcombe(value, with_positive, with_negative, level=level)
     else:
-        # Boyd, Eng & Page 2013: binomial, the trials being the positives.
+        # Boyd, Eng & Page 2013: binomial with the positives as trials.
         found = wilson(value * with_positive, with_positive, level=level)
     return Interval(value, found.low, found.high, found.method, _WHY_SAME)
 
@@ -83,18 +85,18 @@ def _ranking(
 def _bounded(value: float, groups: Ints, level: float) -> Interval:
     """Return Wilson's interval of a mean of numbers from 0 to 1.
 
-    Of all such numbers of a given mean, those that are 0 or 1 vary most.
+    For a given mean, numbers that are 0 or 1 have the largest variance.
     """
-    people = len(np.unique(groups))
-    found = wilson(value * people, people, level=level)
+    patients = len(np.unique(groups))
+    found = wilson(value * patients, patients, level=level)
     return Interval(value, found.low, found.high, found.method, _WHY_SAME)
 
 
 def _proportion(name: str, positive: Bools, called: Bools) -> tuple[Bools, Bools] | None:
-    """Return (hits, trials) of the images, for a rate that is a share of images."""
-    everything = np.ones_like(positive)
+    """Return hits and trials of a rate that is a proportion of images, else None."""
+    every = np.ones_like(positive)
     return {
-        "accuracy": (positive == called, everything),
+        "accuracy": (positive == called, every),
         "sensitivity": (called, positive),
         "specificity": (~called, ~positive),
         "ppv": (positive, called),
@@ -106,12 +108,12 @@ def _share(
     value: float, hits: Bools, trials: Bools, groups: Ints, level: float, *, same: bool
 ) -> Interval | None:
     right, wrong = _distinct(groups, trials & hits), _distinct(groups, trials & ~hits)
-    people = _distinct(groups, trials)
+    patients = _distinct(groups, trials)
     few = min(right, wrong) < FEW_PATIENTS
-    if not (few or same) or not people:
+    if not (few or same) or not patients:
         return None
-    found = wilson(value * people, people, level=level)
-    why = f"fewer than {FEW_PATIENTS} patients on one side; made from {people} patients"
+    found = wilson(value * patients, patients, level=level)
+    why = f"fewer than {FEW_PATIENTS} patients on one side; computed from {patients} patients"
     return Interval(value, found.low, found.high, found.method, why if few else _WHY_SAME)
 
 
@@ -125,21 +127,21 @@ def _corner(
     *,
     same: bool,
 ) -> Interval | None:
-    """Return a rate's range over Wilson's limits of sensitivity and specificity.
+    """Return the range of a rate over Wilson's limits of sensitivity and specificity.
 
-    Only where all images of a class are called alike: no replicate then differs in that class, as
-    if its rate were known for certain.
+    Only if all images of a class have the same predicted class: no replicate then differs in that
+    class, as if its rate were known exactly.
     """
     limits, alike = [], same
     for hits, trials in ((called, positive), (~called, ~positive)):
-        people, count = _distinct(groups, trials), int(trials.sum())
+        patients, count = _distinct(groups, trials), int(trials.sum())
         right = int((hits & trials).sum())
         if count:
             alike = alike or right in (0, count)
-            found = wilson(right / count * people, people, level=level)
+            found = wilson(right / count * patients, patients, level=level)
             limits.append((found.low, found.high))
         else:
-            limits.append((0.0, 1.0))  # its images would be counted with 0
+            limits.append((0.0, 1.0))  # its images have the weight 0
     if not alike:
         return None
     positives, negatives = float(positive.sum()), float((~positive).sum())
@@ -149,10 +151,10 @@ def _corner(
         for t in limits[1]
     ]
     row = np.array([*(corner[RATES.index(name)] for corner in corners), value])
-    there = row[~np.isnan(row)]
-    low, high = float(there.min()), float(there.max())
+    defined = row[~np.isnan(row)]
+    low, high = float(defined.min()), float(defined.max())
     method = f"at Wilson's limits of sensitivity and specificity, {100 * level:g} %"
-    why = "all images of a class are called alike; made from the numbers of patients"
+    why = "all images of a class have the same prediction; computed from the numbers of patients"
     if math.isinf(high):
         why += "; the upper limit is unbounded"
     return Interval(value, low, high, method, why)

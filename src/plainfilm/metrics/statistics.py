@@ -1,4 +1,4 @@
-"""What is computed on drawn patients: each statistic from numbers of draws, many at once."""
+"""Computes statistics from the numbers of draws of patients, for many replicates at once."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
-"""From draws (replicates, patients) to values (k, replicates)."""
+"""Maps draws (replicates, patients) to values (k, replicates)."""
 
 RANKINGS = ("auroc", "average_precision", "partial_auroc")
-"""Metrics of the order of the scores, as `ranking_statistic` gives them."""
+"""Metrics of the order of the scores, in the order of `ranking_statistic`."""
 
 _SCORE_BINS = 2048
 
@@ -36,18 +36,18 @@ def ranking_statistic(
 ) -> Statistic:
     """Return the statistic (AUROC, average precision, partial AUROC).
 
-    One sort, then cumulative sums of the drawn weights. Of very many images (`MANY`) the scores
-    are counted in bins, patient by patient, which shows the same spread; the values are then moved
-    by what the bins change on the images as they are.
+    It sorts once and then takes cumulative sums of the drawn weights. For very many images (`MANY`)
+    it counts the scores in bins by patient, which shows the same spread, and corrects the values by
+    the effect of the bins on the original images.
 
     Parameters
     ----------
     positive, scores, groups
-        (n,): truth, score and patient of each image of known label.
+        Label, score and patient of each image with known label, (n,).
     patients
         Number of patients.
     max_fpr
-        The partial AUROC goes over false positive rates of 0 to this, on McClish's scale.
+        Upper end of the false positive rates of the partial AUROC, which is on McClish's scale.
     """
     weights = _score_weights(positive, scores, groups)
     if len(scores) <= MANY:
@@ -62,7 +62,7 @@ _Weights: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
 
 
 def _score_weights(positive: Bools, scores: Floats, groups: Ints) -> _Weights:
-    """Return what gives the drawn weight of positives and negatives (R, distinct scores)."""
+    """Return a function of the draws to the weights of both classes, (R, distinct scores)."""
     order = np.argsort(-scores, kind="stable")
     columns, up = groups[order], positive[order].astype(np.float64)
     change = np.diff(scores[order]) != 0
@@ -82,7 +82,7 @@ def _score_weights(positive: Bools, scores: Floats, groups: Ints) -> _Weights:
 
 
 def _binned_weights(positive: Bools, scores: Floats, groups: Ints, patients: int) -> _Weights:
-    """Return the same with the scores in bins of about equal count, the highest first."""
+    """Return the same function with scores in bins of about equal count, highest first."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, _SCORE_BINS + 1)[1:-1]))
     index = len(edges) - np.searchsorted(edges, scores, side="right")
     size = len(edges) + 1
@@ -92,7 +92,7 @@ def _binned_weights(positive: Bools, scores: Floats, groups: Ints, patients: int
         tables.append(flat.reshape(patients, size).astype(np.float32))
 
     def weights(draws: Floats) -> tuple[Floats, Floats]:
-        # Whole numbers far below 2**24: single precision counts them exactly.
+        # Integers far below 2**24, which single precision represents exactly.
         plus, minus = ((draws.astype(np.float32) @ table).astype(np.float64) for table in tables)
         return plus, minus
 
@@ -106,11 +106,11 @@ def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
     area, fps, negatives = _area(plus, minus)
     tps = np.cumsum(plus, axis=1)
     positives = tps[:, -1]
-    called = tps + fps
-    precision = np.divide(tps, called, out=np.zeros_like(called), where=called > 0)
+    total = tps + fps
+    precision = np.divide(tps, total, out=np.zeros_like(total), where=total > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision_mean = np.einsum("rn,rn->r", plus, precision) / positives
-        # Each step's piece of the area left of max_fpr: a trapezium, cut off where it crosses.
+        # The part of each trapezoid to the left of max_fpr.
         limit = max_fpr * negatives[:, None]
         inside = np.clip(limit - (fps - minus), 0, minus)
         share = np.divide(inside, minus, out=np.zeros_like(minus), where=minus > 0)
@@ -120,7 +120,7 @@ def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
 
 
 def _area(plus: Floats, minus: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return AUROC (R,), the running weight of negatives (R, k) and their sum (R,)."""
+    """Return AUROC (R,), the cumulative weight of negatives (R, k) and their sum (R,)."""
     fps = np.cumsum(minus, axis=1)
     negatives, positives = fps[:, -1], plus.sum(axis=1)
     above = np.einsum("rn,rn->r", plus, fps) - np.einsum("rn,rn->r", plus, minus) / 2
@@ -130,7 +130,7 @@ def _area(plus: Floats, minus: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
-    """Return the statistic that sums columns of ``values`` (n, k) over the drawn images."""
+    """Return the statistic that sums the columns of ``values`` (n, k) over the drawn images."""
     columns = [np.bincount(groups, weights=column, minlength=patients) for column in values.T]
     summed = np.stack(columns, axis=1)
 
@@ -142,7 +142,7 @@ def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
 
 
 def rates_statistic(positive: Bools, called: Bools, groups: Ints, patients: int) -> Statistic:
-    """Return the statistic of all `RATES` of the calls (n,)."""
+    """Return the statistic of all `RATES` of the predicted classes (n,)."""
     cells = (positive & called, ~positive & called, ~positive & ~called, positive & ~called)
     counts = totals_statistic(np.stack(cells, axis=1).astype(np.float64), groups, patients)
     return lambda draws: rates(*counts(draws))
@@ -151,9 +151,9 @@ def rates_statistic(positive: Bools, called: Bools, groups: Ints, patients: int)
 def metric_statistic(
     metric: str, positive: Bools, values: Floats, called: Bools, groups: Ints, patients: int
 ) -> tuple[Statistic, int]:
-    """Return a statistic, and which of its rows is the metric, a name of `BOOTSTRAP_METRICS`."""
+    """Return a statistic and its row of a metric in `BOOTSTRAP_METRICS`."""
     if metric == "auroc" and 0 < len(values) <= MANY:
-        # By itself it takes a third of the time of all three.
+        # The AUROC alone takes a third of the time of all three.
         weights = _score_weights(positive, values, groups)
         return lambda draws: _area(*weights(draws))[0][None], 0
     if metric in RANKINGS:

@@ -1,4 +1,4 @@
-"""One temperature for all logits, fitted on validation."""
+"""Fits one temperature for all logits on the validation set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit, logsumexp, softmax
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, as_labels, as_scores
@@ -16,21 +17,21 @@ from plainfilm.records import TaskKind
 __all__ = ["TEMPERATURES", "Temperature", "apply_temperature", "fit_temperature"]
 
 TEMPERATURES = (0.25, 10.0)
-"""The range that a temperature is kept in."""
+"""Range to which temperatures are clipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """The divisor of logits that makes validation probabilities fit best.
+    """The divisor of logits with the best fit on the validation set.
 
     Attributes
     ----------
     value
-        Above 1 it makes probabilities milder, below 1 sharper.
+        Above 1 it makes probabilities less extreme, below 1 more extreme.
     determined
-        Whether the data settle it.
+        Whether the data determine it.
     note
-        Why they do not, or None.
+        Reason why they do not, or None.
     loss_before, loss_after
         Mean log loss at temperature 1 and at ``value``, in nats; NaN without known labels.
     """
@@ -48,49 +49,48 @@ def apply_temperature(logits: ArrayLike, temperature: float, *, kind: TaskKind) 
     Parameters
     ----------
     logits
-        (n,) or (n, labels), finite. For ``multiclass`` the last axis is normalised by softmax;
-        otherwise each logit is on its own.
+        Logits (n,) or (n, labels), finite.
     temperature
-        Positive.
+        Divisor, above 0.
+    kind
+        ``multiclass`` uses the softmax of the last axis; ``binary`` and ``multilabel`` use the
+        sigmoid.
     """
     values = np.asarray(logits, dtype=np.float64)
     if not (math.isfinite(temperature) and temperature > 0):
-        raise MetricError("a temperature must be positive", received=temperature)
+        raise MetricError("the temperature must be above 0", received=temperature)
     values = as_scores(values, values.shape, name="logits") / temperature
-    if kind != "multiclass":
-        # tanh does not overflow, whatever the size of the logit.
-        return 0.5 * (1 + np.tanh(values / 2))
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
+    probabilities: Floats = softmax(values, axis=-1) if kind == "multiclass" else expit(values)
+    return probabilities
 
 
 def fit_temperature(
     logits: ArrayLike,
-    labels: ArrayLike,
+    y_true: ArrayLike,
     *,
     kind: TaskKind,
     weights: ArrayLike | None = None,
 ) -> Temperature:
-    """Fit one temperature to validation by maximum likelihood.
+    """Fit one temperature by maximum likelihood.
 
     Parameters
     ----------
     logits
-        (n,) or (n, labels), finite.
-    labels
-        Of the same shape: 1, 0 or NaN. For ``multiclass`` a row has exactly one 1; a row with a
-        NaN is left out.
+        Logits (n,) or (n, labels), finite.
+    y_true
+        Labels of the same shape, 1, 0 or NaN. For ``multiclass`` a row has exactly one 1; a row
+        with NaN is left out.
     kind
         ``binary`` and ``multilabel`` use the sigmoid, ``multiclass`` the softmax.
     weights
-        (n,) of the images, not negative.
+        Weights of the images (n,), 0 or more; 1 by default.
 
     Returns
     -------
-    The temperature. Where no finite one is best, because the data hold one class or the logits
-    separate the classes perfectly, the likelihood would make probabilities ever sharper on no
-    evidence; it stays at 1, and the note says so. Beyond `TEMPERATURES` it is clipped, with a note.
+    Temperature
+        With one class, or with classes that the logits separate perfectly, the likelihood has no
+        finite maximum; the temperature stays at 1, with a note. Outside `TEMPERATURES` it is
+        clipped, with a note.
 
     References
     ----------
@@ -98,7 +98,7 @@ def fit_temperature(
     ICML 2017.
     """
     scores = np.asarray(logits, dtype=np.float64)
-    truth = as_labels(labels, dimensions=scores.ndim)
+    truth = as_labels(y_true, dimensions=scores.ndim)
     scores = as_scores(scores, truth.shape, name="logits")
     mass = (
         np.ones(len(truth))
@@ -122,9 +122,10 @@ def fit_temperature(
 
 
 def _gaps(scores: Floats, truth: Floats, mass: Floats, kind: TaskKind) -> tuple[Floats, Floats]:
-    """Return how far each other answer lies above the true one (m, others), and weights (m,).
+    """Return the logit of each other class minus that of the true class, and the weights.
 
-    The loss of one image is then log(1 + sum(exp(gap))), for the sigmoid and the softmax alike.
+    Shapes (m, others) and (m,). The loss of an image is log(1 + sum(exp(gap))) for both the sigmoid
+    and the softmax.
     """
     if kind != "multiclass":
         keep = ~np.isnan(truth)
@@ -139,26 +140,25 @@ def _gaps(scores: Floats, truth: Floats, mass: Floats, kind: TaskKind) -> tuple[
     scores, truth, mass = scores[whole], truth[whole], mass[whole]
     if np.any(truth.sum(axis=1) != 1):
         raise MetricError("a multiclass label must have exactly one 1 per image")
-    answer: Bools = truth == 1
-    others = scores[~answer].reshape(len(scores), -1)
-    return others - scores[answer][:, None], mass
+    correct: Bools = truth == 1
+    others = scores[~correct].reshape(len(scores), -1)
+    return others - scores[correct][:, None], mass
 
 
 def _soft_losses(gaps: Floats) -> Floats:
-    top = np.maximum(gaps.max(axis=1), 0)
-    losses: Floats = top + np.log(np.exp(-top) + np.exp(gaps - top[:, None]).sum(axis=1))
+    losses: Floats = logsumexp(np.column_stack([np.zeros(len(gaps)), gaps]), axis=1)
     return losses
 
 
 def _undetermined(gaps: Floats, truth: Floats, kind: TaskKind) -> str | None:
     if np.all(gaps == 0):
-        return "all logits are the same; left at 1"
+        return "all logits are equal; left at 1"
     if kind == "multiclass":
         classes = int(np.sum((truth == 1).any(axis=0)))
     else:
         classes = len(np.unique(truth[~np.isnan(truth)]))
     if classes < 2:
-        return "validation holds one class only; left at 1"
+        return "the validation set has one class only; left at 1"
     if np.all(gaps <= 0):
         return "the logits separate the classes perfectly; left at 1"
     return None
@@ -166,12 +166,12 @@ def _undetermined(gaps: Floats, truth: Floats, kind: TaskKind) -> str | None:
 
 def _minimise(loss: Callable[[float], float]) -> tuple[float, str | None]:
     """Minimise a loss of the log of the temperature within `TEMPERATURES`."""
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize_scalar  # a slow import that predictions do not need
 
     low, high = (math.log(end) for end in TEMPERATURES)
     # The loss is convex in 1/T, so it has one minimum in log T as well.
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-7})
     for end, log_end in zip(TEMPERATURES, (low, high), strict=True):
         if loss(log_end) <= found.fun:
-            return end, f"the best temperature lies beyond {end:g}; clipped to it"
+            return end, f"the best temperature is beyond {end:g}; clipped to it"
     return math.exp(float(found.x)), None

@@ -1,7 +1,7 @@
-"""Where thresholds lie in log odds: for images as they are, and for every draw of their patients.
+"""Computes thresholds in log odds for the original images and for each draw of patients.
 
-Everywhere ``logits`` (n,) rise, ``up`` (n,) tells the positives, ``groups`` (n,) numbers the
-patients, and ``drawn`` (R, patients) says how often each patient counts.
+In all functions ``logits`` (n,) increase, ``up`` (n,) marks the positives, ``groups`` (n,) is the
+patient of each image, and ``drawn`` (R, patients) the number of draws of each patient.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_ndtr
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints
 
@@ -27,7 +28,7 @@ _GRID = 257
 
 
 def silverman_bandwidth(values: ArrayLike) -> float:
-    """Return 0.9 min(standard deviation, interquartile range / 1.34) n^(-1/5); 0 if no spread."""
+    """Return 0.9 min(standard deviation, interquartile range / 1.34) n^(-1/5); 0 without spread."""
     array = np.asarray(values, dtype=np.float64)
     if array.size < 2:
         return 0.0
@@ -35,7 +36,7 @@ def silverman_bandwidth(values: ArrayLike) -> float:
         float(array.std(ddof=1)),
         float(np.subtract(*np.quantile(array, [0.75, 0.25])) / 1.34),
     ]
-    # More than half of the values may coincide (saturated scores), which leaves no range.
+    # With saturated scores more than half of the values may be equal, and the range 0.
     spread = min((one for one in spreads if one > 0), default=0.0)
     return float(0.9 * spread * array.size**-0.2)
 
@@ -43,36 +44,34 @@ def silverman_bandwidth(values: ArrayLike) -> float:
 def draw_patients(
     groups: Ints, up: Bools, patients: int, replicates: int, rng: np.random.Generator
 ) -> Counts:
-    """Return how often each patient counts, (R, patients): first once, then as drawn.
+    """Return the weight of each patient, (R, patients): 1 in the first row, then as drawn.
 
-    Of patients, not of images: there are fewer, by far where each image is shown several times.
-    Draws without any positive (``up``) or negative are left out; so R is 1 + replicates or fewer.
-    ``groups`` numbers the patient of each image.
+    Draws without a positive or a negative image are left out, so R is at most 1 + replicates.
     """
     drawn = rng.integers(0, patients, (replicates, patients))
     drawn += np.arange(replicates)[:, None] * patients
     tally = np.bincount(drawn.ravel(), minlength=replicates * patients)
-    # Nobody is drawn 65,536 times: there are fewer patients than that, or each is drawn rarely.
+    # No patient is drawn 65,536 times: there are fewer patients, or each is drawn rarely.
     counts = tally.reshape(replicates, patients).astype(np.uint16)
     every = np.vstack([np.ones((1, patients), np.uint16), counts])
     return every[_any(every, groups[up]) & _any(every, groups[~up])]
 
 
 def _any(drawn: Counts, groups: Ints) -> Bools:
-    """Return of each row of counts whether it has any of these patients."""
+    """Return whether each row of counts has any of these patients."""
     return np.asarray(drawn[:, np.unique(groups)].any(axis=1))
 
 
 def _blocks(rows: int, width: int) -> list[slice]:
-    """Return some rows at a time: as floats, all of many images would take gigabytes."""
+    """Return slices of rows of limited size: all rows as floats could take gigabytes."""
     step = max(1, _AT_ONCE // max(width, 1))
     return [slice(at, at + step) for at in range(0, rows, step)]
 
 
 def _bandwidths(logits: Floats, up: Bools) -> tuple[float, float]:
-    """Return the kernel's width for positives and negatives, both above 0.
+    """Return the bandwidths for positives and negatives, both above 0.
 
-    A class without spread (one image, or all alike) borrows the other's.
+    A class without spread (one image, or equal scores) takes that of the other class.
     """
     wide_up, wide_down = silverman_bandwidth(logits[up]), silverman_bandwidth(logits[~up])
     least = 1e-3 * max(float(np.ptp(logits)), 1e-3)
@@ -81,16 +80,16 @@ def _bandwidths(logits: Floats, up: Bools) -> tuple[float, float]:
 
 
 def balanced_thresholds(logits: Floats, up: Bools, groups: Ints, drawn: Counts) -> Floats:
-    """Return where the smoothed balanced accuracy is highest, in log odds, per row of counts.
+    """Return the threshold with the highest smoothed balanced accuracy per row, in log odds.
 
-    The bandwidths are those of the images as they are: they hardly vary between resamples, and
-    holding them lets every resample use the same kernel sums.
+    The bandwidths are those of the original images. They hardly vary between resamples, and fixed
+    bandwidths let all resamples use the same kernel sums.
     """
     widths = _bandwidths(logits, up)
     reach = 3 * max(widths)
     grid = np.linspace(logits[0] - reach, logits[-1] + reach, _GRID)
     first = _lowest(grid, _log_error(grid, logits, up, groups, drawn, widths))
-    # Once more, where the minima are.
+    # A finer grid around the minima.
     step = grid[1] - grid[0]
     fine = np.linspace(first.min() - step, first.max() + step, _GRID)
     return _lowest(fine, _log_error(fine, logits, up, groups, drawn, widths))
@@ -106,13 +105,11 @@ def _log_error(
 ) -> Floats:
     """Return the log of the smoothed, class-balanced error (R, grid).
 
-    In logs, because inside a gap the error itself is too small for a float.
+    In a gap the error itself would be too small for a float.
     """
-    from scipy.special import log_ndtr
-
     parts = []
     for own, sign, width in ((up, 1.0, widths[0]), (~up, -1.0, widths[1])):
-        # Patient by patient, so that a resample adds up patients and not their images.
+        # Sums by patient, so that a resample adds patients instead of images.
         by_patient = np.argsort(groups[own], kind="stable")
         members, first, images = np.unique(
             groups[own][by_patient], return_index=True, return_counts=True
@@ -135,7 +132,7 @@ def _log_error(
 
 
 def _lowest(grid: Floats, errors: Floats) -> Floats:
-    """Return where each row of errors (R, grid) is lowest, refined by a parabola."""
+    """Return the minimum of each row of errors (R, grid), refined by a parabola."""
     at = np.clip(errors.argmin(axis=1), 1, len(grid) - 2)
     rows = np.arange(len(errors))
     left, middle, right = (errors[rows, at + shift] for shift in (-1, 0, 1))
@@ -150,18 +147,20 @@ def reaching_thresholds(
 ) -> Floats:
     """Return the highest threshold that keeps ``target`` of the positives, per row of counts.
 
-    Logits (n,) rise. It lies halfway between the positive that sets it and the next image below.
+    It is halfway between the positive image that determines it and the next image below.
     """
     values, owners, setters = logits[up], groups[up], []
     for rows in _blocks(len(drawn), len(values)):
         mass = drawn[rows][:, owners]
-        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]  # at or above each one
+        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[
+            :, ::-1
+        ]  # at or above each positive
         enough = (kept >= target * kept[:, :1] - 1e-9) & (mass > 0)
         setters.append(len(values) - 1 - np.argmax(enough[:, ::-1], axis=1))
     edge = values[np.concatenate(setters)]
     below = np.searchsorted(logits, edge, side="left") - 1
-    # Below the lowest image there is no next one: keep a bandwidth away instead.
-    away = edge - 2 * _bandwidths(logits, up)[0]
-    nearest: Floats = np.where(below >= 0, logits[np.maximum(below, 0)], away)
+    # Below the lowest image there is no next image: keep a distance of one bandwidth instead.
+    distant = edge - 2 * _bandwidths(logits, up)[0]
+    nearest: Floats = np.where(below >= 0, logits[np.maximum(below, 0)], distant)
     halfway: Floats = (edge + nearest) / 2
     return halfway
