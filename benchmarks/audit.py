@@ -39,9 +39,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from plainfilm.audit.evidence import SIDE, look
+from plainfilm.audit.duplicates import find_duplicates
+from plainfilm.audit.evidence import SIDE, evidence_from_cache
 from plainfilm.audit.hashing import close_pairs
-from plainfilm.audit.orientation import judge_poses
+from plainfilm.audit.orientation import estimate_orientation
 from plainfilm.audit.run import Audit, audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.data.fill import fill_cache
@@ -55,7 +56,7 @@ from planting import FlawKind, plant  # noqa: E402 - in the folder of the tests
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
 PARTS = ("planted", "near", "turned", "cost", "growth")
-LEADS = (0.25, 0.5)  # of checks.looks: seems turned, and clearly is
+MARGINS = (0.25, 0.5)  # of plainfilm.audit.quality: a note, and a warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +71,21 @@ class Expectation:
 NEAR = ("near-duplicate", "exact-duplicate")
 EXPECTED: dict[FlawKind, Expectation] = {
     "exact-duplicate": Expectation(("exact-duplicate",), "pairs"),
-    "contradicting-label": Expectation(("exact-contradicting-label",), "pairs"),
-    "leak-across-splits": Expectation(("exact-leak-across-splits",), "pairs"),
-    "patient-leak": Expectation(("patient-leak",), "files"),
+    "contradicting-label": Expectation(("exact-duplicate-conflicting-labels",), "pairs"),
+    "leak-across-splits": Expectation(("exact-duplicate-across-splits",), "pairs"),
+    "patient-leak": Expectation(("patient-in-several-splits",), "files"),
     "reencoded-duplicate": Expectation(NEAR, "pairs", graded=True),
     "near-duplicate": Expectation(NEAR, "pairs", graded=True),
     "truncated": Expectation(("truncated", "corrupt"), "files", graded=True),
     "empty": Expectation(("empty",), "files"),
     "not-an-image": Expectation(("not-an-image",), "files"),
-    "mislabelled-format": Expectation(("mislabelled-format",), "files"),
-    "blank": Expectation(("blank",), "files"),
+    "mislabelled-format": Expectation(("wrong-file-extension",), "files"),
+    "blank": Expectation(("blank-image",), "files"),
     "low-contrast": Expectation(("low-contrast",), "files", graded=True),
     "inverted": Expectation(("inverted",), "files"),
     "rotated": Expectation(("rotated",), "files"),
-    "colour": Expectation(("colour",), "files", graded=True),
-    "tiny": Expectation(("tiny",), "files", graded=True),
+    "colour": Expectation(("colour-image",), "files", graded=True),
+    "tiny": Expectation(("small-image",), "files", graded=True),
     "burnt-in-text": Expectation(("burnt-in-text",), "files", graded=True),
     "shortcut-border": Expectation(("shortcut-border",), "whole", graded=True),
     "shortcut-marker": Expectation(("shortcut-border", "shortcut-thumbnail"), "whole", graded=True),
@@ -203,7 +204,9 @@ def score(to: Score, expected: Expectation, truth: Sequence[Sequence[str]], resu
         to.found += len(pairs & told)
         to.false += len({name for pair in told - pairs for name in pair} - known)
         return
-    if chosen and chosen[0].check == "patient-leak":  # it names every image of such a patient
+    if (
+        chosen and chosen[0].check == "patient-in-several-splits"
+    ):  # it names every image of such a patient
         patients = {r.patient for r in result.manifest.records if r.id in known}
         known |= {r.id for r in result.manifest.records if r.patient in patients}
     named = {name for finding in chosen for name in finding.files}
@@ -310,13 +313,10 @@ def report_near(
     folder: Path, cache: Path, truth: dict[frozenset[str], str], kinds: Sequence[str]
 ) -> None:
     """Audit, and print recall for each kind and precision over all."""
-    from plainfilm.audit.copies import find_copies
-    from plainfilm.audit.evidence import SIDE, look
-
     manifest = load_dataset(folder)
-    evidence = look(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=cache))
+    evidence = evidence_from_cache(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=cache))
     # The pairs themselves: a finding names groups, and at most a hundred of them.
-    copies = find_copies(evidence)
+    copies = find_duplicates(evidence)
     told: dict[frozenset[str], float] = {
         frozenset((evidence.ids[p.first], evidence.ids[p.second])): p.agreement for p in copies.near
     }
@@ -347,9 +347,11 @@ def report_near(
 def turned(scratch: Path) -> None:
     """Turn or invert one image in twenty of the real training part, and see which are noticed."""
     manifest = load_dataset(DATA / "kermany224" / "train")
-    evidence = look(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=scratch / "turned"))
-    assert evidence.pictures is not None
-    small, count = evidence.pictures.small, len(evidence)
+    evidence = evidence_from_cache(
+        manifest, fill_cache(manifest, PixelSpec(SIDE), folder=scratch / "turned")
+    )
+    assert evidence.summaries is not None
+    small, count = evidence.summaries.thumbnails, len(evidence)
     chosen = np.random.default_rng(0).choice(count, count // 20, replace=False)
     rest = np.setdiff1d(np.arange(count), chosen)
     print(f"\nturned: {len(chosen)} of {count} images of kermany224/train")
@@ -360,12 +362,12 @@ def turned(scratch: Path) -> None:
         ("a quarter to the right", lambda images: np.rot90(images, 3, (1, 2))),
         ("inverted", lambda images: 255 - images),
     ):
-        pictures = small.copy()
-        pictures[chosen] = change(small[chosen])
-        poses = judge_poses(pictures, evidence.groups)
-        assert poses is not None
-        found = [float((poses.lead[chosen] > lead).mean()) for lead in LEADS]
-        wrong = [int((poses.lead[rest] > lead).sum()) for lead in LEADS]
+        images = small.copy()
+        images[chosen] = change(small[chosen])
+        orientation = estimate_orientation(images, evidence.groups)
+        assert orientation is not None
+        found = [float((orientation.margin[chosen] > margin).mean()) for margin in MARGINS]
+        wrong = [int((orientation.margin[rest] > margin).sum()) for margin in MARGINS]
         print(f"{name:<24}{found[0]:>8.3f}{found[1]:>9.3f}{wrong[0]:>9}{wrong[1]:>9}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from plainfilm.audit.evidence import SIDE, Evidence, glance, look
+from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.phantom import draw
 from plainfilm.records import Record, Task
@@ -23,7 +23,7 @@ BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
 
 
 class ArrayCache:
-    """Images in memory behind the two doors of a cache that an audit uses."""
+    """Images in memory with the interface of a cache."""
 
     def __init__(
         self,
@@ -82,9 +82,9 @@ def make_evidence() -> MakeEvidence:
         )
         manifest = Manifest("drawn", task, records)
         if images is None:
-            return glance(manifest, dict(zip(ids, hashes, strict=True)))
+            return evidence_from_files(manifest, dict(zip(ids, hashes, strict=True)))
         cache = ArrayCache(images, ids, hashes, metadata, left_out)
-        return look(manifest, cache)  # type: ignore[arg-type]
+        return evidence_from_cache(manifest, cache)  # type: ignore[arg-type]
 
     return make
 

@@ -1,4 +1,4 @@
-"""A known scale and shift is found again, and two different pictures do not agree."""
+"""Tests that a known scale and shift is found, and that different images do not agree."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.audit.alignment import align, unmoved
-from plainfilm.audit.copies import SAME
-from plainfilm.audit.evidence import shrink
+from plainfilm.audit.alignment import identity_transforms, register
+from plainfilm.audit.duplicates import NEAR_DUPLICATE
+from plainfilm.audit.evidence import downsample
 from plainfilm.audit.hashing import local_contrast
 
 
-def views(pictures):
-    return local_contrast(shrink(pictures, 64), 3.0)
+def views(images):
+    return local_contrast(downsample(images, 64), 3.0)
 
 
-def cut(picture, left, top, right, bottom):
-    height, width = picture.shape
+def crop(image, left, top, right, bottom):
+    height, width = image.shape
     box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
-    shown = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(shown)
+    cropped = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(cropped)
 
 
 @pytest.mark.parametrize("edges", [(0.03, 0.0, 0.0, 0.0), (0.03, 0.01, 0.02, 0.03), (0, 0, 0, 0)])
-def test_scale_and_shift_of_a_cut_are_found(chests, edges):
+def test_scale_and_shift_of_a_crop_are_found(chests, edges):
     left, top, right, bottom = edges
-    still = np.stack([cut(picture, *edges) for picture in chests[:8]])
-    agreement, found = align(views(still), views(chests[:8]), unmoved(8), 8)
+    cropped = np.stack([crop(image, *edges) for image in chests[:8]])
+    agreement, found = register(views(cropped), views(chests[:8]), identity_transforms(8), 8)
     assert agreement.min() > 0.95
-    # What is at u (-1 to 1) in the cut picture was at scale * u + shift in the whole one.
+    # The point at u (-1 to 1) of the cropped image was at scale * u + shift of the whole image.
     assert np.median(found, axis=0) == pytest.approx(
         [1 - left - right, left - right, 1 - top - bottom, top - bottom], abs=0.006
     )
 
 
 def test_different_chests_do_not_agree(chests):
-    agreement, _ = align(views(chests[:40]), views(chests[40:80]), unmoved(40), 8)
+    agreement, _ = register(views(chests[:40]), views(chests[40:80]), identity_transforms(40), 8)
     assert np.median(agreement) < 0.65
-    assert agreement.max() < SAME
+    assert agreement.max() < NEAR_DUPLICATE
 
 
-def test_no_step_says_how_well_they_agree_as_they_lie(chests):
-    agreement, found = align(views(chests[:3]), views(chests[:3]), unmoved(3), 0)
+def test_zero_steps_measure_the_agreement_without_alignment(chests):
+    agreement, found = register(views(chests[:3]), views(chests[:3]), identity_transforms(3), 0)
     assert agreement == pytest.approx(1.0, abs=1e-3)
-    assert np.array_equal(found, unmoved(3))
+    assert np.array_equal(found, identity_transforms(3))
 
 
-def test_pictures_of_nothing_agree_with_nothing():
-    nothing = np.zeros((2, 32, 32), np.float32)
-    agreement, found = align(nothing, nothing, unmoved(2), 3)
+def test_blank_images_do_not_agree():
+    blank = np.zeros((2, 32, 32), np.float32)
+    agreement, found = register(blank, blank, identity_transforms(2), 3)
     assert np.isfinite(agreement).all() and np.isfinite(found).all()
     assert agreement.max() < 0.5

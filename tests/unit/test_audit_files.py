@@ -1,4 +1,4 @@
-"""What files say about themselves: unreadable, mislabelled, coloured, tiny, of another origin."""
+"""Tests the checks of files: readability, format, colour, size and header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from plainfilm.audit.files import (
     check_colour,
     check_formats,
-    check_origin,
+    check_header,
     check_readable,
     check_sizes,
 )
@@ -25,12 +25,12 @@ def with_metadata(make_evidence, chests):
     return make
 
 
-def test_unreadable_files_are_told_by_reason(with_metadata):
+def test_unreadable_files_are_reported_by_reason(with_metadata):
     left_out = [LeftOut("a", "a", "empty", "it is empty"), LeftOut("b", "b", "empty", "")]
     left_out += [LeftOut("c", "c", "strange-reason", "")]
     found = {f.check: f for f in check_readable(with_metadata([{}] * 200, left_out=left_out))}
     assert set(found) == {"empty", "unreadable"}
-    assert found["empty"].problem == "2 of 203 files hold nothing at all"
+    assert found["empty"].problem == "2 of 203 files cannot be read: the file is empty"
     assert found["empty"].exclude == ("a", "b")
     assert found["empty"].severity == "warning"
 
@@ -41,12 +41,12 @@ def test_many_unreadable_files_are_serious(with_metadata):
     assert finding.severity == "serious"
 
 
-def test_readable_files_are_no_finding(with_metadata):
+def test_readable_files_are_not_reported(with_metadata):
     assert list(check_readable(with_metadata([{}] * 3))) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "told"),
+    ("name", "kind", "reported"),
     [
         ("a/b.png", "jpeg", True),
         ("b.JPG", "png", True),
@@ -59,9 +59,9 @@ def test_readable_files_are_no_finding(with_metadata):
         ("h.raw", "jpeg", False),
     ],
 )
-def test_names_that_promise_another_format(with_metadata, name, kind, told):
+def test_extensions_of_another_format(with_metadata, name, kind, reported):
     findings = list(check_formats(with_metadata([{"format": kind}], ids=[name])))
-    assert [f.files for f in findings] == ([(name,)] if told else [])
+    assert [f.files for f in findings] == ([(name,)] if reported else [])
 
 
 def test_colour_among_grey_images(with_metadata):
@@ -76,29 +76,29 @@ def sized(*sizes):
     return [{"width": float(width), "height": float(height)} for width, height in sizes]
 
 
-def test_a_thumbnail_among_radiographs(with_metadata):
+def test_a_small_image_among_radiographs(with_metadata):
     (finding,) = check_sizes(with_metadata(sized(*[(1024, 900)] * 9, (64, 50))))
-    assert (finding.check, finding.files) == ("tiny", ("x9.png",))
+    assert (finding.check, finding.files) == ("small-image", ("x9.png",))
     (finding,) = check_sizes(with_metadata(sized(*[(3000, 2500)] * 9, (300, 250))))
     assert finding.files == ("x9.png",)
 
 
-def test_a_set_of_small_images_is_how_it_was_made(with_metadata):
+def test_a_set_of_small_images_is_not_reported(with_metadata):
     assert list(check_sizes(with_metadata(sized(*[(28, 28)] * 9, (26, 28))))) == []
     (finding,) = check_sizes(with_metadata(sized(*[(28, 28)] * 9, (8, 8))))
     assert finding.files == ("x9.png",)
 
 
-def test_a_strip_is_no_radiograph(with_metadata):
+def test_a_strip_is_reported(with_metadata):
     (finding,) = check_sizes(with_metadata(sized((1000, 900), (1000, 2400), (900, 2400))))
-    assert (finding.check, finding.files) == ("odd-shape", ("x2.png",))
+    assert (finding.check, finding.files) == ("unusual-aspect-ratio", ("x2.png",))
 
 
-def test_sizes_that_are_not_known_are_no_finding(with_metadata):
+def test_unknown_sizes_are_not_reported(with_metadata):
     assert list(check_sizes(with_metadata([{}, {}]))) == []
 
 
-def test_headers_tell_what_is_no_frontal_chest(with_metadata):
+def test_headers_of_other_images_are_reported(with_metadata):
     metadata = [
         {"modality": "CT", "body_part": "CHEST"},
         {"modality": "DX", "body_part": "KNEE"},
@@ -107,10 +107,10 @@ def test_headers_tell_what_is_no_frontal_chest(with_metadata):
         {"modality": "DX"},
         {},
     ]
-    found = {f.check: f.files for f in check_origin(with_metadata(metadata))}
+    found = {f.check: f.files for f in check_header(with_metadata(metadata))}
     assert found == {
         "wrong-modality": ("x0.png",),
         "wrong-body-part": ("x1.png",),
         "lateral-view": ("x2.png",),
     }
-    assert list(check_origin(with_metadata(metadata[3:]))) == []
+    assert list(check_header(with_metadata(metadata[3:]))) == []

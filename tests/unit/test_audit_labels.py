@@ -1,4 +1,4 @@
-"""Whether labels and numbers of images can carry what will be claimed of them."""
+"""Tests the checks of labels, class balance, prevalence and precision."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from plainfilm.records import Task
 TWO = Task("multilabel", ("A", "B"), ("A", "B"))
 
 
-def parts(**counts):
-    """Return labels and splits of so many (ill, well) images in each split."""
+def label_splits(**counts):
+    """Return labels and splits for the given numbers of (ill, well) images."""
     labels, names = [], []
     for name, (ill, well) in counts.items():
         labels += [1] * ill + [0] * well
@@ -45,22 +45,22 @@ def test_a_rare_class(make_evidence, ill, well, severity):
 
 
 def test_prevalence_that_differs_beyond_chance(make_evidence):
-    labels, names = parts(train=(740, 260), test=(125, 75))
+    labels, names = label_splits(train=(740, 260), test=(125, 75))
     (finding,) = check_prevalence(make_evidence(labels, splits=names))
-    assert "74 % of train but 62 % of test" in finding.problem
-    labels, names = parts(train=(740, 260), test=(140, 60))
+    assert "74 % in the training set but 62 % in the test set" in finding.problem
+    labels, names = label_splits(train=(740, 260), test=(140, 60))
     assert list(check_prevalence(make_evidence(labels, splits=names))) == []
 
 
-def test_prevalence_needs_a_train(make_evidence):
-    labels, names = parts(validation=(90, 10), test=(10, 90))
+def test_prevalence_needs_a_training_set(make_evidence):
+    labels, names = label_splits(validation=(90, 10), test=(10, 90))
     assert list(check_prevalence(make_evidence(labels, splits=names))) == []
-    labels, names = parts(train=(90, 0), test=(90, 0))
+    labels, names = label_splits(train=(90, 0), test=(90, 0))
     assert list(check_prevalence(make_evidence(labels, splits=names))) == []
 
 
-def test_a_test_without_a_class_tells_nothing(make_evidence):
-    labels, names = parts(train=(50, 50), test=(50, 0))
+def test_a_test_set_of_one_class_is_serious(make_evidence):
+    labels, names = label_splits(train=(50, 50), test=(50, 0))
     (finding,) = check_precision(make_evidence(labels, splits=names))
     assert (finding.check, finding.severity) == ("one-class-only", "serious")
 
@@ -69,8 +69,8 @@ def test_a_test_without_a_class_tells_nothing(make_evidence):
     ("patients", "check", "severity"),
     [(8, "test-too-small", "serious"), (40, "test-too-small", "warning"), (200, None, None)],
 )
-def test_what_few_patients_can_show(make_evidence, patients, check, severity):
-    labels, names = parts(test=(patients, 300))
+def test_few_patients_give_wide_intervals(make_evidence, patients, check, severity):
+    labels, names = label_splits(test=(patients, 300))
     found = list(check_precision(make_evidence(labels, splits=names)))
     assert [(f.check, f.severity) for f in found] == ([(check, severity)] if check else [])
     if found:
@@ -79,13 +79,13 @@ def test_what_few_patients_can_show(make_evidence, patients, check, severity):
 
 
 def test_patients_are_counted_not_images(make_evidence):
-    labels, names = parts(test=(400, 400))
+    labels, names = label_splits(test=(400, 400))
     patients = [n // 40 for n in range(800)]
     (finding,) = check_precision(make_evidence(labels, splits=names, patients=patients))
-    assert "10 patients with and 10 without" in finding.problem
+    assert "10 positive and 10 negative" in finding.problem
 
 
-def test_validation_may_be_smaller(make_evidence):
-    labels, names = parts(validation=(8, 8))
+def test_a_small_validation_set_is_a_warning(make_evidence):
+    labels, names = label_splits(validation=(8, 8))
     (finding,) = check_precision(make_evidence(labels, splits=names))
     assert (finding.check, finding.severity) == ("validation-too-small", "warning")

@@ -1,4 +1,4 @@
-"""Two leaky re-splits that were published: every leak is found, and counted right."""
+"""Tests the audit of two published splits with leaks: every leak is found and counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(name):
 
 
 def lay_out(folder, name):
-    """Make the folders of a re-split, of links to the images."""
+    """Create the folders of a split, with links to the images."""
     places = {(row["class"], row["file"]): row["split"] for row in read("official")}
     for row in read(name):
         kind, file = row["class"], row["file"]
@@ -43,62 +43,61 @@ def found(result, check):
 
 
 def expected(name):
-    """Count by the public list of patients: images whose patient is in the train part as well."""
+    """Count the images whose patient is also in the training set, by the public list."""
     groups = {(row["class"], row["file"]): row["group"] for row in read("official")}
     rows = [(row["split"], groups[row["class"], row["file"]]) for row in read(name)]
-    taught = {group for part, group in rows if part == "train"}
-    return {part: sum(p == part and g in taught for p, g in rows) for part in ("val", "test")}
+    training = {group for split, group in rows if split == "train"}
+    return {name: sum(s == name and g in training for s, g in rows) for name in ("val", "test")}
 
 
 def test_a_split_drawn_by_image(tmp_path):
     name = "resplit_random_70_15_15"
     assert expected(name) == {"val": 349, "test": 333}
     result = audit_dataset(lay_out(tmp_path / "set", name), quick=True, cache=tmp_path / "cache")
-    leak = found(result, "patient-leak")
+    leak = found(result, "patient-in-several-splits")
     assert leak.severity == "serious"
-    assert "333 of 879 images of test and 349 of 878 images of validation are of patients that" in (
-        leak.problem
-    )
-    # And some of the test are of patients who are not in train, but in validation.
-    only = between(name)
     assert (
-        f"{only} of 879 images of test are of patients that are also in validation" in leak.problem
-    )
-    # Who obeys the list has no patient left on two sides.
-    sides = defaultdict(set)
+        "patients of the training set account for 333 of 879 images of the test set and 349 of 878 "
+        "images of the validation set"
+    ) in leak.problem
+    # Some test images are of patients of the validation set who are not in the training set.
+    only = between(name)
+    assert f"patients of the validation set account for {only} of 879 images" in leak.problem
+    # Without the excluded images, no patient is in several splits.
+    splits = defaultdict(set)
     groups = {(row["class"], row["file"]): row["group"] for row in read("official")}
     for row in read(name):
         if f"{row['split']}/{row['class']}/{row['file']}" not in result.exclusions:
-            sides[groups[row["class"], row["file"]]].add(row["split"])
-    assert max(map(len, sides.values())) == 1
+            splits[groups[row["class"], row["file"]]].add(row["split"])
+    assert max(map(len, splits.values())) == 1
 
 
 def between(name):
-    """Count test images whose patient is in validation and not in train."""
+    """Count the test images whose patient is in the validation set but not in the training set."""
     groups = {(row["class"], row["file"]): row["group"] for row in read("official")}
     rows = [(row["split"], groups[row["class"], row["file"]]) for row in read(name)]
-    taught = {group for part, group in rows if part == "train"}
-    locked = {group for part, group in rows if part == "val"} - taught
-    return sum(part == "test" and group in locked for part, group in rows)
+    training = {group for split, group in rows if split == "train"}
+    validation = {group for split, group in rows if split == "val"} - training
+    return sum(split == "test" and group in validation for split, group in rows)
 
 
-def test_parts_that_are_copies_out_of_train(tmp_path):
+def test_splits_that_are_copied_from_the_training_set(tmp_path):
     result = audit_dataset(
         lay_out(tmp_path / "set", "resplit_copy_leak"), quick=True, cache=tmp_path / "cache"
     )
-    leak = found(result, "exact-leak-across-splits")
+    leak = found(result, "exact-duplicate-across-splits")
     assert leak.severity == "serious"
-    assert "784 of 784 images of test" in leak.problem
-    assert "782 of 782 images of validation" in leak.problem
-    patients = found(result, "patient-leak")
-    assert "784 of 784 images of test" in patients.problem
-    assert "782 of 782 images of validation" in patients.problem
+    assert "784 of 784 images of the test set" in leak.problem
+    assert "782 of 782 images of the validation set" in leak.problem
+    patients = found(result, "patient-in-several-splits")
+    assert "784 of 784 images of the test set" in patients.problem
+    assert "782 of 782 images of the validation set" in patients.problem
 
 
-def test_the_official_split_has_no_patient_on_two_sides(tmp_path):
+def test_the_official_split_has_no_patient_in_two_splits(tmp_path):
     result = audit_dataset(DATA / "kermany224", quick=True, cache=tmp_path / "cache")
     names = {finding.check for finding in result.findings}
-    assert "patient-leak" not in names
-    assert "exact-leak-across-splits" not in names
+    assert "patient-in-several-splits" not in names
+    assert "exact-duplicate-across-splits" not in names
     assert found(result, "exact-duplicate").count == 62
     assert len(found(result, "exact-duplicate").groups) == 30

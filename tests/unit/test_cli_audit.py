@@ -1,4 +1,4 @@
-"""The verb audit, the list of what to leave out, and the audit that begins a training."""
+"""Tests the command audit, the list of exclusions, and the audit before training."""
 
 from __future__ import annotations
 
@@ -20,71 +20,70 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def leaky(phantoms: Path, tmp_path: Path) -> Path:
-    """Return a copy of the drawn set, one test image of which is also in train."""
+    """Return a copy of the drawn data set with one test image in the training set as well."""
     folder = Path(shutil.copytree(phantoms, tmp_path / "leaky"))
     original = min((folder / "test" / "NORMAL").iterdir())
     shutil.copy(original, folder / "train" / "NORMAL" / f"other-name{original.suffix}")
     return folder
 
 
-def test_it_tells_a_leak_and_writes_what_was_asked_for(
+def test_a_leak_is_reported_and_all_outputs_are_written(
     leaky: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     paths = {name: tmp_path / "out" / f"audit.{name}" for name in ("json", "html", "csv")}
     arguments = ["audit", str(leaky), "--json", str(paths["json"]), "--html", str(paths["html"])]
     assert main([*arguments, "--exclude", str(paths["csv"])]) == 0
-    told = capsys.readouterr().out
-    assert "exact-leak-across-splits" in told
+    assert "exact-duplicate-across-splits" in capsys.readouterr().out
     found = json.loads(paths["json"].read_text())
     assert found["findings"][0]["severity"] == "serious"
     assert "<html" in paths["html"].read_text()
     with open(paths["csv"], newline="") as file:
         rows = {row["id"]: row["check"] for row in csv.DictReader(file)}
-    # The copy in train goes, not the test image.
-    assert rows["train/NORMAL/other-name.jpeg"] == "exact-leak-across-splits"
+    # The copy in the training set is excluded, not the test image.
+    assert rows["train/NORMAL/other-name.jpeg"] == "exact-duplicate-across-splits"
     assert not any(identity.startswith("test/") for identity in rows)
 
 
-def test_strict_ends_with_three(leaky: Path, phantoms: Path, capsys: Capture) -> None:
+def test_strict_exits_with_status_3(leaky: Path, phantoms: Path, capsys: Capture) -> None:
     assert main(["audit", str(leaky), "--quick", "--strict"]) == 3
     assert main(["audit", str(leaky), "--quick"]) == 0
     found = audit_dataset(phantoms, quick=True)
     assert main(["audit", str(phantoms), "--quick", "--strict"]) == (3 if found.serious else 0)
 
 
-def test_nothing_to_audit_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+def test_a_data_set_without_images_is_an_error(tmp_path: Path, capsys: Capture) -> None:
     for name in ("NORMAL", "PNEUMONIA"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").write_bytes(b"no image")
     assert main(["audit", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert "none of the files" in told
-    assert "Traceback" not in told
+    message = capsys.readouterr().err
+    assert "none of the files" in message
+    assert "Traceback" not in message
 
 
 def listing(path: Path, *ids: str, header: str = "id,check") -> Path:
-    path.write_text("\n".join([header, *(f"{identity},blank" for identity in ids)]) + "\n")
+    path.write_text("\n".join([header, *(f"{identity},blank-image" for identity in ids)]) + "\n")
     return path
 
 
-def test_what_is_listed_is_left_out(manifest: Manifest, tmp_path: Path) -> None:
+def test_listed_records_are_left_out(manifest: Manifest, tmp_path: Path) -> None:
     chosen = manifest.ids.tolist()[:3]
-    rest = leave_out(manifest, listing(tmp_path / "l.csv", *chosen, "nobody.png"))
+    rest = leave_out(manifest, listing(tmp_path / "l.csv", *chosen, "unknown.png"))
     assert len(rest) == len(manifest) - 3
     assert not set(chosen) & set(rest.ids.tolist())
     assert {row.id: row.reason for row in rest.left_out} == dict.fromkeys(chosen, "excluded")
-    assert all("blank" in row.problem for row in rest.left_out)
+    assert all("blank-image" in row.problem for row in rest.left_out)
     (finding,) = [f for f in rest.findings if f.check == "excluded-unknown"]
     assert finding.count == 1
 
 
-def test_a_list_of_a_spreadsheet_is_read(manifest: Manifest, tmp_path: Path) -> None:
+def test_a_list_from_a_spreadsheet_is_read(manifest: Manifest, tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_bytes(b"\xef\xbb\xbfid,check\r\n" + manifest.ids[0].encode() + b",\r\n")
     assert len(leave_out(manifest, path)) == len(manifest) - 1
 
 
-def test_wrong_lists_are_told(manifest: Manifest, tmp_path: Path) -> None:
+def test_invalid_lists_are_errors(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         leave_out(manifest, tmp_path / "nothing.csv")
     with pytest.raises(UsageError, match="no column id"):
@@ -102,14 +101,14 @@ def test_wrong_lists_are_told(manifest: Manifest, tmp_path: Path) -> None:
         leave_out(manifest, listing(tmp_path / "f.csv", *test))
 
 
-def test_a_training_begins_with_the_quick_audit(tiny_run: Run) -> None:
+def test_training_begins_with_a_quick_audit(tiny_run: Run) -> None:
     found = json.loads((tiny_run.folder / "audit.json").read_text())
     assert found["quick"] is True
     assert found["images"] == len(tiny_run.manifest)
-    assert {"findings", "probes", "counts"} <= set(found)
+    assert {"findings", "baselines", "dataset"} <= set(found)
 
 
-def test_train_honours_the_list(leaky: Path, tmp_path: Path) -> None:
+def test_training_leaves_out_listed_records(leaky: Path, tmp_path: Path) -> None:
     pytest.importorskip("keras")
     path = tmp_path / "l.csv"
     assert main(["audit", str(leaky), "--quick", "--exclude", str(path)]) == 0
@@ -120,7 +119,6 @@ def test_train_honours_the_list(leaky: Path, tmp_path: Path) -> None:
         raise SourceError("seen")
 
     with pytest.MonkeyPatch.context() as patch:
-        # Far enough to see what it would be trained on.
         patch.setattr("plainfilm.training.train", stop)
         arguments = ["train", str(leaky), "--out", str(tmp_path / "run"), "--recipe", "swift"]
         assert main([*arguments, "--exclude", str(path)]) == 1
@@ -128,7 +126,7 @@ def test_train_honours_the_list(leaky: Path, tmp_path: Path) -> None:
     assert not audit_dataset(seen[0], quick=True).exclusions.keys() & set(seen[0].ids.tolist())
 
 
-def test_a_quick_audit_tells_of_a_missing_file(phantoms: Path, tmp_path: Path) -> None:
+def test_a_quick_audit_reports_a_missing_file(phantoms: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(phantoms, tmp_path / "set"))
     manifest = load_dataset(folder)
     Path(manifest.records[0].path).unlink()
@@ -136,9 +134,7 @@ def test_a_quick_audit_tells_of_a_missing_file(phantoms: Path, tmp_path: Path) -
     assert finding.files == (manifest.records[0].id,)
 
 
-def test_nothing_of_anybody_is_written_over(
-    phantoms: Path, tmp_path: Path, capsys: Capture
-) -> None:
+def test_other_files_are_not_overwritten(phantoms: Path, tmp_path: Path, capsys: Capture) -> None:
     precious = tmp_path / "precious.csv"
     precious.write_text("id,label\n")
     for option in ("--exclude", "--html", "--json"):
@@ -148,7 +144,7 @@ def test_nothing_of_anybody_is_written_over(
     twice = str(tmp_path / "one")
     assert main(["audit", str(phantoms), "--quick", "--html", twice, "--json", twice]) == 2
     assert "the same file" in capsys.readouterr().err
-    # Its own page and JSON may be written anew; a list may have been looked through since.
+    # The page and the JSON of an audit may be overwritten. A list may contain manual changes.
     page, plain = tmp_path / "a.html", tmp_path / "a.json"
     again = ["audit", str(phantoms), "--quick", "--html", str(page), "--json", str(plain)]
     assert main(again) == main(again) == 0

@@ -1,10 +1,11 @@
-"""The audit's page, its section in the report, and its lines on a terminal."""
+"""Tests the page of an audit, its section in a report, and its lines of text."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,9 +20,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainfilm.audit.baselines import Cheat, Probe, Telling
+from plainfilm.audit.document import Baseline, FeatureSet, Histograms, SingleFeature
 from plainfilm.audit.run import Audit, audit_dataset
-from plainfilm.audit.shortcuts import check_shift, check_shortcuts
+from plainfilm.audit.shortcuts import check_shift, check_shortcuts, judge
 from plainfilm.data import LeftOut, Manifest
 from plainfilm.errors import ImageError
 from plainfilm.evaluation.run import evaluate
@@ -38,7 +39,7 @@ from plainfilm.report.audit import pictures
 from plainfilm.report.audit.content import AuditContent, read_audit
 from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails, mean_pictures
-from plainfilm.report.audit.wording import judge, probe_sentence, verdict
+from plainfilm.report.audit.wording import baseline_sentence, verdict
 from plainfilm.report.figures import shares_figure
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.training import Run
@@ -56,7 +57,7 @@ EVALUATION = {
 
 
 class Page(HTMLParser):
-    """What a page holds: elements still open, images, classes with their text, resources."""
+    """Content of a page: unclosed elements, images, tags and external resources."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -95,33 +96,40 @@ def _interval(low: float, high: float) -> Interval:
     return Interval((low + high) / 2, low, high, "DeLong, clustered")
 
 
-def _probe(
-    cheat: Cheat,
-    interval: Interval,
+def _baseline(
+    features: FeatureSet,
+    auroc: Interval,
     *,
-    about: Literal["shortcut", "shift"] = "shortcut",
+    kind: Literal["shortcut", "shift"] = "shortcut",
     target: str = "PNEUMONIA",
-    sides: tuple[str, str] = ("PNEUMONIA", "NORMAL"),
-) -> Probe:
-    view: dict[str, Any]
-    if cheat == "file metadata":
-        edges = np.geomspace(100, 10_000, 41)
-        counts = np.random.default_rng(1).integers(0, 9, (2, 40))
-        view = {"fact": "bytes", "edges": edges.tolist(), "counts": counts.tolist()}
-    elif cheat == "histogram":
-        view = {"shares": [[1 / 32] * 32, [0.5, 0.5, *[0.0] * 30]]}
-    else:
-        side = 32 if cheat == "border" else 8
-        mean: list[list[float | None]] = [[40.0] * side for _ in range(side)]
-        mean[side // 2][side // 2] = None
-        view = {"means": [mean, [[50.0] * side for _ in range(side)]]}
-    metadata = (Telling("bytes", 0.9, (1200.0, 900.0)),) if cheat == "file metadata" else ()
-    return Probe(about, cheat, target, sides, (20, 30), interval, metadata, view)
+    groups: tuple[str, str] = ("PNEUMONIA", "NORMAL"),
+) -> Baseline:
+    baseline = Baseline(
+        kind=kind, features=features, target=target, groups=groups, counts=(20, 30), auroc=auroc
+    )
+    if features == "file metadata":
+        edges = tuple(np.geomspace(100, 10_000, 41).tolist())
+        first, second = np.random.default_rng(1).integers(0, 9, (2, 40)).tolist()
+        return replace(
+            baseline,
+            strongest=(SingleFeature("bytes", 0.9, (1200.0, 900.0)),),
+            histograms=Histograms("bytes", edges, (tuple(first), tuple(second))),
+        )
+    if features == "histogram":
+        edges = tuple(8.0 * n for n in range(33))
+        shares = ((1 / 32,) * 32, (0.5, 0.5, *(0.0,) * 30))
+        return replace(baseline, histograms=Histograms("grey level", edges, shares))
+    side = 32 if features == "border" else 8
+    row = (40.0,) * (side // 2)
+    return replace(
+        baseline,
+        means=(((*row, math.nan, *row[1:]),) * side, ((50.0,) * side,) * side),
+    )
 
 
 @pytest.fixture
 def shades(tmp_path: Path) -> Manifest:
-    """List eight images whose shades tell them apart; the last one is gone, one name is hostile."""
+    """List eight images of different grey levels; the last is missing, one name is hostile."""
     records = []
     places: Sequence[Split] = ("train", "test")
     for number in range(COUNT):
@@ -143,36 +151,42 @@ def shades(tmp_path: Path) -> Manifest:
 
 
 def _finding(check: str, severity: Severity, **more: Any) -> Finding:
-    words = {
-        "problem": f"what {check} is",
+    texts = {
+        "problem": f"the problem of {check}",
         "consequence": "it matters",
         "remedy": "do something",
         "count": 1,
     }
-    return Finding(check=check, severity=severity, **{**words, **more})
+    return Finding(check=check, severity=severity, **{**texts, **more})
 
 
 @pytest.fixture
 def audited(shades: Manifest) -> Audit:
-    """Return an audit of them that has one of everything."""
+    """Return an audit of these images with one finding and baseline model of each kind."""
     ids = tuple(record.id for record in shades.records)
-    probes = (
-        _probe("file metadata", _interval(0.8, 0.9)),
-        _probe("border", _interval(0.66, 0.7)),
-        _probe("thumbnail", _interval(0.4, 0.9)),
-        _probe("histogram", undefined("none", "too few patients")),
-        _probe("border", _interval(0.56, 0.6), about="shift", target="NORMAL", sides=("test", "a")),
+    baselines = (
+        _baseline("file metadata", _interval(0.8, 0.9)),
+        _baseline("border", _interval(0.66, 0.7)),
+        _baseline("thumbnail", _interval(0.4, 0.9)),
+        _baseline("histogram", undefined("none", "too few patients")),
+        _baseline(
+            "border",
+            _interval(0.56, 0.6),
+            kind="shift",
+            target="NORMAL",
+            groups=("test", "a"),
+        ),
     )
     findings = (
-        _finding("exact-leak-across-splits", "serious", files=ids[:2], groups=(ids[:2],)),
+        _finding("exact-duplicate-across-splits", "serious", files=ids[:2], groups=(ids[:2],)),
         _finding("rotated", "warning", files=ids[1:], count=900),
         _finding("patient-keys", "note", problem=f"read from {HOSTILE}"),
     )
-    return Audit(shades, findings, probes, COUNT)
+    return Audit(shades, findings, baselines, COUNT)
 
 
 def test_page_is_closed_and_safe(audited: Audit, tmp_path: Path) -> None:
-    """Nothing is loaded or run, all tags are closed, and a name stays text."""
+    """Nothing is loaded or run, all tags are closed, and names are escaped."""
     path = write_audit_page(audited, tmp_path / "new" / "audit.html")
     text = path.read_text("utf-8")
     page = Page(text)
@@ -189,29 +203,29 @@ def test_page_is_closed_and_safe(audited: Audit, tmp_path: Path) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_page_says_what_matters_first(audited: Audit, tmp_path: Path) -> None:
-    """The verdict comes first, findings by severity with all their words, then the cheats."""
+def test_page_shows_the_most_important_first(audited: Audit, tmp_path: Path) -> None:
+    """The verdict comes first, then the findings by severity, then the baseline models."""
     text = write_audit_page(audited, tmp_path / "audit.html").read_text("utf-8")
     order = [
-        "1 serious, 1 warning, 1 note",
-        "What would fool an evaluation",
+        "1 serious finding, 1 warning, 1 note",
+        "Serious findings and warnings",
         'id="finding-0"',
-        "What exact-leak-across-splits is.",
+        "The problem of exact-duplicate-across-splits.",
         "It matters.",
         "Do something.",
         'id="finding-1"',
-        "How far does a cheat get?</h2>",
-        "Can the splits be told apart?</h2>",
+        "Shortcuts</h2>",
+        "Differences between splits</h2>",
     ]
     place = 0
-    for words in order:
-        place = text.index(words, place)
+    for part in order:
+        place = text.index(part, place)
     assert "The first 7 of 900 files" in text
-    assert "hold together with 95 %" in text
+    assert "hold simultaneously with 95 %" in text
 
 
 def test_counts_are_those_of_the_records(audited: Audit, tmp_path: Path) -> None:
-    """Splits as they are; eight images of four patients, half of each class."""
+    """There are eight images of four patients, half of each class."""
     text = write_audit_page(audited, tmp_path / "audit.html").read_text("utf-8")
     rows = re.findall(r'<tr><th scope="row">(\w+)</th>(.*?)</tr>', text)
     cells = {name: re.findall(r"<td>(\d+)</td>", row) for name, row in rows}
@@ -229,7 +243,7 @@ def test_counts_fit_or_scroll_on_a_phone(audited: Audit, tmp_path: Path) -> None
 
 
 def test_thumbnails_are_the_images(shades: Manifest) -> None:
-    """A tile shows the record's own pixels, padded to a square, with split and label."""
+    """A tile shows the pixels of the record, padded to a square, with split and class."""
     thumbnails = Thumbnails(shades)
     for number in (0, 3, 6):
         source = thumbnails.source(shades.records[number].id)
@@ -237,16 +251,16 @@ def test_thumbnails_are_the_images(shades: Manifest) -> None:
         pixels = _decode(source)
         assert pixels.shape == (96, 96)
         assert abs(float(pixels[48, 48]) - (20 + 25 * number)) <= 2
-        assert pixels[2, 48] <= 4  # padded, not squashed
+        assert pixels[2, 48] <= 4  # padding
     tile = thumbnails.tile("folder/3.png")
     assert "<span>test</span>" in tile and "<span>PNEUMONIA</span>" in tile
     assert ">3.png</code>" in tile
 
 
-def test_what_cannot_be_read_gets_a_placeholder(
+def test_unreadable_files_get_a_placeholder(
     shades: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is gone, unknown or known to be bad leaves its name, and is not tried twice."""
+    """A missing, unknown or unreadable file is shown by its name, and is not read twice."""
     tried: list[str] = []
     real = pictures.read_image
 
@@ -258,8 +272,8 @@ def test_what_cannot_be_read_gets_a_placeholder(
     left = replace(
         shades, left_out=(LeftOut("folder/x.png", "nowhere.png", "truncated", "ends early"),)
     )
-    thumbnails = Thumbnails(left, {"folder/2.png"})
-    for identity in ("folder/7.png", "folder/7.png", "folder/2.png", "folder/x.png", "nobody"):
+    thumbnails = Thumbnails(left, [_finding("truncated", "warning", files=("folder/2.png",))])
+    for identity in ("folder/7.png", "folder/7.png", "folder/2.png", "folder/x.png", "unknown"):
         tile = thumbnails.tile(identity)
         assert "no picture" in tile and "<img" not in tile
         assert Path(identity).name in tile
@@ -269,97 +283,97 @@ def test_what_cannot_be_read_gets_a_placeholder(
 
 
 def test_groups_stand_side_by_side(shades: Manifest) -> None:
-    """Each group has its own frame, of which there are six at most; the rest is counted."""
+    """Each group has its own frame. At most six are shown; the others are counted."""
     pair = ("folder/1.png", "folder/2.png")
     shown = Thumbnails(shades).tiles(_finding("near-duplicate", "warning", groups=(pair,) * 9))
     assert shown.count('class="group"') == 6
     assert shown.count("<img") == 12
     assert "and 3 more groups" in shown
-    crowd = tuple(f"folder/{number}.png" for number in range(1, 7))
-    shown = Thumbnails(shades).tiles(_finding("near-duplicate", "warning", groups=(crowd,)))
-    assert shown.count("<img") == 4 and "and 2 more like them" in shown
-    loose = Thumbnails(shades).tiles(_finding("blank", "warning", files=crowd * 2))
+    many = tuple(f"folder/{number}.png" for number in range(1, 7))
+    shown = Thumbnails(shades).tiles(_finding("near-duplicate", "warning", groups=(many,)))
+    assert shown.count("<img") == 4 and "and 2 more" in shown
+    loose = Thumbnails(shades).tiles(_finding("blank-image", "warning", files=many * 2))
     assert loose.count("<img") == 8
 
 
-def test_a_leaking_patient_is_one_group(shades: Manifest) -> None:
+def test_a_patient_in_several_splits_is_one_group(shades: Manifest) -> None:
     """Both splits of each patient are shown together."""
     files = tuple(record.id for record in shades.records[2:6])
-    shown = Thumbnails(shades).tiles(_finding("patient-leak", "serious", files=files))
+    shown = Thumbnails(shades).tiles(_finding("patient-in-several-splits", "serious", files=files))
     groups = shown.split('class="group"')[1:]
     assert len(groups) == 2
     assert all("<span>train</span>" in g and "<span>test</span>" in g for g in groups)
 
 
-@pytest.mark.parametrize("cheat", ["file metadata", "border", "thumbnail", "histogram"])
-def test_judgement_agrees_with_the_findings(cheat: Cheat) -> None:
-    """What the figure colours is what the checks report, over the whole range of intervals."""
+@pytest.mark.parametrize("features", ["file metadata", "border", "thumbnail", "histogram"])
+def test_judgement_agrees_with_the_findings(features: FeatureSet) -> None:
+    """Figures and findings agree over the whole range of intervals."""
     severities: dict[str, str] = {}
     for low in np.arange(0.4, 0.97, 0.01):
         for width in (0.02, 0.25, 0.31):
             high = min(float(low) + width, 1.0)
-            probe = _probe(cheat, _interval(float(low), high))
-            found = list(check_shortcuts(cast(Any, [0] * 9), [probe]))
-            expected = "harmless"
+            baseline = _baseline(features, _interval(float(low), high))
+            found = list(check_shortcuts(cast(Any, [0] * 9), [baseline]))
+            expected = "no finding"
             if found:
-                told = found[0].check.startswith("shortcut-")
-                expected = found[0].severity if told else "cannot tell"
-            assert judge(probe.to_json()) == expected, (low, high)
+                reported = found[0].check.startswith("shortcut-")
+                expected = found[0].severity if reported else "inconclusive"
+            assert judge(baseline) == expected, (low, high)
             severities[expected] = "seen"
-    assert {"harmless", "warning", "cannot tell"} <= set(severities)
+    assert {"no finding", "warning", "inconclusive"} <= set(severities)
 
 
 def test_judgement_of_a_shift_agrees_with_the_findings() -> None:
-    """A shift is a note, then a warning."""
+    """A small shift is a note, a larger one a warning."""
     evidence = cast(Any, SimpleNamespace(splits=np.array(["test", "train"])))
     seen = set()
     for low in np.arange(0.4, 0.9, 0.01):
-        probe = _probe(
+        baseline = _baseline(
             "border",
             _interval(float(low), float(low) + 0.1),
-            about="shift",
+            kind="shift",
             target="NORMAL",
-            sides=("test", "train"),
+            groups=("test", "train"),
         )
-        found = list(check_shift(evidence, [probe]))
-        expected = found[0].severity if found else "harmless"
-        assert judge(probe.to_json()) == expected
+        found = list(check_shift(evidence, [baseline]))
+        expected = found[0].severity if found else "no finding"
+        assert judge(baseline) == expected
         seen.add(expected)
-    assert seen == {"harmless", "note", "warning"}
+    assert seen == {"no finding", "note", "warning"}
 
 
-def test_forest_places_what_it_shows() -> None:
-    """The axis runs from 0.5 to 1: 0.75 is half way, and what is below guessing is cut off."""
-    probes = [
-        _probe("border", _interval(0.7, 0.8)).to_json(),
-        _probe("thumbnail", _interval(0.38, 0.6)).to_json(),
-        _probe("histogram", undefined("none", "too few patients")).to_json(),
+def test_forest_plot_has_the_right_positions() -> None:
+    """The axis runs from 0.5 to 1, and what is below chance is cut off."""
+    baselines = [
+        _baseline("border", _interval(0.7, 0.8)),
+        _baseline("thumbnail", _interval(0.38, 0.6)),
+        _baseline("histogram", undefined("none", "too few patients")),
     ]
-    drawn = forest(probes)
-    rows = drawn.split('<li class="probe')[1:]
+    drawn = forest(baselines)
+    rows = drawn.split('<li class="baseline')[1:]
     assert 'style="left:50.00%" class="dot"' in rows[0]
     assert 'style="left:40.00%;width:20.00%" class="range"' in rows[0]
     assert "<b>0.750</b> 0.700–0.800 <em>warning</em>" in rows[0]
     assert 'style="left:0.00%;width:20.00%" class="range cut"' in rows[1]
     assert 'style="left:0.00%" class="dot"' in rows[1]
     assert "<b>0.490</b>" in rows[1]
-    assert 'class="dot"' not in rows[2] and "<b>cannot tell</b>" in rows[2]
+    assert 'class="dot"' not in rows[2] and "<em>inconclusive</em>" in rows[2]
 
 
-def test_sentences_are_plain_and_right() -> None:
-    """A cheat's success is retold as pairs; an interval that is too wide is not a result."""
-    strong = probe_sentence(_probe("border", _interval(0.86, 0.9)).to_json())
-    assert "AUROC 0.880 (0.860–0.900)" in strong and "88 times in 100" in strong
-    wide = probe_sentence(_probe("border", _interval(0.5, 0.9)).to_json())
-    assert wide.startswith("Cannot tell") and "0.500–0.900" in wide
-    nothing = probe_sentence(_probe("border", undefined("none", "too few patients")).to_json())
-    assert nothing.startswith("Cannot tell") and nothing.endswith("too few patients.")
-    guess = probe_sentence(_probe("border", _interval(0.45, 0.55)).to_json())
-    assert "guessing" in guess
+def test_sentences_explain_the_auroc() -> None:
+    """An AUROC is explained by pairs of images; too wide an interval is inconclusive."""
+    strong = baseline_sentence(_baseline("border", _interval(0.86, 0.9)))
+    assert "AUROC 0.880 (0.860–0.900)" in strong and "88 of 100 pairs" in strong
+    wide = baseline_sentence(_baseline("border", _interval(0.5, 0.9)))
+    assert wide.startswith("Inconclusive") and "0.500–0.900" in wide
+    undefined_ = baseline_sentence(_baseline("border", undefined("none", "too few patients")))
+    assert undefined_.startswith("Inconclusive") and undefined_.endswith("too few patients.")
+    chance = baseline_sentence(_baseline("border", _interval(0.45, 0.55)))
+    assert "close to chance" in chance
 
 
 @pytest.mark.parametrize(
-    ("severities", "probes", "expected"),
+    ("severities", "baselines", "expected"),
     [
         (("serious", "note"), 4, "serious"),
         (("warning",), 4, "warning"),
@@ -367,37 +381,37 @@ def test_sentences_are_plain_and_right() -> None:
         ((), 0, "note"),
     ],
 )
-def test_verdict(severities: Sequence[Severity], probes: int, expected: str) -> None:
-    """The gravest finding decides; where nothing could be asked, the set is not called clean."""
+def test_verdict(severities: Sequence[Severity], baselines: int, expected: str) -> None:
+    """The most severe finding decides; a set with inconclusive checks is not clean."""
     findings = [_finding("some", severity) for severity in severities]
-    grave, told, words = verdict(findings, images=12, probes=probes)
-    assert grave == expected
-    assert ("nothing serious" in told) == ("serious" not in severities)
-    assert words.endswith(".")
-    unsure = [*findings, _finding("cannot-tell-poses", "note")]
-    assert verdict(unsure, images=12, probes=probes)[0] == (
+    severity, headline, text = verdict(findings, baselines=baselines)
+    assert severity == expected
+    assert ("no serious finding" in headline) == ("serious" not in severities)
+    assert text.endswith(".")
+    unsure = [*findings, _finding("orientation-inconclusive", "note")]
+    assert verdict(unsure, baselines=baselines)[0] == (
         expected if expected in ("serious", "warning") else "note"
     )
 
 
 def test_means_and_their_difference() -> None:
-    """Orange where the first group is brighter, blue where darker, clear where nothing is."""
-    one: list[list[float | None]] = [[10.0, 200.0], [90.0, None]]
-    other: list[list[float | None]] = [[90.0, 120.0], [90.0, None]]
-    page = Page(mean_pictures([one, other], ("A", "B"), (3, 4)))
+    """The difference is orange where the first group is brighter, blue where it is darker."""
+    one = ((10.0, 200.0), (90.0, math.nan))
+    other = ((90.0, 120.0), (90.0, math.nan))
+    page = Page(mean_pictures((one, other), ("A", "B"), (3, 4)))
     first, second, gap = (_decode(source) for source in page.images)
     assert first[..., 0].tolist() == [[10, 200], [90, 0]] and first[1, 1, 3] == 0
     assert second[0, 0].tolist() == [90, 90, 90, 255]
     assert gap[0, 0].tolist() == [10, 106, 168, 255]  # the blue of the report
     assert gap[0, 1].tolist() == [194, 80, 15, 255]  # its orange
     assert gap[1, 0, :3].min() > 235 and gap[1, 1, 3] == 0
-    blank = Page(mean_pictures([[[None]], [[None]]], ("A", "B"), (1, 1)))
+    blank = Page(mean_pictures((((math.nan,),), ((math.nan,),)), ("A", "B"), (1, 1)))
     assert all(_decode(source)[0, 0, 3] == 0 for source in blank.images)
 
 
 @pytest.mark.parametrize("log", [False, True])
 def test_shares_figure(log: bool) -> None:
-    """It is sound SVG, the same every time, with both groups' names and the axis' words."""
+    """It is valid and reproducible SVG with the names of both groups and of the axis."""
     edges = np.geomspace(1, 1000, 11).tolist()
     counts = {"<b>A": [1.0] * 10, "B": [0.0] * 10}
     drawn = shares_figure(edges, counts, words="Size & more", of="Share", log=log, name="s")
@@ -407,32 +421,32 @@ def test_shares_figure(log: bool) -> None:
     assert ("500" in texts and "200" in texts) or not log
 
 
-def test_lines_are_narrow_and_harmless(audited: Audit) -> None:
-    """No line is longer than asked, nothing commands the terminal, each finding says what to do."""
+def test_lines_are_narrow_and_escaped(audited: Audit) -> None:
+    """No line exceeds the width, control characters are escaped, each finding has its remedy."""
     lines = audit_lines(audited, width=72)
     text = "\n".join(lines)
-    assert max(map(len, lines)) <= 72 or max(lines, key=len).startswith("How far")
+    assert max(map(len, lines)) <= 72 or max(lines, key=len).startswith("Baseline models")
     assert "\x1b" not in text and "\u202e" not in text and "\\u001b" in text
     assert text.count("remedy: do something") == 3
-    assert any(line.startswith("serious  exact-leak-across-splits  what") for line in lines)
+    assert any(line.startswith("serious  exact-duplicate-across-splits  the") for line in lines)
     table = [line.split() for line in lines if line.startswith("  PNEUMONIA")]
-    assert [row[-1] for row in table] == ["serious", "warning", "tell", "tell"]
+    assert [row[-1] for row in table] == ["serious", "warning", "inconclusive", "inconclusive"]
     assert table[0][-5:-1] == ["0.850", "0.800", "to", "0.900"]
-    none = audit_lines(replace(audited, probes=()))
-    assert "cannot tell" in none[-1]
+    none = audit_lines(replace(audited, baselines=()))
+    assert "not checked" in none[-1]
 
 
 def test_audit_is_read_back(audited: Audit, tmp_path: Path) -> None:
-    """What a training leaves is what its report shows; a bad file is told, not fatal."""
+    """A report shows the audit of the training; a damaged file is reported and not fatal."""
     path = tmp_path / "audit.json"
     assert read_audit(path, audited.manifest) is None
     audited.write(path)
     content = read_audit(path, audited.manifest)
     assert content is not None
     assert content.findings == tuple(replace(f, exclude=()) for f in audited.findings)
-    assert [judge(probe) for probe in content.probes[:3]] == ["serious", "warning", "cannot tell"]
+    assert [*map(judge, content.baselines[:3])] == ["serious", "warning", "inconclusive"]
     assert not content.quick and not content.problem
-    for damage in ('{"schema": 99}', "{", '{"schema": 1, "findings": [{}]}', "[]"):
+    for damage in ('{"schema": 99}', "{", '{"schema": 2, "findings": [{}]}', "[]"):
         path.write_text(damage, "utf-8")
         bad = read_audit(path, audited.manifest)
         assert bad is not None and "plainfilm audit" in bad.problem
@@ -444,10 +458,10 @@ def _report(content: ReportContent, folder: Path) -> str:
 
 
 def test_report_shows_the_audit(audited: Audit, tmp_path: Path) -> None:
-    """Serious findings and warnings with pictures, no notes; and the serious one up front, once."""
+    """Serious findings and warnings have pictures, notes are omitted."""
     content = AuditContent(
         findings=audited.findings,
-        probes=tuple(probe.to_json() for probe in audited.probes),
+        baselines=audited.baselines,
         quick=True,
         thumbnails=Thumbnails(audited.manifest),
     )
@@ -457,25 +471,25 @@ def test_report_shows_the_audit(audited: Audit, tmp_path: Path) -> None:
     page = Page(text)
     assert not page.open and not page.outside and "script" not in page.tags
     section = text[text.index("What the data holds</h2>") :]
-    assert "What rotated is." in section and "read from" not in section
+    assert "The problem of rotated." in section and "read from" not in section
     assert section.count("<img") == 2 + 4  # the pair, and four of the seven turned ones
     assert "plainfilm audit DATA" in section
     first = text[: text.index("<nav")]
-    assert first.count("What exact-leak-across-splits is") == 1
+    assert first.count("The problem of exact-duplicate-across-splits") == 1
     slow = _report(replace(plain, audit=replace(content, quick=False)), tmp_path)
     assert "plainfilm audit DATA" not in slow
 
 
 def test_a_finding_is_a_caveat_once(audited: Audit) -> None:
-    """What listing found already is not said again because the audit repeats it."""
+    """A finding of the listing that the audit repeats is shown once."""
     audit_content = AuditContent(findings=audited.findings)
     both = ReportContent(evaluation=EVALUATION, findings=audited.findings[:1], audit=audit_content)
-    told = [caveat for caveat in write_caveats(both) if "exact-leak" in caveat.text]
-    assert len(told) == 1
+    caveats = [caveat for caveat in write_caveats(both) if "exact-duplicate" in caveat.text]
+    assert len(caveats) == 1
 
 
-def test_report_tells_of_a_damaged_audit(tmp_path: Path) -> None:
-    """The report is written all the same."""
+def test_report_mentions_a_damaged_audit(tmp_path: Path) -> None:
+    """The report is still written."""
     content = ReportContent(
         evaluation=EVALUATION, audit=AuditContent(problem="audit.json is damaged")
     )
@@ -483,45 +497,44 @@ def test_report_tells_of_a_damaged_audit(tmp_path: Path) -> None:
 
 
 def test_page_of_a_real_audit(phantoms: Path, tmp_path: Path) -> None:
-    """What the audit itself makes can be shown: every view of every probe is drawn."""
+    """The page draws the features of every baseline model."""
     found = audit_dataset(phantoms)
     text = write_audit_page(found, tmp_path / "audit.html").read_text("utf-8")
     page = Page(text)
     assert not page.open and not page.outside
-    shortcuts = [probe for probe in found.probes if probe.about == "shortcut"]
-    assert {probe.cheat for probe in shortcuts} == {
+    assert {one.features for one in found.baselines if one.kind == "shortcut"} == {
         "file metadata",
         "border",
         "thumbnail",
         "histogram",
     }
     assert text.count('class="means"') == sum(
-        probe.cheat in ("border", "thumbnail") for probe in found.probes
+        one.features in ("border", "thumbnail") for one in found.baselines
     )
     assert text.count("<svg") == sum(
-        probe.cheat in ("file metadata", "histogram") for probe in found.probes
+        one.features in ("file metadata", "histogram") for one in found.baselines
     )
     quick = write_audit_page(audit_dataset(phantoms, quick=True), tmp_path / "quick.html")
-    assert "none of them opened" in quick.read_text("utf-8")
+    assert "not decoded" in quick.read_text("utf-8")
 
 
-def test_many_serious_findings_leave_room_for_other_doubts() -> None:
-    """Two are told, the others counted: the first screen has more to say."""
+def test_many_serious_findings_are_summarised() -> None:
+    """Two are shown and the others counted, to leave space for other caveats."""
     many = tuple(_finding(f"check-{n}", "serious") for n in range(7))
-    told = [
+    texts = [
         caveat.text
         for caveat in write_caveats(
             ReportContent(evaluation=EVALUATION, audit=AuditContent(findings=many))
         )
         if caveat.title == "The audit found"
     ]
-    assert told[:2] == ["What check-0 is.", "What check-1 is."]
-    assert len(told) == 3 and told[2].startswith("5 more serious findings")
+    assert texts[:2] == ["The problem of check-0.", "The problem of check-1."]
+    assert len(texts) == 3 and texts[2].startswith("5 more serious findings")
 
 
 @pytest.mark.slow
 def test_report_of_a_run_shows_its_audit(tiny_run: Run, tmp_path: Path) -> None:
-    """What the training left beside its plan is in the report, and what it left is readable."""
+    """The audit of a training is in its report."""
     values = json.loads((tiny_run.folder / "audit.json").read_text("utf-8"))
     evaluation = evaluate(tiny_run.folder, out=tmp_path / "new", replicates=40, workers=0)
     text = write_report(evaluation, model=tiny_run.folder, run=tiny_run).read_text("utf-8")

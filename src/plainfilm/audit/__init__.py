@@ -1,8 +1,9 @@
-"""Checks a data set for what would make its evaluation misleading.
+"""Checks a data set for problems that would make an evaluation misleading.
 
-`audit_dataset` collects the evidence and runs every check; each check returns findings.
+`audit_dataset` collects the evidence and runs all checks; each check returns findings.
 """
 
-from plainfilm.audit.run import SCHEMA, Audit, audit_dataset
+from plainfilm.audit.document import AuditDocument, Baseline
+from plainfilm.audit.run import Audit, audit_dataset
 
-__all__ = ["SCHEMA", "Audit", "audit_dataset"]
+__all__ = ["Audit", "AuditDocument", "Baseline", "audit_dataset"]

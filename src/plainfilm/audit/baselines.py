@@ -1,181 +1,126 @@
-"""Questions to cheats: models that see what has nothing to do with the disease.
+"""Fits baseline models on shortcuts: features that show little or no disease.
 
-Can they tell the label? And, within one class, the splits?
+Each model predicts a label or, within one class, the split. A model that succeeds reveals a
+shortcut, or a difference between the splits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.audit.crossval import cross_validated_scores, encode_metadata, standard_columns
-from plainfilm.audit.evidence import Evidence
+from plainfilm.audit.crossval import cross_validated_scores, encode_metadata, standardise_columns
+from plainfilm.audit.document import Baseline, FeatureSet, Histograms, MeanImage, SingleFeature
+from plainfilm.audit.evidence import Evidence, ImageSummaries
 from plainfilm.metrics.clustered import clustered_delong
-from plainfilm.metrics.intervals import Interval
+from plainfilm.metrics.intervals import undefined
 from plainfilm.metrics.ranking import roc_auc_score
 
-__all__ = ["CHEATS", "Cheat", "Probe", "Telling", "probe"]
+__all__ = ["FEATURE_SETS", "METADATA", "fit_baselines"]
 
 Floats = NDArray[np.float64]
-Cheat = Literal["file metadata", "border", "thumbnail", "histogram"]
 
-CHEATS: Mapping[Cheat, str] = {
-    "file metadata": "the metadata of the file (its size, shape, mode, format, compression)",
-    "border": "the outermost sixteenth of the image on each side",
+FEATURE_SETS: Mapping[FeatureSet, str] = {
+    "file metadata": "file metadata (size, shape, mode, format, compression)",
+    "border": "the outer sixteenth of the image on each side",
     "thumbnail": "a thumbnail of 8 x 8 pixels",
-    "histogram": "how often each grey level occurs",
+    "histogram": "the histogram of grey levels",
 }
-_WORDS = ("format", "mode", "bits", "progressive", "exif", "coloured", "manufacturer", "view")
-_FEWEST = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """One fact, and how well it alone tells two groups apart.
-
-    Attributes
-    ----------
-    name
-        The fact.
-    auroc
-        0.5 to 1, whichever way round.
-    medians
-        Of the group that is told, and of the other.
-    """
-
-    name: str
-    auroc: float
-    medians: tuple[float, float]
+"""Features of each baseline model, in words."""
+METADATA: Mapping[str, tuple[str, str]] = {
+    "bytes": ("file size", "bytes"),
+    "pixels": ("number of pixels", ""),
+    "aspect": ("aspect ratio", ""),
+    "density": ("bytes per pixel", ""),
+    "width": ("width", "pixels"),
+    "height": ("height", "pixels"),
+    "quantisation": ("JPEG quantisation", ""),
+}
+"""Names and units of the numeric metadata."""
+_STRINGS = ("format", "mode", "bits", "progressive", "exif", "coloured", "manufacturer", "view")
+_MIN_IMAGES = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """One question to one cheat.
+class _Comparison:
+    """Two groups of images: ``y_true`` is true for the first group."""
 
-    Attributes
-    ----------
-    about
-        ``shortcut`` (can it tell the label?) or ``shift`` (can it tell the splits apart?).
-    cheat
-        What it may see.
-    target
-        The label; for a shift, the class within which the splits are told apart.
-    sides
-        Names of what is told, and of the other.
-    counts
-        Images of each.
-    interval
-        Cross-validated AUROC. All intervals of an audit hold together with 95 %.
-    metadata
-        For file metadata, those that tell most.
-    view
-        What to draw: lists of numbers for each side.
-    """
-
-    about: Literal["shortcut", "shift"]
-    cheat: Cheat
+    kind: Literal["shortcut", "shift"]
     target: str
-    sides: tuple[str, str]
-    counts: tuple[int, int]
-    interval: Interval
-    metadata: tuple[Telling, ...]
-    view: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "about": self.about,
-            "cheat": self.cheat,
-            "target": self.target,
-            "sides": [*self.sides],
-            "counts": [*self.counts],
-            "auroc": self.interval.to_json(),
-            "metadata": [
-                {"name": f.name, "auroc": f.auroc, "medians": [*f.medians]} for f in self.metadata
-            ],
-            "view": dict(self.view),
-        }
+    groups: tuple[str, str]
+    rows: NDArray[np.intp]
+    y_true: NDArray[np.bool_]
 
 
-def probe(evidence: Evidence, *, seed: int = 0) -> tuple[Probe, ...]:
-    """Ask every cheat about every label, and about the splits within every class."""
-    questions = [*_labels(evidence), *_splits(evidence)]
-    seen = _what_cheats_see(evidence)
-    metadata = _numbers(evidence)
-    tests = len(questions) * len(seen)
-    level = 1 - 0.05 / max(1, tests)  # Bonferroni: all of them hold together
-    probes = []
-    for about, target, sides, rows, truth in questions:
-        groups = evidence.groups[rows]
-        for cheat, columns in seen.items():
+def fit_baselines(evidence: Evidence, *, seed: int = 0) -> tuple[Baseline, ...]:
+    """Fit a model on each feature set for each label, and for the splits within each class."""
+    comparisons = [*_label_comparisons(evidence), *_split_comparisons(evidence)]
+    metadata = _numeric_metadata(evidence)
+    features = _features(evidence, metadata)
+    tests = len(comparisons) * len(features)
+    level = 1 - 0.05 / max(1, tests)  # Bonferroni
+    baselines = []
+    for comparison in comparisons:
+        rows, y_true = comparison.rows, comparison.y_true
+        for name, columns in features.items():
             matrix = columns[rows]
-            if cheat != "file metadata":
-                matrix = standard_columns(matrix)
-            scores = cross_validated_scores(matrix, truth, groups, seed=seed)
-            if scores is None:
-                interval = Interval(math.nan, math.nan, math.nan, "none", "too few patients")
-            else:
-                interval = clustered_delong(truth, scores, groups, level=level)
-            telling = _most_telling(metadata, rows, truth) if cheat == "file metadata" else ()
-            probes.append(
-                Probe(
-                    about,
-                    cheat,
-                    target,
-                    sides,
-                    (int(truth.sum()), int((~truth).sum())),
-                    interval,
-                    telling,
-                    _view(cheat, evidence, rows, truth, metadata, telling),
+            if name != "file metadata":
+                matrix = standardise_columns(matrix)
+            groups = evidence.groups[rows]
+            scores = cross_validated_scores(matrix, y_true, groups, seed=seed)
+            strongest: tuple[SingleFeature, ...] = ()
+            if name == "file metadata":
+                strongest = _strongest(metadata, comparison)
+            sides = (rows[y_true], rows[~y_true])
+            baselines.append(
+                Baseline(
+                    kind=comparison.kind,
+                    features=name,
+                    target=comparison.target,
+                    groups=comparison.groups,
+                    counts=(len(sides[0]), len(sides[1])),
+                    auroc=undefined("none", "too few patients")
+                    if scores is None
+                    else clustered_delong(y_true, scores, groups, level=level),
+                    strongest=strongest,
+                    histograms=_histograms(name, evidence, metadata, strongest, sides),
+                    means=_mean_images(name, evidence, sides),
                 )
             )
-    return tuple(probes)
+    return tuple(baselines)
 
 
-Question = tuple[
-    Literal["shortcut", "shift"], str, tuple[str, str], NDArray[np.intp], NDArray[np.bool_]
-]
-
-
-def _labels(evidence: Evidence) -> Iterator[Question]:
-    task = evidence.listed.task
-    for column, label in enumerate(task.labels):
-        values = evidence.labels[:, column]
+def _label_comparisons(evidence: Evidence) -> Iterator[_Comparison]:
+    task = evidence.manifest.task
+    for label, values in zip(task.labels, evidence.labels.T, strict=True):
         rows = np.flatnonzero(~np.isnan(values))
-        truth = values[rows] == 1
-        if min(truth.sum(), (~truth).sum()) >= _FEWEST:
-            other = task.classes[0] if task.kind == "binary" else f"not {label}"
-            yield "shortcut", label, (label, other), rows, truth
+        y_true = values[rows] == 1
+        if min(y_true.sum(), (~y_true).sum()) >= _MIN_IMAGES:
+            negative = task.classes[0] if task.kind == "binary" else f"not {label}"
+            yield _Comparison("shortcut", label, (label, negative), rows, y_true)
 
 
-def _splits(evidence: Evidence) -> Iterator[Question]:
-    task = evidence.listed.task
-    for name in ("test", "validation"):
-        for column, label in enumerate(task.labels):
+def _split_comparisons(evidence: Evidence) -> Iterator[_Comparison]:
+    task = evidence.manifest.task
+    for split in ("test", "validation"):
+        compared = np.isin(evidence.splits, ("train", split))
+        for label, values in zip(task.labels, evidence.labels.T, strict=True):
+            names = task.classes if task.kind == "binary" else (f"not {label}", label)
             for value in (0, 1):
-                chosen = (evidence.labels[:, column] == value) & np.isin(
-                    evidence.splits, ("train", name)
-                )
-                rows = np.flatnonzero(chosen)
-                truth = evidence.splits[rows] == name
-                if min(truth.sum(), (~truth).sum()) < _FEWEST:
-                    continue
-                within = task.classes[value] if task.kind == "binary" else _class(label, value)
-                yield "shift", within, (name, "train"), rows, truth
+                rows = np.flatnonzero((values == value) & compared)
+                y_true = evidence.splits[rows] == split
+                if min(y_true.sum(), (~y_true).sum()) >= _MIN_IMAGES:
+                    yield _Comparison("shift", names[value], (split, "train"), rows, y_true)
 
 
-def _class(label: str, value: int) -> str:
-    return label if value else f"not {label}"
-
-
-def _numbers(evidence: Evidence) -> dict[str, Floats]:
+def _numeric_metadata(evidence: Evidence) -> dict[str, Floats]:
     """Return the numeric metadata that vary, (n,) each."""
-    width, height, size = (evidence.fact(name) for name in ("width", "height", "bytes"))
+    width, height, size = (evidence.numbers(name) for name in ("width", "height", "bytes"))
     with np.errstate(all="ignore"):
         columns = {
             "bytes": size,
@@ -184,7 +129,7 @@ def _numbers(evidence: Evidence) -> dict[str, Floats]:
             "density": size / (width * height),
             "width": width,
             "height": height,
-            "quantisation": evidence.fact("quantisation"),
+            "quantisation": evidence.numbers("quantisation"),
         }
     return {
         name: values
@@ -193,92 +138,107 @@ def _numbers(evidence: Evidence) -> dict[str, Floats]:
     }
 
 
-def _what_cheats_see(evidence: Evidence) -> dict[Cheat, Floats]:
-    numbers = _numbers(evidence)
-    words = [[metadata.get(name) for metadata in evidence.metadata] for name in _WORDS]
-    words = [
-        [None if value is None else f"{value}" for value in column]
-        for column in words
-        if len({str(value) for value in column}) > 1
-    ]
-    seen: dict[Cheat, Floats] = {
-        "file metadata": encode_metadata([*(v.tolist() for v in numbers.values()), *words])
-    }
-    if not seen["file metadata"].shape[1]:
-        del seen["file metadata"]
-    if evidence.pictures is None:
-        return seen
-    small = evidence.pictures.small.astype(np.float64)
-    count = len(small)
-    seen["border"] = _border(small).reshape(count, -1)
-    seen["thumbnail"] = small.reshape(count, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(count, -1)
-    levels = evidence.pictures.levels.reshape(count, 32, 8).sum(axis=2)
-    seen["histogram"] = np.sqrt(levels / np.maximum(1, levels.sum(axis=1, keepdims=True)))
-    return seen
+def _features(evidence: Evidence, metadata: Mapping[str, Floats]) -> dict[FeatureSet, Floats]:
+    """Return the columns of each feature set, (n, k)."""
+    strings = []
+    for name in _STRINGS:
+        values = [item.get(name) for item in evidence.metadata]
+        if len({str(value) for value in values}) > 1:
+            strings.append([None if value is None else f"{value}" for value in values])
+    encoded = encode_metadata([*(column.tolist() for column in metadata.values()), *strings])
+    features: dict[FeatureSet, Floats] = {"file metadata": encoded} if encoded.shape[1] else {}
+    if evidence.summaries is not None:
+        count = len(evidence)
+        small = evidence.summaries.thumbnails.astype(np.float64)
+        features["border"] = _border(small).reshape(count, -1)
+        features["thumbnail"] = _block_means(small, 8).reshape(count, -1)
+        levels = _coarse_histograms(evidence.summaries)
+        features["histogram"] = np.sqrt(levels / np.maximum(1, levels.sum(axis=1, keepdims=True)))
+    return features
 
 
 def _border(small: Floats) -> Floats:
-    """Return top, bottom, left and right, (n, 4, 16): means two pixels deep and wide."""
+    """Return the top, bottom, left and right border, (n, 4, 16): means of 2 x 2 pixels."""
     sides = [
         small[:, :2].mean(axis=1),
         small[:, -2:].mean(axis=1),
         small[:, :, :2].mean(axis=2),
         small[:, :, -2:].mean(axis=2),
     ]
-    stacked = np.stack(sides, axis=1)
-    return np.asarray(stacked.reshape(len(small), 4, 16, 2).mean(axis=3))
+    return np.asarray(np.stack(sides, axis=1).reshape(len(small), 4, 16, 2).mean(axis=3))
 
 
-def _most_telling(
-    metadata: Mapping[str, Floats], rows: NDArray[np.intp], truth: NDArray[np.bool_]
-) -> tuple[Telling, ...]:
-    telling = []
+def _block_means(images: Floats, side: int) -> Floats:
+    """Return block means (n, side, side) of images (n, 32, 32)."""
+    factor = images.shape[1] // side
+    blocks = images.reshape(len(images), side, factor, side, factor)
+    return np.asarray(blocks.mean(axis=(2, 4)))
+
+
+def _coarse_histograms(summaries: ImageSummaries) -> NDArray[np.integer]:
+    """Return histograms of 32 bins, (n, 32)."""
+    return np.asarray(summaries.histograms.reshape(-1, 32, 8).sum(axis=2))
+
+
+def _strongest(
+    metadata: Mapping[str, Floats], comparison: _Comparison
+) -> tuple[SingleFeature, ...]:
+    """Return the three metadata items with the highest AUROC."""
+    found = []
+    y_true = comparison.y_true
     for name, column in metadata.items():
-        values = column[rows]
+        values = column[comparison.rows]
         known = np.isfinite(values)
-        if not (truth[known].any() and (~truth[known]).any()):
-            continue
-        area = roc_auc_score(truth[known], values[known])
-        medians = tuple(float(np.median(values[known & side])) for side in (truth, ~truth))
-        telling.append(Telling(name, max(area, 1 - area), (medians[0], medians[1])))
-    return tuple(sorted(telling, key=lambda fact: -fact.auroc)[:3])
+        if (y_true & known).any() and (~y_true & known).any():
+            auroc = roc_auc_score(y_true[known], values[known])
+            medians = [float(np.median(values[known & side])) for side in (y_true, ~y_true)]
+            found.append(SingleFeature(name, max(auroc, 1 - auroc), (medians[0], medians[1])))
+    return tuple(sorted(found, key=lambda feature: -feature.auroc)[:3])
 
 
-def _view(
-    cheat: Cheat,
+Sides = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _histograms(
+    features: FeatureSet,
     evidence: Evidence,
-    rows: NDArray[np.intp],
-    truth: NDArray[np.bool_],
     metadata: Mapping[str, Floats],
-    telling: Sequence[Telling],
-) -> dict[str, Any]:
-    """Return what a picture of the difference needs, the told side first."""
-    sides = (rows[truth], rows[~truth])
-    if cheat == "file metadata":
-        if not telling:
-            return {}
-        values = metadata[telling[0].name]
-        finite = values[rows][np.isfinite(values[rows])]
-        edges = np.unique(np.quantile(finite, np.linspace(0, 1, 257)))
-        low, high = edges[0], edges[-1]
-        bins = np.linspace(low, high, 41)
-        if low > 0 and high / low > 20:
-            bins = np.geomspace(low, high, 41)
-        counts = [np.histogram(values[side], bins)[0].tolist() for side in sides]
-        return {"fact": telling[0].name, "edges": bins.tolist(), "counts": counts}
-    assert evidence.pictures is not None
-    if cheat == "histogram":
-        levels = evidence.pictures.levels.reshape(len(evidence), 32, 8).sum(axis=2)
+    strongest: tuple[SingleFeature, ...],
+    sides: Sides,
+) -> Histograms | None:
+    if features == "histogram":
+        assert evidence.summaries is not None
+        levels = _coarse_histograms(evidence.summaries)
         shares = [levels[side].sum(axis=0) / max(1, levels[side].sum()) for side in sides]
-        return {"shares": [share.tolist() for share in shares]}
-    small = evidence.pictures.small
-    side_length = 32 if cheat == "border" else 8
-    factor = 32 // side_length
+        edges = tuple(256 * n / 32 for n in range(33))
+        return Histograms(
+            "grey level", edges, (tuple(shares[0].tolist()), tuple(shares[1].tolist()))
+        )
+    if not strongest:
+        return None
+    name = strongest[0].name
+    groups = [metadata[name][side] for side in sides]
+    finite = [values[np.isfinite(values)] for values in groups]
+    low, high = np.min(np.concatenate(finite)), np.max(np.concatenate(finite))
+    spaced = np.geomspace if low > 0 and high / low > 20 else np.linspace
+    bins = spaced(low, high, 41)
+    counts = [np.histogram(values, bins)[0].tolist() for values in finite]
+    return Histograms(name, tuple(bins.tolist()), (tuple(counts[0]), tuple(counts[1])))
+
+
+def _mean_images(
+    features: FeatureSet, evidence: Evidence, sides: Sides
+) -> tuple[MeanImage, MeanImage] | None:
+    if features not in ("border", "thumbnail"):
+        return None
+    assert evidence.summaries is not None
     means = []
     for side in sides:
-        mean = small[side].mean(axis=0).reshape(side_length, factor, side_length, factor)
-        mean = np.round(mean.mean(axis=(1, 3)), 1)
-        if cheat == "border":
-            mean[2:-2, 2:-2] = np.nan
-        means.append([[None if math.isnan(v) else v for v in row] for row in mean.tolist()])
-    return {"means": means}
+        mean = evidence.summaries.thumbnails[side].mean(axis=0)
+        if features == "thumbnail":
+            mean = _block_means(mean[None], 8)[0]
+        mean = np.round(mean, 1)
+        if features == "border":
+            mean[2:-2, 2:-2] = math.nan
+        means.append(tuple(tuple(row) for row in mean.tolist()))
+    return means[0], means[1]

@@ -1,4 +1,4 @@
-"""Rows that belong together, because links between them say so."""
+"""Groups rows that are linked, such as copies of one image."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from plainfilm.audit.evidence import Evidence
 
-__all__ = ["cluster", "join", "links_of", "same_files", "superfluous"]
+__all__ = ["connected_groups", "count_redundant", "equal_files", "links_of", "merge_patients"]
 
 Groups = Sequence[Sequence[int]]
 
 
-def join(links: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-    """Return the groups that links between rows make, each sorted, of two rows at least."""
+def connected_groups(links: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """Return the connected components of at least two rows, each sorted."""
     parent: dict[int, int] = {}
 
     def root(row: int) -> int:
@@ -33,29 +33,32 @@ def join(links: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
 
 
 def links_of(groups: Groups) -> Iterator[tuple[int, int]]:
-    """Yield links that make these groups."""
+    """Yield links that connect the rows of each group."""
     return ((group[0], row) for group in groups for row in group[1:])
 
 
-def same_files(hashes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Return the groups of rows whose files are the same, byte for byte."""
+def equal_files(hashes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of rows whose files are equal byte for byte."""
     groups: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(hashes):
         groups[digest].append(row)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def superfluous(groups: Groups) -> int:
-    """Count the rows that are there besides one of each group."""
+def count_redundant(groups: Groups) -> int:
+    """Count the rows beyond one of each group."""
     return sum(map(len, groups)) - len(groups)
 
 
-def cluster(evidence: Evidence, groups: Groups) -> Evidence:
-    """Return the evidence with each group as one patient: a cheat must not know copies again."""
-    nodes = len(evidence)
-    # Patients are nodes beside the rows, so that chains of both are followed.
-    owners = [(row, nodes + owner) for row, owner in enumerate(evidence.groups.tolist())]
+def merge_patients(evidence: Evidence, groups: Groups) -> Evidence:
+    """Return the evidence with the patients of each group merged into one.
+
+    In cross-validation, copies of an image are then in the same fold.
+    """
+    count = len(evidence)
+    # Patients are nodes after the rows, so that rows are linked through copies and patients alike.
+    owners = [(row, count + owner) for row, owner in enumerate(evidence.groups.tolist())]
     numbers = evidence.groups.copy()
-    for number, members in enumerate(join([*owners, *links_of(groups)])):
-        numbers[[row for row in members if row < nodes]] = number
+    for number, members in enumerate(connected_groups([*owners, *links_of(groups)])):
+        numbers[[row for row in members if row < count]] = number
     return replace(evidence, groups=numbers)

@@ -1,8 +1,4 @@
-"""How well can something be told that should not be told: small models, cross-validated.
-
-Ridge logistic regression on a few dozen numbers an image: it takes a fraction of a second, cannot
-memorise, and what even it can tell, a network will.
-"""
+"""Cross-validates small linear models: ridge logistic regression on a few dozen features."""
 
 from __future__ import annotations
 
@@ -11,102 +7,105 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cross_validated_scores", "encode_metadata", "standard_columns"]
+__all__ = ["cross_validated_scores", "encode_metadata", "standardise_columns"]
 
 Floats = NDArray[np.float64]
 
 _FOLDS = 5
 _RIDGE = 3.0
-_STEPS = 12
+_INTERCEPT_RIDGE = 1e-3
+_MAX_STEPS = 12
 _BINS = 8
 _CATEGORIES = 8
 
 
 def cross_validated_scores(
-    rows: Floats, truth: NDArray[np.bool_], groups: NDArray[np.intp], *, seed: int = 0
+    features: Floats, y_true: NDArray[np.bool_], groups: NDArray[np.intp], *, seed: int = 0
 ) -> Floats | None:
-    """Return for each image the log-odds of a model that has not seen its patient.
+    """Return the log-odds of each image from a model that was fitted without its patient.
 
     Parameters
     ----------
-    rows
-        (n, k): what the model may see, columns of about unit spread.
-    truth
-        (n,): what it is to tell.
+    features
+        (n, k), columns of about unit variance.
+    y_true
+        (n,).
     groups
-        (n,) numbers of patients; they are kept together.
+        (n,) patient numbers; images of a patient are in the same fold.
     seed
-        Of the folds.
+        Seed for the folds.
 
     Returns
     -------
     scores
-        (n,); None where a fold would have nothing to learn from.
+        (n,); None with fewer than 10 patients, or if a fold would be fitted to a single class.
     """
     patients = np.unique(groups)
     if len(patients) < 2 * _FOLDS:
         return None
     fold = np.empty(int(patients.max()) + 1, dtype=np.intp)
-    # Patients with a positive image are dealt out first, so that every fold has its share.
-    ill = np.isin(patients, np.unique(groups[truth]))
+    # Patients with a positive image are assigned first, so that each fold has its share.
+    positive = np.isin(patients, np.unique(groups[y_true]))
     order = np.random.default_rng(seed).permutation(len(patients))
-    order = order[np.argsort(~ill[order], kind="stable")]
+    order = order[np.argsort(~positive[order], kind="stable")]
     fold[patients[order]] = np.arange(len(patients)) % _FOLDS
-    place = fold[groups]
-    full = np.column_stack([np.ones(len(rows)), rows])
-    scores = np.empty(len(rows))
-    # Where the search begins does not matter to where it ends: the loss has one minimum.
-    start = _fit(full, truth.astype(np.float64), np.zeros(full.shape[1]))
+    folds = fold[groups]
+    design = np.column_stack([np.ones(len(features)), features])
+    scores = np.empty(len(features))
+    # The fit to all images is only a start for those of the folds: the loss is convex.
+    start = _fit(design, y_true.astype(np.float64), np.zeros(design.shape[1]))
     for number in range(_FOLDS):
-        taught = place != number
-        if truth[taught].all() or not truth[taught].any():
+        training = folds != number
+        if y_true[training].all() or not y_true[training].any():
             return None
-        weights = _fit(full[taught], truth[taught].astype(np.float64), start)
-        scores[~taught] = full[~taught] @ weights
+        weights = _fit(design[training], y_true[training].astype(np.float64), start)
+        scores[~training] = design[~training] @ weights
     return scores
 
 
-def _fit(rows: Floats, truth: Floats, start: Floats) -> Floats:
-    """Return the weights of a ridge logistic regression, by Newton's method."""
+def _fit(design: Floats, y_true: Floats, start: Floats) -> Floats:
+    """Return the weights of a ridge logistic regression, fitted by Newton's method."""
     weights = start.copy()
-    ridge = np.full(rows.shape[1], _RIDGE)
-    ridge[0] = 1e-3
-    for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
-        slope = rows.T @ (truth - chance) - ridge * weights
-        curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + np.diag(ridge)
-        step = np.linalg.solve(curve, slope)
+    ridge = np.full(design.shape[1], _RIDGE)
+    ridge[0] = _INTERCEPT_RIDGE
+    for _ in range(_MAX_STEPS):
+        probability = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        gradient = design.T @ (y_true - probability) - ridge * weights
+        curvature = (design * (probability * (1 - probability))[:, None]).T @ design
+        step = np.linalg.solve(curvature + np.diag(ridge), gradient)
         size = float(np.abs(step).max())
-        weights += step * min(1.0, 4.0 / max(size, 1e-9))  # no wild first steps
+        weights += step * min(1.0, 4.0 / max(size, 1e-9))  # limits the first steps
         if size < 1e-3:
             break
     return weights
 
 
-def standard_columns(rows: Floats) -> Floats:
-    """Return columns of mean 0 and spread 1; those that do not vary become 0."""
-    spread = rows.std(axis=0)
-    return np.asarray((rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, np.inf))
+def standardise_columns(features: Floats) -> Floats:
+    """Return columns of mean 0 and standard deviation 1; constant columns become 0."""
+    deviation = features.std(axis=0)
+    scale = np.where(deviation > 1e-9, deviation, np.inf)
+    return np.asarray((features - features.mean(axis=0)) / scale)
 
 
 def encode_metadata(columns: Sequence[Sequence[object]]) -> Floats:
-    """Turn columns of numbers or words into indicators, (n, k).
+    """Encode columns of numbers or strings as indicators, (n, k).
 
-    A number becomes eight steps with as many images each, so that the model can tell any range
-    of it; a word becomes one indicator for each of the eight commonest, and absence is one.
+    A number becomes indicators of eight quantile steps, so that a linear model can use any range of
+    it. A string becomes one indicator for each of the eight most frequent values. A missing value
+    has its own indicator.
     """
     parts = []
     for column in columns:
         numbers = np.array(
             [float(v) if isinstance(v, int | float) else np.nan for v in column], np.float64
         )
-        words = np.array(["" if v is None else str(v) for v in column], dtype=object)
         if np.isfinite(numbers).sum() >= len(column) / 2:
             parts += _steps(numbers)
         else:
-            names, counts = np.unique(words.astype(str), return_counts=True)
-            common = names[np.argsort(-counts, kind="stable")][:_CATEGORIES]
-            parts += [words == name for name in common if len(common) > 1]
+            strings = np.array(["" if v is None else str(v) for v in column])
+            values, counts = np.unique(strings, return_counts=True)
+            frequent = values[np.argsort(-counts, kind="stable")][:_CATEGORIES]
+            parts += [strings == value for value in frequent if len(frequent) > 1]
     if not parts:
         return np.zeros((len(columns[0]) if columns else 0, 0))
     return np.column_stack(parts).astype(np.float64)

@@ -1,10 +1,10 @@
-"""What the checks look at: metadata of the files and small pictures, taken in one pass."""
+"""Collects what the checks need in one pass: records, file metadata and small views of images."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,126 +13,130 @@ from plainfilm.data.cache import Cache
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.records import Record
 
-__all__ = ["SIDE", "SMALL", "Evidence", "Pictures", "glance", "look", "shrink"]
+__all__ = [
+    "SIDE",
+    "THUMBNAIL",
+    "Evidence",
+    "ImageSummaries",
+    "downsample",
+    "evidence_from_cache",
+    "evidence_from_files",
+]
 
 SIDE = 128
-"""Side of the square images that an audit looks at, in pixels."""
-SMALL = 32
+"""Side of the square images that an audit decodes, in pixels."""
+THUMBNAIL = 32
+"""Side of the thumbnails, in pixels."""
 _CHUNK = 512
-# Writing is looked for in the upper and the lower quarter: how many strokes begin in the fullest
-# window of five rows, a little less than a line of letters is high, and three eighths of the width.
+# Text is searched for in the upper and the lower quarter: the number of strokes in the window with
+# most of them, five rows high (a little less than a line of text) and three eighths of the image wide.
 _BAND = 32
-_ROWS, _COLUMNS = 5, 48
+_WINDOW_ROWS, _WINDOW_COLUMNS = 5, 48
 _STROKE = 16  # grey levels by which a stroke is brighter than the pixels to its left and right
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
+class ImageSummaries:
     """Small views of n images.
 
     Attributes
     ----------
-    small
+    thumbnails
         uint8 (n, 32, 32), block means.
-    levels
-        uint16 (n, 256): how often each grey level occurs, of every other pixel.
-    span
+    histograms
+        uint16 (n, 256): number of pixels of each grey level, of every other row and column.
+    grey_range
         int (n,): grey levels between the 1st and the 99th percentile.
     strokes
-        int (n,): upright strokes that stand closest together near the upper or lower edge: a line
-        of writing has 20 to 60, a side marker 6 to 16, ribs and cables as many.
+        int (n,): largest number of vertical strokes in a window at the upper or lower edge. A line
+        of text has 20 to 60; a side marker, ribs and cables have 6 to 16.
     """
 
-    small: NDArray[np.uint8]
-    levels: NDArray[np.uint16]
-    span: NDArray[np.intp]
+    thumbnails: NDArray[np.uint8]
+    histograms: NDArray[np.uint16]
+    grey_range: NDArray[np.intp]
     strokes: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A data set as the checks see it.
+    """A data set as arrays for the checks.
 
     Attributes
     ----------
-    listed
-        Every record, those that could not be read included.
+    manifest
+        All records, including those that cannot be read.
     left_out
-        Those, and why.
+        Files that cannot be read, with reasons.
     records
-        The n records that became images, which the rest is about.
+        The n readable records. All further attributes are in their order.
+    ids
+        (n) ids.
     metadata, hashes
-        (n) of each: what a file says about itself, SHA-256 of its bytes.
+        (n) file metadata and SHA-256 hashes.
     labels
         float32 (n, labels) of 1, 0 or NaN.
     splits
-        (n,) names; empty where a record is in none.
+        (n,) names; empty for a record without a split.
     groups
-        (n,) numbers of patients.
-    ids
-        (n) of the records.
-    cache, pictures
-        The images themselves and small views of them; None where a quick audit goes without.
+        (n,) patient numbers.
+    cache, summaries
+        The decoded images and small views of them; None in a quick audit.
     """
 
-    listed: Manifest
+    manifest: Manifest
     left_out: tuple[LeftOut, ...]
     records: tuple[Record, ...]
+    ids: tuple[str, ...]
     metadata: Sequence[Mapping[str, str | float]]
     hashes: tuple[str, ...]
     labels: NDArray[np.float32]
     splits: NDArray[np.str_]
     groups: NDArray[np.intp]
-    ids: tuple[str, ...]
     cache: Cache | None = None
-    pictures: Pictures | None = None
+    summaries: ImageSummaries | None = None
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def fact(self, name: str) -> NDArray[np.float64]:
-        """Return a numeric fact of every image, (n,), NaN where it is absent."""
-        return np.array([_number(f.get(name)) for f in self.metadata], dtype=np.float64)
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a numeric metadata item, (n,), NaN where it is missing."""
+        values = (metadata.get(name) for metadata in self.metadata)
+        numeric = [v if isinstance(v, int | float) else np.nan for v in values]
+        return np.array(numeric, dtype=np.float64)
 
-    def class_name(self, row: int) -> str:
-        """Return what the labels of an image say."""
-        return self.listed.task.class_of(self.records[row].labels)
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    def ids_where(self, mask: NDArray[np.bool_]) -> list[str]:
+        """Return the ids of the rows that a mask (n,) selects."""
+        return [self.ids[row] for row in np.flatnonzero(mask)]
 
 
-def look(manifest: Manifest, cache: Cache) -> Evidence:
-    """Gather the evidence of a manifest from its decoded images, of 128 pixels a side."""
-    there = set(cache.ids)
-    records = tuple(record for record in manifest.records if record.id in there)
+def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
+    """Collect the evidence of a manifest from its decoded images of 128 pixels a side."""
+    cached = set(cache.ids)
+    records = tuple(record for record in manifest.records if record.id in cached)
     left_out = (*manifest.left_out, *cache.left_out)
-    return replace(
-        _evidence(manifest, records, left_out, cache.metadata, cache.hashes),
-        cache=cache,
-        pictures=_look_at(cache),
-    )
+    evidence = _evidence(manifest, records, left_out, cache.metadata, cache.hashes)
+    return replace(evidence, cache=cache, summaries=_summarise(cache))
 
 
-def glance(
-    manifest: Manifest, hashes: Mapping[str, str], unread: Sequence[LeftOut] = ()
+def evidence_from_files(
+    manifest: Manifest, hashes: Mapping[str, str], unreadable: Sequence[LeftOut] = ()
 ) -> Evidence:
-    """Gather what can be had without opening an image.
+    """Collect the evidence that needs no decoding.
 
     Parameters
     ----------
     manifest
-        Every record.
+        All records.
     hashes
-        SHA-256 of each file by the id of its record.
-    unread
-        Those that could not be read.
+        SHA-256 of each readable file, by the id of its record.
+    unreadable
+        The other files, with reasons.
     """
     records = tuple(record for record in manifest.records if record.id in hashes)
     metadata = [{"bytes": _size(record.path)} for record in records]
     digests = tuple(hashes[record.id] for record in records)
-    return _evidence(manifest, records, (*manifest.left_out, *unread), metadata, digests)
+    return _evidence(manifest, records, (*manifest.left_out, *unreadable), metadata, digests)
 
 
 def _evidence(
@@ -142,46 +146,48 @@ def _evidence(
     metadata: Sequence[Mapping[str, str | float]],
     hashes: tuple[str, ...],
 ) -> Evidence:
-    keys = {patient: n for n, patient in enumerate(dict.fromkeys(r.patient for r in records))}
+    numbers = {patient: n for n, patient in enumerate(dict.fromkeys(r.patient for r in records))}
     labels = np.array([r.labels for r in records], dtype=np.float32)
     return Evidence(
-        listed=manifest,
+        manifest=manifest,
         left_out=left_out,
         records=records,
+        ids=tuple(record.id for record in records),
         metadata=metadata,
         hashes=hashes,
         labels=labels.reshape(len(records), len(manifest.task.labels)),
         splits=np.array([r.split or r.official or "" for r in records], dtype=np.str_),
-        groups=np.array([keys[r.patient] for r in records], dtype=np.intp),
-        ids=tuple(record.id for record in records),
+        groups=np.array([numbers[r.patient] for r in records], dtype=np.intp),
     )
 
 
 def _size(path: str) -> float:
     try:
-        return float(os.path.getsize(path))  # noqa: PTH202 (a hundred thousand times)
+        return float(Path(path).stat().st_size)
     except OSError:
         return float("nan")
 
 
-def _look_at(cache: Cache) -> Pictures:
+def _summarise(cache: Cache) -> ImageSummaries:
     count = len(cache)
-    small = np.empty((count, SMALL, SMALL), dtype=np.uint8)
-    levels = np.empty((count, 256), dtype=np.uint16)
+    thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL), dtype=np.uint8)
+    histograms = np.empty((count, 256), dtype=np.uint16)
     strokes = np.empty(count, dtype=np.intp)
     for start in range(0, count, _CHUNK):
         images = cache.gather(np.arange(start, min(start + _CHUNK, count)))
-        part = slice(start, start + len(images))
-        small[part] = shrink(images, SMALL)
-        levels[part] = _count_levels(images[:, ::2, ::2])
-        strokes[part] = _count_strokes(images)
-    return Pictures(small, levels, _spans(levels), strokes)
+        chunk = slice(start, start + len(images))
+        thumbnails[chunk] = downsample(images, THUMBNAIL)
+        histograms[chunk] = _histograms(images[:, ::2, ::2])
+        strokes[chunk] = np.maximum(
+            _most_strokes(images[:, :_BAND]), _most_strokes(images[:, -_BAND:])
+        )
+    return ImageSummaries(thumbnails, histograms, _grey_ranges(histograms), strokes)
 
 
-def shrink(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return block means of square images (n, size, size), (n, side, side); side divides size."""
+def downsample(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return block means (n, side, side) of images (n, size, size); side divides size."""
     factor = images.shape[1] // side
-    # Slices added up: several times faster than a mean over axes.
+    # Adding slices is several times faster than a mean over axes.
     rows = images[:, 0::factor].astype(np.uint16)
     for offset in range(1, factor):
         rows += images[:, offset::factor]
@@ -192,35 +198,29 @@ def shrink(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return means
 
 
-def _count_levels(images: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def _histograms(images: NDArray[np.uint8]) -> NDArray[np.uint16]:
     count = len(images)
     offsets = (np.arange(count, dtype=np.int32) * 256)[:, None]
     flat = images.reshape(count, -1) + offsets
     return np.bincount(flat.ravel(), minlength=256 * count).reshape(count, 256).astype(np.uint16)
 
 
-def _spans(levels: NDArray[np.uint16]) -> NDArray[np.intp]:
-    sums = np.cumsum(levels, axis=1, dtype=np.int32)
-    total = sums[:, -1:]
-    low, high = (sums < share * total for share in (0.01, 0.99))
+def _grey_ranges(histograms: NDArray[np.uint16]) -> NDArray[np.intp]:
+    sums = np.cumsum(histograms, axis=1, dtype=np.int32)
+    low, high = (sums < share * sums[:, -1:] for share in (0.01, 0.99))
     return np.asarray(high.sum(axis=1) - low.sum(axis=1), dtype=np.intp)
 
 
-def _count_strokes(images: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Count the strokes in the window of the upper and lower edge that has most of them."""
-    return np.maximum(_densest(images[:, :_BAND]), _densest(images[:, -_BAND:]))
-
-
-def _densest(band: NDArray[np.uint8]) -> NDArray[np.intp]:
+def _most_strokes(band: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Count the strokes in the window of a band (n, rows, columns) that has most of them."""
     levels = band[:, :, 1:-1].astype(np.int16)
     steps = levels[:, :, 1:] - levels[:, :, :-1]
-    # One pixel wide: what is two pixels wide at this size is an edge, a rib or a cable.
+    # A stroke is one pixel wide; what is two pixels wide at this size is an edge, a rib or a cable.
     strokes = (steps[:, :, :-1] > _STROKE) & (steps[:, :, 1:] < -_STROKE)
     width = strokes.shape[2]
-    begin = np.arange(0, width - _COLUMNS + 1, 4)
+    begin = np.arange(0, width - _WINDOW_COLUMNS + 1, 4)
     column = np.arange(width)[:, None]
-    windows = ((column >= begin) & (column < begin + _COLUMNS)).astype(np.float32)
+    windows = ((column >= begin) & (column < begin + _WINDOW_COLUMNS)).astype(np.float32)
     counts = strokes.astype(np.float32) @ windows
-    rows = counts.shape[1] - _ROWS + 1
-    sums = sum(counts[:, shift : shift + rows] for shift in range(1, _ROWS)) + counts[:, :rows]
-    return np.asarray(sums.max(axis=(1, 2)), dtype=np.intp)
+    rows = np.lib.stride_tricks.sliding_window_view(counts, _WINDOW_ROWS, axis=1).sum(axis=-1)
+    return np.asarray(rows.max(axis=(1, 2)), dtype=np.intp)

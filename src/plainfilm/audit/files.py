@@ -1,4 +1,4 @@
-"""Files that are no image, or not the kind of image that their name or neighbours promise."""
+"""Checks of the files: readability, format, colour, size, and what the header says."""
 
 from __future__ import annotations
 
@@ -8,23 +8,41 @@ from collections.abc import Iterator
 import numpy as np
 
 from plainfilm.audit.evidence import Evidence
-from plainfilm.audit.findings import found, images, listed, share
+from plainfilm.audit.findings import images, join_names, make_finding, share
 from plainfilm.records import Finding
 
-__all__ = ["check_colour", "check_formats", "check_origin", "check_readable", "check_sizes"]
+__all__ = [
+    "UNREADABLE",
+    "check_colour",
+    "check_formats",
+    "check_header",
+    "check_readable",
+    "check_sizes",
+]
 
-_MANY = 0.02
 _REASONS = {
-    "empty": "hold nothing at all",
-    "truncated": "end before the image is complete",
-    "not-an-image": "are no image",
-    "missing": "are not there",
-    "corrupt": "are damaged",
-    "no-pixels": "describe an image but hold none",
-    "too-large": "are larger than may be read",
-    "needs-codec": "need a decoder that is not installed",
+    "empty": "the file is empty",
+    "truncated": "the file ends before the image is complete",
+    "not-an-image": "the file is not an image",
+    "missing": "the file does not exist",
+    "corrupt": "the file is damaged",
+    "no-pixels": "the file contains no pixel data",
+    "too-large": "the image exceeds the size limit",
+    "needs-codec": "the decoder for its compression is not installed",
 }
-_NAMED = {
+UNREADABLE = frozenset({*_REASONS, "unreadable"})
+"""Finding ids of files that cannot be read."""
+_REMEDIES = {
+    "needs-codec": "install the decoders (pip install '.[dicom]') and repeat the audit",
+    "no-pixels": "none needed: DICOM reports, plans and directories contain no image",
+    "not-an-image": "none needed if they are not radiographs; otherwise obtain the files again",
+    "unsupported-format": "convert the files to another format",
+    "too-large": "if they are radiographs, save them at a smaller size",
+    "strange-name": "rename the files",
+    "missing": "check whether the files were moved",
+}
+_MANY_UNREADABLE = 0.02
+_FORMATS = {
     **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif"), "jpeg"),
     "png": "png",
     **dict.fromkeys(("tif", "tiff"), "tiff"),
@@ -32,149 +50,131 @@ _NAMED = {
     "webp": "webp",
     **dict.fromkeys(("dcm", "dicom", "dic", "ima"), "dicom"),
 }
-_TINY = 96
-_TINY_SHARE = 0.2
-_LONG = 2.5
+_SMALL = 96  # pixels
+_SMALL_SHARE = 0.2  # of the median shorter side
+_MAX_ASPECT_RATIO = 2.5
 _RADIOGRAPHS = {"CR", "DX", "DR", "RG", "OT", "SC", "XC", "PX"}
-_CHESTS = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
-_SIDEWAYS = {"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"}
-
-
-_ADVICE = {
-    "needs-codec": "pip install '.[dicom]', and audit again; until then they are left out",
-    "no-pixels": "nothing: reports, plans and directories have no pixels; they are left out",
-    "not-an-image": "nothing, if they are none; else fetch them again",
-    "unsupported-format": "save them in another format; until then they are left out",
-    "too-large": "save them smaller, if they are radiographs; until then they are left out",
-    "strange-name": "rename them; until then they are left out",
-    "missing": "see whether they were moved; until then they are left out",
-}
+_CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
+_LATERAL = {"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"}
 
 
 def check_readable(evidence: Evidence) -> Iterator[Finding]:
-    """Report files that could not be read, by reason."""
+    """Report files that cannot be read, by reason."""
     reasons: dict[str, list[str]] = defaultdict(list)
-    for row in evidence.left_out:
-        if row.reason != "excluded":  # that was somebody's wish
-            reasons[row.reason].append(row.id)
+    for item in evidence.left_out:
+        if item.reason != "excluded":  # by the user
+            reasons[item.reason].append(item.id)
     total = len(evidence) + len(evidence.left_out)
     for reason, ids in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        how = _REASONS.get(reason, f"cannot be read ({reason})")
-        verb = how if len(ids) > 1 else _singular(how)
-        yield found(
+        yield make_finding(
             reason if reason in _REASONS else "unreadable",
-            "serious" if len(ids) > max(1, _MANY * total) else "warning",
-            f"{len(ids):,} of {total:,} files {verb}",
+            "serious" if len(ids) > max(1, _MANY_UNREADABLE * total) else "warning",
+            f"{len(ids):,} of {total:,} files cannot be read: {_REASONS.get(reason, reason.replace('-', ' '))}",
             ids,
-            consequence="what is left out may be left out for a reason that has to do with the label",
-            remedy=_ADVICE.get(reason, "fetch them again; until then they are left out"),
+            consequence="these files are excluded; if the cause is related to the label, the rest "
+            "of the data is biased",
+            remedy=_REMEDIES.get(reason, "obtain the files again"),
             exclude=ids,
         )
 
 
-def _singular(how: str) -> str:
-    first, _, rest = how.partition(" ")
-    one = {"are": "is", "hold": "holds", "end": "ends", "describe": "describes", "need": "needs"}
-    return f"{one.get(first, first)} {rest}".replace("but hold ", "but holds ")
-
-
 def check_formats(evidence: Evidence) -> Iterator[Finding]:
-    """Report files whose content is of another format than their name says."""
-    wrong, kinds = [], set()
+    """Report files whose extension does not match their format."""
+    ids, mismatches = [], set()
     for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
-        kind = str(metadata.get("format", ""))
-        ending = identity.rpartition(".")[2].lower()
-        if kind and _NAMED.get(ending, kind) != kind:
-            wrong.append(identity)
-            kinds.add(f"{kind} named .{ending}")
-    if wrong:
-        yield found(
-            "mislabelled-format",
+        actual = str(metadata.get("format", ""))
+        extension = identity.rpartition(".")[2].lower()
+        if actual and _FORMATS.get(extension, actual) != actual:
+            ids.append(identity)
+            mismatches.add(f"{actual} named .{extension}")
+    if ids:
+        yield make_finding(
+            "wrong-file-extension",
             "note",
-            f"{images(len(wrong))} of another format than the name says ({listed(sorted(kinds))})",
-            wrong,
-            consequence="they are read by their content, but other software may read them wrongly or not",
-            remedy="rename them, and find out where they come from: it may go with the label",
+            f"{images(len(ids), 'have')} a file extension that does not match the format "
+            f"({join_names(sorted(mismatches))})",
+            ids,
+            consequence="plainfilm reads these files by their content, but other software may fail",
+            remedy="rename the files, and find the cause: if one class is affected more often, the "
+            "cause is a shortcut",
         )
 
 
 def check_colour(evidence: Evidence) -> Iterator[Finding]:
-    """Report images that show colour among grey ones."""
-    colour = np.nan_to_num(evidence.fact("coloured")) > 0
-    ids = [evidence.ids[row] for row in np.flatnonzero(colour)]
-    if ids:
-        most = len(ids) > len(evidence) / 2
-        yield found(
-            "colour",
-            "note" if most else "warning",
-            f"{images(len(ids))} of {len(evidence):,} in colour: a radiograph has none",
+    """Report images in colour."""
+    if ids := evidence.ids_where(np.nan_to_num(evidence.numbers("coloured")) > 0):
+        yield make_finding(
+            "colour-image",
+            "note" if len(ids) > len(evidence) / 2 else "warning",
+            f"colour in {len(ids):,} of {images(len(evidence))}; radiographs are greyscale",
             ids,
-            consequence="a photograph of a screen or a drawn-on picture is no radiograph of its own kind",
-            remedy="look at them, and leave out what is no radiograph",
+            consequence="a colour image may be a photograph of a screen or an annotated copy, and "
+            "a model may learn the difference",
+            remedy="view these images, and exclude those that are not original radiographs",
         )
 
 
 def check_sizes(evidence: Evidence) -> Iterator[Finding]:
-    """Report images that are tiny, or of a shape that no radiograph has."""
-    width, height = evidence.fact("width"), evidence.fact("height")
+    """Report images that are much smaller than the rest, or unusually long."""
+    width, height = evidence.numbers("width"), evidence.numbers("height")
     if not np.isfinite(width).any():
         return
     shorter, longer = np.fmin(width, height), np.fmax(width, height)
-    typical = float(np.nanmedian(shorter))
-    # Where all are small, that is how the set was made.
-    tiny = shorter < (min(_TINY, 0.75 * typical) if typical < 2 * _TINY else _TINY)
-    tiny |= shorter < _TINY_SHARE * typical
-    ids = [evidence.ids[row] for row in np.flatnonzero(tiny)]
-    if ids:
-        yield found(
-            "tiny",
+    median = float(np.nanmedian(shorter))
+    # In a data set of small images, only those clearly below its median are reported.
+    small = shorter < (min(_SMALL, 0.75 * median) if median < 2 * _SMALL else _SMALL)
+    small |= shorter < _SMALL_SHARE * median
+    if ids := evidence.ids_where(small):
+        yield make_finding(
+            "small-image",
             "warning",
-            f"{images(len(ids))} much smaller than the others (the typical shorter side has "
-            f"{typical:.0f} pixels)",
+            f"{images(len(ids), 'are')} much smaller than the rest (the median of the shorter side "
+            f"is {median:.0f} pixels)",
             ids,
-            consequence="what cannot be seen in a thumbnail cannot be learnt from it",
-            remedy="fetch them in full size, or leave them out",
+            consequence="details that are lost at this size can be neither learnt nor recognised",
+            remedy="obtain the images at full size, or exclude them",
             exclude=ids,
         )
-    long = (longer / shorter > _LONG) & ~tiny
-    ids = [evidence.ids[row] for row in np.flatnonzero(long)]
-    if ids:
-        yield found(
-            "odd-shape",
+    if ids := evidence.ids_where((longer / shorter > _MAX_ASPECT_RATIO) & ~small):
+        yield make_finding(
+            "unusual-aspect-ratio",
             "warning",
-            f"{images(len(ids))} more than {_LONG:g} times as long as wide",
+            f"{images(len(ids), 'have')} a longer side of more than {_MAX_ASPECT_RATIO:g} times "
+            "the shorter side",
             ids,
-            consequence="a strip is a part of a radiograph, or something else",
-            remedy="look at them",
+            consequence="such a strip is a part of a radiograph, or not a radiograph",
+            remedy="view these images, and exclude those that are not complete radiographs",
         )
 
 
-def check_origin(evidence: Evidence) -> Iterator[Finding]:
-    """Report what the files themselves say is no frontal radiograph of the chest."""
-    modality, part, lateral = [], [], []
+def check_header(evidence: Evidence) -> Iterator[Finding]:
+    """Report images whose header does not describe a frontal chest radiograph."""
+    modality, body_part, lateral = [], [], []
     for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
         kind = str(metadata.get("modality", ""))
-        body = str(metadata.get("body_part", ""))
+        part = str(metadata.get("body_part", ""))
+        view = str(metadata.get("view", ""))
         if kind and kind not in _RADIOGRAPHS:
             modality.append((identity, kind))
-        elif body and not any(word in body for word in _CHESTS):
-            part.append((identity, body))
-        elif str(metadata.get("view", "")) in _SIDEWAYS:
-            lateral.append((identity, str(metadata["view"])))
-    for check, rows, what in (
-        ("wrong-modality", modality, "another modality than a radiograph"),
-        ("wrong-body-part", part, "another body part than the chest"),
+        elif part and not any(word in part for word in _CHEST):
+            body_part.append((identity, part))
+        elif view in _LATERAL:
+            lateral.append((identity, view))
+    for check, rows, description in (
+        ("wrong-modality", modality, "a modality other than radiography"),
+        ("wrong-body-part", body_part, "a body part other than the chest"),
         ("lateral-view", lateral, "a lateral view"),
     ):
         if rows:
-            named = listed(sorted({name for _, name in rows}))
-            yield found(
+            ids = [identity for identity, _ in rows]
+            values = join_names(sorted({value for _, value in rows}))
+            yield make_finding(
                 check,
                 "warning",
-                f"{images(len(rows))} ({share(len(rows), len(evidence))}) of {what}, by their own "
-                f"header: {named}",
-                [identity for identity, _ in rows],
-                consequence="a classifier of frontal chest radiographs has no answer for them",
-                remedy="leave them out, unless the header is wrong",
-                exclude=[identity for identity, _ in rows],
+                f"{images(len(ids), 'have')} a file header that states {description}: {values} "
+                f"({share(len(ids), len(evidence))} of all images)",
+                ids,
+                consequence="a classifier of frontal chest radiographs is not valid for these images",
+                remedy="exclude them, unless the header is wrong",
+                exclude=ids,
             )

@@ -1,4 +1,4 @@
-"""How findings are made: counted, cut to a length that can be read, in plain words."""
+"""Helpers that make findings and word their counts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from plainfilm._text import plural
 from plainfilm.records import Finding, Severity
 
-__all__ = ["found", "groups_of", "images", "listed", "share"]
+__all__ = ["SETS", "images", "join_names", "make_finding", "share"]
 
+SETS = {"train": "training set", "validation": "validation set", "test": "test set"}
+"""Names of the splits in sentences."""
 _MAX_FILES = 200
 _MAX_GROUPS = 100
 
 
-def found(
+def make_finding(
     check: str,
     severity: Severity,
     problem: str,
@@ -25,7 +27,7 @@ def found(
     groups: Sequence[Sequence[str]] = (),
     exclude: Iterable[str] = (),
 ) -> Finding:
-    """Make a finding; ``count`` is the number of files unless given."""
+    """Make a finding; ``count`` is the number of files unless given, and long lists are cut."""
     files = tuple(files)
     return Finding(
         check=check,
@@ -40,21 +42,19 @@ def found(
     )
 
 
-def images(count: int) -> str:
-    """Return ``1 image``, ``2 images``."""
-    return plural(count, "image")
+def images(count: int, verb: str = "") -> str:
+    """Return ``1 image``, ``2 images``, or with the verb ``are``, ``1 image is``, ``2 images are``."""
+    if not verb:
+        return plural(count, "image")
+    singular = {"are": "is", "have": "has"}.get(verb, f"{verb}s")
+    return plural(count, f"image {singular}", f"images {verb}")
 
 
-def groups_of(count: int) -> str:
-    """Return ``1 group of images``, ``2 groups of images``."""
-    return plural(count, "group of images", "groups of images")
-
-
-def listed(items: Sequence[str], most: int = 4) -> str:
-    """Return ``a, b and 3 more``."""
-    if len(items) <= most:
-        return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
-    return f"{', '.join(items[:most])} and {len(items) - most} more"
+def join_names(names: Sequence[str], limit: int = 4) -> str:
+    """Return ``a, b and c``, or beyond the limit ``a, b and 3 more``."""
+    if len(names) > limit:
+        names = [*names[:limit], f"{len(names) - limit} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def share(part: int, whole: int) -> str:

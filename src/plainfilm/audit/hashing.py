@@ -1,9 +1,9 @@
-"""Perceptual hashes of radiographs, and the search for those that lie close together.
+"""Computes perceptual hashes of radiographs and finds pairs of similar hashes.
 
-Radiographs of different people look so much alike that a hash of the picture itself crowds all of
-them into a corner. What is hashed here is how a picture differs from the others of its set: the
-local contrast, in the set's own principal directions, each scaled to the same spread. Of different
-pictures half of the bits then differ; of two copies a tenth.
+Radiographs of different people look so much alike that common image hashes are nearly equal for all
+of them. The hashes here describe how an image differs from the others of its data set: its local
+contrast, projected on the principal components of the data set, scaled to equal variance. Half of
+the bits then differ between different images, and about a tenth between two copies.
 """
 
 from __future__ import annotations
@@ -15,151 +15,147 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.audit.evidence import shrink
+from plainfilm.audit.evidence import downsample
 
-__all__ = ["BITS", "Hashes", "close_pairs", "hash_pictures", "local_contrast"]
+__all__ = ["BITS", "Hashes", "close_pairs", "hash_images", "local_contrast"]
 
 BITS = 64
 _SIDE = 16
-_FIT = 8192
+_MAX_FIT = 8192
 _TABLES = 160
-_SHARED = 2
-_CHANCE = 2.0  # unrelated pairs a row that are put up with
-_MOST = 18  # bits that may differ: of copies cut by 3 % a side no more do
+_ROWS_PER_KEY = 2  # log2 of the number of rows that have the same key in a table
+_CHANCE_PAIRS = 2.0  # accepted number of unrelated pairs per row
+_MAX_RADIUS = 18  # differing bits; copies cropped by 3 % a side differ in no more
 _WINDOW = 48
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hashes:
-    """Where n pictures lie in the directions of their set.
+    """Hashes of n images.
 
     Attributes
     ----------
     bits
         bool (n, k), k at most 64.
-    places
-        float32 (n, k), of length 1 each: the cosine of two is 1 for the same picture, and about
-        0 for two that have nothing in common.
+    vectors
+        float32 (n, k) of length 1. The cosine of two is 1 for equal images, and about 0 for
+        unrelated ones.
     """
 
     bits: NDArray[np.bool_]
-    places: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
 
-def local_contrast(pictures: NDArray[np.uint8], spread: float) -> NDArray[np.float32]:
-    """Remove what is slow from pictures (n, side, side), and even out their contrast.
+def local_contrast(images: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
+    """Remove low frequencies from images (n, side, side) and equalise their contrast.
 
-    Exposure, contrast and a smooth change of either are gone afterwards.
+    The result depends neither on exposure and contrast nor on smooth changes of either.
 
     Parameters
     ----------
-    spread
-        Standard deviation of the blur that is taken away, in pixels.
+    sigma
+        Standard deviation of the subtracted Gaussian blur, in pixels.
     """
-    values = pictures.astype(np.float32)
-    values -= _blur(values, spread)
-    power = np.maximum(_blur(values * values, 2 * spread), 0)
+    values = images.astype(np.float32)
+    values -= _blur(values, sigma)
+    power = np.maximum(_blur(values * values, 2 * sigma), 0)
     values /= np.sqrt(power) + 2
     return values
 
 
-def _blur(values: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
-    """Blur by a Gaussian, the edge carried on; as matrices, which beats a filter on small ones."""
+def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Apply a Gaussian blur, repeating the edge; for small images, matrices beat a filter."""
     side = values.shape[1]
-    places = np.arange(side)
+    rows = np.arange(side)
     matrix = np.zeros((side, side))
-    reach = int(3 * spread) + 1
-    for offset in range(-reach, reach + 1):
-        weight = np.exp(-0.5 * (offset / spread) ** 2)
-        matrix[places, np.clip(places + offset, 0, side - 1)] += weight
+    radius = int(3 * sigma) + 1
+    for offset in range(-radius, radius + 1):
+        matrix[rows, np.clip(rows + offset, 0, side - 1)] += np.exp(-0.5 * (offset / sigma) ** 2)
     matrix /= matrix.sum(axis=1, keepdims=True)
     blur = matrix.astype(np.float32)
-    # Down first: one product for all pictures at once.
-    down = np.matmul(blur, values)
-    blurred: NDArray[np.float32] = (down.reshape(-1, side) @ blur.T).reshape(values.shape)
+    # Columns first: then the second step is one product for all images.
+    columns = np.matmul(blur, values)
+    blurred: NDArray[np.float32] = (columns.reshape(-1, side) @ blur.T).reshape(values.shape)
     return blurred
 
 
-def hash_pictures(pictures: NDArray[np.uint8], *, seed: int = 0) -> Hashes:
-    """Hash pictures (n, 32, 32) by their own principal directions.
+def hash_images(images: NDArray[np.uint8], *, seed: int = 0) -> Hashes:
+    """Hash images (n, 32, 32) by their own principal components.
 
     Parameters
     ----------
     seed
-        Of the pictures that the directions are found from, where there are more than 8192.
+        Seed for the sample of 8192 images that the components of a larger data set are fitted to.
     """
-    rows = local_contrast(shrink(pictures, _SIDE), 3.0).reshape(len(pictures), -1)
+    rows = local_contrast(downsample(images, _SIDE), 3.0).reshape(len(images), -1)
     count = len(rows)
     chosen = rows
-    if count > _FIT:
-        chosen = rows[np.random.default_rng(seed).choice(count, _FIT, replace=False)]
+    if count > _MAX_FIT:
+        chosen = rows[np.random.default_rng(seed).choice(count, _MAX_FIT, replace=False)]
     mean = chosen.mean(axis=0)
     centred = chosen - mean
     width = min(BITS, max(1, count // 2))
     values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(chosen) - 1))
     order = np.argsort(values)[::-1][:width]
     scale = np.sqrt(np.maximum(values[order], 1e-9))
-    places = np.asarray((rows - mean) @ (vectors[:, order] / scale), dtype=np.float32)
-    bits = places > np.median(places, axis=0)
-    places /= np.linalg.norm(places, axis=1, keepdims=True) + 1e-9
-    return Hashes(bits, places)
+    projected = np.asarray((rows - mean) @ (vectors[:, order] / scale), dtype=np.float32)
+    bits = projected > np.median(projected, axis=0)
+    projected /= np.linalg.norm(projected, axis=1, keepdims=True) + 1e-9
+    return Hashes(bits, projected)
 
 
 def close_pairs(
     bits: NDArray[np.bool_], *, radius: int | None = None, tables: int = _TABLES, seed: int = 0
 ) -> NDArray[np.intp]:
-    """Find the pairs whose bits differ in at most ``radius`` places.
+    """Find the pairs of rows that differ in at most ``radius`` bits.
 
-    Locality-sensitive hashing: for each table a few bits are drawn, rows are sorted by them, and
-    those that agree are compared. Time grows as n log n, memory as n.
+    Locality-sensitive hashing: each table sorts the rows by a few random bits and compares rows
+    with equal bits. Time grows as n log n, memory as n.
 
     Parameters
     ----------
     bits
         (n, k), k at most 64, each true for about half of the rows.
     radius
-        Bits that may differ. None takes 18, or as many as leave no more than two chance pairs a
-        row: among 200,000 rows 15.
+        Number of bits that may differ. None takes the largest number up to 18 for which at most
+        two pairs per row are expected by chance: 15 for 200,000 rows.
     tables
-        More find more, and take longer.
+        Number of tables; more find more pairs and take longer.
     seed
-        Of the bits that are drawn.
+        Seed for the choice of bits.
 
     Returns
     -------
     pairs
-        (m, 2), the lower row first, sorted, each once.
+        (m, 2), sorted and unique, the lower row first.
     """
     count, width = bits.shape
     if count < 2:
         return np.empty((0, 2), dtype=np.intp)
     words = _pack(bits)
     if radius is None:
-        radius = _radius(count, width)
+        radius = _default_radius(count, width)
     rng = np.random.default_rng(seed)
-    # About four rows agree in each table.
-    drawn = min(width, max(1, math.ceil(math.log2(count)) - _SHARED))
+    key_bits = min(width, max(1, math.ceil(math.log2(count)) - _ROWS_PER_KEY))
     found: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-    waiting: list[NDArray[np.int64]] = []
+    pending: list[NDArray[np.int64]] = []
     for table in range(tables):
-        chosen = rng.choice(width, drawn, replace=False)
-        keys = _extract(words, chosen)
+        keys = _keys(words, rng.choice(width, key_bits, replace=False))
         order = np.argsort(keys, kind="stable")
-        waiting.append(_agreeing(keys[order], order, words, radius))
-        if table == tables - 1 or sum(map(len, waiting)) > max(len(found), count):
-            found = np.unique(np.concatenate([found, *waiting]))
-            waiting = []
+        pending.append(_pairs_with_equal_keys(keys[order], order, words, radius))
+        if table == tables - 1 or sum(map(len, pending)) > max(len(found), count):
+            found = np.unique(np.concatenate([found, *pending]))
+            pending = []
     return np.stack(np.divmod(found, count), axis=1).astype(np.intp)
 
 
-def _radius(count: int, width: int) -> int:
-    """Return how many bits may differ before unrelated rows come close by chance."""
+def _default_radius(count: int, width: int) -> int:
     chance = 0.0
-    for radius in range(_MOST + 1):
+    for radius in range(_MAX_RADIUS + 1):
         chance += math.comb(width, radius) / 2**width
-        if chance * (count - 1) / 2 > _CHANCE:
+        if chance * (count - 1) / 2 > _CHANCE_PAIRS:
             return radius - 1
-    return _MOST
+    return _MAX_RADIUS
 
 
 def _pack(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
@@ -168,34 +164,32 @@ def _pack(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.uint64)
 
 
-def _extract(
-    words: NDArray[np.uint64], chosen: NDArray[np.intp]
-) -> NDArray[np.unsignedinteger[Any]]:
+def _keys(words: NDArray[np.uint64], chosen: NDArray[np.intp]) -> NDArray[np.unsignedinteger[Any]]:
     keys = np.zeros(len(words), dtype=np.uint32)
-    for place, bit in enumerate(chosen):
-        keys |= ((words >> np.uint64(bit)) & np.uint64(1)).astype(np.uint32) << np.uint32(place)
-    # Numbers of 16 bits are sorted by radix, several times faster.
+    for position, bit in enumerate(chosen):
+        keys |= ((words >> np.uint64(bit)) & np.uint64(1)).astype(np.uint32) << np.uint32(position)
+    # numpy sorts 16-bit numbers by radix, several times faster.
     return keys.astype(np.uint16) if len(chosen) <= 16 else keys
 
 
-def _agreeing(
+def _pairs_with_equal_keys(
     keys: NDArray[np.unsignedinteger[Any]],
     order: NDArray[np.intp],
     words: NDArray[np.uint64],
     radius: int,
 ) -> NDArray[np.int64]:
-    """Return pairs of close rows with equal keys, each as one number; rows are sorted by key."""
+    """Return the close pairs among rows with equal keys, each as one number; keys are sorted."""
     count = len(keys)
     sorted_words = words[order]
-    kept = []
-    # A crowd of equal keys is compared with its neighbours only: 64 tables sort it 64 ways.
+    pairs = []
+    # Many equal keys: only neighbours are compared, which differ from table to table.
     for step in range(1, min(_WINDOW, count)):
         same = np.flatnonzero(keys[:-step] == keys[step:])
         if not len(same):
             break
-        apart = np.bitwise_count(sorted_words[same] ^ sorted_words[same + step])
-        same = same[apart <= radius]
+        distance = np.bitwise_count(sorted_words[same] ^ sorted_words[same + step])
+        same = same[distance <= radius]
         first, second = order[same], order[same + step]
         low, high = np.minimum(first, second), np.maximum(first, second)
-        kept.append(low.astype(np.int64) * count + high)
-    return np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
+        pairs.append(low.astype(np.int64) * count + high)
+    return np.concatenate(pairs) if pairs else np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Whether the labels and the numbers of images can carry what will be claimed."""
+"""Checks of the labels: missing values, class balance, prevalence and precision."""
 
 from __future__ import annotations
 
@@ -8,133 +8,130 @@ from collections.abc import Iterator
 import numpy as np
 
 from plainfilm.audit.evidence import Evidence
-from plainfilm.audit.findings import found, images, share
+from plainfilm.audit.findings import SETS, images, make_finding, share
 from plainfilm.metrics.intervals import newcombe, wilson
 from plainfilm.records import SPLITS, Finding
 
 __all__ = ["check_balance", "check_precision", "check_prevalence", "check_unknown"]
 
 _RARE = 0.1
-_WIDE, _TOO_WIDE = 0.15, 0.3
-_FEW = 10
+_VERY_FEW = 10  # images
+_P_VALUE, _MIN_DIFFERENCE = 0.01, 0.02
+_WIDE, _VERY_WIDE = 0.15, 0.3  # intervals
 
 
 def check_unknown(evidence: Evidence) -> Iterator[Finding]:
-    """Report labels that nobody knows."""
-    unknown = np.isnan(evidence.labels)
-    for column, label in enumerate(evidence.listed.task.labels):
-        count = int(unknown[:, column].sum())
-        if count:
-            yield found(
+    """Report missing labels."""
+    for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
+        if ids := evidence.ids_where(np.isnan(values)):
+            yield make_finding(
                 "unknown-label",
                 "note",
-                f"{label} is unknown for {images(count)} ({share(count, len(evidence))})",
-                [evidence.ids[row] for row in np.flatnonzero(unknown[:, column])],
-                count=count,
-                consequence="they are left out of the loss and of every metric of that label",
-                remedy="if unknown means absent in this set, say 0 in its table",
+                f"{label} is unknown for {images(len(ids))} ({share(len(ids), len(evidence))})",
+                ids,
+                consequence="the loss and all metrics of this label ignore these images",
+                remedy="if a missing value means that the finding is absent, write 0 in the table",
             )
 
 
 def check_balance(evidence: Evidence) -> Iterator[Finding]:
     """Report a class that is rare."""
-    for column, label in enumerate(evidence.listed.task.labels):
-        values = evidence.labels[:, column]
+    for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
         positive, negative = int((values == 1).sum()), int((values == 0).sum())
-        total = positive + negative
-        if not total or min(positive, negative) >= _RARE * total:
+        rare, total = min(positive, negative), positive + negative
+        if not total or rare >= _RARE * total:
             continue
-        rare = f"{images(positive)} with" if positive < negative else f"{images(negative)} without"
-        yield found(
-            "imbalance",
-            "warning" if min(positive, negative) < _FEW else "note",
-            f"{rare} {label} among {total:,} ({share(min(positive, negative), total)})",
-            count=min(positive, negative),
-            consequence="accuracy says little then: always answering the common class is right as often",
-            remedy="look at sensitivity and specificity, and at average precision",
+        sign = "positive" if positive < negative else "negative"
+        yield make_finding(
+            "class-imbalance",
+            "warning" if rare < _VERY_FEW else "note",
+            f"only {share(rare, total)} of the images are {sign} for {label} "
+            f"({rare:,} of {total:,})",
+            count=rare,
+            consequence="accuracy is misleading: it is high for a model that always predicts the "
+            "frequent class",
+            remedy="report sensitivity, specificity and average precision",
         )
 
 
 def check_prevalence(evidence: Evidence) -> Iterator[Finding]:
-    """Report splits whose share of a label differs by more than chance."""
+    """Report splits whose prevalence differs from that of the training set beyond chance."""
     names = [name for name in SPLITS if (evidence.splits == name).any()]
-    tests = len(evidence.listed.task.labels) * max(1, len(names) - 1)
     if "train" not in names:
         return
-    for column, label in enumerate(evidence.listed.task.labels):
-        values = evidence.labels[:, column]
-        counts = {
-            name: [int(((evidence.splits == name) & (values == v)).sum()) for v in (1, 0)]
-            for name in names
-        }
-        for name in names:
-            table = np.array([counts["train"], counts[name]])
-            if name == "train" or (table.sum(axis=1) == 0).any() or (table.sum(axis=0) == 0).any():
+    tests = len(evidence.manifest.task.labels) * max(1, len(names) - 1)  # Bonferroni
+    for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
+        positives = {n: int(((evidence.splits == n) & (values == 1)).sum()) for n in names}
+        totals = {n: int(((evidence.splits == n) & ~np.isnan(values)).sum()) for n in names}
+        k, n = positives["train"], totals["train"]
+        for name in names[1:]:
+            k2, n2 = positives[name], totals[name]
+            if not n or not n2 or k + k2 in (0, n + n2):
                 continue
-            chance = _chance(table.tolist())
-            apart = [row[0] / sum(row) for row in table.tolist()]
-            if chance * tests >= 0.01 or abs(apart[0] - apart[1]) < 0.02:
+            if _p_value(k, n, k2, n2) * tests >= _P_VALUE or abs(k / n - k2 / n2) < _MIN_DIFFERENCE:
                 continue
-            yield found(
+            yield make_finding(
                 "prevalence-differs",
                 "warning",
-                f"{label} is {100 * apart[0]:.0f} % of train but {100 * apart[1]:.0f} % of {name} "
-                f"({table[0, 0]:,} of {table[0].sum():,} and {table[1, 0]:,} of "
-                f"{table[1].sum():,})",
-                count=int(table[1].sum()),
-                consequence="predictive values, calibration and a threshold tuned on one share do not "
-                "hold at another; and a different share hints at a different source",
-                remedy="weigh the classes in training, and say for which prevalence a value holds",
+                f"the prevalence of {label} is {100 * k / n:.0f} % in the training set but "
+                f"{100 * k2 / n2:.0f} % in the {SETS[name]} ({k:,} of {n:,} and {k2:,} of {n2:,})",
+                count=n2,
+                consequence="predictive values, calibration and thresholds depend on prevalence and "
+                "do not transfer; the splits may also come from different sources",
+                remedy="weight the classes in training, and state the prevalence with each result "
+                "that depends on it",
             )
 
 
-def _chance(table: list[list[int]]) -> float:
-    """Return how likely chance alone sets two shares so far apart (pooled two-sided z test)."""
-    (first, _), (second, _) = table
-    sizes = [sum(row) for row in table]
-    pooled = (first + second) / sum(sizes)
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / sizes[0] + 1 / sizes[1]))
-    return math.erfc(abs(first / sizes[0] - second / sizes[1]) / spread / math.sqrt(2))
+def _p_value(k: int, n: int, k2: int, n2: int) -> float:
+    """Return the two-sided p-value of a z test of two proportions with pooled variance."""
+    pooled = (k + k2) / (n + n2)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / n2))
+    return math.erfc(abs(k / n - k2 / n2) / error / math.sqrt(2))
 
 
 def check_precision(evidence: Evidence) -> Iterator[Finding]:
-    """Report splits too small for what will be claimed of them.
+    """Report test and validation sets with too few patients for precise results.
 
-    Reckoned as if 90 % were right, patients counted, not images.
+    The expected intervals assume a sensitivity and specificity of 0.90 and an AUROC of 0.95, and
+    count patients, not images.
     """
     for name in ("test", "validation"):
         rows = evidence.splits == name
         if not rows.any():
             continue
-        for column, label in enumerate(evidence.listed.task.labels):
-            values = evidence.labels[:, column]
-            sides = [len(np.unique(evidence.groups[rows & (values == v)])) for v in (1, 0)]
-            if min(sides) == 0:
-                yield found(
+        for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
+            positive, negative = (
+                len(np.unique(evidence.groups[rows & (values == value)])) for value in (1, 0)
+            )
+            if not (positive and negative):
+                yield make_finding(
                     "one-class-only",
                     "serious",
-                    f"{name} has no image {'with' if sides[0] == 0 else 'without'} {label}",
+                    f"the {SETS[name]} has no image that is "
+                    f"{'negative' if positive else 'positive'} for {label}",
                     count=int(rows.sum()),
-                    consequence="nothing can be said about telling two classes apart",
-                    remedy=f"put images of both classes into {name}, or let plainfilm part the set",
+                    consequence="neither AUROC nor both sensitivity and specificity can be estimated",
+                    remedy=f"add images of both classes to the {SETS[name]}, or let plainfilm "
+                    "split the data",
                 )
                 continue
-            rates = [wilson(0.9 * side, side) for side in sides]
-            area = newcombe(0.95, float(sides[0]), float(sides[1]))
-            worst = max(interval.high - interval.low for interval in rates)
-            if worst <= _WIDE or not math.isfinite(worst):
+            patients, rate = min(
+                (positive, "sensitivity"), (negative, "specificity"), key=lambda p: p[0]
+            )
+            proportion = wilson(0.9 * patients, patients)
+            auroc = newcombe(0.95, float(positive), float(negative))
+            width = proportion.high - proportion.low
+            if width <= _WIDE:
                 continue
-            what = "validation" if name == "validation" else "test"
-            low, high = max(rates, key=lambda i: i.high - i.low).low, 0.0
-            high = max(rates, key=lambda i: i.high - i.low).high
-            which = "sensitivity" if sides[0] <= sides[1] else "specificity"
-            yield found(
+            yield make_finding(
                 f"{name}-too-small",
-                "serious" if worst > _TOO_WIDE and name == "test" else "warning",
-                f"{what} has {sides[0]:,} patients with and {sides[1]:,} without {label}: a "
-                f"{which} of 0.90 will be known as {low:.2f} to {high:.2f}, an AUROC of 0.95 as "
-                f"{area.low:.2f} to {area.high:.2f}",
+                "serious" if width > _VERY_WIDE and name == "test" else "warning",
+                f"the {SETS[name]} has too few patients ({positive:,} positive and {negative:,} "
+                f"negative for {label}): the 95 % interval would be {proportion.low:.2f} to "
+                f"{proportion.high:.2f} for a {rate} of 0.90, and {auroc.low:.2f} to "
+                f"{auroc.high:.2f} for an AUROC of 0.95",
                 count=int(rows.sum()),
-                consequence="differences between models smaller than that cannot be seen",
-                remedy="gather more, or claim less",
+                consequence="smaller differences between models cannot be detected",
+                remedy="collect data of more patients, or limit the conclusions accordingly",
             )

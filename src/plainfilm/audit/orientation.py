@@ -1,8 +1,8 @@
-"""Which way up, and black or white: learnt from the set itself.
+"""Estimates which images are rotated or inverted, from the data set itself and without labels.
 
-Nearly every set of radiographs stands upright. Turn and invert its images in all eight ways, and
-the set teaches a linear classifier to tell the eight apart, without a label and whatever the
-camera, age or collimation; each image is then judged by a classifier that has not seen its patient.
+Most radiographs of a data set are upright. Its images, rotated and inverted in all eight ways,
+train a linear classifier of the eight orientations, whatever the age of the patients, the device or
+the collimation. Each image is judged by a classifier that was trained without its patient.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.audit.evidence import shrink
+from plainfilm.audit.evidence import downsample
 
-__all__ = ["POSES", "Poses", "judge_poses", "standardise"]
+__all__ = ["ORIENTATIONS", "Orientation", "estimate_orientation", "standardise"]
 
 Floats = NDArray[np.float32]
 
-POSES = ("upright", "left", "upside-down", "right")
-"""A quarter turn to the left, a half turn, a quarter turn to the right; then the same inverted."""
+ORIENTATIONS = ("upright", "rotated left", "upside down", "rotated right")
+"""Quarter turns to the left, 0 to 3."""
 _SIDE = 16
 _FOLDS = 4
-_FIT = 1500
+_TRAINING_IMAGES = 1500
 _RIDGE = 0.1
-_LEAST = 24
+_MIN_PATIENTS = 24
 
-# The mean of upright radiographs drawn by plainfilm.phantom, at 8 x 8: which way up a set stands.
+# Mean of upright radiographs drawn by plainfilm.phantom, at 8 x 8, to orient the data set as a whole.
 _UPRIGHT = (
     (4, 12, 44, 114, 114, 44, 12, 4),
     (49, 93, 125, 144, 144, 125, 93, 49),
@@ -40,103 +40,98 @@ _UPRIGHT = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Poses:
-    """How n images stand.
+class Orientation:
+    """Orientation of n images.
 
     Attributes
     ----------
     best
-        (n,): 0 to 3 for `POSES`, 4 to 7 for the same, inverted.
-    lead
-        (n,): by how much that pose is more like the set than upright is; 0 where it is upright.
-        Above 0.25 it is hardly ever an error (1 in 1,300 upright radiographs of children).
-    whole
-        The pose of the set as a whole, 0 to 7.
+        (n,): 0 to 3 for `ORIENTATIONS`, 4 to 7 for the same, inverted.
+    margin
+        (n,): score of the best orientation minus that of upright, at least 0. About 1 in 1,300
+        upright radiographs of children exceeds 0.25.
+    overall
+        Orientation of the data set as a whole, 0 to 7.
     """
 
     best: NDArray[np.intp]
-    lead: Floats
-    whole: int
+    margin: Floats
+    overall: int
 
 
-def standardise(pictures: NDArray[np.uint8], side: int) -> Floats:
-    """Return pictures (n, side, side) of mean 0 and standard deviation 1."""
-    values = shrink(pictures, side).astype(np.float32)
+def standardise(images: NDArray[np.uint8], side: int) -> Floats:
+    """Return images (n, side, side) of mean 0 and standard deviation 1."""
+    values = downsample(images, side).astype(np.float32)
     values -= values.mean(axis=(1, 2), keepdims=True)
     return np.asarray(values / (values.std(axis=(1, 2), keepdims=True) + 2), dtype=np.float32)
 
 
-def judge_poses(
-    pictures: NDArray[np.uint8], groups: NDArray[np.intp], *, seed: int = 0
-) -> Poses | None:
-    """Judge how each picture stands.
+def estimate_orientation(
+    images: NDArray[np.uint8], groups: NDArray[np.intp], *, seed: int = 0
+) -> Orientation | None:
+    """Estimate the orientation of each image.
 
     Parameters
     ----------
-    pictures
+    images
         uint8 (n, 32, 32).
     groups
-        (n,) numbers of patients: none is judged by what was learnt from it.
+        (n,) patient numbers; images of a patient are in the same fold.
     seed
-        Of the folds, and of the patients learnt from where there are many images.
+        Seed for the folds, and for the training sample of a large data set.
 
     Returns
     -------
-    poses
-        None where there are too few patients to learn from.
+    orientation
+        None where there are fewer than 24 patients.
     """
     patients = np.unique(groups)
-    if len(patients) < _LEAST:
+    if len(patients) < _MIN_PATIENTS:
         return None
-    views = standardise(pictures, _SIDE)
-    rng = np.random.default_rng(seed)
+    views = standardise(images, _SIDE)
     order = np.empty(int(patients.max()) + 1, dtype=np.intp)
-    order[patients] = rng.permutation(len(patients))
+    order[patients] = np.random.default_rng(seed).permutation(len(patients))
     fold = order[groups] % _FOLDS
-    # Patients beyond what is needed to learn are judged only.
-    taught = order[groups] < max(_LEAST, _FIT * len(patients) // len(groups))
-    weights = _teach(views[taught], fold[taught])
+    # In a large data set, a sample of the patients is enough for training.
+    training = order[groups] < max(_MIN_PATIENTS, _TRAINING_IMAGES * len(patients) // len(groups))
+    weights = _train(views[training], fold[training])
     rows = _features(views)
     scores = np.empty((len(views), 8), dtype=np.float32)
     for number in range(_FOLDS):
         scores[fold == number] = rows[fold == number] @ weights[number]
     best = scores.argmax(axis=1)
-    lead = scores[np.arange(len(scores)), best] - scores[:, 0]
-    return Poses(best.astype(np.intp), lead.astype(np.float32), _pose_of_set(pictures))
-
-
-def _turned(views: Floats) -> list[Floats]:
-    turned = [np.ascontiguousarray(np.rot90(views, turns, (1, 2))) for turns in range(4)]
-    return turned + [-view for view in turned]
+    margin = scores[np.arange(len(scores)), best] - scores[:, 0]
+    return Orientation(best.astype(np.intp), margin.astype(np.float32), _overall(images))
 
 
 def _features(views: Floats) -> Floats:
-    """Return what is the same for a picture and its mirror image, (n, 385)."""
+    """Return features (n, 385) that are equal for an image and its mirror image."""
     count, side, _ = views.shape
     mirrored = views[:, :, ::-1]
     half = side // 2
     even = ((views + mirrored) / 2)[:, :, :half].reshape(count, -1)
     odd = np.abs(views - mirrored)[:, :, :half].reshape(count, -1)
-    # The magnitudes let a linear model ask for a dark or bright place of either sign.
+    # With the magnitudes, a linear model can use a dark or bright place of either sign.
     return np.concatenate([even, np.abs(even), odd, np.ones((count, 1), np.float32)], axis=1)
 
 
-def _teach(views: Floats, fold: NDArray[np.intp]) -> list[Floats]:
-    """Return for each fold the ridge regression (features, 8) learnt from the others."""
-    half_turned, negative = _moves(views.shape[1])
+def _train(views: Floats, fold: NDArray[np.intp]) -> list[Floats]:
+    """Return for each fold the ridge regression (features, 8) trained on the other folds."""
+    half_turned, negative = _feature_maps(views.shape[1])
     width = len(negative)
     squares = np.zeros((_FOLDS, width, width))
     sums = np.zeros((_FOLDS, width, 8))
-    # A half turn only moves features, and an inversion changes signs: two poses stand for eight.
-    for turned in (0, 1):
-        rows = _features(np.ascontiguousarray(np.rot90(views, turned, (1, 2))))
+    # A half turn permutes the features, and an inversion changes signs: two orientations give all
+    # eight.
+    for turns in (0, 1):
+        rows = _features(np.ascontiguousarray(np.rot90(views, turns, (1, 2))))
         for number in range(_FOLDS):
-            part = rows[fold == number]
-            squares[number] += part.T @ part
-            total = part.sum(axis=0)
-            for pose, sum_of_pose in ((turned, total), (turned + 2, total[half_turned])):
-                sums[number, :, pose] = sum_of_pose
-                sums[number, :, pose + 4] = sum_of_pose * negative
+            chosen = rows[fold == number]
+            squares[number] += chosen.T @ chosen
+            total = chosen.sum(axis=0)
+            for orientation, vector in ((turns, total), (turns + 2, total[half_turned])):
+                sums[number, :, orientation] = vector
+                sums[number, :, orientation + 4] = vector * negative
     squares += squares[:, half_turned][:, :, half_turned]
     squares *= 1 + np.outer(negative, negative)
     weights = []
@@ -147,18 +142,21 @@ def _teach(views: Floats, fold: NDArray[np.intp]) -> list[Floats]:
     return weights
 
 
-def _moves(side: int) -> tuple[NDArray[np.intp], Floats]:
-    """Return where a half turn takes each feature from, and the signs after an inversion."""
+def _feature_maps(side: int) -> tuple[NDArray[np.intp], Floats]:
+    """Return the permutation of the features by a half turn, and their signs after an inversion."""
     count = side * (side // 2)
-    # What is the same mirrored changes top and bottom in a half turn.
+    # For features that ignore mirroring, a half turn exchanges top and bottom.
     block = np.arange(count).reshape(side, -1)[::-1].ravel()
-    place = np.concatenate([block, block + count, block + 2 * count, [3 * count]])
-    sign = np.ones(len(place), dtype=np.float32)
+    permutation = np.concatenate([block, block + count, block + 2 * count, [3 * count]])
+    sign = np.ones(len(permutation), dtype=np.float32)
     sign[:count] = -1
-    return place.astype(np.intp), sign
+    return permutation.astype(np.intp), sign
 
 
-def _pose_of_set(pictures: NDArray[np.uint8]) -> int:
-    typical = np.median(standardise(pictures, 8), axis=0)[None].astype(np.float32)
+def _overall(images: NDArray[np.uint8]) -> int:
+    median = np.median(standardise(images, 8), axis=0)[None].astype(np.float32)
     upright = standardise(np.array(_UPRIGHT, dtype=np.uint8)[None], 8)
-    return int(np.argmax([float((typical * view).sum()) for view in _turned(upright)]))
+    turned = [np.rot90(upright, turns, (1, 2)) for turns in range(4)]
+    return int(
+        np.argmax([float((median * view).sum()) for view in [*turned, *(-v for v in turned)]])
+    )

@@ -1,4 +1,4 @@
-"""Images that are unlike the rest of their set: another body part, a photograph, a document."""
+"""Scores images by how much they differ from the rest: other body parts, photographs, documents."""
 
 from __future__ import annotations
 
@@ -7,64 +7,64 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.orientation import standardise
 
-__all__ = ["score_strangeness"]
+__all__ = ["outlier_scores"]
 
 Floats = NDArray[np.float64]
 
 _SIDE = 16
 _COMPONENTS = 32
-_LEAST = 60
-_FIT = 8192
-_CLEAN = 3.0
+_MIN_IMAGES = 60
+_MAX_FIT = 8192
+_INLIER = 3.0
 
 
-def score_strangeness(pictures: NDArray[np.uint8], *, seed: int = 0) -> Floats | None:
-    """Say how unlike the rest of the set each picture is.
+def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None:
+    """Score how much each image differs from the rest of the data set.
 
-    The directions in which the set varies are found from it, without the strange ones; a picture
-    is strange that those directions cannot draw, or that lies far out along them.
+    A principal component analysis is fitted three times, each time without the outliers found so
+    far. The score is the larger of two: the residual outside the components, and the Mahalanobis
+    distance within them.
 
     Parameters
     ----------
-    pictures
+    images
         uint8 (n, 32, 32).
     seed
-        Of the pictures that the directions are found from, where there are more than 8192.
+        Seed for the sample of 8192 images that a larger data set is fitted to.
 
     Returns
     -------
     scores
-        (n,): robust standard deviations above the middle of the set. None below 60 pictures.
+        (n,): robust standard deviations above the median. None below 60 images.
     """
-    count = len(pictures)
-    if count < _LEAST:
+    count = len(images)
+    if count < _MIN_IMAGES:
         return None
-    rows = standardise(pictures, _SIDE).reshape(count, -1)
+    rows = standardise(images, _SIDE).reshape(count, -1)
     width = min(_COMPONENTS, count // 20)
-    # To begin with, the tenth that is least like the middle picture is left out.
-    likeness = rows @ np.median(rows, axis=0)
-    clean = likeness >= np.quantile(likeness, 0.1)
+    # The first fit leaves out the tenth that is least similar to the median image.
+    similarity = rows @ np.median(rows, axis=0)
+    inlier = similarity >= np.quantile(similarity, 0.1)
     scores = np.zeros(count)
     rng = np.random.default_rng(seed)
     for _ in range(3):
-        chosen = np.flatnonzero(clean)
-        if len(chosen) > _FIT:
-            chosen = rng.choice(chosen, _FIT, replace=False)
-        mean = rows[chosen].mean(axis=0)
-        centred = rows - mean
+        chosen = np.flatnonzero(inlier)
+        if len(chosen) > _MAX_FIT:
+            chosen = rng.choice(chosen, _MAX_FIT, replace=False)
+        centred = rows - rows[chosen].mean(axis=0)
         values, vectors = np.linalg.eigh(centred[chosen].T @ centred[chosen] / len(chosen))
         order = np.argsort(values)[::-1][:width]
-        along = centred @ vectors[:, order]
-        missing = (centred**2).sum(axis=1) - (along**2).sum(axis=1)
-        far = (along**2 / np.maximum(values[order], 1e-9)).sum(axis=1)
-        scores = np.maximum(_robust(missing, clean), _robust(far, clean))
-        clean = scores < _CLEAN
+        projected = centred @ vectors[:, order]
+        residual = (centred**2).sum(axis=1) - (projected**2).sum(axis=1)
+        distance = (projected**2 / np.maximum(values[order], 1e-9)).sum(axis=1)
+        scores = np.maximum(_robust_z(residual, inlier), _robust_z(distance, inlier))
+        inlier = scores < _INLIER
     return scores
 
 
-def _robust(values: Floats, among: NDArray[np.bool_]) -> Floats:
-    """Return how many robust standard deviations each value lies above the middle, in logs."""
+def _robust_z(values: Floats, inlier: NDArray[np.bool_]) -> Floats:
+    """Return robust standard deviations of the logarithm above the median of the inliers."""
     logs = np.log(np.maximum(values, 1e-9))
-    middle = np.median(logs[among])
-    spread = 1.4826 * np.median(np.abs(logs[among] - middle))
-    return np.asarray((logs - middle) / max(spread, 1e-6), dtype=np.float64)
+    median = np.median(logs[inlier])
+    deviation = 1.4826 * np.median(np.abs(logs[inlier] - median))
+    return np.asarray((logs - median) / max(deviation, 1e-6), dtype=np.float64)

@@ -1,179 +1,181 @@
-"""Images that were read but should not be learnt from as they are."""
+"""Checks of the decoded images: contrast, orientation, outliers and text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.audit.evidence import Evidence
-from plainfilm.audit.findings import found, images
-from plainfilm.audit.orientation import POSES, Poses, judge_poses
-from plainfilm.audit.outliers import score_strangeness
+from plainfilm.audit.findings import images, make_finding
+from plainfilm.audit.orientation import ORIENTATIONS, Orientation, estimate_orientation
+from plainfilm.audit.outliers import outlier_scores
 from plainfilm.records import Finding
 
-__all__ = ["check_contrast", "check_letters", "check_poses", "check_strangers"]
+__all__ = ["check_contrast", "check_orientation", "check_outliers", "check_text"]
 
 _BLANK = 6  # grey levels between the 1st and the 99th percentile
-_FLAT = 56
-_LEAD = 0.25  # of upright radiographs, fewer than 1 in 1,000 lie above it
-_CLEAR_LEAD = 0.5  # and hardly any above this; of turned ones, five in six do
-_STRANGE = 4.4  # of radiographs, 1 in 1,000 lies above it; of other pictures, 19 in 20
-_STRANGER = 5.5  # a note below: in most sets somebody is the strangest
-_LETTERS = 4.0
-_FEWEST = 18  # strokes; without writing, 5,216 radiographs of children and 500 of adults have fewer
-
-
-def _ids(evidence: Evidence, rows: NDArray[np.bool_]) -> list[str]:
-    return [evidence.ids[row] for row in np.flatnonzero(rows)]
+_LOW_CONTRAST = 56
+_MARGIN = 0.25  # fewer than 1 in 1,000 upright radiographs exceed it
+_CLEAR_MARGIN = 0.5  # almost no upright radiograph exceeds it; five in six rotated ones do
+_OUTLIER = 4.4  # 1 in 1,000 radiographs exceeds it; 19 in 20 other pictures do
+_CLEAR_OUTLIER = 5.5  # below it a note, because most data sets have some unusual radiograph
+_TEXT = 4.0  # robust standard deviations above the median
+_MIN_STROKES = 18  # 5,216 radiographs of children and 500 of adults without text have fewer
 
 
 def check_contrast(evidence: Evidence) -> Iterator[Finding]:
-    """Report images that show nothing, or next to nothing."""
-    if evidence.pictures is None or not len(evidence):
+    """Report images that are blank or nearly so."""
+    if evidence.summaries is None:
         return
-    span = evidence.pictures.span
-    if ids := _ids(evidence, span <= _BLANK):
-        yield found(
-            "blank",
+    grey_range = evidence.summaries.grey_range
+    if ids := evidence.ids_where(grey_range <= _BLANK):
+        yield make_finding(
+            "blank-image",
             "warning",
-            f"{images(len(ids))} of one shade: nothing is to be seen",
+            f"{images(len(ids), 'are')} blank: nearly all pixels have the same grey level",
             ids,
-            consequence="a blank image teaches the share of its class, and is counted in the test",
-            remedy="leave them out",
+            consequence="a blank image does not show its label, but counts in training and testing",
+            remedy="exclude them",
             exclude=ids,
         )
-    if ids := _ids(evidence, (span > _BLANK) & (span <= _FLAT)):
-        yield found(
+    if ids := evidence.ids_where((grey_range > _BLANK) & (grey_range <= _LOW_CONTRAST)):
+        yield make_finding(
             "low-contrast",
             "warning",
-            f"{images(len(ids))} with fewer than {_FLAT} of 256 grey levels in use",
+            f"{images(len(ids), 'have')} low contrast: at most {_LOW_CONTRAST} grey levels between "
+            "the 1st and the 99th percentile",
             ids,
-            consequence="a wrong window or a failed exposure; what it shows was lost before it was saved",
-            remedy="export them again with the right window, or leave them out",
+            consequence="a wrong window or a failed exposure removed detail before the file was saved",
+            remedy="export them again with the correct window, or exclude them",
         )
 
 
-def check_poses(evidence: Evidence) -> Iterator[Finding]:
-    """Report images that lie on a side, stand on their head, or are inverted."""
-    if evidence.pictures is None:
+def check_orientation(evidence: Evidence) -> Iterator[Finding]:
+    """Report images that are rotated or inverted."""
+    if evidence.summaries is None:
         return
-    if evidence.cache is None or len(evidence) == 0:
-        return
-    poses = judge_poses(evidence.pictures.small, evidence.groups)
-    if poses is None:
-        yield found(
-            "cannot-tell-poses",
+    found = estimate_orientation(evidence.summaries.thumbnails, evidence.groups)
+    if found is None:
+        yield make_finding(
+            "orientation-inconclusive",
             "note",
-            "too few patients to tell which images are turned or inverted",
+            "too few patients to check which images are rotated or inverted",
             count=0,
-            remedy="look at them: plainfilm show",
+            consequence="rotated or inverted images would not be reported",
+            remedy="view the images (plainfilm show)",
         )
         return
-    if poses.whole:
-        turned, dark = POSES[poses.whole % 4], poses.whole >= 4
-        how = " and ".join(
-            ([] if turned == "upright" else [f"turned ({turned})"]) + (["inverted"] if dark else [])
-        )
-        yield found(
-            "whole-set-turned",
+    if found.overall:
+        rotation = [ORIENTATIONS[found.overall % 4]] if found.overall % 4 else []
+        inversion = ["inverted"] if found.overall >= 4 else []
+        yield make_finding(
+            "whole-dataset-rotated-or-inverted",
             "serious",
-            f"the set as a whole seems to be {how}",
+            f"the data set as a whole appears to be {' and '.join(rotation + inversion)}",
             count=len(evidence),
-            consequence="a model made from it answers wrongly for every radiograph as it should be",
-            remedy="look at them (plainfilm show), and turn them back",
+            consequence="a model trained on it gives wrong predictions for images of normal orientation",
+            remedy="view the images (plainfilm show), and correct their orientation",
         )
-    seems = (poses.lead > _LEAD) & (evidence.pictures.span > _BLANK)
-    yield from _posed(evidence, poses, seems)
+    suspected = (found.margin > _MARGIN) & (evidence.summaries.grey_range > _BLANK)
+    yield from _inverted(evidence, found, suspected & (found.best >= 4))
+    yield from _rotated(evidence, found, suspected & (found.best < 4))
 
 
-def _posed(evidence: Evidence, poses: Poses, seems: NDArray[np.bool_]) -> Iterator[Finding]:
-    clear = seems & (poses.lead > _CLEAR_LEAD)
-    turned = poses.best < 4
-    if ids := _by_lead(evidence, poses, seems & ~turned):
-        sure = _ids(evidence, clear & ~turned)
-        yield found(
-            "inverted",
-            "warning" if sure else "note",
-            f"{images(len(ids))} with bone dark and air bright{_sure(len(sure))}",
-            ids,
-            consequence="the same disease looks the opposite; one class may be inverted more often",
-            remedy="look at them; invert those that are, or leave them out",
-            exclude=sure,
-        )
-    if ids := _by_lead(evidence, poses, seems & turned):
-        sure = _ids(evidence, clear & turned)
-        counts = [
-            f"{int((seems & (poses.best == n)).sum())} {POSES[n]}"
-            for n in (1, 2, 3)
-            if (seems & (poses.best == n)).any()
-        ]
-        yield found(
-            "rotated",
-            "warning" if sure else "note",
-            f"{images(len(ids))} not upright, by the look ({', '.join(counts)}){_sure(len(sure))}",
-            ids,
-            consequence="lungs are looked for where they should be; a tight crop may look turned, too",
-            remedy="look at them; turn those that are, or leave them out",
-            exclude=sure,
-        )
+def _inverted(evidence: Evidence, found: Orientation, rows: NDArray[np.bool_]) -> Iterator[Finding]:
+    if not rows.any():
+        return
+    clear = evidence.ids_where(rows & (found.margin > _CLEAR_MARGIN))
+    ids = _sorted_ids(evidence, rows, found.margin)
+    yield make_finding(
+        "inverted",
+        "warning" if clear else "note",
+        f"{images(len(ids), 'appear')} to be inverted (dark bone, bright air), {_clear(clear)}",
+        ids,
+        consequence="the same disease looks different; if one class is inverted more often, that "
+        "is a shortcut",
+        remedy="view these images, and correct or exclude those that are inverted",
+        exclude=clear,
+    )
 
 
-def _by_lead(evidence: Evidence, poses: Poses, rows: NDArray[np.bool_]) -> list[str]:
-    """Return the ids of rows, the clearest first."""
+def _rotated(evidence: Evidence, found: Orientation, rows: NDArray[np.bool_]) -> Iterator[Finding]:
+    if not rows.any():
+        return
+    clear = evidence.ids_where(rows & (found.margin > _CLEAR_MARGIN))
+    ids = _sorted_ids(evidence, rows, found.margin)
+    counts = np.bincount(found.best[rows], minlength=4)
+    kinds = ", ".join(f"{counts[n]} {ORIENTATIONS[n]}" for n in (1, 2, 3) if counts[n])
+    yield make_finding(
+        "rotated",
+        "warning" if clear else "note",
+        f"{images(len(ids), 'appear')} to be rotated ({kinds}), {_clear(clear)}",
+        ids,
+        consequence="a model expects the lungs in their usual position; a tightly cropped image "
+        "can be reported here by mistake",
+        remedy="view these images, and correct or exclude those that are rotated",
+        exclude=clear,
+    )
+
+
+def _sorted_ids(
+    evidence: Evidence, rows: NDArray[np.bool_], score: NDArray[np.floating]
+) -> list[str]:
+    """Return the ids of the selected rows, the highest score first."""
     chosen = np.flatnonzero(rows)
-    return [evidence.ids[row] for row in chosen[np.argsort(-poses.lead[chosen], kind="stable")]]
+    return [evidence.ids[row] for row in chosen[np.argsort(-score[chosen], kind="stable")]]
 
 
-def _sure(count: int) -> str:
-    return f", {count} of them clearly" if count else ", none of them clearly"
+def _clear(ids: list[str]) -> str:
+    return f"{len(ids) or 'none'} with high confidence"
 
 
-def check_strangers(evidence: Evidence) -> Iterator[Finding]:
-    """Report images that look like nothing else in the set."""
-    if evidence.pictures is None or not len(evidence):
+def check_outliers(evidence: Evidence) -> Iterator[Finding]:
+    """Report images that differ from all others in the data set."""
+    if evidence.summaries is None:
         return
-    scores = score_strangeness(evidence.pictures.small)
+    scores = outlier_scores(evidence.summaries.thumbnails)
     if scores is None:
-        yield found(
-            "cannot-tell-strangers",
+        yield make_finding(
+            "outliers-inconclusive",
             "note",
-            "too few images to tell which are no frontal chest radiographs",
+            "too few images to detect outliers",
             count=0,
-            remedy="look at them: plainfilm show",
+            consequence="images that are not frontal chest radiographs would not be reported",
+            remedy="view the images (plainfilm show)",
         )
         return
-    strange = (scores > _STRANGE) & (evidence.pictures.span > _BLANK)
-    rows: Sequence[int] = sorted(np.flatnonzero(strange).tolist(), key=lambda row: -scores[row])
-    if rows:
-        yield found(
-            "not-a-frontal-chest-radiograph",
-            "warning" if scores[rows[0]] > _STRANGER else "note",
-            f"{images(len(rows))} unlike the rest of the set: perhaps no frontal chest radiograph",
-            [evidence.ids[row] for row in rows],
-            consequence="a classifier has an answer for every picture, also for one of a knee",
-            remedy="look at them, strangest first, and leave out what does not belong",
+    rows = (scores > _OUTLIER) & (evidence.summaries.grey_range > _BLANK)
+    if ids := _sorted_ids(evidence, rows, scores):
+        yield make_finding(
+            "outlier",
+            "warning" if scores[rows].max() > _CLEAR_OUTLIER else "note",
+            f"{images(len(ids), 'differ')} strongly from the rest of the data set",
+            ids,
+            consequence="they may not be frontal chest radiographs, and a classifier makes a "
+            "prediction for any image",
+            remedy="view these images, most unusual first, and exclude those that do not belong",
         )
 
 
-def check_letters(evidence: Evidence) -> Iterator[Finding]:
-    """Report images with writing at their upper or lower edge, more than a side marker.
+def check_text(evidence: Evidence) -> Iterator[Finding]:
+    """Report images with text at their upper or lower edge, beyond a side marker.
 
-    Letters lower than about a fortieth of the picture are lost at the size that is looked at.
+    Letters lower than about a fortieth of the image are lost at the size that is examined.
     """
-    if evidence.pictures is None or not len(evidence):
+    if evidence.summaries is None:
         return
-    strokes = evidence.pictures.strokes.astype(np.float64)
-    middle = float(np.median(strokes))
-    spread = max(2.0, 1.4826 * float(np.median(np.abs(strokes - middle))))
-    written = strokes > max(middle + _LETTERS * spread, _FEWEST)
-    if ids := _ids(evidence, written):
-        yield found(
+    strokes = evidence.summaries.strokes.astype(np.float64)
+    median = float(np.median(strokes))
+    deviation = max(2.0, 1.4826 * float(np.median(np.abs(strokes - median))))
+    if ids := evidence.ids_where(strokes > max(median + _TEXT * deviation, _MIN_STROKES)):
+        yield make_finding(
             "burnt-in-text",
             "warning",
-            f"{images(len(ids))} with writing at an edge, more than a side marker",
+            f"{images(len(ids), 'have')} text at an edge, beyond a side marker",
             ids,
-            consequence="it may name the patient, and where one class is written on more, it is a shortcut",
-            remedy="look at them; mask the writing before they are shared or learnt from",
+            consequence="the text may identify the patient; if one class has it more often, it is "
+            "a shortcut",
+            remedy="view these images, and mask the text before you share them or train on them",
         )

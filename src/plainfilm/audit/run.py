@@ -1,26 +1,33 @@
-"""What a data set holds that would fool its evaluation, before anything is learnt from it."""
+"""Runs an audit: collects the evidence, runs all checks and returns the findings."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from plainfilm import __version__, _files
+from plainfilm._json import from_json
 from plainfilm._progress import Progress, silent
-from plainfilm.audit.baselines import Probe, probe
-from plainfilm.audit.clusters import cluster, join, links_of, same_files, superfluous
-from plainfilm.audit.copies import Copies, find_copies
-from plainfilm.audit.evidence import SIDE, Evidence, glance, look
+from plainfilm.audit.baselines import fit_baselines
+from plainfilm.audit.clusters import (
+    connected_groups,
+    count_redundant,
+    equal_files,
+    links_of,
+    merge_patients,
+)
+from plainfilm.audit.document import AuditDocument, AuditedDataset, Baseline
+from plainfilm.audit.duplicates import Duplicates, find_duplicates
+from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
 from plainfilm.audit.files import (
     check_colour,
     check_formats,
-    check_origin,
+    check_header,
     check_readable,
     check_sizes,
 )
@@ -30,20 +37,16 @@ from plainfilm.audit.labels import (
     check_prevalence,
     check_unknown,
 )
-from plainfilm.audit.leaks import (
-    check_copies,
-    check_likeness,
-    check_patient_keys,
-    check_patients,
-)
+from plainfilm.audit.leaks import check_duplicates, check_similar_patients
+from plainfilm.audit.patient_keys import check_patient_keys, check_patients_across_splits
 from plainfilm.audit.quality import (
     check_contrast,
-    check_letters,
-    check_poses,
-    check_strangers,
+    check_orientation,
+    check_outliers,
+    check_text,
 )
 from plainfilm.audit.shortcuts import check_shift, check_shortcuts
-from plainfilm.data.cache import Cache, default_folder
+from plainfilm.data.cache import default_folder
 from plainfilm.data.file_hashes import hash_files
 from plainfilm.data.fill import fill_cache
 from plainfilm.data.manifest import LeftOut, Manifest
@@ -52,87 +55,75 @@ from plainfilm.errors import SourceError
 from plainfilm.pixels import read_image_and_colour
 from plainfilm.records import Finding, PixelSpec
 
-__all__ = ["SCHEMA", "Audit", "audit_dataset"]
+__all__ = ["Audit", "audit_dataset"]
 
-SCHEMA = 1
-_FEW_COPIES = 0.01
-_SAME_AS = {"patient-leak": "patient-overlap", "validation-too-small": "validation-too-small"}
-_SEVERITY = {"serious": 0, "warning": 1, "note": 2}
+_FEW_DUPLICATES = 0.01
+_REPLACED_BY = {"patient-overlap": "patient-in-several-splits"}
+"""Findings made while listing and splitting, and the finding of the audit that says the same."""
+_SEVERITIES = ("serious", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
-    """What an audit found.
+    """Results of an audit.
 
     Attributes
     ----------
     manifest
-        What was audited.
+        The data set.
     findings
-        The most severe first.
-    probes
-        Every question to a cheat, also those with a harmless answer.
+        All findings, the most severe first.
+    baselines
+        All baseline models on shortcuts, including those without a finding.
     images
-        Number of images that were looked at.
+        Number of images that could be read.
     quick
-        Whether no image was opened.
+        Whether no image was decoded.
     """
 
     manifest: Manifest
     findings: tuple[Finding, ...]
-    probes: tuple[Probe, ...]
+    baselines: tuple[Baseline, ...]
     images: int
     quick: bool = False
 
     @property
     def serious(self) -> tuple[Finding, ...]:
-        """The findings that make an evaluation worthless, or the data unusable in part."""
+        """Findings that invalidate an evaluation or make part of the data unusable."""
         return tuple(f for f in self.findings if f.severity == "serious")
 
     @property
     def exclusions(self) -> Mapping[str, str]:
-        """Id of every record that is better left out, to the check that says so."""
+        """Ids of the records to exclude, with the finding that recommends it."""
         return {
             identity: finding.check
             for finding in reversed(self.findings)
             for identity in finding.exclude
         }
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return {
-            "schema": SCHEMA,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "plainfilm": __version__,
-            "quick": self.quick,
-            "dataset": {"name": self.manifest.name, "hash": self.manifest.hash},
-            "counts": self.manifest.describe(),
-            "images": self.images,
-            "findings": [
-                {
-                    "check": f.check,
-                    "severity": f.severity,
-                    "problem": f.problem,
-                    "count": f.count,
-                    "consequence": f.consequence,
-                    "remedy": f.remedy,
-                    "files": [*f.files],
-                    "groups": [[*group] for group in f.groups],
-                }
-                for f in self.findings
-            ],
-            "probes": [one.to_json() for one in self.probes],
-            "excludable": len(self.exclusions),
-        }
+    @property
+    def document(self) -> AuditDocument:
+        """The results as they are written to ``audit.json``."""
+        counts = {**self.manifest.describe(), "hash": self.manifest.hash}
+        return AuditDocument(
+            plainfilm=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            quick=self.quick,
+            dataset=from_json(AuditedDataset, counts, "the manifest"),
+            images=self.images,
+            findings=tuple(replace(finding, exclude=()) for finding in self.findings),
+            baselines=self.baselines,
+            excludable=len(self.exclusions),
+        )
 
     def write(self, path: str | Path) -> None:
-        """Write it as JSON."""
-        _files.write_json(Path(path), self.to_json())
+        """Write the results as JSON."""
+        self.document.write(Path(path))
 
     def write_exclusions(self, path: str | Path) -> int:
-        """Write what is better left out as CSV (id, check), and return how many records that is.
+        """Write the records to exclude as CSV (id, check), and return their number.
 
-        `plainfilm.train` takes the file: ``exclude=``.
+        `plainfilm.train` accepts the file as ``exclude``.
         """
         text = io.StringIO(newline="")
         rows = csv.writer(text, lineterminator="\n")
@@ -150,32 +141,35 @@ def audit_dataset(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """Audit a data set.
+    """Check a data set for problems that would make an evaluation misleading.
+
+    Nothing is changed or excluded.
 
     Parameters
     ----------
     data
-        A manifest, or what `plainfilm.load_dataset` takes.
+        A manifest, or a source that `plainfilm.load_dataset` accepts.
     quick
-        Whether to open no image: file sizes, names, labels, patients and exact copies alone.
+        If true, no image is decoded: only file sizes, names, labels, patients and equal files are
+        checked.
     cache, workers
         As for `plainfilm.train`.
-
-    Returns
-    -------
-    audit
-        Nothing is changed or left out: what to do is said, and done by whoever asks for it.
+    progress
+        Callback for progress.
 
     Raises
     ------
     SourceError
-        If not one of the files is an image.
+        If none of the files is an image.
     """
     if isinstance(data, Manifest):
         manifest = data
     else:
         manifest = load_dataset(*([data] if isinstance(data, str | Path) else data))
-    evidence = (_glance if quick else _look)(manifest, cache, workers, progress)
+    if quick:
+        evidence = _hash(manifest, cache, progress)
+    else:
+        evidence = _decode(manifest, cache, workers, progress)
     if not len(evidence):
         raise SourceError(
             f"none of the files of {manifest.name} is an image",
@@ -183,34 +177,18 @@ def audit_dataset(
             remedy="give the folder or table of the radiographs",
         )
     progress("auditing", 0, 1)
-    # Side by side on several cores, each with its own small products: a product that is itself
-    # spread over the cores waits for all of them, again and again.
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=3) as pool:
-        known = same_files(evidence.hashes)
-        search = pool.submit(find_copies, evidence)
-        questions = pool.submit(probe, cluster(evidence, known))
-        checked = _check_images(evidence)
-        copies, probes = search.result(), questions.result()
-        near = [(pair.first, pair.second) for pair in copies.near]
-        every = join([*links_of(known), *links_of(copies.exact), *near])
-        if superfluous(every) - superfluous(known) > _FEW_COPIES * len(evidence):
-            # So many more copies than were known by their bytes would pass for evidence.
-            probes = probe(cluster(evidence, every))
-    checked += _check_set(evidence, copies, probes)
-    # What the listing or the parting has said already in other words is not said twice.
-    said = {_SAME_AS.get(finding.check) for finding in checked}
-    findings = [*(f for f in manifest.findings if f.check not in said), *checked]
-    findings.sort(key=lambda finding: _SEVERITY[finding.severity])
+    findings, baselines = _check(evidence)
+    made = {finding.check for finding in findings}
+    listed = [f for f in manifest.findings if _REPLACED_BY.get(f.check, f.check) not in made]
+    findings = sorted([*listed, *findings], key=lambda f: _SEVERITIES.index(f.severity))
     progress("auditing", 1, 1)
-    return Audit(manifest, tuple(findings), probes, len(evidence), quick)
+    return Audit(manifest, tuple(findings), baselines, len(evidence), quick)
 
 
-def _look(
+def _decode(
     manifest: Manifest, folder: str | Path | None, workers: int | None, progress: Progress
 ) -> Evidence:
-    cache: Cache = fill_cache(
+    cache = fill_cache(
         manifest,
         PixelSpec(SIDE),
         folder=folder,
@@ -218,47 +196,69 @@ def _look(
         progress=progress,
         reader=read_image_and_colour,
     )
-    return look(manifest, cache)
+    return evidence_from_cache(manifest, cache)
 
 
-def _glance(
-    manifest: Manifest, folder: str | Path | None, workers: int | None, progress: Progress
-) -> Evidence:
+def _hash(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
     place = Path(folder) if folder is not None else default_folder()
-    files, unread = hash_files(manifest.records, place, progress)
-    digests = {identity: content.digest for identity, content in files.items()}
-    gone = [
-        LeftOut(record.id, record.path, unread[record.id].reason, unread[record.id].problem)
+    files, failures = hash_files(manifest.records, place, progress)
+    unreadable = [
+        LeftOut(record.id, record.path, failure.reason, failure.problem)
         for record in manifest.records
-        if record.id in unread
+        if (failure := failures.get(record.id))
     ]
-    return glance(manifest, digests, gone)
+    digests = {identity: content.digest for identity, content in files.items()}
+    return evidence_from_files(manifest, digests, unreadable)
 
 
-def _check_images(evidence: Evidence) -> list[Finding]:
-    return [
-        *check_readable(evidence),
-        *check_formats(evidence),
-        *check_colour(evidence),
-        *check_sizes(evidence),
-        *check_origin(evidence),
-        *check_contrast(evidence),
-        *check_poses(evidence),
-        *check_strangers(evidence),
-        *check_letters(evidence),
-    ]
+def _check(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]]:
+    """Run all checks: those of single images meanwhile the two long ones run in threads."""
+    from threadpoolctl import threadpool_limits
+
+    # The matrices are small: one BLAS thread for each task is faster than all cores for one product.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=3) as pool:
+        known = equal_files(evidence.hashes)
+        search = pool.submit(find_duplicates, evidence)
+        fit = pool.submit(fit_baselines, merge_patients(evidence, known))
+        findings = list(_check_images(evidence))
+        duplicates, baselines = search.result(), fit.result()
+        near = [(pair.first, pair.second) for pair in duplicates.near]
+        groups = connected_groups([*links_of(known), *links_of(duplicates.exact), *near])
+        if count_redundant(groups) - count_redundant(known) > _FEW_DUPLICATES * len(evidence):
+            # Copies in different folds of the cross-validation would look like evidence.
+            baselines = fit_baselines(merge_patients(evidence, groups))
+    findings += _check_dataset(evidence, duplicates, baselines)
+    return findings, baselines
 
 
-def _check_set(evidence: Evidence, copies: Copies, probes: Sequence[Probe]) -> list[Finding]:
-    return [
-        *check_copies(evidence, copies),
-        *check_likeness(evidence, copies),
-        *check_patients(evidence),
-        *check_patient_keys(evidence),
-        *check_unknown(evidence),
-        *check_balance(evidence),
-        *check_prevalence(evidence),
-        *check_precision(evidence),
-        *check_shortcuts(evidence, probes),
-        *check_shift(evidence, probes),
-    ]
+def _check_images(evidence: Evidence) -> Iterator[Finding]:
+    for check in (
+        check_readable,
+        check_formats,
+        check_colour,
+        check_sizes,
+        check_header,
+        check_contrast,
+        check_orientation,
+        check_outliers,
+        check_text,
+    ):
+        yield from check(evidence)
+
+
+def _check_dataset(
+    evidence: Evidence, duplicates: Duplicates, baselines: Sequence[Baseline]
+) -> Iterator[Finding]:
+    yield from check_duplicates(evidence, duplicates)
+    yield from check_similar_patients(evidence, duplicates)
+    for check in (
+        check_patients_across_splits,
+        check_patient_keys,
+        check_unknown,
+        check_balance,
+        check_prevalence,
+        check_precision,
+    ):
+        yield from check(evidence)
+    yield from check_shortcuts(evidence, baselines)
+    yield from check_shift(evidence, baselines)

@@ -1,117 +1,129 @@
-"""How far a cheat gets, and how far apart the splits are: what is worth a finding."""
+"""Judges the baseline models: which results are findings, and how severe."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
-from plainfilm.audit.baselines import CHEATS, Cheat, Probe
+from plainfilm.audit.baselines import FEATURE_SETS, METADATA
+from plainfilm.audit.document import Baseline, FeatureSet
 from plainfilm.audit.evidence import Evidence
-from plainfilm.audit.findings import found, listed
+from plainfilm.audit.findings import SETS, join_names, make_finding
 from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding
 
-__all__ = ["LIMITS", "SHIFTED", "WIDE", "check_shift", "check_shortcuts"]
+__all__ = ["Judgement", "check_shift", "check_shortcuts", "judge", "reporting_limit"]
 
-_FACTS = {
-    "bytes": "file size",
-    "pixels": "number of pixels",
-    "aspect": "width to height",
-    "density": "bytes per pixel",
-    "width": "width",
-    "height": "height",
-    "quantisation": "JPEG quantisation",
-}
-WIDE = 0.3
-"""Width from which on an interval tells nothing."""
-LIMITS: Mapping[Cheat, tuple[float, float]] = {
-    # What a file says of itself has no business with the disease. A border little; small pictures
-    # and shades have some: those two never spoil an evaluation alone.
+Judgement = Literal["serious", "warning", "note", "no finding", "inconclusive"]
+
+_MAX_WIDTH = 0.3
+"""Width of an interval above which the result is inconclusive."""
+_SHORTCUT_LIMITS: Mapping[FeatureSet, tuple[float, float]] = {
+    # File metadata cannot show disease, and a border hardly ever. A thumbnail and a histogram can
+    # show some: their results are never serious.
     "file metadata": (0.6, 0.75),
     "border": (0.6, 0.8),
     "thumbnail": (0.8, math.inf),
     "histogram": (0.75, math.inf),
 }
-"""Lower bounds above which a shortcut is a warning, and above which it is serious."""
-SHIFTED = (0.55, 0.6)
-"""Lower bounds above which a shift is a note, and above which it is a warning."""
-
-
-def check_shortcuts(evidence: Evidence, probes: Sequence[Probe]) -> Iterator[Finding]:
-    """Report cheats that can tell the label."""
-    doubtful = []
-    for one in probes:
-        if one.about != "shortcut":
-            continue
-        if not _tells(one.interval):
-            doubtful.append(f"{one.cheat} ({one.target})")
-            continue
-        warning, serious = LIMITS[one.cheat]
-        if one.interval.low <= warning:
-            continue
-        most = _metadata_in_words(one)
-        yield found(
-            f"shortcut-{one.cheat.replace(' ', '-')}",
-            "serious" if one.interval.low > serious else "warning",
-            f"a model that sees nothing but {CHEATS[one.cheat]} tells {one.target} with AUROC "
-            f"{_in_words(one.interval)}{most}",
-            count=sum(one.counts),
-            consequence="a network finds it too, scores well by it, and fails where the habit is another",
-            remedy=_ADVICE[one.cheat],
-        )
-    if doubtful:
-        yield found(
-            "cannot-tell-shortcuts",
-            "note",
-            f"too few patients to tell whether there are shortcuts by {listed(doubtful)}",
-            count=len(evidence),
-            remedy="a small set cannot be called clean: gather more",
-        )
-
-
-_ADVICE: Mapping[Cheat, str] = {
-    "file metadata": "save all images alike (size, format, quality) before learning, and test "
-    "on images from elsewhere",
-    "border": "crop or trim the borders (input.trim), mask markers, and test on images from "
-    "elsewhere",
-    "thumbnail": "compare any model with this number: what lies above it is what it sees of the "
-    "lungs; test on images from elsewhere",
-    "histogram": "augment brightness and contrast (augment), and test on images from elsewhere",
+"""Lower bounds of the AUROC above which a shortcut is a warning, and serious."""
+_SHIFT_LIMITS = (0.55, 0.6)
+"""Lower bounds of the AUROC above which a shift is a note, and a warning."""
+_REMEDIES: Mapping[FeatureSet, str] = {
+    "file metadata": "save all images with the same size, format and quality before training, and "
+    "evaluate on external data",
+    "border": "crop or trim the borders (input.trim), mask markers, and evaluate on external data",
+    "thumbnail": "compare every model with this AUROC: a thumbnail shows no detail of the lungs; "
+    "evaluate on external data",
+    "histogram": "augment brightness and contrast (augment), and evaluate on external data",
 }
 
 
-def check_shift(evidence: Evidence, probes: Sequence[Probe]) -> Iterator[Finding]:
-    """Report splits that can be told apart within a class."""
-    for side in ("test", "validation"):
-        chosen = [p for p in probes if p.about == "shift" and p.sides[0] == side]
-        told = [p for p in chosen if _tells(p.interval) and p.interval.low > SHIFTED[0]]
-        if not told:
+def judge(baseline: Baseline) -> Judgement:
+    """Return the severity of a result."""
+    if not baseline.auroc.high - baseline.auroc.low <= _MAX_WIDTH:  # also if undefined
+        return "inconclusive"
+    first, second = _limits(baseline)
+    if baseline.auroc.low <= first:
+        return "no finding"
+    if baseline.kind == "shortcut":
+        return "serious" if baseline.auroc.low > second else "warning"
+    return "warning" if baseline.auroc.low > second else "note"
+
+
+def reporting_limit(baseline: Baseline) -> float:
+    """Return the AUROC above which the whole interval must be for the result to be a finding."""
+    return _limits(baseline)[0]
+
+
+def _limits(baseline: Baseline) -> tuple[float, float]:
+    return _SHORTCUT_LIMITS[baseline.features] if baseline.kind == "shortcut" else _SHIFT_LIMITS
+
+
+def check_shortcuts(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterator[Finding]:
+    """Report baseline models that predict a label."""
+    inconclusive = []
+    for baseline in baselines:
+        judgement = judge(baseline)
+        if baseline.kind != "shortcut" or judgement == "no finding":
             continue
-        worst = max(told, key=lambda p: p.interval.low)
-        parts = [
-            f"{p.target} by the {p.cheat}: {_in_words(p.interval)}{_metadata_in_words(p)}"
-            for p in sorted(told, key=lambda p: -p.interval.value)
-        ]
-        yield found(
-            f"shift-{side}",
-            "warning" if worst.interval.low > SHIFTED[1] else "note",
-            f"{side} and train can be told apart within a class ({listed(parts, 2)})",
-            count=int((evidence.splits == side).sum()),
-            consequence="a threshold and a calibration made on one need not hold on the other",
-            remedy=f"do not expect on {side} what a share of train says; report both",
+        if judgement == "inconclusive":
+            inconclusive.append(f"{baseline.features} ({baseline.target})")
+            continue
+        yield make_finding(
+            f"shortcut-{baseline.features.replace(' ', '-')}",
+            judgement,
+            f"a baseline model that sees only {FEATURE_SETS[baseline.features]} predicts "
+            f"{baseline.target} with AUROC {_write(baseline.auroc)}{_strongest(baseline)}",
+            count=sum(baseline.counts),
+            consequence="a network can learn the same shortcut, perform well here, and fail on data "
+            "from another source",
+            remedy=_REMEDIES[baseline.features],
+        )
+    if inconclusive:
+        yield make_finding(
+            "shortcuts-inconclusive",
+            "note",
+            f"too few patients to check for shortcuts by {join_names(inconclusive)}",
+            count=len(evidence),
+            consequence="shortcuts cannot be ruled out",
+            remedy="collect data of more patients",
         )
 
 
-def _tells(interval: Interval) -> bool:
-    return bool(math.isfinite(interval.value) and interval.high - interval.low <= WIDE)
+def check_shift(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterator[Finding]:
+    """Report splits that a baseline model distinguishes within a class."""
+    for split in ("test", "validation"):
+        reported = [
+            baseline
+            for baseline in baselines
+            if baseline.kind == "shift"
+            and baseline.groups[0] == split
+            and judge(baseline) in ("note", "warning")
+        ]
+        if not reported:
+            continue
+        reported.sort(key=lambda baseline: -baseline.auroc.value)
+        parts = [
+            f"{b.target} by {b.features}: AUROC {_write(b.auroc)}{_strongest(b)}" for b in reported
+        ]
+        yield make_finding(
+            f"shift-{split}",
+            "warning" if "warning" in map(judge, reported) else "note",
+            f"baseline models distinguish the {SETS[split]} from the training set within a class "
+            f"({join_names(parts, 2)})",
+            count=int((evidence.splits == split).sum()),
+            consequence="a threshold and a calibration from one may not hold on the other",
+            remedy="do not expect results on a part of the training set to hold on the "
+            f"{SETS[split]}; report both",
+        )
 
 
-def _in_words(interval: Interval) -> str:
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+def _write(auroc: Interval) -> str:
+    return f"{auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f})"
 
 
-def _metadata_in_words(one: Probe) -> str:
-    strong = [fact for fact in one.metadata if fact.auroc > 0.6]
-    if not strong:
-        return ""
-    return "; alone: " + listed([f"{_FACTS[f.name]} {f.auroc:.3f}" for f in strong])
+def _strongest(baseline: Baseline) -> str:
+    strong = [f"{METADATA[f.name][0]} {f.auroc:.3f}" for f in baseline.strongest if f.auroc > 0.6]
+    return f"; alone: {join_names(strong)}" if strong else ""

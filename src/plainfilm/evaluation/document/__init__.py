@@ -1,6 +1,6 @@
 """The typed results of evaluations, and how they are read and written."""
 
-from plainfilm.evaluation.document.base import Document
+from plainfilm._document import Document
 from plainfilm.evaluation.document.evaluation import EvaluationDocument, Summary
 from plainfilm.evaluation.document.label import LabelResults, OperatingPointResults
 from plainfilm.evaluation.document.several import (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from plainfilm._document import Document
 from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness, Subgroups
-from plainfilm.evaluation.document.base import Document
 from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.metrics import Interval
 from plainfilm.records import Task

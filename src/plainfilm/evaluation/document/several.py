@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from plainfilm.evaluation.document.base import Document
+from plainfilm._document import Document
 from plainfilm.evaluation.document.evaluation import BundleSummary, DatasetSummary
 from plainfilm.metrics import Interval, Verdict
 

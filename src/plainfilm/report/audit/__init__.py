@@ -1,1 +1,1 @@
-"""The audit page, the audit's part of a report, and the audit as lines of text."""
+"""The audit as an HTML page, as a section of a report, and as lines of text."""

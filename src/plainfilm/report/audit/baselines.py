@@ -1,111 +1,97 @@
-"""For each cheat a picture of what it goes by, and a sentence on how far it gets."""
+"""Cards that show the result and the features of each baseline model."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from plainfilm.report.audit.forest import groups_of
+from plainfilm.audit.baselines import METADATA
+from plainfilm.audit.document import Baseline, Histograms
+from plainfilm.audit.shortcuts import judge
+from plainfilm.report.audit.forest import by_comparison
 from plainfilm.report.audit.pictures import mean_pictures
-from plainfilm.report.audit.wording import FACTS, TITLES, amount, judge, probe_sentence
+from plainfilm.report.audit.wording import amount, baseline_sentence
 from plainfilm.report.html.markup import Html, element, join, visible
 from plainfilm.report.wording import number
 
-__all__ = ["DRAWN", "probe_cards"]
+__all__ = ["baseline_cards"]
 
-DRAWN = 20
-"""Questions whose pictures are drawn; the forest holds all of them."""
-_OPEN = 4  # questions that are unfolded
-
-Probe = Mapping[str, Any]
+_DRAWN = 20  # comparisons with pictures; the forest plot shows all
+_UNFOLDED = 4
 
 
-def probe_cards(probes: Sequence[Probe], prefix: str) -> Html:
-    """Return a card a probe, by question; ``prefix`` makes the ids in the figures unique."""
-    groups = list(groups_of(probes).items())
+def baseline_cards(baselines: Sequence[Baseline], prefix: str) -> Html:
+    """Return a card for each model, by comparison; ``prefix`` makes the ids of figures unique."""
+    comparisons = list(by_comparison(baselines).items())
     parts: list[Html] = []
-    if len(groups) > _OPEN:
-        words = "What each of them goes by, question by question:"
-        parts.append(element("p", words, class_="quiet"))
-    for place, (title, group) in enumerate(groups[:DRAWN]):
-        cards = [_card(probe, f"{prefix}-{place}-{n}") for n, probe in enumerate(group)]
-        body = element("div", *cards, class_="cheats")
-        if len(groups) <= _OPEN:
-            parts.append(join([element("h3", title), body]))
+    for index, (title, group) in enumerate(comparisons[:_DRAWN]):
+        cards = [_card(baseline, f"{prefix}-{index}-{n}") for n, baseline in enumerate(group)]
+        body = element("div", *cards, class_="models")
+        if len(comparisons) <= _UNFOLDED:
+            parts += [element("h3", title), body]
         else:
-            parts.append(element("details", element("summary", title), body, class_="asked"))
-    if len(groups) > DRAWN:
-        words = f"Pictures of the first {DRAWN} of {len(groups)} questions; the figure above has "
-        parts.append(element("p", f"{words}all of them.", class_="quiet"))
+            parts.append(element("details", element("summary", title), body, class_="comparison"))
+    if len(comparisons) > _DRAWN:
+        text = (
+            f"Features are drawn for the first {_DRAWN} of {len(comparisons)} comparisons; the "
+            "figure above shows all."
+        )
+        parts.append(element("p", text, class_="quiet"))
     return join(parts)
 
 
-def _card(probe: Probe, name: str) -> Html:
-    judgement = judge(probe)
-    title = TITLES.get(str(probe["cheat"]), str(probe["cheat"]))
-    grave = judgement if judgement in ("serious", "warning") else "note"
-    mark = "" if judgement == "harmless" else element("span", judgement, class_=f"badge {grave}")
+def _card(baseline: Baseline, name: str) -> Html:
+    judgement = judge(baseline)
+    class_ = judgement if judgement in ("serious", "warning") else "note"
+    badge = element("span", judgement, class_=f"badge {class_}")
+    title = [element("b", baseline.features.capitalize())]
     caption = element(
         "figcaption",
-        element("p", element("b", title), " ", mark),
-        element("p", probe_sentence(probe)),
-        *_metadata(probe),
+        element("p", *title, " ", badge if judgement != "no finding" else ""),
+        element("p", baseline_sentence(baseline)),
+        *_strongest(baseline),
     )
-    return element("figure", _picture(probe, name), caption, class_=f"cheat {grave}")
+    return element("figure", _picture(baseline, name), caption, class_=f"model {class_}")
 
 
-def _metadata(probe: Probe) -> list[Html]:
-    metadata = probe.get("metadata") or ()
-    if not metadata:
-        return []
-    one, other = probe["sides"]
+def _strongest(baseline: Baseline) -> Iterator[Html]:
     rows = []
-    for fact in metadata:
-        title, unit = FACTS.get(str(fact["name"]), (str(fact["name"]), ""))
-        first, second = (amount(float(value)) for value in fact["medians"])
-        rows.append(
-            element(
-                "li",
-                f"{title} alone: {number(float(fact['auroc']))}; median {first} ({one}) and "
-                f"{second} ({other}){f' {unit}' if unit else ''}",
-            )
+    first, second = baseline.groups
+    for feature in baseline.strongest:
+        name, unit = METADATA[feature.name]
+        medians = [f"{amount(value)} {unit}".strip() for value in feature.medians]
+        text = (
+            f"AUROC of the {name} alone: {number(feature.auroc)}; median {medians[0]} ({first}) "
+            f"and {medians[1]} ({second})"
         )
-    return [element("ul", *rows, class_="metadata")]
+        rows.append(element("li", text))
+    if rows:
+        yield element("ul", *rows, class_="metadata")
 
 
-def _picture(probe: Probe, name: str) -> Html:
+def _picture(baseline: Baseline, name: str) -> Html:
+    if baseline.means is not None:
+        return mean_pictures(baseline.means, baseline.groups, baseline.counts)
+    if baseline.histograms is not None:
+        return _distribution(baseline.histograms, baseline.groups, name)
+    return element("p", "No distribution to draw.", class_="quiet")
+
+
+def _distribution(histograms: Histograms, groups: tuple[str, str], name: str) -> Html:
     from plainfilm.report.figures import shares_figure
 
-    view = probe.get("view") or {}
-    sides = [str(side) for side in probe["sides"]]
-    if view.get("means"):
-        return mean_pictures(view["means"], sides, probe["counts"])
-    if view.get("shares"):
-        edges = [
-            256 * place / len(view["shares"][0]) for place in range(len(view["shares"][0]) + 1)
-        ]
-        counts, words, spread = view["shares"], "Grey level (0 black, 255 white)", False
-        of = "Share of the pixels"
-    elif view.get("edges"):
-        edges, counts = view["edges"], view["counts"]
-        title, unit = FACTS.get(str(view["fact"]), (str(view["fact"]), ""))
-        words = f"{title[0].upper()}{title[1:]}{f' ({unit})' if unit else ''}"
-        spread = _geometric(edges)
-        of = "Share of the images"
-    else:
-        return element("p", "There is nothing to draw.", class_="quiet")
-    svg = shares_figure(
-        edges, dict(zip(sides, counts, strict=True)), words=words, of=of, log=spread, name=name
-    )
-    told = html.escape(visible(f"{words}: {sides[0]} against {sides[1]}"))
-    return Html(re.sub(r'aria-label="[^"]*"', lambda _: f'aria-label="{told}"', svg, count=1))
-
-
-def _geometric(edges: Sequence[float]) -> bool:
-    """Tell whether edges grow by a factor rather than by a step."""
-    if len(edges) < 3 or edges[0] <= 0:
-        return False
-    first, last = edges[1] - edges[0], edges[-1] - edges[-2]
-    return last > 1.5 * first
+    of, axis = "Share of the pixels", "Grey level (0 black, 255 white)"
+    if histograms.name in METADATA:
+        title, unit = METADATA[histograms.name]
+        of, axis = (
+            "Share of the images",
+            f"{title[0].upper()}{title[1:]}{f' ({unit})' * bool(unit)}",
+        )
+    edges = histograms.edges
+    # Equal ratios rather than equal steps: the bins are logarithmic.
+    log = edges[0] > 0 and edges[-1] - edges[-2] > 1.5 * (edges[1] - edges[0])
+    values = dict(zip(groups, histograms.values, strict=True))
+    svg = shares_figure(edges, values, words=axis, of=of, log=log, name=name)
+    label = html.escape(visible(f"{axis}: {groups[0]} against {groups[1]}"))
+    return Html(re.sub(r'aria-label="[^"]*"', lambda _: f'aria-label="{label}"', svg, count=1))

@@ -1,78 +1,75 @@
-"""The findings of an audit, one card each."""
+"""Cards that show the findings of an audit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from plainfilm._text import plural
 from plainfilm.records import Finding
 from plainfilm.report.audit.pictures import Thumbnails
+from plainfilm.report.audit.wording import sentence
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import count
 
-__all__ = ["finding_cards", "finding_links", "sentence"]
+__all__ = ["finding_card", "finding_links"]
 
-_FIRST = 8  # findings on the first screen; the others fold out
+_FIRST = 8  # links on the first screen; the others are folded
 
 
 def finding_links(findings: Sequence[Finding]) -> Html:
-    """Return the serious findings and the warnings as a list that leads to their cards."""
+    """Return a list of the serious findings and warnings with links to their cards."""
     items = [
         element(
             "li",
             element("b", finding.severity.capitalize(), class_=f"mark {finding.severity}"),
             " ",
-            element("a", sentence(finding.problem), href=f"#finding-{place}"),
+            element("a", sentence(finding.problem), href=f"#finding-{index}"),
         )
-        for place, finding in enumerate(findings)
+        for index, finding in enumerate(findings)
         if finding.severity != "note"
     ]
     if not items:
         return Html("")
-    first = element("ul", *items[:_FIRST], class_="doubts")
-    if len(items) <= _FIRST:
-        return first
-    rest = element("ul", *items[_FIRST:], class_="doubts")
-    more = element("summary", f"{len(items) - _FIRST} more")
-    return join([first, element("details", more, rest)])
+    parts = [element("ul", *items[:_FIRST], class_="doubts")]
+    if rest := items[_FIRST:]:
+        summary = element("summary", f"{len(rest)} more")
+        parts.append(element("details", summary, element("ul", *rest, class_="doubts")))
+    return join(parts)
 
 
-def finding_cards(findings: Sequence[Finding], thumbnails: Thumbnails) -> Html:
-    """Return every finding with its pictures, in the order given."""
-    return join([_card(finding, place, thumbnails) for place, finding in enumerate(findings)])
-
-
-def _card(finding: Finding, place: int, thumbnails: Thumbnails) -> Html:
-    head = element(
-        "p",
-        element("span", finding.severity, class_=f"badge {finding.severity}"),
-        " ",
-        element("code", finding.check),
-        " ",
-        element("span", f"concerns {count(finding.count)}" if finding.count else ""),
-        class_="head",
+def finding_card(finding: Finding, thumbnails: Thumbnails | None, index: int | None = None) -> Html:
+    """Return a card; without an ``index``, a brief one without links and lists of files."""
+    badge = element("span", finding.severity, class_=f"badge {finding.severity}")
+    head = [badge, " ", element("code", finding.check)]
+    problem = sentence(finding.problem)
+    consequence, remedy = (
+        sentence(text) if text else "" for text in (finding.consequence, finding.remedy)
     )
-    parts: list[str] = [head, element("h3", sentence(finding.problem))]
-    if finding.consequence:
-        parts.append(element("p", element("b", "Why it matters: "), sentence(finding.consequence)))
-    if finding.remedy:
-        parts.append(element("p", element("b", "What remedy: "), sentence(finding.remedy)))
-    parts += [thumbnails.tiles(finding), _files(finding)]
-    return element("article", *parts, class_=f"finding {finding.severity}", id=f"finding-{place}")
+    class_ = f"finding {finding.severity}"
+    if index is None:
+        parts = [element("p", *head, class_="head"), element("p", element("b", problem))]
+        if consequence or remedy:
+            parts.append(element("p", f"{consequence} {remedy}".strip(), class_="quiet"))
+        if thumbnails is not None:
+            parts.append(thumbnails.tiles(finding, limit=4, groups=2, members=2))
+        return element("article", *parts, class_=class_)
+    if finding.count:
+        head += [" ", element("span", f"{count(finding.count)} affected")]
+    parts = [element("p", *head, class_="head"), element("h3", problem)]
+    for title, text in (("Consequence: ", consequence), ("Remedy: ", remedy)):
+        if text:
+            parts.append(element("p", element("b", title), text))
+    if thumbnails is not None:
+        parts.append(thumbnails.tiles(finding))
+    return element("article", *parts, _files(finding), class_=class_, id=f"finding-{index}")
 
 
 def _files(finding: Finding) -> Html:
     if not finding.files:
         return Html("")
-
     shown = len(finding.files)
-    words = "1 file" if shown == 1 else f"{count(shown)} files"
+    summary = plural(shown, "file", separator="\u202f")
     if finding.count > shown and not finding.groups:
-        words = f"The first {count(shown)} of {count(finding.count)} files"
+        summary = f"The first {count(shown)} of {count(finding.count)} files"
     names = [element("li", element("code", name)) for name in finding.files]
-    return element("details", element("summary", words), element("ol", *names, class_="files"))
-
-
-def sentence(text: str) -> str:
-    """Return a finding's words as a sentence."""
-    text = f"{text[:1].upper()}{text[1:]}"
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return element("details", element("summary", summary), element("ol", *names, class_="files"))

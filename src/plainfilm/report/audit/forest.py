@@ -1,70 +1,68 @@
-"""How far each cheat gets, on one axis from guessing to perfect."""
+"""A forest plot of the baseline models, drawn in HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 
-from plainfilm.report.audit.wording import TITLES, judge, limit_of
-from plainfilm.report.content import value_of
+from plainfilm.audit.document import Baseline
+from plainfilm.audit.shortcuts import judge, reporting_limit
+from plainfilm.report.audit.wording import bounds
 from plainfilm.report.html.markup import Html, element, join
-from plainfilm.report.wording import interval, number
+from plainfilm.report.wording import number
 
-__all__ = ["forest", "groups_of"]
+__all__ = ["by_comparison", "forest"]
 
 _TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-Probe = Mapping[str, Any]
 
-
-def groups_of(probes: Sequence[Probe]) -> dict[str, list[Probe]]:
-    """Return the probes by the question that they answer, e.g. ``PNEUMONIA or NORMAL?``."""
-    groups: dict[str, list[Probe]] = {}
-    for probe in probes:
-        one, other = probe["sides"]
-        title = f"{one} or {other}?"
-        if probe["about"] != "shortcut":
-            title = f"{probe['target']}: {one} or {other}?"
-        groups.setdefault(title, []).append(probe)
+def by_comparison(baselines: Sequence[Baseline]) -> dict[str, list[Baseline]]:
+    """Return the models grouped by what they distinguish, e.g. ``PNEUMONIA against NORMAL``."""
+    groups: dict[str, list[Baseline]] = {}
+    for baseline in baselines:
+        title = " against ".join(baseline.groups)
+        if baseline.kind == "shift":
+            title = f"{baseline.target}: {title}"
+        groups.setdefault(title, []).append(baseline)
     return groups
 
 
-def forest(probes: Sequence[Probe], *, small: bool = False) -> Html:
-    """Draw every probe as a dot with its interval, as markup: it grows and shrinks with the page.
+def forest(baselines: Sequence[Baseline], *, small: bool = False) -> Html:
+    """Draw the AUROC of each model as a dot with its interval.
 
     Parameters
     ----------
-    probes
-        As `Probe.to_json` writes them; at least one.
+    baselines
+        At least one model.
     small
-        Whether it stands in a narrow column, without its caption.
+        Whether to draw for a narrow column, without a caption.
     """
     rows: list[Html] = []
-    for title, group in groups_of(probes).items():
-        rows.append(element("li", element("b", title), class_="asked"))
-        rows += [_row(probe) for probe in group]
-    caption = element(
-        "figcaption",
-        element("b", "How far each cheat gets."),
-        " Dot: cross-validated AUROC; bar: its interval; all intervals of the audit hold together "
-        "with 95 % (Bonferroni). At the left edge it is guessing, at the right it is never wrong. "
-        "A bar that lies wholly in the shaded part is reported; where it is wider than 0.30 "
-        "(dashed), nothing can be told.",
-    )
+    for title, group in by_comparison(baselines).items():
+        rows.append(element("li", element("b", title), class_="comparison"))
+        rows += [_row(baseline) for baseline in group]
     body = element("ul", _axis(), *rows, _axis())
     if small:
         return element("figure", body, class_="forest small")
+    caption = element(
+        "figcaption",
+        element("b", "Performance of the baseline models."),
+        " Dot: cross-validated AUROC, from 0.5 (chance) to 1 (perfect). Bar: its interval; all "
+        "intervals of the audit hold simultaneously with 95 % confidence (Bonferroni). If the "
+        "whole interval is in the shaded area, the audit reports a finding. If the interval is "
+        "wider than 0.30 (dashed), the result is inconclusive.",
+    )
     return element("figure", body, caption, class_="forest")
 
 
 def _axis() -> Html:
     ticks = [
-        element("span", f"{tick:.1f}", style=f"left:{_place(tick):.1f}%", class_="tick")
+        element("span", f"{tick:.1f}", style=f"left:{_position(tick):.1f}%", class_="tick")
         for tick in _TICKS
     ]
     return element(
         "li",
-        element("span", class_="sees"),
+        element("span", class_="features"),
         element("span", *ticks, class_="track"),
         element("span", "AUROC", class_="number"),
         class_="axis",
@@ -72,36 +70,29 @@ def _axis() -> Html:
     )
 
 
-def _place(value: float) -> float:
-    """Return where on the track an AUROC lies, in percent; what is below guessing, at its start."""
-    return 200 * (min(max(value, 0.5), 1.0) - 0.5)
+def _position(auroc: float) -> float:
+    """Return the position of an AUROC on the track in percent; below chance it is 0."""
+    return 200 * (min(max(auroc, 0.5), 1.0) - 0.5)
 
 
-def _row(probe: Probe) -> Html:
-    area = probe.get("auroc") or {}
-    value, low, high = (value_of(area, part) for part in ("value", "low", "high"))
-    judgement = judge(probe)
-    marks = [element("i", style=f"left:{_place(limit_of(probe)):.2f}%", class_="reported")]
-    if low is not None and high is not None and high > 0.5:
-        start, end = _place(low), _place(high)
-        cut = " cut" if low < 0.5 else ""
+def _row(baseline: Baseline) -> Html:
+    auroc, judgement = baseline.auroc, judge(baseline)
+    limit = _position(reporting_limit(baseline))
+    marks = [element("i", style=f"left:{limit:.2f}%", class_="reported")]
+    if auroc.high > 0.5:
+        start, end = _position(auroc.low), _position(auroc.high)
+        cut = " cut" if auroc.low < 0.5 else ""
         style = f"left:{start:.2f}%;width:{end - start:.2f}%"
         marks.append(element("i", style=style, class_=f"range{cut}"))
-    if value is not None:
-        marks.append(element("i", style=f"left:{_place(value):.2f}%", class_="dot"))
-    told = "cannot tell" if value is None else number(value)
-    bounds = interval(area)
-    words = {"cannot tell": "cannot tell", "harmless": ""}.get(judgement, judgement)
+    texts = [element("em", judgement)] if judgement != "no finding" else []
+    if math.isfinite(auroc.value):
+        style = f"left:{_position(auroc.value):.2f}%"
+        marks.append(element("i", style=style, class_="dot"))
+        texts = [element("b", number(auroc.value)), Html(bounds(auroc)), *texts]
     return element(
         "li",
-        element("span", TITLES.get(str(probe["cheat"]), str(probe["cheat"])), class_="sees"),
+        element("span", baseline.features.capitalize(), class_="features"),
         element("span", *marks, class_="track", aria_hidden="true"),
-        element(
-            "span",
-            element("b", told),
-            f" {bounds}" if bounds else "",
-            join([" ", element("em", words)] if words and words != told else []),
-            class_="number",
-        ),
-        class_=f"probe {judgement.replace(' ', '-')}",
+        element("span", join(filter(None, texts), " "), class_="number"),
+        class_=f"baseline {judgement.replace(' ', '-')}",
     )

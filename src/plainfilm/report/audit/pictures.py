@@ -1,103 +1,103 @@
-"""The pictures of an audit: thumbnails of the files concerned, and means of two groups."""
+"""Pictures of an audit: thumbnails of images, and mean images of two groups."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from plainfilm._text import plural
+from plainfilm.audit.document import MeanImage
+from plainfilm.audit.files import UNREADABLE
 from plainfilm.data import Manifest
 from plainfilm.errors import ImageError
 from plainfilm.pixels import read_image
 from plainfilm.records import Finding, PixelSpec, Record
 from plainfilm.report.html.markup import Html, element, join
 
-__all__ = ["SIDE", "Thumbnails", "mean_pictures"]
+__all__ = ["Thumbnails", "mean_pictures"]
 
-SIDE = 96
-"""Side of a thumbnail in pixels."""
-GROUPS = 6
-TILES = 8
-MEMBERS = 4  # of one group; a picture copied fifty times is understood from four
+_SIDE = 96  # pixels
 _QUALITY = 82
 _BLUE, _ORANGE, _NEUTRAL = (10, 106, 168), (194, 80, 15), (244, 244, 242)
 
 
 class Thumbnails:
-    """Small pictures of records, each read once.
+    """Thumbnails of records; each file is read once.
 
     Parameters
     ----------
     manifest
-        Where the files lie, and what is known about them.
-    unreadable
-        Ids not to be read: one that ended a decoder's process would end this one.
+        Manifest of the records.
+    findings
+        Findings of the audit. Files that they report as unreadable are not opened, since some
+        would end this process.
     """
 
-    def __init__(self, manifest: Manifest, unreadable: Collection[str] = ()) -> None:
+    def __init__(self, manifest: Manifest, findings: Sequence[Finding] = ()) -> None:
         self._manifest = manifest
         self._records = {record.id: record for record in manifest.records}
-        self._left_out = {item.id for item in manifest.left_out} | set(unreadable)
-        self._read: dict[str, str | None] = {}
+        self._unreadable = {item.id for item in manifest.left_out}
+        for finding in findings:
+            if finding.check in UNREADABLE:
+                self._unreadable.update(finding.files)
+        self._sources: dict[str, str | None] = {}
 
-    def tiles(
-        self, finding: Finding, *, most: int = TILES, groups: int = GROUPS, members: int = MEMBERS
-    ) -> Html:
-        """Return the groups of a finding side by side, or its first files; nothing without any."""
+    def tiles(self, finding: Finding, *, limit: int = 8, groups: int = 6, members: int = 4) -> Html:
+        """Return the groups of a finding next to each other, or its first files."""
         together: Sequence[Sequence[str]] = finding.groups
-        if finding.check == "patient-leak":
+        if finding.check == "patient-in-several-splits":
             together = self._by_patient(finding.files)
         if together:
             shown = [self._group(group, members) for group in together[:groups]]
             more = len(together) - len(shown)
-            rest = f"and {more} more group{'' if more == 1 else 's'}" if more else ""
-            return join([element("div", *shown, class_="groups"), _quiet(rest)])
+            text = f"and {plural(more, 'more group')}" if more else ""
+            return join([element("div", *shown, class_="groups"), _quiet(text)])
         if not finding.files:
             return Html("")
-        shown = [self.tile(identity) for identity in finding.files[:most]]
-        return element("div", *shown, class_="thumbs")
+        tiles = [self.tile(identity) for identity in finding.files[:limit]]
+        return element("div", *tiles, class_="thumbs")
 
     def _by_patient(self, files: Sequence[str]) -> list[list[str]]:
-        """Return the files of each patient, one of every split first."""
+        """Return the files of each patient, one of each split first."""
         patients: dict[str, dict[str, list[str]]] = {}
         for identity in files:
             if record := self._records.get(identity):
-                places = patients.setdefault(record.patient, {})
-                places.setdefault(_place(record), []).append(identity)
+                splits = patients.setdefault(record.patient, {})
+                splits.setdefault(_split(record), []).append(identity)
         return [
-            [names[0] for names in places.values()]
-            + [name for names in places.values() for name in names[1:]]
-            for places in patients.values()
+            [names[0] for names in splits.values()]
+            + [name for names in splits.values() for name in names[1:]]
+            for splits in patients.values()
         ]
 
-    def _group(self, group: Sequence[str], most: int) -> Html:
-        tiles = [self.tile(identity) for identity in group[:most]]
+    def _group(self, group: Sequence[str], limit: int) -> Html:
+        tiles = [self.tile(identity) for identity in group[:limit]]
         more = len(group) - len(tiles)
-        return element(
-            "div",
-            element("div", *tiles, class_="thumbs"),
-            _quiet(f"and {more} more like them" if more else ""),
-            class_="group",
-        )
+        text = f"and {more} more" if more else ""
+        return element("div", element("div", *tiles, class_="thumbs"), _quiet(text), class_="group")
 
     def tile(self, identity: str) -> Html:
-        """Return one file: its picture or a placeholder, name, split and label."""
+        """Return the thumbnail of a file or a placeholder, with name, split and class."""
         record = self._records.get(identity)
-        about = [] if record is None else self._about(record)
+        about = []
+        if record is not None:
+            about = [*filter(None, [_split(record)]), self._manifest.task.class_of(record.labels)]
         source = self.source(identity)
-        told = ", ".join([identity, *about])
-        side = str(SIDE)
-        picture = (
-            element("span", "no picture", class_="gone", role="img", aria_label=f"{told}: unread")
-            if source is None
-            else element("img", src=source, alt=told, width=side, height=side, decoding="async")
-        )
+        text = ", ".join([identity, *about])
+        side = str(_SIDE)
+        if source is None:
+            label = f"{text}: cannot be read"
+            picture = element("span", "no picture", class_="gone", role="img", aria_label=label)
+        else:
+            picture = element(
+                "img", src=source, alt=text, width=side, height=side, decoding="async"
+            )
         caption = element(
             "figcaption",
             element("code", PurePosixPath(identity).name or identity, title=identity),
@@ -105,32 +105,31 @@ class Thumbnails:
         )
         return element("figure", picture, caption, class_="thumb")
 
-    def _about(self, record: Record) -> list[str]:
-        label = self._manifest.task.class_of(record.labels)
-        return [place, label] if (place := _place(record)) else [label]
-
     def source(self, identity: str) -> str | None:
-        """Return a picture as a data URI, or None where it cannot be read (any more)."""
-        if identity not in self._read:
+        """Return a thumbnail as a data URI, or None if the file cannot be read."""
+        if identity not in self._sources:
             record = self._records.get(identity)
-            self._read[identity] = (
-                None if record is None or identity in self._left_out else _thumbnail(record.path)
-            )
-        return self._read[identity]
+            readable = record is not None and identity not in self._unreadable
+            self._sources[identity] = _thumbnail(record.path) if record and readable else None
+        return self._sources[identity]
 
 
-def _place(record: Record) -> str:
+def _split(record: Record) -> str:
     return record.split or record.official or ""
 
 
 def _thumbnail(path: str) -> str | None:
     try:
-        pixels = read_image(path, PixelSpec(SIDE, "pad")).pixels
-    except ImageError:  # gone or damaged: its place is kept, and its name told
+        pixels = read_image(path, PixelSpec(_SIDE, "pad")).pixels
+    except ImageError:
         return None
+    return _data_uri(pixels, "JPEG", quality=_QUALITY)
+
+
+def _data_uri(pixels: NDArray[np.uint8], form: str, **options: int) -> str:
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    Image.fromarray(pixels).save(data, form, optimize=True, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def _quiet(text: str) -> Html:
@@ -138,54 +137,46 @@ def _quiet(text: str) -> Html:
 
 
 def mean_pictures(
-    means: Sequence[Sequence[Sequence[float | None]]], sides: Sequence[str], counts: Sequence[int]
+    means: tuple[MeanImage, MeanImage], groups: Sequence[str], counts: Sequence[int]
 ) -> Html:
     """Return the mean images of two groups and their difference.
 
     Parameters
     ----------
     means
-        Two of (side, side) grey levels, 0 to 255, None where nothing is shown.
-    sides, counts
+        (side, side) grey levels of each group, 0 to 255; NaN is transparent.
+    groups, counts
         Name and number of images of each group.
     """
-    one, other = (_plane(mean) for mean in means)
-    gap = one - other
-    most = float(np.nanmax(np.abs(gap))) if np.isfinite(gap).any() else 0.0
-    tiles = [
-        _pixels(_grey(plane), f"Mean of {count} images: {side}", side, f"mean of {count:,}")
-        for plane, side, count in zip((one, other), sides, counts, strict=True)
+    planes = [np.array(mean, np.float64) for mean in means]
+    figures = [
+        _figure(_grey(plane), f"Mean of {count} images: {group}", group, f"mean of {count:,}")
+        for plane, group, count in zip(planes, groups, counts, strict=True)
     ]
-    words = f"up to {most:.0f} of 255 grey levels; orange: {sides[0]} is brighter, blue: darker"
-    told = f"Difference, {words}"
-    tiles.append(_pixels(_coloured(gap, most), told, "difference", words))
-    return element("div", *tiles, class_="means")
-
-
-def _plane(mean: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:
-    return np.array([[np.nan if v is None else v for v in row] for row in mean], np.float64)
+    difference = planes[0] - planes[1]
+    largest = float(np.nanmax(np.abs(difference))) if np.isfinite(difference).any() else 0.0
+    text = f"up to {largest:.0f} of 255 grey levels; orange: {groups[0]} is brighter, blue: darker"
+    pixels = _coloured(difference, largest)
+    figures.append(_figure(pixels, f"Difference, {text}", "difference", text))
+    return element("div", *figures, class_="means")
 
 
 def _grey(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
     shade = np.clip(np.nan_to_num(plane), 0, 255)
-    seen = np.where(np.isfinite(plane), 255, 0)
-    return np.stack([shade, shade, shade, seen], axis=-1).astype(np.uint8)
+    opacity = np.where(np.isfinite(plane), 255, 0)
+    return np.stack([shade, shade, shade, opacity], axis=-1).astype(np.uint8)
 
 
-def _coloured(gap: NDArray[np.float64], most: float) -> NDArray[np.uint8]:
-    """Colour a difference: neutral for none, orange above it, blue below."""
-    part = np.nan_to_num(gap / max(most, 1e-9))[..., None]
-    ends = np.where(part > 0, np.array(_ORANGE), np.array(_BLUE))
-    colour = np.array(_NEUTRAL) + np.abs(part) * (ends - np.array(_NEUTRAL))
-    seen = np.where(np.isfinite(gap), 255, 0)[..., None]
-    return np.concatenate([colour, seen], axis=-1).astype(np.uint8)
+def _coloured(difference: NDArray[np.float64], largest: float) -> NDArray[np.uint8]:
+    """Colour a difference: neutral at zero, orange above, blue below."""
+    strength = np.nan_to_num(difference / max(largest, 1e-9))[..., None]
+    ends = np.where(strength > 0, np.array(_ORANGE), np.array(_BLUE))
+    colour = np.array(_NEUTRAL) + np.abs(strength) * (ends - np.array(_NEUTRAL))
+    opacity = np.where(np.isfinite(difference), 255, 0)[..., None]
+    return np.concatenate([colour, opacity], axis=-1).astype(np.uint8)
 
 
-def _pixels(pixels: NDArray[Any], told: str, title: str, under: str) -> Html:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG", optimize=True)
-    source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+def _figure(pixels: NDArray[np.uint8], alt: str, title: str, text: str) -> Html:
     side = str(pixels.shape[0])
-    caption = element("figcaption", element("b", title), " ", under)
-    image = element("img", src=source, alt=told, width=side, height=side)
-    return element("figure", image, caption)
+    image = element("img", src=_data_uri(pixels, "PNG"), alt=alt, width=side, height=side)
+    return element("figure", image, element("figcaption", element("b", title), " ", text))

@@ -1,4 +1,4 @@
-"""The interval of an AUROC where a patient has several images."""
+"""Tests the interval of an AUROC where a patient has several images."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_it_covers_the_truth_as_often_as_it_says(mixed):
     assert 0.92 <= inside / 400 <= 0.98
 
 
-def test_a_perfect_cheat_has_an_interval_all_the_same():
+def test_a_perfect_score_has_an_interval_too():
     truth = np.repeat([0.0, 1.0], 30)
     interval = clustered_delong(truth, truth, np.repeat(np.arange(30), 2))
     assert interval.value == 1.0
