@@ -6,12 +6,14 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -482,3 +484,22 @@ def test_wrong_tokens_and_unsafe_starts(
     environment = [Path(f"/proc/{pid}/environ").read_bytes() for pid in server.children()]
     assert environment and not any(TOKEN.encode() in one for one in environment)
     assert TOKEN not in "".join(server.lines)
+
+
+def test_a_terminal_shows_the_address_in_plain_words(bundle: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "plainfilm", "serve", str(bundle), "--port", "0"]
+    process = subprocess.Popen(command, stderr=theirs, stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while b"Press Ctrl-C" not in shown:
+            shown += os.read(ours, 4096)
+        found = re.search(rb"Open (http://127\.0\.0\.1:\d+) in a browser", shown)
+        assert found is not None and b"{" not in shown
+        with urllib.request.urlopen(found[1].decode() + "/healthz") as answer:
+            assert answer.status == 200
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        os.close(ours)

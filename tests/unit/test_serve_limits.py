@@ -256,7 +256,7 @@ def test_a_token_is_asked_for_where_there_is_one(serve_with: ServeWith) -> None:
         ("hospital.example", None, "needs a token"),
         ("127.0.0.1", "short", "at least 16"),
         ("0.0.0.0", "", "at least 16"),
-        ("0.0.0.0", "sixteen and more words", "no spaces"),
+        ("0.0.0.0", "sixteen and more words", "must not contain spaces"),
         ("0.0.0.0", "ein-schlüssel-mit-umlaut", "printable ASCII"),
     ],
 )
@@ -281,7 +281,7 @@ def test_limits_are_named_and_numbers() -> None:
 
 @pytest.mark.parametrize("name", ["", "xray.example:443", "http://xray.example/", "a b", "x@y"])
 def test_a_host_name_is_a_name_alone(name: str) -> None:
-    with pytest.raises(UsageError, match="bare name"):
+    with pytest.raises(UsageError, match="bare host name"):
         check_settings(Settings(allowed_hosts=(name,)))
 
 

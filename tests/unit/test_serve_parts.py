@@ -195,6 +195,13 @@ def test_the_log_goes_on_when_nobody_reads() -> None:
     assert [json.loads(line)["n"] for line in stream.getvalue().splitlines()] == [0, 1, 2]
 
 
+def test_the_log_has_plain_lines_for_people() -> None:
+    stream = io.StringIO()
+    log = Log(stream, clock=lambda: "2026-11-24T10:20:30.123+00:00", plain=True)
+    log.write("image", outcome="predicted", milliseconds=1.5)
+    assert stream.getvalue() == "10:20:30 image outcome=predicted milliseconds=1.5\n"
+
+
 def test_counts_are_in_the_text_format() -> None:
     metrics = Telemetry()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Answer over HTTP, from a bundle: a web page for people, an interface for programs."""
+"""Serve predictions of a bundle over HTTP, with a web page and an interface for programs."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundles",
         nargs="+",
         metavar="[NAME=]RUN_OR_BUNDLE",
-        help="folder; the first one answers where none is named",
+        help="folder of a run or bundle; requests that name none use the first one",
     )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: 127.0.0.1, this machine alone); another needs a token",
+        help="address to listen on (default: 127.0.0.1, this machine only); others need a token",
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, help="default: 8000; 0 takes a free one"
+        "--port",
+        type=_port,
+        default=8000,
+        help="port to listen on (default: 8000); 0 selects a free one",
     )
     parser.add_argument(
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="file whose first line clients must show as a bearer token (or set PLAINFILM_TOKEN)",
+        help="file with the bearer token that clients must send (or set PLAINFILM_TOKEN)",
     )
     parser.add_argument(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="name by which clients call the service, beside localhost; may be given again",
+        help="further host name that clients may use; can be repeated",
     )
     parser.add_argument(
         "--workers",
@@ -54,22 +57,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=worker_count,
         default=0,
         metavar="N",
-        help="runs of the network at a time, each on one core (default: one per core)",
+        help="concurrent runs of the network, each on one core (default: one per core)",
     )
     parser.add_argument(
-        "--audit-log", type=Path, metavar="FILE", help="append a line here for every image answered"
+        "--audit-log", type=Path, metavar="FILE", help="file that gets a line for every image"
     )
     parser.add_argument(
         "--limit",
         action="append",
         default=[],
         metavar="NAME=NUMBER",
-        help="change a limit, such as pixels=30000000; may be given again",
+        help="change a limit, such as pixels=30000000; can be repeated",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm serve``."""
+    """Run ``plainfilm serve``."""
     from plainfilm.inference.limits import parse_limits
     from plainfilm.serve import ServiceLimits, Settings, run_service
 
@@ -93,27 +96,27 @@ def _port(text: str) -> int:
 
 
 def _token(path: Path | None) -> str | None:
-    """Return the token; never an argument, which every user of the machine can see."""
+    """Return the token; it is never an argument, which every user of the machine can see."""
     if path is None:
         return os.environ.get("PLAINFILM_TOKEN") or None
     from plainfilm.errors import UsageError
 
-    _warn_of_readers(path)
+    _warn_if_readable(path)
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        reason = getattr(error, "strerror", None) or "not a text file"
         raise UsageError(f"the token file {path} cannot be read", received=reason) from error
 
 
-def _warn_of_readers(path: Path) -> None:
-    """Say it where others of this machine may read the token."""
-    if os.name == "nt":  # its permissions are not told by these bits
+def _warn_if_readable(path: Path) -> None:
+    """Warn if other users of this machine can read the token."""
+    if os.name == "nt":  # its access rights are not in these bits
         return
     try:
         mode = path.stat().st_mode
-    except OSError:
-        return  # told by who reads it
+    except OSError:  # reading the file reports it
+        return
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        told = f"plainfilm: warning: others can read {path}; chmod 600 keeps the token to its owner"
-        print(told, file=sys.stderr)
+        message = f"warning: other users can read {path}; run chmod 600 {path}"
+        print(f"plainfilm: {message}", file=sys.stderr)

@@ -20,7 +20,7 @@ IMAGE_CODES = MappingProxyType(
         "needs-codec": "the server cannot decompress this DICOM file",
         "no-pixels": "the file contains no image",
         "too-large": "the image exceeds the size limit",
-        "too-many-frames": "the image exceeds the limit of frames",
+        "too-many-frames": "the number of frames exceeds the limit",
         "no-such-frame": "the image does not have the frame that the model uses",
         "unreadable": "the file cannot be read",
         "out-of-memory": "decoding the image exceeds the memory limit",

@@ -29,9 +29,9 @@ class InferenceLimits:
     frames
         Frames of a DICOM file or pages of a TIFF.
     held
-        Total bytes of uploads, and of pictures waiting to be sent; above it, requests are busy.
+        Bytes of all uploads, and of pictures waiting to be sent; further requests are refused.
     waiting
-        Requests in progress or queued; above it, requests are busy.
+        Requests in progress or queued; further ones are refused (``busy``).
     decode_seconds
         Time for one image in a decoding process, which is then killed.
     """

@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines of events, and the audit log.
+"""Structured logs: lines of events, and the audit log.
 
 A line of a prediction has the time, the bundle's hash, the file's hash and the outcome. It has no
 file name, path, network address or probability, and so identifies neither patient nor client.
@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -32,7 +32,7 @@ def now() -> str:
 
 
 class Log:
-    """JSON lines on a stream, written together every 20 ms.
+    """Lines of events on a stream, written together every 20 ms.
 
     Each write releases the interpreter lock, which takes long to get back under load.
 
@@ -42,21 +42,35 @@ class Log:
         Output; standard error by default.
     clock
         Function that returns the time.
+    plain
+        Write short lines for people instead of JSON.
     """
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], str] = now) -> None:
-        self._stream, self._clock = stream, clock
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], str] = now,
+        *,
+        plain: bool = False,
+    ) -> None:
+        self._stream, self._clock, self._plain = stream, clock, plain
         self._lines: list[str] = []
 
     def write(self, event: str, **fields: object) -> None:
         """Write one line; at once if no event loop is running."""
-        self._lines.append(json.dumps({"time": self._clock(), "event": event, **fields}))
+        self._lines.append(self._format(event, fields))
         if len(self._lines) > 1:
             return
         try:
             asyncio.get_running_loop().call_later(_PAUSE, self.flush)
         except RuntimeError:
             self.flush()
+
+    def _format(self, event: str, fields: Mapping[str, object]) -> str:
+        if not self._plain:
+            return json.dumps({"time": self._clock(), "event": event, **fields})
+        values = (f"{name}={str(value)[:40]}" for name, value in fields.items())
+        return " ".join((self._clock()[11:19], event, *values))
 
     def flush(self) -> None:
         """Write the waiting lines; a closed stream is ignored."""

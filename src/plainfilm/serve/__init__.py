@@ -15,20 +15,20 @@ __all__ = ["ServiceLimits", "Settings", "run_service"]
 
 
 def run_service(bundles: Sequence[str], settings: Settings) -> int:
-    """Serve ``[NAME=]PATH`` bundles until a signal says to stop, and return the exit status.
+    """Serve ``[NAME=]PATH`` bundles until SIGTERM or Ctrl-C, and return the exit status.
 
     Raises
     ------
     MissingExtraError
         If the extra ``serve`` is not installed.
     UsageError
-        If the settings are not safe together.
+        If the combination of settings is unsafe.
     BundleError
-        If one of the bundles cannot be opened.
+        If a bundle cannot be opened.
     """
     from plainfilm import _optional
 
-    for module in ("starlette", "uvicorn", "httptools", "python_multipart"):
+    for module in ("starlette", "uvicorn", "httptools", "python_multipart", "markdown_it"):
         _optional.require(module, "serve")
     from plainfilm.inference.registry import parse_sources
     from plainfilm.serve.server import run

@@ -201,7 +201,7 @@ def _operations() -> Iterable[tuple[str, str, Json]]:
         "/v1/predictions/stream",
         _operation(
             "predictions",
-            "Predict on many images and return each result as soon as it is done",
+            "Predict on many images and return each result when it is ready",
             {
                 "application/x-ndjson": {
                     "schema": {"type": "string", "description": "One JSON object in each line."},

@@ -69,7 +69,7 @@ class PredictionRoutes:
         return Response(content, media_type="application/json", headers=headers)
 
     async def stream(self, request: Request) -> Response:
-        """Answer with one JSON line for each image as soon as it is done."""
+        """Answer with one JSON line for each image when it is done."""
         loaded, options = self._read_parameters(request)
         body: RequestBody = request.scope["plainfilm.body"]
         if not body.is_multipart:
@@ -93,7 +93,7 @@ class PredictionRoutes:
     async def _predict_parts(
         self, loaded: LoadedBundle, body: RequestBody, options: ItemOptions, most: int | None
     ) -> AsyncGenerator[tuple[int, Item], None]:
-        """Predict on the parts of a body while it arrives, and yield the results as they are done.
+        """Predict on the parts of a body while it arrives, and yield each result when it is done.
 
         At most ``limits.ahead`` images are in progress. The rest of the body waits in the socket,
         which slows the client down.

@@ -31,7 +31,7 @@ PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "method-not-allowed": (405, "this path does not support the method"),
         "body-timeout": (408, "the body of the request arrived too slowly"),
         "body-too-large": (413, "the request exceeds the size limit"),
-        "too-many-images": (413, "the request exceeds the limit of images"),
+        "too-many-images": (413, "the number of images exceeds the limit"),
         "unsupported-media-type": (415, "this content type is not supported"),
         "no-such-label": (422, "the model does not have this label"),
         "headers-too-large": (431, "the headers exceed the size limit"),
@@ -80,7 +80,7 @@ class Problem(InferenceError):
 
     @classmethod
     def of(cls, error: InferenceError, headers: Mapping[str, str] | None = None) -> Problem:
-        """Return the HTTP answer for an error of the inference engine."""
+        """Return the HTTP form of an error of the inference engine."""
         return cls(error.code, error.detail, headers=headers)
 
     @property

@@ -1,8 +1,7 @@
-"""The body of a request: read as it comes, counted before it is kept, never on a disk.
+"""Reads the body of a request as it arrives, with limits, and never writes it to a disk.
 
-Starlette's own form parser lays uploads above 1 MB into temporary files; an X-ray must not lie in
-any file that its owner did not choose. So the multipart body is taken apart here, with the push
-parser below that one.
+Starlette's own form parser writes uploads above 1 MB to temporary files, which would leave X-rays on
+the disk. This module uses the push parser below it.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.types import Receive
 
 from plainfilm.inference.items import ImageFile
 from plainfilm.inference.limits import MemoryBudget
@@ -22,8 +22,6 @@ from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem
 
 __all__ = ["MULTIPART", "RAW_TYPES", "ClientGone", "RequestBody"]
-
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 RAW_TYPES: Mapping[str, str | None] = {
     "image/jpeg": "jpeg",
@@ -38,34 +36,35 @@ RAW_TYPES: Mapping[str, str | None] = {
 """Content types of a raw body, and the format that each declares."""
 
 MULTIPART = "multipart/form-data"
-_HEADERS_OF_PART = 8
-_HEADER_OF_PART = 4096
-_COUNTED = 1 << 16  # bytes of an answer: only pictures are so large
-_DRAINED = 8 << 20  # bytes of a refused body that are still read, so that the refusal is
+_MAX_PART_HEADERS = 8
+_MAX_PART_HEADER_SIZE = 4096
+_MIN_HELD = 1 << 16  # bytes; smaller answers, without pictures, are not counted
+_MAX_DRAINED = 8 << 20  # bytes of a refused body that are read before its answer is sent
 
 
 class ClientGone(Exception):
-    """The client closed the connection; nobody waits for an answer."""
+    """The client closed the connection."""
 
 
 class RequestBody:
-    """The body of one request; use as a context manager, which releases what it has reserved.
+    """The body of one request; a context manager that reserves memory for it.
 
     Parameters
     ----------
     headers
-        The request's headers, names in lower case.
+        Headers of the request, names in lower case.
     receive
-        The ASGI channel.
+        ASGI channel.
     limits
-        What is taken.
+        Limits of the service.
     budget
-        What all requests share.
+        Memory that all requests share.
 
     Raises
     ------
-    Problem
-        On entering: 413 for a declared length above the limit, 429 where all have too much.
+    InferenceError
+        On entering: ``body-too-large`` if the declared length exceeds the limit, ``busy`` if the
+        shared memory is exhausted.
     """
 
     def __init__(
@@ -79,16 +78,15 @@ class RequestBody:
         kind, options = parse_options_header(headers.get("content-type", ""))
         self.kind = kind.decode("latin-1").lower()
         self._boundary = options.get(b"boundary", b"")
-        length = headers.get("content-length")
-        self._declared = int(length) if length is not None and length.isdecimal() else None
-        self._reserved = 0
-        self._seen = self._answers = 0
+        length = headers.get("content-length", "")
+        self._declared = int(length) if length.isdecimal() else 0
+        self._reserved = self._received = self._answers = 0
         self.complete = False
 
     def __enter__(self) -> RequestBody:
-        if (self._declared or 0) > self._limits.body:
+        if self._declared > self._limits.body:
             raise self._too_large()
-        self._reserve(self._declared or 0)
+        self._reserve(self._declared)
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -97,24 +95,24 @@ class RequestBody:
 
     @property
     def is_multipart(self) -> bool:
-        """Return whether the body has parts."""
+        """Whether the body has parts."""
         return self.kind == MULTIPART
 
     def hold(self, count: int) -> None:
-        """Reserve bytes of an answer that waits to be sent; small ones are not counted.
+        """Reserve memory for an answer that waits to be sent, unless it is small.
 
         Raises
         ------
-        Problem
-            429 where they are not left.
+        InferenceError
+            ``busy`` if the shared memory is exhausted.
         """
-        if count > _COUNTED:
+        if count > _MIN_HELD:
             self._budget.take(count)
             self._answers += count
 
     def release(self, count: int) -> None:
-        """Give back what an answer held that has been sent."""
-        if count > _COUNTED:
+        """Release the memory of an answer that was sent."""
+        if count > _MIN_HELD:
             self._budget.give_back(count)
             self._answers -= count
 
@@ -126,14 +124,14 @@ class RequestBody:
         return Problem("body-too-large", f"at most {self._limits.body:,} bytes in a request")
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it comes.
+        """Yield the body as it arrives.
 
         Raises
         ------
-        Problem
-            408 for a client that sends nothing for too long, 413, 429.
+        InferenceError
+            ``body-timeout`` if the client sends nothing for too long, ``body-too-large``, ``busy``.
         ClientGone
-            If it closes the connection.
+            If the client closes the connection.
         """
         while not self.complete:
             try:
@@ -145,27 +143,23 @@ class RequestBody:
                 raise ClientGone
             chunk: bytes = message.get("body", b"")
             self.complete = not message.get("more_body", False)
-            self._seen += len(chunk)
-            if self._seen > self._limits.body:
+            self._received += len(chunk)
+            if self._received > self._limits.body:
                 raise self._too_large()
-            if self._seen > self._reserved:
-                self._reserve(self._seen - self._reserved)
+            if self._received > self._reserved:
+                self._reserve(self._received - self._reserved)
             if chunk:
                 yield chunk
 
     async def drain(self) -> None:
-        """Read on for a moment what was refused: a client that is still sending reads no answer."""
-        if self.complete:
-            return
-        seen = 0
+        """Read a refused body for up to 2 seconds: a client reads no answer while it sends."""
+        drained = 0
         try:
             async with asyncio.timeout(2):
-                while seen < _DRAINED:
+                while not self.complete and drained < _MAX_DRAINED:
                     message = await self._receive()
-                    seen += len(message.get("body", b""))
-                    if message["type"] != "http.request" or not message.get("more_body", False):
-                        self.complete = True
-                        return
+                    drained += len(message.get("body", b""))
+                    self.complete = not message.get("more_body", False)
         except TimeoutError:
             return
 
@@ -174,122 +168,120 @@ class RequestBody:
 
         Raises
         ------
-        Problem
-            413 where it is larger than one image may be, 415 for another content type, and those
-            of :meth:`chunks`.
+        InferenceError
+            ``unsupported-media-type`` for another content type, ``body-too-large`` if the file
+            exceeds the limit of one image, and the errors of :meth:`chunks`.
         """
         if self.kind not in RAW_TYPES:
-            taken = ", ".join(sorted(RAW_TYPES))
-            raise Problem("unsupported-media-type", f"send {MULTIPART}, or one of: {taken}")
+            supported = ", ".join(sorted(RAW_TYPES))
+            raise Problem("unsupported-media-type", f"send {MULTIPART}, or one of: {supported}")
         limit = self._limits.file
-        if (self._declared or 0) > limit:
-            raise Problem("body-too-large", f"at most {limit:,} bytes in an image")
+        too_large = Problem("body-too-large", f"at most {limit:,} bytes in an image")
+        if self._declared > limit:
+            raise too_large
         parts: list[bytes] = []
         async for chunk in self.chunks():
             parts.append(chunk)
-            if self._seen > limit:
-                raise Problem("body-too-large", f"at most {limit:,} bytes in an image")
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        return ImageFile(data, RAW_TYPES[self.kind])
+            if self._received > limit:
+                raise too_large
+        return ImageFile(b"".join(parts), RAW_TYPES[self.kind])
 
     async def parts(self) -> AsyncGenerator[ImageFile, None]:
-        """Yield the files of a multipart body, each as soon as it is complete.
+        """Yield the files of a multipart body, each when it is complete.
 
         Raises
         ------
-        Problem
-            400 for a body that is not well formed or has no file, 413 for too many, and those of
-            :meth:`chunks`.
+        InferenceError
+            ``bad-multipart``, ``no-images``, ``too-many-images``, and the errors of :meth:`chunks`.
         """
         if not self._boundary:
-            raise Problem("bad-multipart", "the content type names no boundary")
-        splitter = _Splitter(self._limits.file)
-        found = 0
+            raise Problem("bad-multipart", "the content type has no boundary")
+        collector = _PartCollector(self._limits.file)
+        count = 0
         try:
             parser = MultipartParser(
                 self._boundary,
-                splitter.callbacks(),
-                max_header_count=_HEADERS_OF_PART,
-                max_header_size=_HEADER_OF_PART,
+                collector.callbacks(),
+                max_header_count=_MAX_PART_HEADERS,
+                max_header_size=_MAX_PART_HEADER_SIZE,
             )
             async for chunk in self.chunks():
                 parser.write(chunk)
-                while splitter.ready:
-                    found += 1
-                    if found > self._limits.images:
+                while collector.files:
+                    count += 1
+                    if count > self._limits.images:
                         limit = self._limits.images
                         raise Problem("too-many-images", f"at most {limit:,} images in a request")
-                    yield splitter.ready.popleft()
+                    yield collector.files.popleft()
         except FormParserError as error:
             raise Problem("bad-multipart") from error
-        if not splitter.ended:
+        if not collector.ended:
             raise Problem("bad-multipart", "the body ends within a part")
-        if not found:
+        if not count:
             raise Problem("no-images", "send at least one file")
 
 
-class _Splitter:
-    """Gather what the push parser tells into files."""
+class _PartCollector:
+    """Collects the events of the push parser into files."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.ready: deque[ImageFile] = deque()
+        self.files: deque[ImageFile] = deque()
         self.ended = False
-        self._begin()
+        self._on_begin()
 
     def callbacks(self) -> Any:
-        """Return what the parser calls."""
+        """Return the callbacks for the parser."""
         return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._field,
-            "on_header_value": self._value,
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._headers_finished,
-            "on_part_data": self._data,
-            "on_part_end": self._end,
-            "on_end": self._finish,
+            "on_part_begin": self._on_begin,
+            "on_header_field": self._on_name,
+            "on_header_value": self._on_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_part_data": self._on_data,
+            "on_part_end": self._on_end,
+            "on_end": self._on_finish,
         }
 
-    def _begin(self) -> None:
-        self._name, self._text = b"", b""
+    def _on_begin(self) -> None:
+        self._name = self._value = b""
         self._is_file = False
         self._size = 0
         self._chunks: list[bytes] = []
         self._digest: Any = None
 
-    def _field(self, data: bytes, start: int, end: int) -> None:
+    def _on_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
 
-    def _value(self, data: bytes, start: int, end: int) -> None:
-        self._text += data[start:end]
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
 
-    def _header_end(self) -> None:
+    def _on_header_end(self) -> None:
         if self._name.lower() == b"content-disposition":
-            _, options = parse_options_header(self._text)
-            # Only that there is a name matters. What it says is forgotten with the part.
+            _, options = parse_options_header(self._value)
+            # The name of the file may identify a patient, so only its presence is used.
             self._is_file = b"filename" in options or b"filename*" in options
-        self._name, self._text = b"", b""
+        self._name = self._value = b""
 
-    def _headers_finished(self) -> None:
+    def _on_headers_finished(self) -> None:
         if not self._is_file:
             raise Problem("bad-multipart", "every part must be a file")
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
         chunk = data[start:end]
         self._size += len(chunk)
         self._chunks.append(chunk)
         if self._size > self._limit:
-            # What is not kept is hashed as it passes; what is kept is hashed by who decodes it.
+            # A file that is too large is hashed here and not kept; others are hashed when decoded.
             self._digest = self._digest or hashlib.sha256()
             for one in self._chunks:
                 self._digest.update(one)
             self._chunks.clear()
 
-    def _end(self) -> None:
-        kept = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+    def _on_end(self) -> None:
         digest = None if self._digest is None else self._digest.hexdigest()
-        self.ready.append(ImageFile(kept, too_large=digest))
-        self._begin()
+        self.files.append(ImageFile(b"".join(self._chunks), too_large=digest))
+        self._on_begin()
 
-    def _finish(self) -> None:
+    def _on_finish(self) -> None:
         self.ended = True

@@ -1,15 +1,11 @@
-"""Who may ask, and what a browser may do with the answer.
-
-One layer around all routes, in plain ASGI. It refuses before a body is read.
-"""
+"""Checks host, origin and token of requests, and restricts what a browser may do with answers."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from plainfilm.errors import UsageError
@@ -17,8 +13,6 @@ from plainfilm.serve.limits import Settings
 from plainfilm.serve.problems import Problem
 
 __all__ = ["HEADERS", "PAGE_POLICY", "REPORT_POLICY", "Guard", "check_settings", "is_loopback"]
-
-Scope = MutableMapping[str, Any]
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -29,7 +23,7 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox"
 )
-"""The report and the card are one file with inline style, and run nothing."""
+"""For the report and the model card: one file with inline styles and no scripts."""
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -42,17 +36,18 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     ),
     (b"cache-control", b"no-store"),
 )
-"""Of every answer. Nothing is cached: a shared computer must not show the last patient's answer."""
+"""Headers of every answer. Nothing is cached, so that a shared computer does not show the prediction
+of the previous patient."""
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PUBLIC = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
-SHORTEST_TOKEN = 16
+_MIN_TOKEN = 16
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a service that listens there."""
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -62,47 +57,46 @@ def is_loopback(host: str) -> bool:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse what is not safe together.
+    """Check that the combination of settings is safe.
 
     Raises
     ------
     UsageError
-        For an address that others reach without a token, and for a token that can be guessed.
+        If other machines could reach the service without a token, or the token can be guessed.
     """
     if settings.token is None and not is_loopback(settings.host):
         raise UsageError(
-            "other machines would reach the service, so it needs a token",
+            "other machines can reach this address, so the service needs a token",
             received=f"the address {settings.host} and no token",
-            remedy="name a file that holds one (--token-file), set PLAINFILM_TOKEN, or leave the "
-            "host at 127.0.0.1",
+            remedy="use --token-file, set PLAINFILM_TOKEN, or use the host 127.0.0.1",
         )
     for name in settings.allowed_hosts:
         if not _HOST.fullmatch(name):
             raise UsageError(
-                "--allow-host takes the bare name by which clients call the service",
+                "--allow-host takes a bare host name",
                 received=repr(name),
                 remedy="leave out scheme, port and path: xray.hospital.example",
             )
     token = settings.token
     if token is not None and not (
-        len(token) >= SHORTEST_TOKEN and token.isascii() and token.isprintable()
+        len(token) >= _MIN_TOKEN and token.isascii() and token.isprintable()
     ):
         raise UsageError(
-            f"a token needs at least {SHORTEST_TOKEN} printable ASCII characters",
+            f"a token needs at least {_MIN_TOKEN} printable ASCII characters",
             received=f"{len(token)} characters",
-            remedy="make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     if token is not None and " " in token:
-        raise UsageError("a token has no spaces", remedy="make another one")
+        raise UsageError("a token must not contain spaces", remedy="create another one")
 
 
 class Guard:
-    """Check host, origin and token of every request.
+    """Checks host, origin and token of every request.
 
     Parameters
     ----------
     settings
-        Where the service listens, its token and its names.
+        Settings of the service.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -113,7 +107,7 @@ class Guard:
             self._names = frozenset(name.lower() for name in (*own, *settings.allowed_hosts))
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Refuse what may not be asked.
+        """Check one request.
 
         Raises
         ------
@@ -121,20 +115,20 @@ class Guard:
             401 or 403.
         """
         host = headers.get("host", "").lower()
-        # A foreign page may have a name of its own point to this machine (DNS rebinding).
+        # The host name of a malicious site may resolve to this machine (DNS rebinding).
         if self._names is not None and _without_port(host) not in self._names:
-            raise Problem("forbidden-host", "name it with --allow-host if it is yours")
-        if method not in _SAFE and not _same_site(headers, host):
+            raise Problem("forbidden-host", "if this name is yours, add it with --allow-host")
+        if method not in _SAFE_METHODS and not _same_site(headers, host):
             raise Problem("forbidden-origin")
-        if self._token is not None and not _is_open(path):
+        if self._token is not None and not _is_public(path):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             fits = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
             if scheme.lower() != "bearer" or not fits:
-                raise Problem("unauthorized", "send it as: Authorization: Bearer TOKEN")
+                raise Problem("unauthorized", "send the header Authorization: Bearer TOKEN")
 
 
-def _is_open(path: str) -> bool:
-    return path in _OPEN or path.startswith("/static/")
+def _is_public(path: str) -> bool:
+    return path in _PUBLIC or path.startswith("/static/")
 
 
 def _without_port(host: str) -> str:
@@ -144,7 +138,7 @@ def _without_port(host: str) -> str:
 
 
 def _same_site(headers: Mapping[str, str], host: str) -> bool:
-    """Return whether a request comes from our own page, or from no browser at all."""
+    """Return whether a request comes from the page of this service, or not from a browser."""
     if headers.get("sec-fetch-site", "none") not in _OWN_SITES:
         return False
     origin = headers.get("origin")
@@ -152,8 +146,5 @@ def _same_site(headers: Mapping[str, str], host: str) -> bool:
         return True
     try:
         return urlsplit(origin).netloc.lower() == host
-    except ValueError:  # it is no address at all
+    except ValueError:  # not a URL
         return False
-
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""One process from start to stop."""
+"""Starts and stops the service."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import uvicorn
 
 from plainfilm._machine import cores
 from plainfilm.errors import UsageError
 from plainfilm.inference.engine import Engine
-from plainfilm.inference.log import LibraryWarnings
+from plainfilm.inference.log import LibraryWarnings, Log
 from plainfilm.inference.registry import BundleSource
 from plainfilm.serve.app import build_app
 from plainfilm.serve.limits import Settings
-from plainfilm.serve.protocol import bounded_protocol
+from plainfilm.serve.protocol import GracefulServer, limited_protocol
 from plainfilm.serve.security import check_settings
 from plainfilm.serve.workers import Pool
 
 __all__ = ["listen", "run", "serve_until"]
 
-_LAME = 0.5  # seconds in which answers say goodbye before the door is closed
+_STOP_DELAY = 0.5  # seconds in which answers announce the stop before the listener is closed
 _BACKLOG = 1024
 
 
@@ -36,12 +35,12 @@ def run(sources: Sequence[BundleSource], settings: Settings) -> int:
     Raises
     ------
     UsageError
-        If the settings are not safe together, or the address is taken.
+        If the combination of settings is unsafe, or the address is in use.
     BundleError
         If a bundle cannot be opened.
     """
     check_settings(settings)
-    _keep_no_memory()
+    _disable_core_dumps()
     listener = listen(settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -51,7 +50,7 @@ def run(sources: Sequence[BundleSource], settings: Settings) -> int:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return the quicker event loop where it is installed (not on Windows)."""
+    """Return the faster event loop if it is installed (not on Windows)."""
     try:
         import uvloop
     except ImportError:
@@ -60,12 +59,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Open the socket, and refuse in words where that fails.
+    """Return the listening socket.
 
     Raises
     ------
     UsageError
-        If the address is taken, unknown or not ours.
+        If the address is in use, unknown, or of another machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -85,32 +84,43 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def _url(host: str, port: int) -> str:
+    """Return the address to open in a browser on this machine."""
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 async def _serve(
     sources: Sequence[BundleSource], settings: Settings, listener: socket.socket
 ) -> int:
     engine = Engine(
-        sources, settings.limits, threads=settings.threads, audit_log=settings.audit_log
+        sources,
+        settings.limits,
+        threads=settings.threads,
+        audit_log=settings.audit_log,
+        log=Log(plain=sys.stderr.isatty()),
     )
     engine.pool = Pool(settings.workers or cores(), settings.limits, tell=engine.on_decoder_event)
-    # Libraries would print to standard error, in their own words.
+    # Libraries would print to standard error in their own format.
     for name in ("uvicorn", "asyncio"):
         logger = logging.getLogger(name)
         logger.addHandler(LibraryWarnings(engine.log))
         logger.propagate = False
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    swaps: set[asyncio.Task[None]] = set()
+    reloads: set[asyncio.Task[None]] = set()
 
-    def swap() -> None:
+    def reload() -> None:
         task = loop.create_task(engine.reload())
-        swaps.add(task)
-        task.add_done_callback(swaps.discard)
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
 
-    # Windows knows no such handlers: there Ctrl-C cancels us, and nothing is swapped.
+    # Windows has no such handlers: there Ctrl-C cancels this coroutine, and no bundle is swapped.
     with contextlib.suppress(NotImplementedError, AttributeError):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, swap)
+        loop.add_signal_handler(signal.SIGHUP, reload)
     await engine.start()
     try:
         await serve_until(stop, engine, settings, listener)
@@ -122,15 +132,15 @@ async def _serve(
 async def serve_until(
     stop: asyncio.Event, engine: Engine, settings: Settings, listener: socket.socket
 ) -> None:
-    """Serve until ``stop`` is set, then finish what was accepted.
+    """Serve until ``stop`` is set, then finish the accepted requests.
 
-    For half a second answers still come, and close their connections; a client that is told so
-    sends nothing more there. Then the door is closed, and what is in work is finished.
+    For half a second the service still answers, and each answer closes its connection. Then the
+    listener is closed, and the requests in progress are finished.
     """
     limits = settings.limits
     config = uvicorn.Config(
         build_app(engine, settings),
-        http=bounded_protocol(limits),
+        http=limited_protocol(limits),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -142,53 +152,27 @@ async def serve_until(
         timeout_graceful_shutdown=limits.seconds + 2 * limits.stall_seconds,
         backlog=_BACKLOG,
     )
-    server = _Server(config, listener)
+    server = GracefulServer(config, listener)
     host, port = listener.getsockname()[:2]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    engine.log.write("listening", host=host, port=port)
+    url = _url(host, port)
+    if sys.stderr.isatty():
+        print(f"Open {url} in a browser. Press Ctrl-C to stop.", file=sys.stderr, flush=True)
+    else:
+        engine.log.write("listening", host=host, port=port, url=url)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     engine.stopping = True
     engine.log.write("stopping", active=engine.active)
-    await asyncio.sleep(_LAME)
+    await asyncio.sleep(_STOP_DELAY)
     server.should_exit = True
     await serving
     engine.log.write("stopped")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which leaves signals to us and nobody behind at the door."""
-
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self._listener = listener
-
-    def capture_signals(self) -> Any:
-        return contextlib.nullcontext()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # The system has taken connections that we have not: closing the door would reset them.
-        with self._listener.dup() as door:
-            for server in self.servers:
-                server.close()
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    connection, _ = door.accept()
-                    connection.setblocking(False)
-                    await asyncio.get_running_loop().connect_accepted_socket(
-                        self._protocol, connection
-                    )
-        await super().shutdown(sockets)
-
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state={}
-        )
-
-
-def _keep_no_memory() -> None:
-    """Let the system write no image of our memory to a disk if we crash: it holds X-rays."""
+def _disable_core_dumps() -> None:
+    """Keep X-rays in memory from being written to the disk if the process crashes."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
