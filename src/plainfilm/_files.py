@@ -1,4 +1,4 @@
-"""Atomic writes, SHA-256 and canonical JSON: how every stage leaves its files."""
+"""Writes files atomically; computes SHA-256 hashes; reads and writes JSON."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ __all__ = [
 
 
 def explain_oserror(error: OSError, path: Path | str) -> StorageError:
-    """Turn an operating-system error about ``path`` into a sentence with a way out."""
+    """Convert an operating-system error about ``path`` to an error with a remedy."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"the disk that holds {path} is full",
-            remedy="free some space, or choose another place; what was finished before is kept",
+            remedy="free some space, or choose another folder; finished work is kept",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(
-            f"{path} cannot be written", received=error.strerror, remedy="choose a writable place"
+            f"{path} cannot be written", received=error.strerror, remedy="choose a writable folder"
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return StorageError(
-            f"{path} cannot be a folder: a file is in the way", remedy="choose another place"
+            f"{path} cannot be a folder: a file is in the way", remedy="choose another folder"
         )
     return StorageError(f"{path} cannot be written", received=error.strerror or str(error))
 
 
 def make_folder(path: Path) -> Path:
-    """Create ``path`` and its parents, and prove that a file can be written in it.
+    """Create a folder and its parents, and check that files can be written in it.
 
     Raises
     ------
     StorageError
-        If it cannot be made or written.
+        If the folder cannot be created or written.
     """
     import tempfile
 
@@ -68,11 +68,11 @@ def make_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path`` that takes its name only if the block succeeds.
+    """Yield a temporary file that replaces ``path`` if the block succeeds.
 
-    A reader sees the old file or the whole new one, whenever the writer is killed.
+    Even if the writer is killed, a reader sees the complete old or the complete new file.
     """
-    import tempfile  # what only reads is up sooner without it
+    import tempfile  # here, so that programs that only read start faster
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes private files; what we leave should obey the user's umask like any other.
+        # mkstemp creates private files; apply the permissions that the umask allows.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -108,14 +108,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of ``value``: sorted keys, no spaces, no NaN."""
+    """Return ``value`` as canonical JSON: sorted keys, no spaces, no NaN."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` atomically, for people: indented, keys in their given order."""
+    """Write ``value`` to ``path`` atomically, as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -125,7 +125,7 @@ def read_into(file: Any, out: memoryview) -> None:
     Raises
     ------
     EOFError
-        If it ends before.
+        If the file ends too early.
     """
     view = out.cast("B")
     while len(view):
@@ -146,7 +146,7 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 
 def hash_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, read in pieces."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What this machine is and what is installed on it, as plain values."""
+"""Reads properties of this machine and versions of installed packages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 __all__ = ["cores", "describe_machine", "memory_bytes", "versions"]
 
@@ -31,7 +30,7 @@ def memory_bytes() -> int | None:
 
 
 def processor() -> str:
-    """Return the name of the processor, as far as the system tells."""
+    """Return the name of the processor, as far as it is known."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -39,8 +38,8 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return system, processor, cores and memory; nothing that names the machine or its user."""
+def describe_machine() -> dict[str, str | int | float | None]:
+    """Return system, processor, cores and memory, but no name of the machine or user."""
     memory = memory_bytes()
     return {
         "system": platform.system(),

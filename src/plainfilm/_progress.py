@@ -1,4 +1,4 @@
-"""How long work says where it stands, without knowing who listens."""
+"""Reports the progress of long operations."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ __all__ = ["Progress", "ProgressLines", "silent"]
 
 
 class Progress(Protocol):
-    """Called as ``progress("decoding images", done, total, "312/s")``; cheap, and often."""
+    """Callback of long operations: ``progress("decoding images", done, total, "312/s")``."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Say that ``done`` of ``total`` steps of ``stage`` are over."""
+        """Report that ``done`` of ``total`` steps of ``stage`` are complete."""
 
 
 def silent(stage: str, done: int, total: int, note: str = "") -> None:
-    """Say nothing: the default of every function that takes a ``progress``."""
+    """Report nothing (the default)."""
 
 
 class ProgressLines:
-    """A progress of plain lines: one when a stage begins and ends, and some between.
+    """Prints progress as lines: at the start and end of each stage, and at intervals between.
 
-    A stage of a single step has nothing to count: its name when it begins, and how long it took
-    if that was over a second.
+    A stage of one step prints its name and, if it takes more than a second, its duration.
 
     >>> data = plainfilm.load_dataset("chest_xray")                             # doctest: +SKIP
     >>> plainfilm.train(data, out="run", progress=plainfilm.ProgressLines())       # doctest: +SKIP
@@ -32,7 +31,7 @@ class ProgressLines:
     Parameters
     ----------
     file
-        Where the lines go; None takes standard error.
+        Output stream; standard error by default.
     every
         Seconds between the lines of a stage, 0 or more.
     """
@@ -40,25 +39,25 @@ class ProgressLines:
     def __init__(self, file: TextIO | None = None, *, every: float = 10.0) -> None:
         self._file, self._every = file, every
         self._stage = ""
-        self._began = self._told = 0.0
+        self._began = self._printed = 0.0
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Say that ``done`` of ``total`` steps of ``stage`` are over, if it is time to."""
+        """Print the progress if a line is due."""
         now = time.monotonic()
         first = stage != self._stage
         if first:
             self._stage, self._began = stage, now
-        elif done < total and now - self._told < self._every:
+        elif done < total and now - self._printed < self._every:
             return
-        self._told = now
+        self._printed = now
         spent = now - self._began
         if total == 1:
-            words = f"{stage}  {note}" if first else f"{stage}: done in {spent:.0f} s"
+            line = f"{stage}  {note}" if first else f"{stage}: done in {spent:.0f} s"
             if not first and spent <= 1:
                 return
         else:
-            # A guess from the first moments would be a bad one.
+            # An estimate from the first two seconds would be poor.
             known = spent > 2 and 0 < done < total
             left = f", {spent / done * (total - done):.0f} s left" if known else ""
-            words = f"{stage} {done}/{total}  {spent:.0f} s{left}  {note}"
-        print(words.rstrip(), file=self._file or sys.stderr, flush=True)
+            line = f"{stage} {done}/{total}  {spent:.0f} s{left}  {note}"
+        print(line.rstrip(), file=self._file or sys.stderr, flush=True)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm import _files
+from plainfilm._json import Format, from_json
 from plainfilm.card import model_card
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
@@ -209,7 +210,7 @@ def read_bundle(folder: str | Path) -> Bundle:
         return Bundle(
             folder=folder,
             id=_files.hash_file(folder / _SUMS),
-            task=Task.from_json(task),
+            task=from_json(Task, task, "the task", Format(ConfigError, "key", "an object")),
             pixels=PixelSpec(**description["pixels"]),
             temperature=float(description["temperature"]),
             points=tuple(map(_locked_point, description["operating_points"])),

@@ -1,22 +1,22 @@
-"""Every error that plainfilm raises on purpose.
+"""The errors that plainfilm raises.
 
 ::
 
-    PlainfilmError                  says what happened, what was received, what to do
-    ├── UsageError               the call itself is wrong (exit status 2)
-    │   ├── ConfigError          a recipe or a setting: unknown key, wrong type, out of range
-    │   └── MissingExtraError    an optional part of plainfilm is not installed
-    ├── DataError                the data cannot be used as they are
-    │   ├── SourceError          a folder or table of images: missing, empty, one class only
-    │   ├── LabelError           labels that contradict each other or leave the schema
-    │   ├── SplitError       the data cannot be split as asked
-    │   └── ImageError           one file that does not become an image
-    ├── MetricError              scores or labels that a metric cannot take
-    ├── RunError                 a run folder: of another recipe, damaged, not finished
-    ├── BundleError              a bundle: changed, incomplete, of a newer schema
-    └── StorageError             the disk: full, read-only, not writable
+    PlainfilmError               problem, value received, remedy
+    ├── UsageError               wrong arguments (exit status 2)
+    │   ├── ConfigError          recipe or setting: unknown key, wrong type, value out of range
+    │   └── MissingExtraError    optional dependency that is not installed
+    ├── DataError                unusable data
+    │   ├── SourceError          folder or table of images: missing, empty, one class only
+    │   ├── LabelError           labels that contradict each other or are not 1, 0 or NaN
+    │   ├── SplitError           data that cannot be split as requested
+    │   └── ImageError           file that cannot be decoded to an image
+    ├── MetricError              scores or labels that are not valid for a metric
+    ├── RunError                 run folder: other recipe, damaged, not finished
+    ├── BundleError              bundle: changed, incomplete, newer schema
+    └── StorageError             disk: full, read-only, not writable
 
-The command line prints one of these without a traceback; anything else is a defect of ours.
+The command line prints them without a traceback. Any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ __all__ = [
 
 
 class PlainfilmError(Exception):
-    """The root of the tree.
+    """Base class of all errors.
 
     Parameters
     ----------
     problem
-        What went wrong, one sentence without a full stop.
+        The problem, as one sentence without a full stop.
     received
-        What was found instead of what was expected, where that helps.
+        The value received instead of the expected one.
     remedy
-        What the reader can do about it, as an instruction.
+        Instruction to the reader.
     """
 
     def __init__(self, problem: str, *, received: object = None, remedy: str | None = None) -> None:
@@ -66,8 +66,7 @@ class PlainfilmError(Exception):
         return "\n  ".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders (decoding runs in workers); the default reduction would
-        # call the class with `args` alone and lose the keyword-only parts.
+        # Worker processes return errors by pickle, whose default would lose keyword arguments.
         return (_rebuild, (type(self), self.__dict__.copy()))
 
 
@@ -79,7 +78,7 @@ def _rebuild(kind: type[PlainfilmError], state: dict[str, object]) -> PlainfilmE
 
 
 class UsageError(PlainfilmError):
-    """The call itself is wrong; the command line exits with 2."""
+    """The arguments are wrong; the command line exits with status 2."""
 
 
 class ConfigError(UsageError):
@@ -91,7 +90,7 @@ class MissingExtraError(UsageError):
 
 
 class DataError(PlainfilmError):
-    """The data cannot be used as they are."""
+    """The data cannot be used."""
 
 
 class SourceError(DataError):
@@ -99,18 +98,18 @@ class SourceError(DataError):
 
 
 class LabelError(DataError):
-    """Labels contradict each other or leave the schema of 1, 0 and NaN."""
+    """Labels contradict each other or are not 1, 0 or NaN."""
 
 
 class SplitError(DataError):
-    """The data cannot be split into train, validation and test as asked."""
+    """The data cannot be split into train, validation and test as requested."""
 
 
 class ImageError(DataError):
-    """One file does not become an image.
+    """A file cannot be decoded to an image.
 
-    ``reason`` is a stable code in kebab case (``empty``, ``truncated``, ``not-an-image``,
-    ``too-large``, ...), fit for counting; ``problem`` is the sentence for a person.
+    ``reason`` is a stable code in kebab case: ``empty``, ``truncated``, ``not-an-image``,
+    ``too-large``, ...
     """
 
     def __init__(
@@ -121,15 +120,15 @@ class ImageError(DataError):
 
 
 class MetricError(PlainfilmError, ValueError):
-    """Scores or labels that a metric cannot take: NaN, infinite, mismatched, out of range."""
+    """Scores or labels are NaN, infinite, out of range or of different lengths."""
 
 
 class RunError(PlainfilmError):
-    """A run folder is of another recipe or data set, damaged, or not finished."""
+    """A run folder belongs to another recipe or data set, is damaged, or is not finished."""
 
 
 class BundleError(PlainfilmError):
-    """A bundle was changed, is incomplete, or has a newer schema than this version reads."""
+    """A bundle was changed, is incomplete, or has a schema that this version does not read."""
 
 
 class StorageError(PlainfilmError):

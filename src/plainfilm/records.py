@@ -1,4 +1,4 @@
-"""The nouns that the rooms hand to each other: small, frozen, free of behaviour."""
+"""Data types that all packages share, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ Severity = Literal["note", "warning", "serious"]
 Purpose = Literal["balanced", "rule-out", "rule-in", "custom"]
 
 UNKNOWN = math.nan
-"""The value of a label that nobody knows; it is masked in the loss and in every metric."""
+"""Value of an unknown label; the loss and all metrics ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelSpec:
-    """How a file becomes the square grey image that a network sees.
+    """Size and geometry of the square grey image that a network receives.
 
     Attributes
     ----------
@@ -50,10 +50,10 @@ class PixelSpec:
     geometry
         ``squash`` stretches to the square, ``pad`` adds black borders, ``crop`` takes the middle.
     trim
-        Whether wide uniform borders are cut off first.
+        Whether to remove wide uniform borders first.
     frame
-        Which picture of a file that holds several (a DICOM file of many frames, a TIFF of many
-        pages), counted from 0. A file that does not have it is left out.
+        Frame of a multi-frame DICOM file or page of a TIFF, counted from 0. Files without it are
+        left out.
     """
 
     size: int
@@ -63,15 +63,19 @@ class PixelSpec:
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
-            raise ConfigError("the image size must lie between 8 and 4096", received=self.size)
+            raise ConfigError(
+                "the image size must be between 8 and 4096 pixels", received=self.size
+            )
         if self.geometry not in ("squash", "pad", "crop"):
-            raise ConfigError("the geometry must be squash, pad or crop", received=self.geometry)
+            raise ConfigError(
+                "the geometry must be squash, pad or crop", received=repr(self.geometry)
+            )
         if self.frame < 0:
-            raise ConfigError("frames are counted from 0", received=self.frame)
+            raise ConfigError("the frame must be 0 or more", received=self.frame)
 
     @property
     def key(self) -> str:
-        """Return a short name that is unique to this spec and safe as a folder name."""
+        """A short name, unique to this spec and valid as a folder name."""
         trim = "-trim" if self.trim else ""
         frame = f"-frame{self.frame}" if self.frame else ""
         return f"{self.size}-{self.geometry}{trim}{frame}-{hash_json(asdict(self))[:8]}"
@@ -79,7 +83,7 @@ class PixelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be told apart.
+    """Labels and classes of a classification task.
 
     Attributes
     ----------
@@ -87,19 +91,14 @@ class Task:
         ``binary``: one label; ``multiclass``: exactly one of the labels is 1;
         ``multilabel``: any number of labels are 1, unknown ones are NaN.
     labels
-        Names of the label columns, in order. For ``binary`` the single positive label.
+        Names of the label columns, in order; for ``binary`` the single positive label.
     classes
-        Names of what an image can be called. For ``binary`` (negative, positive).
+        Names of the classes; for ``binary`` (negative, positive).
     """
 
     kind: TaskKind
     labels: tuple[str, ...]
     classes: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Task:
-        """Return the task that ``dataclasses.asdict`` wrote."""
-        return cls(value["kind"], tuple(value["labels"]), tuple(value["classes"]))
 
     def class_of(self, labels: Sequence[float]) -> str:
         """Return the class of an image with these labels, or ``unknown``."""
@@ -111,25 +110,25 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One image: where it is and what is known about it.
+    """One image: its location, labels, patient and metadata.
 
     Attributes
     ----------
     id
-        Name that is unique in its manifest: the path below its root, with forward slashes.
+        Name, unique in its manifest: the path below the root, with forward slashes.
     path
-        Where the file lies on this machine.
+        Location of the file on this machine.
     labels
-        One of 1.0, 0.0, NaN for each label of the task, in the task's order.
+        1.0, 0.0 or NaN for each label of the task, in its order.
     patient
-        Opaque key, a keyed hash; images of one patient never cross splits. Where nothing is
-        known, the record's own id.
+        Key of the patient, a keyed hash; the record's id if the patient is unknown. All images of
+        a patient belong to one split.
     split
-        The split it is in, or None before parting.
+        Split of the record, or None if not assigned.
     official
-        The split that its source put it in, or None.
+        Split that the source assigns, or None.
     columns
-        Further columns of its source (subgroup, view, sex, age, site, ...), as strings or numbers.
+        Further columns of the source (subgroup, view, sex, age, site, ...).
     """
 
     id: str
@@ -143,28 +142,28 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that an audit found.
+    """One result of the audit or of listing the data.
 
     Attributes
     ----------
     check
         Name of the check, in kebab case.
     severity
-        ``serious`` findings make an evaluation worthless or the data unusable in part.
+        ``serious`` findings invalidate an evaluation or make part of the data unusable.
     problem
-        What was found, one sentence.
+        The problem in one sentence.
     count
-        How many files (or groups, or patients) it concerns.
+        Number of files (or groups, or patients) concerned.
     files
-        Ids of the records concerned (at most a few hundred; ``count`` is exact).
+        Ids of the records concerned, at most a few hundred; ``count`` is exact.
     consequence
-        Why it matters.
+        Effect on training or evaluation.
     remedy
-        What to do about it.
+        Instruction to the reader.
     groups
         Ids that belong together (an image and its copies), each group within ``files``.
     exclude
-        Ids of every record that would have to be left out to be rid of it.
+        Ids of all records to leave out to remove the problem.
     """
 
     check: str
@@ -177,35 +176,25 @@ class Finding:
     groups: tuple[tuple[str, ...], ...] = ()
     exclude: tuple[str, ...] = ()
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Finding:
-        """Return the finding that ``dataclasses.asdict`` wrote."""
-        lists = ("files", "groups", "exclude")
-        content = {name: item for name, item in value.items() if name not in lists}
-        groups = tuple(map(tuple, value["groups"]))
-        return cls(
-            **content, files=tuple(value["files"]), groups=groups, exclude=tuple(value["exclude"])
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold locked on validation.
+    """A threshold for one label.
 
-    An image is called positive where its probability is at least ``threshold``.
+    The predicted class is positive if the probability is at least ``threshold``.
 
     Attributes
     ----------
     name
-        Its name in the bundle, unique per label.
+        Name in the bundle, unique for each label.
     purpose
         ``balanced``, ``rule-out``, ``rule-in`` or ``custom``.
     label
-        The label that it is about.
+        Name of the label.
     threshold
         Probability, 0 to 1.
     rule
-        The rule that chose it, in words.
+        Description of the rule that selected the threshold.
     """
 
     name: str
@@ -217,21 +206,22 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class LockedPoint:
-    """An operating point and how far validation settles its threshold.
+    """An operating point with the precision of its threshold on the validation set.
 
     Attributes
     ----------
     point
-        The operating point; all that a bundle needs.
+        The operating point.
     low, high
-        5th and 95th percentile of the threshold over resampled validation patients, 0 to 1.
+        5th and 95th percentile of the threshold over bootstrap samples of validation patients,
+        0 to 1.
     sensitivity, specificity
-        On the validation images themselves; NaN where a class is missing. They were used to
-        choose, so they are no estimate of performance.
+        Values on the validation set; NaN if a class is missing. The threshold was selected on
+        these images, so they are not estimates of performance.
     determined
-        Whether validation settles the threshold.
+        Whether the validation set determines the threshold well enough.
     note
-        What a reader must know about it; empty if nothing.
+        Warning for the reader, or an empty string.
     """
 
     point: OperatingPoint
@@ -243,45 +233,45 @@ class LockedPoint:
     note: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it by name; what is not finite is None."""
-        answer = asdict(self)
+        """Return the fields as JSON; NaN becomes None."""
+        values = asdict(self)
         for name in ("sensitivity", "specificity"):
-            if math.isnan(answer[name]):
-                answer[name] = None
-        return answer
+            if math.isnan(values[name]):
+                values[name] = None
+        return values
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one image.
+    """The prediction for one image, or the reason why there is none.
 
     Attributes
     ----------
     id
-        Name of the image (its path as given, or the record's id).
+        Name of the image: the path as given, or the id of the record.
     probabilities
-        Label to probability, 0 to 1; empty where the image could not be read.
-    calls
-        Operating point to the positive label's or class's name that it decides for.
+        Probability of each label, 0 to 1; empty if the image cannot be read.
+    predicted
+        Predicted class of each operating point.
     metadata
-        What the file said about itself, without identity.
+        Metadata of the file, without patient identity.
     error
-        Why there is no answer, or None.
+        Description of the error, or None.
     reason
-        Stable code of that error, or None.
+        Stable code of the error, or None.
     novelty
-        How far the image is from those that were learnt from, 0 and up; None if the bundle cannot
-        tell.
+        Distance of the image from the training images, 0 or more; None if the bundle does not
+        measure it.
     rejected
-        Whether that is too far for the answer to be trusted.
+        Whether the novelty is too high for the prediction to be reliable.
     indeterminate
-        Labels whose probability lies where the call could as well be the other one.
+        Labels whose probability is in the indeterminate range around the threshold.
     """
 
     id: str
     probabilities: Mapping[str, float]
     predicted: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str | float] = field(default_factory=dict)
     error: str | None = None
     reason: str | None = None
     novelty: float | None = None
@@ -289,10 +279,11 @@ class Prediction:
     indeterminate: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON tells it, without its id: what is printed is equal wherever it is.
+        """Return the prediction as JSON, without its id.
 
-        ``probabilities`` (6 decimals), ``calls``, ``novelty`` (4 decimals), ``rejected``,
-        ``indeterminate`` and ``metadata``; where there is no answer ``error`` (the code) and ``what``.
+        Keys are ``probabilities`` (6 decimals), ``predicted``, ``novelty`` (4 decimals),
+        ``rejected``, ``indeterminate`` and ``metadata``; or, for an unreadable image, ``error``
+        (the code) and ``problem``.
         """
         if self.error is not None:
             return {"error": self.reason, "problem": self.error}

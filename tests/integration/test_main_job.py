@@ -416,7 +416,7 @@ def test_the_tutorial_recipe_seals_a_softmax_without_activation_maps(
     run = open_run(out)
     assert not run.bundle.has_activation_map
     assert run.bundle.task.kind == "binary"
-    counts = run.manifest.select("train").describe()["classes"]
+    counts = run.manifest.select("train").describe().classes
     assert counts == {"NORMAL": 30, "PNEUMONIA": 30}, "limit_balanced takes as many of each"
     image = np.zeros((1, 32, 32), np.uint8)
     predictor = plainfilm.load(out)

@@ -302,7 +302,7 @@ def test_the_whole_job(house: House, plainfilm: Callable[..., str], settings: li
     plainfilm(0, "doctor")
     # Patients were told apart by their headers alone.
     manifest = open_run(run).manifest
-    assert manifest.describe()["patients"] == PATIENTS
+    assert manifest.describe().patients == PATIENTS
     assert {"corrupt", "truncated"} <= {item.reason for item in manifest.left_out}
     told = {found.check: found.problem for found in manifest.findings}
     assert "DICOM headers" in told["patient-keys"]
@@ -346,7 +346,7 @@ def test_in_memory(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     for root in (house.data, house.table):
         manifest = load_dataset(root)
         house.heard.append(repr(manifest))
-        assert manifest.describe()["patients"] >= PATIENTS
+        assert manifest.describe().patients >= PATIENTS
         (house.out / "manifests").mkdir(parents=True, exist_ok=True)
         manifest.write(house.out / "manifests" / f"{root.stem}.parquet")
     columns = {name for record in manifest.records for name in record.columns}

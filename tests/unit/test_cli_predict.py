@@ -17,7 +17,7 @@ from PIL import Image
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
-from plainfilm.data.sources.folders import read_tree
+from plainfilm.data.sources.tree import read_tree
 from plainfilm.records import Task
 
 MakeBundle = Callable[..., Bundle]
@@ -154,7 +154,7 @@ def test_a_folder_is_read_like_a_data_set_and_files_not_opened_are_listed(
     assert answered == [name for name, _, _ in listed.walk()]
     assert captured.err == (
         "plainfilm: 5 files were not opened because the ending is not that of a known image format: "
-        "2 .jp2, 1 .avif, 1 .img, 1 with another ending\n"
+        "2 .jp2, 1 .avif, 1 .img, 1 with another suffix\n"
     )
 
 

@@ -61,7 +61,7 @@ def test_fetched_once_whole_and_with_its_licence(tmp_path: Path) -> None:
     assert folder == tmp_path / "out" / "chest_xray"
     manifest = load_dataset(folder)
     assert len(manifest) == sum(SMALL.values())
-    assert not [f for f in manifest.findings if f.check == "doubled-tree"]
+    assert not [f for f in manifest.findings if f.check == "repeated-folder"]
     assert Path(manifest.records[0].path).read_text() == "testIM-0000-0001.jpeg"
     notice = (folder / "NOTICE.txt").read_text()
     for words in ("CC BY 4.0", "Kermany", "10.17632/rscbjbr9sj.2", "172:1122-1131"):
@@ -96,7 +96,7 @@ def test_incomplete_folder_is_not_taken_for_the_set(tmp_path: Path) -> None:
     client = FakeClient(tmp_path / "download")
     folder = fetch_kermany(tmp_path / "out", client=client, counts=SMALL)
     next((folder / "test" / "NORMAL").iterdir()).unlink()
-    with pytest.raises(SourceError, match="not the published"):
+    with pytest.raises(SourceError, match="not the complete published"):
         fetch_kermany(tmp_path / "out", client=client, counts=SMALL)
 
 
@@ -123,5 +123,5 @@ def test_missing_client_names_the_extra(tmp_path: Path) -> None:
 )
 def test_the_real_set_passes() -> None:
     verify_kermany(DATA / "kermany224")
-    with pytest.raises(SourceError, match="not the published"):
+    with pytest.raises(SourceError, match="not the complete published"):
         verify_kermany(DATA / "kermany_originals")

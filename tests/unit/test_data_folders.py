@@ -77,7 +77,7 @@ def test_archive_that_holds_its_tree_twice(tmp_path: Path) -> None:
     put(outer, "train/NORMAL/.DS_Store", "train/NORMAL/.hidden.jpeg", ".git/x/y.png")
     manifest = load_dataset(tmp_path / "archive")
     assert len(manifest) == 11
-    assert checks(manifest)["doubled-tree"] == 11
+    assert checks(manifest)["repeated-folder"] == 11
     # Where it was unpacked, and through how many wrappers it is reached, changes nothing.
     alone = load_dataset(kaggle(tmp_path / "elsewhere"))
     assert manifest.hash == alone.hash
@@ -94,9 +94,9 @@ def test_nested_tree_that_differs_is_a_warning(tmp_path: Path) -> None:
     outer = kaggle(tmp_path / "chest_xray")
     put(kaggle(outer / "chest_xray"), "train/NORMAL/IM-9999-0001.jpeg")
     manifest = load_dataset(outer)
-    doubled = next(found for found in manifest.findings if found.check == "doubled-tree")
+    doubled = next(found for found in manifest.findings if found.check == "repeated-folder")
     assert doubled.severity == "warning"
-    assert "1 others" in doubled.problem
+    assert "1 other image" in doubled.problem
     assert len(manifest) == 11
 
 
@@ -166,7 +166,7 @@ def test_which_class_is_positive(tmp_path: Path, names: tuple[str, str], positiv
 
 def test_positive_must_be_a_class(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png")
-    with pytest.raises(UsageError, match="none of the classes"):
+    with pytest.raises(UsageError, match="not one of the classes"):
         load_dataset(tmp_path, positive="c")
 
 
@@ -188,8 +188,9 @@ def test_empty_and_missing_files_and_other_endings(tmp_path: Path) -> None:
         ("b/gone.png", "missing"),
     ]
     assert checks(manifest)["other-files"] == 2
-    (told,) = (found.problem for found in manifest.findings if found.check == "other-files")
-    assert told.endswith(": 2 (1 .pdf, 1 .txt)")
+    (problem,) = (found.problem for found in manifest.findings if found.check == "other-files")
+    assert problem.startswith("2 files have no suffix")
+    assert problem.endswith(": 1 .pdf, 1 .txt")
     assert len(manifest) == 2
 
 
@@ -202,7 +203,7 @@ def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
         pytest.skip("this file system knows text only")
     manifest = load_dataset(tmp_path)
     assert [(item.id, item.reason) for item in manifest.left_out] == [
-        ("a/\\udcff.png", "strange-name")
+        ("a/\\udcff.png", "invalid-name")
     ]
     manifest.write(tmp_path / "m.parquet")
     assert Manifest.read(tmp_path / "m.parquet").hash == manifest.hash
@@ -218,7 +219,7 @@ def test_links_that_go_round(tmp_path: Path) -> None:
 def test_one_file_under_two_classes(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png")
     (tmp_path / "b" / "1.png").symlink_to(tmp_path / "a" / "1.png")
-    with pytest.raises(LabelError, match="contradicting"):
+    with pytest.raises(LabelError, match="1 file has several labels"):
         load_dataset(tmp_path)
 
 
@@ -238,9 +239,9 @@ def test_one_file_in_two_splits_is_serious(tmp_path: Path) -> None:
     [
         ((), "no image"),
         (("a/readme.txt",), "no image"),
-        (("a/1.png",), "one class only"),
-        (("train/a/1.png", "test/a/2.png"), "one class only"),
-        (("1.png", "2.png"), "no image is left|one class"),
+        (("a/1.png",), "only one class"),
+        (("train/a/1.png", "test/a/2.png"), "only one class"),
+        (("1.png", "2.png"), "contains images but no class folders"),
         (tuple(f"p{i}/1.png" for i in range(101)), "too many"),
     ],
 )
@@ -259,11 +260,11 @@ def test_empty_class_folder(tmp_path: Path) -> None:
 
 
 def test_missing_root_and_no_root(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no such"):
+    with pytest.raises(SourceError, match="does not exist"):
         load_dataset(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="no folder"):
         load_dataset()
-    with pytest.raises(UsageError, match="about a table"):
+    with pytest.raises(UsageError, match="for tables"):
         load_dataset(put(tmp_path, "a/1.png", "b/2.png"), labels="label")
 
 

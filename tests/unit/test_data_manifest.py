@@ -12,6 +12,7 @@ import pytest
 
 from plainfilm._files import hash_json
 from plainfilm.data import LeftOut, Manifest
+from plainfilm.data.counts import LabelCounts
 from plainfilm.errors import LabelError, SourceError, SplitError, StorageError
 from plainfilm.records import Finding, Record, Task
 
@@ -186,24 +187,24 @@ def test_select_and_drop() -> None:
 
 def test_describe() -> None:
     described = small().describe()
-    assert described["images"] == 3
-    assert described["patients"] == 2
-    assert described["classes"]["edema"] == {"positive": 1, "negative": 1, "unknown": 1}
-    assert described["left_out"] == {"empty": 1}
-    assert list(described["splits"]) == ["train", "test"]
-    assert described["splits"]["test"]["classes"]["effusion"]["positive"] == 1
+    assert described.images == 3
+    assert described.patients == 2
+    assert described.classes["edema"] == LabelCounts(1, 1, 1)
+    assert described.left_out == {"empty": 1}
+    assert list(described.splits) == ["train", "test"]
+    assert described.splits["test"].classes["effusion"] == LabelCounts(1, 0, 0)
     rows = [(0.0,), (1.0,), (1.0,)]
     records = tuple(Record(id=str(i), path="", labels=r, patient="p") for i, r in enumerate(rows))
-    assert Manifest("n", BINARY, records).describe()["classes"] == {"normal": 1, "TB": 2}
+    assert Manifest("n", BINARY, records).describe().classes == {"normal": 1, "TB": 2}
 
 
 @pytest.mark.parametrize("labels", [(1.0, 0.0), (), (0.5,), (2.0,), (math.inf,)])
 def test_labels_outside_of_the_schema(labels: tuple[float, ...]) -> None:
-    with pytest.raises(LabelError, match="1 labels of 1, 0 or NaN"):
+    with pytest.raises(LabelError, match="1 label of 1, 0 or NaN"):
         Manifest("n", BINARY, (Record(id="a", path="a", labels=labels, patient="a"),))
 
 
 def test_ids_must_be_unique() -> None:
     record = Record(id="a", path="a", labels=(1.0,), patient="a")
-    with pytest.raises(LabelError, match="ids repeat"):
+    with pytest.raises(LabelError, match="ids of records repeat"):
         Manifest("n", BINARY, (record, record))

@@ -50,7 +50,7 @@ def test_keys_are_hmacs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_salt_is_made_once_and_is_private(own_salt: Path) -> None:
     assert salt_file() == own_salt
-    assert "made when" in where_is_salt()
+    assert "created when" in where_is_salt()
     assert not own_salt.exists()
     first = Pseudonyms()
     key = first.key("a")
@@ -223,9 +223,9 @@ def test_a_folder_of_dicom_files_is_parted_by_patient(
 ) -> None:
     manifest = collection(tmp_path)
     told = {found.check: found for found in manifest.findings}
-    assert "DICOM headers: 36 images of 12" in told["patient-keys"].problem
+    assert "DICOM headers (36 images of 12" in told["patient-keys"].problem
     assert "patient-unknown" not in told
-    assert manifest.describe()["patients"] == 12
+    assert manifest.describe().patients == 12
     split = make_splits(manifest)
     owners: dict[str, set[str]] = {}
     for record in split.records:
@@ -242,8 +242,8 @@ def test_a_folder_of_dicom_files_is_parted_by_patient(
 def test_one_identifier_for_all_is_nobodys(tmp_path: Path) -> None:
     manifest = collection(tmp_path, PatientID="ResearchProject")
     (unknown,) = [found for found in manifest.findings if found.check == "patient-unknown"]
-    assert "36 DICOM files all carry the same identifier" in unknown.problem
-    assert manifest.describe()["patients"] == 36
+    assert "36 DICOM files have the same identifier" in unknown.problem
+    assert manifest.describe().patients == 36
 
 
 def test_a_header_means_the_same_patient_everywhere(tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_a_header_means_the_same_patient_everywhere(tmp_path: Path) -> None:
         for number in range(2):
             header(tmp_path / site / "ab"[number] / "x.dcm", PatientID=f"K{number}")
     manifest = load_dataset(tmp_path / "north", tmp_path / "south")
-    assert manifest.describe()["patients"] == 2
+    assert manifest.describe().patients == 2
     lines = ["file,label,patient", "north/a/x.dcm,a,K0", "north/b/x.dcm,b,K1"]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     both = load_dataset(tmp_path / "t.csv", tmp_path / "south")
-    assert both.describe()["patients"] == 2
+    assert both.describe().patients == 2
 
 
 def test_names_that_tell_are_counted_not_quoted(tmp_path: Path) -> None:

@@ -203,8 +203,8 @@ def test_too_few_patients() -> None:
     rare = [replace(r, labels=(float(r.patient == "3"),)) for r in few.records]
     with pytest.raises(SplitError, match="too few patients of 'sick'") as caught:
         make_splits(replace(few, records=tuple(rare)))
-    assert "1 patients for 3" in str(caught.value)
-    with pytest.raises(SplitError, match="no image is left to train"):
+    assert "1 patient for 3" in str(caught.value)
+    with pytest.raises(SplitError, match="no image is left for training"):
         make_splits(make(official="test"))
 
 
@@ -282,12 +282,12 @@ def test_limit_refuses_nonsense() -> None:
 )
 def test_the_real_set() -> None:
     split = make_splits(load_dataset(DATA / "kermany224"))
-    described = split.describe()["splits"]
-    assert described["test"]["classes"] == {"NORMAL": 234, "PNEUMONIA": 390}
-    assert described["train"]["images"] + described["validation"]["images"] == 5216 + 16
-    assert abs(described["validation"]["images"] - 523) <= 2
-    assert abs(described["validation"]["classes"]["NORMAL"] - 134.9) <= 2
+    described = split.describe().splits
+    assert described["test"].classes == {"NORMAL": 234, "PNEUMONIA": 390}
+    assert described["train"].images + described["validation"].images == 5216 + 16
+    assert abs(described["validation"].images - 523) <= 2
+    assert abs(described["validation"].classes["NORMAL"] - 134.9) <= 2
     assert all(len(found) == 1 for found in splits_of_patients(split).values())
     assert [f.check for f in split.findings if f.severity != "note"] == ["validation-too-small"]
-    tutorial = limit(split, 2000, balanced=True).describe()["splits"]["train"]["classes"]
+    tutorial = limit(split, 2000, balanced=True).describe().splits["train"].classes
     assert tutorial == {"NORMAL": 1000, "PNEUMONIA": 1000}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from plainfilm._document import Document
+from plainfilm.data.counts import Description
 from plainfilm.metrics.intervals import Interval
-from plainfilm.records import Finding, TaskKind
+from plainfilm.records import Finding
 
 __all__ = [
     "AuditDocument",
@@ -16,9 +16,7 @@ __all__ = [
     "Baseline",
     "FeatureSet",
     "Histograms",
-    "LabelCounts",
     "SingleFeature",
-    "SplitCounts",
 ]
 
 FeatureSet = Literal["file metadata", "border", "thumbnail", "histogram"]
@@ -103,50 +101,11 @@ class Baseline:
     means: tuple[MeanImage, MeanImage] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LabelCounts:
-    """Number of images of one label in a multi-label task."""
-
-    positive: int
-    negative: int
-    unknown: int
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCounts:
-    """Number of images, patients, and images of each class or label."""
-
-    images: int
-    patients: int
-    classes: Mapping[str, int | LabelCounts]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditedDataset:
-    """The data set that was audited.
+class AuditedDataset(Description):
+    """Counts and content hash of the audited data set, before any file was opened."""
 
-    Attributes
-    ----------
-    name, hash
-        Name and content hash of its manifest.
-    task
-        Kind of the task.
-    images, patients, classes
-        Counts, before any file was opened.
-    splits
-        Counts in each split.
-    left_out
-        Reasons for which files were left out of the manifest, and their numbers.
-    """
-
-    name: str
     hash: str
-    task: TaskKind
-    images: int
-    patients: int
-    classes: Mapping[str, int | LabelCounts]
-    splits: Mapping[str, SplitCounts] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,7 +104,7 @@ class Audit:
     @property
     def document(self) -> AuditDocument:
         """The results as they are written to ``audit.json``."""
-        counts = {**self.manifest.describe(), "hash": self.manifest.hash}
+        counts = {**asdict(self.manifest.describe()), "hash": self.manifest.hash}
         return AuditDocument(
             plainfilm=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),

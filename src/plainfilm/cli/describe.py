@@ -39,7 +39,7 @@ _SHOWN: tuple[str, ...] = (
 def describe_manifest(manifest: Manifest) -> str:
     """Return the number of images and patients, and a table of classes by split."""
     counts = manifest.describe()
-    images, patients = plural(counts["images"], "image"), plural(counts["patients"], "patient")
+    images, patients = plural(counts.images, "image"), plural(counts.patients, "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
     officials: dict[str, dict[str, int]] = {}
     for record in manifest.records:

@@ -76,12 +76,12 @@ class _Found:
 
         if number := self.others.total():
             # A prediction on one image does not wait for the modules that list a data set.
-            from plainfilm.data.sources.folders import told_endings
+            from plainfilm.data.sources.tree import count_suffixes
 
             verb = "was" if number == 1 else "were"
             yield (
                 f"{plural(number, 'file')} {verb} not opened because the ending is not that of a known "
-                f"image format: {told_endings(self.others)}"
+                f"image format: {count_suffixes(self.others)}"
             )
         for path in self.unreadable:
             yield f"the folder {_printable(path)} cannot be listed"
@@ -97,7 +97,7 @@ def _find(sources: Iterable[Path]) -> _Found:
             found.paths.append(source)
             continue
         # A prediction on one image does not wait for the modules that list a data set.
-        from plainfilm.data.sources.folders import read_tree, told_endings
+        from plainfilm.data.sources.tree import count_suffixes, read_tree
         from plainfilm.pixels import IMAGE_SUFFIXES
 
         tree = read_tree(source)
@@ -105,7 +105,7 @@ def _find(sources: Iterable[Path]) -> _Found:
             number = tree.others.total()
             raise SourceError(
                 f"{source} contains no images",
-                received=f"{number} other files: {told_endings(tree.others)}" if number else None,
+                received=f"{number} other files: {count_suffixes(tree.others)}" if number else None,
                 remedy="files are read that have no ending, a number as ending, or one of "
                 f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
             )

@@ -1,4 +1,4 @@
-"""What there is: listing, parting and decoding of the images, with no training framework."""
+"""Lists, splits and decodes images, without a training framework."""
 
 from plainfilm.data.cache import Cache, default_folder
 from plainfilm.data.exclusions import leave_out

@@ -1,7 +1,7 @@
-"""The decoded images of a manifest as uint8 shards, memory-mapped.
+"""Provides the decoded images of a manifest, stored as uint8 shards on disk.
 
-Images are addressed by content: what is decoded once for a pixel spec serves every data set,
-recipe and run of it on this machine.
+Images are addressed by content: an image decoded once for a pixel spec serves every data set,
+recipe and run on this machine.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from plainfilm.data.shards import open_pixels, read_pixels
 from plainfilm.errors import DataError
 from plainfilm.records import PixelSpec
 
-__all__ = ["Cache", "Place", "default_folder"]
+__all__ = ["Cache", "Location", "default_folder"]
 
 _FEW = 16
-"""Below this many images of a shard, opening its file takes longer than looking at its map."""
+"""Below this number of images of a shard, its memory map is faster than opening its file."""
 
 
-class Place(NamedTuple):
-    """Where the image of a content is: in which row of a shard that has so many rows."""
+class Location(NamedTuple):
+    """The shard, its number of rows, and the row of a decoded image, with its metadata."""
 
     shard: Path
     rows: int
@@ -39,55 +39,57 @@ class Place(NamedTuple):
 
 
 class Cache:
-    """The decoded images of a manifest, in its order, without those that failed.
+    """The decoded images of a manifest, in its order.
 
     Attributes
     ----------
     ids
-        Ids of the records that became images.
+        Ids of the records with an image.
     spec
-        What they became.
+        Pixel spec of the images.
     left_out
-        Records that did not, and why.
+        Records whose file cannot be decoded.
     metadata
-        What each file said about itself, in the order of ``ids``.
+        Metadata of each file, in the order of ``ids``.
     hashes
-        SHA-256 of each file, in the order of ``ids``; equal ones are one file twice.
+        SHA-256 of each file, in the order of ``ids``.
     """
 
     def __init__(
         self,
         spec: PixelSpec,
-        rows: Sequence[tuple[str, str, Place]],
+        rows: Sequence[tuple[str, str, Location]],
         left_out: Sequence[LeftOut],
     ) -> None:
         self.spec = spec
         self.left_out = tuple(left_out)
         self.ids: tuple[str, ...] = tuple(identity for identity, _, _ in rows)
         self.hashes: tuple[str, ...] = tuple(digest for _, digest, _ in rows)
-        self.metadata: list[Mapping[str, str | float]] = [place.metadata for _, _, place in rows]
-        self._files = [*dict.fromkeys((place.shard, place.rows) for _, _, place in rows)]
+        self.metadata: list[Mapping[str, str | float]] = [
+            location.metadata for _, _, location in rows
+        ]
+        self._files = [*dict.fromkeys((at.shard, at.rows) for _, _, at in rows)]
         self._maps = [open_pixels(path, count, spec.size) for path, count in self._files]
         numbers = {path: number for number, (path, _) in enumerate(self._files)}
-        self._shard = np.array([numbers[place.shard] for _, _, place in rows], dtype=np.intp)
-        self._row = np.array([place.row for _, _, place in rows], dtype=np.intp)
+        self._shard = np.array([numbers[at.shard] for _, _, at in rows], dtype=np.intp)
+        self._row = np.array([at.row for _, _, at in rows], dtype=np.intp)
         self._position = {identity: number for number, identity in enumerate(self.ids)}
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name != "_maps"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state)  # the images stay where they are, on disk
+        vars(self).update(state)  # the images stay on disk
         self._maps = [open_pixels(path, count, self.spec.size) for path, count in self._files]
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def of(self, ids: Iterable[str]) -> Cache:
-        """Return the cache of some of its records, in the order of ``ids``."""
-        wanted = list(ids)
-        rows = [self._position[identity] for identity in wanted if identity in self._position]
-        part, chosen = copy.copy(self), set(wanted)
+    def select(self, ids: Iterable[str]) -> Cache:
+        """Return the cache of some of the records, in the order of ``ids``."""
+        selected = list(ids)
+        rows = [self._position[identity] for identity in selected if identity in self._position]
+        part, chosen = copy.copy(self), set(selected)
         part.ids = tuple(self.ids[row] for row in rows)
         part.hashes = tuple(self.hashes[row] for row in rows)
         part.metadata = [self.metadata[row] for row in rows]
@@ -97,12 +99,12 @@ class Cache:
         return part
 
     def positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
-        """Return where the images of ``ids`` are, for :meth:`gather`.
+        """Return the positions of the images of ``ids``, for :meth:`gather`.
 
         Raises
         ------
         DataError
-            If one is not in the cache.
+            If an id is not in the cache.
         """
         try:
             return np.array([self._position[str(identity)] for identity in ids], dtype=np.intp)
@@ -110,7 +112,7 @@ class Cache:
             raise DataError(
                 "an image is not in the cache",
                 received=error.args[0],
-                remedy="fill the cache from the manifest that has it; drop what it left out",
+                remedy="fill the cache from the manifest that has it, and drop the records it left out",
             ) from error
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
@@ -119,7 +121,7 @@ class Cache:
         Parameters
         ----------
         indices
-            (n,) positions, 0 to ``len(cache) - 1``, in any order, also repeatedly.
+            (n,) positions, 0 to ``len(cache) - 1``, in any order; they may repeat.
 
         Returns
         -------
@@ -131,31 +133,31 @@ class Cache:
         IndexError
             If a position is out of range.
         """
-        wanted = np.asarray(indices, dtype=np.intp).reshape(-1)
+        positions = np.asarray(indices, dtype=np.intp).reshape(-1)
         size = self.spec.size
-        out = np.empty((len(wanted), size, size), dtype=np.uint8)
-        shards, rows = self._shard[wanted], self._row[wanted]
-        # Runs of one shard: a sequential read is a handful of them.
+        out = np.empty((len(positions), size, size), dtype=np.uint8)
+        shards, rows = self._shard[positions], self._row[positions]
+        # A sequential read consists of a few runs of rows in one shard.
         edges = np.flatnonzero(np.diff(shards)) + 1
         if len(edges) < len(self._maps):
-            bounds = [0, *edges.tolist(), len(wanted)]
+            bounds = [0, *edges.tolist(), len(positions)]
             for start, stop in pairwise(bounds):
                 if stop > start:
                     self._read(int(shards[start]), rows[start:stop], out[start:stop])
             return out
         for number in np.unique(shards).tolist():
-            places = np.flatnonzero(shards == number)
-            images = np.empty((len(places), size, size), np.uint8)
-            self._read(number, rows[places], images)
-            out[places] = images
+            chosen = np.flatnonzero(shards == number)
+            images = np.empty((len(chosen), size, size), np.uint8)
+            self._read(number, rows[chosen], images)
+            out[chosen] = images
         return out
 
     def _read(self, shard: int, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
         """Read rows of a shard into ``out``, (k, size, size)."""
-        # Looking at a map brings in what lies around as well, and all of it counts as this
-        # process's memory for as long as the map lives. What is read does not.
+        # A memory map also loads neighbouring pages, which count as memory of this process as
+        # long as the map exists. A read does not.
         if len(rows) >= _FEW:
-            with contextlib.suppress(OSError):  # somebody cleared the cache: the maps still have it
+            with contextlib.suppress(OSError):  # the file was removed; the map still has the data
                 read_pixels(self._files[shard][0], rows, out)
                 return
         np.take(self._maps[shard], rows, axis=0, out=out)
@@ -166,6 +168,6 @@ class Cache:
 
 
 def default_folder() -> Path:
-    """Return the folder of caches: the variable PLAINFILM_CACHE, or the user's cache folder."""
-    given = os.environ.get("PLAINFILM_CACHE")
-    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("plainfilm"))
+    """Return the cache folder: the variable PLAINFILM_CACHE, or the user's cache folder."""
+    folder = os.environ.get("PLAINFILM_CACHE")
+    return Path(folder).expanduser() if folder else Path(platformdirs.user_cache_dir("plainfilm"))

@@ -1,4 +1,4 @@
-"""What the files of a manifest hold, by content hash, without reading unchanged ones again."""
+"""Hashes the files of a manifest, without reading unchanged files again."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from plainfilm.records import Record
 
 __all__ = ["Content", "hash_files"]
 
-_TOGETHER = 32
+_BATCH = 32  # files
+_MISSING = Failure("missing", "the file does not exist")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One content to decode, and the file that has it."""
+    """A file with the hash of its content."""
 
     digest: str
     path: str
     stamp: Stamp
 
     def has_changed(self) -> bool:
-        """Tell whether bytes read just now may be others than those that were hashed."""
+        """Return whether the file may have changed after it was hashed."""
         try:
             now = Path(self.path).stat()
         except OSError:
@@ -41,43 +42,43 @@ class Content:
 def hash_files(
     records: Sequence[Record], cache: Path, progress: Progress
 ) -> tuple[dict[str, Content], dict[str, Failure]]:
-    """Return the content of every record's file by id, and why it is not known.
+    """Return the content of each record's file by id, and the reason for each unreadable file.
 
-    What was hashed is remembered in the folder ``cache``.
+    Hashes are stored in the folder ``cache`` for the next call.
     """
-    # Only here, so that it goes when this ends: it knows of every file that was ever seen.
+    # Local, to free its memory: the index has an entry for every file ever hashed.
     index = FileIndex(cache / "files")
     files: dict[str, Content] = {}
     unread: dict[str, Failure] = {}
     new: list[tuple[str, str, Stamp]] = []
     for record in records:
         try:
-            status = os.stat(record.path)  # noqa: PTH116 (a hundred thousand times)
+            status = os.stat(record.path)  # noqa: PTH116 (faster than a Path)
         except (OSError, ValueError):
-            unread[record.id] = Failure("missing", "there is no such file")
+            unread[record.id] = _MISSING
             continue
         if not stat.S_ISREG(status.st_mode):
-            unread[record.id] = Failure("unreadable", "this is no ordinary file")
+            unread[record.id] = Failure("unreadable", "this is not a regular file")
         elif digest := index.get(record.path, stamp := Stamp.of(status)):
             files[record.id] = Content(digest, record.path, stamp)
         else:
             new.append((record.id, record.path, stamp))
-    # Reading and hashing let go of the interpreter: threads are enough. Handing a small file to one
-    # takes longer than hashing it.
+    # Threads are enough, since reading and hashing release the interpreter lock. Files are hashed
+    # in batches, since passing a small file to a thread takes longer than hashing it.
     threads = min(8, 2 * cores())
-    step = max(1, min(_TOGETHER, len(new) // (4 * threads)))
-    parts = [new[at : at + step] for at in range(0, len(new), step)]
+    step = max(1, min(_BATCH, len(new) // (4 * threads)))
+    batches = [new[at : at + step] for at in range(0, len(new), step)]
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        hashed = pool.map(lambda part: [_hash_or_failure(path) for _, path, _ in part], parts)
+        hashed = pool.map(lambda batch: [_hash_or_failure(path) for _, path, _ in batch], batches)
         done = 0
-        for part, contents in zip(parts, hashed, strict=True):
-            for (identity, path, stamp), content in zip(part, contents, strict=True):
+        for batch, contents in zip(batches, hashed, strict=True):
+            for (identity, path, stamp), content in zip(batch, contents, strict=True):
                 if isinstance(content, Failure):
                     unread[identity] = content
                 else:
                     files[identity] = Content(content, path, stamp)
                     index.put(path, stamp, content)
-            done += len(part)
+            done += len(batch)
             progress("reading files", done, len(new))
     index.save()
     return files, unread
@@ -87,6 +88,6 @@ def _hash_or_failure(path: str) -> str | Failure:
     try:
         return hash_file(path)
     except FileNotFoundError:
-        return Failure("missing", "there is no such file")
+        return _MISSING
     except OSError as error:
         return Failure("unreadable", f"the file cannot be read: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Decoding into the cache what was not decoded before."""
+"""Decodes the images of a manifest into the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from plainfilm._files import hash_bytes, make_folder
 from plainfilm._machine import cores
 from plainfilm._progress import Progress, silent
-from plainfilm.data.cache import Cache, Place, default_folder
+from plainfilm.data.cache import Cache, Location, default_folder
 from plainfilm.data.file_hashes import Content, hash_files
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.shards import (
@@ -34,10 +34,10 @@ from plainfilm.records import PixelSpec
 __all__ = ["check_space", "fill_cache"]
 
 _FEW = 64
-"""Below this many images, starting processes takes longer than decoding."""
+"""Below this number of images, starting processes takes longer than decoding."""
 
-# What may be otherwise the next time is not remembered.
-_PASSING = frozenset(
+# Failures that may not occur the next time; they are not stored.
+_TEMPORARY = frozenset(
     {"changed", "decoder-died", "decoder-failed", "decoder-timeout", "missing", "needs-codec"}
     | {"out-of-memory", "unreadable"}
 )
@@ -52,53 +52,52 @@ def fill_cache(
     progress: Progress = silent,
     reader: Reader = read_image,
 ) -> Cache:
-    """Decode every image of a manifest that was not decoded before.
+    """Decode all images of a manifest that are not in the cache yet.
 
     Parameters
     ----------
     manifest
         The records.
     spec
-        What files become.
+        Pixel spec of the images.
     folder
-        Where the cache lies; :func:`default_folder` if None. Several data sets, and several
-        processes at once, may share it.
+        Folder of the cache; :func:`default_folder` if None. Several data sets and processes can
+        share it.
     workers
-        Decoding processes; 0 decodes in this one; as many as there are cores if None (in this one
-        where there are fewer than 64 images to decode). Name one at least where files are not
-        trusted: only a process of its own can be capped in memory and in time, and may die without
-        harm (see :class:`plainfilm.decoding.pool.Decoders`).
+        Number of decoding processes; 0 decodes in this process. Default: the number of cores, or 0
+        for fewer than 64 images. Use at least one for files that are not trusted: only a separate
+        process has limits of memory and time (see :class:`plainfilm.decoding.pool.Decoders`).
     progress
-        Told ``reading files`` and ``decoding images``.
+        Callback for the stages ``reading files`` and ``decoding images``.
     reader
-        What decodes.
+        Function that decodes a file.
 
     Returns
     -------
     cache
-        The images; those that failed are in ``left_out``. A second call finds all of them, failures
-        included, by the content of the files.
+        The images; files that cannot be decoded are in ``left_out``. A second call decodes
+        nothing, since images and failures are stored by the content of the files.
 
     Raises
     ------
     StorageError
-        If the disk is full or not writable. What was finished stays, and is not done again.
+        If the disk is full or not writable. Finished shards are kept.
     """
     top = Path(folder) if folder is not None else default_folder()
     files, unread = hash_files(manifest.records, top, progress)
-    place = top / _name(spec, reader)
-    found = _Found(files.values(), read_shards(place, spec.size))
-    if reader is read_image:  # the same pixels with a fact more
+    shard_folder = top / _name(spec, reader)
+    found = _Found(files.values(), read_shards(shard_folder, spec.size))
+    if reader is read_image:  # this reader gives the same pixels, with more metadata
         for shard in read_shards(top / _name(spec, read_image_and_colour), spec.size):
             found.add(shard)
     todo = found.missing()
     if todo:
-        check_space(place, len(todo) * spec.size**2)
-        clear_leftovers(place)
+        check_space(shard_folder, len(todo) * spec.size**2)
+        clear_leftovers(shard_folder)
         if workers is None:
             workers = 0 if len(todo) < _FEW else cores()
         with Decoders(reader, spec, workers) as decoders:
-            _decode(todo, decoders, place, spec, found, progress)
+            _decode(todo, decoders, shard_folder, spec, found, progress)
     rows, left_out = [], []
     for record in manifest.records:
         file = files.get(record.id)
@@ -111,14 +110,14 @@ def fill_cache(
 
 
 class _Found:
-    """Where every content that is wanted is, or why it is nowhere.
+    """Locations of the requested contents in the cache, and failures.
 
-    Of the shards no more is kept: a cache may hold many data sets.
+    Other rows of the shards are not kept in memory, since a cache may hold many data sets.
     """
 
-    def __init__(self, wanted: Iterable[Content], shards: Iterable[Shard]) -> None:
-        self._wanted = {file.digest: file for file in wanted}
-        self.rows: dict[str, Place] = {}
+    def __init__(self, contents: Iterable[Content], shards: Iterable[Shard]) -> None:
+        self._contents = {file.digest: file for file in contents}
+        self.rows: dict[str, Location] = {}
         self.failures: dict[str, Failure] = {}
         for shard in shards:
             self.add(shard)
@@ -126,24 +125,26 @@ class _Found:
     def add(self, shard: Shard) -> None:
         rows = len(shard.hashes)
         for row, digest in enumerate(shard.hashes):
-            file = self._wanted.get(digest)
+            file = self._contents.get(digest)
             if file is not None and digest not in self.rows:
-                self.rows[file.digest] = Place(shard.path, rows, row, _shared(shard.metadata[row]))
+                self.rows[file.digest] = Location(
+                    shard.path, rows, row, _shared(shard.metadata[row])
+                )
         self.failures.update(
-            (digest, why) for digest, why in shard.failures.items() if digest in self._wanted
+            (digest, why) for digest, why in shard.failures.items() if digest in self._contents
         )
 
     def missing(self) -> list[Content]:
-        """Return the contents that are neither an image nor known not to become one."""
+        """Return the contents with neither an image nor a failure."""
         return [
             file
-            for digest, file in self._wanted.items()
+            for digest, file in self._contents.items()
             if digest not in self.rows and digest not in self.failures
         ]
 
 
 def _shared(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
-    """Return metadata whose words are one object each: most images say the same few."""
+    """Return metadata with interned strings: most images share the same few values."""
     return {
         name: sys.intern(value) if isinstance(value, str) else value
         for name, value in metadata.items()
@@ -151,41 +152,41 @@ def _shared(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
 
 
 def _name(spec: PixelSpec, reader: Reader) -> str:
-    # The images of another reader are others, and must never be taken for ours.
+    # Each reader has its own folder, since its images differ.
     other = "" if reader is read_image else f"-{hash_bytes(str(reader_name(reader)).encode())[:8]}"
     return f"{spec.key}-v{DECODER_VERSION}{other}"
 
 
-def check_space(place: Path, needed: int) -> None:
-    """Refuse to start on a disk without room for ``needed`` bytes.
+def check_space(shard_folder: Path, needed: int) -> None:
+    """Check that the disk has ``needed`` bytes free.
 
     Raises
     ------
     StorageError
-        If there is less, or ``place`` cannot be made.
+        If it has fewer, or the folder ``shard_folder`` cannot be created.
     """
-    free = shutil.disk_usage(make_folder(place)).free
+    free = shutil.disk_usage(make_folder(shard_folder)).free
     if free < needed:
         raise StorageError(
-            f"the disk that holds {place} has too little room for the decoded images",
+            f"the disk that holds {shard_folder} has too little space for the decoded images",
             received=f"{free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed",
-            remedy="free some space, or name another folder with the variable PLAINFILM_CACHE",
+            remedy="free some space, or set the variable PLAINFILM_CACHE to another folder",
         )
 
 
 def _decode(
     todo: Sequence[Content],
     decoders: Decoders,
-    place: Path,
+    shard_folder: Path,
     spec: PixelSpec,
     found: _Found,
     progress: Progress,
 ) -> None:
-    """Decode shard by shard; one is written while the next is decoded."""
+    """Decode shard by shard; write one while the next is decoded."""
     step = rows_per_shard(spec.size)
     started, done = time.monotonic(), 0
 
-    def tell() -> None:
+    def count() -> None:
         nonlocal done
         done += 1
         rate = done / max(time.monotonic() - started, 1e-9)
@@ -196,10 +197,10 @@ def _decode(
         for start in range(0, len(todo), step):
             files = todo[start : start + step]
             pixels = np.empty((len(files), spec.size, spec.size), dtype=np.uint8)
-            outcomes = decoders.decode([file.path for file in files], pixels, tell)
+            outcomes = decoders.decode([file.path for file in files], pixels, count)
             if writing is not None:
                 found.add(writing.result())
-            writing = _store(files, outcomes, pixels, place, found, writer)
+            writing = _store(files, outcomes, pixels, shard_folder, found, writer)
         if writing is not None:
             found.add(writing.result())
 
@@ -208,24 +209,24 @@ def _store(
     files: Sequence[Content],
     outcomes: Sequence[Decoded | Failure],
     pixels: NDArray[np.uint8],
-    place: Path,
+    shard_folder: Path,
     found: _Found,
     writer: ThreadPoolExecutor,
 ) -> Future[Shard] | None:
     hashes, metadata, kept = [], [], []
-    lasting: dict[str, Failure] = {}
+    failures: dict[str, Failure] = {}
     for row, (file, outcome) in enumerate(zip(files, outcomes, strict=True)):
         if file.has_changed():
-            outcome = Failure("changed", "the file changed while it was read")
+            outcome = Failure("changed", "the file changed while it was being read")
         if isinstance(outcome, Decoded):
             hashes.append(file.digest)
             metadata.append(outcome.metadata)
             kept.append(row)
-        elif outcome.reason in _PASSING:
+        elif outcome.reason in _TEMPORARY:
             found.failures[file.digest] = outcome
         else:
-            lasting[file.digest] = outcome
-    if not hashes and not lasting:
+            failures[file.digest] = outcome
+    if not hashes and not failures:
         return None
     chosen = pixels if len(kept) == len(files) else pixels[kept]
-    return writer.submit(write_shard, place, chosen, hashes, metadata, lasting)
+    return writer.submit(write_shard, shard_folder, chosen, hashes, metadata, failures)

@@ -1,99 +1,124 @@
-"""What kind of data set this is, in a few numbers: for the plan and the report."""
+"""Summarises a data set in a few numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.data.cache import Cache
+from plainfilm.data.counts import Description
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS
 
-__all__ = ["fingerprint"]
+__all__ = ["Fingerprint", "fingerprint"]
 
 _SAMPLE = 4096
 _CHUNK = 256
+_QUANTILES = {"minimum": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "maximum": 1.0}
+
+Numbers = Mapping[str, float]
 
 
-def fingerprint(manifest: Manifest, cache: Cache | None = None) -> dict[str, Any]:
-    """Summarise a data set.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """Summary of a data set.
 
-    Parameters
+    Attributes
     ----------
-    manifest
-        The records.
-    cache
-        Its decoded images; without it, formats, sizes and intensities are not in the result.
-
-    Returns
-    -------
-    summary
-        What :meth:`Manifest.describe` counts; ``hash``; ``prevalence`` of each label, in all and by
-        split, among the images where it is known (0 to 1, or None); and from the cache
-        ``formats`` (counts), ``width``, ``height`` and ``aspect`` (quantiles of the files as they
-        were, pixels) and ``intensity`` (mean and standard deviation of grey values, 0 to 255, of
-        at most 4096 training images; of all images where nothing is split). It can be written as
-        JSON.
+    counts
+        Counts of images, patients and classes.
+    hash
+        Hash of the manifest.
+    prevalence
+        Prevalence of each label in all images and in each split, 0 to 1, among the images with a
+        known label; None if there are none.
+    formats
+        Number of files of each format; None without a cache, as all of the following.
+    width, height, aspect
+        Quantiles over the files, in pixels.
+    intensity
+        ``mean`` and ``std`` of the grey values, 0 to 255, of at most 4,096 training ``images`` (of
+        all images if there is no split).
     """
-    summary = manifest.describe()
-    summary["hash"] = manifest.hash
+
+    counts: Description
+    hash: str
+    prevalence: Mapping[str, Mapping[str, float | None]]
+    formats: Mapping[str, int] | None = None
+    width: Numbers | None = None
+    height: Numbers | None = None
+    aspect: Numbers | None = None
+    intensity: Numbers | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as JSON, with the counts at the top level."""
+        values = asdict(self)
+        return {**values.pop("counts"), **values}
+
+
+def fingerprint(manifest: Manifest, cache: Cache | None = None) -> Fingerprint:
+    """Summarise a data set; formats, sizes and grey values only with its decoded images."""
     labels, splits = manifest.label_array(), manifest.splits
     chosen = {"all": np.ones(len(manifest), dtype=bool)}
     chosen |= {name: splits == name for name in SPLITS if (splits == name).any()}
-    summary["prevalence"] = {
+    prevalence = {
         name: {
             label: _mean(labels[mask, number]) for number, label in enumerate(manifest.task.labels)
         }
         for name, mask in chosen.items()
     }
-    if cache is not None:
-        metadata = cache.metadata
-        formats = Counter(str(fact["format"]) for fact in metadata if "format" in fact)
-        summary["formats"] = dict(formats.most_common())
-        sizes = np.array(
-            [(f["width"], f["height"]) for f in metadata if "width" in f and "height" in f],
-            dtype=np.float64,
-        ).reshape(-1, 2)
-        summary["width"] = _quantiles(sizes[:, 0])
-        summary["height"] = _quantiles(sizes[:, 1])
-        summary["aspect"] = _quantiles(sizes[:, 0] / sizes[:, 1])
-        summary["intensity"] = _intensity(manifest, cache)
-    return summary
+    counts = manifest.describe()
+    if cache is None:
+        return Fingerprint(counts=counts, hash=manifest.hash, prevalence=prevalence)
+    sizes = np.array(
+        [(m["width"], m["height"]) for m in cache.metadata if "width" in m and "height" in m],
+        dtype=np.float64,
+    ).reshape(-1, 2)
+    formats = Counter(str(m["format"]) for m in cache.metadata if "format" in m)
+    return Fingerprint(
+        counts=counts,
+        hash=manifest.hash,
+        prevalence=prevalence,
+        formats=dict(formats.most_common()),
+        width=_quantiles(sizes[:, 0]),
+        height=_quantiles(sizes[:, 1]),
+        aspect=_quantiles(sizes[:, 0] / sizes[:, 1]),
+        intensity=_intensity(manifest, cache),
+    )
 
 
-def _mean(values: Any) -> float | None:
+def _mean(values: NDArray[np.float32]) -> float | None:
     known = values[~np.isnan(values)]
     return round(float(known.mean()), 6) if len(known) else None
 
 
-def _quantiles(values: Any) -> dict[str, float] | None:
+def _quantiles(values: NDArray[np.float64]) -> dict[str, float] | None:
     if not len(values):
         return None
-    points: Sequence[tuple[str, float]] = (
-        ("minimum", 0.0),
-        ("p05", 0.05),
-        ("median", 0.5),
-        ("p95", 0.95),
-        ("maximum", 1.0),
-    )
-    return {name: round(float(np.quantile(values, q)), 4) for name, q in points}
+    return {name: round(float(np.quantile(values, q)), 4) for name, q in _QUANTILES.items()}
 
 
 def _intensity(manifest: Manifest, cache: Cache) -> dict[str, float] | None:
-    # Of training images alone: a number that a plan may use must not have seen the test.
-    split = any(record.split for record in manifest.records)
-    wanted = {r.id for r in manifest.records if not split or r.split == "train"}
-    where = np.array([i for i, name in enumerate(cache.ids) if name in wanted], dtype=np.intp)
-    if not len(where):
+    # Only training images, since a plan that uses this must not depend on the test set.
+    has_split = any(record.split for record in manifest.records)
+    ids = {r.id for r in manifest.records if not has_split or r.split == "train"}
+    rows = np.array([row for row, name in enumerate(cache.ids) if name in ids], dtype=np.intp)
+    if not len(rows):
         return None
-    where = where[np.unique(np.linspace(0, len(where) - 1, min(_SAMPLE, len(where))).astype(int))]
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int))]
     histogram = np.zeros(256, dtype=np.int64)
-    for start in range(0, len(where), _CHUNK):
-        histogram += np.bincount(cache.gather(where[start : start + _CHUNK]).ravel(), minlength=256)
+    for start in range(0, len(rows), _CHUNK):
+        histogram += np.bincount(cache.gather(rows[start : start + _CHUNK]).ravel(), minlength=256)
     grey = np.arange(256)
-    mean = float((histogram * grey).sum() / histogram.sum())
-    variance = float((histogram * (grey - mean) ** 2).sum() / histogram.sum())
-    return {"mean": round(mean, 4), "std": round(variance**0.5, 4), "images": len(where)}
+    mean = np.average(grey, weights=histogram)
+    variance = np.average((grey - mean) ** 2, weights=histogram)
+    return {
+        "mean": round(float(mean), 4),
+        "std": round(float(variance) ** 0.5, 4),
+        "images": len(rows),
+    }

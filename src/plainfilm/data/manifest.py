@@ -1,4 +1,4 @@
-"""The manifest: the table of records that every later stage starts from."""
+"""Defines the manifest, the table of records that all later stages use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import canonical_json, write_bytes
+from plainfilm._json import Format, from_json
+from plainfilm._text import plural
+from plainfilm.data.counts import Description, describe
 from plainfilm.data.parquet import decode_records, encode_records, labels_to_json, read_parquet
 from plainfilm.errors import LabelError, SourceError, SplitError
 from plainfilm.records import SPLITS, Finding, Record, Split, Task
@@ -27,20 +30,22 @@ MANIFEST_SCHEMA = 3
 """Version of the Parquet layout; files of other versions are rejected."""
 
 _HASHED_AT_ONCE = 4096  # rows
+_JSON = Format(SourceError, "key", "an object")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file that is not used, and why.
+    """A file that is not used.
 
     Attributes
     ----------
     id, path
         As in :class:`~plainfilm.records.Record`.
     reason
-        Stable code in kebab case (``empty``, ``missing``, ``truncated``, ...), fit for counting.
+        Stable code in kebab case: ``empty``, ``missing``, ``truncated``, ...
     problem
-        The sentence for a person.
+        Description of the problem.
     """
 
     id: str
@@ -51,26 +56,26 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What there is: the records, what was left out, and what was found on the way.
+    """The records of a data set, the files left out, and the findings of listing and splitting.
 
     Attributes
     ----------
     name
         Name of the data set.
     task
-        What is to be told apart; its labels are the columns of :meth:`label_array`.
+        Labels and classes; the labels are the columns of :meth:`label_array`.
     records
-        The images, in a deterministic order, with unique ids.
+        The images, with unique ids, in a reproducible order.
     left_out
         Files that are not used.
     findings
-        What was noticed while listing and parting.
+        Findings of listing and splitting.
 
     Raises
     ------
     LabelError
-        If ids repeat, or a record has another number of labels than the task, or a label that is
-        not 1, 0 or NaN.
+        If ids repeat, the number of labels of a record differs from the task's, or a label is not
+        1, 0 or NaN.
     """
 
     name: str
@@ -82,14 +87,14 @@ class Manifest:
     def __post_init__(self) -> None:
         if len({record.id for record in self.records}) != len(self.records):
             counts = Counter(record.id for record in self.records)
-            raise LabelError("ids repeat in a manifest", received=counts.most_common(1)[0][0])
+            raise LabelError("ids of records repeat", received=counts.most_common(1)[0][0])
         width = len(self.task.labels)
         for record in self.records:
             if len(record.labels) != width or any(
                 value != 0 and value != 1 and not math.isnan(value) for value in record.labels
             ):
                 raise LabelError(
-                    f"a record needs {width} labels of 1, 0 or NaN",
+                    f"a record must have {plural(width, 'label')} of 1, 0 or NaN",
                     received=f"{record.id}: {record.labels}",
                 )
 
@@ -108,40 +113,40 @@ class Manifest:
 
     @property
     def splits(self) -> NDArray[np.str_]:
-        """Splits, (n,); an empty string where a record is in none yet."""
+        """Splits, (n,); an empty string for a record without one."""
         return np.array([record.split or "" for record in self.records], dtype=np.str_)
 
     def label_array(self) -> NDArray[np.float32]:
-        """Return the truth, (n, labels), of 1, 0 and NaN = unknown."""
+        """Return the labels, (n, labels): 1, 0 or NaN for unknown."""
         rows = [record.labels for record in self.records]
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.task.labels))
 
     @property
     def is_split(self) -> bool:
-        """Whether every record is in a split, and there is at least one."""
+        """Whether there are records and each has a split."""
         return bool(self.records) and all(record.split for record in self.records)
 
     def select(self, split: Split) -> Manifest:
-        """Return the manifest of one split alone.
+        """Return the manifest of one split.
 
         Raises
         ------
         SplitError
-            If no record is in it.
+            If the split has no record.
         """
         if split not in SPLITS:
-            raise SplitError(f"a split is one of {', '.join(SPLITS)}", received=repr(split))
+            raise SplitError(f"the split must be one of {', '.join(SPLITS)}", received=repr(split))
         chosen = tuple(record for record in self.records if record.split == split)
         if not chosen:
             raise SplitError(
-                f"no image is in the split {split!r}",
-                received=f"{len(self.records)} images of {self.name}",
-                remedy="part the manifest first, or give a data set that has this split",
+                f"the split {split!r} has no image",
+                received=f"{plural(len(self.records), 'image')} of {self.name}",
+                remedy="split the manifest with make_splits, or give a data set that has this split",
             )
         return replace(self, records=chosen)
 
     def drop(self, left_out: Iterable[LeftOut]) -> Manifest:
-        """Return the manifest without the records in ``left_out``, which it remembers."""
+        """Move the records in ``left_out`` from the records to the files left out."""
         new = tuple({item.id: item for item in left_out}.values())
         gone = {item.id for item in new}
         known = {item.id for item in self.left_out}
@@ -152,7 +157,7 @@ class Manifest:
         )
 
     def with_findings(self, findings: Iterable[Finding]) -> Manifest:
-        """Return the manifest with further findings."""
+        """Return the manifest with additional findings."""
         return replace(self, findings=self.findings + tuple(findings))
 
     @cached_property
@@ -177,20 +182,10 @@ class Manifest:
         digest.update(f'],"task":{canonical_json(asdict(self.task))}}}'.encode())
         return digest.hexdigest()
 
-    def describe(self) -> dict[str, Any]:
-        """Count images, patients and labels, in all and in each split."""
-        splits = {
-            name: _count(self.task, [r for r in self.records if r.split == name])
-            for name in SPLITS
-            if any(record.split == name for record in self.records)
-        }
-        return {
-            "name": self.name,
-            "task": self.task.kind,
-            **_count(self.task, self.records),
-            "splits": splits,
-            "left_out": dict(sorted(Counter(item.reason for item in self.left_out).items())),
-        }
+    def describe(self) -> Description:
+        """Count images, patients and classes, in total and in each split."""
+        left_out = Counter(item.reason for item in self.left_out)
+        return describe(self.name, self.task, self.records, left_out)
 
     def write(self, path: Path | str) -> None:
         """Write the manifest to a Parquet file, atomically.
@@ -239,18 +234,18 @@ class Manifest:
                 remedy="update plainfilm, or create the manifest again from the data",
             )
         try:
-            task = Task.from_json(json.loads(metadata["task"]))
+            task = from_json(Task, json.loads(metadata["task"]), "the task", _JSON)
             manifest = Manifest(
                 name=metadata["name"],
                 task=task,
                 records=decode_records(table, task.labels),
-                left_out=tuple(LeftOut(**item) for item in json.loads(metadata["left_out"])),
-                findings=tuple(map(Finding.from_json, json.loads(metadata["findings"]))),
+                left_out=_read_list(LeftOut, metadata["left_out"]),
+                findings=_read_list(Finding, metadata["findings"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, SourceError) as error:
             raise SourceError(
                 "the manifest is damaged",
-                received=f"{path}: {error!r}",
+                received=f"{path}: {error}",
                 remedy="create it again from the data",
             ) from error
         if manifest.hash != metadata.get("hash"):
@@ -262,22 +257,5 @@ class Manifest:
         return manifest
 
 
-def _count(task: Task, records: Iterable[Record]) -> dict[str, Any]:
-    records = list(records)
-    values = np.array([r.labels for r in records], dtype=np.float32).reshape(
-        len(records), len(task.labels)
-    )
-    positive = (values == 1).sum(axis=0).tolist()
-    negative = (values == 0).sum(axis=0).tolist()
-    counts: dict[str, Any]
-    if task.kind == "binary":
-        counts = {task.classes[0]: negative[0], task.classes[1]: positive[0]}
-    elif task.kind == "multiclass":
-        counts = dict(zip(task.labels, positive, strict=True))
-    else:
-        counts = {
-            label: {"positive": p, "negative": n, "unknown": len(records) - p - n}
-            for label, p, n in zip(task.labels, positive, negative, strict=True)
-        }
-    patients = len({record.patient for record in records})
-    return {"images": len(records), "patients": patients, "classes": counts}
+def _read_list(kind: type[_T], text: str) -> tuple[_T, ...]:
+    return tuple(from_json(kind, item, kind.__name__, _JSON) for item in json.loads(text))

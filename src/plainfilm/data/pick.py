@@ -1,4 +1,4 @@
-"""A few images to look at."""
+"""Chooses images to display."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["pick"]
 
 
 def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
-    """Choose records for a grid: each class in turn, at random within it.
+    """Choose records for a grid of images: each class in turn, at random within a class.
 
     Parameters
     ----------
     manifest
-        Where to choose from.
+        The records.
     count
-        At most so many.
+        Maximum number of records.
     seed
-        Of the choice.
+        Seed of the random choice.
 
     Returns
     -------
@@ -30,10 +30,13 @@ def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
     classes: dict[str, list[int]] = {}
     for position, record in enumerate(manifest.records):
         classes.setdefault(manifest.task.class_of(record.labels), []).append(position)
-    piles = [[pile[i] for i in rng.permutation(len(pile))] for _, pile in sorted(classes.items())]
+    queues = [
+        [members[i] for i in rng.permutation(len(members))]
+        for _, members in sorted(classes.items())
+    ]
     chosen: list[int] = []
-    while len(chosen) < count and any(piles):
-        for pile in piles:
-            if pile and len(chosen) < count:
-                chosen.append(pile.pop())
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            if queue and len(chosen) < count:
+                chosen.append(queue.pop())
     return chosen

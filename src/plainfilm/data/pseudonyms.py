@@ -1,7 +1,7 @@
-"""Patient keys that do not tell the patient: keyed hashes, whose salt stays on this machine.
+"""Replaces patient identifiers by keyed hashes, whose salt stays on this machine.
 
-A plain hash of an identifier is no secret: whoever has a list of identifiers hashes them all. So
-the hash is keyed (HMAC, RFC 2104) with a salt that no manifest, cache, run, bundle or report holds.
+A plain hash is not enough: anyone with a list of identifiers can hash them all. So the hash is
+keyed (HMAC, RFC 2104) with a salt that is not stored in any manifest, cache, run, bundle or report.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _DIGITS = 16
 
 
 def salt_file() -> Path:
-    """Return where the salt of this user is kept."""
+    """Return the path of this user's salt."""
     return Path(platformdirs.user_data_dir("plainfilm")) / "salt"
 
 
 def where_is_salt() -> str:
-    """Say where the salt comes from, never what it is."""
+    """Describe the source of the salt, but not the salt."""
     if os.environ.get(_VARIABLE):
         return f"the variable {_VARIABLE}"
     path = salt_file()
-    with contextlib.suppress(OSError):  # a folder that may not be looked into
+    with contextlib.suppress(OSError):  # the folder may not be readable
         if path.exists():
             return str(path)
-    return f"{path} (made when it is first needed)"
+    return f"{path} (created when it is first needed)"
 
 
 class Pseudonyms:
-    """Turns identifiers into keys; the salt is read, or made, when the first one is asked for.
+    """Converts identifiers to keys; reads or creates the salt for the first one.
 
     Attributes
     ----------
     kept
-        False once a salt had to be made that cannot be kept: the keys of another call are others
-        then. No result depends on it.
+        False if a new salt could not be stored. The next call then gives other keys, which changes
+        no result.
     """
 
     def __init__(self) -> None:
@@ -62,14 +62,14 @@ class Pseudonyms:
         Parameters
         ----------
         identifier
-            What tells the patient.
+            Identifier of a patient.
         scope
-            Where equal identifiers mean one patient; in two scopes they give two keys.
+            Name space of the identifier; equal identifiers in two scopes have different keys.
 
         Raises
         ------
         StorageError
-            If there is a salt that cannot be used.
+            If the salt exists but cannot be used.
         """
         if self._salt is None:
             self._salt = self._read()
@@ -77,14 +77,14 @@ class Pseudonyms:
         return "p" + hmac.digest(self._salt, message, "sha256").hex()[:_DIGITS]
 
     def _read(self) -> bytes:
-        if given := os.environ.get(_VARIABLE):
-            return given.encode("utf-8", "surrogateescape")
+        if salt := os.environ.get(_VARIABLE):
+            return salt.encode("utf-8", "surrogateescape")
         path = salt_file()
         with contextlib.suppress(OSError):
             if not path.exists():
-                _make(path)
+                _create(path)
         try:
-            salt = path.read_bytes()
+            stored = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             self.kept = False
             return secrets.token_bytes(_BYTES)
@@ -92,18 +92,19 @@ class Pseudonyms:
             raise StorageError(
                 f"the salt of patient keys cannot be read: {path}",
                 received=error.strerror,
-                remedy=f"make it readable for you, or set the variable {_VARIABLE}",
+                remedy=f"make the file readable for you, or set the variable {_VARIABLE}",
             ) from error
-        if len(salt) < _BYTES:
+        if len(stored) < _BYTES:
             raise StorageError(
                 f"the salt of patient keys is damaged: {path}",
-                remedy="remove the file; the next call makes another, and with it other patient keys",
+                received=f"{len(stored)} bytes",
+                remedy="remove the file; the next call creates a new salt, which changes all patient keys",
             )
-        return salt
+        return stored
 
 
-def _make(path: Path) -> None:
-    """Make a salt that nobody else may read; of two processes that do, one wins."""
+def _create(path: Path) -> None:
+    """Create a salt that only its user can read; if two processes do so, one salt is kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
@@ -112,12 +113,12 @@ def _make(path: Path) -> None:
             file.write(secrets.token_bytes(_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        # A link fails where there is one already, so that the first salt stays the only one.
+        # A link fails if the salt exists already, so that the first salt is kept.
         try:
             os.link(draft, path)
         except FileExistsError:
             pass
-        except OSError:  # a file system without links: the last one wins
+        except OSError:  # a file system without links: the last salt is kept
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

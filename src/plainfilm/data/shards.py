@@ -1,8 +1,8 @@
-"""The files of a cache: shards of decoded images, and what is known about files on disk.
+"""Reads and writes the files of a cache: shards of decoded images, and an index of file hashes.
 
-A shard is two files: ``NAME.u8`` holds the images, ``NAME.json`` their content hashes and metadata and
-the files that failed. The second is written last and atomically: without it the first is nothing.
-No file speaks for all shards, so two processes that fill one cache cannot harm each other.
+A shard consists of two files. ``NAME.u8`` holds the images; ``NAME.json`` holds their content hashes
+and metadata, and the files that cannot be decoded. The second is written last and atomically, and
+makes the shard valid. No file describes several shards, so two processes can fill one cache.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _SCHEMA = 1
 _ROWS = 1024
 _BYTES = 64 * 1024 * 1024
 _CLOSE = 4
-"""So many rows of a shard for each that is wanted are read faster than those that are wanted."""
+"""A span of up to this many rows for each requested row is faster to read in one piece."""
 _DAY = 24 * 3600.0
-_SETTLED = 2.0
-"""Seconds after which a file that was rewritten has another time of change on every file system."""
+_SAFE_AGE = 2.0
+"""Seconds after which a rewritten file has another modification time on every file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Shard:
     Attributes
     ----------
     path
-        The file of pixels.
+        File of the pixels.
     hashes
-        SHA-256 of the file that became each row.
+        SHA-256 of the file of each row.
     metadata
-        What each file said about itself.
+        Metadata of the file of each row.
     failures
-        SHA-256 to reason and sentence of files that did not become an image.
+        SHA-256 of each file that cannot be decoded, with the failure.
     """
 
     path: Path
@@ -69,25 +69,25 @@ class Shard:
 
 
 def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
-    """Map a shard's images, (count, size, size), read-only."""
+    """Memory-map the images of a shard, (count, size, size), read-only."""
     return np.memmap(path, np.uint8, mode="r", shape=(count, size, size))
 
 
 def read_pixels(path: Path, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
-    """Read some of a shard's images into ``out``, (k, size, size).
+    """Read images of a shard into ``out``, (k, size, size).
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     StorageError
-        If it is shorter than it was.
+        If the file became shorter.
     """
     first, span = int(rows.min()), int(np.ptp(rows)) + 1
     with open(path, "rb", buffering=0) as file:
         if span == len(rows) and bool((np.diff(rows) == 1).all()):
             _read_into(file, first, out)
-        elif span <= _CLOSE * len(rows):  # in one go, and with what lies between
+        elif span <= _CLOSE * len(rows):  # one read that includes the rows between
             piece = np.empty((span, *out.shape[1:]), np.uint8)
             _read_into(file, first, piece)
             np.take(piece, rows - first, axis=0, out=out)
@@ -102,19 +102,19 @@ def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
         read_into(file, out.data)
     except EOFError as error:
         raise StorageError(
-            "decoded images are gone from the cache while they are used",
-            received=f"{file.name} is shorter than it was",
-            remedy="run it again; what is missing is decoded anew",
+            "decoded images disappeared from the cache while they were in use",
+            received=f"{file.name} became shorter",
+            remedy="run the command again; missing images are decoded again",
         ) from error
 
 
 def rows_per_shard(size: int) -> int:
-    """Return how many images of ``size`` a shard holds: 1024, or fewer that make 64 MiB."""
+    """Return the number of images in a shard: 1024, or fewer to stay below 64 MiB."""
     return min(_ROWS, max(1, _BYTES // size**2))
 
 
 def read_shards(folder: Path, size: int) -> Iterator[Shard]:
-    """Read the index of every whole shard, one by one; damaged ones count as absent."""
+    """Yield every complete shard; damaged shards are skipped."""
     for index in sorted(folder.glob("*.json")):
         try:
             shard = _read_shard(index, size)
@@ -145,20 +145,20 @@ def write_shard(
     metadata: Sequence[dict[str, str | float]],
     failures: dict[str, Failure],
 ) -> Shard:
-    """Write a shard, named after what it was made from.
+    """Write a shard, named by the hash of its content.
 
     Raises
     ------
     StorageError
-        If the disk is full or not writable; no half shard stays.
+        If the disk is full or not writable; no incomplete shard remains.
     """
     name = hash_json([*hashes, *sorted(failures)])[:32]
     shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(metadata), failures)
     index = folder / f"{name}.json"
     size = pixels.shape[1]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if (there := _read_shard(index, size)) is not None:
-            return there  # another process was faster
+        if (existing := _read_shard(index, size)) is not None:
+            return existing  # another process was faster
     if hashes:
         with atomic_path(shard.path) as temporary, open(temporary, "wb") as file:
             file.write(np.ascontiguousarray(pixels).data.cast("B"))
@@ -174,7 +174,7 @@ def write_shard(
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written more than a day ago."""
+    """Remove incomplete files of killed processes that are more than a day old."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _DAY:
@@ -182,23 +182,23 @@ def clear_leftovers(folder: Path) -> None:
 
 
 class Stamp(NamedTuple):
-    """What tells whether a file is still what it was: all that is kept of its status."""
+    """Size and modification time of a file, which change when the file does."""
 
     size: int
-    changed: int
-    """Time of the last change, ns."""
+    modified: int  # ns
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
-        """Return the stamp of a file of that status."""
+        """Return the stamp of a file from its status."""
         return cls(status.st_size, status.st_mtime_ns)
 
 
 class FileIndex:
-    """Which content hash a file of a known path, size and time of change has.
+    """Content hashes of files by path, valid while the stamp is unchanged.
 
-    It lies in 256 small files by folder, each replaced atomically. Where two processes replace one,
-    one's entries are lost, and those files are read once more.
+    The index consists of 256 small files, by folder of the hashed files, each replaced atomically.
+    If two processes replace one at the same time, the entries of one are lost and its files are
+    hashed again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -208,7 +208,7 @@ class FileIndex:
         self._bucket_of: dict[str, str] = {}
 
     def get(self, path: str, stamp: Stamp) -> str | None:
-        """Return the hash of the file, or None where it is new or has changed."""
+        """Return the hash of a file, or None if it is new or has changed."""
         folder, name = os.path.split(path)
         entry = self._bucket(folder).get(folder, {}).get(name)
         if entry is None or entry[:2] != [*stamp]:
@@ -216,8 +216,8 @@ class FileIndex:
         return str(entry[2])
 
     def put(self, path: str, stamp: Stamp, digest: str) -> None:
-        """Remember the hash of a file, unless it may still be changing."""
-        if time.time() - stamp.changed / 1e9 < _SETTLED:
+        """Store the hash of a file, unless the file may still be changing."""
+        if time.time() - stamp.modified / 1e9 < _SAFE_AGE:
             return
         folder, name = os.path.split(path)
         files = self._bucket(folder).setdefault(folder, {})
@@ -225,7 +225,7 @@ class FileIndex:
         self._changed.add(self._bucket_of[folder])
 
     def save(self) -> None:
-        """Write what is new. A place that cannot be written costs time later, nothing else."""
+        """Write new entries. If the folder is not writable, the next call hashes again."""
         with contextlib.suppress(StorageError):
             for name in sorted(self._changed):
                 text = json.dumps(self._buckets[name], separators=(",", ":"))
@@ -246,6 +246,6 @@ class FileIndex:
             content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError):  # unreadable or damaged: the files are read again
+        except (OSError, ValueError):  # unreadable or damaged: the files are hashed again
             return {}
         return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""Train, validation and test: by patient, stratified, and with the official test left alone."""
+"""Splits a manifest by patient into training, validation and test sets, stratified by label."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.names import patient_of
@@ -30,44 +31,43 @@ def make_splits(
     minimum_validation: int = 50,
     minimum_per_class: int = 20,
 ) -> Manifest:
-    """Put every record into train, validation or test.
+    """Assign every record to the training, validation or test set.
 
-    An official test split is the test split, unchanged. An official validation split
-    is kept if it is large enough to choose anything on; otherwise its images join the training
-    images, a share of which becomes the new one. Shares are taken by patient, stratified by
-    label. The result depends on the records and the seed, not on their order; of patient keys it
-    depends on which images share one, not on how they are written.
+    An official test set is kept unchanged. An official validation set is kept if it is large
+    enough; otherwise its images join the training images, and a share of those becomes the
+    validation set. The assignment is by patient and stratified by label. It depends on the records
+    and the seed, not on the order of the records or the spelling of patient keys.
 
     Parameters
     ----------
     validation
-        Share of the images outside of test that become validation, above 0 and below 1.
+        Share of the images outside the test set for validation, above 0 and below 1.
     test
-        Share of all images that become test where there is no official one; 0 for no test.
+        Share of all images for the test set if there is no official one; 0 for no test set.
     seed
-        Seed of the choice.
+        Seed of the random assignment.
     minimum_validation, minimum_per_class
-        Images in all, and of the rarest class, below which an official validation split is
-        too small. (For several labels: of the label that has most.)
+        Minimum number of images in an official validation set, and in its rarest class (for a
+        multi-label task: of the rarer value of the most balanced label).
 
     Returns
     -------
     manifest
-        The same records in the same order, each in a split, and findings:
-        ``validation-too-small``, ``unassigned-images``, and ``patient-overlap`` where official
-        splits share patients. Nothing is moved or dropped for it: the audit decides.
+        The same records in the same order, each with a split, and the findings
+        ``validation-too-small``, ``unassigned-images`` and ``patient-overlap`` (official splits
+        share patients; no record is moved or removed for it).
 
     Raises
     ------
     SplitError
-        If a class has too few patients to be in every split.
+        If a class has too few patients for all splits.
     ConfigError
         If a share is out of range.
     """
     if not 0 < validation < 1:
-        raise ConfigError("validation must be above 0 and below 1", received=validation)
+        raise ConfigError("validation= must be above 0 and below 1", received=validation)
     if not 0 <= test < 1:
-        raise ConfigError("test must be at least 0 and below 1", received=test)
+        raise ConfigError("test= must be at least 0 and below 1", received=test)
     manifest = replace(
         manifest, findings=tuple(f for f in manifest.findings if f.check not in _CHECKS)
     )
@@ -81,7 +81,8 @@ def make_splits(
         else:
             findings.append(too_small)
     if officials != {None} and (unassigned := [r.id for r in manifest.records if not r.official]):
-        what = f"{len(unassigned)} images are in no official split; they join train"
+        count = plural(len(unassigned), "image has", "images have")
+        what = f"{count} no official split and joined the training set"
         findings.append(finding("unassigned-images", "note", what, len(unassigned), unassigned))
     shares: dict[Split, float] = {}
     if "test" not in fixed and test > 0:
@@ -110,11 +111,11 @@ def _judge_validation(manifest: Manifest, minimum: int, per_class: int) -> Findi
     return finding(
         "validation-too-small",
         "warning",
-        f"the official validation split has {len(chosen)} images, {rarest} of its rarest "
-        "class; it joins train, and a share of train takes its place",
+        f"the official validation set has {plural(len(chosen), 'image')}, {rarest} in its rarest "
+        "class; it joined the training set, and a share of that is the validation set instead",
         len(chosen),
         (record.id for record in chosen),
-        consequence="stopping, temperature and thresholds chosen on so few images are chance",
+        consequence="early stopping, temperature and thresholds would depend on chance",
     )
 
 
@@ -130,9 +131,9 @@ def _assign(
             pool.append(record)
     if not pool:
         raise SplitError(
-            "no image is left to train on",
-            received=f"{len(assigned)} images, all in {' and '.join(sorted(fixed))}",
-            remedy="give images without a split, or in train",
+            "no image is left for training",
+            received=f"{plural(len(assigned), 'image')}, all in {' and '.join(sorted(fixed))}",
+            remedy="add images without a split or in train",
         )
     names = tuple(shares)
     labels = np.array([record.labels for record in pool], dtype=np.float32)
@@ -145,38 +146,33 @@ def _assign(
     parts = apportion(counts, np.array([shares[name] for name in names]), rng)[index]
     for number, name in enumerate(names):
         held = strata[parts == number].sum(axis=0)
-        # A rare label of many may be absent; a class of a few may not.
+        # A label of a multi-label task may be absent from a split; a class may not.
         if not held.any() or (manifest.task.kind != "multilabel" and not held.all()):
             raise SplitError(
                 f"there are too few patients for the split {name!r}",
-                received=f"{len(counts)} patients with {len(pool)} images",
-                remedy="give more data, or a larger share",
+                received=f"{plural(len(counts), 'patient')} with {plural(len(pool), 'image')}",
+                remedy="add data, or request a larger share",
             )
     assigned.update({r.id: names[p] for r, p in zip(pool, parts.tolist(), strict=True)})
     return assigned
 
 
 def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
-    """Number the patients by what the names of their files tell.
+    """Number the patients in an order that does not depend on the salt of their keys.
 
-    Patient keys are hashes, and their order changes with the salt: splits must not. So patients
-    are ordered by what a habit of naming tells of their first image, or else by its id.
-
-    Parameters
-    ----------
-    pool
-        Records, sorted by id.
+    The order is that of the patient in the name of the first file, or else of its id. Records must
+    be sorted by id.
     """
     first: dict[str, tuple[str, str]] = {}
     for record in pool:
         if record.patient not in first:
-            told = patient_of(record.id)
-            first[record.patient] = (told[0] if told else record.id, record.id)
+            named = patient_of(record.id)
+            first[record.patient] = (named[0] if named else record.id, record.id)
     return {patient: number for number, patient in enumerate(sorted(first, key=first.__getitem__))}
 
 
 def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Split]) -> None:
-    """Refuse a class that cannot be in every part; a rare label of many is not refused."""
+    """Reject a class with fewer patients than splits (not a rare label of a multi-label task)."""
     patients = (counts > 0).sum(axis=0)
     if task.kind == "multilabel":
         patients = (counts.sum(axis=1) > 0).sum(keepdims=True)
@@ -184,9 +180,9 @@ def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Spl
         if number < len(names):
             of = "" if task.kind == "multilabel" else f" of {name!r}"
             raise SplitError(
-                f"there are too few patients{of} to part into {', '.join(names)}",
-                received=f"{number} patients for {len(names)} splits",
-                remedy="give more data, or ask for no test split if there is another",
+                f"there are too few patients{of} to split into {', '.join(names)}",
+                received=f"{plural(number, 'patient')} for {len(names)} splits",
+                remedy="add data" + (" or request no test set: test=0" if "test" in names else ""),
             )
 
 
@@ -206,35 +202,36 @@ def _find_overlaps(records: Sequence[Record]) -> list[Finding]:
                 finding(
                     "patient-overlap",
                     "serious",
-                    f"{len(both)} patients are in {first} ({len(here)} images) and in {second} "
-                    f"({len(there)} images), as the official splits have it",
+                    f"{plural(len(both), 'patient is', 'patients are')} in the official splits "
+                    f"{first} ({plural(len(here), 'image')}) and {second} "
+                    f"({plural(len(there), 'image')})",
                     len(both),
                     here + there,
-                    consequence="recognising a patient is taken for recognising a disease",
-                    remedy="leave the images of these patients out of "
-                    f"{first}, or part the data set anew",
+                    consequence="a model can recognise the patient instead of the disease",
+                    remedy=f"remove the images of these patients from {first}, or split the data "
+                    "set again",
                 )
             )
     return findings
 
 
 def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) -> Manifest:
-    """Keep ``n`` of the training images, and every other split whole.
+    """Keep ``n`` training images; the other splits are unchanged.
 
     Parameters
     ----------
     n
-        How many; where there are not more, all stay.
+        Number of training images; if there are fewer, all are kept.
     seed
-        Seed of the choice, which does not depend on the order of the records.
+        Seed of the random choice, which does not depend on the order of the records.
     balanced
-        Take equally many of every class, at most as many as the rarest has; otherwise the
-        classes keep their proportions.
+        Keep the same number of every class, limited by the rarest class. Otherwise the classes
+        keep their proportions.
 
     Raises
     ------
     SplitError
-        If there is no training image, or ``balanced`` is asked of a multi-label task.
+        If there is no training image, or a multi-label task is to be balanced.
     ConfigError
         If ``n`` is less than the number of classes.
     """
@@ -248,7 +245,11 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
     if n >= len(train) and not balanced:
         return manifest
     if balanced and task.kind == "multilabel":
-        raise SplitError("a multi-label task has no classes to balance", received=task.labels)
+        raise SplitError(
+            "a multi-label task has no classes to balance",
+            received=", ".join(task.labels),
+            remedy="leave balanced= out",
+        )
     rng = np.random.default_rng(seed)
     labels = np.array([record.labels for record in train], dtype=np.float32)
     strata = strata_counts(labels, task)
@@ -258,8 +259,8 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
         chosen = _choose_by_class(strata, n, rng, balanced)
     keep = {train[i].id for i in chosen}
     records = tuple(r for r in manifest.records if r.split != "train" or r.id in keep)
-    how = ", equally many of every class" if balanced else ""
-    what = f"{len(keep)} of {len(train)} training images are used{how}, as asked"
+    how = ", the same number of every class" if balanced else ""
+    what = f"{len(keep):,} of {plural(len(train), 'training image')} are used as requested{how}"
     note = finding("limited", "note", what, len(train) - len(keep))
     return replace(manifest, records=records).with_findings([note])
 
@@ -269,15 +270,17 @@ def _choose_by_class(
 ) -> list[int]:
     sizes = strata.sum(axis=0).astype(np.intp)
     if sizes.min() == 0:
-        raise SplitError("a class has no training image", received=sizes.tolist())
+        raise SplitError(
+            "a class has no training image", received=f"images in each class: {sizes.tolist()}"
+        )
     if balanced:
-        wanted = np.full(len(sizes), min(n // len(sizes), int(sizes.min())))
+        targets = np.full(len(sizes), min(n // len(sizes), int(sizes.min())))
     else:
-        # Every class keeps an image, however few are taken.
-        wanted = np.maximum(quotas(sizes, n), 1)
-        wanted[np.argmax(wanted)] -= wanted.sum() - n
+        # Every class keeps at least one image.
+        targets = np.maximum(quotas(sizes, n), 1)
+        targets[np.argmax(targets)] -= targets.sum() - n
     chosen: list[int] = []
-    for column, number in enumerate(wanted.tolist()):
+    for column, number in enumerate(targets.tolist()):
         members = np.flatnonzero(strata[:, column])
         chosen += rng.permutation(members)[:number].tolist()
     return chosen
@@ -288,5 +291,5 @@ def _choose_by_labels(strata: NDArray[np.float64], n: int, rng: np.random.Genera
     parts = apportion(strata, np.array([share, 1 - share]), rng)
     inside = rng.permutation(np.flatnonzero(parts == 0))
     outside = rng.permutation(np.flatnonzero(parts == 1))
-    spare = max(0, n - len(inside))  # stratification is exact in proportions, not in number
+    spare = max(0, n - len(inside))  # stratification may give fewer than n
     return [*inside[:n].tolist(), *outside[:spare].tolist()]

@@ -1,4 +1,4 @@
-"""Parting groups of images so that every part has its share of every label."""
+"""Assigns groups of images to parts, stratified by label."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["apportion", "group_images", "quotas", "strata_counts"]
 
 
 def strata_counts(labels: NDArray[np.float32], task: Task) -> NDArray[np.float64]:
-    """Return what stratification balances, (n, k) of 1 and 0.
+    """Return the strata of each image, (n, k) of 1 and 0.
 
-    One column for each class; for a multi-label task one for each label's positive images, and
-    one for the images that have none.
+    The columns are the classes; for a multi-label task the labels, and a column for images
+    without a positive label.
     """
     positive: NDArray[np.float64] = (labels == 1).astype(np.float64)
     if task.kind == "multiclass":
@@ -28,9 +28,9 @@ def strata_counts(labels: NDArray[np.float32], task: Task) -> NDArray[np.float64
 def group_images(
     keys: NDArray[np.intp], strata: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Add up strata by group: (n,) index of each image's group, and (groups, k) counts.
+    """Return the group of each image, (n,), and the strata counts of each group, (groups, k).
 
-    Groups are in the order of their sorted keys, whatever the order of the images.
+    Groups are in the order of their sorted keys.
     """
     unique, index = np.unique(keys, return_inverse=True)
     counts = np.zeros((len(unique), strata.shape[1]))
@@ -41,22 +41,21 @@ def group_images(
 def apportion(
     counts: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Give every group to one part, so that each part gets its share of every column.
+    """Assign every group to one part, so that each part gets its share of every column.
 
     Iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011: *On the Stratification of
-    Multi-Label Data*, ECML PKDD, LNCS 6913:145-158) with two changes, both for groups: what is
-    given is a group with all its images, large ones first; and the part that takes it is the one
-    that lacks the largest fraction of its own target, so that large groups do not all fall to
-    the largest part.
+    Multi-Label Data*, ECML PKDD, LNCS 6913:145-158) with two changes for groups. All images of a
+    group are assigned together, large groups first. A group is assigned to the part that lacks the
+    largest fraction of its target, so that large groups are not all in the largest part.
 
     Parameters
     ----------
     counts
-        (groups, k) images of each group in each column.
+        (groups, k) number of images of each group in each column.
     shares
-        (parts,) wanted fractions, adding up to 1.
+        (parts,) target fractions, with sum 1.
     rng
-        Orders groups of one size, and breaks ties.
+        Random generator for the order of groups of equal size and for ties.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def apportion(
     order = rng.permutation(groups)
     order = order[np.argsort(-size[order], kind="stable")]
     ties = rng.random(len(shares)) * 1e-9
-    # Rarest first: what is left for last can still be balanced by what is plentiful.
+    # Rarest column first: the frequent ones can be balanced at the end.
     for column in np.argsort(totals, kind="stable"):
         for group in order[(counts[order, column] > 0) & (part[order] < 0)]:
             lack = _lack(have[:, column], target[:, column])
@@ -94,7 +93,7 @@ def _lack(have: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.
 
 
 def quotas(sizes: NDArray[np.intp], n: int) -> NDArray[np.intp]:
-    """Part ``n`` in proportion to ``sizes`` by largest remainders; none exceeds its size.
+    """Divide ``n`` in proportion to ``sizes`` by largest remainders, at most the size each.
 
     Examples
     --------

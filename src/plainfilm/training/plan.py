@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def make_plan(
             "backend": backend,
             "precision": precision,
         },
-        "dataset": {"name": manifest.name, **manifest.describe()},
+        "dataset": asdict(manifest.describe()),
         "machine": describe_machine(),
         "versions": {
             "plainfilm": __version__,

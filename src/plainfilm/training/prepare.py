@@ -70,7 +70,7 @@ def _prepared(
 
 
 def _of(images: Cache, split: Manifest) -> tuple[Manifest, Cache]:
-    own = images.of(record.id for record in split.records)
+    own = images.select(record.id for record in split.records)
     return split.drop(own.left_out), own
 
 

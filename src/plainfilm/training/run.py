@@ -207,7 +207,7 @@ def train(
     # By content, so that an evaluation knows these images again wherever they lie.
     seen = sorted({*images.hashes, *checks.hashes})
     _files.write_text(folder / TRAINED_ON, "".join(f"{digest}\n" for digest in seen))
-    _files.write_json(folder / "fingerprint.json", fingerprint(training, images))
+    _files.write_json(folder / "fingerprint.json", fingerprint(training, images).to_json())
 
     from plainfilm.training.feed import Feed, images_of
     from plainfilm.training.fit import fit

@@ -1,13 +1,13 @@
-"""Class names become the label columns of a task."""
+"""Converts class names to the label columns of a task."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from plainfilm.data.sources.folders import MAX_CLASSES
-from plainfilm.data.sources.listing import Item, Listing, finding
+from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Task
 
@@ -19,12 +19,17 @@ _NEGATIVE = frozenset(
 )
 _NEGATIVE_STARTS = ("no ", "non ", "not ", "without ", "nofinding")
 
-Labelling = tuple[Task, list[tuple[float, ...]], list[Finding]]
-"""The task, the labels of each item, and what was found."""
+
+class Labelling(NamedTuple):
+    """The task, the labels of each item, and findings."""
+
+    task: Task
+    rows: list[tuple[float, ...]]
+    findings: list[Finding]
 
 
 def is_negative_name(name: str) -> bool:
-    """Tell whether a class of this name is the one without disease.
+    """Return whether a class of this name is the one without disease.
 
     Examples
     --------
@@ -41,19 +46,19 @@ def label_items(listings: Sequence[Listing], positive: str | None = None) -> Lab
     Parameters
     ----------
     listings
-        The roots; all have class names, or all the same label columns.
+        The roots, all with class names or all with the same label columns.
     positive
-        The class that is 1 where there are two; otherwise the one whose name does not say
-        normal, and failing that the last in the alphabet.
+        Positive class of two. Default: the class whose name does not mean normal, or else the
+        last in alphabetical order.
 
     Raises
     ------
     LabelError
-        If the roots do not agree on the classes.
+        If the roots do not have the same classes.
     SourceError
-        If there is one class only, or more than a hundred values: no classes.
+        If there is only one class, or more than a hundred.
     UsageError
-        If ``positive`` is no class, or the task has not two of them.
+        If ``positive`` is not a class or the task does not have two classes.
     """
     if all(listing.labels is None for listing in listings):
         return _label_classes(listings, positive)
@@ -62,24 +67,25 @@ def label_items(listings: Sequence[Listing], positive: str | None = None) -> Lab
 
 def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelling:
     first = listings[0].labels or ()
-    for listing in listings:
-        if set(listing.labels or ()) != set(first):
-            raise LabelError(
-                "the sources do not have the same label columns",
-                received="; ".join(
-                    f"{one.name}: {', '.join(one.labels) if one.labels else 'one class column'}"
-                    for one in listings
-                ),
-                remedy="name the columns they share with labels=",
-            )
+    if any(set(listing.labels or ()) != set(first) for listing in listings):
+        raise LabelError(
+            "the sources do not have the same label columns",
+            received="; ".join(
+                f"{one.name}: {', '.join(one.labels) if one.labels else 'one class column'}"
+                for one in listings
+            ),
+            remedy="name the common columns with labels=",
+        )
     if positive is not None:
         raise UsageError(
-            "positive= is for two classes, not for several label columns", received=repr(positive)
+            "positive= is for two classes, not for several label columns",
+            received=repr(positive),
+            remedy="leave it out",
         )
     rows: list[tuple[float, ...]] = []
     for listing in listings:
         order = [(listing.labels or ()).index(label) for label in first]
-        rows += [tuple(float(item.truth[i]) for i in order) for item in listing.items]
+        rows += [tuple(float(item.label[i]) for i in order) for item in listing.items]
     constant = [
         label
         for number, label in enumerate(first)
@@ -87,7 +93,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
     ]
     if len(constant) == len(first):
         raise SourceError(
-            "no label column has both a 1 and a 0",
+            "no label column has both 1 and 0",
             received=", ".join(first),
             remedy="give a table with positive and negative images",
         )
@@ -97,69 +103,70 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
             finding(
                 "constant-label",
                 "warning",
-                f"labels that are never both 1 and 0: {', '.join(constant)}",
+                f"label columns without both 1 and 0: {', '.join(constant)}",
                 len(constant),
-                consequence="such a label can be neither learnt nor evaluated",
-                remedy="leave it out with labels=",
+                consequence="a model can neither be trained nor evaluated on such a label",
+                remedy="leave these columns out with labels=",
             )
         )
-    return Task("multilabel", first, first), rows, findings
+    return Labelling(Task("multilabel", first, first), rows, findings)
 
 
 def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelling:
-    spelling, findings = _spell([item for listing in listings for item in listing.items])
+    spelling, findings = _merge_spellings([item for one in listings for item in one.items])
     sets = {one.name: {spelling[_fold(item)] for item in one.items} for one in listings}
     names = sorted(set().union(*sets.values()), key=str.casefold)
     if len(names) > MAX_CLASSES:
         raise SourceError(
-            "what is taken for the classes has too many values to be classes",
-            received=f"{len(names)} different ones",
+            "the column of the classes has too many values",
+            received=f"{len(names)} different values",
             remedy="name the column of the classes with labels=",
         )
     if any(classes != set(names) for classes in sets.values()):
         raise LabelError(
             "the sources do not have the same classes",
             received="; ".join(f"{n}: {', '.join(sorted(c))}" for n, c in sets.items()),
-            remedy="rename the folders or the values so that the classes agree",
+            remedy="rename folders or values so that the classes are equal",
         )
     if len(names) < 2:
         raise SourceError(
-            "there is one class only",
+            "there is only one class",
             received=names[0] if names else "no image with a label",
             remedy="give the folder above the class folders, or a table with both classes",
         )
     if len(names) == 2:
         task, found = _choose_binary(names, positive)
         findings += found
+    elif positive is not None:
+        raise UsageError(
+            "positive= needs a data set with two classes",
+            received=f"{positive!r} with the classes {', '.join(names)}",
+            remedy="leave it out",
+        )
     else:
-        if positive is not None:
-            raise UsageError(
-                "positive= needs two classes",
-                received=f"{positive!r} with the classes {', '.join(names)}",
-            )
         task = Task("multiclass", tuple(names), tuple(names))
     vectors = {name: tuple(float(name == label) for label in task.labels) for name in task.classes}
     rows = [vectors[spelling[_fold(item)]] for one in listings for item in one.items]
-    return task, rows, findings
+    return Labelling(task, rows, findings)
 
 
 def _fold(item: Item) -> str:
-    return str(item.truth).strip().casefold()
+    return str(item.label).strip().casefold()
 
 
-def _spell(items: Sequence[Item]) -> tuple[dict[str, str], list[Finding]]:
-    """Merge names that differ by case only; the most frequent spelling stands for all."""
-    counts = Counter(str(item.truth).strip() for item in items)
+def _merge_spellings(items: Sequence[Item]) -> tuple[dict[str, str], list[Finding]]:
+    """Merge class names that differ only in case to the most frequent spelling."""
+    counts = Counter(str(item.label).strip() for item in items)
     spelling: dict[str, str] = {}
     for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
         spelling.setdefault(name.casefold(), name)
     merged = sorted(name for name in counts if spelling[name.casefold()] != name)
     if not merged:
         return spelling, []
-    what = "classes whose names differ by case only were merged: " + ", ".join(
+    problem = "class names that differ only in case were merged: " + ", ".join(
         f"{name} into {spelling[name.casefold()]}" for name in merged
     )
-    return spelling, [finding("classes-merged", "note", what, sum(counts[n] for n in merged))]
+    return spelling, [finding("classes-merged", "note", problem, sum(counts[n] for n in merged))]
 
 
 def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[Finding]]:
@@ -167,8 +174,9 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
         match = [name for name in names if name.casefold() == positive.strip().casefold()]
         if not match:
             raise UsageError(
-                "positive= is none of the classes",
-                received=f"{positive!r}; the classes are {', '.join(names)}",
+                "positive= is not one of the classes",
+                received=repr(positive),
+                remedy=f"choose {' or '.join(names)}",
             )
         chosen, sure = match[0], True
     else:
@@ -182,9 +190,9 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
             finding(
                 "positive-class",
                 "warning",
-                f"neither name tells which class is the disease; {chosen!r} was taken as positive",
+                f"the class names do not show which class is the disease; {chosen!r} was chosen",
                 1,
-                remedy="name it with positive=",
+                remedy="name the positive class with positive=",
             )
         )
     return Task("binary", (chosen,), (negative, chosen)), findings

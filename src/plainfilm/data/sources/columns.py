@@ -1,4 +1,4 @@
-"""A CSV or Parquet table that names files and says what is known about each."""
+"""Reads a CSV or Parquet table of images and chooses its columns."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from plainfilm._text import plural
 from plainfilm.data.sources.identifying import (
-    is_identifying,
+    contains_identity,
+    is_identifying_name,
+    is_nearly_unique,
     looks_like_data,
-    tells_apart,
-    tells_identity,
 )
 from plainfilm.data.sources.listing import SPLIT_NAMES
 from plainfilm.errors import SourceError, UsageError
@@ -22,21 +22,21 @@ __all__ = ["TABLE_SUFFIXES", "Columns", "Table", "choose_columns", "is_generic",
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
-_GUESSES = {
+_USUAL_NAMES = {
     "path": ("file", "path", "image", "filename", "filepath", "imagepath", "imagefile"),
     "label": ("label", "class", "target"),
     "patient": ("patient", "patientid", "patientkey", "subject", "subjectid"),
-    "split": ("split", "split", "fold"),
+    "split": ("split", "partition", "fold"),
 }
 
 
 @dataclass(slots=True)
 class Table:
-    """The cells of a table as text, blank where nothing stands; numbers as Parquet has them."""
+    """The cells of a table as text, blank if missing; ``ragged`` has the numbers of bad lines."""
 
     path: Path
     columns: dict[str, list[str]]
-    ragged: list[int] = field(default_factory=list)  # line numbers
+    ragged: list[int] = field(default_factory=list)
 
     @property
     def names(self) -> str:
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column is what; ``labels`` has one entry, or several of 1, 0 and blank."""
+    """Names of the columns by role; ``labels`` is one class column or several label columns."""
 
     path: str
     labels: tuple[str, ...]
@@ -58,18 +58,15 @@ class Columns:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table whole, every cell as text.
+    """Read a table, every cell as text.
 
     Raises
     ------
     SourceError
-        If it cannot be read, has no rows, or two columns of one name.
+        If it cannot be read, has no rows, or has two columns of one name.
     """
     try:
-        if path.suffix.lower() == ".parquet":
-            table = _read_parquet(path)
-        else:
-            table = _read_csv(path)
+        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
     if not table.columns or not next(iter(table.columns.values())):
@@ -81,16 +78,15 @@ def _read_csv(path: Path) -> Table:
     with open(path, newline="", encoding="utf-8-sig") as file:
         head = file.readline()
         file.seek(0)
-        delimiter = max(",;\t", key=head.count)
-        rows = csv.reader(file, delimiter=delimiter)
+        rows = csv.reader(file, delimiter=max(",;\t", key=head.count))
         header = [name.strip() for name in next(rows, [])]
-        if twice := sorted({name for name in header if header.count(name) > 1}):
+        if repeated := sorted({name for name in header if header.count(name) > 1}):
             raise SourceError(
-                "two columns of the table have one name",
+                "two columns of the table have the same name",
                 received=path
                 if looks_like_data(header)
-                else f"{path}: {', '.join(repr(name) for name in twice)}",
-                remedy="rename one of them; the first line must name the columns",
+                else f"{path}: {', '.join(map(repr, repeated))}",
+                remedy="rename one of them; the first line must contain the names of the columns",
             )
         kept, ragged = [], []
         for row in rows:
@@ -99,11 +95,8 @@ def _read_csv(path: Path) -> Table:
             elif row:
                 ragged.append(rows.line_num)
     cells = zip(*kept, strict=True) if kept else iter([()] * len(header))
-    return Table(
-        path,
-        {n: [c.strip() for c in column] for n, column in zip(header, cells, strict=True)},
-        ragged,
-    )
+    columns = {n: [c.strip() for c in column] for n, column in zip(header, cells, strict=True)}
+    return Table(path, columns, ragged)
 
 
 def _read_parquet(path: Path) -> Table:
@@ -117,12 +110,10 @@ def _read_parquet(path: Path) -> Table:
     return Table(path, {str(n): [_text(cell) for cell in cells] for n, cells in columns.items()})
 
 
-def _text(cell: Any) -> str:
+def _text(cell: object) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
-    if isinstance(cell, bool):
-        return str(int(cell))
-    if isinstance(cell, float) and cell.is_integer():
+    if isinstance(cell, bool) or (isinstance(cell, float) and cell.is_integer()):
         return str(int(cell))
     return str(cell).strip()
 
@@ -135,74 +126,86 @@ def choose_columns(
     path_column: str | None = None,
     split_column: str | None = None,
 ) -> Columns:
-    """Settle which column is what: as told, else by the usual names.
+    """Choose the columns for path, labels, patient and split, by argument or by usual name.
 
     Raises
     ------
     SourceError
-        If no column, or more than one, has a usual name; the message lists the columns. If what
-        has the usual name of a label says something else in nearly every row.
+        If no column or several columns have a usual name, or if the values of a label column
+        differ in nearly every row.
     UsageError
-        If a column that was named is missing, or one of labels is about who a patient is.
+        If a named column does not exist, or a label column may identify patients.
     """
     guessed: list[str] = []
 
-    def pick(role: str, argument: str, given: str | None, needed: bool) -> str | None:
-        if given is not None:
-            return _existing(table, argument, given)
-        found = [n for n in table.columns if _plain(n) in _GUESSES[role]]
-        if len(found) > 1 or (needed and not found):
+    def find(role: str, argument: str, name: str | None, required: bool) -> str | None:
+        if name is not None:
+            return _existing(table, argument, name)
+        found = [n for n in table.columns if _plain(n) in _USUAL_NAMES[role]]
+        if len(found) > 1 or (required and not found):
             raise SourceError(
                 f"{'several columns' if found else 'no column'} could be the {role}"
                 + (f": {', '.join(found)}" if found else ""),
                 received=f"{table.path} with the columns {table.names}",
-                remedy=f"name one with {argument}=",
+                remedy=f"name the column with {argument}=",
             )
         if found:
             guessed.append(f"{role} from {found[0]!r}")
         return found[0] if found else None
 
-    path = pick("path", "path_column", path_column, True)
+    path = find("path", "path_column", path_column, True)
+    assert path is not None
     if labels is None or isinstance(labels, str):
-        label = pick("label", "labels", labels, True)
+        label = find("label", "labels", labels, True)
         chosen: tuple[str, ...] = (label,) if label else ()
     else:
         chosen = tuple(_existing(table, "labels", label) for label in labels)
         if not chosen or len(set(chosen)) != len(chosen):
             raise UsageError("labels= needs different columns", received=list(labels))
     for name in chosen:
-        # What labels hold becomes names of classes, which go into every file and message.
-        cells = table.columns[name]
-        values = set(cells) - {""}
-        telling = bool(values) and all(map(tells_identity, values))
-        apart = tells_apart(cells)
-        if apart and labels is None:
-            raise SourceError(
-                "what is taken for the classes has too many values to be classes",
-                received=f"{len(values)} different ones in {len(cells)} rows",
-                remedy="name the column of the classes with labels=",
-            )
-        if is_identifying(name) or telling or apart:
-            raise UsageError(
-                "labels= names a column that may tell who a patient is",
-                received=repr(name),
-                remedy="name the column of the classes; if this one is, rename it in the table",
-            )
-    # What is no column is an expression for file names, and goes before a usual name.
-    who = patient if patient in table.columns else None
+        _check_label_column(table, name, guessed=labels is None)
+    # A patient= that is not a column is a pattern for file names, which replaces a usual column.
+    owner = patient if patient in table.columns else None
     if patient is None:
-        who = pick("patient", "patient", None, False)
-    part = pick("split", "split_column", split_column, False)
-    if part and split_column is None and not _names_splits(table.columns[part]):
-        guessed.remove(f"split from {part!r}")  # a fold number, say: it stays a column
-        part = None
-    assert path is not None
-    return Columns(path, chosen, who, part, tuple(guessed))
+        owner = find("patient", "patient", None, False)
+    split = find("split", "split_column", split_column, False)
+    # One known split name is enough; other values in the column are then an error.
+    if (
+        split
+        and split_column is None
+        and not any(cell.casefold() in SPLIT_NAMES for cell in table.columns[split])
+    ):
+        guessed.remove(f"split from {split!r}")  # for example numbers of folds
+        split = None
+    return Columns(path, chosen, owner, split, tuple(guessed))
+
+
+def _check_label_column(table: Table, name: str, *, guessed: bool) -> None:
+    """Reject labels that may identify patients, since class names occur in all output."""
+    cells = table.columns[name]
+    values = set(cells) - {""}
+    nearly_unique = is_nearly_unique(cells)
+    if nearly_unique and guessed:
+        raise SourceError(
+            "the column of the classes has too many values",
+            received=f"{len(values)} different values in {plural(len(cells), 'row')}",
+            remedy="name the column of the classes with labels=",
+        )
+    if (
+        nearly_unique
+        or is_identifying_name(name)
+        or (bool(values) and all(map(contains_identity, values)))
+    ):
+        raise UsageError(
+            "labels= names a column that may identify patients",
+            received=repr(name),
+            remedy="name the column of the classes; if it is this one, rename it in the table",
+        )
 
 
 def is_generic(name: str) -> bool:
-    """Tell whether a column of this name is a label of whatever, as ``class`` is."""
-    return _plain(name) in _GUESSES["label"]
+    """Return whether a label column has a name without meaning, such as ``class``."""
+    return _plain(name) in _USUAL_NAMES["label"]
 
 
 def _plain(name: str) -> str:
@@ -212,13 +215,8 @@ def _plain(name: str) -> str:
 def _existing(table: Table, argument: str, name: str) -> str:
     if name not in table.columns:
         raise UsageError(
-            f"{argument}= names a column that the table does not have",
+            f"{argument}= names a column that does not exist",
             received=f"{name!r}; {table.path} has {table.names}",
-            remedy=f"name one of them with {argument}=",
+            remedy=f"name an existing column with {argument}=",
         )
     return name
-
-
-def _names_splits(cells: list[str]) -> bool:
-    # One known name is enough: what else such a column holds is then a mistake, which is told.
-    return any(cell.casefold() in SPLIT_NAMES for cell in cells)

@@ -1,129 +1,43 @@
-"""Class folders, with or without train, validation and test above them."""
+"""Lists folders of class folders, with or without train, validation and test above them."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
+from plainfilm.data.sources.columns import TABLE_SUFFIXES
+from plainfilm.data.sources.listing import (
+    MAX_CLASSES,
+    SPLIT_NAMES,
+    Item,
+    Listing,
+    describe_unusable,
+)
+from plainfilm.data.sources.tree import Branch, count_suffixes, read_tree
 from plainfilm.errors import SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES
 from plainfilm.records import Split
 
-__all__ = ["Branch", "list_folder", "looks_like_image", "read_tree", "told_endings"]
-
-MAX_CLASSES = 100
-"""More class folders than this are patients or studies, not classes."""
-
-_MISSING = -1
-_ENDINGS = 8  # as many are named in one message
-_USUAL = re.compile(r"\.[a-z0-9]{1,5}")
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+__all__ = ["list_folder"]
 
 
-@dataclass(slots=True)
-class Branch:
-    """One folder of the tree: its images, its folders, and how much it holds altogether.
+class _Layer(NamedTuple):
+    """A folder of class folders, the split it is for, and the prefix of its ids."""
 
-    ``others`` counts the files that are not worth opening by their endings.
-    """
-
-    name: str
-    path: str
-    real: str
-    files: list[tuple[str, int, str]] = field(default_factory=list)  # name, bytes, real path
-    folders: list[Branch] = field(default_factory=list)
-    images: int = 0
-    others: Counter[str] = field(default_factory=Counter)  # ".txt": how many
-    unreadable: list[str] = field(default_factory=list)
-
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
-        """Yield (path below this branch, bytes, real path) of every image, sorted."""
-        for name, size, real in self.files:
-            yield prefix + name, size, real
-        for folder in self.folders:
-            yield from folder.walk(f"{prefix}{folder.name}/")
-
-
-def looks_like_image(name: str) -> bool:
-    """Tell whether a file of this name is worth opening.
-
-    A known image ending, none at all, or one of digits (a DICOM UID as a file name) is.
-    """
-    stem, dot, ending = name.rpartition(".")
-    if not dot or not stem or ending.isdigit():
-        return True
-    return f".{ending.lower()}" in IMAGE_SUFFIXES
-
-
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
-
-
-def read_tree(root: Path) -> Branch:
-    """List the images below ``root``; links are followed, a loop of links once.
-
-    Raises
-    ------
-    SourceError
-        If ``root`` itself cannot be listed.
-    """
-    real = os.path.realpath(root)
-    try:
-        return _grow(root.name, str(root), real, frozenset())
-    except OSError as error:
-        raise SourceError(
-            "the folder cannot be listed", received=f"{root}: {error.strerror}"
-        ) from error
-
-
-def _grow(name: str, path: str, real: str, above: frozenset[str]) -> Branch:
-    branch = Branch(name, path, real)
-    above = above | {real}
-    with os.scandir(path) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    for entry in listed:
-        if _ignored(entry.name):
-            continue
-        linked = entry.is_symlink()
-        below = os.path.realpath(entry.path) if linked else f"{real}{os.sep}{entry.name}"
-        if entry.is_dir():
-            if below not in above:  # a link to a folder above would never end
-                _grow_into(branch, entry.name, entry.path, below, above)
-        elif looks_like_image(entry.name) and (entry.is_file() or linked):
-            try:
-                size = entry.stat().st_size
-            except OSError:
-                size = _MISSING
-            branch.files.append((entry.name, size, below))
-            branch.images += 1
-        else:
-            branch.others[Path(entry.name).suffix.lower()] += 1
-    return branch
-
-
-def _grow_into(parent: Branch, name: str, path: str, real: str, above: frozenset[str]) -> None:
-    try:
-        child = _grow(name, path, real, above)
-    except OSError:
-        parent.unreadable.append(path)
-        return
-    parent.folders.append(child)
-    parent.images += child.images
-    parent.others += child.others
-    parent.unreadable += child.unreadable
+    official: Split | None
+    branch: Branch
+    prefix: str
 
 
 def list_folder(root: Path) -> Listing:
     """List a folder of class folders.
 
-    Folders that hold nothing but one folder are stepped through, as archives unpack them; ids are
-    paths below the folder where the splits or classes lie.
+    Folders that contain only one folder are skipped, as in unpacked archives. Ids are paths below
+    the folder of the splits or classes.
 
     Raises
     ------
@@ -132,49 +46,26 @@ def list_folder(root: Path) -> Listing:
     """
     tree = read_tree(root)
     if tree.images == 0:
+        others = plural(tree.others.total(), "other file")
+        suffixes = f": {count_suffixes(tree.others)}" if tree.others else ""
         raise SourceError(
-            "no image in the folder",
-            received=f"{root} ({_told_others(tree.others)})",
-            remedy=f"give a folder with files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            "the folder contains no image",
+            received=f"{root} ({others}{suffixes})",
+            remedy=f"give a folder with files named {', '.join(sorted(IMAGE_SUFFIXES))}",
         )
     top = _unwrap(tree)
-    listing = Listing(name=_name_of(root))
-    if parts := _splits(top):
-        _note_neighbours(top, parts, listing)
-        layers = [(SPLIT_NAMES[part.name.casefold()], part) for part in parts]
-        _list_layers([(o, p, f"{p.name}/") for o, p in layers], listing)
-    else:
-        _list_layers([(None, top, "")], listing)
-    _note_rest(root, tree, top, listing)
+    listing = Listing(name=root.name or root.resolve().name or "data")
+    layers = [_Layer(None, top, "")]
+    if splits := _splits(top):
+        _report_neighbours(top, splits, listing)
+        layers = [_Layer(SPLIT_NAMES[s.name.casefold()], s, f"{s.name}/") for s in splits]
+    _check_classes(layers, listing)
+    for official, branch, prefix in layers:
+        for folder in branch.folders:
+            _list_class(folder, official, f"{prefix}{folder.name}/", listing)
+    _report_loose_images(layers, listing)
+    _report_other_files(root, tree, top, listing)
     return listing
-
-
-def told_endings(others: Counter[str]) -> str:
-    """Name the endings that most files have, and how many files have others.
-
-    What is no usual ending is not named: it is the rest of a name with a dot in it, maybe of a
-    person.
-
-    Examples
-    --------
-    >>> told_endings(Counter({".pdf": 1, ".txt": 2, ". hildegard": 1}))
-    '2 .txt, 1 .pdf, 1 with another ending'
-    """
-    usual = [(-number, ending) for ending, number in others.items() if _USUAL.fullmatch(ending)]
-    named = sorted(usual)[:_ENDINGS]
-    parts = [f"{-number} {ending}" for number, ending in named]
-    if rest := others.total() + sum(number for number, _ in named):
-        parts.append(f"{rest} with {'another ending' if rest == 1 else 'other endings'}")
-    return ", ".join(parts)
-
-
-def _told_others(others: Counter[str]) -> str:
-    number = others.total()
-    return f"{number} files that are no images" + (f": {told_endings(others)}" if number else "")
-
-
-def _name_of(root: Path) -> str:
-    return root.name or root.resolve().name or "data"
 
 
 def _unwrap(branch: Branch) -> Branch:
@@ -190,70 +81,65 @@ def _splits(branch: Branch) -> list[Branch]:
     return [f for f in branch.folders if f.images and f.name.casefold() in SPLIT_NAMES]
 
 
-def _list_layers(layers: list[tuple[Split | None, Branch, str]], listing: Listing) -> None:
-    """List every class folder of every split, after a look that none is empty."""
-    known = {c.name.casefold() for _, layer, _ in layers for c in layer.folders if c.images}
+def _check_classes(layers: list[_Layer], listing: Listing) -> None:
+    """Reject too many, missing or empty class folders; report other folders without images."""
+    known = {f.name.casefold() for layer in layers for f in layer.branch.folders if f.images}
     if len(known) > MAX_CLASSES:
         raise SourceError(
-            f"{len(known)} class folders are too many to be classes",
+            f"{len(known)} class folders are too many classes",
             received=", ".join(sorted(known)[:5]) + ", ...",
             remedy="give a folder whose folders are the classes, or a table of labels",
         )
-    loose = [layer for _, layer, _ in layers if layer.files]
+    loose = [layer.branch for layer in layers if layer.branch.files]
     if not known and loose:
-        here = Path(loose[0].path)
+        folder = Path(loose[0].path)
+        count = sum(len(branch.files) for branch in loose)
         raise SourceError(
-            f"{here} holds images and no class folders: that is one class at most",
-            received=f"{sum(len(layer.files) for layer in loose)} images, none in a class folder",
-            remedy=f"give the folder above it ({here.absolute().parent}) if its folders are the "
-            "classes, or a table that says the class of each image",
+            f"{folder} contains images but no class folders",
+            received=f"{plural(count, 'image')}, none in a class folder",
+            remedy=f"give the folder above ({folder.absolute().parent}) if its folders are the "
+            "classes, or a table with the class of each image",
         )
     empty: list[str] = []
-    aside: list[str] = []
-    for _, layer, prefix in layers:
-        for folder in layer.folders:
-            if not folder.images and folder.name.casefold() not in SPLIT_NAMES:
-                bare = not folder.others or folder.name.casefold() in known
-                (empty if bare else aside).append(prefix + folder.name)
+    ignored: list[str] = []
+    for _, branch, prefix in layers:
+        for child in branch.folders:
+            if not child.images and child.name.casefold() not in SPLIT_NAMES:
+                is_class = not child.others or child.name.casefold() in known
+                (empty if is_class else ignored).append(prefix + child.name)
     if empty:
         raise SourceError(
-            "a class folder holds no image",
+            "a class folder contains no image",
             received=", ".join(empty),
-            remedy="fill it, or remove it if it is not a class",
+            remedy="add images, or remove the folder if it is not a class",
         )
-    if aside:
-        listing.findings.append(
-            finding(
-                "ignored-folders",
-                "note",
-                f"folders without images were not taken for classes: {', '.join(aside[:5])}",
-                len(aside),
-            )
+    if ignored:
+        listing.report(
+            "ignored-folders",
+            "note",
+            f"folders without images are not classes: {', '.join(ignored[:5])}",
+            len(ignored),
         )
-    for official, layer, prefix in layers:
-        for folder in layer.folders:
-            _list_class(folder, official, f"{prefix}{folder.name}/", listing)
-    _note_loose(layers, listing)
 
 
 def _list_class(folder: Branch, official: Split | None, prefix: str, listing: Listing) -> None:
-    for below, size, real in folder.walk():
-        first, slash, _ = below.partition("/")
-        # Some data sets put the splits below the classes.
+    for name, size, real in folder.walk():
+        first, slash, _ = name.partition("/")
+        # Some data sets have the splits below the classes.
         inner = SPLIT_NAMES.get(first.casefold()) if slash and official is None else None
-        identity, path = prefix + below, str(Path(folder.path, below))
+        identity, path = prefix + name, str(Path(folder.path, name))
         if not _is_text(path):
-            what = "the name is no text, so that it cannot be written down"
-            shown = _escaped(identity), _escaped(path)
-            listing.left_out.append(LeftOut(shown[0], shown[1], "strange-name", what))
+            problem = "the file name is not valid text (UTF-8)"
+            escaped = _escape(identity), _escape(path)
+            listing.left_out.append(LeftOut(*escaped, "invalid-name", problem))
         elif size > 0:
             listing.items.append(Item(identity, path, real, folder.name, official or inner))
         else:
-            listing.left_out.append(leave_out(identity, path, size))
+            listing.left_out.append(describe_unusable(identity, path, size))
 
 
 def _is_text(path: str) -> bool:
-    """Tell whether a path can be written as UTF-8; what was no UTF-8 has surrogates in it."""
+    """Return whether a path can be encoded as UTF-8; undecodable bytes are surrogates in it."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -261,103 +147,87 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _escaped(path: str) -> str:
+def _escape(path: str) -> str:
     return path.encode(errors="backslashreplace").decode()
 
 
-def leave_out(identity: str, path: str, size: int) -> LeftOut:
-    """Say why a file of no bytes, or of a negative size = missing, is not used."""
-    if size == 0:
-        return LeftOut(identity, path, "empty", "the file is empty (0 bytes)")
-    return LeftOut(identity, path, "missing", "there is no such file")
-
-
-def _note_loose(layers: list[tuple[Split | None, Branch, str]], listing: Listing) -> None:
-    loose = [prefix + name for _, layer, prefix in layers for name, _, _ in layer.files]
+def _report_loose_images(layers: list[_Layer], listing: Listing) -> None:
+    loose = [layer.prefix + file.name for layer in layers for file in layer.branch.files]
     if loose:
-        listing.findings.append(
-            finding(
-                "loose-images",
-                "warning",
-                f"{len(loose)} images lie beside the class folders, not in one; they are not used",
-                len(loose),
-                loose,
-                consequence="without a class folder their label is not known",
-                remedy="move them into a class folder, or remove them",
-            )
+        listing.report(
+            "loose-images",
+            "warning",
+            f"{plural(len(loose), 'image is', 'images are')} not in a class folder and not used",
+            len(loose),
+            loose,
+            consequence="without a class folder their label is unknown",
+            remedy="move them into a class folder, or remove them",
         )
 
 
-def _signature(parts: list[Branch]) -> set[tuple[str, int]]:
-    return {(f"{p.name}/{below}".casefold(), size) for p in parts for below, size, _ in p.walk()}
+def _signature(splits: Iterable[Branch]) -> set[tuple[str, int]]:
+    """Return path and size of every file, to compare two copies of a data set."""
+    return {(f"{s.name}/{f.name}".casefold(), f.size) for s in splits for f in s.walk()}
 
 
-def _note_neighbours(top: Branch, parts: list[Branch], listing: Listing) -> None:
-    """Look at what lies beside train and test: the archive of Kermany's set holds itself twice."""
-    mine: set[tuple[str, int]] | None = None
+def _report_neighbours(top: Branch, splits: list[Branch], listing: Listing) -> None:
+    """Report folders next to the splits; the archive of Kermany's set contains itself twice."""
+    own: set[tuple[str, int]] | None = None
     for folder in top.folders:
-        if not folder.images or folder in parts:
+        if not folder.images or folder in splits:
             continue
-        inner = _splits(_unwrap(folder))
-        if inner:
-            mine = _signature(parts) if mine is None else mine
-            theirs = _signature(inner)
-            if shared := len(theirs & mine):
-                extra = len(theirs) - shared
-                listing.findings.append(
-                    finding(
-                        "doubled-tree",
-                        "warning" if extra else "note",
-                        f"{folder.name}/ repeats {shared} of the images beside it"
-                        + (f" and holds {extra} others" if extra else "")
-                        + "; it is not loaded again",
-                        len(theirs),
-                        consequence="loading both would put every image in twice",
-                        remedy="compare the two folders, and keep one" if extra else "",
-                    )
+        if inner := _splits(_unwrap(folder)):
+            own = _signature(splits) if own is None else own
+            copy = _signature(inner)
+            if shared := len(copy & own):
+                extra = len(copy) - shared
+                contents = f"{plural(shared, 'image')} of the splits again"
+                contents += f" and {plural(extra, 'other image')}" if extra else ""
+                listing.report(
+                    "repeated-folder",
+                    "warning" if extra else "note",
+                    f"{folder.name}/ contains {contents}; it is not loaded",
+                    len(copy),
+                    consequence="with both folders every image would be loaded twice",
+                    remedy="compare the two folders, and keep one" if extra else "",
                 )
                 continue
-        listing.findings.append(
-            finding(
-                "ignored-folders",
-                "warning",
-                f"{folder.name}/ lies beside the splits and is not used: {folder.images} images",
-                folder.images,
-                remedy="name it train, validation or test if it is one",
-            )
+        listing.report(
+            "ignored-folders",
+            "warning",
+            f"the folder {folder.name}/ with {plural(folder.images, 'image')} is not a split and "
+            "not used",
+            folder.images,
+            remedy="name it train, validation or test if it is a split",
         )
 
 
-def _note_rest(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
+def _report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
     if tree.others:
-        listing.findings.append(
-            finding(
-                "other-files",
-                "note",
-                "not opened, for their ending is of no known image format: "
-                f"{tree.others.total()} ({told_endings(tree.others)})",
-                tree.others.total(),
-            )
+        total = tree.others.total()
+        listing.report(
+            "other-files",
+            "note",
+            f"{plural(total, 'file has', 'files have')} no suffix of a known image format and "
+            f"{'was' if total == 1 else 'were'} not opened: {count_suffixes(tree.others)}",
+            total,
         )
     if tree.unreadable:
-        listing.findings.append(
-            finding(
-                "unreadable-folders",
-                "warning",
-                f"{len(tree.unreadable)} folders cannot be listed",
-                len(tree.unreadable),
-                (os.path.relpath(path, root) for path in tree.unreadable),
-                remedy="check their permissions",
-            )
+        listing.report(
+            "unreadable-folders",
+            "warning",
+            f"{plural(len(tree.unreadable), 'folder')} cannot be listed",
+            len(tree.unreadable),
+            (os.path.relpath(path, root) for path in tree.unreadable),
+            remedy="check the permissions of the folders",
         )
-    tables = sorted(p.name for p in Path(top.path).iterdir() if p.suffix.lower() in _TABLE_SUFFIXES)
+    tables = sorted(p.name for p in Path(top.path).iterdir() if p.suffix.lower() in TABLE_SUFFIXES)
     if tables:
-        listing.findings.append(
-            finding(
-                "table-beside",
-                "note",
-                f"beside the images lies {', '.join(tables)}; labels are the names of the folders",
-                len(tables),
-                remedy="give the table instead of the folder to use its columns",
-            )
+        listing.report(
+            "ignored-table",
+            "note",
+            f"the folder also contains {', '.join(tables)}; the labels are the names of the "
+            "class folders",
+            len(tables),
+            remedy="give the table instead of the folder to use its columns",
         )

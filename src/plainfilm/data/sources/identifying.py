@@ -1,8 +1,8 @@
-"""Which columns of a table, and which cells, may tell who a patient is.
+"""Finds columns and cells of a table that may identify a patient.
 
-Names decide first, in the words of a few languages; then the cells of the columns that are left:
-what they look like, and whether nearly every patient has another. In doubt a column stays out:
-what it held is still in the table.
+First the names of columns are checked, in several languages; then the cells: their format, and
+whether nearly every patient has another value. In case of doubt a column is not kept; it remains in
+the table.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["is_identifying", "is_number", "looks_like_data", "tells_apart", "tells_identity"]
+__all__ = [
+    "contains_identity",
+    "is_identifying_name",
+    "is_nearly_unique",
+    "is_number",
+    "looks_like_data",
+]
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\u00df-\uffff]+|[0-9]+|[\u00c0-\uffff]+")
 
-# Alone or among other words, these stand for a person.
+# Words that make any column name identifying.
 _ALWAYS = frozenset(
     {"mrn", "pid", "uid", "uids", "guid", "uuid", "ssn", "nhs", "dob", "accession", "passport"}
     | {"surname", "lastname", "firstname", "forename", "fullname", "initials", "signature"}
@@ -47,10 +53,10 @@ _ALWAYS = frozenset(
     | {"sobrenome", "dirección", "direccion", "endereço", "telefono", "teléfono", "médico"}
     | {"cognome", "nascita", "indirizzo", "dni", "cpf"}
 )
-# These do alone; beside others only where what they name is a person or a visit.
+# Words that do so alone, or with a word for a person or a visit.
 _NUMBERS = frozenset({"id", "ids", "identifier", "number", "no", "nr", "num", "key", "code"})
 _NAMES = frozenset({"name", "names", "nom", "nombre", "nome"})
-_WHOSE = frozenset(
+_PERSON_OR_VISIT = frozenset(
     {"patient", "patients", "subject", "person", "client", "case", "study", "exam"}
     | {"examination", "visit", "encounter", "admission", "stay", "record", "hospitalization"}
     | {"order", "request", "dicom", "series", "sop", "medical", "referring", "performing"}
@@ -71,7 +77,7 @@ _GLUED = re.compile(
     r"|medicalrecord|socialsecurity|dateofbirth|birthdate|geburtsdatum|reporttext|clinicalhistory"
 )
 
-# Words that are written as one, as German does.
+# Compound words, as in German.
 _COMPOUND = re.compile(
     r"bemerkung|kommentar|anmerkung|remark|comment|geburts|adresse|versichert"
     r"|(?:nummer|kennung|kennzeichen)$"
@@ -95,16 +101,16 @@ _MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[a-z]{2,}", re.IGNORECASE)
 _PERSON_NAME = re.compile(r"[^\W\d_]\^|\^[^\W\d_]")
 _LONG = 200
 _BLANK = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "?", "unknown", "unbekannt"})
-_AGE = re.compile(r"\d{3}[DWMY]")  # as DICOM writes it
-_ENOUGH = 10  # below, values may well be all different and still be groups
+_AGE = re.compile(r"\d{3}[DWMY]")  # in the format of DICOM
+_ENOUGH = 10  # with fewer rows, different values may still be groups
 
 
-def is_identifying(column: str) -> bool:
-    """Tell whether a column of this name may hold what tells who a patient is.
+def is_identifying_name(column: str) -> bool:
+    """Return whether a column of this name may identify a patient.
 
     Examples
     --------
-    >>> [is_identifying(n) for n in ("Patient Name", "StudyInstanceUID", "dob", "patient_age")]
+    >>> [is_identifying_name(n) for n in ("Patient Name", "StudyInstanceUID", "dob", "patient_age")]
     [True, True, True, False]
     """
     words = [word.casefold() for word in _WORDS.findall(column)]
@@ -118,15 +124,15 @@ def is_identifying(column: str) -> bool:
         return words[0] in _ALONE or (named is not None and named[1] not in _THINGS)
     if known & _NAMES:
         return not known & _THINGS
-    return bool(known & _NUMBERS and known & _WHOSE)
+    return bool(known & _NUMBERS and known & _PERSON_OR_VISIT)
 
 
-def tells_identity(cell: str) -> bool:
-    """Tell whether a cell holds a UID, a full date, an address of mail, a DICOM name or free text.
+def contains_identity(cell: str) -> bool:
+    """Return whether a cell contains a UID, a date, an email address, a DICOM name or long text.
 
     Examples
     --------
-    >>> [tells_identity(cell) for cell in ("1.2.840.10008.1", "1961-04-12", "Doe^John", "41.5")]
+    >>> [contains_identity(cell) for cell in ("1.2.840.10008.1", "1961-04-12", "Doe^John", "41.5")]
     [True, True, True, False]
     """
     return len(cell) > _LONG or any(
@@ -134,27 +140,27 @@ def tells_identity(cell: str) -> bool:
     )
 
 
-def tells_apart(cells: Sequence[str], patients: Sequence[str] | None = None) -> bool:
-    """Tell whether a column of text says something else of nearly every patient.
+def is_nearly_unique(cells: Sequence[str], patients: Sequence[str] | None = None) -> bool:
+    """Return whether a column of text differs between nearly all patients.
 
-    Such a column is no group that anything could be counted in, and may tell who a patient is: a
-    name, a number at a hospital, a remark. It has more different values than half of the patients
-    (of the rows, where no patients are given or are too few), and most of those values are of one
-    patient (row) only. Blank cells count for nothing, fewer than ten others tell nothing, and
-    numbers and ages may differ.
+    Such a column does not define subgroups and may identify a patient: a name, a hospital number, a
+    remark. It has more distinct values than half the number of patients (or of rows, without
+    patients or with fewer than ten), and most of these values occur for one patient (row) only.
+    Blank cells are ignored. The result is False for fewer than ten other cells and for numbers
+    and ages.
 
     Parameters
     ----------
     cells
-        The column, one cell a row.
+        Cells of the column.
     patients
-        Whose each row is; a row without one is its own.
+        Patient of each row; a row with a blank patient counts as its own.
 
     Examples
     --------
-    >>> tells_apart([f"Doe {n}" for n in range(10)]), tells_apart(["PA", "AP"] * 5)
+    >>> is_nearly_unique([f"Doe {n}" for n in range(10)]), is_nearly_unique(["PA", "AP"] * 5)
     (True, False)
-    >>> tells_apart([f"{n}.5" for n in range(10)])
+    >>> is_nearly_unique([f"{n}.5" for n in range(10)])
     False
     """
     filled = [row for row, cell in enumerate(cells) if cell.casefold() not in _BLANK]
@@ -163,20 +169,20 @@ def tells_apart(cells: Sequence[str], patients: Sequence[str] | None = None) -> 
     owners: list[str | int] = [(patients[row] or row) if patients else row for row in filled]
     if len(set(owners)) < _ENOUGH:
         owners = [*filled]
-    whose: dict[str, set[str | int]] = {}
+    owners_of: dict[str, set[str | int]] = {}
     for row, owner in zip(filled, owners, strict=True):
-        whose.setdefault(cells[row], set()).add(owner)
-    single = sum(len(those) == 1 for those in whose.values())
-    return 2 * len(whose) > len(set(owners)) and 2 * single > len(whose)
+        owners_of.setdefault(cells[row], set()).add(owner)
+    single = sum(len(some) == 1 for some in owners_of.values())
+    return 2 * len(owners_of) > len(set(owners)) and 2 * single > len(owners_of)
 
 
 def _is_measure(cell: str) -> bool:
-    # With a comma: as a German spreadsheet writes decimals.
+    # A comma may be the decimal separator.
     return is_number(cell.replace(",", ".", 1)) or _AGE.fullmatch(cell) is not None
 
 
 def is_number(cell: str) -> bool:
-    """Tell whether a cell is a plain decimal number; codes such as 007 are none.
+    """Return whether a cell is a plain decimal number, and not a code such as 007.
 
     Examples
     --------
@@ -193,9 +199,9 @@ def is_number(cell: str) -> bool:
 
 
 def looks_like_data(names: Iterable[str]) -> bool:
-    """Tell whether a header is no header but the first row of a table that has none."""
+    """Return whether a header is probably the first row of a table without a header."""
     return any(
-        tells_identity(name)
+        contains_identity(name)
         or name.replace(".", "", 1).lstrip("-").isdigit()
         or re.search(r"\.(?:jpe?g|png|dcm|tiff?|bmp)$", name, re.IGNORECASE)
         for name in names

@@ -1,4 +1,4 @@
-"""The public data set of Kermany, Zhang and Goldbaum (2018), fetched and checked."""
+"""Downloads and checks the public data set of Kermany, Zhang and Goldbaum (2018)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Protocol
 from plainfilm._files import explain_oserror, make_folder, write_text
 from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
+from plainfilm._text import plural
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.listing import Listing
 from plainfilm.errors import PlainfilmError, SourceError
@@ -23,20 +24,20 @@ __all__ = ["KERMANY", "Client", "PublicSet", "fetch_kermany", "verify_kermany"]
 
 
 class Client(Protocol):
-    """What is used of the ``kagglehub`` module."""
+    """The part of the ``kagglehub`` module that is used."""
 
     def dataset_download(self, handle: str) -> str:
-        """Download a data set and return the folder that holds it."""
+        """Download a data set and return its folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicSet:
-    """A public data set: where it comes from, what it may be used for, how to cite it.
+    """A public data set: source, licence, citation and number of images.
 
     Attributes
     ----------
     counts
-        (split, class) to number of images.
+        Number of images of each (split, class).
     """
 
     handle: str
@@ -47,7 +48,7 @@ class PublicSet:
 
     @property
     def notice(self) -> str:
-        """What must be shown to whoever fetches it."""
+        """Title, licence and citation, to show when the data set is downloaded."""
         return f"{self.title}\nLicence: {self.licence}\nCite: {self.citation}\n"
 
 
@@ -69,9 +70,9 @@ KERMANY = PublicSet(
         ("test", "PNEUMONIA"): 390,
     },
 )
-"""Kermany's set as the Kaggle archive has it."""
+"""Kermany's data set in the Kaggle archive."""
 
-# person447_virus_921_1.jpeg is the one irregular name; the optional last number lets it pass.
+# The optional last number is for one irregular name, person447_virus_921_1.jpeg.
 _NAMES = {
     "NORMAL": re.compile(r"(NORMAL2-)?IM-\d+-\d+(-\d+)?\.jpe?g"),
     "PNEUMONIA": re.compile(r"person\d+_(bacteria|virus)_\d+(_\d+)?\.jpe?g"),
@@ -79,38 +80,38 @@ _NAMES = {
 
 
 def verify_kermany(folder: Path | str) -> None:
-    """Check the numbers of images and the names against the published set.
+    """Check the numbers and names of images against the published data set.
 
     Raises
     ------
     SourceError
-        If a number differs, a name is of another kind, or a file is empty.
+        If a number differs, a name has another form, or a file is empty.
     """
     _verify(list_folder(Path(folder)), Path(folder), KERMANY.counts)
 
 
 def _verify(listing: Listing, folder: Path, counts: Mapping[tuple[str, str], int]) -> None:
-    found = Counter((str(item.official), str(item.truth)) for item in listing.items)
+    found = Counter((str(item.official), str(item.label)) for item in listing.items)
     wrong = [
-        f"{part}/{label}: {found[part, label]} instead of {expected}"
-        for (part, label), expected in counts.items()
-        if found[part, label] != expected
+        f"{split}/{label}: {found[split, label]} instead of {expected}"
+        for (split, label), expected in counts.items()
+        if found[split, label] != expected
     ]
-    wrong += [f"unexpected {part}/{label}" for part, label in sorted(set(found) - set(counts))]
+    wrong += [f"unexpected {split}/{label}" for split, label in sorted(set(found) - set(counts))]
     wrong += [f"{item.id} is {item.reason}" for item in listing.left_out[:5]]
-    strange = [
+    unexpected = [
         item.id
         for item in listing.items
-        if (pattern := _NAMES.get(str(item.truth)))
+        if (pattern := _NAMES.get(str(item.label)))
         and not pattern.fullmatch(item.id.rsplit("/", 1)[-1])
     ]
-    if strange:
-        wrong.append(f"{len(strange)} unexpected names such as {strange[0]}")
+    if unexpected:
+        wrong.append(f"{plural(len(unexpected), 'unexpected name')} such as {unexpected[0]}")
     if wrong:
         raise SourceError(
-            "the folder is not the published data set",
+            "the folder is not the complete published data set",
             received=f"{folder}: {'; '.join(wrong)}",
-            remedy="remove the folder and the download cache, and fetch it again",
+            remedy="remove the folder and the download cache, and download it again",
         )
 
 
@@ -121,21 +122,21 @@ def fetch_kermany(
     progress: Progress = silent,
     counts: Mapping[tuple[str, str], int] | None = None,
 ) -> Path:
-    """Download Kermany's chest radiographs (1.2 GB) and check that they are all there.
+    """Download Kermany's chest radiographs (1.2 GB) and check that they are complete.
 
-    The archive holds every image twice; one copy is kept. Licence and citation are in
-    ``KERMANY.notice`` and are left beside the images.
+    The archive contains every image twice; one copy is kept. Licence and citation are in
+    ``KERMANY.notice`` and in a file next to the images.
 
     Parameters
     ----------
     out
-        Folder to put ``chest_xray`` in. If it is there and complete, nothing is downloaded.
+        Parent folder of ``chest_xray``. If that is complete, nothing is downloaded.
     client
-        The ``kagglehub`` module, or something like it.
+        The ``kagglehub`` module or a replacement.
     progress
-        Told ``fetching`` and ``copying images``.
+        Callback for the stages ``fetching`` and ``copying images``.
     counts
-        Expected numbers of images, if not those of ``KERMANY``.
+        Expected numbers of images; those of ``KERMANY`` if None.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def fetch_kermany(
     MissingExtraError
         If ``kagglehub`` is not installed.
     SourceError
-        If the download fails or what came is not the published set.
+        If the download fails or differs from the published data set.
     StorageError
         If ``out`` cannot be written.
     """
@@ -163,11 +164,11 @@ def fetch_kermany(
         source = Path(chosen.dataset_download(KERMANY.handle))
     except PlainfilmError:
         raise
-    except Exception as error:  # the client's own errors are many, and change
+    except Exception as error:  # the errors of the client are not documented
         raise SourceError(
             "the download failed",
             received=f"{type(error).__name__}: {error}",
-            remedy="check the network, or download it by hand from "
+            remedy="check the network connection, or download it from "
             f"https://www.kaggle.com/datasets/{KERMANY.handle} and give its folder",
         ) from error
     progress("fetching", 1, 1, KERMANY.licence)
@@ -178,18 +179,18 @@ def fetch_kermany(
 
 
 def _copy(listing: Listing, target: Path, progress: Progress) -> None:
-    """Copy the images into a folder that takes its name when all are there."""
+    """Copy the images to a temporary folder and rename it when all are copied."""
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".chest_xray.") as scratch:
-            whole = Path(scratch) / target.name
+            draft = Path(scratch) / target.name
             for done, item in enumerate(listing.items):
-                place = whole / item.id
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _link_or_copy(item.real, place)
+                copy = draft / item.id
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                _link_or_copy(item.real, copy)
                 if done % 100 == 0:
                     progress("copying images", done, len(listing.items))
-            write_text(whole / "NOTICE.txt", KERMANY.notice)
-            whole.replace(target)
+            write_text(draft / "NOTICE.txt", KERMANY.notice)
+            draft.replace(target)
     except OSError as error:
         raise explain_oserror(error, target) from error
     progress("copying images", len(listing.items), len(listing.items))
@@ -197,6 +198,6 @@ def _copy(listing: Listing, target: Path, progress: Progress) -> None:
 
 def _link_or_copy(source: str, target: Path) -> None:
     try:
-        os.link(source, target)  # the download cache is often on the same disk: no second gigabyte
+        os.link(source, target)  # saves a gigabyte if the download cache is on the same disk
     except OSError:
         shutil.copyfile(source, target)

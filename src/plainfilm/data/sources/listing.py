@@ -1,4 +1,4 @@
-"""What one root, a folder or a table, says about its images: before classes become labels."""
+"""Defines the listing of one root (a folder or a table), before classes become labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from plainfilm.data.manifest import LeftOut
 from plainfilm.records import Finding, Severity, Split
 
-__all__ = ["MAX_FILES", "SPLIT_NAMES", "Item", "Listing", "finding"]
+__all__ = ["MAX_CLASSES", "SPLIT_NAMES", "Item", "Listing", "describe_unusable", "finding"]
 
-MAX_FILES = 200
-"""How many ids a finding carries; its ``count`` is exact."""
+MAX_CLASSES = 100
+"""More class names than this are probably patients or studies."""
+
+_MAX_FILES = 200  # in a finding
 
 SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",
@@ -26,30 +28,30 @@ SPLIT_NAMES: Mapping[str, Split] = {
 
 @dataclass(slots=True)
 class Item:
-    """One image as its root names it.
+    """One image of a root.
 
     Attributes
     ----------
     id
         Path below the root.
     path
-        Where it lies.
+        Location of the file.
     real
-        The same with symbolic links resolved: what tells whether two items are one file.
-    truth
-        Name of its class, or a tuple of 1.0, 0.0, NaN where the root has label columns.
+        Location without symbolic links; equal for two items that are one file.
+    label
+        Name of the class, or a tuple of 1.0, 0.0, NaN if the root has label columns.
     official
-        The split that the root puts it in.
+        Split that the root assigns.
     patient
-        What a column tells the patient by, in clear; after ``assign_patients`` the patient key.
+        Patient identifier from a column; after ``assign_patients`` the patient key.
     columns
-        Whatever else the root says.
+        Further columns of the root.
     """
 
     id: str
     path: str
     real: str
-    truth: str | tuple[float, ...]
+    label: str | tuple[float, ...]
     official: Split | None = None
     patient: str | None = None
     columns: dict[str, str | float] = field(default_factory=dict)
@@ -62,11 +64,11 @@ class Listing:
     Attributes
     ----------
     name
-        Name of the root, a prefix of ids where there are several.
+        Name of the root; the prefix of ids if there are several roots.
     labels
-        Names of the label columns where ``truth`` is a tuple, else None.
+        Names of the label columns if labels are tuples, else None.
     scope
-        The data set that the root is of: within it, equal names of patients mean one patient.
+        Data set of the root; equal patient names mean one patient within it.
     """
 
     name: str
@@ -75,6 +77,22 @@ class Listing:
     findings: list[Finding] = field(default_factory=list)
     labels: tuple[str, ...] | None = None
     scope: str = ""
+
+    def report(
+        self,
+        check: str,
+        severity: Severity,
+        problem: str,
+        count: int,
+        files: Iterable[str] = (),
+        *,
+        consequence: str = "",
+        remedy: str = "",
+    ) -> None:
+        """Add a finding."""
+        self.findings.append(
+            finding(check, severity, problem, count, files, consequence=consequence, remedy=remedy)
+        )
 
 
 def finding(
@@ -87,13 +105,20 @@ def finding(
     consequence: str = "",
     remedy: str = "",
 ) -> Finding:
-    """Make a finding whose list of files is cut to :data:`MAX_FILES`."""
+    """Return a finding with at most 200 files; its count is exact."""
     return Finding(
         check=check,
         severity=severity,
         problem=problem,
         count=count,
-        files=tuple(sorted(files)[:MAX_FILES]),
+        files=tuple(sorted(files)[:_MAX_FILES]),
         consequence=consequence,
         remedy=remedy,
     )
+
+
+def describe_unusable(identity: str, path: str, size: int) -> LeftOut:
+    """Return the reason to leave out a file that is empty or, with a negative size, missing."""
+    if size == 0:
+        return LeftOut(identity, path, "empty", "the file is empty (0 bytes)")
+    return LeftOut(identity, path, "missing", "the file does not exist")

@@ -1,7 +1,7 @@
-"""Who a file belongs to, read from its name.
+"""Reads the patient from the name of a file.
 
-Data sets that were published without a patient column often carry the patient in the file name.
-A split that does not know it puts one child's images on both sides, and the test score lies.
+Published data sets without a patient column often have the patient in the file name. A split that
+ignores it can put images of one patient into both training and test set.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from dataclasses import dataclass
 
 from plainfilm.errors import UsageError
 
-__all__ = ["HABITS", "Habit", "compile_patient_pattern", "patient_of", "subgroup_of"]
+__all__ = ["CONVENTIONS", "Convention", "compile_patient_pattern", "patient_of", "subgroup_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
-    """One known way of naming files.
+class Convention:
+    """A known way of naming files.
 
     Attributes
     ----------
     name
-        What it is called in findings.
+        Name in findings.
     pattern
-        Searched in the path below the root, with forward slashes.
+        Pattern to search in the path below the root, with forward slashes.
     """
 
     name: str
     pattern: re.Pattern[str]
 
     def key(self, path: str) -> str | None:
-        """Return the patient key in ``path``, or None where the habit does not apply."""
+        """Return the patient in ``path``, or None if the convention does not apply."""
         match = self.pattern.search(path)
         return None if match is None else _join(match)
 
@@ -40,20 +40,26 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-# The kind stands before the number in the key: person 23 with bacteria and person 23 with a virus
-# are numbered apart and are not known to be the same child.
-HABITS: tuple[Habit, ...] = (
-    Habit(
+# The kind of pneumonia is part of the key: the numbers of bacteria and virus are separate, so
+# person 23 with bacteria and person 23 with a virus may be different patients.
+CONVENTIONS: tuple[Convention, ...] = (
+    Convention(
         "personN_bacteria_M / personN_virus_M (Kermany 2018)",
         _compile(r"(?:^|/)person(?P<b>\d+)_(?P<a>bacteria|virus)_[^/]*$"),
     ),
-    Habit(
+    Convention(
         "IM-N-M / NORMAL2-IM-N-M (Kermany 2018)",
         _compile(r"(?:^|/)(?P<a>(?:NORMAL\d*-)?IM-\d+)-\d+[^/]*$"),
     ),
-    Habit("NNNNNNNN_MMM (NIH ChestX-ray14)", _compile(r"(?:^|/)(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*$")),
-    Habit("patientN/studyM/... (CheXpert)", _compile(r"(?:^|/)(?P<a>patient\d+)/study\d+/[^/]+$")),
-    Habit("pN/sM/... (MIMIC-CXR)", _compile(r"(?:^|/)(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)$")),
+    Convention(
+        "NNNNNNNN_MMM (NIH ChestX-ray14)", _compile(r"(?:^|/)(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*$")
+    ),
+    Convention(
+        "patientN/studyM/... (CheXpert)", _compile(r"(?:^|/)(?P<a>patient\d+)/study\d+/[^/]+$")
+    ),
+    Convention(
+        "pN/sM/... (MIMIC-CXR)", _compile(r"(?:^|/)(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)$")
+    ),
 )
 
 _SUBGROUP = _compile(r"(?:^|[_\-/ ])(bacteria|virus)(?:l|[_\-/ .]|$)")
@@ -66,7 +72,7 @@ def _join(match: re.Match[str]) -> str | None:
 
 
 def patient_of(path: str) -> tuple[str, str] | None:
-    """Return (patient key, name of the habit) for a path of a known habit.
+    """Return the patient and the name of the convention, or None.
 
     Parameters
     ----------
@@ -80,42 +86,43 @@ def patient_of(path: str) -> tuple[str, str] | None:
     >>> patient_of("NORMAL/scan.png") is None
     True
     """
-    for habit in HABITS:
-        key = habit.key(path)
+    for convention in CONVENTIONS:
+        key = convention.key(path)
         if key is not None:
-            return key, habit.name
+            return key, convention.name
     return None
 
 
 def subgroup_of(path: str) -> str | None:
-    """Return ``bacteria`` or ``virus`` where the file name tells the kind of pneumonia."""
+    """Return ``bacteria`` or ``virus`` if the file name contains the kind of pneumonia."""
     match = _SUBGROUP.search(path.rsplit("/", 1)[-1])
     return None if match is None else match.group(1).lower()
 
 
 def compile_patient_pattern(pattern: str) -> Callable[[str], str | None]:
-    """Turn a regular expression into a function from path to patient key.
+    """Return a function that reads the patient from a path with a regular expression.
 
-    It is searched in the file name; its groups, joined with ``-``, are the key.
+    The expression is searched in the file name; its groups, joined with ``-``, are the patient.
 
     Raises
     ------
     UsageError
-        If it is no regular expression or has no group.
+        If the expression is not valid or has no group.
     """
+    remedy = r"give an expression with a group for the patient, such as r'^(\d+)_'"
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise UsageError(
-            f"patient= is not a regular expression: {error}",
+            f"patient= is not a valid regular expression: {error}",
             received=repr(pattern),
-            remedy=r"give one with a group around the patient's key, such as r'^(\d+)_'",
+            remedy=remedy,
         ) from error
     if compiled.groups == 0:
         raise UsageError(
             "patient= is neither a column nor a regular expression with a group",
             received=repr(pattern),
-            remedy=r"put the patient's key in a group, such as r'^(\d+)_'",
+            remedy=remedy,
         )
 
     def key(path: str) -> str | None:

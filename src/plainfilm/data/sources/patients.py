@@ -1,7 +1,7 @@
-"""Whose each image is: from a column, a pattern, a habit of naming or a DICOM header, as a key.
+"""Assigns a patient key to each image.
 
-Identifiers become keyed hashes here and go no further. An image of which nothing is known keeps its
-own id as its key.
+The patient comes from a column, a pattern, a naming convention or a DICOM header. Identifiers
+become keyed hashes here and are not stored. An image of unknown patient has its own id as key.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plainfilm._text import plural
 from plainfilm.data.pseudonyms import Pseudonyms, salt_file
 from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
 from plainfilm.data.sources.names import patient_of, subgroup_of
@@ -22,47 +23,47 @@ from plainfilm.records import Finding
 __all__ = ["assign_patients", "scope_of"]
 
 _COLUMN, _HEADERS, _PATTERN = "a column", "DICOM headers", "the given pattern"
-_ONE_FOR_ALL = 20
-"""Where as many DICOM files as this carry one identifier and no other, it is a placeholder."""
+_PLACEHOLDER_FILES = 20
+"""An identifier that this many DICOM files share, without any other, is a placeholder."""
 
 Pattern = Callable[[str], str | None]
 
 
 @dataclass(slots=True)
-class _Found:
-    """What was found on the way."""
+class _Statistics:
+    """Counts for the findings."""
 
-    images: Counter[str] = field(default_factory=Counter)  # by where the key came from
+    images: Counter[str] = field(default_factory=Counter)  # by source of the key
     patients: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unknown: list[str] = field(default_factory=list)
     named: int = 0
     placeholders: int = 0
-    apart: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    scopes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def scope_of(root: Path) -> str:
-    """Return within what equal names mean one patient: the data set that a root is (part) of.
+    """Return the data set of a root, within which equal names mean one patient.
 
-    ``train`` and ``test`` beside each other are of one set, and so are tables in one folder.
+    ``train`` and ``test`` in one folder belong to one data set, and so do tables in one folder.
     """
     folder = root.resolve() if root.is_dir() else root.resolve().parent
     return str(folder.parent if folder.name.casefold() in SPLIT_NAMES else folder)
 
 
 def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> list[Finding]:
-    """Give every item a patient key and, where its name tells it, a subgroup.
+    """Assign a patient key to every item and, if its name contains one, a subgroup.
 
-    A column goes before a habit of naming, and that before a DICOM header; a pattern goes before
-    all of them. Equal identifiers mean one patient everywhere where they come from a column or a
-    header, or from names of a habit: those are the habits of published sets, copies of which may
-    be given together. What a pattern finds means one patient within one data set only.
+    In order of priority, the patient comes from the pattern, a column, a naming convention or a
+    DICOM header. Equal identifiers of a column, a header or one convention mean one patient in all
+    roots; conventions are those of published data sets, of which a user may give several copies.
+    Equal matches of a pattern mean one patient only within one data set.
 
     Raises
     ------
     UsageError
         If the pattern matches no name.
     """
-    found = _Found()
+    statistics = _Statistics()
     pseudonyms = Pseudonyms()
     scopes = _name_scopes(listings)
     for listing in listings:
@@ -73,34 +74,34 @@ def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> lis
             if subgroup is not None:
                 item.columns.setdefault("subgroup", subgroup)
             header = headers[item.id]
-            found.named += header is not None and header.in_name
+            statistics.named += header is not None and header.in_name
             known = _identify(item, pattern, header, placeholder)
             if known is None:
-                found.unknown.append(item.id)
-                found.placeholders += header is not None and header.patient is not None
+                statistics.unknown.append(item.id)
+                statistics.placeholders += header is not None and header.patient is not None
                 item.patient = item.id
                 continue
-            identifier, source, habit = known
-            scope = scopes[listing.scope] if source == _PATTERN else habit
+            identifier, source, convention = known
+            scope = scopes[listing.scope] if source == _PATTERN else convention
             item.patient = pseudonyms.key(identifier, scope)
-            found.images[source] += 1
-            found.patients[source].add(item.patient)
+            statistics.images[source] += 1
+            statistics.patients[source].add(item.patient)
             if source == _PATTERN:
-                found.apart[identifier].add(scope)
+                statistics.scopes[identifier].add(scope)
     total = sum(len(listing.items) for listing in listings)
-    if pattern is not None and total and not found.images[_PATTERN]:
+    if pattern is not None and total and not statistics.images[_PATTERN]:
         raise UsageError(
             "patient= matches no file name",
             received=next(item.id for one in listings for item in one.items).rsplit("/", 1)[-1],
             remedy="give an expression that matches such names, or leave patient= out",
         )
-    return _tell(found, total, pseudonyms.kept)
+    return _report(statistics, total, pseudonyms.kept)
 
 
 def _identify(
     item: Item, pattern: Pattern | None, header: Identity | None, placeholder: str | None
 ) -> tuple[str, str, str] | None:
-    """Return identifier, where it came from, and within which habit it means one patient."""
+    """Return the identifier, its source, and its naming convention or an empty string."""
     if pattern is not None and (matched := pattern(item.id)):
         return matched, _PATTERN, ""
     if pattern is None:
@@ -114,15 +115,15 @@ def _identify(
 
 
 def _placeholder(headers: dict[str, Identity | None]) -> str | None:
-    """Return the identifier that all DICOM files of a root share, if it cannot be a person's."""
-    given = Counter(one.patient for one in headers.values() if one is not None and one.patient)
-    if len(given) == 1 and given.total() >= _ONE_FOR_ALL:
-        return next(iter(given))
+    """Return the identifier that all DICOM files of a root share, if there are many files."""
+    counts = Counter(one.patient for one in headers.values() if one is not None and one.patient)
+    if len(counts) == 1 and counts.total() >= _PLACEHOLDER_FILES:
+        return next(iter(counts))
     return None
 
 
 def _name_scopes(listings: Sequence[Listing]) -> dict[str, str]:
-    """Name scopes so that keys do not depend on where the data lie; what lies in one is of it."""
+    """Name scopes independently of their path; a scope inside another belongs to it."""
     scopes = {listing.scope for listing in listings}
     widest = {
         scope: min((s for s in scopes if f"{scope}{os.sep}".startswith(f"{s}{os.sep}")), key=len)
@@ -135,40 +136,42 @@ def _name_scopes(listings: Sequence[Listing]) -> dict[str, str]:
     return {scope: names[widest[scope]] for scope in scopes}
 
 
-def _tell(found: _Found, total: int, kept: bool) -> list[Finding]:
+def _report(statistics: _Statistics, total: int, kept: bool) -> list[Finding]:
     findings = []
-    if found.images:
-        what = "patients were read from " + "; ".join(
-            f"{source}: {count} images of {len(found.patients[source])}"
-            for source, count in sorted(found.images.items())
+    if statistics.images:
+        sources = "; ".join(
+            f"{source} ({plural(count, 'image')} of "
+            f"{plural(len(statistics.patients[source]), 'patient')})"
+            for source, count in sorted(statistics.images.items())
         )
-        # By another name, for what an expression finds in names may join what does not belong.
-        check = "patient-pattern" if _PATTERN in found.images else "patient-keys"
-        findings.append(finding(check, "note", what, found.images.total()))
-    if apart := sum(len(scopes) > 1 for scopes in found.apart.values()):
+        # A separate check, since a pattern may join files that do not belong together.
+        check = "patient-pattern" if _PATTERN in statistics.images else "patient-keys"
+        problem = f"patients were read from {sources}"
+        findings.append(finding(check, "note", problem, statistics.images.total()))
+    if shared := sum(len(scopes) > 1 for scopes in statistics.scopes.values()):
         findings.append(
             finding(
                 "patient-names-shared",
                 "warning",
-                f"the pattern finds {apart} patients of the same name in several data sets; they "
-                "are taken for different people",
-                apart,
-                consequence="if they are the same, images of one patient may cross splits",
-                remedy="if they are the same, give a column that tells the patient with patient=",
+                f"the pattern finds {plural(shared, 'patient name')} in several data sets; they "
+                "count as different patients",
+                shared,
+                consequence="if they are the same, images of one patient may be in several splits",
+                remedy="if they are the same, name a patient column with patient=",
             )
         )
-    if found.unknown:
-        findings.append(_unknown(found, total))
-    if found.named:
+    if statistics.unknown:
+        findings.append(_unknown(statistics, total))
+    if statistics.named:
         findings.append(
             finding(
                 "identity-in-names",
                 "warning",
-                f"the names of {found.named} DICOM files, or of their folders, repeat a patient's "
-                "name or number, an accession number or a UID of the file",
-                found.named,
-                consequence="names of files are shown in results and reports",
-                remedy="copy the files under neutral names before results are passed on",
+                f"the names of {plural(statistics.named, 'DICOM file')} or their folders contain a "
+                "patient name or number, an accession number or a UID",
+                statistics.named,
+                consequence="results and reports show file names",
+                remedy="copy the files under neutral names before you pass on results",
             )
         )
     if not kept:
@@ -176,24 +179,27 @@ def _tell(found: _Found, total: int, kept: bool) -> list[Finding]:
             finding(
                 "salt-not-kept",
                 "note",
-                f"{salt_file()} cannot be written: the patient keys of another call are others",
+                f"{salt_file()} cannot be written; the next call gives other patient keys",
                 1,
-                remedy="set the variable PLAINFILM_SALT, if keys are to be compared",
+                remedy="set the variable PLAINFILM_SALT to compare keys between calls",
             )
         )
     return findings
 
 
-def _unknown(found: _Found, total: int) -> Finding:
-    what = f"{len(found.unknown)} of {total} images tell no patient; each counts as its own"
-    if found.placeholders:
-        what += f" ({found.placeholders} DICOM files all carry the same identifier)"
+def _unknown(statistics: _Statistics, total: int) -> Finding:
+    count = len(statistics.unknown)
+    problem = f"the patient of {count:,} of {plural(total, 'image')} is unknown; each image counts "
+    problem += "as its own patient"
+    if statistics.placeholders:
+        files = plural(statistics.placeholders, "DICOM file has", "DICOM files have")
+        problem += f" ({files} the same identifier)"
     return finding(
         "patient-unknown",
         "warning",
-        what,
-        len(found.unknown),
-        found.unknown,
-        consequence="images of one patient may cross splits, and scores look too good",
-        remedy="give the column or a regular expression with patient=",
+        problem,
+        count,
+        statistics.unknown,
+        consequence="images of one patient may be in several splits, which makes scores too high",
+        remedy="name a column or give a regular expression with patient=",
     )

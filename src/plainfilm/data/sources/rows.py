@@ -1,6 +1,6 @@
-"""The rows of a table become items: where each file is, and what is known about it."""
+"""Lists the images that the rows of a table name."""
 
-# A table may name a hundred thousand files: their paths stay text, not objects.
+# A table may name a hundred thousand files, so paths are text here and not Path objects.
 # ruff: noqa: PTH100, PTH111, PTH114, PTH116, PTH118, PTH120
 
 from __future__ import annotations
@@ -10,21 +10,16 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.columns import Columns, Table, is_generic
-from plainfilm.data.sources.folders import leave_out
-from plainfilm.data.sources.identifying import (
-    is_identifying,
-    is_number,
-    looks_like_data,
-    tells_apart,
-    tells_identity,
-)
-from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
+from plainfilm.data.sources.further_columns import keep_further_columns
+from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
+from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, describe_unusable
 from plainfilm.errors import LabelError, SourceError
-from plainfilm.records import UNKNOWN, Finding
+from plainfilm.records import UNKNOWN
 
-__all__ = ["list_table", "without_telling_columns"]
+__all__ = ["list_table"]
 
 _YES = frozenset({"1", "1.0", "true", "yes"})
 _NO = frozenset({"0", "0.0", "false", "no"})
@@ -37,94 +32,97 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
 
     Parameters
     ----------
+    table, columns
+        The table and the roles of its columns.
     images
-        Folder that relative paths start from; where None, the table's own.
+        Base folder of relative paths; the folder of the table if None.
 
     Raises
     ------
     SourceError
-        If none of the files exists, or a split has an unknown name.
+        If no file exists, or a split has an unknown name.
     LabelError
-        If a label column holds something else than 1, 0 and blank.
+        If a label column contains other values than 1, 0 and blank.
     """
     listing = Listing(name=table.path.stem)
     base = Path(os.path.abspath(images if images is not None else table.path.parent))
     paths = [_locate(cell, base) for cell in table.columns[columns.path]]
-    ids = _identify(paths, base)
-    truth = _truth(table, columns, listing)
-    splits = _split_cells(table, columns)
+    ids = _name_files(paths, base)
+    labels = _read_labels(table, columns, listing)
+    splits = _read_splits(table, columns)
     patients = table.columns[columns.patient] if columns.patient else None
-    extra = _further_columns(table, columns, listing)
+    extra = keep_further_columns(table, columns, listing)
     missing = 0
     resolve = _Resolver()
     for row, (identity, path) in enumerate(zip(ids, paths, strict=True)):
-        value = truth[row]
+        label = labels[row]
         size = _size(path) if path else -1
         if size <= 0:
             missing += size < 0
-            listing.left_out.append(leave_out(identity, path, size))
-        elif value is None:
-            what = f"the column {columns.labels[0]!r} is blank"
-            listing.left_out.append(LeftOut(identity, path, "no-label", what))
+            listing.left_out.append(describe_unusable(identity, path, size))
+        elif label is None:
+            problem = f"the column {columns.labels[0]!r} is blank"
+            listing.left_out.append(LeftOut(identity, path, "no-label", problem))
         else:
             listing.items.append(
                 Item(
                     identity,
                     path,
                     resolve(path),
-                    value,
+                    label,
                     SPLIT_NAMES.get(splits[row].casefold()),
                     (patients[row] or None) if patients else None,
                     {n: cell for n, cells in extra.items() if (cell := cells[row]) != ""},
                 )
             )
     if missing == len(paths):
+        first = table.columns[columns.path][0]
+        private = is_identifying_name(columns.path) or contains_identity(first)
         raise SourceError(
-            f"none of the {missing} files that the table names exists",
-            received=f"{columns.path!r}, looked for below {base}"
-            if is_identifying(columns.path) or tells_identity(table.columns[columns.path][0])
-            else f"{columns.path!r} = {table.columns[columns.path][0]!r}, looked for at "
-            f"{paths[0] or base}",
-            remedy="give the folder that the paths start from with images=, "
-            "or another column with path_column=",
+            "none of the files in the table exists",
+            received=f"{plural(missing, 'file')} in the column {columns.path!r} below {base}"
+            if private
+            else f"{plural(missing, 'file')}, the first is {first!r} at {paths[0] or base}",
+            remedy="give the base folder of the paths with images=, or another column with "
+            "path_column=",
         )
-    _note(table, columns, missing, listing)
+    _report(table, columns, missing, listing)
     return listing
 
 
 def _locate(cell: str, base: Path) -> str:
     if not cell:
         return ""
-    cell = cell if os.sep == "\\" else cell.replace("\\", "/")  # written on Windows
+    cell = cell if os.sep == "\\" else cell.replace("\\", "/")  # a path from Windows
     return os.path.normpath(os.path.join(base, os.path.expanduser(cell)))
 
 
-def _identify(paths: list[str], base: Path) -> list[str]:
-    """Name files by their path below the base; those elsewhere below what they have in common."""
-    home = f"{base}{os.sep}"
-    away = [path for path in paths if path and not path.startswith(home)]
+def _name_files(paths: list[str], base: Path) -> list[str]:
+    """Return ids: paths below the base folder or, for other files, below their common folder."""
+    root = f"{base}{os.sep}"
+    outside = [path for path in paths if path and not path.startswith(root)]
     try:
-        common = os.path.commonpath([os.path.dirname(path) for path in away]) if away else ""
+        common = os.path.commonpath([os.path.dirname(path) for path in outside]) if outside else ""
     except ValueError:  # on several drives
         common = ""
     ids: list[str] = []
     for row, path in enumerate(paths):
-        if path.startswith(home):
-            identity = path[len(home) :]
+        if path.startswith(root):
+            identity = path[len(root) :]
         elif path:
             identity = os.path.relpath(path, common) if common else path
         else:
             identity = f"row {row + 1}"
         ids.append(identity.replace(os.sep, "/"))
-    inside = {i for i, path in zip(ids, paths, strict=True) if path.startswith(home)}
+    inside = {i for i, path in zip(ids, paths, strict=True) if path.startswith(root)}
     return [
-        path.replace(os.sep, "/").lstrip("/") if i in inside and not path.startswith(home) else i
+        path.replace(os.sep, "/").lstrip("/") if i in inside and not path.startswith(root) else i
         for i, path in zip(ids, paths, strict=True)
     ]
 
 
 class _Resolver:
-    """Resolve links, asking about each folder once: a table names many files of few folders."""
+    """Resolves symbolic links, with one system call for each folder."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
@@ -139,6 +137,7 @@ class _Resolver:
 
 
 def _size(path: str) -> int:
+    """Return the size of a regular file, or -1."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -146,25 +145,25 @@ def _size(path: str) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
-def _truth(
+def _read_labels(
     table: Table, columns: Columns, listing: Listing
 ) -> Sequence[str | tuple[float, ...] | None]:
+    """Return the class of each row, or its tuple of labels; None if the class is blank."""
     if len(columns.labels) > 1:
         listing.labels = columns.labels
-        cells = [_binary_cells(table, name, listing) for name in columns.labels]
+        cells = [_read_binary(table, name, listing) for name in columns.labels]
         return list(zip(*cells, strict=True))
     name = columns.labels[0]
     column = table.columns[name]
     values = {cell.casefold() for cell in column} - _BLANK
-    named = not is_generic(name)
-    if named and values and values <= _YES | _NO | _UNCERTAIN:
-        # One column of 1 and 0 is named after what 1 means.
-        words = {1.0: name, 0.0: f"no {name}"}
-        return [words.get(value) for value in _binary_cells(table, name, listing)]
+    if not is_generic(name) and values and values <= _YES | _NO | _UNCERTAIN:
+        # The name of a column of 1 and 0 is the name of the positive class.
+        classes = {1.0: name, 0.0: f"no {name}"}
+        return [classes.get(value) for value in _read_binary(table, name, listing)]
     return [None if cell.casefold() in _BLANK - {"none"} else cell for cell in column]
 
 
-def _binary_cells(table: Table, name: str, listing: Listing) -> list[float]:
+def _read_binary(table: Table, name: str, listing: Listing) -> list[float]:
     values: list[float] = []
     uncertain = 0
     for row, cell in enumerate(table.columns[name]):
@@ -177,143 +176,65 @@ def _binary_cells(table: Table, name: str, listing: Listing) -> list[float]:
             values.append(UNKNOWN)
             uncertain += word in _UNCERTAIN
         else:
+            shown = "another value" if contains_identity(cell) else repr(cell)
             raise LabelError(
-                f"the label column {name!r} must hold 1, 0 or nothing",
-                received=f"{'another value' if tells_identity(cell) else repr(cell)} "
-                f"in row {row + 1} of {table.path}",
+                f"the label column {name!r} must contain 1, 0 or blank",
+                received=f"{shown} in row {row + 1} of {table.path}",
                 remedy="give several columns of 1, 0 and blank, or one column of class names",
             )
     if uncertain:
-        listing.findings.append(
-            finding(
-                "uncertain-labels",
-                "note",
-                f"{uncertain} labels of {name!r} are -1 (uncertain); they are taken as unknown",
-                uncertain,
-            )
+        listing.report(
+            "uncertain-labels",
+            "note",
+            f"{plural(uncertain, 'label')} of {name!r} with the value -1 (uncertain) "
+            f"{'counts' if uncertain == 1 else 'count'} as unknown",
+            uncertain,
         )
     return values
 
 
-def _split_cells(table: Table, columns: Columns) -> list[str]:
+def _read_splits(table: Table, columns: Columns) -> list[str]:
     if columns.split is None:
         return [""] * len(table.columns[columns.path])
     cells = table.columns[columns.split]
-    strange = sorted({cell for cell in cells if cell and cell.casefold() not in SPLIT_NAMES})
-    if strange:
+    unknown = sorted({cell for cell in cells if cell and cell.casefold() not in SPLIT_NAMES})
+    if unknown:
+        private = is_identifying_name(columns.split) or any(map(contains_identity, unknown))
         raise SourceError(
-            f"the split column {columns.split!r} holds unknown names",
-            received=f"{len(strange)} of them"
-            if is_identifying(columns.split) or any(map(tells_identity, strange))
-            else ", ".join(strange[:5]),
-            remedy=f"use {', '.join(SPLIT_NAMES)} or nothing",
+            f"the split column {columns.split!r} contains unknown names",
+            received=plural(len(unknown), "name") if private else ", ".join(unknown[:5]),
+            remedy=f"use {', '.join(SPLIT_NAMES)} or blank cells",
         )
     return cells
 
 
-def _further_columns(
-    table: Table, columns: Columns, listing: Listing
-) -> dict[str, Sequence[str | float]]:
-    """Return what else the table says, without what may tell who a patient is."""
-    used = {columns.path, columns.patient, columns.split, *columns.labels}
-    patients = table.columns[columns.patient] if columns.patient else None
-    kept: dict[str, Sequence[str | float]] = {}
-    out, emptied = [], []
-    for name, cells in table.columns.items():
-        if name in used:
-            continue
-        if is_identifying(name) or cells == patients or tells_identity(name):
-            out.append(name)
-            continue
-        telling = {cell for cell in set(cells) if cell and tells_identity(cell)}
-        if telling:
-            cells = ["" if cell in telling else cell for cell in cells]
-        if tells_apart(cells, patients):
-            out.append(name)
-            continue
-        if telling:
-            emptied.append(name)
-        kept[name] = _numbers(cells)
-    if out or emptied:
-        parts = [f"columns {', '.join(out)}"] if out else []
-        parts += (
-            [f"cells (UIDs, dates, names, long text) of {', '.join(emptied)}"] if emptied else []
-        )
-        what = " and ".join(parts)
-        if looks_like_data(table.columns):  # the first row of a table that has no header
-            what = f"cells of {len(out) + len(emptied)} columns"
-        listing.findings.append(
-            finding(
-                "identity-columns",
-                "note",
-                f"{what} of {table.path.name} may tell who a patient is and are not kept",
-                len(out) + len(emptied),
-                remedy="rename a column that is about something else",
-            )
-        )
-    return kept
-
-
-def without_telling_columns(listing: Listing) -> list[Finding]:
-    """Take out the columns that differ from patient to patient, now that patients are known.
-
-    While a table is read they are known from a column only; here also from names and headers of
-    files, so that a name that stands in every row of one patient is seen.
-    """
-    owners = [item.patient or item.id for item in listing.items]
-    names = {name: None for item in listing.items for name in item.columns}
-    cells = {name: [str(item.columns.get(name, "")) for item in listing.items] for name in names}
-    out = [name for name in names if tells_apart(cells[name], owners)]
-    if not out:
-        return []
-    for item in listing.items:
-        item.columns = {n: cell for n, cell in item.columns.items() if n not in out}
-    told = f"{len(out)} columns" if looks_like_data(names) else f"columns {', '.join(out)}"
-    return [
-        finding(
-            "identity-columns",
-            "note",
-            f"{told} of {listing.name} say something else of nearly every patient, may tell who "
-            "it is, and are not kept",
-            len(out),
-        )
-    ]
-
-
-def _numbers(cells: list[str]) -> Sequence[str | float]:
-    """Turn a column of plain decimal numbers into floats; codes such as 007 stay text."""
-    for cell in cells:
-        if cell and not is_number(cell):
-            return cells
-    return [float(cell) if cell else "" for cell in cells]
-
-
-def _note(table: Table, columns: Columns, missing: int, listing: Listing) -> None:
+def _report(table: Table, columns: Columns, missing: int, listing: Listing) -> None:
     if columns.guessed:
-        guessed = "; ".join(columns.guessed)
-        what = f"columns of {table.path.name} were taken by their names: {guessed}"
-        listing.findings.append(finding("columns-taken", "note", what, len(columns.guessed)))
+        listing.report(
+            "columns-chosen",
+            "note",
+            f"columns of {table.path.name} were chosen by their names: "
+            + "; ".join(columns.guessed),
+            len(columns.guessed),
+        )
     if missing:
-        gone = [item.id for item in listing.left_out if item.reason == "missing"]
-        listing.findings.append(
-            finding(
-                "missing-files",
-                "warning",
-                f"{missing} files that {table.path.name} names do not exist",
-                missing,
-                gone,
-                remedy="check that the data set was unpacked whole",
-            )
+        listing.report(
+            "missing-files",
+            "warning",
+            f"{plural(missing, 'file')} in {table.path.name} "
+            f"{'does' if missing == 1 else 'do'} not exist",
+            missing,
+            [item.id for item in listing.left_out if item.reason == "missing"],
+            remedy="check that the data set is complete",
         )
     if table.ragged:
-        lines = ", ".join(map(str, table.ragged[:5]))
-        listing.findings.append(
-            finding(
-                "ragged-rows",
-                "warning",
-                f"{len(table.ragged)} rows of {table.path.name} have another number of cells than "
-                f"the header and are not used (lines {lines}{', ...' * (len(table.ragged) > 5)})",
-                len(table.ragged),
-                remedy="quote cells that hold the separator",
-            )
+        count = len(table.ragged)
+        lines = ", ".join(map(str, table.ragged[:5])) + ", ..." * (count > 5)
+        listing.report(
+            "ragged-rows",
+            "warning",
+            f"{plural(count, 'row')} of {table.path.name} with another number of cells than the "
+            f"header {'is' if count == 1 else 'are'} not used (lines {lines})",
+            count,
+            remedy="quote cells that contain the separator",
         )

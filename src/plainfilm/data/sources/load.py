@@ -1,0 +1,203 @@
+"""Loads folders and tables of images as a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.sources.classes import label_items
+from plainfilm.data.sources.columns import TABLE_SUFFIXES, choose_columns, read_table
+from plainfilm.data.sources.folders import list_folder
+from plainfilm.data.sources.further_columns import drop_unique_columns
+from plainfilm.data.sources.listing import Listing, finding
+from plainfilm.data.sources.names import compile_patient_pattern
+from plainfilm.data.sources.patients import assign_patients, scope_of
+from plainfilm.data.sources.repeats import merge_repeated
+from plainfilm.data.sources.rows import list_table
+from plainfilm.errors import SourceError, UsageError
+from plainfilm.records import Finding, Record
+
+__all__ = ["load_dataset"]
+
+
+def load_dataset(
+    *roots: str | Path,
+    labels: str | Sequence[str] | None = None,
+    positive: str | None = None,
+    patient: str | None = None,
+    path_column: str | None = None,
+    split_column: str | None = None,
+    images: str | Path | None = None,
+    name: str | None = None,
+) -> Manifest:
+    """List the images of folders and tables, with labels and patients.
+
+    A folder contains one folder for each class, with or without ``train``, ``validation`` and
+    ``test`` above or below them. A table (CSV, TSV, Parquet) names a file, a class and, optionally,
+    a patient and a split in each row. Its other columns are kept unless they may identify patients.
+    Images are not decoded, but the headers of DICOM files are read for the patient. Patient keys
+    are keyed hashes (see :mod:`plainfilm.data.pseudonyms`), whose salt affects neither splits nor
+    the hash of the manifest.
+
+    Parameters
+    ----------
+    *roots
+        Folders and tables with the same classes. With several roots, ids start with the name of
+        the root. Equal identifiers from columns or DICOM headers mean one patient, and so do equal
+        names of a known convention; equal matches of a pattern only within one data set.
+    labels
+        For a table: the column of class names, or several columns of 1, 0 and blank for unknown.
+    positive
+        Positive class of two.
+    patient
+        A column, or a regular expression for the file name whose groups are the patient. Default: a
+        column with a usual name, a known naming convention, or the PatientID of DICOM files.
+    path_column, split_column
+        For a table: the columns of paths and splits.
+    images
+        For a table: the base folder of relative paths. Default: the folder of the table.
+    name
+        Name of the data set. Default: the name of the first root.
+
+    Returns
+    -------
+    manifest
+        Records sorted by id. ``left_out`` has the empty and missing files, ``findings`` the
+        problems and the choices made by default.
+
+    Raises
+    ------
+    SourceError
+        If a root is missing, has no image, an empty class folder or only one class, or if the
+        columns of a table are ambiguous.
+    UsageError
+        If an argument names a column or class that does not exist, or a pattern without a group.
+    LabelError
+        If a file has several labels, or the roots do not have the same classes.
+
+    Examples
+    --------
+    >>> load_dataset("chest_xray").describe().images  # doctest: +SKIP
+    5856
+    """
+    if not roots:
+        raise UsageError("no folder or table was given", remedy="give at least one")
+    paths = [_check(Path(root)) for root in roots]
+    if all(path.is_dir() for path in paths) and (labels or path_column or split_column or images):
+        raise UsageError(
+            "labels=, path_column=, split_column= and images= are for tables",
+            received=", ".join(map(str, paths)),
+            remedy="give a table, or leave them out: the labels are the names of the folders",
+        )
+    base = Path(images) if images is not None else None
+    listings = []
+    is_column = False
+    for path in paths:
+        if path.is_dir():
+            listings.append(list_folder(path))
+            listings[-1].scope = scope_of(path)
+            continue
+        table = read_table(path)
+        columns = choose_columns(
+            table,
+            labels=labels,
+            patient=patient,
+            path_column=path_column,
+            split_column=split_column,
+        )
+        is_column = is_column or patient in table.columns
+        listings.append(list_table(table, columns, base))
+        listings[-1].scope = scope_of(base or path)
+    if len(listings) > 1:
+        _add_prefix(listings)
+    pattern = None if patient is None or is_column else compile_patient_pattern(patient)
+    findings = [found for listing in listings for found in listing.findings]
+    findings += assign_patients(listings, pattern)
+    findings += [found for listing in listings for found in drop_unique_columns(listing)]
+    return _combine(listings, positive, findings, name or listings[0].name)
+
+
+def _check(path: Path) -> Path:
+    if not path.exists():
+        raise SourceError(
+            "the folder or table does not exist",
+            received=path,
+            remedy="give the folder that contains train/ or the class folders",
+        )
+    if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
+        raise SourceError(
+            "a data set must be a folder or a table",
+            received=path,
+            remedy=f"give a folder, or a table named {', '.join(sorted(TABLE_SUFFIXES))}",
+        )
+    return path
+
+
+def _add_prefix(listings: list[Listing]) -> None:
+    """Add the name of the root to every id, with a number if two roots have the same name."""
+    seen: Counter[str] = Counter()
+    for listing in listings:
+        seen[listing.name] += 1
+        if seen[listing.name] > 1:
+            listing.name = f"{listing.name}-{seen[listing.name]}"
+        prefix = f"{listing.name}/"
+        for item in listing.items:
+            item.id = prefix + item.id
+        listing.left_out = [replace(item, id=prefix + item.id) for item in listing.left_out]
+        listing.findings = [
+            replace(found, files=tuple(prefix + file for file in found.files))
+            for found in listing.findings
+        ]
+
+
+def _combine(
+    listings: list[Listing], positive: str | None, findings: list[Finding], name: str
+) -> Manifest:
+    items = [item for listing in listings for item in listing.items]
+    left_out = [item for listing in listings for item in listing.left_out]
+    if not items:
+        raise SourceError(
+            "the data set has no usable image",
+            received=_count_reasons(left_out),
+            remedy="check that the data set is complete",
+        )
+    task, rows, found = label_items(listings, positive)
+    kept, repeats = merge_repeated(list(zip(items, rows, strict=True)))
+    records = [
+        Record(
+            id=item.id,
+            path=item.path,
+            labels=row,
+            patient=item.patient or item.id,
+            official=item.official,
+            columns=item.columns,
+        )
+        for item, row in kept
+    ]
+    records.sort(key=lambda record: record.id)
+    left_out.sort(key=lambda item: item.id)
+    findings = [*findings, *found, *repeats]
+    if task.kind != "multilabel":
+        findings += _missing_classes(records, len(task.classes))
+    return Manifest(name, task, tuple(records), tuple(left_out), tuple(findings))
+
+
+def _count_reasons(left_out: list[LeftOut]) -> str:
+    counts = Counter(item.reason for item in left_out)
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "no file"
+
+
+def _missing_classes(records: list[Record], classes: int) -> list[Finding]:
+    found: dict[str, set[tuple[float, ...]]] = defaultdict(set)
+    for record in records:
+        if record.official is not None:
+            found[record.official].add(record.labels)
+    incomplete = sorted(split for split, rows in found.items() if len(rows) < classes)
+    if not incomplete:
+        return []
+    problem = f"not every class has images in {', '.join(incomplete)}"
+    remedy = "check that the folders are complete"
+    return [finding("class-missing", "warning", problem, len(incomplete), remedy=remedy)]

@@ -1,0 +1,121 @@
+"""Merges several mentions of one file."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from plainfilm._text import plural
+from plainfilm.data.sources.listing import Item, finding
+from plainfilm.errors import LabelError
+from plainfilm.records import Finding
+
+__all__ = ["LabelledItem", "merge_repeated"]
+
+LabelledItem = tuple[Item, tuple[float, ...]]
+
+
+@dataclass(slots=True)
+class _Repeats:
+    """Ids of files that occur several times, by kind of repeat."""
+
+    repeated: list[str] = field(default_factory=list)
+    in_several_splits: list[str] = field(default_factory=list)
+    contradicting: list[str] = field(default_factory=list)
+    of_several_patients: list[str] = field(default_factory=list)
+    differing: int = 0
+
+
+def merge_repeated(items: Sequence[LabelledItem]) -> tuple[list[LabelledItem], list[Finding]]:
+    """Keep one mention of every file, or one for each split, since the audit must see that.
+
+    Raises
+    ------
+    LabelError
+        If a file has several labels.
+    """
+    mentions: dict[str, list[LabelledItem]] = defaultdict(list)
+    for item, row in items:
+        mentions[item.real].append((item, row))
+    kept: list[LabelledItem] = []
+    repeats = _Repeats()
+    for group in mentions.values():
+        kept += group if len(group) == 1 else _merge(group, repeats)
+    if count := len(repeats.contradicting):
+        raise LabelError(
+            f"{plural(count, 'file has', 'files have')} several labels",
+            received=", ".join(sorted(repeats.contradicting)[:5]),
+            remedy="remove the wrong mentions of each file",
+        )
+    _number_ids(kept)
+    return kept, _report(repeats)
+
+
+def _merge(group: list[LabelledItem], repeats: _Repeats) -> list[LabelledItem]:
+    group.sort(key=lambda pair: pair[0].official is None)  # stable: mentions in a split first
+    first = group[0][0]
+    kept = [group[0]]
+    if len({str(row) for _, row in group}) > 1:
+        repeats.contradicting.append(first.id)
+    patients = [item.patient for item, _ in group if item.patient != item.id]
+    if len(set(patients)) > 1:
+        repeats.of_several_patients.append(first.id)
+    officials = {first.official}
+    for item, row in group[1:]:
+        repeats.differing += item.columns != first.columns
+        if item.official is None or item.official in officials:
+            repeats.repeated.append(item.id)
+        else:
+            officials.add(item.official)
+            kept.append((item, row))
+            repeats.in_several_splits.append(item.id)
+    for item, _ in group:
+        item.patient = patients[0] if patients else first.id
+    return kept
+
+
+def _number_ids(kept: list[LabelledItem]) -> None:
+    """Make ids unique if a table names one file for several splits."""
+    seen: Counter[str] = Counter()
+    for item, _ in kept:
+        seen[item.id] += 1
+        if seen[item.id] > 1:
+            item.id = f"{item.id}#{seen[item.id]}"
+
+
+def _report(repeats: _Repeats) -> list[Finding]:
+    findings = []
+    if count := len(repeats.repeated):
+        repeated = plural(
+            count, "repeated mention of a file was", "repeated mentions of files were"
+        )
+        problem = f"{repeated} not used"
+        if repeats.differing:
+            problem += f" ({repeats.differing} with other values in further columns)"
+        findings.append(finding("repeated-files", "note", problem, count, repeats.repeated))
+    if count := len(repeats.in_several_splits):
+        findings.append(
+            finding(
+                "file-in-several-splits",
+                "serious",
+                f"{plural(count, 'file is', 'files are')} in several splits",
+                count,
+                repeats.in_several_splits,
+                consequence="the model is tested on images that it was trained on",
+                remedy="keep each file in one split only",
+            )
+        )
+    if count := len(repeats.of_several_patients):
+        findings.append(
+            finding(
+                "file-of-several-patients",
+                "warning",
+                f"{plural(count, 'file has', 'files have')} several patients; the first was used",
+                count,
+                repeats.of_several_patients,
+                consequence="images of one patient may be in several splits",
+                remedy="correct the patient of each file",
+            )
+        )
+    return findings

@@ -1,0 +1,137 @@
+"""Lists the image files below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from plainfilm.errors import SourceError
+from plainfilm.pixels import IMAGE_SUFFIXES
+
+__all__ = ["MISSING", "Branch", "count_suffixes", "looks_like_image", "read_tree"]
+
+MISSING = -1
+"""Size of a file that does not exist, such as the target of a broken link."""
+
+_MAX_SUFFIXES = 8  # in one message
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+
+
+class ImageFile(NamedTuple):
+    """Name or path of an image file, its size in bytes, and its path without symbolic links."""
+
+    name: str
+    size: int
+    real: str
+
+
+@dataclass(slots=True)
+class Branch:
+    """A folder with its image files and subfolders.
+
+    ``images``, ``others`` (files that are not images, by suffix) and ``unreadable`` (folders)
+    include the subfolders.
+    """
+
+    name: str
+    path: str
+    real: str
+    files: list[ImageFile] = field(default_factory=list)
+    folders: list[Branch] = field(default_factory=list)
+    images: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+
+    def walk(self, prefix: str = "") -> Iterator[ImageFile]:
+        """Yield every image below this folder, with its relative path as name, sorted."""
+        for name, size, real in self.files:
+            yield ImageFile(prefix + name, size, real)
+        for folder in self.folders:
+            yield from folder.walk(f"{prefix}{folder.name}/")
+
+
+def looks_like_image(name: str) -> bool:
+    """Return whether a file may be an image by its name.
+
+    The suffix must be that of an image format, missing, or digits (a DICOM UID as file name).
+    """
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or not stem or suffix.isdigit():
+        return True
+    return f".{suffix.lower()}" in IMAGE_SUFFIXES
+
+
+def read_tree(root: Path) -> Branch:
+    """List the images below ``root``; symbolic links are followed, but not in a loop.
+
+    Raises
+    ------
+    SourceError
+        If ``root`` cannot be listed.
+    """
+    try:
+        return _read(root.name, str(root), os.path.realpath(root), frozenset())
+    except OSError as error:
+        raise SourceError(
+            "the folder cannot be listed", received=f"{root}: {error.strerror}"
+        ) from error
+
+
+def _read(name: str, path: str, real: str, above: frozenset[str]) -> Branch:
+    branch = Branch(name, path, real)
+    above = above | {real}
+    with os.scandir(path) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
+            continue
+        linked = entry.is_symlink()
+        target = os.path.realpath(entry.path) if linked else f"{real}{os.sep}{entry.name}"
+        if entry.is_dir():
+            if target not in above:  # a link to a folder above would be an endless loop
+                _read_folder(branch, entry.name, entry.path, target, above)
+        elif looks_like_image(entry.name) and (entry.is_file() or linked):
+            try:
+                size = entry.stat().st_size
+            except OSError:
+                size = MISSING
+            branch.files.append(ImageFile(entry.name, size, target))
+            branch.images += 1
+        else:
+            branch.others[Path(entry.name).suffix.lower()] += 1
+    return branch
+
+
+def _read_folder(parent: Branch, name: str, path: str, real: str, above: frozenset[str]) -> None:
+    try:
+        child = _read(name, path, real, above)
+    except OSError:
+        parent.unreadable.append(path)
+        return
+    parent.folders.append(child)
+    parent.images += child.images
+    parent.others += child.others
+    parent.unreadable += child.unreadable
+
+
+def count_suffixes(others: Counter[str]) -> str:
+    """Describe how many files have each suffix.
+
+    Unusual suffixes are not named: they are parts of file names, which may contain a patient name.
+
+    Examples
+    --------
+    >>> count_suffixes(Counter({".pdf": 1, ".txt": 2, ". hildegard": 1}))
+    '2 .txt, 1 .pdf, 1 with another suffix'
+    """
+    usual = [(-number, suffix) for suffix, number in others.items() if _SUFFIX.fullmatch(suffix)]
+    named = sorted(usual)[:_MAX_SUFFIXES]
+    parts = [f"{-number} {suffix}" for number, suffix in named]
+    if rest := others.total() + sum(number for number, _ in named):
+        parts.append(f"{rest} with {'another suffix' if rest == 1 else 'other suffixes'}")
+    return ", ".join(parts)
