@@ -111,22 +111,22 @@ def one(task: tuple[Population, int, int, bool]) -> dict[str, bool | None]:
     labels, chances, patients = population.draw(n, np.random.default_rng([n, seed]))
     keys = [str(k) for k in range(n)] if by_image else [*patients]
     point = OperatingPoint("balanced", "balanced", "P", population.threshold, "given")
-    values = summarise(
+    summary = summarise(
         labels, chances, Task("binary", ("P",), ("N", "P")), keys, [point], replicates=500
     )
-    line = values["curves"]["calibration"]
-    found = {**values["metrics"], "calibration_error": line["error"]}
-    found |= {name: line[name] for name in ("slope", "in_the_large")}
+    line = summary.labels["P"].curves.calibration
+    found = {**summary.metrics, "calibration_error": line.error}
+    found |= {"slope": line.slope, "in_the_large": line.in_the_large}
     held: dict[str, bool | None] = {}
     for name in METRICS:
         metric, wanted = found[name], truth(population)[name]
-        if metric["value"] is None:
+        if math.isnan(metric.value):
             held[name] = None
-        elif metric["low"] is None and metric["high"] is None:
+        elif not (math.isfinite(metric.low) or math.isfinite(metric.high)):
             held[name] = False
         else:
-            low = -math.inf if metric["low"] is None else metric["low"]
-            high = math.inf if metric["high"] is None else metric["high"]
+            low = -math.inf if math.isnan(metric.low) else metric.low
+            high = math.inf if math.isnan(metric.high) else metric.high
             held[name] = low - 1e-9 <= wanted <= high + 1e-9
     return held
 

@@ -89,13 +89,13 @@ def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     point = OperatingPoint("balanced", "balanced", "P", 0.5, "given")
     manifest = Manifest("drawn", Task("binary", ("P",), ("N", "P")), records)
     found = describe_subgroups(manifest, chances[:, None], [point], replicates=REPLICATES)
-    [column] = found["labels"]["P"]
-    [cell] = [one for one in column["cells"] if one["value"] == "small"]
+    [column] = found.labels["P"]
+    [small] = [one for one in column.subgroups if one.value == "small"]
     held: dict[str, bool | None] = {}
     for name in RATES:
-        gap = cell["difference"].get(name) or {"low": None, "high": None}
-        known = gap["low"] is not None and gap["high"] is not None
-        held[name] = gap["low"] <= 0 <= gap["high"] if known else None
+        gap = small.difference.get(name)
+        known = gap is not None and math.isfinite(gap.high - gap.low)
+        held[name] = gap.low <= 0 <= gap.high if known else None
     return held
 
 

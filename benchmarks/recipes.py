@@ -88,7 +88,8 @@ def report(recipe: str, folders: list[Path]) -> None:
         line(name, [evaluation["metrics"][name]["value"] for evaluation in evaluations], "9.4f")
     line("training s", [origin["training_seconds"] for origin in bundles], "9.1f")
     line("process s", [read(folder / "process-seconds.json") for folder in folders], "9.1f")
-    line("threshold", [e["operating_points"]["balanced"]["threshold"] for e in evaluations], "9.4f")
+    points = [e["labels"][e["task"]["labels"][0]]["operating_points"] for e in evaluations]
+    line("threshold", [own["balanced"]["threshold"] for own in points], "9.4f")
     print(f"median training: {median(origin['training_seconds'] for origin in bundles):.1f} s")
 
 

@@ -349,11 +349,11 @@ def test_several_classes_from_a_table(
     chances = evaluation.probabilities
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
     truth = evaluation.manifest.label_array().argmax(axis=1)
-    assert evaluation.values["n"] == 50
-    assert evaluation.values["metrics"]["accuracy"]["value"] == pytest.approx(
+    assert evaluation.document.n == 50
+    assert evaluation.metrics["accuracy"].value == pytest.approx(
         np.mean(chances.argmax(axis=1) == truth)
     )
-    matrix = np.array(evaluation.values["confusion_matrix"])
+    matrix = np.array(evaluation.document.confusion_matrix)
     assert matrix.sum() == 50
     assert np.trace(matrix) == np.sum(chances.argmax(axis=1) == truth)
     (answer,) = plainfilm.load(run.folder).predict([evaluation.manifest.records[0].path])
@@ -388,11 +388,11 @@ def test_several_labels_with_unknown_ones_from_a_table(
     assert np.isnan(truth).any()
     for column, name in enumerate(names):
         known = ~np.isnan(truth[:, column])
-        section = evaluation.values["labels"][name]
-        assert section["metrics"]["auroc"]["value"] == pytest.approx(
+        section = evaluation.document.labels[name]
+        assert section.metrics["auroc"].value == pytest.approx(
             roc_auc_score(truth[known, column], evaluation.probabilities[known, column])
         )
-        assert section["unknown"] == int((~known).sum())
+        assert section.unknown == int((~known).sum())
     stored = parquet.read_table(evaluation.folder / "predictions.parquet").to_pylist()
     assert any(math.isnan(row["label_lobar"]) for row in stored)
     (answer,) = plainfilm.load(run.folder).predict([evaluation.manifest.records[0].path])

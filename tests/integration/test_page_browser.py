@@ -257,7 +257,7 @@ def test_a_probability_is_read_at_a_prevalence(
     page.find("share").send_keys("5")
     assert page.text("#verdict .value") == percent(float(shift_prevalence(raw, from_=0.5, to=0.05)))
     tested = json.loads((run_folder / "evaluation/evaluation.json").read_text())
-    for name, point in tested["operating_points"].items():
+    for name, point in tested["labels"]["PNEUMONIA"]["operating_points"].items():
         page.choose("point", name)
         rates = [point["metrics"][rate]["value"] for rate in ("sensitivity", "specificity")]
         values = predictive_values(*rates, [0.05])

@@ -42,19 +42,19 @@ def trained(
 def test_each_seed_is_a_run_and_the_spread_is_theirs(trained: Any) -> None:
     out, _, done = trained
     values = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
-    assert values["seeds"] == [0, 1]
+    assert [row["seed"] for row in values["rows"]] == [0, 1]
     areas = []
     for row in values["rows"]:
         run = open_run(out / row["folder"])
         assert run.plan["identity"]["seed"] == row["seed"]
         stored = json.loads((run.folder / "evaluation" / "evaluation.json").read_text("utf-8"))
-        assert stored["metrics"]["auroc"] == row["auroc"]
+        assert stored["metrics"]["auroc"] == row["metrics"]["auroc"]
         assert stored["bundle"]["id"] == row["bundle"] == run.bundle.id
-        areas.append(row["auroc"]["value"])
+        areas.append(row["metrics"]["auroc"]["value"])
         page = (run.folder / "evaluation" / "report.html").read_text(encoding="utf-8")
         assert "Trained again" in page
-    assert values["spread"]["auroc"]["mean"] == pytest.approx(mean(areas))
-    assert values["spread"]["auroc"]["sd"] == pytest.approx(stdev(areas))
+    assert values["variation"]["auroc"]["mean"] == pytest.approx(mean(areas))
+    assert values["variation"]["auroc"]["sd"] == pytest.approx(stdev(areas))
     assert "2 trainings of the same recipe" in done.stdout
     parts = [
         {record.id: record.split for record in open_run(out / f"seed-{k}").manifest.records}
@@ -93,7 +93,7 @@ def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_plain
     out, command, _ = trained
     values = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
     stored = json.loads((out / "ensemble/evaluation/evaluation.json").read_text("utf-8"))
-    assert values["ensemble"]["auroc"] == stored["metrics"]["auroc"]
+    assert values["ensemble"]["metrics"]["auroc"] == stored["metrics"]["auroc"]
     image = next(Path(os.fspath(command[1])).rglob("*.png"), None) or next(
         path for path in Path(os.fspath(command[1])).rglob("*.*") if path.is_file()
     )

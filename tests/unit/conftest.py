@@ -15,8 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
 from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.evaluation import EvaluationDocument, summarise
+from plainfilm.evaluation.document.analyses import Subgroups
+from plainfilm.evaluation.document.evaluation import (
+    BundleSummary,
+    DatasetSummary,
+    TrainingSummary,
+)
 from plainfilm.phantom import draw
-from plainfilm.records import Record, Task
+from plainfilm.records import OperatingPoint, Record, Task
 
 MakeEvidence = Callable[..., Evidence]
 BINARY = Task("binary", ("ILL",), ("WELL", "ILL"))
@@ -172,3 +179,47 @@ def serve_with(make_bundle: Any, inline_service: Any) -> Callable[..., Any]:
         return asyncio.run(go())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def make_document() -> Callable[..., EvaluationDocument]:
+    """Return a function that makes the document of an evaluation of random predictions."""
+
+    def make(
+        task: Task = BINARY,
+        *,
+        bundle: str = "b" * 64,
+        threshold: float = 0.5,
+        n: int = 40,
+        **changed: Any,
+    ) -> EvaluationDocument:
+        rng = np.random.default_rng(0)
+        shape = (n, len(task.labels))
+        y_true = (rng.random(shape) < 0.5).astype(float)
+        if task.kind == "multiclass":
+            y_true = np.eye(shape[1])[rng.integers(0, shape[1], n)]
+        points = [
+            OperatingPoint("balanced", "balanced", name, threshold, "") for name in task.labels
+        ]
+        patients = [f"p{k // 2}" for k in range(n)]
+        found = summarise(y_true, rng.random(shape), task, patients, points, replicates=20)
+        document = EvaluationDocument(
+            created="2026-01-01T00:00:00+00:00",
+            version="0.1.0",
+            bundle=BundleSummary(
+                bundle, "swift", None, None, 0, 1.0, None, None, TrainingSummary(None, None, None)
+            ),
+            task=task,
+            dataset=DatasetSummary("drawn", "test", "h", "h"),
+            n=found.n,
+            patients=found.patients,
+            metrics=found.metrics,
+            labels=found.labels,
+            micro=found.micro,
+            confusion_matrix=found.confusion_matrix,
+            subgroups=Subgroups(10, "", 0, {}),
+            left_out=(),
+        )
+        return replace(document, **changed)
+
+    return make

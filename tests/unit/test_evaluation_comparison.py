@@ -1,8 +1,9 @@
-"""Two evaluations of the same images, as files."""
+"""Comparison of two evaluations of the same images."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +16,50 @@ from sklearn import metrics as reference
 from plainfilm import metrics
 from plainfilm.cli.main import main
 from plainfilm.errors import UsageError
-from plainfilm.evaluation import compare
+from plainfilm.evaluation import Comparison, EvaluationDocument, compare
+from plainfilm.evaluation.document import ComparisonDocument
+from plainfilm.evaluation.document.several import ComparisonRow
+from plainfilm.records import Task
 
 LABEL = "ill"
+TASK = Task("binary", (LABEL,), ("well", LABEL))
+Write = Callable[..., Path]
 
 
-def write(
-    folder: Path,
-    labels: Any,
-    chances: Any,
-    *,
-    patients: Any = None,
-    ids: Any = None,
-    threshold: float = 0.5,
-    bundle: str = "b" * 64,
-    **changed: Any,
-) -> Path:
-    """Write what `evaluate` leaves, as far as it is compared."""
-    folder.mkdir(parents=True)
-    n = len(labels)
-    values = {
-        "task": {"kind": "binary", "labels": [LABEL], "classes": ["well", LABEL]},
-        "bundle": {"id": bundle, "recipe": "swift", "seed": 0},
-        "dataset": {"name": "d", "split": "test", "hash": "h"},
-        "labels": {
-            LABEL: {
-                "operating_points": {"balanced": {"purpose": "balanced", "threshold": threshold}}
+@pytest.fixture
+def write(make_document: Callable[..., EvaluationDocument]) -> Write:
+    """Return a function that writes what `evaluate` leaves, as far as it is compared."""
+
+    def write(
+        folder: Path,
+        labels: Any,
+        chances: Any,
+        *,
+        patients: Any = None,
+        ids: Any = None,
+        threshold: float = 0.5,
+        bundle: str = "b" * 64,
+        task: Task = TASK,
+    ) -> Path:
+        folder.mkdir(parents=True)
+        n = len(labels)
+        document = make_document(task, threshold=threshold, bundle=bundle)
+        document.write(folder / "evaluation.json")
+        table = pyarrow.table(
+            {
+                "id": [f"i{k}" for k in range(n)] if ids is None else ids,
+                "patient": [f"p{k}" for k in range(n)] if patients is None else patients,
+                f"label_{LABEL}": np.asarray(labels, np.float32),
+                f"probability_{LABEL}": np.asarray(chances, np.float32),
             }
-        },
-        **changed,
-    }
-    (folder / "evaluation.json").write_text(json.dumps(values), encoding="utf-8")
-    table = pyarrow.table(
-        {
-            "id": [f"i{k}" for k in range(n)] if ids is None else ids,
-            "patient": [f"p{k}" for k in range(n)] if patients is None else patients,
-            f"label_{LABEL}": np.asarray(labels, np.float32),
-            f"probability_{LABEL}": np.asarray(chances, np.float32),
-        }
-    )
-    parquet.write_table(
-        table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": bundle})}),
-        folder / "predictions.parquet",
-    )
-    return folder
+        )
+        parquet.write_table(
+            table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": bundle})}),
+            folder / "predictions.parquet",
+        )
+        return folder
+
+    return write
 
 
 def drawn(n: int = 300, gain: float = 0.8) -> tuple[Any, Any, Any]:
@@ -72,34 +73,36 @@ def drawn(n: int = 300, gain: float = 0.8) -> tuple[Any, Any, Any]:
     return labels, first.astype(np.float32), second.astype(np.float32)
 
 
-def rows_of(found: Any) -> dict[str, Any]:
-    return {row["metric"]: row for row in found.values["labels"][LABEL]}
+def rows_of(found: Comparison) -> dict[str, ComparisonRow]:
+    return {row.metric: row for row in found.document.labels[LABEL]}
 
 
-def test_numbers_are_those_of_the_metrics(tmp_path: Path) -> None:
+def test_numbers_are_those_of_the_metrics(write: Write, tmp_path: Path) -> None:
     labels, first, second = drawn()
     a, b = write(tmp_path / "a", labels, first), write(tmp_path / "b", labels, second)
     found = compare(a, b, out=tmp_path / "o", replicates=300)
     rows = rows_of(found)
-    assert rows["auroc"]["first"]["value"] == pytest.approx(reference.roc_auc_score(labels, first))
+    assert rows["auroc"].first.value == pytest.approx(reference.roc_auc_score(labels, first))
     test = metrics.delong_test(labels, first, second)
-    assert rows["auroc"]["p"] == pytest.approx(test.p)
-    assert rows["auroc"]["difference"]["low"] == pytest.approx(test.difference.low)
-    assert rows["auroc"]["detectable"] == pytest.approx(2.8016 * test.standard_error, rel=1e-3)
+    assert rows["auroc"].p == pytest.approx(test.p)
+    assert rows["auroc"].difference.low == pytest.approx(test.difference.low)
+    assert rows["auroc"].detectable == pytest.approx(2.8016 * test.standard_error, rel=1e-3)
     right = [(one >= 0.5) == (labels == 1) for one in (first, second)]
     mcnemar = metrics.mcnemar_test(*right)
-    assert rows["accuracy"]["p"] == pytest.approx(mcnemar.p)
-    tested = [row["p"] for row in rows.values() if row["p"] is not None]
-    adjusted = [row["p_adjusted"] for row in rows.values() if row["p"] is not None]
+    assert rows["accuracy"].p == pytest.approx(mcnemar.p)
+    tested = [row.p for row in rows.values() if row.p is not None]
+    adjusted = [row.p_adjusted for row in rows.values() if row.p is not None]
     assert adjusted == pytest.approx(metrics.holm(tested))
-    assert found.values["tests"] == len(tested) == 4
+    assert found.document.tests == len(tested) == 4
     stored = json.loads((tmp_path / "o" / "comparison.json").read_text(encoding="utf-8"))
-    assert stored == json.loads(json.dumps(found.values))
+    assert stored == found.document.to_json()
+    again = ComparisonDocument.read(tmp_path / "o" / "comparison.json")
+    assert again.to_json() == stored
     assert (tmp_path / "o" / "comparison.csv").read_text().count("\n") == 7
 
 
-def test_each_is_called_at_its_own_threshold_and_turned_round_it_is_the_other(
-    tmp_path: Path,
+def test_each_model_uses_its_own_threshold_and_swapping_them_negates_the_difference(
+    write: Write, tmp_path: Path
 ) -> None:
     labels, first, second = drawn()
     a = write(tmp_path / "a", labels, first, threshold=0.4)
@@ -109,14 +112,14 @@ def test_each_is_called_at_its_own_threshold_and_turned_round_it_is_the_other(
         reference.recall_score(labels, scores >= cut)
         for scores, cut in ((first, 0.4), (second, 0.7))
     ]
-    assert one["sensitivity"]["difference"]["value"] == pytest.approx(hits[1] - hits[0])
+    assert one["sensitivity"].difference.value == pytest.approx(hits[1] - hits[0])
     for name in ("auroc", "sensitivity", "brier"):
-        there, back = one[name]["difference"], other[name]["difference"]
-        assert there["value"] == pytest.approx(-back["value"])
-        assert there["low"] == pytest.approx(-back["high"], abs=0.02)
+        there, back = one[name].difference, other[name].difference
+        assert there.value == pytest.approx(-back.value)
+        assert there.low == pytest.approx(-back.high, abs=0.02)
 
 
-def test_the_order_of_rows_and_the_salt_of_keys_do_not_matter(tmp_path: Path) -> None:
+def test_the_order_of_rows_and_the_salt_of_keys_do_not_matter(write: Write, tmp_path: Path) -> None:
     labels, first, second = drawn(120)
     patients = [f"p{k // 3}" for k in range(120)]
     a = write(tmp_path / "a", labels, first, patients=patients)
@@ -130,21 +133,21 @@ def test_the_order_of_rows_and_the_salt_of_keys_do_not_matter(tmp_path: Path) ->
         patients=[f"other salt {k // 3}" for k in order],
     )
     assert rows_of(compare(a, turned, replicates=50)) == rows_of(plain)
-    assert plain.values["patients"] == 40
+    assert plain.document.patients == 40
 
 
-def test_what_cannot_be_paired_is_refused_in_words(tmp_path: Path) -> None:
+def test_evaluations_that_cannot_be_paired_are_refused(write: Write, tmp_path: Path) -> None:
     labels, first, second = drawn(60)
     a = write(tmp_path / "a", labels, first)
     other = [f"j{k}" if k < 2 else f"i{k}" for k in range(60)]
     wrong = labels.copy()
     wrong[7] = 1 - wrong[7]
-    task = {"kind": "binary", "labels": [LABEL], "classes": ["fine", LABEL]}
+    task = Task("binary", (LABEL,), ("fine", LABEL))
     cases = {
         "not of the same images": write(tmp_path / "b", labels, second, ids=other),
-        "disagree about the truth": write(tmp_path / "c", wrong, second),
+        "disagree about the ground truth": write(tmp_path / "c", wrong, second),
         "different patients": write(tmp_path / "d", labels, second, patients=["p"] * 60),
-        "tell different things": write(tmp_path / "e", labels, second, task=task),
+        "different tasks": write(tmp_path / "e", labels, second, task=task),
         "no evaluation": tmp_path / "nothing",
     }
     for words, folder in cases.items():
@@ -162,24 +165,26 @@ def test_what_cannot_be_paired_is_refused_in_words(tmp_path: Path) -> None:
         compare(a, damaged)
 
 
-def test_a_model_is_no_worse_than_itself(tmp_path: Path) -> None:
+def test_a_model_is_no_worse_than_itself(write: Write, tmp_path: Path) -> None:
     labels, first, _ = drawn(200)
     a = write(tmp_path / "a", labels, first)
     rows = rows_of(compare(a, a, margins={"accuracy": 0.1, "auroc": 0.1}, replicates=50))
-    assert rows["auroc"]["p"] == 1
-    assert rows["accuracy"]["difference"]["value"] == 0
-    assert rows["accuracy"]["difference"]["low"] < 0
-    assert rows["accuracy"]["verdict"] == "non-inferior"
+    assert rows["auroc"].p == 1
+    assert rows["accuracy"].difference.value == 0
+    assert rows["accuracy"].difference.low < 0
+    assert rows["accuracy"].verdict == "non-inferior"
 
 
-def test_one_class_is_undefined_with_the_reason(tmp_path: Path) -> None:
+def test_one_class_is_undefined_with_the_reason(write: Write, tmp_path: Path) -> None:
     a = write(tmp_path / "a", np.ones(20), np.linspace(0, 1, 20))
     rows = rows_of(compare(a, a, replicates=20))
-    assert rows["auroc"]["difference"]["reason"] == "one class is missing"
-    assert rows["auroc"]["p"] is None
+    assert rows["auroc"].difference.reason == "one class is missing"
+    assert rows["auroc"].p is None
 
 
-def test_the_command_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_comparison(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels, first, second = drawn(gain=1.5)
     a, b = write(tmp_path / "a", labels, first), write(tmp_path / "b", labels, second)
 
@@ -196,26 +201,28 @@ def test_the_command_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "METRIC=NUMBER" in capsys.readouterr().err
     assert command("--metrics", "auroc,beauty") == 2
     assert main(["compare", str(b), str(a), "--margin", "auroc=0.001"]) == 0
-    assert "B is worse than A by more than 0.001" in capsys.readouterr().out
+    assert "B is worse than A by more than the margin 0.001" in capsys.readouterr().out
 
 
-def test_a_difference_that_no_metric_can_have_is_not_called_detectable(tmp_path: Path) -> None:
+def test_a_difference_that_no_metric_can_have_is_not_called_detectable(
+    write: Write, tmp_path: Path
+) -> None:
     write(tmp_path / "a", [0, 0, 1], [0.1, 0.2, 0.9])
     write(tmp_path / "b", [0, 0, 1], [0.2, 0.1, 0.8], bundle="c" * 64)
-    rows = compare(tmp_path / "a", tmp_path / "b", replicates=50).values["labels"][LABEL]
-    for row in rows:
-        assert row["detectable"] is None or 0 < row["detectable"] < 1
-    assert {row["metric"]: row["detectable"] for row in rows}["sensitivity"] is None
+    rows = rows_of(compare(tmp_path / "a", tmp_path / "b", replicates=50))
+    for row in rows.values():
+        assert row.detectable is None or 0 < row.detectable < 1
+    assert rows["sensitivity"].detectable is None
 
 
 def test_a_metric_named_twice_is_tested_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels, chances = [0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.6, 0.3, 0.8, 0.9]
     write(tmp_path / "a", labels, chances)
     write(tmp_path / "b", labels, chances[::-1], bundle="c" * 64)
     twice = compare(tmp_path / "a", tmp_path / "b", metrics=["auroc", "auroc"], replicates=20)
-    assert twice.values["tests"] == 1
+    assert twice.document.tests == 1
     both = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert main(["compare", *both, "--margin", "0.1", "--margin", "auroc=0.2"]) == 2
     assert "two margins" in capsys.readouterr().err

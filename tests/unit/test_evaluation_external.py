@@ -1,4 +1,4 @@
-"""Several data sets side by side: each its own evaluation, and the drop from the first."""
+"""External validation: one evaluation for each data set, and the difference from the first."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from plainfilm.cli.main import main
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.errors import LabelError, MetricError, UsageError
 from plainfilm.evaluation import validate
+from plainfilm.evaluation.document import ExternalDocument
 from plainfilm.metrics import (
     Interval,
     correlated_difference,
@@ -39,39 +40,45 @@ def draw_set(root: Path, draw_grey: Draw, *, noise: float, seed: int, n: int = 3
     return load_dataset(root, positive="bright")
 
 
-def test_each_set_is_laid_beside_the_first(
+def test_each_data_set_is_compared_with_the_first(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
     far = draw_set(tmp_path / "far", draw_grey, noise=90, seed=2)
     found = validate(make_bundle(), [near, far], out=tmp_path / "o", replicates=200)
-    first, second = found.values["rows"]
-    assert [one["name"] for one in (first, second)] == ["near", "far"]
-    assert {one["role"] for one in (first, second)} == {"external"}
-    assert first["drop"] is None
+    first, second = found.document.rows
+    assert [one.name for one in (first, second)] == ["near", "far"]
+    assert {one.role for one in (first, second)} == {"external"}
+    assert first.difference is None
     for evaluation, row in zip(found.evaluations, (first, second), strict=True):
-        assert evaluation.folder == tmp_path / "o" / row["folder"]
-        assert row["auroc"] == evaluation.values["metrics"]["auroc"]
-        assert row["n"] == evaluation.values["n"] == 30
+        assert evaluation.folder == tmp_path / "o" / row.folder
+        assert row.metrics["auroc"] == evaluation.metrics["auroc"]
+        assert row.n == evaluation.document.n == 30
     # By hand: the distances of the limits, squared and added.
-    one, two = second["accuracy"], first["accuracy"]
-    drop = second["drop"]["accuracy"]
-    assert drop["value"] == pytest.approx(one["value"] - two["value"])
-    below = math.sqrt((one["value"] - one["low"]) ** 2 + (two["high"] - two["value"]) ** 2)
-    above = math.sqrt((one["high"] - one["value"]) ** 2 + (two["value"] - two["low"]) ** 2)
-    assert drop["low"] == pytest.approx(drop["value"] - below)
-    assert drop["high"] == pytest.approx(drop["value"] + above)
-    assert drop["high"] < 0  # what is nearly noise is told apart from what is not
+    assert second.difference is not None
+    one, two, difference = (
+        second.metrics["accuracy"],
+        first.metrics["accuracy"],
+        second.difference["accuracy"],
+    )
+    assert difference.value == pytest.approx(one.value - two.value)
+    below = math.sqrt((one.value - one.low) ** 2 + (two.high - two.value) ** 2)
+    above = math.sqrt((one.high - one.value) ** 2 + (two.value - two.low) ** 2)
+    assert difference.low == pytest.approx(difference.value - below)
+    assert difference.high == pytest.approx(difference.value + above)
+    assert difference.high < 0  # images that are nearly noise are classified worse
 
     stored = json.loads((tmp_path / "o" / "external.json").read_text(encoding="utf-8"))
-    assert stored == json.loads(json.dumps(found.values))
+    assert stored == found.document.to_json()
+    again = ExternalDocument.read(tmp_path / "o" / "external.json")
+    assert again.to_json() == stored
     with open(tmp_path / "o" / "external.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[1]["accuracy_drop_value"]) == pytest.approx(drop["value"])
-    assert rows[0]["accuracy_drop_value"] == ""
+    assert float(rows[1]["accuracy_difference_value"]) == pytest.approx(difference.value)
+    assert rows[0]["accuracy_difference_value"] == ""
 
 
-def test_one_set_goes_to_the_folder_itself(
+def test_one_data_set_uses_the_folder_itself(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
@@ -80,7 +87,7 @@ def test_one_set_goes_to_the_folder_itself(
     assert (tmp_path / "o" / "external.json").is_file()
 
 
-def test_sets_of_one_name_get_folders_of_their_own(
+def test_data_sets_of_the_same_name_get_different_folders(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     sets = [
@@ -94,37 +101,39 @@ def test_sets_of_one_name_get_folders_of_their_own(
         "images-2",
         "internal-validation-2",
     ]
-    rows = [row["name"] for row in found.values["rows"]]
+    rows = [row.name for row in found.document.rows]
     assert rows == ["images", "images-2", "internal-validation"]
 
 
-def test_a_set_of_one_class_has_no_drop_and_says_why(
+def test_a_data_set_of_one_class_has_no_difference_and_a_reason(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
     bright = replace(near, name="x", records=tuple(r for r in near.records if r.labels[0] == 1))
-    rows = validate(make_bundle(), [near, bright], out=tmp_path / "o", replicates=20).values["rows"]
-    assert rows[1]["drop"]["auroc"]["value"] is None
-    assert "negative" in rows[1]["drop"]["auroc"]["reason"]
-    assert rows[1]["drop"]["sensitivity"]["value"] is not None
+    found = validate(make_bundle(), [near, bright], out=tmp_path / "o", replicates=20)
+    difference = found.document.rows[1].difference
+    assert difference is not None
+    assert math.isnan(difference["auroc"].value)
+    assert "negative" in (difference["auroc"].reason or "")
+    assert math.isfinite(difference["sensitivity"].value)
 
 
-def test_a_set_for_another_task_is_refused(
+def test_a_data_set_for_another_task_is_refused(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1, n=6)
     with pytest.raises(UsageError, match="no data set"):
         validate(make_bundle(), [], out=tmp_path / "o")
-    with pytest.raises(UsageError, match="where should"):
+    with pytest.raises(UsageError, match="no folder"):
         validate(make_bundle(), [near])
     for n in range(4):
         draw_grey(tmp_path / "cats" / ("cat" if n % 2 else "dog") / f"{n}.png", 100)
     with pytest.raises(LabelError, match="cats is not labelled for"):
         validate(make_bundle(), [near, load_dataset(tmp_path / "cats")], out=tmp_path / "o")
-    assert not (tmp_path / "o").exists()  # told before the first of them was scored
+    assert not (tmp_path / "o").exists()  # refused before the first of them was scored
 
 
-def test_the_command_takes_several_sets(
+def test_the_command_takes_several_data_sets(
     make_bundle: MakeBundle,
     draw_grey: Draw,
     tmp_path: Path,
@@ -145,7 +154,7 @@ def test_the_command_takes_several_sets(
     assert 'href="far/report.html"' in page
 
 
-def test_a_report_elsewhere_is_written_again_by_naming_the_model(
+def test_a_report_outside_a_run_is_rewritten_by_naming_the_model(
     make_bundle: MakeBundle,
     draw_grey: Draw,
     tmp_path: Path,
@@ -176,7 +185,8 @@ def test_a_report_elsewhere_is_written_again_by_naming_the_model(
     for wrong in (told, table.set_column(column, "probability_bright", [nan])):
         parquet.write_table(wrong, predictions)
         assert main(["report", str(place), "--model", str(bundle.folder)]) == 1
-        assert "are not those of its evaluation" in capsys.readouterr().err
+        message = capsys.readouterr().err
+        assert "are not those of its evaluation" in message or "that are NaN" in message
 
 
 def test_difference_of_newcombe() -> None:
@@ -192,7 +202,7 @@ def test_difference_of_newcombe() -> None:
         assert (round(found.low, 4), round(found.high, 4)) == (low, high)
 
 
-def test_a_correlation_narrows_the_difference_as_zou_says() -> None:
+def test_a_correlation_narrows_the_difference() -> None:
     one, other = Interval(0.8, 0.7, 0.86, "x"), Interval(0.6, 0.5, 0.72, "x")
     low = [correlated_difference(one, other, r).low for r in (-0.5, 0.0, 0.5)]
     assert low == sorted(low)
@@ -205,7 +215,7 @@ def test_a_correlation_narrows_the_difference_as_zou_says() -> None:
         correlated_difference(one, other, 1.5)
 
 
-def test_a_difference_of_what_is_undefined() -> None:
+def test_the_difference_of_undefined_values_is_undefined() -> None:
     known = wilson(3, 10)
     assert independent_difference(undefined("x", "why"), known).reason == "why"
     open_ended = Interval(2.0, 1.0, math.inf, "x")

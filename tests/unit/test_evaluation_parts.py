@@ -1,4 +1,4 @@
-"""Subgroups, rejection, robustness: what an evaluation says beyond its headline."""
+"""Subgroups, rejection and robustness."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
+from plainfilm._json import to_json
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.evaluation.cells import read_columns
+from plainfilm.evaluation.columns import read_columns
 from plainfilm.evaluation.disturbances import DISTURBANCES
+from plainfilm.evaluation.document.analyses import Subgroup, Subgroups
 from plainfilm.evaluation.rejection import describe_rejection
 from plainfilm.evaluation.robustness import measure_robustness
 from plainfilm.evaluation.subgroups import describe_subgroups
@@ -55,29 +57,29 @@ def drawn(n: int = 400, seed: int = 0) -> tuple[Any, Any, Any]:
     return labels, chances, site
 
 
-def cells_of(found: dict[str, Any], column: str) -> dict[str, Any]:
-    [entry] = [one for one in found["labels"]["sick"] if one["column"] == column]
-    return {cell["value"]: cell for cell in entry["cells"]}
+def subgroups_of(found: Subgroups, column: str) -> dict[str, Subgroup]:
+    [entry] = [one for one in found.labels["sick"] if one.column == column]
+    return {one.value: one for one in entry.subgroups}
 
 
-def test_cells_have_the_numbers_of_scikit_learn_and_what_differs_is_found() -> None:
+def test_subgroups_have_the_numbers_of_scikit_learn_and_a_difference_is_found() -> None:
     labels, chances, site = drawn()
     names = ["far" if one else "near" for one in site]
     found = describe_subgroups(made(labels, {"site": names}), chances[:, None], [HALF])
-    cells = cells_of(found, "site")
+    subgroups = subgroups_of(found, "site")
     for value, where in (("far", site), ("near", ~site)):
-        cell = cells[value]
-        assert cell["n"] == where.sum()
-        assert cell["positives"] == labels[where].sum()
+        subgroup = subgroups[value]
+        assert subgroup.n == where.sum()
+        assert subgroup.positives == labels[where].sum()
         area = reference.roc_auc_score(labels[where], chances[where])
-        assert cell["auroc"]["value"] == pytest.approx(area)
+        assert subgroup.metrics["auroc"].value == pytest.approx(area)
         hit = reference.recall_score(labels[where], chances[where] >= 0.5)
-        assert cell["sensitivity"]["value"] == pytest.approx(hit)
-        assert cell["auroc"]["low"] < area < cell["auroc"]["high"]
-    gap = cells["far"]["auroc"]["value"] - cells["near"]["auroc"]["value"]
-    difference = cells["far"]["difference"]["auroc"]
-    assert difference["value"] == pytest.approx(gap)
-    assert difference["high"] < 0
+        assert subgroup.metrics["sensitivity"].value == pytest.approx(hit)
+        assert subgroup.metrics["auroc"].low < area < subgroup.metrics["auroc"].high
+    gap = subgroups["far"].metrics["auroc"].value - subgroups["near"].metrics["auroc"].value
+    difference = subgroups["far"].difference["auroc"]
+    assert difference.value == pytest.approx(gap)
+    assert difference.high < 0
     # DeLong's variances of the two independent halves give nearly the same p.
     from plainfilm.metrics import delong_covariance
 
@@ -85,30 +87,30 @@ def test_cells_have_the_numbers_of_scikit_learn_and_what_differs_is_found() -> N
         float(delong_covariance(labels[where], chances[where])[1][0, 0]) for where in (site, ~site)
     )
     p = 2 * stats.norm.sf(abs(gap) / math.sqrt(variance))
-    assert cells["far"]["p"]["auroc"] == pytest.approx(p, rel=0.5)
-    assert cells["far"]["p_adjusted"]["auroc"] < 0.05
-    # Both cells are each other's rest: three tests, not six.
-    assert found["tests"] == 3
-    assert cells["near"]["p_adjusted"] == cells["far"]["p_adjusted"]
+    assert subgroups["far"].p["auroc"] == pytest.approx(p, rel=0.5)
+    assert subgroups["far"].p_adjusted["auroc"] < 0.05
+    # Each subgroup is the rest of the other: three tests, not six.
+    assert found.tests == 3
+    assert subgroups["near"].p_adjusted == subgroups["far"].p_adjusted
 
 
-def test_what_does_not_differ_is_rarely_found_among_many() -> None:
+def test_a_false_difference_is_rare_among_many_tests() -> None:
     rng = np.random.default_rng(1)
     labels, chances, _ = drawn(300, seed=5)
     columns = {f"c{k}": [str(one) for one in rng.integers(0, 3, 300)] for k in range(8)}
     found = describe_subgroups(made(labels, columns), chances[:, None], [HALF], replicates=300)
-    assert found["tests"] == 8 * 3 * 3
+    assert found.tests == 8 * 3 * 3
     small = [
-        cell["p_adjusted"][name]
-        for entry in found["labels"]["sick"]
-        for cell in entry["cells"]
-        for name in cell["p_adjusted"]
+        p
+        for entry in found.labels["sick"]
+        for one in entry.subgroups
+        for p in one.p_adjusted.values()
     ]
     assert min(small) > 0.01
 
 
-def test_a_small_cell_without_an_error_is_not_found_to_be_better() -> None:
-    # A tenth of the many is missed, none of the twelve: nothing that chance does not do often.
+def test_a_small_subgroup_without_an_error_is_not_found_to_be_better() -> None:
+    # A tenth of the many is missed, none of the twelve, which is likely by chance.
     labels = np.ones(624)
     labels[12:24] = 0
     labels[324:] = np.arange(300) % 2
@@ -118,34 +120,34 @@ def test_a_small_cell_without_an_error_is_not_found_to_be_better() -> None:
     found = describe_subgroups(
         made(labels, {"site": names}), chances[:, None], [HALF], replicates=400
     )
-    cell = cells_of(found, "site")["small"]
-    assert cell["sensitivity"]["value"] == 1
-    gap = cell["difference"]["sensitivity"]
-    assert gap["low"] < 0 < gap["value"] < gap["high"]
-    assert cell["p"]["sensitivity"] > 0.2
+    subgroup = subgroups_of(found, "site")["small"]
+    assert subgroup.metrics["sensitivity"].value == 1
+    gap = subgroup.difference["sensitivity"]
+    assert gap.low < 0 < gap.value < gap.high
+    assert subgroup.p["sensitivity"] > 0.2
 
 
 def test_p_below_five_percent_is_where_the_interval_leaves_zero_out() -> None:
     labels, chances, _ = drawn(400, seed=8)
     rng = np.random.default_rng(3)
     columns = {f"c{k}": [str(one) for one in rng.integers(0, 5, 400)] for k in range(10)}
-    # Some patients have images on both sides of a cell.
+    # Some patients have images in a subgroup and outside it.
     patients = [f"p{n // 2}" for n in range(400)]
     found = describe_subgroups(
         made(labels, columns, patients), chances[:, None], [HALF], replicates=200
     )
-    cells = [cell for entry in found["labels"]["sick"] for cell in entry["cells"]]
+    subgroups = [subgroup for entry in found.labels["sick"] for subgroup in entry.subgroups]
     seen = 0
-    for cell in cells:
-        for name, gap in cell["difference"].items():
-            outside = gap["low"] > 0 or gap["high"] < 0
-            assert outside == (cell["p"][name] < 0.05)
+    for subgroup in subgroups:
+        for name, gap in subgroup.difference.items():
+            outside = gap.low > 0 or gap.high < 0
+            assert outside == (subgroup.p[name] < 0.05)
             seen += outside
-    assert 0 < seen < 0.12 * 3 * len(cells)
+    assert 0 < seen < 0.12 * 3 * len(subgroups)
 
 
 @pytest.mark.slow
-def test_differences_that_are_not_there_are_found_as_often_as_said() -> None:
+def test_the_rate_of_false_differences_is_the_level_of_the_test() -> None:
     wrong = dict.fromkeys(("auroc", "sensitivity", "specificity"), 0)
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -158,64 +160,64 @@ def test_differences_that_are_not_there_are_found_as_often_as_said() -> None:
             [HALF],
             replicates=200,
         )
-        for name, p in cells_of(found, "site")["small"]["p"].items():
+        for name, p in subgroups_of(found, "site")["small"].p.items():
             wrong[name] += p < 0.05
-    # Three Monte Carlo errors above 5 %; what a bootstrap alone made of it was 30 to 50 %.
+    # Three Monte Carlo errors above 5 %; a bootstrap alone had a rate of 30 to 50 %.
     assert max(wrong.values()) / 200 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
 
 
-def test_small_cells_are_refused_with_the_reason() -> None:
+def test_small_subgroups_are_listed_with_the_reason() -> None:
     labels, chances, _ = drawn(120, seed=2)
     names = ["rare" if n < 6 else "a" if n % 2 else "b" for n in range(120)]
     found = describe_subgroups(
         made(labels, {"site": names}), chances[:, None], [HALF], replicates=50
     )
-    [entry] = found["labels"]["sick"]
-    assert [one["value"] for one in entry["refused"]] == ["rare"]
-    assert "10 of a class are needed" in entry["refused"][0]["reason"]
-    assert {cell["value"] for cell in entry["cells"]} == {"a", "b"}
+    [entry] = found.labels["sick"]
+    assert [one.value for one in entry.too_small] == ["rare"]
+    assert "10 of a class are needed" in entry.too_small[0].reason
+    assert {one.value for one in entry.subgroups} == {"a", "b"}
 
 
-def test_many_images_of_few_patients_are_few() -> None:
+def test_many_images_of_few_patients_are_too_few() -> None:
     labels = np.tile([0.0, 1.0], 60)
     patients = [f"p{n // 20}" for n in range(120)]
     names = ["x" if n < 60 else "y" for n in range(120)]
     found = describe_subgroups(
         made(labels, {"site": names}, patients), np.full((120, 1), 0.5), [HALF], replicates=50
     )
-    [entry] = found["labels"]["sick"]
-    assert len(entry["refused"]) == 2
+    [entry] = found.labels["sick"]
+    assert len(entry.too_small) == 2
 
 
-def test_kinds_of_disease_are_taken_with_all_healthy_images() -> None:
+def test_kinds_of_a_disease_are_compared_with_all_healthy_images() -> None:
     labels, chances, _ = drawn(300, seed=3)
     rng = np.random.default_rng(0)
     kinds = [("bacteria" if rng.random() < 0.6 else "virus") if label else None for label in labels]
     found = describe_subgroups(
         made(labels, {"kind": kinds}), chances[:, None], [HALF], replicates=100
     )
-    cells = cells_of(found, "kind")
+    subgroups = subgroups_of(found, "kind")
     for kind in ("bacteria", "virus"):
         own = np.array([one == kind for one in kinds])
         where = own | (labels == 0)
         area = reference.roc_auc_score(labels[where], chances[where])
-        assert cells[kind]["auroc"]["value"] == pytest.approx(area)
-        assert cells[kind]["n"] == own.sum()
+        assert subgroups[kind].metrics["auroc"].value == pytest.approx(area)
+        assert subgroups[kind].n == own.sum()
         # The healthy are the same on both sides.
-        assert "specificity" not in cells[kind]["difference"]
-    [entry] = found["labels"]["sick"]
-    assert entry["against"] == "all images of the other class"
+        assert "specificity" not in subgroups[kind].difference
+    [entry] = found.labels["sick"]
+    assert entry.compared_with == "all images of the other class"
 
 
 def test_a_column_that_is_the_label_says_nothing() -> None:
     labels, chances, _ = drawn(100)
     names = ["ill" if label else "fine" for label in labels]
     found = describe_subgroups(made(labels, {"d": names}), chances[:, None], [HALF], replicates=20)
-    assert found["labels"]["sick"] == []
-    assert found["tests"] == 0
+    assert found.labels["sick"] == ()
+    assert found.tests == 0
 
 
-def test_columns_become_cells() -> None:
+def test_columns_become_groups() -> None:
     labels = np.zeros(60)
     numbers = [float(n) for n in range(60)]
     manifest = made(
@@ -248,7 +250,7 @@ def test_columns_become_cells() -> None:
     assert (columns["gaps"].codes == -1).sum() == 30
 
 
-def test_declined_images_are_counted_and_left_out(make_bundle: MakeBundle) -> None:
+def test_rejected_images_are_counted_and_left_out(make_bundle: MakeBundle) -> None:
     rng = np.random.default_rng(4)
     labels = (rng.random(300) < 0.5).astype(float)
     chances = np.clip(0.5 + 0.3 * (labels - 0.5) + rng.normal(0, 0.2, 300), 0, 1)
@@ -268,29 +270,34 @@ def test_declined_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
         replicates=100,
     )
     kept = novelty < 0.9
-    answered = kept & ~((chances >= 0.4) & (chances < 0.6))
-    assert found["rejected"] == (~kept).sum()
-    assert found["rejected_ids"] == [f"i{n}" for n in np.flatnonzero(~kept)]
-    assert found["indeterminate"] == {"sick": int(((chances >= 0.4) & (chances < 0.6)).sum())}
-    for name, where in (("all", np.ones(300, bool)), ("kept", kept), ("answered", answered)):
-        part = found[name]["sick"]
-        assert part["n"] == where.sum()
+    decided = kept & ~((chances >= 0.4) & (chances < 0.6))
+    assert found.rejected == (~kept).sum()
+    assert found.rejected_ids == tuple(f"i{n}" for n in np.flatnonzero(~kept))
+    assert found.indeterminate == {"sick": int(((chances >= 0.4) & (chances < 0.6)).sum())}
+    for results, where in (
+        (found.all, np.ones(300, bool)),
+        (found.accepted, kept),
+        (found.decided, decided),
+    ):
+        part = results["sick"]
+        assert part.n == where.sum()
         area = reference.roc_auc_score(labels[where], chances[where])
-        assert part["auroc"]["value"] == pytest.approx(area)
+        assert part.metrics["auroc"].value == pytest.approx(area)
         threshold = next(p.threshold for p in bundle.operating_points if p.name == "balanced")
         right = np.mean((chances[where] >= threshold) == (labels[where] == 1))
-        assert part["accuracy"]["value"] == pytest.approx(right)
-    assert sum(found["novelty"]["counts"]) == 300
-    json.dumps(found, allow_nan=False)
+        assert part.metrics["accuracy"].value == pytest.approx(right)
+    assert found.novelty is not None
+    assert sum(found.novelty.counts) == 300
+    json.dumps(to_json(found), allow_nan=False)
 
 
-def test_a_bundle_that_cannot_tell_rejects_nothing(make_bundle: MakeBundle) -> None:
+def test_a_bundle_without_novelty_rejects_nothing(make_bundle: MakeBundle) -> None:
     found = describe_rejection(
         make_bundle(task=SICK), [[0], [1]], [[0.1], [0.9]], None, ["a", "b"], ["a", "b"]
     )
-    assert found["rejected"] == 0
-    assert found["novelty"] is None
-    assert found["threshold"] is None
+    assert found.rejected == 0
+    assert found.novelty is None
+    assert found.threshold is None
 
 
 @pytest.mark.parametrize("kind", DISTURBANCES, ids=lambda kind: kind.name)
@@ -338,24 +345,24 @@ def test_a_model_of_brightness_is_hurt_by_exposure_alone(
     manifest = load_dataset(tmp_path / "d", positive="bright")
     predictor = Predictor(make_bundle())
     found = measure_robustness(predictor, manifest, workers=0)
-    json.dumps(found, allow_nan=False)
-    assert found["images"] == 60
-    kinds = {kind["name"]: kind for kind in found["disturbances"]}
+    json.dumps(to_json(found), allow_nan=False)
+    assert found.images == 60
+    kinds = {kind.name: kind for kind in found.disturbances}
     truth = manifest.label_array()[:, 0]
     direct = predictor.probabilities(
         np.stack([predictor.read(record.path).pixels for record in manifest.records])
     )[:, 0]
     area = reference.roc_auc_score(truth, direct)
-    assert found["undisturbed"]["auroc"]["value"] == pytest.approx(area, abs=0.01)
-    # Order is all that an AUROC sees: a darker exposure keeps it, and moves every call.
-    darker = kinds["darker"]["steps"][-1]
-    assert darker["drop"]["value"] == pytest.approx(0, abs=0.02)
-    assert darker["sensitivity"] < 0.2
-    assert darker["flipped"] > 0.2
-    # Turned black for white, it says the opposite.
-    turned = kinds["inversion"]["steps"][0]
-    assert turned["auroc"]["value"] == pytest.approx(1 - area, abs=0.02)
-    assert found["first"] is None or found["first"]["name"] != "inversion"
+    assert found.undisturbed.auroc.value == pytest.approx(area, abs=0.01)
+    # The AUROC depends on the order only: a darker exposure keeps it but shifts predictions.
+    darker = kinds["darker"].steps[-1]
+    assert darker.auroc_change.value == pytest.approx(0, abs=0.02)
+    assert darker.sensitivity < 0.2
+    assert darker.flipped > 0.2
+    # Inverted images get the opposite prediction.
+    turned = kinds["inversion"].steps[0]
+    assert turned.auroc.value == pytest.approx(1 - area, abs=0.02)
+    assert found.first_drop is None or found.first_drop.name != "inversion"
 
 
 def test_whole_patients_are_drawn(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
@@ -364,5 +371,5 @@ def test_whole_patients_are_drawn(make_bundle: MakeBundle, draw_grey: Draw, tmp_
         draw_grey(tmp_path / "d" / ("bright" if n % 2 else "dark") / name, 90 + n)
     manifest = load_dataset(tmp_path / "d", positive="bright", patient=r"^(p\d+)-")
     found = measure_robustness(Predictor(make_bundle()), manifest, limit=22, workers=0)
-    assert found["images"] == 25  # whole patients of five, until there are enough
-    assert found["patients"] == 5
+    assert found.images == 25  # whole patients of five, until there are enough
+    assert found.patients == 5

@@ -39,46 +39,44 @@ def ask(bundle: Bundle, labels: Any, chances: Any, prevalence: float, **more: An
     found = describe_prevalence(
         bundle, labels[:, None], chances[:, None], keys, prevalence, **{"replicates": 300, **more}
     )
-    return found["labels"]["ill"]
+    return found.labels["ill"]
 
 
 def test_corrected_probabilities_are_right_at_the_other_prevalence(make_bundle: MakeBundle) -> None:
     labels, chances = drawn(0.6, 40_000, 0)
     found = ask(balanced(make_bundle), labels, chances, 0.05)
-    after, before = found["in_the_large"]["after"], found["in_the_large"]["before"]
-    assert after["value"] == pytest.approx(0, abs=0.1)
-    assert after["low"] < 0 < after["high"]
-    assert before["value"] == pytest.approx(math.log(0.05 / 0.95), abs=0.6)
-    assert before["high"] < -1
-    assert found["brier"]["after"] < found["brier"]["before"]
+    after, before = found.in_the_large_corrected, found.in_the_large_uncorrected
+    assert after.value == pytest.approx(0, abs=0.1)
+    assert after.low < 0 < after.high
+    assert before.value == pytest.approx(math.log(0.05 / 0.95), abs=0.6)
+    assert before.high < -1
+    assert found.brier_corrected < found.brier_uncorrected
     # Where the share really is that, the same numbers come out without any weighing.
     there, scores = drawn(0.05, 200_000, 1)
     moved = metrics.shift_prevalence(scores, from_=0.5, to=0.05)
-    assert found["brier"]["after"] == pytest.approx(
-        metrics.brier_score_loss(there, moved), rel=0.05
-    )
+    assert found.brier_corrected == pytest.approx(metrics.brier_score_loss(there, moved), rel=0.05)
 
 
 def test_interval_of_the_intercept_covers_as_it_says(make_bundle: MakeBundle) -> None:
     bundle, hits = balanced(make_bundle), 0
     for seed in range(300):
         labels, chances = drawn(0.5, 300, seed)
-        after = ask(bundle, labels, chances, 0.2, replicates=2)["in_the_large"]["after"]
-        hits += after["low"] <= 0 <= after["high"]
+        after = ask(bundle, labels, chances, 0.2, replicates=2).in_the_large_corrected
+        hits += after.low <= 0 <= after.high
     assert hits / 300 == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 300))
 
 
 def test_predictive_values_are_those_of_bayes(make_bundle: MakeBundle) -> None:
     labels, chances = drawn(0.5, 500, 2)
     bundle = balanced(make_bundle)
-    found = ask(bundle, labels, chances, 0.1)["operating_points"]
+    found = ask(bundle, labels, chances, 0.1).operating_points
     point: OperatingPoint = bundle.operating_points[0]
     calls = (chances >= point.threshold).astype(float)
     hit = metrics.sensitivity_score(labels, calls)
     clear = metrics.specificity_score(labels, calls)
-    wanted = hit * 0.1 / (hit * 0.1 + (1 - clear) * 0.9)
-    assert found[point.name]["ppv"]["value"] == pytest.approx(wanted)
-    assert found[point.name]["ppv"]["low"] < wanted < found[point.name]["ppv"]["high"]
+    expected = hit * 0.1 / (hit * 0.1 + (1 - clear) * 0.9)
+    assert found[point.name].ppv.value == pytest.approx(expected)
+    assert found[point.name].ppv.low < expected < found[point.name].ppv.high
 
 
 def test_without_a_false_alarm_ppv_still_has_limits(make_bundle: MakeBundle) -> None:
@@ -86,24 +84,24 @@ def test_without_a_false_alarm_ppv_still_has_limits(make_bundle: MakeBundle) -> 
     chances = np.where(labels == 1, 0.95, 0.05)
     chances[:8] = 0.1
     bundle = balanced(make_bundle)
-    for found in ask(bundle, labels, chances, 0.05)["operating_points"].values():
-        assert found["ppv"]["value"] == 1
+    for found in ask(bundle, labels, chances, 0.05).operating_points.values():
+        assert found.ppv.value == 1
         # Wilson's lower limit of 40 out of 40 is 0.912: at 5 % that is far from certain.
-        assert 0.2 < found["ppv"]["low"] < 0.4
-        assert found["ppv"]["high"] == 1
+        assert 0.2 < found.ppv.low < 0.4
+        assert found.ppv.high == 1
 
 
-def test_what_cannot_be_corrected_is_told(make_bundle: MakeBundle) -> None:
+def test_what_cannot_be_corrected_is_refused(make_bundle: MakeBundle) -> None:
     labels, chances = drawn(0.5, 40, 3)
     with pytest.raises(UsageError, match="between 0 and 1"):
         ask(balanced(make_bundle), labels, chances, 1.0)
     unknown = replace(make_bundle(task=ILL), provenance={"assumed_prevalence": "training"})
-    with pytest.raises(UsageError, match="does not tell"):
+    with pytest.raises(UsageError, match="does not say"):
         ask(unknown, labels, chances, 0.1)
     known = balanced(make_bundle, assumed_prevalence="training", training_prevalence={"ill": 0.3})
-    assert ask(known, labels, chances, 0.1)["assumed"] == 0.3
+    assert ask(known, labels, chances, 0.1).assumed_prevalence == 0.3
     ones = ask(balanced(make_bundle), np.ones(20), np.full(20, 0.7), 0.1)
-    assert ones["in_the_large"]["after"]["value"] is None
+    assert math.isnan(ones.in_the_large_corrected.value)
     three = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
     bundle = replace(balanced(make_bundle), task=three)
     with pytest.raises(UsageError, match="several classes"):

@@ -23,9 +23,11 @@ from sklearn.metrics import (
 from plainfilm.bundle import Bundle
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.errors import BundleError, LabelError, SourceError, StorageError, UsageError
-from plainfilm.evaluation import evaluate
+from plainfilm.evaluation import Evaluation, EvaluationDocument, evaluate
+from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.mistakes import rank_mistakes
 from plainfilm.evaluation.scoring import align, official_test
+from plainfilm.metrics import Confusion
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 from plainfilm.training import Run
@@ -33,8 +35,6 @@ from plainfilm.training import Run
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
 Draws = Callable[..., Path]
-
-# pytest would take it for a test.
 
 N = 40
 
@@ -70,50 +70,52 @@ def greys_of(manifest: Manifest) -> np.ndarray[Any, Any]:
 
 def test_numbers_are_those_of_scikit_learn(scored: tuple[Any, Manifest]) -> None:
     evaluation, manifest = scored
-    values = evaluation.values
+    document = evaluation.document
     truth = manifest.label_array()[:, 0]
     chances = believed(greys_of(manifest))
     np.testing.assert_allclose(evaluation.probabilities[:, 0], chances, atol=1e-5)
-    metrics = values["metrics"]
-    assert metrics["auroc"]["value"] == pytest.approx(roc_auc_score(truth, chances))
-    assert metrics["average_precision"]["value"] == pytest.approx(
+    metrics = evaluation.metrics
+    assert metrics["auroc"].value == pytest.approx(roc_auc_score(truth, chances))
+    assert metrics["average_precision"].value == pytest.approx(
         average_precision_score(truth, chances)
     )
-    assert metrics["brier"]["value"] == pytest.approx(brier_score_loss(truth, chances), abs=1e-6)
-    assert values["n"] == N
-    assert values["patients"] == 10
-    assert values["prevalence"] == pytest.approx(truth.mean())
+    assert metrics["brier"].value == pytest.approx(brier_score_loss(truth, chances), abs=1e-6)
+    assert document.n == N
+    assert document.patients == 10
+    results = document.binary
+    assert results is not None
+    assert results.prevalence == pytest.approx(truth.mean())
     for name, threshold in (("balanced", 0.5), ("rule-out", 0.2), ("rule-in", 0.8)):
-        point = values["operating_points"][name]
+        point = results.operating_points[name]
         (tn, fp), (fn, tp) = confusion_matrix(truth, chances >= threshold)
-        assert point["confusion"] == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
-        assert point["threshold"] == threshold
-        assert point["determination"] == {
-            "low": threshold - 0.1,
-            "high": threshold + 0.1,
-            "note": "",
-        }
+        assert point.confusion == Confusion(tp=tp, fp=fp, tn=tn, fn=fn)
+        assert point.threshold == threshold
+        assert point.threshold_range == ThresholdRange(threshold - 0.1, threshold + 0.1, "")
     for metric in metrics.values():
-        if metric["value"] is not None and metric["low"] is not None:
-            assert metric["low"] <= metric["value"] <= metric["high"]
+        if math.isfinite(metric.value) and math.isfinite(metric.low):
+            assert metric.low <= metric.value <= metric.high
 
 
 def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> None:
     evaluation, manifest = scored
     text = (evaluation.folder / "evaluation.json").read_text(encoding="utf-8")
     values = json.loads(text)
-    assert values == json.loads(json.dumps(evaluation.values))
+    assert values == evaluation.document.to_json()
     assert "NaN" not in text
-    assert values["schema"] == 1
+    assert values["schema"] == EvaluationDocument.SCHEMA
     assert values["dataset"] == {
         "name": "hospital",
         "split": "all",
         "hash": manifest.hash,
-        "asked": manifest.hash,
+        "requested_hash": manifest.hash,
     }
     assert values["task"] == {"kind": "binary", "labels": ["bright"], "classes": ["dark", "bright"]}
     assert values["bundle"]["recipe"] == "brightness"
     assert values["left_out"] == []
+    again = Evaluation.read(evaluation.folder)
+    assert again.document.to_json() == values
+    assert again.manifest.records == evaluation.manifest.records
+    np.testing.assert_array_equal(again.probabilities, evaluation.probabilities)
 
 
 def test_the_worst_are_wrong_at_the_locked_threshold(
@@ -122,7 +124,7 @@ def test_the_worst_are_wrong_at_the_locked_threshold(
     manifest = load_dataset(folder, positive="bright")
     bundle = make_bundle(gains=(-1.0,), thresholds={"balanced": 0.684, "rule-in": 0.9})
     found = evaluate(bundle, manifest, out=tmp_path / "o", replicates=20)
-    # What is called, `plainfilm predict` says; how wrong it is, one image at a time by hand.
+    # `plainfilm predict` gives the predicted class; the distance is computed image by image.
     calls = [
         one.predicted["balanced"]
         for one in Predictor(bundle).predict([r.path for r in manifest.records])
@@ -136,15 +138,16 @@ def test_the_worst_are_wrong_at_the_locked_threshold(
     every = found.worst(1000)
     assert len(every) > 4
     assert [one.record.id for one in every] == [name for _, name in wrong]
-    # Some were given more than a half and still are no error, some less and are none either.
-    point = found.values["operating_points"]["balanced"]["confusion"]
-    assert len(every) == point["fp"] + point["fn"]
+    # Some probabilities above a half are no mistakes, and some below a half are none either.
+    assert found.document.binary is not None
+    point = found.document.binary.operating_points["balanced"].confusion
+    assert len(every) == point.fp + point.fn
     assert [one.record.id for one in found.worst(3)] == [one.record.id for one in every[:3]]
     assert {(one.label, one.threshold) for one in every} == {("bright", 0.684)}
     assert found.worst(0) == ()
 
 
-def test_right_calls_are_no_errors(
+def test_correct_predictions_are_no_mistakes(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     for n in range(6):
@@ -180,7 +183,7 @@ def test_mistakes_of_several_classes() -> None:
     assert rank_mistakes(truth, given, task, {"a": 0.1}) == [(2, 0), (1, 1)]
 
 
-def test_predictions_are_a_table_by_image(scored: tuple[Any, Manifest]) -> None:
+def test_predictions_have_one_row_per_image(scored: tuple[Any, Manifest]) -> None:
     evaluation, manifest = scored
     table = parquet.read_table(evaluation.folder / "predictions.parquet")
     rows = {row["id"]: row for row in table.to_pylist()}
@@ -191,25 +194,25 @@ def test_predictions_are_a_table_by_image(scored: tuple[Any, Manifest]) -> None:
         assert row["label_bright"] == record.labels[0]
         assert row["patient"] == record.patient
     told = json.loads(table.schema.metadata[b"plainfilm"])
-    assert told == {"schema": 1, "bundle": evaluation.values["bundle"]["id"]}
+    assert told == {"schema": 1, "bundle": evaluation.document.bundle.id}
 
 
 def test_the_histogram_holds_every_image(scored: tuple[Any, Manifest]) -> None:
     evaluation, manifest = scored
-    shown = evaluation.values["curves"]["scores"]
+    shown = evaluation.document.labels["bright"].curves.scores
     truth = manifest.label_array()[:, 0]
-    assert sum(shown["counts"]["bright"]) == truth.sum()
-    assert sum(shown["counts"]["dark"]) == (1 - truth).sum()
-    assert (shown["edges"][0], shown["edges"][-1]) == (0.0, 1.0)
+    assert sum(shown.counts["bright"]) == truth.sum()
+    assert sum(shown.counts["dark"]) == (1 - truth).sum()
+    assert (shown.edges[0], shown.edges[-1]) == (0.0, 1.0)
 
 
-def test_the_same_again_is_the_same(
+def test_a_second_evaluation_is_equal(
     scored: tuple[Any, Manifest], make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
     evaluation, manifest = scored
     again = evaluate(make_bundle(), manifest, out=tmp_path / "again", replicates=60)
-    assert {k: v for k, v in again.values.items() if k != "created"} == {
-        k: v for k, v in evaluation.values.items() if k != "created"
+    assert again.document.to_json() | {"created": ""} == evaluation.document.to_json() | {
+        "created": ""
     }
 
 
@@ -222,16 +225,16 @@ def test_bad_files_are_left_out_and_listed(
     evaluation = evaluate(
         make_bundle(), load_dataset(folder, positive="bright"), out=tmp_path / "o", replicates=20
     )
-    assert evaluation.values["n"] == N - 2
-    left_out = {row["id"]: row for row in evaluation.values["left_out"]}
+    assert evaluation.document.n == N - 2
+    left_out = {row.id: row for row in evaluation.document.left_out}
     assert set(left_out) == {f"bright/{files[0].name}", f"bright/{files[1].name}"}
-    assert all(row["reason"] and row["problem"] for row in left_out.values())
+    assert all(row.reason and row.problem for row in left_out.values())
     assert len(evaluation.manifest) == len(evaluation.probabilities) == N - 2
     table = parquet.read_table(tmp_path / "o" / "predictions.parquet")
     assert table.num_rows == N - 2
 
 
-def test_nothing_but_bad_files(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> None:
+def test_unreadable_files_only(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> None:
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(SourceError, match="could be read"):
@@ -261,8 +264,8 @@ def test_a_folder_with_a_test_split(
         place = root / ("train" if n < 8 else "test") / ("bright" if n % 2 else "dark")
         draw_grey(place / f"{n}.png", 60 + 10 * n)
     evaluation = evaluate(make_bundle(), root, out=tmp_path / "o", replicates=20)
-    assert evaluation.values["n"] == 8
-    assert evaluation.values["dataset"]["split"] == "test"
+    assert evaluation.document.n == 8
+    assert evaluation.document.dataset.split == "test"
     assert all(record.official == "test" for record in evaluation.manifest.records)
 
 
@@ -297,15 +300,15 @@ def test_several_labels_with_unknown_ones(
     for column, (name, gain) in enumerate((("light", 1.0), ("shade", -2.0))):
         known = ~np.isnan(truth[:, column])
         chances = believed(greys, gain)
-        section = evaluation.values["labels"][name]
+        section = evaluation.document.labels[name]
         areas.append(roc_auc_score(truth[known, column], chances[known]))
-        assert section["metrics"]["auroc"]["value"] == pytest.approx(areas[-1])
-        assert section["n"] + section["unknown"] == 30
-        assert section["unknown"] == (~known).sum()
-        assert section["operating_points"]["balanced"]["determination"]["note"] == ""
-        shown = section["curves"]["scores"]["counts"]
+        assert section.metrics["auroc"].value == pytest.approx(areas[-1])
+        assert section.n + section.unknown == 30
+        assert section.unknown == (~known).sum()
+        assert section.operating_points["balanced"].threshold_range == ThresholdRange(0.4, 0.6, "")
+        shown = section.curves.scores.counts
         assert sum(map(sum, shown.values())) == known.sum()
-    assert evaluation.values["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
+    assert evaluation.metrics["auroc"].value == pytest.approx(np.mean(areas))
     table = parquet.read_table(tmp_path / "o" / "predictions.parquet").to_pylist()
     for row, record in zip(table, manifest.records, strict=True):
         assert row["site"] == record.columns["site"]
@@ -314,7 +317,7 @@ def test_several_labels_with_unknown_ones(
             assert kept == value or (math.isnan(kept) and math.isnan(value))
 
 
-def test_labels_are_matched_by_name_and_not_by_place(
+def test_labels_are_matched_by_name_and_not_by_position(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     manifest = many(tmp_path, draw_grey, ("Shade", "LIGHT"))
@@ -325,9 +328,7 @@ def test_labels_are_matched_by_name_and_not_by_place(
     assert [r.id for r in aligned.records] == [r.id for r in manifest.records]
 
 
-def test_another_task_is_refused_in_words(
-    make_bundle: MakeBundle, folder: Path, tmp_path: Path
-) -> None:
+def test_another_task_is_refused(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> None:
     manifest = load_dataset(folder, positive="bright")
     task = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
     with pytest.raises(LabelError, match="not labelled for") as caught:
@@ -354,11 +355,11 @@ def test_a_bundle_alone_needs_data_and_a_place(make_bundle: MakeBundle, folder: 
     bundle = make_bundle()
     with pytest.raises(UsageError, match="no images to be evaluated on"):
         evaluate(bundle)
-    with pytest.raises(UsageError, match="where should the evaluation go"):
+    with pytest.raises(UsageError, match="no folder"):
         evaluate(bundle.folder, load_dataset(folder, positive="bright"))
 
 
-def test_another_evaluation_is_not_written_over(
+def test_another_evaluation_is_not_overwritten(
     make_bundle: MakeBundle, folder: Path, tmp_path: Path
 ) -> None:
     bundle, out = make_bundle(), tmp_path / "o"
@@ -366,8 +367,8 @@ def test_another_evaluation_is_not_written_over(
     bad.write_bytes(b"no image")  # what is asked for counts, not what could be read
     manifest = load_dataset(folder, positive="bright")
     first = evaluate(bundle, manifest, out=out, replicates=20)
-    assert first.values["left_out"]
-    assert evaluate(bundle, manifest, out=out, replicates=20).values["n"] == first.values["n"]
+    assert first.document.left_out
+    assert evaluate(bundle, manifest, out=out, replicates=20).document.n == first.document.n
 
     before = (out / "evaluation.json").read_bytes()
     fewer = replace(manifest, records=manifest.records[1:])
@@ -409,7 +410,7 @@ def test_a_changed_bundle_is_not_evaluated(
         evaluate(bundle.folder, folder, out=tmp_path / "o")
 
 
-def test_images_that_were_trained_on_are_told(
+def test_images_that_were_trained_on_are_a_finding(
     tiny_run: Run, phantoms: Path, tmp_path: Path
 ) -> None:
     seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", replicates=20)

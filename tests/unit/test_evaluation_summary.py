@@ -1,8 +1,9 @@
-"""The body of evaluation.json: its shape, its numbers, and what it says where there are none."""
+"""The summary of an evaluation: its shape, its numbers, and the reasons of missing numbers."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from scipy.special import expit, softmax
 from sklearn import metrics as reference
 
 from plainfilm import metrics
+from plainfilm._json import to_json
 from plainfilm.errors import MetricError
+from plainfilm.evaluation.document import Summary
 from plainfilm.evaluation.summary import summarise
 from plainfilm.records import OperatingPoint, Task
 
@@ -57,10 +60,11 @@ def walk(value: Any, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def check_tree(answer: dict[str, Any]) -> None:
-    """Assert that a summary is JSON and that whatever is missing has a reason."""
-    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
-    intervals = walk(answer, [])
+def check_tree(answer: Summary) -> None:
+    """Assert that a summary becomes JSON and that whatever is missing has a reason."""
+    tree = to_json(answer)
+    assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+    intervals = walk(tree, [])
     assert intervals
     for one in intervals:
         assert one["method"]
@@ -71,18 +75,20 @@ def check_tree(answer: dict[str, Any]) -> None:
             assert one["low"] < one["high"], "no interval is without a width"
 
 
-def test_binary_summary_has_everything_at_its_top() -> None:
+def test_a_binary_summary_has_the_metrics_of_its_label() -> None:
     labels, chances, patients = binary_data()
     answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=200)
     check_tree(answer)
-    assert (answer["n"], answer["patients"]) == (400, 200)
-    assert answer["prevalence"] == pytest.approx(labels.mean())
-    assert list(answer["metrics"]) == NAMES
-    section = answer["labels"]["PNEUMONIA"]
-    assert {key: answer[key] for key in section} == section
-    assert set(answer["operating_points"]) == {"balanced", "rule-out"}
-    assert answer["operating_points"]["balanced"]["metrics"] == {
-        name: answer["metrics"][name] for name in DEFAULT
+    assert (answer.n, answer.patients) == (400, 200)
+    results = answer.labels["PNEUMONIA"]
+    assert (results.n, results.patients, results.unknown) == (400, 200, 0)
+    assert results.prevalence == pytest.approx(labels.mean())
+    assert list(answer.metrics) == NAMES
+    assert answer.metrics == results.metrics
+    assert set(results.operating_points) == {"balanced", "rule-out"}
+    assert results.balanced is results.operating_points["balanced"]
+    assert results.operating_points["balanced"].metrics == {
+        name: answer.metrics[name] for name in DEFAULT
     }
 
 
@@ -100,28 +106,26 @@ def test_binary_numbers_equal_scikit_learn() -> None:
         "ppv": reference.precision_score(truth, shown >= 0.5),
     }
     for name, value in expected.items():
-        assert answer["metrics"][name]["value"] == pytest.approx(value)
-    point = answer["operating_points"]["rule-out"]
+        assert answer.metrics[name].value == pytest.approx(value)
+    point = answer.labels["PNEUMONIA"].operating_points["rule-out"]
     tn, fp, fn, tp = reference.confusion_matrix(truth, shown >= 0.2).ravel()
-    assert point["confusion"] == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
-    assert point["metrics"]["sensitivity"]["value"] == pytest.approx(tp / (tp + fn))
-    error = answer["curves"]["calibration"]["error"]["value"]
+    assert point.confusion == metrics.Confusion(tp=tp, fp=fp, tn=tn, fn=fn)
+    assert point.metrics["sensitivity"].value == pytest.approx(tp / (tp + fn))
+    error = answer.labels["PNEUMONIA"].curves.calibration.error.value
     assert error == pytest.approx(metrics.expected_calibration_error(truth, shown))
 
 
 def test_intervals_are_over_patients_only_where_patients_repeat() -> None:
     labels, chances, patients = binary_data()
     several = summarise(labels, chances, BINARY, patients, POINTS, replicates=100)
-    assert "over patients" in several["metrics"]["auroc"]["method"]
-    assert "over patients" in several["metrics"]["accuracy"]["method"]
+    assert "over patients" in several.metrics["auroc"].method
+    assert "over patients" in several.metrics["accuracy"].method
     one = summarise(labels, chances, BINARY, [str(i) for i in range(400)], POINTS, replicates=100)
-    assert one["metrics"]["auroc"] == metrics.delong(labels[:, 0], chances[:, 0]).to_json()
+    assert one.metrics["auroc"] == metrics.delong(labels[:, 0], chances[:, 0])
     counts = metrics.confusion(labels[:, 0], chances[:, 0] >= 0.5)
-    assert one["metrics"]["sensitivity"] == (
-        metrics.wilson(counts.tp, counts.tp + counts.fn).to_json()
-    )
-    assert one["metrics"]["ppv"] == metrics.wilson(counts.tp, counts.tp + counts.fp).to_json()
-    assert "over images" in one["metrics"]["brier"]["method"]
+    assert one.metrics["sensitivity"] == metrics.wilson(counts.tp, counts.tp + counts.fn)
+    assert one.metrics["ppv"] == metrics.wilson(counts.tp, counts.tp + counts.fp)
+    assert "over images" in one.metrics["brier"].method
 
 
 def test_copies_of_images_do_not_narrow_the_intervals() -> None:
@@ -132,9 +136,7 @@ def test_copies_of_images_do_not_narrow_the_intervals() -> None:
         np.tile(labels, (5, 1)), np.tile(chances, (5, 1)), BINARY, patients * 5, POINTS
     )
     for name in ("auroc", "brier", "f1", "accuracy", "specificity"):
-        widths = [
-            run["metrics"][name]["high"] - run["metrics"][name]["low"] for run in (alone, copied)
-        ]
+        widths = [run.metrics[name].high - run.metrics[name].low for run in (alone, copied)]
         assert widths[1] == pytest.approx(widths[0], rel=0.15)
 
 
@@ -143,18 +145,22 @@ def test_curves_are_thinned_and_whole() -> None:
     labels = (rng.random((5000, 1)) < 0.5).astype(float)
     chances = expit(rng.normal(labels, 1))
     patients = [str(i) for i in range(5000)]
-    drawn = summarise(labels, chances, BINARY, patients, POINTS, replicates=20)["curves"]
-    for name, ends in (("roc", ("fpr", "tpr")), ("precision_recall", ("recall", "precision"))):
-        assert 400 < len(drawn[name][ends[0]]) <= 500
-        assert len({len(column) for column in drawn[name].values()}) == 1
-    roc = drawn["roc"]
-    assert (roc["fpr"][0], roc["tpr"][0], roc["fpr"][-1], roc["tpr"][-1]) == (0, 0, 1, 1)
-    assert roc["threshold"][0] is None
-    area = reference.auc(roc["fpr"], roc["tpr"])
+    summary = summarise(labels, chances, BINARY, patients, POINTS, replicates=20)
+    curves = summary.labels["PNEUMONIA"].curves
+    roc, precision_recall = curves.roc, curves.precision_recall
+    for columns in (
+        (roc.fpr, roc.tpr, roc.threshold),
+        (precision_recall.recall, precision_recall.precision),
+    ):
+        assert 400 < len(columns[0]) <= 500
+        assert len({len(column) for column in columns}) == 1
+    assert (roc.fpr[0], roc.tpr[0], roc.fpr[-1], roc.tpr[-1]) == (0, 0, 1, 1)
+    assert math.isinf(roc.threshold[0])
+    area = reference.auc(roc.fpr, roc.tpr)
     assert area == pytest.approx(reference.roc_auc_score(labels, chances), abs=1e-3)
-    assert sum(row["count"] for row in drawn["calibration"]["bins"]) == 5000
-    assert sum(map(sum, drawn["scores"]["counts"].values())) == 5000
-    assert list(drawn["scores"]["counts"]) == ["NORMAL", "PNEUMONIA"]
+    assert sum(one.count for one in curves.calibration.bins) == 5000
+    assert sum(map(sum, curves.scores.counts.values())) == 5000
+    assert list(curves.scores.counts) == ["NORMAL", "PNEUMONIA"]
 
 
 @pytest.mark.parametrize("only", [0.0, 1.0, np.nan])
@@ -165,9 +171,9 @@ def test_one_class_gives_reasons_not_numbers(only: float) -> None:
         answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=30)
         check_tree(answer)
         for name in ("auroc", "balanced_accuracy", "mcc"):
-            assert answer["metrics"][name]["value"] is None
-            assert "no" in answer["metrics"][name]["reason"]
-    assert (answer["prevalence"] is None) == bool(np.isnan(only))
+            assert math.isnan(answer.metrics[name].value)
+            assert "no" in (answer.metrics[name].reason or "")
+    assert math.isnan(answer.labels["PNEUMONIA"].prevalence) == math.isnan(only)
 
 
 def test_perfect_scores_keep_a_width() -> None:
@@ -176,10 +182,10 @@ def test_perfect_scores_keep_a_width() -> None:
         answer = summarise(labels, labels, BINARY, keys, POINTS, replicates=50)
         check_tree(answer)
         for name in NAMES:
-            one = answer["metrics"][name]
+            one = answer.metrics[name]
             if name not in ("brier", "log_loss", "lr_positive", "lr_negative"):
-                assert one["value"] == one["high"] == 1
-                assert one["low"] < 1
+                assert one.value == one.high == 1
+                assert one.low < 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 6])
@@ -190,8 +196,8 @@ def test_small_sets_keep_a_width_or_say_why_not(n: int, scores: str) -> None:
     for keys in ([str(i) for i in range(2 * n)], [str(i % n) for i in range(2 * n)]):
         answer = summarise(labels, chances[scores], BINARY, keys, POINTS, replicates=50)
         check_tree(answer)
-        error = answer["curves"]["calibration"]["error"]
-        assert error["low"] < error["high"]
+        error = answer.labels["PNEUMONIA"].curves.calibration.error
+        assert error.low < error.high
     three = np.hstack([labels] * 3)
     check_tree(summarise(three, np.hstack([chances[scores]] * 3), THREE, keys, (), replicates=50))
 
@@ -206,18 +212,18 @@ def test_unknown_labels_are_left_out_label_by_label() -> None:
     patients = [str(i // 2) for i in range(300)]
     answer = summarise(labels, chances, THREE, patients, points, replicates=100)
     check_tree(answer)
-    assert [answer["labels"][name]["unknown"] for name in "abc"] == [100, 0, 100]
-    assert [answer["labels"][name]["n"] for name in "abc"] == [200, 300, 200]
+    assert [answer.labels[name].unknown for name in "abc"] == [100, 0, 100]
+    assert [answer.labels[name].n for name in "abc"] == [200, 300, 200]
     expected = []
     for column, name in enumerate("abc"):
         known = ~np.isnan(labels[:, column])
         area = reference.roc_auc_score(labels[known, column], chances[known, column])
-        assert answer["labels"][name]["metrics"]["auroc"]["value"] == pytest.approx(area)
+        assert answer.labels[name].metrics["auroc"].value == pytest.approx(area)
         expected.append(area)
-    assert answer["metrics"]["auroc"]["value"] == pytest.approx(np.mean(expected))
-    accuracies = [answer["labels"][name]["metrics"]["accuracy"]["value"] for name in "abc"]
-    assert answer["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(accuracies))
-    assert answer["prevalence"] is None
+    assert answer.metrics["auroc"].value == pytest.approx(np.mean(expected))
+    accuracies = [answer.labels[name].metrics["accuracy"].value for name in "abc"]
+    assert answer.metrics["accuracy"].value == pytest.approx(np.mean(accuracies))
+    assert set(answer.micro) == {"auroc", "average_precision"}
 
 
 def test_macro_average_names_the_labels_it_leaves_out() -> None:
@@ -228,12 +234,12 @@ def test_macro_average_names_the_labels_it_leaves_out() -> None:
     patients = [str(i) for i in range(200)]
     answer = summarise(labels, chances, THREE, patients, [], replicates=50)
     check_tree(answer)
-    assert "without b" in answer["metrics"]["auroc"]["reason"]
-    assert answer["metrics"]["auroc"]["value"] == pytest.approx(
+    assert "without b" in (answer.metrics["auroc"].reason or "")
+    assert answer.metrics["auroc"].value == pytest.approx(
         reference.roc_auc_score(labels[:, [0, 2]], chances[:, [0, 2]])
     )
-    assert answer["metrics"]["sensitivity"]["value"] is None
-    assert "no balanced operating point" in answer["metrics"]["sensitivity"]["reason"]
+    assert math.isnan(answer.metrics["sensitivity"].value)
+    assert "no balanced operating point" in (answer.metrics["sensitivity"].reason or "")
 
 
 @pytest.mark.parametrize("each", [1, 3])
@@ -249,18 +255,18 @@ def test_multiclass_has_overall_accuracy_and_a_matrix(each: int) -> None:
     check_tree(answer)
     called = chances.argmax(axis=1)
     matrix = reference.confusion_matrix(classes[10:], called[10:])
-    assert answer["confusion_matrix"] == matrix.tolist()
-    accuracy = answer["metrics"]["accuracy"]
-    assert accuracy["value"] == pytest.approx(np.trace(matrix) / 290)
+    assert answer.confusion_matrix == tuple(map(tuple, matrix.tolist()))
+    accuracy = answer.metrics["accuracy"]
+    assert accuracy.value == pytest.approx(np.trace(matrix) / 290)
     if each == 1:
-        assert accuracy == metrics.wilson(int(np.trace(matrix)), 290).to_json()
-    assert answer["metrics"]["auroc"]["value"] == pytest.approx(
+        assert accuracy == metrics.wilson(int(np.trace(matrix)), 290)
+    assert answer.metrics["auroc"].value == pytest.approx(
         reference.roc_auc_score(classes[10:], chances[10:], multi_class="ovr")
     )
-    assert answer["metrics"]["sensitivity"]["value"] == pytest.approx(
+    assert answer.metrics["sensitivity"].value == pytest.approx(
         reference.balanced_accuracy_score(classes[10:], called[10:])
     )
-    assert answer["metrics"]["f1"]["value"] == pytest.approx(
+    assert answer.metrics["f1"].value == pytest.approx(
         reference.f1_score(classes[10:], called[10:], average="macro")
     )
 
@@ -270,7 +276,7 @@ def test_perfect_multiclass_keeps_a_width() -> None:
     patients = [str(i) for i in range(80)]
     answer = summarise(labels, labels, FOUR, patients, [], replicates=50)
     check_tree(answer)
-    assert answer["metrics"]["auroc"]["low"] < 1 == answer["metrics"]["auroc"]["high"]
+    assert answer.metrics["auroc"].low < 1 == answer.metrics["auroc"].high
 
 
 def test_seed_decides() -> None:
@@ -279,8 +285,9 @@ def test_seed_decides() -> None:
         summarise(labels, chances, BINARY, patients, POINTS, seed=seed, replicates=50)
         for seed in (1, 1, 2)
     ]
-    assert runs[0] == runs[1]
-    assert runs[0] != runs[2]
+    first, again, other = map(to_json, runs)
+    assert first == again
+    assert first != other
 
 
 def test_float32_probabilities_are_called_as_the_predictor_calls_them() -> None:
@@ -288,8 +295,8 @@ def test_float32_probabilities_are_called_as_the_predictor_calls_them() -> None:
     small = chances.astype(np.float32)
     point = OperatingPoint("balanced", "balanced", "PNEUMONIA", float(small[7, 0]), "r")
     answer = summarise(labels, small, BINARY, patients, [point], replicates=20)
-    counts = answer["operating_points"]["balanced"]["confusion"]
-    assert counts["tp"] + counts["fp"] == int((small >= small[7, 0]).sum())
+    counts = answer.labels["PNEUMONIA"].operating_points["balanced"].confusion
+    assert counts.tp + counts.fp == int((small >= small[7, 0]).sum())
 
 
 def test_bad_input_is_refused() -> None:
@@ -322,10 +329,10 @@ def test_unknown_labels_keep_images_with_their_patients() -> None:
             # The same seed draws the same patients, label by label or all at once.
             alone = metrics.clustered_bootstrap(
                 metric, labels[:, column], chances[:, column], patients, replicates=300, seed=4
-            ).to_json()
-            found = answer["labels"][name]["metrics"][metric]
+            )
+            found = answer.labels[name].metrics[metric]
             for part in ("value", "low", "high"):
-                assert found[part] == pytest.approx(alone[part], rel=1e-9)
+                assert getattr(found, part) == pytest.approx(getattr(alone, part), rel=1e-9)
 
 
 def test_calibration_error_covers_the_truth() -> None:
@@ -337,10 +344,10 @@ def test_calibration_error_covers_the_truth() -> None:
             chances = rng.uniform(0.2, 0.8, (300, 1))
             labels = (rng.random((300, 1)) < chances - offset).astype(float)
             answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=200)
-            error = answer["curves"]["calibration"]["error"]
-            covered.append(error["low"] <= truth <= error["high"])
-            above.append(error["low"] > 0)
-            assert error["value"] > 0
+            error = answer.labels["PNEUMONIA"].curves.calibration.error
+            covered.append(error.low <= truth <= error.high)
+            above.append(error.low > 0)
+            assert error.value > 0
         assert np.mean(covered) > 0.87
         # It tells a model that is off from one that is not.
         assert np.mean(above) > 0.8 if truth else np.mean(above) < 0.13

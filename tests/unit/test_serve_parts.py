@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import os
 import stat
 import threading
@@ -21,13 +22,15 @@ pytest.importorskip("starlette")
 
 from plainfilm.bundle import Bundle
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
+from plainfilm.evaluation import EvaluationDocument
 from plainfilm.inference.batching import Batcher
-from plainfilm.inference.description import BundleIdentity, Estimate, PointTest, describe
+from plainfilm.inference.description import BundleIdentity, Estimate, describe
 from plainfilm.inference.log import AuditLog, Log
 from plainfilm.inference.registry import BundleRegistry, BundleSource, parse_sources
 from plainfilm.inference.telemetry import Histogram, Telemetry
+from plainfilm.metrics import Interval
 from plainfilm.pixels import Image
-from plainfilm.records import Prediction
+from plainfilm.records import Prediction, Task
 from plainfilm.serve import Settings, run_service
 from plainfilm.serve.card_page import card_page
 from plainfilm.serve.security import is_loopback
@@ -119,26 +122,20 @@ def test_names_of_bundles(tmp_path: Path) -> None:
 
 
 def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
-    make_bundle: MakeBundle, tmp_path: Path
+    make_bundle: MakeBundle, make_document: Callable[..., EvaluationDocument], tmp_path: Path
 ) -> None:
     bundle = make_bundle(tmp_path / "run" / "bundle")
     folder = tmp_path / "run" / "evaluation"
     folder.mkdir()
     (folder / "report.html").write_text("<p>report</p>", encoding="utf-8")
-    metric = {"value": 0.9, "low": 0.8, "high": None, "method": "x"}
-    evaluation = {
-        "bundle": {"id": bundle.id},
-        "dataset": {"name": "drawn"},
-        "n": 10,
-        "patients": 5,
-        "metrics": {"auroc": metric},
-        "operating_points": {"balanced": {"metrics": {"sensitivity": metric}}},
-    }
+    metrics = {"auroc": Interval(0.9, 0.8, math.nan, "x")}
+    evaluation = make_document(bundle=bundle.id, metrics=metrics)
+    other = make_document(bundle="other", metrics=metrics)
     path = folder / "evaluation.json"
     with ThreadPoolExecutor(1) as executor:
         for content, told in (
-            (json.dumps(evaluation), True),
-            (json.dumps({**evaluation, "bundle": {"id": "other"}}), False),
+            (json.dumps(evaluation.to_json()), True),
+            (json.dumps(other.to_json()), False),
             ("{", False),
             ("[]", False),
         ):
@@ -150,7 +147,7 @@ def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
                 tested = served.description.tested_on
                 assert tested is not None
                 assert tested.auroc == Estimate(0.9, 0.8, None)
-                assert tested.points["balanced"].specificity is None
+                assert tested.points["balanced"].specificity is not None
 
 
 def test_the_audit_log_is_appended_to_and_is_its_owners(tmp_path: Path) -> None:
@@ -258,17 +255,17 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
         run_service(["x"], Settings())
 
 
-def test_of_several_labels_each_has_points_and_a_share_of_its_own(make_bundle: MakeBundle) -> None:
-    point = {"metrics": {"sensitivity": {"value": 0.9, "low": 0.8, "high": 0.95}}}
-    evaluation = {
-        "dataset": {"name": "set"},
-        "operating_points": {},
-        "labels": {"a": {"operating_points": {"balanced": point}}, "b": {}},
-    }
+def test_of_several_labels_each_has_points_and_a_share_of_its_own(
+    make_bundle: MakeBundle, make_document: Callable[..., EvaluationDocument]
+) -> None:
+    evaluation = make_document(Task("multilabel", ("a", "b"), ("a", "b")), metrics={})
+    expected = evaluation.labels["a"].operating_points["balanced"].metrics["sensitivity"]
     shares = {"training_prevalence": {"a": 0.2, "b": 0.4}, "assumed_prevalence": "training"}
     bundle = replace(make_bundle(), provenance=shares)
     told = describe(bundle, BundleIdentity("x", "", ""), evaluation)
     assert told.training_prevalence == {"a": 0.2, "b": 0.4}
     assert told.tested_on is not None
     rates = told.tested_on.points["a/balanced"]
-    assert rates == PointTest(Estimate(0.9, 0.8, 0.95), None)
+    assert rates.sensitivity == Estimate(expected.value, expected.low, expected.high)
+    assert told.tested_on.auroc is None
+    assert set(told.tested_on.points) == {"a/balanced", "b/balanced"}

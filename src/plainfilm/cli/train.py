@@ -6,10 +6,9 @@ The same command continues an interrupted training and repeats nothing that is f
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plainfilm import __version__
 from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load
@@ -17,6 +16,7 @@ from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, loa
 if TYPE_CHECKING:
     from plainfilm.config import Recipe
     from plainfilm.data import Manifest
+    from plainfilm.evaluation import EvaluationDocument
     from plainfilm.training import Run
 
 EXAMPLE = "plainfilm train chest_xray --recipe standard --out runs/first"
@@ -141,11 +141,13 @@ def train_and_report(
     print(_sealed(made))
     if not with_evaluation:
         return
-    values = _evaluate(made, cache, workers, robustness)
-    if values is None:
+    from plainfilm.evaluation.legacy import evaluation_values
+
+    document = _evaluate(made, cache, workers, robustness)
+    if document is None:
         print("there is no test set, so there is no evaluation")
         return
-    print(describe_evaluation(values))
+    print(describe_evaluation(evaluation_values(document)))
     print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
 
 
@@ -153,7 +155,8 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
     """Train with several seeds, report the variation, and seal the ensemble if requested."""
     from plainfilm.cli.describe import describe_variation, print_audit, print_findings
     from plainfilm.cli.terminal import show_progress, shown, silence_libraries
-    from plainfilm.evaluation import write_spread
+    from plainfilm.evaluation import write_seed_variation
+    from plainfilm.evaluation.legacy import seeds_values
     from plainfilm.report import rewrite_report
     from plainfilm.training import train_seeds
 
@@ -179,7 +182,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
     found = [
         (made, _evaluate(made, args.cache, args.workers, not args.no_robustness)) for made in runs
     ]
-    known = [(made, values) for made, values in found if values is not None]
+    known = [(made, document) for made, document in found if document is not None]
     if not known:
         print("there is no test set, so there is no evaluation")
         return
@@ -189,7 +192,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
         else _evaluate(together, args.cache, args.workers, not args.no_robustness)
     )
     several = None if together is None or own is None else (together, own)
-    print(describe_variation(write_spread(args.out, known, several)))
+    print(describe_variation(seeds_values(write_seed_variation(args.out, known, several))))
     for made in (*runs, *([together] if together is not None else [])):
         # Each report shows the variation across seeds, which is known only now.
         print(f"report: {shown(rewrite_report(made.folder))}")
@@ -230,7 +233,7 @@ def _sealed(made: Run) -> str:
 
 def _evaluate(
     made: Run, cache: str | None, workers: int | None, robustness: bool
-) -> Mapping[str, Any] | None:
+) -> EvaluationDocument | None:
     """Evaluate a run and write its report unless both exist; None without a test set."""
     from plainfilm.cli.terminal import show_progress
     from plainfilm.evaluation import evaluate
@@ -246,16 +249,17 @@ def _evaluate(
             made.folder, robustness=robustness, cache=cache, workers=workers, progress=progress
         )
     write_report(evaluation, model=made.folder, run=made)
-    return evaluation.values
+    return evaluation.document
 
 
-def _evaluated(folder: Path, bundle: str) -> Mapping[str, Any] | None:
+def _evaluated(folder: Path, bundle: str) -> EvaluationDocument | None:
     """Return the evaluation of an earlier call for this bundle, if it also wrote the report."""
-    from plainfilm import _files
+    from plainfilm.errors import RunError
+    from plainfilm.evaluation import EvaluationDocument
 
     try:
-        values: Mapping[str, Any] = _files.read_json(folder / "evaluation.json")
-        same = values["bundle"]["id"] == bundle and values["plainfilm"] == __version__
-    except (OSError, ValueError, KeyError, TypeError):
+        document = EvaluationDocument.read(folder / "evaluation.json")
+    except RunError:
         return None
-    return values if same and (folder / "report.html").is_file() else None
+    same = document.bundle.id == bundle and document.version == __version__
+    return document if same and (folder / "report.html").is_file() else None

@@ -1,20 +1,23 @@
-"""What a bundle is worth: scored through the predictor, every number with its interval."""
+"""Evaluates bundles through the predictor; every metric has a confidence interval."""
 
 from plainfilm.evaluation.comparison import Comparison, compare
-from plainfilm.evaluation.external import Validation, validate
-from plainfilm.evaluation.result import Evaluation, Mistake
+from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.evaluation.external import ExternalValidation, validate
+from plainfilm.evaluation.mistakes import Mistake
+from plainfilm.evaluation.result import Evaluation
 from plainfilm.evaluation.run import evaluate
-from plainfilm.evaluation.seed_variation import write_spread
+from plainfilm.evaluation.seed_variation import write_seed_variation
 from plainfilm.evaluation.summary import summarise
 
 __all__ = [
     "Comparison",
     "Evaluation",
+    "EvaluationDocument",
+    "ExternalValidation",
     "Mistake",
-    "Validation",
     "compare",
     "evaluate",
     "summarise",
     "validate",
-    "write_spread",
+    "write_seed_variation",
 ]

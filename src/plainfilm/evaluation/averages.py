@@ -1,123 +1,69 @@
-"""Averages over the labels: macro, each label alike, and micro, each pair of image and label."""
+"""Averages over the labels: macro over labels, micro over pairs of an image and a label."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.metrics import (
-    Interval,
-    Statistic,
-    bootstrap_interval,
-    percentile,
-    ranking_statistic,
-    undefined,
-    why_undefined,
-)
-from plainfilm.metrics import confusion as count_calls
+from plainfilm.evaluation.document.label import LabelResults
+from plainfilm.evaluation.view import Clusters, LabelView
+from plainfilm.metrics import Interval, percentile, undefined
 
-__all__ = ["Answer", "PooledPairs", "macro_average", "micro_average"]
+__all__ = ["Estimate", "macro_average", "micro_average", "pool_labels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """One label's section, and what macro averages need of it."""
+class Estimate:
+    """The results of one label, and the replicates (R,) of its metrics."""
 
-    section: dict[str, Any]
-    intervals: Mapping[str, Interval]
+    results: LabelResults
     replicates: Mapping[str, NDArray[np.float64]]
 
 
-def macro_average(name: str, labels: Sequence[str], answers: Sequence[Answer]) -> Interval:
+def macro_average(name: str, estimates: Mapping[str, Estimate]) -> Interval:
     """Return the mean of a metric over the labels for which it is defined."""
-    pairs = list(zip(labels, answers, strict=True))
-    there = [answer for _, answer in pairs if not math.isnan(answer.intervals[name].value)]
-    missing = [label for label, answer in pairs if math.isnan(answer.intervals[name].value)]
-    if not there:
-        reasons = sorted({answer.intervals[name].reason or "" for answer in answers})
+    intervals = {label: one.results.metrics[name] for label, one in estimates.items()}
+    defined = {label: one for label, one in intervals.items() if not math.isnan(one.value)}
+    if not defined:
+        reasons = sorted({one.reason or "" for one in intervals.values()})
         return undefined("none", f"undefined for every label: {'; '.join(reasons)}")
+    missing = [label for label in intervals if label not in defined]
     left_out = f"without {', '.join(missing)} (undefined)" if missing else None
-    value = float(np.mean([answer.intervals[name].value for answer in there]))
-    drawn = np.mean([answer.replicates[name] for answer in there], axis=0)
+    value = float(np.mean([one.value for one in defined.values()]))
+    drawn = np.mean([estimates[label].replicates[name] for label in defined], axis=0)
     finite = drawn[np.isfinite(drawn)]
     if not finite.size or np.ptp(finite) < 1e-12:
-        # Every replicate is the same; the labels' own limits still have a width.
-        low, high = (
-            float(np.mean([getattr(answer.intervals[name], end) for answer in there]))
-            for end in ("low", "high")
-        )
-        reason = left_out
-        if math.isnan(low):
-            reason = "; ".join(filter(None, (left_out, "not every label has limits")))
-        return Interval(value, low, high, "mean of the labels' limits, 95 %", reason)
-    found = percentile(value, drawn, unit="patients")
-    reason = "; ".join(part for part in (left_out, found.reason) if part) or None
-    return Interval(value, found.low, found.high, found.method, reason)
+        # Every replicate is the same, but the limits of the labels still have a width.
+        low = float(np.mean([one.low for one in defined.values()]))
+        high = float(np.mean([one.high for one in defined.values()]))
+        why = "not every label has limits" if math.isnan(low) else None
+        method = "mean of the labels' limits, 95 %"
+    else:
+        found = percentile(value, drawn, unit="patients")
+        low, high, method, why = found.low, found.high, found.method, found.reason
+    reason = "; ".join(part for part in (left_out, why) if part) or None
+    return Interval(value, low, high, method, reason)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PooledPairs:
-    """Every pair of an image and a label that is known for it; arrays are (pairs,)."""
-
-    positive: NDArray[np.bool_]
-    scores: NDArray[np.float64]
-    groups: NDArray[np.intp]
-    drawn: NDArray[np.intp]
-    units: int
-    unit: str
-
-    @classmethod
-    def of(
-        cls,
-        truth: NDArray[np.float64],
-        chances: NDArray[np.float64],
-        groups: NDArray[np.intp],
-        drawn: NDArray[np.intp],
-        units: int,
-        unit: str,
-    ) -> PooledPairs:
-        """Pool labels (n, labels) and probabilities (n, labels) of images."""
-        rows, columns = np.nonzero(~np.isnan(truth))
-        return cls(
-            truth[rows, columns] == 1,
-            chances[rows, columns],
-            groups[rows],
-            drawn[rows],
-            units,
-            unit,
-        )
-
-    def statistic(self) -> Statistic:
-        """Return AUROC, average precision and partial AUROC of the pairs."""
-        return ranking_statistic(self.positive, self.scores, self.drawn, self.units)
+def pool_labels(
+    labels: NDArray[np.float64], probabilities: NDArray[np.float64], clusters: Clusters
+) -> LabelView:
+    """Return every pair of an image and a label known for it, from (n, labels) each."""
+    rows, columns = np.nonzero(~np.isnan(labels))
+    return LabelView(labels[rows, columns] == 1, probabilities[rows, columns], clusters[rows])
 
 
-def micro_average(pairs: PooledPairs, drawn: NDArray[np.float64]) -> dict[str, Interval]:
-    """Return the ranking metrics of all pairs, from the replicates of their statistic.
+def micro_average(pairs: LabelView, drawn: NDArray[np.float64]) -> dict[str, Interval]:
+    """Return the ranking metrics of all pairs, from the replicates of their ranking statistic.
 
-    An image's pairs are drawn together, and so are a patient's images.
+    All pairs of an image are drawn together, and so are all images of a patient.
     """
-    values = pairs.statistic()(np.ones((1, pairs.units)))[:, 0]
-    nothing = np.zeros_like(pairs.positive)
-    found = {}
-    for row, name in enumerate(("auroc", "average_precision")):
-        why = why_undefined(name, count_calls(pairs.positive, nothing))
-        found[name] = (
-            undefined("none", why)
-            if why is not None
-            else bootstrap_interval(
-                name,
-                float(values[row]),
-                drawn[row],
-                positive=pairs.positive,
-                called=nothing,
-                groups=pairs.groups,
-                unit=pairs.unit,
-            )
-        )
-    return found
+    values = pairs.at_once(pairs.ranking_statistic())
+    return {
+        name: pairs.ranking_interval(name, float(values[row]), drawn[row])
+        for row, name in enumerate(("auroc", "average_precision"))
+    }

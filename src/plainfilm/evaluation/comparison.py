@@ -1,12 +1,10 @@
-"""Two evaluations of the same images: which model is better, by how much, and could one tell?"""
+"""Compares two models by their evaluations of the same images."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,10 @@ from numpy.typing import NDArray
 
 from plainfilm import __version__, _files
 from plainfilm.errors import UsageError
-from plainfilm.evaluation.pairing import Side, check_same, describe_side, read_side
+from plainfilm.evaluation.document import ComparisonDocument
+from plainfilm.evaluation.document.several import ComparisonRow
+from plainfilm.evaluation.pairing import Side, read_pair
+from plainfilm.evaluation.tables import ENDS, ends, to_csv
 from plainfilm.metrics import (
     BOOTSTRAP_METRICS,
     Interval,
@@ -27,34 +28,41 @@ from plainfilm.metrics import (
     holm,
     judge_margin,
     mcnemar_test,
+    undefined,
 )
 
-__all__ = ["METRICS", "SCHEMA", "Comparison", "compare"]
+__all__ = ["METRICS", "Comparison", "compare"]
 
-SCHEMA = 1
 METRICS = ("auroc", "average_precision", "brier", "accuracy", "sensitivity", "specificity")
-"""What is compared unless something else is asked for."""
+"""The metrics that are compared by default."""
 
+_WITHOUT_THRESHOLD = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
 _LOWER_IS_BETTER = frozenset({"brier", "log_loss", "lr_negative"})
-# How far two values of a metric can be apart; 1 unless it stands here.
-_MOST = {"mcc": 2.0, "log_loss": math.inf, "lr_positive": math.inf, "lr_negative": math.inf}
-_TESTED = ("auroc", "accuracy", "sensitivity", "specificity")
+# Largest possible difference of a metric; 1 for the others.
+_LARGEST = {"mcc": 2.0, "log_loss": math.inf, "lr_positive": math.inf, "lr_negative": math.inf}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes
     ----------
-    values
+    document
         The content of ``comparison.json``.
     folder
-        Where that and ``comparison.csv`` lie; None where nothing was written.
+        Folder of ``comparison.json`` and ``comparison.csv``; None where nothing was written.
     """
 
-    values: Mapping[str, Any]
+    document: ComparisonDocument
     folder: Path | None
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the document in the keys of schema 1."""
+        from plainfilm.evaluation.legacy import comparison_values
+
+        return comparison_values(self.document)
 
 
 def compare(
@@ -72,18 +80,17 @@ def compare(
     Parameters
     ----------
     first, second
-        Folders of evaluations, or of runs, whose ``evaluation`` is taken. A difference is the
-        second less the first.
+        Folders of evaluations, or of runs that were evaluated. A difference is the second model
+        minus the first.
     metrics
-        Names of `plainfilm.metrics.BOOTSTRAP_METRICS`. Those that need calls take each model's own
-        ``balanced`` operating point, which was locked on its validation.
+        Names of `plainfilm.metrics.BOOTSTRAP_METRICS`. Those that need a threshold use each model's
+        own ``balanced`` operating point, which was locked on its validation set.
     margins
-        Metric to how much worse the second may be and still count as no worse; fixed before
-        looking.
+        Metric to the non-inferiority margin, chosen before the results are known.
     out
         Folder for ``comparison.json`` and ``comparison.csv``; None writes nothing.
     replicates, seed
-        Of the bootstrap.
+        Number of resamples and seed of the bootstrap.
 
     Raises
     ------
@@ -92,34 +99,36 @@ def compare(
         labels, or a metric or margin cannot be used.
     """
     margins = dict(margins or {})
-    metrics = tuple(dict.fromkeys(metrics))  # one named twice would be tested twice
+    metrics = tuple(dict.fromkeys(metrics))  # a repeated metric would be tested twice
     _check(metrics, margins)
-    one, other = read_side(Path(first)), read_side(Path(second))
-    check_same(one, other)
-    labels = {
-        label: _label(one, other, label, metrics, margins, replicates, seed) for label in one.labels
-    }
-    tested = [
-        (test, row) for rows in labels.values() for row in rows if (test := row["p"]) is not None
-    ]
-    for (_, row), p in zip(tested, holm([test for test, _ in tested]), strict=True):
-        row["p_adjusted"] = p
-    values = {
-        "schema": SCHEMA,
-        "plainfilm": __version__,
-        "first": describe_side(one),
-        "second": describe_side(other),
-        "dataset": one.values["dataset"],
-        "n": len(one.ids),
-        "patients": len(set(one.patients)),
-        "tests": len(tested),
-        "labels": labels,
-    }
+    sides = read_pair(Path(first), Path(second))
+    one, other = sides
+    labels: dict[str, list[ComparisonRow]] = {}
+    for column, label in enumerate(one.document.task.labels):
+        pair = _Pair.of(sides, column, label, replicates, seed)
+        labels[label] = [pair.compare(name, margins.get(name)) for name in metrics]
+    tests = [row.p for rows in labels.values() for row in rows if row.p is not None]
+    adjusted = iter(holm(tests))
+    document = ComparisonDocument(
+        version=__version__,
+        first=one.model,
+        second=other.model,
+        dataset=one.document.dataset,
+        n=len(one.predictions.ids),
+        patients=len(set(one.predictions.patients)),
+        tests=len(tests),
+        labels={
+            label: tuple(
+                row if row.p is None else replace(row, p_adjusted=next(adjusted)) for row in rows
+            )
+            for label, rows in labels.items()
+        },
+    )
     folder = None if out is None else _files.make_folder(Path(out))
     if folder is not None:
-        _files.write_json(folder / "comparison.json", values)
-        _files.write_text(folder / "comparison.csv", _to_csv(labels))
-    return Comparison(values, folder)
+        document.write(folder / "comparison.json")
+        _files.write_text(folder / "comparison.csv", _to_csv(document.labels))
+    return Comparison(document, folder)
 
 
 def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
@@ -128,7 +137,7 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
             raise UsageError(
                 "there is no such metric",
                 received=name,
-                remedy=f"one of {', '.join(BOOTSTRAP_METRICS)}",
+                remedy=f"choose one of {', '.join(BOOTSTRAP_METRICS)}",
             )
     for name, margin in margins.items():
         if name not in metrics:
@@ -137,124 +146,135 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
             raise UsageError(f"the margin of {name} must be above 0", received=margin)
 
 
-def _label(
-    one: Side,
-    other: Side,
-    label: str,
-    metrics: Sequence[str],
-    margins: Mapping[str, float],
-    replicates: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    truth = one.labels[label]
-    clustered = len(set(one.patients)) < len(one.patients)
-    patients = np.asarray(one.patients) if clustered else None
-    chances = (one.chances[label], other.chances[label])
-    cuts = (one.threshold(label), other.threshold(label))
-    known = truth[~np.isnan(truth)]
-    rows = []
-    for name in metrics:
-        needs_calls = name not in (
-            "auroc",
-            "average_precision",
-            "partial_auroc",
-            "brier",
-            "log_loss",
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """The labels of the same images, and the probabilities and thresholds of two models."""
+
+    y_true: NDArray[np.float64]
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]]
+    patients: NDArray[np.str_] | None  # None where each patient has one image
+    thresholds: tuple[float, float] | None
+    replicates: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls, sides: tuple[Side, Side], column: int, label: str, replicates: int, seed: int
+    ) -> _Pair:
+        y_true = sides[0].predictions.labels[:, column].astype(np.float64)
+        one, other = (side.predictions.probabilities[:, column].astype(float) for side in sides)
+        keys = sides[0].predictions.patients
+        patients = np.asarray(keys) if len(set(keys)) < len(keys) else None
+        found = [
+            side.document.thresholds[label] for side in sides if label in side.document.thresholds
+        ]
+        thresholds = (found[0], found[1]) if len(found) == 2 else None
+        return cls(y_true, (one, other), patients, thresholds, replicates, seed)
+
+    def compare(self, name: str, margin: float | None) -> ComparisonRow:
+        """Compare the models in one metric."""
+        higher = name not in _LOWER_IS_BETTER
+        if name not in _WITHOUT_THRESHOLD and self.thresholds is None:
+            return _undefined(name, "no balanced operating point is locked for this label")
+        if len(np.unique(self.y_true[~np.isnan(self.y_true)])) < 2:
+            return _undefined(name, "one class is missing")
+        thresholds = self.thresholds or (0.0, 0.0)
+        settings = {"replicates": self.replicates, "seed": self.seed}
+        test = self._test(name, thresholds)
+        difference = clustered_difference(
+            name, self.y_true, *self.scores, self.patients, thresholds=thresholds, **settings
         )
-        if needs_calls and None in cuts:
-            rows.append(_missing(name, "no balanced operating point is locked for this label"))
-            continue
-        if len(set(known)) < 2:
-            rows.append(_missing(name, "one class is missing"))
-            continue
-        thresholds = (cuts[0] or 0.0, cuts[1] or 0.0)
-        test = _test(name, truth, chances, thresholds, patients)
-        gap = clustered_difference(
-            name, truth, *chances, patients,
-            thresholds=thresholds, replicates=replicates, seed=seed,
-        )  # fmt: skip
-        # The formula is steadier than a bootstrap where there is one.
-        gap = test.difference if test is not None and name == "auroc" else gap
-        row: dict[str, Any] = {"metric": name, "higher_is_better": name not in _LOWER_IS_BETTER}
-        for key, values, cut in zip(("first", "second"), chances, thresholds, strict=True):
-            row[key] = clustered_bootstrap(
-                name, truth, values, patients, threshold=cut, replicates=replicates, seed=seed
-            ).to_json()
-        row |= {"difference": gap.to_json(), **_tested(test), **_detectable(name, test, gap)}
-        margin = margins.get(name)
-        row["margin"] = margin
-        row["verdict"] = (
-            None
+        if test is not None and name == "auroc":
+            difference = test.difference  # the formula is more stable than the bootstrap
+        first, second = (
+            clustered_bootstrap(
+                name, self.y_true, scores, self.patients, threshold=threshold, **settings
+            )
+            for scores, threshold in zip(self.scores, thresholds, strict=True)
+        )
+        return ComparisonRow(
+            metric=name,
+            higher_is_better=higher,
+            first=first,
+            second=second,
+            difference=difference,
+            p=test.p if test is not None and math.isfinite(test.p) else None,
+            p_adjusted=None,
+            test=None if test is None else test.method,
+            detectable=_detectable(name, test, difference),
+            margin=margin,
+            verdict=None
             if margin is None
-            else judge_margin(gap, margin, higher_is_better=name not in _LOWER_IS_BETTER)
+            else judge_margin(difference, margin, higher_is_better=higher),
         )
-        rows.append(row)
-    return rows
+
+    def _test(self, name: str, thresholds: tuple[float, float]) -> PairedTest | None:
+        """Return the paired test of a metric that has one."""
+        if name == "auroc":
+            return delong_test(self.y_true, *self.scores, self.patients)
+        subsets = {
+            "accuracy": ~np.isnan(self.y_true),
+            "sensitivity": self.y_true == 1,
+            "specificity": self.y_true == 0,
+        }
+        if name not in subsets:
+            return None
+        rows = subsets[name]
+        first, second = (
+            (scores[rows] >= threshold) == (self.y_true[rows] == 1)
+            for scores, threshold in zip(self.scores, thresholds, strict=True)
+        )
+        keys = None if self.patients is None else self.patients[rows]
+        if keys is not None and len(np.unique(keys)) == len(keys):
+            keys = None
+        return mcnemar_test(first, second, keys)
 
 
-def _missing(name: str, why: str) -> dict[str, Any]:
-    nothing = Interval(math.nan, math.nan, math.nan, "none", why).to_json()
-    return {
-        "metric": name,
-        "higher_is_better": name not in _LOWER_IS_BETTER,
-        **dict.fromkeys(("first", "second", "difference"), nothing),
-        **dict.fromkeys(("p", "p_adjusted", "test", "detectable", "margin", "verdict")),
-    }
+def _undefined(name: str, why: str) -> ComparisonRow:
+    nothing = undefined("none", why)
+    return ComparisonRow(
+        metric=name,
+        higher_is_better=name not in _LOWER_IS_BETTER,
+        first=nothing,
+        second=nothing,
+        difference=nothing,
+        p=None,
+        p_adjusted=None,
+        test=None,
+        detectable=None,
+        margin=None,
+        verdict=None,
+    )
 
 
-def _test(
-    name: str,
-    truth: NDArray[np.float64],
-    chances: tuple[NDArray[np.float64], NDArray[np.float64]],
-    thresholds: tuple[float, float],
-    patients: NDArray[np.str_] | None,
-) -> PairedTest | None:
-    """Return the paired test of a metric that has one."""
-    if name == "auroc":
-        return delong_test(truth, *chances, patients)
-    if name not in _TESTED:
-        return None
-    where = {"accuracy": ~np.isnan(truth), "sensitivity": truth == 1, "specificity": truth == 0}
-    rows = where[name]
-    right = [
-        (values[rows] >= cut) == (truth[rows] == 1)
-        for values, cut in zip(chances, thresholds, strict=True)
-    ]
-    keys = None if patients is None else patients[rows]
-    if keys is not None and len(np.unique(keys)) == len(keys):
-        keys = None
-    return mcnemar_test(right[0], right[1], keys)
+def _detectable(name: str, test: PairedTest | None, difference: Interval) -> float | None:
+    """Return the difference that this many images would have shown with a power of 80 %.
 
-
-def _tested(test: PairedTest | None) -> dict[str, Any]:
-    if test is None or not math.isfinite(test.p):
-        return {"p": None, "p_adjusted": None, "test": None if test is None else test.method}
-    return {"p": test.p, "p_adjusted": None, "test": test.method}
-
-
-def _detectable(name: str, test: PairedTest | None, gap: Interval) -> dict[str, Any]:
-    """Return the difference that this many images would have shown with 80 % power.
-
-    None where the error is not known, or where it would be more than the metric can differ by.
+    None where the standard error is unknown, or where the metric cannot differ by so much.
     """
     error = math.nan if test is None else test.standard_error
-    if not error > 0 and math.isfinite(gap.high - gap.low):
-        error = (gap.high - gap.low) / (2 * 1.959964)
+    width = difference.high - difference.low
+    if not error > 0 and math.isfinite(width):
+        error = width / (2 * 1.959964)
     found = detectable_difference(error) if error > 0 else math.inf
-    return {"detectable": found if found < _MOST.get(name, 1.0) else None}
+    return found if found < _LARGEST.get(name, 1.0) else None
 
 
-def _to_csv(labels: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    ends = ("value", "low", "high")
-    parts = ("first", "second", "difference")
-    last = ("p", "p_adjusted", "test", "detectable", "margin", "verdict")
-    writer.writerow(["label", "metric", *(f"{p}_{e}" for p in parts for e in ends), *last])
-    for label, rows in labels.items():
-        for row in rows:
-            cells = [row[part][end] for part in parts for end in ends]
-            cells += [row[key] for key in last]
-            written = ["" if cell is None else cell for cell in cells]
-            writer.writerow([label, row["metric"], *written])
-    return text.getvalue()
+def _to_csv(labels: Mapping[str, Iterable[ComparisonRow]]) -> str:
+    header = [
+        *("label", "metric"),
+        *(f"{side}_{end}" for side in ("first", "second", "difference") for end in ENDS),
+        *("p", "p_adjusted", "test", "detectable", "margin", "verdict"),
+    ]
+    return to_csv(
+        header,
+        [
+            [
+                *(label, row.metric),
+                *(*ends(row.first), *ends(row.second), *ends(row.difference)),
+                *(row.p, row.p_adjusted, row.test, row.detectable, row.margin, row.verdict),
+            ]
+            for label, rows in labels.items()
+            for row in rows
+        ],
+    )

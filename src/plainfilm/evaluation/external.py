@@ -1,12 +1,10 @@
-"""One bundle on several data sets, side by side: how much of what it can do travels."""
+"""Evaluates one bundle on several data sets and compares them: external validation."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +12,55 @@ from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest
-from plainfilm.errors import SourceError, UsageError
-from plainfilm.evaluation.result import Evaluation
-from plainfilm.evaluation.run import evaluate, find_run, plain_name
+from plainfilm.errors import RunError, SourceError, UsageError
+from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument
+from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.evaluation.result import DOCUMENT, Evaluation
+from plainfilm.evaluation.run import choose_folder, evaluate, find_run, plain_name
 from plainfilm.evaluation.scoring import align
-from plainfilm.metrics import Interval, independent_difference
+from plainfilm.evaluation.tables import ENDS, ends, to_csv
+from plainfilm.metrics import independent_difference
 from plainfilm.training import open_run
 
-__all__ = ["METRICS", "SCHEMA", "Validation", "validate"]
+__all__ = ["METRICS", "ExternalValidation", "validate"]
 
-SCHEMA = 1
 METRICS = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity", "brier")
-"""What is laid side by side, each with its interval and its drop."""
+"""The metrics that are compared."""
 
-_TABLE, _VALUES = "external.csv", "external.json"
 _INTERNAL = "internal-validation"
 _NOTE = (
-    "Thresholds and temperature were chosen on the internal validation images, so its row flatters "
-    "whatever needs a threshold or calibration. A drop is the row minus the first one; its "
-    "interval takes the two as independent, since they share no patient. A drop may come from "
-    "other patients, machines, labels or prevalence: the numbers do not say which."
+    "Thresholds and temperature were chosen on the internal validation images, so the metrics of "
+    "that row that need a threshold or calibration are too optimistic. A difference is the row "
+    "minus the first one; its interval treats the two as independent, since they share no patient. "
+    "A difference may come from other patients, machines, labels or prevalence: the numbers do not "
+    "show which."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
-    """What `validate` found.
+class ExternalValidation:
+    """The result of `validate`.
 
     Attributes
     ----------
     folder
-        Where ``external.json`` and ``external.csv`` lie.
-    values
+        Folder of ``external.json`` and ``external.csv``.
+    document
         The content of ``external.json``.
     evaluations
-        One for each data set that was given.
+        One evaluation for each data set.
     """
 
     folder: Path
-    values: Mapping[str, Any]
+    document: ExternalDocument
     evaluations: tuple[Evaluation, ...]
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the document in the keys of schema 1."""
+        from plainfilm.evaluation.legacy import external_values
+
+        return external_values(self.document)
 
 
 def validate(
@@ -67,23 +74,23 @@ def validate(
     workers: int | None = None,
     replicates: int = 2000,
     progress: Progress = silent,
-) -> Validation:
-    """Evaluate a bundle on several data sets and lay them side by side.
+) -> ExternalValidation:
+    """Evaluate a bundle on several data sets and compare the results.
 
     The first rows are the internal validation and the test split of the run that the bundle
-    came from, where that run is at hand; a bundle that was shipped alone starts with ``data[0]``.
+    came from, where that run is available; otherwise ``data[0]`` is the first row.
 
     Parameters
     ----------
     model
         A bundle, or the folder of a bundle or run.
     data
-        The data sets, at least one; all of each is scored.
+        The data sets, at least one; each is scored whole.
     out
-        Where the files go: each evaluation in a folder of its data set's name, or, where there is
-        one data set, ``out`` itself. None takes ``external`` in the run's folder
-        (``evaluation-NAME`` where there is one data set).
-    robustness, prevalence, cache, workers, replicates
+        Folder for the files: each evaluation gets a folder with the name of its data set; one data
+        set alone uses ``out`` itself. None takes ``external`` in the folder of the run
+        (``evaluation-NAME`` for one data set).
+    robustness, prevalence, cache, workers, replicates, progress
         As for `evaluate`.
 
     Raises
@@ -95,64 +102,45 @@ def validate(
         raise UsageError("there is no data set to evaluate on", remedy="name one or more")
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
-    folder = _folder(path, data, out)
+    single = len(data) == 1
+    own = f"evaluation-{plain_name(data[0].name)}" if single else "external"
+    folder = choose_folder(path, out, own)
     for manifest in data:
-        align(manifest, bundle.task)  # labels that do not fit are told before any image is scored
-    names = _names(data)
-    done: list[Evaluation] = []
-    for manifest, name in zip(data, names, strict=True):
-        done.append(
-            evaluate(
-                # The path, where there is one: its run knows which images it was made from.
-                path,
-                manifest,
-                out=folder if len(data) == 1 else folder / name,
-                robustness=robustness,
-                prevalence=prevalence,
-                cache=cache,
-                workers=workers,
-                replicates=replicates,
-                progress=progress,
-            )
+        align(manifest, bundle.task)  # report labels that do not fit before any image is scored
+    names = _folder_names(data)
+    again = partial(
+        evaluate, cache=cache, workers=workers, replicates=replicates, progress=progress
+    )
+    evaluations = tuple(
+        again(
+            path,  # not the bundle: the run at the path knows the images it was trained on
+            manifest,
+            out=folder if single else folder / name,
+            robustness=robustness,
+            prevalence=prevalence,
         )
-    rows: list[dict[str, Any]] = []
-    missing: list[str] = []
-    home = find_run(path)
-    if home is not None and read_bundle(home / "bundle").id == bundle.id:
-        options: dict[str, Any] = {"cache": cache, "workers": workers, "replicates": replicates}
-        for own in (_validation_row, _test_row):
-            try:
-                rows += own(home, bundle, folder, progress=progress, **options)
-            except SourceError as error:  # its images may have been moved since
-                missing.append(f" Not shown: {error.problem}.")
-    for one, name in zip(done, names, strict=True):
-        row = _row(one.values, "external", one.folder)
-        # Two tables may both be called "labels".
-        alike = sum(plain_name(manifest.name) == plain_name(row["name"]) for manifest in data) > 1
-        rows.append({**row, "name": name} if alike else row)
-    values = {
-        "schema": SCHEMA,
-        "plainfilm": __version__,
-        "bundle": done[0].values["bundle"],
-        "label": bundle.task.labels[0] if bundle.task.kind == "binary" else None,
-        "rows": [_with_drop(row, rows[0] if index else None) for index, row in enumerate(rows)],
-        "note": _NOTE + "".join(missing),
-    }
-    _files.write_json(folder / _VALUES, values)
-    _files.write_text(folder / _TABLE, _to_csv(values["rows"]))
-    return Validation(folder, values, tuple(done))
+        for manifest, name in zip(data, names, strict=True)
+    )
+    rows, notes = _internal_rows(path, bundle, folder / _INTERNAL, again)
+    plain = [plain_name(manifest.name) for manifest in data]
+    for one, name in zip(evaluations, names, strict=True):
+        row = _row(one.document, "external", one.folder)
+        # Two tables may both have the name "labels".
+        rows.append(replace(row, name=name) if plain.count(plain_name(row.name)) > 1 else row)
+    document = ExternalDocument(
+        version=__version__,
+        bundle=evaluations[0].document.bundle,
+        label=bundle.task.labels[0] if bundle.task.kind == "binary" else None,
+        rows=(rows[0], *(_with_difference(row, rows[0]) for row in rows[1:])),
+        note="".join([_NOTE, *notes]),
+    )
+    document.write(folder / "external.json")
+    _files.write_text(folder / "external.csv", _to_csv(document.rows))
+    return ExternalValidation(folder, document, evaluations)
 
 
-def _folder(path: Path, data: Sequence[Manifest], out: str | Path | None) -> Path:
-    if out is not None:
-        return Path(out)
-    if not (path / "plan.json").is_file():
-        raise UsageError("where should the evaluation go?", remedy="name a folder with out=")
-    return path / ("external" if len(data) > 1 else f"evaluation-{plain_name(data[0].name)}")
-
-
-def _names(data: Iterable[Manifest]) -> list[str]:
-    """Return one folder name for each data set, none twice."""
+def _folder_names(data: Iterable[Manifest]) -> list[str]:
+    """Return a unique folder name for each data set."""
     names: list[str] = []
     for manifest in data:
         base = plain_name(manifest.name)
@@ -163,97 +151,85 @@ def _names(data: Iterable[Manifest]) -> list[str]:
     return names
 
 
-def _validation_row(
-    home: Path, bundle: Bundle, folder: Path, **options: Any
-) -> list[dict[str, Any]]:
-    """Return the row of the run's own validation split."""
-    held = evaluate(
-        bundle,
-        open_run(home).manifest.select("validation"),
-        out=folder / _INTERNAL,
-        robustness=False,
-        **options,
-    )
-    return [_row(held.values, "internal validation", held.folder)]
-
-
-def _test_row(home: Path, bundle: Bundle, _: Path, **options: Any) -> list[dict[str, Any]]:
-    """Return the row of the run's own test split, if it has one."""
+def _internal_rows(
+    path: Path, bundle: Bundle, folder: Path, again: partial[Evaluation]
+) -> tuple[list[ExternalRow], list[str]]:
+    """Return the rows of the run's own validation and test split, and notes on missing ones."""
+    home = find_run(path)
+    if home is None or read_bundle(home / "bundle").id != bundle.id:
+        return [], []
+    rows: list[ExternalRow] = []
+    notes: list[str] = []
     manifest = open_run(home).manifest
+    try:
+        held = again(bundle, manifest.select("validation"), out=folder, robustness=False)
+        rows.append(_row(held.document, "internal validation", held.folder))
+    except SourceError as error:  # the images may have been moved
+        notes.append(f" Not shown: {error.problem}.")
     own = [record for record in manifest.records if record.split == "test"]
     if not own:
-        return []
+        return rows, notes
+    role = "official test" if any(one.official == "test" for one in own) else "internal test"
     place = home / "evaluation"
-    values = _stored(place / "evaluation.json", bundle)
-    if values is None:
-        values = evaluate(home, **options).values
-    official = any(record.official == "test" for record in own)
-    return [_row(values, "official test" if official else "internal test", place)]
-
-
-def _stored(path: Path, bundle: Bundle) -> Mapping[str, Any] | None:
-    """Return an evaluation that was made of this bundle by this version, or None."""
     try:
-        values: Mapping[str, Any] = _files.read_json(path)
-        same = values["bundle"]["id"] == bundle.id and values["plainfilm"] == __version__
-    except (OSError, ValueError, KeyError, TypeError):
+        document = _stored(place / DOCUMENT, bundle) or again(home).document
+        rows.append(_row(document, role, place))
+    except SourceError as error:
+        notes.append(f" Not shown: {error.problem}.")
+    return rows, notes
+
+
+def _stored(path: Path, bundle: Bundle) -> EvaluationDocument | None:
+    """Return an evaluation that this version made of the bundle, or None."""
+    try:
+        document = EvaluationDocument.read(path)
+    except RunError:
         return None
-    return values if same else None
+    same = document.bundle.id == bundle.id and document.version == __version__
+    return document if same else None
 
 
-def _row(values: Mapping[str, Any], role: str, folder: Path) -> dict[str, Any]:
-    line = (values.get("curves") or {}).get("calibration") or {}
-    rejection = values.get("rejection") or {}
-    positives = values.get("positives")
-    return {
-        "name": values["dataset"]["name"],
-        "role": role,
-        "folder": folder.name,
-        "n": values["n"],
-        "patients": values["patients"],
-        "positives": positives,
-        "prevalence": values["prevalence"],
-        **{name: values["metrics"][name] for name in METRICS if name in values["metrics"]},
-        "calibration_slope": line.get("slope"),
-        "in_the_large": line.get("in_the_large"),
-        "rejected": rejection.get("rejected"),
-        "indeterminate": rejection.get("indeterminate"),
-    }
-
-
-def _with_drop(row: Mapping[str, Any], first: Mapping[str, Any] | None) -> dict[str, Any]:
-    if first is None:
-        return {**row, "drop": None}
-    drop = {
-        name: independent_difference(_read(row[name]), _read(first[name])).to_json()
-        for name in METRICS
-        if name in row and name in first
-    }
-    return {**row, "drop": drop}
-
-
-def _read(values: Mapping[str, Any]) -> Interval:
-    """Return the interval that was written as JSON."""
-    value, low, high = (
-        math.nan if values[name] is None else float(values[name])
-        for name in ("value", "low", "high")
+def _row(document: EvaluationDocument, role: str, folder: Path) -> ExternalRow:
+    label, rejection = document.binary, document.rejection
+    return ExternalRow(
+        name=document.dataset.name,
+        role=role,
+        folder=folder.name,
+        n=document.n,
+        patients=document.patients,
+        positives=None if label is None else label.positives,
+        prevalence=None if label is None else label.prevalence,
+        metrics={name: document.metrics[name] for name in METRICS if name in document.metrics},
+        calibration_slope=None if label is None else label.curves.calibration.slope,
+        in_the_large=None if label is None else label.curves.calibration.in_the_large,
+        rejected=None if rejection is None else rejection.rejected,
+        indeterminate=None if rejection is None else rejection.indeterminate,
     )
-    return Interval(value, low, high, values["method"], values.get("reason"))
 
 
-def _to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    ends = ("value", "low", "high")
-    writer.writerow(
-        ["name", "role", "n", "patients", "positives", "prevalence"]
-        + [f"{name}_{end}" for name in METRICS for end in ends]
-        + [f"{name}_drop_{end}" for name in METRICS for end in ends]
+def _with_difference(row: ExternalRow, first: ExternalRow) -> ExternalRow:
+    difference = {
+        name: independent_difference(interval, first.metrics[name])
+        for name, interval in row.metrics.items()
+        if name in first.metrics
+    }
+    return replace(row, difference=difference)
+
+
+def _to_csv(rows: Iterable[ExternalRow]) -> str:
+    header = [
+        *("name", "role", "n", "patients", "positives", "prevalence"),
+        *(f"{name}_{end}" for name in METRICS for end in ENDS),
+        *(f"{name}_difference_{end}" for name in METRICS for end in ENDS),
+    ]
+    return to_csv(
+        header,
+        [
+            [
+                *(row.name, row.role, row.n, row.patients, row.positives, row.prevalence),
+                *(end for name in METRICS for end in ends(row.metrics.get(name))),
+                *(end for name in METRICS for end in ends((row.difference or {}).get(name))),
+            ]
+            for row in rows
+        ],
     )
-    for row in rows:
-        drop = row["drop"] or {}
-        cells = [row[key] for key in ("name", "role", "n", "patients", "positives", "prevalence")]
-        for holder in (row, drop):
-            cells += [(holder.get(name) or {}).get(end) for name in METRICS for end in ends]
-        writer.writerow(["" if cell is None else cell for cell in cells])
-    return text.getvalue()

@@ -1,159 +1,196 @@
-"""What is said about one label in numbers: metrics with intervals, and operating points."""
+"""Metrics of one label with their intervals, and the results at an operating point."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.evaluation.predictive import predict_values
+from plainfilm.evaluation.document.label import OperatingPointResults, PredictiveValueCurve
 from plainfilm.evaluation.view import LabelView
 from plainfilm.metrics import (
+    FEW_PATIENTS,
     PREVALENCES,
     RATES,
-    Confusion,
     Interval,
     confusion,
     delong,
+    predictive_values,
     undefined,
     why_undefined,
     wilson,
 )
 from plainfilm.records import OperatingPoint
 
-__all__ = ["describe_point", "rate_intervals", "score_intervals"]
+__all__ = [
+    "describe_point",
+    "predict_values",
+    "rate_intervals",
+    "score_intervals",
+]
 
-_TRIALS: Mapping[str, tuple[str, str]] = {
-    "accuracy": ("tp tn", "fp fn"),
-    "sensitivity": ("tp", "fn"),
-    "specificity": ("tn", "fp"),
-    "ppv": ("tp", "fp"),
-    "npv": ("tn", "fn"),
-}
-
-
-def _losses(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn sums (3 + bins, R) into Brier score, log loss and calibration error (3, R)."""
-    with np.errstate(invalid="ignore"):
-        means: NDArray[np.float64] = sums[1:] / sums[0]
-    return np.stack([means[0], means[1], np.abs(means[2:]).sum(axis=0)])
+_SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
 
 
 def score_intervals(
     view: LabelView, drawn: Sequence[NDArray[np.float64]]
-) -> tuple[dict[str, Interval], dict[str, NDArray[np.float64]]]:
-    """Return the metrics that need no threshold, and the replicates (R,) of each.
+) -> tuple[dict[str, Interval], Interval, dict[str, NDArray[np.float64]]]:
+    """Return the metrics that need no threshold.
 
-    ``drawn`` are the replicates of the first two of `LabelView.score_statistics`.
+    Parameters
+    ----------
+    view
+        The images of one label.
+    drawn
+        The replicates of the first two of `LabelView.score_statistics`.
+
+    Returns
+    -------
+    The metrics by name, the calibration error, and the replicates (R,) of each metric.
     """
-    statistics = view.score_statistics()
-    sums = view.at_once(statistics[1])
-    values = [*view.at_once(statistics[0]), *_losses(sums[:, None])[:, 0]]
-    names = (
-        *("auroc", "average_precision", "partial_auroc"),
-        *("brier", "log_loss", "calibration_error"),
-    )
-    replicates = dict(zip(names, [*drawn[0], *_losses(drawn[1])], strict=True))
-    nothing = np.zeros_like(view.positive)
-    counts = confusion(view.positive, nothing)
-    found = {}
-    for name, value in zip(names, values, strict=True):
-        why = why_undefined(name, counts)
-        if why is not None:
-            found[name] = undefined("none", why)
-        elif name == "auroc" and not view.clustered:
-            found[name] = delong(view.positive, view.probabilities)
-        elif name == "calibration_error":
-            found[name] = _error_interval(view, sums, drawn[1])
-        else:
-            found[name] = view.interval(name, float(value), replicates[name], nothing)
-    return found, replicates
+    ranking, sums, _ = view.score_statistics()
+    total = view.at_once(sums)
+    values = [*view.at_once(ranking), *_mean_losses(total[:, None])[:, 0]]
+    replicates = dict(zip(_SCORES, [*drawn[0], *_mean_losses(drawn[1])], strict=True))
+    found = {
+        name: view.ranking_interval(name, float(value), replicates[name])
+        for name, value in zip(_SCORES, values, strict=True)
+    }
+    if not view.clusters.clustered and math.isfinite(found["auroc"].value):
+        found["auroc"] = delong(view.positive, view.probabilities)
+    return found, _calibration_error(view, total, drawn[1]), replicates
 
 
-def _error_interval(
+def _mean_losses(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Brier score and log loss (2, R) from sums (3 + bins, R)."""
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = sums[1:3] / sums[0]
+    return means
+
+
+def _calibration_error(
     view: LabelView, sums: NDArray[np.float64], drawn: NDArray[np.float64]
 ) -> Interval:
     """Return the calibration error with a conservative interval.
 
-    Takes the sums (3 + bins,) of the images and of the replicates (3 + bins, R). The error is a
-    sum of absolute gaps, biased upwards, and a replicate's twice: for a calibrated model its
-    percentiles never reach 0, and reflecting them does so in half of all samples only. But it
-    differs from the true error by no more than the summed distance of the gaps from the true
-    gaps, and how large that is the replicates do show.
+    Takes the sums (3 + bins,) of the images and their replicates (3 + bins, R). The error is a sum
+    of absolute gaps and therefore biased upwards, and a replicate twice as much: for a calibrated
+    model, percentiles never reach 0. But the error differs from the true one by at most the
+    summed distance of the gaps from the true gaps, and the replicates show how large that is.
     """
+    name = "calibration_error"
+    why = why_undefined(name, confusion(view.positive, np.zeros_like(view.positive)))
+    if why is not None:
+        return undefined("none", why)
     gaps = sums[3:] / sums[0]
-    there = drawn[:, drawn[0] > 0]
-    distance = np.abs(there[3:] / there[0] - gaps[:, None]).sum(axis=0)
+    valid = drawn[:, drawn[0] > 0]
+    distance = np.abs(valid[3:] / valid[0] - gaps[:, None]).sum(axis=0)
     value, reach = float(np.abs(gaps).sum()), float(np.quantile(distance, 0.95))
     if reach < 1e-12:
-        nobody = np.zeros_like(view.positive)
-        return view.interval("calibration_error", value, np.full(drawn.shape[1], value), nobody)
+        return view.interval(name, value, np.full(drawn.shape[1], value))
     method = (
-        f"bootstrapped distance of the bins over {view.unit}, {drawn.shape[1]} replicates, 95 %"
+        f"bootstrapped distance of the bins over {view.clusters.unit}, "
+        f"{drawn.shape[1]} replicates, 95 %"
     )
-    why = "the value itself is biased upwards, and the interval errs to the wide side"
-    return Interval(value, max(0.0, value - reach), min(1.0, value + reach), method, why)
+    reason = "the value itself is biased upwards, and the interval errs to the wide side"
+    return Interval(value, max(0.0, value - reach), min(1.0, value + reach), method, reason)
 
 
 def rate_intervals(
-    view: LabelView, called: NDArray[np.bool_], drawn: NDArray[np.float64]
+    view: LabelView, predicted: NDArray[np.bool_], drawn: NDArray[np.float64]
 ) -> dict[str, Interval]:
-    """Return every rate of `RATES` at the calls (n,), from its replicates (len(RATES), R)."""
-    counts = confusion(view.positive, called)
-    values = view.at_once(view.rate_statistic(called))
+    """Return every rate of `RATES` of the predictions (n,), from its replicates (len(RATES), R)."""
+    counts = confusion(view.positive, predicted)
+    shares = {
+        "accuracy": (counts.tp + counts.tn, counts.n),
+        "sensitivity": (counts.tp, counts.tp + counts.fn),
+        "specificity": (counts.tn, counts.tn + counts.fp),
+        "ppv": (counts.tp, counts.tp + counts.fp),
+        "npv": (counts.tn, counts.tn + counts.fn),
+    }
+    values = view.at_once(view.rate_statistic(predicted))
     found = {}
     for name, value, replicates in zip(RATES, values, drawn, strict=True):
         why = why_undefined(name, counts)
         if why is not None:
             found[name] = undefined("none", why)
-        elif name in _TRIALS and not view.clustered:
-            found[name] = _wilson_of(name, counts)
+        elif name in shares and not view.clusters.clustered:
+            found[name] = wilson(*shares[name])
         else:
-            found[name] = view.interval(name, float(value), replicates, called)
+            found[name] = view.interval(name, float(value), replicates, predicted)
     return found
-
-
-def _wilson_of(name: str, counts: Confusion) -> Interval:
-    hits, misses = (sum(counts.to_json()[key] for key in keys.split()) for keys in _TRIALS[name])
-    return wilson(hits, hits + misses)
 
 
 def describe_point(
     view: LabelView, point: OperatingPoint, drawn: NDArray[np.float64]
-) -> dict[str, Any]:
-    """Return an operating point's entry in ``evaluation.json``."""
-    called = view.probabilities >= point.threshold
-    metrics = rate_intervals(view, called, drawn)
-    return {
-        "threshold": point.threshold,
-        "purpose": point.purpose,
-        "label": point.label,
-        "rule": point.rule,
-        "confusion": confusion(view.positive, called).to_json(),
-        "metrics": {name: interval.to_json() for name, interval in metrics.items()},
-        "predictive_values": _by_prevalence(view, called, metrics, drawn),
-    }
+) -> OperatingPointResults:
+    """Return the results at an operating point, from the replicates of its rates."""
+    predicted = view.probabilities >= point.threshold
+    metrics = rate_intervals(view, predicted, drawn)
+    curve = predict_values(view, predicted, metrics, drawn, PREVALENCES)
+    if curve is not None:
+        method = f"Bayes' theorem on sensitivity and specificity; {curve.method}"
+        curve = replace(curve, method=method)
+    return OperatingPointResults(
+        threshold=point.threshold,
+        purpose=point.purpose,
+        label=point.label,
+        rule=point.rule,
+        confusion=confusion(view.positive, predicted),
+        metrics=metrics,
+        predictive_values=curve,
+    )
 
 
-def _by_prevalence(
+def predict_values(
     view: LabelView,
-    called: NDArray[np.bool_],
-    metrics: Mapping[str, Interval],
+    predicted: NDArray[np.bool_],
+    rates: Mapping[str, Interval],
     drawn: NDArray[np.float64],
-) -> dict[str, Any] | None:
-    """Return PPV and NPV over prevalence, or None where a class is missing."""
-    found = predict_values(view, called, metrics, drawn, PREVALENCES)
-    if found is None:
+    prevalences: Sequence[float],
+) -> PredictiveValueCurve | None:
+    """Return PPV and NPV at each prevalence, or None where a class is missing.
+
+    Parameters
+    ----------
+    view
+        The images of one label.
+    predicted
+        (n,): which of them are predicted positive.
+    rates
+        The intervals of ``sensitivity`` and ``specificity``, by name.
+    drawn
+        (len(RATES), R): the replicates of all rates.
+    prevalences
+        (k,), between 0 and 1.
+    """
+    hit, clear = rates["sensitivity"], rates["specificity"]
+    if not (math.isfinite(hit.value) and math.isfinite(clear.value)):
         return None
-    columns: dict[str, Any] = {"prevalence": [*PREVALENCES]}
-    for name, (value, low, high) in (("ppv", found.ppv), ("npv", found.npv)):
-        columns |= {name: _plain_list(value)}
-        columns |= {f"{name}_low": _plain_list(low), f"{name}_high": _plain_list(high)}
-    return {**columns, "method": f"Bayes' theorem on sensitivity and specificity; {found.method}"}
-
-
-def _plain_list(values: NDArray[np.float64]) -> list[float | None]:
-    return [float(value) if math.isfinite(value) else None for value in values]
+    value = predictive_values(hit.value, clear.value, prevalences)
+    outcomes = [
+        side & one for side in (view.positive, ~view.positive) for one in (predicted, ~predicted)
+    ]
+    if min(view.clusters[outcome].patients for outcome in outcomes) < FEW_PATIENTS:
+        # Too few patients for a bootstrap. Both values increase with sensitivity and specificity.
+        low = predictive_values(hit.low, clear.low, prevalences)
+        high = predictive_values(hit.high, clear.high, prevalences)
+        method = "at the limits of sensitivity and specificity, which errs to the wide side"
+        columns = [value.ppv, low.ppv, high.ppv, value.npv, low.npv, high.npv]
+    else:
+        both = drawn[[RATES.index("sensitivity"), RATES.index("specificity")]]
+        both = both[:, ~np.isnan(both.sum(axis=0))]
+        again = predictive_values(both[0], both[1], prevalences)
+        columns = []
+        for one, replicates in ((value.ppv, again.ppv), (value.npv, again.npv)):
+            ends = np.nanquantile(replicates, [0.025, 0.975], axis=0, method="nearest")
+            columns += [one, *ends]
+        unit, count = view.clusters.unit, drawn.shape[1]
+        method = f"percentile bootstrap over {unit}, {count} replicates, 95 %"
+    ppv, ppv_low, ppv_high, npv, npv_low, npv_high = (tuple(one.tolist()) for one in columns)
+    return PredictiveValueCurve(
+        tuple(prevalences), ppv, ppv_low, ppv_high, npv, npv_low, npv_high, method
+    )

@@ -1,33 +1,39 @@
-"""Which calls are wrong, and how wrong each is."""
+"""Ranks wrong predictions by how wrong they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.records import Task
+from plainfilm.records import Record, Task
 
-__all__ = ["balanced_thresholds", "rank_mistakes"]
+__all__ = ["Mistake", "rank_mistakes"]
 
 
-def balanced_thresholds(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return the threshold of the balanced operating point of each label that has one.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An image that is predicted wrongly.
 
-    Parameters
+    Attributes
     ----------
-    evaluation
-        The content of ``evaluation.json``.
+    record
+        The image, with its true labels.
+    label
+        The label that is wrong; of a multi-class task, the predicted class.
+    probability
+        The probability of the label, 0 to 1.
+    threshold
+        The threshold of the label; None for a multi-class task.
     """
-    labels: Mapping[str, Mapping[str, Any]] = evaluation.get("labels") or {}
-    return {
-        name: float(point["threshold"])
-        for name, section in labels.items()
-        for point in (section.get("operating_points") or {}).values()
-        if point.get("purpose") == "balanced"
-    }
+
+    record: Record
+    label: str
+    probability: float
+    threshold: float | None = None
 
 
 def rank_mistakes(
@@ -36,44 +42,42 @@ def rank_mistakes(
     task: Task,
     thresholds: Mapping[str, float],
 ) -> list[tuple[int, int]]:
-    """Return (row, column) of the images that are called wrongly, the worst first.
+    """Return (row, column) of the images that are predicted wrongly, the worst first.
 
-    A label is called positive from its threshold on; a multi-class image is called the most
-    probable class, and its column is that class. How wrong a call is goes from 0 to 1 on either
-    side: the part of the room beyond the threshold that the probability has used up, (p - t) /
-    (1 - t) above and (t - p) / t below; of a multi-class image, by how much its probability of
-    the called class exceeds that of the true one.
+    A label is predicted positive from its threshold on. A multi-class image is predicted as its
+    most probable class, and its column is that class. The distance of a wrong probability p from
+    the threshold t is relative to the largest possible one: (p - t) / (1 - t) above and
+    (t - p) / t below. For a multi-class image it is the probability of the predicted class less
+    that of the true one.
 
     Parameters
     ----------
     labels, probabilities
-        (n, labels); a label is 1, 0 or NaN = unknown, which counts for nothing.
+        (n, labels); a label is 1, 0 or NaN. NaN is unknown and left out.
     thresholds
-        By label, 0 to 1. Labels without one have no call, so no mistake; a multi-class task
-        needs none.
+        By label, 0 to 1. Labels without one have no mistakes. A multi-class task needs none.
 
     Returns
     -------
     list
-        Each image at most once, with the label that it is most wrong in; equally wrong ones in
-        the order of the rows.
+        Each image at most once, with the label in which it is most wrong; ties in the order of
+        the rows.
 
     Examples
     --------
     >>> task = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
-    >>> given = np.array([[0.5], [0.7], [0.1]])
-    >>> rank_mistakes(np.array([[0.0], [0.0], [1.0]]), given, task, {"PNEUMONIA": 0.6})
+    >>> y_score = np.array([[0.5], [0.7], [0.1]])
+    >>> rank_mistakes(np.array([[0.0], [0.0], [1.0]]), y_score, task, {"PNEUMONIA": 0.6})
     [(2, 0), (1, 0)]
     """
-    truth = np.asarray(labels, np.float64)
-    given = np.asarray(probabilities, np.float64)
+    y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
     if task.kind == "multiclass":
-        gaps = _multiclass_gaps(truth, given)
+        gaps = _multiclass_gaps(y_true, y_score)
     else:
-        gaps = np.full(truth.shape, -1.0)
+        gaps = np.full(y_true.shape, -1.0)
         for column, name in enumerate(task.labels):
             if name in thresholds:
-                gaps[:, column] = _gaps(truth[:, column], given[:, column], thresholds[name])
+                gaps[:, column] = _gaps(y_true[:, column], y_score[:, column], thresholds[name])
     if not gaps.size:
         return []
     columns, most = gaps.argmax(axis=1), gaps.max(axis=1)
@@ -82,23 +86,25 @@ def rank_mistakes(
 
 
 def _gaps(
-    truth: NDArray[np.float64], given: NDArray[np.float64], threshold: float
+    y_true: NDArray[np.float64], y_score: NDArray[np.float64], threshold: float
 ) -> NDArray[np.float64]:
-    """Return how wrong each call is, -1 where it is right or the truth is unknown."""
-    called = given >= threshold
-    room = np.where(called, 1 - threshold, threshold)
-    # A threshold of 1 leaves no room above: what lies on it is wrong by nothing.
-    far = np.abs(given - threshold) / np.where(room > 0, room, 1)
-    wrong = np.where(called, truth == 0, truth == 1)
-    return np.where(wrong, far, -1.0)
+    """Return how wrong each prediction is, -1 where it is right or the label is unknown."""
+    predicted = y_score >= threshold
+    largest = np.where(predicted, 1 - threshold, threshold)
+    # At a threshold of 1, a distance above it is 0.
+    distance = np.abs(y_score - threshold) / np.where(largest > 0, largest, 1)
+    wrong = np.where(predicted, y_true == 0, y_true == 1)
+    return np.where(wrong, distance, -1.0)
 
 
-def _multiclass_gaps(truth: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[np.float64]:
-    gaps = np.full(truth.shape, -1.0)
-    known = np.flatnonzero(~np.isnan(truth).any(axis=1))
+def _multiclass_gaps(
+    y_true: NDArray[np.float64], y_score: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    gaps = np.full(y_true.shape, -1.0)
+    known = np.flatnonzero(~np.isnan(y_true).any(axis=1))
     if not known.size:
         return gaps
-    called, right = given[known].argmax(axis=1), truth[known].argmax(axis=1)
-    margin = given[known, called] - given[known, right]
-    gaps[known, called] = np.where(called == right, -1.0, margin)
+    predicted, true = y_score[known].argmax(axis=1), y_true[known].argmax(axis=1)
+    margin = y_score[known, predicted] - y_score[known, true]
+    gaps[known, predicted] = np.where(predicted == true, -1.0, margin)
     return gaps

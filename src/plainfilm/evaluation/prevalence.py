@@ -1,46 +1,42 @@
-"""The same bundle where another share of the images is positive, as a correction one asks for."""
+"""Results at another prevalence, with probabilities corrected for it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.bundle import Bundle
 from plainfilm.errors import UsageError
-from plainfilm.evaluation.label import rate_intervals
-from plainfilm.evaluation.predictive import predict_values
-from plainfilm.evaluation.view import LabelView
-from plainfilm.metrics import (
-    Interval,
-    group_index,
-    pool,
-    replicate,
-    shift_prevalence,
-    undefined,
+from plainfilm.evaluation.document.analyses import (
+    AtPrevalence,
+    LabelAtPrevalence,
+    PredictiveValuePair,
 )
+from plainfilm.evaluation.label import predict_values, rate_intervals
+from plainfilm.evaluation.view import Clusters, LabelView
+from plainfilm.metrics import Interval, shift_prevalence, undefined
 
 __all__ = ["assumed_prevalence", "check_prevalence", "describe_prevalence"]
 
 _NOTE = (
-    "The test images are weighed so that this share of them is positive, and the probabilities are "
-    "moved by the ratio of the odds. That holds where positives look like those here, and "
-    "negatives too, and only their numbers differ."
+    "The test images are weighted so that this share of them is positive, and the odds of each "
+    "probability are multiplied by the ratio of the prior odds. This is valid where positive and "
+    "negative images look like those here and only their proportion differs."
 )
 _METHOD = "weighted logistic regression with slope 1, sandwich variance over patients, 95 %"
 _CLOSEST = 1e-7
 
 
 def assumed_prevalence(bundle: Bundle, label: str) -> float:
-    """Return which share of positives a bundle's probabilities of a label take for granted.
+    """Return the prevalence of a label that the probabilities of a bundle assume.
 
     Raises
     ------
     UsageError
-        If the bundle does not tell.
+        If the bundle does not say.
     """
     origin = bundle.provenance
     if origin.get("assumed_prevalence") == "balanced":
@@ -48,14 +44,14 @@ def assumed_prevalence(bundle: Bundle, label: str) -> float:
     share = (origin.get("training_prevalence") or {}).get(label)
     if share is None or not 0 < share < 1:
         raise UsageError(
-            f"the bundle does not tell which prevalence of {label} its probabilities assume",
+            f"the bundle does not say which prevalence of {label} its probabilities assume",
             remedy="train again with this version, or leave the prevalence out",
         )
     return float(share)
 
 
 def check_prevalence(bundle: Bundle, prevalence: float) -> None:
-    """Refuse a prevalence that a bundle cannot be corrected for, before any work is done.
+    """Check that a bundle can be corrected for a prevalence.
 
     Raises
     ------
@@ -63,9 +59,9 @@ def check_prevalence(bundle: Bundle, prevalence: float) -> None:
         As `describe_prevalence` does.
     """
     if not 0 < prevalence < 1:
-        raise UsageError("a prevalence must lie between 0 and 1", received=prevalence)
+        raise UsageError("a prevalence must be between 0 and 1", received=prevalence)
     if bundle.task.kind == "multiclass":
-        raise UsageError("one prevalence says nothing about a task of several classes")
+        raise UsageError("a task of several classes cannot be corrected for one prevalence")
     for label in bundle.task.labels:
         assumed_prevalence(bundle, label)
 
@@ -79,88 +75,72 @@ def describe_prevalence(
     *,
     replicates: int = 2000,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> AtPrevalence:
     """Return calibration in the large, Brier score, PPV and NPV at another prevalence.
 
     Parameters
     ----------
     bundle
-        Whose probabilities and operating points these are.
+        The bundle that the probabilities are from.
     labels, probabilities
         (n, labels); labels are 1, 0 or NaN.
     patients
-        (n,) keys.
+        (n,) patient keys.
     prevalence
         The share of positives to correct for, between 0 and 1.
     replicates, seed
-        Of the bootstrap of PPV and NPV.
-
-    Returns
-    -------
-    The entry ``at_prevalence`` of ``evaluation.json``.
+        Number of resamples and seed of the bootstrap of PPV and NPV.
 
     Raises
     ------
     UsageError
-        If the prevalence is out of range, or the task is multi-class, of which one share says
-        nothing, or the bundle does not tell what it assumes.
+        If the prevalence is out of range, the task is multi-class, or the bundle does not say
+        which prevalence it assumes.
     """
     check_prevalence(bundle, prevalence)
-    truth, chances = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    groups, count = group_index(patients, len(truth))
-    drawn, units = pool(groups, count)
+    y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    clusters = Clusters.of(patients, len(y_true))
     found = {}
     for column, label in enumerate(bundle.task.labels):
-        known = ~np.isnan(truth[:, column])
-        positive, given = truth[known, column] == 1, chances[known, column]
-        assumed = assumed_prevalence(bundle, label)
-        view = LabelView(positive, given, groups[known], drawn[known], units, count < len(truth))
-        found[label] = {
-            "assumed": assumed,
-            **_calibration(positive, given, groups[known], assumed, prevalence),
-            "operating_points": {
-                point.name: _values(view, given >= point.threshold, prevalence, replicates, seed)
-                for point in bundle.operating_points
-                if point.label == label
-            },
+        view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
+        points = {
+            point.name: _predictive_values(view, point.threshold, prevalence, replicates, seed)
+            for point in bundle.operating_points
+            if point.label == label
         }
-    return {"prevalence": prevalence, "note": _NOTE, "labels": found}
+        found[label] = _correct(view, assumed_prevalence(bundle, label), prevalence, points)
+    return AtPrevalence(prevalence, _NOTE, found)
 
 
-def _calibration(
-    positive: NDArray[np.bool_],
-    given: NDArray[np.float64],
-    groups: NDArray[np.intp],
-    assumed: float,
-    prevalence: float,
-) -> dict[str, Any]:
+def _correct(
+    view: LabelView, assumed: float, prevalence: float, points: dict[str, PredictiveValuePair]
+) -> LabelAtPrevalence:
+    positive, given = view.positive, view.probabilities
     share = float(positive.mean()) if positive.size else math.nan
     if not 0 < share < 1:
-        nothing = undefined("none", "one class is missing").to_json()
-        return {"in_the_large": {"before": nothing, "after": nothing}, "brier": None}
+        nothing = undefined("none", "one class is missing")
+        return LabelAtPrevalence(assumed, nothing, nothing, math.nan, math.nan, points)
     weights = np.where(positive, prevalence / share, (1 - prevalence) / (1 - share))
-    moved = shift_prevalence(given, from_=assumed, to=prevalence)
-    both = {"before": given, "after": moved}
-    return {
-        "in_the_large": {
-            name: _intercept(positive, values, weights, groups).to_json()
-            for name, values in both.items()
-        },
-        "brier": {
-            name: float(np.average((values - positive) ** 2, weights=weights))
-            for name, values in both.items()
-        },
-    }
+    corrected = shift_prevalence(given, from_=assumed, to=prevalence)
+    groups = view.clusters.groups
+    return LabelAtPrevalence(
+        assumed_prevalence=assumed,
+        in_the_large_uncorrected=_intercept(positive, given, weights, groups),
+        in_the_large_corrected=_intercept(positive, corrected, weights, groups),
+        brier_uncorrected=float(np.average((given - positive) ** 2, weights=weights)),
+        brier_corrected=float(np.average((corrected - positive) ** 2, weights=weights)),
+        operating_points=points,
+    )
 
 
 def _intercept(
     positive: NDArray[np.bool_],
-    chances: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
     weights: NDArray[np.float64],
     groups: NDArray[np.intp],
 ) -> Interval:
-    """Return by how much the log odds are too low, 0 if they are right on the whole."""
-    clipped = np.clip(chances, _CLOSEST, 1 - _CLOSEST)
+    """Return by how much the log odds are too low on average, 0 if they are right."""
+    clipped = np.clip(probabilities, _CLOSEST, 1 - _CLOSEST)
     logits = np.log(clipped / (1 - clipped))
     shift = 0.0
     for _ in range(100):
@@ -172,8 +152,8 @@ def _intercept(
             break
     expected = 0.5 * (1 + np.tanh((logits + shift) / 2))
     spread = float(weights @ (expected * (1 - expected)))
-    # Weighing fixes the share of positives, as drawing each class by itself would: what varies is
-    # each class about its own mean.
+    # The weights fix the share of positives, as drawing each class separately would. Only the
+    # variation of each class about its own mean remains.
     scores = weights * (positive - expected)
     for own in (positive, ~positive):
         scores[own] -= scores[own].mean()
@@ -182,25 +162,17 @@ def _intercept(
     return Interval(shift, shift - 1.959964 * error, shift + 1.959964 * error, _METHOD)
 
 
-def _values(
-    view: LabelView,
-    called: NDArray[np.bool_],
-    prevalence: float,
-    replicates: int,
-    seed: int,
-) -> dict[str, Any]:
-    [drawn] = replicate(
-        [view.rate_statistic(called)],
-        patients=view.units,
-        images=len(called),
-        replicates=replicates,
-        rng=np.random.default_rng(seed),
-    )
-    found = predict_values(view, called, rate_intervals(view, called, drawn), drawn, [prevalence])
+def _predictive_values(
+    view: LabelView, threshold: float, prevalence: float, replicates: int, seed: int
+) -> PredictiveValuePair:
+    predicted = view.probabilities >= threshold
+    [drawn] = view.clusters.replicate([view.rate_statistic(predicted)], replicates, seed)
+    rates = rate_intervals(view, predicted, drawn)
+    found = predict_values(view, predicted, rates, drawn, [prevalence])
     if found is None:
-        nothing = undefined("none", "one class is missing").to_json()
-        return {"ppv": nothing, "npv": nothing}
-    return {
-        name: Interval(float(value[0]), float(low[0]), float(high[0]), found.method).to_json()
-        for name, (value, low, high) in (("ppv", found.ppv), ("npv", found.npv))
-    }
+        nothing = undefined("none", "one class is missing")
+        return PredictiveValuePair(nothing, nothing)
+    return PredictiveValuePair(
+        Interval(found.ppv[0], found.ppv_low[0], found.ppv_high[0], found.method),
+        Interval(found.npv[0], found.npv_low[0], found.npv_high[0], found.method),
+    )

@@ -1,4 +1,4 @@
-"""What an evaluation looks like if the bundle may decline to answer."""
+"""Results with and without the images that a bundle rejects or leaves undecided."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.bundle import Bundle
+from plainfilm.evaluation.document.analyses import Rejection, RejectionResults
+from plainfilm.evaluation.document.label import Histogram
+from plainfilm.evaluation.view import balanced_thresholds
 from plainfilm.metrics import Interval, clustered_bootstrap, undefined
-from plainfilm.records import OperatingPoint
 
 __all__ = ["describe_rejection"]
 
@@ -29,114 +31,84 @@ def describe_rejection(
     *,
     replicates: int = 2000,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Count rejected and indeterminate images, and give the results with and without them.
+) -> Rejection:
+    """Count rejected and indeterminate images, and return the results with and without them.
 
     Parameters
     ----------
     bundle
-        Whose rejection and bands these are.
+        The bundle that the probabilities are from.
     labels, probabilities
         (n, labels); labels are 1, 0 or NaN.
     novelty
-        (n,), or None where the bundle cannot tell: then nothing is rejected.
+        (n,), or None where the bundle does not compute it. Then no image is rejected.
     patients, ids
-        (n,).
+        (n,) patient keys and record ids.
     replicates, seed
-        Of the bootstrap intervals.
-
-    Returns
-    -------
-    The entry ``rejection`` of ``evaluation.json``.
+        Number of resamples and seed of the bootstrap.
     """
-    truth = np.asarray(labels, np.float64)
-    chances = np.asarray(probabilities, np.float64)
+    y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
     keys = np.asarray(patients)
-    everybody = np.ones(len(truth), bool)
-    rejected = np.zeros(len(truth), bool)
-    rejection = bundle.rejection
-    if rejection is not None and novelty is not None:
-        rejected = novelty >= rejection.threshold
-    parts: dict[str, dict[str, Any]] = {"all": {}, "kept": {}, "answered": {}}
-    indeterminate = {}
+    rule = bundle.rejection
+    rejected = np.zeros(len(y_true), bool)
+    if rule is not None and novelty is not None:
+        rejected = novelty >= rule.threshold
+    thresholds = balanced_thresholds(bundle.operating_points)
+
+    def results(column: int, label: str, rows: NDArray[np.bool_]) -> RejectionResults:
+        own = (y_true[rows, column], y_score[rows, column], keys[rows])
+        metrics = {
+            name: _interval(name, *own, thresholds.get(label), replicates, seed)
+            for name in _METRICS
+        }
+        return RejectionResults(int(rows.sum()), metrics)
+
+    indeterminate, everything, accepted, decided = {}, {}, {}, {}
     for column, label in enumerate(bundle.task.labels):
-        known = ~np.isnan(truth[:, column])
-        between = np.zeros(len(truth), bool)
-        band = bundle.indeterminate.get(label)
-        if band is not None:
-            between = (chances[:, column] >= band.low) & (chances[:, column] < band.high)
+        known = ~np.isnan(y_true[:, column])
+        between = np.zeros(len(y_true), bool)
+        limits = bundle.indeterminate.get(label)
+        if limits is not None:
+            between = (y_score[:, column] >= limits.low) & (y_score[:, column] < limits.high)
         indeterminate[label] = int((between & known).sum())
-        point = _balanced(bundle.operating_points, label)
-        for name, kept in (
-            ("all", everybody),
-            ("kept", ~rejected),
-            ("answered", ~rejected & ~between),
-        ):
-            rows = known & kept
-            parts[name][label] = _results(
-                truth[rows, column], chances[rows, column], keys[rows], point, replicates, seed
-            )
-    return {
-        "threshold": None if rejection is None else rejection.threshold,
-        "rule": None if rejection is None else rejection.rule,
-        "rejected": int(rejected.sum()),
-        "rejected_ids": [id_ for id_, out in zip(ids, rejected, strict=True) if out][:_LISTED],
-        "indeterminate": indeterminate,
-        "bands": {
-            label: {"low": band.low, "high": band.high, "rule": band.rule}
-            for label, band in bundle.indeterminate.items()
-        },
-        **parts,
-        "novelty": None if novelty is None else _histogram(novelty),
-    }
-
-
-def _balanced(points: Sequence[OperatingPoint], label: str) -> OperatingPoint | None:
-    own = (point for point in points if point.label == label and point.purpose == "balanced")
-    return next(own, None)
-
-
-def _results(
-    labels: NDArray[np.float64],
-    chances: NDArray[np.float64],
-    patients: NDArray[np.str_],
-    point: OperatingPoint | None,
-    replicates: int,
-    seed: int,
-) -> dict[str, Any]:
-    # Without names where each patient has one image: then the intervals say "images".
-    keys = patients if len(np.unique(patients)) < len(patients) else None
-    found: dict[str, Any] = {"n": len(labels)}
-    for name in _METRICS:
-        found[name] = _interval(name, labels, chances, keys, point, replicates, seed).to_json()
-    return found
+        everything[label] = results(column, label, known)
+        accepted[label] = results(column, label, known & ~rejected)
+        decided[label] = results(column, label, known & ~rejected & ~between)
+    return Rejection(
+        threshold=None if rule is None else rule.threshold,
+        rule=None if rule is None else rule.rule,
+        rejected=int(rejected.sum()),
+        rejected_ids=tuple(ids[row] for row in np.flatnonzero(rejected)[:_LISTED]),
+        indeterminate=indeterminate,
+        indeterminate_ranges=bundle.indeterminate,
+        all=everything,
+        accepted=accepted,
+        decided=decided,
+        novelty=None if novelty is None else _histogram(novelty),
+    )
 
 
 def _interval(
     name: str,
-    labels: NDArray[np.float64],
-    chances: NDArray[np.float64],
-    keys: NDArray[np.str_] | None,
-    point: OperatingPoint | None,
+    y_true: NDArray[np.float64],
+    y_score: NDArray[np.float64],
+    patients: NDArray[np.str_],
+    threshold: float | None,
     replicates: int,
     seed: int,
 ) -> Interval:
-    if not len(labels):
+    if not len(y_true):
         return undefined("none", "no image is left")
-    if name != "auroc" and point is None:
+    if name != "auroc" and threshold is None:
         return undefined("none", "no balanced operating point is locked for this label")
+    # Without patient keys where each patient has one image: then the method says "images".
+    keys = patients if len(np.unique(patients)) < len(patients) else None
     return clustered_bootstrap(
-        name,
-        labels,
-        chances,
-        keys,
-        threshold=None if point is None else point.threshold,
-        replicates=replicates,
-        seed=seed,
+        name, y_true, y_score, keys, threshold=threshold, replicates=replicates, seed=seed
     )
 
 
-def _histogram(novelty: NDArray[np.floating[Any]]) -> dict[str, Any]:
+def _histogram(novelty: NDArray[np.floating[Any]]) -> Histogram:
     edges = np.linspace(0.0, max(float(novelty.max(initial=0.0)), 1.0) * 1.0001, _BINS + 1)
     counts, _ = np.histogram(novelty, edges)
-    return {"edges": edges.tolist(), "counts": counts.tolist()}
+    return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))

@@ -1,58 +1,36 @@
-"""What an evaluation leaves: its values, its predictions by image, and its mistakes."""
+"""The result of an evaluation: its document, its predictions by image, and its mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm import _files
-from plainfilm.bundle import Bundle
 from plainfilm.data import Manifest
-from plainfilm.evaluation.mistakes import balanced_thresholds, rank_mistakes
-from plainfilm.evaluation.scoring import Scored
-from plainfilm.records import Record
+from plainfilm.errors import RunError
+from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.evaluation.mistakes import Mistake, rank_mistakes
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.metrics import Interval
 
-__all__ = ["SCHEMA", "Evaluation", "Mistake", "write_predictions"]
+__all__ = ["DOCUMENT", "MANIFEST", "PREDICTIONS", "Evaluation"]
 
-SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """An image that the model got wrong.
-
-    Attributes
-    ----------
-    record
-        The image, with its true labels.
-    label
-        The label that it is wrong in; of a multi-class task, the class it was called.
-    probability
-        What the model gave that label, 0 to 1.
-    threshold
-        From which probability on the label is called; None for a multi-class task.
-    """
-
-    record: Record
-    label: str
-    probability: float
-    threshold: float | None = None
+DOCUMENT, PREDICTIONS, MANIFEST = "evaluation.json", "predictions.parquet", "manifest.parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes
     ----------
     folder
-        Where ``evaluation.json`` and ``predictions.parquet`` lie.
-    values
+        Folder of ``evaluation.json``, ``predictions.parquet`` and ``manifest.parquet``.
+    document
         The content of ``evaluation.json``.
     manifest
         The records that were scored.
@@ -61,25 +39,64 @@ class Evaluation:
     """
 
     folder: Path
-    values: Mapping[str, Any]
+    document: EvaluationDocument
     manifest: Manifest
     probabilities: NDArray[np.float32]
 
-    def worst(self, count: int = 12) -> tuple[Mistake, ...]:
-        """Return the images that are called wrongly, the worst first.
+    @property
+    def metrics(self) -> Mapping[str, Interval]:
+        """Return the metrics with their intervals, by name: ``evaluation.metrics["auroc"].low``."""
+        return self.document.metrics
 
-        A call is wrong at the ``balanced`` operating point of its label, as `plainfilm predict`
-        makes it; of a multi-class task, where the most probable class is not the true one. How
-        wrong it is: see `plainfilm.evaluation.mistakes.rank_mistakes`.
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the document in the keys of schema 1, for the report until it is converted."""
+        from plainfilm.evaluation.legacy import evaluation_values
+
+        return evaluation_values(self.document)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Evaluation:
+        """Read the folder of an evaluation, or that of a run that was evaluated.
+
+        Raises
+        ------
+        RunError
+            If there is no evaluation, or its files cannot be read or do not belong together.
+        """
+        folder = Path(folder)
+        if not (folder / DOCUMENT).is_file() and (folder / "evaluation").is_dir():
+            folder = folder / "evaluation"
+        document = EvaluationDocument.read(folder / DOCUMENT)
+        predictions = Predictions.read(folder / PREDICTIONS, document.task.labels)
+        manifest = Manifest.read(folder / MANIFEST)
+        rows = {id_: row for row, id_ in enumerate(predictions.ids)}
+        records = tuple(record for record in manifest.records if record.id in rows)
+        if predictions.bundle != document.bundle.id or len(records) != len(rows):
+            raise RunError(
+                f"the predictions in {folder} are not those of its evaluation",
+                received="predictions of another bundle or of other images",
+                remedy="evaluate again",
+            )
+        order = [rows[record.id] for record in records]
+        probabilities = predictions.probabilities[order]
+        return cls(folder, document, replace(manifest, records=records), probabilities)
+
+    def worst(self, count: int = 12) -> tuple[Mistake, ...]:
+        """Return the images that are predicted wrongly, the worst first.
+
+        A prediction is wrong at the ``balanced`` operating point of its label, as for
+        `plainfilm predict`, or, of a multi-class task, where the most probable class is not the
+        true one. See `plainfilm.evaluation.mistakes.rank_mistakes` for the order.
 
         Parameters
         ----------
         count
-            How many at most, 0 or more. Labels without a balanced operating point and unknown
-            labels (NaN) count for nothing, so there may be fewer, or none; each image is there
-            once, with the label that it is most wrong in.
+            Largest number of images. There may be fewer, or none: labels without a balanced
+            operating point and unknown labels are left out, and each image is listed once, with
+            the label in which it is most wrong.
         """
-        task, thresholds = self.manifest.task, balanced_thresholds(self.values)
+        task, thresholds = self.manifest.task, self.document.thresholds
         ranked = rank_mistakes(self.manifest.label_array(), self.probabilities, task, thresholds)
         return tuple(
             Mistake(
@@ -90,35 +107,3 @@ class Evaluation:
             )
             for row, column in ranked[:count]
         )
-
-
-def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
-    """Write one row an image: id, patient, labels, probabilities, novelty and what is known."""
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    manifest, labels = scored.manifest, scored.manifest.label_array()
-    columns: dict[str, Any] = {
-        "id": [r.id for r in manifest.records],
-        "patient": [r.patient for r in manifest.records],
-    }
-    for column, label in enumerate(bundle.task.labels):
-        columns[f"label_{label}"] = labels[:, column]
-        columns[f"probability_{label}"] = scored.probabilities[:, column]
-    if scored.novelty is not None:
-        columns["novelty"] = scored.novelty
-    for name in _column_names(manifest, taken=frozenset(columns)):
-        values = [r.columns.get(name) for r in manifest.records]
-        if not all(v is None or isinstance(v, int | float) for v in values):
-            values = [None if v is None else str(v) for v in values]
-        columns[name] = values
-    table = pyarrow.table(columns).replace_schema_metadata(
-        {"plainfilm": _files.canonical_json({"schema": SCHEMA, "bundle": bundle.id})}
-    )
-    with _files.atomic_path(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
-
-
-def _column_names(manifest: Manifest, *, taken: frozenset[str]) -> Iterable[str]:
-    names = dict.fromkeys(name for record in manifest.records for name in record.columns)
-    return [n for n in names if n not in taken and not n.startswith(("label_", "probability_"))]

@@ -1,13 +1,13 @@
-"""How a classifier fares when its images get worse, kind by kind and step by step."""
+"""Measures a classifier on disturbed images, by kind and strength of the disturbance."""
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,14 @@ from PIL import Image as Pillow
 from plainfilm._progress import Progress, silent
 from plainfilm.data import Manifest, fill_cache
 from plainfilm.evaluation.disturbances import DISTURBANCES, Disturbance
+from plainfilm.evaluation.document.analyses import (
+    DisturbanceResults,
+    DisturbanceStep,
+    FirstDrop,
+    Robustness,
+    Undisturbed,
+)
+from plainfilm.evaluation.view import balanced_thresholds
 from plainfilm.metrics import (
     Interval,
     brier_score_loss,
@@ -32,9 +40,9 @@ from plainfilm.runtime import Predictor
 __all__ = ["LIMIT", "measure_robustness"]
 
 LIMIT = 300
-"""Images that are disturbed by default: drops are paired, so that few tell much."""
+"""Default number of images. Changes are paired, so that few images give narrow intervals."""
 _RESOLUTION = 256
-_HURTS = 0.01
+_RELEVANT = 0.01
 
 _METHOD = (
     "each image is read at a larger size, disturbed there and then brought to the network's size; "
@@ -43,38 +51,41 @@ _METHOD = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scored:
-    """What is told about one version of the images."""
+class _Scorer:
+    """Computes the metrics of probabilities of the same images."""
 
     positive: NDArray[np.bool_]
     patients: NDArray[np.str_]
     threshold: float | None
 
-    def describe(
-        self, chances: NDArray[np.float64], before: NDArray[np.float64] | None = None
-    ) -> dict[str, Any]:
-        """Return the results of probabilities (n,), and the change from ``before``."""
-        labels = self.positive.astype(np.float64)
-        called = chances >= (np.inf if self.threshold is None else self.threshold)
-        known = self.threshold is not None
-        found = {
-            "auroc": clustered_delong(labels, chances, self.patients).to_json(),
-            "brier": _plain(brier_score_loss(labels, chances)),
-            "calibration_error": _plain(expected_calibration_error(labels, chances)),
-            "sensitivity": _plain(sensitivity_score(labels, called)) if known else None,
-            "specificity": _plain(specificity_score(labels, called)) if known else None,
-        }
-        if before is None:
-            return found
-        was = before >= (np.inf if self.threshold is None else self.threshold)
-        flipped = float(np.mean(called != was)) if known else None
-        return {**found, "drop": self._drop(before, chances).to_json(), "flipped": flipped}
+    def metrics(
+        self, probabilities: NDArray[np.float64]
+    ) -> tuple[Interval, float, float, float, float]:
+        """Return AUROC, Brier score, calibration error, sensitivity and specificity."""
+        labels, predicted = self.positive.astype(np.float64), self._predicted(probabilities)
+        return (
+            clustered_delong(labels, probabilities, self.patients),
+            brier_score_loss(labels, probabilities),
+            expected_calibration_error(labels, probabilities),
+            math.nan if predicted is None else sensitivity_score(labels, predicted),
+            math.nan if predicted is None else specificity_score(labels, predicted),
+        )
 
-    def _drop(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> Interval:
+    def step(
+        self, strength: float, before: NDArray[np.float64], after: NDArray[np.float64]
+    ) -> DisturbanceStep:
+        """Return the results of disturbed images, compared with those of the undisturbed ones."""
         if self.positive.all() or not self.positive.any():
-            return undefined("none", "one class is missing")
-        labels = self.positive.astype(np.float64)
-        return delong_test(labels, before, after, self.patients).difference
+            change = undefined("none", "one class is missing")
+        else:
+            labels = self.positive.astype(np.float64)
+            change = delong_test(labels, before, after, self.patients).difference
+        one, other = self._predicted(before), self._predicted(after)
+        flipped = math.nan if one is None or other is None else float(np.mean(one != other))
+        return DisturbanceStep(float(strength), *self.metrics(after), change, flipped)
+
+    def _predicted(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        return None if self.threshold is None else probabilities >= self.threshold
 
 
 def measure_robustness(
@@ -86,76 +97,68 @@ def measure_robustness(
     workers: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Robustness:
     """Score images under every disturbance of `DISTURBANCES` at every strength.
 
     Parameters
     ----------
     predictor
-        Of the bundle.
+        The predictor of the bundle.
     manifest
-        The records, labelled for the bundle's task.
+        The records, labelled for the task of the bundle.
     limit
-        At most about so many images are taken, whole patients drawn at random.
+        About the largest number of images; whole patients are drawn at random.
     cache, workers
         As for `plainfilm.train`.
     seed
-        Of the drawn patients and of the disturbances.
+        Seed of the drawn patients and of the disturbances.
+    progress
+        Called with the progress.
 
     Returns
     -------
-    The entry ``robustness`` of ``evaluation.json``, about one label: the first of which both
-    classes are known.
+    Robustness
+        The results of one label, the first of which both classes are known.
     """
     bundle = predictor.bundle
     column = _column(manifest)
     label = bundle.task.labels[column]
     known = tuple(r for r in manifest.records if not np.isnan(r.labels[column]))
     chosen = _draw(replace(manifest, records=known), limit, seed)
-    spec = _enlarged(bundle.pixels)
+    spec, size = _enlarged(bundle.pixels), bundle.pixels.size
     images = fill_cache(chosen, spec, folder=cache, workers=workers, progress=progress)
     chosen = chosen.drop(images.left_out)
     large = images.gather(images.positions(chosen.ids))
-    threshold = next(
-        (
-            point.threshold
-            for point in bundle.operating_points
-            if point.label == label and point.purpose == "balanced"
-        ),
-        None,
-    )
-    scored = _Scored(chosen.label_array()[:, column] == 1, chosen.patients, threshold)
+    threshold = balanced_thresholds(bundle.operating_points).get(label)
+    scorer = _Scorer(chosen.label_array()[:, column] == 1, chosen.patients, threshold)
 
-    def ask(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         return predictor.probabilities(pixels)[:, column].astype(np.float64)
 
+    disturbances, total = [], sum(len(kind.strengths) for kind in DISTURBANCES)
     with ThreadPoolExecutor() as pool:
-        before = ask(np.stack([*pool.map(lambda one: _shrink(one, bundle.pixels.size), large)]))
-        kinds, total = [], sum(len(kind.strengths) for kind in DISTURBANCES)
+        before = predict(np.stack([*pool.map(lambda image: _shrink(image, size), large)]))
         done = 0
         for kind in DISTURBANCES:
             steps = []
-            for step, strength in enumerate(kind.strengths):
+            for number, strength in enumerate(kind.strengths):
                 progress("disturbing", done, total)
-                pixels = _disturb(kind, step, large, bundle.pixels.size, seed, pool)
-                told = scored.describe(ask(pixels), before)
-                steps.append({"strength": strength, **told})
+                after = predict(_disturb(kind, number, large, size, seed, pool))
+                steps.append(scorer.step(strength, before, after))
                 done += 1
-            kinds.append(
-                {"name": kind.name, "description": kind.description, "unit": kind.unit}
-                | {"strengths": [*kind.strengths], "steps": steps}
-            )
+            found = DisturbanceResults(kind.name, kind.description, kind.unit, tuple(steps))
+            disturbances.append(found)
     progress("disturbing", total, total)
-    return {
-        "images": len(chosen),
-        "patients": len(np.unique(chosen.patients)),
-        "label": label,
-        "resolution": spec.size,
-        "method": _METHOD,
-        "undisturbed": scored.describe(before),
-        "disturbances": kinds,
-        "first": _first(kinds),
-    }
+    return Robustness(
+        images=len(chosen),
+        patients=len(np.unique(chosen.patients)),
+        label=label,
+        resolution=spec.size,
+        method=_METHOD,
+        undisturbed=Undisturbed(*scorer.metrics(before)),
+        disturbances=tuple(disturbances),
+        first_drop=_first_drop(disturbances),
+    )
 
 
 def _column(manifest: Manifest) -> int:
@@ -210,24 +213,17 @@ def _shrink(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(small)
 
 
-def _first(kinds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return what surely costs more than 0.01 of AUROC at the mildest step; None if nothing does.
+def _first_drop(disturbances: Sequence[DisturbanceResults]) -> FirstDrop | None:
+    """Return the mildest step that lowers the AUROC by more than 0.01 with 95 % confidence.
 
-    Of several at the same step it is the one that costs most. What has one strength only has no
-    mild step, and is left out.
+    Of several at the same step it is the one that lowers it most. Kinds with one strength have no
+    mild step and are left out.
     """
     found = [
-        (number, step["drop"]["value"], kind["name"], step)
-        for kind in kinds
-        if len(kind["steps"]) > 1
-        for number, step in enumerate(kind["steps"], start=1)
-        if step["drop"]["high"] is not None and step["drop"]["high"] < -_HURTS
+        FirstDrop(kind.name, number, step.strength, step.auroc_change)
+        for kind in disturbances
+        if len(kind.steps) > 1
+        for number, step in enumerate(kind.steps, start=1)
+        if step.auroc_change.high < -_RELEVANT
     ]
-    if not found:
-        return None
-    number, _, name, step = min(found, key=lambda one: one[:3])
-    return {"name": name, "step": number, "strength": step["strength"], "drop": step["drop"]}
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return min(found, key=lambda one: (one.step, one.auroc_change.value, one.name), default=None)

@@ -1,20 +1,29 @@
-"""Evaluate a bundle: score images through what is shipped, and write what that says."""
+"""Evaluates a bundle: scores images through the predictor and writes the results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.errors import SourceError, UsageError
+from plainfilm.errors import RunError, SourceError, UsageError
+from plainfilm.evaluation.document import EvaluationDocument, LabelResults
+from plainfilm.evaluation.document.evaluation import (
+    BundleSummary,
+    DatasetSummary,
+    LeftOutImage,
+    TrainingSummary,
+)
+from plainfilm.evaluation.document.label import ThresholdRange
+from plainfilm.evaluation.predictions import write_predictions
 from plainfilm.evaluation.prevalence import check_prevalence, describe_prevalence
 from plainfilm.evaluation.rejection import describe_rejection
-from plainfilm.evaluation.result import SCHEMA, Evaluation, write_predictions
+from plainfilm.evaluation.result import DOCUMENT, MANIFEST, PREDICTIONS, Evaluation
 from plainfilm.evaluation.robustness import measure_robustness
 from plainfilm.evaluation.scoring import Scored, align, name_split, official_test, score
 from plainfilm.evaluation.subgroups import describe_subgroups
@@ -24,9 +33,7 @@ from plainfilm.runtime import Predictor
 from plainfilm.training import open_run
 from plainfilm.training.run import TRAINED_ON
 
-__all__ = ["evaluate", "find_run", "plain_name"]
-
-_MANIFEST = "manifest.parquet"
+__all__ = ["choose_folder", "evaluate", "find_run", "plain_name"]
 
 
 def evaluate(
@@ -41,29 +48,30 @@ def evaluate(
     replicates: int = 2000,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Evaluate a bundle on images that it was not made from.
+    """Evaluate a bundle on images that it was not trained on.
 
     Parameters
     ----------
     model
         A bundle, or the folder of a bundle or run.
     data
-        A manifest, all of which is scored; or what `plainfilm.load_dataset` takes, whose official
-        test split is scored, or all of it where there is none. None takes the test split
+        A manifest, which is scored whole. Or what `plainfilm.load_dataset` takes: then its
+        official test split is scored, or all of it where there is none. None takes the test split
         of the run.
     out
-        Where the files go; None takes the folder ``evaluation`` of the run. A folder that holds
-        an evaluation is written again for the same bundle and data only.
+        Folder for the files; None takes the folder ``evaluation`` of the run. A folder that holds
+        an evaluation is overwritten only by one of the same bundle and data.
     robustness
-        Whether to score the images under graded disturbances as well, which takes about as long
-        as everything else.
+        Whether to score disturbed images too, which takes about as long as everything else.
     prevalence
-        A share of positives, 0 to 1, for which probabilities are corrected and PPV and NPV are
-        told as well; None leaves that out.
+        Share of positives, 0 to 1, to correct the probabilities for and to compute PPV and NPV at;
+        None leaves this out.
     cache, workers
         As for `plainfilm.train`.
     replicates
-        Resamples of each bootstrap interval.
+        Number of resamples of each bootstrap.
+    progress
+        Called with the progress.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def evaluate(
     UsageError
         If ``data`` or ``out`` is needed and missing, or ``out`` holds another evaluation.
     SourceError, LabelError
-        If there is nothing to score, or the labels are not those of the bundle.
+        If there is no image to score, or the labels are not those of the bundle.
     BundleError
         If the bundle cannot be verified.
     """
@@ -83,41 +91,33 @@ def evaluate(
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
     if prevalence is not None:
         check_prevalence(bundle, prevalence)
-    manifest, split = _asked(path, data)
-    folder = _place(path, manifest, own=data is None, out=out)
+    manifest, split = _load(path, data)
+    name = "evaluation" if data is None else f"evaluation-{plain_name(manifest.name)}"
+    folder = choose_folder(path, out, name)
     if not len(manifest):
         raise SourceError(
             f"{manifest.name} has no {split} images to evaluate on",
             remedy="give a data set with labelled images",
         )
     manifest = align(manifest, bundle.task)
-    if out is not None or data is not None:  # the one within a run follows the run's bundle
-        _check_place(folder, bundle, manifest)
+    if out is not None or data is not None:  # the folder within a run follows the run's bundle
+        _check_folder(folder, bundle, manifest)
     _files.make_folder(folder)
     scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
     found = scored.manifest.with_findings(_seen_in_training(path, scored))
     progress("computing intervals", 0, 1)
-    values = {
-        "schema": SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "plainfilm": __version__,
-        "bundle": _describe(bundle),
-        "task": {"kind": bundle.task.kind, "labels": [*bundle.task.labels]}
-        | {"classes": [*bundle.task.classes]},
-        "dataset": {"name": manifest.name, "split": split}
-        | {"hash": found.hash, "asked": manifest.hash},
-        **_measure(bundle, scored, replicates, prevalence),
-        "left_out": [
-            {"id": r.id, "reason": r.reason, "problem": r.problem} for r in scored.left_out
-        ],
-    }
+    dataset = DatasetSummary(manifest.name, split, found.hash, manifest.hash)
+    document = _analyse(bundle, scored, dataset, replicates, prevalence)
     progress("computing intervals", 1, 1)
     if robustness:
-        values["robustness"] = _disturb(bundle, found, cache, workers, progress)
-    _files.write_json(folder / "evaluation.json", values)
-    write_predictions(folder / "predictions.parquet", scored, bundle)
-    found.write(folder / _MANIFEST)
-    return Evaluation(folder, values, found, scored.probabilities)
+        disturbed = measure_robustness(
+            Predictor(bundle), found, cache=cache, workers=workers, progress=progress
+        )
+        document = replace(document, robustness=disturbed)
+    document.write(folder / DOCUMENT)
+    write_predictions(folder / PREDICTIONS, scored, bundle)
+    found.write(folder / MANIFEST)
+    return Evaluation(folder, document, found, scored.probabilities)
 
 
 def find_run(path: Path) -> Path | None:
@@ -128,10 +128,26 @@ def find_run(path: Path) -> Path | None:
     return None
 
 
-def _asked(
+def choose_folder(path: Path, out: str | Path | None, name: str) -> Path:
+    """Return ``out`` or, where it is None, the folder ``name`` of the run at ``path``."""
+    if out is not None:
+        return Path(out)
+    if not (path / "plan.json").is_file():
+        raise UsageError(
+            "a bundle alone has no folder for its evaluation", remedy="name a folder with out="
+        )
+    return path / name
+
+
+def plain_name(name: str) -> str:
+    """Return a name that is safe as the name of a folder."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "data"
+
+
+def _load(
     path: Path, data: Manifest | str | Path | Sequence[str | Path] | None
 ) -> tuple[Manifest, str]:
-    """Return the records that are to be scored, and the name of their split."""
+    """Return the records to score, and the name of their split."""
     if data is None:
         if not (path / "plan.json").is_file():
             raise UsageError(
@@ -139,45 +155,27 @@ def _asked(
                 remedy="give a data set, or the run folder that the bundle came from",
             )
         return open_run(path).manifest.select("test"), "test"
-    if isinstance(data, Manifest):
-        return data, name_split(data)
-    roots = [data] if isinstance(data, str | Path) else [*data]
-    manifest = official_test(load_dataset(*roots))
-    return manifest, name_split(manifest)
+    if not isinstance(data, Manifest):
+        roots = [data] if isinstance(data, str | Path) else [*data]
+        data = official_test(load_dataset(*roots))
+    return data, name_split(data)
 
 
-def _place(path: Path, manifest: Manifest, *, own: bool, out: str | Path | None) -> Path:
-    """Return the folder for the evaluation."""
-    if out is not None:
-        return Path(out)
-    if not (path / "plan.json").is_file():
-        raise UsageError("where should the evaluation go?", remedy="name a folder with out=")
-    return path / ("evaluation" if own else f"evaluation-{plain_name(manifest.name)}")
-
-
-def plain_name(name: str) -> str:
-    """Return a name that is safe as that of a folder."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "data"
-
-
-def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
-    """Refuse a folder in which another evaluation would be lost."""
-    path = folder / "evaluation.json"
+def _check_folder(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
+    """Refuse a folder in which another evaluation would be overwritten."""
+    path = folder / DOCUMENT
     if not path.is_file():
         return
     try:
-        stored = _files.read_json(path)
-        data, id_ = stored["dataset"], stored["bundle"]["id"]
-        # Those before `asked` know only what was left after unreadable files were left out.
-        asked = data.get("asked", data["hash"])
-        name = data["name"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        other = "an evaluation.json that this version of plainfilm cannot read"
+        stored = EvaluationDocument.read(path)
+    except RunError:
+        other = f"an {DOCUMENT} that this version of plainfilm cannot read"
     else:
-        if (id_, asked) == (bundle.id, manifest.hash):
+        same_bundle = stored.bundle.id == bundle.id
+        if same_bundle and stored.dataset.requested_hash == manifest.hash:
             return
-        what = "another bundle" if id_ != bundle.id else "other images, labels or patients"
-        other = f"an evaluation of {what} (the data set {name})"
+        what = "other images, labels or patients" if same_bundle else "another bundle"
+        other = f"an evaluation of {what} (the data set {stored.dataset.name})"
     raise UsageError(
         f"{folder} holds another evaluation, which would be lost",
         received=other,
@@ -185,64 +183,105 @@ def _check_place(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
     )
 
 
-def _measure(
-    bundle: Bundle, scored: Scored, replicates: int, prevalence: float | None
-) -> dict[str, Any]:
-    """Return every number that needs no further image."""
+def _analyse(
+    bundle: Bundle,
+    scored: Scored,
+    dataset: DatasetSummary,
+    replicates: int,
+    prevalence: float | None,
+) -> EvaluationDocument:
+    """Return all results that take no further images."""
     manifest, labels = scored.manifest, scored.manifest.label_array()
+    probabilities = scored.probabilities
     patients = [str(patient) for patient in manifest.patients]
-    values = summarise(
+    summary = summarise(
         labels,
-        scored.probabilities,
+        probabilities,
         bundle.task,
         patients,
         bundle.operating_points,
         replicates=replicates,
     )
-    _add_determination(values, bundle)
-    values["subgroups"] = describe_subgroups(
-        manifest,
-        scored.probabilities,
-        bundle.operating_points,
-        metadata=_by_name(scored.metadata),
-        replicates=replicates,
-    )
+    names = dict.fromkeys(name for one in scored.metadata for name in one)
+    rejection = at_prevalence = None
     if bundle.rejection is not None or bundle.indeterminate:
-        values["rejection"] = describe_rejection(
-            bundle,
-            labels,
-            scored.probabilities,
-            scored.novelty,
-            patients,
-            [record.id for record in manifest.records],
-            replicates=replicates,
+        ids = [record.id for record in manifest.records]
+        rejection = describe_rejection(
+            bundle, labels, probabilities, scored.novelty, patients, ids, replicates=replicates
         )
     if prevalence is not None:
-        values["at_prevalence"] = describe_prevalence(
-            bundle, labels, scored.probabilities, patients, prevalence, replicates=replicates
+        at_prevalence = describe_prevalence(
+            bundle, labels, probabilities, patients, prevalence, replicates=replicates
         )
-    return values
+    return EvaluationDocument(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        bundle=_summarise_bundle(bundle),
+        task=bundle.task,
+        dataset=dataset,
+        n=summary.n,
+        patients=summary.patients,
+        metrics=summary.metrics,
+        labels=_add_threshold_ranges(summary.labels, bundle),
+        micro=summary.micro,
+        confusion_matrix=summary.confusion_matrix,
+        subgroups=describe_subgroups(
+            manifest,
+            probabilities,
+            bundle.operating_points,
+            metadata={name: [one.get(name) for one in scored.metadata] for name in names},
+            replicates=replicates,
+        ),
+        left_out=tuple(LeftOutImage(r.id, r.reason, r.problem) for r in scored.left_out),
+        rejection=rejection,
+        at_prevalence=at_prevalence,
+    )
 
 
-def _by_name(metadata: Sequence[Mapping[str, str | float]]) -> dict[str, list[str | float | None]]:
-    names = dict.fromkeys(name for one in metadata for name in one)
-    return {name: [one.get(name) for one in metadata] for name in names}
+def _add_threshold_ranges(
+    labels: Mapping[str, LabelResults], bundle: Bundle
+) -> dict[str, LabelResults]:
+    """Add to each operating point how precisely validation determines its threshold."""
+    ranges = {
+        (locked.point.label, locked.point.name): ThresholdRange(
+            locked.low, locked.high, locked.note
+        )
+        for locked in bundle.points
+    }
+    return {
+        label: replace(
+            results,
+            operating_points={
+                name: replace(point, threshold_range=ranges[label, name])
+                for name, point in results.operating_points.items()
+            },
+        )
+        for label, results in labels.items()
+    }
 
 
-def _disturb(
-    bundle: Bundle,
-    manifest: Manifest,
-    cache: str | Path | None,
-    workers: int | None,
-    progress: Progress,
-) -> dict[str, Any]:
-    return measure_robustness(
-        Predictor(bundle), manifest, cache=cache, workers=workers, progress=progress
+def _summarise_bundle(bundle: Bundle) -> BundleSummary:
+    origin = bundle.provenance
+    seed = origin.get("seed")
+    return BundleSummary(
+        id=bundle.id,
+        recipe=(origin.get("recipe") or {}).get("name"),
+        created=origin.get("created"),
+        backend=origin.get("backend"),
+        seed=tuple(seed) if isinstance(seed, list) else seed,
+        temperature=bundle.temperature,
+        locked_on=origin.get("locked_on"),
+        assumed_prevalence=origin.get("assumed_prevalence"),
+        training=TrainingSummary(
+            dataset=origin.get("dataset"),
+            images=origin.get("train_images"),
+            validation_images=origin.get("validation_images"),
+        ),
     )
 
 
 def _seen_in_training(path: Path, scored: Scored) -> list[Finding]:
-    """Find images that the run was trained or validated on."""
+    """Return a finding about images that the run was trained or validated on."""
     run = find_run(path)
     if run is None or not (run / TRAINED_ON).is_file():
         return []
@@ -258,38 +297,7 @@ def _seen_in_training(path: Path, scored: Scored) -> list[Finding]:
             problem=f"{len(ids)} of {len(scored.hashes)} images were trained or validated on",
             count=len(ids),
             files=tuple(ids[:200]),
-            consequence="a model knows the images that it was made from; these numbers flatter it",
+            consequence="the results are too optimistic, since the model was fitted to these images",
             remedy="evaluate on images that are not in the training or validation split",
         )
     ]
-
-
-def _describe(bundle: Bundle) -> dict[str, Any]:
-    origin = bundle.provenance
-    recipe = origin.get("recipe") or {}
-    return {
-        "id": bundle.id,
-        "recipe": recipe.get("name"),
-        "created": origin.get("created"),
-        "backend": origin.get("backend"),
-        "seed": origin.get("seed"),
-        "temperature": bundle.temperature,
-        "locked_on": origin.get("locked_on"),
-        "assumed_prevalence": origin.get("assumed_prevalence"),
-        "train": {
-            "dataset": origin.get("dataset"),
-            "images": origin.get("train_images"),
-            "validation_images": origin.get("validation_images"),
-        },
-    }
-
-
-def _add_determination(values: dict[str, Any], bundle: Bundle) -> None:
-    """Put beside each threshold how firmly validation settled it."""
-    for locked in bundle.points:
-        firmness = {"low": locked.low, "high": locked.high, "note": locked.note}
-        holders = [values, (values.get("labels") or {}).get(locked.point.label) or {}]
-        for holder in holders:
-            shown = (holder.get("operating_points") or {}).get(locked.point.name)
-            if shown is not None and shown.get("label") == locked.point.label:
-                shown["determination"] = firmness

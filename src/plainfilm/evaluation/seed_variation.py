@@ -1,115 +1,103 @@
-"""How much results vary from one training to the next, beside what the test images leave open."""
+"""Compares trainings of one recipe that differ in the seed only."""
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from plainfilm import __version__, _files
-from plainfilm.evaluation.result import Evaluation
+from plainfilm.evaluation.document import EvaluationDocument, SeedsDocument
+from plainfilm.evaluation.document.several import MetricVariation, SeedRow
+from plainfilm.evaluation.tables import ENDS, ends, to_csv
+from plainfilm.metrics import Interval
 from plainfilm.training import Run
 
-__all__ = ["METRICS", "SCHEMA", "write_spread"]
+__all__ = ["METRICS", "write_seed_variation"]
 
-SCHEMA = 1
 METRICS = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity", "brier")
 
 
-def write_spread(
+def write_seed_variation(
     folder: str | Path,
-    runs: Sequence[tuple[Run, Evaluation | Mapping[str, Any]]],
-    ensemble: tuple[Run, Evaluation | Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
+    runs: Sequence[tuple[Run, EvaluationDocument]],
+    ensemble: tuple[Run, EvaluationDocument] | None = None,
+) -> SeedsDocument:
     """Write ``seeds.json`` and ``seeds.csv``, and return the content of the former.
 
     Parameters
     ----------
     folder
-        Above the runs.
+        The folder that holds the runs.
     runs
-        Two or more, each with its evaluation (or its values) on the same test images.
+        Two or more runs, each with its evaluation on the same test images.
     ensemble
-        The bundle of all of them, if there is one.
+        The ensemble of the runs, if there is one.
     """
     folder = Path(folder)
-    rows = [_row(run, _values(found)) for run, found in runs]
-    spread = {
+    rows = tuple(_row(*one) for one in runs)
+    variation = {
         name: found
         for name in METRICS
-        if (found := _spread([row[name] for row in rows if name in row])) is not None
+        if (found := _variation([row.metrics[name] for row in rows if name in row.metrics]))
     }
-    values = {
-        "schema": SCHEMA,
-        "plainfilm": __version__,
-        "seeds": [row["seed"] for row in rows],
-        "runs": [row["folder"] for row in rows],
-        "rows": rows,
-        "spread": spread,
-        "ensemble": None if ensemble is None else _row(ensemble[0], _values(ensemble[1])),
-        "note": _note(spread, len(rows)),
-    }
-    _files.write_json(folder / "seeds.json", values)
-    _files.write_text(folder / "seeds.csv", _to_csv(values))
-    return values
+    document = SeedsDocument(
+        version=__version__,
+        rows=rows,
+        variation=variation,
+        ensemble=None if ensemble is None else _row(*ensemble),
+        note=_note(variation, len(rows)),
+    )
+    document.write(folder / "seeds.json")
+    header = ["run", "bundle", *(f"{name}_{end}" for name in METRICS for end in ENDS)]
+    table = [
+        [row.folder, row.bundle, *(end for name in METRICS for end in ends(row.metrics.get(name)))]
+        for row in (*rows, *([document.ensemble] if document.ensemble else []))
+    ]
+    _files.write_text(folder / "seeds.csv", to_csv(header, table))
+    return document
 
 
-def _values(found: Evaluation | Mapping[str, Any]) -> Mapping[str, Any]:
-    return found.values if isinstance(found, Evaluation) else found
+def _row(run: Run, document: EvaluationDocument) -> SeedRow:
+    seed = run.plan["identity"]["seed"]
+    return SeedRow(
+        seed=tuple(seed) if isinstance(seed, list) else seed,
+        folder=run.folder.name,
+        bundle=run.bundle.id,
+        metrics={name: document.metrics[name] for name in METRICS if name in document.metrics},
+    )
 
 
-def _row(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "seed": run.plan["identity"]["seed"],
-        "folder": run.folder.name,
-        "bundle": run.bundle.id,
-        **{name: values["metrics"][name] for name in METRICS if name in values["metrics"]},
-    }
-
-
-def _spread(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+def _variation(metrics: Sequence[Interval]) -> MetricVariation | None:
     """Return mean, standard deviation and range over seeds, and half the mean interval."""
-    known = [metric["value"] for metric in metrics if metric["value"] is not None]
+    known = [metric.value for metric in metrics if math.isfinite(metric.value)]
     if len(known) < 2:
         return None
-    halves = [
-        (metric["high"] - metric["low"]) / 2
-        for metric in metrics
-        if metric["low"] is not None and metric["high"] is not None
-    ]
-    found = {"mean": mean(known), "sd": stdev(known), "low": min(known), "high": max(known)}
-    return {**found, "sampling_half_width": mean(halves)} if halves else found
+    widths = [metric.high - metric.low for metric in metrics]
+    halves = [width / 2 for width in widths if math.isfinite(width)]
+    return MetricVariation(
+        mean=mean(known),
+        sd=stdev(known),
+        minimum=min(known),
+        maximum=max(known),
+        sampling_half_width=mean(halves) if halves else None,
+    )
 
 
-def _note(spread: Mapping[str, Mapping[str, float]], count: int) -> str:
-    area = spread.get("auroc") or {}
-    sampling = area.get("sampling_half_width")
-    if sampling is None:
-        return f"{count} trainings of the same recipe on the same splits."
-    reach = 2 * area["sd"]
+def _note(variation: Mapping[str, MetricVariation], count: int) -> str:
+    start = f"{count} trainings of the same recipe on the same splits."
+    auroc = variation.get("auroc")
+    if auroc is None or auroc.sampling_half_width is None:
+        return start
+    sampling = auroc.sampling_half_width
     which = (
-        "the choice of test images leaves more open than the choice of seed"
-        if sampling > reach
+        "the choice of test images contributes more uncertainty than the choice of seed"
+        if sampling > 2 * auroc.sd
         else "the choice of seed matters as much as the choice of test images"
     )
     return (
-        f"{count} trainings of the same recipe on the same splits. The AUROC varies by "
-        f"{area['sd']:.3f} (standard deviation) from seed to seed; the test images alone leave "
-        f"± {sampling:.3f} open: {which}. An interval of one training holds the latter only."
+        f"{start} The standard deviation of the AUROC over seeds is {auroc.sd:.3f}; the half width "
+        f"of its 95 % interval, from the choice of test images alone, is {sampling:.3f}: {which}. "
+        "The interval of a single training covers the choice of test images only."
     )
-
-
-def _to_csv(values: Mapping[str, Any]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    ends = ("value", "low", "high")
-    writer.writerow(["run", "bundle", *(f"{name}_{end}" for name in METRICS for end in ends)])
-    rows = [*values["rows"], *([values["ensemble"]] if values["ensemble"] else [])]
-    for row in rows:
-        cells = [(row.get(name) or {}).get(end) for name in METRICS for end in ends]
-        written = ["" if cell is None else cell for cell in cells]
-        writer.writerow([row["folder"], row["bundle"], *written])
-    return text.getvalue()

@@ -1,31 +1,27 @@
-"""The body of ``evaluation.json``: every metric with its interval, for one label or for many."""
+"""Computes every metric with its interval, for one label or for several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import MetricError
-from plainfilm.evaluation.averages import Answer, PooledPairs, macro_average, micro_average
+from plainfilm.evaluation.averages import Estimate, macro_average, micro_average, pool_labels
 from plainfilm.evaluation.curves import curves
+from plainfilm.evaluation.document import LabelResults, Summary
 from plainfilm.evaluation.label import describe_point, rate_intervals, score_intervals
-from plainfilm.evaluation.precision import describe_precision
-from plainfilm.evaluation.view import LabelView
+from plainfilm.evaluation.sample_size import describe_sample_sizes
+from plainfilm.evaluation.view import Clusters, LabelView
 from plainfilm.metrics import (
     RATES,
     Interval,
     Statistic,
     as_labels,
     as_scores,
-    bootstrap_interval,
-    group_index,
-    pool,
-    replicate,
     totals_statistic,
     undefined,
     wilson,
@@ -33,18 +29,6 @@ from plainfilm.metrics import (
 from plainfilm.records import OperatingPoint, Task
 
 __all__ = ["summarise"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Label:
-    """One label on its way: its view, its calls, and where its replicates lie."""
-
-    name: str
-    view: LabelView
-    known: NDArray[np.bool_]
-    points: tuple[OperatingPoint, ...]
-    called: NDArray[np.bool_] | None  # at the default point, (n,) of the known images
-    statistics: tuple[Statistic, ...]
 
 
 def summarise(
@@ -56,223 +40,206 @@ def summarise(
     *,
     seed: int = 0,
     replicates: int = 2000,
-) -> dict[str, Any]:
-    """Return every number of an evaluation, with 95 % intervals, fit for JSON.
+) -> Summary:
+    """Return every metric with a 95 % interval, by label and over all labels.
 
     Parameters
     ----------
     labels
-        (n, labels) of 1, 0 or NaN (unknown, left out label by label).
+        (n, labels) of 1, 0 or NaN. NaN is unknown and left out, label by label.
     probabilities
         (n, labels), 0 to 1.
     task
-        Its labels name the columns.
+        The task; its labels name the columns.
     patients
-        (n,) keys. Where some patient has several images, intervals come from drawing patients
-        again; otherwise from Wilson (shares of images), DeLong (AUROC) and drawing images (the
-        rest). Each interval's ``method`` says which.
+        (n,) patient keys. Where some patient has several images, the bootstrap draws patients.
+        Otherwise intervals are Wilson's (shares of images), DeLong's (AUROC), or from a bootstrap
+        of images. The ``method`` of each interval names its method.
     points
-        Operating points locked on validation. Metrics that need calls are those of the label's
-        ``balanced`` point; a multi-class task without one calls the most probable class.
-    seed, replicates
-        Seed of the generator, and number of resamples.
+        Operating points locked on validation. Metrics that need a predicted class use the label's
+        ``balanced`` point. A multi-class task without one uses the most probable class.
+    seed
+        Seed of the bootstrap.
+    replicates
+        Number of resamples.
 
     Returns
     -------
-    ``n``, ``patients``, ``prevalence``, ``metrics``, ``operating_points``, ``curves``,
-    ``precision`` and ``labels`` (the same per label, with ``unknown`` and ``positives``). For a
-    binary task the top is its label. Otherwise its metrics are the means over the labels, its
-    prevalence is None, operating points and curves are found below ``labels``, and ``micro`` holds
-    the ranking metrics of all pairs of image and label; a multi-class task has
-    ``confusion_matrix`` (truth down, most probable class across, in the order of the labels), and
-    its ``accuracy`` is that of the most probable class. What is undefined is None, with a
-    ``reason``.
+    Summary
+        Whatever is undefined is NaN, with a ``reason``.
 
     Raises
     ------
     MetricError
-        If shapes or values do not fit.
+        If shapes or values are wrong.
     """
-    truth = as_labels(labels, dimensions=2)
-    chances = as_scores(probabilities, truth.shape, name="probabilities", low=0, high=1)
-    _check(truth, task, points)
+    y_true = as_labels(labels, dimensions=2)
+    y_score = as_scores(probabilities, y_true.shape, name="probabilities", low=0, high=1)
+    _check(y_true, task, points)
     keys = [str(patient) for patient in patients]
-    groups, count = group_index(keys, len(truth))
-    again, units = pool(groups, count)
-    clustered = count < len(truth)
-    views = [
-        _prepare(i, truth, chances, groups, (again, units), clustered, task, points)
-        for i in range(len(task.labels))
-    ]
-    pairs = PooledPairs.of(truth, chances, groups, again, units, views[0].view.unit)
-    overall = _overall_statistics(truth, chances, again, units, task)
-    several = [pairs.statistic()] if task.kind != "binary" else []
-    drawn = replicate(
-        [*(one for view in views for one in view.statistics), *several, *overall],
-        patients=units,
-        images=len(truth),
-        replicates=replicates,
-        rng=np.random.default_rng(seed),
-    )
-    answers, position = [], 0
-    for view in views:
-        own = drawn[position : position + len(view.statistics)]
-        position += len(view.statistics)
-        answers.append(_answer(view, own, keys, task))
-    sections = {view.name: answer.section for view, answer in zip(views, answers, strict=True)}
-    if task.kind == "binary":
-        return {**answers[0].section, "labels": sections}
-    top: dict[str, Any] = {"n": len(truth), "patients": count, "prevalence": None}
-    metrics = {name: macro_average(name, task.labels, answers) for name in answers[0].intervals}
-    micro = micro_average(pairs, drawn[position])
-    if overall:
-        metrics["accuracy"], top["confusion_matrix"] = _multiclass(
-            truth, chances, groups, clustered, drawn[-1]
+    clusters = Clusters.of(keys, len(y_true))
+    views = [_prepare(i, y_true, y_score, clusters, task, points) for i in range(len(task.labels))]
+    pairs = pool_labels(y_true, y_score, clusters)
+    several = [] if task.kind == "binary" else [pairs.ranking_statistic()]
+    if task.kind == "multiclass":
+        several.append(_accuracy_statistic(y_true, y_score, clusters))
+    drawn = iter(
+        clusters.replicate(
+            [*(one for view in views for one in view.statistics), *several], replicates, seed
         )
-    return {
-        **top,
-        "micro": {name: interval.to_json() for name, interval in micro.items()},
-        "metrics": {name: interval.to_json() for name, interval in metrics.items()},
-        "operating_points": {},
-        "curves": {},
-        "labels": sections,
+    )
+    estimates = {
+        view.name: _estimate(view, [next(drawn) for _ in view.statistics], keys, task)
+        for view in views
     }
+    results = {name: estimate.results for name, estimate in estimates.items()}
+    if task.kind == "binary":
+        metrics = results[task.labels[0]].metrics
+        return Summary(n=len(y_true), patients=clusters.patients, metrics=metrics, labels=results)
+    metrics = {name: macro_average(name, estimates) for name in results[task.labels[0]].metrics}
+    micro = micro_average(pairs, next(drawn))
+    matrix = None
+    if task.kind == "multiclass":
+        metrics["accuracy"] = _accuracy(y_true, y_score, clusters, next(drawn))
+        matrix = _confusion_matrix(y_true, y_score)
+    return Summary(
+        n=len(y_true),
+        patients=clusters.patients,
+        metrics=metrics,
+        labels=results,
+        micro=micro,
+        confusion_matrix=matrix,
+    )
 
 
-def _check(truth: NDArray[np.float64], task: Task, points: Sequence[OperatingPoint]) -> None:
-    if truth.shape[1] != len(task.labels):
+def _check(y_true: NDArray[np.float64], task: Task, points: Sequence[OperatingPoint]) -> None:
+    if y_true.shape[1] != len(task.labels):
         raise MetricError(
             "labels must have one column per label of the task",
-            received=f"{truth.shape[1]} columns, labels {', '.join(task.labels)}",
+            received=f"{y_true.shape[1]} columns, labels {', '.join(task.labels)}",
         )
-    if not len(truth):
+    if not len(y_true):
         raise MetricError("there is no image to evaluate")
-    strange = sorted({point.label for point in points} - set(task.labels))
-    if strange:
+    unknown = sorted({point.label for point in points} - set(task.labels))
+    if unknown:
         raise MetricError(
             "an operating point is about a label that the task does not have",
-            received=", ".join(strange),
-            remedy="the labels are " + ", ".join(task.labels),
+            received=", ".join(unknown),
+            remedy="use one of the labels " + ", ".join(task.labels),
         )
     if task.kind == "multiclass":
-        whole = truth[~np.isnan(truth.sum(axis=1))]
-        if np.any(whole.sum(axis=1) != 1):
+        known = y_true[~np.isnan(y_true.sum(axis=1))]
+        if np.any(known.sum(axis=1) != 1):
             raise MetricError("a multi-class label must have exactly one 1 per image")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Label:
+    """One label with the statistics to draw for it."""
+
+    name: str
+    view: LabelView
+    known: NDArray[np.bool_]  # (all images,)
+    points: tuple[OperatingPoint, ...]
+    predicted: NDArray[np.bool_] | None  # (known images,) at the default operating point
+    statistics: tuple[Statistic, ...]
 
 
 def _prepare(
     column: int,
-    truth: NDArray[np.float64],
-    chances: NDArray[np.float64],
-    groups: NDArray[np.intp],
-    drawing: tuple[NDArray[np.intp], int],
-    clustered: bool,
+    y_true: NDArray[np.float64],
+    y_score: NDArray[np.float64],
+    clusters: Clusters,
     task: Task,
     points: Sequence[OperatingPoint],
 ) -> _Label:
     name = task.labels[column]
-    known = ~np.isnan(truth[:, column])
-    view = LabelView(
-        positive=truth[known, column] == 1,
-        probabilities=chances[known, column],
-        groups=groups[known],
-        drawn=drawing[0][known],
-        units=drawing[1],
-        clustered=clustered,
-    )
+    known = ~np.isnan(y_true[:, column])
+    view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
     own = tuple(point for point in points if point.label == name)
     balanced = next((point for point in own if point.purpose == "balanced"), None)
-    called: NDArray[np.bool_] | None = None
+    predicted: NDArray[np.bool_] | None = None
     if balanced is not None:
-        called = view.probabilities >= balanced.threshold
+        predicted = view.probabilities >= balanced.threshold
     elif task.kind == "multiclass":
-        called = (chances.argmax(axis=1) == column)[known]
+        predicted = (y_score.argmax(axis=1) == column)[known]
     rates = [view.probabilities >= point.threshold for point in own]
-    rates += [] if called is None else [called]
+    rates += [] if predicted is None else [predicted]
     statistics = (*view.score_statistics(), *(view.rate_statistic(one) for one in rates))
-    return _Label(name, view, known, own, called, statistics)
+    return _Label(name, view, known, own, predicted, statistics)
 
 
-def _answer(
+def _estimate(
     label: _Label, drawn: Sequence[NDArray[np.float64]], keys: Sequence[str], task: Task
-) -> Answer:
+) -> Estimate:
     view = label.view
-    intervals, replicates = score_intervals(view, drawn[:2])
-    error = intervals.pop("calibration_error")
-    if label.called is None:
+    metrics, error, replicates = score_intervals(view, drawn[:2])
+    if label.predicted is None:
         why = "no balanced operating point is locked for this label"
-        intervals.update({name: undefined("none", why) for name in RATES})
+        metrics.update({name: undefined("none", why) for name in RATES})
     else:
-        intervals.update(rate_intervals(view, label.called, drawn[-1]))
+        metrics.update(rate_intervals(view, label.predicted, drawn[-1]))
         replicates.update(zip(RATES, drawn[-1], strict=True))
-    own_keys = list(compress(keys, label.known)) if view.clustered else None
+    own_keys = list(compress(keys, label.known)) if view.clusters.clustered else None
     names = (task.classes[0], task.classes[1]) if task.kind == "binary" else ("other", label.name)
-    positives, n = int(view.positive.sum()), len(view.positive)
-    section = {
-        "n": n,
-        "unknown": int((~label.known).sum()),
-        "patients": int(np.count_nonzero(np.bincount(view.groups))),
-        "positives": positives,
-        "prevalence": positives / n if n else None,
-        "metrics": {name: interval.to_json() for name, interval in intervals.items()},
-        "operating_points": {
-            point.name: describe_point(view, point, replicate_set)
-            for point, replicate_set in zip(label.points, drawn[3:], strict=False)
+    n, positives = len(view.positive), int(view.positive.sum())
+    results = LabelResults(
+        n=n,
+        unknown=len(label.known) - n,
+        patients=view.clusters.patients,
+        positives=positives,
+        prevalence=positives / n if n else np.nan,
+        metrics=metrics,
+        operating_points={
+            point.name: describe_point(view, point, own)
+            for point, own in zip(label.points, drawn[3:], strict=False)
         },
-        "curves": curves(view, own_keys, names, error, drawn[2]),
-        "precision": describe_precision(view, intervals),
-    }
-    return Answer(section, intervals, replicates)
+        curves=curves(view, own_keys, names, error, drawn[2]),
+        sample_sizes=describe_sample_sizes(view, metrics),
+    )
+    return Estimate(results, replicates)
 
 
-def _overall_statistics(
-    truth: NDArray[np.float64],
-    chances: NDArray[np.float64],
-    groups: NDArray[np.intp],
-    count: int,
-    task: Task,
-) -> list[Statistic]:
-    """Return, for a multi-class task, the statistic (images, those called rightly)."""
-    if task.kind != "multiclass":
-        return []
-    known, right = _right(truth, chances)
-    columns = np.column_stack([np.ones(len(right)), right])
-    return [totals_statistic(columns, groups[known], count)]
+def _top_classes(
+    y_true: NDArray[np.float64], y_score: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp], NDArray[np.intp]]:
+    """Return which images have a known class, their true and their most probable class."""
+    known = ~np.isnan(y_true.sum(axis=1))
+    return known, y_true[known].argmax(axis=1), y_score[known].argmax(axis=1)
 
 
-def _right(
-    truth: NDArray[np.float64], chances: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    known = ~np.isnan(truth.sum(axis=1))
-    return known, truth[known].argmax(axis=1) == chances[known].argmax(axis=1)
+def _accuracy_statistic(
+    y_true: NDArray[np.float64], y_score: NDArray[np.float64], clusters: Clusters
+) -> Statistic:
+    """Return the statistic (images, correct images) of a multi-class task."""
+    known, true, predicted = _top_classes(y_true, y_score)
+    columns = np.column_stack([np.ones(len(true)), true == predicted])
+    return totals_statistic(columns, clusters.drawn[known], clusters.units)
 
 
-def _multiclass(
-    truth: NDArray[np.float64],
-    chances: NDArray[np.float64],
-    groups: NDArray[np.intp],
-    clustered: bool,
+def _accuracy(
+    y_true: NDArray[np.float64],
+    y_score: NDArray[np.float64],
+    clusters: Clusters,
     drawn: NDArray[np.float64],
-) -> tuple[Interval, list[list[int]]]:
-    """Return the accuracy of the most probable class, and the confusion matrix (k, k)."""
-    known, right = _right(truth, chances)
-    size = truth.shape[1]
-    matrix = np.zeros((size, size), dtype=np.intp)
-    np.add.at(matrix, (truth[known].argmax(axis=1), chances[known].argmax(axis=1)), 1)
-    table = [[int(cell) for cell in row] for row in matrix]
-    if not right.size:
-        return undefined("none", "there is no image of known label"), table
-    if not clustered:
-        return wilson(int(right.sum()), right.size), table
+) -> Interval:
+    """Return the accuracy of the most probable class, from the replicates of its statistic."""
+    known, true, predicted = _top_classes(y_true, y_score)
+    correct = true == predicted
+    if not correct.size:
+        return undefined("none", "there is no image of known label")
+    if not clusters.clustered:
+        return wilson(int(correct.sum()), correct.size)
     with np.errstate(invalid="ignore"):
         shares = drawn[1] / drawn[0]
-    accuracy = bootstrap_interval(
-        "accuracy",
-        float(right.mean()),
-        shares,
-        positive=np.ones_like(right),
-        called=right,
-        groups=groups[known],
-        unit="patients",
-    )
-    return accuracy, table
+    view = LabelView(np.ones_like(correct), y_score[known].max(axis=1), clusters[known])
+    return view.interval("accuracy", float(correct.mean()), shares, correct, unit="patients")
+
+
+def _confusion_matrix(
+    y_true: NDArray[np.float64], y_score: NDArray[np.float64]
+) -> tuple[tuple[int, ...], ...]:
+    _, true, predicted = _top_classes(y_true, y_score)
+    matrix = np.zeros((y_true.shape[1],) * 2, dtype=np.intp)
+    np.add.at(matrix, (true, predicted), 1)
+    return tuple(tuple(row) for row in matrix.tolist())

@@ -1,7 +1,8 @@
-"""The images of one label, and what is drawn again for their intervals."""
+"""The images of one label, and the units that the bootstrap draws."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,85 +16,167 @@ from plainfilm.metrics import (
     bin_edges,
     bin_index,
     bootstrap_interval,
+    confusion,
     decision_statistic,
+    group_index,
     log_losses,
+    pool,
     ranking_statistic,
     rates_statistic,
+    replicate,
     totals_statistic,
+    undefined,
+    why_undefined,
 )
+from plainfilm.records import OperatingPoint
 
-__all__ = ["BINS", "LabelView"]
+__all__ = ["BINS", "Clusters", "LabelView", "balanced_thresholds"]
 
 BINS = 10
-"""Of the calibration error and the reliability curve."""
+"""Number of bins of the calibration error and the reliability curve."""
+
+
+def balanced_thresholds(points: Iterable[OperatingPoint]) -> dict[str, float]:
+    """Return the threshold of the balanced operating point of each label that has one."""
+    return {point.label: point.threshold for point in points if point.purpose == "balanced"}
+
+
+Rows = NDArray[np.bool_] | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LabelView:
-    """The images of known label, and the statistics to draw for them.
+class Clusters:
+    """The patients of images, and the units that the bootstrap draws.
 
     Attributes
     ----------
-    positive, probabilities, groups
-        (n,): truth, probability and patient number.
-    drawn, units
-        (n,): the number of what is drawn again with the image, a patient or, of very many, a
-        block of patients; and how many of them the whole split has.
+    groups
+        (n,): number of the patient.
+    drawn
+        (n,): number of the unit; a unit is a patient or, of very many patients, a block of them.
+    units
+        Number of units in the whole split.
     clustered
-        Whether some patient has several images.
+        Whether some patient of the split has several images.
     """
 
-    positive: NDArray[np.bool_]
-    probabilities: NDArray[np.float64]
     groups: NDArray[np.intp]
     drawn: NDArray[np.intp]
     units: int
     clustered: bool
 
+    @classmethod
+    def of(cls, patients: Sequence[str], n: int) -> Clusters:
+        """Group ``n`` images by their patient keys."""
+        groups, count = group_index(patients, n)
+        return cls(groups, *pool(groups, count), count < n)
+
+    def __getitem__(self, rows: Rows) -> Clusters:
+        return Clusters(self.groups[rows], self.drawn[rows], self.units, self.clustered)
+
+    @property
+    def patients(self) -> int:
+        """Return the number of patients."""
+        return int(np.count_nonzero(np.bincount(self.groups)))
+
     @property
     def unit(self) -> str:
-        """Return what is drawn, in words."""
+        """Return the name of the units, for the method of an interval."""
         name = "patients" if self.clustered else "images"
         return f"{name} in {BLOCKS} blocks" if self.units == BLOCKS else name
 
-    def score_statistics(self) -> tuple[Statistic, Statistic, Statistic]:
-        """Return the ranking statistic, (images, Brier sum, log-loss sum, gap per bin), and the
-        net benefits.
-        """
-        index = bin_index(self.probabilities, bin_edges(self.probabilities, BINS, "uniform"))
-        gaps = np.zeros((len(index), BINS))
-        gaps[np.arange(len(index)), index] = self.probabilities - self.positive
-        columns = [
-            np.ones(len(index)),
-            (self.probabilities - self.positive) ** 2,
-            log_losses(self.positive, self.probabilities),
-        ]
-        sums = totals_statistic(np.column_stack([*columns, gaps]), self.drawn, self.units)
-        cases = (self.positive, self.probabilities, self.drawn, self.units)
-        return (
-            ranking_statistic(*cases),
-            sums,
-            decision_statistic(*cases, np.array(THRESHOLDS)),
+    def replicate(
+        self, statistics: Sequence[Statistic], replicates: int, seed: int
+    ) -> list[NDArray[np.float64]]:
+        """Return each statistic on resampled units, (k, replicates)."""
+        return replicate(
+            statistics,
+            patients=self.units,
+            images=len(self.groups),
+            replicates=replicates,
+            rng=np.random.default_rng(seed),
         )
 
-    def rate_statistic(self, called: NDArray[np.bool_]) -> Statistic:
-        """Return the statistic of all rates of the calls (n,)."""
-        return rates_statistic(self.positive, called, self.drawn, self.units)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelView:
+    """Images of known label, with their statistics for the bootstrap.
+
+    Attributes
+    ----------
+    positive, probabilities
+        (n,): ground truth and probability.
+    clusters
+        The patients of the images.
+    """
+
+    positive: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]
+    clusters: Clusters
+
+    @classmethod
+    def of(
+        cls, labels: NDArray[np.float64], probabilities: NDArray[np.float64], clusters: Clusters
+    ) -> LabelView:
+        """Return the view of the images (n,) whose label is not NaN."""
+        known = ~np.isnan(labels)
+        return cls(labels[known] == 1, probabilities[known], clusters[known])
+
+    def __getitem__(self, rows: Rows) -> LabelView:
+        return LabelView(self.positive[rows], self.probabilities[rows], self.clusters[rows])
+
+    def ranking_statistic(self) -> Statistic:
+        """Return the statistic of AUROC, average precision and partial AUROC."""
+        units = self.clusters.drawn, self.clusters.units
+        return ranking_statistic(self.positive, self.probabilities, *units)
+
+    def score_statistics(self) -> tuple[Statistic, Statistic, Statistic]:
+        """Return the ranking statistic, the sums and the net benefits.
+
+        The sums are the number of images, the Brier score, the log loss and the calibration gap
+        of each bin.
+        """
+        index = bin_index(self.probabilities, bin_edges(self.probabilities, BINS, "uniform"))
+        errors = self.probabilities - self.positive
+        gaps = np.zeros((len(index), BINS))
+        gaps[np.arange(len(index)), index] = errors
+        losses = log_losses(self.positive, self.probabilities)
+        sums = np.column_stack([np.ones(len(index)), errors**2, losses, gaps])
+        units = self.clusters.drawn, self.clusters.units
+        return (
+            self.ranking_statistic(),
+            totals_statistic(sums, *units),
+            decision_statistic(self.positive, self.probabilities, *units, np.array(THRESHOLDS)),
+        )
+
+    def rate_statistic(self, predicted: NDArray[np.bool_]) -> Statistic:
+        """Return the statistic of all rates of the predictions (n,)."""
+        return rates_statistic(self.positive, predicted, self.clusters.drawn, self.clusters.units)
 
     def interval(
-        self, name: str, value: float, drawn: NDArray[np.float64], called: NDArray[np.bool_]
+        self,
+        name: str,
+        value: float,
+        drawn: NDArray[np.float64],
+        predicted: NDArray[np.bool_] | None = None,
+        unit: str | None = None,
     ) -> Interval:
-        """Return the interval of a value from its replicates (R,), at the calls (n,)."""
+        """Return the interval of a metric from its replicates (R,) at the predictions (n,)."""
         return bootstrap_interval(
             name,
             value,
             drawn,
             positive=self.positive,
-            called=called,
-            groups=self.groups,
-            unit=self.unit,
+            called=np.zeros_like(self.positive) if predicted is None else predicted,
+            groups=self.clusters.groups,
+            unit=unit or self.clusters.unit,
         )
 
+    def ranking_interval(self, name: str, value: float, drawn: NDArray[np.float64]) -> Interval:
+        """Return the interval of a metric without a threshold, undefined with the reason."""
+        why = why_undefined(name, confusion(self.positive, np.zeros_like(self.positive)))
+        return self.interval(name, value, drawn) if why is None else undefined("none", why)
+
     def at_once(self, statistic: Statistic) -> NDArray[np.float64]:
-        """Return a statistic (k,) of the images as they are."""
-        return statistic(np.ones((1, self.units)))[:, 0]
+        """Return a statistic (k,) of all images, each once."""
+        return statistic(np.ones((1, self.clusters.units)))[:, 0]

@@ -6,11 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from plainfilm._files import read_json
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
+from plainfilm.errors import RunError
+from plainfilm.metrics import Interval
 from plainfilm.records import LockedPoint, PixelSpec, Purpose, Task
+
+if TYPE_CHECKING:
+    from plainfilm.evaluation.document import EvaluationDocument
 
 __all__ = ["NOTICE", "BundleIdentity", "ModelDescription", "describe", "read_evaluation"]
 
@@ -99,7 +103,7 @@ class ModelDescription:
 
 
 def describe(
-    bundle: Bundle, identity: BundleIdentity, evaluation: Mapping[str, Any] | None
+    bundle: Bundle, identity: BundleIdentity, evaluation: EvaluationDocument | None
 ) -> ModelDescription:
     """Return the description of a bundle with its evaluation, if there is one."""
     origin = bundle.provenance
@@ -136,41 +140,46 @@ def _point(locked: LockedPoint) -> PointDescription:
     )
 
 
-def _tested(evaluation: Mapping[str, Any]) -> TestDescription:
+def _tested(evaluation: EvaluationDocument) -> TestDescription:
     # With several labels, each label has its own operating points.
-    points = evaluation.get("operating_points") or {
-        f"{label}/{name}": point
-        for label, section in (evaluation.get("labels") or {}).items()
-        for name, point in (section.get("operating_points") or {}).items()
-    }
+    points = (
+        {
+            f"{label}/{name}": point
+            for label, results in evaluation.labels.items()
+            for name, point in results.operating_points.items()
+        }
+        if evaluation.binary is None
+        else evaluation.binary.operating_points
+    )
     return TestDescription(
-        dataset=evaluation["dataset"]["name"],
-        images=evaluation.get("n"),
-        patients=evaluation.get("patients"),
-        auroc=_estimate((evaluation.get("metrics") or {}).get("auroc")),
-        points={name: _tested_point(point["metrics"]) for name, point in points.items()},
+        dataset=evaluation.dataset.name,
+        images=evaluation.n,
+        patients=evaluation.patients,
+        auroc=_estimate(evaluation.metrics.get("auroc")),
+        points={name: _tested_point(point.metrics) for name, point in points.items()},
     )
 
 
-def _tested_point(metrics: Mapping[str, Any]) -> PointTest:
+def _tested_point(metrics: Mapping[str, Interval]) -> PointTest:
     return PointTest(*(_estimate(metrics.get(rate)) for rate in ("sensitivity", "specificity")))
 
 
-def _estimate(metric: Mapping[str, Any] | None) -> Estimate | None:
-    if metric is None or metric.get("value") is None:
+def _estimate(metric: Interval | None) -> Estimate | None:
+    if metric is None or not math.isfinite(metric.value):
         return None
-    return Estimate(metric["value"], metric.get("low"), metric.get("high"))
+    return Estimate(metric.value, _finite(metric.low), _finite(metric.high))
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def read_evaluation(folder: Path, bundle: Bundle) -> Mapping[str, Any] | None:
+def read_evaluation(folder: Path, bundle: Bundle) -> EvaluationDocument | None:
     """Return the evaluation in a folder if it is complete and belongs to this bundle."""
+    from plainfilm.evaluation.document import EvaluationDocument
+
     try:
-        evaluation = read_json(folder / "evaluation.json")
-        fits = evaluation["bundle"]["id"] == bundle.id and bool(evaluation["dataset"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        evaluation = EvaluationDocument.read(folder / "evaluation.json")
+    except RunError:
         return None
-    return evaluation if fits else None
+    return evaluation if evaluation.bundle.id == bundle.id else None

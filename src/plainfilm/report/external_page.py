@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainfilm._files import write_bytes, write_text
-from plainfilm.evaluation import Validation
+from plainfilm.evaluation import ExternalValidation
 from plainfilm.report.html.csv_tables import write_tables
 from plainfilm.report.html.frames import pannable
 from plainfilm.report.html.markup import element, join
@@ -16,7 +16,7 @@ from plainfilm.report.wording import count
 __all__ = ["write_external_page"]
 
 
-def write_external_page(found: Validation, out: Path | None = None) -> Path:
+def write_external_page(found: ExternalValidation, out: Path | None = None) -> Path:
     """Write ``external.html`` beside ``external.json``, with a link to each report.
 
     Raises

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from plainfilm import _files
-from plainfilm.bundle import Bundle, read_bundle
+from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
 from plainfilm.errors import ImageError, RunError
-from plainfilm.evaluation.result import SCHEMA, Evaluation
+from plainfilm.evaluation.document import Document, ExternalDocument, SeedsDocument
+from plainfilm.evaluation.legacy import external_values, seeds_values
+from plainfilm.evaluation.result import Evaluation
 from plainfilm.evaluation.run import find_run
 from plainfilm.explain import heatmap
 from plainfilm.report.audit.content import read_audit
@@ -27,6 +26,7 @@ from plainfilm.training import Run, open_run
 __all__ = ["rewrite_report", "write_report"]
 
 _WORST = 12
+_D = TypeVar("_D", bound=Document)
 
 
 def write_report(
@@ -70,8 +70,11 @@ def write_report(
         worst=_worst(predictor, evaluation),
         findings=evaluation.manifest.findings,
         audit=read_audit(run.folder / "audit.json", run.manifest) if run else None,
-        external=external or _stored(evaluation.folder / "external.json"),
-        seeds=_stored(run.folder.parent / "seeds.json") if run else None,
+        external=external
+        or _stored(evaluation.folder / "external.json", ExternalDocument, external_values),
+        seeds=_stored(run.folder.parent / "seeds.json", SeedsDocument, seeds_values)
+        if run
+        else None,
         listed=_listed(evaluation, run),
     )
     path = build_report(content, out or evaluation.folder / "report.html")
@@ -91,13 +94,12 @@ def _listed(evaluation: Evaluation, run: Run | None) -> Mapping[str, Any]:
     return list_flow(evaluation.manifest, evaluation.values, whole=False)
 
 
-def _stored(path: Path) -> Mapping[str, Any] | None:
-    """Return what lies beside an evaluation, or None."""
+def _stored(path: Path, kind: type[_D], values: Callable[[_D], dict[str, Any]]) -> Any:
+    """Return a document next to an evaluation, or None."""
     try:
-        values: Mapping[str, Any] = _files.read_json(path)
-    except (OSError, ValueError):
+        return values(kind.read(path))
+    except RunError:
         return None
-    return values
 
 
 def rewrite_report(
@@ -131,29 +133,19 @@ def rewrite_report(
         home = _run_of(place) if place == folder else folder
         run = open_run(home)
         bundle = run.bundle
-    try:
-        values = _files.read_json(place / "evaluation.json")
-    except (OSError, ValueError) as error:
+    if not (place / "evaluation.json").is_file():
         raise RunError(
             f"{folder} has not been evaluated", remedy=f"run: plainfilm evaluate {folder}"
-        ) from error
-    if values.get("schema") != SCHEMA:
-        raise RunError(
-            f"{place} holds an evaluation of another schema",
-            received=values.get("schema"),
-            remedy="evaluate again",
         )
-    if values["bundle"]["id"] != bundle.id:
+    evaluation = Evaluation.read(place)
+    if evaluation.document.bundle.id != bundle.id:
         raise RunError(
             f"{place} was evaluated with another bundle than the one in {home}",
             remedy="evaluate again",
         )
     if run is not None and run.bundle.id != bundle.id:
         run = None
-    manifest, probabilities = _predictions(place, bundle, run)
-    return write_report(
-        Evaluation(place, values, manifest, probabilities), model=home, run=run, out=out
-    )
+    return write_report(evaluation, model=home, run=run, out=out)
 
 
 def _run_of(place: Path) -> Path:
@@ -164,42 +156,6 @@ def _run_of(place: Path) -> Path:
         f"the report of {place} cannot be written again: no run lies above it",
         remedy="name the run or bundle that was evaluated with --model",
     )
-
-
-def _predictions(place: Path, bundle: Bundle, run: Run | None) -> tuple[Manifest, Any]:
-    """Return the records that were scored, and their probabilities (n, labels)."""
-    import pyarrow.parquet as parquet
-
-    try:
-        table = parquet.read_table(place / "predictions.parquet")
-        made_by = json.loads(table.schema.metadata[b"plainfilm"])["bundle"]
-        ids = table.column("id").to_pylist()
-        names = [f"probability_{label}" for label in bundle.task.labels]
-        columns = np.stack([table.column(name).to_numpy() for name in names], 1)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"the predictions in {place} cannot be read",
-            received=f"{type(error).__name__}: {error}",
-            remedy="evaluate again",
-        ) from error
-    if made_by != bundle.id or not np.isfinite(columns).all():
-        raise RunError(
-            f"the predictions in {place} are not those of its evaluation",
-            received="another bundle's" if made_by != bundle.id else "probabilities that are NaN",
-            remedy="evaluate again",
-        )
-    by_id = dict(zip(ids, columns, strict=True))
-    stored = place / "manifest.parquet"
-    if stored.is_file():
-        manifest = Manifest.read(stored)
-    elif run is not None:
-        # Evaluations of older versions have none, and are of the run's own test split.
-        manifest = run.manifest.select("test")
-    else:
-        raise RunError(f"{place} holds no manifest.parquet", remedy="evaluate again")
-    kept = tuple(record for record in manifest.records if record.id in by_id)
-    probabilities = np.array([by_id[record.id] for record in kept], np.float32)
-    return replace(manifest, records=kept), probabilities
 
 
 def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:

@@ -155,3 +155,9 @@ class EvaluationDocument(Summary, Document):
     def binary(self) -> LabelResults | None:
         """Return the results of the one label of a binary task; None for other tasks."""
         return self.labels[self.task.labels[0]] if self.task.kind == "binary" else None
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return the balanced threshold of each label that has one."""
+        points = {label: results.balanced for label, results in self.labels.items()}
+        return {label: one.threshold for label, one in points.items() if one is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from plainfilm.evaluation.mistakes import balanced_thresholds
+from plainfilm.evaluation.legacy import balanced_thresholds
 from plainfilm.report.audit.section import audit_section
 from plainfilm.report.content import (
     ReportContent,
