@@ -139,7 +139,7 @@ def test_other_files_are_not_overwritten(phantoms: Path, tmp_path: Path, capsys:
     precious.write_text("id,label\n")
     for option in ("--exclude", "--html", "--json"):
         assert main(["audit", str(phantoms), "--quick", option, str(precious)]) == 2
-        assert "would write over" in capsys.readouterr().err
+        assert "would overwrite" in capsys.readouterr().err
     assert precious.read_text() == "id,label\n"
     twice = str(tmp_path / "one")
     assert main(["audit", str(phantoms), "--quick", "--html", twice, "--json", twice]) == 2

@@ -12,7 +12,6 @@ from plainfilm.records import Finding
 
 __all__ = [
     "AuditDocument",
-    "AuditedDataset",
     "Baseline",
     "FeatureSet",
     "Histograms",
@@ -102,13 +101,6 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditedDataset(Description):
-    """Counts and content hash of the audited data set, before any file was opened."""
-
-    hash: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditDocument(Document):
     """The results of an audit.
 
@@ -121,7 +113,9 @@ class AuditDocument(Document):
     quick
         Whether no image was decoded.
     dataset
-        The data set.
+        Counts of the data set, before any file was opened.
+    hash
+        Content hash of its manifest.
     images
         Number of images that could be read.
     findings
@@ -137,7 +131,8 @@ class AuditDocument(Document):
     plainfilm: str
     created: str
     quick: bool
-    dataset: AuditedDataset
+    dataset: Description
+    hash: str
     images: int
     findings: tuple[Finding, ...]
     baselines: tuple[Baseline, ...]

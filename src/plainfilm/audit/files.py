@@ -12,6 +12,7 @@ from plainfilm.audit.findings import images, join_names, make_finding, share
 from plainfilm.records import Finding
 
 __all__ = [
+    "FILE_CHECKS",
     "UNREADABLE",
     "check_colour",
     "check_formats",
@@ -178,3 +179,6 @@ def check_header(evidence: Evidence) -> Iterator[Finding]:
                 remedy="exclude them, unless the header is wrong",
                 exclude=ids,
             )
+
+
+FILE_CHECKS = (check_readable, check_formats, check_colour, check_sizes, check_header)

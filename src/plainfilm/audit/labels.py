@@ -12,7 +12,7 @@ from plainfilm.audit.findings import SETS, images, make_finding, share
 from plainfilm.metrics.intervals import newcombe, wilson
 from plainfilm.records import SPLITS, Finding
 
-__all__ = ["check_balance", "check_precision", "check_prevalence", "check_unknown"]
+__all__ = ["LABEL_CHECKS", "check_balance", "check_precision", "check_prevalence", "check_unknown"]
 
 _RARE = 0.1
 _VERY_FEW = 10  # images
@@ -135,3 +135,6 @@ def check_precision(evidence: Evidence) -> Iterator[Finding]:
                 consequence="smaller differences between models cannot be detected",
                 remedy="collect data of more patients, or limit the conclusions accordingly",
             )
+
+
+LABEL_CHECKS = (check_unknown, check_balance, check_prevalence, check_precision)

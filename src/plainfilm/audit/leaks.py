@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -43,7 +44,6 @@ def _check_groups(
     evidence: Evidence, kind: str, groups: Groups, description: str
 ) -> Iterator[Finding]:
     conflicting = [group for group in groups if _labels_conflict(evidence, group)]
-    crossing = [group for group in groups if len({*evidence.splits[list(group)]} - {""}) > 1]
     if conflicting:
         ids = _ids(evidence, conflicting)
         yield make_finding(
@@ -51,28 +51,42 @@ def _check_groups(
             "serious",
             f"{plural(len(ids), 'group')} of {description} with different labels "
             f"({images(sum(map(len, ids)))})",
-            [name for group in ids for name in group],
+            chain(*ids),
             consequence="at least one label of each group is wrong",
             remedy="have these images read again, and exclude all of them until then",
             groups=ids,
-            exclude=[name for group in ids for name in group],
+            exclude=chain(*ids),
         )
+    crossing = [group for group in groups if len({*evidence.splits[list(group)]} - {""}) > 1]
     if crossing:
-        yield _across_splits(evidence, kind, crossing, description)
+        ids = _ids(evidence, crossing)
+        yield make_finding(
+            f"{kind}-duplicate-across-splits",
+            "serious",
+            f"{description} in several splits, including {_shared_images(evidence, crossing)}",
+            chain(*ids),
+            count=len(ids),
+            consequence="a model is tested on images that it was trained on, so its results are "
+            "too good",
+            remedy="keep one image of each group, if possible that of the test set, and train again",
+            groups=ids,
+            exclude=chain(*(group[1:] for group in ids)),
+        )
     reported = {*map(tuple, conflicting), *map(tuple, crossing)}
-    if others := [group for group in groups if tuple(group) not in reported]:
+    others = [group for group in groups if tuple(group) not in reported]
+    if others:
         ids = _ids(evidence, others)
         yield make_finding(
             f"{kind}-duplicate",
             "warning",
             f"{plural(len(ids), 'group')} of {description} ({images(sum(map(len, ids)))}, "
             f"{count_redundant(others):,} redundant)",
-            [name for group in ids for name in group],
+            chain(*ids),
             consequence="duplicates count as independent images, so confidence intervals become "
             "too narrow",
             remedy="keep one image of each group",
             groups=ids,
-            exclude=[name for group in ids for name in group[1:]],
+            exclude=chain(*(group[1:] for group in ids)),
         )
 
 
@@ -81,37 +95,24 @@ def _labels_conflict(evidence: Evidence, group: Sequence[int]) -> bool:
     return bool(((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any())
 
 
-def _across_splits(evidence: Evidence, kind: str, groups: Groups, description: str) -> Finding:
+def _shared_images(evidence: Evidence, groups: Groups) -> str:
+    """Return how many images of the test and the validation set are in the groups."""
     shared = Counter(str(evidence.splits[row]) for group in groups for row in group)
     sizes = Counter(evidence.splits.tolist())
-    parts = [
-        f"{shared[name]:,} of {images(sizes[name])} of the {SETS[name]}"
-        for name in ("test", "validation")
-        if shared[name]
-    ]
-    ids = _ids(evidence, groups)
-    return make_finding(
-        f"{kind}-duplicate-across-splits",
-        "serious",
-        f"{description} in several splits, including {join_names(parts)}",
-        [name for group in ids for name in group],
-        count=len(groups),
-        consequence="a model is tested on images that it was trained on, so its results are too good",
-        remedy="keep one image of each group, if possible that of the test set, and train again",
-        groups=ids,
-        exclude=[name for group in ids for name in group[1:]],
+    return join_names(
+        [
+            f"{shared[name]:,} of {images(sizes[name])} of the {SETS[name]}"
+            for name in ("test", "validation")
+            if shared[name]
+        ]
     )
 
 
 def _ids(evidence: Evidence, groups: Groups) -> list[list[str]]:
     """Return the ids of each group, the image to keep first."""
-    return [
-        [
-            evidence.ids[row]
-            for row in sorted(group, key=lambda row: (PRECEDENCE[str(evidence.splits[row])], row))
-        ]
-        for group in groups
-    ]
+    splits = evidence.splits.tolist()
+    ordered = (sorted(group, key=lambda row: (PRECEDENCE[splits[row]], row)) for group in groups)
+    return [[evidence.ids[row] for row in group] for group in ordered]
 
 
 def check_similar_patients(evidence: Evidence, duplicates: Duplicates) -> Iterator[Finding]:
@@ -131,7 +132,7 @@ def check_similar_patients(evidence: Evidence, duplicates: Duplicates) -> Iterat
         "warning" if crossing else "note",
         f"{plural(len(pairs), 'pair')} of very similar images with different patient keys"
         + (f", {crossing:,} in different splits" if crossing else ""),
-        [name for group in groups for name in group],
+        chain(*groups),
         count=len(pairs),
         consequence="a person with two patient keys can be in the training set and in the test set",
         remedy="compare the images of each pair; if they show one person, assign one patient key",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from plainfilm.audit.findings import SETS, images, join_names, make_finding, sha
 from plainfilm.audit.leaks import PRECEDENCE
 from plainfilm.records import Finding
 
-__all__ = ["check_patient_keys", "check_patients_across_splits"]
+__all__ = ["PATIENT_CHECKS", "check_patient_keys", "check_patients_across_splits"]
 
 _MANY_IMAGES = 20
 _DOMINANT = 0.05
@@ -139,7 +140,7 @@ def _names_that_group(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"no patients are known, but {images(count)} in {plural(len(groups), 'group')} have "
             "file names that differ only in the last number: possibly several images of one patient",
-            [name for ids in groups for name in ids],
+            chain(*groups),
             count=count,
             consequence="if images of one patient are in several splits, results are too good",
             remedy="name the patient: --patient 'REGEX' with a group for the patient's part of the "
@@ -179,3 +180,6 @@ def _kinds_numbered_separately(evidence: Evidence) -> Iterator[Finding]:
         consequence="two patients with one key are reported as one patient in several splits",
         remedy="include the kind of file name in the patient key",
     )
+
+
+PATIENT_CHECKS = (check_patients_across_splits, check_patient_keys)

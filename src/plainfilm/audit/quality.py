@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import images, make_finding
-from plainfilm.audit.orientation import ORIENTATIONS, Orientation, estimate_orientation
+from plainfilm.audit.orientation import ORIENTATIONS, estimate_orientation
 from plainfilm.audit.outliers import outlier_scores
 from plainfilm.records import Finding
 
-__all__ = ["check_contrast", "check_orientation", "check_outliers", "check_text"]
+__all__ = ["IMAGE_CHECKS", "check_contrast", "check_orientation", "check_outliers", "check_text"]
 
 _BLANK = 6  # grey levels between the 1st and the 99th percentile
 _LOW_CONTRAST = 56
@@ -79,44 +79,39 @@ def check_orientation(evidence: Evidence) -> Iterator[Finding]:
             remedy="view the images (plainfilm show), and correct their orientation",
         )
     suspected = (found.margin > _MARGIN) & (evidence.summaries.grey_range > _BLANK)
-    yield from _inverted(evidence, found, suspected & (found.best >= 4))
-    yield from _rotated(evidence, found, suspected & (found.best < 4))
-
-
-def _inverted(evidence: Evidence, found: Orientation, rows: NDArray[np.bool_]) -> Iterator[Finding]:
-    if not rows.any():
-        return
-    clear = evidence.ids_where(rows & (found.margin > _CLEAR_MARGIN))
-    ids = _sorted_ids(evidence, rows, found.margin)
-    yield make_finding(
-        "inverted",
-        "warning" if clear else "note",
-        f"{images(len(ids), 'appear')} to be inverted (dark bone, bright air), {_clear(clear)}",
-        ids,
-        consequence="the same disease looks different; if one class is inverted more often, that "
-        "is a shortcut",
-        remedy="view these images, and correct or exclude those that are inverted",
-        exclude=clear,
-    )
-
-
-def _rotated(evidence: Evidence, found: Orientation, rows: NDArray[np.bool_]) -> Iterator[Finding]:
-    if not rows.any():
-        return
-    clear = evidence.ids_where(rows & (found.margin > _CLEAR_MARGIN))
-    ids = _sorted_ids(evidence, rows, found.margin)
-    counts = np.bincount(found.best[rows], minlength=4)
+    rotated = suspected & (found.best < 4)
+    counts = np.bincount(found.best[rotated], minlength=4)
     kinds = ", ".join(f"{counts[n]} {ORIENTATIONS[n]}" for n in (1, 2, 3) if counts[n])
-    yield make_finding(
-        "rotated",
-        "warning" if clear else "note",
-        f"{images(len(ids), 'appear')} to be rotated ({kinds}), {_clear(clear)}",
-        ids,
-        consequence="a model expects the lungs in their usual position; a tightly cropped image "
-        "can be reported here by mistake",
-        remedy="view these images, and correct or exclude those that are rotated",
-        exclude=clear,
-    )
+    for check, rows, description, consequence in (
+        (
+            "inverted",
+            suspected & ~rotated,
+            "inverted (dark bone, bright air)",
+            "the same disease looks different; if one class is inverted more often, that is a "
+            "shortcut",
+        ),
+        (
+            "rotated",
+            rotated,
+            f"rotated ({kinds})",
+            "a model expects the lungs in their usual position; a tightly cropped image can be "
+            "reported here by mistake",
+        ),
+    ):
+        if not rows.any():
+            continue
+        ids = _sorted_ids(evidence, rows, found.margin)
+        clear = evidence.ids_where(rows & (found.margin > _CLEAR_MARGIN))
+        yield make_finding(
+            check,
+            "warning" if clear else "note",
+            f"{images(len(ids), 'appear')} to be {description}, {len(clear) or 'none'} with high "
+            "confidence",
+            ids,
+            consequence=consequence,
+            remedy=f"view these images, and correct or exclude those that are {check}",
+            exclude=clear,
+        )
 
 
 def _sorted_ids(
@@ -125,10 +120,6 @@ def _sorted_ids(
     """Return the ids of the selected rows, the highest score first."""
     chosen = np.flatnonzero(rows)
     return [evidence.ids[row] for row in chosen[np.argsort(-score[chosen], kind="stable")]]
-
-
-def _clear(ids: list[str]) -> str:
-    return f"{len(ids) or 'none'} with high confidence"
 
 
 def check_outliers(evidence: Evidence) -> Iterator[Finding]:
@@ -179,3 +170,6 @@ def check_text(evidence: Evidence) -> Iterator[Finding]:
             "a shortcut",
             remedy="view these images, and mask the text before you share them or train on them",
         )
+
+
+IMAGE_CHECKS = (check_contrast, check_orientation, check_outliers, check_text)

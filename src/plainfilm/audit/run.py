@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from plainfilm import __version__, _files
-from plainfilm._json import from_json
 from plainfilm._progress import Progress, silent
 from plainfilm.audit.baselines import fit_baselines
 from plainfilm.audit.clusters import (
@@ -21,30 +20,14 @@ from plainfilm.audit.clusters import (
     links_of,
     merge_patients,
 )
-from plainfilm.audit.document import AuditDocument, AuditedDataset, Baseline
-from plainfilm.audit.duplicates import Duplicates, find_duplicates
+from plainfilm.audit.document import AuditDocument, Baseline
+from plainfilm.audit.duplicates import find_duplicates
 from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
-from plainfilm.audit.files import (
-    check_colour,
-    check_formats,
-    check_header,
-    check_readable,
-    check_sizes,
-)
-from plainfilm.audit.labels import (
-    check_balance,
-    check_precision,
-    check_prevalence,
-    check_unknown,
-)
+from plainfilm.audit.files import FILE_CHECKS
+from plainfilm.audit.labels import LABEL_CHECKS
 from plainfilm.audit.leaks import check_duplicates, check_similar_patients
-from plainfilm.audit.patient_keys import check_patient_keys, check_patients_across_splits
-from plainfilm.audit.quality import (
-    check_contrast,
-    check_orientation,
-    check_outliers,
-    check_text,
-)
+from plainfilm.audit.patient_keys import PATIENT_CHECKS
+from plainfilm.audit.quality import IMAGE_CHECKS
 from plainfilm.audit.shortcuts import check_shift, check_shortcuts
 from plainfilm.data.cache import default_folder
 from plainfilm.data.file_hashes import hash_files
@@ -58,8 +41,11 @@ from plainfilm.records import Finding, PixelSpec
 __all__ = ["Audit", "audit_dataset"]
 
 _FEW_DUPLICATES = 0.01
-_REPLACED_BY = {"patient-overlap": "patient-in-several-splits"}
-"""Findings made while listing and splitting, and the finding of the audit that says the same."""
+_REPLACED_BY = {
+    "patient-overlap": "patient-in-several-splits",
+    "validation-too-small": "validation-too-small",
+}
+"""Findings of the split, and the findings of the audit that replace them."""
 _SEVERITIES = ("serious", "warning", "note")
 
 
@@ -104,12 +90,12 @@ class Audit:
     @property
     def document(self) -> AuditDocument:
         """The results as they are written to ``audit.json``."""
-        counts = {**asdict(self.manifest.describe()), "hash": self.manifest.hash}
         return AuditDocument(
             plainfilm=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             quick=self.quick,
-            dataset=from_json(AuditedDataset, counts, "the manifest"),
+            dataset=self.manifest.describe(),
+            hash=self.manifest.hash,
             images=self.images,
             findings=tuple(replace(finding, exclude=()) for finding in self.findings),
             baselines=self.baselines,
@@ -167,9 +153,17 @@ def audit_dataset(
     else:
         manifest = load_dataset(*([data] if isinstance(data, str | Path) else data))
     if quick:
-        evidence = _hash(manifest, cache, progress)
+        evidence = _hash_files(manifest, cache, progress)
     else:
-        evidence = _decode(manifest, cache, workers, progress)
+        images = fill_cache(
+            manifest,
+            PixelSpec(SIDE),
+            folder=cache,
+            workers=workers,
+            progress=progress,
+            reader=read_image_and_colour,
+        )
+        evidence = evidence_from_cache(manifest, images)
     if not len(evidence):
         raise SourceError(
             f"none of the files of {manifest.name} is an image",
@@ -177,29 +171,15 @@ def audit_dataset(
             remedy="give the folder or table of the radiographs",
         )
     progress("auditing", 0, 1)
-    findings, baselines = _check(evidence)
+    findings, baselines = _run_checks(evidence)
     made = {finding.check for finding in findings}
-    listed = [f for f in manifest.findings if _REPLACED_BY.get(f.check, f.check) not in made]
+    listed = [f for f in manifest.findings if _REPLACED_BY.get(f.check) not in made]
     findings = sorted([*listed, *findings], key=lambda f: _SEVERITIES.index(f.severity))
     progress("auditing", 1, 1)
     return Audit(manifest, tuple(findings), baselines, len(evidence), quick)
 
 
-def _decode(
-    manifest: Manifest, folder: str | Path | None, workers: int | None, progress: Progress
-) -> Evidence:
-    cache = fill_cache(
-        manifest,
-        PixelSpec(SIDE),
-        folder=folder,
-        workers=workers,
-        progress=progress,
-        reader=read_image_and_colour,
-    )
-    return evidence_from_cache(manifest, cache)
-
-
-def _hash(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
+def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
     place = Path(folder) if folder is not None else default_folder()
     files, failures = hash_files(manifest.records, place, progress)
     unreadable = [
@@ -211,8 +191,8 @@ def _hash(manifest: Manifest, folder: str | Path | None, progress: Progress) -> 
     return evidence_from_files(manifest, digests, unreadable)
 
 
-def _check(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]]:
-    """Run all checks: those of single images meanwhile the two long ones run in threads."""
+def _run_checks(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]]:
+    """Run all checks; those of files and images run while threads do the two that take longest."""
     from threadpoolctl import threadpool_limits
 
     # The matrices are small: one BLAS thread for each task is faster than all cores for one product.
@@ -220,45 +200,16 @@ def _check(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]]:
         known = equal_files(evidence.hashes)
         search = pool.submit(find_duplicates, evidence)
         fit = pool.submit(fit_baselines, merge_patients(evidence, known))
-        findings = list(_check_images(evidence))
+        findings = [f for check in (*FILE_CHECKS, *IMAGE_CHECKS) for f in check(evidence)]
         duplicates, baselines = search.result(), fit.result()
         near = [(pair.first, pair.second) for pair in duplicates.near]
         groups = connected_groups([*links_of(known), *links_of(duplicates.exact), *near])
         if count_redundant(groups) - count_redundant(known) > _FEW_DUPLICATES * len(evidence):
             # Copies in different folds of the cross-validation would look like evidence.
             baselines = fit_baselines(merge_patients(evidence, groups))
-    findings += _check_dataset(evidence, duplicates, baselines)
+    findings += check_duplicates(evidence, duplicates)
+    findings += check_similar_patients(evidence, duplicates)
+    findings += [f for check in (*PATIENT_CHECKS, *LABEL_CHECKS) for f in check(evidence)]
+    findings += check_shortcuts(evidence, baselines)
+    findings += check_shift(evidence, baselines)
     return findings, baselines
-
-
-def _check_images(evidence: Evidence) -> Iterator[Finding]:
-    for check in (
-        check_readable,
-        check_formats,
-        check_colour,
-        check_sizes,
-        check_header,
-        check_contrast,
-        check_orientation,
-        check_outliers,
-        check_text,
-    ):
-        yield from check(evidence)
-
-
-def _check_dataset(
-    evidence: Evidence, duplicates: Duplicates, baselines: Sequence[Baseline]
-) -> Iterator[Finding]:
-    yield from check_duplicates(evidence, duplicates)
-    yield from check_similar_patients(evidence, duplicates)
-    for check in (
-        check_patients_across_splits,
-        check_patient_keys,
-        check_unknown,
-        check_balance,
-        check_prevalence,
-        check_precision,
-    ):
-        yield from check(evidence)
-    yield from check_shortcuts(evidence, baselines)
-    yield from check_shift(evidence, baselines)

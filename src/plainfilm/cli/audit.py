@@ -1,6 +1,6 @@
-"""Find what would fool the evaluation: copies, leaks, shortcuts, shift, files that are wrong.
+"""Check a data set for duplicates, leaks, shortcuts, shift and unsuitable files.
 
-Nothing is changed. Exit status 3 with --strict where something serious was found.
+Nothing is changed. With --strict, a serious finding gives exit status 3.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load
+from plainfilm.errors import UsageError
 
 EXAMPLE = "plainfilm audit chest_xray --html audit.html --exclude leave_out.csv"
 
@@ -19,19 +20,21 @@ _SERIOUS = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm audit``."""
     add_source_arguments(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write it for machines")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument(
         "--exclude",
         type=Path,
         metavar="FILE.csv",
-        help="write a list of what is better left out; plainfilm train --exclude takes it",
+        help="write the records to exclude as CSV, for plainfilm train --exclude",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="end with status 3 where a finding is serious"
+        "--strict", action="store_true", help="exit with status 3 if a finding is serious"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="open no image: names, labels, patients, exact copies"
+        "--quick",
+        action="store_true",
+        help="decode no image: check only names, labels, patients and equal files",
     )
     add_cache_arguments(parser)
 
@@ -39,69 +42,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out ``plainfilm audit``."""
     from plainfilm._text import plural
-    from plainfilm.audit.run import audit_dataset
+    from plainfilm.audit import audit_dataset
     from plainfilm.cli.describe import describe_manifest
     from plainfilm.cli.main import stop_writing
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.report import audit_lines, write_audit_page
 
-    check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
+    _check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
     manifest = load(args)
-    lines = [describe_manifest(manifest)]
     with show_progress() as progress:
-        found = audit_dataset(
+        audit = audit_dataset(
             manifest,
             quick=args.quick,
             cache=args.cache,
             workers=args.workers,
             progress=progress,
         )
-    lines += audit_lines(found)
-    # Written before a word is said: whoever reads our output may stop listening.
+    lines = [describe_manifest(manifest), *audit_lines(audit)]
+    # All files are written before the output, since the reader of the output may close the pipe.
     if args.json:
-        found.write(args.json)
+        audit.write(args.json)
         lines.append(f"json: {shown(args.json)}")
     if args.html:
-        lines.append(f"page: {shown(write_audit_page(found, args.html))}")
+        lines.append(f"page: {shown(write_audit_page(audit, args.html))}")
     if args.exclude:
-        count = found.write_exclusions(args.exclude)
-        lines.append(f"to leave out: {plural(count, 'record')}, listed in {shown(args.exclude)}")
+        records = plural(audit.write_exclusions(args.exclude), "record")
+        lines.append(f"to exclude: {records}, listed in {shown(args.exclude)}")
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:
         stop_writing()
-    return _SERIOUS if args.strict and found.serious else 0
+    return _SERIOUS if args.strict and audit.serious else 0
 
 
-def check_outputs(outputs: Mapping[str, Path | None]) -> None:
-    """Refuse to write over what no audit has written, before any work is done.
+def _check_outputs(outputs: Mapping[str, Path | None]) -> None:
+    """Refuse to overwrite a file that is not the page or the JSON of an earlier audit.
 
-    Raises
-    ------
-    UsageError
-        If two outputs are one file, or one is there and is not an audit's own. A list of what to
-        leave out is never written over: somebody may have looked it through.
+    A list of records to exclude is never overwritten, since it may contain manual changes.
     """
-    from plainfilm.errors import UsageError
-
-    seen: dict[Path, str] = {}
+    options: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
-        place = path.resolve()
-        if place in seen:
-            raise UsageError(f"{seen[place]} and {option} name the same file", received=path)
-        seen[place] = option
-        if path.is_dir() or (path.exists() and not _is_ours(option, path)):
+        other = options.setdefault(path.resolve(), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} name the same file", received=path)
+        if path.is_dir() or (path.exists() and not _is_output(option, path)):
             raise UsageError(
-                f"{option} would write over what is there",
+                f"{option} would overwrite an existing file",
                 received=path,
                 remedy="name a new file, or remove this one",
             )
 
 
-def _is_ours(option: str, path: Path) -> bool:
-    """Tell whether a file is the page or the JSON of an earlier audit."""
+def _is_output(option: str, path: Path) -> bool:
+    """Return whether a file is the page or the JSON of an audit."""
     try:
         with open(path, "rb") as file:
             start = file.read(1024).lower()
