@@ -1,7 +1,7 @@
-"""Synthetic chest radiographs: the data set that needs no download.
+"""Draws synthetic chest radiographs for the demo and the tests, without any download.
 
-They are drawn from a seed, look like radiographs at a glance, and carry labels that are true by
-construction. They serve the demo and the tests; nothing learnt from them holds for people.
+The images are drawn from a seed and resemble radiographs; their labels are known by construction.
+Results on them do not apply to patients.
 """
 
 from __future__ import annotations

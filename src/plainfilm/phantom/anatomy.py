@@ -1,7 +1,7 @@
-"""Who is on the radiograph: a synthetic patient, and how this one exposure caught them.
+"""Draws random patients and the pose of each exposure.
 
-Lengths are in body units: about half the width of the chest. ``x`` runs to the right of the
-image (the patient's left), ``y`` downwards, the origin lies between the hila.
+Lengths are in body units, about half the width of the chest. ``x`` increases to the right of the
+image (the patient's left), ``y`` downwards; the origin is between the hila.
 """
 
 from __future__ import annotations
@@ -14,37 +14,36 @@ from numpy.typing import NDArray
 __all__ = ["Patient", "Pose", "Profile", "sample_patient", "sample_pose"]
 
 Profile = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""A curve ``value(y)`` as two arrays: ``y`` ascending, and the values there."""
+"""A curve ``value(y)`` as two arrays: ascending ``y`` and values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """The anatomy that stays the same from one image of a patient to the next.
+    """The anatomy that all images of a patient share.
 
     Attributes
     ----------
     seed
-        Decides what is too fine for a field here: the vessel tree, the texture of the lungs,
-        which lobe falls ill.
+        Seed of details: vessel tree, texture of the lungs, lobe of a pneumonia.
     child
-        0 for an adult to 1 for an infant: broad heart, short neck, flat ribs, arms in view.
+        0 for an adult to 1 for an infant with a broad heart, short neck, flat ribs, visible arms.
     girth
         Thickness of the body from front to back, about 0.8 to 1.3.
     wall
         Thickness of the chest wall seen from the front, body units.
     half_width, apex, taper
-        The rib cage: its greatest half-width, the height of its top, how it narrows upwards.
+        Rib cage: greatest half-width, height of the top, exponent of the narrowing upwards.
     heart
         Size of the heart, 1 on average.
     heart_tilt
-        Angle of the heart's long axis below the horizontal, radians.
+        Angle of the long axis of the heart below the horizontal, radians.
     dome_right, dome_left
         Height of the two domes of the diaphragm at full inspiration.
     rib_drop, rib_gap, rib_first, rib_width
-        How far a rib descends from back to side, the distance between ribs, where the first
-        one begins, half its height.
+        Descent of a rib from back to side, distance between ribs, start of the first rib, half
+        the height of a rib.
     clavicle
-        Slope of the collar bones.
+        Slope of the clavicles.
     breast
         Thickness of the breast shadows; 0 for none.
     bone
@@ -113,24 +112,24 @@ class Patient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """How one exposure was taken.
+    """The geometry of one exposure.
 
     Attributes
     ----------
     angle
         Rotation in the image plane, radians.
     zoom
-        Body units that the height of the image spans.
+        Height of the image in body units.
     centre
-        Body coordinates in the middle of the image.
+        Body coordinates of the middle of the image.
     tilt
-        Tilt of the beam to head or feet: stretches one end of the chest.
+        Tilt of the beam, which stretches one end of the chest.
     turn
-        Rotation of the patient about the long axis: moves what lies in front against the back.
+        Rotation of the patient about the long axis, which moves front structures sideways.
     expiration
-        0 for a full breath to about 1 for a poor one: high domes, crowded vessels.
+        0 for full inspiration to about 1 for poor inspiration (high domes, crowded vessels).
     arms
-        Where the arms are: 0 out of the field to 1 along the body.
+        Position of the arms: 0 out of the field to 1 along the body.
     """
 
     angle: float
@@ -143,13 +142,7 @@ class Pose:
 
 
 def sample_patient(rng: np.random.Generator) -> Patient:
-    """Draw one patient.
-
-    Parameters
-    ----------
-    rng
-        The only source of chance; the same state gives the same patient.
-    """
+    """Draw a random patient."""
     child = float(rng.beta(0.8, 0.8))
     dome = 0.56 + rng.normal(0.0, 0.035) - 0.05 * child
     sex = "F" if rng.random() < 0.5 else "M"
@@ -179,7 +172,7 @@ def sample_patient(rng: np.random.Generator) -> Patient:
 
 
 def sample_pose(rng: np.random.Generator, patient: Patient) -> Pose:
-    """Draw how one image of ``patient`` is taken."""
+    """Draw the random pose of one image of ``patient``."""
     zoom = rng.normal(1.95 + 0.12 * patient.child, 0.1)
     return Pose(
         angle=float(np.clip(rng.normal(0.0, 0.035), -0.12, 0.12)),

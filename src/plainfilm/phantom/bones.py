@@ -1,4 +1,4 @@
-"""The skeleton of the chest as attenuation maps: ribs, spine, shoulder girdle."""
+"""Draws the bones of the chest as attenuation maps: ribs, spine, shoulder girdle."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ __all__ = ["ribs", "shoulders", "spine"]
 def ribs(patient: Patient, plane: Plane, chest: Chest) -> Field:
     """Return the ribs of both sides.
 
-    A rib is a tilted hoop: at relative distance ``q`` from the midline its back lies
-    ``drop * (1 - sqrt(1 - q**2))`` below its beginning at the spine, its front
-    ``drop * (1 + sqrt(1 - q**2))``. All ribs of one kind come out of one evaluation, since they
-    are the whole numbers of one phase.
+    A rib is a tilted hoop. At relative distance ``q`` from the midline its back is
+    ``drop * (1 - sqrt(1 - q**2))`` below its start at the spine, its front
+    ``drop * (1 + sqrt(1 - q**2))``. All ribs are drawn at once, as whole numbers of one phase.
     """
     rng = np.random.default_rng([patient.seed, 21])
     hoop = chest.cage + np.float32(0.018)
@@ -25,7 +24,7 @@ def ribs(patient: Patient, plane: Plane, chest: Chest) -> Field:
     q = np.minimum(side / hoop, np.float32(0.997))
     bend = np.sqrt(1.0 - q * q)
     slope = np.float32(patient.rib_drop) * q / (bend * hoop)
-    # Capped, or the ribs would melt into one line where they turn round the side.
+    # Limited, since the ribs would merge to one line at the side.
     steep = np.sqrt(1.0 + np.minimum(slope * slope, 2.2))
     # A ray along the side wall passes a rib lengthwise.
     grazing = np.minimum(1.0 / (bend + 0.25), 2.2)
@@ -35,7 +34,7 @@ def ribs(patient: Patient, plane: Plane, chest: Chest) -> Field:
     back = plane.y - lift - patient.rib_drop * (1.0 - bend) + rise - patient.rib_first
     front = plane.y - lift - patient.rib_drop * (1.0 + 1.15 * bend) - patient.rib_first
     behind = _hoops(patient, rng, back, steep, last=10) * ramp(side - 0.07, 0.03)
-    # Towards the sternum ribs are cartilage, which hardly shows.
+    # Near the sternum ribs are cartilage, which is hardly visible.
     before = _hoops(patient, rng, front, steep, last=7) * ramp(q - 0.52, 0.09)
     bone: Field = 0.36 * behind + 0.24 * before
     bone *= patient.bone * within * grazing
@@ -58,7 +57,7 @@ def _hoops(
 
 
 def spine(patient: Patient, plane: Plane) -> Field:
-    """Return the vertebral column: bodies, end plates, pedicles, spinous processes."""
+    """Return the spine: vertebral bodies, end plates, pedicles, spinous processes."""
     column: Field = np.zeros_like(plane.x)
     columns = plane.columns_within(0.26)
     y = plane.y[:, columns]
@@ -80,7 +79,7 @@ def spine(patient: Patient, plane: Plane) -> Field:
 
 
 def _processes(x: Field, local: Field) -> Field:
-    """Return pedicles, spinous and transverse processes, at ``local`` height in each vertebra."""
+    """Return pedicles, spinous and transverse processes at ``local`` height in a vertebra."""
     side = np.abs(x)
     ring = ((side - 0.055) / 0.021) ** 2 + ((local + 0.1) / 0.2) ** 2
     pedicle = ramp(0.5 - np.abs(ring - 0.7), 0.4)
@@ -90,7 +89,7 @@ def _processes(x: Field, local: Field) -> Field:
 
 
 def shoulders(patient: Patient, plane: Plane) -> Field:
-    """Return collar bones, shoulder blades and the heads of the upper arms."""
+    """Return clavicles, scapulae and humeri."""
     bone = 0.17 * _scapulae(patient, plane)
     top = plane.rows_above(-0.2)
     x, y = plane.x[top], plane.y[top]
@@ -104,7 +103,7 @@ def _clavicles(patient: Patient, plane: Plane, x: Field, y: Field) -> Field:
     side = np.abs(x - turn)
     start, reach = 0.085, 0.80
     s = (side - start) / reach
-    # The S of a collar bone, thick at both ends.
+    # A clavicle is S-shaped and thick at both ends.
     rise = patient.clavicle + 0.06 * plane.pose.tilt
     height = patient.apex + 0.23 - (rise + 0.04) * s - 0.035 * np.sin(s * 6.0)
     half = 0.030 + 0.018 * (2 * s - 0.9) ** 2
@@ -118,18 +117,10 @@ def _scapulae(patient: Patient, plane: Plane) -> Field:
     shapes = []
     for sign in (-1.0, 1.0):
         blade = [(0.74, 0.16), (0.92, 0.10), (1.02, 0.22), (0.95, 0.36), (0.86, 0.70), (0.78, 0.66)]
-        inner = [
-            (0.765, 0.20),
-            (0.91, 0.15),
-            (0.97, 0.23),
-            (0.92, 0.35),
-            (0.845, 0.63),
-            (0.80, 0.61),
-        ]
-        shapes.append(([(sign * (u + out), top + v) for u, v in blade], 0.9))
-        shapes.append(([(sign * (u + out), top + v) for u, v in inner], 0.42))
-        spine_of_blade = [(0.76, 0.24), (1.06, 0.10), (1.08, 0.15), (0.78, 0.28)]
-        shapes.append(([(sign * (u + out), top + v) for u, v in spine_of_blade], 0.75))
+        inner = [(0.765, 0.2), (0.91, 0.15), (0.97, 0.23), (0.92, 0.35), (0.845, 0.63), (0.8, 0.61)]
+        ridge = [(0.76, 0.24), (1.06, 0.10), (1.08, 0.15), (0.78, 0.28)]
+        for corners, value in ((blade, 0.9), (inner, 0.42), (ridge, 0.75)):
+            shapes.append(([(sign * (u + out), top + v) for u, v in corners], value))
     return plane.polygons(shapes)
 
 

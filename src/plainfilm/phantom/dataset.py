@@ -1,9 +1,8 @@
-"""A synthetic data set as a folder of class folders, named as the public Kaggle set is."""
+"""Writes a synthetic data set as class folders, named like the public Kaggle data set."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from plainfilm._files import explain_oserror, make_folder
+from plainfilm._machine import cores
 from plainfilm._progress import Progress, silent
 from plainfilm.errors import UsageError
 from plainfilm.phantom.anatomy import sample_patient
@@ -26,7 +26,7 @@ from plainfilm.phantom.radiograph import render
 __all__ = ["DEMO_IMAGES", "Collection", "write_dataset"]
 
 DEMO_IMAGES: Mapping[str, int] = MappingProxyType({"train": 1200, "test": 300})
-"""How many images each split of the demo has."""
+"""Number of images in each split of the demo."""
 
 _PATTERN: Mapping[str, Pattern | None] = {"normal": None, "bacteria": "lobar", "virus": "patchy"}
 _BATCH = 16
@@ -34,12 +34,12 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What :func:`write_dataset` has written; iterates over the drawings.
+    """A data set that :func:`write_dataset` wrote; iterates over its drawings.
 
     Attributes
     ----------
     folder
-        Where.
+        Folder of the data set.
     drawings
         The images, split by split and series by series.
     """
@@ -69,49 +69,49 @@ def write_dataset(
 ) -> Collection:
     """Draw a labelled data set: ``train/NORMAL``, ``train/PNEUMONIA``, ``test/NORMAL``, ...
 
-    The same arguments give the same bytes, whatever the number of workers. A patient is in one
-    split only and has one label; each has one to several images.
+    The same arguments give the same bytes for any number of workers. A patient has one or several
+    images, in one split and of one class.
 
     Parameters
     ----------
     folder
-        Where to write; made if missing, must be empty.
+        Output folder, new or empty.
     images
-        Split to number of images.
+        Number of images in each split.
     seed
-        Decides everything.
+        Seed of all random choices.
     format
         ``jpeg``, ``png`` or ``dicom``.
     size
-        Side of a square with as many pixels as an image has; shapes vary around it.
+        Side of a square with the same area as each image, in pixels; aspect ratios vary.
     prevalence
-        Share of pneumonia in each split, 0 to 1.
+        Proportion of pneumonia in each split, 0 to 1.
     bacteria
-        Share of lobar pneumonia in all pneumonia, 0 to 1.
+        Proportion of lobar pneumonia in all pneumonia, 0 to 1.
     subtlety
-        Range of how hard the pneumonias are to see, each 0 to 1.
+        Range of the subtlety of pneumonia, within 0 (obvious) to 1 (hardly visible).
     workers
-        Number of processes; None for one per core, for a small data set just this one.
+        Number of processes; by default one for each core, fewer for a small data set.
     progress
-        Told how many images are drawn.
+        Callback for the stage ``drawing images``.
 
     Raises
     ------
     UsageError
-        If an argument is out of range or the folder has something in it.
+        If an argument is out of range or the folder is not empty.
     StorageError
-        If the disk is full or cannot be written.
+        If the disk is full or not writable.
     """
     _check(images, format, prevalence, bacteria, subtlety, workers)
     root = make_folder(Path(folder))
     if any(root.iterdir()):
         raise UsageError(
             f"the folder {root} is not empty",
-            remedy="choose a new folder; mixed data sets make wrong evaluations",
+            remedy="choose a new folder",
         )
     drawings = plan_drawings(images, seed, format, size, prevalence, bacteria, subtlety)
-    for place in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
-        make_folder(root / place)
+    for name in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
+        make_folder(root / name)
     _draw_all(root, drawings, seed, format, _workers(workers, len(drawings)), progress)
     return Collection(root, tuple(drawings))
 
@@ -129,25 +129,26 @@ def _check(
             f"the format must be one of {', '.join(get_args(Format))}", received=repr(format)
         )
     if not images or any(count < 0 for count in images.values()) or not sum(images.values()):
-        raise UsageError("a data set needs splits with images", received=dict(images))
+        raise UsageError(
+            "the numbers of images must be 0 or more, and not all 0", received=dict(images)
+        )
     for name in images:
         if not name or Path(name).name != name or name.startswith("."):
-            raise UsageError("a split's name must do as a folder name", received=repr(name))
-    for what, share in (("prevalence", prevalence), ("share of bacteria", bacteria)):
+            raise UsageError("the name of a split must be a valid folder name", received=repr(name))
+    for name, share in (("prevalence", prevalence), ("proportion of bacteria", bacteria)):
         if not 0.0 <= share <= 1.0:
-            raise UsageError(f"the {what} must lie between 0 and 1", received=share)
+            raise UsageError(f"the {name} must be between 0 and 1", received=share)
     if not 0.0 <= subtlety[0] <= subtlety[1] <= 1.0:
-        raise UsageError("the subtlety must be a range within 0 to 1", received=subtlety)
+        raise UsageError("the subtlety must be a range between 0 and 1", received=subtlety)
     if workers is not None and workers < 1:
-        raise UsageError("at least one worker is needed", received=workers)
+        raise UsageError("the number of workers must be at least 1", received=workers)
 
 
-def _workers(asked: int | None, images: int) -> int:
-    if asked is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        # A process costs about as much as twenty images.
-        asked = min(cores or 1, 1 + images // 60)
-    return max(1, min(asked, images))
+def _workers(workers: int | None, images: int) -> int:
+    if workers is None:
+        # Starting a process takes about as long as twenty images.
+        workers = min(cores(), 1 + images // 60)
+    return max(1, min(workers, images))
 
 
 def _draw_all(
@@ -175,8 +176,8 @@ def _draw_all(
                 finished.add(jobs[job])
                 progress("drawing images", done, len(drawings))
         except BrokenProcessPool:
-            # A script without a main guard cannot start processes, a small container may kill
-            # one: what is missing is drawn here, with the same result.
+            # A script without a main guard cannot start processes, and a small container may kill
+            # one. The remaining images are drawn in this process, with the same result.
             batches = [batch for number, batch in enumerate(batches) if number not in finished]
         else:
             return

@@ -1,8 +1,8 @@
-"""Pneumonia: lung that holds fluid instead of air.
+"""Draws pneumonia, where fluid replaces air in the lung.
 
-The textbook pictures, on purpose no more: *lobar* fills one lobe up to its fissure and leaves
-the airways dark in it, as bacteria tend to; *patchy* scatters soft infiltrates and thickened
-walls over both lungs, as viruses tend to. Real disease is not that tidy.
+There are two textbook patterns. *Lobar* fills one lobe up to its fissure and leaves its airways
+dark, as bacterial pneumonia often does. *Patchy* scatters infiltrates and thickened walls over both
+lungs, as viral pneumonia often does. Real disease varies more.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def lobar_fill(
     bronchi: Field,
     subtlety: float,
 ) -> Field:
-    """Return which part of the air is replaced by a consolidation, 0 to 1.
+    """Return the proportion of air that a consolidation replaces, 0 to 1.
 
     Parameters
     ----------
     rng
-        Decides how far it has gone in this image; which lobe it is belongs to the patient.
+        Random generator for the extent in this image; the lobe depends on the patient's seed.
     patient, plane, chest
-        Whose lungs, and where they are in the image.
+        Patient, plane of the image, and maps of the chest.
     bronchi
-        Where the airways run, 0 to 1.
+        Map of the airways, 0 to 1.
     subtlety
-        0 for the whole lobe, dense, to 1 for a faint spot.
+        0 for a whole, dense lobe to 1 for a faint spot.
     """
     fixed = np.random.default_rng([patient.seed, 41])
     name = str(fixed.choice(_LOBES, p=[0.2, 0.15, 0.28, 0.12, 0.25]))
@@ -85,10 +85,10 @@ def _centre(name: str, rng: np.random.Generator) -> tuple[float, float]:
 def patchy_fill(
     rng: np.random.Generator, patient: Patient, plane: Plane, chest: Chest, subtlety: float
 ) -> Field:
-    """Return which part of the air is replaced by scattered infiltrates, 0 to 1.
+    """Return the proportion of air that scattered infiltrates replace, 0 to 1.
 
-    Parameters are those of :func:`lobar_fill`. Where the patches lie belongs to the patient up
-    to a lean to one side; their outlines are drawn anew for each image.
+    Parameters are those of :func:`lobar_fill`. The side with more infiltrates depends on the
+    patient's seed; their outlines are random in each image.
     """
     fixed = np.random.default_rng([patient.seed, 42])
     lean = fixed.uniform(-0.5, 0.5)
@@ -99,7 +99,7 @@ def patchy_fill(
     hilum = np.exp(-(((np.abs(x) - 0.32) / 0.30) ** 2) - ((y - 0.08) / 0.45) ** 2)
     where = hilum * (1.0 + lean * np.sign(x))
     patches = ramp(coarse - 0.25 - 0.5 * subtlety, 0.9)
-    # Thickened septa: the ridges where fine texture crosses zero.
+    # Thickened septa, where the fine texture crosses zero.
     mesh = np.clip(1.0 - np.abs(fine) * 1.6, 0.0, 1.0) * ramp(coarse + 0.4, 1.0)
     strength = 0.14 + 0.80 * (1.0 - subtlety) ** 1.1
     haze = 0.30 * hilum

@@ -1,4 +1,4 @@
-"""What a synthetic data set is to hold: splits, patients, images, names."""
+"""Plans the images of a synthetic data set: splits, patients, names, sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERIES = ("normal", "bacteria", "virus")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """One image of a synthetic data set, and the truth about it.
+    """One image of a synthetic data set.
 
     Attributes
     ----------
@@ -30,13 +30,13 @@ class Drawing:
     series
         ``normal``, ``bacteria`` (drawn lobar) or ``virus`` (drawn patchy).
     patient
-        Key of the patient, unique over the data set.
+        Key of the patient, unique in the data set.
     number
         Number of the patient within its series.
     image
-        Number of the image: of the patient for normals, of the series otherwise.
+        Number of the image, within the patient for ``normal``, else within the series.
     subtlety
-        How hard the pneumonia is to see, 0 to 1; 0 for normals.
+        Subtlety of the pneumonia, 0 to 1; 0 for ``normal``.
     height, width
         Size in pixels.
     """
@@ -62,7 +62,7 @@ def plan_drawings(
     bacteria: float,
     subtlety: tuple[float, float],
 ) -> list[Drawing]:
-    """Return every image of a data set in order; the arguments are those of ``write_dataset``."""
+    """Return all images of a data set; the arguments are those of ``write_dataset``."""
     rng = np.random.default_rng([seed, 1])
     patients = dict.fromkeys(SERIES, 0)
     numbers = dict.fromkeys(SERIES, 0)
@@ -70,10 +70,10 @@ def plan_drawings(
     for split, count in images.items():
         ill = round(count * prevalence)
         lobar = round(ill * bacteria)
-        wanted = {"normal": count - ill, "bacteria": lobar, "virus": ill - lobar}
-        for series, left in wanted.items():
+        totals = {"normal": count - ill, "bacteria": lobar, "virus": ill - lobar}
+        for series, left in totals.items():
             while left:
-                # Most have one image, some a few: alike in both classes, or it would be a hint.
+                # The number of images of a patient must not depend on the class.
                 several = min(left, int(rng.geometric(0.65)), 6)
                 left -= several
                 patients[series] += 1

@@ -1,4 +1,4 @@
-"""From a picture to the bytes of a file: JPEG, PNG or DICOM."""
+"""Encodes drawn images as JPEG, PNG or DICOM."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def encode(
     key: str,
     image: int,
 ) -> bytes:
-    """Return the file that shows ``picture``.
+    """Return the content of an image file.
 
     Parameters
     ----------
     rng
-        Decides compression and, for DICOM, polarity and window.
+        Random generator for JPEG quality and, for DICOM, polarity and window.
     picture
         (height, width), 0 (black) to 1 (white).
     format
-        ``jpeg`` and ``png`` are 8 bit grey, ``dicom`` is a 12 bit DX image.
+        ``jpeg`` and ``png`` have 8 bits, ``dicom`` is a DX image with 12 bits.
     patient
-        Whose it is; age and sex go into a DICOM header.
+        Patient, whose age and sex are in a DICOM header.
     key
-        What the synthetic patient is called.
+        Name of the patient.
     image
         Number of the image.
     """
@@ -88,7 +88,7 @@ def _dicom(
 
 
 def _describe_study(data: object, patient: Patient, key: str, image: int) -> None:
-    """Fill in whose image of which study it is: everything says that it is synthetic."""
+    """Set the attributes of patient, study and series; they all state that it is synthetic."""
     fields = {
         "SpecificCharacterSet": "ISO_IR 192",
         "SOPClassUID": _DX,
@@ -121,7 +121,7 @@ def _describe_study(data: object, patient: Patient, key: str, image: int) -> Non
 def _describe_image(
     data: object, rng: np.random.Generator, patient: Patient, inverted: bool, rows: int
 ) -> None:
-    """Fill in how the pixels are to be read; a quarter of the files are MONOCHROME1."""
+    """Set the attributes of the pixels; a quarter of the files are MONOCHROME1."""
     from pydicom.dataset import Dataset
 
     region = Dataset()
@@ -157,6 +157,6 @@ def _describe_image(
 
 
 def _uid(*parts: object) -> str:
-    """Return a UID that depends on ``parts`` alone, under the arc for UUIDs (2.25)."""
+    """Return a UID that depends only on ``parts``, under the root for UUIDs (2.25)."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return _ROOT + str(int.from_bytes(digest[:16], "big"))

@@ -1,4 +1,4 @@
-"""From what the body absorbs to what the film shows: beam, scatter, noise, curve."""
+"""Converts attenuation to a film image: beam, scatter, noise, film curve."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from scipy.fft import next_fast_len
 
 from plainfilm.phantom.projection import Field
 
@@ -19,17 +20,17 @@ class Exposure:
     Attributes
     ----------
     photons
-        Quanta that reach a pixel through air; fewer give more noise.
+        Quanta per pixel through air; fewer give more noise.
     hardness
-        Factor on all attenuation: below 1 for a hard beam and a flat image.
+        Factor on all attenuation; lower for a hard beam and low contrast.
     scatter
-        Share of scattered radiation, 0 to 1.
+        Proportion of scattered radiation, 0 to 1.
     blur
-        Standard deviation of focus and detector, in pixels of an image 256 pixels high.
+        Standard deviation of focus and detector blur, in pixels of an image 256 pixels high.
     black, white
-        Quantiles of the attenuation that become black and white.
+        Margins of the attenuation range below black and above white.
     gamma
-        Bend of the film curve, 1 for straight.
+        Exponent of the film curve, 1 for linear.
     """
 
     photons: float
@@ -42,7 +43,7 @@ class Exposure:
 
 
 def sample_exposure(rng: np.random.Generator) -> Exposure:
-    """Draw technique and processing: they vary far more than health does."""
+    """Draw random technique and processing."""
     return Exposure(
         photons=float(np.exp(rng.normal(8.6, 0.5))),
         hardness=float(rng.uniform(1.15, 1.6)),
@@ -55,26 +56,28 @@ def sample_exposure(rng: np.random.Generator) -> Exposure:
 
 
 def expose(rng: np.random.Generator, attenuation: Field, exposure: Exposure) -> Field:
-    """Return the attenuation that the detector sees: noisy, blurred, veiled by scatter.
+    """Return the attenuation at the detector, with noise, blur and scatter.
 
     Parameters
     ----------
     rng
-        Source of the quantum noise.
+        Random generator for quantum noise.
     attenuation
         Line integrals, natural units, (height, width).
     exposure
-        The technique.
+        Technique of the exposure.
     """
     primary = np.exp(-np.float32(exposure.hardness) * attenuation)
     height, width = primary.shape
     scale = height / 256.0
     pad = max(4, int(10 * scale))
-    # Noise of counting: variance equals mean, so the dense parts are the grainy ones.
+    # Poisson noise: the variance equals the mean.
     photons = np.float32(exposure.photons)
     noise = rng.standard_normal(primary.shape, dtype=np.float32)
     primary = primary + noise * np.sqrt(primary / photons)
-    margins = [(pad, _quick_length(side + 2 * pad) - side - pad) for side in primary.shape]
+    margins = [
+        (pad, next_fast_len(side + 2 * pad, real=True) - side - pad) for side in primary.shape
+    ]
     padded = np.pad(primary, margins, mode="edge")
     fy = np.fft.fftfreq(padded.shape[0]).astype(np.float32)[:, None]
     fx = np.fft.rfftfreq(padded.shape[1]).astype(np.float32)[None, :]
@@ -88,9 +91,9 @@ def expose(rng: np.random.Generator, attenuation: Field, exposure: Exposure) -> 
 
 
 def develop(density: Field, exposure: Exposure, body: Field) -> Field:
-    """Return the picture, 0 (black) to 1 (white), that processing makes of ``density``.
+    """Return the processed image, 0 (black) to 1 (white).
 
-    ``body`` tells which pixels the processing looks at to find its window, 0 to 1.
+    The window depends on the pixels where ``body`` is above 0.5.
     """
     seen = density[body > 0.5]
     if seen.size < 16:
@@ -102,7 +105,7 @@ def develop(density: Field, exposure: Exposure, body: Field) -> Field:
     t = (t + exposure.black) / np.float32(exposure.white + exposure.black)
     t = np.clip(t, 0.0, 1.6)
     t = t ** np.float32(exposure.gamma)
-    # The shoulder of the curve: bright parts run together instead of being cut off.
+    # The shoulder of the film curve compresses bright areas.
     bright = t > 0.75
     t[bright] = 0.75 + 0.25 * np.tanh((t[bright] - 0.75) * 3.2)
     picture: Field = t
@@ -112,22 +115,22 @@ def develop(density: Field, exposure: Exposure, body: Field) -> Field:
 def cloud(
     rng: np.random.Generator, shape: tuple[int, int], grain: float, *, power: float = 0.0
 ) -> Field:
-    """Return smooth random texture of zero mean and unit variance.
+    """Return smooth random texture with mean 0 and variance 1.
 
     Parameters
     ----------
     rng
-        Source of chance.
+        Random generator.
     shape
         (height, width).
     grain
         Standard deviation of the smoothing, in pixels.
     power
-        Exponent of an additional fall-off with frequency: 0 for none, 1 for rough clouds.
+        Exponent of an additional decrease with frequency; 0 for none.
     """
-    # Coarse texture is made small and enlarged: the same to the eye, and far quicker.
+    # Coarse texture is drawn small and enlarged, which is much faster.
     shrink = max(1, int(grain / 2.5)) if power == 0.0 else 1
-    rows, columns = (_quick_length(-(-side // shrink) + 1) for side in shape)
+    rows, columns = (next_fast_len(-(-side // shrink) + 1, real=True) for side in shape)
     fy = np.fft.fftfreq(rows).astype(np.float32)[:, None]
     fx = np.fft.rfftfreq(columns).astype(np.float32)[None, :]
     f2 = fy * fy + fx * fx
@@ -145,15 +148,3 @@ def cloud(
         )
         field = np.asarray(large, dtype=np.float32)
     return field[: shape[0], : shape[1]]
-
-
-def _quick_length(length: int) -> int:
-    """Return the next length with no prime factor above 5, where the Fourier transform is fast."""
-    while True:
-        rest = length
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 1

@@ -1,4 +1,4 @@
-"""What is on a radiograph besides the patient: side marker, collimation, cables."""
+"""Draws side markers, collimation and cables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LETTERS: dict[str, list[list[tuple[float, float]]]] = {
 def stamp_letter(
     picture: Field, letter: str, corner: tuple[float, float], height: float, value: float
 ) -> Field:
-    """Return ``picture`` with a lead letter on it.
+    """Return an image with a lead letter.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def stamp_letter(
     letter
         ``R`` or ``L``.
     corner
-        Upper left corner of the letter as a share of width and height, 0 to 1.
+        Left and upper edge of the letter, relative to width and height.
     height
-        Height of the letter as a share of the picture's height.
+        Height of the letter, relative to the height of the image.
     value
         Brightness of the letter, 0 to 1.
     """
@@ -51,7 +51,7 @@ def stamp_letter(
 
 
 def collimate(rng: np.random.Generator, picture: Field) -> Field:
-    """Return ``picture`` with the shutters of the tube in the field: dark, slightly crooked."""
+    """Return an image with dark, slightly crooked collimator edges."""
     rows, columns = picture.shape
     v, u = np.meshgrid(
         np.linspace(0, 1, rows, dtype=np.float32),
@@ -70,7 +70,7 @@ def collimate(rng: np.random.Generator, picture: Field) -> Field:
 
 
 def cables(rng: np.random.Generator, plane: Plane) -> Field:
-    """Return one or two monitoring leads with their electrode, as attenuation 0 to 1."""
+    """Return one or two monitoring cables with electrodes, as attenuation 0 to 1."""
     lines, widths = [], []
     s = np.linspace(0.0, 1.0, 14)
     for _ in range(int(rng.integers(1, 3))):

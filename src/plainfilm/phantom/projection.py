@@ -1,4 +1,4 @@
-"""The plane of one image: which body coordinates a pixel sees, and the shapes drawn there."""
+"""Maps pixels of an image to body coordinates, and draws shapes there."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Plane:
     x, y
         Body coordinates of each pixel, (height, width).
     pixels
-        Pixels that one body unit takes.
+        Pixels in one body unit.
     pose
-        What the grid was made from.
+        Pose of the exposure.
     """
 
     x: Field
@@ -42,7 +42,7 @@ class Plane:
         """Return the pixel coordinates (x, y) of body points, both (n, 2)."""
         xy = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         pose = self.pose
-        # The tilt is undone to first order only: it moves a vessel by less than a pixel.
+        # The tilt is inverted to first order; the error is less than a pixel.
         y = xy[:, 1] - pose.tilt * xy[:, 1] ** 2 - pose.centre[1]
         x = xy[:, 0] - pose.centre[0]
         cos, sin = np.cos(pose.angle), np.sin(pose.angle)
@@ -52,9 +52,9 @@ class Plane:
         return np.stack([columns, rows], axis=1)
 
     def around(self, x: float, y: float, radius: float) -> tuple[slice, slice]:
-        """Return the rows and columns that hold a disc; what is small is computed there only."""
+        """Return the rows and columns that contain a disc, to compute small shapes only there."""
         column, row = self.locate((x, y))[0]
-        # Some more for what the tilt of the beam stretches.
+        # Larger by the stretch from the tilt of the beam.
         reach = (1.15 * radius + 0.06) * self.pixels
         height, width = self.x.shape
         rows = slice(max(0, int(row - reach)), min(height, max(0, int(row + reach) + 1)))
@@ -62,36 +62,36 @@ class Plane:
         return rows, columns
 
     def rows_above(self, y: float) -> slice:
-        """Return the rows from the top down to the last one that sees something above ``y``."""
+        """Return the rows with a pixel above ``y``, from the top."""
         return slice(0, int((self.y.min(axis=1) < y).sum()))
 
     def columns_within(self, x: float) -> slice:
-        """Return the columns that see something less than ``x`` from the midline."""
+        """Return the columns with a pixel less than ``x`` from the midline."""
         columns = np.flatnonzero(np.abs(self.x).min(axis=0) < x)
         return slice(int(columns[0]), int(columns[-1]) + 1) if columns.size else slice(0, 0)
 
     def strokes(self, points: ArrayLike, widths: ArrayLike, values: ArrayLike) -> Field:
-        """Draw broken lines, later ones over earlier ones.
+        """Draw polygonal lines, later ones over earlier ones.
 
         Parameters
         ----------
         points
             Corners of the lines in body units, (n, corners, 2).
         widths
-            Their widths in body units, (n,).
+            Widths in body units, (n,).
         values
-            What to draw, 0 to 1, (n,).
+            Values, 0 to 1, (n,).
 
         Returns
         -------
         Field
-            (height, width), 0 to 1, with soft edges.
+            (height, width), 0 to 1, with smooth edges.
         """
         canvas, pen = self._canvas()
         corners = np.asarray(points, dtype=np.float64)
         lines = self.locate(corners).reshape(len(corners), -1) * _OVERSAMPLING
         wide = np.asarray(widths, dtype=np.float64) * self.pixels * _OVERSAMPLING
-        # What is thinner than a line is drawn fainter instead.
+        # Lines thinner than a pixel are drawn fainter.
         fills = np.asarray(values) * np.clip(wide, 0.0, 1.0)
         for line, width, fill in zip(
             lines.tolist(), np.rint(wide).astype(int).tolist(), fills.tolist(), strict=True
@@ -119,7 +119,7 @@ class Plane:
 
 
 def make_plane(pose: Pose, height: int, width: int) -> Plane:
-    """Return the grid of body coordinates that ``pose`` gives to the pixels of an image."""
+    """Return the plane of an image with this pose."""
     pixels = height / pose.zoom
     rows = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) / pixels
     columns = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / pixels
@@ -131,7 +131,7 @@ def make_plane(pose: Pose, height: int, width: int) -> Plane:
 
 
 def along(profile: Profile, y: Field) -> Field:
-    """Return a profile's value at each ``y``; the profile's own ``y`` must be evenly spaced."""
+    """Interpolate a profile, whose ``y`` must be evenly spaced."""
     knots, values = profile
     step = float(knots[1] - knots[0])
     position = np.clip((y - knots[0]) * np.float32(1 / step), 0, len(knots) - 1.001)
@@ -143,8 +143,8 @@ def along(profile: Profile, y: Field) -> Field:
 
 
 def ramp(distance: Field, softness: float) -> Field:
-    """Return 0 to 1 as ``distance`` passes 0, smooth over about ``softness`` either side."""
-    # In place: this is half of all the work on an image.
+    """Return a smooth step from 0 to 1 at distance 0, of about ``softness`` on each side."""
+    # In place, since this is half of the work on an image.
     t: Field = distance * np.float32(0.5 / softness)
     t += np.float32(0.5)
     np.clip(t, 0.0, 1.0, out=t)
@@ -156,17 +156,17 @@ def ramp(distance: Field, softness: float) -> Field:
 
 
 def chord(squared: Field) -> Field:
-    """Return the relative length of a ray through a ball at squared relative distance."""
+    """Return the relative length of a ray through a ball at a squared relative distance."""
     rest: Field = np.float32(1.0) - squared
     np.maximum(rest, 0.0, out=rest)
     return np.sqrt(rest, out=rest)
 
 
 def tube(t: Field, hollow: float = 0.78, marrow: float = 0.3) -> Field:
-    """Return what a hollow bone absorbs at relative distance ``t`` from its axis.
+    """Return the attenuation of a hollow bone at relative distance ``t`` from its axis.
 
-    The cortex outside ``hollow`` is dense, the marrow inside has ``marrow`` of its density, so
-    that the edges come out brighter than the middle, as on a radiograph.
+    Outside the relative radius ``hollow`` is dense cortex; the marrow inside has the relative
+    density ``marrow``.
     """
     squared = t * t
     inner = np.sqrt(np.clip(hollow * hollow - squared, 0.0, None))

@@ -1,4 +1,4 @@
-"""One synthetic frontal radiograph of the chest, from absorption to film."""
+"""Draws a synthetic frontal chest radiograph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.errors import UsageError
-from plainfilm.phantom.anatomy import Patient, Pose, sample_patient, sample_pose
+from plainfilm.phantom.anatomy import Patient, sample_patient, sample_pose
 from plainfilm.phantom.bones import ribs, shoulders, spine
 from plainfilm.phantom.disease import PATTERNS, Pattern, lobar_fill, patchy_fill
 from plainfilm.phantom.film import cloud, develop, expose, sample_exposure
@@ -31,24 +31,23 @@ def draw(
     pneumonia: Pattern | str | None = None,
     subtlety: float = 0.3,
 ) -> NDArray[np.uint8]:
-    """Draw a frontal radiograph of the chest: air dark, bone bright, the heart to the right.
+    """Draw a frontal chest radiograph.
 
-    Thicknesses of tissue, air and bone are added up along each ray, the beam is weakened
-    exponentially, counted, blurred and veiled by scatter, and put through a film curve.
+    The thicknesses of tissue, air and bone along each ray attenuate the beam; noise, blur, scatter
+    and a film curve follow.
 
     Parameters
     ----------
     rng
-        The only source of chance: pose, breath, exposure, noise, marks, and, where no patient is
-        given, the patient.
+        Random generator for pose, exposure, noise, marks and, by default, the patient.
     size
         Side of a square, or (height, width), in pixels, 16 to 4096.
     patient
-        Whose chest; drawn from ``rng`` where it is None.
+        The patient; random if None.
     pneumonia
         ``"lobar"``, ``"patchy"`` or None for healthy.
     subtlety
-        How hard the pneumonia is to see, 0 (plain) to 1 (hardly there).
+        Subtlety of the pneumonia, 0 (obvious) to 1 (hardly visible).
 
     Returns
     -------
@@ -57,7 +56,7 @@ def draw(
     Raises
     ------
     UsageError
-        If an argument is out of its range.
+        If an argument is out of range.
 
     Examples
     --------
@@ -77,11 +76,13 @@ def render(
     pneumonia: Pattern | str | None = None,
     subtlety: float = 0.3,
 ) -> Field:
-    """Return what :func:`draw` draws before it is rounded: float32, 0 to 1, (height, width)."""
+    """Return the image of :func:`draw` before rounding: float32, 0 to 1, (height, width)."""
     height, width = _check(size, pneumonia, subtlety)
     patient = sample_patient(rng) if patient is None else patient
-    # Wide pictures show the arms, narrow ones must not lose the lungs.
-    pose = _fit(sample_pose(rng, patient), patient, height, width)
+    # A narrow image must still contain the lungs.
+    pose = sample_pose(rng, patient)
+    smallest = 2.0 * (patient.half_width + 0.06) * height / width
+    pose = replace(pose, zoom=max(pose.zoom, smallest))
     plane = make_plane(pose, height, width)
     attenuation, body = _absorb(rng, patient, plane, cast(Pattern | None, pneumonia), subtlety)
     exposure = sample_exposure(rng)
@@ -93,22 +94,14 @@ def _check(size: int | tuple[int, int], pneumonia: str | None, subtlety: float) 
     height, width = (size, size) if isinstance(size, int) else size
     if not all(_SMALLEST <= side <= _LARGEST for side in (height, width)):
         raise UsageError(
-            f"a phantom's sides must lie between {_SMALLEST} and {_LARGEST} pixels", received=size
+            f"the sides of the image must be between {_SMALLEST} and {_LARGEST} pixels",
+            received=size,
         )
     if pneumonia is not None and pneumonia not in PATTERNS:
-        raise UsageError(
-            "the pneumonia of a phantom must be lobar, patchy or None", received=repr(pneumonia)
-        )
+        raise UsageError("the pneumonia must be lobar, patchy or None", received=repr(pneumonia))
     if not 0.0 <= subtlety <= 1.0:
-        raise UsageError("the subtlety must lie between 0 and 1", received=subtlety)
+        raise UsageError("the subtlety must be between 0 and 1", received=subtlety)
     return height, width
-
-
-def _fit(pose: Pose, patient: Patient, height: int, width: int) -> Pose:
-    needed = 2.0 * (patient.half_width + 0.06) * height / width
-    if needed <= pose.zoom:
-        return pose
-    return replace(pose, zoom=needed)
 
 
 def _absorb(
@@ -118,7 +111,7 @@ def _absorb(
     pneumonia: Pattern | None,
     subtlety: float,
 ) -> tuple[Field, Field]:
-    """Return the attenuation of each ray, and which pixels lie on the trunk (0 to 1)."""
+    """Return the attenuation of each ray, and a map of the trunk, 0 to 1."""
     chest = build_chest(patient, plane)
     tree = grow_tree(patient, plane.pose.expiration)
     air = chest.air
@@ -134,7 +127,7 @@ def _absorb(
     share = np.clip(air * 2.0, 0.0, 1.0)
     blood = draw_vessels(tree, plane, cuff=cuff) * share * np.float32(0.13 * crowding)
     texture = cloud(rng, plane.x.shape, 0.006 * plane.pixels, power=0.9)
-    # A lung is a quarter tissue at full breath, more when the breath is poor.
+    # A lung is one quarter tissue at full inspiration, and more at poor inspiration.
     spared = 0.80 - 0.09 * plane.pose.expiration
     soft = chest.trunk - spared * air * (1.0 + 0.035 * texture) - chest.gas
     soft = np.maximum(soft, 0.0)
@@ -142,7 +135,7 @@ def _absorb(
     soft = np.maximum(soft, 0.0) + blood + breast_shadow(patient, plane)
     soft = np.sqrt(soft * soft + arms * arms)
     bone = ribs(patient, plane, chest) + spine(patient, plane) + shoulders(patient, plane)
-    # Bones end where the body does.
+    # No bone outside the body.
     bone *= np.clip((chest.trunk + arms) * 6.0, 0.0, 1.0)
     total = 2.0 * soft + 1.15 * bone
     if rng.random() < 0.12:

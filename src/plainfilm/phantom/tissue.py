@@ -1,4 +1,4 @@
-"""Soft tissue and air: trunk, lungs, heart, great vessels, trachea, stomach."""
+"""Draws soft tissue and air: trunk, lungs, heart, great vessels, trachea, stomach."""
 
 from __future__ import annotations
 
@@ -14,34 +14,28 @@ __all__ = ["Chest", "arm_shadow", "breast_shadow", "build_chest"]
 
 @dataclass(frozen=True, slots=True)
 class Chest:
-    """The maps that the other tissues are laid on; all (height, width).
+    """Maps of trunk and lungs, each (height, width).
 
     Attributes
     ----------
     trunk
-        Thickness of soft tissue, as if the lungs were full of it.
+        Thickness of soft tissue, without air.
     air
         Thickness of aerated lung.
     gas
         Thickness of other air: trachea, bronchi, stomach.
     cage
         Half-width of the rib cage at the height of each pixel.
-    dome
-        Height of the diaphragm above or below each pixel.
-    inside
-        Whether a pixel sees lung at all, 0 to 1.
     """
 
     trunk: Field
     air: Field
     gas: Field
     cage: Field
-    dome: Field
-    inside: Field
 
 
 def build_chest(patient: Patient, plane: Plane) -> Chest:
-    """Lay out the chest of ``patient`` on the plane of one image."""
+    """Return trunk and lungs of ``patient`` on the plane of one image."""
     x, y = plane.x, plane.y
     cage = along(patient.cage(), y)
     outline = along(patient.outline(), y)
@@ -55,38 +49,38 @@ def build_chest(patient: Patient, plane: Plane) -> Chest:
     lung = np.sqrt(chord(q * q)) * ramp(cage - side, 0.012)
     lung *= 1.0 - mediastinum(patient, plane)
     below = y - dome
-    # Lung behind and in front of the dome: the recess, which thins out downwards.
+    # The recess: lung in front of and behind the dome, thinner downwards.
     recess = 0.30 * np.clip(1.0 - below * 3.2, 0.0, 1.0)
     base = ramp(-below, 0.014)
     top = np.clip((y - patient.apex) * 3.0 + 0.25, 0.3, 1.0)
     inside = lung * (base + (1.0 - base) * recess)
     air = inside * top * depth * 0.93
     gas = airways(plane) + stomach(patient, plane, dome)
-    return Chest(trunk, air, gas, cage, dome, inside)
+    return Chest(trunk, air, gas, cage)
 
 
 def _depth(patient: Patient, y: Field) -> Field:
-    """Return the thickness of the trunk in its middle: thin neck, thick belly."""
+    """Return the thickness of the trunk in its middle, from thin neck to thick belly."""
     neck = ramp(y - (patient.apex - 0.05), 0.3)
     belly = ramp(y - 0.5, 0.5)
     return np.float32(patient.girth) * (0.62 + 0.38 * neck + 0.14 * belly)
 
 
 def diaphragm(patient: Patient, plane: Plane, cage: Field) -> Field:
-    """Return the height of the diaphragm's outline for each pixel's column."""
+    """Return the height of the diaphragm in the column of each pixel."""
     x = plane.x
     lift = 0.17 * plane.pose.expiration
     right = x < 0
     height = np.where(right, np.float32(patient.dome_right), np.float32(patient.dome_left)) - lift
     t = (np.abs(x) - 0.40) / 0.46
     t2 = t * t
-    # Flat in the middle, and falling steeply into the costophrenic angle.
+    # Flat in the middle, steep towards the costophrenic angle.
     fall = np.where(t > 0, 0.10 * t2 + 0.20 * t2 * t2, 0.10 * t2)
     return (height + fall).astype(np.float32)
 
 
 def mediastinum(patient: Patient, plane: Plane) -> Field:
-    """Return which part of the lung's depth heart and great vessels take, 0 to 1."""
+    """Return the proportion of the lung depth that heart and great vessels take, 0 to 1."""
     x, y = plane.x, plane.y
     turn = 0.05 * plane.pose.turn
     lift = 0.10 * plane.pose.expiration
@@ -123,7 +117,7 @@ def _ball(x: Field, y: Field, cx: float, cy: float, a: float, b: float, angle: f
 
 
 def airways(plane: Plane) -> Field:
-    """Return the thickness of air in the trachea and the two main bronchi."""
+    """Return the thickness of air in the trachea and main bronchi."""
     gas: Field = np.zeros_like(plane.x)
     top = plane.rows_above(0.1)
     x = plane.x[top] - 0.035 * plane.pose.turn
@@ -140,7 +134,7 @@ def airways(plane: Plane) -> Field:
 
 
 def stomach(patient: Patient, plane: Plane, dome: Field) -> Field:
-    """Return the thickness of the gas bubble under the left dome; not everyone has one."""
+    """Return the thickness of the gas bubble under the left dome, which 3 of 4 patients have."""
     rng = np.random.default_rng([patient.seed, 11])
     if rng.random() < 0.25:
         return np.zeros_like(plane.x)
@@ -154,7 +148,7 @@ def stomach(patient: Patient, plane: Plane, dome: Field) -> Field:
 
 
 def breast_shadow(patient: Patient, plane: Plane) -> Field:
-    """Return the thickness that breasts add over the lower zones."""
+    """Return the thickness of the breasts."""
     if patient.breast == 0.0:
         return np.zeros_like(plane.x)
     x, y = np.abs(plane.x), plane.y
@@ -166,7 +160,7 @@ def breast_shadow(patient: Patient, plane: Plane) -> Field:
 
 
 def arm_shadow(patient: Patient, plane: Plane) -> Field:
-    """Return the thickness of the upper arms where they are in the field."""
+    """Return the thickness of the upper arms in the field."""
     arms = plane.pose.arms
     side, y = np.abs(plane.x), plane.y
     axis = 1.13 + 0.35 * patient.wall + (0.75 - 0.62 * arms) * np.clip(y + 0.62, -0.1, None)

@@ -1,4 +1,4 @@
-"""The vessel tree of the lungs: lines that branch out of the hila."""
+"""Draws the vessel tree of the lungs as lines that branch from the hila."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Tree:
     Attributes
     ----------
     points
-        Begin, bend and end of each, (n, 3, 2).
+        Start, middle and end of each, (n, 3, 2).
     widths
         (n,), body units.
     generation
-        0 at the hilum, rising outwards, (n,).
+        0 at the hilum, increasing outwards, (n,).
     """
 
     points: NDArray[np.float64]
@@ -35,7 +35,7 @@ class Tree:
 
 
 def grow_tree(patient: Patient, expiration: float) -> Tree:
-    """Grow the vessels of ``patient``; they crowd downwards when the breath is poor."""
+    """Return the vessels of ``patient``, which are crowded after poor inspiration."""
     rng = np.random.default_rng([patient.seed, 31])
     points, widths, generation = [], [], []
     for sign in (-1.0, 1.0):
@@ -53,8 +53,8 @@ def grow_tree(patient: Patient, expiration: float) -> Tree:
 def _grow_lung(
     rng: np.random.Generator, patient: Patient
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return (points, widths) for each generation of one lung, its hilum at positive x."""
-    # More vessels go down than up, as blood does in someone standing.
+    """Return (points, widths) for each generation of one lung, with its hilum at positive x."""
+    # More vessels lead down than up, as in a standing person.
     angle = np.radians(np.array([-78.0, -52.0, -25.0, 0.0, 22.0, 40.0, 56.0, 70.0, 84.0]))
     angle = angle + rng.normal(0.0, 0.10, len(angle))
     start = np.stack([rng.normal(0.185, 0.012, len(angle)), -0.04 + 0.11 * np.sin(angle)], axis=1)
@@ -82,7 +82,7 @@ def _bend(
     angle: NDArray[np.float64],
     length: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middle, the end and the new direction of branches that bend a little."""
+    """Return the middle, the end and the new direction of branches that bend slightly."""
     first = angle + rng.normal(0.0, 0.12, len(angle))
     second = first + rng.normal(0.0, 0.18, len(angle))
     half = 0.5 * length[:, None]
@@ -94,18 +94,18 @@ def _bend(
 def draw_vessels(tree: Tree, plane: Plane, *, cuff: float = 0.0) -> Field:
     """Return the thickness of blood in the lungs, (height, width), about 0 to 1.
 
-    ``cuff`` thickens the walls near the hilum, as inflammation does (0 for none to 1).
+    ``cuff`` thickens the walls near the hilum, as inflammation does, 0 to 1.
     """
     central = np.clip(1.0 - tree.generation / 4.0, 0.0, 1.0)
     widths = tree.widths * (1.0 + 0.9 * cuff * central)
-    # A vessel is as thick as it is wide.
+    # The depth of a vessel equals its width.
     values = np.clip(widths / 0.045, 0.12, 1.0)
     order = np.argsort(values, kind="stable")
     return plane.strokes(tree.points[order], widths[order], values[order])
 
 
 def draw_bronchi(tree: Tree, plane: Plane) -> Field:
-    """Return where the larger airways run, which show up dark in consolidated lung, 0 to 1."""
+    """Return a map of the larger airways, which are dark in consolidated lung, 0 to 1."""
     large = (tree.generation >= 1) & (tree.generation <= 3)
     widths = 0.75 * tree.widths[large]
     return plane.strokes(tree.points[large], widths, np.clip(widths / 0.016, 0.3, 1.0))
