@@ -13,16 +13,19 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import pytest
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import build_parser
 from plainfilm.config import Recipe, load_recipe, recipe_names
-from plainfilm.evaluation import summarise
-from plainfilm.metrics import RATES
+from plainfilm.evaluation.document import (
+    EvaluationDocument,
+    LabelResults,
+    OperatingPointResults,
+)
+from plainfilm.metrics import RATES, Interval
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,13 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 REFERENCE = ROOT / "docs" / "reference"
+
+HEADINGS = {
+    "data": "## `[data]`: which images are used",
+    "fit": "## `[fit]`: how the network is trained",
+    "input": "## `[input]`: how a file becomes the network's input",
+}
+"""Sections of a recipe whose settings are one table of recipes.md."""
 
 each_page = pytest.mark.parametrize(
     "page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES]
@@ -147,16 +157,16 @@ def test_every_dependency_is_justified_and_no_other() -> None:
         return {match.group() for match in found if match}
 
     assert {name for name, *_ in rows(page, "## Core")} == names(project["dependencies"])
-    told: dict[str, set[str]] = {}
-    for extra, listed, why in rows(page, "## Extras"):
-        told.setdefault(extra.strip("`"), set()).update(listed.split(", "))
-        assert why
-    everywhere = set[str]().union(*told.values())
+    listed_for: dict[str, set[str]] = {}
+    for extra, packages, purpose in rows(page, "## Extras"):
+        listed_for.setdefault(extra.strip("`"), set()).update(packages.split(", "))
+        assert purpose
+    everywhere = set[str]().union(*listed_for.values())
     extras = {name: names(list_) for name, list_ in project["optional-dependencies"].items()}
-    assert set(told) == set(extras)
+    assert set(listed_for) == set(extras)
     for extra, packages in extras.items():
         # What several extras share is justified once.
-        assert told[extra] <= packages
+        assert listed_for[extra] <= packages
         assert packages <= everywhere
 
 
@@ -177,15 +187,10 @@ def test_recipes_page_names_every_setting(section: str, kind: Any) -> None:
 
 
 def test_recipes_page_has_the_defaults() -> None:
-    page = REFERENCE / "recipes.md"
     hints = dict(settings())
-    for section, heading in (
-        ("data", "## `[data]`: which images are learnt from"),
-        ("fit", "## `[fit]`: how the network is trained"),
-        ("input", "## `[input]`: how a file becomes what the network sees"),
-    ):
+    for section, heading in HEADINGS.items():
         defaults = {field.name: field.default for field in fields(hints[section])}
-        for key, default, _ in rows(page, heading):
+        for key, default, _ in rows(REFERENCE / "recipes.md", heading):
             known = defaults[key.strip("`")]
             shown = default.strip("`")
             if shown == "(needed)":
@@ -194,6 +199,20 @@ def test_recipes_page_has_the_defaults() -> None:
                 assert shown == known
             else:
                 assert tomllib.loads(f"v = {shown}")["v"] == known, key
+
+
+def test_recipes_page_names_every_choice() -> None:
+    described = {
+        (section, key.strip("`")): set(re.findall(r"`([\w-]+)`", " ".join(cells)))
+        for section, heading in HEADINGS.items()
+        for key, *cells in rows(REFERENCE / "recipes.md", heading)
+    }
+    for section, kind in settings():
+        for name, hint in get_type_hints(kind).items():
+            choices = {one for one in get_args(hint) if isinstance(one, str)}
+            # Presets of augmentation have a generated table of their own.
+            if choices and section != "augment":
+                assert choices <= described[section, name], f"{section}.{name}"
 
 
 def test_recipes_page_names_every_network_and_option() -> None:
@@ -209,26 +228,10 @@ def test_recipes_page_names_every_network_and_option() -> None:
                 assert f"`{option.name}`" in text, f"{name}.{option.name}"
 
 
-def test_evaluation_page_names_every_key() -> None:
+def test_evaluation_page_names_every_metric_and_part() -> None:
     page = named(REFERENCE / "evaluation-json.md")
-    truth = np.array([0, 1, 0, 1, 1, 0], np.float32)[:, None]
-    chances = np.array([0.1, 0.8, 0.6, 0.7, 0.4, 0.2])[:, None]
-    point = OperatingPoint("balanced", "balanced", "sick", 0.5, "half")
-    task = Task("binary", ("sick",), ("well", "sick"))
-    values = summarise(truth, chances, task, list("aabbcc"), [point], replicates=20)
-
-    free = {"sick", "well", "balanced"}  # names of labels, classes and points
-
-    def keys(value: Any) -> Iterator[str]:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                yield key
-                yield from keys(item)
-        elif isinstance(value, list):
-            for item in value:
-                yield from keys(item)
-
-    assert set(keys(values)) - free <= page
+    for part in (EvaluationDocument, LabelResults, OperatingPointResults, Interval):
+        assert {field.name for field in fields(part)} <= page, part
     assert set(RATES) <= page
 
 
