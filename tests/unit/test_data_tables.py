@@ -408,8 +408,6 @@ def test_strange_splits(tmp_path: Path) -> None:
     assert manifest.records[1].columns["fold"] == 1.0
     with pytest.raises(SourceError, match="unknown names"):
         load_dataset(path, split_column="fold")
-    path = table(tmp_path, "file,label,partition", "img/0.png,a,train", "img/1.png,b,test")
-    assert [r.official for r in load_dataset(path).records] == ["train", "test"]
 
 
 def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
