@@ -24,26 +24,14 @@ def identity_transforms(count: int) -> Floats:
 
 
 def register(fixed: Floats, moving: Floats, start: Floats, steps: int) -> tuple[Floats, Floats]:
-    """Find the scale and shift in both directions that align pairs of images.
+    """Find the scale and shift in both directions that align pairs of images (n, side, side).
 
     Gauss-Newton steps on the squared difference, with gain and offset free (B. Lucas & T. Kanade,
-    IJCAI 1981).
+    IJCAI 1981). The parameters (n, 4) are the horizontal scale and shift and the vertical scale and
+    shift, where a shift of 1 is half a side.
 
-    Parameters
-    ----------
-    fixed, moving
-        (n, side, side): n pairs of images without exposure differences (see `local_contrast`).
-    start
-        (n, 4): horizontal scale and shift, vertical scale and shift; a shift of 1 is half a side.
-    steps
-        Number of steps.
-
-    Returns
-    -------
-    agreement
-        (n,): the highest correlation over the region that both images show, -1 to 1.
-    parameters
-        (n, 4): the parameters at which it was reached.
+    Returns the highest correlation (n,) over the region that both images show, -1 to 1, and the
+    parameters at which it was reached.
     """
     count, side, _ = fixed.shape
     centres = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)

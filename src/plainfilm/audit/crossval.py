@@ -22,23 +22,10 @@ _CATEGORIES = 8
 def cross_validated_scores(
     features: Floats, y_true: NDArray[np.bool_], groups: NDArray[np.intp], *, seed: int = 0
 ) -> Floats | None:
-    """Return the log-odds of each image from a model that was fitted without its patient.
+    """Return the log-odds (n,) of each image from a model that was fitted without its patient.
 
-    Parameters
-    ----------
-    features
-        (n, k), columns of about unit variance.
-    y_true
-        (n,).
-    groups
-        (n,) patient numbers; images of a patient are in the same fold.
-    seed
-        Seed for the folds.
-
-    Returns
-    -------
-    scores
-        (n,); None with fewer than 10 patients, or if a fold would be fitted to a single class.
+    The columns of ``features`` (n, k) have about unit variance, and ``groups`` are the numbers of
+    the patients. Returns None with fewer than 10 patients, or if a fold has a single class.
     """
     patients = np.unique(groups)
     if len(patients) < 2 * _FOLDS:

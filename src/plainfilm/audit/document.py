@@ -10,53 +10,27 @@ from plainfilm.data.counts import Description
 from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding
 
-__all__ = [
-    "AuditDocument",
-    "Baseline",
-    "FeatureSet",
-    "Histograms",
-    "SingleFeature",
-]
+__all__ = ["AuditDocument", "Baseline", "FeatureSet", "Histograms", "MeanImage", "SingleFeature"]
 
 FeatureSet = Literal["file metadata", "border", "thumbnail", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
 class SingleFeature:
-    """A metadata item, and how well it separates two groups on its own.
+    """A metadata item, and how well it separates two groups on its own."""
 
-    Attributes
-    ----------
-    name
-        Key of `plainfilm.audit.baselines.METADATA`.
-    auroc
-        0.5 to 1, in whichever direction.
-    medians
-        Medians of the first and of the second group.
-    """
-
-    name: str
-    auroc: float
-    medians: tuple[float, float]
+    name: str  # a key of `plainfilm.audit.baselines.METADATA`
+    auroc: float  # 0.5 to 1, in whichever direction
+    medians: tuple[float, float]  # of the first and of the second group
 
 
 @dataclass(frozen=True, slots=True)
 class Histograms:
-    """Distribution of one quantity in two groups.
+    """Distribution of one quantity in two groups."""
 
-    Attributes
-    ----------
-    name
-        Key of `plainfilm.audit.baselines.METADATA`, or ``grey level``.
-    edges
-        (k + 1) ascending edges of the bins.
-    values
-        (k) counts or proportions of each group.
-    """
-
-    name: str
-    edges: tuple[float, ...]
-    values: tuple[tuple[float, ...], tuple[float, ...]]
+    name: str  # a key of `plainfilm.audit.baselines.METADATA`, or ``grey level``
+    edges: tuple[float, ...]  # (k + 1) ascending edges of the bins
+    values: tuple[tuple[float, ...], tuple[float, ...]]  # (k) counts or proportions of each group
 
 
 MeanImage = tuple[tuple[float, ...], ...]

@@ -17,9 +17,9 @@ from plainfilm.pixels import read_picture
 __all__ = ["NEAR_DUPLICATE", "SIMILAR", "Duplicates", "Pair", "find_duplicates"]
 
 NEAR_DUPLICATE = 0.92
-"""Lowest agreement of near duplicates. Measured on the training images of the public paediatric
-data set: copies that were cropped by up to 3 % a side, compressed again, halved in size, or changed
-in brightness or contrast reach 0.95. Of the 12,669 most similar pairs of different patients, one
+"""Lowest agreement of near duplicates. In the training images of the public paediatric data set,
+copies that were cropped by up to 3 % a side, compressed again, halved in size, or changed in
+brightness or contrast reach 0.95. Of the 12,669 most similar pairs of different patients, one
 reaches 0.86 and the others at most 0.82."""
 SIMILAR = 0.82
 """Lowest agreement of radiographs that are more likely of one person than of two people."""
@@ -38,41 +38,21 @@ _BLANK = 8  # grey levels; images with a smaller range are ignored
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two similar images.
-
-    Attributes
-    ----------
-    first, second
-        Rows of the evidence.
-    agreement
-        Correlation of the fine structure after registration, -1 to 1.
-    mirrored
-        Whether one is the mirror image of the other.
-    """
+    """Two rows of the evidence with similar images."""
 
     first: int
     second: int
-    agreement: float
-    mirrored: bool = False
+    agreement: float  # correlation of the fine structure after registration, -1 to 1
+    mirrored: bool = False  # one is the mirror image of the other
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Duplicates in a data set.
+    """Duplicates in a data set; in pairs, an exact group is represented by its first row."""
 
-    Attributes
-    ----------
-    exact
-        Groups of rows with equal pixels, whatever the file format.
-    near
-        Pairs of altered copies; each exact group is represented by its first row.
-    similar
-        Pairs that probably show the same person.
-    """
-
-    exact: tuple[tuple[int, ...], ...]
-    near: tuple[Pair, ...]
-    similar: tuple[Pair, ...]
+    exact: tuple[tuple[int, ...], ...]  # rows with equal pixels, whatever the file format
+    near: tuple[Pair, ...]  # altered copies
+    similar: tuple[Pair, ...]  # probably the same person
 
 
 def find_duplicates(evidence: Evidence) -> Duplicates:

@@ -37,63 +37,30 @@ _STROKE = 16  # grey levels by which a stroke is brighter than the pixels to its
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSummaries:
-    """Small views of n images.
+    """Small views of n images."""
 
-    Attributes
-    ----------
-    thumbnails
-        uint8 (n, 32, 32), block means.
-    histograms
-        uint16 (n, 256): number of pixels of each grey level, of every other row and column.
-    grey_range
-        int (n,): grey levels between the 1st and the 99th percentile.
-    strokes
-        int (n,): largest number of vertical strokes in a window at the upper or lower edge. A line
-        of text has 20 to 60; a side marker, ribs and cables have 6 to 16.
-    """
-
-    thumbnails: NDArray[np.uint8]
-    histograms: NDArray[np.uint16]
-    grey_range: NDArray[np.intp]
+    thumbnails: NDArray[np.uint8]  # (n, 32, 32) block means
+    histograms: NDArray[np.uint16]  # (n, 256) of every other row and column
+    grey_range: NDArray[np.intp]  # (n,) grey levels between the 1st and the 99th percentile
+    # (n,) largest number of vertical strokes in a window at the upper or lower edge: a line of text
+    # has 20 to 60; a side marker, ribs and cables have 6 to 16.
     strokes: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A data set as arrays for the checks.
+    """A data set as the checks need it: n readable records, and arrays in their order."""
 
-    Attributes
-    ----------
-    manifest
-        All records, including those that cannot be read.
-    left_out
-        Files that cannot be read, with reasons.
-    records
-        The n readable records. All further attributes are in their order.
-    ids
-        (n) ids.
-    metadata, hashes
-        (n) file metadata and SHA-256 hashes.
-    labels
-        float32 (n, labels) of 1, 0 or NaN.
-    splits
-        (n,) names; empty for a record without a split.
-    groups
-        (n,) patient numbers.
-    cache, summaries
-        The decoded images and small views of them; None in a quick audit.
-    """
-
-    manifest: Manifest
-    left_out: tuple[LeftOut, ...]
+    manifest: Manifest  # all records, including those that cannot be read
+    left_out: tuple[LeftOut, ...]  # files that cannot be read, with reasons
     records: tuple[Record, ...]
     ids: tuple[str, ...]
     metadata: Sequence[Mapping[str, str | float]]
-    hashes: tuple[str, ...]
-    labels: NDArray[np.float32]
-    splits: NDArray[np.str_]
-    groups: NDArray[np.intp]
-    cache: Cache | None = None
+    hashes: tuple[str, ...]  # SHA-256 of the files
+    labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
+    splits: NDArray[np.str_]  # (n,) names; empty for a record without a split
+    groups: NDArray[np.intp]  # (n,) patient numbers
+    cache: Cache | None = None  # the decoded images; None in a quick audit
     summaries: ImageSummaries | None = None
 
     def __len__(self) -> int:
@@ -122,17 +89,7 @@ def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
 def evidence_from_files(
     manifest: Manifest, hashes: Mapping[str, str], unreadable: Sequence[LeftOut] = ()
 ) -> Evidence:
-    """Collect the evidence that needs no decoding.
-
-    Parameters
-    ----------
-    manifest
-        All records.
-    hashes
-        SHA-256 of each readable file, by the id of its record.
-    unreadable
-        The other files, with reasons.
-    """
+    """Collect the evidence that needs no decoding; ``hashes`` maps ids to those of their files."""
     records = tuple(record for record in manifest.records if record.id in hashes)
     metadata = [{"bytes": _size(record.path)} for record in records]
     digests = tuple(hashes[record.id] for record in records)

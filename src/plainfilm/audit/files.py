@@ -39,7 +39,7 @@ _REMEDIES = {
     "not-an-image": "none needed if they are not radiographs; otherwise obtain the files again",
     "unsupported-format": "convert the files to another format",
     "too-large": "if they are radiographs, save them at a smaller size",
-    "invalid-name": "rename the files",
+    "strange-name": "rename the files",
     "missing": "check whether the files were moved",
 }
 _MANY_UNREADABLE = 0.02

@@ -31,30 +31,18 @@ _WINDOW = 48
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hashes:
-    """Hashes of n images.
+    """Hashes of n images."""
 
-    Attributes
-    ----------
-    bits
-        bool (n, k), k at most 64.
-    vectors
-        float32 (n, k) of length 1. The cosine of two is 1 for equal images, and about 0 for
-        unrelated ones.
-    """
-
-    bits: NDArray[np.bool_]
+    bits: NDArray[np.bool_]  # (n, k), k at most 64
+    # (n, k) of length 1: the cosine of two is 1 for equal images, and about 0 for unrelated ones.
     vectors: NDArray[np.float32]
 
 
 def local_contrast(images: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
-    """Remove low frequencies from images (n, side, side) and equalise their contrast.
+    """Subtract a Gaussian blur from images (n, side, side) and equalise their local contrast.
 
-    The result depends neither on exposure and contrast nor on smooth changes of either.
-
-    Parameters
-    ----------
-    sigma
-        Standard deviation of the subtracted Gaussian blur, in pixels.
+    The result depends neither on exposure and contrast nor on smooth changes of either. ``sigma``
+    is the standard deviation of the blur in pixels.
     """
     values = images.astype(np.float32)
     values -= _blur(values, sigma)
@@ -80,13 +68,7 @@ def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def hash_images(images: NDArray[np.uint8], *, seed: int = 0) -> Hashes:
-    """Hash images (n, 32, 32) by their own principal components.
-
-    Parameters
-    ----------
-    seed
-        Seed for the sample of 8192 images that the components of a larger data set are fitted to.
-    """
+    """Hash images (n, 32, 32) by their principal components, fitted to at most 8192 of them."""
     rows = local_contrast(downsample(images, _SIDE), 3.0).reshape(len(images), -1)
     count = len(rows)
     chosen = rows
@@ -107,27 +89,13 @@ def hash_images(images: NDArray[np.uint8], *, seed: int = 0) -> Hashes:
 def close_pairs(
     bits: NDArray[np.bool_], *, radius: int | None = None, tables: int = _TABLES, seed: int = 0
 ) -> NDArray[np.intp]:
-    """Find the pairs of rows that differ in at most ``radius`` bits.
+    """Find the pairs of rows that differ in at most ``radius`` of k bits, k at most 64.
 
     Locality-sensitive hashing: each table sorts the rows by a few random bits and compares rows
-    with equal bits. Time grows as n log n, memory as n.
+    with equal bits. Time grows as n log n, memory as n. More tables find more pairs.
 
-    Parameters
-    ----------
-    bits
-        (n, k), k at most 64, each true for about half of the rows.
-    radius
-        Number of bits that may differ. None takes the largest number up to 18 for which at most
-        two pairs per row are expected by chance: 15 for 200,000 rows.
-    tables
-        Number of tables; more find more pairs and take longer.
-    seed
-        Seed for the choice of bits.
-
-    Returns
-    -------
-    pairs
-        (m, 2), sorted and unique, the lower row first.
+    Without a radius, it is the largest number up to 18 for which at most two pairs per row are
+    expected by chance: 15 for 200,000 rows. Returns sorted pairs (m, 2), the lower row first.
     """
     count, width = bits.shape
     if count < 2:

@@ -41,22 +41,13 @@ _UPRIGHT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Orientation:
-    """Orientation of n images.
+    """Orientation of n images: 0 to 3 for `ORIENTATIONS`, 4 to 7 for the same, inverted."""
 
-    Attributes
-    ----------
-    best
-        (n,): 0 to 3 for `ORIENTATIONS`, 4 to 7 for the same, inverted.
-    margin
-        (n,): score of the best orientation minus that of upright, at least 0. About 1 in 1,300
-        upright radiographs of children exceeds 0.25.
-    overall
-        Orientation of the data set as a whole, 0 to 7.
-    """
-
-    best: NDArray[np.intp]
+    best: NDArray[np.intp]  # (n,)
+    # (n,) score of the best orientation minus that of upright, at least 0. About 1 in 1,300 upright
+    # radiographs of children exceeds 0.25.
     margin: Floats
-    overall: int
+    overall: int  # of the data set as a whole
 
 
 def standardise(images: NDArray[np.uint8], side: int) -> Floats:
@@ -69,21 +60,9 @@ def standardise(images: NDArray[np.uint8], side: int) -> Floats:
 def estimate_orientation(
     images: NDArray[np.uint8], groups: NDArray[np.intp], *, seed: int = 0
 ) -> Orientation | None:
-    """Estimate the orientation of each image.
+    """Estimate the orientation of images (n, 32, 32); None with fewer than 24 patients.
 
-    Parameters
-    ----------
-    images
-        uint8 (n, 32, 32).
-    groups
-        (n,) patient numbers; images of a patient are in the same fold.
-    seed
-        Seed for the folds, and for the training sample of a large data set.
-
-    Returns
-    -------
-    orientation
-        None where there are fewer than 24 patients.
+    ``groups`` (n,) are the numbers of the patients. Images of a patient are in the same fold.
     """
     patients = np.unique(groups)
     if len(patients) < _MIN_PATIENTS:

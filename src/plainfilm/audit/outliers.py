@@ -19,23 +19,11 @@ _INLIER = 3.0
 
 
 def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None:
-    """Score how much each image differs from the rest of the data set.
+    """Score how much each of n images (n, 32, 32) differs from the rest; None below 60 images.
 
     A principal component analysis is fitted three times, each time without the outliers found so
-    far. The score is the larger of two: the residual outside the components, and the Mahalanobis
-    distance within them.
-
-    Parameters
-    ----------
-    images
-        uint8 (n, 32, 32).
-    seed
-        Seed for the sample of 8192 images that a larger data set is fitted to.
-
-    Returns
-    -------
-    scores
-        (n,): robust standard deviations above the median. None below 60 images.
+    far. The score is the larger of the residual outside the components and the Mahalanobis distance
+    within them, in robust standard deviations above the median.
     """
     count = len(images)
     if count < _MIN_IMAGES:

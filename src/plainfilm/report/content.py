@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plainfilm.records import Finding
 
 if TYPE_CHECKING:
-    from plainfilm.report.audit.content import AuditContent
+    from plainfilm.report.audit.section import AuditContent
 
 __all__ = [
     "ReportContent",

@@ -16,7 +16,7 @@ from plainfilm.evaluation.legacy import external_values, seeds_values
 from plainfilm.evaluation.result import Evaluation
 from plainfilm.evaluation.run import find_run
 from plainfilm.explain import heatmap
-from plainfilm.report.audit.content import read_audit
+from plainfilm.report.audit.section import read_audit
 from plainfilm.report.build import build_report
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.model_card import write_model_card

@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainfilm.audit import AuditDocument, Baseline
+from plainfilm.data import Manifest
+from plainfilm.errors import RunError
+from plainfilm.records import Finding
 from plainfilm.report.audit.cards import finding_card
-from plainfilm.report.audit.content import AuditContent
 from plainfilm.report.audit.forest import forest
+from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.audit.wording import sentence
 from plainfilm.report.html.markup import Html, element, join
 
-__all__ = ["audit_section"]
+__all__ = ["AuditContent", "audit_section", "read_audit"]
 
 _SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditContent:
+    """The audit of the data that a model was trained on."""
+
+    findings: tuple[Finding, ...] = ()  # the most severe first
+    baselines: tuple[Baseline, ...] = ()
+    quick: bool = False  # no image was decoded
+    thumbnails: Thumbnails | None = None
+    problem: str = ""  # why audit.json cannot be shown; empty if it can
+
+    def beyond(self, known: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return the serious findings that are not known already."""
+        seen = {(finding.check, finding.problem) for finding in known}
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.severity == "serious" and (finding.check, finding.problem) not in seen
+        )
+
+
+def read_audit(path: Path, manifest: Manifest) -> AuditContent | None:
+    """Read ``audit.json`` of a run; None if it has none. The manifest has the paths of the files."""
+    if not path.is_file():
+        return None
+    try:
+        audit = AuditDocument.read(path)
+    except RunError as error:
+        problem = f"audit.json cannot be shown ({error.problem}); repeat it: plainfilm audit DATA"
+        return AuditContent(problem=problem)
+    return AuditContent(
+        findings=audit.findings,
+        baselines=audit.baselines,
+        quick=audit.quick,
+        thumbnails=Thumbnails(manifest, audit.findings),
+    )
 
 
 def audit_section(audit: AuditContent) -> Html:
