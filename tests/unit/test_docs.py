@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
+import jsonschema
 import pytest
 
 from plainfilm.bundle import Bundle
@@ -26,7 +28,7 @@ from plainfilm.evaluation.document import (
     OperatingPointResults,
 )
 from plainfilm.metrics import RATES, Interval
-from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task, TaskKind
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -233,6 +235,20 @@ def test_evaluation_page_names_every_metric_and_part() -> None:
     for part in (EvaluationDocument, LabelResults, OperatingPointResults, Interval):
         assert {field.name for field in fields(part)} <= page, part
     assert set(RATES) <= page
+
+
+def test_documents_conform_to_their_schemas(
+    make_document: Callable[..., EvaluationDocument],
+) -> None:
+    schema = json.loads((REFERENCE / "schemas" / "evaluation.schema.json").read_text("utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    for kind, names in (("binary", "a"), ("multiclass", "abc"), ("multilabel", "ab")):
+        classes = ("none", "a") if kind == "binary" else tuple(names)
+        document = make_document(Task(cast(TaskKind, kind), tuple(names), classes)).to_json()
+        validator.validate(document)
+        assert not validator.is_valid({**document, "surplus": 1})
+        assert not validator.is_valid({k: v for k, v in document.items() if k != "metrics"})
 
 
 def test_bundle_page_names_every_key() -> None:
