@@ -223,7 +223,7 @@ def test_a_folder_of_dicom_files_is_parted_by_patient(
 ) -> None:
     manifest = collection(tmp_path)
     told = {found.check: found for found in manifest.findings}
-    assert "DICOM headers (36 images of 12" in told["patient-keys"].problem
+    assert "DICOM headers: 36 images of 12" in told["patient-keys"].problem
     assert "patient-unknown" not in told
     assert manifest.describe().patients == 12
     split = make_splits(manifest)

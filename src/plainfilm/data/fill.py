@@ -158,13 +158,7 @@ def _name(spec: PixelSpec, reader: Reader) -> str:
 
 
 def check_space(shard_folder: Path, needed: int) -> None:
-    """Check that the disk has ``needed`` bytes free.
-
-    Raises
-    ------
-    StorageError
-        If it has fewer, or the folder ``shard_folder`` cannot be created.
-    """
+    """Check that the folder can be created and its disk has ``needed`` bytes free."""
     free = shutil.disk_usage(make_folder(shard_folder)).free
     if free < needed:
         raise StorageError(

@@ -61,13 +61,7 @@ def encode_records(
 
 
 def read_parquet(path: Path) -> tuple[Table, dict[str, str]]:
-    """Read a table and the metadata in its schema.
-
-    Raises
-    ------
-    SourceError
-        If the file is missing or cannot be read.
-    """
+    """Read a table and the metadata in its schema."""
     import pyarrow
     import pyarrow.parquet as parquet
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 
 from plainfilm.data.manifest import Manifest
@@ -34,9 +36,5 @@ def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
         [members[i] for i in rng.permutation(len(members))]
         for _, members in sorted(classes.items())
     ]
-    chosen: list[int] = []
-    while len(chosen) < count and any(queues):
-        for queue in queues:
-            if queue and len(chosen) < count:
-                chosen.append(queue.pop())
-    return chosen
+    rounds = zip_longest(*(reversed(queue) for queue in queues))
+    return [row for some in rounds for row in some if row is not None][:count]

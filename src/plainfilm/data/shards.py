@@ -74,15 +74,7 @@ def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
 
 
 def read_pixels(path: Path, rows: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
-    """Read images of a shard into ``out``, (k, size, size).
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
-    StorageError
-        If the file became shorter.
-    """
+    """Read images of a shard into ``out``, (k, size, size); raise `OSError` if it is missing."""
     first, span = int(rows.min()), int(np.ptp(rows)) + 1
     with open(path, "rb", buffering=0) as file:
         if span == len(rows) and bool((np.diff(rows) == 1).all()):
@@ -145,13 +137,7 @@ def write_shard(
     metadata: Sequence[dict[str, str | float]],
     failures: dict[str, Failure],
 ) -> Shard:
-    """Write a shard, named by the hash of its content.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full or not writable; no incomplete shard remains.
-    """
+    """Write a shard, named by the hash of its content; on an error no incomplete shard remains."""
     name = hash_json([*hashes, *sorted(failures)])[:32]
     shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(metadata), failures)
     index = folder / f"{name}.json"

@@ -43,22 +43,8 @@ def is_negative_name(name: str) -> bool:
 def label_items(listings: Sequence[Listing], positive: str | None = None) -> Labelling:
     """Choose the task and label every item of every listing, in their order.
 
-    Parameters
-    ----------
-    listings
-        The roots, all with class names or all with the same label columns.
-    positive
-        Positive class of two. Default: the class whose name does not mean normal, or else the
-        last in alphabetical order.
-
-    Raises
-    ------
-    LabelError
-        If the roots do not have the same classes.
-    SourceError
-        If there is only one class, or more than a hundred.
-    UsageError
-        If ``positive`` is not a class or the task does not have two classes.
+    By default the positive class of two is the one whose name does not mean normal, or else the
+    last in alphabetical order.
     """
     if all(listing.labels is None for listing in listings):
         return _label_classes(listings, positive)

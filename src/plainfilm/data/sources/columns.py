@@ -58,13 +58,7 @@ class Columns:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table, every cell as text.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read, has no rows, or has two columns of one name.
-    """
+    """Read a table, every cell as text."""
     try:
         table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -126,16 +120,7 @@ def choose_columns(
     path_column: str | None = None,
     split_column: str | None = None,
 ) -> Columns:
-    """Choose the columns for path, labels, patient and split, by argument or by usual name.
-
-    Raises
-    ------
-    SourceError
-        If no column or several columns have a usual name, or if the values of a label column
-        differ in nearly every row.
-    UsageError
-        If a named column does not exist, or a label column may identify patients.
-    """
+    """Choose the columns for path, labels, patient and split, by argument or by usual name."""
     guessed: list[str] = []
 
     def find(role: str, argument: str, name: str | None, required: bool) -> str | None:

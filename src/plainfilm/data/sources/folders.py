@@ -38,11 +38,6 @@ def list_folder(root: Path) -> Listing:
 
     Folders that contain only one folder are skipped, as in unpacked archives. Ids are paths below
     the folder of the splits or classes.
-
-    Raises
-    ------
-    SourceError
-        If there is no image, or a class folder is empty.
     """
     tree = read_tree(root)
     if tree.images == 0:

@@ -21,54 +21,47 @@ __all__ = [
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\u00df-\uffff]+|[0-9]+|[\u00c0-\uffff]+")
 
-# Words that make any column name identifying.
-_ALWAYS = frozenset(
-    {"mrn", "pid", "uid", "uids", "guid", "uuid", "ssn", "nhs", "dob", "accession", "passport"}
-    | {"surname", "lastname", "firstname", "forename", "fullname", "initials", "signature"}
-    | {"birth", "birthdate", "birthday", "birthplace", "born", "email", "mail", "phone", "mobile"}
-    | {"telephone", "tel", "fax", "address", "street", "zip", "zipcode", "postcode", "insurance"}
-    | {"physician", "doctor", "operator", "comment", "comments", "remark", "remarks", "notes"}
-    | {"narrative", "anamnesis", "indication", "impression", "freetext", "note"}
-    | {"middlename", "maidenname", "nickname", "username", "contact", "relative", "mother"}
-    | {"accno", "accnr", "accnum", "accnumber", "accid", "patid", "patnr", "patno", "patnum"}
-    # German, French, Spanish and Portuguese, Italian
-    | {"nachname", "vorname", "geburtsdatum", "geburtstag", "geboren", "adresse", "strasse"}
-    | {"rufname", "gebname", "gebdat", "gebdatum", "geb", "wohnort", "anschrift", "handy"}
-    | {"mutter", "notiz", "notizen", "freitext", "beurteilung", "vorgeschichte", "krankenkasse"}
-    | {"hinweis", "remarque", "remarques", "commentaire", "commentaires", "comentario"}
-    | {"comentarios", "comentário", "observaciones", "observações", "osservazioni", "commento"}
-    | {
-        "nota",
-        "notas",
-        "straße",
-        "plz",
-        "telefon",
-        "arzt",
-        "befund",
-        "befundtext",
-        "fallnummer",
-        "patientennummer",
-    }
-    | {"prenom", "prénom", "naissance", "nascimento", "nacimiento", "apellido", "apellidos"}
-    | {"sobrenome", "dirección", "direccion", "endereço", "telefono", "teléfono", "médico"}
-    | {"cognome", "nascita", "indirizzo", "dni", "cpf"}
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Words that make any column name identifying, in English, German, French, Spanish, Portuguese and
+# Italian.
+_ALWAYS = _words(
+    """
+    mrn pid uid uids guid uuid ssn nhs dob accession passport surname lastname firstname forename
+    fullname initials signature birth birthdate birthday birthplace born email mail phone mobile
+    telephone tel fax address street zip zipcode postcode insurance physician doctor operator
+    comment comments remark remarks notes narrative anamnesis indication impression freetext note
+    middlename maidenname nickname username contact relative mother accno accnr accnum accnumber
+    accid patid patnr patno patnum nachname vorname geburtsdatum geburtstag geboren adresse strasse
+    rufname gebname gebdat gebdatum geb wohnort anschrift handy mutter notiz notizen freitext
+    beurteilung vorgeschichte krankenkasse hinweis remarque remarques commentaire commentaires
+    comentario comentarios comentário observaciones observações osservazioni commento nota notas
+    straße plz telefon arzt befund befundtext fallnummer patientennummer prenom prénom naissance
+    nascimento nacimiento apellido apellidos sobrenome dirección direccion endereço telefono
+    teléfono médico cognome nascita indirizzo dni cpf
+    """
 )
 # Words that do so alone, or with a word for a person or a visit.
-_NUMBERS = frozenset({"id", "ids", "identifier", "number", "no", "nr", "num", "key", "code"})
-_NAMES = frozenset({"name", "names", "nom", "nombre", "nome"})
-_PERSON_OR_VISIT = frozenset(
-    {"patient", "patients", "subject", "person", "client", "case", "study", "exam"}
-    | {"examination", "visit", "encounter", "admission", "stay", "record", "hospitalization"}
-    | {"order", "request", "dicom", "series", "sop", "medical", "referring", "performing"}
-    | {"patienten", "paciente", "paziente", "pat", "acc", "fall", "akte", "akten", "aufnahme"}
-    | {"auftrag", "auftrags", "versicherten", "untersuchung", "untersuchungs", "insured"}
+_NUMBERS = _words("id ids identifier number no nr num key code")
+_NAMES = _words("name names nom nombre nome")
+_PERSON_OR_VISIT = _words(
+    """
+    patient patients subject person client case study exam examination visit encounter admission
+    stay record hospitalization order request dicom series sop medical referring performing
+    patienten paciente paziente pat acc fall akte akten aufnahme auftrag auftrags versicherten
+    untersuchung untersuchungs insured
+    """
 )
-_ALONE = frozenset({"id", "ids", "patient", "patients", "subject", "person", "client"}) | _NAMES
-_THINGS = frozenset(
-    {"file", "image", "img", "picture", "path", "class", "label", "column", "device", "model"}
-    | {"manufacturer", "site", "hospital", "institution", "finding", "disease", "protocol", "view"}
-    | {"dataset", "data", "set", "source", "diagnosis", "diagnose", "folder", "base", "dir", "code"}
-    | {"scanner", "machine", "station", "vendor", "country", "region", "city", "ward"}
+_ALONE = _words("id ids patient patients subject person client") | _NAMES
+_THINGS = _words(
+    """
+    file image img picture path class label column device model manufacturer site hospital
+    institution finding disease protocol view dataset data set source diagnosis diagnose folder
+    base dir code scanner machine station vendor country region city ward
+    """
 )
 _GLUED = re.compile(
     r"(?:study|series|instance|sop|reference|class)uid"

@@ -8,61 +8,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from plainfilm.errors import UsageError
 
-__all__ = ["CONVENTIONS", "Convention", "compile_patient_pattern", "patient_of", "subgroup_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Convention:
-    """A known way of naming files.
-
-    Attributes
-    ----------
-    name
-        Name in findings.
-    pattern
-        Pattern to search in the path below the root, with forward slashes.
-    """
-
-    name: str
-    pattern: re.Pattern[str]
-
-    def key(self, path: str) -> str | None:
-        """Return the patient in ``path``, or None if the convention does not apply."""
-        match = self.pattern.search(path)
-        return None if match is None else _join(match)
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+__all__ = ["compile_patient_pattern", "patient_of", "subgroup_of"]
 
 
 # The kind of pneumonia is part of the key: the numbers of bacteria and virus are separate, so
 # person 23 with bacteria and person 23 with a virus may be different patients.
-CONVENTIONS: tuple[Convention, ...] = (
-    Convention(
-        "personN_bacteria_M / personN_virus_M (Kermany 2018)",
-        _compile(r"(?:^|/)person(?P<b>\d+)_(?P<a>bacteria|virus)_[^/]*$"),
-    ),
-    Convention(
-        "IM-N-M / NORMAL2-IM-N-M (Kermany 2018)",
-        _compile(r"(?:^|/)(?P<a>(?:NORMAL\d*-)?IM-\d+)-\d+[^/]*$"),
-    ),
-    Convention(
-        "NNNNNNNN_MMM (NIH ChestX-ray14)", _compile(r"(?:^|/)(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*$")
-    ),
-    Convention(
-        "patientN/studyM/... (CheXpert)", _compile(r"(?:^|/)(?P<a>patient\d+)/study\d+/[^/]+$")
-    ),
-    Convention(
-        "pN/sM/... (MIMIC-CXR)", _compile(r"(?:^|/)(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)$")
-    ),
-)
+_CONVENTIONS = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "personN_bacteria_M / personN_virus_M (Kermany 2018)": (
+            r"(?:^|/)person(?P<b>\d+)_(?P<a>bacteria|virus)_[^/]*$"
+        ),
+        "IM-N-M / NORMAL2-IM-N-M (Kermany 2018)": (
+            r"(?:^|/)(?P<a>(?:NORMAL\d*-)?IM-\d+)-\d+[^/]*$"
+        ),
+        "NNNNNNNN_MMM (NIH ChestX-ray14)": r"(?:^|/)(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*$",
+        "patientN/studyM/... (CheXpert)": r"(?:^|/)(?P<a>patient\d+)/study\d+/[^/]+$",
+        "pN/sM/... (MIMIC-CXR)": r"(?:^|/)(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)$",
+    }.items()
+}
+"""Known ways of naming files: name and pattern of the path below the root."""
 
-_SUBGROUP = _compile(r"(?:^|[_\-/ ])(bacteria|virus)(?:l|[_\-/ .]|$)")
+_SUBGROUP = re.compile(r"(?:^|[_\-/ ])(bacteria|virus)(?:l|[_\-/ .]|$)", re.IGNORECASE)
 
 
 def _join(match: re.Match[str]) -> str | None:
@@ -72,12 +42,7 @@ def _join(match: re.Match[str]) -> str | None:
 
 
 def patient_of(path: str) -> tuple[str, str] | None:
-    """Return the patient and the name of the convention, or None.
-
-    Parameters
-    ----------
-    path
-        Path below the root, with forward slashes.
+    """Return the patient and the naming convention of a path below the root, or None.
 
     Examples
     --------
@@ -86,10 +51,10 @@ def patient_of(path: str) -> tuple[str, str] | None:
     >>> patient_of("NORMAL/scan.png") is None
     True
     """
-    for convention in CONVENTIONS:
-        key = convention.key(path)
-        if key is not None:
-            return key, convention.name
+    for name, pattern in _CONVENTIONS.items():
+        match = pattern.search(path)
+        if match is not None and (patient := _join(match)):
+            return patient, name
     return None
 
 
@@ -103,11 +68,7 @@ def compile_patient_pattern(pattern: str) -> Callable[[str], str | None]:
     """Return a function that reads the patient from a path with a regular expression.
 
     The expression is searched in the file name; its groups, joined with ``-``, are the patient.
-
-    Raises
-    ------
-    UsageError
-        If the expression is not valid or has no group.
+    An invalid expression or one without a group raises `UsageError`.
     """
     remedy = r"give an expression with a group for the patient, such as r'^(\d+)_'"
     try:

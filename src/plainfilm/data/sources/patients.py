@@ -57,11 +57,6 @@ def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> lis
     DICOM header. Equal identifiers of a column, a header or one convention mean one patient in all
     roots; conventions are those of published data sets, of which a user may give several copies.
     Equal matches of a pattern mean one patient only within one data set.
-
-    Raises
-    ------
-    UsageError
-        If the pattern matches no name.
     """
     statistics = _Statistics()
     pseudonyms = Pseudonyms()
@@ -140,8 +135,8 @@ def _report(statistics: _Statistics, total: int, kept: bool) -> list[Finding]:
     findings = []
     if statistics.images:
         sources = "; ".join(
-            f"{source} ({plural(count, 'image')} of "
-            f"{plural(len(statistics.patients[source]), 'patient')})"
+            f"{source}: {plural(count, 'image')} of "
+            f"{plural(len(statistics.patients[source]), 'patient')}"
             for source, count in sorted(statistics.images.items())
         )
         # A separate check, since a pattern may join files that do not belong together.

@@ -28,13 +28,7 @@ class _Repeats:
 
 
 def merge_repeated(items: Sequence[LabelledItem]) -> tuple[list[LabelledItem], list[Finding]]:
-    """Keep one mention of every file, or one for each split, since the audit must see that.
-
-    Raises
-    ------
-    LabelError
-        If a file has several labels.
-    """
+    """Keep one mention of every file, or one for each split, since the audit must see that."""
     mentions: dict[str, list[LabelledItem]] = defaultdict(list)
     for item, row in items:
         mentions[item.real].append((item, row))

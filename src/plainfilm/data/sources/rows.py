@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -28,22 +29,7 @@ _UNCERTAIN = frozenset({"-1", "-1.0"})
 
 
 def list_table(table: Table, columns: Columns, images: Path | None = None) -> Listing:
-    """List the images that a table names.
-
-    Parameters
-    ----------
-    table, columns
-        The table and the roles of its columns.
-    images
-        Base folder of relative paths; the folder of the table if None.
-
-    Raises
-    ------
-    SourceError
-        If no file exists, or a split has an unknown name.
-    LabelError
-        If a label column contains other values than 1, 0 and blank.
-    """
+    """List the images that a table names, relative to ``images`` or the folder of the table."""
     listing = Listing(name=table.path.stem)
     base = Path(os.path.abspath(images if images is not None else table.path.parent))
     paths = [_locate(cell, base) for cell in table.columns[columns.path]]
@@ -53,7 +39,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
     patients = table.columns[columns.patient] if columns.patient else None
     extra = keep_further_columns(table, columns, listing)
     missing = 0
-    resolve = _Resolver()
+    resolve_folder = cache(os.path.realpath)
     for row, (identity, path) in enumerate(zip(ids, paths, strict=True)):
         label = labels[row]
         size = _size(path) if path else -1
@@ -68,7 +54,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
                 Item(
                     identity,
                     path,
-                    resolve(path),
+                    _resolve(path, resolve_folder),
                     label,
                     SPLIT_NAMES.get(splits[row].casefold()),
                     (patients[row] or None) if patients else None,
@@ -121,19 +107,12 @@ def _name_files(paths: list[str], base: Path) -> list[str]:
     ]
 
 
-class _Resolver:
-    """Resolves symbolic links, with one system call for each folder."""
-
-    def __init__(self) -> None:
-        self._folders: dict[str, str] = {}
-
-    def __call__(self, path: str) -> str:
-        if os.path.islink(path):
-            return os.path.realpath(path)
-        folder, name = os.path.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        return os.path.join(self._folders[folder], name)
+def _resolve(path: str, resolve_folder: Callable[[str], str]) -> str:
+    """Resolve symbolic links in a path, with a cached function for its folder."""
+    if os.path.islink(path):
+        return os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return os.path.join(resolve_folder(folder), name)
 
 
 def _size(path: str) -> int:

@@ -67,13 +67,7 @@ def looks_like_image(name: str) -> bool:
 
 
 def read_tree(root: Path) -> Branch:
-    """List the images below ``root``; symbolic links are followed, but not in a loop.
-
-    Raises
-    ------
-    SourceError
-        If ``root`` cannot be listed.
-    """
+    """List the images below ``root``; symbolic links are followed, but not in a loop."""
     try:
         return _read(root.name, str(root), os.path.realpath(root), frozenset())
     except OSError as error:
