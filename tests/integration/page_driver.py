@@ -1,4 +1,4 @@
-"""The page of ``plainfilm serve`` as tests drive it: a service, a browser, and what people do."""
+"""Drives the page of ``plainfilm serve`` in tests: a service, a browser, and user actions."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ for (const [name, text] of arguments[0]) {
 document.body.dispatchEvent(
   new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true}));
 """
-SETTLED = (
+IDLE = (
     "return document.body.dataset.ready === 'true' && document.title === 'plainfilm'"
-    " && !document.getElementById('film-text').textContent"
+    " && !document.getElementById('radiograph-status').textContent"
 )
 ROWS = (
     "return [...document.querySelectorAll('#rows tr')].map(row =>"
@@ -48,7 +48,7 @@ return [...canvas.getContext('2d').getImageData(width / 2 + arguments[0], height
 
 
 class Page:
-    """The page in a browser, and what may be done to it."""
+    """The page in a browser, with user actions."""
 
     def __init__(self, driver: Any, address: str) -> None:
         self.driver, self.address = driver, address
@@ -69,37 +69,39 @@ class Page:
         return self
 
     def wait(self, script: str, *arguments: Any) -> Any:
-        """Wait until a script returns something true."""
+        """Wait until a script returns a true value."""
         end = time.monotonic() + 30
         while not (found := self.run(script, *arguments)):
-            assert time.monotonic() < end, f"this never came true: {script}\n{self.text('body')}"
+            assert time.monotonic() < end, f"timeout: {script}\n{self.text('body')}"
             time.sleep(0.03)
         return found
 
     def drop(self, files: Files) -> Page:
-        """Drop files onto the page, and wait until it is done with them."""
+        """Drop files onto the page, and wait until all are done."""
         self.wait("return document.body.dataset.ready === 'true'")
         sent = [[name, base64.b64encode(data).decode()] for name, data in files.items()]
         self.run(DROP, sent)
         self.wait("return document.body.dataset.stage !== 'start'")
         self.wait("return document.title === 'plainfilm'")
-        self.wait("return !/Wait|Being/.test(document.getElementById('film-text').textContent)")
+        self.wait(
+            "return !/Wait|Being|Load/.test(document.getElementById('radiograph-status').textContent)"
+        )
         return self
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
     def module(self, name: str, body: str, *arguments: Any) -> Any:
-        """Return what a function of one of the page's modules, ``m``, gives."""
+        """Return the value of a function body that uses one of the page's modules, ``m``."""
         script = f"""
         const done = arguments[arguments.length - 1], given = [...arguments].slice(0, -1);
         const work = async m => {{{body}}};
         import('/static/{name}.js').then(work)
           .then(value => done({{value}}), error => done({{error: String(error)}}));
         """
-        told = self.driver.execute_async_script(script, *arguments)
-        assert "error" not in told, told
-        return told["value"]
+        output = self.driver.execute_async_script(script, *arguments)
+        assert "error" not in output, output
+        return output["value"]
 
     def find(self, id: str) -> Any:
         return self.driver.find_element("id", id)
@@ -112,8 +114,8 @@ class Page:
         return found.replace("\u00a0", " ")
 
     def rows(self) -> dict[str, list[str]]:
-        """Return name to probability, call and remarks of the work list, in its order."""
-        # The list is written once a frame.
+        """Return name to probability, prediction and remarks of the worklist, in its order."""
+        # The list is updated once a frame.
         self.run("return new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
         return {name: rest for name, *rest in self.run(ROWS)}
 
@@ -137,12 +139,12 @@ class Page:
         )
 
     def pixel(self, right: int = 0) -> list[int]:
-        """Return a pixel of the canvas, so far right of its middle."""
+        """Return a pixel of the canvas, at an offset to the right of its centre."""
         self.run("return new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
         return list(self.run(PIXEL, right))
 
     def mouse(self, *events: tuple[str, int, int], button: str = "left") -> None:
-        """Move the mouse over the canvas: kind of event, and the place from its middle."""
+        """Send mouse events to the canvas: kind, and offset from its centre."""
         box = self.run(
             "const b = document.getElementById('canvas').getBoundingClientRect();"
             "return [b.x + b.width / 2, b.y + b.height / 2]"
@@ -156,18 +158,18 @@ class Page:
                 "Input.dispatchMouseEvent", {**event, "clickCount": int(kind != "mouseWheel")}
             )
 
-    def asked(self) -> list[dict[str, Any]]:
+    def requests(self) -> list[dict[str, Any]]:
         """Return the requests since the page was opened."""
         events = (
             json.loads(one["message"])["message"] for one in self.driver.get_log("performance")
         )
         return [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
-    def complaints(self) -> list[str]:
+    def console_errors(self) -> list[str]:
         return [one["message"] for one in self.driver.get_log("browser") if one["level"] != "INFO"]
 
     def violations(self) -> list[str]:
-        """Return what axe finds wrong, with the elements concerned."""
+        """Return the accessibility violations that axe finds, with their elements."""
         axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
         source = importlib.resources.files(axe) / "axe.min.js"
         if not self.run("return Boolean(window.axe)"):
@@ -184,7 +186,7 @@ class Page:
 
 @contextmanager
 def serving(folder: Path, *bundles: object, **environment: str) -> Iterator[str]:
-    """Run ``plainfilm serve`` and give its address."""
+    """Run ``plainfilm serve`` and yield its address."""
     log = folder / "serve.log"
     command = [sys.executable, "-m", "plainfilm", "serve", *map(str, bundles), "--port", "0"]
     with log.open("wb") as out:
@@ -213,7 +215,7 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 @contextmanager
 def browsing() -> Iterator[Any]:
-    """Run a browser and give its driver."""
+    """Run a browser and yield its driver."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

@@ -1,4 +1,4 @@
-"""The page of ``plainfilm serve`` in a real browser, on a real service."""
+"""The page of ``plainfilm serve`` in a real browser, with a real service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_driver import SETTLED, WIDTHS, Files, Page, browsing, serving
+from page_driver import IDLE, WIDTHS, Files, Page, browsing, serving
 
 from plainfilm.bundle import Bundle, IndeterminateRange, read_bundle, write_bundle
 from plainfilm.evaluation import evaluate
@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         find_browser() is None or shutil.which("chromedriver") is None,
-        reason="Chromium and its driver are not here (Debian: chromium, chromium-driver)",
+        reason="Chromium and its driver are not installed (Debian: chromium, chromium-driver)",
     ),
 ]
 
@@ -60,21 +60,21 @@ def run_folder(tiny_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def doubter(run_folder: Path) -> Path:
-    """Return the same bundle, but one that doubts everything it is shown."""
+def rejecting(run_folder: Path) -> Path:
+    """Return the same bundle with settings that reject every image."""
     bundle = read_bundle(run_folder)
     [label] = bundle.task.labels
     assert bundle.rejection is not None
     return reseal(
         bundle,
-        run_folder.parent / "doubter",
+        run_folder.parent / "rejecting",
         rejection=dataclasses.replace(bundle.rejection, threshold=0.0),
         indeterminate={label: IndeterminateRange(0.0, 1.0, "everything")},
     )
 
 
 def reseal(bundle: Bundle, folder: Path, **changes: Any) -> Path:
-    """Write a bundle again with something changed."""
+    """Write a bundle again with changes."""
     names = ("task", "pixels", "temperature", "points", "has_activation_map", "provenance")
     same = {name: getattr(bundle, name) for name in (*names, "rejection", "indeterminate")}
     graph, weights = bundle.graph.read_bytes(), bundle.weights.read_bytes()
@@ -82,35 +82,35 @@ def reseal(bundle: Bundle, folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(driver: Any, run_folder: Path, doubter: Path) -> Iterator[Page]:
-    """Serve the drawn model and its doubting twin, and have a page on them."""
-    with serving(run_folder.parent, run_folder, doubter) as address:
+def page(driver: Any, run_folder: Path, rejecting: Path) -> Iterator[Page]:
+    """Serve the trained and the rejecting bundle, and return a page of the service."""
+    with serving(run_folder.parent, run_folder, rejecting) as address:
         yield Page(driver, address)
 
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    """Draw what people drop: films as JPEG and DICOM, and what is none."""
+    """Draw radiographs as JPEG and DICOM, a broken file, and a text file."""
     rng = np.random.default_rng(5)
 
-    def film(kind: Any, ill: str | None) -> bytes:
+    def draw_film(kind: Any, ill: str | None) -> bytes:
         patient = sample_patient(rng)
         picture = draw(rng, size=(180, 220), patient=patient, pneumonia=ill, subtlety=0.0) / 255.0
         return encode(rng, picture, kind, patient=patient, key="secret", image=1)
 
-    whole = film("jpeg", None)
+    whole = draw_film("jpeg", None)
     return {
         "well.jpeg": whole,
-        "ill.jpeg": film("jpeg", "lobar"),
-        "film.dcm": film("dicom", "patchy"),
+        "ill.jpeg": draw_film("jpeg", "lobar"),
+        "film.dcm": draw_film("dicom", "patchy"),
         "broken.jpeg": whole[: len(whole) // 3],
         "letter <b>.txt": b"not an image",
     }
 
 
 @pytest.fixture(scope="module")
-def answers(run_folder: Path, files: Files) -> dict[str, Any]:
-    """Say what the predictor answers for those files."""
+def predictions(run_folder: Path, files: Files) -> dict[str, Any]:
+    """Return the predictor's predictions on those files."""
     predicted = Predictor(run_folder).predict(files.values(), workers=1)
     return dict(zip(files, predicted, strict=True))
 
@@ -121,58 +121,58 @@ def percent(share: float) -> str:
     return "> 99.9 %" if share > 0.999 else f"{share * 100:.1f} %"
 
 
-def test_what_is_dropped_is_read(page: Page, files: Files, answers: dict[str, Any]) -> None:
+def test_dropped_files_are_predicted(page: Page, files: Files, predictions: dict[str, Any]) -> None:
     page.open().drop(files)
     rows = page.rows()
     assert list(rows) == list(files)
-    for name, (probability, call, remark) in rows.items():
-        answer = answers[name]
+    for name, (probability, predicted, remark) in rows.items():
+        answer = predictions[name]
         if answer.error is None:
             assert probability == percent(answer.probabilities["PNEUMONIA"])
-            assert call == ("not called" if answer.rejected else answer.predicted["balanced"])
-            assert ("unlike training" in remark) == answer.rejected
+            assert predicted == ("rejected" if answer.rejected else answer.predicted["balanced"])
+            assert ("unlike the training images" in remark) == answer.rejected
         else:
-            assert (probability, call) == ("", "")
+            assert (probability, predicted) == ("", "")
             assert len(remark) > 10
-    assert page.text("#progress-text") == "5 of 5 done, 2 without an answer"
-    assert page.text("#reading-title") == "well.jpeg"
+    assert page.text("#progress-text") == "5 of 5 done, 2 failed"
+    assert page.text("#result-title") == "well.jpeg"
     assert "220 × 180 pixels" in page.text("#metadata")
     assert page.pixel()[3] == 255
     page.choose("filter", "failed")
     assert list(page.rows()) == ["broken.jpeg", "letter <b>.txt"]
-    assert page.complaints() == []
+    assert page.console_errors() == []
 
 
-def test_nobody_else_is_asked_and_no_name_is_told(page: Page, files: Files) -> None:
+def test_requests_go_to_the_service_only_and_contain_no_file_name(page: Page, files: Files) -> None:
     page.open().drop(files)
-    asked = page.asked()
-    addresses = {one["request"]["url"] for one in asked}
+    requests = page.requests()
+    addresses = {one["request"]["url"] for one in requests}
     assert len([url for url in addresses if "/v1/predictions" in url]) >= 1
     outside = {
         url for url in addresses if not url.startswith((page.address, "data:", "blob:", "about:"))
     }
     assert outside == set()
-    posts = [one for one in asked if one["request"]["method"] == "POST"]
+    posts = [one for one in requests if one["request"]["method"] == "POST"]
     assert len(posts) >= len(files)
     for one in posts:
         body = page.driver.execute_cdp_cmd(
             "Network.getRequestPostData", {"requestId": one["requestId"]}
         )
         sent = body["postData"].encode()
-        if not sent.startswith(b"--"):  # what is no text comes coded
+        if not sent.startswith(b"--"):  # binary content is encoded
             sent = base64.b64decode(sent)
         assert b'filename="image"' in sent
         assert not any(name.encode() in sent for name in files)
-    # Nothing of the header's identity comes back.
+    # The answer contains no identity from the header.
     page.run("[...document.querySelectorAll('#rows tr button')][2].click()")
-    page.wait(SETTLED)
+    page.wait(IDLE)
     assert "DX" in page.text("#metadata")
     html = page.run("return document.documentElement.outerHTML")
     assert "SYNTHETIC" not in html
     assert "secret" not in html
 
 
-def test_the_policy_forbids_what_is_inline(page: Page) -> None:
+def test_the_policy_forbids_inline_scripts(page: Page) -> None:
     page.open().wait("return document.body.dataset.ready === 'true'")
     ran = page.run(
         "const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
@@ -180,12 +180,12 @@ def test_the_policy_forbids_what_is_inline(page: Page) -> None:
         "return window.ran ?? null"
     )
     assert ran is None
-    told = " ".join(page.complaints())
-    assert "script-src" in told
+    messages = " ".join(page.console_errors())
+    assert "script-src" in messages
     page.wait("return performance.getEntriesByType('resource').length >= 0")
 
 
-def test_the_film_can_be_worked_on(page: Page, files: Files) -> None:
+def test_the_radiograph_can_be_zoomed_panned_and_windowed(page: Page, files: Files) -> None:
     page.open().drop({"ill.jpeg": files["ill.jpeg"]})
     assert page.run("return getComputedStyle(document.getElementById('list')).display") == "none"
     grey = page.pixel()
@@ -195,7 +195,7 @@ def test_the_film_can_be_worked_on(page: Page, files: Files) -> None:
     assert page.pixel()[0] == 255 - grey[0]
     page.click("invert")
 
-    # The right button sets window and level, whatever the mode.
+    # The right button sets window and level in every mode.
     page.mouse(
         ("mousePressed", 0, 0),
         ("mouseMoved", -90, -60),
@@ -221,7 +221,7 @@ def test_the_film_can_be_worked_on(page: Page, files: Files) -> None:
     assert page.run("return document.querySelector('[name=show]:checked').value") == "seen"
 
 
-def test_the_heat_map_is_laid_over_and_does_not_explain(page: Page, files: Files) -> None:
+def test_the_heat_map_is_shown_with_a_caution(page: Page, files: Files) -> None:
     page.open().drop({"ill.jpeg": files["ill.jpeg"]})
     coloured = (
         "const c = document.getElementById('canvas');"
@@ -230,12 +230,12 @@ def test_the_heat_map_is_laid_over_and_does_not_explain(page: Page, files: Files
     )
     page.pixel()
     assert page.run(coloured) == 0
-    assert not page.find("heat-words").is_displayed()
+    assert not page.find("heat-note").is_displayed()
     page.click("heat")
     page.pixel()
     strong = page.run(coloured)
     assert strong > 0
-    assert "A heat map does not explain." in page.text("#heat-words")
+    assert "A heat map is not an explanation." in page.text("#heat-note")
     page.run(
         "const o = document.getElementById('opacity'); o.value = 0.1;"
         "o.dispatchEvent(new Event('input', {bubbles: true}))"
@@ -247,58 +247,66 @@ def test_the_heat_map_is_laid_over_and_does_not_explain(page: Page, files: Files
     assert page.run(coloured) == 0
 
 
-def test_a_probability_is_read_at_a_prevalence(
-    page: Page, files: Files, answers: dict[str, Any], run_folder: Path
+def test_a_probability_is_adjusted_to_a_prevalence(
+    page: Page, files: Files, predictions: dict[str, Any], run_folder: Path
 ) -> None:
     page.open().drop({"ill.jpeg": files["ill.jpeg"]})
-    raw = answers["ill.jpeg"].probabilities["PNEUMONIA"]
-    assert page.text("#verdict .value") == percent(raw)
-    assert "half of all images" in page.text("#verdict")
-    page.find("share").send_keys("5")
-    assert page.text("#verdict .value") == percent(float(shift_prevalence(raw, from_=0.5, to=0.05)))
+    raw = predictions["ill.jpeg"].probabilities["PNEUMONIA"]
+    assert page.text("#prediction .value") == percent(raw)
+    assert "Assumes a prevalence of 50 %" in page.text("#prediction")
+    page.find("prevalence").send_keys("5")
+    assert page.text("#prediction .value") == percent(
+        float(shift_prevalence(raw, from_=0.5, to=0.05))
+    )
     tested = json.loads((run_folder / "evaluation/evaluation.json").read_text())
     for name, point in tested["labels"]["PNEUMONIA"]["operating_points"].items():
         page.choose("point", name)
         rates = [point["metrics"][rate]["value"] for rate in ("sensitivity", "specificity")]
         values = predictive_values(*rates, [0.05])
-        called = answers["ill.jpeg"].predicted[name]
-        right = float(values.ppv[0]) if called == "PNEUMONIA" else 1 - float(values.npv[0])
-        told = page.text("#worth")
-        if np.isnan(right):
-            assert "Not known here" in told
+        predicted = predictions["ill.jpeg"].predicted[name]
+        share = float(values.ppv[0]) if predicted == "PNEUMONIA" else 1 - float(values.npv[0])
+        text = page.text("#reliability")
+        if np.isnan(share):
+            assert "Unknown" in text
         else:
-            assert f"Of 100 images called {called}, where 5 %" in told
-            assert page.module("meaning", "return m.ofHundred(given[0])", right) in told
-        assert f"Called {called} at {name}" in page.text("#verdict")
-    page.find("share").send_keys("000")
-    assert "above 0 and below 100" in page.text("#share-error")
-    assert page.find("share").get_attribute("aria-invalid") == "true"
+            number = page.module("interpret", "return m.ofHundred(given[0])", share)
+            assert (
+                f"If 5 % of all images are PNEUMONIA, {number} of 100 images predicted as "
+                f"{predicted} are PNEUMONIA." in text
+            )
+        assert f"Predicted as {predicted}" in page.text("#prediction")
+        assert f"(operating point {name})" in page.text("#prediction")
+    page.find("prevalence").send_keys("000")
+    assert "above 0 and below 100" in page.text("#prevalence-error")
+    assert page.find("prevalence").get_attribute("aria-invalid") == "true"
 
 
-def test_doubt_comes_before_the_number(page: Page, files: Files) -> None:
+def test_warnings_come_before_the_probability(page: Page, files: Files) -> None:
     page.open().drop({name: files[name] for name in ("well.jpeg", "ill.jpeg")})
-    page.choose("bundle", "doubter")
-    page.wait("return document.querySelectorAll('#flags .flag').length === 2")
-    page.wait(SETTLED)
-    told = page.text("#reading")
+    page.choose("bundle", "rejecting")
+    page.wait("return document.querySelectorAll('#warnings .flag').length === 2")
+    page.wait(IDLE)
+    text = page.text("#result")
     places = [
-        told.index(words)
+        text.index(words)
         for words in (
-            "Not like what it was trained on",
+            "Rejected: unlike the training images",
             "Indeterminate",
             "Probability of PNEUMONIA",
         )
     ]
     assert places == sorted(places)
-    assert "Not called" in told
-    assert "Of 100 images" not in told, "what was measured on others does not speak for this one"
-    assert [row[2] for row in page.rows().values()] == ["unlike training, indeterminate"] * 2
+    assert "No predicted class" in text
+    assert "of 100 images" not in text, "test results do not apply to a rejected image"
+    assert [row[2] for row in page.rows().values()] == [
+        "unlike the training images, indeterminate"
+    ] * 2
     page.choose("filter", "rejected")
     assert len(page.rows()) == 2
 
 
-def test_the_list_is_sorted_and_exported(
-    page: Page, files: Files, answers: dict[str, Any], tmp_path: Path
+def test_the_worklist_is_sorted_and_exported(
+    page: Page, files: Files, predictions: dict[str, Any], tmp_path: Path
 ) -> None:
     formula = '=HYPERLINK("x"),y.jpeg'
     page.open().drop({**files, formula: files["well.jpeg"]})
@@ -308,13 +316,13 @@ def test_the_list_is_sorted_and_exported(
         button.click()
         assert page.run(head) == order
         names = list(page.rows())
-        read = [n for n in names if n == formula or answers[n].error is None]
+        read = [n for n in names if n == formula or predictions[n].error is None]
         assert names[: len(read)] == read
         values = [
-            answers["well.jpeg" if n == formula else n].probabilities["PNEUMONIA"] for n in read
+            predictions["well.jpeg" if n == formula else n].probabilities["PNEUMONIA"] for n in read
         ]
         assert values == sorted(values, reverse=reverse)
-    page.find("share").send_keys("20")
+    page.find("prevalence").send_keys("20")
     page.driver.execute_cdp_cmd(
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
     )
@@ -328,20 +336,20 @@ def test_the_list_is_sorted_and_exported(
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig")))}
     assert list(rows) == [*files, f"'{formula}"]
     for name in files:
-        answer, row = answers[name], rows[name]
+        answer, row = predictions[name], rows[name]
         if answer.error is not None:
-            assert (row["error"], row["call"]) == (answer.reason, "")
+            assert (row["error"], row["predicted"]) == (answer.reason, "")
             continue
         printed = answer.to_json()["probabilities"]
         assert float(row["probability_PNEUMONIA"]) == printed["PNEUMONIA"]
         at = float(shift_prevalence(printed["PNEUMONIA"], from_=0.5, to=0.2))
         assert float(row["probability_PNEUMONIA_at_prevalence"]) == pytest.approx(at, rel=1e-12)
-        assert row["call"] == answer.predicted["balanced"]
+        assert row["predicted"] == answer.predicted["balanced"]
         assert row["rejected"] == str(answer.rejected).lower()
         assert float(row["novelty"]) == answer.to_json()["novelty"]
 
 
-def test_the_keyboard_alone_is_enough(page: Page, files: Files) -> None:
+def test_the_page_works_with_the_keyboard_alone(page: Page, files: Files) -> None:
     page.open().drop(files)
     page.run("document.querySelector('.skip').focus()")
     seen = []
@@ -356,32 +364,32 @@ def test_the_keyboard_alone_is_enough(page: Page, files: Files) -> None:
     assert width != "none"
     page.keys("\ue015", "\ue015")  # arrow down, twice
     assert page.focused() == "film.dcm"
-    page.wait(SETTLED)
-    assert page.text("#reading-title") == "film.dcm"
+    page.wait(IDLE)
+    assert page.text("#result-title") == "film.dcm"
     assert page.run("return document.querySelectorAll('#rows [tabindex=\"0\"]').length") == 1
     page.keys("i", "h")
     for id in ("invert", "heat"):
         assert page.find(id).get_attribute("aria-pressed") == "true"
     page.keys("p")
-    assert page.text("#reading-title") == "ill.jpeg"
+    assert page.text("#result-title") == "ill.jpeg"
     page.keys("?")
     assert page.find("help").is_displayed()
-    page.keys("i")  # nothing happens behind a dialog
+    page.keys("i")  # ignored while a dialog is open
     page.run("document.getElementById('keys-on').click()")
     page.keys("\ue00c")  # escape
     assert not page.find("help").is_displayed()
-    page.keys("n")  # switched off
-    assert page.text("#reading-title") == "ill.jpeg"
+    page.keys("n")  # disabled
+    assert page.text("#result-title") == "ill.jpeg"
     page.run("document.getElementById('canvas').focus()")
     page.run("document.getElementById('zoom-in').click()")
     before = page.pixel(40)
-    page.keys("\ue014")  # arrow right: the picture moves, by 40 pixels
+    page.keys("\ue014")  # arrow right: the image moves by 40 pixels
     assert page.pixel() == pytest.approx(before, abs=12)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [*WIDTHS])
-def test_it_fits_and_is_open_to_everybody(
+def test_the_page_fits_the_screen_and_is_accessible(
     page: Page, files: Files, width: str, scheme: str
 ) -> None:
     page.open(width, scheme).wait("return document.body.dataset.ready === 'true'")
@@ -390,8 +398,8 @@ def test_it_fits_and_is_open_to_everybody(
     for stage in ("start", "many"):
         if stage == "many":
             page.drop(files).click("heat")
-            page.choose("bundle", "doubter")
-            page.wait("return document.querySelectorAll('#flags .flag').length === 2")
+            page.choose("bundle", "rejecting")
+            page.wait("return document.querySelectorAll('#warnings .flag').length === 2")
         across, inner = page.run("return [document.documentElement.scrollWidth, innerWidth]")
         assert across <= inner, stage
         assert page.violations() == [], stage
@@ -399,7 +407,7 @@ def test_it_fits_and_is_open_to_everybody(
     assert page.violations() == []
 
 
-def test_everything_is_forgotten(page: Page, files: Files) -> None:
+def test_clearing_removes_all_images(page: Page, files: Files) -> None:
     page.open().drop(files).click("clear")
     assert page.run("return document.body.dataset.stage") == "start"
     assert page.pixel() == [0, 0, 0, 0]
@@ -414,30 +422,30 @@ def test_everything_is_forgotten(page: Page, files: Files) -> None:
     assert kept == [0, 0, 0, 0, 0]
 
 
-def test_meaning_agrees_with_the_metrics(page: Page) -> None:
+def test_interpretation_agrees_with_the_metrics(page: Page) -> None:
     page.open().wait("return document.body.dataset.ready === 'true'")
     grid = [0.0, 1e-6, 0.03, 0.5, 0.8, 0.999999, 1.0]
     shares = [0.001, 0.05, 0.5, 0.62, 0.97]
     cases = list(itertools.product(grid, shares, shares))
-    found = page.module("meaning", "return given[0].map(c => m.shiftPrevalence(...c))", cases)
-    wanted = [float(shift_prevalence(p, from_=a, to=b)) for p, a, b in cases]
-    assert found == pytest.approx(wanted, rel=1e-12, abs=1e-300)
+    found = page.module("interpret", "return given[0].map(c => m.shiftPrevalence(...c))", cases)
+    expected = [float(shift_prevalence(p, from_=a, to=b)) for p, a, b in cases]
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-300)
     cases = list(itertools.product([0.0, 0.4, 0.974, 1.0], [0.0, 0.752, 1.0], shares))
     found = page.module(
-        "meaning",
+        "interpret",
         "return given[0].map(c => m.predictiveValues(...c)).map(v => [v.ppv, v.npv].map(String))",
         cases,
     )
-    for (sensitivity, specificity, share), told in zip(cases, found, strict=True):
+    for (sensitivity, specificity, share), texts in zip(cases, found, strict=True):
         values = predictive_values(sensitivity, specificity, [share])
-        wanted = [float(values.ppv[0]), float(values.npv[0])]
-        assert [float(one) for one in told] == pytest.approx(wanted, rel=1e-12, nan_ok=True)
+        expected = [float(values.ppv[0]), float(values.npv[0])]
+        assert [float(one) for one in texts] == pytest.approx(expected, rel=1e-12, nan_ok=True)
     texts = {"5": 0.05, "0,5": 0.005, " 12 % ": 0.12, "0": None, "100": None, "x": None, "": None}
-    found = page.module("meaning", "return given[0].map(m.readShare)", [*texts])
+    found = page.module("interpret", "return given[0].map(m.parsePrevalence)", [*texts])
     assert found == [value if value is None else pytest.approx(value) for value in texts.values()]
 
 
-def test_cells_are_quoted_and_never_formulas(page: Page) -> None:
+def test_csv_cells_are_quoted_and_never_formulas(page: Page) -> None:
     page.open().wait("return document.body.dataset.ready === 'true'")
     names = ["plain", "a,b", 'say "x"', "two\r\nlines", "=1+1", "+1", "-1", "@x", "\tx", '=","']
     text = page.module("csv", "return m.writeCsv([given[0]])", names)
@@ -446,32 +454,32 @@ def test_cells_are_quoted_and_never_formulas(page: Page) -> None:
     assert row[4:] == [f"'{name}" for name in names[4:]]
 
 
-def test_a_busy_service_is_asked_again(page: Page) -> None:
+def test_requests_to_a_busy_service_are_repeated(page: Page) -> None:
     page.open().wait("return document.body.dataset.ready === 'true'")
     body = """
-    const {Problem, waitOf} = await import('/static/api.js');
-    const steps = [], asked = {};
+    const {Problem, parseRetryAfter} = await import('/static/api.js');
+    const steps = [], runs = {};
     const refused = {
       busy: () => new Problem(429, 'busy', 'busy', {wait: 0.05}),
       gone: () => new Problem(422, 'no-decoder', 'none'),
       bad: () => new Problem(422, 'truncated', 'the file ends too early'),
     };
     const queue = new m.Queue(async item => {
-      asked[item.name] = (asked[item.name] ?? 0) + 1;
-      const again = item.name !== 'bad' && asked[item.name] > 1;
+      runs[item.name] = (runs[item.name] ?? 0) + 1;
+      const again = item.name !== 'bad' && runs[item.name] > 1;
       if (item.name in refused && !again) throw refused[item.name]();
       return {};
     }, item => steps.push(item));
     const items = ['good', 'busy', 'gone', 'bad'].map(name => ({name}));
     queue.add(items);
-    while (items.some(i => i.state !== 'read' && i.state !== 'failed'))
+    while (items.some(i => i.state !== 'done' && i.state !== 'failed'))
       await new Promise(done => setTimeout(done, 10));
-    return [asked, items.map(i => i.state), items[3].error.title,
-            waitOf('7'), waitOf('Thu, 01 Jan 1970 00:00:09 GMT', 4000), waitOf(null)];
+    return [runs, items.map(i => i.state), items[3].error.title,
+            parseRetryAfter('7'), parseRetryAfter('Thu, 01 Jan 1970 00:00:09 GMT', 4000), parseRetryAfter(null)];
     """
-    asked, states, title, *waits = page.module("queue", body)
-    assert asked == {"good": 1, "busy": 2, "gone": 2, "bad": 1}
-    assert states == ["read", "read", "read", "failed"]
+    runs, states, title, *waits = page.module("queue", body)
+    assert runs == {"good": 1, "busy": 2, "gone": 2, "bad": 1}
+    assert states == ["done", "done", "done", "failed"]
     assert title == "the file ends too early"
     assert waits == [7, 5, None]
 
@@ -492,16 +500,18 @@ def test_several_labels_or_classes_and_a_token(
     with serving(tmp_path, *bundles, PLAINFILM_TOKEN=TOKEN) as address:
         page = Page(driver, address).open()
         enter_token(page)
-        read_papers(page)
+        read_documents(page)
         page.drop({name: files[name] for name in ("well.jpeg", "ill.jpeg")})
         check_labels(page, several, labels, files["well.jpeg"])
         page.choose("bundle", "classes")
-        page.wait("return document.querySelector('.call')?.textContent.includes('most probable')")
-        page.wait(SETTLED)
+        page.wait(
+            "return document.querySelector('.predicted')?.textContent.includes('most probable')"
+        )
+        page.wait(IDLE)
         [answer] = Predictor(classes).predict([files["well.jpeg"]], workers=1)
         likely = max(answer.probabilities, key=answer.probabilities.__getitem__)
         assert page.rows()["well.jpeg"][:2] == [percent(answer.probabilities[likely]), likely]
-        assert not page.find("share").is_displayed()
+        assert not page.find("prevalence").is_displayed()
         assert page.violations() == []
         assert page.run("return [localStorage.length, sessionStorage.length]") == [0, 0]
 
@@ -509,52 +519,52 @@ def test_several_labels_or_classes_and_a_token(
 def enter_token(page: Page) -> None:
     page.wait("return document.getElementById('token').open")
     assert page.violations() == []
-    page.keys("\ue00c", "\ue00c")  # escape does not get round it
+    page.keys("\ue00c", "\ue00c")  # Escape does not close it permanently
     page.wait("return document.getElementById('token').open")
     page.find("token-text").send_keys("wrong\n")
     page.wait("return document.getElementById('token-error').textContent")
     page.find("token-text").send_keys(f"{TOKEN}\n")
     page.wait("return document.body.dataset.ready === 'true'")
-    page.complaints()  # the refusals
+    page.console_errors()  # of the refused requests
 
 
-def read_papers(page: Page) -> None:
-    """Open report and card: with a token they cannot be links, and their styles not inline."""
+def read_documents(page: Page) -> None:
+    """Open report and card, which with a token are shown in a dialog without inline styles."""
     for id, words in (("report", "What to distrust"), ("card", "not a medical device")):
         page.click(id)
-        body = "document.querySelector('#paper iframe')?.contentDocument?.body"
-        told = page.wait(f"return {body}?.innerText")
-        assert words.lower() in told.lower()
-        serif = page.run(
-            "const f = document.querySelector('#paper iframe');"
+        body = "document.querySelector('#document iframe')?.contentDocument?.body"
+        text = page.wait(f"return {body}?.innerText")
+        assert words.lower() in text.lower()
+        margin = page.run(
+            "const f = document.querySelector('#document iframe');"
             "return f.contentWindow.getComputedStyle(f.contentDocument.body).marginTop"
         )
-        assert serif is not None
+        assert margin is not None
         assert (
             page.run(f"return {body}.ownerDocument.querySelectorAll('script, style').length") == 0
         )
-        page.run("document.querySelector('#paper button').click()")
-        page.wait("return !document.querySelector('#paper iframe')")
-    assert page.complaints() == []
+        page.run("document.querySelector('#document button').click()")
+        page.wait("return !document.querySelector('#document iframe')")
+    assert page.console_errors() == []
 
 
 def check_labels(page: Page, bundle: Path, labels: Sequence[str], data: bytes) -> None:
     page.choose("bundle", "several")
     page.wait("return document.querySelectorAll('.labels tbody tr').length === 3")
-    page.wait(SETTLED)
+    page.wait(IDLE)
     [answer] = Predictor(bundle).predict([data], workers=1)
     positive = [label for label in labels if answer.predicted[f"{label}/balanced"] == "positive"]
     assert page.rows()["well.jpeg"][1] == (", ".join(positive) or "none")
     for label in labels:
         page.choose("label", label)
-        assert page.text("#verdict .value") == percent(answer.probabilities[label])
+        assert page.text("#prediction .value") == percent(answer.probabilities[label])
         assert page.rows()["well.jpeg"][0] == percent(answer.probabilities[label])
-        assert f"of {label}" in page.text("#share-choice")
+        assert f"of {label}" in page.text("#prevalence-choice")
     page.choose("label", labels[0])
-    page.find("share").send_keys("5")
+    page.find("prevalence").send_keys("5")
     shifted = float(shift_prevalence(answer.probabilities[labels[0]], from_=0.5, to=0.05))
-    assert page.text("#verdict .value") == percent(shifted)
+    assert page.text("#prediction .value") == percent(shifted)
     assert page.rows()["well.jpeg"][0] == percent(shifted)
-    page.choose("label", labels[1])  # a prevalence is of one label
-    assert page.text("#verdict .value") == percent(answer.probabilities[labels[1]])
+    page.choose("label", labels[1])  # each label has its own prevalence
+    assert page.text("#prediction .value") == percent(answer.probabilities[labels[1]])
     assert page.violations() == []

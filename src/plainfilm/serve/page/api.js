@@ -1,10 +1,10 @@
-// Talking to the service. The token lives in this module's memory and nowhere else.
+// Requests to the service. The token is kept in this module only.
 
 let token = null;
-let asking = null;
-let askForToken = async () => null;
+let entering = null;
+let enterToken = async () => null;
 
-/** An answer of the service that is no success; `code` is stable, `title` is for people. */
+/** An error of the service or the connection; `code` is stable, `title` is for people. */
 export class Problem extends Error {
   constructor(status, code, title, { wait = null, detail = null } = {}) {
     super(title);
@@ -12,15 +12,15 @@ export class Problem extends Error {
   }
 }
 
-/** Say how a token is asked for: a function that resolves to one when somebody enters it. */
-export function onUnauthorised(ask) {
-  askForToken = ask;
+/** Set the function that asks the user for a token and resolves to it. */
+export function onUnauthorised(enter) {
+  enterToken = enter;
 }
 
-/** Say whether the service asked for a token. */
+/** Return whether the service requires a token. */
 export const needsToken = () => token !== null;
 
-/** Ask for a path below this page; resolves to the response, or throws a Problem. */
+/** Request a path relative to this page; resolves to the response, or throws a Problem. */
 export async function call(path, options = {}) {
   for (;;) {
     const used = token;
@@ -30,54 +30,50 @@ export async function call(path, options = {}) {
       response = await fetch(path, { ...options, headers, cache: "no-store", referrerPolicy: "no-referrer" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Problem(0, "unreachable", "the service cannot be reached, or broke off");
+      throw new Problem(0, "unreachable", "the service cannot be reached");
     }
     if (response.ok) return response;
     if (response.status !== 401) throw await problemOf(response);
     await response.body?.cancel();
-    // Several requests may be refused at once; one dialog serves them all.
+    // Several requests may be refused at once; they share one dialog.
     if (token === used) await renewToken(used !== null);
   }
 }
 
 async function renewToken(wrong) {
-  asking ??= askForToken(wrong).then((entered) => {
+  entering ??= enterToken(wrong).then((entered) => {
     token = entered;
-    asking = null;
+    entering = null;
   });
-  await asking;
+  await entering;
 }
 
 async function problemOf(response) {
-  let told = {};
-  try {
-    told = await response.json();
-  } catch {
-    // Something between this page and the service answered in its stead.
-  }
-  const title = told.title ?? `the service answered with status ${response.status}`;
-  const code = told.code ?? `status-${response.status}`;
-  const wait = waitOf(response.headers.get("Retry-After"));
-  return new Problem(response.status, code, title, { wait, detail: told.detail });
+  // A proxy between this page and the service may answer without JSON.
+  const content = await response.json().catch(() => ({}));
+  const title = content.title ?? `the service returned status ${response.status}`;
+  const code = content.code ?? `status-${response.status}`;
+  const wait = parseRetryAfter(response.headers.get("Retry-After"));
+  return new Problem(response.status, code, title, { wait, detail: content.detail });
 }
 
-/** Return the seconds that a Retry-After asks for, or null. */
-export function waitOf(header, now = Date.now()) {
+/** Return the seconds of a Retry-After header, or null. */
+export function parseRetryAfter(header, now = Date.now()) {
   if (!header) return null;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - now) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
-/** Return the bundles that the service has. */
+/** Return the loaded bundles. */
 export const readBundles = async () => (await (await call("v1/bundles")).json()).bundles;
 
-/** Return what is known of a bundle. */
+/** Return the description of a bundle. */
 export const readModel = async (name) =>
   (await call(`v1/model?${new URLSearchParams({ bundle: name })}`)).json();
 
 /**
- * Ask about one file; resolves to the whole answer, in which a file that cannot be read has its error.
- * Neither its name is sent nor its type, which a browser guesses by the name's ending.
+ * Predict on one file; resolves to the whole answer, in which an unreadable file has an error.
+ * Neither the file's name nor its type, which the browser derives from the name, is sent.
  */
 export async function predict(file, { bundle, include = [], label = null, signal = null }) {
   const query = new URLSearchParams({ bundle });

@@ -1,78 +1,77 @@
-// The page: what there is to look at, and who hears of what.
+// The page: holds the state, and connects the modules.
 
 import { showAbout, showNotice } from "./about.js";
 import { Problem, onUnauthorised, predict, readBundles, readModel } from "./api.js";
-import { wire as wireControls } from "./controls.js";
-import { fill, find, make, say } from "./dom.js";
-import { listen as listenForFiles } from "./intake.js";
-import { listen as listenForKeys, listenOnPicture } from "./keys.js";
-import { mostLikely } from "./meaning.js";
-import { offer } from "./papers.js";
-import { Pictures } from "./pictures.js";
+import { linkDocument } from "./documents.js";
+import { announce, fill, find, make } from "./dom.js";
+import { listenForFiles } from "./file_input.js";
+import { ImageCache } from "./image_cache.js";
+import { mostProbable } from "./interpret.js";
+import { listenForKeys, listenOnCanvas } from "./keys.js";
 import { exportCsv, showProgress } from "./progress.js";
 import { Queue, isTemporary } from "./queue.js";
-import { showReading, tell } from "./reading.js";
-import { settle, show as showSettings, wire as wireSettings } from "./settings.js";
+import { showResult, summarise } from "./result.js";
+import { connectSettings, showSettings, useModel } from "./settings.js";
 import { Viewer } from "./viewer.js";
+import { connectControls } from "./viewer_controls.js";
 import { FILTERS, WorkList } from "./worklist.js";
 
-const state = { model: null, point: null, label: null, shares: {}, items: [], chosen: null };
-const context = () => ({ ...state, choose: chooseLabel });
+const state = { model: null, point: null, label: null, prevalences: {}, items: [], chosen: null };
+const context = () => ({ ...state, chooseLabel });
 
-const pictures = new Pictures();
-const list = new WorkList(choose, context, showProgressAndPlace);
-const queue = new Queue(ask, changed);
+const cache = new ImageCache();
+const list = new WorkList(choose, context, onListPainted);
+const queue = new Queue(analyse, onItemChange);
 let showView = () => {};
 const viewer = new Viewer(find("canvas"), (view) => showView(view));
-showView = wireControls(viewer, { heatWanted: () => showPictures() });
+showView = connectControls(viewer, { onHeatMap: () => showPictures() });
 
-// Asking
+// Predictions
 
-/** Ask the service about one item; its pictures come along where it is the one looked at. */
-async function ask(item, signal) {
-  const looked = item === state.chosen;
-  const label = looked ? heatLabel(item) : null;
-  const include = looked ? ["seen", "original", "heatmap"] : [];
+/** Predict on one item; request the pictures too if it is the chosen one. */
+async function analyse(item, signal) {
+  const isChosen = item === state.chosen;
+  const label = isChosen ? heatMapLabel(item) : null;
+  const include = isChosen ? ["seen", "original", "heatmap"] : [];
   try {
-    const told = await predict(item.file, { bundle: state.model.bundle.name, include, label, signal });
-    const [answer] = told.predictions;
-    if (answer.error) throw Object.assign(new Problem(422, answer.error.code, answer.error.title), answer);
-    if (told.bundle.id !== state.model.bundle.id) await renewModel();
-    if (looked) await pictures.take(item, answer, label ?? mostLikely(answer));
-    return answer;
+    const answer = await predict(item.file, { bundle: state.model.bundle.name, include, label, signal });
+    const [result] = answer.predictions;
+    if (result.error) throw Object.assign(new Problem(422, result.error.code, result.error.title), result);
+    if (answer.bundle.id !== state.model.bundle.id) await reloadModel();
+    if (isChosen) await cache.store(item, result, label ?? mostProbable(result));
+    return result;
   } catch (error) {
-    if (error.code === "no-such-label") await renewModel(); // the label was that of another bundle
+    if (error.code === "no-such-label") await reloadModel(); // the label is of the previous bundle
     throw error;
   }
 }
 
-/** Which label's evidence the heat map shows: null leaves it to the service (the most likely). */
-function heatLabel(item) {
+/** Return the label of the heat map; null lets the service choose the most probable one. */
+function heatMapLabel(item) {
   if (state.model.task.kind !== "multiclass") return state.label;
-  return item.answer ? mostLikely(item.answer) : null;
+  return item.result ? mostProbable(item.result) : null;
 }
 
-/** Hear that an item moved on: to be asked, answered, or failed. */
-function changed(item) {
-  list.changed();
+function onItemChange(item) {
+  list.refreshSoon();
   if (item !== state.chosen) return;
-  showReading(item, context());
+  showResult(item, context());
   showPictures();
-  if (item.state === "read" || item.state === "failed") say(tell(item, context()));
+  if (item.state === "done" || item.state === "failed") announce(summarise(item, context()));
 }
 
-// Images in, images gone
+// Adding and clearing images
 
-const early = []; // what came before it was known who answers
+const early = []; // files that were added before the model was loaded
 
-function take(files) {
+function addFiles(files) {
   if (!state.model) early.push(...files);
   if (!files.length || !state.model) return;
-  const items = files.map((file) => ({ file, name: file.name || "pasted image", state: "waiting", answer: null, error: null }));
+  const items = files.map((file) => ({ file, name: file.name || "pasted image", state: "waiting", result: null, error: null }));
   state.items.push(...items);
-  say(items.length === 1 ? `${items[0].name} added` : `${items.length} images added`);
-  list.take(state.items);
-  stage();
+  announce(items.length === 1 ? `${items[0].name} added` : `${items.length} images added`);
+  list.setItems(state.items);
+  updateStage();
   if (!state.chosen || items.length === 1) choose(items[0]);
   queue.add(items);
   if (state.chosen) queue.prefer(state.chosen);
@@ -80,193 +79,190 @@ function take(files) {
 
 function clear() {
   queue.clear();
-  pictures.clear();
+  cache.clear();
   viewer.clear();
   Object.assign(state, { items: [], chosen: null });
-  list.take(state.items);
-  for (const id of ["reading-title", "flags", "verdict", "worth", "metadata", "film-text"]) fill(find(id));
-  find("canvas").setAttribute("aria-label", "No picture");
-  stage();
-  say("All images are forgotten");
+  list.setItems(state.items);
+  for (const id of ["result-title", "warnings", "prediction", "reliability", "metadata", "radiograph-status"]) {
+    fill(find(id));
+  }
+  find("canvas").setAttribute("aria-label", "No image");
+  updateStage();
+  announce("All images were removed");
 }
 
-/** Tell the style sheet what there is: nothing, one image, or several. */
-function stage() {
+/** Set the stage for the style sheet: no image, one image, or several. */
+function updateStage() {
   const number = state.items.length;
   document.body.dataset.stage = number === 0 ? "start" : number === 1 ? "one" : "many";
 }
 
-// Looking at one
+// The chosen image
 
 function choose(item, { focus = false } = {}) {
   if (item !== state.chosen) {
     state.chosen = item;
     viewer.clear();
     queue.prefer(item);
-    showReading(item, context());
+    showResult(item, context());
     showPictures();
-    if (item.answer || item.error) say(tell(item, context()));
+    if (item.result || item.error) announce(summarise(item, context()));
   }
   list.mark(item, { focus });
 }
 
-function step(by) {
-  const next = list.neighbour(by);
+function chooseNeighbour(step) {
+  const next = list.neighbour(step);
   if (next) choose(next);
 }
 
-/** Show what is kept of the chosen image, and ask for what is not. */
+/** Show the pictures of the chosen image, and request missing ones. */
 async function showPictures() {
   const item = state.chosen;
   if (!item) return;
-  const text = { waiting: "Waiting", asking: "Being read\u2026", failed: "No picture" }[item.state] ?? "";
-  find("film-text").textContent = text;
-  if (!item.answer) return describeCanvas(item);
-  const label = heatLabel(item);
-  if (!pictures.of(item)?.heat.has(label)) find("film-text").textContent = pictures.of(item) ? "" : "Being drawn\u2026";
+  const status = find("radiograph-status");
+  status.textContent = { waiting: "Waiting\u2026", running: "Being analysed\u2026", failed: "No image" }[item.state] ?? "";
+  describeCanvas(item);
+  if (!item.result) return;
+  const label = heatMapLabel(item);
+  if (!cache.get(item)) status.textContent = "Loading\u2026";
   try {
-    const kept = await pictures.fetch(item, state.model.bundle.name, label);
-    if (kept && item === state.chosen) draw(item, kept, label);
+    const pictures = await cache.fetch(item, state.model.bundle.name, label);
+    if (pictures && item === state.chosen) draw(item, pictures, label);
   } catch (error) {
-    if (error.name !== "AbortError" && item === state.chosen) find("film-text").textContent = `No picture: ${error.message}`;
+    if (error.name !== "AbortError" && item === state.chosen) status.textContent = `No image: ${error.message}`;
   }
-  return undefined;
 }
 
-function draw(item, kept, label) {
-  find("film-text").textContent = "";
-  if (viewer.source !== kept) {
-    viewer.show(kept, { geometry: state.model.pixels.geometry, trimmed: item.answer.metadata.trimmed > 0 });
+function draw(item, pictures, label) {
+  find("radiograph-status").textContent = "";
+  if (viewer.source !== pictures) {
+    viewer.show(pictures, { geometry: state.model.pixels.geometry, trimmed: item.result.metadata.trimmed > 0 });
   }
-  viewer.lay(kept.heat.get(label) ?? null);
+  viewer.setHeatMap(pictures.heat.get(label) ?? null);
   find("heat-label").textContent = `for ${label} `;
-  describeCanvas(item);
 }
 
 function describeCanvas(item) {
-  const name = item.answer ? `Radiograph ${item.name}` : `${item.name}, no picture`;
-  find("canvas").setAttribute("aria-label", `${name}. Arrow keys move it, plus and minus zoom.`);
+  const name = item.result ? `Radiograph ${item.name}` : `${item.name}, no image`;
+  find("canvas").setAttribute("aria-label", `${name}. Use the arrow keys to pan, plus and minus to zoom.`);
 }
 
-// Reading it otherwise
+// Settings
 
 function chooseLabel(label) {
   state.label = label;
   showSettings(state);
-  reread();
+  onSettingsChange();
   showPictures();
 }
 
-/** Show everything again that depends on operating point, label or prevalence. */
-function reread() {
+function onSettingsChange() {
   list.refresh();
   if (!state.chosen) return;
-  showReading(state.chosen, context());
-  if (state.chosen.answer) say(tell(state.chosen, context()));
+  showResult(state.chosen, context());
+  if (state.chosen.result) announce(summarise(state.chosen, context()));
 }
 
 // The model
 
-async function useBundle(name) {
+async function loadBundle(name) {
   const model = await readModel(name);
-  settle(state, model);
-  showTrouble(null);
+  useModel(state, model);
+  showServiceError(null);
   showNotice(model.notice);
   showAbout(find("about-body"), model);
-  offer(find("report"), model.report, "Evaluation report");
-  offer(find("card"), model.card, "Model card");
+  linkDocument(find("report"), model.report, "Evaluation report");
+  linkDocument(find("card"), model.card, "Model card");
 }
 
-/** Ask again for everything: what the answers came from is not what answers now. */
-function askAll() {
+/** Predict on all images again, with another bundle. */
+function analyseAll() {
   queue.clear();
-  pictures.clear();
+  cache.clear();
   viewer.clear();
-  for (const item of state.items) item.answer = null;
+  for (const item of state.items) item.result = null;
   queue.add([...state.items]);
   if (state.chosen) queue.prefer(state.chosen);
   list.refresh();
 }
 
-let renewing = null;
+let reloading = null;
 
-/** Find that another bundle answers under the same name; all that ask wait for the one renewal. */
-function renewModel() {
-  renewing ??= renew().catch(showTrouble).finally(() => {
-    renewing = null;
+/** Load the model again after its bundle was replaced; concurrent calls share one reload. */
+function reloadModel() {
+  reloading ??= reload().catch(showServiceError).finally(() => {
+    reloading = null;
   });
-  return renewing;
+  return reloading;
 }
 
-async function renew() {
+async function reload() {
   const before = state.model.bundle.id;
-  await useBundle(state.model.bundle.name);
+  await loadBundle(state.model.bundle.name);
   if (state.model.bundle.id === before) return;
-  say("The bundle was replaced; all images are asked again");
-  askAll();
+  announce("The bundle was replaced; all images are analysed again");
+  analyseAll();
 }
 
-function showProgressAndPlace() {
+function onListPainted() {
   showProgress(state.items);
   find("previous").disabled = !list.neighbour(-1);
   find("next").disabled = !list.neighbour(1);
 }
 
-function showTrouble(error) {
-  find("trouble").hidden = !error;
-  find("trouble").textContent = error ? `The service gave no answer: ${error.message}.` : "";
+function showServiceError(error) {
+  find("service-error").hidden = !error;
+  find("service-error").textContent = error ? `The request failed: ${error.message}.` : "";
 }
 
 // Dialogs
 
-/** Ask for the token; resolves when one was entered, and comes back if it is closed without. */
+/** Ask the user for the token; resolves when one is entered. */
 function enterToken(wrong) {
   const dialog = find("token");
-  find("token-error").textContent = wrong ? "That token was not accepted." : "";
+  find("token-error").textContent = wrong ? "The token is not valid." : "";
   return new Promise((done) => {
     dialog.onclose = () => {
       const text = find("token-text").value.trim();
       find("token-text").value = "";
       if (text) done(text);
-      else dialog.showModal(); // a browser lets Escape close it, whatever a page says
+      else dialog.showModal(); // the browser closes the dialog on Escape in any case
     };
     dialog.showModal();
   });
-}
-
-function openHelp() {
-  find("help").showModal();
 }
 
 // Start
 
 function listen() {
   const pick = () => find("files").click();
-  listenForFiles({ picker: find("files"), curtain: find("curtain"), take });
+  const openHelp = () => find("help").showModal();
+  listenForFiles({ picker: find("files"), overlay: find("drop-overlay"), onFiles: addFiles });
   const clicks = {
     pick, add: pick, export: () => exportCsv(state), "help-open": openHelp,
     clear: () => {
       clear();
-      find("pick").focus(); // the button that had the focus is gone
+      find("pick").focus(); // the focused button is no longer visible
     },
-    previous: () => step(-1), next: () => step(1),
-    again: () => queue.add(state.items.filter(({ error }) => error && isTemporary(error))),
+    previous: () => chooseNeighbour(-1), next: () => chooseNeighbour(1),
+    retry: () => queue.add(state.items.filter(({ error }) => error && isTemporary(error))),
   };
   for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", action);
-  wireSettings(state, { reread, relabelled: chooseLabel });
-  find("filter").addEventListener("change", (event) => list.narrow(event.target.value));
+  connectSettings(state, { onChange: onSettingsChange, onLabel: chooseLabel });
+  find("filter").addEventListener("change", (event) => list.setFilter(event.target.value));
   fill(find("filter"), Object.entries(FILTERS).map(([value, [name]]) => make("option", { value }, name)));
   find("bundle").addEventListener("change", (event) =>
-    useBundle(event.target.value).then(askAll).catch(showTrouble));
+    loadBundle(event.target.value).then(analyseAll).catch(showServiceError));
   find("token").addEventListener("cancel", (event) => {
     find("token-text").value = "";
     event.preventDefault();
   });
-  // A page that is left may be kept by the browser for the way back; it keeps no image.
+  // A browser may keep a page that was left for its back button; it must contain no image.
   window.addEventListener("pagehide", clear);
-  listenOnPicture(find("canvas"), viewer);
+  listenOnCanvas(find("canvas"), viewer);
   listenForKeys({
-    n: () => step(1), p: () => step(-1), u: pick, "?": openHelp,
+    n: () => chooseNeighbour(1), p: () => chooseNeighbour(-1), u: pick, "?": openHelp,
     e: () => state.items.length && exportCsv(state),
     m: () => viewer.set({ show: viewer.view.show === "seen" ? "original" : "seen" }),
     w: () => viewer.set({ mode: viewer.view.mode === "pan" ? "window" : "pan" }),
@@ -283,9 +279,9 @@ async function start() {
   fill(find("bundle"), bundles.map(({ name }) => make("option", { value: name }, name)));
   find("bundle").value = first.name;
   find("bundle-choice").hidden = bundles.length < 2;
-  await useBundle(first.name);
+  await loadBundle(first.name);
   document.body.dataset.ready = "true";
-  take(early.splice(0));
+  addFiles(early.splice(0));
 }
 
-start().catch(showTrouble);
+start().catch(showServiceError);

@@ -1,11 +1,11 @@
-// The work list as a table for a spreadsheet: RFC 4180, and nothing that a spreadsheet would run.
+// Writes the worklist as CSV (RFC 4180), in which no cell is run as a formula.
 
-import { callOf, readAt } from "./meaning.js";
+import { adjustedProbability, predictedClass } from "./interpret.js";
 
-// A cell that begins so is taken for a formula by spreadsheets, also where it is quoted.
+// Spreadsheets treat a cell that begins like this as a formula, even in quotes.
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/u;
 
-/** Return one cell: text guarded against formulas, and quoted where it must be. */
+/** Return one cell, quoted if necessary and with an apostrophe before a formula. */
 export function cell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "boolean") return String(value);
@@ -13,43 +13,44 @@ export function cell(value) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Return rows as CSV; the mark at its head tells spreadsheets that it is UTF-8. */
+/** Return rows as CSV; the byte order mark declares UTF-8. */
 export const writeCsv = (rows) =>
   `\ufeff${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
 
-/** Return the work list as rows, the first of names; those of `plainfilm predict` where it has them. */
-export function rowsOf(items, model, { point, shares }) {
+/** Return the worklist as rows; the names of common columns are those of `plainfilm predict`. */
+export function toRows(items, model, { point, prevalences }) {
   const { labels } = model.task;
-  const corrected = labels.filter((label) => shares[label] !== undefined);
+  const adjusted = labels.filter((label) => prevalences[label] !== undefined);
   const head = [
     "file",
     ...labels.map((label) => `probability_${label}`),
-    ...corrected.map((label) => `probability_${label}_at_prevalence`),
-    ...corrected.map((label) => `prevalence_${label}`),
-    ...["call", "operating_point", "novelty", "rejected", "indeterminate", "error", "problem"],
+    ...adjusted.map((label) => `probability_${label}_at_prevalence`),
+    ...adjusted.map((label) => `prevalence_${label}`),
+    ...["predicted", "operating_point", "novelty", "rejected", "indeterminate", "error", "problem"],
     ...["sha256", "bundle", "bundle_id"],
   ];
-  return [head, ...items.map((item) => row(item, model, point, shares, corrected))];
+  return [head, ...items.map((item) => toRow(item, model, point, prevalences, adjusted))];
 }
 
-function row(item, model, point, shares, corrected) {
+function toRow(item, model, point, prevalences, adjusted) {
   const { labels, kind } = model.task;
-  const { answer, error } = item;
-  const tail = [answer?.sha256 ?? error?.sha256, model.bundle.name, model.bundle.id];
-  if (!answer) {
-    const empty = Array(labels.length + 2 * corrected.length + 5).fill(null);
-    return [item.name, ...empty, error?.code ?? "not-asked", error?.title ?? item.state, ...tail];
+  const { result, error } = item;
+  const tail = [result?.sha256 ?? error?.sha256, model.bundle.name, model.bundle.id];
+  if (!result) {
+    const empty = Array(labels.length + 2 * adjusted.length + 5).fill(null);
+    return [item.name, ...empty, error?.code ?? "not-analysed", error?.title ?? item.state, ...tail];
   }
   return [
     item.name,
-    ...labels.map((label) => answer.probabilities[label]),
-    ...corrected.map((label) => readAt(model, label, answer.probabilities[label], shares[label])),
-    ...corrected.map((label) => shares[label]),
-    callOf(model, answer, point),
-    kind === "multiclass" ? "most-likely" : point,
-    answer.novelty,
-    answer.rejected,
-    (answer.indeterminate ?? []).join(";"),
+    ...labels.map((label) => result.probabilities[label]),
+    ...adjusted.map((label) =>
+      adjustedProbability(model, label, result.probabilities[label], prevalences[label])),
+    ...adjusted.map((label) => prevalences[label]),
+    predictedClass(model, result, point),
+    kind === "multiclass" ? Object.keys(result.predicted)[0] : point,
+    result.novelty,
+    result.rejected,
+    (result.indeterminate ?? []).join(";"),
     null,
     null,
     ...tail,

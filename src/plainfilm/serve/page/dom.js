@@ -1,7 +1,9 @@
-// Building the page out of nodes. Nothing here takes HTML as text: a file name stays a file name.
+// Builds the page from nodes. No function parses HTML, so file names are always shown as text.
 
 /** Return the element with this id. */
 export const find = (id) => document.getElementById(id);
+
+const present = (children) => children.flat().filter((child) => child !== null && child !== undefined);
 
 /** Return a new element; properties that are null, undefined or false are left out. */
 export function make(tag, properties = {}, ...children) {
@@ -11,30 +13,34 @@ export function make(tag, properties = {}, ...children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...present(children));
   return node;
 }
 
 /** Return a new SVG element. */
-export function draw(tag, properties = {}, ...children) {
+export function makeSvg(tag, properties = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(properties)) node.setAttribute(name, value);
   node.append(...children);
   return node;
 }
 
-/** Return a file name that may break where people read it in parts. */
+/** Return a file name with possible line breaks. */
 export const breakable = (name) =>
   name.split(/(?<=[_\-.\s])/).flatMap((part) => [part, make("wbr")]);
 
-/** Put these children in place of those that a node has. */
+/** Replace the children of a node. */
 export function fill(node, ...children) {
-  node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.replaceChildren(...present(children));
   return node;
 }
 
-/** Tell those who listen; the same sentence twice is read twice. */
-export function say(sentence) {
-  const region = find("said");
+/** Return the rows of a definition list from [name, value] pairs. */
+export const definitions = (rows) =>
+  rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
+
+/** Announce a sentence to screen readers; a repeated sentence is announced again. */
+export function announce(sentence) {
+  const region = find("announcement");
   region.textContent = region.textContent === sentence ? `${sentence}\u00a0` : sentence;
 }

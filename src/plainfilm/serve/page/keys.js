@@ -1,10 +1,10 @@
-// Shortcuts. Single keys can be switched off, for those whose speech or switch types them.
+// Keyboard shortcuts. Single keys can be disabled for users of speech input or switches.
 
-/** Listen to keys; `actions` maps a key to what it does. */
-export function listen(actions, allowed) {
+/** Listen to keys; `actions` maps a key to its function. */
+export function listenForKeys(actions, isEnabled) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (!allowed() || document.querySelector("dialog[open]")) return;
+    if (!isEnabled() || document.querySelector("dialog[open]")) return;
     if (event.target.closest?.("input:not([type=range]):not([type=checkbox]), select, textarea")) return;
     const action = actions[event.key] ?? actions[event.key.toLowerCase()];
     if (!action) return;
@@ -13,8 +13,8 @@ export function listen(actions, allowed) {
   });
 }
 
-/** Keys on the picture itself: the arrows move it. */
-export function listenOnPicture(canvas, viewer) {
+/** Pan or window the image with the arrow keys. */
+export function listenOnCanvas(canvas, viewer) {
   const STEP = 40;
   const moves = {
     ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP],

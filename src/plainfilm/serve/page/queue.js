@@ -1,47 +1,47 @@
-// Asking for many images: a few at once, as fast as the service takes them.
+// Sends many images to the service, a few at a time.
 
 import { Problem } from "./api.js";
 
-const AT_ONCE = 4; // a browser opens six connections to a host; two are left for pictures
-const TRIES = 12;
+const CONCURRENT = 4; // a browser opens six connections to a host; two remain for pictures
+const MAX_TRIES = 12;
 const STATUSES = new Set([429, 502, 503, 504]);
 const CODES = new Set(["busy", "no-decoder", "stopping", "too-many-connections", "deadline"]);
 
-// The service says so of a request by its status, and of one image within it by the code.
-const passes = ({ status, code }) => STATUSES.has(status) || CODES.has(code);
+// A whole request fails with a status; an image in an answer fails with a code only.
+const isRetried = ({ status, code }) => STATUSES.has(status) || CODES.has(code);
 
-/** Say whether somebody may well ask again. */
-export const isTemporary = (error) => passes(error) || error.status === 0 || error.status >= 500;
+/** Return whether another try may succeed. */
+export const isTemporary = (error) => isRetried(error) || error.status === 0 || error.status >= 500;
 
-/** A queue of items; `ask(item, signal)` gets the answer, `changed(item)` hears of every step. */
+/** A queue of items; `run(item, signal)` returns the result, `onChange(item)` is called at each step. */
 export class Queue {
   #waiting = [];
   #running = 0;
-  #resume = 0; // when the service said that it takes more, in ms of performance.now()
+  #resume = 0; // end of the pause that the service requested, in ms of performance.now()
   #stop = new AbortController();
-  #ask;
-  #changed;
+  #run;
+  #onChange;
 
-  constructor(ask, changed) {
-    this.#ask = ask;
-    this.#changed = changed;
+  constructor(run, onChange) {
+    this.#run = run;
+    this.#onChange = onChange;
   }
 
-  /** Add items at the end, or at the head where somebody looks at one. */
-  add(items, { first = false } = {}) {
+  /** Add items at the end. */
+  add(items) {
     for (const item of items) Object.assign(item, { state: "waiting", tries: 0, error: null });
-    this.#waiting = first ? [...items, ...this.#waiting] : [...this.#waiting, ...items];
-    for (const item of items) this.#changed(item);
-    this.#next();
+    this.#waiting.push(...items);
+    for (const item of items) this.#onChange(item);
+    this.#startNext();
   }
 
-  /** Have an item that still waits asked next. */
+  /** Move a waiting item to the front. */
   prefer(item) {
     const place = this.#waiting.indexOf(item);
     if (place > 0) this.#waiting.unshift(...this.#waiting.splice(place, 1));
   }
 
-  /** Forget everything, and break off what is under way. */
+  /** Remove all items, and cancel those in progress. */
   clear() {
     this.#stop.abort();
     this.#stop = new AbortController();
@@ -50,34 +50,33 @@ export class Queue {
     this.#resume = 0;
   }
 
-  #next() {
-    const pause = this.#resume - performance.now();
-    if (pause > 0) return;
-    while (this.#running < AT_ONCE && this.#waiting.length) this.#run(this.#waiting.shift());
+  #startNext() {
+    if (this.#resume > performance.now()) return;
+    while (this.#running < CONCURRENT && this.#waiting.length) this.#start(this.#waiting.shift());
   }
 
-  async #run(item) {
+  async #start(item) {
     const { signal } = this.#stop;
     this.#running += 1;
-    item.state = "asking";
+    item.state = "running";
     item.tries += 1;
-    this.#changed(item);
+    this.#onChange(item);
     try {
-      item.answer = await this.#ask(item, signal);
-      item.state = "read";
+      item.result = await this.#run(item, signal);
+      item.state = "done";
     } catch (error) {
       if (signal.aborted) return;
       this.#fail(item, error);
     }
     if (signal.aborted) return;
     this.#running -= 1;
-    this.#changed(item);
-    this.#next();
+    this.#onChange(item);
+    this.#startNext();
   }
 
   #fail(item, error) {
     const problem = error instanceof Problem ? error : new Problem(0, "page", String(error.message));
-    if (passes(problem) && item.tries < TRIES) {
+    if (isRetried(problem) && item.tries < MAX_TRIES) {
       item.state = "waiting";
       this.#waiting.unshift(item);
       this.#pause(problem.wait ?? Math.min(8, 0.5 * 2 ** item.tries));
@@ -92,6 +91,6 @@ export class Queue {
     if (until <= this.#resume) return;
     this.#resume = until;
     const { signal } = this.#stop;
-    setTimeout(() => signal.aborted || this.#next(), until - performance.now() + 5);
+    setTimeout(() => signal.aborted || this.#startNext(), until - performance.now() + 5);
   }
 }

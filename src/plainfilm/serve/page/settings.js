@@ -1,75 +1,77 @@
-// Operating point, label and prevalence: how the answers are read.
+// Settings of the interpretation: operating point, label and prevalence.
 
 import { fill, find, make } from "./dom.js";
-import { assumedShare, findPoint, plainPercent, pointNames, readShare } from "./meaning.js";
+import { assumedPrevalence, findPoint, parsePrevalence, plainPercent, pointNames, sentence } from "./interpret.js";
 
 const options = (names) => names.map((name) => make("option", { value: name }, name));
 
-/** Wire the settings; `reread` hears that answers read otherwise, `relabelled` that the label is another. */
-export function wire(state, { reread, relabelled }) {
+/** Connect the settings; `onChange` is called after a change, `onLabel` with a new label. */
+export function connectSettings(state, { onChange, onLabel }) {
   find("point").addEventListener("change", (event) => {
     state.point = event.target.value;
-    showRule(state);
-    reread();
+    showBasis(state);
+    onChange();
   });
-  find("share").addEventListener("input", () => enterShare(state, reread));
-  find("label").addEventListener("change", (event) => relabelled(event.target.value));
+  find("prevalence").addEventListener("input", () => enterPrevalence(state, onChange));
+  find("label").addEventListener("change", (event) => onLabel(event.target.value));
 }
 
-/** Keep of the settings what another model has, and show what it offers. */
-export function settle(state, model) {
+/** Use another model: keep the settings that it supports, and offer its choices. */
+export function useModel(state, model) {
   const { labels, kind } = model.task;
   const names = pointNames(model);
-  const usual = names.includes("balanced") ? "balanced" : names[0] ?? null;
   state.model = model;
-  if (!names.includes(state.point)) state.point = usual;
+  if (!names.includes(state.point)) state.point = names.includes("balanced") ? "balanced" : names[0] ?? null;
   if (!labels.includes(state.label)) state.label = labels[0];
-  const kept = Object.entries(state.shares).filter(([label]) => labels.includes(label));
-  state.shares = Object.fromEntries(kept);
+  const kept = Object.entries(state.prevalences).filter(([label]) => labels.includes(label));
+  state.prevalences = Object.fromEntries(kept);
   fill(find("point"), options(names)).value = state.point;
   fill(find("label"), options(labels)).value = state.label;
   find("point-choice").hidden = kind === "multiclass" || !names.length;
   find("label-choice").hidden = kind !== "multilabel";
-  show(state);
+  showSettings(state);
 }
 
-/** Show the settings of the label that is chosen. */
-export function show(state) {
-  const { model, label, shares } = state;
-  const assumed = assumedShare(model, label);
+/** Show the settings of the chosen label. */
+export function showSettings(state) {
+  const { model, label, prevalences } = state;
+  const assumed = assumedPrevalence(model, label);
+  const entered = prevalences[label];
   find("label").value = label;
-  find("share").value = shares[label] === undefined ? "" : Number((shares[label] * 100).toPrecision(6));
-  find("share").placeholder = assumed === null ? "" : String(Number((assumed * 100).toPrecision(3)));
-  find("share-of").textContent = `of ${label}`;
-  find("share-choice").hidden = model.task.kind === "multiclass" || assumed === null;
+  find("prevalence").value = entered === undefined ? "" : Number((entered * 100).toPrecision(6));
+  find("prevalence").placeholder = assumed === null ? "" : String(Number((assumed * 100).toPrecision(3)));
+  find("prevalence-of").textContent = `of ${label}`;
+  find("prevalence-choice").hidden = model.task.kind === "multiclass" || assumed === null;
   showError(false);
-  showRule(state);
+  showBasis(state);
 }
 
-function showRule(state) {
-  const { model, label, point, shares } = state;
-  const several = model.task.kind === "multiclass";
-  const locked = several ? null : findPoint(model, label, point);
-  find("point-rule").textContent = locked ? `${point}: ${locked.rule}.`.replace(/\.\.$/, ".") : "";
+function showBasis(state) {
+  const { model, label, point, prevalences } = state;
+  const multiclass = model.task.kind === "multiclass";
+  const locked = multiclass ? null : findPoint(model, label, point);
+  find("point-rule").textContent = locked ? sentence(`${point}: ${locked.rule}`) : "";
   find("point-rule").hidden = !locked;
-  const share = shares[label] ?? assumedShare(model, label);
-  const where = share === null ? "" : `, where ${plainPercent(share)} are`;
-  find("list-basis").textContent = several ? "Probability of the class called" : `Probability of ${label}${where}`;
+  const prevalence = prevalences[label] ?? assumedPrevalence(model, label);
+  const where = prevalence === null ? "" : ` at a prevalence of ${plainPercent(prevalence)}`;
+  find("list-basis").textContent = multiclass
+    ? "Probability of the predicted class"
+    : `Probability of ${label}${where}`;
 }
 
-function enterShare(state, reread) {
-  const text = find("share").value;
-  const share = readShare(text);
-  const wrong = text.trim() !== "" && share === null;
+function enterPrevalence(state, onChange) {
+  const text = find("prevalence").value;
+  const prevalence = parsePrevalence(text);
+  const wrong = text.trim() !== "" && prevalence === null;
   showError(wrong);
   if (wrong) return;
-  if (share === null) delete state.shares[state.label];
-  else state.shares[state.label] = share;
-  showRule(state);
-  reread();
+  if (prevalence === null) delete state.prevalences[state.label];
+  else state.prevalences[state.label] = prevalence;
+  showBasis(state);
+  onChange();
 }
 
 function showError(wrong) {
-  find("share").setAttribute("aria-invalid", String(wrong));
-  find("share-error").textContent = wrong ? "A share of images in percent, above 0 and below 100." : "";
+  find("prevalence").setAttribute("aria-invalid", String(wrong));
+  find("prevalence-error").textContent = wrong ? "Enter a percentage above 0 and below 100." : "";
 }

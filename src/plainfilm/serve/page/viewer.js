@@ -1,29 +1,29 @@
-// The radiograph on its canvas: zoom, pan, window and level, inversion, heat map.
+// Shows the radiograph on a canvas: zoom, pan, window and level, inversion, heat map.
 
-const MOST = 32; // times as large as what fits
-const WHOLE = { window: 255, level: 127.5 }; // every grey level as it is
+const MAX_ZOOM = 32; // relative to the size that fits
+const FULL_RANGE = { window: 255, level: 127.5 }; // grey levels unchanged
 
-/** A viewer on a canvas; `changed(view)` hears of every change so that controls can follow. */
+/** A viewer on a canvas; `onChange(view)` is called after every change. */
 export class Viewer {
   #canvas;
-  #changed;
+  #onChange;
   #pictures = {}; // view -> { grey, width, height, shown }
   #heat = null;
   #frame = 0;
   #pointers = new Map();
 
-  constructor(canvas, changed) {
+  constructor(canvas, onChange) {
     this.#canvas = canvas;
-    this.#changed = changed;
+    this.#onChange = onChange;
     this.view = { show: "original", mode: "pan", inverted: false, heat: false, opacity: 0.6 };
-    Object.assign(this.view, WHOLE, { zoom: 1, x: 0.5, y: 0.5 });
+    Object.assign(this.view, FULL_RANGE, { zoom: 1, x: 0.5, y: 0.5 });
     this.geometry = { geometry: "squash", trimmed: false };
-    this.source = null; // what is shown, as it was handed over
+    this.source = null; // the argument of `show`
     new ResizeObserver(() => this.#redraw()).observe(canvas);
     this.#listen();
   }
 
-  /** Show other pictures; zoom, window and inversion begin anew, what is shown stays. */
+  /** Show other pictures; zoom, window and inversion are reset, the displayed image is not. */
   show(source, geometry) {
     this.#release();
     Object.assign(this, { source, geometry });
@@ -31,13 +31,13 @@ export class Viewer {
     this.reset();
   }
 
-  /** Lay another heat map over the picture, or none. */
-  lay(image) {
+  /** Set the heat map, or remove it. */
+  setHeatMap(image) {
     this.#heat = image;
     this.#redraw();
   }
 
-  /** Forget all pictures. */
+  /** Discard all pictures. */
   clear() {
     this.#release();
     this.#redraw();
@@ -50,51 +50,51 @@ export class Viewer {
     this.source = null;
   }
 
-  /** Change what is seen. */
+  /** Change the view. */
   set(changes) {
     const view = { ...this.view, ...changes };
     view.window = clamp(view.window, 2, 512);
     view.level = clamp(view.level, 0, 255);
-    view.zoom = clamp(view.zoom, 1, MOST);
-    const half = 0.5 / view.zoom; // no further out than the picture's edge
+    view.zoom = clamp(view.zoom, 1, MAX_ZOOM);
+    const half = 0.5 / view.zoom; // the view stays within the picture
     view.x = clamp(view.x, half, 1 - half);
     view.y = clamp(view.y, half, 1 - half);
     this.view = view;
     this.#redraw();
-    this.#changed(view);
+    this.#onChange(view);
   }
 
-  /** See the whole picture with every grey level as it is. */
+  /** Show the whole picture with unchanged grey levels. */
   reset() {
-    this.set({ ...WHOLE, inverted: false, zoom: 1, x: 0.5, y: 0.5 });
+    this.set({ ...FULL_RANGE, inverted: false, zoom: 1, x: 0.5, y: 0.5 });
   }
 
-  /** Zoom by a factor about a place on the canvas (CSS pixels), or about its middle. */
-  zoomBy(factor, place = null) {
+  /** Zoom by a factor around a point of the canvas (CSS pixels), or around its centre. */
+  zoomBy(factor, point = null) {
     const { zoom, x, y } = this.view;
     const box = this.#box();
     if (!box) return;
-    const next = clamp(zoom * factor, 1, MOST);
-    const middle = { x: this.#canvas.clientWidth / 2, y: this.#canvas.clientHeight / 2 };
-    const off = { x: (place ?? middle).x - middle.x, y: (place ?? middle).y - middle.y };
-    // The point of the picture that lies below the pointer stays below it.
+    const next = clamp(zoom * factor, 1, MAX_ZOOM);
+    const centre = { x: this.#canvas.clientWidth / 2, y: this.#canvas.clientHeight / 2 };
+    const offset = { x: (point ?? centre).x - centre.x, y: (point ?? centre).y - centre.y };
+    // The point of the picture below the pointer stays below it.
     const kept = 1 - zoom / next;
     this.set({
       zoom: next,
-      x: x + (off.x / box.width) * kept,
-      y: y + (off.y / box.height) * kept,
+      x: x + (offset.x / box.width) * kept,
+      y: y + (offset.y / box.height) * kept,
     });
   }
 
-  /** Move the picture by so many CSS pixels. */
+  /** Move the picture by CSS pixels. */
   panBy(dx, dy) {
     const box = this.#box();
     if (box) this.set({ x: this.view.x - dx / box.width, y: this.view.y - dy / box.height });
   }
 
-  /** Say whether the heat map can be laid over what is shown. */
-  get heatFits() {
-    // Where borders were cut off, only the service knows where the picture's part lies in it.
+  /** Return whether the heat map can be shown over the displayed image. */
+  get heatMapFits() {
+    // If borders were removed, the position of the model input in the original is unknown here.
     return this.view.show === "seen" || !this.geometry.trimmed;
   }
 
@@ -105,12 +105,12 @@ export class Viewer {
   /** Return size and corner of the whole picture on the canvas, in CSS pixels. */
   #box() {
     const picture = this.#picture;
-    const { clientWidth: across, clientHeight: down } = this.#canvas;
-    if (!picture || !across || !down) return null;
-    const scale = Math.min(across / picture.width, down / picture.height) * this.view.zoom;
+    const { clientWidth, clientHeight } = this.#canvas;
+    if (!picture || !clientWidth || !clientHeight) return null;
+    const scale = Math.min(clientWidth / picture.width, clientHeight / picture.height) * this.view.zoom;
     const [width, height] = [picture.width * scale, picture.height * scale];
-    const left = across / 2 - this.view.x * width;
-    const top = down / 2 - this.view.y * height;
+    const left = clientWidth / 2 - this.view.x * width;
+    const top = clientHeight / 2 - this.view.y * height;
     return { left, top, width, height, scale };
   }
 
@@ -126,30 +126,30 @@ export class Viewer {
     const ratio = window.devicePixelRatio || 1;
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round(canvas.clientHeight * ratio);
-    const pen = canvas.getContext("2d");
+    const context = canvas.getContext("2d");
     const box = this.#box();
     if (!box) return;
-    pen.scale(ratio, ratio);
-    // What the network gets is shown in its own pixels; a film is smooth.
-    pen.imageSmoothingEnabled = this.view.show === "original" && box.scale < 6;
-    pen.imageSmoothingQuality = "high";
-    pen.drawImage(this.#windowed(), box.left, box.top, box.width, box.height);
-    if (this.view.heat && this.#heat && this.heatFits) this.#paintHeat(pen, box);
+    context.scale(ratio, ratio);
+    // The model input is shown with its own pixels, the original smoothly.
+    context.imageSmoothingEnabled = this.view.show === "original" && box.scale < 6;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.#windowed(), box.left, box.top, box.width, box.height);
+    if (this.view.heat && this.#heat && this.heatMapFits) this.#paintHeat(context, box);
   }
 
-  #paintHeat(pen, box) {
+  #paintHeat(context, box) {
     const { left, top, width, height } = this.#heatBox(box);
-    pen.save();
-    pen.beginPath();
-    pen.rect(box.left, box.top, box.width, box.height);
-    pen.clip();
-    pen.globalAlpha = this.view.opacity;
-    pen.imageSmoothingEnabled = true;
-    pen.drawImage(this.#heat, left, top, width, height);
-    pen.restore();
+    context.save();
+    context.beginPath();
+    context.rect(box.left, box.top, box.width, box.height);
+    context.clip();
+    context.globalAlpha = this.view.opacity;
+    context.imageSmoothingEnabled = true;
+    context.drawImage(this.#heat, left, top, width, height);
+    context.restore();
   }
 
-  /** Return where the network's square lies on the picture. */
+  /** Return the position of the model input on the picture. */
   #heatBox(box) {
     const { geometry } = this.geometry;
     if (this.view.show === "seen" || geometry === "squash") return box;
@@ -158,7 +158,7 @@ export class Viewer {
     return { left, top: box.top + (box.height - side) / 2, width: side, height: side };
   }
 
-  /** Return the picture through window, level and inversion, made again only where they changed. */
+  /** Return the picture after window, level and inversion; it is cached until they change. */
   #windowed() {
     const picture = this.#picture;
     const { window: width, level, inverted } = this.view;
@@ -166,11 +166,11 @@ export class Viewer {
     if (picture.key === key) return picture.shown;
     picture.key = key;
     const table = lookup(width, level, inverted);
-    const pen = picture.shown.getContext("2d");
-    const data = pen.createImageData(picture.width, picture.height);
+    const context = picture.shown.getContext("2d");
+    const data = context.createImageData(picture.width, picture.height);
     const out = new Uint32Array(data.data.buffer);
     for (let n = 0; n < out.length; n += 1) out[n] = table[picture.grey[n]];
-    pen.putImageData(data, 0, 0);
+    context.putImageData(data, 0, 0);
     return picture.shown;
   }
 
@@ -191,20 +191,20 @@ export class Viewer {
     event.preventDefault();
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     const amount = clamp(event.deltaY * lines, -200, 200);
-    this.zoomBy(Math.exp(-amount * (event.ctrlKey ? 0.01 : 0.002)), placeOf(event));
+    this.zoomBy(Math.exp(-amount * (event.ctrlKey ? 0.01 : 0.002)), pointOf(event));
   }
 
   #press(event) {
     if (!this.#picture) return;
     this.#canvas.setPointerCapture(event.pointerId);
     const windows = event.button === 2 || (event.button === 0 && this.view.mode === "window");
-    this.#pointers.set(event.pointerId, { ...placeOf(event), windows });
+    this.#pointers.set(event.pointerId, { ...pointOf(event), windows });
   }
 
   #move(event) {
     const before = this.#pointers.get(event.pointerId);
     if (!before) return;
-    const now = { ...placeOf(event), windows: before.windows };
+    const now = { ...pointOf(event), windows: before.windows };
     const other = [...this.#pointers].find(([id]) => id !== event.pointerId)?.[1];
     this.#pointers.set(event.pointerId, now);
     const [dx, dy] = [now.x - before.x, now.y - before.y];
@@ -214,24 +214,24 @@ export class Viewer {
   }
 
   #drag(dx, dy) {
-    // Across is the window (contrast), down is the level (brightness), as on workstations.
+    // As on workstations: sideways changes the window (contrast), up and down the level.
     this.set({ window: this.view.window + dx, level: this.view.level + dy * 0.5 });
   }
 
   #pinch(before, now, other) {
-    const apart = (a, b) => Math.hypot(a.x - b.x, a.y - b.y) || 1;
+    const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y) || 1;
     const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
     const [from, to] = [middle(before, other), middle(now, other)];
     this.panBy(to.x - from.x, to.y - from.y);
-    this.zoomBy(apart(now, other) / apart(before, other), to);
+    this.zoomBy(distance(now, other) / distance(before, other), to);
   }
 }
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-const placeOf = (event) => ({ x: event.offsetX, y: event.offsetY });
+const pointOf = (event) => ({ x: event.offsetX, y: event.offsetY });
 
-/** Return what each grey level becomes, as pixels of a canvas. */
+/** Return the canvas pixel of each grey level. */
 export function lookup(width, level, inverted) {
   const table = new Uint32Array(256);
   for (let grey = 0; grey < 256; grey += 1) {
@@ -246,9 +246,9 @@ function greyOf(image) {
   const { naturalWidth: width, naturalHeight: height } = image;
   const shown = document.createElement("canvas");
   Object.assign(shown, { width, height });
-  const pen = shown.getContext("2d", { willReadFrequently: true });
-  pen.drawImage(image, 0, 0);
-  const { data } = pen.getImageData(0, 0, width, height);
+  const context = shown.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
   const grey = new Uint8Array(width * height);
   for (let n = 0; n < grey.length; n += 1) grey[n] = data[4 * n];
   return { grey, width, height, shown, key: null };

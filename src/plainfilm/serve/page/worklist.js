@@ -1,53 +1,58 @@
-// The work list: one row an image, sortable, filtered, and walked through with the arrow keys.
+// The worklist: one row for each image, with sorting, filters and arrow keys.
 
 import { breakable, fill, find, make } from "./dom.js";
-import { callOf, chance, doubtsOf, isPositive, mostLikely, readAt } from "./meaning.js";
+import {
+  adjustedProbability, isPositive, mainLabel, predictedClass, probabilityPercent, warningsOf,
+} from "./interpret.js";
 
-const STATES = { waiting: "waiting", asking: "being read" };
-const PAUSE = 250; // ms between two writings of the list while answers come in
-const GRAVITY = { failed: 3, rejected: 2, indeterminate: 1 };
+const PENDING = { waiting: "waiting", running: "being analysed" };
+const INTERVAL = 250; // ms between two updates of the list while results arrive
+const SEVERITY = { failed: 3, rejected: 2, indeterminate: 1 };
 
-/** What the list may be narrowed to: a name for people, and which items it keeps. */
+/** Filters: name, and function that returns whether an item is shown. */
 export const FILTERS = {
   all: ["All images", () => true],
-  positive: ["Called positive", (item, { model, point, label }) =>
-    item.answer && isPositive(model, item.answer, label, point) === true],
-  indeterminate: ["Indeterminate", (item) => Boolean(item.answer?.indeterminate?.length)],
-  rejected: ["Not like its training images", (item) => Boolean(item.answer?.rejected)],
-  failed: ["No answer", (item) => item.state === "failed"],
-  open: ["Not answered yet", (item) => item.state in STATES],
+  positive: ["Positive", (item, { model, point, label }) =>
+    item.result && isPositive(model, item.result, label, point) === true],
+  indeterminate: ["Indeterminate", (item) => Boolean(item.result?.indeterminate?.length)],
+  rejected: ["Rejected", (item) => Boolean(item.result?.rejected)],
+  failed: ["Failed", (item) => item.state === "failed"],
+  pending: ["Pending", (item) => item.state in PENDING],
 };
 
-/** Return what a row says about an item, at an operating point and a prevalence. */
-export function describe(item, { model, point, label, shares }) {
-  if (!item.answer) {
-    const remark = item.error?.title ?? STATES[item.state] ?? item.state;
-    const gravity = item.state === "failed" ? GRAVITY.failed : 0;
-    return { name: item.name, probability: null, call: "", remark, gravity };
+/** Return the content of an item's row. */
+export function describe(item, { model, point, label, prevalences }) {
+  const { name, result } = item;
+  if (!result) {
+    const remark = item.error?.title ?? PENDING[item.state] ?? item.state;
+    const severity = item.state === "failed" ? SEVERITY.failed : 0;
+    return { name, probability: null, predicted: "", remark, severity };
   }
-  const { answer } = item;
-  const shown = model.task.kind === "multiclass" ? mostLikely(answer) : label;
-  const doubts = doubtsOf(answer);
+  const shown = mainLabel(model, result, label);
+  const warnings = warningsOf(result);
   return {
-    name: item.name,
-    probability: readAt(model, shown, answer.probabilities[shown], shares[shown] ?? null),
-    call: answer.rejected ? "not called" : callOf(model, answer, point),
-    remark: doubts.join(", "),
-    gravity: answer.rejected ? GRAVITY.rejected : doubts.length ? GRAVITY.indeterminate : 0,
+    name,
+    probability: adjustedProbability(model, shown, result.probabilities[shown], prevalences[shown] ?? null),
+    predicted: result.rejected ? "rejected" : predictedClass(model, result, point),
+    remark: warnings.join(", "),
+    severity: result.rejected ? SEVERITY.rejected : warnings.length ? SEVERITY.indeterminate : 0,
   };
 }
 
-/** Order two descriptions by a column; what has no value comes last, either way up. */
+/** Compare two rows by a column; missing values come last in both directions. */
 export function compare(a, b, column, direction) {
-  const value = (row) => (column === "remark" ? row.gravity || row.remark : row[column]);
+  const value = (row) => (column === "remark" ? row.severity || row.remark : row[column]);
   const [x, y] = [value(a), value(b)];
-  const empty = (one) => one === null || one === "" || one === undefined;
-  if (empty(x) || empty(y)) return empty(x) - empty(y);
+  const isMissing = (one) => one === null || one === "" || one === undefined;
+  if (isMissing(x) || isMissing(y)) return isMissing(x) - isMissing(y);
   if (typeof x === "number" && typeof y === "number") return direction * (x - y);
   return direction * String(x).localeCompare(String(y), undefined, { numeric: true });
 }
 
-/** The table; `choose(item)` hears which row somebody went to, `context()` tells how to read it. */
+/**
+ * The table. `onChoose(item)` is called when a row is chosen, `context()` returns the settings,
+ * `onPaint()` is called after each update.
+ */
 export class WorkList {
   #items = [];
   #sort = { column: null, direction: 1 };
@@ -55,28 +60,28 @@ export class WorkList {
   #rows = new Map();
   #chosen = null;
   #timer = 0;
-  #last = -PAUSE;
-  #choose;
+  #last = -INTERVAL;
+  #onChoose;
   #context;
-  #painted;
+  #onPaint;
   #body = find("rows");
 
-  constructor(choose, context, painted) {
-    this.#choose = choose;
+  constructor(onChoose, context, onPaint) {
+    this.#onChoose = onChoose;
     this.#context = context;
-    this.#painted = painted;
+    this.#onPaint = onPaint;
     for (const button of document.querySelectorAll("#list thead button")) {
       button.addEventListener("click", () => this.#sortBy(button.dataset.column));
     }
     this.#body.addEventListener("click", (event) => {
       const row = event.target.closest("tr");
-      if (row) this.#choose(row.item);
+      if (row) this.#onChoose(row.item);
     });
-    this.#body.addEventListener("keydown", (event) => this.#walk(event));
+    this.#body.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Take other items. */
-  take(items) {
+  /** Replace the items. */
+  setItems(items) {
     this.#items = items;
     if (!items.length) {
       this.#rows.clear();
@@ -85,13 +90,13 @@ export class WorkList {
     this.refresh();
   }
 
-  /** Narrow the list. */
-  narrow(filter) {
+  /** Show the items of one filter. */
+  setFilter(filter) {
     this.#filter = filter;
     this.refresh();
   }
 
-  /** Mark the row of the item that is looked at. */
+  /** Mark the row of the chosen item. */
   mark(item, { focus = false } = {}) {
     this.#chosen = item;
     this.#paint();
@@ -100,13 +105,13 @@ export class WorkList {
     if (focus) button?.focus({ preventScroll: true });
   }
 
-  /** Write the list again soon: many changes are one, or a long list would do nothing else. */
-  changed() {
-    const pause = Math.max(0, PAUSE - (performance.now() - this.#last));
+  /** Update the list soon; several changes are combined. */
+  refreshSoon() {
+    const pause = Math.max(0, INTERVAL - (performance.now() - this.#last));
     this.#timer ||= setTimeout(() => this.refresh(), pause);
   }
 
-  /** Write the list again at once. */
+  /** Update the list at once. */
   refresh() {
     clearTimeout(this.#timer);
     this.#timer = 0;
@@ -114,7 +119,7 @@ export class WorkList {
     this.#last = performance.now();
   }
 
-  /** Return the items in the order in which they stand, filtered as they are shown. */
+  /** Return the shown items in their order. */
   get shown() {
     const context = this.#context();
     if (!context.model) return [];
@@ -126,7 +131,7 @@ export class WorkList {
     return kept.sort((a, b) => compare(rows.get(a), rows.get(b), column, direction));
   }
 
-  /** Return the item so many rows away from the chosen one, or null. */
+  /** Return the item this many rows from the chosen one, or null. */
   neighbour(step) {
     const shown = this.shown;
     const place = shown.indexOf(this.#chosen);
@@ -135,7 +140,7 @@ export class WorkList {
 
   #sortBy(column) {
     const { column: old, direction } = this.#sort;
-    // Probability is asked for highest first, remarks the gravest first; then the other way, then none.
+    // Probabilities and remarks start with the highest; then the order is reversed, then removed.
     const first = column === "probability" || column === "remark" ? -1 : 1;
     if (old !== column) this.#sort = { column, direction: first };
     else if (direction === first) this.#sort = { column, direction: -first };
@@ -143,7 +148,7 @@ export class WorkList {
     this.#paint();
   }
 
-  #walk(event) {
+  #onKey(event) {
     const buttons = [...this.#body.querySelectorAll("button")];
     const place = buttons.indexOf(document.activeElement);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
@@ -153,7 +158,7 @@ export class WorkList {
     if (place < 0 || Number.isNaN(to)) return;
     event.preventDefault();
     const button = buttons[Math.min(buttons.length - 1, Math.max(0, to))];
-    this.#choose(button.closest("tr").item, { focus: true });
+    this.#onChoose(button.closest("tr").item, { focus: true });
   }
 
   #paint() {
@@ -161,61 +166,58 @@ export class WorkList {
     const shown = this.shown;
     const rows = shown.map((item) => this.#row(item, context));
     const focused = document.activeElement;
-    const same = rows.length === this.#body.children.length &&
+    const isSame = rows.length === this.#body.children.length &&
       rows.every((row, n) => row === this.#body.children[n]);
-    if (!same) {
+    if (!isSame) {
       fill(this.#body, rows);
       if (focused !== document.activeElement && focused?.isConnected) focused.focus();
     }
-    const reached = this.#rows.get(shown.includes(this.#chosen) ? this.#chosen : shown[0]);
-    for (const row of rows) {
-      markRow(row, { reached: row === reached, chosen: row.item === this.#chosen });
-    }
-    find("none").hidden = rows.length > 0;
+    const reachable = this.#rows.get(shown.includes(this.#chosen) ? this.#chosen : shown[0]);
+    for (const row of rows) markRow(row, row === reachable, row.item === this.#chosen);
+    find("empty-list").hidden = rows.length > 0;
     this.#paintHead();
-    this.#painted();
+    this.#onPaint();
   }
 
   #paintHead() {
     const { column, direction } = this.#sort;
     for (const button of document.querySelectorAll("#list thead button")) {
-      const sorted = button.dataset.column === column;
+      const isSorted = button.dataset.column === column;
       const order = direction === 1 ? "ascending" : "descending";
-      button.closest("th").setAttribute("aria-sort", sorted ? order : "none");
+      button.closest("th").setAttribute("aria-sort", isSorted ? order : "none");
     }
   }
 
   #row(item, context) {
-    const told = describe(item, context);
+    const { probability, predicted, remark, severity } = describe(item, context);
     let row = this.#rows.get(item);
     if (!row) {
       row = newRow(item);
       row.item = item;
       this.#rows.set(item, row);
     }
-    const { probability, call, remark, gravity } = told;
-    const texts = [probability === null ? "" : chance(probability), call, remark];
+    const texts = [probability === null ? "" : probabilityPercent(probability), predicted, remark];
     texts.forEach((text, n) => {
-      const place = row.children[n + 1];
-      if (place.textContent !== text) place.textContent = text;
+      const cell = row.children[n + 1];
+      if (cell.textContent !== text) cell.textContent = text;
     });
     if (row.dataset.state !== item.state) row.dataset.state = item.state;
-    if (row.dataset.gravity !== String(gravity)) row.dataset.gravity = gravity;
+    if (row.dataset.severity !== String(severity)) row.dataset.severity = severity;
     return row;
   }
 }
 
-/** Make one row the stop for Tab, from which the arrow keys go on, and one the chosen. */
-function markRow(row, { reached, chosen }) {
+/** Mark a row as the one that Tab reaches, and as the chosen one. */
+function markRow(row, isReachable, isChosen) {
   const button = row.firstChild.firstChild;
-  if ((button.tabIndex === 0) !== reached) button.tabIndex = reached ? 0 : -1;
-  if (button.hasAttribute("aria-current") === chosen) return;
-  row.classList.toggle("chosen", chosen);
-  if (chosen) button.setAttribute("aria-current", "true");
+  if ((button.tabIndex === 0) !== isReachable) button.tabIndex = isReachable ? 0 : -1;
+  if (button.hasAttribute("aria-current") === isChosen) return;
+  row.classList.toggle("chosen", isChosen);
+  if (isChosen) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
 
-/** Return an empty row. Its roles are spelt out, for a narrow list lays rows out as no table is. */
+/** Return an empty row. Its roles are explicit, since a narrow list is not displayed as a table. */
 function newRow(item) {
   const name = make("button", { type: "button", tabindex: "-1", title: item.name }, breakable(item.name));
   const cells = Array.from({ length: 3 }, () => make("td", { role: "cell" }));

@@ -1,44 +1,44 @@
-// The evaluation report and the model card, a click away.
+// Opens the evaluation report and the model card.
 
 import { call, needsToken } from "./api.js";
-import { find, say } from "./dom.js";
+import { announce, find } from "./dom.js";
 
-/** Return an address of the service as one below this page, wherever that is mounted. */
-export const below = (path) => path.replace(/^\//, "");
+/** Return a path of the service relative to this page, which may be below another path. */
+export const relativePath = (path) => path.replace(/^\//, "");
 
 /**
- * Make a link open a paper. Without a token it is an ordinary link to a page of its own; with one
- * the page must be fetched, for a browser sends no token when it follows a link.
+ * Make a link open a document. Without a token it is an ordinary link to a new page. With a token
+ * the document is fetched and shown in a dialog, since a browser sends no token with a link.
  */
-export function offer(link, path, title) {
+export function linkDocument(link, path, title) {
   link.hidden = !path;
   if (!path) return;
-  link.href = below(path);
+  link.href = relativePath(path);
   link.onclick = (event) => {
     if (!needsToken()) return;
     event.preventDefault();
-    open(path, title).catch((error) => say(`${title}: ${error.message}`));
+    open(path, title).catch((error) => announce(`${title}: ${error.message}`));
   };
 }
 
 async function open(path, title) {
-  const text = await (await call(below(path))).text();
-  const dialog = find("paper");
+  const text = await (await call(relativePath(path))).text();
+  const dialog = find("document");
   const frame = document.createElement("iframe");
   frame.title = title;
-  // Without allow-scripts nothing in it runs; the same origin lets this page write its styles.
+  // Without allow-scripts no script runs; with the same origin, this page can add the styles.
   frame.sandbox = "allow-same-origin";
   frame.srcdoc = "<!doctype html><title></title>";
   frame.addEventListener("load", () => write(frame, text), { once: true });
-  find("paper-title").textContent = title;
-  find("paper-body").replaceChildren(frame);
+  find("document-title").textContent = title;
+  find("document-body").replaceChildren(frame);
   dialog.showModal();
-  dialog.addEventListener("close", () => find("paper-body").replaceChildren(), { once: true });
+  dialog.addEventListener("close", () => find("document-body").replaceChildren(), { once: true });
 }
 
 /**
- * Write a paper into a frame. A frame inherits this page's policy, which forbids styles in the
- * text: so its style elements become style sheets by script, and its style attributes rules.
+ * Write a document into a frame. The frame inherits the policy of this page, which forbids inline
+ * styles: style elements become a style sheet that a script adds, and style attributes its rules.
  */
 function write(frame, text) {
   const rules = [];
@@ -54,12 +54,12 @@ function write(frame, text) {
   target.title = page.title;
   target.body.replaceChildren(...[...page.body.childNodes].map((n) => target.importNode(n, true)));
   const sheet = new frame.contentWindow.CSSStyleSheet();
-  // What is inline ranks above a sheet, but a dark page's rules (!important) above both.
+  // Inline rules come last and so override the sheet, except rules of a dark page (!important).
   sheet.replaceSync([...rules.map((r) => r.replaceAll("[style*=", "[data-style*=")), ...own].join("\n"));
   target.adoptedStyleSheets = [sheet];
   for (const link of target.querySelectorAll('a[href^="#"]')) {
     link.addEventListener("click", (event) => {
-      event.preventDefault(); // the frame has no address that an anchor could belong to
+      event.preventDefault(); // the frame has no address for an anchor
       target.getElementById(link.getAttribute("href").slice(1))?.scrollIntoView();
     });
   }

@@ -1,9 +1,9 @@
-// The controls round the picture: they follow the viewer, and the viewer follows them.
+// Connects the controls around the radiograph with the viewer.
 
 import { find } from "./dom.js";
 
-/** Wire the controls of a viewer; returns a function that shows its state in them. */
-export function wire(viewer, { heatWanted }) {
+/** Connect the controls; returns a function that shows the viewer's state in them. */
+export function connectControls(viewer, { onHeatMap }) {
   const set = (changes) => viewer.set(changes);
   for (const name of ["show", "mode"]) {
     for (const input of document.getElementsByName(name)) {
@@ -20,14 +20,14 @@ export function wire(viewer, { heatWanted }) {
     invert: () => set({ inverted: !viewer.view.inverted }),
     heat: () => {
       set({ heat: !viewer.view.heat });
-      if (viewer.view.heat) heatWanted();
+      if (viewer.view.heat) onHeatMap();
     },
   };
   for (const [id, action] of Object.entries(actions)) find(id).addEventListener("click", action);
-  return (view) => follow(view, viewer);
+  return (view) => showState(view, viewer);
 }
 
-function follow(view, viewer) {
+function showState(view, viewer) {
   for (const name of ["show", "mode"]) {
     for (const input of document.getElementsByName(name)) input.checked = input.value === view[name];
   }
@@ -38,12 +38,12 @@ function follow(view, viewer) {
   find("zoom").textContent = `${Math.round(view.zoom * 100)} %`;
   find("invert").setAttribute("aria-pressed", String(view.inverted));
   find("heat").setAttribute("aria-pressed", String(view.heat));
-  find("opacity-label").hidden = find("heat-words").hidden = !view.heat;
+  find("opacity-label").hidden = find("heat-note").hidden = !view.heat;
   const canvas = find("canvas");
   canvas.dataset.mode = view.mode;
-  // One finger scrolls the page as long as there is nothing to move in the picture.
+  // One finger scrolls the page unless it can pan or window the image.
   canvas.style.touchAction = view.zoom > 1 || view.mode === "window" ? "none" : "pan-y";
-  find("film-said").textContent = view.heat && !viewer.heatFits
-    ? "Borders were cut off: the heat map fits what the model sees only."
+  find("radiograph-note").textContent = view.heat && !viewer.heatMapFits
+    ? "The borders of the image were removed: the heat map is shown on the model input only."
     : "";
 }
