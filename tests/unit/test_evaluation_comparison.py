@@ -28,7 +28,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(make_document: Callable[..., EvaluationDocument]) -> Write:
-    """Return a function that writes what `evaluate` leaves, as far as it is compared."""
+    """Return a function that writes the files of an evaluation that `compare` reads."""
 
     def write(
         folder: Path,
@@ -192,9 +192,9 @@ def test_the_command_prints_the_comparison(
         return main(["compare", str(a), str(b), *more])
 
     assert command("--margin", "0.02", "--out", str(tmp_path / "o")) == 0
-    told = capsys.readouterr().out
-    assert "auroc of ill: B is better" in told
-    assert "80 % power" in told
+    output = capsys.readouterr().out
+    assert "auroc of ill: B is better" in output
+    assert "80 % power" in output
     for name in ("comparison.json", "comparison.csv", "comparison.svg", "comparison.png"):
         assert (tmp_path / "o" / name).is_file()
     assert command("--margin", "much") == 2

@@ -128,7 +128,7 @@ def test_a_data_set_for_another_task_is_refused(
         validate(make_bundle(), [near])
     for n in range(4):
         draw_grey(tmp_path / "cats" / ("cat" if n % 2 else "dog") / f"{n}.png", 100)
-    with pytest.raises(LabelError, match="cats is not labelled for"):
+    with pytest.raises(LabelError, match="labels of cats are not those"):
         validate(make_bundle(), [near, load_dataset(tmp_path / "cats")], out=tmp_path / "o")
     assert not (tmp_path / "o").exists()  # refused before the first of them was scored
 
@@ -145,9 +145,9 @@ def test_the_command_takes_several_data_sets(
     asked = [str(bundle.folder), str(tmp_path / "near"), str(tmp_path / "far")]
     more = ["--positive", "bright", "--out", str(tmp_path / "o"), "--no-robustness"]
     assert main(["evaluate", *asked, *more]) == 0
-    told = capsys.readouterr().out
-    assert "near" in told
-    assert "drop" in told
+    output = capsys.readouterr().out
+    assert "near" in output
+    assert "drop" in output
     for name in ("near", "far"):
         assert (tmp_path / "o" / name / "report.html").is_file()
     page = (tmp_path / "o" / "external.html").read_text(encoding="utf-8")
@@ -179,10 +179,10 @@ def test_a_report_outside_a_run_is_rewritten_by_naming_the_model(
         assert "cannot be read" in capsys.readouterr().err
     predictions.write_bytes(whole)
     table = parquet.read_table(predictions)
-    told = table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": "x"})})
+    output = table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": "x"})})
     nan = np.full(len(table), math.nan, np.float32)
     column = table.column_names.index("probability_bright")
-    for wrong in (told, table.set_column(column, "probability_bright", [nan])):
+    for wrong in (output, table.set_column(column, "probability_bright", [nan])):
         parquet.write_table(wrong, predictions)
         assert main(["report", str(place), "--model", str(bundle.folder)]) == 1
         message = capsys.readouterr().err

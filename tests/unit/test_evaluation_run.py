@@ -193,8 +193,8 @@ def test_predictions_have_one_row_per_image(scored: tuple[Any, Manifest]) -> Non
         assert row["probability_bright"] == pytest.approx(chance, abs=1e-5)
         assert row["label_bright"] == record.labels[0]
         assert row["patient"] == record.patient
-    told = json.loads(table.schema.metadata[b"plainfilm"])
-    assert told == {"schema": 1, "bundle": evaluation.document.bundle.id}
+    metadata = json.loads(table.schema.metadata[b"plainfilm"])
+    assert metadata == {"schema": 1, "bundle": evaluation.document.bundle.id}
 
 
 def test_the_histogram_holds_every_image(scored: tuple[Any, Manifest]) -> None:
@@ -331,7 +331,7 @@ def test_labels_are_matched_by_name_and_not_by_position(
 def test_another_task_is_refused(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> None:
     manifest = load_dataset(folder, positive="bright")
     task = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
-    with pytest.raises(LabelError, match="not labelled for") as caught:
+    with pytest.raises(LabelError, match="are not those of the bundle") as caught:
         evaluate(make_bundle(task=task), manifest, out=tmp_path / "o")
     assert "PNEUMONIA" in str(caught.value)
     assert "dark" in str(caught.value)
@@ -340,13 +340,13 @@ def test_another_task_is_refused(make_bundle: MakeBundle, folder: Path, tmp_path
 
 def test_the_bundle_says_which_class_is_the_positive_one(folder: Path) -> None:
     task = Task("binary", ("bright",), ("dark", "bright"))
-    wanted = load_dataset(folder, positive="bright")
+    expected = load_dataset(folder, positive="bright")
     other = load_dataset(folder, positive="dark")
     assert other.task.labels == ("dark",)
     turned = align(other, task)
     assert turned.task == task
-    np.testing.assert_array_equal(turned.label_array(), wanted.label_array())
-    assert align(wanted, task) == wanted
+    np.testing.assert_array_equal(turned.label_array(), expected.label_array())
+    assert align(expected, task) == expected
     unknown = replace(other, records=(replace(other.records[0], labels=(math.nan,)),))
     assert np.isnan(align(unknown, task).label_array()).all()
 
@@ -414,9 +414,9 @@ def test_images_that_were_trained_on_are_a_finding(
     tiny_run: Run, phantoms: Path, tmp_path: Path
 ) -> None:
     seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", replicates=20)
-    told = [f for f in seen.manifest.findings if f.check == "trained-on"]
-    assert [f.severity for f in told] == ["serious"]
+    found = [f for f in seen.manifest.findings if f.check == "trained-on"]
+    assert [f.severity for f in found] == ["serious"]
     made_from = sum(r.split != "test" for r in tiny_run.manifest.records)
-    assert told[0].count == made_from
+    assert found[0].count == made_from
     fresh = evaluate(tiny_run.folder, out=tmp_path / "test", replicates=20)
     assert "trained-on" not in {f.check for f in fresh.manifest.findings}

@@ -349,5 +349,5 @@ def test_calibration_error_covers_the_truth() -> None:
             above.append(error.low > 0)
             assert error.value > 0
         assert np.mean(covered) > 0.87
-        # It tells a model that is off from one that is not.
+        # The interval distinguishes a biased model from a calibrated one.
         assert np.mean(above) > 0.8 if truth else np.mean(above) < 0.13

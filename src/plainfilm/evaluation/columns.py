@@ -1,4 +1,4 @@
-"""Columns and metadata as cells: which records share a value worth comparing."""
+"""Groups records by the values of their columns and metadata."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from plainfilm.data import Manifest
 
 __all__ = ["Column", "read_columns"]
 
-_MOST = 12  # more values than this are names, not groups
+_MOST = 12  # a column with more values holds names, not groups
 _AGES = (18.0, 40.0, 65.0)
-# What a file tells of how it was stored; the audit looks at these as shortcuts.
-_FACTS = ("view", "sex", "age", "laterality", "manufacturer", "photometric", "modality")
+_METADATA = ("view", "sex", "age", "laterality", "manufacturer", "photometric", "modality")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One way to part the records.
+    """Groups of records.
 
     Attributes
     ----------
     name
-        Of the column or fact.
+        Name of the column or metadata field.
     values
-        Names of the cells.
+        Names of the groups.
     codes
-        (n,): the cell of each record, -1 where the value is missing.
+        (n,): the group of each record, -1 where the value is missing.
     """
 
     name: str
@@ -42,27 +41,26 @@ class Column:
 def read_columns(
     manifest: Manifest, metadata: Mapping[str, Sequence[str | float | None]]
 ) -> list[Column]:
-    """Return the columns and metadata that part the records into 2 to 12 cells.
+    """Return the columns and metadata fields that have 2 to 12 groups.
 
-    Numbers of more than six different values are cut: ages at 18, 40 and 65 years, others into
-    thirds. A fact that a column of the same name tells as well is left to the column.
+    Numbers with more than six different values are binned: ages at 18, 40 and 65 years, others
+    into thirds. A column takes precedence over a metadata field of the same name.
     """
-    columns: dict[str, list[str | float | None]] = {}
-    for name in dict.fromkeys(key for record in manifest.records for key in record.columns):
-        columns[name] = [record.columns.get(name) for record in manifest.records]
+    columns: dict[str, Sequence[str | float | None]] = {
+        name: [record.columns.get(name) for record in manifest.records]
+        for name in dict.fromkeys(key for record in manifest.records for key in record.columns)
+    }
     taken = {name.casefold() for name in columns}
-    for name in _FACTS:
-        if name in metadata and name not in taken:
-            columns[name] = [*metadata[name]]
-    found = (_part(name, values) for name, values in columns.items())
+    columns |= {name: metadata[name] for name in _METADATA if name in metadata.keys() - taken}
+    found = (_group(name, values) for name, values in columns.items())
     return [column for column in found if column is not None]
 
 
-def _part(name: str, values: Sequence[str | float | None]) -> Column | None:
-    there = [value for value in values if not _missing(value)]
-    numbers = [value for value in there if isinstance(value, int | float)]
-    if there and len(numbers) == len(there) and len(set(numbers)) > 6:
-        return _cut(name, values, numbers)
+def _group(name: str, values: Sequence[str | float | None]) -> Column | None:
+    known = [value for value in values if not _missing(value)]
+    numbers = [value for value in known if isinstance(value, int | float)]
+    if known and len(numbers) == len(known) and len(set(numbers)) > 6:
+        return _bin(name, values, numbers)
     texts = ["" if _missing(value) else _text(value) for value in values]
     kinds = sorted({text for text in texts if text})
     if not 2 <= len(kinds) <= _MOST:
@@ -71,7 +69,7 @@ def _part(name: str, values: Sequence[str | float | None]) -> Column | None:
     return Column(name, tuple(kinds), np.array([codes.get(text, -1) for text in texts], np.intp))
 
 
-def _cut(
+def _bin(
     name: str, values: Sequence[str | float | None], numbers: Sequence[float]
 ) -> Column | None:
     is_age = name.casefold() in ("age", "patient age", "patient_age", "patientage")
@@ -81,9 +79,8 @@ def _cut(
     codes = np.searchsorted(edges, below, side="right").astype(np.intp)
     codes[np.isnan(below)] = -1
     shown = [f"{edge:g}" for edge in edges]
-    names = [f"below {shown[0]}"]
-    names += [f"{low} to below {high}" for low, high in pairwise(shown)]
-    names.append(f"{shown[-1]} and above")
+    between = (f"{low} to below {high}" for low, high in pairwise(shown))
+    names = [f"below {shown[0]}", *between, f"{shown[-1]} and above"]
     if len(np.unique(codes[codes >= 0])) < 2:
         return None
     return Column(name, tuple(names), codes)

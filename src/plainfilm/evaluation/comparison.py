@@ -174,24 +174,29 @@ class _Pair:
     def compare(self, name: str, margin: float | None) -> ComparisonRow:
         """Compare the models in one metric."""
         higher = name not in _LOWER_IS_BETTER
+        why = None
         if name not in _WITHOUT_THRESHOLD and self.thresholds is None:
-            return _undefined(name, "no balanced operating point is locked for this label")
-        if len(np.unique(self.y_true[~np.isnan(self.y_true)])) < 2:
-            return _undefined(name, "one class is missing")
+            why = "no balanced operating point is locked for this label"
+        elif len(np.unique(self.y_true[~np.isnan(self.y_true)])) < 2:
+            why = "one class is missing"
+        if why is not None:
+            nothing = undefined("none", why)
+            return ComparisonRow(name, higher, nothing, nothing, nothing)
         thresholds = self.thresholds or (0.0, 0.0)
         settings = {"replicates": self.replicates, "seed": self.seed}
-        test = self._test(name, thresholds)
-        difference = clustered_difference(
-            name, self.y_true, *self.scores, self.patients, thresholds=thresholds, **settings
-        )
-        if test is not None and name == "auroc":
-            difference = test.difference  # the formula is more stable than the bootstrap
         first, second = (
             clustered_bootstrap(
                 name, self.y_true, scores, self.patients, threshold=threshold, **settings
             )
             for scores, threshold in zip(self.scores, thresholds, strict=True)
         )
+        test = self._test(name, thresholds)
+        if test is not None and name == "auroc":
+            difference = test.difference  # the formula is more stable than the bootstrap
+        else:
+            difference = clustered_difference(
+                name, self.y_true, *self.scores, self.patients, thresholds=thresholds, **settings
+            )
         return ComparisonRow(
             metric=name,
             higher_is_better=higher,
@@ -199,7 +204,6 @@ class _Pair:
             second=second,
             difference=difference,
             p=test.p if test is not None and math.isfinite(test.p) else None,
-            p_adjusted=None,
             test=None if test is None else test.method,
             detectable=_detectable(name, test, difference),
             margin=margin,
@@ -212,14 +216,13 @@ class _Pair:
         """Return the paired test of a metric that has one."""
         if name == "auroc":
             return delong_test(self.y_true, *self.scores, self.patients)
-        subsets = {
+        rows = {
             "accuracy": ~np.isnan(self.y_true),
             "sensitivity": self.y_true == 1,
             "specificity": self.y_true == 0,
-        }
-        if name not in subsets:
+        }.get(name)
+        if rows is None:
             return None
-        rows = subsets[name]
         first, second = (
             (scores[rows] >= threshold) == (self.y_true[rows] == 1)
             for scores, threshold in zip(self.scores, thresholds, strict=True)
@@ -228,23 +231,6 @@ class _Pair:
         if keys is not None and len(np.unique(keys)) == len(keys):
             keys = None
         return mcnemar_test(first, second, keys)
-
-
-def _undefined(name: str, why: str) -> ComparisonRow:
-    nothing = undefined("none", why)
-    return ComparisonRow(
-        metric=name,
-        higher_is_better=name not in _LOWER_IS_BETTER,
-        first=nothing,
-        second=nothing,
-        difference=nothing,
-        p=None,
-        p_adjusted=None,
-        test=None,
-        detectable=None,
-        margin=None,
-        verdict=None,
-    )
 
 
 def _detectable(name: str, test: PairedTest | None, difference: Interval) -> float | None:

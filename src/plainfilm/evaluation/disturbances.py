@@ -1,7 +1,7 @@
-"""What happens to radiographs on their way, at graded strengths.
+"""Disturbs radiographs as detectors, transfer and viewers do, at graded strengths.
 
-The steps of the kinds are meant to look alike: the first is hardly seen, the third is plain to see
-and leaves the diagnosis alone, the fifth would have the image taken again.
+The strengths of all kinds are comparable: the first is hardly visible, the third is clearly visible
+without affecting the diagnosis, and with the fifth a radiograph would be repeated.
 """
 
 from __future__ import annotations
@@ -27,16 +27,12 @@ class Disturbance:
 
     Attributes
     ----------
-    name
-        Short, in kebab case.
-    description
-        In words.
-    unit
-        Of the strengths.
-    strengths
-        From mild to severe.
+    name, description
+        Short name in kebab case, and name for people.
+    unit, strengths
+        Unit of the strengths, which go from mild to severe.
     apply
-        From an image (s, s), a strength and a generator to the disturbed image (s, s).
+        Function of an image (s, s), a strength and a generator; returns the image (s, s).
     """
 
     name: str
@@ -47,7 +43,7 @@ class Disturbance:
 
 
 def _through_table(change: Callable[[NDArray[np.float64], float], NDArray[np.float64]]) -> Apply:
-    """Return a change of grey levels alone: of 256 levels, not of every pixel."""
+    """Return the disturbance that changes each grey level, by a table of 256 levels."""
 
     def apply(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
         levels = change(np.arange(256, dtype=np.float64), strength)
@@ -55,6 +51,11 @@ def _through_table(change: Callable[[NDArray[np.float64], float], NDArray[np.flo
         return table[image]
 
     return apply
+
+
+_exposure = _through_table(lambda levels, gamma: 255 * (levels / 255) ** gamma)
+_contrast = _through_table(lambda levels, factor: 128 + factor * (levels - 128))
+_invert = _through_table(lambda levels, _: 255 - levels)
 
 
 def _noise(image: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
@@ -113,46 +114,16 @@ def _mask_corners(image: Pixels, strength: float, _: np.random.Generator) -> Pix
 DISTURBANCES: tuple[Disturbance, ...] = (
     Disturbance("noise", "Noise", "grey levels", (4, 8, 16, 32, 64), _noise),
     Disturbance("blur", "Blur", "% of side", (0.25, 0.5, 1, 2, 4), _blur),
-    Disturbance(
-        "brighter",
-        "Brighter exposure",
-        "gamma",
-        (0.8, 0.65, 0.5, 0.4, 0.3),
-        _through_table(lambda levels, gamma: 255 * (levels / 255) ** gamma),
-    ),
-    Disturbance(
-        "darker",
-        "Darker exposure",
-        "gamma",
-        (1.25, 1.5, 2, 2.5, 3.3),
-        _through_table(lambda levels, gamma: 255 * (levels / 255) ** gamma),
-    ),
-    Disturbance(
-        "less-contrast",
-        "Less contrast",
-        "factor",
-        (0.8, 0.6, 0.4, 0.25, 0.15),
-        _through_table(lambda levels, factor: 128 + factor * (levels - 128)),
-    ),
-    Disturbance(
-        "more-contrast",
-        "More contrast",
-        "factor",
-        (1.25, 1.5, 2, 3, 4),
-        _through_table(lambda levels, factor: 128 + factor * (levels - 128)),
-    ),
+    Disturbance("brighter", "Brighter exposure", "gamma", (0.8, 0.65, 0.5, 0.4, 0.3), _exposure),
+    Disturbance("darker", "Darker exposure", "gamma", (1.25, 1.5, 2, 2.5, 3.3), _exposure),
+    Disturbance("less-contrast", "Less contrast", "factor", (0.8, 0.6, 0.4, 0.25, 0.15), _contrast),
+    Disturbance("more-contrast", "More contrast", "factor", (1.25, 1.5, 2, 3, 4), _contrast),
     Disturbance("rotation", "Rotation", "°", (2, 4, 8, 12, 20), _rotate),
     Disturbance("shift", "Shift", "% of side", (2, 4, 8, 12, 20), _shift),
     Disturbance("jpeg", "JPEG compression", "quality", (75, 50, 25, 10, 5), _jpeg),
     Disturbance("coarse", "Lower resolution", "% of pixels", (50, 25, 15, 10, 6), _coarse),
     Disturbance("border", "Border masked", "% of side", (3, 6, 10, 15, 20), _mask_border),
     Disturbance("corners", "Corners masked", "% of side", (10, 15, 20, 25, 30), _mask_corners),
-    Disturbance(
-        "inversion",
-        "Inversion",
-        "black for white",
-        (1,),
-        _through_table(lambda levels, _: 255 - levels),
-    ),
+    Disturbance("inversion", "Inversion", "black for white", (1,), _invert),
 )
-"""Every kind, from those of a detector to those of a viewer."""
+"""All kinds of disturbance."""

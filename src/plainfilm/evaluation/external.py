@@ -91,12 +91,12 @@ def validate(
         set alone uses ``out`` itself. None takes ``external`` in the folder of the run
         (``evaluation-NAME`` for one data set).
     robustness, prevalence, cache, workers, replicates, progress
-        As for `evaluate`.
+        See `evaluate`.
 
     Raises
     ------
     UsageError, SourceError, LabelError, BundleError
-        As `evaluate` does.
+        See `evaluate`.
     """
     if not data:
         raise UsageError("there is no data set to evaluate on", remedy="name one or more")

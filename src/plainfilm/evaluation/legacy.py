@@ -158,7 +158,12 @@ def old_external(new: dict[str, Any]) -> dict[str, Any]:
 
 
 def old_comparison(new: dict[str, Any]) -> dict[str, Any]:
-    old = {**new, "schema": 1, "plainfilm": new["version"]}
+    keys = ("p", "p_adjusted", "test", "detectable", "margin", "verdict")
+    labels = {
+        label: [{**dict.fromkeys(keys), **row} for row in rows]
+        for label, rows in new["labels"].items()
+    }
+    old = {**new, "schema": 1, "plainfilm": new["version"], "labels": labels}
     return {**old, "dataset": _dataset(new["dataset"])}
 
 

@@ -109,7 +109,7 @@ def measure_robustness(
     limit
         About the largest number of images; whole patients are drawn at random.
     cache, workers
-        As for `plainfilm.train`.
+        Folder of decoded images and number of decoding processes, see `plainfilm.train`.
     seed
         Seed of the drawn patients and of the disturbances.
     progress
@@ -118,7 +118,7 @@ def measure_robustness(
     Returns
     -------
     Robustness
-        The results of one label, the first of which both classes are known.
+        The results of the first label that has images of both classes.
     """
     bundle = predictor.bundle
     column = _column(manifest)
@@ -162,7 +162,7 @@ def measure_robustness(
 
 
 def _column(manifest: Manifest) -> int:
-    """Return the first label of which both classes are known, else 0."""
+    """Return the first label that has images of both classes, otherwise 0."""
     labels = manifest.label_array()
     for column in range(labels.shape[1]):
         if {0.0, 1.0} <= {float(value) for value in np.unique(labels[:, column])}:

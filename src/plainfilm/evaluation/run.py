@@ -67,7 +67,7 @@ def evaluate(
         Share of positives, 0 to 1, to correct the probabilities for and to compute PPV and NPV at;
         None leaves this out.
     cache, workers
-        As for `plainfilm.train`.
+        Folder of decoded images and number of decoding processes, see `plainfilm.train`.
     replicates
         Number of resamples of each bootstrap.
     progress

@@ -1,4 +1,4 @@
-"""Score images through the shipped bundle: the records that became images, and the answers."""
+"""Scores the images of a manifest with the predictor of a bundle."""
 
 from __future__ import annotations
 
@@ -23,22 +23,19 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Images and what the bundle says of them.
+    """The predictions for the images of a manifest.
 
     Attributes
     ----------
     manifest
-        The records that became images.
-    probabilities
-        (n, labels), in their order.
-    novelty
-        (n,), higher where less like what was trained on; None where the bundle cannot tell.
-    metadata
-        What each file said about itself.
-    hashes
-        SHA-256 of each file.
+        The records whose files could be read.
+    probabilities, novelty
+        (n, labels) and (n,), in the order of the records. The novelty is higher where an image is
+        less like the training images; None where the bundle does not compute it.
+    metadata, hashes
+        Metadata and SHA-256 of each file.
     left_out
-        Records that did not become images, and why.
+        Files that could not be read, with the reason.
     """
 
     manifest: Manifest
@@ -82,11 +79,11 @@ def score(
             predictor.probabilities_and_novelty(images.gather(order[start : start + _CHUNK]))
         )
     progress("scoring", len(order), len(order))
-    strange = [novelty for _, novelty in parts if novelty is not None]
+    novelty = [one for _, one in parts if one is not None]
     return Scored(
         manifest,
         np.concatenate([probabilities for probabilities, _ in parts]),
-        np.concatenate(strange) if strange else None,
+        np.concatenate(novelty) if novelty else None,
         tuple(images.metadata[position] for position in order),
         tuple(images.hashes[position] for position in order),
         left_out,
@@ -99,49 +96,44 @@ def align(manifest: Manifest, task: Task) -> Manifest:
     Raises
     ------
     LabelError
-        If the data set is not labelled for what the bundle tells apart.
+        If the labels of the data set are not those of the bundle.
     """
     theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
     missing = [label for label in task.labels if label.casefold() not in theirs]
     same_classes = {c.casefold() for c in manifest.task.classes} == {
         c.casefold() for c in task.classes
     }
-    # Which of two classes is the positive one is the bundle's to say.
-    turned = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
-    if (missing and not turned) or (task.kind != "multilabel" and not same_classes):
+    # The bundle defines which of two classes is the positive one.
+    swapped = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
+    if (missing and not swapped) or (task.kind != "multilabel" and not same_classes):
         raise LabelError(
-            f"{manifest.name} is not labelled for what this bundle tells apart",
+            f"the labels of {manifest.name} are not those of the bundle",
             received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
             remedy="rename the class folders or the label columns",
         )
     columns = [theirs.get(label.casefold(), 0) for label in task.labels]
-    records = tuple(
-        replace(
-            record,
-            labels=tuple(
-                1.0 - record.labels[column] if turned else record.labels[column]
-                for column in columns
-            ),
-        )
-        for record in manifest.records
-    )
+
+    def reorder(labels: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(1.0 - labels[c] if swapped else labels[c] for c in columns)
+
+    records = tuple(replace(one, labels=reorder(one.labels)) for one in manifest.records)
     return replace(manifest, task=task, records=records)
 
 
 def official_test(manifest: Manifest) -> Manifest:
     """Return the official test split of a data set, or all of it where there is none.
 
-    The rest of a set that has one is what models are made from; scoring it would flatter them.
+    Models are trained on the other splits, and results on those would be too optimistic.
     """
     test = tuple(record for record in manifest.records if record.official == "test")
     return replace(manifest, records=test) if test else manifest
 
 
 def name_split(manifest: Manifest) -> str:
-    """Name what is scored: one split, or ``all`` where there are several or none.
+    """Return the name of the split of all records, or ``all`` where there are several or none.
 
-    An official split counts only where it is a test: another set's train folder is no part of
-    what this bundle was made from.
+    Of official splits only the test split counts: the training folder of another data set is not
+    the training split of this bundle.
     """
     names = {r.split or ("test" if r.official == "test" else "all") for r in manifest.records}
     return names.pop() if len(names) == 1 else "all"

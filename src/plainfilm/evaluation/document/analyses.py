@@ -33,17 +33,13 @@ class Subgroup:
 
     Attributes
     ----------
-    value
-        The value that they share.
     n, patients, positives
         Number of images, of patients and of positive images.
     metrics
         AUROC, and sensitivity and specificity at the balanced operating point.
-    difference
-        By metric: the subgroup less the other images.
-    p, p_adjusted
-        By metric: the two-sided p-value of the difference, and the same adjusted for all tests of
-        the evaluation after Holm.
+    difference, p, p_adjusted
+        By metric: the subgroup less the other images, the two-sided p-value, and the same
+        adjusted for all tests of the evaluation after Holm.
     """
 
     value: str
@@ -68,19 +64,15 @@ class SmallSubgroup:
 
 @dataclass(frozen=True, slots=True)
 class SubgroupColumn:
-    """The subgroups that one column of the data makes.
+    """The subgroups of one column.
 
     Attributes
     ----------
-    column
-        The name of the column.
     compared_with
-        What is added to each subgroup and to the others, or None: where every value of the
-        column has images of one class only, that is all images of the other class.
-    subgroups, too_small
-        The subgroups with and without results.
-    missing
-        Number of images without a value.
+        The images on both sides of each comparison, in words: all of the other class where every
+        value of the column occurs in one class only, otherwise None.
+    subgroups, too_small, missing
+        Subgroups with and without results, and number of images without a value.
     """
 
     column: str
@@ -92,18 +84,14 @@ class SubgroupColumn:
 
 @dataclass(frozen=True, slots=True)
 class Subgroups:
-    """Results by subgroup.
+    """Results by subgroup, for the columns of each label.
 
     Attributes
     ----------
     minimum_patients
-        Number of patients of a class that results for the class take.
-    method
-        How intervals and p-values were computed.
+        Number of patients of a class that results for the class require.
     tests
         Number of tests that the p-values are adjusted for.
-    labels
-        The columns by label.
     """
 
     minimum_patients: int
@@ -114,7 +102,7 @@ class Subgroups:
 
 @dataclass(frozen=True, slots=True)
 class RejectionResults:
-    """The results on the images that are kept: their number and metrics."""
+    """Number and metrics of the images that are kept."""
 
     n: int
     metrics: Mapping[str, Interval]
@@ -127,19 +115,17 @@ class Rejection:
     Attributes
     ----------
     threshold, rule
-        The novelty from which an image is rejected, and how it was chosen; None where the bundle
+        Novelty from which an image is rejected, and how it was chosen; None where the bundle
         cannot reject.
     rejected, rejected_ids
-        The number of rejected images, and the ids of the first 200.
-    indeterminate
-        By label: number of images of known label in the indeterminate range.
-    indeterminate_ranges
-        By label: the range of probabilities.
+        Number of rejected images, and the ids of the first 200.
+    indeterminate, indeterminate_ranges
+        By label: number of images of known label in the range, and the range.
     all, accepted, decided
-        By label: results on all images, on those that are not rejected, and on those that are
-        neither rejected nor indeterminate.
+        Results by label on all images, on those not rejected, and on those neither rejected nor
+        indeterminate.
     novelty
-        Histogram of the novelty; None where the bundle does not compute it.
+        None where the bundle does not compute it.
     """
 
     threshold: float | None
@@ -156,7 +142,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
-    """The results on the undisturbed images; sensitivity and specificity may be undefined."""
+    """The results on the undisturbed images; NaN where undefined."""
 
     auroc: Interval
     brier: float
@@ -171,10 +157,6 @@ class DisturbanceStep:
 
     Attributes
     ----------
-    strength
-        In the unit of the disturbance.
-    auroc, brier, calibration_error, sensitivity, specificity
-        On the disturbed images; NaN where undefined.
     auroc_change
         Disturbed less undisturbed, paired.
     flipped
@@ -205,7 +187,7 @@ class DisturbanceResults:
 class FirstDrop:
     """The mildest disturbance that lowers the AUROC by more than 0.01 with 95 % confidence.
 
-    ``step`` counts from 1; ``strength`` and ``auroc_change`` are those of the step.
+    ``step`` counts from 1.
     """
 
     name: str
@@ -216,22 +198,14 @@ class FirstDrop:
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """Results on disturbed images.
+    """Results on disturbed images, for one label.
 
     Attributes
     ----------
     images, patients
         Number of images that were disturbed, and of their patients.
-    label
-        The label that the results are about.
     resolution
         Side in pixels of the images that were disturbed.
-    method
-        How the images were disturbed and the intervals computed.
-    undisturbed, disturbances
-        The results without and with disturbance.
-    first_drop
-        The mildest disturbance that matters; None if there is none.
     """
 
     images: int
@@ -254,18 +228,9 @@ class PredictiveValuePair:
 
 @dataclass(frozen=True, slots=True)
 class LabelAtPrevalence:
-    """The results of one label at another prevalence.
+    """Calibration in the large and Brier score before and after the correction, PPV and NPV.
 
-    Attributes
-    ----------
-    assumed_prevalence
-        The prevalence that the uncorrected probabilities assume, 0 to 1.
-    in_the_large_uncorrected, in_the_large_corrected
-        Calibration in the large before and after the correction of the probabilities.
-    brier_uncorrected, brier_corrected
-        Brier score before and after the correction; NaN where a class is missing.
-    operating_points
-        PPV and NPV by operating point.
+    ``assumed_prevalence`` is that of the uncorrected probabilities, 0 to 1.
     """
 
     assumed_prevalence: float

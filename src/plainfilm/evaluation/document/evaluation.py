@@ -33,22 +33,18 @@ class TrainingSummary:
 
 @dataclass(frozen=True, slots=True)
 class BundleSummary:
-    """The bundle that was evaluated, as far as a reader of results needs it.
+    """The bundle that was evaluated.
 
     Attributes
     ----------
     id
-        SHA-256 that names everything in the bundle.
-    recipe, created, backend, seed
-        How and when it was trained; an ensemble has the seeds of its members.
-    temperature
-        What the logits are divided by.
-    locked_on
-        The images that temperature and thresholds were chosen on, in words.
+        SHA-256 that identifies the content of the bundle.
+    seed
+        An ensemble has the seeds of its members.
+    temperature, locked_on
+        Divisor of the logits, and the images that it and the thresholds were chosen on, in words.
     assumed_prevalence
-        ``balanced`` where training weighs the classes alike.
-    training
-        The training data.
+        ``balanced`` where training gives the classes equal weight.
     """
 
     id: str
@@ -68,13 +64,11 @@ class DatasetSummary:
 
     Attributes
     ----------
-    name
-        Of the data set.
     split
         ``test``, ``validation``, ``train``, or ``all`` where there is no split.
     hash, requested_hash
-        Content hash of the manifest that was scored, and of the one that was to be scored; they
-        differ where files could not be read.
+        Content hash of the scored records, and of the requested ones, which may include unreadable
+        files.
     """
 
     name: str
@@ -98,18 +92,13 @@ class Summary:
 
     Attributes
     ----------
-    n, patients
-        Number of images and of patients.
     metrics
-        For a binary task those of its label, otherwise the means over the labels. The
-        ``accuracy`` of a multi-class task is that of the most probable class.
-    labels
-        The results of each label.
+        For a binary task those of its label, otherwise means over the labels. The ``accuracy`` of
+        a multi-class task is that of the most probable class.
     micro
-        The ranking metrics of all pairs of an image and a label; empty for a binary task.
+        Ranking metrics of all pairs of an image and a label; empty for a binary task.
     confusion_matrix
-        For a multi-class task, the number of images by true class (rows) and most probable class
-        (columns).
+        For a multi-class task, number of images by true (rows) and most probable class (columns).
     """
 
     n: int
@@ -122,20 +111,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationDocument(Summary, Document):
-    """Everything that an evaluation found, the content of ``evaluation.json``.
+    """All results of an evaluation, the content of ``evaluation.json``.
 
     Attributes
     ----------
     created, version
-        Date and time in ISO 8601, and the version of plainfilm.
-    bundle, task, dataset
-        What was evaluated.
-    subgroups
-        Results by column and metadata.
-    left_out
-        The images that were not scored.
+        Date and time in ISO 8601, and version of plainfilm.
     robustness, rejection, at_prevalence
-        Further analyses; None where they were not made.
+        None where the analysis was not made.
     """
 
     SCHEMA: ClassVar[int] = 2

@@ -28,14 +28,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRange:
-    """How precisely the validation set determines a threshold.
+    """5th and 95th percentile of a threshold over resampled validation patients, with a warning.
 
-    Attributes
-    ----------
-    low, high
-        5th and 95th percentile of the threshold over resampled validation patients, 0 to 1.
-    note
-        What a reader must know about it; empty if nothing.
+    ``note`` is the warning, empty if there is none.
     """
 
     low: float
@@ -45,15 +40,7 @@ class ThresholdRange:
 
 @dataclass(frozen=True, slots=True)
 class PredictiveValueCurve:
-    """PPV and NPV as functions of prevalence, with 95 % limits.
-
-    Attributes
-    ----------
-    prevalence, ppv, ppv_low, ppv_high, npv, npv_low, npv_high
-        (k,), 0 to 1; NaN where undefined.
-    method
-        How the values and limits were computed.
-    """
+    """PPV and NPV with 95 % limits over prevalence, (k,) each; NaN where undefined."""
 
     prevalence: tuple[float, ...]
     ppv: tuple[float, ...]
@@ -67,20 +54,16 @@ class PredictiveValueCurve:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPointResults:
-    """The results at one locked operating point.
+    """The results at a locked operating point, see `plainfilm.records.OperatingPoint`.
 
     Attributes
     ----------
-    threshold, purpose, label, rule
-        The operating point, see `plainfilm.records.OperatingPoint`.
-    confusion
-        Counts of images by ground truth and predicted class.
-    metrics
-        The rates of `plainfilm.metrics.RATES`.
+    confusion, metrics
+        Counts of images, and the rates of `plainfilm.metrics.RATES`.
     predictive_values
-        PPV and NPV over prevalence; None where a class is missing.
+        None where a class is missing.
     threshold_range
-        How precisely validation determines the threshold; None where this is not known.
+        How precisely validation determines the threshold; None where unknown.
     """
 
     threshold: float
@@ -95,7 +78,7 @@ class OperatingPointResults:
 
 @dataclass(frozen=True, slots=True)
 class RocCurve:
-    """ROC curve, (k,) each; the first threshold is infinite and stored as null."""
+    """ROC curve, (k,) each; the first threshold is infinite."""
 
     fpr: tuple[float, ...]
     tpr: tuple[float, ...]
@@ -118,20 +101,15 @@ class Calibration:
     ----------
     bins
         The reliability curve; the interval of a bin is by image.
-    error
-        Expected calibration error, 0 to 1.
-    error_bias
-        What the error of a perfectly calibrated model would be on average.
-    error_corrected
-        The error less its bias, at least 0.
-    brier_parts
-        Decomposition of the Brier score.
-    brier_method
-        How the decomposition was computed.
+    error, error_bias, error_corrected
+        Expected calibration error, 0 to 1; its mean for a perfectly calibrated model; the
+        error less that, at least 0.
+    brier_parts, brier_method
+        Decomposition of the Brier score, and how it was computed.
     slope, intercept
         The calibration line in log odds; slope 1 and intercept 0 are perfect.
     in_the_large
-        The intercept with the slope fixed at 1; above 0 positives are more frequent than predicted.
+        The intercept with a slope of 1; above 0, positives are more frequent than predicted.
     """
 
     bins: tuple[ReliabilityBin, ...]
@@ -147,20 +125,14 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class DecisionCurveValues:
-    """Net benefit over the threshold probability, per image; acting on no image has 0.
+    """Net benefit per image over the threshold probability, with 95 % limits, (k,) each.
 
     Attributes
     ----------
-    threshold
-        (k,), 0 to 1.
-    model, model_low, model_high
-        (k,): acting on the predictions of the model, with 95 % limits.
-    treat_all, treat_all_low, treat_all_high
-        (k,): acting on every image, with 95 % limits.
+    model, treat_all
+        Acting on the predictions of the model, and on every image. Acting on no image gives 0.
     useful
         Ranges of thresholds in which the model is better than both, with 95 % confidence.
-    method
-        How the limits were computed.
     """
 
     threshold: tuple[float, ...]
@@ -184,7 +156,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class ScoreHistogram:
-    """Counts of images (k,) by class and probability, between edges (k + 1,)."""
+    """Counts of images (k,) by true class and probability, between edges (k + 1,)."""
 
     edges: tuple[float, ...]
     counts: Mapping[str, tuple[int, ...]]
@@ -192,7 +164,7 @@ class ScoreHistogram:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """The curves of one label; ``decision`` is None where there is no image."""
+    """The curves of one label; the decision curve is None without images."""
 
     roc: RocCurve
     precision_recall: PrecisionRecallCurve
@@ -203,7 +175,7 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class SampleSizeTarget:
-    """The test set that an interval of ``half_width`` would take."""
+    """The test set that an interval of a given half width requires."""
 
     half_width: float
     images: int
@@ -213,16 +185,14 @@ class SampleSizeTarget:
 
 @dataclass(frozen=True, slots=True)
 class SampleSize:
-    """The precision of one metric and what a higher precision would take.
+    """The precision of one metric, and the larger test sets that a higher precision requires.
 
     Attributes
     ----------
     half_width
         Half the width of the 95 % interval.
     design_effect
-        Variance of the interval over that of as many independent images.
-    targets
-        Larger test sets, by decreasing half width.
+        Variance of the interval relative to that of as many independent images.
     """
 
     half_width: float
@@ -232,7 +202,7 @@ class SampleSize:
 
 @dataclass(frozen=True, slots=True)
 class SampleSizes:
-    """Sample sizes by metric; None where the metric has no interval."""
+    """Sample sizes by metric, None where the metric has no limits, and their assumptions."""
 
     note: str
     auroc: SampleSize | None
@@ -247,17 +217,11 @@ class LabelResults:
     Attributes
     ----------
     n, unknown
-        Number of images whose label is known, and of those whose label is unknown.
-    patients, positives
-        Number of patients and of positive images among the known.
-    prevalence
-        Share of positives, 0 to 1; NaN without images.
+        Number of images whose label is known, and whose label is unknown.
+    patients, positives, prevalence
+        Number of patients and of positive images, and share of positives, of the known.
     metrics
-        Each metric with its interval, at the balanced operating point where it needs a threshold.
-    operating_points
-        By name.
-    curves, sample_sizes
-        The curves, and the test sets that narrower intervals would take.
+        By name; at the balanced operating point where they need a threshold.
     """
 
     n: int

@@ -28,20 +28,13 @@ class ExternalRow:
 
     Attributes
     ----------
-    name, role, folder
-        Name of the data set; ``internal validation``, ``internal test``, ``official test`` or
-        ``external``; name of the folder of its evaluation.
-    n, patients
-        Number of images and of patients.
-    positives, prevalence
-        Of a binary task; None for other tasks.
-    metrics
-        By name.
-    calibration_slope, in_the_large
-        Of a binary task; None for other tasks.
+    role, folder
+        ``internal validation``, ``internal test``, ``official test`` or ``external``; name of the
+        folder of the evaluation.
+    positives, prevalence, calibration_slope, in_the_large
+        None if the task is not binary.
     rejected, indeterminate
-        Number of rejected images, and by label of indeterminate ones; None where the bundle has
-        neither.
+        Number of rejected images, and by label of indeterminate ones; None without either.
     difference
         By metric: this row less the first one; None in the first row.
     """
@@ -65,18 +58,7 @@ class ExternalRow:
 class ExternalDocument(Document):
     """One bundle on several data sets, the content of ``external.json``.
 
-    Attributes
-    ----------
-    version
-        The version of plainfilm.
-    bundle
-        The bundle.
-    label
-        The label of a binary task; None for other tasks.
-    rows
-        The data sets, those of the bundle's own run first.
-    note
-        How to read the rows.
+    ``label`` is that of a binary task. The rows of the bundle's own run come first.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -90,7 +72,7 @@ class ExternalDocument(Document):
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """One of two models that are compared: its folder's name and its bundle."""
+    """One of two models: the name of its folder, and its bundle."""
 
     name: str
     id: str
@@ -104,17 +86,15 @@ class ComparisonRow:
 
     Attributes
     ----------
-    metric, higher_is_better
-        Name of the metric, and its direction.
-    first, second, difference
-        The two values, and second less first.
+    difference
+        Second less first.
     p, p_adjusted, test
         Two-sided p-value of the paired test, the same adjusted for all tests of the comparison
         after Holm, and the name of the test; None where there is none.
     detectable
-        Difference that this many images would show with a power of 80 %; None where unknown.
+        Difference that this many images show with a power of 80 %; None where unknown.
     margin, verdict
-        The margin that was given for the metric, and what it shows; None without a margin.
+        Non-inferiority margin, and the conclusion from it; None without a margin.
     """
 
     metric: str
@@ -122,30 +102,19 @@ class ComparisonRow:
     first: Interval
     second: Interval
     difference: Interval
-    p: float | None
-    p_adjusted: float | None
-    test: str | None
-    detectable: float | None
-    margin: float | None
-    verdict: Verdict | None
+    p: float | None = None
+    p_adjusted: float | None = None
+    test: str | None = None
+    detectable: float | None = None
+    margin: float | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonDocument(Document):
-    """Two models on the same images, the content of ``comparison.json``.
+    """Two models on the same images, by label, the content of ``comparison.json``.
 
-    Attributes
-    ----------
-    version
-        The version of plainfilm.
-    first, second
-        The models.
-    dataset, n, patients
-        The images that both were evaluated on.
-    tests
-        Number of tests that the p-values are adjusted for.
-    labels
-        The metrics by label.
+    ``tests`` is the number of tests that the p-values are adjusted for.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -172,14 +141,10 @@ class SeedRow:
 
 @dataclass(frozen=True, slots=True)
 class MetricVariation:
-    """How a metric varies over seeds.
+    """Variation of a metric across seeds.
 
-    Attributes
-    ----------
-    mean, sd, minimum, maximum
-        Over the trainings; ``sd`` is the standard deviation with n - 1.
-    sampling_half_width
-        Mean half width of the 95 % intervals; None where there are none.
+    ``sd`` is the standard deviation with n - 1; ``sampling_half_width`` is the mean half width of
+    the 95 % intervals, None if there are none.
     """
 
     mean: float
@@ -193,18 +158,8 @@ class MetricVariation:
 class SeedsDocument(Document):
     """Several trainings of one recipe, the content of ``seeds.json``.
 
-    Attributes
-    ----------
-    version
-        The version of plainfilm.
-    rows
-        The trainings.
-    variation
-        By metric, where two or more trainings have a value.
-    ensemble
-        The bundle of all of them; None if there is none.
-    note
-        How to read the numbers.
+    ``variation`` is by metric, where two or more trainings have a value; ``ensemble`` is the
+    bundle of all of them, if there is one.
     """
 
     SCHEMA: ClassVar[int] = 2
