@@ -97,7 +97,7 @@ def fit_baselines(evidence: Evidence, *, seed: int = 0) -> tuple[Baseline, ...]:
 
 def _label_comparisons(evidence: Evidence) -> Iterator[_Comparison]:
     task = evidence.manifest.task
-    for label, values in zip(task.labels, evidence.labels.T, strict=True):
+    for label, values in evidence.label_columns():
         rows = np.flatnonzero(~np.isnan(values))
         y_true = values[rows] == 1
         if min(y_true.sum(), (~y_true).sum()) >= _MIN_IMAGES:
@@ -109,7 +109,7 @@ def _split_comparisons(evidence: Evidence) -> Iterator[_Comparison]:
     task = evidence.manifest.task
     for split in ("test", "validation"):
         compared = np.isin(evidence.splits, ("train", split))
-        for label, values in zip(task.labels, evidence.labels.T, strict=True):
+        for label, values in evidence.label_columns():
             names = task.classes if task.kind == "binary" else (f"not {label}", label)
             for value in (0, 1):
                 rows = np.flatnonzero((values == value) & compared)

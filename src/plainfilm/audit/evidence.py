@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,10 @@ class Evidence:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def label_columns(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Return the name and the values (n,) of each label."""
+        return zip(self.manifest.task.labels, self.labels.T, strict=True)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a numeric metadata item, (n,), NaN where it is missing."""

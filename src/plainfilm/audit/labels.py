@@ -22,7 +22,7 @@ _WIDE, _VERY_WIDE = 0.15, 0.3  # intervals
 
 def check_unknown(evidence: Evidence) -> Iterator[Finding]:
     """Report missing labels."""
-    for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
+    for label, values in evidence.label_columns():
         if ids := evidence.ids_where(np.isnan(values)):
             yield make_finding(
                 "unknown-label",
@@ -36,7 +36,7 @@ def check_unknown(evidence: Evidence) -> Iterator[Finding]:
 
 def check_balance(evidence: Evidence) -> Iterator[Finding]:
     """Report a class that is rare."""
-    for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
+    for label, values in evidence.label_columns():
         positive, negative = int((values == 1).sum()), int((values == 0).sum())
         rare, total = min(positive, negative), positive + negative
         if not total or rare >= _RARE * total:
@@ -60,12 +60,10 @@ def check_prevalence(evidence: Evidence) -> Iterator[Finding]:
     if "train" not in names:
         return
     tests = len(evidence.manifest.task.labels) * max(1, len(names) - 1)  # Bonferroni
-    for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
-        positives = {n: int(((evidence.splits == n) & (values == 1)).sum()) for n in names}
-        totals = {n: int(((evidence.splits == n) & ~np.isnan(values)).sum()) for n in names}
-        k, n = positives["train"], totals["train"]
-        for name in names[1:]:
-            k2, n2 = positives[name], totals[name]
+    for label, values in evidence.label_columns():
+        known = {name: values[(evidence.splits == name) & ~np.isnan(values)] for name in names}
+        (k, n), *others = ((int((own == 1).sum()), len(own)) for own in known.values())
+        for name, (k2, n2) in zip(names[1:], others, strict=True):
             if not n or not n2 or k + k2 in (0, n + n2):
                 continue
             if _p_value(k, n, k2, n2) * tests >= _P_VALUE or abs(k / n - k2 / n2) < _MIN_DIFFERENCE:
@@ -100,7 +98,7 @@ def check_precision(evidence: Evidence) -> Iterator[Finding]:
         rows = evidence.splits == name
         if not rows.any():
             continue
-        for label, values in zip(evidence.manifest.task.labels, evidence.labels.T, strict=True):
+        for label, values in evidence.label_columns():
             positive, negative = (
                 len(np.unique(evidence.groups[rows & (values == value)])) for value in (1, 0)
             )

@@ -39,7 +39,7 @@ def check_patients_across_splits(evidence: Evidence) -> Iterator[Finding]:
         "patient-in-several-splits",
         "warning" if doubtful else "serious",
         f"{plural(len(crossing), 'patient')} in several splits: {_overlap(evidence, splits)}"
-        + ("; none, if each kind of file name is numbered separately" if doubtful else ""),
+        + ("; or none, if each kind of file name is numbered separately" if doubtful else ""),
         [evidence.ids[row] for row in rows],
         count=len(crossing),
         consequence="a model can recognise a patient by the anatomy, so its results are too good",
@@ -98,7 +98,7 @@ def check_patient_keys(evidence: Evidence) -> Iterator[Finding]:
             f"all {images(count)} have the same patient key",
             count=count,
             consequence="the data cannot be split by patient, and confidence intervals are undefined",
-            remedy="name the column that identifies the patient, or omit it",
+            remedy="name the column that identifies the patient (--patient), or omit the option",
         )
         return
     largest = int(sizes.max())

@@ -75,7 +75,7 @@ def check_orientation(evidence: Evidence) -> Iterator[Finding]:
             "serious",
             f"the data set as a whole appears to be {' and '.join(rotation + inversion)}",
             count=len(evidence),
-            consequence="a model trained on it gives wrong predictions for images of normal orientation",
+            consequence="a model trained on it is unreliable for images of normal orientation",
             remedy="view the images (plainfilm show), and correct their orientation",
         )
     suspected = (found.margin > _MARGIN) & (evidence.summaries.grey_range > _BLANK)
@@ -164,7 +164,7 @@ def check_text(evidence: Evidence) -> Iterator[Finding]:
         yield make_finding(
             "burnt-in-text",
             "warning",
-            f"{images(len(ids), 'have')} text at an edge, beyond a side marker",
+            f"{images(len(ids), 'appear')} to have text at an edge, beyond a side marker",
             ids,
             consequence="the text may identify the patient; if one class has it more often, it is "
             "a shortcut",

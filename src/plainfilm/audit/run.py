@@ -89,7 +89,7 @@ class Audit:
 
     @property
     def document(self) -> AuditDocument:
-        """The results as they are written to ``audit.json``."""
+        """The content of ``audit.json``."""
         return AuditDocument(
             plainfilm=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -138,8 +138,10 @@ def audit_dataset(
     quick
         If true, no image is decoded: only file sizes, names, labels, patients and equal files are
         checked.
-    cache, workers
-        As for `plainfilm.train`.
+    cache
+        Folder for decoded images; None uses the user's cache folder.
+    workers
+        Number of decoding processes; None uses one per core.
     progress
         Callback for progress.
 

@@ -62,8 +62,8 @@ def _strongest(baseline: Baseline) -> Iterator[Html]:
         name, unit = METADATA[feature.name]
         medians = [f"{amount(value)} {unit}".strip() for value in feature.medians]
         text = (
-            f"AUROC of the {name} alone: {number(feature.auroc)}; median {medians[0]} ({first}) "
-            f"and {medians[1]} ({second})"
+            f"{name[0].upper()}{name[1:]} alone: AUROC {number(feature.auroc)}; median "
+            f"{medians[0]} ({first}) and {medians[1]} ({second})"
         )
         rows.append(element("li", text))
     if rows:

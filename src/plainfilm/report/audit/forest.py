@@ -30,12 +30,7 @@ def by_comparison(baselines: Sequence[Baseline]) -> dict[str, list[Baseline]]:
 def forest(baselines: Sequence[Baseline], *, small: bool = False) -> Html:
     """Draw the AUROC of each model as a dot with its interval.
 
-    Parameters
-    ----------
-    baselines
-        At least one model.
-    small
-        Whether to draw for a narrow column, without a caption.
+    A ``small`` plot is for a narrow column and has no caption.
     """
     rows: list[Html] = []
     for title, group in by_comparison(baselines).items():

@@ -128,7 +128,7 @@ def _first(audit: Audit, shortcuts: Sequence[Baseline]) -> Html:
     )
     data = element(
         "section",
-        element("h2", "Images and patients", id="holds"),
+        element("h2", "Data set", id="holds"),
         _counts(audit.manifest),
         *plot,
         aria_labelledby="holds",

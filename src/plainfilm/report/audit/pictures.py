@@ -28,15 +28,9 @@ _BLUE, _ORANGE, _NEUTRAL = (10, 106, 168), (194, 80, 15), (244, 244, 242)
 
 
 class Thumbnails:
-    """Thumbnails of records; each file is read once.
+    """Thumbnails of the records of a manifest; each file is read once.
 
-    Parameters
-    ----------
-    manifest
-        Manifest of the records.
-    findings
-        Findings of the audit. Files that they report as unreadable are not opened, since some
-        would end this process.
+    Files that the findings report as unreadable are not opened, since some would end this process.
     """
 
     def __init__(self, manifest: Manifest, findings: Sequence[Finding] = ()) -> None:
@@ -139,15 +133,7 @@ def _quiet(text: str) -> Html:
 def mean_pictures(
     means: tuple[MeanImage, MeanImage], groups: Sequence[str], counts: Sequence[int]
 ) -> Html:
-    """Return the mean images of two groups and their difference.
-
-    Parameters
-    ----------
-    means
-        (side, side) grey levels of each group, 0 to 255; NaN is transparent.
-    groups, counts
-        Name and number of images of each group.
-    """
+    """Return the mean images of two groups and their difference; NaN is transparent."""
     planes = [np.array(mean, np.float64) for mean in means]
     figures = [
         _figure(_grey(plane), f"Mean of {count} images: {group}", group, f"mean of {count:,}")
