@@ -1,4 +1,4 @@
-"""What several tests share: drawn images, one trained run, and a cache of their own."""
+"""Fixtures of all tests: drawn images, a trained run, a separate cache, small bundles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TINY = (
     "limit=90",
     "precision=float32",
 )
-"""A training that takes two seconds, once the framework is awake."""
+"""Settings of a training that takes two seconds after the framework is loaded."""
 
 RunPlainfilm = Callable[..., "subprocess.CompletedProcess[str]"]
 TrainTiny = Callable[..., Run]
@@ -38,7 +38,7 @@ TrainTiny = Callable[..., Run]
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep decoded images out of the user's cache, and the user's salt out of the tests."""
+    """Use a separate cache and salt, not those of the user."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAINFILM_CACHE", str(folder))
@@ -48,7 +48,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Draw train and test folders of NORMAL and PNEUMONIA, easy to tell apart."""
+    """Draw train and test folders of NORMAL and PNEUMONIA that are easy to distinguish."""
     folder = tmp_path_factory.mktemp("data") / "phantoms"
     write_dataset(
         folder, images={"train": 140, "test": 50}, seed=3, size=96, subtlety=(0.0, 0.3), workers=1
@@ -64,13 +64,13 @@ def manifest(phantoms: Path) -> Manifest:
 
 @pytest.fixture(scope="session")
 def tiny_settings() -> tuple[str, ...]:
-    """Return the settings of the smallest training: 90 images by 16, so 6 steps an epoch."""
+    """Return the settings of the smallest training, with 6 steps in an epoch."""
     return TINY
 
 
 @pytest.fixture(scope="session")
 def train_tiny(manifest: Manifest) -> TrainTiny:
-    """Return a function that trains on the drawn images for a moment, in this process."""
+    """Return a function that trains briefly on the drawn images, in this process."""
     pytest.importorskip("keras")
 
     def run(out: Path, *more: str, seed: int = 0, progress: Progress = silent) -> Run:
@@ -89,7 +89,7 @@ def train_tiny(manifest: Manifest) -> TrainTiny:
 
 @pytest.fixture(scope="session")
 def tiny_run(train_tiny: TrainTiny, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Train once; a test that changes the folder takes a copy."""
+    """Train once; tests that change the folder use `run_copy`."""
     return train_tiny(tmp_path_factory.mktemp("runs") / "tiny")
 
 
@@ -101,7 +101,7 @@ def run_copy(tiny_run: Run, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def run_plainfilm(own_cache: Path) -> RunPlainfilm:
-    """Return a function that runs the command in a process of its own."""
+    """Return a function that runs the command in a separate process."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -123,7 +123,7 @@ Draw = Callable[[Path, float], Path]
 
 
 def brightness_graph(gains: Sequence[float]) -> bytes:
-    """Return a network that believes in each label as far as an image is bright.
+    """Return a network whose probabilities increase with the brightness of the image.
 
     Its logit of a label is gain * (mean grey value - 128) / 32.
     """
@@ -158,7 +158,7 @@ def brightness_graph(gains: Sequence[float]) -> bytes:
 
 
 def locked(label: str, purpose: Purpose, threshold: float) -> LockedPoint:
-    """Return an operating point that validation settled well."""
+    """Return an operating point that the validation set determines well."""
     point = OperatingPoint(purpose, purpose, label, threshold, "chosen by hand")
     return LockedPoint(point, threshold - 0.1, threshold + 0.1, 0.9, 0.8, True, "")
 
@@ -175,7 +175,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         thresholds: dict[Purpose, float] | None = None,
         graph: bytes | None = None,
     ) -> Bundle:
-        wanted = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
+        chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
         return write_bundle(
             folder or tmp_path / "bright",
             task=task,
@@ -184,7 +184,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             points=tuple(
                 locked(label, purpose, threshold)
                 for label in task.labels
-                for purpose, threshold in wanted.items()
+                for purpose, threshold in chosen.items()
             ),
             graph=brightness_graph(gains) if graph is None else graph,
             has_activation_map=False,

@@ -1,8 +1,8 @@
-"""Nothing that says who a patient is leaves the files that it is in.
+"""Patient identity does not leave the input files.
 
-Canaries are planted in every field of DICOM headers that may hold an identity, in the columns of a
-table and in the comments of pictures. Then everything is done that can be done with such data, and
-whatever was written, printed or logged is searched for them.
+Canaries are planted in all elements of DICOM headers that may contain an identity, in the columns of
+a table and in the comments of images. Then all commands run, and everything written, printed or
+logged is searched for the canaries.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CANARY = re.compile(rb"Zq[0-9A-F]{8}Kx", re.IGNORECASE)
 UID_ROOT = "1.2.826.0.1.991188"
 DATES = ("19330517", "1933-05-17", "17.05.1933")
 TEXTS = frozenset({"PN", "LO", "SH", "LT", "ST", "UT", "UC", "AE", "UR"})
-PLAIN = frozenset(  # what says how to read the picture, or is a fact on purpose
+PLAIN = frozenset(  # elements for decoding, and elements that are kept on purpose
     {"SOPClassUID", "MediaStorageSOPClassUID", "TransferSyntaxUID", "Manufacturer"}
     | {"SpecificCharacterSet", "PixelDataProviderURL", "PatientID"}
 )
@@ -62,7 +62,7 @@ def canary(number: int) -> str:
 
 
 def planted() -> Dataset:
-    """Return a data set with a canary in every element that may hold an identity."""
+    """Return a DICOM data set with a canary in every element that may contain an identity."""
     data = Dataset()
     for number, (kind, _, _, _, keyword) in DicomDictionary.items():
         tag = Tag(number)
@@ -116,8 +116,8 @@ def plant(path: Path, extra: Dataset, patient: str, out: Path, syntax: str = "")
 
 
 @dataclass
-class House:
-    """The data with canaries, and where everything that is made from them goes."""
+class Site:
+    """The data with canaries, the output folder, and everything that was printed or logged."""
 
     data: Path
     bad: Path
@@ -125,17 +125,17 @@ class House:
     table: Path
     out: Path
     secrets: list[bytes]
-    heard: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
 
 
 def hashes_of(text: str) -> Iterator[bytes]:
-    """Yield what a hash without salt would leave."""
+    """Yield unsalted hashes."""
     for name in ("md5", "sha1", "sha256"):
         yield hashlib.new(name, text.encode()).hexdigest()[:16].encode()
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     top = tmp_path_factory.mktemp("privacy")
     drawn = top / "drawn"
     write_dataset(
@@ -161,7 +161,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
         bad = break_some(next(drawn.rglob("*.dcm")), extra, top / "bad")
     finally:
         pydicom_config.settings.writing_validation_mode = mode
-    # Some that cannot be used, amid those that can.
+    # Add files that cannot be decoded.
     for path in sorted(bad.iterdir()):
         shutil.copy(path, data / "train" / "NORMAL" / path.name)
     table = top / "labels.csv"
@@ -169,11 +169,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     secrets = [UID_ROOT.encode(), *(date.encode() for date in DATES)]
     secrets += [digest for patient in patients for digest in hashes_of(patient)]
     secrets += [digest for n in (1, 2, 3, 4) for digest in hashes_of(canary(n))]
-    return House(data, bad, draw_pictures(top / "pictures"), table, top / "out", secrets)
+    return Site(data, bad, draw_pictures(top / "pictures"), table, top / "out", secrets)
 
 
 def break_some(path: Path, extra: Dataset, folder: Path) -> Path:
-    """Write files that do not become images, each for another reason."""
+    """Write files that cannot be decoded for different reasons."""
     patient = f"{canary(0x00100020)}0"
     whole = plant(path, extra, patient, folder / "whole.dcm").read_bytes()
     (folder / "cut.dcm").write_bytes(whole[: len(whole) - 500])
@@ -203,7 +203,7 @@ def break_some(path: Path, extra: Dataset, folder: Path) -> Path:
 
 
 def draw_pictures(folder: Path) -> Path:
-    """Write pictures whose comments tell who is shown."""
+    """Write images with an identity in their comments."""
     folder.mkdir()
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
     text = PngInfo()
@@ -221,45 +221,45 @@ def draw_pictures(folder: Path) -> Path:
     return folder
 
 
-class Ears(logging.Handler):
-    """Hear what any library logs."""
+class Recorder(logging.Handler):
+    """Records what any library logs."""
 
-    def __init__(self, heard: list[str]) -> None:
+    def __init__(self, output: list[str]) -> None:
         super().__init__(logging.DEBUG)
-        self.heard = heard
+        self.output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(f"{record.name} {record.getMessage()} {record.exc_info}")
+        self.output.append(f"{record.name} {record.getMessage()} {record.exc_info}")
 
 
 @pytest.fixture(scope="module")
-def listening(house: House) -> Iterator[None]:
-    root, ears = logging.getLogger(), Ears(house.heard)
+def recording(site: Site) -> Iterator[None]:
+    root, recorder = logging.getLogger(), Recorder(site.output)
     level = root.level
-    root.addHandler(ears)
+    root.addHandler(recorder)
     root.setLevel(logging.DEBUG)
     for quiet in ("matplotlib", "tensorflow", "h5py", "jax", "absl"):
         logging.getLogger(quiet).setLevel(logging.INFO)
     yield
-    root.removeHandler(ears)
+    root.removeHandler(recorder)
     root.setLevel(level)
 
 
 @pytest.fixture
 def plainfilm(
-    house: House, listening: None, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture
+    site: Site, recording: None, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture
 ) -> Callable[..., str]:
-    """Return a function that runs the command, remembers all it says and checks its status."""
+    """Return a function that runs the command, records its output and checks its status."""
     monkeypatch.setenv("PLAINFILM_SALT", SALT)
-    monkeypatch.setenv("PLAINFILM_CACHE", str(house.out / "cache"))
+    monkeypatch.setenv("PLAINFILM_CACHE", str(site.out / "cache"))
 
     def run(status: int, *arguments: object) -> str:
         found = main([str(argument) for argument in arguments])
         out, err = capfdbinary.readouterr()
-        house.heard += [out.decode(errors="replace"), err.decode(errors="replace")]
+        site.output += [out.decode(errors="replace"), err.decode(errors="replace")]
         assert found == status, err.decode(errors="replace")
         assert b"a defect in plainfilm" not in err
-        return house.heard[-2]
+        return site.output[-2]
 
     return run
 
@@ -269,48 +269,48 @@ def settings(tiny_settings: tuple[str, ...]) -> list[str]:
     return [part for one in tiny_settings if "limit" not in one for part in ("--set", one)]
 
 
-def test_the_canaries_are_there(house: House) -> None:
-    """The test must be able to fail: the search finds what was planted."""
-    found = search(next(house.data.rglob("0000.dcm")).read_bytes(), house.secrets)
+def test_the_canaries_are_there(site: Site) -> None:
+    """The search finds the planted canaries, so that the tests below can fail."""
+    found = search(next(site.data.rglob("0000.dcm")).read_bytes(), site.secrets)
     assert len(found) > 300
     assert any(b"00100010" in one for one in found)  # PatientName
-    assert search(house.table.read_bytes(), house.secrets)
-    pictures = {path.name: path.read_bytes() for path in house.pictures.glob("?.*")}
-    assert all(search(data, house.secrets) for data in pictures.values()), pictures.keys()
+    assert search(site.table.read_bytes(), site.secrets)
+    pictures = {path.name: path.read_bytes() for path in site.pictures.glob("?.*")}
+    assert all(search(data, site.secrets) for data in pictures.values()), pictures.keys()
     hidden = io.BytesIO()
     with zipfile.ZipFile(hidden, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x", canary(7))
-    assert any(search(part, house.secrets) for part in unpack(Path("x.npz"), hidden.getvalue()))
-    assert search(canary(7).encode("utf-16-le"), house.secrets)
-    assert search(base64.b64encode(canary(7).encode()), house.secrets) == set()
+    assert any(search(part, site.secrets) for part in unpack(Path("x.npz"), hidden.getvalue()))
+    assert search(canary(7).encode("utf-16-le"), site.secrets)
+    assert search(base64.b64encode(canary(7).encode()), site.secrets) == set()
     html = b'src="data:x;base64,' + base64.b64encode(canary(7).encode()) + b'"'
-    assert any(search(part, house.secrets) for part in unpack(Path("x.html"), html))
+    assert any(search(part, site.secrets) for part in unpack(Path("x.html"), html))
 
 
-def test_the_whole_job(house: House, plainfilm: Callable[..., str], settings: list[str]) -> None:
-    run = house.out / "run"
-    plainfilm(0, "show", house.data, "--out", house.out / "samples.png")
-    plainfilm(0, "train", house.data, "--recipe", "swift", "--out", run, *settings)
-    plainfilm(0, "train", house.data, "--recipe", "swift", "--out", run, *settings)  # does nothing
-    plainfilm(0, "evaluate", run, house.table, "--out", house.out / "by-table", "--workers", 2)
+def test_all_commands(site: Site, plainfilm: Callable[..., str], settings: list[str]) -> None:
+    run = site.out / "run"
+    plainfilm(0, "show", site.data, "--out", site.out / "samples.png")
+    plainfilm(0, "train", site.data, "--recipe", "swift", "--out", run, *settings)
+    plainfilm(0, "train", site.data, "--recipe", "swift", "--out", run, *settings)  # does nothing
+    plainfilm(0, "evaluate", run, site.table, "--out", site.out / "by-table", "--workers", 2)
     plainfilm(0, "report", run)
     for form in ("table", "csv", "jsonl"):
-        told = plainfilm(0, "predict", run, house.data, house.pictures, "--format", form)
-        assert len(told.splitlines()) > 100
-    plainfilm(0, "predict", run, house.pictures, "--heatmaps", house.out / "maps")
-    plainfilm(1, "predict", run, house.bad / "cut.dcm", house.bad / "codec.dcm")
+        printed = plainfilm(0, "predict", run, site.data, site.pictures, "--format", form)
+        assert len(printed.splitlines()) > 100
+    plainfilm(0, "predict", run, site.pictures, "--heatmaps", site.out / "maps")
+    plainfilm(1, "predict", run, site.bad / "cut.dcm", site.bad / "codec.dcm")
     plainfilm(0, "doctor")
-    # Patients were told apart by their headers alone.
+    # Patients come from the headers only.
     manifest = open_run(run).manifest
     assert manifest.describe().patients == PATIENTS
     assert {"corrupt", "truncated"} <= {item.reason for item in manifest.left_out}
-    told = {found.check: found.problem for found in manifest.findings}
-    assert "DICOM headers" in told["patient-keys"]
+    problems = {found.check: found.problem for found in manifest.findings}
+    assert "DICOM headers" in problems["patient-keys"]
 
 
-def test_wrong_use(house: House, plainfilm: Callable[..., str], tmp_path: Path) -> None:
+def test_wrong_use(site: Site, plainfilm: Callable[..., str], tmp_path: Path) -> None:
     out = ("--out", tmp_path / "x.png")
-    table = house.table
+    table = site.table
     for arguments in (
         ("--labels", "Patient Name"),
         ("--labels", "nothing"),
@@ -328,51 +328,51 @@ def test_wrong_use(house: House, plainfilm: Callable[..., str], tmp_path: Path) 
     ):
         plainfilm(1, "show", table, *out, *arguments)
     lines = table.read_text(encoding="utf-8").splitlines()
-    (house.table.parent / "headless.csv").write_text("\n".join(lines[1:]), encoding="utf-8")
-    plainfilm(1, "show", house.table.parent / "headless.csv", *out)
+    (site.table.parent / "headless.csv").write_text("\n".join(lines[1:]), encoding="utf-8")
+    plainfilm(1, "show", site.table.parent / "headless.csv", *out)
     twice = [lines[0].replace("MRN", "age"), *lines[1:]]
-    (house.table.parent / "twice.csv").write_text("\n".join(twice), encoding="utf-8")
-    plainfilm(1, "show", house.table.parent / "twice.csv", *out)
+    (site.table.parent / "twice.csv").write_text("\n".join(twice), encoding="utf-8")
+    plainfilm(1, "show", site.table.parent / "twice.csv", *out)
     repeated = [*lines, *lines[1:9], lines[9].replace("NORMAL,Zq", "PNEUMONIA,Zq")]
-    (house.table.parent / "repeated.csv").write_text("\n".join(repeated), encoding="utf-8")
-    plainfilm(1, "show", house.table.parent / "repeated.csv", *out)
+    (site.table.parent / "repeated.csv").write_text("\n".join(repeated), encoding="utf-8")
+    plainfilm(1, "show", site.table.parent / "repeated.csv", *out)
     with pytest.raises(PlainfilmError) as caught:
         main(["show", str(table), *map(str, out), "--split-column", "MRN", "--debug"])
-    house.heard.append(str(caught.value) + repr(caught.value.__dict__))
+    site.output.append(str(caught.value) + repr(caught.value.__dict__))
 
 
-def test_in_memory(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAINFILM_SALT", SALT)
-    for root in (house.data, house.table):
+    for root in (site.data, site.table):
         manifest = load_dataset(root)
-        house.heard.append(repr(manifest))
+        site.output.append(repr(manifest))
         assert manifest.describe().patients >= PATIENTS
-        (house.out / "manifests").mkdir(parents=True, exist_ok=True)
-        manifest.write(house.out / "manifests" / f"{root.stem}.parquet")
+        (site.out / "manifests").mkdir(parents=True, exist_ok=True)
+        manifest.write(site.out / "manifests" / f"{root.stem}.parquet")
     columns = {name for record in manifest.records for name in record.columns}
     assert columns == {"age"}
 
 
-def test_nothing_tells_who_it_is(house: House) -> None:
-    """Runs last: search all that the tests above have made."""
-    assert (house.out / "run" / "evaluation" / "report.html").is_file(), "the other tests first"
-    assert sum(map(len, house.heard)) > 100_000
-    for text in house.heard:
-        assert not search(text.encode(errors="replace"), house.secrets), text[:2000]
+def test_no_output_contains_an_identity(site: Site) -> None:
+    """Search the output of the tests above, which must run first."""
+    assert (site.out / "run" / "evaluation" / "report.html").is_file(), "run the other tests first"
+    assert sum(map(len, site.output)) > 100_000
+    for text in site.output:
+        assert not search(text.encode(errors="replace"), site.secrets), text[:2000]
     kinds = set()
-    for path in sorted(house.out.rglob("*")):
-        assert not search(os.fsencode(path.name), house.secrets), path
+    for path in sorted(site.out.rglob("*")):
+        assert not search(os.fsencode(path.name), site.secrets), path
         if not path.is_file():
             continue
         kinds.add(path.suffix)
         for part in unpack(path, path.read_bytes()):
-            assert not search(part, house.secrets), path
+            assert not search(part, site.secrets), path
     assert {".parquet", ".npz", ".safetensors", ".onnx", ".html", ".png", ".json", ".u8"} <= kinds
 
 
-def test_no_record_is_named_in_a_bundle(house: House) -> None:
-    manifest = Manifest.read(house.out / "run" / "manifest.parquet")
-    for path in (house.out / "run" / "bundle").iterdir():
+def test_a_bundle_names_no_record(site: Site) -> None:
+    manifest = Manifest.read(site.out / "run" / "manifest.parquet")
+    for path in (site.out / "run" / "bundle").iterdir():
         data = path.read_bytes()
         for record in manifest.records:
             for word in (record.id, Path(record.id).name, record.patient, record.path):
@@ -380,11 +380,11 @@ def test_no_record_is_named_in_a_bundle(house: House) -> None:
 
 
 def search(data: bytes, secrets: list[bytes]) -> set[bytes]:
-    """Return what is found of the canaries, in ASCII, UTF-8 and UTF-16."""
+    """Return the canaries found in ASCII, UTF-8 and UTF-16."""
     found: set[bytes] = set()
     plain = [data]
     if b"\0" in data:
-        plain += [data[0::2], data[1::2]]  # UTF-16 of either order has each letter in one of them
+        plain += [data[0::2], data[1::2]]  # the letters of UTF-16 in either byte order
     for text in plain:
         found.update(CANARY.findall(text))
         found.update(secret for secret in secrets if secret in text)
@@ -392,7 +392,7 @@ def search(data: bytes, secrets: list[bytes]) -> set[bytes]:
 
 
 def unpack(path: Path, data: bytes) -> Iterator[bytes]:
-    """Yield the bytes of a file, and what is compressed or encoded in it."""
+    """Yield the content of a file, and its compressed or encoded parts."""
     yield data
     if path.suffix == ".parquet":
         table: Any = parquet.read_table(io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""What the tests of the audit share: drawn chests, and evidence made of arrays."""
+"""Fixtures of unit tests: drawn radiographs, evidence from arrays, a service in memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ArrayCache:
 
 @pytest.fixture(scope="session")
 def chests() -> NDArray[np.uint8]:
-    """Draw 96 upright radiographs, each of a patient of its own."""
+    """Draw 96 upright radiographs of different patients."""
     return np.stack([draw(np.random.default_rng([9, n]), size=SIDE) for n in range(96)])
 
 
@@ -97,7 +97,7 @@ def make_evidence() -> MakeEvidence:
 
 
 class InlinePool:
-    """Decodes in this process; has the doors of the service's pool of processes."""
+    """Decodes in this process, with the interface of the pool of processes."""
 
     ready, waiting, pids = 1, 0, ()
 

@@ -1,4 +1,4 @@
-"""The cache: every image once, whatever fails, dies or is killed."""
+"""The cache decodes every image once, even if files fail or processes are killed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Drawn:
 
 
 def read_number(path: str, spec: PixelSpec) -> Drawn:
-    """Read a text file with a number as a grey square; other words do harm."""
+    """Read a text file with a number as a grey square; some words make the process fail."""
     word = Path(path).read_text().split()[0]
     if word == "die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -89,7 +89,7 @@ def read_number(path: str, spec: PixelSpec) -> Drawn:
 
 
 def make(root: Path, words: list[str], age: float = 100) -> Manifest:
-    """Write files of an age (seconds) at which their content is settled."""
+    """Write files with an age (seconds) at which the index stores their hashes."""
     root.mkdir(parents=True, exist_ok=True)
     records = []
     for number, word in enumerate(words):
@@ -103,7 +103,7 @@ def make(root: Path, words: list[str], age: float = 100) -> Manifest:
 
 
 class Listener:
-    """A progress that remembers, and may stop the work."""
+    """A progress callback that records its calls and may stop the work."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.totals: dict[str, int] = {}
@@ -152,7 +152,7 @@ def test_second_time_nothing_is_decoded_or_read(tmp_path: Path, workers: int) ->
     assert one.hashes == two.hashes
 
 
-def test_content_counts_and_not_the_place(tmp_path: Path) -> None:
+def test_images_are_found_by_content_and_not_by_path(tmp_path: Path) -> None:
     folder = tmp_path / "c"
     fill_cache(make(tmp_path / "one", ["1", "2", "3"]), SPEC, folder=folder, reader=read_number)
     listener = Listener()
@@ -163,13 +163,13 @@ def test_content_counts_and_not_the_place(tmp_path: Path) -> None:
     assert cache.hashes[1] == cache.hashes[2] != cache.hashes[0]
 
 
-def test_changed_file_is_decoded_anew(tmp_path: Path) -> None:
+def test_changed_file_is_decoded_again(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "2"])
     options = {"folder": tmp_path / "c", "reader": read_number}
     fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
     Path(manifest.records[0].path).write_text("9 ")
     assert numbers(fill_cache(manifest, SPEC, **options)) == [9, 2]  # type: ignore[arg-type]
-    # It was read in the moment of its change: were it changed again at once, it would be seen.
+    # The file was read right after its change, so that its hash is not stored.
     Path(manifest.records[0].path).write_text("8 ")
     assert numbers(fill_cache(manifest, SPEC, **options)) == [8, 2]  # type: ignore[arg-type]
 
@@ -187,7 +187,7 @@ def test_other_specs_and_other_readers_do_not_mix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_files_that_fail_are_told(tmp_path: Path, workers: int) -> None:
+def test_files_that_fail_are_left_out(tmp_path: Path, workers: int) -> None:
     words = ["1", "broken", "defect", "hungry", "shape", "noisy", "5"]
     manifest = make(tmp_path / "data", words)
     gone = replace(manifest.records[0], id="gone", path=str(tmp_path / "gone"))
@@ -204,12 +204,12 @@ def test_files_that_fail_are_told(tmp_path: Path, workers: int) -> None:
         "gone": "missing",
         "folder": "unreadable",
     }
-    # Only the type of what escaped: its words may quote the file.
+    # Only the type of the exception, since its message may quote the file.
     what = next(item.problem for item in cache.left_out if item.id == "0002.txt")
     assert what == "the decoder failed: RuntimeError"
     listener = Listener()
     again = fill_cache(manifest, SPEC, progress=listener, **options)  # type: ignore[arg-type]
-    # What may go well another time is tried again; a broken file is not.
+    # Temporary failures are tried again; a broken file is not.
     assert listener.totals["decoding images"] == 3
     assert again.left_out == cache.left_out
     assert manifest.drop(cache.left_out).ids.tolist() == list(cache.ids)
@@ -237,7 +237,7 @@ def test_a_process_killed_among_several_files_costs_none(tmp_path: Path) -> None
     assert numbers(cache) == [9 if word == "unlucky" else int(word) for word in words]
 
 
-def test_what_may_have_killed_a_process_is_not_decoded_in_this_one(
+def test_files_that_killed_a_worker_are_not_decoded_in_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, started = decoder_module._open, list[int]()
@@ -268,17 +268,17 @@ def test_messages_fit_into_small_pipes(length: int) -> None:
     assert len(shares[-1]) == 1
 
 
-def test_slow_files_are_told_one_by_one(tmp_path: Path) -> None:
+def test_slow_files_are_reported_one_by_one(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["slow"] * 16)  # four are asked for at once
-    paths, told = [record.path for record in manifest.records], list[float]()
+    paths, times = [record.path for record in manifest.records], list[float]()
     out = np.zeros((16, 16, 16), np.uint8)
     with Decoders(read_number, SPEC, 1) as decoders:
-        decoders.decode(paths, out, lambda: told.append(time.monotonic()))
-    assert len(told) == 16 and (out == 3).all()
-    assert sum(after - before > 0.05 for before, after in pairwise(told)) >= 12
+        decoders.decode(paths, out, lambda: times.append(time.monotonic()))
+    assert len(times) == 16 and (out == 3).all()
+    assert sum(after - before > 0.05 for before, after in pairwise(times)) >= 12
 
 
-def test_a_part_of_a_cache(tmp_path: Path) -> None:
+def test_select_returns_some_records_of_a_cache(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "broken", "3", "4", "broken"])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
     part = cache.select(["0003.txt", "0001.txt", "0000.txt"])
@@ -294,7 +294,7 @@ def test_a_part_of_a_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")
-def test_a_file_that_takes_too_much_memory_costs_itself_alone(tmp_path: Path) -> None:
+def test_a_file_that_takes_too_much_memory_fails_alone(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "greedy", "3", "greedy", "5"])
     paths = [record.path for record in manifest.records]
     out = np.zeros((5, 16, 16), np.uint8)
@@ -308,27 +308,27 @@ def test_a_file_that_takes_too_much_memory_costs_itself_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_file_that_takes_too_long_costs_itself_alone(tmp_path: Path, workers: int) -> None:
+def test_a_file_that_takes_too_long_fails_alone(tmp_path: Path, workers: int) -> None:
     words = [str(n) for n in range(20)]
     for place in (0, 1, 11, 19):
         words[place] = "asleep"
     manifest = make(tmp_path / "data", words)
     paths = [record.path for record in manifest.records]
     out = np.zeros((20, 16, 16), np.uint8)
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     start = time.monotonic()
     with Decoders(read_number, SPEC, workers, seconds=0.5) as decoders:
-        outcomes = decoders.decode(paths, out, lambda: told.update(["told"]))
+        outcomes = decoders.decode(paths, out, lambda: reported.update(["file"]))
     assert time.monotonic() - start < 60
     failures = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failure)}
-    assert set(failures) == {0, 1, 11, 19} and told["told"] == 20
+    assert set(failures) == {0, 1, 11, 19} and reported["file"] == 20
     assert {failure.reason for failure in failures.values()} == {"decoder-timeout"}
     assert "longer than 0.5 seconds" in failures[11].problem
     assert out[:, 0, 0].tolist() == [int(w) if w.isdigit() else 0 for w in words]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")
-def test_the_default_cap_lets_large_radiographs_through(tmp_path: Path) -> None:
+def test_large_radiographs_are_decoded_within_the_default_limits(tmp_path: Path) -> None:
     picture = np.add.outer(np.arange(7000), np.arange(8600)).astype(np.uint16)
     Pillow.fromarray(picture).save(tmp_path / "large.tiff")  # 60 million pixels of 16 bits
     out = np.zeros((1, 16, 16), np.uint8)
@@ -338,7 +338,7 @@ def test_the_default_cap_lets_large_radiographs_through(tmp_path: Path) -> None:
     assert out[0, 0, 0] < 16 and out[0, 15, 15] > 200
 
 
-def test_what_the_reader_of_colours_fills_serves_the_plain_one(tmp_path: Path) -> None:
+def test_the_cache_of_the_colour_reader_serves_the_plain_reader(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     records = []
     for number, tint in enumerate((0, 90)):
@@ -353,7 +353,7 @@ def test_what_the_reader_of_colours_fills_serves_the_plain_one(tmp_path: Path) -
     plain = fill_cache(manifest, SPEC, folder=folder, progress=listener)
     assert "decoding images" not in listener.totals
     np.testing.assert_array_equal(plain.all(), known.all())
-    # The other way round the fact is not there, and the files are decoded.
+    # In the other direction the metadata lack the colour, and the files are decoded.
     fill_cache(manifest, SPEC, folder=tmp_path / "d")
     fill_cache(
         manifest, SPEC, folder=tmp_path / "d", reader=read_image_and_colour, progress=listener
@@ -362,7 +362,7 @@ def test_what_the_reader_of_colours_fills_serves_the_plain_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_disk_memory_and_cache_give_the_same_bits(tmp_path: Path, workers: int) -> None:
+def test_disk_memory_and_cache_give_the_same_pixels(tmp_path: Path, workers: int) -> None:
     rng = np.random.default_rng(5)
     grainy = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
     paths = []
@@ -406,7 +406,7 @@ def test_a_named_frame_has_a_cache_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_in_the_middle_keeps_what_is_done(tmp_path: Path, workers: int) -> None:
+def test_a_killed_fill_keeps_finished_shards(tmp_path: Path, workers: int) -> None:
     spec = PixelSpec(2048)
     assert rows_per_shard(2048) == 16
     manifest = make(tmp_path / "data", [str(n) for n in range(20)])
@@ -418,13 +418,13 @@ def test_killed_in_the_middle_keeps_what_is_done(tmp_path: Path, workers: int) -
     assert listener.totals["decoding images"] == 4
     assert numbers(cache) == list(range(20))
     # Two shards: in any order, within one, repeated.
-    for wanted in ([19, 0, 17, 3, 3], [5, 6, 7], [15, 16], [], list(range(20))):
-        assert cache.gather(wanted)[:, 5, 7].tolist() == wanted
+    for positions in ([19, 0, 17, 3, 3], [5, 6, 7], [15, 16], [], list(range(20))):
+        assert cache.gather(positions)[:, 5, 7].tolist() == positions
     with pytest.raises(IndexError):
         cache.gather([20])
 
 
-def test_damaged_shard_is_made_anew(tmp_path: Path) -> None:
+def test_damaged_shard_is_decoded_again(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "2", "3"])
     options = {"folder": tmp_path / "c", "reader": read_number}
     fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
@@ -441,7 +441,7 @@ def test_damaged_shard_is_made_anew(tmp_path: Path) -> None:
     assert numbers(fill_cache(manifest, SPEC, **options)) == [1, 2, 3]  # type: ignore[arg-type]
 
 
-def test_several_at_once_fill_one_cache(tmp_path: Path) -> None:
+def test_several_processes_fill_one_cache(tmp_path: Path) -> None:
     manifests = [make(tmp_path / "data", [str(n) for n in range(200)])] * 3
     manifests.append(make(tmp_path / "other", [str(n) for n in range(100, 300)]))
     caches: dict[int, Cache] = {}
@@ -462,7 +462,7 @@ def test_several_at_once_fill_one_cache(tmp_path: Path) -> None:
     assert not list((tmp_path / "c").rglob("*.part"))
 
 
-def test_leftovers_of_the_killed_are_cleared(tmp_path: Path) -> None:
+def test_incomplete_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1"])
     options = {"folder": tmp_path / "c", "reader": read_number}
     fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
@@ -495,7 +495,7 @@ def test_positions(tmp_path: Path) -> None:
         ([4, 4, *range(80, 60, -1)], 1),
     ],
 )
-def test_few_images_are_looked_up_and_many_are_read(
+def test_few_images_come_from_the_map_and_many_from_the_file(
     tmp_path: Path, rows: list[int], read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = make(tmp_path / "data", [*map(str, range(90))])
@@ -525,7 +525,7 @@ def test_images_of_several_shards_in_any_order(tmp_path: Path) -> None:
     assert cache.gather([])[:, 0, 0].tolist() == []
 
 
-def test_a_cache_that_is_shortened_meanwhile_is_told(tmp_path: Path) -> None:
+def test_a_shard_that_becomes_shorter_is_an_error(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", [*map(str, range(90))])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
     [pixels] = (tmp_path / "c").rglob("*.u8")
@@ -534,7 +534,7 @@ def test_a_cache_that_is_shortened_meanwhile_is_told(tmp_path: Path) -> None:
         cache.all()
 
 
-def test_a_cache_that_is_cleared_meanwhile_still_has_its_images(tmp_path: Path) -> None:
+def test_an_open_cache_keeps_its_images_when_files_are_removed(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", [*map(str, range(90))])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
     for path in (tmp_path / "c").rglob("*.u8"):
@@ -542,7 +542,7 @@ def test_a_cache_that_is_cleared_meanwhile_still_has_its_images(tmp_path: Path) 
     assert numbers(cache) == [*range(90)]
 
 
-def test_of_a_cache_of_many_data_sets_only_ones_own_is_kept(tmp_path: Path) -> None:
+def test_only_rows_of_the_own_data_set_are_kept_in_memory(tmp_path: Path) -> None:
     options = {"folder": tmp_path / "c", "workers": 0, "reader": read_number}
     many = make(tmp_path / "many", [*map(str, range(40)), "broken"])
     fill_cache(many, SPEC, **options)  # type: ignore[arg-type]
@@ -551,14 +551,14 @@ def test_of_a_cache_of_many_data_sets_only_ones_own_is_kept(tmp_path: Path) -> N
     assert numbers(cache) == [7, 200]
     assert [one.reason for one in cache.left_out] == ["corrupt"]
     assert [fact["number"] for fact in cache.metadata] == [7, 200]
-    assert len(cache._files) == 2  # 7 is where it was
+    assert len(cache._files) == 2  # 7 is in the shard of the other data set
     [place] = (tmp_path / "c").glob("16-*")
     content = Content(cache.hashes[0], few.records[0].path, Stamp(0, 0))
     found = _Found([content], read_shards(place, 16))
     assert ([*found.rows], [*found.failures]) == ([cache.hashes[0]], [])
 
 
-def test_place_that_is_no_place(tmp_path: Path) -> None:
+def test_a_file_is_not_a_cache_folder(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1"])
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError):
@@ -586,7 +586,7 @@ except t.StorageError as error:
 
 
 def run_script(tmp_path: Path, *more: str) -> list[str]:
-    """Run a script without a guard around its main part, as people write them."""
+    """Run a script without a main guard."""
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, tmp_path / "script.py", Path(__file__).parent, tmp_path, *more],
@@ -605,20 +605,20 @@ def test_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of files are a matter of POSIX")
-def test_full_disk_is_told_and_leaves_no_half_shard(tmp_path: Path) -> None:
+def test_full_disk_is_an_error_and_leaves_no_incomplete_shard(tmp_path: Path) -> None:
     assert run_script(tmp_path, "limited")[1].startswith("storage")
     (place,) = (tmp_path / "c").glob("16-*")
     assert not list(place.iterdir())
 
 
-def test_no_room_is_told_before_work(tmp_path: Path) -> None:
+def test_too_little_disk_space_is_an_error_before_decoding(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="too little space") as caught:
         check_space(tmp_path / "c", 10**18)
     assert "1000000000.0 GB needed" in str(caught.value)
     check_space(tmp_path / "c", 1)
 
 
-def test_reader_that_cannot_be_imported_is_used_here(tmp_path: Path) -> None:
+def test_reader_that_cannot_be_imported_is_used_in_this_process(tmp_path: Path) -> None:
     seen: list[int] = []
 
     def local(path: str, spec: PixelSpec) -> Drawn:
@@ -631,18 +631,18 @@ def test_reader_that_cannot_be_imported_is_used_here(tmp_path: Path) -> None:
     assert set(seen) == {os.getpid()}
 
 
-def test_workers_that_do_not_come_up_are_done_without(tmp_path: Path) -> None:
+def test_files_are_decoded_without_workers_that_fail_to_start(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "2", "3"])
     out = np.zeros((3, 16, 16), np.uint8)
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     decoders = Decoders(read_number, SPEC, 2)
     for worker in decoders._workers:
         worker._name = "no_such_module:read"
     with decoders:
         paths = [record.path for record in manifest.records]
-        outcomes = decoders.decode(paths, out, lambda: told.update(["told"]))
+        outcomes = decoders.decode(paths, out, lambda: reported.update(["file"]))
     assert out[:, 0, 0].tolist() == [1, 2, 3]
-    assert told["told"] == len(outcomes) == 3
+    assert reported["file"] == len(outcomes) == 3
 
 
 def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
@@ -659,17 +659,17 @@ def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     assert numbers(cache) == [2]
 
 
-def test_file_index_forgets_what_may_still_change(tmp_path: Path) -> None:
+def test_file_index_does_not_store_files_that_may_still_change(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("1")
     index = FileIndex(tmp_path / "i")
     index.put(str(path), Stamp.of(path.stat()), "now")
     assert index.get(str(path), Stamp.of(path.stat())) is None
     os.utime(path, (1000, 1000))
-    index.put(str(path), Stamp.of(path.stat()), "settled")
+    index.put(str(path), Stamp.of(path.stat()), "stable")
     index.save()
     again = FileIndex(tmp_path / "i")
-    assert again.get(str(path), Stamp.of(path.stat())) == "settled"
+    assert again.get(str(path), Stamp.of(path.stat())) == "stable"
     os.utime(path, (1001, 1001))
     assert again.get(str(path), Stamp.of(path.stat())) is None
 
@@ -681,7 +681,7 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert default_folder().name == "plainfilm"
 
 
-def test_failure_of_one_file_is_an_answer(tmp_path: Path) -> None:
+def test_failure_of_one_file_is_a_result(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("broken")
     out = np.zeros((16, 16), np.uint8)
     found = decode_one(read_number, SPEC, str(tmp_path / "x"), out)

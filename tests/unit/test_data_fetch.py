@@ -1,4 +1,4 @@
-"""Fetching the public data set, from a client that only pretends."""
+"""The public data set is downloaded (here from a fake client) and checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = {
 
 
 class FakeClient:
-    """Unpacks an archive that holds its tree twice, as the real one does."""
+    """Unpacks an archive that contains its folders twice, as the real one does."""
 
     def __init__(self, root: Path, spoil: str = "") -> None:
         self.root, self.spoil, self.predicted = root, spoil, 0
@@ -49,14 +49,14 @@ class FakeClient:
         return str(self.root)
 
 
-def test_fetched_once_whole_and_with_its_licence(tmp_path: Path) -> None:
+def test_one_complete_copy_is_fetched_with_its_licence(tmp_path: Path) -> None:
     client = FakeClient(tmp_path / "download")
-    told: list[tuple[str, str]] = []
+    stages: list[tuple[str, str]] = []
     folder = fetch_kermany(
         tmp_path / "out",
         client=client,
         counts=SMALL,
-        progress=lambda stage, done, total, note="": told.append((stage, note)),
+        progress=lambda stage, done, total, note="": stages.append((stage, note)),
     )
     assert folder == tmp_path / "out" / "chest_xray"
     manifest = load_dataset(folder)
@@ -66,7 +66,7 @@ def test_fetched_once_whole_and_with_its_licence(tmp_path: Path) -> None:
     notice = (folder / "NOTICE.txt").read_text()
     for words in ("CC BY 4.0", "Kermany", "10.17632/rscbjbr9sj.2", "172:1122-1131"):
         assert words in notice
-    assert ("fetching", KERMANY.licence) in told
+    assert ("fetching", KERMANY.licence) in stages
     assert fetch_kermany(tmp_path / "out", client=client, counts=SMALL) == folder
     assert client.predicted == 1
 
@@ -80,7 +80,7 @@ def test_fetched_once_whole_and_with_its_licence(tmp_path: Path) -> None:
         ("empty", "is empty"),
     ],
 )
-def test_what_goes_wrong_is_told_and_nothing_is_left(
+def test_a_failed_download_is_an_error_and_leaves_nothing(
     tmp_path: Path, spoil: str, words: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
@@ -92,7 +92,7 @@ def test_what_goes_wrong_is_told_and_nothing_is_left(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_incomplete_folder_is_not_taken_for_the_set(tmp_path: Path) -> None:
+def test_incomplete_folder_is_rejected(tmp_path: Path) -> None:
     client = FakeClient(tmp_path / "download")
     folder = fetch_kermany(tmp_path / "out", client=client, counts=SMALL)
     next((folder / "test" / "NORMAL").iterdir()).unlink()
@@ -100,7 +100,7 @@ def test_incomplete_folder_is_not_taken_for_the_set(tmp_path: Path) -> None:
         fetch_kermany(tmp_path / "out", client=client, counts=SMALL)
 
 
-def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError):
         fetch_kermany(tmp_path / "file", client=FakeClient(tmp_path / "d"), counts=SMALL)

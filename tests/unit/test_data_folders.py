@@ -1,4 +1,4 @@
-"""Class folders become a manifest."""
+"""Class folders are listed as a manifest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def checks(manifest: Manifest) -> dict[str, int]:
 
 
 def groups(manifest: Manifest) -> list[int]:
-    """Return for each image the position of the first one of its patient."""
+    """Return for each image the position of the first image of its patient."""
     patients = manifest.patients.tolist()
     return [patients.index(patient) for patient in patients]
 
@@ -70,7 +70,7 @@ def test_kaggle_layout(tmp_path: Path) -> None:
     assert "patient-unknown" not in checks(manifest)
 
 
-def test_archive_that_holds_its_tree_twice(tmp_path: Path) -> None:
+def test_archive_that_contains_its_folders_twice(tmp_path: Path) -> None:
     outer = kaggle(tmp_path / "archive" / "chest_xray")
     kaggle(outer / "chest_xray")
     put(outer / "__MACOSX", "train/NORMAL/._IM-0000-0001.jpeg", "train/NORMAL/x.jpeg")
@@ -78,8 +78,8 @@ def test_archive_that_holds_its_tree_twice(tmp_path: Path) -> None:
     manifest = load_dataset(tmp_path / "archive")
     assert len(manifest) == 11
     assert checks(manifest)["repeated-folder"] == 11
-    # Where it was unpacked, and through how many wrappers it is reached, changes nothing.
-    alone = load_dataset(kaggle(tmp_path / "elsewhere"))
+    # The parent folders do not matter.
+    alone = load_dataset(kaggle(tmp_path / "other"))
     assert manifest.hash == alone.hash
 
 
@@ -100,7 +100,7 @@ def test_nested_tree_that_differs_is_a_warning(tmp_path: Path) -> None:
     assert len(manifest) == 11
 
 
-def test_folder_beside_the_splits_is_told(tmp_path: Path) -> None:
+def test_folder_next_to_the_splits_is_reported(tmp_path: Path) -> None:
     put(kaggle(tmp_path), "unlabelled/a.png", "unlabelled/b.png", "train/loose.png")
     assert checks(load_dataset(tmp_path))["ignored-folders"] == 2
     assert checks(load_dataset(tmp_path))["loose-images"] == 1
@@ -122,7 +122,7 @@ def test_splits_below_the_classes(tmp_path: Path) -> None:
     assert manifest.task.classes == ("NORMAL", "SICK")
 
 
-def test_classes_hold_whatever_lies_below(tmp_path: Path) -> None:
+def test_classes_include_their_subfolders(tmp_path: Path) -> None:
     put(tmp_path, "no finding/p1/s1/1.png", "effusion/p2/2.dcm", "effusion/3", "effusion/1.2.840.7")
     manifest = load_dataset(tmp_path)
     assert manifest.task.labels == ("effusion",)
@@ -159,9 +159,9 @@ def test_which_class_is_positive(tmp_path: Path, names: tuple[str, str], positiv
     assert manifest.task.labels == (positive,)
     assert ("positive-class" in checks(manifest)) == ("virus" in names)
     other = next(name for name in names if name != positive)
-    told = load_dataset(tmp_path, positive=other.upper())
-    assert told.task.labels == (other,)
-    assert (told.label_array() + manifest.label_array() == 1).all()
+    swapped = load_dataset(tmp_path, positive=other.upper())
+    assert swapped.task.labels == (other,)
+    assert (swapped.label_array() + manifest.label_array() == 1).all()
 
 
 def test_positive_must_be_a_class(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_positive_must_be_a_class(tmp_path: Path) -> None:
         load_dataset(tmp_path, positive="c")
 
 
-def test_classes_that_differ_by_case_are_one(tmp_path: Path) -> None:
+def test_classes_that_differ_only_in_case_are_merged(tmp_path: Path) -> None:
     put(tmp_path, "train/NORMAL/1.png", "train/NORMAL/2.png", "train/sick/3.png")
     put(tmp_path, "test/normal/4.png", "test/sick/5.png")
     manifest = load_dataset(tmp_path)
@@ -178,7 +178,7 @@ def test_classes_that_differ_by_case_are_one(tmp_path: Path) -> None:
     assert checks(manifest)["classes-merged"] == 1
 
 
-def test_empty_and_missing_files_and_other_endings(tmp_path: Path) -> None:
+def test_empty_and_missing_files_and_other_suffixes(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png", "b/notes.txt", "b/report.pdf")
     (tmp_path / "a" / "0.png").touch()
     (tmp_path / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
@@ -194,13 +194,13 @@ def test_empty_and_missing_files_and_other_endings(tmp_path: Path) -> None:
     assert len(manifest) == 2
 
 
-@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
-def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="file names are text on Windows")
+def test_file_names_that_are_not_utf8_are_left_out(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png")
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/\xff.png")).write_bytes(b"x")
     except OSError:
-        pytest.skip("this file system knows text only")
+        pytest.skip("this file system allows only UTF-8 names")
     manifest = load_dataset(tmp_path)
     assert [(item.id, item.reason) for item in manifest.left_out] == [
         ("a/\\udcff.png", "invalid-name")
@@ -209,7 +209,7 @@ def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
     assert Manifest.read(tmp_path / "m.parquet").hash == manifest.hash
 
 
-def test_links_that_go_round(tmp_path: Path) -> None:
+def test_loops_of_links(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     (tmp_path / "b" / "self").symlink_to(tmp_path / "b")
@@ -230,8 +230,8 @@ def test_one_file_in_two_splits_is_serious(tmp_path: Path) -> None:
     manifest = load_dataset(tmp_path)
     assert len(manifest) == 5
     assert checks(manifest)["repeated-files"] == 1
-    torn = next(f for f in manifest.findings if f.check == "file-in-several-splits")
-    assert torn.severity == "serious"
+    found = next(f for f in manifest.findings if f.check == "file-in-several-splits")
+    assert found.severity == "serious"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_pattern_means_one_patient_within_one_data_set(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("Training", "val")])
-def test_split_folders_beside_each_other_are_one_data_set(
+def test_split_folders_in_one_folder_are_one_data_set(
     tmp_path: Path, names: tuple[str, str]
 ) -> None:
     for name in names:
@@ -298,18 +298,18 @@ def test_split_folders_beside_each_other_are_one_data_set(
     assert "patient-names-shared" not in checks(manifest)
 
 
-def test_a_habit_is_of_one_published_set_and_its_copies_share_patients(tmp_path: Path) -> None:
+def test_copies_of_a_published_data_set_share_patients(tmp_path: Path) -> None:
     for copy in ("small", "originals"):
         put(tmp_path / copy, "a/IM-0001-0001.png", "b/person1_virus_1.png")
     assert groups(load_dataset(tmp_path / "small", tmp_path / "originals")) == [0, 1, 0, 1]
-    # What the pattern finds has nothing to do with what a habit finds.
+    # Patients of a pattern differ from those of a naming convention.
     put(tmp_path / "other", "a/IM-0001-0002.png", "b/9_virus.png")
     keys = {
         load_dataset(tmp_path / n, patient=r"^(IM-\d+|9)").patients[0] for n in ("small", "other")
     }
-    habit = load_dataset(tmp_path / "small").patients[0]
+    known = load_dataset(tmp_path / "small").patients[0]
     assert len(keys) == 1
-    assert habit not in keys
+    assert known not in keys
 
 
 def test_several_roots(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_overlapping_roots(tmp_path: Path) -> None:
     assert checks(manifest)["repeated-files"] == 2
 
 
-def test_thousands_of_files_list_quickly(tmp_path: Path) -> None:
+def test_thousands_of_files_are_listed_quickly(tmp_path: Path) -> None:
     for label in "ab":
         (tmp_path / label).mkdir()
         source = put(tmp_path, f"{label}/0.png") / label / "0.png"

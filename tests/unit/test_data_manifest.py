@@ -1,4 +1,4 @@
-"""The manifest keeps what it is given."""
+"""The manifest stores records without loss and checks them."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def test_no_records_survive_a_round_trip(tmp_path: Path) -> None:
     assert same(Manifest.read(tmp_path / "m.parquet"), manifest)
 
 
-def test_hash_is_of_the_content_alone() -> None:
+def test_hash_depends_only_on_the_content() -> None:
     manifest = small()
-    moved = [replace(r, path="/elsewhere" + r.path) for r in manifest.records]
+    moved = [replace(r, path="/other" + r.path) for r in manifest.records]
     assert (
         replace(manifest, name="x", findings=(), records=tuple(moved[::-1])).hash == manifest.hash
     )
@@ -104,7 +104,7 @@ def test_hash_is_of_the_content_alone() -> None:
     assert len(hashes) == 7
 
 
-def test_hash_is_that_of_one_json_however_many_pieces_it_was_made_of() -> None:
+def test_hash_is_that_of_one_json_text() -> None:
     def numbered(number: int) -> Record:
         labels = (float(number % 2), math.nan if number % 5 else 0.0)
         name = f"{(number * 7919) % 10_000:05d}"
@@ -120,13 +120,13 @@ def test_hash_is_that_of_one_json_however_many_pieces_it_was_made_of() -> None:
     assert none.hash == hash_json({"task": asdict(MANY), "rows": []})
 
 
-def test_hash_does_not_depend_on_how_patients_are_written() -> None:
+def test_hash_does_not_depend_on_the_spelling_of_patient_keys() -> None:
     manifest = small()
     other = {"p": "z-of-another-salt", "q": "a-of-another-salt"}
     renamed = [replace(r, patient=other[r.patient]) for r in manifest.records]
     assert replace(manifest, records=tuple(renamed)).hash == manifest.hash
-    torn = [replace(r, patient=r.id) for r in manifest.records]
-    assert replace(manifest, records=tuple(torn)).hash != manifest.hash
+    separate = [replace(r, patient=r.id) for r in manifest.records]
+    assert replace(manifest, records=tuple(separate)).hash != manifest.hash
 
 
 def _rewrite(path: Path, **metadata: str) -> None:
@@ -165,7 +165,7 @@ def test_rejected_files(tmp_path: Path) -> None:
         Manifest.read(path)
 
 
-def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError):
         small().write(tmp_path / "file" / "m.parquet")

@@ -1,4 +1,4 @@
-"""Patient keys out of file names."""
+"""Patients are read from file names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from plainfilm.errors import UsageError
         ("files/p10/p10000032/s50414267/02aa804e.jpg", "p10000032"),
     ],
 )
-def test_known_habits(path: str, key: str) -> None:
+def test_known_conventions(path: str, key: str) -> None:
     found = patient_of(path)
     assert found is not None
     assert found[0] == key
@@ -31,7 +31,7 @@ def test_known_habits(path: str, key: str) -> None:
 @pytest.mark.parametrize(
     "path", ["scan.png", "person.jpeg", "0001_1.png", "IM-3.jpeg", "000013.png"]
 )
-def test_other_names_tell_nothing(path: str) -> None:
+def test_other_names_contain_no_patient(path: str) -> None:
     assert patient_of(path) is None
 
 

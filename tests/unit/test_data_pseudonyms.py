@@ -1,4 +1,4 @@
-"""Patient keys: hashes that nobody can undo, and DICOM headers that tell which images belong."""
+"""Patient keys are keyed hashes; DICOM headers show which images belong to one patient."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from plainfilm.pixels.identity import read_identity
 
 @pytest.fixture
 def own_salt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the salt be a file of this test."""
+    """Use a salt file of this test."""
     monkeypatch.delenv("PLAINFILM_SALT")
     monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / "home" / name))
     return tmp_path / "home" / "plainfilm" / "salt"
@@ -37,7 +37,7 @@ def test_keys_are_hmacs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAINFILM_SALT", "Jefe")
     found = Pseudonyms().key("what do ya want for nothing?")
     assert re.fullmatch(r"p[0-9a-f]{16}", found)
-    # The definition (RFC 2104), written out.
+    # The definition in RFC 2104.
     block = b"Jefe".ljust(64, b"\0")
     inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + b"\0what do ya want for nothing?")
     outer = hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner.digest())
@@ -48,7 +48,7 @@ def test_keys_are_hmacs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert where_is_salt() == "the variable PLAINFILM_SALT"
 
 
-def test_a_salt_is_made_once_and_is_private(own_salt: Path) -> None:
+def test_a_salt_is_created_once_and_is_private(own_salt: Path) -> None:
     assert salt_file() == own_salt
     assert "created when" in where_is_salt()
     assert not own_salt.exists()
@@ -64,7 +64,7 @@ def test_a_salt_is_made_once_and_is_private(own_salt: Path) -> None:
     assert own_salt.read_bytes().hex() not in repr(first) + repr(vars(first).get("kept"))
 
 
-def test_of_many_first_calls_one_makes_the_salt(own_salt: Path) -> None:
+def test_only_one_of_many_first_calls_creates_the_salt(own_salt: Path) -> None:
     keys: list[str] = []
     gate = threading.Barrier(8)
 
@@ -81,7 +81,7 @@ def test_of_many_first_calls_one_makes_the_salt(own_salt: Path) -> None:
     assert len(set(keys)) == 1
 
 
-def test_a_salt_that_cannot_be_kept_is_told_and_changes_no_result(
+def test_a_salt_that_cannot_be_stored_is_reported_and_changes_no_result(
     own_salt: Path, tmp_path: Path
 ) -> None:
     own_salt.parent.parent.mkdir()
@@ -98,14 +98,14 @@ def test_a_salt_that_cannot_be_kept_is_told_and_changes_no_result(
     assert make_splits(one).splits.tolist() == make_splits(other).splits.tolist()
 
 
-def test_a_damaged_salt_is_refused(own_salt: Path) -> None:
+def test_a_damaged_salt_is_rejected(own_salt: Path) -> None:
     own_salt.parent.mkdir(parents=True)
     own_salt.write_bytes(b"short")
     with pytest.raises(StorageError, match="damaged"):
         Pseudonyms().key("a")
 
 
-def test_nothing_is_made_where_no_patient_is_known(own_salt: Path, tmp_path: Path) -> None:
+def test_no_salt_is_created_if_no_patient_is_known(own_salt: Path, tmp_path: Path) -> None:
     for name in ("a/1.png", "b/2.png"):
         (tmp_path / "d" / name).parent.mkdir(parents=True)
         (tmp_path / "d" / name).write_bytes(b"x")
@@ -152,13 +152,13 @@ def test_a_header_without_preamble(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["", "Anonymous", "ANONYMIZED", "anon", "0000", "none", "XXX"])
-def test_placeholders_are_nobody(tmp_path: Path, number: str) -> None:
+def test_placeholders_are_not_patients(tmp_path: Path, number: str) -> None:
     found = read_identity(header(tmp_path / "1", PatientID=number), "1")
     assert found is not None
     assert found.patient is None
 
 
-def test_what_is_no_dicom_file_is_not_opened_or_not_taken(tmp_path: Path) -> None:
+def test_other_files_than_dicom_have_no_patient(tmp_path: Path) -> None:
     named = header(tmp_path / "1.JPEG", PatientID="0815")
     assert read_identity(named, named.name) is None
     text = tmp_path / "2"
@@ -169,7 +169,7 @@ def test_what_is_no_dicom_file_is_not_opened_or_not_taken(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 100, 132, 140, 180, 200, 230, 260])
-def test_damaged_headers_are_no_error(tmp_path: Path, size: int) -> None:
+def test_damaged_headers_are_not_an_error(tmp_path: Path, size: int) -> None:
     path = header(tmp_path / "1", PatientName="A^B", PatientID="0815")
     path.write_bytes(path.read_bytes()[:size])
     found = read_identity(path, "1")
@@ -179,7 +179,7 @@ def test_damaged_headers_are_no_error(tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "telling"),
+    ("name", "identifying"),
     [
         ("NORMAL/1.2.276.77.4711.dcm", True),  # SOPInstanceUID
         ("NORMAL/1.2.276.77.1/x.dcm", True),  # StudyInstanceUID
@@ -193,7 +193,7 @@ def test_damaged_headers_are_no_error(tmp_path: Path, size: int) -> None:
         ("NORMAL/erikas.dcm", False),
     ],
 )
-def test_names_that_tell_who_it_is(tmp_path: Path, name: str, telling: bool) -> None:
+def test_names_that_identify_a_patient(tmp_path: Path, name: str, identifying: bool) -> None:
     fields = {
         "PatientName": "Musterfrau^Erika",
         "PatientID": "K12345",
@@ -204,7 +204,7 @@ def test_names_that_tell_who_it_is(tmp_path: Path, name: str, telling: bool) -> 
     }
     found = read_identity(header(tmp_path / "x", **fields), name)
     assert found is not None
-    assert found.in_name is telling
+    assert found.in_name is identifying
     removed = header(tmp_path / "y", **fields, PatientIdentityRemoved="YES")
     pseudonymous = read_identity(removed, name)
     assert pseudonymous is not None
@@ -218,13 +218,13 @@ def collection(root: Path, patients: int = 12, **fields: object) -> Manifest:
     return load_dataset(root)
 
 
-def test_a_folder_of_dicom_files_is_parted_by_patient(
+def test_a_folder_of_dicom_files_is_split_by_patient(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = collection(tmp_path)
-    told = {found.check: found for found in manifest.findings}
-    assert "DICOM headers: 36 images of 12" in told["patient-keys"].problem
-    assert "patient-unknown" not in told
+    findings = {found.check: found for found in manifest.findings}
+    assert "DICOM headers: 36 images of 12" in findings["patient-keys"].problem
+    assert "patient-unknown" not in findings
     assert manifest.describe().patients == 12
     split = make_splits(manifest)
     owners: dict[str, set[str]] = {}
@@ -239,7 +239,7 @@ def test_a_folder_of_dicom_files_is_parted_by_patient(
     assert make_splits(again).splits.tolist() == split.splits.tolist()
 
 
-def test_one_identifier_for_all_is_nobodys(tmp_path: Path) -> None:
+def test_one_identifier_for_all_files_is_a_placeholder(tmp_path: Path) -> None:
     manifest = collection(tmp_path, PatientID="ResearchProject")
     (unknown,) = [found for found in manifest.findings if found.check == "patient-unknown"]
     assert "36 DICOM files have the same identifier" in unknown.problem
@@ -258,7 +258,7 @@ def test_a_header_means_the_same_patient_everywhere(tmp_path: Path) -> None:
     assert both.describe().patients == 2
 
 
-def test_names_that_tell_are_counted_not_quoted(tmp_path: Path) -> None:
+def test_identifying_names_are_counted_and_not_quoted(tmp_path: Path) -> None:
     for number, label in enumerate("ab"):
         header(tmp_path / label / f"Erika_{number}.dcm", PatientName="Muster^Erika")
     manifest = load_dataset(tmp_path)

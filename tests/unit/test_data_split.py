@@ -1,4 +1,4 @@
-"""Splits: by patient, stratified, reproducible, with the official test left alone."""
+"""Splits are by patient, stratified and reproducible, and keep the official test set."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def test_shares_strata_and_patients(kind: str, seed: int) -> None:
     split = make_splits(manifest, validation=0.15, test=0.25, seed=seed)
     assert all(len(found) == 1 for found in splits_of_patients(split).values())
     n, labels, splits = len(split), split.label_array(), split.splits
-    wanted = {"test": 0.25, "validation": 0.75 * 0.15, "train": 0.75 * 0.85}
-    for name, share in wanted.items():
+    shares = {"test": 0.25, "validation": 0.75 * 0.15, "train": 0.75 * 0.85}
+    for name, share in shares.items():
         mask = splits == name
         assert abs(mask.sum() - share * n) <= 0.02 * n
         for column in range(labels.shape[1]):
             total = (labels[:, column] == 1).sum()
             here = (labels[mask, column] == 1).sum()
-            # Within three images of the exact share, which chance alone would not keep.
+            # Within three images of the exact share, closer than random assignment.
             assert abs(here - share * total) <= 3, (name, column)
     assert not split.findings
 
@@ -104,7 +104,7 @@ def test_same_seed_same_splits_in_any_order(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_splits_do_not_depend_on_how_patients_are_written(kind: str) -> None:
+def test_splits_do_not_depend_on_the_spelling_of_patient_keys(kind: str) -> None:
     manifest = make(kind)
     records = tuple(
         replace(r, patient=hashlib.sha256(r.patient.encode()).hexdigest()) for r in manifest.records
@@ -120,7 +120,7 @@ def test_splits_do_not_depend_on_how_patients_are_written(kind: str) -> None:
 @pytest.mark.skipif(
     not (DATA / "kermany224").is_dir(), reason="the real images of PLAINFILM_DATA are not here"
 )
-def test_splits_of_the_public_set_are_those_that_results_were_measured_on(
+def test_splits_of_the_public_data_set_are_those_of_published_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hashes = set()
@@ -141,7 +141,7 @@ def test_large_groups_are_spread() -> None:
     assert (parts[10:] == 1).sum() == 20
 
 
-def test_official_test_stays_and_a_small_validation_is_replaced() -> None:
+def test_official_test_set_is_kept_and_a_small_validation_set_replaced() -> None:
     manifest = join(
         make(official="train"),
         make(patients=5, seed=1, official="validation", prefix="v"),
@@ -159,7 +159,7 @@ def test_official_test_stays_and_a_small_validation_is_replaced() -> None:
     assert make_splits(split).findings == split.findings
 
 
-def test_good_official_validation_is_kept() -> None:
+def test_large_official_validation_set_is_kept() -> None:
     manifest = join(
         make(official="train"), make(patients=150, seed=1, official="validation", prefix="v")
     )
@@ -174,7 +174,7 @@ def test_good_official_validation_is_kept() -> None:
     assert strict.findings[0].check == "validation-too-small"
 
 
-def test_patients_in_official_train_and_test_are_told_and_nothing_moves() -> None:
+def test_patients_in_official_train_and_test_are_reported_and_not_moved() -> None:
     train, test = make(official="train"), make(patients=40, seed=2, official="test", prefix="t")
     shared = [
         replace(record, patient=train.records[i % 3].patient)
@@ -191,7 +191,7 @@ def test_patients_in_official_train_and_test_are_told_and_nothing_moves() -> Non
     assert (split.splits == "test").sum() == len(test)
 
 
-def test_images_in_no_official_split_join_train() -> None:
+def test_images_without_an_official_split_join_train() -> None:
     split = make_splits(join(make(), make(patients=40, seed=2, official="test", prefix="t")))
     (found,) = split.findings
     assert found.check == "unassigned-images"
@@ -259,7 +259,7 @@ def test_limit_balanced() -> None:
     assert f"{2 * rarest} of" in most.findings[-1].problem
 
 
-def test_limit_of_several_labels() -> None:
+def test_limit_of_a_multilabel_task() -> None:
     split = make_splits(make("multilabel", patients=600))
     few = limit(split, 200, seed=1)
     assert (few.splits == "train").sum() == 200
@@ -269,7 +269,7 @@ def test_limit_of_several_labels() -> None:
         limit(split, 200, balanced=True)
 
 
-def test_limit_refuses_nonsense() -> None:
+def test_limit_rejects_invalid_arguments() -> None:
     with pytest.raises(SplitError):
         limit(make(), 10)
     with pytest.raises(ConfigError):

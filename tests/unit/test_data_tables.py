@@ -1,4 +1,4 @@
-"""Tables of images become a manifest."""
+"""Tables of images are listed as a manifest."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def checks(manifest: Manifest) -> dict[str, str]:
 
 
 def groups(manifest: Manifest) -> list[int]:
-    """Return for each image the position of the first one of its patient."""
+    """Return for each image the position of the first image of its patient."""
     patients = manifest.patients.tolist()
     return [patients.index(patient) for patient in patients]
 
 
-def test_usual_columns_are_taken_and_told(tmp_path: Path) -> None:
+def test_columns_with_usual_names_are_chosen_and_reported(tmp_path: Path) -> None:
     path = table(
         tmp_path,
         "File,Label,Patient ID,split,age,code,sex",
@@ -47,8 +47,8 @@ def test_usual_columns_are_taken_and_told(tmp_path: Path) -> None:
         "img\\2.png,NORMAL,008,TEST,41.5,03,",
     )
     manifest = load_dataset(path)
-    told = checks(manifest)["columns-chosen"]
-    assert all(f"'{name}'" in told for name in ("File", "Label", "Patient ID", "split"))
+    problem = checks(manifest)["columns-chosen"]
+    assert all(f"'{name}'" in problem for name in ("File", "Label", "Patient ID", "split"))
     assert manifest.ids.tolist() == ["img/0.png", "img/1.png", "img/2.png"]
     assert groups(manifest) == [0, 1, 1]
     assert all(re.fullmatch(r"p[0-9a-f]{16}", patient) for patient in manifest.patients)
@@ -61,7 +61,7 @@ def test_usual_columns_are_taken_and_told(tmp_path: Path) -> None:
     assert Path(manifest.records[2].path) == tmp_path / "img" / "2.png"
 
 
-def test_told_columns_win(tmp_path: Path) -> None:
+def test_named_columns_have_priority(tmp_path: Path) -> None:
     path = table(
         tmp_path,
         "file;where;label;diagnosis;patient;nr;set",
@@ -98,7 +98,7 @@ def test_columns_missing_or_ambiguous(
     cells = ["img/0.png" if n in ("file", "path", "name") else "a" for n in header.split(",")]
     other = ["img/1.png" if n in ("file", "path", "name") else "b" for n in header.split(",")]
     path = table(tmp_path, header, ",".join(cells), ",".join(other))
-    # What was asked for and is not there is wrong use; what cannot be guessed is the data's doing.
+    # A missing named column is a usage error; an ambiguous column is a problem of the data.
     with pytest.raises(UsageError if arguments else SourceError, match=message) as caught:
         load_dataset(path, **arguments)  # type: ignore[arg-type]
     if "patient" not in arguments:
@@ -134,7 +134,7 @@ def test_label_columns_must_vary(tmp_path: Path) -> None:
         load_dataset(path, labels=["b", "c"])
 
 
-def test_strange_label_value(tmp_path: Path) -> None:
+def test_unknown_label_value(tmp_path: Path) -> None:
     path = table(tmp_path, "path,a,b", "img/0.png,1,0", "img/1.png,0,maybe")
     with pytest.raises(LabelError) as caught:
         load_dataset(path, labels=["a", "b"])
@@ -154,7 +154,7 @@ def test_one_column_of_ones_and_zeros(tmp_path: Path) -> None:
     assert plain.label_array()[:, 0].tolist() == [0, 1, 1]
 
 
-def test_rows_that_repeat(tmp_path: Path) -> None:
+def test_repeated_rows(tmp_path: Path) -> None:
     rows = ["file,label", "img/0.png,a", "img/1.png,b", "img/../img/0.png,a"]
     manifest = load_dataset(table(tmp_path, *rows))
     assert len(manifest) == 2
@@ -165,7 +165,7 @@ def test_rows_that_repeat(tmp_path: Path) -> None:
     assert caught.value.received == "img/0.png"
 
 
-def test_rows_that_repeat_and_say_something_else(tmp_path: Path) -> None:
+def test_repeated_rows_with_other_values(tmp_path: Path) -> None:
     rows = ["file,label,who,age", "img/0.png,a,1,30", "img/0.png,a,2,31", "img/1.png,b,3,32"]
     manifest = load_dataset(table(tmp_path, *rows), patient="who")
     assert manifest.records[0].columns == {"age": 30.0}
@@ -195,7 +195,7 @@ HARMLESS = (
 
 
 @pytest.mark.parametrize("name", IDENTIFYING)
-def test_columns_that_tell_who_it_is_are_not_kept(tmp_path: Path, name: str) -> None:
+def test_identifying_columns_are_not_kept(tmp_path: Path, name: str) -> None:
     path = table(tmp_path, f"file,label,{name},x", "img/0.png,a,Mueller,5", "img/1.png,b,Doe,6")
     manifest = load_dataset(path, patient=r"(\d)\.png")
     assert manifest.records[0].columns == {"x": 5.0}
@@ -203,7 +203,7 @@ def test_columns_that_tell_who_it_is_are_not_kept(tmp_path: Path, name: str) -> 
     assert "Mueller" not in repr(manifest)
 
 
-def test_columns_that_do_not_are_kept(tmp_path: Path) -> None:
+def test_other_columns_are_kept(tmp_path: Path) -> None:
     cells = ",".join("v" for _ in HARMLESS)
     header = ",".join(HARMLESS)
     path = table(tmp_path, f"file,label,{header}", f"img/0.png,a,{cells}", f"img/1.png,b,{cells}")
@@ -220,7 +220,7 @@ def test_columns_that_do_not_are_kept(tmp_path: Path) -> None:
         "word " * 60,
     ],
 )
-def test_cells_that_tell_who_it_is_are_not_kept(tmp_path: Path, cell: str) -> None:
+def test_identifying_cells_are_not_kept(tmp_path: Path, cell: str) -> None:
     rows = ["file;label;thing", f"img/0.png;a;{cell}", "img/1.png;b;harmless"]
     manifest = load_dataset(table(tmp_path, *rows))
     assert [dict(r.columns) for r in manifest.records] == [{}, {"thing": "harmless"}]
@@ -230,7 +230,7 @@ def test_cells_that_tell_who_it_is_are_not_kept(tmp_path: Path, cell: str) -> No
 @pytest.mark.parametrize(
     "cell", ["41.5", "1.25", "00000013_026.png", "0.143 x 0.143", "3.0.1", "12345678", "a|b", "1/2"]
 )
-def test_cells_that_do_not_are_kept(tmp_path: Path, cell: str) -> None:
+def test_other_cells_are_kept(tmp_path: Path, cell: str) -> None:
     path = table(tmp_path, "file,label,thing", f"img/0.png,a,{cell}", "img/1.png,b,harmless")
     assert load_dataset(path).records[0].columns == {"thing": cell}
 
@@ -255,10 +255,10 @@ def many(folder: Path, columns: dict[str, Callable[[int], str]], rows: int = 24)
     return table(folder, ";".join(["file", "label", *columns]), *lines)
 
 
-def test_text_that_differs_from_patient_to_patient_is_not_kept(tmp_path: Path) -> None:
+def test_text_that_differs_between_patients_is_not_kept(tmp_path: Path) -> None:
     columns: dict[str, Callable[[int], str]] = {
         "who": lambda n: f"K{n // 2}",
-        # A name is in two rows: half of the rows, but another one for each patient.
+        # Each name is in two rows, but differs between patients.
         "wer": lambda n: f"Zyxwanowska{n // 2}, Hildegard",
         "befunder": lambda n: f"ruft wegen Zimmer {n} an" if n % 2 else "",
         "code": lambda n: f"00{n:03d}",
@@ -283,7 +283,7 @@ def test_patients_of_file_names_count_as_well(tmp_path: Path) -> None:
         "site": lambda n: "ABC"[n % 3],
     }
     path = many(tmp_path, columns, rows=36)
-    # Nobody knows of patients here, and every name is in three rows.
+    # There is no patient column, and every name is in three rows.
     (tmp_path / "img").rename(tmp_path / "flat")
     (tmp_path / "img").mkdir()
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -298,7 +298,7 @@ def test_patients_of_file_names_count_as_well(tmp_path: Path) -> None:
     assert "columns wer of labels" in checks(manifest)["identity-columns"]
 
 
-def test_text_that_differs_needs_rows_to_be_told(tmp_path: Path) -> None:
+def test_text_that_differs_is_kept_with_few_rows(tmp_path: Path) -> None:
     columns: dict[str, Callable[[int], str]] = {"thing": lambda n: f"thing {n}"}
     nine = load_dataset(many(tmp_path, columns, rows=9), patient=r"(\d+)\.png")
     assert [r.columns["thing"] for r in nine.records] == [f"thing {n}" for n in range(9)]
@@ -307,7 +307,7 @@ def test_text_that_differs_needs_rows_to_be_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Patientenname", "wer"])
-def test_what_differs_from_row_to_row_is_no_class(tmp_path: Path, name: str) -> None:
+def test_values_that_differ_between_rows_are_not_classes(tmp_path: Path, name: str) -> None:
     path = many(tmp_path, {name: lambda n: f"Zyxwanowska{n}"})
     with pytest.raises(UsageError, match="may identify patients") as caught:
         load_dataset(path, labels=name)
@@ -326,7 +326,7 @@ def test_what_differs_from_row_to_row_is_no_class(tmp_path: Path, name: str) -> 
         (("SECRET,SECRET,19850312", "a,b,c"), {}),
     ],
 )
-def test_errors_do_not_quote_who_it_is(
+def test_errors_do_not_quote_identities(
     tmp_path: Path, rows: tuple[str, ...], arguments: dict[str, str]
 ) -> None:
     with pytest.raises((SourceError, LabelError, UsageError)) as caught:
@@ -335,7 +335,7 @@ def test_errors_do_not_quote_who_it_is(
     assert "19850312" not in str(caught.value)
 
 
-def test_what_is_no_class_is_not_quoted(tmp_path: Path) -> None:
+def test_values_that_are_not_classes_are_not_quoted(tmp_path: Path) -> None:
     for n in range(120):
         path = tmp_path / "img" / f"{n}.png"
         path.parent.mkdir(exist_ok=True)
@@ -401,7 +401,7 @@ def test_damaged_tables(tmp_path: Path) -> None:
         load_dataset(tmp_path / "data.xlsx")
 
 
-def test_strange_splits(tmp_path: Path) -> None:
+def test_unknown_splits(tmp_path: Path) -> None:
     path = table(tmp_path, "file,label,fold", "img/0.png,a,0", "img/1.png,b,1")
     manifest = load_dataset(path)
     assert [r.official for r in manifest.records] == [None, None]
@@ -426,7 +426,7 @@ def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
     assert one.hash == other.hash
 
 
-def test_expression_goes_before_a_usual_column(tmp_path: Path) -> None:
+def test_a_pattern_has_priority_over_a_usual_column(tmp_path: Path) -> None:
     path = table(tmp_path, "file,label,patient", "img/0.png,a,p", "img/1.png,b,p")
     manifest = load_dataset(path, patient=r"(\d)\.png")
     assert groups(manifest) == [0, 1]
@@ -460,7 +460,7 @@ def test_the_real_table() -> None:
     np.testing.assert_array_equal(folders.label_array(), manifest.label_array())
 
 
-def test_a_split_column_with_a_typing_error_is_refused(tmp_path: Path) -> None:
+def test_a_split_column_with_a_typing_error_is_rejected(tmp_path: Path) -> None:
     for n in range(4):
         (tmp_path / f"{n}.png").write_bytes(b"x")
     table = tmp_path / "t.csv"

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what hinders them is said in words."""
+"""Files are written completely or not at all; storage errors have clear messages."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
-def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
+def test_a_folder_without_permission_to_write(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(StorageError, match="cannot be written"):
         _files.make_folder(tmp_path / "locked")
@@ -93,15 +93,15 @@ def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
         (errno.EIO, "cannot be written"),
     ],
 )
-def test_the_disk_in_words(number: int, words: str) -> None:
-    told = _files.explain_oserror(OSError(number, os.strerror(number)), "place")
-    assert isinstance(told, StorageError)
-    assert words in str(told)
-    assert "place" in str(told)
+def test_storage_errors_have_clear_messages(number: int, words: str) -> None:
+    error = _files.explain_oserror(OSError(number, os.strerror(number)), "place")
+    assert isinstance(error, StorageError)
+    assert words in str(error)
+    assert "place" in str(error)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="full"), _files.atomic_path(tmp_path / "a") as temporary:
         with open("/dev/full", "wb", buffering=0) as file:
             file.write(b"\0")
@@ -139,6 +139,6 @@ def test_json_files_come_back(tmp_path: Path) -> None:
 def test_hashes_are_sha256(tmp_path: Path) -> None:
     data = bytes(range(256)) * 5000
     (tmp_path / "data").write_bytes(data)
-    wanted = hashlib.sha256(data).hexdigest()
-    assert _files.hash_file(tmp_path / "data") == wanted
-    assert _files.hash_bytes(data) == _files.hash_bytes(memoryview(data)) == wanted
+    expected = hashlib.sha256(data).hexdigest()
+    assert _files.hash_file(tmp_path / "data") == expected
+    assert _files.hash_bytes(data) == _files.hash_bytes(memoryview(data)) == expected

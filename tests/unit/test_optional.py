@@ -1,4 +1,4 @@
-"""The small things below every room: errors, optional imports, progress, the machine."""
+"""Errors, optional imports, progress, records and properties of the machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make(kind: type[PlainfilmError]) -> PlainfilmError:
     return kind("it ends early", received=3, remedy="copy it again")
 
 
-def test_the_whole_tree_is_public_and_drawn() -> None:
+def test_all_errors_are_public_and_documented() -> None:
     assert sorted(kind.__name__ for kind in KINDS) == errors.__all__
     assert errors.__doc__ is not None
     for kind in KINDS:
@@ -36,7 +36,7 @@ def test_the_whole_tree_is_public_and_drawn() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_says_what_was_received_and_what_to_do(kind: type[PlainfilmError]) -> None:
+def test_an_error_has_the_value_received_and_a_remedy(kind: type[PlainfilmError]) -> None:
     error = make(kind)
     assert str(error) == "it ends early\n  received: 3\n  remedy: copy it again"
     assert str(PlainfilmError("only this")) == "only this"
@@ -44,7 +44,7 @@ def test_an_error_says_what_was_received_and_what_to_do(kind: type[PlainfilmErro
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_crosses_processes_whole(kind: type[PlainfilmError]) -> None:
+def test_an_error_is_pickled_completely(kind: type[PlainfilmError]) -> None:
     error = make(kind)
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is kind
@@ -53,7 +53,7 @@ def test_an_error_crosses_processes_whole(kind: type[PlainfilmError]) -> None:
     assert back.args == error.args
 
 
-def test_wrong_use_is_told_from_a_failed_job() -> None:
+def test_usage_errors_differ_from_data_errors() -> None:
     usage = {kind.__name__ for kind in KINDS if issubclass(kind, UsageError)}
     assert usage == {"UsageError", "ConfigError", "MissingExtraError"}
     assert issubclass(errors.MetricError, ValueError)
@@ -69,7 +69,7 @@ def test_require_names_the_package_and_the_extra() -> None:
     assert caught.value.remedy.startswith("pip install '.[dicom]'")
 
 
-def test_require_names_what_the_module_itself_lacks(
+def test_require_names_a_missing_dependency_of_the_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plainfilm_needy.py").write_text("import plainfilm_deeper\n", encoding="utf-8")
@@ -94,13 +94,13 @@ def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
     assert (captured.out, captured.err) == ("", "")
 
 
-def test_the_machine_in_plain_values() -> None:
-    told = _machine.describe_machine()
-    assert told["cores"] >= 1
-    assert told["cores"] == _machine.cores()
-    assert told["memory_gib"] is None or 0 < told["memory_gib"] < 1e5
-    # Nothing that names the machine or its user.
-    assert set(told) == {"system", "processor", "cores", "memory_gib", "python"}
+def test_the_machine_is_described() -> None:
+    machine = _machine.describe_machine()
+    assert machine["cores"] >= 1
+    assert machine["cores"] == _machine.cores()
+    assert machine["memory_gib"] is None or 0 < machine["memory_gib"] < 1e5
+    # No name of the machine or its user.
+    assert set(machine) == {"system", "processor", "cores", "memory_gib", "python"}
 
 
 def test_versions_of_what_is_installed() -> None:
@@ -109,12 +109,12 @@ def test_versions_of_what_is_installed() -> None:
 
 
 @pytest.mark.parametrize("size", [7, 4097, 0, -1])
-def test_a_pixel_spec_has_a_sane_size(size: int) -> None:
+def test_a_pixel_spec_has_a_valid_size(size: int) -> None:
     with pytest.raises(ConfigError, match="between 8 and 4096"):
         PixelSpec(size)
 
 
-def test_pixel_specs_are_told_apart_by_their_key() -> None:
+def test_pixel_specs_have_different_keys() -> None:
     specs = [PixelSpec(64), PixelSpec(65), PixelSpec(64, "pad"), PixelSpec(64, trim=True)]
     keys = {spec.key for spec in specs}
     assert len(keys) == 4
@@ -124,7 +124,7 @@ def test_pixel_specs_are_told_apart_by_their_key() -> None:
         PixelSpec(64, "stretch")  # type: ignore[arg-type]
 
 
-def test_labels_in_words() -> None:
+def test_class_of_labels() -> None:
     binary = Task("binary", ("sick",), ("well", "sick"))
     assert [binary.class_of([v]) for v in (0.0, 1.0, math.nan)] == ["well", "sick", "unknown"]
     many = Task("multilabel", ("a", "b"), ("a", "b"))

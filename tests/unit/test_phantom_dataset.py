@@ -1,4 +1,4 @@
-"""The synthetic data set: layout, names, patients, balance, formats, determinism."""
+"""The synthetic data set has the right layout, names, patients and formats, and is reproducible."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return write_dataset(folder, images=IMAGES, size=48, seed=5, workers=1)
 
 
-def test_what_is_told_is_what_is_there(written):
+def test_the_drawings_are_the_files(written):
     assert len(written) == 80
     assert {drawing.name for drawing in written} == set(digests(written.folder))
     for drawing in written:
@@ -63,7 +63,7 @@ def test_names_follow_the_public_set(written):
         if drawing.label:
             assert match[2] == drawing.series
             numbers[match[2]].append(int(match[3]))
-    # Bacteria and virus are numbered apart, each image once.
+    # Bacteria and virus have separate numbers, each image its own.
     for found in numbers.values():
         assert sorted(found) == list(range(1, len(found) + 1))
 
@@ -105,7 +105,7 @@ def test_progress_counts_up_to_the_end(tmp_path):
     assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
 
 
-def test_prevalence_and_subtlety_are_obeyed(tmp_path):
+def test_prevalence_and_subtlety_are_as_requested(tmp_path):
     made = write_dataset(
         tmp_path / "set", images={"train": 20, "validation": 4}, size=24, prevalence=0.25,
         bacteria=1.0, subtlety=(0.5, 0.6), format="png", workers=1,
@@ -135,14 +135,14 @@ def test_bad_arguments_write_nothing(tmp_path, arguments):
     assert not (tmp_path / "set").exists()
 
 
-def test_a_folder_in_use_is_refused(tmp_path):
+def test_a_folder_in_use_is_rejected(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(UsageError, match="not empty"):
         write_dataset(tmp_path, images={"train": 4}, size=24)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_place_that_cannot_be_a_folder_is_a_storage_error(tmp_path):
+def test_a_path_that_cannot_be_a_folder_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError):
         write_dataset(tmp_path / "file", images={"train": 4}, size=24)
@@ -208,7 +208,7 @@ def test_dicom_window_shows_bone_bright_in_both_polarities(dicoms):
         assert spine.mean() > corner.mean() + 0.2
 
 
-def test_dicom_bytes_are_the_same_each_time(dicoms, tmp_path):
+def test_dicom_bytes_are_reproducible(dicoms, tmp_path):
     again = write_dataset(
         tmp_path / "dicom", images={"train": 24}, size=40, format="dicom", workers=1
     )
@@ -222,7 +222,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(mannwhitneyu(ill, well).statistic / (len(ill) * len(well)))
 
 
-def test_cheats_stay_weak(tmp_path):
+def test_shortcuts_are_weak(tmp_path):
     made = write_dataset(
         tmp_path / "set", images={"train": 240}, size=64, seed=9, prevalence=0.5, workers=1
     )

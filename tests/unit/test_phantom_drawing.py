@@ -1,4 +1,4 @@
-"""The radiograph: determinism, statistics, and the anatomy a reader would look for."""
+"""Drawn radiographs are reproducible and have the statistics and anatomy of radiographs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_any_size_is_drawn(size, shape, pneumonia):
     "arguments",
     [{"size": 8}, {"size": (64, 9000)}, {"pneumonia": "viral"}, {"subtlety": 1.5}],
 )
-def test_bad_arguments_are_told(arguments):
+def test_invalid_arguments_are_errors(arguments):
     with pytest.raises(UsageError):
         draw(rng(0), **arguments)
 
@@ -52,26 +52,26 @@ def test_statistics_are_those_of_a_radiograph(healthy):
     means = healthy.mean(axis=(1, 2))
     assert 50 < np.median(means) < 150
     assert (healthy.std(axis=(1, 2)) > 25).all()
-    # Neither drowned nor burnt out: most of the picture has a shade of its own.
+    # Most of the image is neither black nor white.
     assert ((healthy >= 250).mean(axis=(1, 2)) < 0.15).all()
     assert (np.mean((healthy > 5) & (healthy < 250), axis=(1, 2)) > 0.5).all()
 
 
-def test_lungs_are_dark_and_the_heart_lies_to_the_right(healthy):
+def test_lungs_are_dark_and_the_heart_is_on_the_right(healthy):
     mean = healthy.mean(axis=0)
     right_lung, left_lung = mean[35:55, 20:34].mean(), mean[25:42, 62:76].mean()
     middle = mean[45:60, 44:52].mean()
     assert middle > right_lung + 40
     assert middle > left_lung + 40
-    # The apex of the heart: brighter than the mirrored place.
+    # The apex of the heart is brighter than the mirrored position.
     assert mean[52:60, 58:66].mean() > mean[52:60, 30:38].mean() + 10
-    # The abdomen is bright, the corners beside the neck are dark.
+    # The abdomen is bright, the corners next to the neck are dark.
     assert mean[84:94, 38:58].mean() > right_lung + 30
     assert mean[:6, :12].mean() < 40
 
 
 def test_detail_is_smooth_but_not_blurred(healthy):
-    # Neighbouring pixels of radiographs are alike; without texture the steps would vanish.
+    # Neighbouring pixels of radiographs are similar, but differ by texture.
     steps = np.abs(np.diff(healthy.astype(int), axis=2))
     assert 1.0 < steps.mean() < 12.0
 
@@ -82,7 +82,7 @@ def test_pneumonia_brightens_lung_and_less_so_when_subtle(pneumonia):
     for subtlety in (0.0, 0.5, 1.0):
         total = 0.0
         for i in range(8):
-            # The same patient, pose and exposure up to the disease's own draws.
+            # Patient, pose and exposure are equal, except for random draws of the disease.
             patient = sample_patient(rng(7, i))
             sick = draw(rng(8, i), size=96, patient=patient, pneumonia=pneumonia, subtlety=subtlety)
             well = draw(rng(8, i), size=96, patient=patient)
@@ -93,7 +93,7 @@ def test_pneumonia_brightens_lung_and_less_so_when_subtle(pneumonia):
 
 
 def test_a_patient_is_recognisable_in_another_pose():
-    # Same patient, other pose: the fields of anatomy are the patient's, not the image's.
+    # The anatomy belongs to the patient and not to the image.
     patient = sample_patient(rng(11))
     assert patient == sample_patient(rng(11))
     first, second = (sample_pose(rng(12, i), patient) for i in range(2))
@@ -118,11 +118,11 @@ def test_locate_is_the_inverse_of_the_grid(seed):
     rows, columns = np.array([10, 60, 110, 75]), np.array([20, 75, 140, 33])
     points = np.stack([plane.x[rows, columns], plane.y[rows, columns]], axis=1)
     found = plane.locate(points)
-    # The tilt is undone to first order: under two pixels of 120 at the edge.
+    # The tilt is inverted to first order: less than two pixels of 120 at the edge.
     assert np.abs(found - np.stack([columns + 0.5, rows + 0.5], axis=1)).max() < 2.0
 
 
-def test_along_interpolates_as_numpy_does():
+def test_along_interpolates_like_numpy():
     profile = sample_patient(rng(16)).cage()
     y = rng(17).uniform(-1.5, 1.5, (20, 30)).astype(np.float32)
     assert along(profile, y) == pytest.approx(np.interp(y, *profile), abs=1e-4)
@@ -152,7 +152,7 @@ def test_cloud_has_zero_mean_unit_variance_and_its_grain(grain):
     assert correlation == pytest.approx(np.exp(-(lag**2) / (4 * grain**2)), abs=0.08)
 
 
-def test_brightness_does_not_give_the_class_away():
+def test_brightness_does_not_identify_the_class():
     well = [draw(rng(20, i), size=48) for i in range(120)]
     sick = [
         draw(rng(21, i), size=48, pneumonia=("lobar", "patchy")[i % 2], subtlety=i / 120)

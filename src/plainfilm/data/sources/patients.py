@@ -55,7 +55,7 @@ def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> lis
 
     In order of priority, the patient comes from the pattern, a column, a naming convention or a
     DICOM header. Equal identifiers of a column, a header or one convention mean one patient in all
-    roots; conventions are those of published data sets, of which a user may give several copies.
+    roots; conventions are those of published data sets, and a user may give several copies of one.
     Equal matches of a pattern mean one patient only within one data set.
     """
     statistics = _Statistics()
