@@ -352,7 +352,7 @@ def torch_answer(run: Path, _: Path) -> Answer:
 
     from plainfilm.bundle import read_bundle
 
-    options = read_bundle(run).provenance["recipe"]["network"]["options"]
+    options = read_bundle(run).provenance.recipe.network.options
     network = torch_network(options.get("channels", (32, 64, 128)), options.get("stem", 1)).eval()
     network = network.to(memory_format=torch.channels_last)
     side = size_of(run)

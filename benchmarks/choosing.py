@@ -87,6 +87,7 @@ def ask(
     """Return AUROC on the other series, the mean of it disturbed, images/s and CPU ms an image."""
     from plainfilm.training.feed import Feed
     from plainfilm.training.fit import fit
+    from plainfilm.training.images import ValidationSet
 
     learnt, asked = (series(manifest, one) for one in (turned, not turned))
     images, truth = pictures(learnt, recipe)
@@ -102,7 +103,7 @@ def ask(
             recipe,
             manifest.task,
             feed,
-            (others[few], labels[few]),
+            ValidationSet(others[few], labels[few], ["p"] * len(few)),
             Path(folder),
             precision=choose_precision(recipe.fit.precision, backend),
             seed=seed,
@@ -119,7 +120,7 @@ def ask(
     return (
         auroc(network, others, labels),
         mean(disturbed),
-        seen / fitted.progressed.seconds,
+        seen / fitted.state.seconds,
         1000 * effort / seen,
     )
 

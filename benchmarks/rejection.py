@@ -109,10 +109,8 @@ def main(folders: list[str]) -> int:
             name: predictor.probabilities_and_novelty(images)[1] for name, images in found.items()
         }
         base = scores["kermany224, official test"]
-        recipe = run.plan["identity"]["recipe"]["name"]
-        print(
-            f"\n{recipe}, seed {run.plan['identity']['seed']}: threshold {rejection.threshold:.3f}"
-        )
+        recipe = run.plan.identity.recipe.name
+        print(f"\n{recipe}, seed {run.plan.identity.seed}: threshold {rejection.threshold:.3f}")
         print(f"{'group':50}{'images':>8}{'rejected':>10}{'median':>8}{'AUROC':>8}")
         for name, score in scores.items():
             assert score is not None and base is not None

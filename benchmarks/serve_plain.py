@@ -22,9 +22,9 @@ from plainfilm.bundle import read_bundle
 from plainfilm.models import build_network
 
 bundle = read_bundle(sys.argv[1])
-network = bundle.provenance["recipe"]["network"]
+network = bundle.provenance.recipe.network
 size = bundle.pixels.size
-model = build_network(network["name"], size, len(bundle.task.labels), network["options"])
+model = build_network(network.name, size, len(bundle.task.labels), network.options)
 app = FastAPI()
 
 

@@ -108,6 +108,7 @@ def ours(backend: str, recipe_name: str) -> float:
     use_backend(backend)
     from plainfilm.training.feed import Feed
     from plainfilm.training.fit import fit
+    from plainfilm.training.images import ValidationSet
 
     recipe = load_recipe(recipe_name, ["epochs=3", f"batch={BATCH}"])
     images, labels = drawn(IMAGES[recipe_name], recipe.input.size)
@@ -118,7 +119,7 @@ def ours(backend: str, recipe_name: str) -> float:
             recipe,
             task,
             feed,
-            (images[:64], np.resize(np.float32([0, 1]), (64, 1))),
+            ValidationSet(images[:64], np.resize(np.float32([0, 1]), (64, 1)), ["p"] * 64),
             Path(folder),
             precision=choose_precision("auto", backend),
             seed=0,

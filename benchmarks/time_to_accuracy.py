@@ -268,7 +268,6 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     """Score the official test with the weights of every epoch, and with the sealed bundle."""
     import numpy as np
 
-    from plainfilm.config import Recipe
     from plainfilm.data import fill_cache
     from plainfilm.models import build_network
     from plainfilm.runtime import Predictor
@@ -281,7 +280,7 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     folder = Path(work["folder"])
     run = open_run(folder / "run")
     use_backend("tensorflow")
-    recipe, task = Recipe.from_json(run.bundle.provenance["recipe"]), run.bundle.task
+    recipe, task = run.bundle.provenance.recipe, run.bundle.task
     test = run.manifest.select("test")
     cache = fill_cache(test, recipe.input, folder=folder / "cache")
     images, truth = cache.gather(cache.positions(test.ids)), test.label_array()[:, 0]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainfilm._progress import Progress, silent
-from plainfilm.bundle import Bundle, write_bundle
+from plainfilm.bundle import Bundle, BundleMetadata, Provenance, write_bundle
+from plainfilm.config import FitConfig, NetworkConfig, Recipe
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.phantom import write_dataset
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Purpose, Task
@@ -157,6 +158,10 @@ def brightness_graph(gains: Sequence[float]) -> bytes:
     return data
 
 
+BRIGHTNESS = Recipe("brightness", "", PixelSpec(SIDE), NetworkConfig("none"), FitConfig(1))
+"""The recipe of bundles that no training made."""
+
+
 def locked(label: str, purpose: Purpose, threshold: float) -> LockedPoint:
     """Return an operating point that the validation set determines well."""
     point = OperatingPoint(purpose, purpose, label, threshold, "chosen by hand")
@@ -176,8 +181,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         graph: bytes | None = None,
     ) -> Bundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
-        return write_bundle(
-            folder or tmp_path / "bright",
+        metadata = BundleMetadata(
             task=task,
             pixels=PixelSpec(SIDE),
             temperature=1.0,
@@ -186,10 +190,14 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
                 for label in task.labels
                 for purpose, threshold in chosen.items()
             ),
-            graph=brightness_graph(gains) if graph is None else graph,
             has_activation_map=False,
+            provenance=Provenance(recipe=BRIGHTNESS, seed=0, epoch=1),
+        )
+        return write_bundle(
+            folder or tmp_path / "bright",
+            metadata,
+            graph=brightness_graph(gains) if graph is None else graph,
             weights=b"none",
-            provenance={"recipe": {"name": "brightness"}, "seed": 0, "epoch": 1},
         )
 
     return make

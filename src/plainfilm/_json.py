@@ -41,19 +41,23 @@ JSON = Format(RunError, "key", "an object")
 TOML = Format(ConfigError, "setting", "a table")
 
 
-def to_json(value: object) -> Any:
+def to_json(value: object, *, complete: bool = False) -> Any:
     """Return a dataclass, mapping, sequence or scalar as plain values.
 
-    A field that has its default value is left out. A number that is not finite becomes None.
+    A field that has its default value is left out, unless ``complete``. A number that is not finite
+    becomes None.
     """
     if dataclasses.is_dataclass(value):
-        fields = {field.name: field for field in dataclasses.fields(value)}
-        own = {name: getattr(value, name) for name in fields}
-        return {name: to_json(one) for name, one in own.items() if one != _default(fields[name])}
+        fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: to_json(own, complete=complete)
+            for field, own in fields
+            if complete or own != _default(field)
+        }
     if isinstance(value, Mapping):
-        return {str(key): to_json(own) for key, own in value.items()}
+        return {str(key): to_json(own, complete=complete) for key, own in value.items()}
     if isinstance(value, list | tuple):
-        return [to_json(own) for own in value]
+        return [to_json(own, complete=complete) for own in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):

@@ -6,9 +6,10 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["cores", "describe_machine", "memory_bytes", "versions"]
+__all__ = ["Machine", "cores", "describe_machine", "memory_bytes", "versions"]
 
 
 def cores() -> int:
@@ -38,16 +39,27 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def describe_machine() -> dict[str, str | int | float | None]:
-    """Return system, processor, cores and memory, but no name of the machine or user."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine without its name and user; ``memory_gib`` is None where it is unknown."""
+
+    system: str
+    processor: str
+    cores: int
+    memory_gib: float | None
+    python: str
+
+
+def describe_machine() -> Machine:
+    """Return what this machine is."""
     memory = memory_bytes()
-    return {
-        "system": platform.system(),
-        "processor": processor(),
-        "cores": cores(),
-        "memory_gib": None if memory is None else round(memory / 2**30, 1),
-        "python": platform.python_version(),
-    }
+    return Machine(
+        system=platform.system(),
+        processor=processor(),
+        cores=cores(),
+        memory_gib=None if memory is None else round(memory / 2**30, 1),
+        python=platform.python_version(),
+    )
 
 
 def versions(*packages: str) -> dict[str, str]:

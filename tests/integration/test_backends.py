@@ -38,7 +38,7 @@ def test_a_backend_trains_and_its_bundle_runs(
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     run = open_run(out)
-    assert run.plan["identity"]["backend"] == backend
+    assert run.plan.identity.backend == backend
     assert np.isfinite(float((out / "history.csv").read_text().splitlines()[1].split(",")[1]))
 
     # What the backend's own model says of some images is what the bundle says, here.

@@ -115,15 +115,15 @@ def test_the_run_holds_what_is_promised(job: Job) -> None:
 
 def test_the_plan_and_the_bundle_say_how_it_came_to_be(job: Job) -> None:
     run = open_run(job.run)
-    identity, origin = run.plan["identity"], run.bundle.provenance
-    assert identity["seed"] == origin["seed"] == 0
-    assert identity["recipe"]["input"]["size"] == 32
-    assert origin["recipe"] == identity["recipe"]
-    assert origin["manifest"] == identity["manifest"]
-    assert origin["precision"] == "float32"
-    assert origin["backend"] in {"tensorflow", "jax", "torch"}
-    assert origin["versions"]["plainfilm"] == plainfilm.__version__
-    assert origin["train_images"] + origin["validation_images"] == 138
+    identity, origin = run.plan.identity, run.bundle.provenance
+    assert identity.seed == origin.seed == 0
+    assert identity.recipe.input.size == 32
+    assert origin.recipe == identity.recipe
+    assert origin.manifest == identity.manifest
+    assert origin.precision == "float32"
+    assert origin.backend in {"tensorflow", "jax", "torch"}
+    assert origin.versions["plainfilm"] == plainfilm.__version__
+    assert (origin.train_images or 0) + (origin.validation_images or 0) == 138
     text = (run.bundle.folder / "bundle.json").read_text(encoding="utf-8")
     assert str(Path.home()) not in text
     assert str(job.data) not in text, "a shipped file tells no paths of this machine"

@@ -75,10 +75,9 @@ def rejecting(run_folder: Path) -> Path:
 
 def reseal(bundle: Bundle, folder: Path, **changes: Any) -> Path:
     """Write a bundle again with changes."""
-    names = ("task", "pixels", "temperature", "points", "has_activation_map", "provenance")
-    same = {name: getattr(bundle, name) for name in (*names, "rejection", "indeterminate")}
     graph, weights = bundle.graph.read_bytes(), bundle.weights.read_bytes()
-    return write_bundle(folder, **{"graph": graph, "weights": weights, **same, **changes}).folder
+    metadata = dataclasses.replace(bundle, **changes)
+    return write_bundle(folder, metadata, graph=graph, weights=weights).folder
 
 
 @pytest.fixture(scope="module")
@@ -491,7 +490,7 @@ def test_several_labels_or_classes_and_a_token(
     made = make_bundle(
         tmp_path / "made", task=Task("multilabel", labels, labels), gains=(1.0, -1.0, 3.0)
     )
-    balanced = {**made.provenance, "assumed_prevalence": "balanced"}
+    balanced = dataclasses.replace(made.provenance, assumed_prevalence="balanced")
     several = reseal(made, tmp_path / "several", provenance=balanced)
     classes = make_bundle(
         tmp_path / "classes", task=Task("multiclass", labels, labels), gains=(0.2, -1.0, 0.6)

@@ -46,7 +46,7 @@ def test_each_seed_is_a_run_and_the_spread_is_theirs(trained: Any) -> None:
     areas = []
     for row in values["rows"]:
         run = open_run(out / row["folder"])
-        assert run.plan["identity"]["seed"] == row["seed"]
+        assert run.plan.identity.seed == row["seed"]
         stored = json.loads((run.folder / "evaluation" / "evaluation.json").read_text("utf-8"))
         assert stored["metrics"]["auroc"] == row["metrics"]["auroc"]
         assert stored["bundle"]["id"] == row["bundle"] == run.bundle.id
@@ -67,8 +67,8 @@ def test_the_ensemble_answers_with_the_mean_of_its_members(trained: Any) -> None
     out, _, _ = trained
     together = open_run(out / "ensemble")
     members = [read_bundle(out / f"seed-{k}") for k in (0, 1)]
-    assert together.bundle.provenance["members"] == [member.id for member in members]
-    assert together.bundle.provenance["seed"] == [0, 1]
+    assert together.bundle.provenance.members == tuple(member.id for member in members)
+    assert together.bundle.provenance.seed == (0, 1)
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64)).astype(np.uint8)
     size = together.bundle.pixels.size
     images = images[:, :size, :size]

@@ -14,7 +14,18 @@ from typing import Any
 
 import pytest
 
-from plainfilm.bundle import SCHEMA, Bundle, read_bundle, write_bundle
+from plainfilm._machine import describe_machine
+from plainfilm.bundle import (
+    SCHEMA,
+    Bundle,
+    BundleMetadata,
+    IndeterminateRange,
+    Provenance,
+    Rejection,
+    read_bundle,
+    write_bundle,
+)
+from plainfilm.config import load_recipe
 from plainfilm.errors import BundleError, StorageError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
@@ -31,20 +42,27 @@ POINTS = (
         "few images",
     ),
 )
+METADATA = BundleMetadata(
+    task=TASK,
+    pixels=PixelSpec(33, "pad", trim=True),
+    temperature=1.25,
+    points=POINTS,
+    has_activation_map=True,
+    provenance=Provenance(
+        seed=3,
+        recipe=load_recipe("swift"),
+        machine=describe_machine(),
+        training_prevalence={"effusion": 0.25, "masse é": None},
+    ),
+    rejection=Rejection(1.5, "a rule", 0.01),
+    indeterminate={"effusion": IndeterminateRange(0.1, 0.3, "a rule")},
+)
 
 
 def write(folder: Path, **changes: Any) -> Bundle:
-    content: dict[str, Any] = {
-        "task": TASK,
-        "pixels": PixelSpec(33, "pad", trim=True),
-        "temperature": 1.25,
-        "points": POINTS,
-        "graph": b"a graph",
-        "has_activation_map": True,
-        "weights": b"weights",
-        "provenance": {"seed": 3, "recipe": {"name": "swift"}},
-    }
-    return write_bundle(folder, **{**content, **changes})
+    files = {"graph": b"a graph", "weights": b"weights"}
+    files |= {name: changes.pop(name) for name in files if name in changes}
+    return write_bundle(folder, replace(METADATA, **changes), **files)
 
 
 @pytest.fixture
@@ -73,7 +91,9 @@ def test_it_comes_back_as_it_was_written(bundle: Bundle) -> None:
     back = read_bundle(bundle.folder)
     assert (back.task, back.pixels, back.temperature) == (TASK, PixelSpec(33, "pad", True), 1.25)
     assert back.has_activation_map is True
-    assert back.provenance == {"seed": 3, "recipe": {"name": "swift"}}
+    assert back.provenance == METADATA.provenance
+    assert back.rejection == METADATA.rejection
+    assert back.indeterminate == METADATA.indeterminate
     assert back.graph.read_bytes() == b"a graph"
     assert back.weights.read_bytes() == b"weights"
     (point,) = back.points
@@ -168,19 +188,30 @@ def test_sums_that_leave_a_file_out(bundle: Bundle, name: str) -> None:
         read_bundle(bundle.folder)
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, 99, "2", None])
-def test_a_newer_schema_is_told(bundle: Bundle, schema: object) -> None:
-    edit(bundle.folder, lambda described: described.update(schema=schema))
-    with pytest.raises(BundleError, match="newer schema") as caught:
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 99])
+def test_a_bundle_of_a_newer_version(bundle: Bundle, schema: int) -> None:
+    edit(bundle.folder, lambda metadata: metadata.update(schema=schema, new_key=1))
+    with pytest.raises(BundleError, match="a newer version") as caught:
         read_bundle(bundle.folder)
     assert caught.value.remedy == "upgrade plainfilm"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"bundle"', "null", "{}", '{"schema": 1}'])
-def test_json_that_describes_no_bundle(bundle: Bundle, text: str) -> None:
+@pytest.mark.parametrize("schema", [1, 0])
+def test_a_bundle_of_an_older_version(bundle: Bundle, schema: int) -> None:
+    # Schema 1 had other keys, and another name for the version of the program.
+    edit(bundle.folder, lambda metadata: metadata.update(schema=schema, old_key=1))
+    with pytest.raises(BundleError, match="an older version") as caught:
+        read_bundle(bundle.folder)
+    assert caught.value.remedy == "train again with this version"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '"bundle"', "null", "{}", f'{{"schema": {SCHEMA}}}']
+)
+def test_json_that_is_not_the_metadata_of_a_bundle(bundle: Bundle, text: str) -> None:
     (bundle.folder / "bundle.json").write_text(text, encoding="utf-8")
     reseal(bundle.folder)
-    with pytest.raises(BundleError, match="does not describe a bundle"):
+    with pytest.raises(BundleError, match=r"does not describe a bundle|cannot be read"):
         read_bundle(bundle.folder)
 
 
@@ -193,11 +224,17 @@ def test_json_that_describes_no_bundle(bundle: Bundle, text: str) -> None:
         lambda d: d["pixels"].update(size=3),
         lambda d: d["pixels"].update(geometry="stretch"),
         lambda d: d["pixels"].update(window="auto"),
+        lambda d: d.pop("schema"),
+        lambda d: d.update(schema=str(SCHEMA)),
         lambda d: d.update(temperature="warm"),
-        lambda d: d.update(operating_points=[3]),
-        lambda d: d["operating_points"][0].pop("low"),
-        lambda d: d["operating_points"][0].update(strange=1),
-        lambda d: d["operating_points"][0]["point"].pop("threshold"),
+        lambda d: d.update(temperature=None),
+        lambda d: d.update(points=[3]),
+        lambda d: d["points"][0].pop("low"),
+        lambda d: d["points"][0].update(strange=1),
+        lambda d: d["points"][0]["point"].pop("threshold"),
+        lambda d: d["provenance"].update(seed="three"),
+        lambda d: d["provenance"]["recipe"]["fit"].update(epochs=0),
+        lambda d: d["provenance"]["recipe"]["network"].pop("name"),
     ],
 )
 def test_an_unknown_description_is_refused(
@@ -264,7 +301,7 @@ def test_every_file_that_the_sums_list_is_verified(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"card\.txt"):
         read_bundle(bundle.folder)
     sums.write_text(sums.read_text(encoding="ascii").replace("card", "../card"), encoding="ascii")
-    with pytest.raises(BundleError, match="not a file of its folder"):
+    with pytest.raises(BundleError, match="a file outside the folder"):
         read_bundle(bundle.folder)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from plainfilm import metrics
-from plainfilm.bundle import Bundle
+from plainfilm.bundle import Bundle, Provenance
 from plainfilm.errors import UsageError
 from plainfilm.evaluation.prevalence import describe_prevalence
 from plainfilm.records import OperatingPoint, Task
@@ -21,8 +21,8 @@ ILL = Task("binary", ("ill",), ("well", "ill"))
 
 
 def balanced(make_bundle: MakeBundle, **origin: Any) -> Bundle:
-    bundle = make_bundle(task=ILL)
-    return replace(bundle, provenance={"assumed_prevalence": "balanced", **origin})
+    provenance = Provenance(**{"assumed_prevalence": "balanced", **origin})
+    return replace(make_bundle(task=ILL), provenance=provenance)
 
 
 def drawn(share: float, n: int, seed: int) -> tuple[Any, Any]:
@@ -95,7 +95,7 @@ def test_what_cannot_be_corrected_is_refused(make_bundle: MakeBundle) -> None:
     labels, chances = drawn(0.5, 40, 3)
     with pytest.raises(UsageError, match="between 0 and 1"):
         ask(balanced(make_bundle), labels, chances, 1.0)
-    unknown = replace(make_bundle(task=ILL), provenance={"assumed_prevalence": "training"})
+    unknown = replace(make_bundle(task=ILL), provenance=Provenance(assumed_prevalence="training"))
     with pytest.raises(UsageError, match="does not say"):
         ask(unknown, labels, chances, 0.1)
     known = balanced(make_bundle, assumed_prevalence="training", training_prevalence={"ill": 0.3})

@@ -8,15 +8,15 @@ import pytest
 pytest.importorskip("keras")
 
 from plainfilm.models import novelty
-from plainfilm.models.novelty import FLOOR, SIDE, fit_novelty, thumbnails
+from plainfilm.models.novelty import FLOOR, SIDE, coarse_copies, fit_novelty
 
 
 @pytest.mark.parametrize("size", [16, 64, 70])
 def test_coarse_copies_are_means_of_areas(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (11, size, size), dtype=np.uint8)
-    monkeypatch.setattr(novelty, "_AT_ONCE", 4)  # so that there are three parts, the last not full
+    monkeypatch.setattr(novelty, "_CHUNK", 4)  # so that there are three parts, the last not full
     step = size // SIDE
-    for image, copy in zip(images, thumbnails(images), strict=True):
+    for image, copy in zip(images, coarse_copies(images), strict=True):
         coarse = np.array(
             [
                 [image[y : y + step, x : x + step].mean() for x in range(0, SIDE * step, step)]

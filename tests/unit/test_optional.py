@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -96,11 +97,12 @@ def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_the_machine_is_described() -> None:
     machine = _machine.describe_machine()
-    assert machine["cores"] >= 1
-    assert machine["cores"] == _machine.cores()
-    assert machine["memory_gib"] is None or 0 < machine["memory_gib"] < 1e5
+    assert machine.cores >= 1
+    assert machine.cores == _machine.cores()
+    assert machine.memory_gib is None or 0 < machine.memory_gib < 1e5
     # No name of the machine or its user.
-    assert set(machine) == {"system", "processor", "cores", "memory_gib", "python"}
+    names = {field.name for field in fields(machine)}
+    assert names == {"system", "processor", "cores", "memory_gib", "python"}
 
 
 def test_versions_of_what_is_installed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plainfilm.bundle import Bundle
-from plainfilm.card import front_matter, model_card
+from plainfilm.bundle import Bundle, BundleMetadata, Provenance
+from plainfilm.bundle.card import front_matter, model_card
 from plainfilm.data import LeftOut, Manifest
 from plainfilm.errors import MissingExtraError, UsageError
 from plainfilm.evaluation import evaluate
-from plainfilm.records import Record, Task
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Record, Task
 from plainfilm.report import ReportContent, build_report, print_pdf
 from plainfilm.report.figures.flow import flow_figure
 from plainfilm.report.file_counts import list_flow, tell_flow
@@ -287,19 +288,20 @@ def test_the_card_of_an_evaluation_has_the_results_in_its_header(
 
 def test_names_cannot_break_the_card() -> None:
     label = 'a"b|c\n---'
-    description = {
-        "task": {"kind": "binary", "labels": [label], "classes": ["x", label]},
-        "pixels": {"size": 32, "geometry": "squash"},
-        "operating_points": [
-            {"point": {"label": label, "name": "balanced", "threshold": 0.5}, "note": "n"}
-        ],
-        "provenance": {"dataset": 'd"\n---\nevil: yes'},
-    }
-    header = read_header(model_card(description))
+    point = OperatingPoint("balanced", "balanced", label, 0.5, "by hand")
+    metadata = BundleMetadata(
+        task=Task("binary", (label,), ("x", label)),
+        pixels=PixelSpec(32),
+        temperature=1.0,
+        points=(LockedPoint(point, 0.4, 0.6, 0.9, math.nan, True, "n"),),
+        has_activation_map=False,
+        provenance=Provenance(dataset='d"\n---\nevil: yes'),
+    )
+    header = read_header(model_card(metadata))
     assert label in header["tags"]
     assert header["datasets"] == ['d"\n---\nevil: yes']
     assert "evil" not in header
-    assert front_matter(description).count("\n---") == 1
+    assert front_matter(metadata).count("\n---") == 1
 
 
 def test_a_pdf_needs_a_browser_and_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from plainfilm.bundle import Bundle
+from plainfilm.bundle import Bundle, Provenance
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.inference.batching import Batcher
@@ -260,7 +260,7 @@ def test_of_several_labels_each_has_points_and_a_share_of_its_own(
 ) -> None:
     evaluation = make_document(Task("multilabel", ("a", "b"), ("a", "b")), metrics={})
     expected = evaluation.labels["a"].operating_points["balanced"].metrics["sensitivity"]
-    shares = {"training_prevalence": {"a": 0.2, "b": 0.4}, "assumed_prevalence": "training"}
+    shares = Provenance(training_prevalence={"a": 0.2, "b": 0.4}, assumed_prevalence="training")
     bundle = replace(make_bundle(), provenance=shares)
     told = describe(bundle, BundleIdentity("x", "", ""), evaluation)
     assert told.training_prevalence == {"a": 0.2, "b": 0.4}

@@ -108,35 +108,3 @@ def test_auto_takes_what_the_machine_gains_from(backend: str) -> None:
 
         if not tensorflow.config.list_physical_devices("GPU"):
             assert (chosen == "bfloat16") == cpu_has_bfloat16()
-
-
-@pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
-@pytest.mark.parametrize("collecting", [True, False])
-def test_the_garbage_collector_is_left_as_it_was(collecting: bool) -> None:
-    code = f"""
-import gc
-if not {collecting}:
-    gc.disable()
-from plainfilm.training import use_backend
-use_backend({INSTALLED[0]!r})
-print(gc.isenabled(), gc.get_freeze_count() > 10_000)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(collecting), "True"]
-
-
-@pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
-def test_what_is_spared_seems_missing_only_while_keras_is_imported() -> None:
-    code = f"""
-import sys
-from plainfilm.training.backend import spare, use_backend
-spare("matplotlib", "json")
-use_backend({INSTALLED[0]!r})
-assert "keras" in sys.modules and "json" in sys.modules
-assert not any(name.split(".")[0] == "matplotlib" for name in sys.modules)
-import matplotlib.pyplot
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr

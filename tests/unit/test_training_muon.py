@@ -13,7 +13,7 @@ pytest.importorskip("keras")
 import keras
 from keras import ops
 
-from plainfilm.training.muon import Muon, is_kernel, orthogonal
+from plainfilm.training.muon import Muon, is_kernel, orthogonalise
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ def after(optimiser: Any, start: Array, gradients: list[Array], name: str = "ker
 def test_a_matrix_keeps_its_singular_vectors_and_loses_its_values(shape: tuple[int, int]) -> None:
     matrix = drawn(*shape)
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
-    found = ops.convert_to_numpy(orthogonal([ops.convert_to_tensor(matrix)])[0])
+    found = ops.convert_to_numpy(orthogonalise([ops.convert_to_tensor(matrix)])[0])
     turned = left.T @ found @ right.T
     assert np.allclose(turned, np.diag(np.diag(turned)), atol=1e-4)
     assert np.all((np.diag(turned) > 0.6) & (np.diag(turned) < 1.3))
@@ -80,18 +80,20 @@ def test_a_step_does_not_depend_on_the_size_of_the_gradient() -> None:
 def test_a_matrix_of_few_directions_does_not_blow_up(shape: tuple[int, int]) -> None:
     # Most eigenvalues of its Gram matrix are 0, or a little below by rounding.
     matrix = drawn(shape[0], 2) @ drawn(2, shape[1], seed=1)
-    found = ops.convert_to_numpy(orthogonal([ops.convert_to_tensor(matrix)])[0])
+    found = ops.convert_to_numpy(orthogonalise([ops.convert_to_tensor(matrix)])[0])
     values = np.linalg.svd(found, compute_uv=False)
     assert np.all((values[:2] > 0.6) & (values[:2] < 1.3))
     assert np.all(values[2:] < 1e-2)
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 4])
-def test_the_iterations_that_share_a_gram_matrix_change_rounding_alone(together: int) -> None:
+@pytest.mark.parametrize("shared_iterations", [1, 2, 3, 4])
+def test_the_iterations_that_share_a_gram_matrix_change_rounding_alone(
+    shared_iterations: int,
+) -> None:
     for shape in ((144, 32), (5, 12), (7, 7)):
         matrix = ops.convert_to_tensor(drawn(*shape))
-        found = ops.convert_to_numpy(orthogonal([matrix], together)[0])
-        assert np.allclose(found, ops.convert_to_numpy(orthogonal([matrix])[0]), atol=1e-5)
+        found = ops.convert_to_numpy(orthogonalise([matrix], shared_iterations)[0])
+        assert np.allclose(found, ops.convert_to_numpy(orthogonalise([matrix])[0]), atol=1e-5)
 
 
 def test_the_last_layer_and_vectors_are_no_kernels() -> None:
@@ -138,6 +140,6 @@ def test_variables_move_together_as_they_do_alone() -> None:
 
 
 def test_it_is_rebuilt_from_its_config() -> None:
-    config = Muon(0.02, weight_decay=0.05, momentum=0.9, together=1).get_config()
+    config = Muon(0.02, weight_decay=0.05, momentum=0.9, shared_iterations=1).get_config()
     again = Muon.from_config(config)
-    assert (again.momentum, again.together, again.weight_decay) == (0.9, 1, 0.05)
+    assert (again.momentum, again.shared_iterations, again.weight_decay) == (0.9, 1, 0.05)

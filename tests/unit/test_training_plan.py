@@ -1,10 +1,10 @@
-"""A run's folder belongs to one plan; whoever comes with another learns what differs."""
+"""The folder of a run has one plan; for another plan the error names the differences."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from plainfilm.config import load_recipe
 from plainfilm.data import Manifest
 from plainfilm.errors import RunError, StorageError
 from plainfilm.records import Record, Task
-from plainfilm.training.plan import SCHEMA, claim_folder, make_plan
+from plainfilm.training.plan import SCHEMA, Plan, check_folder, claim_folder, make_plan
 
 TASK = Task("binary", ("sick",), ("well", "sick"))
 
@@ -27,7 +27,7 @@ def manifest(n: int = 4, name: str = "data") -> Manifest:
     return Manifest(name, TASK, records)
 
 
-def plan(*settings: str, data: Manifest | None = None, **changes: Any) -> dict[str, Any]:
+def plan(*settings: str, data: Manifest | None = None, **changes: Any) -> Plan:
     given: Mapping[str, Any] = {
         "seed": 0,
         "backend": "tensorflow",
@@ -37,33 +37,50 @@ def plan(*settings: str, data: Manifest | None = None, **changes: Any) -> dict[s
     return make_plan(load_recipe("swift", settings), data or manifest(), **given)
 
 
-def test_a_plan_is_plain_and_says_what_the_weights_depend_on() -> None:
-    made = plan()
-    assert json.loads(json.dumps(made)) == made
-    assert set(made["identity"]) == {"recipe", "seed", "manifest", "backend", "precision"}
-    assert made["identity"]["manifest"] == manifest().hash
-    assert made["dataset"]["images"] == 4
-    assert "/somewhere" not in json.dumps(made)
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = plan("network.options.channels=[16, 16]")
+    written.write(tmp_path)
+    assert Plan.read(tmp_path) == written
+    text = (tmp_path / "plan.json").read_text(encoding="utf-8")
+    assert json.loads(text)["schema"] == SCHEMA
+    assert "/somewhere" not in text
 
 
-def test_a_folder_is_claimed_once_and_again(tmp_path: Path) -> None:
+def test_the_identity_is_what_the_weights_depend_on() -> None:
+    identity = plan().identity
+    assert {field.name for field in fields(identity)} == {
+        *("recipe", "seed", "manifest", "backend", "precision", "members")
+    }
+    assert identity.manifest == manifest().hash
+    assert plan().dataset.images == 4
+
+
+def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "run"
+    check_folder(folder, plan())
+    assert not folder.exists()
     claim_folder(folder, plan())
     before = (folder / "plan.json").read_bytes()
-    assert json.loads(before)["schema"] == SCHEMA
     claim_folder(folder, plan())
     assert (folder / "plan.json").read_bytes() == before
 
 
-def test_where_the_files_lie_and_the_machine_do_not_matter(tmp_path: Path) -> None:
+def test_options_given_as_tuples_are_the_same_plan(tmp_path: Path) -> None:
+    recipe = load_recipe("swift", ["network.options.channels=[16, 16]"])
+    network = replace(recipe.network, options={**recipe.network.options, "channels": (16, 16)})
+    arguments: Any = {"seed": 0, "backend": "tensorflow", "precision": "float32"}
+    claim_folder(tmp_path, make_plan(replace(recipe, network=network), manifest(), **arguments))
+    claim_folder(tmp_path, make_plan(recipe, manifest(), **arguments))
+
+
+def test_paths_and_the_machine_do_not_matter(tmp_path: Path) -> None:
     claim_folder(tmp_path, plan())
     moved = replace(
         manifest(name="renamed"),
-        records=tuple(replace(r, path=f"/elsewhere/{r.id}") for r in reversed(manifest().records)),
+        records=tuple(replace(r, path=f"/moved/{r.id}") for r in reversed(manifest().records)),
     )
     other = plan(data=moved)
-    other["machine"] = {"cores": 99}
-    claim_folder(tmp_path, other)
+    claim_folder(tmp_path, replace(other, machine=replace(other.machine, cores=99)))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +95,7 @@ def test_where_the_files_lie_and_the_machine_do_not_matter(tmp_path: Path) -> No
         (plan(data=manifest(5)), "the images, their labels or their splits differ"),
     ],
 )
-def test_what_differs_is_named(tmp_path: Path, other: dict[str, Any], named: str) -> None:
+def test_differences_are_named(tmp_path: Path, other: Plan, named: str) -> None:
     claim_folder(tmp_path, plan())
     before = (tmp_path / "plan.json").read_bytes()
     with pytest.raises(RunError, match="holds another run") as caught:
@@ -87,14 +104,14 @@ def test_what_differs_is_named(tmp_path: Path, other: dict[str, Any], named: str
     assert (tmp_path / "plan.json").read_bytes() == before
 
 
-def test_many_differences_are_a_few(tmp_path: Path) -> None:
+def test_at_most_four_differences_are_named(tmp_path: Path) -> None:
     claim_folder(tmp_path, plan())
     with pytest.raises(RunError) as caught:
         claim_folder(tmp_path, plan("augment=none", "epochs=99", seed=7))
     assert str(caught.value.received).count(" and is ") == 4
 
 
-def test_a_folder_with_something_else_in_it(tmp_path: Path) -> None:
+def test_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").write_bytes(b"")
     (tmp_path / "thesis.doc").write_bytes(b"")
     with pytest.raises(RunError, match="not empty and not a run") as caught:
@@ -104,19 +121,28 @@ def test_a_folder_with_something_else_in_it(tmp_path: Path) -> None:
     claim_folder(tmp_path, plan())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"schema": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", f'{{"schema": {SCHEMA}}}'])
 def test_a_damaged_plan(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text, encoding="utf-8")
     with pytest.raises(RunError, match="damaged"):
         claim_folder(tmp_path, plan())
 
 
-def test_a_plan_of_another_version(tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_text(
-        json.dumps({**plan(), "schema": SCHEMA + 1}), encoding="utf-8"
-    )
-    with pytest.raises(RunError, match="another version"):
+@pytest.mark.parametrize(
+    ("schema", "problem", "remedy"),
+    [(1, "an older version", "train again"), (SCHEMA + 1, "a newer version", "upgrade plainfilm")],
+)
+def test_a_plan_of_another_version(tmp_path: Path, schema: int, problem: str, remedy: str) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"schema": schema, "key": 1}), encoding="utf-8")
+    with pytest.raises(RunError, match=problem) as caught:
         claim_folder(tmp_path, plan())
+    assert str(caught.value.remedy).startswith(remedy)
+
+
+def test_a_folder_without_a_plan(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(RunError, match="not the folder of a run"):
+            Plan.read(folder)
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:

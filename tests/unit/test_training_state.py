@@ -13,9 +13,9 @@ pytest.importorskip("keras")
 import keras
 
 from plainfilm.errors import RunError
-from plainfilm.training.fit import WarmUpThenDown
+from plainfilm.training.fit import LinearSchedule
 from plainfilm.training.state import (
-    Progressed,
+    TrainingState,
     load_state,
     read_weights,
     save_state,
@@ -55,7 +55,7 @@ def test_weights_come_back_bit_by_bit() -> None:
 
 def test_state_comes_back_with_its_progress(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    told = Progressed(
+    told = TrainingState(
         epoch=2,
         step=3,
         history=[{"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": float("nan")}],
@@ -78,14 +78,14 @@ def test_state_comes_back_with_its_progress(tmp_path: Path) -> None:
 def test_without_a_file_it_starts_at_the_beginning(tmp_path: Path) -> None:
     some = variables()
     before = values(some)
-    assert load_state(tmp_path / "none", some) == Progressed()
+    assert load_state(tmp_path / "none", some) == TrainingState()
     assert all(np.array_equal(a, b) for a, b in zip(before, values(some), strict=True))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
 def test_a_damaged_file_is_an_error(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "state.safetensors"
-    save_state(path, variables(), Progressed())
+    save_state(path, variables(), TrainingState())
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match="damaged"):
         load_state(path, variables())
@@ -107,7 +107,7 @@ def test_weights_without_progress_are_no_state(tmp_path: Path) -> None:
 
 def test_another_network_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    save_state(path, variables(width=3), Progressed(epoch=1))
+    save_state(path, variables(width=3), TrainingState(epoch=1))
     with pytest.raises(RunError, match="another network") as caught:
         load_state(path, variables(width=4))
     assert "kernel" in str(caught.value.received)
@@ -117,7 +117,7 @@ def test_another_network_is_named_as_such(tmp_path: Path) -> None:
 
 def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
     total, rise, peak = 200, 30.0, 2e-3
-    schedule = WarmUpThenDown(peak, rise, total)
+    schedule = LinearSchedule(peak, rise, total)
     rates = np.array([float(keras.ops.convert_to_numpy(schedule(s))) for s in range(total)])
     assert 0 < rates[0] <= peak / 20
     assert rates.argmax() == 29
@@ -128,13 +128,13 @@ def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
     np.testing.assert_allclose(np.diff(rates[29:]), -peak / 171, rtol=1e-3)
     assert 0 < rates[-1] < peak / 100
     assert float(keras.ops.convert_to_numpy(schedule(total + 5))) == 0
-    twin = WarmUpThenDown.from_config(schedule.get_config())
+    twin = LinearSchedule.from_config(schedule.get_config())
     assert float(keras.ops.convert_to_numpy(twin(11))) == pytest.approx(rates[11])
 
 
 @pytest.mark.parametrize(("rise", "total"), [(1.0, 1), (1.0, 2), (1.5, 10)])
 def test_short_trainings_have_a_rate_that_learns(rise: float, total: int) -> None:
-    schedule = WarmUpThenDown(1.0, rise, total)
+    schedule = LinearSchedule(1.0, rise, total)
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(total)]
     assert all(0 < rate <= 1 for rate in rates)
     assert max(rates) > 0.6

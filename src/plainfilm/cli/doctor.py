@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
 
 def examine() -> dict[str, Any]:
     """Return everything that ``plainfilm doctor`` shows."""
+    from dataclasses import asdict
+
     from plainfilm._machine import describe_machine, versions
     from plainfilm.cli.terminal import silence_libraries
     from plainfilm.data.pseudonyms import where_is_salt
@@ -94,7 +96,7 @@ def examine() -> dict[str, Any]:
     except PlainfilmError as error:
         problem = str(error)
     return {
-        "machine": describe_machine(),
+        "machine": asdict(describe_machine()),
         "backend": backend,
         "precision": precision,
         "accelerator": accelerator,

@@ -172,7 +172,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
             cache=args.cache,
             workers=args.workers,
             on_audit=partial(print_audit, given=args.given),
-            on_run=lambda made: print(f"seed {made.plan['identity']['seed']}: {_sealed(made)}"),
+            on_run=lambda made: print(f"seed {made.plan.identity.seed}: {_sealed(made)}"),
             progress=until("training", progress),
         )
     print_findings(runs[0].manifest, args.given)
@@ -218,9 +218,9 @@ def _begin(manifest: Manifest, backend: str | None) -> None:
     """Print the counts of the data set, once a backend is known to exist."""
     from plainfilm.cli.describe import describe_manifest
     from plainfilm.training import choose_backend
-    from plainfilm.training.backend import spare
+    from plainfilm.training.startup import skip_when_importing
 
-    spare("matplotlib")
+    skip_when_importing("matplotlib")
     choose_backend(backend)
     print(describe_manifest(manifest))
 

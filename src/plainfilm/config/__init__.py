@@ -1,24 +1,28 @@
-"""Recipes: frozen dataclasses, read from TOML."""
+"""Recipes: frozen dataclasses that are read from TOML files."""
 
 from plainfilm.config.load import load_recipe, recipe_names
 from plainfilm.config.schema import (
     AUGMENTATIONS,
+    NETWORKS,
     AugmentConfig,
     DataConfig,
     FitConfig,
     NetworkConfig,
     PointsConfig,
     Recipe,
+    check_network,
 )
 
 __all__ = [
     "AUGMENTATIONS",
+    "NETWORKS",
     "AugmentConfig",
     "DataConfig",
     "FitConfig",
     "NetworkConfig",
     "PointsConfig",
     "Recipe",
+    "check_network",
     "load_recipe",
     "recipe_names",
 ]

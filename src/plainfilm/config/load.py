@@ -1,57 +1,59 @@
-"""Recipes by name or file, with overrides."""
+"""Loads recipes by name or from a file, with overrides."""
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
-from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from plainfilm._json import name_unknown
 from plainfilm.config.schema import AUGMENTATIONS, Recipe
 from plainfilm.errors import ConfigError
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 __all__ = ["load_recipe", "recipe_names"]
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that come with plainfilm."""
-    folder = resources.files("plainfilm") / "recipes"
-    return tuple(sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml")))
+    """Return the names of the recipes of plainfilm."""
+    return tuple(sorted(p.name[:-5] for p in _folder().iterdir() if p.name.endswith(".toml")))
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Load a recipe by name or path.
+    """Load a recipe.
 
     Parameters
     ----------
     name
         One of `recipe_names`, or the path of a TOML file.
     overrides
-        ``key=value`` each; the key is dotted (``fit.epochs``) or a last part that is unique
-        (``epochs``), the value is TOML, or a bare word for a string. Setting ``fit.epochs`` alone
-        also lifts the recipe's ``fit.minimum_steps``.
+        Strings ``key=value``. The key is a dotted path (``fit.epochs``), or its last part if that
+        is unique (``epochs``). The value is TOML; a bare word is a string. An override of
+        ``fit.epochs`` alone sets ``fit.minimum_steps`` to 0.
 
     Raises
     ------
     ConfigError
-        If there is no such recipe, it is not TOML, or a key or value is not known.
+        If there is no such recipe, it is not TOML, or a key or value is unknown.
     """
+    import tomllib
+
     text, stem = _read(name)
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the recipe {name} is not valid TOML", received=error) from error
     tree.setdefault("name", stem)
-    given = {_override(tree, override) for override in overrides}
-    if "fit.epochs" in given and "fit.minimum_steps" not in given:
-        tree["fit"]["minimum_steps"] = 0  # who asks for a number of epochs means it
-    if isinstance(tree.get("augment"), str):
-        tree["augment"] = {"name": tree["augment"]}
+    overridden = {_override(tree, override) for override in overrides}
+    if "fit.epochs" in overridden and "fit.minimum_steps" not in overridden:
+        tree["fit"]["minimum_steps"] = 0
     augment = tree.get("augment", {})
+    if isinstance(augment, str):
+        augment = {"name": augment}
     if not isinstance(augment, dict):
         raise ConfigError("augment must be a name or a table", received=repr(augment))
     preset = augment.get("name", "none")
@@ -64,7 +66,14 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return Recipe.from_json(tree)
 
 
+def _folder() -> Traversable:
+    from importlib import resources  # not needed for prediction, and slow to import
+
+    return resources.files("plainfilm") / "recipes"
+
+
 def _read(name: str | Path) -> tuple[str, str]:
+    """Return the text and the name of a recipe."""
     path = Path(name)
     if path.suffix == ".toml":
         try:
@@ -77,22 +86,22 @@ def _read(name: str | Path) -> tuple[str, str]:
             f"there is no recipe {str(name)!r}",
             remedy=f"choose one of {', '.join(names)}, or give the path of a .toml file",
         )
-    return (resources.files("plainfilm") / "recipes" / f"{name}.toml").read_text("utf-8"), str(name)
+    return (_folder() / f"{name}.toml").read_text("utf-8"), str(name)
 
 
 def _override(tree: dict[str, Any], override: str) -> str:
     """Set one value in the tree; return its dotted key."""
+    import tomllib
+
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise ConfigError("a setting must look like key=value", received=override)
+        raise ConfigError("a setting must have the form key=value", received=override)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    path = key.split(".")
-    if len(path) == 1:
-        path = _full_path(key)
+    path = key.split(".") if "." in key else _full_path(key)
     node = tree
     for part in path[:-1]:
         if isinstance(node.get(part), str) and part == "augment":
@@ -105,21 +114,17 @@ def _override(tree: dict[str, Any], override: str) -> str:
 
 
 def _full_path(leaf: str) -> list[str]:
-    """Find where a setting that is named by its last part alone belongs."""
+    """Return the path of a setting that is given by its last part."""
     hints = get_type_hints(Recipe)
     if leaf in hints:
         return [leaf]
-    found = [
-        [section, leaf]
-        for section, kind in hints.items()
-        if dataclasses.is_dataclass(kind) and leaf in {f.name for f in fields(kind)}
-    ]
+    sections = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    paths = [[section, field.name] for section, kind in sections.items() for field in fields(kind)]
+    found = [path for path in paths if path[1] == leaf]
     if len(found) == 1:
         return found[0]
     if not found:
-        known = sorted(
-            {f.name for k in hints.values() if dataclasses.is_dataclass(k) for f in fields(k)}
-        )
+        known = sorted({path[1] for path in paths})
         raise ConfigError(
             name_unknown(leaf, known),
             remedy=f"known settings: {', '.join(known)}; "

@@ -1,4 +1,4 @@
-"""What a recipe can say: frozen dataclasses that check themselves."""
+"""The schema of recipes: frozen dataclasses that check their values."""
 
 from __future__ import annotations
 
@@ -7,38 +7,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from plainfilm._json import TOML, from_json
+from plainfilm._json import TOML, from_json, name_unknown
 from plainfilm.errors import ConfigError
 from plainfilm.records import PixelSpec
 
 __all__ = [
     "AUGMENTATIONS",
+    "NETWORKS",
     "AugmentConfig",
     "DataConfig",
     "FitConfig",
     "NetworkConfig",
     "PointsConfig",
     "Recipe",
+    "check_network",
 ]
 
+NETWORKS = ("compact", "tutorial")
+"""Names of the networks that `plainfilm.models.build_network` builds."""
 
-def _check(condition: bool, what: str, received: object) -> None:
+
+def check_network(name: str) -> None:
+    """Raise a ConfigError if there is no such network, without importing Keras."""
+    if name not in NETWORKS:
+        raise ConfigError(
+            name_unknown(name, NETWORKS, "network"),
+            remedy=f"choose one of: {', '.join(NETWORKS)}",
+        )
+
+
+def _check(condition: bool, problem: str, received: object) -> None:
     if not condition:
-        raise ConfigError(what, received=received)
+        raise ConfigError(problem, received=received)
 
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Which images are learnt from.
+    """Which images are used for training.
 
     Attributes
     ----------
     limit
-        At most so many training images, a stratified share; 0 takes all.
+        Largest number of training images, chosen with stratification; 0 uses all.
     limit_balanced
-        Whether the limit takes as many of each class (else it keeps their proportion).
+        Whether the limited images have equal numbers of each class, or the original proportions.
     validation, test
-        Share of the patients held out where the source has no such split.
+        Share of patients in each split, if the source has no such split.
     """
 
     limit: int = 0
@@ -54,7 +68,7 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """Which network, and its own options (the keywords of its builder)."""
+    """Name of the network, and its options: the keywords of the function that builds it."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -62,36 +76,36 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
-    """How training images are disturbed; every value is drawn anew for each image and epoch.
+    """How training images are augmented. Values are drawn for each image in each epoch.
 
     Attributes
     ----------
     name
-        One of `AUGMENTATIONS`, whose values the further keys override.
+        One of `AUGMENTATIONS`; the other keys override its values.
     flip
-        Mirror left and right with probability 1/2.
+        Whether to flip left and right with probability 1/2.
     quarter_turns
-        Turn by 0, 90 or 180 degrees with equal probability.
+        Whether to rotate by 0, 90 or 180 degrees with equal probability.
     rotation
-        Greatest angle in degrees, either way.
+        Largest angle in degrees, in both directions.
     shift
-        Greatest shift along each axis, as a share of the side.
+        Largest shift along each axis, as a share of the side.
     zoom
-        Greatest change of size, either way: 0.15 draws factors between 1/1.15 and 1.15.
+        Largest change of size: 0.15 draws factors between 1/1.15 and 1.15.
     aspect
-        Greatest change of width against height, drawn like ``zoom``.
+        Largest change of the ratio of width to height, drawn like ``zoom``.
     shear
-        Greatest shear angle in degrees, either way.
+        Largest shear angle in degrees, in both directions.
     contrast
-        Greatest change of contrast about mid-grey, drawn like ``zoom``.
+        Largest change of contrast about mid-grey, drawn like ``zoom``.
     brightness
-        Greatest shift of all grey values, either way, as a share of the full range.
+        Largest shift of all grey values, in both directions, as a share of the full range.
     noise
-        Greatest standard deviation of added Gaussian noise, as a share of the full range.
+        Largest standard deviation of added Gaussian noise, as a share of the full range.
     crop_from
-        Train on random crops out of images of this side; 0 trains on whole images.
+        Side of the images from which random crops are taken; 0 trains on whole images.
     fill
-        What lies outside the image: ``black`` or the ``nearest`` pixel.
+        Value of pixels outside the image: ``black`` or the ``nearest`` pixel.
     """
 
     name: str = "none"
@@ -109,19 +123,12 @@ class AugmentConfig:
     fill: Literal["black", "nearest"] = "black"
 
     def __post_init__(self) -> None:
-        for name in (
-            "rotation",
-            "shift",
-            "zoom",
-            "aspect",
-            "shear",
-            "contrast",
-            "brightness",
-            "noise",
-        ):
+        strengths = ("rotation", "zoom", "aspect", "shear", "contrast")
+        shares = ("shift", "brightness", "noise")
+        for name in (*strengths, *shares):
             value = getattr(self, name)
-            _check(0 <= value <= 180, f"augment.{name} must lie between 0 and 180", value)
-        for name in ("shift", "brightness", "noise"):
+            _check(0 <= value <= 180, f"augment.{name} must be between 0 and 180", value)
+        for name in shares:
             value = getattr(self, name)
             _check(value <= 1, f"augment.{name} is a share and must be at most 1", value)
         _check(self.crop_from >= 0, "augment.crop_from must not be negative", self.crop_from)
@@ -129,10 +136,10 @@ class AugmentConfig:
 
 AUGMENTATIONS: Mapping[str, AugmentConfig] = {
     "none": AugmentConfig("none"),
-    # The tutorial's tf.data pipeline. Its quarter turn was drawn once, when the graph was traced;
-    # here it is drawn for each image.
+    # The tf.data pipeline of the tutorial. It drew its quarter turn only once, when the graph was
+    # traced; here it is drawn for each image.
     "tutorial": AugmentConfig("tutorial", flip=True, quarter_turns=True, crop_from=176),
-    # The tutorial's other pipeline, an ImageDataGenerator.
+    # The other pipeline of the tutorial, an ImageDataGenerator.
     "tutorial-generator": AugmentConfig(
         "tutorial-generator",
         flip=True,
@@ -163,33 +170,33 @@ class FitConfig:
     Attributes
     ----------
     epochs, batch
-        Passes over the training images; images per step.
+        Number of passes over the training images, and of images in a step.
     minimum_steps
-        Epochs are added until there are so many steps in all, so that a recipe made on thousands
-        of images also trains on hundreds; 0 adds none.
+        Smallest number of steps; epochs are added to reach it, so that a recipe for thousands of
+        images also trains on hundreds. 0 adds none.
     optimiser
-        ``adam``; ``adamw`` (decoupled ``weight_decay``, biases and gains spared); or ``muon``, the
-        same but for filters, which move as a whole, in fewer steps (`plainfilm.training.muon`).
+        ``adam``; ``adamw`` with decoupled ``weight_decay`` except for biases and gains; or ``muon``,
+        which differs from ``adamw`` in the kernels of convolutions (`plainfilm.training.muon`).
     learning_rate
-        The greatest one.
+        Largest learning rate.
     schedule
-        ``constant``; or ``linear``: warm-up over ``warmup`` of all steps, then down to zero.
+        ``constant``, or ``linear``: warm-up over ``warmup`` of all steps, then decay to zero.
     clip_norm
-        Greatest norm of a gradient, each variable's own; 0 leaves them.
+        Largest norm of the gradient of each variable; 0 does not clip.
     label_smoothing
-        Share of certainty taken off the labels.
+        Label smoothing, 0 to 1.
     balance
-        ``weights`` weighs classes to equal total weight; ``none`` takes them as they come.
+        ``weights`` gives all classes the same total weight; ``none`` does not weigh them.
     loss
-        ``sigmoid``: one independent probability per label; ``softmax``: one of the classes.
-        ``auto`` takes softmax for multi-class tasks, else sigmoid.
+        ``sigmoid``: an independent probability for each label; ``softmax``: for each class.
+        ``auto`` is softmax for multi-class tasks, else sigmoid.
     precision
-        ``auto`` computes in bfloat16 where the machine gains from it; weights stay float32.
+        ``auto`` is bfloat16 where the machine gains from it. Weights are always float32.
     select
-        Which epoch's weights are sealed: the ``last``, or the best by ``val_loss``,
+        The epoch whose weights are sealed: the ``last``, or the best by ``val_loss``,
         ``val_accuracy`` or ``val_auroc``.
     patience
-        Stop after so many epochs without a better one; 0 never stops early.
+        Number of epochs without a better one after which training stops; 0 never stops early.
     """
 
     epochs: int
@@ -209,24 +216,19 @@ class FitConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.epochs >= 1, "fit.epochs must be at least 1", self.epochs)
-        _check(self.batch >= 1, "fit.batch must be at least 1", self.batch)
-        _check(
-            self.minimum_steps >= 0, "fit.minimum_steps must not be negative", self.minimum_steps
-        )
+        for name in ("epochs", "batch"):
+            value = getattr(self, name)
+            _check(value >= 1, f"fit.{name} must be at least 1", value)
+        for name in ("minimum_steps", "weight_decay", "clip_norm", "patience"):
+            value = getattr(self, name)
+            _check(value >= 0, f"fit.{name} must not be negative", value)
+        for name in ("warmup", "label_smoothing"):
+            value = getattr(self, name)
+            _check(0 <= value < 1, f"fit.{name} must be in [0, 1)", value)
         _check(self.learning_rate > 0, "fit.learning_rate must be positive", self.learning_rate)
-        _check(0 <= self.warmup < 1, "fit.warmup must be in [0, 1)", self.warmup)
-        _check(self.weight_decay >= 0, "fit.weight_decay must not be negative", self.weight_decay)
-        _check(self.clip_norm >= 0, "fit.clip_norm must not be negative", self.clip_norm)
-        _check(
-            0 <= self.label_smoothing < 1,
-            "fit.label_smoothing must be in [0, 1)",
-            self.label_smoothing,
-        )
-        _check(self.patience >= 0, "fit.patience must not be negative", self.patience)
         _check(
             self.patience == 0 or self.select != "last",
-            "fit.patience needs fit.select to name what should get better",
+            "fit.patience needs a fit.select other than last",
             self.select,
         )
 
@@ -241,11 +243,11 @@ class PointsConfig:
     Attributes
     ----------
     sensitivity
-        What the point ``rule-out`` must reach there, above 0 and up to 1.
+        Required sensitivity of the point ``rule-out``, above 0 and up to 1.
     specificity
-        What the point ``rule-in`` must reach there, above 0 and up to 1.
+        Required specificity of the point ``rule-in``, above 0 and up to 1.
     own
-        The user's own thresholds by name, 0 to 1, for every label; taken as they are.
+        Further thresholds by name, 0 to 1, for every label. They are not changed.
     """
 
     sensitivity: float = 0.95
@@ -253,18 +255,18 @@ class PointsConfig:
     own: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(0 < self.sensitivity <= 1, "points.sensitivity must be in (0, 1]", self.sensitivity)
-        _check(0 < self.specificity <= 1, "points.specificity must be in (0, 1]", self.specificity)
+        for name in ("sensitivity", "specificity"):
+            value = getattr(self, name)
+            _check(0 < value <= 1, f"points.{name} must be in (0, 1]", value)
         for name, threshold in self.own.items():
             where = f"points.own.{name}"
-            number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-            _check(name not in _RESERVED, f"{where}: the name is taken", name)
-            _check(number and 0 <= threshold <= 1, f"{where} must be in [0, 1]", threshold)
+            _check(name not in _RESERVED, f"{where}: the name is reserved", name)
+            _check(0 <= threshold <= 1, f"{where} must be in [0, 1]", threshold)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to get from images to a classifier; see the TOML files in ``plainfilm/recipes``."""
+    """How a classifier is made from images; see the TOML files in ``plainfilm/recipes``."""
 
     name: str
     description: str
@@ -288,7 +290,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        """Read what `to_json` wrote.
+        """Return the recipe from what `to_json` returned.
 
         Raises
         ------

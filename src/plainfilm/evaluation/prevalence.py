@@ -39,9 +39,9 @@ def assumed_prevalence(bundle: Bundle, label: str) -> float:
         If the bundle does not say.
     """
     origin = bundle.provenance
-    if origin.get("assumed_prevalence") == "balanced":
+    if origin.assumed_prevalence == "balanced":
         return 1 / len(bundle.task.labels) if bundle.task.kind == "multiclass" else 0.5
-    share = (origin.get("training_prevalence") or {}).get(label)
+    share = origin.training_prevalence.get(label)
     if share is None or not 0 < share < 1:
         raise UsageError(
             f"the bundle does not say which prevalence of {label} its probabilities assume",

@@ -262,20 +262,19 @@ def _add_threshold_ranges(
 
 def _summarise_bundle(bundle: Bundle) -> BundleSummary:
     origin = bundle.provenance
-    seed = origin.get("seed")
     return BundleSummary(
         id=bundle.id,
-        recipe=(origin.get("recipe") or {}).get("name"),
-        created=origin.get("created"),
-        backend=origin.get("backend"),
-        seed=tuple(seed) if isinstance(seed, list) else seed,
+        recipe=origin.recipe.name if origin.recipe else None,
+        created=origin.created,
+        backend=origin.backend,
+        seed=origin.seed,
         temperature=bundle.temperature,
-        locked_on=origin.get("locked_on"),
-        assumed_prevalence=origin.get("assumed_prevalence"),
+        locked_on=origin.locked_on,
+        assumed_prevalence=origin.assumed_prevalence,
         training=TrainingSummary(
-            dataset=origin.get("dataset"),
-            images=origin.get("train_images"),
-            validation_images=origin.get("validation_images"),
+            dataset=origin.dataset,
+            images=origin.train_images,
+            validation_images=origin.validation_images,
         ),
     )
 

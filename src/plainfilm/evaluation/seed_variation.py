@@ -60,9 +60,8 @@ def write_seed_variation(
 
 
 def _row(run: Run, document: EvaluationDocument) -> SeedRow:
-    seed = run.plan["identity"]["seed"]
     return SeedRow(
-        seed=tuple(seed) if isinstance(seed, list) else seed,
+        seed=run.plan.identity.seed,
         folder=run.folder.name,
         bundle=run.bundle.id,
         metrics={name: document.metrics[name] for name in METRICS if name in document.metrics},

@@ -95,7 +95,7 @@ class ModelDescription:
     indeterminate: Mapping[str, IndeterminateRange]
     rejection: Rejection | None
     assumed_prevalence: str | None
-    training_prevalence: float | Mapping[str, float] | None
+    training_prevalence: float | Mapping[str, float | None] | None
     has_activation_map: bool
     trained_on: TrainingDescription
     tested_on: TestDescription | None
@@ -107,9 +107,8 @@ def describe(
 ) -> ModelDescription:
     """Return the description of a bundle with its evaluation, if there is one."""
     origin = bundle.provenance
-    prevalence = origin.get("training_prevalence")
-    if isinstance(prevalence, Mapping) and len(prevalence) == 1:
-        [prevalence] = prevalence.values()
+    shares = origin.training_prevalence
+    prevalence = next(iter(shares.values())) if len(shares) == 1 else shares or None
     return ModelDescription(
         bundle=identity,
         task=bundle.task,
@@ -117,10 +116,10 @@ def describe(
         operating_points=tuple(map(_point, bundle.points)),
         indeterminate=dict(bundle.indeterminate),
         rejection=bundle.rejection,
-        assumed_prevalence=origin.get("assumed_prevalence"),
+        assumed_prevalence=origin.assumed_prevalence,
         training_prevalence=prevalence,
         has_activation_map=bundle.has_activation_map,
-        trained_on=TrainingDescription(origin.get("dataset"), origin.get("train_images")),
+        trained_on=TrainingDescription(origin.dataset, origin.train_images),
         tested_on=None if evaluation is None else _tested(evaluation),
     )
 

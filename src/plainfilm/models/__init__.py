@@ -1,4 +1,4 @@
-"""Networks as Keras functions, and the augmentation that runs with them on the device."""
+"""Networks, augmentation and novelty, and their export to ONNX. Importing this imports Keras."""
 
 from plainfilm.models.augment import Augment, draw_augmentation
 from plainfilm.models.registry import NETWORKS, build_network

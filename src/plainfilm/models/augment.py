@@ -1,8 +1,8 @@
-"""Augmentation: drawn on the host as a few numbers an image, applied on the device in one pass.
+"""Augments images: a few numbers for each image are drawn on the host and applied on the device.
 
-Flip, turn, rotation, shift, zoom, shear and crop compose into one matrix, so an image is resampled
-once however much is done to it. The numbers come from an explicit generator, so any step of any
-epoch can be drawn again alone: that is what lets a run that was killed continue exactly.
+Flip, rotation, shift, zoom, shear and crop are combined in one matrix, so that an image is resampled
+only once. The numbers come from an explicit random generator, so that any step of any epoch can be
+drawn again. An interrupted run therefore continues exactly.
 """
 
 from __future__ import annotations
@@ -21,54 +21,53 @@ __all__ = ["Augment", "draw_augmentation"]
 
 Array = NDArray[np.float32]
 
-_BANK = 64  # images full of noise
-_NOISE = 0x6E6F  # tells this use of the seed from others
+_BANK = 64  # number of images in the noise bank
+_NOISE = 0x6E6F  # separates this use of the seed from others
 
 
 def draw_augmentation(
     config: AugmentConfig, rng: np.random.Generator, n: int, size: int
 ) -> tuple[Array, Array]:
-    """Draw what happens to each of ``n`` images.
+    """Draw the augmentation of ``n`` images.
 
     Parameters
     ----------
     config
-        Strengths.
+        Strengths of the augmentation.
     rng
-        Where the numbers come from.
+        Random generator.
     n
         Number of images.
     size
-        Side of the images that come out; ``config.crop_from`` is that of those that go in.
+        Side of the augmented images.
 
     Returns
     -------
     transforms : float32 (n, 8)
-        Projective maps from output to input pixels, in the form of
+        Affine maps from output to input pixels, in the form of
         `keras.ops.image.affine_transform`.
     tones : float32 (n, 5)
-        Contrast factor, brightness in grey values, noise level in grey values, and the two rows of
-        the layer's bank of noise where this image's begins (whole numbers).
+        Contrast factor, brightness in grey values, noise level in grey values, and the first rows
+        of the image's two windows of the noise bank (whole numbers).
     """
 
-    def spread(limit: float) -> NDArray[np.float64]:
+    def symmetric(limit: float) -> NDArray[np.float64]:
         return rng.uniform(-limit, limit, n)
 
-    angle = np.deg2rad(spread(config.rotation))
+    angle = np.deg2rad(symmetric(config.rotation))
     if config.quarter_turns:
         angle += rng.integers(0, 3, n) * (np.pi / 2)
-    zoom = np.exp(spread(np.log1p(config.zoom)))
-    aspect = np.exp(spread(np.log1p(config.aspect)) / 2)
-    shear = np.tan(np.deg2rad(spread(config.shear)))
+    zoom = np.exp(symmetric(np.log1p(config.zoom)))
+    aspect = np.exp(symmetric(np.log1p(config.aspect)) / 2)
+    shear = np.tan(np.deg2rad(symmetric(config.shear)))
     mirror = np.where(rng.random(n) < 0.5, -1.0, 1.0) if config.flip else np.ones(n)
-    source = config.crop_from or size
     if config.crop_from:
         corner = rng.integers(0, config.crop_from - size + 1, (n, 2)).astype(np.float64)
     else:
         corner = np.zeros((n, 2))
-    shift = np.stack([spread(config.shift), spread(config.shift)], 1) * size
+    shift = np.stack([symmetric(config.shift), symmetric(config.shift)], 1) * size
 
-    # Output pixel p comes from input pixel M (p - centre) + centre + corner + shift.
+    # Output pixel p is input pixel M (p - centre) + centre + corner + shift.
     along, across = zoom * aspect, zoom / aspect
     cos, sin = np.cos(angle), np.sin(angle)
     m00 = cos * along * mirror
@@ -81,31 +80,33 @@ def draw_augmentation(
     zero = np.zeros(n)
     transforms = np.stack([m00, m01, offset_x, m10, m11, offset_y, zero, zero], 1)
 
-    contrast = np.exp(spread(np.log1p(config.contrast)))
-    brightness = 255 * spread(config.brightness)
-    # Squared, so that most images stay almost clean.
+    contrast = np.exp(symmetric(np.log1p(config.contrast)))
+    brightness = 255 * symmetric(config.brightness)
+    # Squared, so that most images have little noise.
     noise = 255 * config.noise * rng.random(n) ** 2
     rows = rng.integers(0, _BANK * size, (n, 2)) if config.noise else np.zeros((n, 2))
-    assert source >= size
     tones = np.column_stack([contrast, brightness, noise, rows])
     return transforms.astype(np.float32), tones.astype(np.float32)
 
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Apply what `draw_augmentation` drew, on the device.
+    """Applies what `draw_augmentation` drew, on the device.
 
     Parameters
     ----------
     config
-        Says which parts are needed at all; a part whose strength is zero costs nothing.
+        Strengths of the augmentation; parts of zero strength are omitted.
     size
-        Side of the images that come out.
+        Side of the augmented images.
     seed
-        Of the bank of noise.
+        Seed of the noise bank.
 
-    Drawing a normal number for every pixel takes a twentieth of a step. So some images full of them
-    are drawn once, and the noise of an image is the difference of two windows of that bank (over
-    the root of 2, so that its level stays): one of millions, and the same on every backend.
+    Notes
+    -----
+    Drawing a normal number for every pixel takes a twentieth of a step. Therefore a bank of noise
+    is drawn once. The noise of an image is the difference of two windows of the bank, divided by
+    the square root of 2 to keep its level. This gives millions of noise images, the same on every
+    backend.
     """
 
     def __init__(self, config: AugmentConfig, size: int, seed: int) -> None:
@@ -121,7 +122,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def build(self, *_: Any) -> None:
-        """Draw the bank of noise, rows of pixels."""
+        """Draw the noise bank, rows of pixels."""
         if self.config.noise:
             rng = np.random.default_rng([self.seed, _NOISE])
             rows = rng.standard_normal(((_BANK + 1) * self.size, self.size), np.float32)
@@ -134,7 +135,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         super().build(None)
 
     def call(self, images: Any, transforms: Any, tones: Any) -> Any:
-        """Return the images (n, size, size, 1), float32, 0 to 255 but for the noise."""
+        """Return augmented images (n, size, size, 1), float32, 0 to 255 before noise is added."""
         x = ops.cast(images, "float32")
         if self.moves:
             x = resample(x, transforms, self.size, nearest=self.config.fill == "nearest")
@@ -147,7 +148,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return x
 
     def _window(self, first: Any) -> Any:
-        """Return noise (n, size, size, 1) from rows ``first`` (n,) of the bank on."""
+        """Return noise (n, size, size, 1) from the rows of the bank that start at ``first`` (n,)."""
         rows = first[:, None] + ops.arange(self.size, dtype="int32")[None]
         return ops.take(self.bank, rows, axis=0)[..., None]
 

@@ -1,4 +1,4 @@
-"""A small residual network that a laptop trains in seconds to minutes."""
+"""A small residual network, which a laptop trains in seconds to minutes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def compact(
 ) -> Any:
     """Build the residual network.
 
-    A strided stem, then one stage per entry of ``channels``, each halving the side after the
-    first, each of ``blocks`` basic blocks (He et al., CVPR 2016), global average pooling and a
-    dense layer: so it has a class activation map (Zhou et al., CVPR 2016). Standardised filters
-    take the place of batch normalisation.
+    A strided stem is followed by one stage for each entry of ``channels``, global average pooling
+    and a dense layer, so that there is a class activation map (Zhou et al., CVPR 2016). A stage has
+    ``blocks`` basic blocks (He et al., CVPR 2016); all but the first stage halve the side.
+    Standardised filters replace batch normalisation.
 
     Parameters
     ----------
@@ -38,16 +38,16 @@ def compact(
     outputs
         Number of logits.
     channels
-        Width of each stage; multiples of 16 suit the matrix units of CPUs and GPUs.
+        Width of each stage. Multiples of 16 suit the matrix units of CPUs and GPUs.
     blocks
-        Residual blocks per stage.
+        Number of residual blocks in a stage.
     stem
-        How many stride-2 convolutions come before the first stage, each half as wide as the next.
-        One more costs half the time or less: most of the arithmetic is at the largest side.
+        Number of stride-2 convolutions before the first stage, each half as wide as the next. Each
+        one halves the training time or more, because most arithmetic is at the largest side.
     dropout
-        Share of the pooled features dropped in training, 0 to 1.
+        Share of the pooled features that are dropped in training, 0 to 1.
     normalisation
-        See `plainfilm.models.normalise.normalise`.
+        ``midrange`` or ``image``, see `plainfilm.models.normalise.normalise`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def _convolve(x: Any, width: int, kernel: int, *, stride: int = 1, name: str) ->
 def _residual(x: Any, width: int, stride: int, *, name: str) -> Any:
     shortcut = x
     if stride != 1:
-        # Averaging before the 1x1 convolution lets every pixel reach it (He et al., "Bag of
+        # A strided 1x1 convolution alone would ignore three of four pixels (He et al., "Bag of
         # tricks", CVPR 2019).
         shortcut = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(
             shortcut

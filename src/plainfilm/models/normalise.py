@@ -1,4 +1,4 @@
-"""The first layers of every network: 0 to 255 in, what the convolutions like out."""
+"""The first layers of every network: scale images of 0 to 255."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ def normalise(image: Any, kind: str) -> Any:
     image
         Keras tensor.
     kind
-        ``midrange`` maps 0..255 to -1..1; ``image`` subtracts each image's own mean and divides by
-        its own standard deviation, which makes the network blind to exposure and window.
+        ``midrange`` maps 0..255 to -1..1. ``image`` subtracts each image's mean and divides by its
+        standard deviation, so that exposure and window have no effect.
     """
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="midrange")(image)
     if kind == "midrange":
         return x
     if kind == "image":
-        # Group normalisation with a single group, without learned parameters, is exactly that;
-        # the epsilon keeps a blank image finite.
+        # Group normalisation with one group and no weights. The epsilon keeps blank images finite.
         return layers.GroupNormalization(
             groups=1, epsilon=1e-3, center=False, scale=False, dtype="float32", name="standardise"
         )(x)

@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""Builds networks by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from plainfilm.config import check_network
 from plainfilm.errors import ConfigError
 from plainfilm.models.compact import compact
 from plainfilm.models.tutorial import tutorial
@@ -13,6 +14,7 @@ from plainfilm.models.tutorial import tutorial
 __all__ = ["NETWORKS", "build_network"]
 
 NETWORKS: Mapping[str, Callable[..., Any]] = {"compact": compact, "tutorial": tutorial}
+"""Functions that build networks; `plainfilm.config.NETWORKS` lists the same names."""
 
 
 def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]) -> Any:
@@ -27,7 +29,7 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
     outputs
         Number of logits.
     options
-        Keywords of the network's builder.
+        Keywords of the function that builds the network.
 
     Returns
     -------
@@ -37,26 +39,23 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
     Raises
     ------
     ConfigError
-        If there is no such network, it has no such option, or the input is too small for it.
+        If there is no such network or option, or the input is too small for the network.
     """
-    if name not in NETWORKS:
-        raise ConfigError(
-            f"there is no network {name!r}", remedy=f"choose one of: {', '.join(NETWORKS)}"
-        )
-    builder = NETWORKS[name]
-    known = [
-        p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY
-    ]
+    check_network(name)
+    build = NETWORKS[name]
+    parameters = inspect.signature(build).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     for key in options:
         if key not in known:
             raise ConfigError(
-                f"the network {name!r} has no option {key!r}", remedy=f"known: {', '.join(known)}"
+                f"the network {name!r} has no option {key!r}",
+                remedy=f"known options: {', '.join(known)}",
             )
     try:
-        return builder(size, outputs, **options)
+        return build(size, outputs, **options)
     except (TypeError, ValueError, IndexError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ConfigError(
-            f"the network {name!r} with {dict(options)} cannot take images of {size} pixels",
-            received=first,
+            f"the network {name!r} with {dict(options)} cannot be built for images of {size} "
+            "pixels",
+            received=str(error).strip().splitlines()[0],
         ) from error

@@ -1,4 +1,4 @@
-"""Convolutions that need no batch normalisation."""
+"""Convolutions with standardised filters, which need no batch normalisation."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ RELU_GAIN = 1.7139588594436646
 
 @keras.saving.register_keras_serializable("plainfilm")
 class StandardisedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
-    """Convolution whose filters are standardised before they are applied.
+    """Convolution with standardised filters.
 
-    Each filter has its mean taken off and is scaled to unit norm, times a learned gain
-    (Brock et al., "Characterizing signal propagation to close the performance gap in unnormalized
-    ResNets", ICLR 2021). It does what batch normalisation does for a small network at the cost of
-    a pass over the weights instead of three over the activations: on CPUs, where those passes
-    dominate, the same network trains about twice as fast. An image's answer does not depend on the
-    rest of its batch, in training neither.
+    The mean of each filter is subtracted, and the filter is scaled to unit norm, times a learned
+    gain (Brock et al., "Characterizing signal propagation to close the performance gap in
+    unnormalized ResNets", ICLR 2021). In a small network this has the effect of batch
+    normalisation, at the cost of one pass over the weights instead of three over the activations.
+    On CPUs, where those passes dominate, the same network trains about twice as fast. The output
+    for an image never depends on the rest of its batch.
     """
 
     def build(self, input_shape: Any) -> None:
-        """Add the gain to the weights of the convolution."""
+        """Create the kernel, bias and gain."""
         super().build(input_shape)
         self.gain = self.add_weight(
             shape=(self.filters,), initializer="ones", name="gain", autocast=False
         )
 
     def save_own_variables(self, store: Any) -> None:
-        """Keep all three in Keras's own files; what is inherited keeps the first two."""
+        """Store the weights in a Keras file; the inherited method would omit the gain."""
         store["kernel"], store["bias"], store["gain"] = self._kernel, self.bias, self.gain
 
     def load_own_variables(self, store: Any) -> None:
-        """Read what `save_own_variables` wrote."""
+        """Restore the weights from a Keras file."""
         self._kernel.assign(store["kernel"])
         self.bias.assign(store["bias"])
         self.gain.assign(store["gain"])
 
     def standardised_kernel(self) -> Any:
-        """Return the filters that are really applied, float32, (height, width, in, out)."""
+        """Return the standardised filters, float32 (height, width, in, out)."""
         kernel = ops.cast(self._kernel, "float32")
         kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
         power = ops.sum(ops.square(kernel), axis=(0, 1, 2), keepdims=True)
@@ -65,8 +65,8 @@ class StandardisedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
 class SkipGain(keras.layers.Layer):  # type: ignore[misc]
     """Multiply a residual branch by one learned number.
 
-    Starting small, the network begins close to its skip path and stays trainable without
-    normalisation (De and Smith, "Batch normalization biases residual blocks towards the identity
+    It starts small, so that the block is close to its skip connection at first and the network can
+    be trained without normalisation (De and Smith, "Batch normalization biases residual blocks towards the identity
     function in deep networks", NeurIPS 2020).
     """
 
@@ -75,7 +75,7 @@ class SkipGain(keras.layers.Layer):  # type: ignore[misc]
         self.start = start
 
     def build(self, input_shape: Any) -> None:
-        """Add the factor."""
+        """Create the factor."""
         self.factor = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(self.start), name="factor"
         )
@@ -89,5 +89,5 @@ class SkipGain(keras.layers.Layer):  # type: ignore[misc]
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds this layer."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "start": self.start}

@@ -1,4 +1,4 @@
-"""The published tutorial's network, faithfully."""
+"""The network of the published tutorial."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ def tutorial(
 ) -> Any:
     """Build the four-block network of the tutorial.
 
-    Each block is Conv3x3, batch normalisation, ReLU and 2x2 max-pooling; then Flatten, Dense 512
-    with ReLU, and the logits. It ends in no global pooling, so it has no class activation map.
+    Each block has a 3x3 convolution, batch normalisation, ReLU and 2x2 max pooling. Flatten, a
+    dense layer with ReLU and the logits follow. Without global pooling there is no class activation
+    map.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from plainfilm._json import to_json
 from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
 from plainfilm.errors import ImageError, RunError
@@ -63,7 +64,7 @@ def write_report(
     content = ReportContent(
         evaluation=evaluation.values,
         history=history,
-        best_epoch=int(predictor.bundle.provenance.get("epoch") or 0) or None,
+        best_epoch=predictor.bundle.provenance.epoch,
         plan=_plan(run, predictor, len(history)) if run else {},
         samples=_samples(predictor, evaluation.manifest),
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
@@ -207,21 +208,21 @@ def _augmented(path: Path) -> list[Sample]:
 
 
 def _plan(run: Run, predictor: Predictor, epochs: int) -> Mapping[str, Any]:
-    identity, origin = run.plan["identity"], predictor.bundle.provenance
-    recipe = identity["recipe"]
+    identity, origin = run.plan.identity, predictor.bundle.provenance
+    recipe = identity.recipe
     return {
-        "recipe": recipe["name"],
-        "description": recipe["description"],
-        "network": recipe["network"]["name"],
-        "parameters": origin["parameters"],
-        "input": "{size} x {size}, {geometry}".format(**recipe["input"]),
-        "epochs": epochs or recipe["fit"]["epochs"],
-        "augmentation": recipe["augment"]["name"],
-        "seed": identity["seed"],
-        "backend": identity["backend"],
-        "precision": identity["precision"],
-        "training seconds": origin["training_seconds"],
-        "machine": run.plan["machine"],
-        "versions": run.plan["versions"],
-        "data": run.plan["dataset"].get("splits", {}),
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "network": recipe.network.name,
+        "parameters": origin.parameters,
+        "input": f"{recipe.input.size} x {recipe.input.size}, {recipe.input.geometry}",
+        "epochs": epochs or recipe.fit.epochs,
+        "augmentation": recipe.augment.name,
+        "seed": identity.seed,
+        "backend": identity.backend,
+        "precision": identity.precision,
+        "training seconds": origin.training_seconds,
+        "machine": to_json(run.plan.machine, complete=True),
+        "versions": run.plan.versions,
+        "data": to_json(run.plan.dataset.splits),
     }

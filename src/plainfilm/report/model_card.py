@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plainfilm._files import read_json, write_text
+from plainfilm._files import write_text
 from plainfilm.bundle import Bundle
-from plainfilm.card import front_matter, model_card
+from plainfilm.bundle.card import front_matter, model_card
 from plainfilm.report.content import ReportContent, value_of
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.wording import describe, metric_text
@@ -34,11 +34,10 @@ def write_model_card(bundle: Bundle, content: ReportContent, folder: Path) -> Pa
     StorageError
         If the disk does not take the file.
     """
-    description = read_json(bundle.folder / "bundle.json")
     evaluation = content.evaluation
-    card = model_card(description)
+    card = model_card(bundle)
     body = card.partition("\n# ")[2]
-    head = front_matter(description, [_result(evaluation)])
+    head = front_matter(bundle, [_result(evaluation)])
     text = "\n\n".join([head, f"# {body.rstrip()}", _results(content), _doubts(content)]) + "\n"
     path = folder / "MODEL_CARD.md"
     write_text(path, text)

@@ -1,7 +1,8 @@
-"""Training: plan, feed, fit, seal. Importing this loads no training framework."""
+"""Training: from a data set to a sealed bundle. Importing this imports no training framework."""
 
 from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
-from plainfilm.training.run import Run, open_run, train
+from plainfilm.training.pipeline import train
+from plainfilm.training.run import Run, open_run
 from plainfilm.training.seeds import train_seeds
 
 __all__ = [

@@ -1,18 +1,16 @@
-"""Which Keras backend and which precision: settled before Keras is imported."""
+"""Chooses the Keras backend and the precision, before Keras is imported."""
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from plainfilm._optional import install_hint, require
 from plainfilm.errors import ConfigError, MissingExtraError
+from plainfilm.training.startup import fast_import
 
 __all__ = [
     "BACKENDS",
@@ -21,30 +19,17 @@ __all__ = [
     "choose_precision",
     "cpu_has_bfloat16",
     "has_accelerator",
-    "spare",
     "use_backend",
 ]
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
-_spared: tuple[str, ...] = ()
 
+def choose_backend(name: str | None = None) -> str:
+    """Return the backend for training, without importing it.
 
-def spare(*packages: str) -> None:
-    """Have Keras and TensorFlow imported without packages that they can do without.
-
-    For a process that uses nothing of what those are for, such as a command: where matplotlib is
-    installed, Keras imports it for its galleries, which takes a seventh of its whole import.
-    """
-    global _spared
-    _spared = packages
-
-
-def choose_backend(wanted: str | None = None) -> str:
-    """Return the backend that will train, without importing it.
-
-    That is ``wanted``; else what Keras already runs on; else ``KERAS_BACKEND``; else the first of
-    `BACKENDS` that is installed.
+    The first of these that is given: ``name``, the backend that Keras runs on, the environment
+    variable ``KERAS_BACKEND``, the first installed one of `BACKENDS`.
 
     Raises
     ------
@@ -53,21 +38,21 @@ def choose_backend(wanted: str | None = None) -> str:
     MissingExtraError
         If it is not installed, or none is.
     """
-    if wanted is not None and wanted not in BACKENDS:
+    if name is not None and name not in BACKENDS:
         raise ConfigError(
-            f"there is no backend {wanted!r}", remedy=f"choose one of: {', '.join(BACKENDS)}"
+            f"there is no backend {name!r}", remedy=f"choose one of: {', '.join(BACKENDS)}"
         )
     running = _running()
     if running is not None:
-        if wanted not in (None, running):
+        if name not in (None, running):
             raise ConfigError(
-                f"Keras already runs on {running} in this process; it cannot change to {wanted}",
-                remedy=f"start a new process, with KERAS_BACKEND={wanted}",
+                f"Keras already runs on {running} in this process; it cannot change to {name}",
+                remedy=f"start a new process, with KERAS_BACKEND={name}",
             )
         return running
-    name = wanted or os.environ.get("KERAS_BACKEND")
+    name = name or os.environ.get("KERAS_BACKEND")
     if name is None:
-        name = next((b for b in BACKENDS if importlib.util.find_spec(b)), None)
+        name = next((own for own in BACKENDS if importlib.util.find_spec(own)), None)
         if name is None:
             raise MissingExtraError(
                 "training needs Keras and a backend, and none is installed",
@@ -75,82 +60,69 @@ def choose_backend(wanted: str | None = None) -> str:
             )
     if name not in BACKENDS:
         raise ConfigError(
-            f"KERAS_BACKEND names no backend that plainfilm trains on: {name!r}",
+            f"KERAS_BACKEND is not a backend that plainfilm trains on: {name!r}",
             remedy=f"set it to one of: {', '.join(BACKENDS)}",
         )
     if importlib.util.find_spec(name) is None:
-        extra = "train" if name == "tensorflow" else name
-        raise MissingExtraError(f"the backend {name} is not installed", remedy=install_hint(extra))
+        raise MissingExtraError(
+            f"the backend {name} is not installed", remedy=install_hint(_extra(name))
+        )
     return name
 
 
-def use_backend(wanted: str | None = None) -> str:
-    """Import Keras on the chosen backend and return the backend's name."""
-    name = choose_backend(wanted)
-    if _running() is None:
+def use_backend(name: str | None = None) -> str:
+    """Import Keras on the chosen backend and return the name of the backend."""
+    name = choose_backend(name)
+    if not backend_is_running():
         os.environ["KERAS_BACKEND"] = name
-        # TensorFlow's start-up banner is of no use to anybody who trains.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with _nothing_collected(), _hidden(_spared):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # without TensorFlow's banner
+        with fast_import():
             require("keras", "train")
     return name
 
 
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Import without the garbage collector, and keep it off what was imported.
-
-    A framework makes a million objects that stay for good. Looking through them again and again
-    takes a quarter of the time of importing TensorFlow, and some of each first step.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_on:
-            gc.enable()
-
-
-@contextmanager
-def _hidden(packages: tuple[str, ...]) -> Iterator[None]:
-    """Let packages that are not imported yet seem not to be installed."""
-    gone = [package for package in packages if package not in sys.modules]
-    modules: dict[str, Any] = sys.modules  # None is no module: it makes the import fail
-    modules.update(dict.fromkeys(gone))
-    try:
-        yield
-    finally:
-        for package in gone:
-            modules.pop(package, None)
-
-
 def backend_is_running() -> bool:
-    """Return whether Keras is imported already."""
+    """Return whether Keras is imported."""
     return _running() is not None
 
 
-def choose_precision(wanted: str, backend: str) -> str:
+def choose_precision(precision: str, backend: str) -> str:
     """Resolve ``auto`` to ``bfloat16`` or ``float32``.
 
-    bfloat16 pays on a GPU, and on a CPU with matrix units for it when TensorFlow or PyTorch, whose
-    kernels use them, computes; XLA's CPU kernels (JAX) only lose.
+    bfloat16 is faster on a GPU. On a CPU with matrix units for it, it is faster with TensorFlow and
+    PyTorch, whose kernels use them, but slower with JAX.
     """
-    if wanted != "auto":
-        return wanted
+    if precision != "auto":
+        return precision
     if has_accelerator(backend):
         return "bfloat16"
     return "bfloat16" if backend != "jax" and cpu_has_bfloat16() else "float32"
 
 
 def cpu_has_bfloat16() -> bool:
-    """Return whether the processor multiplies bfloat16 natively; False where it does not say."""
+    """Return whether the processor multiplies bfloat16 natively; False where this is unknown."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+_DEVICES = ("nvidia0", "nvidiactl", "kfd", "dxg", "accel", "accel0", "vfio")
+
+
+def has_accelerator(backend: str) -> bool:
+    """Return whether a backend computes on a GPU or TPU."""
+    # Importing a backend takes seconds. It is not needed where Linux has no device file of a GPU or
+    # TPU: NVIDIA's, AMD's, that of Windows Subsystem for Linux, Google's.
+    if sys.platform == "linux" and not any(Path("/dev", name).exists() for name in _DEVICES):
+        return False
+    module: Any = require(backend, _extra(backend))
+    if backend == "tensorflow":
+        return bool(module.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        return str(module.default_backend()) != "cpu"
+    return bool(module.cuda.is_available())
 
 
 def _running() -> str | None:
@@ -159,18 +131,5 @@ def _running() -> str | None:
     return name
 
 
-_DEVICES = ("nvidia0", "nvidiactl", "kfd", "dxg", "accel", "accel0", "vfio")
-
-
-def has_accelerator(backend: str) -> bool:
-    """Return whether a backend computes on a GPU or TPU."""
-    # To ask the backend is to import it, which takes seconds. Where Linux shows no device file of a
-    # GPU or TPU (NVIDIA's, AMD's, Windows' for its guests, Google's) there is nothing to ask for.
-    if sys.platform == "linux" and not any(Path("/dev", name).exists() for name in _DEVICES):
-        return False
-    module: Any = require(backend, "train" if backend == "tensorflow" else backend)
-    if backend == "tensorflow":
-        return bool(module.config.list_physical_devices("GPU"))
-    if backend == "jax":
-        return str(module.default_backend()) != "cpu"
-    return bool(module.cuda.is_available())
+def _extra(backend: str) -> str:
+    return "train" if backend == "tensorflow" else backend

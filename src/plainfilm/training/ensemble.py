@@ -1,9 +1,10 @@
-"""Seal several trainings of one recipe as one bundle, whose answer is the mean of theirs."""
+"""Seals several trainings of one recipe as one bundle that predicts the mean of their logits."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,23 @@ from typing import Any
 import numpy as np
 
 from plainfilm import __version__, _files
+from plainfilm._json import to_json
 from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
-from plainfilm.bundle import Bundle, read_bundle, write_bundle
-from plainfilm.config import Recipe
+from plainfilm.bundle import Bundle, Provenance
 from plainfilm.data import fill_cache
 from plainfilm.errors import RunError
 from plainfilm.models.merge import merge_graphs
 from plainfilm.runtime import Predictor
 from plainfilm.training.backend import use_backend
+from plainfilm.training.images import SplitImages
 from plainfilm.training.networks import head_of, one_logit_per_label
-from plainfilm.training.plan import claim_folder
+from plainfilm.training.plan import Plan, claim_folder
 from plainfilm.training.run import TRAINED_ON, Run, open_run
-from plainfilm.training.seal import Held, check_sealed, chosen_by
-from plainfilm.training.thresholds import disturbed_images, lock_rejection, lock_thresholds
 
 __all__ = ["seal_ensemble"]
 
-_SAME = ("audit.json", "augmented.npz", "fingerprint.json", "left_out.csv")
+_SHARED = ("audit.json", "augmented.npz", "fingerprint.json", "left_out.csv")
 
 
 def seal_ensemble(
@@ -39,116 +39,106 @@ def seal_ensemble(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Run:
-    """Seal finished runs that differ in their seed alone as one run with one bundle.
+    """Seal finished runs that differ only in their seed as one run with one bundle.
 
-    Temperature, operating points and rejection are chosen anew, on the validation images that the
-    members share. A folder that holds this very ensemble is left as it is.
+    Temperature, operating points and rejection are selected again, on the validation images of
+    all members. A folder with the same ensemble is left unchanged.
 
     Parameters
     ----------
     runs
-        Two or more.
+        Two or more runs.
     folder
-        New, empty, or of this very ensemble.
+        New or empty folder, or the folder of the same ensemble.
     cache, workers
-        As for `plainfilm.train`.
+        See `plainfilm.train`.
 
     Raises
     ------
     RunError
-        If the runs differ in more than the seed, or the folder holds something else.
+        If the runs differ in more than the seed, or the folder has something else in it.
     """
     folder = Path(folder)
     plan = _plan(runs)
     claim_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
         return open_run(folder)
-    use_backend(plan["identity"]["backend"])
-    first = runs[0]
-    recipe = Recipe.from_json(first.bundle.provenance["recipe"])
-    task, manifest = first.bundle.task, first.manifest
-    for name in _SAME:
-        if (first.folder / name).is_file():
-            shutil.copyfile(first.folder / name, folder / name)
-    manifest.write(folder / "manifest.parquet")
-    seen_before = {
-        line for run in runs for line in (run.folder / TRAINED_ON).read_text("ascii").split()
-    }
-    _files.write_text(folder / TRAINED_ON, "".join(f"{line}\n" for line in sorted(seen_before)))
+    use_backend(plan.identity.backend)
+    from plainfilm.training.seal import write_checked_bundle
+    from plainfilm.training.thresholds import disturbed_images, lock_thresholds
 
-    validation = manifest.select("validation")
-    images = fill_cache(validation, recipe.input, folder=cache, workers=workers, progress=progress)
-    validation = validation.drop(images.left_out)
-    held = Held(
-        images.gather(images.positions(validation.ids)),
-        validation.label_array(),
-        [str(patient) for patient in validation.patients],
-    )
+    bundles = [run.bundle for run in runs]
+    recipe, task, manifest = plan.identity.recipe, bundles[0].task, runs[0].manifest
+    for name in _SHARED:
+        if (runs[0].folder / name).is_file():
+            shutil.copyfile(runs[0].folder / name, folder / name)
+    manifest.write(folder / "manifest.parquet")
+    hashes = {line for run in runs for line in (run.folder / TRAINED_ON).read_text("ascii").split()}
+    _files.write_text(folder / TRAINED_ON, "".join(f"{line}\n" for line in sorted(hashes)))
+
+    records = manifest.select("validation")
+    images = fill_cache(records, recipe.input, folder=cache, workers=workers, progress=progress)
+    validation = SplitImages(records.drop(images.left_out), images).to_validation_set()
     progress("sealing", 0, 1)
     head = head_of(task, recipe.fit.loss)
-    seen, (labels, patients) = disturbed_images(held.images), held.repeated
-    members = [Predictor(run.bundle) for run in runs]
-    logits = np.mean([member.logits(seen).astype(np.float64) for member in members], axis=0)
-    settled = lock_thresholds(
-        one_logit_per_label(logits, task, head),
-        labels,
-        patients,
-        task,
-        balance=recipe.fit.balance == "weights",
-        points=recipe.points,
-    )
-    scales = _scales(runs)
-    novelty = np.zeros(len(seen))
+    disturbed = disturbed_images(validation.images)
+    members = [Predictor(bundle) for bundle in bundles]
+    logits = np.mean([member.logits(disturbed).astype(np.float64) for member in members], axis=0)
+    locked = lock_thresholds(one_logit_per_label(logits, task, head), validation, task, recipe)
+    scales = _novelty_scales(bundles)
+    novelty = None
     if scales is not None:
-        parts = [member.probabilities_and_novelty(seen)[1] for member in members]
+        parts = [member.probabilities_and_novelty(disturbed)[1] for member in members]
         pairs = zip(parts, scales, strict=True)
         novelty = np.mean([part / scale for part, scale in pairs if part is not None], axis=0)
-    graphs = [run.bundle.graph.read_bytes() for run in runs]
-    bundle = write_bundle(
+    graphs = [bundle.graph.read_bytes() for bundle in bundles]
+    bundle = write_checked_bundle(
         folder / "bundle",
-        task=task,
-        pixels=recipe.input,
-        temperature=settled.temperature.value,
-        points=settled.points,
-        graph=merge_graphs(graphs, task, head, settled.temperature.value, scales),
-        has_activation_map=all(run.bundle.has_activation_map for run in runs),
-        weights=_weights([run.bundle for run in runs]),
-        provenance={**_provenance(runs, plan), **chosen_by(settled, held, recipe, task)},
-        rejection=None if scales is None else lock_rejection(novelty, len(held.images)),
-        indeterminate=settled.bands,
+        recipe,
+        task,
+        validation,
+        locked,
+        novelty,
+        provenance=_provenance(bundles, plan),
+        has_activation_map=all(bundle.has_activation_map for bundle in bundles),
+        graph=merge_graphs(graphs, task, head, locked.temperature.value, scales),
+        weights=_weights(bundles),
     )
-    check_sealed(bundle, held.images, settled.probabilities, novelty)
     progress("sealing", 1, 1)
-    return Run(folder, plan, manifest, read_bundle(folder / "bundle"))
+    return Run(folder, plan, manifest, bundle)
 
 
-def _plan(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return the plan of the whole: that of any member, with all their seeds."""
+def _plan(runs: Sequence[Run]) -> Plan:
+    """Return the plan of the ensemble: that of a member, with the seeds of all."""
     if len(runs) < 2:
-        raise RunError("an ensemble needs two runs at least", received=len(runs))
-    plans = [run.plan["identity"] for run in runs]
-    first = {key: value for key, value in plans[0].items() if key != "seed"}
-    for run, identity in zip(runs, plans, strict=True):
-        if {key: value for key, value in identity.items() if key != "seed"} != first:
+        raise RunError("an ensemble needs at least two runs", received=len(runs))
+    first = runs[0].plan
+    seeds = [run.plan.identity.seed for run in runs]
+    for run in runs:
+        if _without_seed(run.plan) != _without_seed(first):
             raise RunError(
-                "the runs of an ensemble may differ in their seed alone",
-                received=f"{run.folder} was made from another recipe, other data or otherwise",
+                "the runs of an ensemble may only differ in their seed",
+                received=f"{run.folder} was made with other settings or data",
             )
-    seeds = [identity["seed"] for identity in plans]
-    if len(set(seeds)) < len(seeds):
-        raise RunError("the runs of an ensemble must have different seeds", received=str(seeds))
-    members = [run.bundle.id for run in runs]
-    return {**runs[0].plan, "identity": {**first, "seed": seeds, "members": members}}
+    numbers = [seed for seed in seeds if isinstance(seed, int)]
+    if len(set(numbers)) < len(runs):
+        raise RunError("the runs of an ensemble must have different seeds", received=seeds)
+    members = tuple(run.bundle.id for run in runs)
+    return replace(first, identity=replace(first.identity, seed=tuple(numbers), members=members))
 
 
-def _scales(runs: Sequence[Run]) -> list[float] | None:
-    found = [run.bundle.rejection for run in runs]
-    known = [rejection.threshold for rejection in found if rejection is not None]
-    return known if len(known) == len(found) else None
+def _without_seed(plan: Plan) -> Any:
+    return to_json(replace(plan.identity, seed=0), complete=True)
+
+
+def _novelty_scales(bundles: Sequence[Bundle]) -> list[float] | None:
+    """Return the thresholds that the members' novelty is divided by, None if one has none."""
+    scales = [bundle.rejection.threshold for bundle in bundles if bundle.rejection is not None]
+    return scales if len(scales) == len(bundles) else None
 
 
 def _weights(bundles: Sequence[Bundle]) -> bytes:
-    """Return all members' weights as the bytes of one file, each under its number."""
+    """Return all members' weights as one safetensors file, with the member's number in the names."""
     safetensors = require("safetensors.numpy", "train")
     tensors = {
         f"m{number}/{name}": array
@@ -159,14 +149,15 @@ def _weights(bundles: Sequence[Bundle]) -> bytes:
     return data
 
 
-def _provenance(runs: Sequence[Run], plan: Mapping[str, Any]) -> dict[str, Any]:
-    origins = [run.bundle.provenance for run in runs]
-    return {
-        **origins[0],
-        "plainfilm": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **plan["identity"],
-        "parameters": sum(origin["parameters"] for origin in origins),
-        "epoch": None,
-        "training_seconds": round(sum(origin["training_seconds"] for origin in origins), 1),
-    }
+def _provenance(bundles: Sequence[Bundle], plan: Plan) -> Provenance:
+    origins = [bundle.provenance for bundle in bundles]
+    return replace(
+        origins[0],
+        plainfilm=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=plan.identity.seed,
+        members=plan.identity.members,
+        parameters=sum(origin.parameters or 0 for origin in origins),
+        epoch=None,
+        training_seconds=round(sum(origin.training_seconds or 0 for origin in origins), 1),
+    )

@@ -1,4 +1,4 @@
-"""What each step is fed: a pure function of seed, epoch and step."""
+"""Yields the training batches: a pure function of seed, epoch and step."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from plainfilm.training.backend import has_accelerator
 
 __all__ = ["Batch", "Feed", "Gather", "images_of"]
 
-_ON_DEVICE = 2 << 30  # bytes
+_MAX_ON_DEVICE = 2 << 30  # bytes
 
 Gather = Callable[[NDArray[np.int64]], Any]
-"""From indices (k,) to images uint8 (k, side, side): an array, or a tensor of the backend."""
+"""Function from indices (k,) to images uint8 (k, side, side), an array or tensor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's input.
+    """The input of one step.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Batch:
     transforms, tones
         From `plainfilm.models.draw_augmentation`.
     labels
-        float32 (batch, labels), 1, 0 or NaN.
+        float32 (batch, labels): 1, 0 or NaN.
     """
 
     images: Any
@@ -50,17 +50,17 @@ class Feed:
     Attributes
     ----------
     gather
-        Where the images come from.
+        Function that returns images.
     labels
         float32 (n, labels).
     augment
         Strengths of the augmentation.
     size
-        Side of the images after augmentation.
+        Side of the augmented images.
     batch
-        Images a step.
+        Number of images in a batch.
     seed
-        Of the run.
+        Seed of the run.
     """
 
     gather: Gather
@@ -72,19 +72,19 @@ class Feed:
 
     @property
     def steps(self) -> int:
-        """Return the steps of an epoch."""
+        """Return the number of steps in an epoch."""
         return -(-len(self.labels) // self.batch)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, from ``first_step`` on.
 
-        All batches are of one size: the last is filled up with the epoch's first images, so that
-        nothing is compiled twice and no image is left out.
+        All batches have the same size, so that the backend compiles only once. The last one is
+        filled up with the first images of the epoch.
         """
         n = len(self.labels)
         rng = np.random.default_rng([self.seed, epoch])
         order = np.resize(rng.permutation(n), self.steps * self.batch)
-        # All of the epoch is drawn at once: a few numbers an image, whatever the first step.
+        # Drawn for the whole epoch, so that a step does not depend on the first step.
         transforms, tones = draw_augmentation(self.augment, rng, len(order), self.size)
         for step in range(first_step, self.steps):
             part = slice(step * self.batch, (step + 1) * self.batch)
@@ -95,19 +95,18 @@ class Feed:
 
 
 def images_of(cache: Cache, backend: str) -> Gather:
-    """Return where the images of a cache come from while a network learns from them.
+    """Return the function by which `Feed` gets the images of a cache.
 
-    From memory where they take at most a quarter of it, else from the shards. Where the backend
-    computes on a device of its own, and they take at most 2 GiB, they are copied there once: a step
-    then sends a few numbers an image over, not the pixels.
+    Images that take at most a quarter of the memory are held in memory, others are read from the
+    cache. Up to 2 GiB are copied to an accelerator once, so that a step sends no pixels.
     """
-    needed = len(cache) * cache.spec.size**2
-    if needed > (memory_bytes() or 2**32) // 4:
+    size = len(cache) * cache.spec.size**2
+    if size > (memory_bytes() or 2**32) // 4:
         return cache.gather
     images = cache.all()
-    if needed <= _ON_DEVICE and has_accelerator(backend):
+    if size <= _MAX_ON_DEVICE and has_accelerator(backend):
         from keras import ops
 
-        there = ops.convert_to_tensor(images)
-        return lambda indices: ops.take(there, ops.convert_to_tensor(indices), axis=0)
+        tensor = ops.convert_to_tensor(images)
+        return lambda indices: ops.take(tensor, ops.convert_to_tensor(indices), axis=0)
     return lambda indices: images[indices]

@@ -1,4 +1,4 @@
-"""Training, from top to bottom."""
+"""Trains a network."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from plainfilm._progress import Progress, silent
 from plainfilm.config import FitConfig, Recipe
 from plainfilm.errors import RunError
 from plainfilm.metrics import roc_auc_score
-from plainfilm.models import Augment, build_network
+from plainfilm.models import Augment
 from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.feed import Feed
+from plainfilm.training.images import ValidationSet
 from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
 from plainfilm.training.muon import Muon
-from plainfilm.training.networks import Head, head_of, outputs_of, predict_logits
-from plainfilm.training.state import Progressed, load_state, save_state, weights_to_bytes
+from plainfilm.training.networks import Head, head_of, network_of, predict_logits
+from plainfilm.training.state import TrainingState, load_state, save_state, weights_to_bytes
 
 __all__ = ["Fitted", "fit"]
 
-# Twice takes a fortieth of a step of a small network.
 _STEP_RESETS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
-"""Whether a step of Keras begins by resetting the metrics."""
-_SAVE_EVERY = 30.0  # seconds; what a kill costs at most, beside the start-up
+"""Whether a step of Keras resets the metrics itself. A second reset takes 1/40 of a small step."""
+_SAVE_INTERVAL = 30.0  # seconds of training that a kill loses at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,15 @@ class Fitted:
     Attributes
     ----------
     weights
-        Bytes of the chosen epoch's weights (safetensors).
-    progressed
+        Weights of the selected epoch, a safetensors file.
+    state
         History, best epoch and time.
     parameters
         Number of weights of the network.
     """
 
     weights: bytes
-    progressed: Progressed
+    state: TrainingState
     parameters: int
 
 
@@ -60,34 +60,34 @@ def fit(
     recipe: Recipe,
     task: Task,
     feed: Feed,
-    validation: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    validation: ValidationSet,
     folder: Path,
     *,
     precision: str,
     seed: int,
     progress: Progress = silent,
 ) -> Fitted:
-    """Train a network, or go on where an interrupted training stopped.
+    """Train a network, or continue an interrupted training.
 
     Parameters
     ----------
     recipe, task
-        What to train, on what.
+        What to train.
     feed
         Training batches.
     validation
-        Images (n, size, size) and labels (n, labels).
+        Images and labels for comparing epochs.
     folder
-        Where the state, the best weights and ``history.csv`` are kept.
+        Folder of the training state, the best weights and ``history.csv``.
     precision
         ``float32`` or ``bfloat16``.
     seed
-        Of initial weights and noise.
+        Seed for initial weights and noise.
 
     Raises
     ------
     RunError
-        If the loss is no longer finite, or the folder holds the state of another network.
+        If the loss is no longer finite, or the folder has the state of another network.
     """
     config = recipe.fit
     keras.utils.set_random_seed(seed)
@@ -95,12 +95,10 @@ def fit(
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+    head = head_of(task, config.loss)
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     try:
-        head = head_of(task, config.loss)
-        network = build_network(
-            recipe.network.name, recipe.input.size, outputs_of(task, head), recipe.network.options
-        )
+        network = network_of(recipe, task)
         model = _training_model(network, recipe, seed)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -117,58 +115,58 @@ def fit(
 
     state_file, best_file = folder / "state.safetensors", folder / "best.safetensors"
     variables = [*network.variables, *optimiser.variables]
-    now = load_state(state_file, variables)
-    started, saved = time.monotonic() - now.seconds, time.monotonic()
+    state = load_state(state_file, variables)
+    started, saved = time.monotonic() - state.seconds, time.monotonic()
     total = epochs * feed.steps
 
-    while now.epoch < epochs and not _patience_is_out(now, config):
-        for batch in feed.epoch(now.epoch, now.step):
+    while state.epoch < epochs and not _patience_is_over(state, config):
+        for batch in feed.epoch(state.epoch, state.step):
             if not _STEP_RESETS:
                 model.reset_metrics()
-            # The images may be tensors already, and on PyTorch Keras takes no mixture.
-            given = batch.images, batch.transforms, batch.tones
+            # The images may be tensors already, and on PyTorch Keras does not accept a mixture.
+            inputs = batch.images, batch.transforms, batch.tones
             logs = model.train_on_batch(
-                [ops.convert_to_tensor(part) for part in given], batch.labels, return_dict=True
+                [ops.convert_to_tensor(part) for part in inputs], batch.labels, return_dict=True
             )
-            now.loss_sum += float(logs["loss"])
-            now.accuracy_sum += float(logs["accuracy"])
-            now.step += 1
-            now.seconds = time.monotonic() - started
-            done = now.epoch * feed.steps + now.step
-            progress("training", done, total, _note(now, done * feed.batch / now.seconds))
-            if time.monotonic() - saved > _SAVE_EVERY and now.step < feed.steps:
-                save_state(state_file, variables, now)
+            state.loss_sum += float(logs["loss"])
+            state.accuracy_sum += float(logs["accuracy"])
+            state.step += 1
+            state.seconds = time.monotonic() - started
+            done = state.epoch * feed.steps + state.step
+            progress("training", done, total, _note(state, done * feed.batch / state.seconds))
+            if time.monotonic() - saved > _SAVE_INTERVAL and state.step < feed.steps:
+                save_state(state_file, variables, state)
                 saved = time.monotonic()
 
         row = {
-            "epoch": now.epoch + 1,
-            "loss": now.loss_sum / feed.steps,
-            "accuracy": now.accuracy_sum / feed.steps,
-            **_validate(network, head, *validation),
+            "epoch": state.epoch + 1,
+            "loss": state.loss_sum / feed.steps,
+            "accuracy": state.accuracy_sum / feed.steps,
+            **_validate(network, head, validation),
             "learning_rate": float(ops.convert_to_numpy(optimiser.learning_rate)),
             "seconds": time.monotonic() - started,
         }
         if not math.isfinite(row["loss"]):
             raise RunError(
-                f"the loss is no longer a number in epoch {row['epoch']:.0f}",
+                f"the loss is no longer finite in epoch {row['epoch']:.0f}",
                 received=row["loss"],
                 remedy="lower fit.learning_rate, or set fit.precision=float32",
             )
-        now.history.append(row)
-        if _is_better(row, now, config.select):
-            now.best_epoch, now.best_value = now.epoch + 1, row.get(config.select)
+        state.history.append(row)
+        if _is_better(row, state, config.select):
+            state.best_epoch, state.best_value = state.epoch + 1, row.get(config.select)
             _files.write_bytes(best_file, weights_to_bytes(network.variables))
-        now.epoch, now.step, now.loss_sum, now.accuracy_sum = now.epoch + 1, 0, 0.0, 0.0
-        now.seconds = time.monotonic() - started
-        _write_history(folder / "history.csv", now.history)
-        save_state(state_file, variables, now)
+        state.epoch, state.step, state.loss_sum, state.accuracy_sum = state.epoch + 1, 0, 0.0, 0.0
+        state.seconds = time.monotonic() - started
+        _write_history(folder / "history.csv", state.history)
+        save_state(state_file, variables, state)
         saved = time.monotonic()
 
-    return Fitted(best_file.read_bytes(), now, int(network.count_params()))
+    return Fitted(best_file.read_bytes(), state, int(network.count_params()))
 
 
 def _training_model(network: Any, recipe: Recipe, seed: int) -> Any:
-    """Put the augmentation before the network."""
+    """Return the network with the augmentation before it."""
     side = recipe.augment.crop_from or recipe.input.size
     images = keras.Input((side, side, 1), dtype="uint8", name="images")
     transforms = keras.Input((8,), name="transforms")
@@ -177,53 +175,49 @@ def _training_model(network: Any, recipe: Recipe, seed: int) -> Any:
     return keras.Model([images, transforms, tones], network(augment(images, transforms, tones)))
 
 
-class WarmUpThenDown(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Rise in a straight line over the first steps, then fall in one to zero at the last."""
+class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Linear warm-up over the first ``warmup`` steps, then linear decay to zero at the last."""
 
-    def __init__(self, peak: float, rise: float, total: float) -> None:
-        self.peak, self.rise, self.total = peak, rise, total
+    def __init__(self, peak: float, warmup: float, total: float) -> None:
+        self.peak, self.warmup, self.total = peak, warmup, total
 
     def __call__(self, step: Any) -> Any:
         """Return the learning rate of a step, counted from 0."""
-        at = ops.cast(step, "float32") + 1.0
-        up = at / self.rise
-        down = (self.total + 1.0 - at) / (self.total + 1.0 - self.rise)
+        number = ops.cast(step, "float32") + 1.0
+        up = number / self.warmup
+        down = (self.total + 1.0 - number) / (self.total + 1.0 - self.warmup)
         return self.peak * ops.maximum(0.0, ops.minimum(up, down))
 
     def get_config(self) -> dict[str, float]:
-        """Return what rebuilds this schedule."""
-        return {"peak": self.peak, "rise": self.rise, "total": self.total}
+        """Return the arguments of the constructor."""
+        return {"peak": self.peak, "warmup": self.warmup, "total": self.total}
 
 
 def _optimiser(config: FitConfig, total: int) -> Any:
     rate: Any = config.learning_rate
     if config.schedule == "linear":
-        rate = WarmUpThenDown(rate, max(1.0, config.warmup * total), total)
+        rate = LinearSchedule(rate, max(1.0, config.warmup * total), total)
     clip = {"clipnorm": config.clip_norm} if config.clip_norm else {}
     if config.optimiser == "adam":
         return keras.optimizers.Adam(rate, **clip)
     if config.optimiser == "muon":
-        together = 1 if has_accelerator(keras.backend.backend()) else 5
-        optimiser = Muon(rate, weight_decay=config.weight_decay, together=together, **clip)
+        shared = 1 if has_accelerator(keras.backend.backend()) else 5
+        optimiser = Muon(rate, weight_decay=config.weight_decay, shared_iterations=shared, **clip)
     else:
         optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **clip)
-    # Shrinking these only shifts or scales activations; it does not simplify the function.
+    # Decay of these shifts or scales activations without making the function simpler.
     optimiser.exclude_from_weight_decay(var_names=["bias", "gain", "factor", "gamma", "beta"])
     return optimiser
 
 
-def _validate(
-    network: Any,
-    head: Head,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.float32],
-) -> dict[str, float]:
+def _validate(network: Any, head: Head, validation: ValidationSet) -> dict[str, float]:
     """Return unweighted loss, accuracy and mean AUROC over the labels; NaN where undefined."""
-    logits = predict_logits(network, images).astype(np.float32)
+    labels = validation.labels
+    logits = predict_logits(network, validation.images).astype(np.float32)
     loss = MaskedLoss(head, np.ones((2, labels.shape[1]), np.float32), 0.0)
     accuracy = MaskedAccuracy(head)
     accuracy.update_state(labels, logits)
-    # One class against the other; for softmax the margin over the other classes ranks alike.
+    # The logit of each label; for a binary softmax its margin over the other class.
     scores = logits[:, -labels.shape[1] :] - (
         logits[:, :1] if head == "softmax" and labels.shape[1] == 1 else 0.0
     )
@@ -236,31 +230,30 @@ def _validate(
     }
 
 
-def _auroc(labels: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
-    if not np.all(np.isfinite(scores)):
-        return math.nan
-    return float(roc_auc_score(labels, scores))
+def _auroc(y_true: NDArray[np.float32], y_score: NDArray[np.float32]) -> float:
+    return float(roc_auc_score(y_true, y_score)) if np.all(np.isfinite(y_score)) else math.nan
 
 
-def _is_better(row: dict[str, float], now: Progressed, select: str) -> bool:
-    # A first epoch whose value is undefined must not stay the best for ever.
-    if select == "last" or now.best_value is None or math.isnan(now.best_value):
+def _is_better(row: dict[str, float], state: TrainingState, select: str) -> bool:
+    # A first epoch with an undefined value must not remain the best.
+    if select == "last" or state.best_value is None or math.isnan(state.best_value):
         return True
     value = row[select]
     if math.isnan(value):
         return False
-    return value < now.best_value if select == "val_loss" else value > now.best_value
+    return value < state.best_value if select == "val_loss" else value > state.best_value
 
 
-def _patience_is_out(now: Progressed, config: FitConfig) -> bool:
-    return bool(config.patience and now.step == 0 and now.epoch - now.best_epoch >= config.patience)
+def _patience_is_over(state: TrainingState, config: FitConfig) -> bool:
+    waited = state.epoch - state.best_epoch
+    return bool(config.patience and state.step == 0 and waited >= config.patience)
 
 
-def _note(now: Progressed, speed: float) -> str:
-    note = f"epoch {now.epoch + 1}  loss {now.loss_sum / now.step:.3f}"
-    note += f"  accuracy {now.accuracy_sum / now.step:.3f}"
-    if now.history:
-        note += f"  val AUROC {now.history[-1]['val_auroc']:.4f}"
+def _note(state: TrainingState, speed: float) -> str:
+    note = f"epoch {state.epoch + 1}  loss {state.loss_sum / state.step:.3f}"
+    note += f"  accuracy {state.accuracy_sum / state.step:.3f}"
+    if state.history:
+        note += f"  val AUROC {state.history[-1]['val_auroc']:.4f}"
     return f"{note}  {speed:.0f} images/s"
 
 
@@ -269,14 +262,6 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
     writer.writeheader()
     for row in history:
-        writer.writerow(
-            {
-                key: f"{value:.0f}"
-                if key == "epoch"
-                else ""
-                if math.isnan(value)
-                else f"{value:.6g}"
-                for key, value in row.items()
-            }
-        )
+        cells = {key: "" if math.isnan(value) else f"{value:.6g}" for key, value in row.items()}
+        writer.writerow({**cells, "epoch": f"{row['epoch']:.0f}"})
     _files.write_text(path, text.getvalue())

@@ -1,4 +1,4 @@
-"""The loss and the running accuracy, both blind to unknown labels."""
+"""Loss and accuracy that ignore unknown labels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["MaskedAccuracy", "MaskedLoss", "class_weights"]
 def class_weights(
     labels: NDArray[np.float32], task: Task, *, balanced: bool
 ) -> NDArray[np.float32]:
-    """Return the weight of a 0 and of a 1 of each label, (2, labels).
+    """Return the weights of a 0 and a 1 of each label, (2, labels).
 
-    Balanced, the two weigh the same in total and the mean weight is 1. A label that has only one
-    class keeps weight 1. For ``multiclass`` the weight of a 1 balances the classes, and that of a 0
-    is not used.
+    If balanced, both have the same total weight and the mean weight is 1. A label with one class
+    has weight 1. For ``multiclass`` the weight of a 1 balances the classes, and that of a 0 is not
+    used.
     """
     weights = np.ones((2, labels.shape[1]), np.float32)
     if not balanced:
@@ -40,7 +40,7 @@ def class_weights(
 
 
 class MaskedLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Weighted cross-entropy of logits; a NaN label costs nothing.
+    """Weighted cross-entropy of logits; the loss of a NaN label is 0.
 
     Parameters
     ----------
@@ -60,30 +60,30 @@ class MaskedLoss(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each image, (n,)."""
         known = ops.logical_not(ops.isnan(y_true))
-        truth = ops.where(known, y_true, 0.0)
+        y_true = ops.where(known, y_true, 0.0)
         mask = ops.cast(known, "float32")
         logits = ops.cast(y_pred, "float32")
         if self.head == "softmax":
-            return self._softmax(truth, mask, logits)
-        weight = mask * (truth * self.weights[1] + (1.0 - truth) * self.weights[0])
-        target = truth * (1.0 - self.smoothing) + 0.5 * self.smoothing
+            return self._softmax(y_true, mask, logits)
+        weight = mask * (y_true * self.weights[1] + (1.0 - y_true) * self.weights[0])
+        target = y_true * (1.0 - self.smoothing) + 0.5 * self.smoothing
         entropy = ops.softplus(logits) - target * logits
         return ops.sum(weight * entropy, axis=-1) / max(1, self.weights.shape[1])
 
-    def _softmax(self, truth: Any, mask: Any, logits: Any) -> Any:
+    def _softmax(self, y_true: Any, mask: Any, logits: Any) -> Any:
         if self.weights.shape[1] == 1:
-            weight = (truth * self.weights[1] + (1.0 - truth) * self.weights[0])[:, 0]
-            truth = ops.concatenate([1.0 - truth, truth], axis=-1)
+            weight = (y_true * self.weights[1] + (1.0 - y_true) * self.weights[0])[:, 0]
+            y_true = ops.concatenate([1.0 - y_true, y_true], axis=-1)
         else:
-            weight = ops.sum(truth * self.weights[1], axis=-1)
+            weight = ops.sum(y_true * self.weights[1], axis=-1)
         classes = logits.shape[-1]
-        target = truth * (1.0 - self.smoothing) + self.smoothing / classes
+        target = y_true * (1.0 - self.smoothing) + self.smoothing / classes
         entropy = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
         return ops.min(mask, axis=-1) * weight * entropy
 
 
 class MaskedAccuracy(keras.metrics.Mean):  # type: ignore[misc]
-    """Share of known labels (sigmoid) or images (softmax) that the logits get right."""
+    """Share of known labels (sigmoid) or images (softmax) that are predicted correctly."""
 
     def __init__(self, head: Head) -> None:
         super().__init__(name="accuracy")
@@ -94,10 +94,10 @@ class MaskedAccuracy(keras.metrics.Mean):  # type: ignore[misc]
         del sample_weight
         known = ops.cast(ops.logical_not(ops.isnan(y_true)), "float32")
         if self.head == "sigmoid":
-            right = ops.equal(y_pred > 0, y_true > 0.5)
+            correct = ops.equal(y_pred > 0, y_true > 0.5)
         else:
-            truth = y_true[:, 0] > 0.5 if y_true.shape[-1] == 1 else ops.argmax(y_true, axis=-1)
-            chosen = ops.argmax(y_pred, axis=-1)
-            right = ops.equal(ops.cast(truth, "int32"), ops.cast(chosen, "int32"))
+            target = y_true[:, 0] > 0.5 if y_true.shape[-1] == 1 else ops.argmax(y_true, axis=-1)
+            predicted = ops.argmax(y_pred, axis=-1)
+            correct = ops.equal(ops.cast(target, "int32"), ops.cast(predicted, "int32"))
             known = ops.min(known, axis=-1)
-        super().update_state(ops.cast(right, "float32"), sample_weight=known)
+        super().update_state(ops.cast(correct, "float32"), sample_weight=known)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.config import Recipe
+from plainfilm.errors import BundleError
 from plainfilm.metrics import apply_temperature
 from plainfilm.records import Task
 from plainfilm.training.backend import use_backend
@@ -71,8 +72,8 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
     from plainfilm.training.state import part_weights, read_weights
 
     bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-    recipe = Recipe.from_json(bundle.provenance["recipe"])
-    members = len(bundle.provenance.get("members") or ())
+    recipe = _recipe(bundle)
+    members = len(bundle.provenance.members)
     data = bundle.weights.read_bytes()
     if not members:
         network = network_of(recipe, bundle.task)
@@ -98,13 +99,20 @@ def keras_probabilities(
     Use it to check on any backend that the ONNX graph of the bundle agrees with the network.
     """
     bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-    recipe = Recipe.from_json(bundle.provenance["recipe"])
+    recipe = _recipe(bundle)
     logits = one_logit_per_label(
         predict_logits(load_network(bundle), images),
         bundle.task,
         head_of(bundle.task, recipe.fit.loss),
     )
     return apply_temperature(logits, bundle.temperature, kind=bundle.task.kind)
+
+
+def _recipe(bundle: Bundle) -> Recipe:
+    recipe = bundle.provenance.recipe
+    if recipe is None:
+        raise BundleError(f"the bundle {bundle.folder} has no recipe, so no network can be built")
+    return recipe
 
 
 def predict_logits(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What augmented training images look like. Keras is imported when they are made."""
+"""Makes augmented images to look at, and imports Keras for it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from plainfilm.training.backend import use_backend
 
 __all__ = ["augmented_images"]
 
-_AT_ONCE = 1 << 20  # pixels; as floats, all images would take four times their memory
+_CHUNK = 1 << 20  # pixels; as floats, all images would take four times their memory
 
 
 def augmented_images(
     config: AugmentConfig, size: int, images: NDArray[np.uint8], seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Return images as one epoch of training shows them to the network.
+    """Return images as the network receives them in one epoch of training.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ def augmented_images(
     size
         Side of the network's input.
     images
-        uint8 (n, side, side); the side is ``size``, or ``config.crop_from``.
+        uint8 (n, side, side); the side is ``size``, or ``config.crop_from`` unless that is 0.
     seed
-        Of the draw.
+        Seed of the random draw.
 
     Returns
     -------
@@ -45,10 +45,10 @@ def augmented_images(
 
     augment = Augment(config, size, seed)
     transforms, tones = draw_augmentation(config, np.random.default_rng(seed), len(images), size)
-    shown = np.empty((len(images), size, size), np.uint8)
-    step = max(1, _AT_ONCE // size**2)
-    for at in range(0, len(images), step):
-        part = slice(at, at + step)
-        made = augment(images[part, ..., None], transforms[part], tones[part])
-        shown[part] = np.clip(np.rint(ops.convert_to_numpy(made)[..., 0]), 0, 255)
-    return shown
+    result = np.empty((len(images), size, size), np.uint8)
+    step = max(1, _CHUNK // size**2)
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        augmented = augment(images[part, ..., None], transforms[part], tones[part])
+        result[part] = np.clip(np.rint(ops.convert_to_numpy(augmented)[..., 0]), 0, 255)
+    return result

@@ -1,16 +1,16 @@
-"""The same recipe trained from several seeds: how much of a result is luck of the draw."""
+"""Trains a recipe with several seeds, to show how much a result depends on chance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
-from plainfilm._progress import Progress, silent
 from plainfilm.audit.run import Audit
-from plainfilm.config import Recipe
 from plainfilm.data import Manifest
 from plainfilm.errors import ConfigError, RunError
-from plainfilm.training.run import Run, train
+from plainfilm.training.pipeline import TrainOptions, train
+from plainfilm.training.run import Run
 
 __all__ = ["train_seeds"]
 
@@ -20,34 +20,32 @@ def train_seeds(
     *,
     out: str | Path,
     seeds: int = 5,
-    recipe: Recipe | str | Path = "standard",
-    settings: Sequence[str] = (),
     seed: int = 0,
-    backend: str | None = None,
-    cache: str | Path | None = None,
-    workers: int | None = None,
-    exclude: str | Path | None = None,
     on_audit: Callable[[Audit], None] | None = None,
     on_run: Callable[[Run], None] | None = None,
-    progress: Progress = silent,
+    **options: Unpack[TrainOptions],
 ) -> tuple[Run, ...]:
-    """Train a recipe from several seeds, each into a run of its own.
+    """Train a recipe with several seeds, each in a run of its own.
 
-    The splits are the same for all, and images are decoded once. The same call continues an
+    All runs have the same splits, and images are decoded once. The same call continues an
     interrupted one.
 
     Parameters
     ----------
-    data, recipe, settings, backend, cache, workers, exclude, on_audit
-        As for `plainfilm.train`; the audit is told once.
+    data
+        See `plainfilm.train`.
     out
         Folder of the runs ``seed-0``, ``seed-1``, ...
     seeds
-        How many, 2 or more.
+        Number of seeds, 2 or more.
     seed
-        The first one.
+        The first seed.
+    on_audit
+        Called once, with the quick audit of the data.
     on_run
-        Told each run when it is sealed.
+        Called with each run after it is sealed.
+    options
+        Further arguments of `plainfilm.train`.
 
     Returns
     -------
@@ -57,34 +55,28 @@ def train_seeds(
     Raises
     ------
     ConfigError, DataError, RunError, StorageError
-        As `plainfilm.train` does; RunError also if ``out`` is a run itself.
+        See `plainfilm.train`; RunError also if ``out`` is the folder of a run.
     """
     if seeds < 2:
         raise ConfigError(
-            "several seeds are two at least",
+            "training with several seeds needs at least two",
             received=seeds,
-            remedy="train one with plainfilm.train",
+            remedy="train with one seed by plainfilm.train",
         )
     folder = Path(out)
     if (folder / "plan.json").exists():
         raise RunError(
             f"{folder} is a run of one seed",
-            remedy="choose another folder; each seed gets a run below it",
+            remedy="choose another folder; each seed has a run in it",
         )
     runs = []
     for number in range(seed, seed + seeds):
         run = train(
             data,
             out=folder / f"seed-{number}",
-            recipe=recipe,
-            settings=settings,
             seed=number,
-            backend=backend,
-            cache=cache,
-            workers=workers,
-            exclude=exclude,
             on_audit=on_audit if number == seed else None,
-            progress=progress,
+            **options,
         )
         runs.append(run)
         if on_run is not None:

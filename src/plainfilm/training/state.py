@@ -1,4 +1,4 @@
-"""The resumable state of a training: one file, replaced atomically, read back exactly."""
+"""Saves and restores the state of a training, and weights as safetensors files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plainfilm._optional import require
 from plainfilm.errors import RunError
 
 __all__ = [
-    "Progressed",
+    "TrainingState",
     "load_state",
     "part_weights",
     "read_weights",
@@ -28,21 +28,21 @@ _NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 
 
 @dataclass(slots=True)
-class Progressed:
-    """How far a training has come.
+class TrainingState:
+    """Progress of a training.
 
     Attributes
     ----------
     epoch, step
-        The next step to take, both from 0.
+        The next step, both counted from 0.
     history
-        One row a finished epoch.
+        One row for each finished epoch.
     best_epoch, best_value
-        The best epoch so far (1 is the first) and what it was judged by.
+        The best epoch so far, counted from 1, and the value that epochs are compared by.
     seconds
-        Wall time spent so far.
+        Wall time so far.
     loss_sum, accuracy_sum
-        Over the steps of the epoch that is under way.
+        Sums over the steps of the current epoch.
     """
 
     epoch: int = 0
@@ -55,49 +55,37 @@ class Progressed:
     accuracy_sum: float = 0.0
 
 
-def _named(variables: Iterable[Any]) -> dict[str, Any]:
-    # The place in the list makes names unique; the path makes a mismatch readable. Keras numbers
-    # what it names itself (seed_generator_7) by what the process has made before; it is left out.
-    return {
-        f"{place:04d}:{_NUMBER.sub('', variable.path)}": variable
-        for place, variable in enumerate(variables)
-    }
-
-
 def weights_to_bytes(variables: Iterable[Any], metadata: dict[str, str] | None = None) -> bytes:
     """Return Keras variables as the bytes of a safetensors file."""
     from keras import ops
 
-    safetensors = require("safetensors.numpy", "train")
     tensors = {
         name: np.array(ops.convert_to_numpy(variable), order="C")
         for name, variable in _named(variables).items()
     }
-    data: bytes = safetensors.save(tensors, metadata=metadata)
+    data: bytes = require("safetensors.numpy", "train").save(tensors, metadata=metadata)
     return data
 
 
-def read_weights(data: bytes, variables: Iterable[Any], what: str) -> None:
-    """Assign what `weights_to_bytes` wrote.
+def read_weights(data: bytes, variables: Iterable[Any], source: str) -> None:
+    """Assign the weights that `weights_to_bytes` returned.
 
     Raises
     ------
     RunError
-        If the names or shapes are not those of ``variables``; ``what`` names the file.
+        If names or shapes differ from those of ``variables``; ``source`` names the file.
     """
-    safetensors = require("safetensors.numpy", "train")
     try:
-        tensors = safetensors.load(data)
-    except Exception as error:  # safetensors raises one class of its own, not exported everywhere
-        raise RunError(f"{what} is damaged", received=str(error)) from error
+        tensors = require("safetensors.numpy", "train").load(data)
+    except Exception as error:  # not every version exports the error class of safetensors
+        raise RunError(f"{source} is damaged", received=str(error)) from error
     named = _named(variables)
-    shapes = {name: tuple(variable.shape) for name, variable in named.items()}
-    found = {name: tuple(array.shape) for name, array in tensors.items()}
-    if shapes != found:
-        odd = sorted(set(shapes.items()) ^ set(found.items()))
+    expected = {(name, tuple(variable.shape)) for name, variable in named.items()}
+    differing = sorted(expected ^ {(name, tuple(array.shape)) for name, array in tensors.items()})
+    if differing:
         raise RunError(
-            f"{what}: made for another network",
-            received=f"{len(odd)} weights differ, first {odd[0]}",
+            f"{source} is of another network",
+            received=f"{len(differing)} weights differ, first {differing[0]}",
             remedy="choose another run folder, or delete this one",
         )
     for name, variable in named.items():
@@ -105,25 +93,25 @@ def read_weights(data: bytes, variables: Iterable[Any], what: str) -> None:
 
 
 def part_weights(data: bytes, prefix: str) -> bytes:
-    """Return the tensors whose names begin with ``prefix``, without it, as a file of their own."""
+    """Return the tensors whose names begin with ``prefix``, without it, as a separate file."""
     safetensors = require("safetensors.numpy", "train")
     tensors = {
         name.removeprefix(prefix): array
         for name, array in safetensors.load(data).items()
         if name.startswith(prefix)
     }
-    own: bytes = safetensors.save(tensors)
-    return own
+    part: bytes = safetensors.save(tensors)
+    return part
 
 
-def save_state(path: Path, variables: Iterable[Any], progressed: Progressed) -> None:
-    """Write weights, optimiser and progress as one file, so that they cannot disagree."""
-    metadata = {"progress": json.dumps(asdict(progressed))}
+def save_state(path: Path, variables: Iterable[Any], state: TrainingState) -> None:
+    """Write weights, optimiser and progress as one file, so that they always agree."""
+    metadata = {"progress": json.dumps(asdict(state))}
     _files.write_bytes(path, weights_to_bytes(variables, metadata))
 
 
-def load_state(path: Path, variables: Iterable[Any]) -> Progressed:
-    """Restore what `save_state` wrote; a fresh `Progressed` where there is no file.
+def load_state(path: Path, variables: Iterable[Any]) -> TrainingState:
+    """Restore what `save_state` wrote; return a new `TrainingState` if there is no file.
 
     Raises
     ------
@@ -131,14 +119,21 @@ def load_state(path: Path, variables: Iterable[Any]) -> Progressed:
         If the file is damaged or of another network.
     """
     if not path.exists():
-        return Progressed()
+        return TrainingState()
     data = path.read_bytes()
     read_weights(data, variables, str(path))
     length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
     try:
-        return Progressed(**json.loads(header["__metadata__"]["progress"]))
+        header = json.loads(data[8 : 8 + length])
+        return TrainingState(**json.loads(header["__metadata__"]["progress"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path} is damaged: it does not say how far the training was", received=repr(error)
-        ) from error
+        raise RunError(f"{path} is damaged: it has no progress", received=repr(error)) from error
+
+
+def _named(variables: Iterable[Any]) -> dict[str, Any]:
+    # The position makes names unique, and the path makes differences readable. Keras numbers some
+    # names (seed_generator_7) by what the process created before, so the numbers are removed.
+    return {
+        f"{position:04d}:{_NUMBER.sub('', variable.path)}": variable
+        for position, variable in enumerate(variables)
+    }

@@ -1,4 +1,4 @@
-"""What is chosen on validation, and sealed: temperature, operating points, bands, rejection."""
+"""Locks temperature, operating points, indeterminate ranges and rejection on validation images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle import IndeterminateRange, Rejection
-from plainfilm.config import AUGMENTATIONS, PointsConfig
+from plainfilm.config import AUGMENTATIONS, Recipe
 from plainfilm.metrics import (
     Temperature,
     apply_temperature,
@@ -17,6 +17,7 @@ from plainfilm.metrics import (
     lock_operating_points,
 )
 from plainfilm.records import LockedPoint, Task
+from plainfilm.training.images import ValidationSet
 from plainfilm.training.losses import class_weights
 from plainfilm.training.preview import augmented_images
 
@@ -30,82 +31,69 @@ __all__ = [
 ]
 
 DRAWS = 4
-"""How often each validation image is shown under disturbance, besides as it is."""
+"""Number of disturbed copies of each validation image, in addition to the unchanged image."""
 _DISTURBANCE = "radiograph"
+_COPIES = f"each unchanged and in {DRAWS} draws of the augmentation {_DISTURBANCE!r}"
 _REJECTED = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LockedThresholds:
-    """What validation settled.
+    """Temperature, operating points and indeterminate ranges.
 
-    Attributes
-    ----------
-    temperature, points, bands
-        To be sealed.
-    probabilities
-        (n, labels) of the images that were used, with that temperature.
+    ``probabilities`` (n, labels) are those of the images that they were selected on.
     """
 
     temperature: Temperature
     points: tuple[LockedPoint, ...]
-    bands: Mapping[str, IndeterminateRange]
+    indeterminate: Mapping[str, IndeterminateRange]
     probabilities: NDArray[np.float64]
 
 
 def disturbed_images(images: NDArray[np.uint8], draws: int = DRAWS) -> NDArray[np.uint8]:
-    """Return images as they are, and then under several draws of one augmentation.
+    """Return the unchanged images followed by augmented copies, ((1 + draws) * n, size, size).
 
-    It is the same augmentation for every recipe, so that none is judged by its own. A clean
-    validation split is often saturated: many thresholds err alike on it, and the one it
-    prefers may be far off where images come from elsewhere. The same images under disturbances
-    that leave the diagnosis alone put cases into that gap.
+    All recipes use the same augmentation, so that no recipe is judged by its own. On unchanged
+    validation images the classes are often perfectly separated. Many thresholds are then equally
+    good, and the selected one may be far off for images from another source. Disturbances that
+    leave the diagnosis unchanged put cases between the classes.
     """
     config = AUGMENTATIONS[_DISTURBANCE]
     size, count = images.shape[1], len(images)
-    seen = np.empty(((1 + draws) * count, size, size), np.uint8)
-    seen[:count] = images
+    result = np.empty(((1 + draws) * count, size, size), np.uint8)
+    result[:count] = images
     for seed in range(draws):
         copies = slice((1 + seed) * count, (2 + seed) * count)
-        seen[copies] = augmented_images(config, size, images, seed=seed)
-    return seen
+        result[copies] = augmented_images(config, size, images, seed=seed)
+    return result
 
 
-def locked_on(images: int) -> str:
-    """Say in words what was used."""
-    return (
-        f"{images} validation images, each as it is and under {DRAWS} draws of the augmentation "
-        f"{_DISTURBANCE!r}"
-    )
+def locked_on(count: int) -> str:
+    """Return which images the thresholds of a bundle were selected on, in words."""
+    return f"{count} validation images, {_COPIES}"
 
 
 def lock_thresholds(
-    margins: NDArray[np.float64],
-    labels: NDArray[np.float32],
-    patients: Sequence[str],
-    task: Task,
-    *,
-    balance: bool,
-    points: PointsConfig,
+    logits: NDArray[np.float64], validation: ValidationSet, task: Task, recipe: Recipe
 ) -> LockedThresholds:
     """Fit the temperature and lock the operating points.
 
     Parameters
     ----------
-    margins
-        (n, labels) logits of the images of `disturbed_images`.
-    labels, patients
-        (n, labels) and (n,) that go with them.
-    balance
-        Whether training weighed the classes alike: validation is weighed like it, or the
-        temperature would answer for the difference.
-    points
-        Which operating points.
+    logits
+        One logit for each label of the `disturbed_images` of validation, ((1 + DRAWS) * n, labels).
+    validation
+        The n validation images.
+    task, recipe
+        What was trained. If training weighs the classes alike, so does the fit of the temperature:
+        otherwise the temperature would compensate for the difference.
     """
-    weights = _image_weights(labels, task, balance)
-    temperature = fit_temperature(margins, labels, kind=task.kind, weights=weights)
-    probabilities = apply_temperature(margins, temperature.value, kind=task.kind)
-    locked = tuple(
+    labels = np.tile(validation.labels, (1 + DRAWS, 1))
+    patients = [*validation.patients] * (1 + DRAWS)
+    weights = _image_weights(labels, task, balanced=recipe.fit.balance == "weights")
+    temperature = fit_temperature(logits, labels, kind=task.kind, weights=weights)
+    probabilities = apply_temperature(logits, temperature.value, kind=task.kind)
+    points = tuple(
         point
         for column, label in enumerate(task.labels)
         for point in lock_operating_points(
@@ -113,59 +101,59 @@ def lock_thresholds(
             labels[:, column],
             label,
             patients=patients,
-            sensitivity=points.sensitivity,
-            specificity=points.specificity,
-            own=points.own,
+            sensitivity=recipe.points.sensitivity,
+            specificity=recipe.points.specificity,
+            own=recipe.points.own,
         )
     )
-    return LockedThresholds(temperature, locked, _bands(locked, task), probabilities)
+    return LockedThresholds(temperature, points, _indeterminate(points, task), probabilities)
 
 
-def lock_rejection(novelty: NDArray[np.float64], clean: int) -> Rejection:
-    """Lock from which novelty on an image is rejected.
+def lock_rejection(novelty: NDArray[np.float64], unchanged: int) -> Rejection:
+    """Lock the novelty above which an image is rejected.
 
     Parameters
     ----------
     novelty
-        (n,) of the images of `disturbed_images`, the first ``clean`` of which are as they are.
-    clean
-        How many.
+        (n,) of the `disturbed_images` of validation.
+    unchanged
+        Number of unchanged images, the first ones.
     """
     threshold = float(np.quantile(novelty, 1 - _REJECTED))
-    rule = (
-        f"rejects {_REJECTED:.0%} of the validation images, each as it is and under {DRAWS} draws "
-        f"of the augmentation {_DISTURBANCE!r}"
+    return Rejection(
+        threshold,
+        f"rejects {_REJECTED:.0%} of the validation images, {_COPIES}",
+        float(np.mean(novelty[:unchanged] >= threshold)),
     )
-    return Rejection(threshold, rule, float(np.mean(novelty[:clean] >= threshold)))
 
 
-def _bands(points: Sequence[LockedPoint], task: Task) -> dict[str, IndeterminateRange]:
-    """Return for each label the probabilities that lie between its rules.
+def _indeterminate(points: Sequence[LockedPoint], task: Task) -> dict[str, IndeterminateRange]:
+    """Return the range between the rule-out and rule-in thresholds of each label.
 
-    Where validation is saturated, rule-out and rule-in lie at the balanced threshold; then it is
-    the range in which that one might as well have been locked.
+    If validation separates the classes perfectly, both are equal to the balanced threshold. The
+    range is then the one in which the balanced threshold could equally have been locked.
     """
     if task.kind == "multiclass":
-        return {}  # the most probable class is called; there is no threshold to be near to
-    bands = {}
+        return {}  # the most probable class is predicted, without a threshold
+    ranges = {}
     for label in task.labels:
         own = {locked.point.purpose: locked for locked in points if locked.point.label == label}
-        if not {"balanced", "rule-out", "rule-in"} <= set(own):
-            continue
-        low = min(own["rule-out"].point.threshold, own["balanced"].low)
-        high = max(own["rule-in"].point.threshold, own["balanced"].high)
-        rule = (
-            "from the rule-out to the rule-in threshold, and at least where the balanced "
-            "threshold lies on resampled validation patients (5th to 95th percentile)"
-        )
-        bands[label] = IndeterminateRange(low, high, rule)
-    return bands
+        if {"balanced", "rule-out", "rule-in"} <= set(own):
+            ranges[label] = IndeterminateRange(
+                min(own["rule-out"].point.threshold, own["balanced"].low),
+                max(own["rule-in"].point.threshold, own["balanced"].high),
+                "from the rule-out to the rule-in threshold, and at least the 5th to 95th "
+                "percentile of the balanced threshold over resampled validation patients",
+            )
+    return ranges
 
 
-def _image_weights(labels: NDArray[np.float32], task: Task, balance: bool) -> NDArray[np.float64]:
-    if not balance or task.kind == "multilabel":
+def _image_weights(
+    labels: NDArray[np.float32], task: Task, *, balanced: bool
+) -> NDArray[np.float64]:
+    if not balanced or task.kind == "multilabel":
         return np.ones(len(labels))
     zeros, ones = class_weights(labels, task, balanced=True)
-    truth = np.nan_to_num(labels)
-    weights = truth * ones + (1 - truth) * (zeros if task.kind == "binary" else 0.0)
+    y_true = np.nan_to_num(labels)
+    weights = y_true * ones + (1 - y_true) * (zeros if task.kind == "binary" else 0.0)
     return np.asarray(weights.sum(axis=1), np.float64)

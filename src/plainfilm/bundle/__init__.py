@@ -1,0 +1,35 @@
+"""Bundles: the sealed folder that is shipped. Writes, verifies and reads it.
+
+::
+
+    bundle/
+      bundle.json           schema, task, pixel spec, temperature, operating points, provenance
+      network.onnx          uint8 images in; probabilities, logits, activation maps, novelty out
+      weights.safetensors   the network's weights, to continue training from
+      MODEL_CARD.md         the metadata for people and for model hubs
+      SHA256SUMS            hashes of all other files, readable by `sha256sum --check`
+
+Nothing in a bundle is executed or unpickled. A file that `SHA256SUMS` does not list is an error.
+"""
+
+from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
+from plainfilm.bundle.metadata import (
+    SCHEMA,
+    BundleMetadata,
+    Determination,
+    IndeterminateRange,
+    Provenance,
+    Rejection,
+)
+
+__all__ = [
+    "SCHEMA",
+    "Bundle",
+    "BundleMetadata",
+    "Determination",
+    "IndeterminateRange",
+    "Provenance",
+    "Rejection",
+    "read_bundle",
+    "write_bundle",
+]

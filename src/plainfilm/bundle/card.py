@@ -1,0 +1,172 @@
+"""Renders the model card that is sealed with a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from plainfilm.bundle.metadata import BundleMetadata, Provenance
+from plainfilm.records import LockedPoint
+
+__all__ = ["FRONT_MATTER", "front_matter", "model_card"]
+
+FRONT_MATTER = "---"
+
+_USE = """## Intended use
+
+Research and teaching: to estimate the probability of the labels above in a chest X-ray, and to
+study how such a model behaves. **It is not a medical device.** Do not use it to decide about a
+patient.
+
+## Out of scope
+
+- Images unlike the training images: other ages, machines, views or countries. Performance on them
+  is unknown until it is measured.
+- Findings that are not among the labels. A low probability does not mean that an image is normal."""
+
+_TEST = """## Performance
+
+This card was sealed before any test image was opened, so it contains no test result. The report and
+the `MODEL_CARD.md` of an evaluation contain test results with confidence intervals. The rates below
+were measured on the validation images that temperature and thresholds were selected on, so they are
+optimistic."""
+
+_HOW = """## How to use it
+
+Install `plainfilm` from a checkout with `pip install .`, or from a wheel. Then run:
+
+```
+plainfilm predict BUNDLE IMAGE.jpeg
+```
+
+`plainfilm` verifies every file against `SHA256SUMS` before it predicts."""
+
+
+def model_card(metadata: BundleMetadata) -> str:
+    """Return ``MODEL_CARD.md`` of a bundle.
+
+    It begins with the header that model hubs read: YAML between two lines of three hyphens.
+    """
+    recipe, labels = metadata.provenance.recipe, ", ".join(metadata.task.labels)
+    parts = [
+        front_matter(metadata),
+        f"# plainfilm {recipe.name if recipe else 'model'}: {labels}",
+        _summary(metadata),
+        _USE,
+        _training(metadata.provenance),
+        _TEST,
+        _operating_points(metadata.points),
+        _limits(metadata),
+        _HOW,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def front_matter(metadata: BundleMetadata, results: Iterable[Mapping[str, Any]] = ()) -> str:
+    """Return the header of a model card.
+
+    Parameters
+    ----------
+    metadata
+        Metadata of the bundle.
+    results
+        Entries of ``model-index``, as model hubs read them.
+    """
+    origin = metadata.provenance
+    recipe = origin.recipe.name if origin.recipe else "model"
+    tags = ["medical-imaging", "chest-x-ray", "radiology", "onnx", *metadata.task.labels]
+    lines = [
+        FRONT_MATTER,
+        "license: other",
+        "license_name: not-stated",
+        "library_name: plainfilm",
+        "pipeline_tag: image-classification",
+        f"tags: {json.dumps(tags, ensure_ascii=False)}",
+        'metrics: ["roc_auc", "accuracy", "recall", "specificity", "brier_score"]',
+    ]
+    if origin.dataset:
+        lines.append(f"datasets: {json.dumps([origin.dataset], ensure_ascii=False)}")
+    results = [*results]
+    if results:
+        index = [{"name": f"plainfilm-{recipe}", "results": results}]
+        lines.append(f"model-index: {json.dumps(index, ensure_ascii=False)}")  # JSON is valid YAML
+    return "\n".join([*lines, FRONT_MATTER])
+
+
+def _summary(metadata: BundleMetadata) -> str:
+    task, pixels = metadata.task, metadata.pixels
+    labels = ", ".join(f"`{label}`" for label in task.labels)
+    return (
+        f"Input: a chest X-ray, {pixels.size} x {pixels.size} pixels (geometry "
+        f"`{pixels.geometry}`). Output: the probability of {labels} ({task.kind}: "
+        f"{' or '.join(task.classes)})."
+    )
+
+
+def _training(origin: Provenance) -> str:
+    seconds = origin.training_seconds
+    rows = {
+        "Data set": origin.dataset,
+        "Training images": origin.train_images,
+        "Validation images": origin.validation_images,
+        "Recipe": origin.recipe.name if origin.recipe else None,
+        "Seed": origin.seed if isinstance(origin.seed, int | None) else [*origin.seed],
+        "Weights": origin.parameters,
+        "Backend": origin.backend,
+        "Training time": None if seconds is None else f"{seconds:g} s",
+        "Created": origin.created,
+        "plainfilm": origin.plainfilm,
+    }
+    known = [(key, value) for key, value in rows.items() if value is not None]
+    return f"## Training\n\n{_table(('', 'value'), known)}" if known else ""
+
+
+def _operating_points(points: Iterable[LockedPoint]) -> str:
+    rows = [
+        (
+            locked.point.label,
+            locked.point.name,
+            f"{locked.point.threshold:.3f}",
+            _rate(locked.sensitivity),
+            _rate(locked.specificity),
+            locked.note,
+        )
+        for locked in points
+    ]
+    head = ("label", "operating point", "threshold", "sensitivity", "specificity", "note")
+    return _table(head, rows) if rows else ""
+
+
+def _limits(metadata: BundleMetadata) -> str:
+    lines = []
+    assumed = metadata.provenance.assumed_prevalence
+    if assumed:
+        lines.append(
+            f"Probabilities assume the prevalence `{assumed}`. Correct them where the disease is "
+            "rarer or more frequent."
+        )
+    lines.append(
+        f"An image with a novelty of {metadata.rejection.threshold:.3f} or more is unlike the "
+        "training images, and its probability should not be used. This finds other kinds of "
+        "images, but not subtle differences."
+        if metadata.rejection
+        else "It cannot detect images that are unlike the training images."
+    )
+    lines += [
+        f"A probability of `{label}` from {limits.low:.3f} to {limits.high:.3f} is indeterminate."
+        for label, limits in metadata.indeterminate.items()
+    ]
+    lines.append("A heat map shows where the evidence is, not what it is.")
+    return "\n".join(["## Limitations", "", *(f"- {line}" for line in lines)])
+
+
+def _rate(value: float) -> str:
+    return "" if value != value else f"{value:.3f}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    head = [*head]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *cells])

@@ -1,0 +1,209 @@
+"""The metadata of a bundle, ``bundle.json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from plainfilm import _files
+from plainfilm._json import Format, from_json, to_json
+from plainfilm._machine import Machine
+from plainfilm.config import Recipe
+from plainfilm.errors import BundleError, ConfigError
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
+
+__all__ = [
+    "SCHEMA",
+    "BundleMetadata",
+    "Determination",
+    "IndeterminateRange",
+    "Provenance",
+    "Rejection",
+]
+
+SCHEMA = 2
+_FORMAT = Format(BundleError, "key", "an object")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The novelty above which an image is unlike the training images.
+
+    Attributes
+    ----------
+    threshold
+        An image is rejected if its novelty is at least this.
+    rule
+        The rule that selected the threshold, in words.
+    validation_share
+        Share of the unchanged validation images that are rejected, 0 to 1.
+    """
+
+    threshold: float
+    rule: str
+    validation_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class IndeterminateRange:
+    """The probabilities of a label for which neither class is predicted with confidence.
+
+    Attributes
+    ----------
+    low, high
+        The range includes ``low`` and excludes ``high``, 0 to 1.
+    rule
+        The rule that selected them, in words.
+    """
+
+    low: float
+    high: float
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Determination:
+    """Whether validation determines a value; ``note`` says why it does not."""
+
+    determined: bool
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How a bundle was made. None or empty means unknown.
+
+    Attributes
+    ----------
+    plainfilm, versions
+        Versions of plainfilm, and of Keras, the backend, numpy and Pillow.
+    created
+        Date and time in UTC, ISO 8601.
+    recipe, seed, backend, precision
+        What was trained; an ensemble has the seeds of its members.
+    members
+        Ids of the bundles that an ensemble was made from.
+    manifest
+        Content hash of the manifest: ids, labels, patients and splits.
+    dataset, train_images, validation_images
+        Name and sizes of the data set.
+    parameters
+        Number of weights of the network.
+    epoch
+        The epoch whose weights were sealed.
+    training_seconds
+        Wall time of training, without reading files and sealing.
+    machine
+        The machine that trained.
+    temperature
+        Whether validation determines the temperature.
+    locked_on
+        The images that temperature and thresholds were selected on, in words.
+    assumed_prevalence
+        The prevalence that the probabilities assume: ``balanced`` if training weighs all classes
+        alike, else ``training``, the share of positives in the training images.
+    training_prevalence
+        Share of positives of each label among the training images; None where no label is known.
+    """
+
+    plainfilm: str | None = None
+    created: str | None = None
+    recipe: Recipe | None = None
+    seed: int | tuple[int, ...] | None = None
+    manifest: str | None = None
+    backend: str | None = None
+    precision: str | None = None
+    members: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    dataset: str | None = None
+    train_images: int | None = None
+    validation_images: int | None = None
+    parameters: int | None = None
+    epoch: int | None = None
+    training_seconds: float | None = None
+    machine: Machine | None = None
+    temperature: Determination | None = None
+    locked_on: str | None = None
+    assumed_prevalence: Literal["balanced", "training"] | None = None
+    training_prevalence: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleMetadata:
+    """What a bundle predicts, how it prepares images, its thresholds and how it was made.
+
+    Attributes
+    ----------
+    task
+        The labels and classes.
+    pixels
+        How a file becomes the image that the network receives.
+    temperature
+        The logits are divided by it. The graph does this already.
+    points
+        Operating points, locked on validation.
+    has_activation_map
+        Whether the graph has the output ``activation``.
+    provenance
+        How the bundle was made.
+    rejection
+        When an image is unlike the training images; None if the bundle cannot determine this.
+    indeterminate
+        Label to its range of indeterminate probabilities; a label may have none.
+    """
+
+    task: Task
+    pixels: PixelSpec
+    temperature: float
+    points: tuple[LockedPoint, ...]
+    has_activation_map: bool
+    provenance: Provenance = Provenance()
+    rejection: Rejection | None = None
+    indeterminate: Mapping[str, IndeterminateRange] = field(default_factory=dict)
+
+    @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        """Return the operating points without how well validation determines them."""
+        return tuple(locked.point for locked in self.points)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``bundle.json``."""
+        names = [field.name for field in fields(BundleMetadata)]
+        values = {name: to_json(getattr(self, name), complete=True) for name in names}
+        return {"schema": SCHEMA, **values}
+
+    @classmethod
+    def read(cls, path: Path) -> BundleMetadata:
+        """Read ``bundle.json``.
+
+        Raises
+        ------
+        BundleError
+            If it cannot be read, has another schema version, or does not describe a bundle.
+        """
+        try:
+            values = _files.read_json(path)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path} cannot be read", received=error) from error
+        schema = values.get("schema") if isinstance(values, Mapping) else None
+        if isinstance(schema, int) and schema != SCHEMA:
+            newer = schema > SCHEMA
+            raise BundleError(
+                f"{path.parent} was made by {'a newer' if newer else 'an older'} version",
+                received=f"schema {schema}; this version reads schema {SCHEMA}",
+                remedy="upgrade plainfilm" if newer else "train again with this version",
+            )
+        try:
+            if schema != SCHEMA:
+                raise BundleError("it has no schema version")
+            own = {key: value for key, value in values.items() if key != "schema"}
+            metadata = from_json(cls, own, path.name, _FORMAT)
+        except (BundleError, ConfigError) as error:
+            received = f"{error.problem}: {error.received}" if error.received else error.problem
+            raise BundleError(f"{path} does not describe a bundle", received=received) from error
+        if not math.isfinite(metadata.temperature):
+            raise BundleError(f"{path} does not describe a bundle", received="no temperature")
+        return metadata

@@ -1,0 +1,89 @@
+"""Builds ONNX graphs with the inputs and outputs of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from plainfilm._optional import require
+
+__all__ = ["IMAGE", "GraphBuilder"]
+
+IMAGE = "image"
+_OPSET = 17
+_IR = 8
+
+
+class GraphBuilder:
+    """Collects the nodes and constants of a graph."""
+
+    def __init__(self) -> None:
+        self.onnx = require("onnx", "train")
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node; return the name of its output."""
+        self.nodes.append(
+            self.onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
+        )
+        return output
+
+    def constant(self, name: str, value: Any) -> str:
+        """Add a float32 constant; return its name."""
+        array = np.ascontiguousarray(value, dtype=np.float32).reshape(np.shape(value))
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def integer(self, name: str, value: int) -> str:
+        """Add a constant of one whole number, (1,); return its name."""
+        array = np.array([value], np.int64)
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def add_probabilities(self, head: str, labels: int, temperature: float) -> None:
+        """Add the nodes from ``logits`` to ``probabilities`` (n, labels)."""
+        self.add("Div", ["logits", self.constant("temperature", temperature)], "cool")
+        if head == "sigmoid":
+            self.add("Sigmoid", ["cool"], "probabilities")
+        elif labels > 1:
+            self.add("Softmax", ["cool"], "probabilities", axis=1)
+        else:  # of the two classes, the probability of the positive one
+            self.add("Softmax", ["cool"], "both", axis=1)
+            one, two = self.integer("one", 1), self.integer("two", 2)
+            self.add("Slice", ["both", one, two, one], "probabilities")
+
+    def build(self, name: str, size: int, outputs: Mapping[str, Sequence[str | int]]) -> bytes:
+        """Return the checked graph as the bytes of an ONNX file.
+
+        Parameters
+        ----------
+        name
+            Name of the graph.
+        size
+            Side of the input image.
+        outputs
+            Shape of each output.
+        """
+        helper, types = self.onnx.helper, self.onnx.TensorProto
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info(IMAGE, types.UINT8, ["n", size, size])],
+            [
+                helper.make_tensor_value_info(output, types.FLOAT, shape)
+                for output, shape in outputs.items()
+            ],
+            self.constants,
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR,
+            producer_name="plainfilm",
+        )
+        self.onnx.checker.check_model(model, full_check=True)
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data

@@ -1,0 +1,199 @@
+"""Trains a classifier: from a data set to a sealed bundle, in a folder that can be continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict
+
+from plainfilm import __version__, _files
+from plainfilm._progress import Progress, silent
+from plainfilm.audit.run import Audit
+from plainfilm.bundle import Provenance
+from plainfilm.config import Recipe, check_network, load_recipe
+from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits
+from plainfilm.errors import ConfigError
+from plainfilm.training.backend import (
+    backend_is_running,
+    choose_backend,
+    choose_precision,
+    use_backend,
+)
+from plainfilm.training.images import audit_and_decode, sample_images
+from plainfilm.training.networks import network_of
+from plainfilm.training.plan import check_folder, claim_folder, make_plan
+from plainfilm.training.run import Run, open_run, write_augmented, write_data
+from plainfilm.training.startup import Subprocess
+
+__all__ = ["TrainOptions", "train"]
+
+_MANY = 20_000  # records; sending more to a subprocess takes longer than it saves
+
+
+class TrainOptions(TypedDict, total=False):
+    """The arguments of `train` that several trainings have in common."""
+
+    recipe: Recipe | str | Path
+    settings: Sequence[str]
+    backend: str | None
+    cache: str | Path | None
+    workers: int | None
+    exclude: str | Path | None
+    progress: Progress
+
+
+def train(
+    data: Manifest | str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    recipe: Recipe | str | Path = "standard",
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    backend: str | None = None,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    exclude: str | Path | None = None,
+    on_audit: Callable[[Audit], None] | None = None,
+    progress: Progress = silent,
+) -> Run:
+    """Train a classifier and seal it.
+
+    The same call continues an interrupted training; on a CPU the result has exactly the weights of
+    an uninterrupted one. On a finished run it does nothing. Keras's global seeds are set.
+
+    Parameters
+    ----------
+    data
+        A manifest, or the sources that `plainfilm.load_dataset` takes. Records without a split are
+        split by `plainfilm.data.make_splits`.
+    out
+        Folder of the run: new, empty, or of the same run.
+    recipe
+        Name of a recipe, a TOML file, or a `Recipe`.
+    settings
+        ``key=value`` overrides of a recipe that is given by name or file.
+    seed
+        Seed for initialisation, shuffling and augmentation. Splits do not depend on it.
+    backend
+        ``tensorflow``, ``jax`` or ``torch``; None uses the backend that Keras runs on.
+    cache
+        Folder of decoded images; None uses the user's cache folder.
+    workers
+        Number of decoding processes; None uses one for each core.
+    exclude
+        CSV file of records to leave out, for example from `Audit.write_exclusions`.
+    on_audit
+        Called with the quick audit of the data before training.
+    progress
+        Called as ``progress(stage, done, total, note)``.
+
+    Raises
+    ------
+    ConfigError, DataError, RunError, StorageError
+        As early as the error can be detected.
+    """
+    folder = Path(out)
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, settings)
+    elif settings:
+        raise TypeError("settings override a recipe given by name or path, not a Recipe")
+    check_network(recipe.network.name)
+    if not 0 <= seed < 2**32:
+        raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
+    backend = choose_backend(backend)
+    precision = choose_precision(recipe.fit.precision, backend)
+    manifest = _split_manifest(data, recipe, exclude)
+    plan = make_plan(recipe, manifest, seed=seed, backend=backend, precision=precision)
+    check_folder(folder, plan)
+    if (folder / "bundle" / "SHA256SUMS").exists():
+        return open_run(folder)
+
+    # The subprocess audits and decodes while this process imports Keras.
+    arguments = (manifest, recipe, cache, workers)
+    idle = backend_is_running() or len(manifest) > _MANY
+    with Subprocess(audit_and_decode, *arguments, enabled=not idle) as preparation:
+        if not backend_is_running():
+            progress(f"importing {backend}", 0, 1)
+        use_backend(backend)
+        network_of(recipe, manifest.task)  # raises a ConfigError if an option is wrong
+        claim_folder(folder, plan)
+        results = preparation.values(progress)
+        audit = next(results)
+        if on_audit is not None:
+            on_audit(audit)
+        training, validation, table = results
+    audit.write(folder / "audit.json")
+    training.check_classes("train")
+    validation.check_classes("validation")
+    manifest = manifest.drop([*training.images.left_out, *validation.images.left_out])
+    _files.write_bytes(folder / "manifest.parquet", table)
+    write_data(folder, manifest, training, validation)
+    write_augmented(folder, recipe, training, seed)
+
+    # These modules import Keras.
+    from plainfilm.training.feed import Feed, images_of
+    from plainfilm.training.fit import fit
+    from plainfilm.training.seal import SAMPLE, seal
+
+    held_out = validation.to_validation_set()
+    fitted = fit(
+        recipe,
+        manifest.task,
+        Feed(
+            images_of(training.images, backend),
+            training.records.label_array(),
+            recipe.augment,
+            recipe.input.size,
+            recipe.fit.batch,
+            seed,
+        ),
+        held_out,
+        folder,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+    )
+    progress("sealing", 0, 1)
+    bundle = seal(
+        recipe,
+        manifest.task,
+        fitted.weights,
+        held_out,
+        sample_images(training.records, recipe.input, cache, workers, SAMPLE),
+        folder / "bundle",
+        Provenance(
+            plainfilm=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe=recipe,
+            seed=seed,
+            manifest=plan.identity.manifest,
+            backend=backend,
+            precision=precision,
+            versions=plan.versions,
+            dataset=manifest.name,
+            train_images=len(training.records),
+            validation_images=len(validation.records),
+            parameters=fitted.parameters,
+            epoch=fitted.state.best_epoch,
+            training_seconds=round(fitted.state.seconds, 1),
+            machine=plan.machine,
+        ),
+    )
+    progress("sealing", 1, 1)
+    return Run(folder, plan, manifest, bundle)
+
+
+def _split_manifest(
+    data: Manifest | str | Path | Sequence[str | Path], recipe: Recipe, exclude: str | Path | None
+) -> Manifest:
+    """Return the manifest with splits, without excluded records, limited as the recipe says."""
+    if not isinstance(data, Manifest):
+        data = load_dataset(*([data] if isinstance(data, str | Path) else data))
+    if exclude is not None:
+        data = leave_out(data, exclude)
+    if not data.is_split:
+        data = make_splits(data, validation=recipe.data.validation, test=recipe.data.test)
+    if recipe.data.limit:
+        data = limit(data, recipe.data.limit, balanced=recipe.data.limit_balanced)
+    return data

@@ -1,0 +1,183 @@
+"""What only saves start-up time: a subprocess that works during the import of Keras, and gc.
+
+An import of Keras with TensorFlow takes seconds and keeps Python's interpreter lock, so a thread
+could do nothing at the same time. ``docs/reference/performance.md`` has the measured savings.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import gc
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
+from types import ModuleType
+from typing import Any
+
+from plainfilm._progress import Progress
+from plainfilm.decoding.sandbox import ENVIRONMENT, open_output, start_command
+
+__all__ = ["Subprocess", "fast_import", "serve", "skip_when_importing"]
+
+_INTERVAL = 0.05  # seconds between two progress messages of one stage
+_GRACE = 5.0  # seconds for the subprocess to end its own processes
+
+Work = Callable[..., Generator[Any, None, None]]
+_skipped: tuple[str, ...] = ()
+
+
+class Subprocess:
+    """Runs a generator function in a subprocess, from now on, and yields its values.
+
+    If the subprocess cannot be started, dies or raises an error, the work continues in this
+    process, which raises the same error. So ``work`` must find again what it had finished. On
+    leaving the context the subprocess ends, and its own subprocesses with it.
+
+    Parameters
+    ----------
+    work
+        A generator function with a keyword argument ``progress``. It must be importable, and its
+        values must be picklable.
+    arguments
+        Its positional arguments.
+    enabled
+        False runs the work in this process.
+    """
+
+    def __init__(self, work: Work, *arguments: Any, enabled: bool = True) -> None:
+        self._work, self._arguments = work, arguments
+        self._process = _start(work, arguments) if enabled and sys.executable else None
+
+    def __enter__(self) -> Subprocess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # input that was not read is discarded
+                if pipe is not None:
+                    pipe.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it ends because its input has ended
+            self._process.wait(_GRACE)
+        self._process.kill()
+        self._process.wait()
+
+    def values(self, progress: Progress) -> Generator[Any, None, None]:
+        """Yield the values of the work; ``progress`` is called at most 20 times a second."""
+        received = 0
+        for kind, content in self._messages():
+            if kind == "progress":
+                progress(*content)
+            elif kind == "value":
+                received += 1
+                yield content
+            else:
+                return
+        yield from islice(self._work(*self._arguments, progress=progress), received, None)
+
+    def _messages(self) -> Iterator[tuple[str, Any]]:
+        if self._process is None or self._process.stdout is None:
+            return
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):  # it has died
+            while True:
+                yield pickle.load(self._process.stdout)
+
+
+def _start(work: Work, arguments: tuple[Any, ...]) -> subprocess.Popen[bytes] | None:
+    try:
+        message = pickle.dumps((work, arguments))
+        process = subprocess.Popen(
+            start_command(__name__),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
+        )
+    except (OSError, pickle.PicklingError, AttributeError, TypeError):
+        return None
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # it has died, and `values` will notice
+        process.stdin.write(json.dumps(sys.path).encode() + b"\n" + message)
+        process.stdin.flush()
+    return process
+
+
+def serve() -> None:
+    """Run the work that standard input names: the main function of the subprocess."""
+    output = open_output()
+    work, arguments = pickle.load(sys.stdin.buffer)
+    signal.signal(signal.SIGTERM, _exit)
+    threading.Thread(target=_end_with_input, args=(threading.get_ident(),), daemon=True).start()
+    last: tuple[str, float] = ("", 0.0)
+
+    def send(kind: str, content: Any = None) -> None:
+        pickle.dump((kind, content), output)
+        output.flush()
+
+    def progress(stage: str, done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if stage != last[0] or done == total or now - last[1] > _INTERVAL:
+            last = stage, now
+            send("progress", (stage, done, total, note))
+
+    try:
+        with contextlib.closing(work(*arguments, progress=progress)) as values:
+            for value in values:
+                send("value", value)
+        send("end")
+    finally:
+        os._exit(0)  # the caller waits, and an orderly exit of the interpreter takes long
+
+
+def _end_with_input(main: int) -> None:
+    """End the work when the caller closes our input or dies."""
+    while os.read(0, 1):  # not through sys.stdin, which locks at exit
+        pass
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGTERM)  # interrupts waiting, too
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
+
+
+def _exit(*_: object) -> None:
+    raise SystemExit(1)
+
+
+def skip_when_importing(*packages: str) -> None:
+    """Make `fast_import` hide packages that the import can do without.
+
+    Keras imports matplotlib, if it is installed, for functions that plainfilm does not use.
+    """
+    global _skipped
+    _skipped = packages
+
+
+@contextlib.contextmanager
+def fast_import() -> Iterator[None]:
+    """Import without the garbage collector, and exempt the imported objects from it for good.
+
+    A framework creates a million objects that stay until the process ends.
+    """
+    hidden = [package for package in _skipped if package not in sys.modules]
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    modules.update(dict.fromkeys(hidden))  # None makes an import fail
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+        for package in hidden:
+            modules.pop(package, None)
