@@ -147,7 +147,7 @@ def test_the_command_takes_several_data_sets(
     assert main(["evaluate", *asked, *more]) == 0
     output = capsys.readouterr().out
     assert "near" in output
-    assert "drop" in output
+    assert "difference" in output
     for name in ("near", "far"):
         assert (tmp_path / "o" / name / "report.html").is_file()
     page = (tmp_path / "o" / "external.html").read_text(encoding="utf-8")

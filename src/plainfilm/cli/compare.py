@@ -6,9 +6,14 @@ Differences are B minus A. With a margin, chosen beforehand, it also tests wheth
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plainfilm.evaluation.document import ComparisonDocument
+    from plainfilm.evaluation.document.several import ComparedModel, ComparisonRow
 
 EXAMPLE = "plainfilm compare runs/swift runs/standard --margin auroc=0.01 --out comparison"
 
@@ -41,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     names = [name.strip() for name in args.metrics.split(",")] if args.metrics else [*METRICS]
     names = list(dict.fromkeys([*names, *margins]))
     found = compare(args.first, args.second, metrics=names, margins=margins, out=args.out)
-    for line in _lines(found.values):
+    for line in _lines(found.document):
         print(line)
     if found.folder is not None:
         from plainfilm.report.figures import write_comparison_figure
@@ -69,20 +74,18 @@ def _margins(texts: Sequence[str]) -> dict[str, float]:
     return margins
 
 
-def _lines(values: Mapping[str, Any]) -> list[str]:
+def _lines(document: ComparisonDocument) -> list[str]:
     from plainfilm._text import plural
     from plainfilm.cli.terminal import table
 
-    first, second = values["first"], values["second"]
-    data = values["dataset"]
     lines = [
-        f"A: {_name(first)}",
-        f"B: {_name(second)}",
-        f"{data['name']}, {data['split']}: {plural(values['n'], 'image')} of "
-        f"{plural(values['patients'], 'patient')}",
+        f"A: {_name(document.first)}",
+        f"B: {_name(document.second)}",
+        f"{document.dataset.name}, {document.dataset.split}: {plural(document.n, 'image')} of "
+        f"{plural(document.patients, 'patient')}",
     ]
-    for label, rows in values["labels"].items():
-        if len(values["labels"]) > 1:
+    for label, rows in document.labels.items():
+        if len(document.labels) > 1:
             lines.append(f"\n{label}")
         cells: list[tuple[str, ...]] = [
             ("metric", "A", "B", "B - A", "95 % interval", "p", "adjusted")
@@ -93,28 +96,21 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _name(side: Mapping[str, Any]) -> str:
-    return f"{side['name']} ({side['recipe']}, seed {side['seed']}, bundle {side['id'][:12]})"
+def _name(model: ComparedModel) -> str:
+    return f"{model.name} ({model.recipe}, seed {model.seed}, bundle {model.id[:12]})"
 
 
-def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    gap = row["difference"]
-    if gap["value"] is None:
-        return (row["metric"], "", "", "undefined", str(gap.get("reason") or ""), "", "")
+def _row(row: ComparisonRow) -> tuple[str, ...]:
+    gap = row.difference
+    if math.isnan(gap.value):
+        return (row.metric, "", "", "undefined", gap.reason or "", "", "")
     bounds = (
-        str(gap.get("reason") or "no limits")
-        if gap["low"] is None or gap["high"] is None
-        else f"{gap['low']:+.3f} to {gap['high']:+.3f}"
+        f"{gap.low:+.3f} to {gap.high:+.3f}"
+        if math.isfinite(gap.high - gap.low)
+        else gap.reason or "no limits"
     )
-    return (
-        row["metric"],
-        f"{row['first']['value']:.3f}",
-        f"{row['second']['value']:.3f}",
-        f"{gap['value']:+.3f}",
-        bounds,
-        _p(row["p"]),
-        _p(row["p_adjusted"]),
-    )
+    values = f"{row.first.value:.3f}", f"{row.second.value:.3f}", f"{gap.value:+.3f}"
+    return (row.metric, *values, bounds, _p(row.p), _p(row.p_adjusted))
 
 
 def _p(value: float | None) -> str:
@@ -123,21 +119,19 @@ def _p(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _sentences(label: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _sentences(label: str, rows: Sequence[ComparisonRow]) -> list[str]:
     """Return the verdicts on the margins and the detectable differences in words."""
     lines = []
     for row in rows:
-        if row["verdict"] is not None:
+        if row.verdict is not None:
             words = {
                 "superior": "B is better: the interval is above 0",
-                "non-inferior": f"B is non-inferior to A with the margin {row['margin']:g}",
-                "inferior": f"B is worse than A by more than the margin {row['margin']:g}",
-                "not shown": f"non-inferiority with the margin {row['margin']:g} is not shown",
-            }[row["verdict"]]
-            lines.append(f"{row['metric']} of {label}: {words}")
-    found = [
-        f"{row['metric']} {row['detectable']:.3f}" for row in rows if row["detectable"] is not None
-    ]
+                "non-inferior": f"B is non-inferior to A with the margin {row.margin:g}",
+                "inferior": f"B is worse than A by more than the margin {row.margin:g}",
+                "not shown": f"non-inferiority with the margin {row.margin:g} is not shown",
+            }[row.verdict]
+            lines.append(f"{row.metric} of {label}: {words}")
+    found = [f"{row.metric} {row.detectable:.3f}" for row in rows if row.detectable is not None]
     if found:
         lines.append(f"difference detectable with 80 % power on these images: {', '.join(found)}")
     return lines

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from plainfilm._text import plural
 from plainfilm.audit.run import Audit
 from plainfilm.cli.terminal import table, with_options
 from plainfilm.data import Manifest
+from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument
+from plainfilm.metrics import Interval
 from plainfilm.records import Finding
 
 __all__ = [
@@ -84,86 +86,70 @@ def print_findings(manifest: Manifest, given: frozenset[str] = frozenset()) -> N
         print(f"left out: {plural(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)
 
 
-def describe_evaluation(values: Mapping[str, Any]) -> str:
+def describe_evaluation(document: EvaluationDocument) -> str:
     """Return the main metrics with their intervals."""
-    data = values["dataset"]
     lines = [
-        f"{data['name']}, {data['split']}: "
-        f"{plural(values['n'], 'image')} of {plural(values['patients'], 'patient')}"
+        f"{document.dataset.name}, {document.dataset.split}: "
+        f"{plural(document.n, 'image')} of {plural(document.patients, 'patient')}"
     ]
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
     for name in _SHOWN:
-        metric = values["metrics"].get(name)
+        metric = document.metrics.get(name)
         if metric is None:
             continue
-        if metric["value"] is None:
-            rows.append((name, "undefined", str(metric.get("reason") or "")))
+        if math.isnan(metric.value):
+            rows.append((name, "undefined", metric.reason or ""))
         else:
-            rows.append((name, f"{metric['value']:.3f}", _interval(metric)))
+            rows.append((name, f"{metric.value:.3f}", _limits(metric)))
     lines.append(table(rows, right=(1,)))
-    lines += [_below_chance(label) for label in _worse_than_chance(values)]
-    point = (values.get("operating_points") or {}).get("balanced")
+    lines += [
+        f"worse than chance: the AUROC of {label} is below 0.5; are labels swapped?"
+        for label, results in document.labels.items()
+        if results.worse_than_chance
+    ]
+    point = None if document.binary is None else document.binary.balanced
     if point is not None:
-        lines.append(f"threshold {point['threshold']:.3f}, locked on validation (balanced)")
-    if values["left_out"]:
-        lines.append(f"left out: {plural(len(values['left_out']), 'file')}; see the report")
+        lines.append(f"threshold {point.threshold:.3f}, locked on validation (balanced)")
+    if document.left_out:
+        lines.append(f"left out: {plural(len(document.left_out), 'file')}; see the report")
     return "\n".join(lines)
 
 
-def describe_external(values: Mapping[str, Any]) -> str:
+def describe_external(document: ExternalDocument) -> str:
     """Return the results on several data sets as a table."""
-    rows: list[tuple[str, ...]] = [("data set", "role", "images", "auroc", "95 % interval", "drop")]
-    for row in values["rows"]:
-        area = row["auroc"]
-        change = (row["drop"] or {}).get("auroc") or {"value": None}
-        rows.append(
-            (
-                row["name"],
-                row["role"],
-                f"{row['n']:,}",
-                "undefined" if area["value"] is None else f"{area['value']:.3f}",
-                _interval(area),
-                ""
-                if change["value"] is None
-                else f"{change['value']:+.3f} ({_interval(change, signed=True)})",
-            )
-        )
+    heads = ("data set", "role", "images", "auroc", "95 % interval", "difference")
+    rows: list[tuple[str, ...]] = [heads]
+    for row in document.rows:
+        auroc = row.metrics["auroc"]
+        value = "undefined" if math.isnan(auroc.value) else f"{auroc.value:.3f}"
+        change = (row.difference or {}).get("auroc")
+        shown = ""
+        if change is not None and math.isfinite(change.value):
+            shown = f"{change.value:+.3f} ({_limits(change, '+.3f')})"
+        rows.append((row.name, row.role, f"{row.n:,}", value, _limits(auroc), shown))
     return table(rows, right=(2, 3))
 
 
-def describe_variation(values: Mapping[str, Any]) -> str:
+def describe_variation(document: SeedsDocument) -> str:
     """Return the variation of results across seeds as a table and a sentence."""
     rows: list[tuple[str, ...]] = [("metric", "mean", "sd", "range", "sampling", "ensemble")]
-    for name, spread in values["spread"].items():
-        half = spread.get("sampling_half_width")
-        own = ((values["ensemble"] or {}).get(name) or {}).get("value")
+    for name, one in document.variation.items():
+        half = one.sampling_half_width
+        ensemble = None if document.ensemble is None else document.ensemble.metrics.get(name)
         rows.append(
             (
                 name,
-                f"{spread['mean']:.3f}",
-                f"{spread['sd']:.3f}",
-                f"{spread['low']:.3f} to {spread['high']:.3f}",
+                f"{one.mean:.3f}",
+                f"{one.sd:.3f}",
+                f"{one.minimum:.3f} to {one.maximum:.3f}",
                 "" if half is None else f"± {half:.3f}",
-                "" if own is None else f"{own:.3f}",
+                "" if ensemble is None or math.isnan(ensemble.value) else f"{ensemble.value:.3f}",
             )
         )
-    return f"{table(rows, right=(1, 2))}\n{values['note']}"
+    return f"{table(rows, right=(1, 2))}\n{document.note}"
 
 
-def _worse_than_chance(values: Mapping[str, Any]) -> list[str]:
-    """Return the labels for which the whole interval of the AUROC is below 0.5."""
-    from plainfilm.report.content import worse_than_chance
-
-    labels: Mapping[str, Any] = values.get("labels") or {}
-    return [name for name, one in labels.items() if worse_than_chance(one["metrics"].get("auroc"))]
-
-
-def _below_chance(label: str) -> str:
-    return f"worse than chance: the AUROC of {label} is below 0.5; are labels swapped?"
-
-
-def _interval(metric: Mapping[str, Any], *, signed: bool = False) -> str:
-    if metric["low"] is None or metric["high"] is None:
-        return str(metric.get("reason") or "")
-    form = "+.3f" if signed else ".3f"
-    return f"{metric['low']:{form}} to {metric['high']:{form}}"
+def _limits(metric: Interval, form: str = ".3f") -> str:
+    if not math.isfinite(metric.high - metric.low):
+        return metric.reason or ""
+    return f"{metric.low:{form}} to {metric.high:{form}}"

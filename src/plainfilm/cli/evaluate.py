@@ -63,7 +63,7 @@ def _on_test_set(args: argparse.Namespace) -> int:
             progress=progress,
         )
     print_findings(evaluation.manifest, args.given)
-    print(describe_evaluation(evaluation.values))
+    print(describe_evaluation(evaluation.document))
     run = open_run(args.model)
     print(f"report: {shown(write_report(evaluation, model=args.model, run=run))}")
     return 0
@@ -94,11 +94,11 @@ def _on_others(args: argparse.Namespace) -> int:
     run = open_run(home) if home is not None else None
     for evaluation in found.evaluations:
         print_findings(evaluation.manifest, args.given)
-        print(describe_evaluation(evaluation.values))
+        print(describe_evaluation(evaluation.document))
         page = write_report(evaluation, model=args.model, run=run, external=found.values)
         print(f"report: {shown(page)}")
-    if len(found.values["rows"]) > 1:
-        print(describe_external(found.values))
+    if len(found.document.rows) > 1:
+        print(describe_external(found.document))
     if len(found.evaluations) > 1:
         print(f"side by side: {shown(write_external_page(found))}")
     return 0

@@ -141,13 +141,11 @@ def train_and_report(
     print(_sealed(made))
     if not with_evaluation:
         return
-    from plainfilm.evaluation.legacy import evaluation_values
-
     document = _evaluate(made, cache, workers, robustness)
     if document is None:
         print("there is no test set, so there is no evaluation")
         return
-    print(describe_evaluation(evaluation_values(document)))
+    print(describe_evaluation(document))
     print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
 
 
@@ -156,7 +154,6 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
     from plainfilm.cli.describe import describe_variation, print_audit, print_findings
     from plainfilm.cli.terminal import show_progress, shown, silence_libraries
     from plainfilm.evaluation import write_seed_variation
-    from plainfilm.evaluation.legacy import seeds_values
     from plainfilm.report import rewrite_report
     from plainfilm.training import train_seeds
 
@@ -192,7 +189,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
         else _evaluate(together, args.cache, args.workers, not args.no_robustness)
     )
     several = None if together is None or own is None else (together, own)
-    print(describe_variation(seeds_values(write_seed_variation(args.out, known, several))))
+    print(describe_variation(write_seed_variation(args.out, known, several)))
     for made in (*runs, *([together] if together is not None else [])):
         # Each report shows the variation across seeds, which is known only now.
         print(f"report: {shown(rewrite_report(made.folder))}")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.errors import RunError
-from plainfilm.metrics import Interval
 from plainfilm.records import LockedPoint, PixelSpec, Purpose, Task
 
 if TYPE_CHECKING:
     from plainfilm.evaluation.document import EvaluationDocument
+    from plainfilm.metrics import Interval
 
 __all__ = ["NOTICE", "BundleIdentity", "ModelDescription", "describe", "read_evaluation"]
 

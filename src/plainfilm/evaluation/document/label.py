@@ -235,6 +235,11 @@ class LabelResults:
     sample_sizes: SampleSizes
 
     @property
+    def worse_than_chance(self) -> bool:
+        """Return whether the whole interval of the AUROC is below 0.5."""
+        return self.metrics["auroc"].high < 0.5
+
+    @property
     def balanced(self) -> OperatingPointResults | None:
         """Return the balanced operating point, or None."""
         points = self.operating_points.values()
