@@ -232,14 +232,6 @@ class LockedPoint:
     determined: bool
     note: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON; NaN becomes None."""
-        values = asdict(self)
-        for name in ("sensitivity", "specificity"):
-            if math.isnan(values[name]):
-                values[name] = None
-        return values
-
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

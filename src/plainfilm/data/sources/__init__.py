@@ -1,6 +1,6 @@
 """Lists folders and tables of images as a manifest; downloads a public data set."""
 
 from plainfilm.data.sources.kermany import KERMANY, fetch_kermany, verify_kermany
-from plainfilm.data.sources.load import load_dataset
+from plainfilm.data.sources.loading import load_dataset
 
 __all__ = ["KERMANY", "fetch_kermany", "load_dataset", "verify_kermany"]

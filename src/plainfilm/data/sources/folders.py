@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.columns import TABLE_SUFFIXES
-from plainfilm.data.sources.listing import (
+from plainfilm.data.sources.items import (
     MAX_CLASSES,
     SPLIT_NAMES,
     Item,
     Listing,
     describe_unusable,
 )
+from plainfilm.data.sources.table_columns import TABLE_SUFFIXES
 from plainfilm.data.sources.tree import Branch, count_suffixes, read_tree
 from plainfilm.errors import SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plainfilm._text import plural
-from plainfilm.data.sources.columns import Columns, Table
 from plainfilm.data.sources.identifying import (
     contains_identity,
     is_identifying_name,
@@ -13,7 +12,8 @@ from plainfilm.data.sources.identifying import (
     is_number,
     looks_like_data,
 )
-from plainfilm.data.sources.listing import Listing, finding
+from plainfilm.data.sources.items import Listing, finding
+from plainfilm.data.sources.table_columns import Columns, Table
 from plainfilm.records import Finding
 
 __all__ = ["drop_unique_columns", "keep_further_columns"]
