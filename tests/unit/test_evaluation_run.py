@@ -22,7 +22,14 @@ from sklearn.metrics import (
 
 from plainfilm.bundle import Bundle
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.errors import BundleError, LabelError, SourceError, StorageError, UsageError
+from plainfilm.errors import (
+    BundleError,
+    LabelError,
+    RunError,
+    SourceError,
+    StorageError,
+    UsageError,
+)
 from plainfilm.evaluation import Evaluation, EvaluationDocument, evaluate
 from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.mistakes import rank_mistakes
@@ -116,6 +123,17 @@ def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> No
     assert again.document.to_json() == values
     assert again.manifest.records == evaluation.manifest.records
     np.testing.assert_array_equal(again.probabilities, evaluation.probabilities)
+
+
+def test_a_document_of_another_schema_is_refused(scored: tuple[Any, Manifest]) -> None:
+    evaluation, _ = scored
+    path = evaluation.folder / "evaluation.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for schema, remedy in ((1, "write it again"), (99, "upgrade plainfilm"), (None, "write it")):
+        path.write_text(json.dumps({**values, "schema": schema}), encoding="utf-8")
+        with pytest.raises(RunError, match="cannot read") as caught:
+            Evaluation.read(evaluation.folder)
+        assert remedy in str(caught.value.remedy)
 
 
 def test_the_worst_are_wrong_at_the_locked_threshold(

@@ -9,7 +9,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.evaluation.document.label import OperatingPointResults, PredictiveValueCurve
+from plainfilm.evaluation.document.label import (
+    OperatingPointResults,
+    PredictiveValueCurve,
+    ThresholdRange,
+)
 from plainfilm.evaluation.view import LabelView
 from plainfilm.metrics import (
     FEW_PATIENTS,
@@ -125,7 +129,10 @@ def rate_intervals(
 
 
 def describe_point(
-    view: LabelView, point: OperatingPoint, drawn: NDArray[np.float64]
+    view: LabelView,
+    point: OperatingPoint,
+    drawn: NDArray[np.float64],
+    threshold_range: ThresholdRange | None,
 ) -> OperatingPointResults:
     """Return the results at an operating point, from the replicates of its rates."""
     predicted = view.probabilities >= point.threshold
@@ -142,6 +149,7 @@ def describe_point(
         confusion=confusion(view.positive, predicted),
         metrics=metrics,
         predictive_values=curve,
+        threshold_range=threshold_range,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.errors import RunError, SourceError, UsageError
-from plainfilm.evaluation.document import EvaluationDocument, LabelResults
+from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.evaluation.document.evaluation import (
     BundleSummary,
     DatasetSummary,
@@ -200,6 +200,10 @@ def _analyse(
         bundle.task,
         patients,
         bundle.operating_points,
+        ranges={
+            (one.point.label, one.point.name): ThresholdRange(one.low, one.high, one.note)
+            for one in bundle.points
+        },
         replicates=replicates,
     )
     names = dict.fromkeys(name for one in scored.metadata for name in one)
@@ -222,7 +226,7 @@ def _analyse(
         n=summary.n,
         patients=summary.patients,
         metrics=summary.metrics,
-        labels=_add_threshold_ranges(summary.labels, bundle),
+        labels=summary.labels,
         micro=summary.micro,
         confusion_matrix=summary.confusion_matrix,
         subgroups=describe_subgroups(
@@ -236,28 +240,6 @@ def _analyse(
         rejection=rejection,
         at_prevalence=at_prevalence,
     )
-
-
-def _add_threshold_ranges(
-    labels: Mapping[str, LabelResults], bundle: Bundle
-) -> dict[str, LabelResults]:
-    """Add to each operating point how precisely validation determines its threshold."""
-    ranges = {
-        (locked.point.label, locked.point.name): ThresholdRange(
-            locked.low, locked.high, locked.note
-        )
-        for locked in bundle.points
-    }
-    return {
-        label: replace(
-            results,
-            operating_points={
-                name: replace(point, threshold_range=ranges[label, name])
-                for name, point in results.operating_points.items()
-            },
-        )
-        for label, results in labels.items()
-    }
 
 
 def _summarise_bundle(bundle: Bundle) -> BundleSummary:

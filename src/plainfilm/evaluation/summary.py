@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -13,6 +13,7 @@ from plainfilm.errors import MetricError
 from plainfilm.evaluation.averages import Estimate, macro_average, micro_average, pool_labels
 from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
+from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.label import describe_point, rate_intervals, score_intervals
 from plainfilm.evaluation.sample_size import describe_sample_sizes
 from plainfilm.evaluation.view import Clusters, LabelView
@@ -38,6 +39,7 @@ def summarise(
     patients: Sequence[str],
     points: Sequence[OperatingPoint],
     *,
+    ranges: Mapping[tuple[str, str], ThresholdRange] | None = None,
     seed: int = 0,
     replicates: int = 2000,
 ) -> Summary:
@@ -58,10 +60,10 @@ def summarise(
     points
         Operating points locked on validation. Metrics that need a predicted class use the label's
         ``balanced`` point. A multi-class task without one uses the most probable class.
-    seed
-        Seed of the bootstrap.
-    replicates
-        Number of resamples.
+    ranges
+        How precisely validation determines thresholds, by label and name of the point.
+    seed, replicates
+        Seed of the bootstrap, and number of resamples.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def summarise(
         )
     )
     estimates = {
-        view.name: _estimate(view, [next(drawn) for _ in view.statistics], keys, task)
+        view.name: _estimate(view, [next(drawn) for _ in view.statistics], keys, task, ranges or {})
         for view in views
     }
     results = {name: estimate.results for name, estimate in estimates.items()}
@@ -170,7 +172,11 @@ def _prepare(
 
 
 def _estimate(
-    label: _Label, drawn: Sequence[NDArray[np.float64]], keys: Sequence[str], task: Task
+    label: _Label,
+    drawn: Sequence[NDArray[np.float64]],
+    keys: Sequence[str],
+    task: Task,
+    ranges: Mapping[tuple[str, str], ThresholdRange],
 ) -> Estimate:
     view = label.view
     metrics, error, replicates = score_intervals(view, drawn[:2])
@@ -191,7 +197,7 @@ def _estimate(
         prevalence=positives / n if n else np.nan,
         metrics=metrics,
         operating_points={
-            point.name: describe_point(view, point, own)
+            point.name: describe_point(view, point, own, ranges.get((point.label, point.name)))
             for point, own in zip(label.points, drawn[3:], strict=False)
         },
         curves=curves(view, own_keys, names, error, drawn[2]),
