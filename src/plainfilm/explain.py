@@ -1,7 +1,7 @@
-"""Where in an image a prediction came from: class activation and occlusion maps.
+"""Class activation and occlusion maps: which parts of an image a prediction is based on.
 
-Both show where the network's evidence lies, not whether that evidence is medicine: a map that lies
-on the lungs proves nothing, one that lies on a corner marker proves a shortcut.
+They do not show whether this evidence is medical: a map that highlights the lungs proves nothing,
+but a map that highlights a corner marker proves a shortcut.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from plainfilm.errors import BundleError, UsageError
 __all__ = ["Explainable", "heat_colours", "heatmap", "overlay"]
 
 BATCH = 32
-"""Occluded copies sent through the network at once."""
+"""Number of occluded copies in a batch."""
 
 FAINTEST = 1e-3
-"""Logits below which the largest drop of an occlusion map counts as rounding noise."""
+"""An occlusion map whose largest drop in logits is smaller is rounding noise."""
 
-# Inferno (Smith and van der Walt, released as CC0): lightness rises evenly, so that the map reads
-# the same in grey print and to colour-blind eyes. One anchor a tenth, linear in between.
+# The colour map Inferno (Smith and van der Walt, CC0) in steps of a tenth. Its lightness rises evenly,
+# so that it can be read in grey print and with colour blindness.
 _INFERNO = np.array(
     [
         (0, 0, 4),
@@ -44,11 +44,11 @@ _INFERNO = np.array(
 
 
 class Explainable(Protocol):
-    """What a predictor must offer to be explained; ``runtime.Predictor`` does."""
+    """The interface that `heatmap` needs of a predictor; ``runtime.Predictor`` has it."""
 
     @property
     def labels(self) -> Sequence[str]:
-        """Names of the labels, in the order of the probabilities."""
+        """Return the names of the labels, in the order of the probabilities."""
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, labels) in 0..1 for (n, size, size)."""
@@ -60,32 +60,32 @@ class Explainable(Protocol):
 def heatmap(
     predictor: Explainable, pixels: NDArray[np.uint8], label: str | int
 ) -> NDArray[np.float32]:
-    """Return where the evidence for ``label`` lies in an image.
+    """Return a map of the evidence for ``label`` in an image.
 
-    A class activation map where the network gives one, otherwise an occlusion map. Either is scaled
-    by the same rule: negative evidence is set to 0, and the rest is divided by its largest value.
-    So 1 is the strongest place of *this* image, however weak, and maps of two images cannot be
-    compared in strength. An image without positive evidence gives zeros.
+    This is a class activation map if the network has one, else an occlusion map. Negative evidence
+    is set to 0, and the rest is divided by its largest value. So 1 is the strongest evidence in
+    *this* image, even if it is weak: the maps of two images cannot be compared in strength. An image
+    without positive evidence gives zeros.
 
     Parameters
     ----------
     predictor
-        The model.
+        The predictor.
     pixels
-        uint8 (size, size), as the predictor's own pixel spec makes it.
+        uint8 (size, size), prepared with the pixel spec of the predictor.
     label
         Name or index of the label.
 
     Returns
     -------
-    float32 (size, size) in 0..1.
+    float32 (size, size), 0 to 1
 
     Raises
     ------
     UsageError
         If the image has the wrong shape or type, or the label is unknown.
     BundleError
-        If the network answers with values that are not numbers, or of an unexpected shape.
+        If the network returns values that are not finite, or of an unexpected shape.
 
     References
     ----------
@@ -96,7 +96,7 @@ def heatmap(
         raise UsageError(
             "a heat map needs one square grey image of type uint8",
             received=f"{pixels.dtype} {pixels.shape}",
-            remedy="pass the pixels that read_image returns for the bundle's pixel spec",
+            remedy="use the pixels that read_image returns for the bundle's pixel spec",
         )
     if not pixels.size:
         raise UsageError("a heat map needs an image with pixels", received=str(pixels.shape))
@@ -116,37 +116,37 @@ def heatmap(
 def overlay(
     pixels: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float = 0.45
 ) -> NDArray[np.uint8]:
-    """Lay a heat map over its image, in colours of evenly rising lightness.
+    """Return an image with its heat map overlaid in colour.
 
-    Colour and opacity both rise with the heat: where there is none, the image shows unchanged.
+    Colour and opacity increase with the heat. Where it is 0, the image is unchanged.
 
     Parameters
     ----------
     pixels
         uint8 (h, w).
     heat
-        float32 (h, w) in 0..1; values outside are clipped.
+        float32 (h, w), 0 to 1; other values are clipped.
     opacity
-        Opacity of the colour where the heat is 1; it falls with the square root of the heat.
+        Opacity where the heat is 1, 0 to 1; elsewhere it is multiplied by the root of the heat.
 
     Returns
     -------
-    uint8 (h, w, 3).
+    uint8 (h, w, 3)
 
     Raises
     ------
     UsageError
-        If the shapes differ, the heat is not finite, or the opacity leaves 0..1.
+        If the shapes differ, the heat is not finite, or the opacity is out of range.
     """
     if pixels.ndim != 2 or pixels.dtype != np.uint8 or heat.shape != pixels.shape:
         raise UsageError(
-            "an image and its heat map must be grey and of one shape",
+            "an image and its heat map must be grey and have the same shape",
             received=f"{pixels.dtype} {pixels.shape} and {heat.dtype} {heat.shape}",
         )
     if not 0.0 <= opacity <= 1.0:
-        raise UsageError("the opacity must lie between 0 and 1", received=opacity)
+        raise UsageError("the opacity must be between 0 and 1", received=opacity)
     if not np.isfinite(heat).all():
-        raise UsageError("the heat map holds values that are not finite numbers")
+        raise UsageError("the heat map has values that are not finite")
     share = opacity * np.sqrt(_strength(heat))[..., None]
     mixed = (1.0 - share) * pixels[..., None] + share * _colours(heat)
     result: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
@@ -154,7 +154,7 @@ def overlay(
 
 
 def heat_colours(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the colours of a heat map, uint8 (h, w, 3), as :func:`overlay` mixes them in."""
+    """Return the colours of a heat map, uint8 (h, w, 3), as `overlay` uses them."""
     result: NDArray[np.uint8] = np.rint(_colours(heat)).astype(np.uint8)
     return result
 
@@ -185,7 +185,7 @@ def _label_index(labels: Sequence[str], label: str | int) -> int:
 def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise BundleError(
-            "the network answered with values that are not finite numbers",
+            "the network returned values that are not finite",
             remedy="check the bundle; its weights may be damaged",
         )
     return values
@@ -211,11 +211,11 @@ def _scale(evidence: NDArray[np.float32], floor: float = 0.0) -> NDArray[np.floa
 def _occlusion_map(
     predictor: Explainable, pixels: NDArray[np.uint8], index: int
 ) -> NDArray[np.float32]:
-    """Return by how many logits the label falls where a grey patch covers the image.
+    """Return how much the logit of the label drops if a grey patch covers a part of the image.
 
-    The patch is an eighth of the side, moved by half its width, and as grey as the image's mean.
-    Each pixel gets the mean drop of the patches that cover it. Logits and not probabilities,
-    because near 0 and 1 a probability hardly moves, however much evidence is covered.
+    The patch has an eighth of the side and the mean grey value of the image. It is moved by half its
+    width. The value of a pixel is the mean drop over the patches that cover it. Logits are used
+    because probabilities near 0 and 1 hardly change, even if much evidence is covered.
     """
     size = pixels.shape[0]
     patch = max(1, size // 8)
@@ -237,11 +237,12 @@ def _occlusion_map(
 
 
 def _logits(predictor: Explainable, batch: NDArray[np.uint8], index: int) -> NDArray[np.float64]:
-    answer = _finite(predictor.probabilities(batch))
-    if answer.ndim != 2 or len(answer) != len(batch) or answer.shape[1] <= index:
+    probabilities = _finite(predictor.probabilities(batch))
+    shape = probabilities.shape
+    if len(shape) != 2 or shape[0] != len(batch) or shape[1] <= index:
         raise BundleError(
-            "the network's probabilities have an unexpected shape", received=str(answer.shape)
+            "the network's probabilities have an unexpected shape", received=str(shape)
         )
-    chance = np.clip(answer[:, index].astype(np.float64), 1e-7, 1.0 - 1e-7)
-    logits: NDArray[np.float64] = np.log(chance) - np.log1p(-chance)
+    clipped = np.clip(probabilities[:, index].astype(np.float64), 1e-7, 1.0 - 1e-7)
+    logits: NDArray[np.float64] = np.log(clipped) - np.log1p(-clipped)
     return logits

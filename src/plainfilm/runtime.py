@@ -1,4 +1,4 @@
-"""The predictor: bytes to prediction, from a bundle, with no training framework installed."""
+"""Predicts with a bundle: from files to predictions, without a training framework."""
 
 from __future__ import annotations
 
@@ -23,45 +23,44 @@ from plainfilm.records import Prediction
 
 __all__ = ["Predictor", "load"]
 
-# Big enough to keep the arithmetic units busy, small enough that the first answers of a long folder
-# come at once and memory stays flat.
-_CHUNK = 64
-_SHARE = 16  # images that one thread reads and answers for, in `predict`
+_CHUNK = 64  # images in a run of the graph: enough to keep all cores busy, with little memory
+_SHARE = 16  # sources that a thread of `Predictor.predict` takes at once
+
+Sources = Sequence[tuple[int, str | Path | bytes]]
 
 
 class Predictor:
-    """A bundle, ready to answer.
+    """A loaded bundle.
 
     Parameters
     ----------
     bundle
         A bundle, or the path of a bundle or run folder.
     threads
-        How many threads compute; 0 leaves it to ONNX Runtime, which takes one per core.
+        Number of threads that compute; 0 uses one for each core.
 
     Raises
     ------
     BundleError
-        If the bundle cannot be verified or its graph cannot be run.
+        If the bundle cannot be verified or its graph cannot be loaded.
     """
 
     def __init__(self, bundle: Bundle | str | Path, *, threads: int = 0) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         self._threads = threads
-        self._of_one_thread: Predictor | None = None
+        self._single: Predictor | None = None
         try:
             self._graph = self.bundle.graph.read_bytes()
             self._session: Any = _session(self._graph, threads)
-        except Exception as error:  # ONNX Runtime's own exceptions share no public base
+        except Exception as error:  # the exceptions of ONNX Runtime have no public base class
             raise BundleError(
-                f"{self.bundle.graph} cannot be run", received=str(error).splitlines()[0]
+                f"{self.bundle.graph} cannot be loaded", received=str(error).splitlines()[0]
             ) from error
         self._outputs = {one.name: one.shape for one in self._session.get_outputs()}
-        self._tells_novelty = self.bundle.rejection is not None and "novelty" in self._outputs
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the labels, in the order of every array of probabilities."""
+        """Return the labels, in the order of the columns of all arrays."""
         return self.bundle.task.labels
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -73,45 +72,43 @@ class Predictor:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return probabilities (n, labels) and novelty (n,) of prepared images, in one pass.
 
-        Novelty is None where the bundle has no such output.
+        Novelty is None if the bundle has no such output.
         """
-        if not self._tells_novelty:
+        if self.bundle.rejection is None or "novelty" not in self._outputs:
             return self._run("probabilities", pixels), None
         probabilities, novelty = self._run_all(("probabilities", "novelty"), pixels)
         return probabilities, novelty
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return what the network says before temperature, (n, outputs)."""
+        """Return logits (n, outputs), before the temperature is applied."""
         return self._run("logits", pixels)
 
     def activation_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """Return class activation maps (n, labels, height, width), or None if there are none."""
-        if not self.bundle.has_activation_map:
-            return None
-        return self._run("activation", pixels)
+        return self._run("activation", pixels) if self.bundle.has_activation_map else None
 
     def read(self, source: bytes | str | Path) -> Image:
-        """Read one file as the network sees it.
+        """Read and prepare one file.
 
         Raises
         ------
         ImageError
-            If it does not become an image.
+            If the file cannot be read as an image.
         """
         return read_image(source, self.bundle.pixels)
 
     def predict(
         self, sources: Iterable[str | Path | bytes], *, workers: int | None = None
     ) -> Iterator[Prediction]:
-        """Answer for each source, in their order; a bad one gets an answer with its error.
+        """Predict on each source, in order; a file that cannot be read gives an error.
 
         Parameters
         ----------
         sources
             Paths, or the bytes of files.
         workers
-            Threads, each of which reads and answers; None or 0 takes one per core and one more,
-            for while one computes another may wait for the interpreter.
+            Number of threads, each of which reads and predicts. None or 0 uses one more than there
+            are cores, because a thread may have to wait for the interpreter.
 
         Raises
         ------
@@ -123,40 +120,52 @@ class Predictor:
         workers = workers or cores() + 1
         queue = iter(enumerate(sources))
         share = list(islice(queue, _SHARE))
-        if len(share) == 1:  # threads would take longer to start than the answer takes
-            yield from self._answer(share)
+        if len(share) == 1:  # starting threads would take longer than predicting
+            yield from self._predict(share)
             return
         following = list(islice(queue, _SHARE))
-        answer = self._single()._answer if following and workers > 1 else self._answer
+        predictor = self._with_one_thread() if following and workers > 1 else self
         with ThreadPoolExecutor(workers) as pool:
-            # Each thread reads and answers for a share of its own, so that none waits for another;
-            # a share for each is ready when one is taken.
+            # Up to two shares for each thread are submitted, so that no thread has to wait.
             ahead: deque[Future[list[Prediction]]] = deque()
             while share:
-                ahead.append(pool.submit(answer, share))
+                ahead.append(pool.submit(predictor._predict, share))
                 share, following = following, list(islice(queue, _SHARE))
                 if not share or len(ahead) >= 2 * workers:
                     yield from ahead.popleft().result()
             while ahead:
                 yield from ahead.popleft().result()
 
-    def _single(self) -> Predictor:
-        """Return this predictor with one thread of its own, for threads that each compute alone.
+    def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
+        """Predict on images that are read already, in order and in one pass.
 
-        Several threads that all compute on all cores wait for each other. Where a number of threads
-        was asked for, that holds.
+        The predictions have no ``id``. They do not depend on the other images.
+        """
+        if not images:
+            return []
+        rows, novelty = self.probabilities_and_novelty(np.stack([image.pixels for image in images]))
+        scores = [None] * len(rows) if novelty is None else [*map(float, novelty)]
+        return [
+            self._prediction(row, score, image)
+            for row, score, image in zip(rows, scores, images, strict=True)
+        ]
+
+    def _with_one_thread(self) -> Predictor:
+        """Return this predictor with one computing thread, unless their number was given.
+
+        Threads that each predict on all cores would wait for each other.
         """
         if self._threads:
             return self
-        if self._of_one_thread is None:
-            self._of_one_thread = copy.copy(self)
-            self._of_one_thread._session = _session(self._graph, 1)
-        return self._of_one_thread
+        if self._single is None:
+            self._single = copy.copy(self)
+            self._single._session = _session(self._graph, 1)
+        return self._single
 
-    def _answer(self, share: Sequence[tuple[int, str | Path | bytes]]) -> list[Prediction]:
-        """Read and answer for some sources."""
+    def _predict(self, share: Sources) -> list[Prediction]:
+        """Read some sources and predict on them."""
         images: list[Image | ImageError] = []
-        with ISOLATION:  # once for all of them: for a small file it takes a tenth of its decoding
+        with ISOLATION:  # once for all: for a small file it takes a tenth of the decoding time
             for _, source in share:
                 try:
                     images.append(self.read(source))
@@ -170,52 +179,40 @@ class Predictor:
             for one, image in zip(share, images, strict=True)
         ]
 
-    def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
-        """Answer for images that are read already, in their order and in one pass.
-
-        The answers have no ``id``. They are those of :meth:`predict`, whatever is answered with
-        them.
-        """
-        if not images:
-            return []
-        rows, novelty = self.probabilities_and_novelty(np.stack([image.pixels for image in images]))
-        strange = [None] * len(rows) if novelty is None else [*map(float, novelty)]
-        return [
-            self._prediction("", row, far, image)
-            for row, far, image in zip(rows, strange, images, strict=True)
-        ]
-
     def _prediction(
-        self, name: str, row: NDArray[np.float32], novelty: float | None, image: Image
+        self, row: NDArray[np.float32], novelty: float | None, image: Image
     ) -> Prediction:
-        by_label = dict(zip(self.labels, map(float, row), strict=True))
-        rejection, bands = self.bundle.rejection, self.bundle.indeterminate
+        probabilities = dict(zip(self.labels, map(float, row), strict=True))
+        rejection, ranges = self.bundle.rejection, self.bundle.indeterminate
         return Prediction(
-            name,
-            by_label,
-            self._calls(by_label),
-            _plain(image.metadata),
+            "",
+            probabilities,
+            self._predicted(probabilities),
+            _whole_numbers(image.metadata),
             novelty=novelty,
             rejected=(
                 novelty is not None and rejection is not None and novelty >= rejection.threshold
             ),
             indeterminate=tuple(
-                label for label, band in bands.items() if band.low <= by_label[label] < band.high
+                label
+                for label, limits in ranges.items()
+                if limits.low <= probabilities[label] < limits.high
             ),
         )
 
-    def _calls(self, probabilities: dict[str, float]) -> dict[str, str]:
+    def _predicted(self, probabilities: dict[str, float]) -> dict[str, str]:
+        """Return the predicted class at each operating point."""
         task = self.bundle.task
         if task.kind == "multiclass":
             return {"most-likely": max(probabilities, key=probabilities.__getitem__)}
-        calls = {}
+        predicted = {}
         for point in self.bundle.operating_points:
             positive = probabilities[point.label] >= point.threshold
             if task.kind == "binary":
-                calls[point.name] = task.classes[1] if positive else task.classes[0]
+                predicted[point.name] = task.classes[1] if positive else task.classes[0]
             else:
-                calls[f"{point.label}/{point.name}"] = "positive" if positive else "negative"
-        return calls
+                predicted[f"{point.label}/{point.name}"] = "positive" if positive else "negative"
+        return predicted
 
     def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         [result] = self._run_all((output,), pixels)
@@ -250,7 +247,7 @@ def _session(graph: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # A thread that waits for its share must not burn a core that others decode on.
+    # A thread that waits must not keep a core busy that others decode on.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
@@ -259,14 +256,14 @@ def _name(number: int, source: str | Path | bytes) -> str:
     return f"#{number}" if isinstance(source, bytes) else str(source)
 
 
-def _plain(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
-    """Write counts as whole numbers: a width is 224, not 224.0."""
+def _whole_numbers(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Return metadata with counts as integers: a width is 224, not 224.0."""
     return {
-        name: int(fact) if isinstance(fact, float) and fact.is_integer() else fact
-        for name, fact in metadata.items()
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in metadata.items()
     }
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Predictor:
-    """Open a bundle, or the one of a run folder, for prediction."""
+    """Load a bundle, or the bundle of a run folder; see `Predictor`."""
     return Predictor(folder, threads=threads)

@@ -1,4 +1,4 @@
-"""Every backend that is installed trains the swift recipe, and seals a bundle that all can run."""
+"""Every installed backend trains the recipe swift and seals a bundle that runs without it."""
 
 from __future__ import annotations
 
@@ -41,27 +41,29 @@ def test_a_backend_trains_and_its_bundle_runs(
     assert run.plan.identity.backend == backend
     assert np.isfinite(float((out / "history.csv").read_text().splitlines()[1].split(",")[1]))
 
-    # What the backend's own model says of some images is what the bundle says, here.
+    # The Keras model on this backend and the bundle predict the same.
     code = f"""
 import json, numpy as np
 from plainfilm.training.networks import keras_probabilities
 images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
 print(json.dumps(keras_probabilities({str(out)!r}, images).tolist()))
 """
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "KERAS_BACKEND": backend},
     )
-    assert told.returncode == 0, told.stderr
+    assert output.returncode == 0, output.stderr
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
-    wanted = json.loads(told.stdout.splitlines()[-1])
-    np.testing.assert_allclose(plainfilm.load(out).probabilities(images), wanted, rtol=0, atol=1e-5)
+    expected = json.loads(output.stdout.splitlines()[-1])
+    np.testing.assert_allclose(
+        plainfilm.load(out).probabilities(images), expected, rtol=0, atol=1e-5
+    )
 
 
-def test_a_backend_is_also_chosen_by_name(
+def test_a_backend_is_chosen_by_name(
     phantoms: Path, run_plainfilm: RunPlainfilm, tmp_path: Path
 ) -> None:
     missing = [name for name in BACKENDS if importlib.util.find_spec(name) is None]

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: quiet, status 130, and the same command continues."""
+"""Ctrl-C at any time ends without a traceback, with status 130."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Draw = Callable[[Path, float], Path]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
-# Presses Ctrl-C upon the n-th import from the given one on: no clock is needed, at any speed.
-AMID_IMPORTS = """
+# Interrupts at the n-th import after a given one, so that the speed does not matter.
+DURING_IMPORTS = """
 import os, runpy, signal, sys
-# As at a terminal: whatever runs in the background inherits a Ctrl-C that is ignored.
+# Processes that a shell starts in the background ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 count, argv = int(sys.argv[1]), sys.argv[2:]
 seen = 0
@@ -40,7 +40,7 @@ STARTS = {
         "plainfilm.cli.main",
         'runpy.run_module("plainfilm", run_name="__main__", alter_sys=True)',
     ),
-    # Its first line, which imports that module, is the installer's and not ours.
+    # The first line of the script, which imports that module, is written by the installer.
     "the installed script": (
         "plainfilm.cli.interrupt",
         "from plainfilm.cli.main import main; sys.exit(main())",
@@ -50,7 +50,7 @@ STARTS = {
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("count", [1, 3, 10, 40, 120, 250])
-def test_amid_the_imports(
+def test_during_the_imports(
     start: tuple[str, str], count: int, make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     image = draw_grey(tmp_path / "a.png", 90)
@@ -59,7 +59,7 @@ def test_amid_the_imports(
         [
             sys.executable,
             "-c",
-            AMID_IMPORTS.format(first=start[0], start=start[1]),
+            DURING_IMPORTS.format(first=start[0], start=start[1]),
             str(count),
             *command,
         ],
@@ -86,14 +86,14 @@ sys.exit(command.main())
 @pytest.mark.parametrize(
     "body",
     [
-        # A compiled library that was interrupted amid its start says what it likes.
+        # A compiled library that is interrupted during its import may raise any error.
         """
     try:
         os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
         raise ImportError("numpy.core.multiarray failed to import")
 """,
-        # Where Python cannot raise, it prints; we do not.
+        # Where Python cannot raise the exception, it prints a message.
         """
     class Gone:
         def __del__(self):
@@ -105,7 +105,7 @@ sys.exit(command.main())
 """,
     ],
 )
-def test_amid_what_cannot_be_interrupted_well(body: str) -> None:
+def test_where_an_interrupt_cannot_be_raised(body: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WORKING.format(body=body), "report", "run"],
         capture_output=True,
@@ -118,7 +118,7 @@ def test_amid_what_cannot_be_interrupted_well(body: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_once_it_is_over_the_system_answers() -> None:
+def test_after_the_end_the_signal_has_its_default_action() -> None:
     code = """
 import atexit, os, signal
 from plainfilm.cli import main as command, report
@@ -137,7 +137,7 @@ command.main()
     assert done.stderr == ""
 
 
-def test_a_caller_keeps_its_own_answer() -> None:
+def test_the_handler_of_the_caller_is_restored() -> None:
     from plainfilm.cli.main import main
 
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook

@@ -1,4 +1,4 @@
-"""Several seeds with one command: their spread, and the bundle of all of them."""
+"""Training with several seeds: their variation, and the ensemble."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def trained(
     return out, command, done
 
 
-def test_each_seed_is_a_run_and_the_spread_is_theirs(trained: Any) -> None:
+def test_each_seed_is_a_run_and_their_variation_is_written(trained: Any) -> None:
     out, _, done = trained
     values = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
     assert [row["seed"] for row in values["rows"]] == [0, 1]
@@ -63,7 +63,7 @@ def test_each_seed_is_a_run_and_the_spread_is_theirs(trained: Any) -> None:
     assert parts[0] == parts[1]
 
 
-def test_the_ensemble_answers_with_the_mean_of_its_members(trained: Any) -> None:
+def test_the_ensemble_predicts_the_mean_of_its_members(trained: Any) -> None:
     out, _, _ = trained
     together = open_run(out / "ensemble")
     members = [read_bundle(out / f"seed-{k}") for k in (0, 1)]
@@ -78,15 +78,15 @@ def test_the_ensemble_answers_with_the_mean_of_its_members(trained: Any) -> None
     assert together.bundle.rejection is not None
 
 
-def test_the_keras_model_of_the_ensemble_is_that_mean(trained: Any) -> None:
+def test_the_keras_model_of_the_ensemble_predicts_the_mean(trained: Any) -> None:
     from plainfilm.training.networks import keras_probabilities
 
     out, _, _ = trained
     bundle = read_bundle(out / "ensemble")
     size = bundle.pixels.size
     images = np.random.default_rng(1).integers(0, 256, (4, size, size)).astype(np.uint8)
-    wanted = Predictor(bundle).probabilities(images)
-    np.testing.assert_allclose(keras_probabilities(bundle, images), wanted, atol=1e-5)
+    expected = Predictor(bundle).probabilities(images)
+    np.testing.assert_allclose(keras_probabilities(bundle, images), expected, atol=1e-5)
 
 
 def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_plainfilm: Any) -> None:
@@ -102,7 +102,7 @@ def test_the_ensemble_is_evaluated_reported_and_predicts(trained: Any, run_plain
     assert json.loads(done.stdout)["bundle"] == read_bundle(out / "ensemble").id
 
 
-def test_a_second_call_does_nothing_twice(trained: Any, run_plainfilm: Any) -> None:
+def test_a_second_call_repeats_nothing(trained: Any, run_plainfilm: Any) -> None:
     out, command, _ = trained
     places = [out / name / "bundle" / "SHA256SUMS" for name in ("seed-0", "seed-1", "ensemble")]
     before = [path.stat().st_mtime_ns for path in places]
@@ -117,7 +117,9 @@ def test_a_second_call_does_nothing_twice(trained: Any, run_plainfilm: Any) -> N
     assert "several seeds" in refused.stderr
 
 
-def test_the_two_can_be_compared(trained: Any, run_plainfilm: Any, tmp_path: Path) -> None:
+def test_ensemble_and_member_can_be_compared(
+    trained: Any, run_plainfilm: Any, tmp_path: Path
+) -> None:
     out, _, _ = trained
     asked = ("compare", out / "seed-0", out / "ensemble", "--margin", "0.1")
     done = run_plainfilm(*asked, "--out", tmp_path / "c")

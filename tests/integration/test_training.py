@@ -83,7 +83,7 @@ def test_another_seed_gives_another_run(
     assert other.manifest.hash == tiny_run.manifest.hash
 
 
-# 90 images by 16 are 6 steps an epoch: in the first epoch, at the end of it, early in the second.
+# 90 images in batches of 16 are 6 steps an epoch: in the first epoch, at the end of it, early in the second.
 @pytest.mark.parametrize("at", [3, 6, 7])
 def test_interrupted_and_continued(
     train_tiny: TrainTiny, tiny_run: Run, tmp_path: Path, at: int
@@ -121,7 +121,7 @@ DRIVER = """
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
 @pytest.mark.parametrize("by", ["SIGKILL", "SIGINT"])
-def test_stopped_from_outside_in_the_middle_of_an_epoch_and_continued(
+def test_killed_in_the_middle_of_an_epoch_and_continued(
     phantoms: Path, tiny_run: Run, tiny_settings: tuple[str, ...], tmp_path: Path, by: str
 ) -> None:
     driver, folder = tmp_path / "driver.py", tmp_path / "run"
@@ -157,7 +157,7 @@ def test_stopped_from_outside_in_the_middle_of_an_epoch_and_continued(
     assert_same_result(folder, tiny_run.folder)
 
 
-def test_a_finished_run_is_left_alone(train_tiny: TrainTiny, run_copy: Path) -> None:
+def test_a_finished_run_is_not_changed(train_tiny: TrainTiny, run_copy: Path) -> None:
     def times() -> dict[str, int]:
         return {
             str(path.relative_to(run_copy)): path.stat().st_mtime_ns
@@ -192,7 +192,7 @@ def test_another_run_in_the_folder_is_refused(
     assert named in str(caught.value.received)
 
 
-def test_a_folder_of_something_else_is_not_touched(train_tiny: TrainTiny, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_changed(train_tiny: TrainTiny, tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("years of work", encoding="utf-8")
     with pytest.raises(RunError, match="not empty and not a run") as caught:
         train_tiny(tmp_path)
@@ -219,7 +219,7 @@ def test_a_damaged_state_is_an_error(train_tiny: TrainTiny, run_copy: Path) -> N
 def test_the_best_epoch_is_sealed_and_patience_ends_it(
     train_tiny: TrainTiny, tmp_path: Path, select: str
 ) -> None:
-    # So high a rate that the network jumps about, and later epochs are often worse.
+    # With such a high learning rate, later epochs are often worse.
     wild = ("patience=2", "epochs=12", "learning_rate=0.05", "schedule=constant")
     run = train_tiny(tmp_path / "run", f"select={select}", *wild)
     rows = history(run.folder)
@@ -228,7 +228,7 @@ def test_the_best_epoch_is_sealed_and_patience_ends_it(
     assert run.bundle.provenance.epoch == best
     assert len(rows) == min(12, best + 2)
     assert best < len(rows), "the last epoch is the best, so this test shows nothing"
-    # The weights are those of that epoch: they give its numbers, and not those of the last.
+    # The weights are those of that epoch: they have its validation results, not those of the last.
     validation = run.manifest.select("validation")
     pixels = fill_cache(validation, run.bundle.pixels).all()
     logits = np.asarray(load_network(run.bundle).predict_on_batch(pixels[..., None]))[:, 0]
@@ -259,7 +259,7 @@ def has_dropout(run: Run) -> bool:
     return not np.array_equal(*predictions)
 
 
-def test_a_small_set_is_trained_for_at_least_so_many_steps(
+def test_a_small_data_set_is_trained_for_the_minimum_of_steps(
     train_tiny: TrainTiny, tmp_path: Path
 ) -> None:
     """The learning rate is zero after them."""

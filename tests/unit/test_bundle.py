@@ -1,4 +1,4 @@
-"""A bundle comes back as it was written, or is refused with the reason."""
+"""A bundle is read as it was written, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def reseal(folder: Path) -> None:
-    """Write the sums anew, as somebody would who knows the format."""
+    """Write SHA256SUMS for the changed files."""
     sums = "".join(
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in FILES
     )
@@ -79,7 +79,7 @@ def reseal(folder: Path) -> None:
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change the description and seal it again."""
+    """Change the metadata and seal the bundle again."""
     path = folder / "bundle.json"
     described = json.loads(path.read_text(encoding="utf-8"))
     change(described)
@@ -87,7 +87,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     reseal(folder)
 
 
-def test_it_comes_back_as_it_was_written(bundle: Bundle) -> None:
+def test_a_bundle_is_read_as_it_was_written(bundle: Bundle) -> None:
     back = read_bundle(bundle.folder)
     assert (back.task, back.pixels, back.temperature) == (TASK, PixelSpec(33, "pad", True), 1.25)
     assert back.has_activation_map is True
@@ -103,7 +103,7 @@ def test_it_comes_back_as_it_was_written(bundle: Bundle) -> None:
     assert back.id == hashlib.sha256((bundle.folder / "SHA256SUMS").read_bytes()).hexdigest()
 
 
-def test_it_holds_what_is_promised_and_no_more(bundle: Bundle) -> None:
+def test_a_bundle_has_the_documented_files(bundle: Bundle) -> None:
     assert sorted(p.name for p in bundle.folder.iterdir()) == sorted([*FILES, "SHA256SUMS"])
 
 
@@ -166,21 +166,21 @@ def test_a_missing_file_is_named(bundle: Bundle, name: str) -> None:
     assert name in str(caught.value)
 
 
-def test_without_sums_it_is_no_bundle(bundle: Bundle) -> None:
+def test_without_sums_it_is_not_a_bundle(bundle: Bundle) -> None:
     (bundle.folder / "SHA256SUMS").unlink()
     with pytest.raises(BundleError, match="is not a bundle"):
         read_bundle(bundle.folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no sums at all\n"])
-def test_sums_that_are_none(bundle: Bundle, content: bytes) -> None:
+def test_invalid_sums(bundle: Bundle, content: bytes) -> None:
     (bundle.folder / "SHA256SUMS").write_bytes(content)
     with pytest.raises(BundleError):
         read_bundle(bundle.folder)
 
 
 @pytest.mark.parametrize("name", FILES[:3])
-def test_sums_that_leave_a_file_out(bundle: Bundle, name: str) -> None:
+def test_sums_that_omit_a_file(bundle: Bundle, name: str) -> None:
     sums = bundle.folder / "SHA256SUMS"
     lines = [line for line in sums.read_text(encoding="ascii").splitlines() if name not in line]
     sums.write_text("\n".join(lines) + "\n", encoding="ascii")
@@ -237,7 +237,7 @@ def test_json_that_is_not_the_metadata_of_a_bundle(bundle: Bundle, text: str) ->
         lambda d: d["provenance"]["recipe"]["network"].pop("name"),
     ],
 )
-def test_an_unknown_description_is_refused(
+def test_invalid_metadata_are_refused(
     bundle: Bundle, change: Callable[[dict[str, Any]], Any]
 ) -> None:
     edit(bundle.folder, change)
@@ -251,7 +251,7 @@ def test_the_bundle_inside_a_run_is_found(tmp_path: Path) -> None:
     assert read_bundle(str(tmp_path / "run" / "bundle")).id == made.id
 
 
-def test_there_is_none(tmp_path: Path) -> None:
+def test_there_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="there is no bundle"):
         read_bundle(tmp_path / "nowhere")
     with pytest.raises(BundleError, match="is not a bundle"):
@@ -261,8 +261,8 @@ def test_there_is_none(tmp_path: Path) -> None:
         read_bundle(tmp_path / "file")
 
 
-def test_a_bundle_that_was_begun_is_none(tmp_path: Path) -> None:
-    """Whenever writing stops, what is there does not pass for the old or the new one."""
+def test_an_incomplete_bundle_is_not_a_bundle(tmp_path: Path) -> None:
+    """An interrupted write leaves neither the old nor the new bundle."""
     made = write(tmp_path / "bundle")
 
     (made.folder / "weights.safetensors").unlink()
@@ -275,7 +275,7 @@ def test_a_bundle_that_was_begun_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", ".hidden", "network.onnx.data", "more/"])
-def test_what_the_sums_do_not_list_is_an_error(bundle: Bundle, name: str) -> None:
+def test_files_that_the_sums_do_not_list_are_an_error(bundle: Bundle, name: str) -> None:
     if name.endswith("/"):
         (bundle.folder / name).mkdir()
     else:
@@ -285,7 +285,7 @@ def test_what_the_sums_do_not_list_is_an_error(bundle: Bundle, name: str) -> Non
     assert repr(name.rstrip("/")) in str(caught.value.received)
 
 
-def test_what_file_managers_leave_is_no_change(bundle: Bundle) -> None:
+def test_files_of_file_managers_are_ignored(bundle: Bundle) -> None:
     for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
         (bundle.folder / name).write_bytes(b"x")
     assert read_bundle(bundle.folder).id == bundle.id
@@ -305,7 +305,7 @@ def test_every_file_that_the_sums_list_is_verified(bundle: Bundle) -> None:
         read_bundle(bundle.folder)
 
 
-def test_what_a_killed_writer_left_is_cleared(bundle: Bundle) -> None:
+def test_files_of_an_interrupted_write_are_removed(bundle: Bundle) -> None:
     (bundle.folder / ".network.onnx.k2j3.part").write_bytes(b"half")
     assert write(bundle.folder).id == bundle.id
 

@@ -1,4 +1,4 @@
-"""Recipes: those shipped load, settings land where they belong, and every mistake is named."""
+"""Shipped recipes load, settings are applied, and errors name the mistake."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-def told(error: pytest.ExceptionInfo[ConfigError]) -> str:
+def text(error: pytest.ExceptionInfo[ConfigError]) -> str:
     return str(error.value)
 
 
-def test_the_promised_recipes_are_there() -> None:
+def test_the_documented_recipes_exist() -> None:
     assert set(recipe_names()) >= {"swift", "standard", "tutorial"}
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads_and_survives_json(name: str) -> None:
+def test_every_shipped_recipe_loads_and_is_restored_from_json(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
@@ -121,7 +121,7 @@ def test_an_augmentation_by_name(small: Path) -> None:
     assert turned.zoom == AUGMENTATIONS["radiograph"].zoom
 
 
-def test_a_named_augmentation_replaces_what_the_file_says(tmp_path: Path) -> None:
+def test_a_named_augmentation_replaces_that_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(SMALL + '[augment]\nname = "radiograph"\nrotation = 90\n', encoding="utf-8")
     assert load_recipe(path).augment.rotation == 90
@@ -130,32 +130,32 @@ def test_a_named_augmentation_replaces_what_the_file_says(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
-def test_an_augmentation_knows_its_own_name(name: str) -> None:
+def test_an_augmentation_has_its_own_name(name: str) -> None:
     assert AUGMENTATIONS[name].name == name
 
 
 def test_an_unknown_leaf_lists_the_known_and_suggests(small: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'epochs'") as caught:
         load_recipe(small, ["epoch=3"])
-    assert "learning_rate" in told(caught)
-    assert "crop_from" in told(caught)
+    assert "learning_rate" in text(caught)
+    assert "crop_from" in text(caught)
     with pytest.raises(ConfigError, match="there is no setting 'channels'") as caught:
         load_recipe(small, ["channels=[16]"])
-    assert "network.options.channels" in told(caught)
+    assert "network.options.channels" in text(caught)
 
 
 def test_an_unknown_dotted_key_lists_those_of_its_section(small: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'learning_rate'") as caught:
         load_recipe(small, ["fit.learning_rat=3"])
-    assert "recipe.fit" in told(caught)
-    assert "warmup" in told(caught)
-    assert "crop_from" not in told(caught)
+    assert "recipe.fit" in text(caught)
+    assert "warmup" in text(caught)
+    assert "crop_from" not in text(caught)
 
 
 def test_an_unknown_section_lists_the_sections(small: Path) -> None:
     with pytest.raises(ConfigError, match="no setting 'fitt'; did you mean 'fit'") as caught:
         load_recipe(small, ["fitt.epochs=3"])
-    assert "augment" in told(caught)
+    assert "augment" in text(caught)
 
 
 def test_an_unknown_key_of_a_file_is_named(tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ def test_an_unknown_key_of_a_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["input", "data", "augment", "fit"])
-def test_the_last_part_alone_always_suffices(small: Path, section: str) -> None:
+def test_the_last_part_of_a_key_suffices(small: Path, section: str) -> None:
     recipe = load_recipe(small, ["augment=radiograph", "select=val_loss"])
     for leaf, value in recipe.to_json()[section].items():
-        if leaf != "name":  # that of the recipe itself
+        if leaf != "name":  # the name of the recipe
             settings = ["augment=radiograph", "select=val_loss", f"{leaf}={json.dumps(value)}"]
             assert load_recipe(small, settings) == recipe
 
@@ -232,7 +232,7 @@ def test_a_setting_is_key_equals_value(small: Path, setting: str) -> None:
 def test_a_bad_value_is_named(small: Path, setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         load_recipe(small, [setting])
-    assert "Error" not in told(caught)
+    assert "Error" not in text(caught)
 
 
 @pytest.mark.parametrize("setting", ["crop_from=40", "patience=0", "rotation=180", "warmup=0"])
@@ -240,7 +240,7 @@ def test_limits_are_allowed(small: Path, setting: str) -> None:
     load_recipe(small, [setting])
 
 
-def test_patience_with_something_to_get_better(small: Path) -> None:
+def test_patience_with_a_criterion(small: Path) -> None:
     assert load_recipe(small, ["patience=3", "select=val_loss"]).fit.patience == 3
 
 
@@ -248,8 +248,8 @@ def test_patience_with_something_to_get_better(small: Path) -> None:
 def test_an_unknown_recipe_lists_the_known(name: str) -> None:
     with pytest.raises(ConfigError, match="there is no recipe") as caught:
         load_recipe(name)
-    assert "standard" in told(caught)
-    assert ".toml" in told(caught)
+    assert "standard" in text(caught)
+    assert ".toml" in text(caught)
 
 
 def test_a_recipe_file_that_is_missing_or_not_text(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_a_recipe_that_is_not_toml(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-def test_what_a_recipe_lacks_is_listed(tmp_path: Path) -> None:
+def test_missing_sections_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text('description = "nothing"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="lacks input, network, fit"):

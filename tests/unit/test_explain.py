@@ -1,4 +1,4 @@
-"""The maps find what a predictor of known behaviour looks at."""
+"""Heat maps find the region that a predictor of known behaviour uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS, COLUMNS = slice(40, 52), slice(8, 20)
 
 
 class SquareFinder:
-    """Believes in "square" as far as the region is bright, and in "none" never."""
+    """Predicts "square" by the brightness of a region, and "none" never."""
 
     def __init__(self, *, maps: bool, gain: float = 8.0) -> None:
         self.labels = ("none", "square")
@@ -81,7 +81,7 @@ def test_occlusion_sends_small_batches(picture: NDArray[np.uint8]) -> None:
     assert np.array_equal(picture, before)
 
 
-def test_a_label_is_named_or_counted(picture: NDArray[np.uint8]) -> None:
+def test_a_label_is_given_by_name_or_index(picture: NDArray[np.uint8]) -> None:
     predictor = SquareFinder(maps=True)
     assert np.array_equal(heatmap(predictor, picture, 1), heatmap(predictor, picture, "square"))
 
@@ -106,7 +106,7 @@ def test_a_wrong_image_is_refused(pixels: NDArray[np.uint8]) -> None:
         heatmap(SquareFinder(maps=True), pixels, 0)
 
 
-def test_answers_that_are_no_numbers_are_an_error_of_the_bundle(
+def test_values_that_are_not_finite_are_an_error_of_the_bundle(
     picture: NDArray[np.uint8],
 ) -> None:
     class Broken(SquareFinder):
@@ -123,7 +123,7 @@ def test_answers_that_are_no_numbers_are_an_error_of_the_bundle(
         heatmap(Flat(maps=True), picture, 0)
 
 
-def test_overlay_leaves_cold_places_alone_and_colours_hot_ones() -> None:
+def test_overlay_changes_only_places_with_heat() -> None:
     pixels = np.full((4, 4), 100, np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[0, 0] = 1.0
@@ -137,7 +137,7 @@ def test_overlay_leaves_cold_places_alone_and_colours_hot_ones() -> None:
 def test_the_colours_are_those_of_inferno() -> None:
     heat = np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(2, axis=0)
     mixed = overlay(np.zeros((2, 256), np.uint8), heat, opacity=1.0)[0].astype(float)
-    # Over black at full opacity the colour comes scaled by the root of the heat.
+    # Over black at full opacity the colour is multiplied by the root of the heat.
     share = np.sqrt(heat[0])[:, None]
     expected = matplotlib.colormaps["inferno"](np.linspace(0, 1, 256))[:, :3] * 255
     assert np.abs(mixed - share * expected).max() < 9

@@ -1,7 +1,4 @@
-"""What is drawn is what is done: pixel for pixel where it can be, in direction and size elsewhere.
-
-Throughout, the reference is plain indexing of numpy arrays.
-"""
+"""Augmentation equals indexing of numpy arrays: exactly where possible, else in direction and size."""
 
 from __future__ import annotations
 
@@ -60,7 +57,7 @@ def middle(image: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def same(made: NDArray[np.float32], image: NDArray[np.uint8]) -> bool:
-    """Tell whether pixels were copied; PyTorch's sampler counts from -1 to 1, and so rounds."""
+    """Return whether pixels were copied; coordinates of PyTorch's sampler are rounded."""
     if keras.backend.backend() == "torch":
         return bool(np.abs(made - image).max() < 0.01)
     return np.array_equal(made, image)
@@ -73,7 +70,7 @@ def test_no_strength_is_the_identity() -> None:
     np.testing.assert_allclose(transforms, identity, atol=1e-6)
     np.testing.assert_array_equal(tones, np.tile(np.float32([1, 0, 0, 0, 0]), (6, 1)))
     assert np.array_equal(apply(NOTHING, 21, images, transforms, tones), images)
-    # The identity is also one where the layer does resample, and where it does change tones.
+    # Also if the layer resamples or changes tones.
     busy = AugmentConfig(rotation=1.0, contrast=0.1, brightness=0.1)
     np.testing.assert_allclose(apply(busy, 21, images, transforms, tones), images, atol=1e-3)
 
@@ -129,7 +126,7 @@ def test_flip_mirrors_left_and_right_exactly(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [20, 21])
-def test_quarter_turns_are_those_of_rot90(size: int) -> None:
+def test_quarter_turns_equal_rot90(size: int) -> None:
     images = pictures(90, size)
     made = draw_and_apply(AugmentConfig(quarter_turns=True), size, images)
     counts = [0, 0, 0, 0]
@@ -156,7 +153,7 @@ def test_quarter_turns_keep_the_border_too(size: int) -> None:
         assert min(gaps) < 0.1
 
 
-def test_flip_and_turn_and_crop_together_are_numpy_steps() -> None:
+def test_flip_turn_and_crop_together_equal_numpy() -> None:
     config = AugmentConfig(flip=True, quarter_turns=True, crop_from=28)
     images = pictures(60, 28)
     made = draw_and_apply(config, 21, images)
@@ -178,7 +175,7 @@ def test_shift_moves_by_a_share_of_the_side_in_every_direction() -> None:
     transforms, tones = draw_augmentation(config, np.random.default_rng(3), 300, size)
     made = apply(config, size, image, transforms, tones)
     moved = np.array([middle(one) for one in made]) - 20
-    # Output pixel p is input pixel p + offset: content goes the other way by exactly that much.
+    # Output pixel p is input pixel p + offset: the content moves in the opposite direction.
     np.testing.assert_allclose(moved[:, 1], -transforms[:, 2], atol=0.05)
     np.testing.assert_allclose(moved[:, 0], -transforms[:, 5], atol=0.05)
     greatest = 0.2 * size
@@ -237,7 +234,7 @@ def test_shear_is_an_angle() -> None:
 
 
 @pytest.mark.parametrize(("fill", "outside"), [("black", 0), ("nearest", 200)])
-def test_what_lies_outside_is_black_or_the_nearest_pixel(fill: str, outside: int) -> None:
+def test_pixels_outside_are_black_or_the_nearest(fill: str, outside: int) -> None:
     config = AugmentConfig(shift=0.5, fill=fill)  # type: ignore[arg-type]
     images = np.full((1, 20, 20), 200, np.uint8)
     by_ten = np.array([[1, 0, 10, 0, 1, 0, 0, 0]], np.float32)
@@ -276,7 +273,7 @@ def test_noise_has_the_level_that_was_drawn() -> None:
     assert np.array_equal(made, apply(config, 64, images, transforms, tones, seed=1))
 
 
-def test_noise_is_normal_and_of_one_image_says_nothing_of_another() -> None:
+def test_noise_is_normal_and_independent_between_images() -> None:
     config = AugmentConfig(noise=0.1)
     images = np.full((40, 64, 64), 128, np.uint8)
     transforms, tones = draw_augmentation(config, np.random.default_rng(8), 40, 64)
@@ -313,5 +310,5 @@ def test_the_preview_of_many_images_does_not_depend_on_its_chunks() -> None:
     whole = augmented_images(config, 9, images, seed=4)
     assert whole.shape == (300, 9, 9)
     drawn = draw_augmentation(config, np.random.default_rng(4), 300, 9)
-    wanted = np.clip(np.rint(apply(config, 9, images, *drawn)), 0, 255)
-    np.testing.assert_allclose(whole, wanted, atol=1)
+    expected = np.clip(np.rint(apply(config, 9, images, *drawn)), 0, 255)
+    np.testing.assert_allclose(whole, expected, atol=1)

@@ -1,4 +1,4 @@
-"""The sealed graph answers as the network does, layer by layer and with odd sizes."""
+"""The exported graph predicts like the network, for all layers and odd sizes."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def test_graph_equals_network(
     logits = np.asarray(network.predict_on_batch(pixels[..., None]))
     assert logits.dtype == np.float32
     assert np.ptp(logits) > 1e-3, "a network that answers the same for all proves nothing"
-    told = run(to_onnx(network, task, head, 1.7), pixels)
-    assert told["logits"].shape == (len(pixels), outputs)
-    np.testing.assert_allclose(told["logits"], logits, rtol=1e-5, atol=1e-5)
-    assert told["probabilities"].shape == (len(pixels), len(task.labels))
+    results = run(to_onnx(network, task, head, 1.7), pixels)
+    assert results["logits"].shape == (len(pixels), outputs)
+    np.testing.assert_allclose(results["logits"], logits, rtol=1e-5, atol=1e-5)
+    assert results["probabilities"].shape == (len(pixels), len(task.labels))
     np.testing.assert_allclose(
-        told["probabilities"], expected(logits, task, head, 1.7), rtol=0, atol=1e-5
+        results["probabilities"], expected(logits, task, head, 1.7), rtol=0, atol=1e-5
     )
-    assert has_activation_map(network) is ("activation" in told)
+    assert has_activation_map(network) is ("activation" in results)
     assert has_activation_map(network) is (name == "compact")
 
 
@@ -107,32 +107,32 @@ def test_activation_map_is_the_last_feature_map_under_the_dense_weights(task: Ta
     pool = network.get_layer("pool")
     features = np.asarray(keras.Model(network.input, pool.input)(pixels[..., None]), np.float64)
     kernel, bias = (np.asarray(w, np.float64) for w in network.layers[-1].get_weights())
-    wanted = np.einsum("nhwc,cl->nlhw", features, kernel)
-    told = run(to_onnx(network, task, "sigmoid", 2.0), pixels)
-    assert told["activation"].shape == wanted.shape
-    np.testing.assert_allclose(told["activation"], wanted, atol=1e-4)
+    reference = np.einsum("nhwc,cl->nlhw", features, kernel)
+    results = run(to_onnx(network, task, "sigmoid", 2.0), pixels)
+    assert results["activation"].shape == reference.shape
+    np.testing.assert_allclose(results["activation"], reference, atol=1e-4)
     # Its mean and the bias make the logit: the map says where the logit comes from.
     np.testing.assert_allclose(
-        told["activation"].mean(axis=(2, 3)) + bias, told["logits"], atol=1e-4
+        results["activation"].mean(axis=(2, 3)) + bias, results["logits"], atol=1e-4
     )
 
 
 def test_activation_map_of_a_binary_softmax_is_that_of_the_margin() -> None:
     network = build_network("compact", 32, 2, {"channels": [8, 8]})
     shake(network, seed=2)
-    told = run(to_onnx(network, BINARY, "softmax", 1.0), images(32))
-    assert told["activation"].shape[1] == 1
+    results = run(to_onnx(network, BINARY, "softmax", 1.0), images(32))
+    assert results["activation"].shape[1] == 1
     bias = network.layers[-1].get_weights()[1]
-    margin = told["logits"][:, 1] - told["logits"][:, 0]
+    margin = results["logits"][:, 1] - results["logits"][:, 0]
     np.testing.assert_allclose(
-        told["activation"].mean(axis=(1, 2, 3)) + bias[1] - bias[0], margin, atol=1e-4
+        results["activation"].mean(axis=(1, 2, 3)) + bias[1] - bias[0], margin, atol=1e-4
     )
 
 
 def test_a_blank_image_stays_finite() -> None:
     network = build_network("compact", 32, 1, {"channels": [8, 8]})
-    told = run(to_onnx(network, BINARY, "sigmoid", 1.0), np.zeros((2, 32, 32), np.uint8))
-    assert np.isfinite(told["logits"]).all()
+    results = run(to_onnx(network, BINARY, "sigmoid", 1.0), np.zeros((2, 32, 32), np.uint8))
+    assert np.isfinite(results["logits"]).all()
 
 
 def test_the_same_network_gives_the_same_bytes() -> None:
@@ -178,6 +178,6 @@ def test_same_padding_of_every_parity(stride: int, kernel: int, side: int) -> No
     network = keras.Model(image, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
     shake(network, seed=3)
     pixels = images(side)
-    wanted = np.asarray(network.predict_on_batch(pixels[..., None]))
-    told = run(to_onnx(network, BINARY, "sigmoid", 1.0), pixels)
-    np.testing.assert_allclose(told["logits"], wanted, rtol=1e-5, atol=1e-3)
+    reference = np.asarray(network.predict_on_batch(pixels[..., None]))
+    results = run(to_onnx(network, BINARY, "sigmoid", 1.0), pixels)
+    np.testing.assert_allclose(results["logits"], reference, rtol=1e-5, atol=1e-3)

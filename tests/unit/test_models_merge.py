@@ -1,4 +1,4 @@
-"""Several graphs as one: the mean of their logits, maps and novelty."""
+"""A merged graph returns the mean of logits, activation maps and novelty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BINARY = Task("binary", ("ill",), ("well", "ill"))
 THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
 
 
-def made(task: Task, head: str, seed: int, temperature: float = 1.3) -> tuple[bytes, Any]:
+def export(task: Task, head: str, seed: int, temperature: float = 1.3) -> tuple[bytes, Any]:
     import keras
 
     from plainfilm.models import build_network
@@ -48,10 +48,10 @@ def ask(graph: bytes, images: Any, *names: str) -> list[Any]:
     return found
 
 
-def test_novelty_in_the_graph_is_that_of_numpy() -> None:
-    graph, wanted = made(BINARY, "sigmoid", 3)
+def test_novelty_of_the_graph_equals_numpy() -> None:
+    graph, expected = export(BINARY, "sigmoid", 3)
     [found] = ask(graph, pictures(40, 3), "novelty")
-    np.testing.assert_allclose(found, wanted, rtol=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_novelty_in_the_graph_is_that_of_numpy() -> None:
 def test_everything_is_the_mean_of_the_members(task: Task, head: str) -> None:
     from plainfilm.models.merge import merge_graphs
 
-    graphs = [made(task, head, seed)[0] for seed in (1, 2, 3)]
+    graphs = [export(task, head, seed)[0] for seed in (1, 2, 3)]
     images = pictures(9, 8)
     names = ("logits", "activation", "novelty")
     each = [ask(graph, images, *names) for graph in graphs]
@@ -72,12 +72,12 @@ def test_everything_is_the_mean_of_the_members(task: Task, head: str) -> None:
     np.testing.assert_allclose(novelty, np.mean(scaled, 0), rtol=1e-5)
     cool = logits / 0.7
     if head == "sigmoid":
-        wanted = 1 / (1 + np.exp(-cool))
+        expected = 1 / (1 + np.exp(-cool))
     else:
         shares = np.exp(cool - cool.max(1, keepdims=True))
-        wanted = shares / shares.sum(1, keepdims=True)
-        wanted = wanted[:, 1:] if task.kind == "binary" else wanted
-    np.testing.assert_allclose(chances, wanted, atol=1e-5)
+        expected = shares / shares.sum(1, keepdims=True)
+        expected = expected[:, 1:] if task.kind == "binary" else expected
+    np.testing.assert_allclose(chances, expected, atol=1e-5)
 
 
 def test_without_scales_there_is_no_novelty() -> None:
@@ -85,17 +85,17 @@ def test_without_scales_there_is_no_novelty() -> None:
 
     from plainfilm.models.merge import merge_graphs
 
-    graphs = [made(BINARY, "sigmoid", seed)[0] for seed in (1, 2)]
+    graphs = [export(BINARY, "sigmoid", seed)[0] for seed in (1, 2)]
     merged = onnx.load_model_from_string(merge_graphs(graphs, BINARY, "sigmoid", 1.0))
     assert {one.name for one in merged.graph.output} == {"probabilities", "logits", "activation"}
-    # Nothing that only left-out outputs rest on is carried along.
+    # Constants that only omitted outputs need are omitted, too.
     assert not any("whitening" in one.name for one in merged.graph.initializer)
 
 
-def test_what_does_not_belong_together_is_refused(make_bundle: Callable[..., Bundle]) -> None:
+def test_graphs_with_different_inputs_are_refused(make_bundle: Callable[..., Bundle]) -> None:
     from plainfilm.models.merge import merge_graphs
 
-    graph, _ = made(BINARY, "sigmoid", 1)
+    graph, _ = export(BINARY, "sigmoid", 1)
     with pytest.raises(ConfigError, match="at least two members"):
         merge_graphs([graph], BINARY, "sigmoid", 1.0)
     other = Path(make_bundle().graph).read_bytes()  # of another image size

@@ -1,4 +1,4 @@
-"""The layers against numpy, the networks in shape, and the options in words."""
+"""Layers against numpy, shapes of the networks, and errors of their options."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def convolve(
     return out
 
 
-# What "same" adds before and after: for 9 pixels by stride 1, for 9 and 8 pixels by stride 2.
+# Padding of "same" before and after: for 9 pixels by stride 1, for 9 and 8 pixels by stride 2.
 @pytest.mark.parametrize(
     ("side", "stride", "pad"), [(9, 1, (1, 1)), (9, 2, (1, 1)), (8, 2, (0, 1))]
 )
@@ -54,9 +54,9 @@ def test_standardised_convolution_equals_numpy(
 
     flat = kernel.reshape(-1, 5)
     unit = (flat - flat.mean(axis=0)) / np.linalg.norm(flat - flat.mean(axis=0), axis=0)
-    wanted = convolve(x, (unit * gain * RELU_GAIN).reshape(kernel.shape), stride, pad) + bias
+    expected = convolve(x, (unit * gain * RELU_GAIN).reshape(kernel.shape), stride, pad) + bias
     made = np.asarray(keras.ops.convert_to_numpy(layer(x.astype(np.float32))))
-    np.testing.assert_allclose(made, wanted, atol=1e-4)
+    np.testing.assert_allclose(made, expected, atol=1e-4)
 
 
 def test_the_gain_of_a_relu_keeps_the_variance() -> None:
@@ -89,17 +89,17 @@ def test_normalisation_by_the_image_leaves_mean_0_and_deviation_1() -> None:
     pixels[1] = 100 + pixels[1] / 16  # faint
     out = np.asarray(model.predict_on_batch(pixels))
     scaled = pixels / 127.5 - 1
-    wanted = (scaled - scaled.mean(axis=(1, 2, 3), keepdims=True)) / np.sqrt(
+    expected = (scaled - scaled.mean(axis=(1, 2, 3), keepdims=True)) / np.sqrt(
         scaled.var(axis=(1, 2, 3), keepdims=True) + 1e-3
     )
-    np.testing.assert_allclose(out, wanted, atol=1e-4)
+    np.testing.assert_allclose(out, expected, atol=1e-4)
     np.testing.assert_allclose(out.mean(axis=(1, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(out[[0, 2, 3]].std(axis=(1, 2, 3)), 1, atol=0.01)
     blank = np.asarray(model.predict_on_batch(np.full((1, 16, 16, 1), 255, np.float32)))
     np.testing.assert_allclose(blank, 0, atol=1e-3)
 
 
-def test_normalisation_by_the_image_is_blind_to_exposure() -> None:
+def test_normalisation_by_the_image_removes_exposure() -> None:
     image = keras.Input((16, 16, 1))
     model = keras.Model(image, normalise(image, "image"))
     pixels = np.random.default_rng(2).uniform(60, 120, (1, 16, 16, 1)).astype(np.float32)
@@ -122,7 +122,7 @@ def test_an_unknown_normalisation_is_refused() -> None:
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("size", [50, 64])
-def test_networks_take_an_image_and_give_logits(name: str, outputs: int, size: int) -> None:
+def test_networks_return_logits_of_images(name: str, outputs: int, size: int) -> None:
     options: dict[str, Any] = (
         {"channels": [16, 24]} if name == "compact" else {"filters": (4, 8), "dense": 8}
     )
@@ -195,7 +195,7 @@ def test_impossible_options_are_an_error_of_the_recipe(
         build_network(name, size, 1, options)
 
 
-def test_a_network_comes_back_out_of_kerass_own_file(tmp_path: Path) -> None:
+def test_a_network_is_restored_from_a_keras_file(tmp_path: Path) -> None:
     network = build_network("compact", 32, 1, {"channels": [16, 16]})
     for layer in network.layers:
         if hasattr(layer, "gain"):

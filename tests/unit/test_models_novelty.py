@@ -1,4 +1,4 @@
-"""Coarse copies and distances, held against plain numpy."""
+"""Coarse copies and distances, compared with plain numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plainfilm.models.novelty import FLOOR, SIDE, coarse_copies, fit_novelty
 @pytest.mark.parametrize("size", [16, 64, 70])
 def test_coarse_copies_are_means_of_areas(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (11, size, size), dtype=np.uint8)
-    monkeypatch.setattr(novelty, "_CHUNK", 4)  # so that there are three parts, the last not full
+    monkeypatch.setattr(novelty, "_CHUNK", 4)  # three chunks, the last one smaller
     step = size // SIDE
     for image, copy in zip(images, coarse_copies(images), strict=True):
         coarse = np.array(
@@ -23,18 +23,18 @@ def test_coarse_copies_are_means_of_areas(size: int, monkeypatch: pytest.MonkeyP
                 for y in range(0, SIDE * step, step)
             ]
         )
-        wanted = (coarse - coarse.mean()) / (coarse.std() + FLOOR)
-        np.testing.assert_allclose(copy.reshape(SIDE, SIDE), wanted, atol=1e-9)
+        expected = (coarse - coarse.mean()) / (coarse.std() + FLOOR)
+        np.testing.assert_allclose(copy.reshape(SIDE, SIDE), expected, atol=1e-9)
 
 
-def test_what_is_far_in_either_distance_is_new() -> None:
+def test_an_image_far_in_either_distance_is_novel() -> None:
     rng = np.random.default_rng(1)
     images = rng.integers(90, 130, (300, 32, 32), dtype=np.uint8)
     features = rng.normal(size=(300, 5))
     classes = np.zeros(300, np.intp)
     fitted = fit_novelty((images, features, classes), (images, features))
     usual = fitted.score(features, images)
-    assert np.mean(usual < 1) > 0.97, "99 of 100 validation images lie below 1 in each distance"
+    assert np.mean(usual < 1) > 0.97, "99 of 100 validation images are below 1 in each distance"
     odd = images[:1].copy()
     odd[:, :16] = 250
     assert fitted.score(features[:1], odd)[0] > 2 * usual.max()

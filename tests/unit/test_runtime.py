@@ -1,4 +1,4 @@
-"""The predictor: in order, whatever comes; the same answer however it is asked."""
+"""Predictions are in order, with errors for bad files, and independent of each other."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def noise(n: int) -> NDArray[np.uint8]:
     return np.random.default_rng(n).integers(0, 256, (n, SIDE, SIDE), dtype=np.uint8)
 
 
-def test_probabilities_and_logits_are_the_graphs(make_bundle: MakeBundle) -> None:
+def test_probabilities_and_logits_are_those_of_the_graph(make_bundle: MakeBundle) -> None:
     predictor = Predictor(make_bundle(task=MANY, gains=(1.0, -2.0)))
     images = noise(5)
     means = images.mean(axis=(1, 2))
-    wanted = np.stack([(means - 128) / 32, -(means - 128) / 16], axis=1)
-    np.testing.assert_allclose(predictor.logits(images), wanted, atol=1e-4)
+    expected = np.stack([(means - 128) / 32, -(means - 128) / 16], axis=1)
+    np.testing.assert_allclose(predictor.logits(images), expected, atol=1e-4)
     made = predictor.probabilities(images)
     assert made.dtype == np.float32
     assert made.shape == (5, 2)
-    np.testing.assert_allclose(made, 1 / (1 + np.exp(-wanted)), atol=1e-5)
+    np.testing.assert_allclose(made, 1 / (1 + np.exp(-expected)), atol=1e-5)
     assert predictor.labels == ("a", "b")
     assert predictor.activation_maps(images) is None
 
@@ -75,19 +75,19 @@ def test_other_pixels_are_refused(make_bundle: MakeBundle, pixels: NDArray[Any])
         Predictor(make_bundle()).probabilities(pixels)
 
 
-def test_answers_come_in_the_order_of_the_questions(
+def test_predictions_are_in_the_order_of_the_sources(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     greys = np.random.default_rng(0).permutation(150) + 50.0
     paths = [draw_grey(tmp_path / "images" / f"{n:03d}.png", g) for n, g in enumerate(greys)]
     for workers in (None, 1, 3):
-        answers = list(load(make_bundle().folder).predict(paths, workers=workers))
-        assert [answer.id for answer in answers] == [str(path) for path in paths]
-        made = [answer.probabilities["bright"] for answer in answers]
+        predictions = list(load(make_bundle().folder).predict(paths, workers=workers))
+        assert [prediction.id for prediction in predictions] == [str(path) for path in paths]
+        made = [prediction.probabilities["bright"] for prediction in predictions]
         np.testing.assert_allclose(made, [believed(grey) for grey in greys], atol=1e-5)
 
 
-def test_a_bad_file_gets_an_answer_with_its_error(
+def test_a_bad_file_has_a_prediction_with_its_error(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     good = draw_grey(tmp_path / "good.png", 200)
@@ -98,44 +98,44 @@ def test_a_bad_file_gets_an_answer_with_its_error(
     empty = tmp_path / "empty.png"
     empty.write_bytes(b"")
     sources = [cut, good, text, tmp_path / "missing.png", good, empty, tmp_path]
-    answers = list(Predictor(make_bundle()).predict(sources))
-    assert [a.id for a in answers] == [str(s) for s in sources]
-    good_ones = [a for a in answers if a.error is None]
+    predictions = list(Predictor(make_bundle()).predict(sources))
+    assert [a.id for a in predictions] == [str(s) for s in sources]
+    good_ones = [a for a in predictions if a.error is None]
     assert [a.id for a in good_ones] == [str(good)] * 2
     assert good_ones[0] == good_ones[1]
-    reasons = [a.reason for a in answers]
+    reasons = [a.reason for a in predictions]
     assert reasons[3] == "missing"
     assert reasons[5] == "empty"
-    for answer in answers:
-        if answer.error is not None:
-            assert answer.reason
-            assert answer.error
-            assert answer.probabilities == {}
-            assert answer.predicted == {}
+    for prediction in predictions:
+        if prediction.error is not None:
+            assert prediction.reason
+            assert prediction.error
+            assert prediction.probabilities == {}
+            assert prediction.predicted == {}
 
 
 def test_only_bad_files(make_bundle: MakeBundle, tmp_path: Path) -> None:
-    (answer,) = Predictor(make_bundle()).predict([tmp_path / "missing.png"])
-    assert (answer.reason, answer.probabilities) == ("missing", {})
+    (prediction,) = Predictor(make_bundle()).predict([tmp_path / "missing.png"])
+    assert (prediction.reason, prediction.probabilities) == ("missing", {})
 
 
 def test_bytes_are_sources_too(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
     path = draw_grey(tmp_path / "a.png", 150)
     data = path.read_bytes()
-    answers = list(Predictor(make_bundle()).predict([data, path, str(path), b"", data]))
-    assert [a.id for a in answers] == ["#0", str(path), str(path), "#3", "#4"]
-    assert answers[3].reason == "empty"
-    chances = [a.probabilities["bright"] for a in answers if not a.error]
+    predictions = list(Predictor(make_bundle()).predict([data, path, str(path), b"", data]))
+    assert [a.id for a in predictions] == ["#0", str(path), str(path), "#3", "#4"]
+    assert predictions[3].reason == "empty"
+    chances = [a.probabilities["bright"] for a in predictions if not a.error]
     assert chances == [pytest.approx(believed(150), abs=1e-5)] * 4
     assert len(set(chances)) == 1
-    assert answers[0].metadata["format"] == answers[1].metadata["format"]
+    assert predictions[0].metadata["format"] == predictions[1].metadata["format"]
 
 
-def test_nothing_is_asked(make_bundle: MakeBundle) -> None:
+def test_no_sources(make_bundle: MakeBundle) -> None:
     assert list(Predictor(make_bundle()).predict([])) == []
 
 
-def test_a_long_list_is_not_read_ahead_of_all_answers(
+def test_a_long_list_is_not_read_at_once(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     data = draw_grey(tmp_path / "a.png", 150).read_bytes()
@@ -147,72 +147,78 @@ def test_a_long_list_is_not_read_ahead_of_all_answers(
             taken += 1
             yield data
 
-    answers = Predictor(make_bundle()).predict(sources(), workers=3)
-    next(answers)
+    predictions = Predictor(make_bundle()).predict(sources(), workers=3)
+    next(predictions)
     assert taken <= 128
-    assert 1 + sum(1 for _ in answers) == 1000
+    assert 1 + sum(1 for _ in predictions) == 1000
 
 
 @pytest.mark.parametrize("count", [2, 15, 16, 17, 64])
-def test_answers_do_not_depend_on_how_many_are_asked_for(
+def test_predictions_do_not_depend_on_other_images(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path, count: int
 ) -> None:
     files = [draw_grey(tmp_path / f"{level}.png", 20 + 3 * level) for level in range(count)]
     predictor = Predictor(make_bundle())
-    alone = [answer for file in files for answer in predictor.predict([file])]
+    alone = [prediction for file in files for prediction in predictor.predict([file])]
     assert list(predictor.predict(files)) == alone
     assert list(Predictor(make_bundle(), threads=1).predict(files, workers=1)) == alone
 
 
-def test_a_bundle_that_is_replaced_later_changes_nothing(
+def test_replacing_the_bundle_does_not_change_a_loaded_predictor(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     bundle = make_bundle()
     predictor, file = Predictor(bundle), draw_grey(tmp_path / "a.png", 150)
-    before = calls(predictor, file)
+    before = predict(predictor, file)
     graph = (bundle if isinstance(bundle, Path) else bundle.folder) / "model.onnx"
     graph.write_bytes(b"another")
     assert list(predictor.predict([file] * 40)) == [before] * 40
 
 
-def calls(predictor: Predictor, source: Path) -> Prediction:
-    (answer,) = predictor.predict([source])
-    return answer
+def predict(predictor: Predictor, source: Path) -> Prediction:
+    (prediction,) = predictor.predict([source])
+    return prediction
 
 
-def test_calls_of_two_classes(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+def test_predicted_classes_of_two_classes(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
     predictor = Predictor(
         make_bundle(thresholds={"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8})
     )
-    dim = calls(predictor, draw_grey(tmp_path / "dim.png", 100))  # 0.29
+    dim = predict(predictor, draw_grey(tmp_path / "dim.png", 100))  # 0.29
     assert dim.predicted == {"balanced": "dark", "rule-out": "bright", "rule-in": "dark"}
-    light = calls(predictor, draw_grey(tmp_path / "light.png", 200))  # 0.90
+    light = predict(predictor, draw_grey(tmp_path / "light.png", 200))  # 0.90
     assert set(light.predicted.values()) == {"bright"}
 
 
 def test_a_probability_at_the_threshold_is_positive(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
-    answer = calls(Predictor(make_bundle()), draw_grey(tmp_path / "even.png", 128))
-    assert answer.probabilities["bright"] == 0.5
-    assert answer.predicted["balanced"] == "bright"
+    prediction = predict(Predictor(make_bundle()), draw_grey(tmp_path / "even.png", 128))
+    assert prediction.probabilities["bright"] == 0.5
+    assert prediction.predicted["balanced"] == "bright"
 
 
-def test_calls_of_several_classes(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+def test_predicted_classes_of_several_classes(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
     predictor = Predictor(make_bundle(task=THREE, gains=(-1.0, 0.1, 2.0)))
-    assert calls(predictor, draw_grey(tmp_path / "a.png", 60)).predicted == {"most-likely": "a"}
-    assert calls(predictor, draw_grey(tmp_path / "c.png", 190)).predicted == {"most-likely": "c"}
+    assert predict(predictor, draw_grey(tmp_path / "a.png", 60)).predicted == {"most-likely": "a"}
+    assert predict(predictor, draw_grey(tmp_path / "c.png", 190)).predicted == {"most-likely": "c"}
 
 
-def test_calls_of_several_labels(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+def test_predicted_classes_of_several_labels(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
     bundle = make_bundle(task=MANY, gains=(1.0, -1.0), thresholds={"balanced": 0.5})
-    answer = calls(Predictor(bundle), draw_grey(tmp_path / "a.png", 190))
-    assert answer.predicted == {"a/balanced": "positive", "b/balanced": "negative"}
+    prediction = predict(Predictor(bundle), draw_grey(tmp_path / "a.png", 190))
+    assert prediction.predicted == {"a/balanced": "positive", "b/balanced": "negative"}
 
 
-def test_a_graph_that_cannot_be_run(make_bundle: MakeBundle) -> None:
+def test_a_graph_that_cannot_be_loaded(make_bundle: MakeBundle) -> None:
     bundle = make_bundle(graph=b"this is no graph")
-    with pytest.raises(BundleError, match="cannot be run"):
+    with pytest.raises(BundleError, match="cannot be loaded"):
         Predictor(bundle)
 
 
@@ -224,7 +230,7 @@ def test_a_changed_bundle_is_refused_before_it_runs(make_bundle: MakeBundle) -> 
         Predictor(bundle.folder)
 
 
-def test_workers_must_make_sense(make_bundle: MakeBundle) -> None:
+def test_a_negative_number_of_workers(make_bundle: MakeBundle) -> None:
     with pytest.raises(UsageError, match="workers"):
         list(Predictor(make_bundle()).predict([b""], workers=-1))
 

@@ -1,6 +1,6 @@
-"""Backend and precision are settled before Keras is imported, or explained.
+"""Backend and precision are chosen before Keras is imported, with clear errors.
 
-Each case has a process of its own: what this one has imported would decide for it.
+Each case runs in a new process, because this one may have imported a backend.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INSTALLED = [name for name in BACKENDS if importlib.util.find_spec(name)]
 MISSING = [name for name in BACKENDS if name not in INSTALLED]
 
 
-def choose(wanted: str | None, variable: str | None = None, hide: tuple[str, ...] = ()) -> str:
+def choose(expected: str | None, variable: str | None = None, hide: tuple[str, ...] = ()) -> str:
     """Return the backend that a new process chooses, or the error that it raises."""
     code = f"""
 import sys
@@ -29,7 +29,7 @@ for name in {hide!r}:
 from plainfilm.errors import PlainfilmError
 from plainfilm.training import choose_backend
 try:
-    print(choose_backend({wanted!r}))
+    print(choose_backend({expected!r}))
 except PlainfilmError as error:
     print(type(error).__name__, str(error).replace(chr(10), " "))
 assert "keras" not in sys.modules or sys.modules["keras"] is None
@@ -50,38 +50,38 @@ assert "keras" not in sys.modules or sys.modules["keras"] is None
 
 
 @pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
-def test_the_first_that_is_installed() -> None:
+def test_the_default_is_the_first_installed_backend() -> None:
     assert choose(None) == INSTALLED[0]
 
 
 @pytest.mark.skipif(not INSTALLED, reason="no backend is installed")
-def test_what_is_asked_for_goes_before_the_variable() -> None:
+def test_an_argument_overrides_the_environment_variable() -> None:
     assert choose(INSTALLED[0], "theano") == INSTALLED[0]
     assert choose(None, INSTALLED[-1]) == INSTALLED[-1]
 
 
-def test_unknown_ones() -> None:
-    told = choose("theano")
-    assert told.startswith("ConfigError there is no backend 'theano'")
-    assert "tensorflow, jax, torch" in told
-    told = choose(None, "openvino")
-    assert told.startswith("ConfigError KERAS_BACKEND")
-    assert "'openvino'" in told
+def test_unknown_backends() -> None:
+    output = choose("theano")
+    assert output.startswith("ConfigError there is no backend 'theano'")
+    assert "tensorflow, jax, torch" in output
+    output = choose(None, "openvino")
+    assert output.startswith("ConfigError KERAS_BACKEND")
+    assert "'openvino'" in output
 
 
-def test_none_is_installed() -> None:
-    told = choose(None, hide=BACKENDS)
-    assert told.startswith("MissingExtraError")
-    assert "pip install '.[train]'" in told
+def test_no_backend_is_installed() -> None:
+    output = choose(None, hide=BACKENDS)
+    assert output.startswith("MissingExtraError")
+    assert "pip install '.[train]'" in output
 
 
 @pytest.mark.parametrize(
     ("name", "extra"), [("tensorflow", "train"), ("jax", "jax"), ("torch", "torch")]
 )
-def test_the_one_asked_for_is_not_installed(name: str, extra: str) -> None:
-    for told in (choose(name, hide=(name,)), choose(None, name, hide=(name,))):
-        assert told.startswith(f"MissingExtraError the backend {name} is not installed")
-        assert f"pip install '.[{extra}]'" in told
+def test_the_given_backend_is_not_installed(name: str, extra: str) -> None:
+    for output in (choose(name, hide=(name,)), choose(None, name, hide=(name,))):
+        assert output.startswith(f"MissingExtraError the backend {name} is not installed")
+        assert f"pip install '.[{extra}]'" in output
 
 
 def test_a_running_backend_cannot_be_changed() -> None:
@@ -95,12 +95,12 @@ def test_a_running_backend_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_precision_that_was_asked_for_is_taken(precision: str) -> None:
-    assert choose_precision(precision, "none is looked at") == precision
+def test_a_given_precision_is_used(precision: str) -> None:
+    assert choose_precision(precision, "any backend") == precision
 
 
 @pytest.mark.parametrize("backend", INSTALLED)
-def test_auto_takes_what_the_machine_gains_from(backend: str) -> None:
+def test_auto_is_bfloat16_where_the_machine_gains(backend: str) -> None:
     chosen = choose_precision("auto", backend)
     assert chosen in {"float32", "bfloat16"}
     if backend == "tensorflow":

@@ -1,4 +1,4 @@
-"""Every image once an epoch, in an order that seed and epoch alone decide."""
+"""Every image once in each epoch, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIDE = 8
 def make(
     n: int, batch: int, *, seed: int = 0, augment: AugmentConfig = AUGMENTATIONS["radiograph"]
 ) -> Feed:
-    """Feed images that carry their number in every pixel, and a label that repeats it."""
+    """Return a feed of images whose pixels and label are the number of the image."""
     images = np.repeat(np.arange(n, dtype=np.uint8), SIDE * SIDE).reshape(n, SIDE, SIDE)
 
     def gather(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -49,7 +49,9 @@ def same(a: Batch, b: Batch) -> bool:
 
 
 @pytest.mark.parametrize(("n", "batch", "steps"), [(12, 4, 3), (13, 4, 4), (3, 8, 1), (1, 4, 1)])
-def test_every_image_once_and_the_fill(n: int, batch: int, steps: int) -> None:
+def test_every_image_occurs_once_and_the_last_batch_is_filled(
+    n: int, batch: int, steps: int
+) -> None:
     feed = make(n, batch)
     assert feed.steps == steps
     batches = list(feed.epoch(0))
@@ -63,7 +65,7 @@ def test_every_image_once_and_the_fill(n: int, batch: int, steps: int) -> None:
         assert one.labels.dtype == np.float32
     seen = numbers(batches)
     assert sorted(seen[:n]) == list(range(n))
-    # The rest of the last batch begins again at the epoch's first images.
+    # The last batch is filled up with the first images of the epoch.
     assert seen[n:] == [seen[i % n] for i in range(steps * batch - n)]
     assert max(Counter(seen).values()) <= -(-steps * batch // n)
 
@@ -73,7 +75,7 @@ def test_labels_go_with_their_images() -> None:
         assert np.array_equal(batch.images[:, 0, 0, 0] % 2, batch.labels[:, 0])
 
 
-def test_epochs_and_seeds_shuffle_anew() -> None:
+def test_epochs_and_seeds_have_different_orders() -> None:
     first = numbers(list(make(40, 8).epoch(0)))
     assert first != sorted(first)
     assert numbers(list(make(40, 8).epoch(1))) != first
@@ -81,14 +83,14 @@ def test_epochs_and_seeds_shuffle_anew() -> None:
     assert numbers(list(make(40, 8).epoch(0))) == first
 
 
-def test_seed_and_epoch_do_not_stand_in_for_each_other() -> None:
+def test_seed_and_epoch_are_not_interchangeable() -> None:
     a = next(make(40, 8, seed=1).epoch(2))
     b = next(make(40, 8, seed=2).epoch(1))
     assert not same(a, b)
 
 
 @pytest.mark.parametrize("first", [0, 1, 3, 5])
-def test_starting_in_the_middle_gives_what_skipping_gives(first: int) -> None:
+def test_a_later_first_step_gives_the_same_batches(first: int) -> None:
     feed = make(45, 8)
     whole = list(feed.epoch(4))
     part = list(feed.epoch(4, first))
@@ -96,7 +98,7 @@ def test_starting_in_the_middle_gives_what_skipping_gives(first: int) -> None:
     assert all(same(a, b) for a, b in zip(whole[first:], part, strict=True))
 
 
-def test_an_image_is_disturbed_otherwise_every_epoch() -> None:
+def test_an_image_is_augmented_differently_in_each_epoch() -> None:
     feed = make(10, 10)
     first, second = next(feed.epoch(0)), next(feed.epoch(1))
     rows = {}
@@ -106,7 +108,7 @@ def test_an_image_is_disturbed_otherwise_every_epoch() -> None:
     assert all(len(set(pair)) == 2 for pair in rows.values())
 
 
-def test_images_are_read_only_when_their_step_comes() -> None:
+def test_images_are_read_in_their_step_only() -> None:
     asked: list[int] = []
 
     def gather(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -120,7 +122,7 @@ def test_images_are_read_only_when_their_step_comes() -> None:
 
 
 @pytest.mark.parametrize("place", ["memory", "shards", "device"])
-def test_images_are_the_same_wherever_they_are_held(
+def test_images_in_memory_cache_and_device_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     rng = np.random.default_rng(0)
@@ -132,7 +134,7 @@ def test_images_are_the_same_wherever_they_are_held(
     task = Task("binary", ("b",), ("a", "b"))
     manifest = Manifest(name="drawn", task=task, records=tuple(records))
     cache = fill_cache(manifest, PixelSpec(16), folder=tmp_path / "cache", workers=0)
-    # As they are held on a machine with too little memory, and on one with a GPU.
+    # On a machine with too little memory, and on one with a GPU.
     monkeypatch.setattr(module, "memory_bytes", lambda: 0x1000 if place == "shards" else 2**34)
     monkeypatch.setattr(module, "has_accelerator", lambda _: place == "device")
     gather = images_of(cache, keras.backend.backend())

@@ -1,4 +1,4 @@
-"""Loss, weights and accuracy against scikit-learn and plain numpy; unknown labels cost nothing."""
+"""Loss, weights and accuracy against scikit-learn and plain numpy; unknown labels have no loss."""
 
 from __future__ import annotations
 
@@ -52,34 +52,40 @@ def one_hot(classes: NDArray[np.int64], n: int) -> NDArray[np.float32]:
 def test_binary_sigmoid_is_log_loss() -> None:
     truth = rng().integers(0, 2, (50, 1)).astype(np.float32)
     logits = rng().normal(0, 3, (50, 1)).astype(np.float32)
-    wanted = log_loss(truth[:, 0], sigmoid(logits[:, 0].astype(float)))
-    assert value(MaskedLoss("sigmoid", ones(1), 0.0), truth, logits) == pytest.approx(wanted, 1e-5)
+    expected = log_loss(truth[:, 0], sigmoid(logits[:, 0].astype(float)))
+    assert value(MaskedLoss("sigmoid", ones(1), 0.0), truth, logits) == pytest.approx(
+        expected, 1e-5
+    )
 
 
 def test_binary_softmax_is_log_loss() -> None:
     truth = rng().integers(0, 2, (50, 1)).astype(np.float32)
     logits = rng().normal(0, 3, (50, 2)).astype(np.float32)
-    wanted = log_loss(truth[:, 0], softmax(logits.astype(float)))
-    assert value(MaskedLoss("softmax", ones(1), 0.0), truth, logits) == pytest.approx(wanted, 1e-5)
+    expected = log_loss(truth[:, 0], softmax(logits.astype(float)))
+    assert value(MaskedLoss("softmax", ones(1), 0.0), truth, logits) == pytest.approx(
+        expected, 1e-5
+    )
 
 
 def test_multiclass_softmax_is_log_loss() -> None:
     classes = rng().integers(0, 3, 60)
     logits = rng().normal(0, 2, (60, 3)).astype(np.float32)
-    wanted = log_loss(classes, softmax(logits.astype(float)), labels=[0, 1, 2])
+    expected = log_loss(classes, softmax(logits.astype(float)), labels=[0, 1, 2])
     made = value(MaskedLoss("softmax", ones(3), 0.0), one_hot(classes, 3), logits)
-    assert made == pytest.approx(wanted, 1e-5)
+    assert made == pytest.approx(expected, 1e-5)
 
 
 def test_multilabel_is_the_mean_of_the_labels() -> None:
     truth = rng().integers(0, 2, (40, 3)).astype(np.float32)
     logits = rng().normal(0, 2, (40, 3)).astype(np.float32)
     chances = sigmoid(logits.astype(float))
-    wanted = np.mean([log_loss(truth[:, i], chances[:, i]) for i in range(3)])
-    assert value(MaskedLoss("sigmoid", ones(3), 0.0), truth, logits) == pytest.approx(wanted, 1e-5)
+    expected = np.mean([log_loss(truth[:, i], chances[:, i]) for i in range(3)])
+    assert value(MaskedLoss("sigmoid", ones(3), 0.0), truth, logits) == pytest.approx(
+        expected, 1e-5
+    )
 
 
-def test_logits_far_out_stay_finite() -> None:
+def test_the_loss_of_large_logits_is_finite() -> None:
     truth = np.array([[1.0], [0.0]], np.float32)
     logits = np.array([[-500.0], [500.0]], np.float32)
     assert value(MaskedLoss("sigmoid", ones(1), 0.0), truth, logits) == pytest.approx(500)
@@ -97,9 +103,9 @@ def test_weights_of_the_two_classes(head: str) -> None:
     )
     weights = np.array([[0.6], [3.0]], np.float32)
     each = np.where(truth[:, 0] == 1, 3.0, 0.6)
-    wanted = log_loss(truth[:, 0], chances, sample_weight=each) * each.mean()
+    expected = log_loss(truth[:, 0], chances, sample_weight=each) * each.mean()
     loss = MaskedLoss(head, weights, 0.0)  # type: ignore[arg-type]
-    assert value(loss, truth, logits) == pytest.approx(wanted, 1e-5)
+    assert value(loss, truth, logits) == pytest.approx(expected, 1e-5)
 
 
 def test_weights_of_several_classes() -> None:
@@ -108,12 +114,12 @@ def test_weights_of_several_classes() -> None:
     logits = rng().normal(0, 2, (90, 3)).astype(np.float32)
     weights = class_weights(truth, THREE, balanced=True)
     each = compute_sample_weight("balanced", classes)
-    wanted = log_loss(classes, softmax(logits.astype(float)), sample_weight=each)
+    expected = log_loss(classes, softmax(logits.astype(float)), sample_weight=each)
     made = value(MaskedLoss("softmax", weights, 0.0), truth, logits)
-    assert made == pytest.approx(wanted, 1e-5)
+    assert made == pytest.approx(expected, 1e-5)
 
 
-def test_an_unknown_label_costs_nothing() -> None:
+def test_an_unknown_label_has_no_loss() -> None:
     truth = rng().integers(0, 2, (40, 3)).astype(np.float32)
     logits = rng().normal(0, 2, (40, 3)).astype(np.float32)
     holes = rng().random((40, 3)) < 0.3
@@ -127,13 +133,13 @@ def test_an_unknown_label_costs_nothing() -> None:
     ]
     loss = MaskedLoss("sigmoid", ones(3), 0.0)
     assert value(loss, truth, logits) == pytest.approx(sum(cells) / 120, 1e-5)
-    # Whatever the network says there, nothing changes.
+    # The logit of an unknown label has no effect.
     logits[holes] = 77.0
     assert value(loss, truth, logits) == pytest.approx(sum(cells) / 120, 1e-5)
 
 
 @pytest.mark.parametrize(("head", "width", "labels"), [("sigmoid", 1, 1), ("softmax", 2, 1)])
-def test_an_unknown_image_costs_nothing(head: str, width: int, labels: int) -> None:
+def test_an_unknown_image_has_no_loss(head: str, width: int, labels: int) -> None:
     truth = np.array([[1.0], [NAN], [0.0]], np.float32)
     logits = rng().normal(0, 1, (3, width)).astype(np.float32)
     loss = MaskedLoss(head, ones(labels), 0.0)  # type: ignore[arg-type]
@@ -141,7 +147,7 @@ def test_an_unknown_image_costs_nothing(head: str, width: int, labels: int) -> N
     assert value(loss, truth, logits) == pytest.approx(known * 2 / 3, 1e-5)
 
 
-def test_gradients_through_unknown_labels_are_numbers() -> None:
+def test_gradients_with_unknown_labels_are_finite() -> None:
     keras = pytest.importorskip("keras")
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     network.compile("sgd", MaskedLoss("sigmoid", ones(2), 0.0))
@@ -155,22 +161,24 @@ def test_label_smoothing() -> None:
     logits = rng().normal(0, 2, (30, 1)).astype(np.float32)
     chance = sigmoid(logits.astype(float))
     target = truth * 0.8 + 0.1
-    wanted = float(np.mean(-target * np.log(chance) - (1 - target) * np.log(1 - chance)))
-    assert value(MaskedLoss("sigmoid", ones(1), 0.2), truth, logits) == pytest.approx(wanted, 1e-5)
+    expected = float(np.mean(-target * np.log(chance) - (1 - target) * np.log(1 - chance)))
+    assert value(MaskedLoss("sigmoid", ones(1), 0.2), truth, logits) == pytest.approx(
+        expected, 1e-5
+    )
     both = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    assert value(MaskedLoss("softmax", ones(1), 0.2), truth, both) == pytest.approx(wanted, 1e-5)
+    assert value(MaskedLoss("softmax", ones(1), 0.2), truth, both) == pytest.approx(expected, 1e-5)
 
 
 def test_label_smoothing_of_several_classes() -> None:
     classes = rng().integers(0, 3, 30)
     logits = rng().normal(0, 2, (30, 3)).astype(np.float32)
     target = one_hot(classes, 3) * 0.7 + 0.1
-    wanted = float(-np.mean((target * np.log(softmax(logits.astype(float)))).sum(axis=1)))
+    expected = float(-np.mean((target * np.log(softmax(logits.astype(float)))).sum(axis=1)))
     made = value(MaskedLoss("softmax", ones(3), 0.3), one_hot(classes, 3), logits)
-    assert made == pytest.approx(wanted, 1e-5)
+    assert made == pytest.approx(expected, 1e-5)
 
 
-def test_balanced_weights_give_both_classes_the_same_say() -> None:
+def test_balanced_weights_give_both_classes_the_same_total() -> None:
     truth = np.array([1, 1, 1, 0, NAN, NAN], np.float32)[:, None]
     weights = class_weights(truth, BINARY, balanced=True)
     np.testing.assert_allclose(weights[:, 0], [2.0, 2 / 3])
@@ -178,7 +186,7 @@ def test_balanced_weights_give_both_classes_the_same_say() -> None:
     np.testing.assert_allclose(np.where(truth[:4, 0] == 1, weights[1], weights[0]), each, rtol=1e-6)
 
 
-def test_balanced_weights_of_each_label_apart() -> None:
+def test_balanced_weights_of_several_labels() -> None:
     truth = np.array([[1, 0, 1], [0, 0, NAN], [0, 0, NAN], [0, 0, 1]], np.float32)
     weights = class_weights(truth, MANY, balanced=True)
     np.testing.assert_allclose(weights[:, 0], [4 / 6, 4 / 2])
@@ -194,7 +202,7 @@ def test_balanced_weights_of_several_classes() -> None:
 
 
 @pytest.mark.parametrize("task", [BINARY, MANY])
-def test_without_balance_all_weigh_one(task: Task) -> None:
+def test_without_balance_all_weights_are_1(task: Task) -> None:
     truth = np.array([[1.0, 0.0, 0.0]] * 3 + [[0.0, 1.0, 0.0]], np.float32)[:, : len(task.labels)]
     assert (class_weights(truth, task, balanced=False) == 1).all()
 
@@ -209,20 +217,20 @@ def test_accuracy_of_known_labels() -> None:
     truth = rng().integers(0, 2, (30, 3)).astype(np.float32)
     logits = rng().normal(0, 1, (30, 3)).astype(np.float32)
     holes = rng().random((30, 3)) < 0.4
-    wanted = accuracy_score(truth[~holes], logits[~holes] > 0)
+    expected = accuracy_score(truth[~holes], logits[~holes] > 0)
     truth[holes] = NAN
-    assert accuracy("sigmoid", truth, logits) == pytest.approx(wanted)
+    assert accuracy("sigmoid", truth, logits) == pytest.approx(expected)
 
 
 def test_accuracy_of_classes() -> None:
     classes = rng().integers(0, 3, 30)
     logits = rng().normal(0, 1, (30, 3)).astype(np.float32)
-    wanted = accuracy_score(classes, logits.argmax(axis=1))
-    assert accuracy("softmax", one_hot(classes, 3), logits) == pytest.approx(wanted)
+    expected = accuracy_score(classes, logits.argmax(axis=1))
+    assert accuracy("softmax", one_hot(classes, 3), logits) == pytest.approx(expected)
     truth = one_hot(classes, 3)
     truth[::2] = NAN
-    wanted = accuracy_score(classes[1::2], logits[1::2].argmax(axis=1))
-    assert accuracy("softmax", truth, logits) == pytest.approx(wanted)
+    expected = accuracy_score(classes[1::2], logits[1::2].argmax(axis=1))
+    assert accuracy("softmax", truth, logits) == pytest.approx(expected)
 
 
 def test_accuracy_of_a_binary_softmax() -> None:

@@ -1,4 +1,4 @@
-"""Muon against Keras's own, which knows matrices only, and against singular values."""
+"""Muon against Keras's own, which accepts matrices only, and against singular values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def after(optimiser: Any, start: Array, gradients: list[Array], name: str = "ker
 
 
 @pytest.mark.parametrize("shape", [(12, 5), (5, 12), (7, 7), (144, 32), (1, 6)])
-def test_a_matrix_keeps_its_singular_vectors_and_loses_its_values(shape: tuple[int, int]) -> None:
+def test_orthogonalise_keeps_singular_vectors(shape: tuple[int, int]) -> None:
     matrix = drawn(*shape)
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     found = ops.convert_to_numpy(orthogonalise([ops.convert_to_tensor(matrix)])[0])
@@ -44,7 +44,7 @@ def test_a_matrix_keeps_its_singular_vectors_and_loses_its_values(shape: tuple[i
 
 
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
-def test_matrices_move_as_by_keras(shape: tuple[int, int]) -> None:
+def test_matrices_are_updated_as_by_keras(shape: tuple[int, int]) -> None:
     gradients = [drawn(*shape, seed=seed) for seed in range(1, 6)]
     ours = after(Muon(0.02, weight_decay=0.05), drawn(*shape), gradients)
     keras_own = keras.optimizers.Muon(0.02, weight_decay=0.05, adam_weight_decay=0.05)
@@ -53,7 +53,7 @@ def test_matrices_move_as_by_keras(shape: tuple[int, int]) -> None:
     assert not np.allclose(ours, drawn(*shape), atol=1e-2)
 
 
-def test_filters_move_as_the_matrix_that_they_are() -> None:
+def test_filters_are_updated_as_matrices() -> None:
     gradients = [drawn(3, 3, 4, 8, seed=seed) for seed in range(1, 4)]
     filters = after(Muon(0.02, weight_decay=0.05), drawn(3, 3, 4, 8), gradients)
     flat = [gradient.reshape(36, 8) for gradient in gradients]
@@ -62,7 +62,7 @@ def test_filters_move_as_the_matrix_that_they_are() -> None:
 
 
 @pytest.mark.parametrize(("shape", "name"), [((8,), "gain"), ((8,), "bias"), ((), "factor")])
-def test_the_rest_moves_as_by_adamw(shape: tuple[int, ...], name: str) -> None:
+def test_other_variables_are_updated_as_by_adamw(shape: tuple[int, ...], name: str) -> None:
     start = np.asarray(drawn(*shape), np.float32)
     gradients = [np.asarray(drawn(*shape, seed=seed), np.float32) for seed in range(1, 6)]
     ours = after(Muon(0.02, weight_decay=0.05), start, gradients, name)
@@ -77,7 +77,7 @@ def test_a_step_does_not_depend_on_the_size_of_the_gradient() -> None:
 
 
 @pytest.mark.parametrize("shape", [(144, 32), (32, 144)])
-def test_a_matrix_of_few_directions_does_not_blow_up(shape: tuple[int, int]) -> None:
+def test_a_matrix_of_low_rank_stays_bounded(shape: tuple[int, int]) -> None:
     # Most eigenvalues of its Gram matrix are 0, or a little below by rounding.
     matrix = drawn(shape[0], 2) @ drawn(2, shape[1], seed=1)
     found = ops.convert_to_numpy(orthogonalise([ops.convert_to_tensor(matrix)])[0])
@@ -87,7 +87,7 @@ def test_a_matrix_of_few_directions_does_not_blow_up(shape: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("shared_iterations", [1, 2, 3, 4])
-def test_the_iterations_that_share_a_gram_matrix_change_rounding_alone(
+def test_shared_iterations_change_only_the_rounding(
     shared_iterations: int,
 ) -> None:
     for shape in ((144, 32), (5, 12), (7, 7)):
@@ -96,7 +96,7 @@ def test_the_iterations_that_share_a_gram_matrix_change_rounding_alone(
         assert np.allclose(found, ops.convert_to_numpy(orthogonalise([matrix])[0]), atol=1e-5)
 
 
-def test_the_last_layer_and_vectors_are_no_kernels() -> None:
+def test_the_last_layer_and_vectors_are_not_kernels() -> None:
     image = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(4, 3)(image)
     x = keras.layers.Dense(5, name="dense")(keras.layers.Flatten()(x))
@@ -105,8 +105,8 @@ def test_the_last_layer_and_vectors_are_no_kernels() -> None:
     assert kinds == [True, False, True, False, False, False]
 
 
-def test_its_state_is_its_own() -> None:
-    """Momentum of each kernel, two moments of all the rest, and what every optimiser has."""
+def test_the_variables_of_the_optimiser() -> None:
+    """The momentum of each kernel, two moments of all others, and those of every optimiser."""
     variables = [
         keras.Variable(drawn(*shape), name=name)
         for shape, name in [((3, 3, 1, 4), "kernel"), ((4,), "bias"), ((4, 2), "kernel"), ((), "f")]
@@ -118,7 +118,7 @@ def test_its_state_is_its_own() -> None:
     assert not {id(one) for one in optimiser.variables} & {id(one) for one in variables}
 
 
-def test_variables_move_together_as_they_do_alone() -> None:
+def test_variables_are_updated_together_as_alone() -> None:
     shapes = [((3, 3, 2, 4), "kernel"), ((4,), "bias"), ((3, 3, 4, 4), "kernel"), ((), "factor")]
     shapes += [((4, 9), "kernel"), ((4,), "gain"), ((6, 3), "logits")]
     starts = [np.asarray(drawn(*shape, seed=n)) for n, (shape, _) in enumerate(shapes)]

@@ -1,4 +1,4 @@
-"""What is written is read back exactly; anything else is an error that says so."""
+"""State and weights are read as they were written; damaged files are errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_same(a: list[Any], b: list[Any]) -> None:
         assert np.array_equal(left, right)
 
 
-def test_weights_come_back_bit_by_bit() -> None:
+def test_weights_are_restored_bit_by_bit() -> None:
     first, second = variables(0), variables(1)
     data = weights_to_bytes(first)
     read_weights(data, second, "the file")
@@ -53,9 +53,9 @@ def test_weights_come_back_bit_by_bit() -> None:
     assert weights_to_bytes(second) == data
 
 
-def test_state_comes_back_with_its_progress(tmp_path: Path) -> None:
+def test_the_state_is_restored_with_its_progress(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    told = TrainingState(
+    state = TrainingState(
         epoch=2,
         step=3,
         history=[{"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": float("nan")}],
@@ -66,16 +66,16 @@ def test_state_comes_back_with_its_progress(tmp_path: Path) -> None:
         accuracy_sum=2.25,
     )
     first, second = variables(0), variables(1)
-    save_state(path, first, told)
+    save_state(path, first, state)
     back = load_state(path, second)
     assert_same(first, second)
     assert np.isnan(back.history[0].pop("val_auroc"))
-    told.history[0].pop("val_auroc")
-    assert back == told
+    state.history[0].pop("val_auroc")
+    assert back == state
     assert [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
 
 
-def test_without_a_file_it_starts_at_the_beginning(tmp_path: Path) -> None:
+def test_without_a_file_the_state_is_new(tmp_path: Path) -> None:
     some = variables()
     before = values(some)
     assert load_state(tmp_path / "none", some) == TrainingState()
@@ -98,14 +98,14 @@ def test_noise_is_an_error(tmp_path: Path) -> None:
         load_state(path, variables())
 
 
-def test_weights_without_progress_are_no_state(tmp_path: Path) -> None:
+def test_weights_without_progress_are_not_a_state(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     path.write_bytes(weights_to_bytes(variables()))
     with pytest.raises(RunError):
         load_state(path, variables())
 
 
-def test_another_network_is_named_as_such(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     save_state(path, variables(width=3), TrainingState(epoch=1))
     with pytest.raises(RunError, match="another network") as caught:
@@ -115,7 +115,7 @@ def test_another_network_is_named_as_such(tmp_path: Path) -> None:
         load_state(path, variables()[:3])
 
 
-def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
+def test_the_learning_rate_rises_and_falls_to_zero() -> None:
     total, rise, peak = 200, 30.0, 2e-3
     schedule = LinearSchedule(peak, rise, total)
     rates = np.array([float(keras.ops.convert_to_numpy(schedule(s))) for s in range(total)])
@@ -133,7 +133,7 @@ def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
 
 
 @pytest.mark.parametrize(("rise", "total"), [(1.0, 1), (1.0, 2), (1.5, 10)])
-def test_short_trainings_have_a_rate_that_learns(rise: float, total: int) -> None:
+def test_short_trainings_have_positive_learning_rates(rise: float, total: int) -> None:
     schedule = LinearSchedule(1.0, rise, total)
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(total)]
     assert all(0 < rate <= 1 for rate in rates)
