@@ -681,6 +681,16 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert default_folder().name == "plainfilm"
 
 
+def test_a_cache_folder_that_cannot_be_written_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "x.png").write_bytes(b"an image")
+    record = Record(id="x.png", path=str(tmp_path / "x.png"), labels=(0.0,), patient="p")
+    manifest = Manifest("data", Task("binary", ("b",), ("a", "b")), (record,))
+    with pytest.raises(StorageError, match="cannot be") as caught:
+        fill_cache(manifest, SPEC, folder=tmp_path / "file" / "cache")
+    assert "cache= or the variable PLAINFILM_CACHE" in str(caught.value.remedy)
+
+
 def test_failure_of_one_file_is_a_result(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("broken")
     out = np.zeros((16, 16), np.uint8)

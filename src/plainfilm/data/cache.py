@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.shards import open_pixels, read_pixels
-from plainfilm.errors import DataError
+from plainfilm.errors import DataError, StorageError
 from plainfilm.records import PixelSpec
 
-__all__ = ["Cache", "Location", "default_folder"]
+__all__ = ["Cache", "Location", "default_folder", "explain_cache_errors"]
 
 _FEW = 16
 """Below this number of images of a shard, its memory map is faster than opening its file."""
@@ -165,6 +165,23 @@ class Cache:
     def all(self) -> NDArray[np.uint8]:
         """Copy every image into memory, (n, size, size)."""
         return self.gather(np.arange(len(self)))
+
+
+@contextlib.contextmanager
+def explain_cache_errors() -> Iterator[None]:
+    """Name the option for the cache folder in errors of writing to it."""
+    try:
+        yield
+    except StorageError as error:
+        remedy = error.remedy or ""
+        if "PLAINFILM_CACHE" in remedy:
+            raise
+        choose = "choose another cache folder with cache= or the variable PLAINFILM_CACHE"
+        raise StorageError(
+            error.problem,
+            received=error.received,
+            remedy=f"free some space, or {choose}" if remedy.startswith("free") else choose,
+        ) from error
 
 
 def default_folder() -> Path:

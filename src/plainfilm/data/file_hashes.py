@@ -12,6 +12,7 @@ from pathlib import Path
 from plainfilm._files import hash_file
 from plainfilm._machine import cores
 from plainfilm._progress import Progress
+from plainfilm.data.cache import explain_cache_errors
 from plainfilm.data.shards import FileIndex, Stamp
 from plainfilm.decoding.decode import Failure
 from plainfilm.records import Record
@@ -39,6 +40,7 @@ class Content:
         return Stamp.of(now) != self.stamp
 
 
+@explain_cache_errors()
 def hash_files(
     records: Sequence[Record], cache: Path, progress: Progress
 ) -> tuple[dict[str, Content], dict[str, Failure]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from plainfilm._files import hash_bytes, make_folder
 from plainfilm._machine import cores
 from plainfilm._progress import Progress, silent
-from plainfilm.data.cache import Cache, Location, default_folder
+from plainfilm.data.cache import Cache, Location, default_folder, explain_cache_errors
 from plainfilm.data.file_hashes import Content, hash_files
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.shards import (
@@ -43,6 +43,7 @@ _TEMPORARY = frozenset(
 )
 
 
+@explain_cache_errors()
 def fill_cache(
     manifest: Manifest,
     spec: PixelSpec,
