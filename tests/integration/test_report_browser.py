@@ -25,13 +25,13 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         find_browser() is None or shutil.which("chromedriver") is None,
-        reason="Chromium and its driver are not here (Debian: chromium, chromium-driver)",
+        reason="Chromium and its driver are not installed (Debian: chromium, chromium-driver)",
     ),
 ]
 
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
 
-# What stands on what: the text's colour against the nearest background that is not clear.
+# Contrast of each text with the nearest background that is not transparent.
 CONTRAST = """
 const lum = ([r, g, b]) => {
   const f = [r, g, b].map(v => { v /= 255; return v <= 0.03928 ? v / 12.92
@@ -63,7 +63,7 @@ return bad;
 def pages(
     tiny_run: Any, manifest: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """Write a report with every section that a drawn run can have, and the page of several sets."""
+    """Write a report with every section that a run can have, and the page of an external validation."""
     out = tmp_path_factory.mktemp("pages")
     test = manifest_of(manifest)
     found = validate(
@@ -71,7 +71,11 @@ def pages(
     )
     first = found.evaluations[0]
     report = write_report(
-        first, model=tiny_run.folder, run=tiny_run, external=found.values, out=out / "r" / "r.html"
+        first,
+        model=tiny_run.folder,
+        run=tiny_run,
+        external=found.document,
+        out=out / "r" / "r.html",
     )
     return {"report": report, "external": write_external_page(found)}
 
@@ -87,7 +91,7 @@ def manifest_of(manifest: Any) -> Any:
 
 
 def another_set(out: Path) -> Any:
-    """Draw another set, with names that do not belong in a page."""
+    """Draw another data set, with names that contain markup."""
     rng = np.random.default_rng(0)
     for name in ("NORMAL", "PNEUMONIA"):
         folder = out / "b <i>&lt;" / name
@@ -100,7 +104,7 @@ def another_set(out: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def open_page() -> Iterator[Callable[..., Any]]:
-    """Return a function that opens a page at a width, in a light or a dark scheme."""
+    """Return a function that opens a page at a width, in a light or dark scheme."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -131,8 +135,8 @@ def open_page() -> Iterator[Callable[..., Any]]:
     driver.quit()
 
 
-def asked_for(driver: Any) -> set[str]:
-    """Return the addresses that were asked for since the page was opened."""
+def loaded(driver: Any) -> set[str]:
+    """Return the addresses that were loaded since the page was opened."""
     events = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
     return {
         event["params"]["request"]["url"]
@@ -143,11 +147,11 @@ def asked_for(driver: Any) -> set[str]:
 
 @pytest.mark.parametrize("name", ["report", "external"])
 @pytest.mark.parametrize("width", [*WIDTHS])
-def test_it_fits_the_screen_and_asks_nobody(
+def test_it_fits_the_screen_and_loads_nothing(
     open_page: Callable[..., Any], pages: dict[str, Path], name: str, width: str
 ) -> None:
     driver = open_page(pages[name], width)
-    outside = {url for url in asked_for(driver) if not url.startswith(("file:", "data:"))}
+    outside = {url for url in loaded(driver) if not url.startswith(("file:", "data:"))}
     assert outside == set()
     inside, across = driver.execute_script(
         "return [document.documentElement.scrollWidth, window.innerWidth]"
@@ -159,7 +163,7 @@ def test_it_fits_the_screen_and_asks_nobody(
 
 
 @pytest.mark.parametrize("name", ["report", "external"])
-def test_wide_figures_can_be_read_on_a_phone(
+def test_wide_figures_are_readable_on_a_phone(
     open_page: Callable[..., Any], pages: dict[str, Path], name: str
 ) -> None:
     driver = open_page(pages[name], "phone")
@@ -173,7 +177,7 @@ def test_wide_figures_can_be_read_on_a_phone(
 
 @pytest.mark.parametrize("name", ["report", "external"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_can_be_read(
+def test_all_text_has_enough_contrast(
     open_page: Callable[..., Any], pages: dict[str, Path], name: str, scheme: str
 ) -> None:
     driver = open_page(pages[name], "desktop", scheme)
@@ -185,7 +189,7 @@ def test_every_word_can_be_read(
 
 
 @pytest.mark.parametrize("name", ["report", "external"])
-def test_those_who_listen_or_use_the_keyboard_get_everything(
+def test_screen_readers_and_keyboards_reach_everything(
     open_page: Callable[..., Any], pages: dict[str, Path], name: str
 ) -> None:
     driver = open_page(pages[name])
@@ -200,7 +204,7 @@ def test_those_who_listen_or_use_the_keyboard_get_everything(
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    # What scrolls by itself must be reached by the keyboard, and have a name.
+    # Scrolling areas must be reachable by keyboard and have a name.
     hidden = driver.execute_script(
         "return [...document.querySelectorAll('.scroll, .pan')].filter("
         "n => n.tabIndex < 0 || !n.getAttribute('aria-label')).length"
@@ -218,7 +222,7 @@ def test_those_who_listen_or_use_the_keyboard_get_everything(
     assert twice == []
 
 
-def test_foreign_names_stay_names(open_page: Callable[..., Any], pages: dict[str, Path]) -> None:
+def test_names_are_never_markup(open_page: Callable[..., Any], pages: dict[str, Path]) -> None:
     driver = open_page(pages["external"])
     assert driver.execute_script("return document.querySelectorAll('script, i').length") == 0
     assert "b <i>&lt;" in driver.execute_script("return document.body.innerText")
@@ -232,8 +236,9 @@ def test_the_report_has_every_section(
         "return [...document.querySelectorAll('main > section h2')].map(h => h.innerText)"
     )
     for title in (
-        *("Performance", "Elsewhere", "Subgroups", "When images get worse", "What it declines"),
-        *("Training", "Worst errors", "Images", "All numbers", "Data", "Checklists", "Provenance"),
+        *("Performance", "External validation", "Subgroups", "Robustness", "Rejected images"),
+        *("Training", "Misclassified images", "Sample images", "All metrics", "Data"),
+        *("Reporting checklists", "Provenance"),
     ):
         assert title in titles
     boxes = driver.execute_script(
@@ -253,6 +258,6 @@ def test_it_prints_to_a_pdf_with_the_numbers(pages: dict[str, Path], tmp_path: P
     reader = shutil.which("pdftotext")
     if reader is not None:
         text = subprocess.run([reader, out, "-"], capture_output=True, text=True, check=True).stdout
-        assert "What to distrust".upper() in text.upper()
+        assert "CAVEATS" in text.upper()
         assert "AUROC" in text
         assert text.count("\f") > 3

@@ -43,17 +43,12 @@ from plainfilm.report.audit.wording import baseline_sentence, verdict
 from plainfilm.report.figures import shares_figure
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.training import Run
+from report_content import draw_evaluation
 
 HOSTILE = '<script>alert("1")</script>\u202egpj.\x1b[31m\x07&amp;.png'
 VOID = {"br", "hr", "img", "meta", "link", "input"}
 COUNT = 8
-EVALUATION = {
-    "schema": 1,
-    "task": {"kind": "binary", "labels": ["PNEUMONIA"], "classes": ["NORMAL", "PNEUMONIA"]},
-    "dataset": {"name": "drawn", "split": "test"},
-    "n": 624,
-    "patients": 428,
-}
+EVALUATION = draw_evaluation()
 
 
 class Page(HTMLParser):
@@ -466,11 +461,11 @@ def test_report_shows_the_audit(audited: Audit, tmp_path: Path) -> None:
         thumbnails=Thumbnails(audited.manifest),
     )
     plain = ReportContent(evaluation=EVALUATION)
-    assert "What the data holds" not in _report(plain, tmp_path)
+    assert "Data audit" not in _report(plain, tmp_path)
     text = _report(replace(plain, audit=content), tmp_path)
     page = Page(text)
     assert not page.open and not page.outside and "script" not in page.tags
-    section = text[text.index("What the data holds</h2>") :]
+    section = text[text.index("Data audit</h2>") :]
     assert "The problem of rotated." in section and "read from" not in section
     assert section.count("<img") == 2 + 4  # the pair, and four of the seven turned ones
     assert "plainfilm audit DATA" in section
@@ -526,7 +521,7 @@ def test_many_serious_findings_are_summarised() -> None:
         for caveat in write_caveats(
             ReportContent(evaluation=EVALUATION, audit=AuditContent(findings=many))
         )
-        if caveat.title == "The audit found"
+        if caveat.title == "Audit finding"
     ]
     assert texts[:2] == ["The problem of check-0.", "The problem of check-1."]
     assert len(texts) == 3 and texts[2].startswith("5 more serious findings")
@@ -538,7 +533,7 @@ def test_report_of_a_run_shows_its_audit(tiny_run: Run, tmp_path: Path) -> None:
     values = json.loads((tiny_run.folder / "audit.json").read_text("utf-8"))
     evaluation = evaluate(tiny_run.folder, out=tmp_path / "new", replicates=40, workers=0)
     text = write_report(evaluation, model=tiny_run.folder, run=tiny_run).read_text("utf-8")
-    section = text[text.index("What the data holds</h2>") :]
+    section = text[text.index("Data audit</h2>") :]
     grave = [row for row in values["findings"] if row["severity"] != "note"]
     for row in grave:
         assert f"<code>{row['check']}</code>" in section

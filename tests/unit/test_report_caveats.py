@@ -1,209 +1,269 @@
-"""Each reason for doubt is written when its numbers call for it, and not otherwise."""
+"""Each caveat is written if its results call for it, and otherwise not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from plainfilm.records import Finding
+from plainfilm.evaluation import EvaluationDocument
+from plainfilm.evaluation.document import LabelResults
+from plainfilm.evaluation.document.evaluation import LeftOutImage
+from plainfilm.evaluation.document.label import ThresholdRange
+from plainfilm.metrics import Interval
+from plainfilm.records import Finding, Task
 from plainfilm.report.content import ReportContent
-from plainfilm.report.sections.caveats import write_caveats
+from plainfilm.report.sections.caveats import Caveat, write_caveats
+from report_content import draw_training
+
+MakeDocument = Callable[..., EvaluationDocument]
+TASK = Task("binary", ("mass",), ("none", "mass"))
+ALWAYS = "One source, one training"
 
 
-def sound() -> dict[str, Any]:
-    """Return an evaluation that gives no cause for doubt but the one that always holds."""
+def interval(value: float, half: float = 0.01, reason: str | None = None) -> Interval:
+    return Interval(value, value - half, value + half, "Wilson", reason)
 
-    def metric(value: float) -> dict[str, Any]:
-        return {"value": value, "low": value - 0.01, "high": value + 0.01, "method": "Wilson"}
 
-    return {
-        "schema": 1,
-        "task": {"kind": "binary", "labels": ["mass"], "classes": ["none", "mass"]},
-        "dataset": {"name": "here", "split": "test"},
-        "n": 4000,
-        "patients": 4000,
-        "positives": 400,
-        "prevalence": 0.1,
-        "metrics": {"auroc": metric(0.95)},
-        "operating_points": {
-            "balanced": {
-                "purpose": "balanced",
-                "threshold": 0.5,
-                "metrics": {"sensitivity": metric(0.9), "specificity": metric(0.9)},
-                "determination": {"low": 0.45, "high": 0.55, "note": ""},
-            }
-        },
-        "curves": {"calibration": {"bins": [{"mean": 0.1, "observed": 0.11, "count": 4000}]}},
-    }
+@pytest.fixture
+def sound(make_document: MakeDocument) -> EvaluationDocument:
+    """Return an evaluation that gives no caveat but the one that is always there."""
+    document = make_document(TASK)
+    (label,) = document.labels.values()
+    rates = {"sensitivity": interval(0.9), "specificity": interval(0.9)}
+    point = replace(
+        label.operating_points["balanced"],
+        metrics=rates,
+        threshold_range=ThresholdRange(0.45, 0.55, ""),
+    )
+    metrics = {**label.metrics, **rates, "auroc": interval(0.95)}
+    calibration = replace(label.curves.calibration, error=interval(0.01, 0.01))
+    label = replace(
+        label,
+        n=4000,
+        positives=400,
+        prevalence=0.1,
+        metrics=metrics,
+        operating_points={"balanced": point},
+        curves=replace(label.curves, calibration=calibration),
+    )
+    return replace(
+        document,
+        n=4000,
+        patients=4000,
+        metrics=metrics,
+        labels={"mass": label},
+        dataset=replace(document.dataset, name="here"),
+    )
+
+
+def change_label(document: EvaluationDocument, **changes: Any) -> EvaluationDocument:
+    (label,) = document.labels.values()
+    return replace(document, labels={"mass": replace(label, **changes)})
+
+
+def change_metrics(document: EvaluationDocument, **metrics: Interval) -> EvaluationDocument:
+    (label,) = document.labels.values()
+    point = label.operating_points["balanced"]
+    point = replace(point, metrics={**point.metrics, **metrics})
+    changed = change_label(
+        document, metrics={**label.metrics, **metrics}, operating_points={"balanced": point}
+    )
+    return replace(changed, metrics={**document.metrics, **metrics})
+
+
+def change_range(document: EvaluationDocument, known: ThresholdRange) -> EvaluationDocument:
+    point = document.labels["mass"].operating_points["balanced"]
+    return change_label(
+        document, operating_points={"balanced": replace(point, threshold_range=known)}
+    )
+
+
+def change_error(document: EvaluationDocument, error: Interval) -> EvaluationDocument:
+    curves = document.labels["mass"].curves
+    calibration = replace(curves.calibration, error=error)
+    return change_label(document, curves=replace(curves, calibration=calibration))
 
 
 def titles(content: ReportContent) -> list[str]:
     return [caveat.title for caveat in write_caveats(content)]
 
 
-def test_a_sound_evaluation_keeps_the_doubt_that_always_holds() -> None:
-    assert titles(ReportContent(evaluation=sound())) == ["One place, one training"]
+def only(document: EvaluationDocument, title: str) -> Caveat:
+    """Return the one caveat with a title."""
+    found = write_caveats(ReportContent(evaluation=document))
+    (caveat,) = [caveat for caveat in found if caveat.title == title]
+    return caveat
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "title", "words"),
-    [
-        (("dataset", "split"), "validation", "Not a test", "validation images"),
-        (("patients",), None, "Patients unknown", "one patient"),
-        (("patients",), 900, "Several images a patient", "only 900 patients"),
-        (("positives",), 31, "Few images", "Only 31 images are mass; one more error"),
-        (("positives",), 0, "One class only", "There is no image that is mass"),
-        (("metrics", "auroc", "low"), 0.8, "Wide interval", "The AUROC of mass may lie anywhere"),
-        (("metrics", "auroc", "value"), None, "Undefined", "not computed"),
-        (
-            ("operating_points", "balanced", "determination", "high"),
-            0.7,
-            "Loose threshold",
-            "from 0.45 to 0.70",
-        ),
-        (
-            ("operating_points", "balanced", "determination", "note"),
-            "few cases",
-            "Threshold",
-            "few cases.",
-        ),
-        # 0.9 * 0.05 of 0.9 * 0.05 + 0.1 * 0.95
-        (("prevalence",), 0.5, "Prevalence", "32 of 100 flagged images"),
-        (
-            ("curves", "calibration", "bins"),
-            [
-                {"mean": 0.1, "observed": 0.3, "count": 1},
-                {"mean": 0.9, "observed": 0.9, "count": 1},
-                {"mean": 0.5, "observed": None, "count": 0},
-            ],
-            "Probabilities are off",
-            "by 10 points",
-        ),
-        (
-            ("curves", "calibration", "error"),
-            {"value": 0.12, "low": 0.08, "high": 0.16},
-            "Probabilities are off",
-            "by 12 points",
-        ),
-        (("left_out",), [{"id": "a", "reason": "empty"}], "Files left out", "1 file is not"),
-    ],
-)
-def test_each_doubt_has_its_cause(
-    path: tuple[str, ...], value: Any, title: str, words: str
-) -> None:
-    evaluation = sound()
-    place = evaluation
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
-    caveats = write_caveats(ReportContent(evaluation=evaluation))
+def test_a_sound_evaluation_has_the_caveat_that_is_always_there(sound: EvaluationDocument) -> None:
+    assert titles(ReportContent(evaluation=sound)) == [ALWAYS]
+
+
+CASES: Mapping[str, tuple[Callable[[EvaluationDocument], EvaluationDocument], str, str]] = {
+    "validation": (
+        lambda own: replace(own, dataset=replace(own.dataset, split="validation")),
+        "Not a test set",
+        "validation images",
+    ),
+    "patients": (
+        lambda own: replace(own, patients=900),
+        "Several images of one patient",
+        "only 900 patients",
+    ),
+    "few": (
+        lambda own: change_label(own, positives=31),
+        "Few images",
+        "Only 31 images are positive for mass; one more error would change the sensitivity by 3.2",
+    ),
+    "one image": (
+        lambda own: change_label(own, n=401),
+        "Few images",
+        "Only 1 image is negative for mass",
+    ),
+    "one class": (
+        lambda own: change_label(own, positives=0),
+        "One class only",
+        "No image is positive for mass.",
+    ),
+    "wide": (
+        lambda own: change_metrics(own, auroc=Interval(0.95, 0.8, 0.96, "x")),
+        "Wide interval",
+        "The 95% confidence interval of the AUROC of mass (0.800–0.960) is wide.",
+    ),
+    "undefined": (
+        lambda own: change_metrics(own, auroc=interval(float("nan"), reason="one class")),
+        "Undefined",
+        "The AUROC of mass is undefined: one class.",
+    ),
+    "loose": (
+        lambda own: change_range(own, ThresholdRange(0.45, 0.7, "")),
+        "Imprecise threshold",
+        "from 0.45 to 0.70",
+    ),
+    "note": (
+        lambda own: change_range(own, ThresholdRange(0.45, 0.55, "few cases")),
+        "Threshold",
+        "Few cases.",
+    ),
+    # 0.9 * 0.05 of 0.9 * 0.05 + 0.1 * 0.95
+    "prevalence": (
+        lambda own: change_label(own, prevalence=0.5),
+        "Prevalence",
+        "about 32 of 100 positive predictions would be correct",
+    ),
+    "calibration": (
+        lambda own: change_error(own, Interval(0.12, 0.08, 0.16, "x")),
+        "Miscalibrated probabilities",
+        "by 12 percentage points",
+    ),
+    "left out": (
+        lambda own: replace(own, left_out=(LeftOutImage("a", "empty", "w"),)),
+        "Files left out",
+        "1 file is not included",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_caveat_has_its_cause(sound: EvaluationDocument, name: str) -> None:
+    change, title, words = CASES[name]
+    caveats = write_caveats(ReportContent(evaluation=change(sound)))
     found = [caveat for caveat in caveats if caveat.title == title]
     assert len(caveats) == 2
     assert len(found) == 1
     assert words in found[0].text
 
 
-def test_a_calibration_error_within_its_noise_is_no_doubt() -> None:
-    evaluation = sound()
-    evaluation["curves"]["calibration"]["error"] = {"value": 0.06, "low": 0.0, "high": 0.1}
-    assert titles(ReportContent(evaluation=evaluation)) == ["One place, one training"]
+def test_a_calibration_error_within_its_noise_is_no_caveat(sound: EvaluationDocument) -> None:
+    noisy = change_error(sound, Interval(0.06, 0.0, 0.1, "x"))
+    assert titles(ReportContent(evaluation=noisy)) == [ALWAYS]
 
 
-def test_a_fall_from_validation_to_test_is_said() -> None:
+def test_a_lower_auroc_than_on_validation_is_a_caveat(sound: EvaluationDocument) -> None:
     history = [{"epoch": 1, "val_auroc": 0.8}, {"epoch": 2, "val_auroc": 0.99}]
-    caveats = write_caveats(ReportContent(evaluation=sound(), history=history, best_epoch=2))
+    training = draw_training()
+    kept = replace(training.provenance, epoch=2)
+    training = replace(training, history=history, provenance=kept)
+    caveats = write_caveats(ReportContent(evaluation=sound, training=training))
     assert caveats[0].title == "Worse than on validation"
-    assert "0.990 on validation and is 0.950 here, outside its interval" in caveats[0].text
-    wide = sound()
-    wide["metrics"]["auroc"]["high"] = 0.995
-    caveats = write_caveats(ReportContent(evaluation=wide, history=history, best_epoch=2))
-    assert "which may be chance" in caveats[0].text
-    kept_first = ReportContent(evaluation=sound(), history=history, best_epoch=1)
-    assert titles(kept_first) == ["One place, one training"]
+    assert "was 0.990 on validation and is 0.950 here" in caveats[0].text
+    assert "outside the interval" in caveats[0].text
+    wide = change_metrics(sound, auroc=Interval(0.95, 0.94, 0.995, "x"))
+    caveats = write_caveats(ReportContent(evaluation=wide, training=training))
+    assert "may be chance" in caveats[0].text
+    first = replace(training, provenance=replace(kept, epoch=1))
+    assert titles(ReportContent(evaluation=sound, training=first)) == [ALWAYS]
 
 
-def test_an_auroc_below_a_half_is_grave() -> None:
-    evaluation = sound()
-    evaluation["metrics"]["auroc"] = {"value": 0.3, "low": 0.25, "high": 0.35, "method": "DeLong"}
-    first = write_caveats(ReportContent(evaluation=evaluation))[0]
+def test_an_auroc_below_a_half_is_serious(sound: EvaluationDocument) -> None:
+    bad = change_metrics(sound, auroc=Interval(0.3, 0.25, 0.35, "DeLong"))
+    first = write_caveats(ReportContent(evaluation=bad))[0]
     assert (first.severity, first.title) == ("serious", "Worse than chance")
     assert "labels" in first.text
-    evaluation["metrics"]["auroc"]["high"] = 0.52  # this may be chance
-    assert "Worse than chance" not in titles(ReportContent(evaluation=evaluation))
+    maybe = change_metrics(sound, auroc=Interval(0.3, 0.25, 0.52, "DeLong"))
+    assert "Worse than chance" not in titles(ReportContent(evaluation=maybe))
 
 
-def test_wide_intervals_are_one_doubt() -> None:
-    evaluation = sound()
-    wide = {"value": 0.5, "low": 0.4, "high": 0.6, "method": "Wilson"}
-    evaluation["metrics"]["auroc"] = wide
-    evaluation["operating_points"]["balanced"]["metrics"] = {
-        "sensitivity": wide,
-        "specificity": wide,
-    }
-    found = [
-        caveat
-        for caveat in write_caveats(ReportContent(evaluation=evaluation))
-        if caveat.title.startswith("Wide")
-    ]
-    assert [caveat.text for caveat in found] == [
-        "The AUROC of mass may lie anywhere in 0.400–0.600, the sensitivity of mass in 40.0–60.0%, "
-        "the specificity of mass in 40.0–60.0%."
-    ]
-    several = {**evaluation, "labels": {f"l{i}": {"metrics": {"auroc": wide}} for i in range(5)}}
-    several |= {"task": {"kind": "multilabel", "labels": [f"l{i}" for i in range(5)]}}
-    (text,) = (
-        caveat.text
-        for caveat in write_caveats(ReportContent(evaluation=several))
-        if caveat.title == "Wide intervals"
+def test_wide_intervals_are_one_caveat(sound: EvaluationDocument) -> None:
+    wide = Interval(0.5, 0.4, 0.6, "Wilson")
+    three = change_metrics(sound, auroc=wide, sensitivity=wide, specificity=wide)
+    assert only(three, "Wide intervals").text == (
+        "The 95% confidence intervals of the AUROC of mass (0.400–0.600), the sensitivity of mass "
+        "(40.0–60.0%) and the specificity of mass (40.0–60.0%) are wide."
     )
-    assert text.endswith("2 more are in the tables.")
+    label: LabelResults = replace(sound.labels["mass"], operating_points={})
+    label = replace(label, metrics={"auroc": wide})
+    names = tuple(f"l{i}" for i in range(5))
+    several = replace(
+        sound,
+        labels=dict.fromkeys(names, label),
+        task=Task("multilabel", names, names),
+        metrics={"auroc": wide},
+    )
+    assert only(several, "Wide intervals").text.endswith(
+        "and 2 other metrics (see the tables) are wide."
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "assumed", "words"),
     [
-        ("binary", "balanced", "that half of the images are mass"),
-        ("multiclass", "balanced", "that all classes are equally frequent"),
-        ("multilabel", "training", "that mass is as frequent as in the training images"),
-        ("binary", None, "not as a chance."),
+        ("binary", "balanced", "that half of the images are positive for mass."),
+        ("multiclass", "balanced", "that all classes are equally frequent."),
+        ("multilabel", "training", "the prevalence of mass in the training images."),
+        ("binary", None, "not as a probability."),
     ],
 )
-def test_miscalibration_says_what_is_taken_for_granted(
-    kind: str, assumed: str | None, words: str
+def test_miscalibration_names_the_assumed_prevalence(
+    sound: EvaluationDocument, kind: Any, assumed: str | None, words: str
 ) -> None:
-    evaluation = sound()
-    evaluation["curves"]["calibration"]["error"] = {"value": 0.12, "low": 0.08, "high": 0.16}
-    own = {key: evaluation[key] for key in ("n", "positives", "prevalence", "metrics", "curves")}
-    evaluation |= {"bundle": {"assumed_prevalence": assumed}, "labels": {"mass": own}}
-    evaluation["task"]["kind"] = kind
-    (text,) = (
-        caveat.text
-        for caveat in write_caveats(ReportContent(evaluation=evaluation))
-        if caveat.title == "Probabilities are off"
+    document = replace(
+        change_error(sound, Interval(0.12, 0.08, 0.16, "x")),
+        bundle=replace(sound.bundle, assumed_prevalence=assumed),
+        task=replace(TASK, kind=kind),
     )
-    assert text.endswith(words if words.endswith(".") else f"{words}.")
+    assert only(document, "Miscalibrated probabilities").text.endswith(words)
 
 
-def test_the_gravest_stands_first_and_each_kind_has_its_turn() -> None:
-    evaluation = sound()
-    evaluation["dataset"]["split"] = "train"
-    evaluation["positives"] = 50
+def test_the_most_severe_is_first_and_titles_take_turns(sound: EvaluationDocument) -> None:
+    document = change_label(sound, positives=50)
+    document = replace(document, dataset=replace(document.dataset, split="train"))
     findings = [
-        Finding(
-            check="a", severity="serious", problem="One leaks", count=1, consequence="It flatters"
-        ),
+        Finding(check="a", severity="serious", problem="One leaks", count=1, consequence="Biased"),
         Finding(check="b", severity="serious", problem="Two leaks.", count=1),
         Finding(check="c", severity="warning", problem="w", count=1),
     ]
-    caveats = write_caveats(ReportContent(evaluation=evaluation, findings=findings))
+    caveats = write_caveats(ReportContent(evaluation=document, findings=findings))
     assert [caveat.title for caveat in caveats] == [
-        "The audit found",
-        "Not a test",
-        "The audit found",
+        "Audit finding",
+        "Not a test set",
+        "Audit finding",
         "Few images",
-        "While listing",
-        "One place, one training",
+        "Listing and splitting",
+        ALWAYS,
     ]
-    assert caveats[0].text == "One leaks. It flatters."
+    assert caveats[0].text == "One leaks. Biased."
     assert caveats[2].text == "Two leaks."

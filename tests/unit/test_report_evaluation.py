@@ -1,4 +1,4 @@
-"""The report beyond the curves: sections, checklists, flow, model card, tables as files."""
+"""Sections, checklists, flow diagram, model card and CSV tables of the report."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ import pytest
 from plainfilm.bundle import Bundle, BundleMetadata, Provenance
 from plainfilm.bundle.card import front_matter, model_card
 from plainfilm.data import LeftOut, Manifest
+from plainfilm.data.counts import Counts
 from plainfilm.errors import MissingExtraError, UsageError
-from plainfilm.evaluation import evaluate
+from plainfilm.evaluation import Evaluation, EvaluationDocument, evaluate
+from plainfilm.evaluation.document import ExternalDocument
+from plainfilm.evaluation.document.analyses import FirstDrop, Rejection
+from plainfilm.evaluation.document.evaluation import LeftOutImage
+from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.metrics import Interval
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Record, Task
 from plainfilm.report import ReportContent, build_report, print_pdf
 from plainfilm.report.figures.flow import flow_figure
-from plainfilm.report.file_counts import list_flow, tell_flow
-from plainfilm.report.html.csv_tables import read_tables
+from plainfilm.report.file_counts import count_files, describe_counts
+from plainfilm.report.html.table import Row, Table, number_cell, write_tables
 from plainfilm.report.model_card import write_model_card
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.sections.checklist import CHECKLISTS, collect_evidence, read_checklist
@@ -31,10 +37,23 @@ from plainfilm.report.wording import METRICS
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
+TASK = Task("binary", ("ill",), ("well", "ill"))
+REJECTION = Rejection(
+    threshold=1.0,
+    rule="x",
+    rejected=2,
+    rejected_ids=(),
+    indeterminate={"ill": 3},
+    indeterminate_ranges={},
+    all={},
+    accepted={},
+    decided={},
+    novelty=None,
+)
 
 
 @pytest.fixture
-def scored(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> Any:
+def scored(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> Evaluation:
     """Evaluate a model of brightness on images of two sites, at one of which it fails."""
     rng = np.random.default_rng(3)
     rows = ["path,label,site,age"]
@@ -50,72 +69,118 @@ def scored(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> Any:
     return evaluate(make_bundle(), manifest, out=tmp_path / "e", replicates=300, workers=0)
 
 
-def content_of(scored: Any, **more: Any) -> ReportContent:
-    listed = list_flow(scored.manifest, scored.values, whole=False)
-    return ReportContent(evaluation=scored.values, listed=listed, **more)
+def content_of(scored: Evaluation, **more: Any) -> ReportContent:
+    files = count_files(scored.manifest, scored.document, whole=False)
+    return ReportContent(evaluation=scored.document, files=files, **more)
 
 
-def external(low: float, high: float) -> dict[str, Any]:
-    def metric(value: float) -> dict[str, Any]:
-        return {"value": value, "low": value - 0.02, "high": value + 0.02, "method": "x, 95 %"}
-
+def external(scored: Evaluation, low: float, high: float) -> ExternalDocument:
     names = ("auroc", "sensitivity", "specificity", "brier")
-    base = {"n": 100, "patients": 90, "positives": 50, "prevalence": 0.5}
-    first = {"name": "home", "role": "internal validation", "drop": None, **base}
-    other = {"name": "away", "role": "external", **base}
-    gap = {"value": (low + high) / 2, "low": low, "high": high, "method": "y"}
-    return {
-        "rows": [
-            {**first, **{name: metric(0.95) for name in names}},
-            {**other, **{n: metric(0.6) for n in names}, "drop": dict.fromkeys(names, gap)},
-        ],
-        "note": "A drop is the row minus the first one.",
-    }
+
+    def metrics(value: float) -> dict[str, Interval]:
+        return {name: Interval(value, value - 0.02, value + 0.02, "x, 95 %") for name in names}
+
+    gap = Interval((low + high) / 2, low, high, "y")
+    sizes = (100, 90, 50, 0.5)
+    rest = (None, None, None, None)
+    return ExternalDocument(
+        version="0.1.0",
+        bundle=scored.document.bundle,
+        label="bright",
+        rows=(
+            ExternalRow("home", "internal validation", "h", *sizes, metrics(0.95), *rest),
+            ExternalRow(
+                "away", "external", "a", *sizes, metrics(0.6), *rest, dict.fromkeys(names, gap)
+            ),
+        ),
+        note="A difference is the row minus the first one.",
+    )
 
 
-def test_each_section_is_there_and_numbers_agree(scored: Any, tmp_path: Path) -> None:
-    page = build_report(content_of(scored, external=external(-0.4, -0.3)), tmp_path / "r.html")
-    text = page.read_text(encoding="utf-8")
-    for title in ("Elsewhere", "Subgroups", "When images get worse", "Checklists", "Data"):
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_section_is_there_and_numbers_agree(scored: Evaluation, tmp_path: Path) -> None:
+    content = content_of(scored, external=external(scored, -0.4, -0.3))
+    text = build_report(content, tmp_path / "r.html").read_text(encoding="utf-8")
+    for title in ("External validation", "Subgroups", "Robustness", "Reporting checklists", "Data"):
         assert f">{title}</h2>" in text
-    tables = dict(read_tables(text))
-    [subgroups] = [rows for caption, rows in tables.items() if "by subgroup" in caption]
-    far = next(row for row in subgroups if row[0].startswith("site: far"))
-    cells = {
-        cell["value"]: cell
-        for column in scored.values["subgroups"]["labels"]["bright"]
-        for cell in column["cells"]
-        if column["column"] == "site"
-    }
-    assert far[2].startswith(f"{cells['far']['auroc']['value']:.3f}")
-    assert f"{cells['far']['n']}" in far[1]
-    [disturbed] = [rows for caption, rows in tables.items() if "each disturbance" in caption]
-    steps = sum(len(kind["steps"]) for kind in scored.values["robustness"]["disturbances"])
-    assert len(disturbed) == steps + 1
+    (site,) = [
+        column for column in scored.document.subgroups.labels["bright"] if column.column == "site"
+    ]
+    (own,) = [subgroup for subgroup in site.subgroups if subgroup.value == "far"]
+    rows = read_csv(tmp_path / "tables" / "subgroups.csv")
+    (far,) = [row for row in rows if (row["column"], row["subgroup"]) == ("site", "far")]
+    assert float(far["auroc"]) == own.metrics["auroc"].value
+    assert float(far["auroc_difference_low"]) == own.difference["auroc"].low
+    assert float(far["auroc_p_adjusted"]) == own.p_adjusted["auroc"]
+    assert int(far["images"]) == own.n
+    assert f"<p>{own.metrics['auroc'].value:.3f} (" in text
+    assert scored.document.robustness
+    steps = sum(len(kind.steps) for kind in scored.document.robustness.disturbances)
+    assert len(read_csv(tmp_path / "tables" / "robustness.csv")) == steps
     names = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert {"decision", "prevalence", "subgroups", "robustness", "external", "flow"} <= names
     assert {path.stem for path in (tmp_path / "figures").glob("*.png")} >= names
 
 
-def test_every_table_is_a_file_that_says_the_same(scored: Any, tmp_path: Path) -> None:
-    page = build_report(content_of(scored), tmp_path / "r.html")
-    tables = read_tables(page.read_text(encoding="utf-8"))
-    files = sorted((tmp_path / "tables").glob("*.csv"))
-    assert len(files) == len(tables) > 8
-    for path, (_, rows) in zip(files, tables, strict=True):
-        with open(path, newline="", encoding="utf-8") as file:
-            read = list(csv.reader(file))
-        assert [len(row) for row in read] == [len(row) for row in rows]
-        assert all("\u202f" not in cell for row in read for cell in row)
-    # Those of an earlier page do not stay behind.
-    build_report(ReportContent(evaluation=scored.values), tmp_path / "r.html")
-    assert len(list((tmp_path / "tables").glob("*.csv"))) < len(files) + 1
+TEXTS = {
+    *("metric", "method", "label", "operating_point", "purpose", "rule", "column", "subgroup"),
+    *("compared_with", "disturbance", "unit", "included", "data_set", "role", "property"),
+    *("value", "item", "topic", "answer", "section", "reason"),
+}
 
 
-def test_sections_without_content_are_not_there(scored: Any, tmp_path: Path) -> None:
-    bare = {k: v for k, v in scored.values.items() if k not in ("subgroups", "robustness")}
+def test_every_table_is_a_csv_file_of_numbers(scored: Evaluation, tmp_path: Path) -> None:
+    text = build_report(content_of(scored), tmp_path / "r.html").read_text(encoding="utf-8")
+    files = {path.stem: path for path in (tmp_path / "tables").iterdir()}
+    assert len(files) > 8
+    assert len(files) == text.count("<table")
+    assert {"metrics", "operating_points", "sample_sizes", "robustness", "checklist_claim"} <= {
+        *files
+    }
+    for name, path in files.items():
+        rows = read_csv(path)
+        assert rows
+        for row in rows:
+            for key, value in row.items():
+                if value and (key not in TEXTS or (key == "value" and name == "metrics")):
+                    float(value)
+    metrics = {row["metric"]: row for row in read_csv(files["metrics"])}
+    auroc = scored.document.metrics["auroc"]
+    numbers = [float(metrics["auroc"][key]) for key in ("value", "low", "high")]
+    assert numbers == [auroc.value, auroc.low, auroc.high]
+    (point,) = read_csv(files["operating_points"])[:1]
+    confusion = scored.document.labels["bright"].operating_points["balanced"].confusion
+    assert [int(point[key]) for key in ("true_positives", "false_negatives")] == [
+        confusion.tp,
+        confusion.fn,
+    ]
+    # Tables of an earlier page are removed.
+    without = replace(scored.document, robustness=None)
+    build_report(ReportContent(evaluation=without), tmp_path / "r.html")
+    assert not files["robustness"].exists()
+    assert files["metrics"].exists()
+
+
+def test_a_cell_that_looks_like_a_formula_is_neutralised(tmp_path: Path) -> None:
+    texts = ("=1+1", "+1", "-1", "@sum", "\tx", "a=1")
+    rows: list[Row] = [
+        {"File": text, "Change in AUROC": number_cell("change", -0.5)} for text in texts
+    ]
+    write_tables([Table("left_out", "x", rows)], tmp_path)
+    read = read_csv(tmp_path / "left_out.csv")
+    assert [row["file"] for row in read] == ["'=1+1", "'+1", "'-1", "'@sum", "'\tx", "a=1"]
+    assert {row["change"] for row in read} == {"-0.5"}
+
+
+def test_sections_without_content_are_not_there(scored: Evaluation, tmp_path: Path) -> None:
+    empty = replace(scored.document.subgroups, labels={})
+    bare = replace(scored.document, subgroups=empty, robustness=None, rejection=None)
     text = build_report(ReportContent(evaluation=bare), tmp_path / "r.html").read_text("utf-8")
-    for title in ("Elsewhere", "Subgroups", "When images get worse", "What it declines"):
+    for title in ("External validation", "Subgroups", "Robustness", "Rejected images"):
         assert f">{title}</h2>" not in text
 
 
@@ -123,73 +188,83 @@ def caveats(content: ReportContent) -> dict[str, str]:
     return {caveat.title: caveat.text for caveat in write_caveats(content)}
 
 
-def test_what_is_worse_elsewhere_or_for_some_is_said_first(scored: Any) -> None:
-    found = caveats(content_of(scored, external=external(-0.4, -0.3)))
-    assert "away" in found["It does not travel"]
-    assert "0.600" in found["It does not travel"]
-    assert "far" in found["Not equally good for all"]
-    assert "One place, one training" not in found
-    calm = caveats(content_of(scored, external=external(-0.1, 0.1)))
-    assert "It does not travel" not in calm
-    assert "One place, one training" in caveats(content_of(scored))
+def test_worse_external_data_and_subgroups_are_caveats(scored: Evaluation) -> None:
+    found = caveats(content_of(scored, external=external(scored, -0.4, -0.3)))
+    assert "away" in found["External data performs worse"]
+    assert "0.600" in found["External data performs worse"]
+    assert "far" in found["Unequal performance in subgroups"]
+    assert "One source, one training" not in found
+    calm = caveats(content_of(scored, external=external(scored, -0.1, 0.1)))
+    assert "External data performs worse" not in calm
+    assert "One source, one training" in caveats(content_of(scored))
 
 
-def test_rejected_and_easily_disturbed_are_said(scored: Any) -> None:
-    values = json.loads(json.dumps(scored.values))
-    values["rejection"] = {"rejected": 30, "threshold": 1.0, "rule": "x"}
-    gap = {"value": -0.05, "low": -0.08, "high": -0.02}
-    values["robustness"]["first"] = {"name": "border", "step": 1, "strength": 3, "drop": gap}
-    found = caveats(ReportContent(evaluation=values))
-    assert "30 of 160" in found["Unlike the training images"]
-    assert "what surrounds the chest" in found["Easily disturbed"]
-    values["rejection"]["rejected"] = 2
-    values["robustness"]["first"]["step"] = 4
-    found = caveats(ReportContent(evaluation=values))
-    assert not {"Unlike the training images", "Easily disturbed"} & set(found)
+def test_rejected_images_and_sensitivity_to_disturbance_are_caveats(scored: Evaluation) -> None:
+    document = scored.document
+    assert document.robustness
+    change = Interval(-0.05, -0.08, -0.02, "x")
+
+    def found(rejected: int, step: int) -> dict[str, str]:
+        assert document.robustness
+        changed = replace(
+            document,
+            rejection=replace(REJECTION, rejected=rejected),
+            robustness=replace(
+                document.robustness, first_drop=FirstDrop("border", step, 3, change)
+            ),
+        )
+        return caveats(ReportContent(evaluation=changed))
+
+    many = found(30, 1)
+    assert "30 images of 160" in many["Unlike the training images"]
+    assert "what surrounds the chest" in many["Sensitive to mild disturbance"]
+    titles = {"Unlike the training images", "Sensitive to mild disturbance"}
+    assert not titles & set(found(2, 4))
 
 
-def test_checklists_are_whole() -> None:
+def test_checklists_are_complete() -> None:
     sizes = {"claim": 44, "tripod_ai": 52, "stard_ai": 51}
     for name in CHECKLISTS:
         read = read_checklist(name)
-        assert len(read["items"]) == sizes[name]
-        assert "doi" in read["source"]
-    numbers = [item["n"] for item in read_checklist("claim")["items"]]
+        assert len(read.items) == sizes[name]
+        assert "doi" in read.source
+    numbers = [item.number for item in read_checklist("claim").items]
     assert numbers == [str(n) for n in range(1, 45)]
-    whole = {int(re.sub(r"\D", "", i["n"])) for i in read_checklist("tripod_ai")["items"]}
+    whole = {int(re.sub(r"\D", "", i.number)) for i in read_checklist("tripod_ai").items}
     assert whole == set(range(1, 28))
-    stard = [i["n"] for i in read_checklist("stard_ai")["items"] if i["n"] != "AI"]
+    stard = [i.number for i in read_checklist("stard_ai").items if i.number != "AI"]
     assert {int(re.sub(r"\D", "", n)) for n in stard} == set(range(1, 31))
     assert [n for n in stard if n.endswith("a")] == ["10a", "12a", "13a", "21a"]
 
 
-def test_every_metric_of_an_evaluation_has_a_name_and_a_meaning(scored: Any) -> None:
-    # Those under their own name, such as "lr positive", are nobody's language.
-    for name in scored.values["metrics"]:
+def test_every_metric_of_an_evaluation_has_a_name_and_a_meaning(scored: Evaluation) -> None:
+    for name in scored.document.metrics:
         assert METRICS[name].meaning
 
 
-def test_what_is_filled_in_is_there_and_goes_with_its_datum(scored: Any, tmp_path: Path) -> None:
+def test_answers_of_a_checklist_link_to_sections_that_exist(
+    scored: Evaluation, tmp_path: Path
+) -> None:
     def links(content: ReportContent, out: Path) -> tuple[str, list[tuple[str, str]]]:
         text = build_report(content, out).read_text("utf-8")
-        body = text[text.index(">Checklists</h2>") :].partition("</section>")[0]
+        body = text[text.index(">Reporting checklists</h2>") :].partition("</section>")[0]
         return text, re.findall(r'<a href="#([\w-]+)">([^<]+)</a>', body)
 
-    full = content_of(scored, external=external(-0.4, -0.3))
+    full = content_of(scored, external=external(scored, -0.4, -0.3))
     text, found = links(full, tmp_path / "a" / "r.html")
     assert len(found) > 20
     for place, title in found:
         where = text.index(f'id="{place}"')
         assert title in text[where : where + 300]
-    assert "for the authors to state" in text
-    values = {k: v for k, v in scored.values.items() if k != "robustness"}
-    _, fewer = links(replace(full, evaluation=values, external=None), tmp_path / "b" / "r.html")
-    assert "Elsewhere" in {title for _, title in found}
-    assert not {"Elsewhere", "When images get worse"} & {title for _, title in fewer}
-    names = {i.get("fill") for c in CHECKLISTS for i in read_checklist(c)["items"]} - {None}
-    told = collect_evidence(full)
-    assert {"performance", "rates", "subgroups", "robustness", "external", "sizes"} <= set(told)
-    assert set(told) <= names | {"internal"}
+    assert "to be stated by the authors" in text
+    less = replace(scored.document, robustness=None)
+    _, fewer = links(replace(full, evaluation=less, external=None), tmp_path / "b" / "r.html")
+    assert "External validation" in {title for _, title in found}
+    assert not {"External validation", "Robustness"} & {title for _, title in fewer}
+    names = {i.evidence for c in CHECKLISTS for i in read_checklist(c).items} - {None}
+    given = {name for texts in collect_evidence(full).values() for name in texts}
+    assert {"performance", "rates", "subgroups", "robustness", "external", "sizes"} <= given
+    assert given <= names
 
 
 def flowing(splits: Mapping[str, int], left_out: tuple[str, ...] = ()) -> Manifest:
@@ -205,43 +280,42 @@ def flowing(splits: Mapping[str, int], left_out: tuple[str, ...] = ()) -> Manife
         for n in range(size)
     )
     gone = tuple(LeftOut(f"l{n}", "x", reason, "w") for n, reason in enumerate(left_out))
-    return Manifest("m", Task("binary", ("ill",), ("well", "ill")), records, gone)
+    return Manifest("m", TASK, records, gone)
 
 
-def test_the_flow_adds_up() -> None:
+def test_the_flow_adds_up(make_document: Callable[..., EvaluationDocument]) -> None:
     manifest = flowing({"train": 20, "validation": 6, "test": 10}, ("corrupt", "corrupt", "empty"))
-    late = [{"id": "test9", "reason": "truncated", "problem": "w"}]
-    before = [{"id": row.id, "reason": row.reason, "problem": "w"} for row in manifest.left_out]
-    evaluation = {
-        "n": 9,
-        "left_out": [*before, *late],
-        "rejection": {"threshold": 1.0, "rejected": 2, "indeterminate": {"ill": 3}},
-    }
-    listed = list_flow(manifest, evaluation)
-    assert listed["found"] == 39
-    assert listed["left_out"] == {"corrupt": 2, "empty": 1}
-    assert listed["splits"]["train"] == {"images": 20, "patients": 10, "positives": 10}
-    assert listed["unreadable"] == {"truncated": 1}
-    sizes = sum(part["images"] for part in listed["splits"].values())
-    assert listed["found"] == sizes + sum(listed["left_out"].values())
-    assert listed["splits"]["test"]["images"] == listed["scored"] + 1
-    words = tell_flow(listed)
+    late = LeftOutImage("test9", "truncated", "w")
+    before = [LeftOutImage(row.id, row.reason, "w") for row in manifest.left_out]
+    evaluation = make_document(TASK, n=9, left_out=(*before, late), rejection=REJECTION)
+    files = count_files(manifest, evaluation)
+    assert files.found == 39
+    assert files.left_out == {"corrupt": 2, "empty": 1}
+    assert files.splits["train"] == Counts(20, 10, {"well": 10, "ill": 10})
+    assert files.unreadable == {"truncated": 1}
+    sizes = sum(split.images for split in files.splits.values())
+    assert files.found == sizes + sum(files.left_out.values())
+    assert files.splits["test"].images == files.scored + 1
+    words = describe_counts(files)
     for text in ("39 files found", "2 corrupt", "1 truncated", "2 rejected", "3 indeterminate"):
         assert text in words
-    drawn = flow_figure(listed)
+    assert "training: 20 images, 10 patients, 10 positive" in words
+    drawn = flow_figure(files)
     assert "Not scored" in drawn
     assert "3 indeterminate" in drawn
 
 
-def test_a_bundle_elsewhere_has_a_flow_of_that_set_alone() -> None:
+def test_a_data_set_without_splits_has_its_own_flow(
+    make_document: Callable[..., EvaluationDocument],
+) -> None:
     manifest = flowing({"test": 10}, ("empty",))
-    evaluation = {"n": 10, "left_out": [{"id": "l0", "reason": "empty", "problem": "w"}]}
-    listed = list_flow(manifest, evaluation, whole=False)
-    assert listed["found"] == 11
-    assert listed["splits"] == {}
-    assert listed["left_out"] == {"empty": 1}
-    assert listed["rejected"] is None
-    assert "rejected" not in tell_flow(listed)
+    evaluation = make_document(TASK, n=10, left_out=(LeftOutImage("l0", "empty", "w"),))
+    files = count_files(manifest, evaluation, whole=False)
+    assert files.found == 11
+    assert files.splits == {}
+    assert files.left_out == {"empty": 1}
+    assert files.rejected is None
+    assert "rejected" not in describe_counts(files)
 
 
 def read_header(card: str) -> dict[str, Any]:
@@ -270,7 +344,7 @@ def test_the_sealed_card_holds_no_test_result(make_bundle: MakeBundle) -> None:
 
 
 def test_the_card_of_an_evaluation_has_the_results_in_its_header(
-    scored: Any, make_bundle: MakeBundle, tmp_path: Path
+    scored: Evaluation, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
     bundle = make_bundle(tmp_path / "again")
     path = write_model_card(bundle, content_of(scored), tmp_path)
@@ -279,11 +353,11 @@ def test_the_card_of_an_evaluation_has_the_results_in_its_header(
     [entry] = header["model-index"][0]["results"]
     metrics = {metric["type"]: metric for metric in entry["metrics"]}
     for kind, name in (("roc_auc", "auroc"), ("recall", "sensitivity")):
-        wanted = scored.values["metrics"][name]
-        assert metrics[kind]["value"] == pytest.approx(wanted["value"], abs=5e-5)
-        assert metrics[kind]["confidence_interval"][0] == pytest.approx(wanted["low"], abs=5e-5)
+        expected = scored.document.metrics[name]
+        assert metrics[kind]["value"] == pytest.approx(expected.value, abs=5e-5)
+        assert metrics[kind]["confidence_interval"][0] == pytest.approx(expected.low, abs=5e-5)
     assert card.count("\n# ") == 1
-    assert "What to distrust" in card
+    assert "## Caveats" in card
 
 
 def test_names_cannot_break_the_card() -> None:

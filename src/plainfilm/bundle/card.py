@@ -25,12 +25,15 @@ patient.
   is unknown until it is measured.
 - Findings that are not among the labels. A low probability does not mean that an image is normal."""
 
-_TEST = """## Performance
+_NO_TEST = """## Performance
 
 This card was sealed before any test image was opened, so it contains no test result. The report and
-the `MODEL_CARD.md` of an evaluation contain test results with confidence intervals. The rates below
-were measured on the validation images that temperature and thresholds were selected on, so they are
-optimistic."""
+the `MODEL_CARD.md` of an evaluation contain test results with confidence intervals."""
+
+_POINTS = """## Operating points
+
+These rates were measured on the validation images that temperature and thresholds were selected on,
+so they are optimistic."""
 
 _HOW = """## How to use it
 
@@ -43,19 +46,32 @@ plainfilm predict BUNDLE IMAGE.jpeg
 `plainfilm` verifies every file against `SHA256SUMS` before it predicts."""
 
 
-def model_card(metadata: BundleMetadata) -> str:
+def model_card(
+    metadata: BundleMetadata,
+    results: Iterable[Mapping[str, Any]] = (),
+    sections: Iterable[str] = (),
+) -> str:
     """Return ``MODEL_CARD.md`` of a bundle.
 
     It begins with the header that model hubs read: YAML between two lines of three hyphens.
+
+    Parameters
+    ----------
+    metadata
+        Metadata of the bundle.
+    results
+        Test results as entries of ``model-index``.
+    sections
+        Sections on test results, in Markdown.
     """
     recipe, labels = metadata.provenance.recipe, ", ".join(metadata.task.labels)
     parts = [
-        front_matter(metadata),
+        front_matter(metadata, results),
         f"# plainfilm {recipe.name if recipe else 'model'}: {labels}",
         _summary(metadata),
         _USE,
         _training(metadata.provenance),
-        _TEST,
+        *(list(sections) or [_NO_TEST]),
         _operating_points(metadata.points),
         _limits(metadata),
         _HOW,
@@ -135,7 +151,7 @@ def _operating_points(points: Iterable[LockedPoint]) -> str:
         for locked in points
     ]
     head = ("label", "operating point", "threshold", "sensitivity", "specificity", "note")
-    return _table(head, rows) if rows else ""
+    return f"{_POINTS}\n\n{_table(head, rows)}" if rows else ""
 
 
 def _limits(metadata: BundleMetadata) -> str:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if found.folder is not None:
         from plainfilm.report.figures import write_comparison_figure
 
-        path = write_comparison_figure(found.values, found.folder)
+        path = write_comparison_figure(found.document, found.folder)
         print(f"written: {shown(found.folder)}  (figure: {path.name})")
     return 0
 

@@ -95,7 +95,7 @@ def _on_others(args: argparse.Namespace) -> int:
     for evaluation in found.evaluations:
         print_findings(evaluation.manifest, args.given)
         print(describe_evaluation(evaluation.document))
-        page = write_report(evaluation, model=args.model, run=run, external=found.values)
+        page = write_report(evaluation, model=args.model, run=run, external=found.document)
         print(f"report: {shown(page)}")
     if len(found.document.rows) > 1:
         print(describe_external(found.document))

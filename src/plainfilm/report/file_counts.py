@@ -3,97 +3,112 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from plainfilm.data import LeftOut, Manifest
-from plainfilm.report.wording import count
+from plainfilm.data import Manifest
+from plainfilm.data.counts import Counts
+from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.report.wording import count, counted
 
-__all__ = ["REASONS", "SPLIT_NAMES", "list_flow", "tell_flow"]
+__all__ = ["FileCounts", "count_files", "describe_counts", "list_reasons"]
 
-REASONS = 4
-"""Reasons for leaving files out that are named; the rest are summed."""
-SPLIT_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
+_NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
+_REASONS = 4
 
 
-def list_flow(
-    manifest: Manifest, evaluation: Mapping[str, Any], *, whole: bool = True
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """What became of the files.
+
+    Attributes
+    ----------
+    found, left_out
+        Number of files found, and of those left out while listing, by reason.
+    splits
+        Counts by split of a run; empty for a data set without splits.
+    positive
+        The positive class of a binary task; None for other tasks.
+    unreadable, scored
+        Files to score that could not be read, by reason, and number of images scored.
+    rejected, indeterminate
+        Number of scored images that are rejected or indeterminate; None where the bundle has no
+        such limits.
+    """
+
+    found: int
+    left_out: Mapping[str, int]
+    splits: Mapping[str, Counts]
+    positive: str | None
+    unreadable: Mapping[str, int]
+    scored: int
+    rejected: int | None
+    indeterminate: int | None
+
+    def split_lines(self, name: str) -> list[str]:
+        """Return the name of a split and its counts in words."""
+        own, lines = self.splits[name], [_NAMES[name]]
+        lines += [counted(own.images, "image"), counted(own.patients, "patient")]
+        positives = own.classes[self.positive] if self.positive is not None else None
+        return [*lines, f"{count(positives)} positive"] if isinstance(positives, int) else lines
+
+    def scored_lines(self) -> list[str]:
+        """Return the numbers of scored, rejected and indeterminate images, where known, in words."""
+        limits = {"rejected": self.rejected, "indeterminate": self.indeterminate}
+        lines = [f"{count(size)} {name}" for name, size in limits.items() if size is not None]
+        return [counted(self.scored, "image"), *lines]
+
+
+def count_files(
+    manifest: Manifest, evaluation: EvaluationDocument, *, whole: bool = True
+) -> FileCounts:
     """Count what became of every file.
 
     Parameters
     ----------
     manifest
-        Of the run, every split; or what was evaluated, if ``whole`` is False.
+        All splits of a run or, if ``whole`` is False, the data set that was evaluated.
     evaluation
-        The content of ``evaluation.json``.
+        The evaluation.
     whole
         Whether the manifest holds the splits of a run.
-
-    Returns
-    -------
-    ``found``, ``left_out`` (reason to count), ``splits`` (name to ``images``, ``patients``,
-    ``positives``), ``unreadable`` (reason to count, of what was to be scored), ``scored``,
-    ``rejected`` and ``indeterminate`` (None where the bundle cannot tell).
     """
-    late = _reasons(evaluation.get("left_out") or ())
+    late = Counter(row.reason for row in evaluation.left_out)
     early = Counter(row.reason for row in manifest.left_out)
-    if not whole:
-        # The left-out files of a set that is scored as it is are those of the evaluation.
-        late, early = Counter(), late + (early - late)
-    else:
+    if whole:
         late = late - early
-    parts: dict[str, dict[str, int]] = {}
-    for name in ("train", "validation", "test"):
-        own = [record for record in manifest.records if record.split == name]
-        if own and whole:
-            parts[name] = {
-                "images": len(own),
-                "patients": len({record.patient for record in own}),
-                "positives": sum(1.0 in record.labels for record in own),
-            }
-    rejection = evaluation.get("rejection") or {}
-    known = rejection.get("threshold") is not None
-    between = rejection.get("indeterminate") or {}
-    scored = int(evaluation.get("n") or 0)
-    return {
-        "found": len(manifest.records) + sum(early.values()),
-        "left_out": dict(early.most_common()),
-        "splits": parts,
-        "unreadable": dict(late.most_common()),
-        "scored": scored,
-        "rejected": rejection.get("rejected") if known else None,
-        "indeterminate": max(between.values()) if between else None,
-    }
-
-
-def _reasons(rows: Iterable[Mapping[str, Any] | LeftOut]) -> Counter[str]:
-    return Counter(
-        row.reason if isinstance(row, LeftOut) else str(row.get("reason") or "unknown")
-        for row in rows
+    else:  # the evaluation lists all files that are left out of the data set
+        late, early = Counter(), late + (early - late)
+    rejection, task = evaluation.rejection, manifest.task
+    indeterminate = rejection.indeterminate if rejection else {}
+    return FileCounts(
+        found=len(manifest.records) + sum(early.values()),
+        left_out=dict(early.most_common()),
+        splits=manifest.describe().splits if whole else {},
+        positive=task.classes[1] if task.kind == "binary" else None,
+        unreadable=dict(late.most_common()),
+        scored=evaluation.n,
+        rejected=rejection.rejected if rejection and rejection.threshold is not None else None,
+        indeterminate=max(indeterminate.values()) if indeterminate else None,
     )
 
 
-def tell_flow(listed: Mapping[str, Any]) -> str:
-    """Say the diagram in words, for those who listen."""
-    told = [f"{count(listed['found'])} files found"]
-    if listed["left_out"]:
-        told.append("left out: " + _listed(listed["left_out"]))
-    for name, part in listed["splits"].items():
-        told.append(
-            f"{SPLIT_NAMES[name].lower()}: {count(part['images'])} images of "
-            f"{count(part['patients'])} patients, {count(part['positives'])} positive"
-        )
-    if listed["unreadable"]:
-        told.append("not scored: " + _listed(listed["unreadable"]))
-    told.append(f"{count(listed['scored'])} scored")
-    declined = [key for key in ("rejected", "indeterminate") if listed[key] is not None]
-    told += [f"{count(listed[key])} {key}" for key in declined]
-    return "; ".join(told) + "."
+def describe_counts(files: FileCounts) -> str:
+    """Return the counts as text, for screen readers."""
+    texts = [f"{counted(files.found, 'file')} found"]
+    if files.left_out:
+        texts.append("left out: " + ", ".join(list_reasons(files.left_out)))
+    for split in files.splits:
+        name, *lines = files.split_lines(split)
+        texts.append(f"{name.lower()}: {', '.join(lines)}")
+    if files.unreadable:
+        texts.append("not scored: " + ", ".join(list_reasons(files.unreadable)))
+    return "; ".join([*texts, "scored: " + ", ".join(files.scored_lines())]) + "."
 
 
-def _listed(reasons: Mapping[str, int]) -> str:
-    pairs = [*reasons.items()]
-    more = sum(size for _, size in pairs[REASONS:])
-    texts = [f"{count(size)} {reason}" for reason, size in pairs[:REASONS]]
-    return ", ".join([*texts, *([f"{count(more)} for other reasons"] if more else [])])
+def list_reasons(reasons: Mapping[str, int]) -> list[str]:
+    """Return the most frequent reasons with their counts, the others together."""
+    pairs = list(reasons.items())
+    others = sum(size for _, size in pairs[_REASONS:])
+    texts = [f"{count(size)} {reason}" for reason, size in pairs[:_REASONS]]
+    return [*texts, f"{count(others)} other"] if others else texts

@@ -1,17 +1,18 @@
-"""The model card with test results, beside an evaluation."""
+"""Writes the model card with the results of an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any
 
 from plainfilm._files import write_text
 from plainfilm.bundle import Bundle
-from plainfilm.bundle.card import front_matter, model_card
-from plainfilm.report.content import ReportContent, value_of
+from plainfilm.bundle.card import model_card
+from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.report.content import ReportContent
 from plainfilm.report.sections.caveats import write_caveats
-from plainfilm.report.wording import describe, metric_text
+from plainfilm.report.wording import bounded, counted, describe, metric_text
 
 __all__ = ["write_model_card"]
 
@@ -22,79 +23,69 @@ _TYPES = {
     "specificity": "specificity",
     "brier": "brier_score",
 }
+"""Names of metrics in model hubs."""
 
 
 def write_model_card(bundle: Bundle, content: ReportContent, folder: Path) -> Path:
-    """Write ``MODEL_CARD.md``: the sealed card, and what the evaluation adds to it.
+    """Write ``MODEL_CARD.md``: the card of the bundle, results and caveats.
 
-    The header holds the results as model hubs read them, each with its interval.
+    The header has the results in the format of model hubs, each with its interval.
 
     Raises
     ------
     StorageError
-        If the disk does not take the file.
+        If the file cannot be written.
     """
-    evaluation = content.evaluation
-    card = model_card(bundle)
-    body = card.partition("\n# ")[2]
-    head = front_matter(bundle, [_result(evaluation)])
-    text = "\n\n".join([head, f"# {body.rstrip()}", _results(content), _doubts(content)]) + "\n"
     path = folder / "MODEL_CARD.md"
-    write_text(path, text)
+    sections = [_results(content), _caveats(content)]
+    write_text(path, model_card(bundle, [_index_entry(content.evaluation)], sections))
     return path
 
 
-def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    data, metrics = evaluation["dataset"], evaluation.get("metrics") or {}
-    found = []
+def _index_entry(evaluation: EvaluationDocument) -> dict[str, Any]:
+    """Return an entry of ``model-index``."""
+    data, metrics = evaluation.dataset, []
     for name, kind in _TYPES.items():
-        value = value_of(metrics.get(name))
-        if value is None:
+        own = evaluation.metrics.get(name)
+        if own is None or not math.isfinite(own.value):
             continue
-        entry: dict[str, Any] = {
-            "type": kind,
-            "name": describe(name).title,
-            "value": round(value, 4),
-        }
-        low, high = (value_of(metrics[name], end) for end in ("low", "high"))
-        if low is not None and high is not None:
-            entry["confidence_interval"] = [round(low, 4), round(high, 4)]
-        found.append(entry)
+        entry: dict[str, Any] = {"type": kind, "name": describe(name).title}
+        entry["value"] = round(own.value, 4)
+        if bounded(own):
+            entry["confidence_interval"] = [round(own.low, 4), round(own.high, 4)]
+        metrics.append(entry)
     return {
         "task": {"type": "image-classification"},
         "dataset": {
-            "name": data["name"],
+            "name": data.name,
             "type": "chest-x-ray",
-            "split": data["split"],
-            "revision": str(data["hash"])[:12],
+            "split": data.split,
+            "revision": data.hash[:12],
         },
-        "metrics": found,
+        "metrics": metrics,
     }
 
 
 def _results(content: ReportContent) -> str:
     evaluation = content.evaluation
-    data = evaluation["dataset"]
-    rows = [
-        f"| {describe(name).title} | {metric_text(name, metric)} |"
-        for name, metric in (evaluation.get("metrics") or {}).items()
-    ]
+    data, metrics = evaluation.dataset, evaluation.metrics
     lines = [
-        f"## Evaluated on {data['name']}, {data['split']}",
+        f"## Performance on {data.name}, {data.split}",
         "",
-        f"{evaluation.get('n')} images of {evaluation.get('patients')} patients; 95 % intervals; "
-        "what needs a threshold is at the balanced operating point.",
+        f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}; 95% "
+        "confidence intervals; metrics that require a threshold are at the balanced operating point.",
         "",
         "| metric | value |",
         "| --- | --- |",
-        *rows,
+        *(f"| {describe(own).title} | {metric_text(own, metrics[own])} |" for own in metrics),
     ]
-    for row in (content.external or {}).get("rows") or ():
-        if row["role"] == "external" and row["name"] != data["name"]:
-            lines += ["", f"On {row['name']}: AUROC {metric_text('auroc', row['auroc'])}."]
+    for row in content.external.rows if content.external else ():
+        if row.role == "external" and row.name != data.name:
+            area = metric_text("auroc", row.metrics.get("auroc"))
+            lines += ["", f"On {row.name}: AUROC {area}."]
     return "\n".join(lines)
 
 
-def _doubts(content: ReportContent) -> str:
+def _caveats(content: ReportContent) -> str:
     lines = [f"- **{caveat.title}.** {caveat.text}" for caveat in write_caveats(content)]
-    return "\n".join(["## What to distrust", "", *lines])
+    return "\n".join(["## Caveats", "", *lines])

@@ -1,4 +1,4 @@
-"""A report as PDF, printed by a browser that is already there."""
+"""Prints a report to PDF with an installed browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    # Nothing is asked of any network: the page has no address to ask.
+    # The page loads nothing; the proxy ensures that the browser does not either.
     "--proxy-server=127.0.0.1:9",
 )
 
@@ -32,7 +32,7 @@ _QUIET = (
 def find_browser() -> str | None:
     """Return the path of Chromium or Chrome, or None.
 
-    ``PLAINFILM_CHROMIUM`` names one; else those of the usual names are looked for.
+    ``PLAINFILM_CHROMIUM`` names it; otherwise the usual names are searched for.
     """
     named = os.environ.get("PLAINFILM_CHROMIUM")
     if named:
@@ -41,32 +41,32 @@ def find_browser() -> str | None:
 
 
 def print_pdf(page: Path, out: Path) -> Path:
-    """Print an HTML page of ours to a PDF file.
+    """Print an HTML page to a PDF file.
 
     Parameters
     ----------
     page
         The HTML file.
     out
-        Where the PDF goes.
+        Path of the PDF file.
 
     Raises
     ------
     MissingExtraError
-        If there is no Chromium or Chrome.
+        If Chromium or Chrome is not installed.
     UsageError
-        If the page is not there.
+        If the page does not exist.
     StorageError
         If the browser fails or takes longer than two minutes.
     """
     if not page.is_file():
-        raise UsageError(f"there is no page {page} to print")
+        raise UsageError(f"there is no page {page}")
     browser = find_browser()
     if browser is None:
         raise MissingExtraError(
-            "a PDF is printed by Chromium or Chrome, and neither is here",
+            "printing a PDF requires Chromium or Chrome",
             received=os.environ.get("PLAINFILM_CHROMIUM"),
-            remedy="install one, or name it in PLAINFILM_CHROMIUM; or print the HTML page by hand",
+            remedy="install one, or set PLAINFILM_CHROMIUM to its path, or print the HTML page manually",
         )
     with (
         tempfile.TemporaryDirectory(prefix="plainfilm-pdf-") as profile,
@@ -75,7 +75,7 @@ def print_pdf(page: Path, out: Path) -> Path:
         command = [
             browser,
             *_QUIET,
-            # The browser's own sandbox refuses to start for root, as in most containers.
+            # The sandbox of the browser does not start for root, as in most containers.
             *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
             f"--user-data-dir={profile}",
             "--no-pdf-header-footer",

@@ -1,33 +1,40 @@
-"""How numbers are written, and what each metric is called and means."""
+"""Writes numbers and intervals as text; names and explains metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
 
-from plainfilm.report.content import value_of
+from plainfilm._text import plural
+from plainfilm.metrics import Interval
 
 __all__ = [
     "METRICS",
     "Metric",
+    "bounded",
+    "change_text",
     "count",
+    "counted",
     "describe",
-    "interval",
+    "enumerate_texts",
+    "interval_text",
+    "list_intervals",
+    "lower_title",
     "method_of",
     "metric_text",
     "number",
-    "points_wide",
-    "read_out",
-    "signed",
+    "sentence",
+    "sorted_metrics",
     "when",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's name for people, whether it is a share, and what it says."""
+    """A metric's title, whether it is shown in percent, and its meaning."""
 
     title: str
     percent: bool
@@ -35,123 +42,146 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "auroc": Metric(
-        "AUROC", False, "chance that a random positive image scores above a random negative one"
-    ),
-    "average_precision": Metric(
-        "Average precision", False, "area below precision against recall; guessing = prevalence"
-    ),
-    "partial_auroc": Metric(
-        "Partial AUROC", False, "at false positive rates up to 0.1; 0.5 is guessing, 1 perfect"
-    ),
-    "sensitivity": Metric("Sensitivity", True, "share of the positive images that are flagged"),
-    "specificity": Metric("Specificity", True, "share of the negative images that are not flagged"),
-    "ppv": Metric("PPV", True, "share of the flagged images that are positive, at this prevalence"),
-    "npv": Metric(
-        "NPV", True, "share of the images not flagged that are negative, at this prevalence"
-    ),
-    "accuracy": Metric("Accuracy", True, "share of the images that are called correctly"),
-    "balanced_accuracy": Metric(
-        "Balanced accuracy", True, "mean of the shares called correctly in each class"
-    ),
-    "f1": Metric("F1", False, "harmonic mean of PPV and sensitivity"),
-    "mcc": Metric("MCC", False, "Matthews correlation: 0 for guessing, 1 for perfect"),
-    "lr_positive": Metric(
-        "Positive likelihood ratio", False, "by how much a flag multiplies the odds; above 1"
-    ),
-    "lr_negative": Metric(
-        "Negative likelihood ratio", False, "by how much no flag multiplies the odds; below 1"
-    ),
-    "brier": Metric("Brier score", False, "mean squared error of the probability; lower is better"),
-    "log_loss": Metric("Log loss", False, "mean surprise in nats; lower is better"),
-    "calibration_error": Metric(
-        "Calibration error", False, "mean distance of probability and observed share; 0 is perfect"
-    ),
-    "calibration_slope": Metric(
-        "Calibration slope", False, "below 1 the probabilities are too extreme, above too timid"
-    ),
-    "calibration_intercept": Metric(
-        "Calibration intercept", False, "in log odds, beside the slope; 0 is perfect"
-    ),
-    "calibration_in_the_large": Metric(
-        "Calibration in the large", False, "in log odds; above 0 the probabilities are too low"
-    ),
-}
+    name: Metric(title, percent, meaning)
+    for name, title, percent, meaning in (
+        ("auroc", "AUROC", False, "probability that a random positive image scores above a random "
+         "negative one"),
+        ("average_precision", "Average precision", False, "area under the precision-recall curve; "
+         "chance level is the prevalence"),
+        ("partial_auroc", "Partial AUROC", False, "for false positive rates up to 0.1, "
+         "standardised: 0.5 is chance, 1 is perfect"),
+        ("sensitivity", "Sensitivity", True, "share of positive images predicted positive"),
+        ("specificity", "Specificity", True, "share of negative images predicted negative"),
+        ("ppv", "PPV", True, "share of positive predictions that are correct, at this prevalence"),
+        ("npv", "NPV", True, "share of negative predictions that are correct, at this prevalence"),
+        ("accuracy", "Accuracy", True, "share of correct predictions"),
+        ("balanced_accuracy", "Balanced accuracy", True, "mean over the true classes of the share "
+         "of correct predictions"),
+        ("f1", "F1", False, "harmonic mean of PPV and sensitivity"),
+        ("mcc", "MCC", False, "Matthews correlation coefficient: 0 is chance, 1 is perfect"),
+        ("lr_positive", "Positive likelihood ratio", False, "factor by which a positive prediction "
+         "multiplies the odds of the class; 1 is no information"),
+        ("lr_negative", "Negative likelihood ratio", False, "factor by which a negative prediction "
+         "multiplies the odds of the class; 1 is no information"),
+        ("brier", "Brier score", False, "mean squared error of the probability; lower is better"),
+        ("log_loss", "Log loss", False, "mean negative log-likelihood in nats; lower is better"),
+        ("calibration_error", "Calibration error", False, "mean distance between predicted "
+         "probability and observed frequency; 0 is perfect"),
+        ("calibration_slope", "Calibration slope", False, "below 1 probabilities are too extreme, "
+         "above 1 not extreme enough"),
+        ("calibration_intercept", "Calibration intercept", False, "in log odds, fitted with the "
+         "slope; 0 is perfect"),
+        ("calibration_in_the_large", "Calibration in the large", False, "in log odds; above 0 "
+         "probabilities are too low on average"),
+    )
+}  # fmt: skip
+"""By name, in the order of the tables."""
+
+_SPACE = "\u202f"
+counted = partial(plural, separator=_SPACE)
+"""Return a count with its noun and narrow spaces between thousands."""
 
 
 def describe(name: str) -> Metric:
-    """Return what is known about a metric; one that is not listed is shown under its own name."""
+    """Return a metric's title and meaning; an unknown metric has its own name as title."""
     return METRICS.get(name, Metric(name.replace("_", " "), False, ""))
 
 
-def number(value: float, percent: bool = False) -> str:
-    """Write a number: shares as percent with one digit, others with three."""
+def sorted_metrics(names: Iterable[str]) -> list[str]:
+    """Return names without repetition, in the order of `METRICS`."""
+    known = list(dict.fromkeys(names))
+    return [n for n in METRICS if n in known] + [n for n in known if n not in METRICS]
+
+
+def number(value: float | None, percent: bool = False) -> str:
+    """Return a share as percent with one decimal, another number with three; – if undefined."""
+    if value is None or not math.isfinite(value):
+        return "–"
     return f"{value * 100:.1f}%" if percent else f"{value:.3f}".replace("-", "−")
 
 
 def count(value: float) -> str:
-    """Write a count with narrow spaces between thousands, where no line breaks."""
-    return f"{value:,.0f}".replace(",", "\u202f")
+    """Return a count with narrow spaces, which do not break, between thousands."""
+    return f"{value:,.0f}".replace(",", _SPACE)
 
 
-def interval(metric: Mapping[str, Any] | None, percent: bool = False) -> str:
-    """Write the bounds of a metric's interval, or nothing where it has none."""
-    low, high = value_of(metric, "low"), value_of(metric, "high")
-    if low is None or high is None:
+def bounded(interval: Interval | None) -> bool:
+    """Return whether both limits of an interval are finite."""
+    return interval is not None and math.isfinite(interval.low) and math.isfinite(interval.high)
+
+
+def interval_text(interval: Interval, percent: bool = False) -> str:
+    """Return the limits of an interval, or an empty string if there are none."""
+    if not bounded(interval):
         return ""
     if percent:
-        return f"{low * 100:.1f}–{high * 100:.1f}%"
-    return f"{number(low)} to {number(high)}" if low < 0 else f"{low:.3f}–{high:.3f}"
+        return f"{interval.low * 100:.1f}–{interval.high * 100:.1f}%"
+    between = " to " if interval.low < 0 else "–"
+    return f"{number(interval.low)}{between}{number(interval.high)}"
 
 
-def metric_text(name: str, metric: Mapping[str, Any] | None) -> str:
-    """Write a metric with its interval, or why it is undefined."""
-    kind = describe(name)
-    value = value_of(metric)
-    if value is None:
-        reason = (metric or {}).get("reason") or "not computed"
-        return f"undefined: {reason}"
-    bounds = interval(metric, kind.percent)
-    return f"{number(value, kind.percent)} ({bounds})" if bounds else number(value, kind.percent)
+def metric_text(name: str, interval: Interval | None) -> str:
+    """Return a metric with its interval, or why it is undefined."""
+    if interval is None or not math.isfinite(interval.value):
+        return f"undefined: {(interval and interval.reason) or 'not computed'}"
+    percent = describe(name).percent
+    limits = interval_text(interval, percent)
+    return number(interval.value, percent) + (f" ({limits})" if limits else "")
 
 
-def method_of(metric: Mapping[str, Any] | None, *, short: bool = False) -> str:
-    """Write how an interval was made, with what its maker notes; ``short`` gives its name alone."""
-    method = str((metric or {}).get("method") or "")
-    if method == "none":
+def change_text(interval: Interval | None, percent: bool = False) -> str:
+    """Return a difference with its sign and interval; shares in percentage points."""
+    if interval is None:
+        return "–"
+    scale, digits, unit = (100, 1, " points") if percent else (1, 3, "")
+
+    def signed(value: float) -> str:
+        return f"{scale * value:+.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
+
+    limits = f" ({signed(interval.low)} to {signed(interval.high)})" if bounded(interval) else ""
+    return f"{signed(interval.value)}{unit}{limits}"
+
+
+def method_of(interval: Interval, *, short: bool = False) -> str:
+    """Return how an interval was computed, with any note on it; ``short`` returns the name only."""
+    if interval.method == "none":
         return ""
     if short:
-        return method.partition(",")[0]
-    # The level stands in the head of the table; what is noted on a value, beside its method.
-    method = method.removesuffix(", 95 %")
-    note = (metric or {}).get("reason") if value_of(metric) is not None else None
-    return f"{method}; {note}" if note else method
+        return interval.method.partition(",")[0]
+    method = interval.method.removesuffix(", 95 %")  # the heading of the table states the level
+    noted = interval.reason and math.isfinite(interval.value)
+    return f"{method}; {interval.reason}" if noted else method
 
 
-def points_wide(metric: Mapping[str, Any] | None) -> float | None:
-    """Return the width of an interval in points of a hundred, or None."""
-    low, high = value_of(metric, "low"), value_of(metric, "high")
-    return None if low is None or high is None else (high - low) * 100
+def list_intervals(rows: Iterable[tuple[str, Interval]]) -> str:
+    """Return named values with their intervals as a text alternative of a figure."""
+    return "; ".join(
+        f"{name}: {number(interval.value)} ({interval_text(interval)})"
+        for name, interval in rows
+        if math.isfinite(interval.value)
+    )
 
 
-def when(text: object) -> str:
-    """Write an ISO date and time for people; anything else stays as it is."""
+def enumerate_texts(texts: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def when(text: str) -> str:
+    """Return the day of an ISO date and time; other text is returned unchanged."""
     try:
-        moment = datetime.fromisoformat(str(text))
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        return str(text)
+        return text
     return f"{moment.day} {moment:%B %Y}"
 
 
-def signed(metric: Mapping[str, Any], percent: bool = False) -> str:
-    """Write a difference with its sign and its interval."""
-    scale, digits, unit = (100, 1, " points") if percent else (1, 3, "")
-    ends = [value_of(metric, key) for key in ("value", "low", "high")]
-    texts = ["–" if end is None else f"{scale * end:+.{digits}f}".replace("-", "−") for end in ends]
-    bounds = "" if ends[1] is None or ends[2] is None else f" ({texts[1]} to {texts[2]})"
-    return f"{texts[0]}{unit}{bounds}"
+def lower_title(title: str) -> str:
+    """Return a title as within a sentence; acronyms keep their capitals."""
+    return title if title[1:2].isupper() else title.lower()
 
 
-def read_out(row: Mapping[str, Any]) -> str:
-    """Say a row of a figure of intervals, for those who listen."""
-    return f"{row['words']}: {number(row['value'])} ({interval(row)})"
+def sentence(text: str) -> str:
+    """Return text with a capital first letter and a full stop, unless it ends with a mark."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

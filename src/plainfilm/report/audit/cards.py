@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from plainfilm._text import plural
 from plainfilm.records import Finding
 from plainfilm.report.audit.pictures import Thumbnails
-from plainfilm.report.audit.wording import sentence
 from plainfilm.report.html.markup import Html, element, join
-from plainfilm.report.wording import count
+from plainfilm.report.wording import count, sentence
 
 __all__ = ["finding_card", "finding_links"]
 
@@ -30,10 +29,10 @@ def finding_links(findings: Sequence[Finding]) -> Html:
     ]
     if not items:
         return Html("")
-    parts = [element("ul", *items[:_FIRST], class_="doubts")]
+    parts = [element("ul", *items[:_FIRST], class_="caveats")]
     if rest := items[_FIRST:]:
         summary = element("summary", f"{len(rest)} more")
-        parts.append(element("details", summary, element("ul", *rest, class_="doubts")))
+        parts.append(element("details", summary, element("ul", *rest, class_="caveats")))
     return join(parts)
 
 

@@ -15,11 +15,11 @@ from plainfilm.report.audit.baselines import baseline_cards
 from plainfilm.report.audit.cards import finding_card, finding_links
 from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails
-from plainfilm.report.audit.wording import counted, sentence, verdict
+from plainfilm.report.audit.wording import counted, verdict
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.html.page import render_page
-from plainfilm.report.html.tables import table
-from plainfilm.report.wording import count, when
+from plainfilm.report.html.table import Row, Table
+from plainfilm.report.wording import sentence, when
 
 __all__ = ["write_audit_page"]
 
@@ -155,15 +155,15 @@ def _counts(manifest: Manifest) -> Html:
         rows.append(("all", list(manifest.records)))
     task = manifest.task
     classes = task.classes if task.kind == "binary" else task.labels
-    cells = []
+    cells: list[Row] = []
     for name, records in rows:
-        numbers = [len(records), len({record.patient for record in records})]
-        for index, _ in enumerate(classes[:_MAX_CLASSES]):
+        patients = len({record.patient for record in records})
+        row: dict[str, str | int] = {"Split": name, "Images": len(records), "Patients": patients}
+        for index, title in enumerate(classes[:_MAX_CLASSES]):
             column, value = (0, index) if task.kind == "binary" else (index, 1)
-            numbers.append(sum(record.labels[column] == value for record in records))
-        cells.append((name, *map(count, numbers)))
-    head = ("Split", "Images", "Patients", *classes[:_MAX_CLASSES])
-    parts = [table("Images and patients", head, cells)]
+            row[title] = sum(record.labels[column] == value for record in records)
+        cells.append(row)
+    parts = [Table("splits", "Images and patients", cells).to_html()]
     if len(classes) > _MAX_CLASSES:
         text = f"The first {_MAX_CLASSES} of {len(classes)} labels."
         parts.append(element("p", text, class_="quiet"))

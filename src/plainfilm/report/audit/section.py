@@ -13,8 +13,8 @@ from plainfilm.records import Finding
 from plainfilm.report.audit.cards import finding_card
 from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails
-from plainfilm.report.audit.wording import sentence
 from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.wording import sentence
 
 __all__ = ["AuditContent", "audit_section", "read_audit"]
 

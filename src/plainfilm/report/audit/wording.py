@@ -13,7 +13,7 @@ from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding, Severity
 from plainfilm.report.wording import count, number
 
-__all__ = ["amount", "baseline_sentence", "bounds", "counted", "sentence", "verdict"]
+__all__ = ["amount", "baseline_sentence", "bounds", "counted", "verdict"]
 
 
 def verdict(
@@ -54,12 +54,6 @@ def verdict(
 def counted(number: int, noun: str) -> str:
     """Return ``no note``, ``1 note``, ``2 notes``."""
     return plural(number, noun, separator="\u202f") if number else f"no {noun}"
-
-
-def sentence(text: str) -> str:
-    """Return the text of a finding as a sentence."""
-    text = f"{text[:1].upper()}{text[1:]}"
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def amount(value: float) -> str:

@@ -18,6 +18,7 @@ from plainfilm.report.figures.curves import (
     shares_figure,
 )
 from plainfilm.report.figures.evaluation import (
+    ForestRow,
     benefit_figure,
     forest_figure,
     novelty_figure,
@@ -30,6 +31,7 @@ from plainfilm.report.figures.training import history_figure, sample_grid
 
 __all__ = [
     "Drawing",
+    "ForestRow",
     "benefit_figure",
     "calibration_figure",
     "confusion_figure",

@@ -1,4 +1,4 @@
-"""What every figure is drawn on: style, axes from 0 to 1, and the way to SVG and PNG."""
+"""The canvas of every figure: style, axes from 0 to 1, and SVG and PNG output."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ Values = Sequence[float | None] | NDArray[np.floating[Any]]
 
 @contextmanager
 def styled(name: str) -> Iterator[None]:
-    """Draw in the report's style, whatever the user's own settings are."""
+    """Apply the style of the report, independent of the user's matplotlib settings."""
     with warnings.catch_warnings():
-        # A label may be in a script that the measuring font lacks; the browser has it.
+        # The font that measures text may lack a script that the browser has.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -50,20 +50,19 @@ def styled(name: str) -> Iterator[None]:
 
 
 def shorten(text: str, length: int) -> str:
-    """Return a foreign name as text that a figure has room for."""
+    """Return a name, shortened to ``length`` characters; the middle is left out."""
     text = visible(text)
     half = (length - 1) // 2
-    # The middle goes: file names differ at their ends.
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
 def numbers(values: Values) -> NDArray[np.float64]:
-    """Return values as an array; None, which JSON has for infinite thresholds, becomes NaN."""
+    """Return values as an array; None becomes NaN."""
     return np.asarray([math.nan if v is None else float(v) for v in values], dtype=np.float64)
 
 
 def square() -> tuple[Any, Any]:
-    """Return a figure and its axes, both from 0 to 1."""
+    """Return a figure and its axes, which both range from 0 to 1."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     unit(axes)
@@ -71,7 +70,7 @@ def square() -> tuple[Any, Any]:
 
 
 def unit(axes: Any) -> None:
-    """Let both axes go from 0 to 1."""
+    """Set the range of both axes to 0 to 1."""
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     ticks = [0, 0.25, 0.5, 0.75, 1]
@@ -80,7 +79,7 @@ def unit(axes: Any) -> None:
 
 
 def drawing(figure: Any, name: str, title: str) -> Drawing:
-    """Write a figure without a date or a maker, so that it is the same every time."""
+    """Return a figure without date and creator, so that its bytes are reproducible."""
     page = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     FigureCanvasSVG(figure).print_svg(page, metadata=nothing)
@@ -88,4 +87,4 @@ def drawing(figure: Any, name: str, title: str) -> Drawing:
     figure.set_dpi(_DPI)
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
-    return Drawing.of(finish_svg(page.getvalue(), name, title), picture.getvalue())
+    return Drawing(finish_svg(page.getvalue(), name, title), picture.getvalue())

@@ -1,39 +1,34 @@
-"""The figure of a comparison: every difference with its interval."""
+"""The figure of a comparison of two models: every difference with its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from plainfilm._files import write_bytes, write_text
-from plainfilm.report.figures.evaluation import forest_figure
+from plainfilm.evaluation.document import ComparisonDocument
+from plainfilm.report.figures.evaluation import ForestRow, forest_figure
 from plainfilm.report.wording import describe
 
 __all__ = ["write_comparison_figure"]
 
 
-def write_comparison_figure(values: Mapping[str, Any], folder: Path) -> Path:
+def write_comparison_figure(comparison: ComparisonDocument, folder: Path) -> Path:
     """Write ``comparison.svg`` and ``comparison.png``; return the path of the latter.
 
-    ``values`` is the content of ``comparison.json``. Orange marks a difference that holds after
-    adjusting for the number of tests.
+    Orange marks a difference with an adjusted p-value below 0.05.
 
     Raises
     ------
     StorageError
-        If the disk does not take the files.
+        If the files cannot be written.
     """
-    several = len(values["labels"]) > 1
-    rows: list[dict[str, Any]] = []
-    for label, found in values["labels"].items():
-        rows += [{"words": label}] if several else []
+    rows: list[ForestRow] = []
+    for label, found in comparison.labels.items():
+        rows += [ForestRow(label)] if len(comparison.labels) > 1 else []
         for row in found:
-            adjusted = row["p_adjusted"]
-            marked = adjusted is not None and adjusted < 0.05
-            ends = {key: row["difference"][key] for key in ("value", "low", "high")}
-            rows.append({"words": describe(row["metric"]).title, **ends, "marked": marked})
-    names = f"{values['second']['name']} less {values['first']['name']}"
+            marked = row.p_adjusted is not None and row.p_adjusted < 0.05
+            rows.append(ForestRow(describe(row.metric).title, row.difference, marked))
+    names = f"{comparison.second.name} minus {comparison.first.name}"
     drawn = forest_figure(rows, label=names, zero=0.0, name="comparison")
     write_text(folder / "comparison.svg", drawn)
     write_bytes(folder / "comparison.png", drawn.png)

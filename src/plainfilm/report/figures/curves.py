@@ -1,22 +1,19 @@
-"""The curves of a report and its confusion matrix, each drawn alone.
-
-The functions take plain sequences and return SVG text, or PNG bytes where there are pictures. No
-figure touches matplotlib's global state, and the same content gives the same bytes. The SVGs are
-transparent and carry the colours of a dark page along with those of a light one.
-"""
+"""The curves of a label, its confusion matrix and histograms, each as one figure."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from plainfilm.errors import UsageError
+from plainfilm.metrics import Interval, ReliabilityBin
 from plainfilm.report.figures.canvas import (
     HEIGHT,
     WIDTH,
@@ -30,6 +27,7 @@ from plainfilm.report.figures.canvas import (
 )
 from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
+from plainfilm.report.wording import bounded
 
 __all__ = [
     "calibration_figure",
@@ -40,44 +38,44 @@ __all__ = [
     "shares_figure",
 ]
 
+Points = Mapping[str, Mapping[str, Interval]]
+"""Metrics by operating point."""
 
+_MARKERS = "osD^vPX"
 _APART = 0.035
-"""How far apart, in probability, two lines with names beside them must be."""
+"""Least distance, in probability, of two vertical lines that are labelled separately."""
 
 
 def roc_figure(
-    curve: Mapping[str, Values],
+    fpr: Values,
+    tpr: Values,
     *,
-    points: Sequence[Mapping[str, Any]] = (),
+    points: Points | None = None,
     note: str = "",
     name: str = "roc",
 ) -> Drawing:
-    """Draw a receiver operating characteristic.
+    """Draw a receiver operating characteristic (ROC) curve.
 
     Parameters
     ----------
-    curve
-        ``fpr`` and ``tpr``, each (k,) in 0..1.
+    fpr, tpr
+        False and true positive rates, each (k,) in 0..1.
     points
-        Operating points: ``name``, ``sensitivity`` and ``specificity``, each of the two a mapping
-        with ``value`` and, where known, ``low`` and ``high``.
+        ``sensitivity`` and ``specificity`` by operating point; they are marked with their
+        intervals.
     note
-        A line of text in the free corner, e.g. the area with its interval.
+        Text in the free corner, e.g. the area with its interval.
     name
-        Name that makes the ids in the SVG unique in a page.
-
-    Returns
-    -------
-    SVG text.
+        Prefix of the ids in the SVG, unique in a page.
     """
     with styled(name):
         figure, axes = square()
         axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
-        fpr, tpr = numbers(curve["fpr"]), numbers(curve["tpr"])
-        axes.fill_between(fpr, tpr, color=FIRST[0], alpha=0.08, linewidth=0)
-        axes.plot(fpr, tpr, color=FIRST[0], clip_on=False, zorder=3)
-        for marker, point in zip(cycle("osD^vPX"), points, strict=False):
-            _cross(axes, point, marker)
+        x, y = numbers(fpr), numbers(tpr)
+        axes.fill_between(x, y, color=FIRST[0], alpha=0.08, linewidth=0)
+        axes.plot(x, y, color=FIRST[0], clip_on=False, zorder=3)
+        for marker, (point, metrics) in zip(cycle(_MARKERS), (points or {}).items(), strict=False):
+            _cross(axes, point, metrics, marker)
         axes.set_xlabel("1 − specificity (false positive rate)")
         axes.set_ylabel("Sensitivity (true positive rate)")
         if note:
@@ -87,66 +85,54 @@ def roc_figure(
         return drawing(figure, name, "Receiver operating characteristic")
 
 
-def _cross(axes: Any, point: Mapping[str, Any], marker: str) -> None:
-    """Mark an operating point, with the intervals of both its rates."""
-    sensitivity, specificity = point["sensitivity"], point["specificity"]
-    x, y = specificity.get("value"), sensitivity.get("value")
-    if x is None or y is None:
-        return
-    x = 1.0 - x
+def _cross(axes: Any, name: str, metrics: Mapping[str, Interval], marker: str) -> None:
+    """Mark an operating point with the intervals of both rates."""
+    sensitivity, specificity = metrics["sensitivity"], metrics["specificity"]
+    x, y = 1.0 - specificity.value, sensitivity.value
     colour = {"color": SECOND[0], "linewidth": 1.1, "alpha": 0.75, "zorder": 4, "clip_on": False}
-    if sensitivity.get("low") is not None and sensitivity.get("high") is not None:
-        axes.plot([x, x], [sensitivity["low"], sensitivity["high"]], **colour)
-    if specificity.get("low") is not None and specificity.get("high") is not None:
-        axes.plot([1.0 - specificity["low"], 1.0 - specificity["high"]], [y, y], **colour)
-    axes.plot(
-        [x],
-        [y],
-        marker,
-        color=SECOND[0],
-        markersize=5.5,
-        label=shorten(str(point["name"]), 24),
-        zorder=5,
-        clip_on=False,
-    )
+    if bounded(sensitivity) and math.isfinite(x):
+        axes.plot([x, x], [sensitivity.low, sensitivity.high], **colour)
+    if bounded(specificity) and math.isfinite(y):
+        axes.plot([1.0 - specificity.low, 1.0 - specificity.high], [y, y], **colour)
+    _mark(axes, x, y, name, marker)
+
+
+def _mark(axes: Any, x: float, y: float, name: str, marker: str) -> None:
+    if math.isfinite(x) and math.isfinite(y):
+        style = {"color": SECOND[0], "markersize": 5.5, "zorder": 5, "clip_on": False}
+        axes.plot([x], [y], marker, label=shorten(name, 24), **style)
 
 
 def precision_recall_figure(
-    curve: Mapping[str, Values],
+    recall: Values,
+    precision: Values,
     *,
-    prevalence: float | None = None,
-    points: Sequence[Mapping[str, Any]] = (),
+    prevalence: float = math.nan,
+    points: Points | None = None,
     note: str = "",
     name: str = "precision-recall",
 ) -> Drawing:
-    """Draw precision against recall, with the prevalence as the line of guessing.
+    """Draw precision against recall, each (k,) in 0..1, with the prevalence as chance level.
 
-    ``curve`` has ``recall`` and ``precision``, each (k,) in 0..1; a point has ``name``,
-    ``sensitivity`` and ``ppv``. Returns SVG text.
+    ``points`` holds ``sensitivity`` and ``ppv`` by operating point.
     """
     with styled(name):
         figure, axes = square()
-        recall, precision = numbers(curve["recall"]), numbers(curve["precision"])
-        if prevalence is not None:
+        if math.isfinite(prevalence):
             axes.axhline(prevalence, color=QUIET[0], linewidth=0.9, dashes=(4, 3))
             low = prevalence > 0.5
             axes.text(
                 0.01,
                 prevalence + (-0.025 if low else 0.02),
-                f"guessing ({prevalence:.0%} positive)",
+                f"chance ({prevalence:.0%} positive)",
                 color=QUIET[0],
                 va="top" if low else "bottom",
                 fontsize=9.5,
             )
-        axes.plot(
-            recall, precision, color=FIRST[0], drawstyle="steps-post", clip_on=False, zorder=3
-        )
-        for marker, point in zip(cycle("osD^vPX"), points, strict=False):
-            x, y = point["sensitivity"].get("value"), point["ppv"].get("value")
-            if x is not None and y is not None:
-                label = shorten(str(point["name"]), 24)
-                style = {"color": SECOND[0], "markersize": 5.5, "zorder": 5, "clip_on": False}
-                axes.plot([x], [y], marker, label=label, **style)
+        style = {"drawstyle": "steps-post", "clip_on": False, "zorder": 3}
+        axes.plot(numbers(recall), numbers(precision), color=FIRST[0], **style)
+        for marker, (point, metrics) in zip(cycle(_MARKERS), (points or {}).items(), strict=False):
+            _mark(axes, metrics["sensitivity"].value, metrics["ppv"].value, point, marker)
         axes.set_xlabel("Recall (sensitivity)")
         axes.set_ylabel("Precision (positive predictive value)")
         if note:
@@ -163,9 +149,9 @@ def confusion_figure(
     title: str = "",
     name: str = "confusion",
 ) -> Drawing:
-    """Draw a confusion matrix: truth down, prediction across, shaded by the share of its row.
+    """Draw a confusion matrix (k, k): true classes in rows, predicted classes in columns.
 
-    ``counts`` is (k, k), ``classes`` has k names. Returns SVG text.
+    Cells are shaded by their share of the row.
     """
     table = np.asarray(counts, dtype=float)
     if table.ndim != 2 or table.shape != (len(classes), len(classes)):
@@ -182,26 +168,24 @@ def confusion_figure(
         axes.grid(False)
         for (row, column), part in np.ndenumerate(share):
             colour = FIRST[0] if row == column else SECOND[0]
-            # A rectangle each, not one picture: it stays sharp, and follows the page's colours.
+            # Rectangles, not one image, remain sharp and follow the colours of the page.
             box = (column - 0.485, row - 0.485)
-            patch = matplotlib.patches.Rectangle(
-                box, 0.97, 0.97, facecolor=colour, alpha=0.05 + 0.4 * part, linewidth=0
-            )
-            axes.add_patch(patch)
+            style = {"facecolor": colour, "alpha": 0.05 + 0.4 * part, "linewidth": 0}
+            axes.add_patch(Rectangle(box, 0.97, 0.97, **style))
             text = f"{table[row, column]:,.0f}"
             up = 0.0 if many else 0.06
             size = 8.5 if many else 17.0
             axes.text(column, row - up, text, ha="center", va="center", fontsize=size)
             if not many:
-                words = f"{part:.1%} of the row" if rows[row, 0] else "no image"
+                words = f"{part:.1%} of row" if rows[row, 0] else "no image"
                 axes.text(column, row + 0.17, words, ha="center", va="center", fontsize=9)
         names = [shorten(str(name), 18) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=40 if many else 0)
         axes.set_yticks(range(len(names)), names, rotation=0 if many else 90, va="center")
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel("Model says")
-        axes.set_ylabel("Truth")
+        axes.set_xlabel("Predicted class")
+        axes.set_ylabel("True class")
         axes.spines[:].set_visible(False)
         if title:
             axes.set_title(visible(title), color=QUIET[0])
@@ -209,31 +193,27 @@ def confusion_figure(
 
 
 def calibration_figure(
-    bins: Sequence[Mapping[str, Any]], *, note: str = "", name: str = "calibration"
+    bins: Sequence[ReliabilityBin], *, note: str = "", name: str = "calibration"
 ) -> Drawing:
-    """Draw how often the label is true where the model gives it a probability.
-
-    A bin has ``mean`` and ``observed`` in 0..1, ``count``, and, where known, ``low`` and ``high``
-    of the observed share. Empty bins are left out. Returns SVG text.
-    """
-    full = [row for row in bins if row.get("mean") is not None and row.get("observed") is not None]
+    """Draw observed frequency against predicted probability; empty bins are left out."""
+    full = [own for own in bins if own.count]
     with styled(name):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
-        mean = [row["mean"] for row in full]
-        observed = [row["observed"] for row in full]
-        for row in full:
-            if row.get("low") is not None and row.get("high") is not None:
-                ends = [row["low"], row["high"]]
-                axes.plot([row["mean"]] * 2, ends, color=FIRST[0], linewidth=1.1, alpha=0.6)
+        mean = [own.predicted for own in full]
+        observed = [own.observed.value for own in full]
+        for own in full:
+            if bounded(own.observed):
+                ends = [own.observed.low, own.observed.high]
+                axes.plot([own.predicted] * 2, ends, color=FIRST[0], linewidth=1.1, alpha=0.6)
         axes.plot(mean, observed, "o-", color=FIRST[0], markersize=5, clip_on=False, linewidth=1.2)
-        counts = [float(row.get("count") or 0) for row in full]
+        counts = [float(own.count) for own in full]
         below.bar(mean, counts, width=0.035, color=FIRST[0], alpha=0.55)
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         below.grid(False, axis="x")
         unit(axes)
-        axes.set_ylabel("Observed share")
+        axes.set_ylabel("Observed frequency")
         below.set_ylabel("Images")
         below.set_xlabel("Predicted probability")
         if note:
@@ -248,10 +228,10 @@ def score_figure(
     thresholds: Mapping[str, float] | None = None,
     name: str = "scores",
 ) -> Drawing:
-    """Draw how the probabilities of each class are distributed.
+    """Draw the distribution of the predicted probabilities by true class.
 
-    ``edges`` is (k + 1,) in 0..1, ``counts`` maps a class to (k,) numbers of images, and
-    ``thresholds`` an operating point to its threshold. Returns SVG text.
+    ``edges`` is (k + 1,) in 0..1, ``counts`` holds (k,) numbers of images by class, and
+    ``thresholds`` the threshold by operating point.
     """
     bounds = numbers(edges)
     with styled(name):
@@ -264,15 +244,15 @@ def score_figure(
             share = share / max(float(np.nansum(share)), 1.0)
             axes.stairs(share, bounds, fill=True, color=colour, alpha=0.25)
             axes.stairs(share, bounds, color=colour, linewidth=1.4, label=shorten(str(label), 24))
-        for points, threshold in _gathered(thresholds or {}):
+        for points, threshold in _merge_lines(thresholds or {}):
             axes.axvline(threshold, color=INK[0], linewidth=0.9, dashes=(2, 2))
-            _beside(axes, threshold, f"{', '.join(shorten(name, 24) for name in points)} ")
+            _write_along(axes, threshold, f"{', '.join(shorten(name, 24) for name in points)} ")
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         axes.set_xlabel("Predicted probability")
-        axes.set_ylabel("Share of the class's images")
+        axes.set_ylabel("Share of the class")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4)
         return drawing(figure, name, "Distribution of the probabilities")
@@ -287,24 +267,20 @@ def shares_figure(
     log: bool = False,
     name: str = "shares",
 ) -> Drawing:
-    """Draw how a quantity is distributed in two groups or three.
+    """Draw the distribution of a quantity in up to three groups.
 
     Parameters
     ----------
     edges
         (k + 1,), ascending; positive where the axis is logarithmic.
     counts
-        Group to (k,) numbers or shares; each group is drawn as shares of its own sum.
+        Numbers or shares (k,) by group; each group is drawn as shares of its sum.
     words, of
-        What the axis across says, and the one upwards.
+        Labels of the horizontal and of the vertical axis.
     log
-        Whether the axis across is logarithmic.
+        Whether the horizontal axis is logarithmic.
     name
-        Name that makes the ids in the SVG unique in a page.
-
-    Returns
-    -------
-    SVG text.
+        Prefix of the ids in the SVG, unique in a page.
     """
     bounds = numbers(edges)
     with styled(name):
@@ -331,11 +307,8 @@ def shares_figure(
         return drawing(figure, name, visible(words))
 
 
-def _gathered(thresholds: Mapping[str, float]) -> list[tuple[list[str], float]]:
-    """Return names and place of each line, one line where thresholds are too close to tell apart.
-
-    Names written on top of each other cannot be read.
-    """
+def _merge_lines(thresholds: Mapping[str, float]) -> list[tuple[list[str], float]]:
+    """Return names and position of each line; lines too close for separate names are merged."""
     lines: list[tuple[list[str], float]] = []
     for name, threshold in sorted(thresholds.items(), key=lambda one: one[1]):
         if lines and threshold - lines[-1][1] < _APART:
@@ -345,8 +318,8 @@ def _gathered(thresholds: Mapping[str, float]) -> list[tuple[list[str], float]]:
     return lines
 
 
-def _beside(axes: Any, x: float, text: str) -> None:
-    """Write along a vertical line, from its top down, on the side where there is room."""
+def _write_along(axes: Any, x: float, text: str) -> None:
+    """Write text along a vertical line from its top, on the side with more space."""
     axes.text(
         x,
         1.0,

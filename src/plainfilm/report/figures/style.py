@@ -1,4 +1,4 @@
-"""The typography and colours of the figures, on a light page and on a dark one."""
+"""Typography and colours of the figures, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 __all__ = ["FIRST", "GRID", "INK", "QUIET", "SECOND", "STYLE", "Drawing", "finish_svg"]
 
-# Okabe and Ito's blue and vermilion, which colour-blind eyes tell apart, each darkened for text on
-# white and lightened for text on black: (light page, dark page).
+# Blue and vermilion of Okabe and Ito, distinct for colour-blind readers, darkened for text on white
+# and lightened for text on black: (light page, dark page).
 INK = ("#1f2730", "#e8eaed")
 QUIET = ("#66707c", "#a3acb8")
 GRID = ("#dfe3e8", "#343b45")
@@ -57,40 +57,39 @@ STYLE: dict[str, Any] = {
 
 
 class Drawing(str):
-    """A figure as SVG text that stands in a page, which also knows itself as a picture.
+    """A figure as SVG text, with the same figure as PNG.
 
     Attributes
     ----------
     png
-        The same figure at 200 dots an inch, in the light page's colours on white.
+        PNG of 200 dots per inch, in the colours of a light page on white.
     """
 
     __slots__ = ("png",)
     png: bytes
 
-    @classmethod
-    def of(cls, svg: str, png: bytes) -> Drawing:
-        """Return both as one."""
-        made = cls(svg)
-        made.png = png
-        return made
+    def __new__(cls, svg: str, png: bytes) -> Drawing:
+        """Return a drawing from both forms."""
+        drawing = super().__new__(cls, svg)
+        drawing.png = png
+        return drawing
 
 
 def finish_svg(text: str, name: str, title: str) -> str:
-    """Make an SVG fit to stand in a page with others: ids, fonts, name, colours of a dark page.
+    """Prepare an SVG for a page with other SVGs: ids, fonts, text alternative, dark colours.
 
     Parameters
     ----------
     text
-        SVG as matplotlib writes it.
+        SVG from matplotlib.
     name
-        Put before every id, so that two figures of one page never share one.
+        Prefix of every id, so that ids are unique in a page.
     title
-        What is read out in place of the figure.
+        Text alternative for screen readers.
 
     Returns
     -------
-    The SVG element, without the XML prolog, valid alone and within HTML.
+    The SVG element without the XML prolog; it is valid alone and within HTML.
     """
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = text[text.index("<svg") :]
@@ -104,7 +103,7 @@ def finish_svg(text: str, name: str, title: str) -> str:
 
 
 def _dark_rules() -> str:
-    """Return the rule that swaps each colour on a dark page; other viewers ignore it."""
+    """Return the CSS rule that replaces each colour on a dark page."""
     rules = "".join(
         f'[style*="{what}: {light}"]{{{what}:{dark}!important}}'
         for light, dark in _PAIRS

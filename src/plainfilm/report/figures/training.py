@@ -1,4 +1,4 @@
-"""Figures of a training: its course, and sheets of images."""
+"""Figures of a training: curves over epochs, and sheets of images."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def history_figure(
     quantities: Sequence[str] = ("loss", "accuracy"),
     name: str = "history",
 ) -> Drawing:
-    """Draw how a training went, one panel a quantity, training against validation.
+    """Draw quantities over the epochs, a panel for each, on training and validation images.
 
     Parameters
     ----------
     history
-        One row an epoch: ``epoch``, each quantity, and ``val_`` followed by its name.
+        One row for each epoch: ``epoch``, each quantity, and ``val_`` followed by its name.
     best_epoch
-        The epoch whose weights were kept; it is marked.
+        The epoch whose weights were kept; the figure marks it.
     quantities
         Any of ``loss``, ``accuracy``, ``auroc``, ``learning_rate`` or another key of the rows.
     name
@@ -61,7 +61,7 @@ def history_figure(
         panels = figure.subplots(1, len(quantities), squeeze=False)[0]
         for axes, quantity in zip(panels, quantities, strict=True):
             _draw_history(axes, history, epochs, quantity, best_epoch)
-        return drawing(figure, name, "Course of the training")
+        return drawing(figure, name, "Training history")
 
 
 def _draw_history(
@@ -77,20 +77,12 @@ def _draw_history(
     ):
         values = numbers([row.get(key) for row in history])
         if np.isfinite(values).any():
-            axes.plot(
-                epochs, values, "o-", color=colour, markersize=3.2, linewidth=1.5, label=label
-            )
+            style = {"color": colour, "markersize": 3.2, "linewidth": 1.5}
+            axes.plot(epochs, values, "o-", label=label, **style)
             if best_epoch is not None and best_epoch in epochs and key.startswith("val_"):
                 kept = values[list(epochs).index(best_epoch)]
-                axes.plot(
-                    [best_epoch],
-                    [kept],
-                    "o",
-                    color=SECOND[0],
-                    markersize=6.5,
-                    zorder=5,
-                    label="kept",
-                )
+                mark = {"color": SECOND[0], "markersize": 6.5, "zorder": 5}
+                axes.plot([best_epoch], [kept], "o", label="kept", **mark)
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SECOND[0], linewidth=0.9, dashes=(3, 3))
     axes.set_xlabel("Epoch")
@@ -103,25 +95,25 @@ def _draw_history(
 def sample_grid(
     images: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int = 4
 ) -> bytes:
-    """Return a sheet of images with their captions, as a PNG on white.
+    """Return a sheet of images with captions, as PNG on white.
 
     Parameters
     ----------
     images
         Each uint8 (h, w), or (h, w, 3) in colour.
     captions
-        One for each image; a long one is shortened.
+        A caption for each image; long captions are shortened.
     columns
-        Images in a row.
+        Number of images in a row.
 
     Raises
     ------
     UsageError
-        If there is no image, or not one caption for each.
+        If there is no image, or not one caption for each image.
     """
     if not len(images) or len(images) != len(captions) or columns < 1:
         raise UsageError(
-            "a sheet needs at least one image, one column, and a caption for each image",
+            "a sheet needs at least one image, one column and a caption for each image",
             received=f"{len(images)} images, {len(captions)} captions, {columns} columns",
         )
     columns = min(columns, len(images))

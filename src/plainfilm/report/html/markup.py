@@ -1,4 +1,4 @@
-"""A very small HTML builder in which text that is not markup is always escaped."""
+"""Builds HTML elements; text that is not markup is always escaped."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 __all__ = ["Html", "element", "join", "visible"]
 
-# Control characters break the page, bidirectional ones let a file name lie about its ending, and
-# lone surrogates (from names that are not UTF-8) cannot be written at all.
+# Control characters break the page, bidirectional ones can disguise the ending of a file name, and
+# lone surrogates (from names that are not UTF-8) cannot be encoded.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -17,13 +17,13 @@ _VOID = frozenset({"br", "hr", "img", "meta"})
 
 
 class Html(str):
-    """Text that is markup already; only the functions of this module make it from foreign text."""
+    """Text that is markup; only the functions of this module make it from other text."""
 
     __slots__ = ()
 
 
 def visible(text: str) -> str:
-    """Return ``text`` with characters that cannot be seen or written spelled as ``\\uXXXX``."""
+    """Return ``text`` with invisible and unencodable characters written as ``\\uXXXX``."""
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -39,10 +39,10 @@ def element(name: str, *children: str, **attributes: str | bool | None) -> Html:
     name
         Tag name.
     *children
-        Content: ``Html`` as it is, any other string escaped.
+        Content. ``Html`` is unchanged, any other string is escaped.
     **attributes
-        Values are escaped; a trailing underscore of a name is dropped, other underscores become
-        hyphens; True writes the bare name, False and None leave it out.
+        Values are escaped. A trailing underscore of a name is dropped, other underscores become
+        hyphens. True writes the bare name; False and None leave the attribute out.
     """
     written = []
     for key, value in attributes.items():
@@ -57,5 +57,5 @@ def element(name: str, *children: str, **attributes: str | bool | None) -> Html:
 
 
 def join(parts: Iterable[str], between: str = "") -> Html:
-    """Return the parts as one piece of markup, escaping those that are not."""
+    """Return the parts as one piece of markup; those that are not markup are escaped."""
     return Html(_escape(between).join(map(_escape, parts)))

@@ -8,7 +8,7 @@ from string import Template
 
 from plainfilm.report.html.markup import Html, element, join
 
-__all__ = ["render_page", "section_id"]
+__all__ = ["evaluation_footer", "render_page", "section_id"]
 
 
 def section_id(index: int) -> str:
@@ -44,22 +44,28 @@ def render_page(
     for index, (name, body) in enumerate(sections, start=1):
         place, heading = section_id(index), f"title-{index}"
         entries.append(element("li", element("a", name, href=f"#{place}")))
-        bodies.append(
-            element(
-                "section",
-                element("h2", name, id=heading),
-                body,
-                id=place,
-                aria_labelledby=heading,
-            )
-        )
+        head = element("h2", name, id=heading)
+        bodies.append(element("section", head, body, id=place, aria_labelledby=heading))
     return Template(_read("page.html")).substitute(
         title=element("title", title),
-        style="".join(_read(name) for name in styles),
+        style="".join(map(_read, styles)),
         first=first,
         contents=element("ol", *entries),
         sections=join(bodies, "\n"),
         footer=footer,
+    )
+
+
+def evaluation_footer(images: str) -> Html:
+    """Return the footer of a page about the predictions on images, whose number is text."""
+    return element(
+        "p",
+        f"Written by plainfilm from the predictions of a sealed bundle on {images}. This page "
+        "loads nothing and runs nothing. Each figure is also in the folder ",
+        element("code", "figures"),
+        " as SVG and PNG, each table in ",
+        element("code", "tables"),
+        " as CSV.",
     )
 
 

@@ -1,7 +1,7 @@
-"""Sections of an evaluation report, in the order of the page."""
+"""Sections of an evaluation report."""
 
 from __future__ import annotations
 
-from plainfilm.report.sections.listing import Section, list_sections
+from plainfilm.report.sections.listing import list_sections
 
-__all__ = ["Section", "list_sections"]
+__all__ = ["list_sections"]

@@ -1,54 +1,56 @@
-"""What a reader should distrust, written from the numbers themselves."""
+"""Caveats: reasons for caution that follow from the results themselves."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from plainfilm.evaluation.document import LabelResults
+from plainfilm.metrics import Interval
 from plainfilm.records import Severity
-from plainfilm.report.content import (
-    ReportContent,
-    calibration_of,
-    default_point,
-    label_views,
-    left_out_rows,
-    value_of,
-    worse_than_chance,
+from plainfilm.report.content import ReportContent
+from plainfilm.report.sections.metric_caveats import Caveat, metric_caveats
+from plainfilm.report.wording import (
+    bounded,
+    change_text,
+    counted,
+    describe,
+    lower_title,
+    metric_text,
+    number,
+    sentence,
 )
-from plainfilm.report.sections.doubts import Caveat, doubts_beyond
-from plainfilm.report.wording import count, describe, interval, number, points_wide
 
 __all__ = ["Caveat", "write_caveats"]
 
-WIDE = 10.0
-"""Points of a hundred from which a 95% interval is called wide."""
-FEW = 100
-"""Images of a class below which its rate is called poorly known (Wilson: wider than 10 points)."""
-GAP = 0.02
-"""Fall of the AUROC from validation to test that is worth a sentence."""
-MISCALIBRATED = 0.05
-"""Mean distance of probability and observed share that is worth a sentence."""
-TOLD = 3
-"""Wide intervals that are told one by one."""
-CLINIC = 0.05
-"""Prevalence for which the positive predictive value is retold."""
+_FEW = 100
+"""Images of a class below which its rate is poorly known (Wilson: wider than 10 points)."""
+_GAP = 0.02
+"""Difference of AUROC between validation and test that is mentioned."""
+_REJECTED = 0.05
+"""Share of rejected images that is mentioned; of validation images about 0.01 are rejected."""
+_MILD = 2
+"""Steps of a disturbance up to which it is called mild."""
 
 _ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
 def write_caveats(content: ReportContent) -> list[Caveat]:
-    """Return every reason for doubt that the content gives, the gravest first."""
+    """Return every caveat that the content gives, the most severe first."""
     found = [
-        *_about_findings(content),
-        *doubts_beyond(content),
-        *_about_the_images(content),
-        *_about_generalising(content),
-        *_about_the_numbers(content),
-        *_about_the_files(content),
-        *_always(content),
+        *_findings(content),
+        *_external(content),
+        *_subgroups(content),
+        *_disturbances(content),
+        *_rejected(content),
+        *_test_images(content),
+        *_validation(content),
+        *metric_caveats(content.evaluation),
+        *_left_out(content),
+        *_single_source(content),
     ]
-    # With many labels one kind of doubt may recur: each kind has its turn before any comes again.
+    # Caveats with one title take turns, so that those of many labels do not hide others.
     turns: Counter[str] = Counter()
     ranked = []
     for caveat in found:
@@ -57,248 +59,163 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
     return [caveat for _, _, caveat in sorted(ranked, key=lambda entry: entry[:2])]
 
 
-def _about_findings(content: ReportContent) -> Iterator[Caveat]:
+def _findings(content: ReportContent) -> Iterator[Caveat]:
+    title = "Audit finding"
     for finding in content.findings:
         if finding.severity == "serious":
-            why = f" {_sentence(finding.consequence)}" if finding.consequence else ""
-            yield Caveat("serious", "The audit found", f"{_sentence(finding.problem)}{why}")
-    beyond = content.audit.beyond(content.findings) if content.audit else ()
-    for finding in beyond[:2]:
-        what = f"{finding.problem[:1].upper()}{finding.problem[1:]}"
-        yield Caveat("serious", "The audit found", _sentence(what))
-    if more := len(beyond[2:]):
-        findings = "finding" if more == 1 else "findings"
-        text = f"{more} more serious {findings}, shown below under “What the data holds”."
-        yield Caveat("serious", "The audit found", text)
+            why = f" {sentence(finding.consequence)}" if finding.consequence else ""
+            yield Caveat("serious", title, f"{sentence(finding.problem)}{why}")
+    others = content.audit.beyond(content.findings) if content.audit else ()
+    for finding in others[:2]:
+        yield Caveat("serious", title, sentence(finding.problem))
+    if more := len(others[2:]):
+        text = f"{counted(more, 'more serious finding')} under “Data audit” below."
+        yield Caveat("serious", title, text)
     warnings = sum(finding.severity == "warning" for finding in content.findings)
     if warnings:
-        are = "warning is" if warnings == 1 else f"{warnings} warnings are"
-        yield Caveat(
-            "note", "While listing", f"{'One' if warnings == 1 else 'Further'} {are} listed below."
-        )
+        text = f"{counted(warnings, 'warning')} under “Data” below."
+        yield Caveat("note", "Listing and splitting", text)
 
 
-def _about_the_images(content: ReportContent) -> Iterator[Caveat]:
-    evaluation = content.evaluation
-    split = str((evaluation.get("dataset") or {}).get("split") or "")
-    if split in ("train", "validation"):
-        yield Caveat(
-            "serious",
-            "Not a test",
-            f"These are {split} images: the model was fitted or chosen on them, so every "
-            "number here flatters it.",
-        )
-    total, patients = value_of(evaluation, "n"), value_of(evaluation, "patients")
-    for name, view in label_views(evaluation):
-        yield from _about_sizes(name, view)
-    if total is not None and patients is None:
-        yield Caveat(
-            "warning",
-            "Patients unknown",
-            "Nobody knows which images belong to one patient, so the intervals may be too narrow.",
-        )
-    elif total and patients and patients < total:
-        yield Caveat(
-            "note",
-            "Several images a patient",
-            f"{count(total)} images come from only {count(patients)} patients: they count for less "
-            "than as many separate ones.",
-        )
-
-
-def _about_sizes(name: str, view: Mapping[str, Any]) -> Iterator[Caveat]:
-    total, positive = value_of(view, "n"), value_of(view, "positives")
-    if total is None or positive is None:
-        point = default_point(view)
-        cells = (point[1].get("confusion") or {}) if point else {}
-        if not all(isinstance(cells.get(key), (int, float)) for key in ("tp", "fp", "tn", "fn")):
-            return
-        total, positive = float(sum(cells.values())), float(cells["tp"] + cells["fn"])
-    negative = total - positive
-    for size, words in ((positive, "are"), (negative, "are not")):
-        if size == 0:
-            text = f"There is no image that {'is' if words == 'are' else 'is not'} {name}."
-            yield Caveat("serious", "One class only", text)
-        elif size < FEW:
+def _external(content: ReportContent) -> Iterator[Caveat]:
+    for row in content.external.rows if content.external else ():
+        change = (row.difference or {}).get("auroc")
+        if row.role == "external" and change and bounded(change) and change.high < 0:
             yield Caveat(
-                "serious" if size < 10 else "warning",
-                "Few images",
-                f"Only {count(size)} images {words} {name}; one more error would move the "
-                f"{'sensitivity' if words == 'are' else 'specificity'} by "
-                f"{100 / size:.1f} points.",
+                "serious",
+                "External data performs worse",
+                f"On {row.name} the AUROC is {metric_text('auroc', row.metrics.get('auroc'))}; the "
+                f"difference from internal validation is {change_text(change)}. Good results here "
+                "do not transfer to all other data.",
             )
 
 
-def _about_generalising(content: ReportContent) -> Iterator[Caveat]:
-    kept = [row for row in content.history if row.get("epoch") == content.best_epoch]
-    metric = (content.evaluation.get("metrics") or {}).get("auroc")
-    test, high = value_of(metric), value_of(metric, "high")
-    validation = value_of(kept[0], "val_auroc") if kept else None
-    if test is None or validation is None or validation - test <= GAP:
+def _subgroups(content: ReportContent) -> Iterator[Caveat]:
+    found: list[tuple[float, str, Interval]] = []
+    for label, columns in content.evaluation.subgroups.labels.items():
+        for column in columns:
+            for own in column.subgroups:
+                for name, p in own.p_adjusted.items():
+                    difference = own.difference.get(name)
+                    if p < 0.05 and difference is not None and difference.value < 0:
+                        where = f"Where {column.column} is “{own.value}”, the "
+                        title = lower_title(describe(name).title)
+                        value = metric_text(name, own.metrics.get(name))
+                        found.append((p, f"{where}{title} of {label} is {value}", difference))
+    if found:
+        _, text, _ = min(found, key=lambda one: one[0])
+        more = f" ({len(found) - 1} more in the table)" if len(found) > 1 else ""
+        text += f", significantly lower than on the other images{more}."
+        yield Caveat("warning", "Unequal performance in subgroups", text)
+
+
+def _disturbances(content: ReportContent) -> Iterator[Caveat]:
+    part = content.evaluation.robustness
+    first = part.first_drop if part else None
+    if part is None or first is None or first.step > _MILD:
         return
-    likely = (
-        "outside its interval: these"
-        if high is not None and validation > high
-        else ("which may be chance, or these")
+    kind = next(own for own in part.disturbances if own.name == first.name)
+    outside = first.name in ("border", "corners")
+    about = " The model relies on what surrounds the chest." if outside else ""
+    yield Caveat(
+        "warning",
+        "Sensitive to mild disturbance",
+        f"{kind.description} ({first.strength:g} {kind.unit}), a mild disturbance, lowers the "
+        f"AUROC by {number(abs(first.auroc_change.value))}.{about}",
+    )
+
+
+def _rejected(content: ReportContent) -> Iterator[Caveat]:
+    part, total = content.evaluation.rejection, content.evaluation.n
+    if part is not None and total and part.rejected > _REJECTED * total:
+        yield Caveat(
+            "warning",
+            "Unlike the training images",
+            f"The model rejects {counted(part.rejected, 'image')} of {total} as unlike its "
+            "training images; of its own validation images it rejects about 1%.",
+        )
+
+
+def _test_images(content: ReportContent) -> Iterator[Caveat]:
+    evaluation = content.evaluation
+    split, total, patients = evaluation.dataset.split, evaluation.n, evaluation.patients
+    if split in ("train", "validation"):
+        use = "trained" if split == "train" else "selected and calibrated"
+        yield Caveat(
+            "serious",
+            "Not a test set",
+            f"The model was {use} on these {split} images, so every number here is optimistic.",
+        )
+    for name, results in evaluation.labels.items():
+        yield from _class_sizes(name, results)
+    if total and patients < total:
+        yield Caveat(
+            "note",
+            "Several images of one patient",
+            f"{counted(total, 'image')} of only {counted(patients, 'patient')} carry less "
+            "information than the same number of images of different patients.",
+        )
+
+
+def _class_sizes(name: str, results: LabelResults) -> Iterator[Caveat]:
+    sizes = (
+        (results.positives, "positive", "sensitivity"),
+        (results.n - results.positives, "negative", "specificity"),
+    )
+    for size, side, rate in sizes:
+        if size == 0:
+            text = f"No image is {side} for {name}."
+            yield Caveat("serious", "One class only", text)
+        elif size < _FEW:
+            yield Caveat(
+                "serious" if size < 10 else "warning",
+                "Few images",
+                f"Only {counted(size, 'image is', 'images are')} {side} for {name}; one more error "
+                f"would change the {rate} by {100 / size:.1f} percentage points.",
+            )
+
+
+def _validation(content: ReportContent) -> Iterator[Caveat]:
+    training, auroc = content.training, content.evaluation.metrics.get("auroc")
+    history = training.history if training else ()
+    kept = [row for row in history if training and row.get("epoch") == training.provenance.epoch]
+    before = kept[0].get("val_auroc", math.nan) if kept else math.nan
+    if auroc is None or not before - auroc.value > _GAP:
+        return
+    outside = math.isfinite(auroc.high) and before > auroc.high
+    reason = (
+        "The validation value is outside the interval here: these images differ from those on "
+        "which thresholds and temperature were chosen."
+        if outside
+        else "This may be chance, or these images may differ from those on which thresholds and "
+        "temperature were chosen."
     )
     yield Caveat(
         "warning",
         "Worse than on validation",
-        f"The AUROC was {number(validation)} on validation and is {number(test)} here, {likely} "
-        "images differ from those that thresholds and temperature were chosen on.",
+        f"The AUROC was {number(before)} on validation and is {number(auroc.value)} here. {reason}",
     )
 
 
-def _about_the_numbers(content: ReportContent) -> Iterator[Caveat]:
-    wide: list[str] = []
-    for name, view in label_views(content.evaluation):
-        point = default_point(view)
-        metrics = {
-            **(view.get("metrics") or {}),
-            **((point[1].get("metrics") or {}) if point else {}),
-        }
-        yield from _about_chance(name, metrics.get("auroc"))
-        for key in ("auroc", "sensitivity", "specificity"):
-            width, kind = points_wide(metrics.get(key)), describe(key)
-            if width is not None and width > WIDE:
-                where = interval(metrics[key], kind.percent)
-                may = "in" if wide else "may lie anywhere in"
-                wide.append(f"the {_lower(kind.title)} of {name} {may} {where}")
-            if key in metrics and value_of(metrics[key]) is None:
-                reason = metrics[key].get("reason") or "not computed"
-                text = f"The {_lower(kind.title)} of {name} is undefined: {reason}."
-                yield Caveat("serious", "Undefined", text)
-        if point:
-            yield from _about_threshold(point[0], point[1])
-            yield from _about_prevalence(name, metrics, value_of(view, "prevalence"))
-        yield from _about_calibration(name, view, content.evaluation)
-    if wide:
-        # One doubt, however many numbers it is about.
-        more = f"; {len(wide) - TOLD} more are in the tables" if len(wide) > TOLD else ""
-        told = ", ".join(wide[:TOLD])
-        text = f"{told[0].upper()}{told[1:]}{more}."
-        yield Caveat("warning", "Wide interval" if len(wide) == 1 else "Wide intervals", text)
-
-
-def _about_chance(name: str, auroc: Mapping[str, Any] | None) -> Iterator[Caveat]:
-    if worse_than_chance(auroc):
+def _left_out(content: ReportContent) -> Iterator[Caveat]:
+    size = len(content.evaluation.left_out)
+    if size:
         yield Caveat(
-            "serious",
-            "Worse than chance",
-            f"The AUROC of {name} is {number(value_of(auroc) or 0.0)}, and its whole interval lies "
-            "below 0.5: guessing would do better, and the opposite of each answer better still. "
-            "Are the labels of these images swapped, or those of the training?",
-        )
-
-
-def _about_threshold(name: str, point: Mapping[str, Any]) -> Iterator[Caveat]:
-    known = point.get("determination") or {}
-    low, high = value_of(known, "low"), value_of(known, "high")
-    note = str(known.get("note") or "")
-    if note:
-        yield Caveat("warning", "Threshold", f"On the threshold of “{name}”: {_sentence(note)}")
-    elif low is not None and high is not None and high - low > 0.2:
-        yield Caveat(
-            "warning",
-            "Loose threshold",
-            f"The threshold of “{name}” is poorly determined: other validation images of the same "
-            f"kind would have put it anywhere from {low:.2f} to {high:.2f}.",
-        )
-
-
-def _about_prevalence(
-    name: str, metrics: Mapping[str, Any], prevalence: float | None
-) -> Iterator[Caveat]:
-    sensitivity, specificity = (
-        value_of(metrics.get("sensitivity")),
-        value_of(metrics.get("specificity")),
-    )
-    if prevalence is None or sensitivity is None or specificity is None or prevalence < 4 * CLINIC:
-        return
-    flagged = sensitivity * CLINIC + (1 - specificity) * (1 - CLINIC)
-    if flagged > 0:
-        yield Caveat(
-            "note",
-            "Prevalence",
-            f"{prevalence:.0%} of these images are {name}. Where only {CLINIC:.0%} are, "
-            f"{100 * sensitivity * CLINIC / flagged:.0f} of 100 flagged images would be right.",
-        )
-
-
-def _about_calibration(
-    name: str, view: Mapping[str, Any], evaluation: Mapping[str, Any]
-) -> Iterator[Caveat]:
-    error = calibration_of(view).get("calibration_error")
-    distance = value_of(error)
-    # The error of a perfect model is above 0 too, the more so the fewer images; where an interval
-    # tells how far, it must speak as well.
-    if distance is None:
-        distance = _distance(view)
-    elif (value_of(error, "low") or 0.0) < MISCALIBRATED / 2:
-        return
-    if distance is not None and distance > MISCALIBRATED:
-        yield Caveat(
-            "warning",
-            "Probabilities are off",
-            f"The probability of {name} misses the observed share by {100 * distance:.0f} "
-            f"points on average: read it as a rank, not as a chance.{_assumed(name, evaluation)}",
-        )
-
-
-def _assumed(name: str, evaluation: Mapping[str, Any]) -> str:
-    """Say which share of positives the probabilities take for granted, where that is known."""
-    assumed = (evaluation.get("bundle") or {}).get("assumed_prevalence")
-    kind = (evaluation.get("task") or {}).get("kind")
-    if assumed == "training":
-        return f" It takes for granted that {name} is as frequent as in the training images."
-    if assumed != "balanced":
-        return ""
-    if kind == "multiclass":
-        return " It takes for granted that all classes are equally frequent."
-    return f" It takes for granted that half of the images are {name}."
-
-
-def _distance(view: Mapping[str, Any]) -> float | None:
-    """Return the mean distance of probability and observed share over the calibration bins."""
-    bins = ((view.get("curves") or {}).get("calibration") or {}).get("bins") or ()
-    gaps = [
-        (abs(mean - seen), value_of(row, "count") or 0.0)
-        for row in bins
-        if (mean := value_of(row, "mean")) is not None
-        and (seen := value_of(row, "observed")) is not None
-    ]
-    total = sum(size for _, size in gaps)
-    return sum(gap * size for gap, size in gaps) / total if total else None
-
-
-def _about_the_files(content: ReportContent) -> Iterator[Caveat]:
-    left_out = len(left_out_rows(content))
-    if left_out:
-        yield Caveat(
-            "warning" if left_out > 0.01 * (value_of(content.evaluation, "n") or 0) else "note",
+            "warning" if size > 0.01 * content.evaluation.n else "note",
             "Files left out",
-            f"{count(left_out)} {'file is' if left_out == 1 else 'files are'} not in these "
-            "numbers; the reasons are listed below.",
+            f"{counted(size, 'file is', 'files are')} not included in these results; the reasons "
+            "are listed under “Data”.",
         )
 
 
-def _always(content: ReportContent) -> Iterator[Caveat]:
-    name = str((content.evaluation.get("dataset") or {}).get("name") or "one collection")
-    rows = (content.external or {}).get("rows") or ()
-    if content.seeds is not None or any(row["role"] == "external" for row in rows):
-        return  # then somebody has looked at other places, or at other trainings
+def _single_source(content: ReportContent) -> Iterator[Caveat]:
+    rows = content.external.rows if content.external else ()
+    if content.seeds is not None or any(row.role == "external" for row in rows):
+        return
     yield Caveat(
         "note",
-        "One place, one training",
-        f"All images are from {name}, and the model was trained once. The intervals cover "
-        "the choice of test images; not another hospital, machine, age group or training.",
+        "One source, one training",
+        f"All images are from {content.evaluation.dataset.name}, and the model was trained once. "
+        "The intervals cover the sampling of test images only; they do not cover other hospitals, "
+        "scanners, age groups or trainings.",
     )
-
-
-def _lower(title: str) -> str:
-    """Write a title as it stands within a sentence; acronyms keep their capitals."""
-    return title if title[1:2].isupper() else title.lower()
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."

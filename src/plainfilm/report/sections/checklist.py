@@ -1,332 +1,236 @@
-"""Reporting checklists: what a run can fill in, where it stands, and what authors must state."""
+"""Reporting checklists: items that the run answers, with a link, and items for the authors."""
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from itertools import chain
 
-from plainfilm.report.content import ReportContent, default_point, label_views, value_of
-from plainfilm.report.html.markup import Html, element, join
-from plainfilm.report.html.tables import table
-from plainfilm.report.wording import count, metric_text, number
+from plainfilm._json import TOML, from_json
+from plainfilm.evaluation.document import EvaluationDocument, LabelResults
+from plainfilm.report.content import ReportContent, TrainingContent, default_point
+from plainfilm.report.html.markup import element, join
+from plainfilm.report.html.section import Folded, Part, Section
+from plainfilm.report.html.table import Cell, Row, Table, TableName
+from plainfilm.report.sections.summary import CAVEATS
+from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number
 
-__all__ = ["CHECKLISTS", "checklist_section", "collect_evidence", "read_checklist"]
+__all__ = [
+    "CHECKLISTS",
+    "TITLE",
+    "Checklist",
+    "Item",
+    "checklist_section",
+    "collect_evidence",
+    "read_checklist",
+]
 
-CHECKLISTS = ("claim", "tripod_ai", "stard_ai")
-"""Files in ``checklists``, in the order in which they are shown."""
+CHECKLISTS: dict[str, TableName] = {
+    "claim": "checklist_claim",
+    "tripod_ai": "checklist_tripod_ai",
+    "stard_ai": "checklist_stard_ai",
+}
+"""Files in ``checklists`` and names of their tables, in the order of the page."""
+TITLE = "Reporting checklists"
 
-_AUTHORS = "for the authors to state"
-
-Evidence = Mapping[str, tuple[str, str]]
-"""By name: a sentence made from the run, and the title of the section where it stands."""
-
-
-def read_checklist(name: str) -> dict[str, Any]:
-    """Return a checklist: ``name``, ``source`` and ``items`` of ``n``, ``asks``, maybe ``fill``."""
-    path = resources.files("plainfilm.report.sections").joinpath("checklists", f"{name}.toml")
-    return tomllib.loads(path.read_text("utf-8"))
+_AUTHORS = "to be stated by the authors"
+_RATES = ("sensitivity", "specificity")
 
 
-def checklist_section(content: ReportContent, places: Mapping[str, str]) -> Html:
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item: its number, its topic, and the name of the evidence that a run can give, or None."""
+
+    number: str
+    topic: str
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """A checklist: its name, its publication and its items."""
+
+    name: str
+    source: str
+    items: tuple[Item, ...]
+
+
+def read_checklist(name: str) -> Checklist:
+    """Return a checklist of this package."""
+    folder = resources.files("plainfilm.report.sections").joinpath("checklists")
+    values = tomllib.loads(folder.joinpath(f"{name}.toml").read_text("utf-8"))
+    return from_json(Checklist, values, name, TOML)
+
+
+def checklist_section(content: ReportContent, places: Mapping[str, str]) -> Section:
     """Return every checklist as a table.
 
     Parameters
     ----------
     content
-        What the report shows.
+        The content of the report.
     places
-        Title of a section to its id in the page. Evidence whose section is not there counts for
-        nothing.
+        Id in the page by title of a section. Evidence of a section that is missing is not shown.
     """
-    evidence = collect_evidence(content)
-    parts: list[Html] = [
-        element(
-            "p",
-            "What this run can say is filled in, with a link to where; the rest is for the authors "
-            "to state. A filled row is a start: whether it answers the item is for a reader to "
-            "judge.",
-            class_="lead",
-        )
-    ]
-    for name in CHECKLISTS:
-        read = read_checklist(name)
-        rows = [
-            (item["n"], item["asks"], _answer(item.get("fill"), evidence, places))
-            for item in read["items"]
-        ]
-        filled = sum(isinstance(row[2], Html) and "<a " in row[2] for row in rows)
-        caption = f"{read['name']}: {filled} of {len(rows)} rows filled from the run"
-        whole = table(caption, ("Item", "Asks for", "Here"), rows)
-        source = element("p", f"{read['source']}. The wording is ours.", class_="quiet")
-        parts.append(element("details", element("summary", caption), whole, source))
-    return join(parts)
+    evidence = {
+        name: (text, title, places[title])
+        for title, texts in collect_evidence(content).items()
+        for name, text in texts.items()
+        if title in places
+    }
+    words = (
+        "Items that this run can answer are filled in, with a link to the section; the authors "
+        "must state the others. Check each answer: it may not cover the item completely."
+    )
+    parts: list[Part] = [element("p", words, class_="lead")]
+    for name, table in CHECKLISTS.items():
+        checklist = read_checklist(name)
+        rows: list[Row] = []
+        for item in checklist.items:
+            text, title, place = evidence.get(item.evidence or "", ("", "", ""))
+            link = element("a", title, href=f"#{place}")
+            shown = (
+                join([text, " (", link, ")"]) if text else element("span", _AUTHORS, class_="quiet")
+            )
+            answer = Cell(shown, {"answer": text, "section": title})
+            rows.append({"Item": item.number, "Topic": item.topic, "Answer": answer})
+        filled = sum(item.evidence in evidence for item in checklist.items)
+        caption = f"{checklist.name}: {filled} of {len(rows)} items filled in"
+        source = element("p", f"{checklist.source}. Topics are abridged.", class_="quiet")
+        parts.append(Folded(caption, [Table(table, caption, rows), source]))
+    return Section(TITLE, parts)
 
 
-def _answer(fill: str | None, evidence: Evidence, places: Mapping[str, str]) -> Html:
-    found = evidence.get(fill or "")
-    place = places.get(found[1]) if found is not None else None
-    if found is None or place is None:
-        return element("span", _AUTHORS, class_="quiet")
-    link = element("a", found[1], href=f"#{place}")
-    return join([found[0], " (", link, ")"])
-
-
-def collect_evidence(content: ReportContent) -> dict[str, tuple[str, str]]:
-    """Return what the run can say, by name; what it cannot is missing."""
-    found = {}
-    for name, (title, tell) in _TELLERS.items():
-        sentence = tell(content)
-        if sentence:
-            found[name] = (sentence, title)
+def collect_evidence(content: ReportContent) -> dict[str, dict[str, str]]:
+    """Return the texts that the run gives, by title of a section and name of the evidence."""
+    evaluation = content.evaluation
+    first = next(iter(evaluation.labels.values()))
+    found = {
+        CAVEATS: {"limitations": "derived from the results themselves"},
+        "Performance": {"blind": "the model receives the image only"},
+        "All metrics": _metrics(first),
+        "Provenance": _provenance(evaluation, first),
+        "Data": _data(content, first),
+    }
+    area = evaluation.metrics.get("auroc")
+    if area is not None and math.isfinite(area.value):
+        text = f"AUROC {metric_text('auroc', area)}"
+        found["Performance"] |= {"internal": text, "performance": text}
+    if point := default_point(first):
+        rates = [f"{own} {metric_text(own, point[1].metrics.get(own))}" for own in _RATES]
+        found["Performance"]["rates"] = ", ".join(rates)
+    found |= _analyses(content)
+    if training := content.training:
+        found["Provenance"] |= _training(training)
+        if training.provenance.epoch is not None:
+            found["Training"] = {"epoch": "by validation or the last epoch, as marked"}
+    if content.worst is not None:
+        texts = {"failures": "misclassified images with the largest errors"}
+        texts |= {"heatmaps": "class activation maps"} if content.worst else {}
+        found["Misclassified images"] = texts
+    if content.audit:
+        found["Data audit"] = {
+            "audit": "duplicates, leaks, shortcuts, labels and image quality",
+            "shift": "the audit tests whether the splits can be distinguished",
+        }
     return found
 
 
-def _data(content: ReportContent) -> str | None:
-    data = content.evaluation.get("dataset") or {}
-    if not data.get("name"):
-        return None
-    return f"{data['name']}, {data.get('split')}; content hash {str(data.get('hash'))[:12]}"
+def _metrics(first: LabelResults) -> dict[str, str]:
+    found = {
+        "missing": f"{counted(first.unknown, 'image')} of unknown label excluded from the results "
+        "of that label",
+        "metrics": "each metric with its meaning",
+        "uncertainty": "95% confidence intervals, each with its method",
+    }
+    if point := default_point(first):
+        found["thresholds"] = (
+            f"calibrated probabilities; {point[0]} threshold {number(point[1].threshold)}, locked "
+            "on validation before the test set was opened"
+        )
+    if size := first.sample_sizes.auroc:
+        found["sample_size"] = (
+            f"not planned; the half width of the 95% CI of the AUROC is "
+            f"{number(size.half_width)}; sizes for narrower intervals are given"
+        )
+    return found
 
 
-def _left_out(content: ReportContent) -> str | None:
-    if content.listed is None:
-        return None
-    left = sum(content.listed["left_out"].values()) + sum(content.listed["unreadable"].values())
-    return f"{count(left)} files left out for what is wrong with them; clinical criteria are yours"
+def _provenance(evaluation: EvaluationDocument, first: LabelResults) -> dict[str, str]:
+    data, bundle = evaluation.dataset, evaluation.bundle
+    found = {
+        "data": f"{data.name}, {data.split}; content hash {data.hash[:12]}",
+        "bundle": f"sealed bundle {bundle.id[:12]}: an ONNX graph with everything that a "
+        "prediction requires",
+        "temperature": f"temperature {number(bundle.temperature)}, fitted on validation only",
+    }
+    if bundle.assumed_prevalence:
+        here = f"; {first.prevalence:.1%} of these images are positive" if first.n else ""
+        text = f"probabilities assume the prevalence “{bundle.assumed_prevalence}”{here}"
+        found["balance"] = text
+    return found
 
 
-def _splits(content: ReportContent) -> str | None:
-    parts = (content.listed or {}).get("splits")
-    if not parts:
-        return None
-    return ", ".join(f"{name} {count(part['images'])}" for name, part in parts.items())
+def _training(training: TrainingContent) -> dict[str, str]:
+    plan, recipe = training.plan, training.plan.identity.recipe
+    versions = [f"{name} {version}" for name, version in plan.versions.items()]
+    seed, size = plan.identity.seed, recipe.input.size
+    several = None if isinstance(seed, int) else f"mean of the logits of {len(seed)} trainings"
+    return {
+        "kind": "deep learning on the image only",
+        "preprocessing": "the same for every file; size and geometry are stated",
+        "identity": "patient keys are keyed hashes; see also your data source",
+        "network": f"{recipe.network.name}, {count(training.provenance.parameters or 0)} "
+        f"parameters, {size} x {size}, {recipe.input.geometry}",
+        "software": ", ".join(versions[:4]),
+        "seed": f"random, seed {seed}",
+        "training": f"recipe {recipe.name}, {counted(recipe.fit.epochs, 'epoch')}, augmentation "
+        f"{recipe.augment.name}, {plan.identity.precision} on {plan.identity.backend}",
+        "ensemble": several or "none",
+    }
 
 
-def _network(content: ReportContent) -> str | None:
-    plan = content.plan
-    if not plan.get("network"):
-        return None
-    return f"{plan['network']}, {count(plan.get('parameters') or 0)} weights, {plan.get('input')}"
-
-
-def _training(content: ReportContent) -> str | None:
-    plan = content.plan
-    if not plan.get("recipe"):
-        return None
-    return (
-        f"recipe {plan['recipe']}, {plan.get('epochs')} epochs, augmentation "
-        f"{plan.get('augmentation')}, {plan.get('precision')} on {plan.get('backend')}"
+def _data(content: ReportContent, first: LabelResults) -> dict[str, str]:
+    evaluation, files = content.evaluation, content.files
+    sizes = f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}"
+    one = len(evaluation.labels) == 1
+    found = {"sizes": f"{sizes}, {count(first.positives)} positive" if one else sizes}
+    if files is None:
+        return found
+    left_out = sum(files.left_out.values()) + sum(files.unreadable.values())
+    found["flow"] = "diagram"
+    found["left_out"] = (
+        f"{counted(left_out, 'file')} left out for technical reasons; state the clinical criteria"
     )
+    if files.splits:
+        splits = [f"{name} {count(own.images)}" for name, own in files.splits.items()]
+        found["splits"] = ", ".join(splits)
+        found["disjoint"] = "patient, as far as patients are known; intervals account for patients"
+    return found
 
 
-def _precision(content: ReportContent) -> str | None:
-    part = (label_views(content.evaluation)[0][1].get("precision") or {}).get("auroc")
-    if not part:
-        return None
-    half = part["half_width"]
-    return f"not planned here; the AUROC is known to ± {half:.3f}, and what more images would give"
-
-
-def _missing(content: ReportContent) -> str | None:
-    unknown = value_of(label_views(content.evaluation)[0][1], "unknown")
-    if unknown is None:
-        return None
-    return f"{count(unknown)} images of unknown label are left out of what concerns that label"
-
-
-def _performance(content: ReportContent) -> str | None:
-    area = (content.evaluation.get("metrics") or {}).get("auroc")
-    return None if value_of(area) is None else f"AUROC {metric_text('auroc', area)}"
-
-
-def _point(content: ReportContent) -> tuple[str, Mapping[str, Any]] | None:
-    return default_point(label_views(content.evaluation)[0][1])
-
-
-def _rates(content: ReportContent) -> str | None:
-    point = _point(content)
-    if point is None:
-        return None
-    metrics = point[1].get("metrics") or {}
-    names = ("sensitivity", "specificity")
-    return ", ".join(f"{name} {metric_text(name, metrics.get(name))}" for name in names)
-
-
-def _thresholds(content: ReportContent) -> str | None:
-    point = _point(content)
-    if point is None or value_of(point[1], "threshold") is None:
-        return None
-    return (
-        f"calibrated probabilities; {point[0]} threshold {point[1]['threshold']:.3f}, locked on "
-        "validation before the test was opened"
-    )
-
-
-def _sizes(content: ReportContent) -> str | None:
-    n, patients = (value_of(content.evaluation, key) for key in ("n", "patients"))
-    positives = value_of(content.evaluation, "positives")
-    if n is None or patients is None:
-        return None
-    told = f"{count(n)} images of {count(patients)} patients"
-    return told if positives is None else f"{told}, {count(positives)} positive"
-
-
-def _robustness(content: ReportContent) -> str | None:
-    part = content.evaluation.get("robustness")
-    if not part:
-        return None
-    return f"{len(part['disturbances'])} kinds of disturbance at graded strengths"
-
-
-def _external(content: ReportContent) -> str | None:
-    rows = [row for row in (content.external or {}).get("rows") or () if row["role"] == "external"]
-    return ", ".join(f"{row['name']} ({count(row['n'])} images)" for row in rows) or None
-
-
-def _subgroups(content: ReportContent) -> str | None:
-    part = content.evaluation.get("subgroups") or {}
-    names = [
-        column["column"] for columns in (part.get("labels") or {}).values() for column in columns
-    ]
-    if not names:
-        return None
-    told = ", ".join(dict.fromkeys(names))
-    return f"results by {told}, adjusted for {count(part.get('tests') or 0)} tests"
-
-
-def _rejection(content: ReportContent) -> str | None:
-    part = content.evaluation.get("rejection") or {}
-    if part.get("threshold") is None:
-        return None
-    between = max((part.get("indeterminate") or {"": 0}).values(), default=0)
-    return (
-        f"{count(part['rejected'])} images rejected as unlike the training images, "
-        f"{count(between)} indeterminate; results with and without them"
-    )
-
-
-def _shift(content: ReportContent) -> str | None:
-    if content.audit is None:
-        return None
-    return "the audit asks whether the splits can be told apart"
-
-
-def _versions(content: ReportContent) -> str | None:
-    versions = content.plan.get("versions")
-    if not isinstance(versions, Mapping):
-        return None
-    return ", ".join(f"{name} {version}" for name, version in list(versions.items())[:4])
-
-
-def _bundle(content: ReportContent) -> str | None:
-    bundle = content.evaluation.get("bundle") or {}
-    if not bundle.get("id"):
-        return None
-    return f"sealed bundle {str(bundle['id'])[:12]}, an ONNX graph with all that an answer needs"
-
-
-def _balance(content: ReportContent) -> str | None:
-    assumed = (content.evaluation.get("bundle") or {}).get("assumed_prevalence")
-    prevalence = value_of(content.evaluation, "prevalence")
-    if assumed is None:
-        return None
-    here = "" if prevalence is None else f"; {prevalence:.1%} of these images are positive"
-    return f"probabilities assume the prevalence “{assumed}”{here}"
-
-
-def _temperature(content: ReportContent) -> str | None:
-    value = (content.evaluation.get("bundle") or {}).get("temperature")
-    return None if value is None else f"temperature {number(value)}, fitted on validation only"
-
-
-def _ensemble(content: ReportContent) -> str | None:
-    seed = content.plan.get("seed")
-    if isinstance(seed, (list, tuple)):
-        return f"mean of the logits of {len(seed)} trainings"
-    return "none: one network" if content.plan.get("network") else None
-
-
-def _when(condition: Callable[[ReportContent], Any], words: str) -> Callable[..., str | None]:
-    return lambda content: words if condition(content) else None
-
-
-def _seed(content: ReportContent) -> str | None:
-    seed = content.plan.get("seed")
-    return None if seed is None else f"random, seed {seed}"
-
-
-_TELLERS: dict[str, tuple[str, Callable[[ReportContent], str | None]]] = {
-    "kind": (
-        "Provenance",
-        _when(lambda c: c.plan.get("network"), "deep learning on the image alone"),
-    ),
-    "data": ("Provenance", _data),
-    "left_out": ("Data", _left_out),
-    "preprocessing": (
-        "Provenance",
-        _when(lambda c: c.plan.get("input"), "one path for every file; size and geometry as told"),
-    ),
-    "splits": ("Data", _splits),
-    "disjoint": (
-        "Data",
-        _when(
-            lambda c: (c.listed or {}).get("splits"),
-            "by patient, as far as patients are known; intervals count patients",
-        ),
-    ),
-    "identity": (
-        "Provenance",
-        _when(
-            lambda c: c.plan.get("recipe"), "patient keys are keyed hashes; see your source, too"
-        ),
-    ),
-    "missing": ("All numbers", _missing),
-    "precision": ("All numbers", _precision),
-    "network": ("Provenance", _network),
-    "software": ("Provenance", _versions),
-    "seed": ("Provenance", _seed),
-    "training": ("Provenance", _training),
-    "epoch": (
-        "Training",
-        _when(lambda c: c.best_epoch is not None, "by validation or the last epoch, as marked"),
-    ),
-    "ensemble": ("Provenance", _ensemble),
-    "metrics": (
-        "All numbers",
-        _when(lambda c: c.evaluation.get("metrics"), "each metric with its meaning"),
-    ),
-    "uncertainty": (
-        "All numbers",
-        _when(lambda c: c.evaluation.get("metrics"), "95% intervals, each with its method"),
-    ),
-    "robustness": ("When images get worse", _robustness),
-    "heatmaps": (
-        "Worst errors",
-        _when(lambda c: c.worst, "class activation maps of the worst errors"),
-    ),
-    "internal": ("Performance", _performance),
-    "external": ("Elsewhere", _external),
-    "flow": ("Data", _when(lambda c: c.listed is not None, "diagram")),
-    "sizes": ("Data", _sizes),
-    "performance": ("Performance", _performance),
-    "rates": ("Performance", _rates),
-    "failures": (
-        "Worst errors",
-        _when(lambda c: c.worst is not None, "the worst errors, one by one"),
-    ),
-    "doubts": ("What to distrust", lambda _: "written from the numbers themselves"),
-    "bundle": ("Provenance", _bundle),
-    "audit": (
-        "What the data holds",
-        _when(lambda c: c.audit is not None, "copies, leaks, shortcuts, labels and odd files"),
-    ),
-    "temperature": ("Provenance", _temperature),
-    "balance": ("Provenance", _balance),
-    "subgroups": ("Subgroups", _subgroups),
-    "thresholds": ("All numbers", _thresholds),
-    "shift": ("What the data holds", _shift),
-    "rejection": ("What it declines", _rejection),
-    "blind": ("Performance", lambda _: "the model sees the image alone"),
-}
+def _analyses(content: ReportContent) -> dict[str, dict[str, str]]:
+    evaluation, found = content.evaluation, {}
+    rows = content.external.rows if content.external else ()
+    external = [f"{own.name} ({counted(own.n, 'image')})" for own in rows if own.role == "external"]
+    if external:
+        found["External validation"] = {"external": ", ".join(external)}
+    subgroups = evaluation.subgroups
+    if columns := list(dict.fromkeys(own.column for own in chain(*subgroups.labels.values()))):
+        tests = counted(subgroups.tests, "test")
+        text = f"results by {enumerate_texts(columns)}, adjusted for {tests}"
+        found["Subgroups"] = {"subgroups": text}
+    if robustness := evaluation.robustness:
+        text = f"{len(robustness.disturbances)} kinds of disturbance at several strengths"
+        found["Robustness"] = {"robustness": text}
+    if (rejection := evaluation.rejection) and rejection.threshold is not None:
+        text = (
+            f"{counted(rejection.rejected, 'image')} rejected as unlike the training images, "
+            f"{count(max(rejection.indeterminate.values(), default=0))} indeterminate; results "
+            "with and without them"
+        )
+        found["Rejected images"] = {"rejection": text}
+    return found

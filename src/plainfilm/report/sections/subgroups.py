@@ -1,109 +1,111 @@
-"""The section of a report that says for whom: results by column and by fact."""
+"""The section on subgroups: results by column of the data and by image metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+from collections.abc import Sequence
 
-from plainfilm.report.html.frames import Plot
-from plainfilm.report.html.markup import Html, element, join
-from plainfilm.report.html.tables import table
-from plainfilm.report.wording import count, describe, metric_text, read_out, signed
+from plainfilm.evaluation.document.analyses import SubgroupColumn, Subgroups
+from plainfilm.report.html.markup import element
+from plainfilm.report.html.section import Part, Plot, Section
+from plainfilm.report.html.table import Cell, Row, Table, difference_cell
+from plainfilm.report.wording import count, counted, describe, list_intervals
 
 __all__ = ["subgroups_section"]
 
-Section = tuple[Html, list[Plot]]
-_RATES = ("auroc", "sensitivity", "specificity")
+_METRICS = ("auroc", "sensitivity", "specificity")
 
 
-def subgroups_section(part: Mapping[str, Any], whole: float | None) -> Section | None:
-    """Return the results by column and fact; None where there is no column."""
-    from plainfilm.report.figures import forest_figure
+def subgroups_section(subgroups: Subgroups, whole: float | None) -> Section | None:
+    """Return the results by subgroup, or None if there is no subgroup.
 
-    plots: list[Plot] = []
-    parts: list[Html] = []
-    minimum = (part.get("minimum") or {}).get("patients")
-    for label, columns in (part.get("labels") or {}).items():
-        told = [column for column in columns if column["cells"] or column["refused"]]
-        if not told:
+    ``whole`` is the AUROC of all images, for the first label.
+    """
+    plots: list[Part] = []
+    tables: list[Part] = []
+    for label, columns in subgroups.labels.items():
+        shown = [column for column in columns if column.subgroups or column.too_small]
+        if not shown:
             continue
-        rows = list(_forest_rows(told))
-        if any(row.get("value") is not None for row in rows):
-            name = "subgroups" if not plots else f"subgroups-{len(plots) + 1:02d}"
-            plots.append(
-                Plot(
-                    name,
-                    forest_figure(rows, whole=whole if not plots else None, name=name),
-                    f"AUROC of {label} in subgroups, with 95% intervals over patients. The line is "
-                    "the whole test; orange marks a difference that holds after adjusting for "
-                    f"{count(part.get('tests') or 0)} tests (Holm, p below 0.05).",
-                    f"AUROC of {label} in subgroups. "
-                    + "; ".join(read_out(row) for row in rows if row.get("value") is not None),
-                )
-            )
-        parts.append(_subgroup_table(label, told))
-        parts += [_refused(told)] if any(column["refused"] for column in told) else []
-    if not parts:
+        name = "subgroups" if not plots else f"subgroups-{len(plots) + 1:02d}"
+        plot = _forest(label, shown, subgroups.tests, None if plots else whole, name)
+        plots += [plot] if plot else []
+        tables += [*_table(label, shown), *_too_small(label, shown)]
+    if not tables:
         return None
     words = (
-        f"A cell needs {minimum} patients of a class before that class is judged in it; a "
-        "difference is the cell less all other images of known value. One that is not shown to be "
-        "there may still be there: see how wide its interval is."
+        f"Results for a class require at least {counted(subgroups.minimum_patients, 'patient')} of that "
+        "class in the subgroup. A difference is the subgroup minus all other images with a known "
+        "value. A difference that is not significant may still exist: consider the width of its "
+        "interval."
     )
-    return join([element("p", words, class_="lead"), *parts]), plots
+    return Section("Subgroups", [*plots, element("p", words, class_="lead"), *tables])
 
 
-def _forest_rows(columns: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    for column in columns:
-        yield {"words": column["column"]}
-        for cell in column["cells"]:
-            area = cell["auroc"]
-            if area["value"] is None:
-                continue
-            adjusted = cell["p_adjusted"].get("auroc")
-            yield {
-                "words": f"{cell['value']}  ({cell['n']})",
-                **{key: area[key] for key in ("value", "low", "high")},
-                "marked": adjusted is not None and adjusted < 0.05,
-            }
+def _forest(
+    label: str, columns: Sequence[SubgroupColumn], tests: int, whole: float | None, name: str
+) -> Plot | None:
+    from plainfilm.report.figures import ForestRow, forest_figure
 
-
-def _subgroup_table(label: str, columns: Iterable[Mapping[str, Any]]) -> Html:
     rows = []
     for column in columns:
-        against = f", against {column['against']}" if column.get("against") else ""
-        for cell in column["cells"]:
-            sizes = f"{count(cell['n'])} ({count(cell['positives'])} positive)"
-            rows.append(
-                (
-                    f"{column['column']}: {cell['value']}{against}",
-                    sizes,
-                    *(_with_difference(cell, name) for name in _RATES),
+        rows.append(ForestRow(column.column))
+        for own in column.subgroups:
+            area, p = own.metrics["auroc"], own.p_adjusted.get("auroc")
+            if math.isfinite(area.value):
+                marked = p is not None and p < 0.05
+                rows.append(ForestRow(f"{own.value}  ({own.n})", area, marked))
+    areas = [(row.text, row.interval) for row in rows if row.interval is not None]
+    if not areas:
+        return None
+    line = "" if whole is None else " The solid line is the AUROC on all images."
+    return Plot(
+        name,
+        forest_figure(rows, whole=whole, name=name),
+        f"AUROC for {label} by subgroup, with 95% confidence intervals that account for several "
+        f"images of one patient.{line} Orange: significant difference from the other images after adjustment "
+        f"for {counted(tests, 'test')} (Holm, p < 0.05).",
+        f"AUROC for {label} by subgroup. {list_intervals(areas)}",
+        wide=True,
+    )
+
+
+def _table(label: str, columns: Sequence[SubgroupColumn]) -> list[Table]:
+    rows: list[Row] = []
+    for column in columns:
+        other = column.compared_with
+        for own in column.subgroups:
+            names = {"column": column.column, "subgroup": own.value, "compared_with": other}
+            sizes = {"images": own.n, "patients": own.patients, "positives": own.positives}
+            shown = f"{count(own.n)} ({count(own.positives)} positive)"
+            title = f"{column.column}: {own.value}{f', with {other}' if other else ''}"
+            metrics = {
+                describe(name).title: difference_cell(
+                    name,
+                    own.metrics.get(name),
+                    own.difference.get(name),
+                    own.p_adjusted.get(name),
                 )
-            )
-    head = ("Subgroup", "Images", *(f"{describe(name).title}" for name in _RATES))
-    return table(f"{label} by subgroup: value, difference from the others, adjusted p", head, rows)
+                for name in _METRICS
+            }
+            head = {"Label": Cell(None, {"label": label}), "Subgroup": Cell(title, names)}
+            rows.append({**head, "Images": Cell(shown, sizes), **metrics})
+    caption = f"{label} by subgroup: value, difference from the other images, adjusted p-value"
+    return [Table("subgroups", caption, rows)] if rows else []
 
 
-def _with_difference(cell: Mapping[str, Any], name: str) -> Html:
-    kind = describe(name)
-    parts: list[str] = [element("p", metric_text(name, cell[name]))]
-    gap = cell["difference"].get(name)
-    if gap is not None and gap["value"] is not None:
-        p = cell["p_adjusted"].get(name)
-        told = f"; p {_p(p)}" if p is not None else ""
-        parts.append(element("p", f"{signed(gap, kind.percent)}{told}", class_="quiet"))
-    return join(parts)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _refused(columns: Iterable[Mapping[str, Any]]) -> Html:
-    rows = [
-        (f"{column['column']}: {cell['value']}", count(cell["n"]), str(cell["reason"]))
+def _too_small(label: str, columns: Sequence[SubgroupColumn]) -> list[Table]:
+    rows: list[Row] = [
+        {
+            "Label": Cell(None, {"label": label}),
+            "Subgroup": Cell(
+                f"{column.column}: {own.value}", {"column": column.column, "subgroup": own.value}
+            ),
+            "Images": Cell(count(own.n), {"images": own.n, "positives": own.positives}),
+            "Reason": own.reason,
+        }
         for column in columns
-        for cell in column["refused"]
+        for own in column.too_small
     ]
-    return table("Subgroups too small to be judged", ("Subgroup", "Images", "Why"), rows)
+    caption = "Subgroups that are too small for results"
+    return [Table("small_subgroups", caption, rows)] if rows else []

@@ -1,197 +1,170 @@
-"""The first screen: what this is, how good it is, and what to distrust, in ten seconds."""
+"""The first screen: what the model does, its key results, and the caveats."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
 
-from plainfilm.report.content import ReportContent, default_point, label_views, value_of
+from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.metrics import Interval
+from plainfilm.report.content import ReportContent, default_point, only_label
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.sections.caveats import Caveat, write_caveats
-from plainfilm.report.wording import count, describe, interval, method_of, number, when
+from plainfilm.report.wording import (
+    bounded,
+    counted,
+    describe,
+    interval_text,
+    method_of,
+    number,
+    when,
+)
 
-__all__ = ["first_screen", "subject"]
+__all__ = ["CAVEATS", "first_screen", "subject"]
 
-SHOWN = 6
-"""Reasons for doubt on the first screen; the others fold out."""
+CAVEATS = "Caveats"
+"""Title of the caveats, whose id is ``caveats``."""
+_SHOWN = 6
 
 
-def subject(content: ReportContent) -> str:
-    """Return in a few words what is told apart."""
-    task = content.evaluation.get("task") or {}
-    classes = [str(name) for name in task.get("classes") or ()]
-    if task.get("kind") == "binary" and len(classes) == 2:
-        return f"{classes[1]} or {classes[0]}?"
-    names = [str(name) for name in task.get("labels") or classes]
-    if not names:
-        return "A chest X-ray classifier"
-    return (
-        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-    )
+def subject(evaluation: EvaluationDocument) -> str:
+    """Return the classes or labels of the task in a few words."""
+    task = evaluation.task
+    if task.kind == "binary":
+        return f"{task.classes[1]} vs {task.classes[0]}"
+    names = task.labels
+    if len(names) <= 4:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def first_screen(content: ReportContent) -> Html:
     """Return the head of the page."""
-    caveats = write_caveats(content)
-    return join(
-        [
-            element(
-                "header",
-                element("p", "plainfilm · evaluation report", class_="kicker"),
-                element("h1", subject(content)),
-                element("p", _purpose(content), class_="lead"),
-                element("p", _on_what(content), class_="quiet"),
-                class_="top",
-            ),
-            element(
-                "div",
-                element(
-                    "section",
-                    element("h2", "How good it is", id="good"),
-                    _cards(content),
-                    _retold(content),
-                    aria_labelledby="good",
-                ),
-                element(
-                    "section",
-                    element("h2", "What to distrust", id="doubt"),
-                    _list(caveats[:SHOWN]),
-                    _more(caveats[SHOWN:]),
-                    aria_labelledby="doubt",
-                ),
-                class_="first",
-            ),
-        ]
+    evaluation, caveats = content.evaluation, write_caveats(content)
+    header = element(
+        "header",
+        element("p", "plainfilm · evaluation report", class_="kicker"),
+        element("h1", subject(evaluation)),
+        element("p", _purpose(evaluation), class_="lead"),
+        element("p", _facts(evaluation), class_="quiet"),
+        class_="top",
     )
+    results = element(
+        "section",
+        element("h2", "Key results", id="results"),
+        element("dl", *(_card(*each) for each in _key_results(evaluation)), class_="cards"),
+        _frequencies(evaluation),
+        aria_labelledby="results",
+    )
+    limits = element(
+        "section",
+        element("h2", CAVEATS, id="caveats"),
+        _list(caveats[:_SHOWN]),
+        _more(caveats[_SHOWN:]),
+        aria_labelledby="caveats",
+    )
+    return join([header, element("div", results, limits, class_="first")])
 
 
-def _purpose(content: ReportContent) -> Html:
-    task = content.evaluation.get("task") or {}
-    classes = [str(name) for name in task.get("classes") or ()]
-    what = "each finding"
-    if task.get("kind") == "binary" and len(classes) == 2:
-        what = f"{classes[1]} against {classes[0]}"
-    elif task.get("kind") == "multiclass" and classes:
-        what = f"each of {len(classes)} classes"
+def _purpose(evaluation: EvaluationDocument) -> Html:
+    task = evaluation.task
+    what = "of each finding"
+    if task.kind == "binary":
+        what = f"of {task.classes[1]}, as opposed to {task.classes[0]},"
+    elif task.kind == "multiclass":
+        what = f"of each of {len(task.classes)} classes"
     return join(
         [
-            f"A model that gives a chest X-ray a probability of {what}. ",
+            f"A classifier that estimates the probability {what} from a chest X-ray. ",
             element("strong", "For research and teaching. Not a medical device:"),
-            " nothing here may decide about a patient.",
+            " do not use it for decisions about patients.",
         ]
     )
 
 
-def _on_what(content: ReportContent) -> str:
-    evaluation = content.evaluation
-    dataset = evaluation.get("dataset") or {}
-    total, patients = value_of(evaluation, "n"), value_of(evaluation, "patients")
-    parts = ["number of images unknown" if total is None else f"{count(total)} images"]
-    parts[0] += " of unknown patients" if patients is None else f" of {count(patients)} patients"
-    prevalence = value_of(evaluation, "prevalence")
-    if prevalence is not None:
-        parts.append(f"{prevalence:.1%} positive")
-    split, name = (str(dataset.get(key, "unnamed")) for key in ("split", "name"))
-    parts.append(f"all of {name}" if split == "all" else f"{split} split of {name}")
-    bundle = evaluation.get("bundle") or {}
-    if bundle.get("recipe"):
-        parts.append(f"recipe {bundle['recipe']}")
-    if evaluation.get("created"):
-        parts.append(when(evaluation["created"]))
-    return " · ".join(parts)
+def _facts(evaluation: EvaluationDocument) -> str:
+    dataset, single = evaluation.dataset, only_label(evaluation)
+    parts = [f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}"]
+    if single is not None and math.isfinite(single[1].prevalence):
+        parts.append(f"{single[1].prevalence:.1%} positive")
+    whole = dataset.split == "all"
+    parts.append(f"all of {dataset.name}" if whole else f"{dataset.split} split of {dataset.name}")
+    if evaluation.bundle.recipe:
+        parts.append(f"recipe {evaluation.bundle.recipe}")
+    return " · ".join([*parts, when(evaluation.created)])
 
 
-def _headline(content: ReportContent) -> list[tuple[str, Mapping[str, Any], str]]:
-    """Return name, metric and condition of the few numbers that stand first."""
-    evaluation = content.evaluation
-    views = label_views(evaluation)
-    overall = evaluation.get("metrics") or {}
-    if len(views) > 1:
+def _key_results(evaluation: EvaluationDocument) -> list[tuple[str, Interval | None, str]]:
+    """Return name, value and condition of the four key metrics."""
+    single = only_label(evaluation)
+    if single is None:
         names = ("auroc", "accuracy", "balanced_accuracy", "average_precision", "brier", "log_loss")
-        mean = f"mean of {len(views)} labels"
-        top = "of the most probable class"
-        several = (evaluation.get("task") or {}).get("kind") == "multiclass"
-        return [
-            (name, overall[name] or {}, top if several and name == "accuracy" else mean)
-            for name in names
-            if name in overall
-        ][:4]
-    view = views[0][1]
-    whole = view.get("metrics") or {}
-    point = default_point(view)
-    at = (point[1].get("metrics") or {}) if point else {}
-    under = f"at “{point[0]}”" if point else ""
-    shown = [("auroc", whole.get("auroc") or {}, "over all thresholds")]
+        several = evaluation.task.kind == "multiclass"
+        mean = f"mean of {len(evaluation.labels)} labels"
+        top = {"accuracy": "of the most probable class"} if several else {}
+        known = [name for name in names if name in evaluation.metrics][:4]
+        return [(name, evaluation.metrics[name], top.get(name, mean)) for name in known]
+    results = single[1]
+    point = default_point(results)
+    shown: list[tuple[str, Interval | None, str]] = [
+        ("auroc", results.metrics.get("auroc"), "over all thresholds")
+    ]
     for name in ("accuracy", "sensitivity", "specificity"):
-        metric, condition = (at.get(name), under) if name in at else (whole.get(name), "")
-        shown.append((name, metric or {}, condition))
+        if point is not None and name in point[1].metrics:
+            shown.append((name, point[1].metrics[name], f"at “{point[0]}”"))
+        else:
+            shown.append((name, results.metrics.get(name), ""))
     return shown
 
 
-def _cards(content: ReportContent) -> Html:
-    return element("dl", *(_card(*each) for each in _headline(content)), class_="cards")
-
-
-def _card(name: str, metric: Mapping[str, Any], condition: str) -> Html:
+def _card(name: str, interval: Interval | None, condition: str) -> Html:
     kind = describe(name)
-    value = value_of(metric)
     title = element("dt", kind.title, " ", element("small", condition))
-    if value is None:
-        reason = metric.get("reason") or "not computed"
+    if interval is None or not math.isfinite(interval.value):
+        reason = (interval and interval.reason) or "not computed"
         return element(
             "div",
             title,
             element("dd", "undefined", class_="value none"),
-            element("dd", str(reason), class_="under"),
+            element("dd", reason, class_="under"),
         )
-    bounds = interval(metric, kind.percent)
-    method = f" ({method_of(metric, short=True)})" if method_of(metric) else ""
-    under = f"95% interval {bounds}{method}" if bounds else "no interval"
-    # The rule runs from 0 to 1, the better the further right: not so for a loss.
-    shown = name == "auroc" or kind.percent
-    bar = _bar(value, value_of(metric, "low"), value_of(metric, "high")) if shown else Html("")
-    return element(
-        "div",
-        title,
-        element("dd", number(value, kind.percent), class_="value"),
-        element("dd", under, class_="under"),
-        bar,
-    )
+    limits, method = interval_text(interval, kind.percent), method_of(interval, short=True)
+    under = f"95% CI {limits}{f' ({method})' if method else ''}" if limits else "no interval"
+    # On the bar from 0 to 1 further right is better, which does not hold for losses.
+    bar = _bar(interval) if name == "auroc" or kind.percent else Html("")
+    value = element("dd", number(interval.value, kind.percent), class_="value")
+    return element("div", title, value, element("dd", under, class_="under"), bar)
 
 
-def _bar(value: float, low: float | None, high: float | None) -> Html:
-    """Return a rule from 0 to 1 with the interval on it; decoration, for the text says the same."""
+def _bar(interval: Interval) -> Html:
+    """Return a bar from 0 to 1 with the interval; hidden from screen readers, as text precedes."""
     marks = [element("i", style="left:50%", class_="half")]
-    if low is not None and high is not None:
-        left, right = max(0.0, low), min(1.0, high)
+    if bounded(interval):
+        left, right = max(0.0, interval.low), min(1.0, interval.high)
         style = f"left:{100 * left:.2f}%;width:{100 * (right - left):.2f}%"
         marks.append(element("i", style=style, class_="range"))
-    marks.append(element("i", style=f"left:{100 * value:.2f}%", class_="dot"))
+    marks.append(element("i", style=f"left:{100 * interval.value:.2f}%", class_="dot"))
     return element("dd", *marks, class_="bar", aria_hidden="true")
 
 
-def _retold(content: ReportContent) -> Html:
-    """Retell the two rates as natural frequencies, which readers get right more often.
+def _frequencies(evaluation: EvaluationDocument) -> Html:
+    """Return both rates as natural frequencies, which readers understand better.
 
     Gigerenzer et al., *Helping Doctors and Patients Make Sense of Health Statistics*, 2007.
     """
-    views = label_views(content.evaluation)
-    point = default_point(views[0][1])
-    if len(views) > 1 or point is None:
+    single = only_label(evaluation)
+    point = default_point(single[1]) if single else None
+    if single is None or point is None:
         return Html("")
-    metrics = point[1].get("metrics") or {}
-    sensitivity = value_of(metrics.get("sensitivity"))
-    specificity = value_of(metrics.get("specificity"))
-    if sensitivity is None or specificity is None:
+    rates = [point[1].metrics[name].value for name in ("sensitivity", "specificity")]
+    if not all(map(math.isfinite, rates)):
         return Html("")
-    label = views[0][0]
-    found, alarms = round(100 * sensitivity), round(100 * (1 - specificity))
+    found, alarms = round(100 * rates[0]), round(100 * (1 - rates[1]))
     return element(
         "p",
         "Of 100 images with ",
-        element("b", label),
-        f", it flags about {found} and misses about {100 - found}. Of 100 without, it flags about "
-        f"{alarms} by mistake.",
+        element("b", single[0]),
+        f", the model detects about {found} and misses about {100 - found}. Of 100 images without, "
+        f"it gives about {counted(alarms, 'false alarm')}.",
         class_="lead",
     )
 
@@ -207,7 +180,7 @@ def _list(caveats: list[Caveat]) -> Html:
         )
         for caveat in caveats
     ]
-    return element("ul", *items, class_="doubts")
+    return element("ul", *items, class_="caveats")
 
 
 def _more(caveats: list[Caveat]) -> Html:

@@ -1,0 +1,154 @@
+"""Sections of a page: text, tables and numbered figures, and the files that they leave."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plainfilm._files import write_bytes, write_text
+from plainfilm.report.html.markup import Html, element, join, visible
+from plainfilm.report.html.table import Table, write_tables
+
+if TYPE_CHECKING:
+    from plainfilm.report.figures import Drawing
+
+__all__ = ["Folded", "Part", "Plot", "Plots", "Section", "Sheet", "render_sections", "save_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure.
+
+    Attributes
+    ----------
+    name
+        File name without ending.
+    drawing
+        The figure.
+    caption
+        Text below the figure.
+    description
+        Text alternative for screen readers.
+    wide
+        Whether the figure may be wider than a column of text and is panned on narrow screens.
+    """
+
+    name: str
+    drawing: Drawing
+    caption: str
+    description: str
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """Figures in rows of two; if one would be left over, the last row has three."""
+
+    plots: Sequence[Plot]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Images with a common caption, numbered as one figure."""
+
+    tiles: Html
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Content that a reader unfolds."""
+
+    summary: str
+    parts: Sequence[Html | Table]
+
+
+Part = Html | Table | Plot | Plots | Sheet | Folded
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section: its title and its content from top to bottom."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+def render_sections(sections: Iterable[Section]) -> list[tuple[str, Html]]:
+    """Return title and body of each section; figures are numbered from 1."""
+    numbers = count(1)
+    return [
+        (section.title, join(_render(part, numbers) for part in section.parts))
+        for section in sections
+    ]
+
+
+def save_parts(sections: Iterable[Section], folder: Path) -> None:
+    """Write each figure as SVG and PNG to ``figures`` and each table as CSV to ``tables``."""
+    parts = [part for section in sections for part in _flatten(section.parts)]
+    for plot in parts:
+        if isinstance(plot, Plot):
+            write_text(folder / "figures" / f"{plot.name}.svg", plot.drawing)
+            write_bytes(folder / "figures" / f"{plot.name}.png", plot.drawing.png)
+    write_tables((part for part in parts if isinstance(part, Table)), folder / "tables")
+
+
+def _flatten(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield part
+        if isinstance(part, Plots):
+            yield from part.plots
+        elif isinstance(part, Folded):
+            yield from part.parts
+
+
+def _render(part: Part, numbers: Iterator[int]) -> Html:
+    match part:
+        case Table():
+            return part.to_html()
+        case Plot():
+            body = _pannable(part) if part.wide else _inline(part)
+            return _figure(body, part.caption, "plot wide" if part.wide else "plot", numbers)
+        case Plots():
+            return _rows([_render(plot, numbers) for plot in part.plots])
+        case Sheet():
+            return _figure(part.tiles, part.caption, "sheet", numbers)
+        case Folded():
+            body = join(_render(own, numbers) for own in part.parts)
+            return element("details", element("summary", part.summary), body)
+    return part
+
+
+def _figure(body: Html, caption: str, kind: str, numbers: Iterator[int]) -> Html:
+    number = element("b", f"Figure {next(numbers)}.")
+    return element("figure", body, element("figcaption", number, " ", caption), class_=kind)
+
+
+def _rows(figures: list[Html]) -> Html:
+    pairs = len(figures) - 3 if len(figures) > 1 and len(figures) % 2 else len(figures)
+    rows = [element("div", *figures[:pairs], class_="plots")] if pairs else []
+    if figures[pairs:]:
+        rows.append(element("div", *figures[pairs:], class_="plots three"))
+    return join(rows)
+
+
+def _inline(plot: Plot) -> Html:
+    """Return the SVG with its text alternative."""
+    words = f'aria-label="{html.escape(visible(plot.description))}"'
+    return Html(re.sub(r'aria-label="[^"]*"', lambda _: words, plot.drawing, count=1))
+
+
+def _pannable(plot: Plot) -> Html:
+    """Return a plot that is panned on a narrow screen, where it would be too small to read."""
+    found = re.search(r'viewBox="0 0 ([\d.]+)', plot.drawing)
+    # Its letters are then two thirds of their size on a desktop.
+    least = f"--least: {0.93 * float(found[1]) / 16:.1f}rem" if found else None
+    return element(
+        "div", _inline(plot), class_="pan", role="region", tabindex="0",
+        aria_label=plot.caption, style=least,
+    )  # fmt: skip

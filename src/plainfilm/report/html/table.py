@@ -1,0 +1,209 @@
+"""Tables that are written as HTML and as CSV from the same cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from plainfilm._files import write_text
+from plainfilm.metrics import Interval
+from plainfilm.report.html.markup import Html, element, join, visible
+from plainfilm.report.wording import change_text, count, describe, metric_text, number
+
+__all__ = [
+    "Cell",
+    "Row",
+    "Table",
+    "TableName",
+    "change_cell",
+    "difference_cell",
+    "interval_cell",
+    "number_cell",
+    "write_tables",
+]
+
+TableName = Literal[
+    "at_prevalence",
+    "checklist_claim",
+    "checklist_stard_ai",
+    "checklist_tripod_ai",
+    "evaluation",
+    "external_validation",
+    "findings",
+    "left_out",
+    "left_out_reasons",
+    "metrics",
+    "metrics_by_label",
+    "metrics_micro",
+    "operating_points",
+    "rejection",
+    "robustness",
+    "sample_sizes",
+    "seed_variation",
+    "small_subgroups",
+    "splits",
+    "subgroups",
+    "training",
+]
+"""Names of the CSV files."""
+
+Value = str | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell: its text or markup in HTML (None hides the column), and its values in CSV by name."""
+
+    shown: str | None
+    values: Mapping[str, Value]
+
+
+Row = Mapping[str, Cell | str | int | None]
+"""Cells by the title of their column; also text, counts, and None where there is nothing."""
+
+
+def interval_cell(name: str, interval: Interval | None, *, named: bool = True) -> Cell:
+    """Return the cell of a metric with its interval; if not ``named``, another cell names it."""
+    return Cell(metric_text(name, interval), _values(name if named else "", interval))
+
+
+def change_cell(name: str, interval: Interval | None) -> Cell:
+    """Return the cell of a change of a metric with its interval."""
+    shown = change_text(interval, describe(name).percent)
+    return Cell(shown, _values(f"{name}_change", interval))
+
+
+def difference_cell(
+    name: str, interval: Interval | None, difference: Interval | None, *p: float | None
+) -> Cell:
+    """Return the cell of a metric and a difference, and of an adjusted p-value if one is given."""
+    shown = [element("p", metric_text(name, interval))]
+    if difference is not None and math.isfinite(difference.value):
+        words = change_text(difference, describe(name).percent)
+        for own in p:
+            words += "" if own is None else f"; p {'< 0.001' if own < 0.001 else f'= {own:.3f}'}"
+        shown.append(element("p", words, class_="quiet"))
+    values = _values(name, interval) | _values(f"{name}_difference", difference)
+    return Cell(join(shown), values | {f"{name}_p_adjusted": own for own in p})
+
+
+def number_cell(name: str, value: float | None, *, percent: bool = False) -> Cell:
+    """Return the cell of a number without interval; – if it is None or undefined."""
+    return Cell(number(value, percent), {name: value})
+
+
+def _values(name: str, own: Interval | None) -> dict[str, Value]:
+    names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
+    limits = (None, None, None) if own is None else (own.value, own.low, own.high)
+    return dict(zip(names, limits, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, whose first visible column names its rows.
+
+    Attributes
+    ----------
+    name
+        Name of the CSV file. Tables of one page with one name are written to one file.
+    caption
+        Caption in HTML.
+    rows
+        At least one row; all have the same columns.
+    numeric
+        Whether the columns have a least width, so that numbers do not wrap.
+    transposed
+        Whether HTML shows columns as rows.
+    limit
+        Number of rows shown in HTML; the CSV file has all.
+    """
+
+    name: TableName
+    caption: str
+    rows: Sequence[Row]
+    numeric: bool = False
+    transposed: bool = False
+    limit: int | None = None
+
+    def to_html(self) -> Html:
+        """Return the table in a frame that scrolls where it is too wide."""
+        titles = [title for title, own in self.rows[0].items() if _cell(title, own).shown]
+        grid = [titles]
+        grid += [[_cell(t, row[t]).shown or "" for t in titles] for row in self.rows[: self.limit]]
+        if self.transposed:
+            grid = [list(line) for line in zip(*grid, strict=True)]
+        body = [
+            element(
+                "tr",
+                element("th", line[0], scope="row"),
+                *(element("td", text, class_=_style(text)) for text in line[1:]),
+            )
+            for line in grid[1:]
+        ]
+        table = element(
+            "table",
+            element("caption", self.caption),
+            element("thead", element("tr", *(element("th", one, scope="col") for one in grid[0]))),
+            element("tbody", *body),
+            class_="numbers" if self.numeric else None,
+        )
+        frame = element(
+            "div", table, class_="scroll", role="region", tabindex="0", aria_label=self.caption
+        )
+        if self.limit is None or len(self.rows) <= self.limit:
+            return frame
+        words = f"The first {self.limit} of {count(len(self.rows))} rows; the CSV file has all."
+        return join([frame, element("p", words, class_="quiet")])
+
+
+def _cell(title: str, content: Cell | str | int | None) -> Cell:
+    if isinstance(content, Cell):
+        return content
+    name = re.sub(r"\W+", "_", title.lower())
+    if isinstance(content, int):
+        return Cell(count(content), {name: content})
+    return Cell("–" if content is None else content, {name: content})
+
+
+def _style(text: str) -> str | None:
+    return "undefined" if text.startswith("undefined: ") else None
+
+
+def write_tables(tables: Iterable[Table], folder: Path) -> None:
+    """Write each table as ``NAME.csv``, and remove the tables of an earlier page.
+
+    Numbers are plain and undefined ones empty. Text that a spreadsheet would read as a formula
+    begins with an apostrophe.
+    """
+    files: dict[str, list[dict[str, Value]]] = {}
+    for table in tables:
+        files.setdefault(table.name, []).extend(map(_record, table.rows))
+    for name in get_args(TableName):
+        path = folder / f"{name}.csv"
+        if name not in files:
+            path.unlink(missing_ok=True)
+            continue
+        text = io.StringIO(newline="")
+        names = dict.fromkeys(key for record in files[name] for key in record)
+        writer = csv.DictWriter(text, [*names], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(files[name])
+        write_text(path, text.getvalue())
+
+
+def _record(row: Row) -> dict[str, Value]:
+    values = [pair for own in row.items() for pair in _cell(*own).values.items()]
+    return {str(_plain(name)): _plain(value) for name, value in values}
+
+
+def _plain(value: Value) -> Value:
+    if isinstance(value, str):
+        text = visible(value)
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,176 @@
+"""The sections on the data and on provenance: file counts, splits, findings, facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import cast
+
+from plainfilm.data.counts import Counts
+from plainfilm.evaluation.document.evaluation import LeftOutImage
+from plainfilm.records import Finding
+from plainfilm.report.content import ReportContent
+from plainfilm.report.file_counts import FileCounts, describe_counts
+from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.section import Part, Plot, Section
+from plainfilm.report.html.table import Cell, Row, Table, TableName
+from plainfilm.report.wording import count
+
+__all__ = ["data_section", "provenance_section"]
+
+_ROWS = 200
+_FILES = 20
+_SEVERITIES = ("serious", "warning", "note")
+
+
+def data_section(content: ReportContent) -> Section:
+    """Return the flow of the files, the splits, the files left out and the findings."""
+    parts: list[Part] = [] if content.files is None else [_flow(content.files)]
+    if content.training is not None and content.training.plan.dataset.splits:
+        parts.append(_splits(content.training.plan.dataset.splits))
+    left_out = content.evaluation.left_out
+    if left_out:
+        parts += _left_out(left_out)
+    else:
+        parts.append(element("p", "No file was left out.", class_="lead"))
+    if content.findings:
+        parts.append(_findings(content.findings))
+    return Section("Data", parts)
+
+
+def _flow(files: FileCounts) -> Plot:
+    from plainfilm.report.figures import flow_figure
+
+    caption = "Flow of the images: files found, files left out and why, splits, images scored."
+    return Plot("flow", flow_figure(files), caption, describe_counts(files), wide=True)
+
+
+def _splits(splits: Mapping[str, Counts]) -> Table:
+    rows: list[Row] = []
+    for name, own in splits.items():
+        sizes = {
+            key: size if isinstance(size, int) else size.positive
+            for key, size in own.classes.items()
+        }
+        cells = {key: Cell(count(size), {key: size}) for key, size in sizes.items()}
+        rows.append({"Split": name, "Images": own.images, "Patients": own.patients, **cells})
+    return Table("splits", "Images and patients in each split", rows, numeric=True)
+
+
+def _left_out(files: Sequence[LeftOutImage]) -> list[Table]:
+    reasons = Counter(own.reason for own in files).most_common()
+    rows: list[Row] = [
+        {
+            "File": Cell(element("code", own.id), {"id": own.id}),
+            "Reason": own.reason,
+            "Problem": own.problem or None,
+        }
+        for own in files
+    ]
+    counts: list[Row] = [{"Reason": reason, "Files": size} for reason, size in reasons]
+    return [
+        Table("left_out_reasons", "Files left out, by reason", counts),
+        Table("left_out", "Files left out", rows, limit=_ROWS),
+    ]
+
+
+def _findings(findings: Sequence[Finding]) -> Table:
+    rows: list[Row] = [
+        {
+            "Check": own.check,
+            "Severity": Cell(
+                element("span", own.severity, class_=f"mark {own.severity}"),
+                {"severity": own.severity},
+            ),
+            "Finding": Cell(
+                _finding(own),
+                {"problem": own.problem, "consequence": own.consequence, "remedy": own.remedy},
+            ),
+            "Files": own.count,
+        }
+        for own in sorted(findings, key=lambda own: _SEVERITIES.index(own.severity))
+    ]
+    return Table("findings", "Findings while listing and splitting the images", rows, limit=_ROWS)
+
+
+def _finding(finding: Finding) -> Html:
+    parts = [element("p", finding.problem)]
+    notes = (finding.consequence, finding.remedy)
+    parts += [element("p", text, class_="quiet") for text in notes if text]
+    files, shown = finding.files, min(_FILES, len(finding.files))
+    if files:
+        more = f" and {count(len(files) - shown)} more" if len(files) > shown else ""
+        names = join((element("code", name) for name in files[:shown]), ", ")
+        words = "Show the file" if len(files) == 1 else f"Show {shown} of {count(len(files))} files"
+        parts.append(element("details", element("summary", words), element("p", names, more)))
+    return join(parts)
+
+
+def provenance_section(content: ReportContent) -> Section:
+    """Return the facts of the evaluation and of the training."""
+    evaluation, training = content.evaluation, content.training
+    facts: dict[str, object] = {
+        "created": evaluation.created,
+        "bundle": asdict(evaluation.bundle),
+        "data set": asdict(evaluation.dataset),
+        "task": asdict(evaluation.task),
+    }
+    parts = [_facts("evaluation", "Evaluation", facts)]
+    if training is not None:
+        plan, provenance = training.plan, training.provenance
+        recipe = plan.identity.recipe
+        facts = {
+            "recipe": recipe.name,
+            "description": recipe.description,
+            "network": recipe.network.name,
+            "parameters": provenance.parameters,
+            "input": f"{recipe.input.size} x {recipe.input.size}, {recipe.input.geometry}",
+            "epochs": len(training.history) or recipe.fit.epochs,
+            "epoch kept": provenance.epoch,
+            "augmentation": recipe.augment.name,
+            "seed": plan.identity.seed,
+            "backend": plan.identity.backend,
+            "precision": plan.identity.precision,
+            "training seconds": provenance.training_seconds,
+            "machine": asdict(plan.machine),
+            "versions": plan.versions,
+        }
+        parts.append(_facts("training", "Training", facts))
+    return Section("Provenance", parts)
+
+
+def _facts(name: TableName, caption: str, facts: Mapping[str, object]) -> Table:
+    flat = _flatten(facts).items()
+    rows: list[Row] = [
+        {"Property": key.replace("_", " "), "Value": _fact(value)} for key, value in flat
+    ]
+    return Table(name, caption, rows)
+
+
+def _flatten(facts: Mapping[str, object], above: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in facts.items():
+        name = f"{above} · {key}" if above else str(key)
+        if isinstance(value, Mapping):
+            flat |= _flatten(cast("Mapping[str, object]", value), name)
+        elif isinstance(value, list | tuple):
+            flat[name] = ", ".join(map(str, value))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _fact(value: object) -> Cell | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no", {"value": str(value).lower()})
+    if isinstance(value, int):
+        # Only large numbers have separators: smaller ones may be seeds or years.
+        return Cell(count(value) if abs(value) >= 10_000 else str(value), {"value": value})
+    if isinstance(value, float):
+        return Cell(f"{value:g}", {"value": value})
+    text = str(value)
+    is_hash = len(text) >= 32 and " " not in text
+    return Cell(element("code", text) if is_hash else text, {"value": text})

@@ -1,0 +1,150 @@
+"""Caveats that follow from the metrics of a label: chance level, precision, calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from plainfilm.evaluation.document import (
+    EvaluationDocument,
+    LabelResults,
+    OperatingPointResults,
+)
+from plainfilm.metrics import Interval
+from plainfilm.records import Severity
+from plainfilm.report.content import default_point
+from plainfilm.report.wording import (
+    bounded,
+    counted,
+    describe,
+    enumerate_texts,
+    interval_text,
+    lower_title,
+    number,
+    sentence,
+)
+
+__all__ = ["Caveat", "metric_caveats"]
+
+_WIDE = 0.1
+"""Width from which a 95% interval is called wide."""
+_MISCALIBRATED = 0.05
+"""Calibration error that is mentioned."""
+_LISTED = 3
+"""Number of wide intervals that are listed."""
+_CLINIC = 0.05
+"""Prevalence for which the positive predictive value is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """A reason for caution: its severity, a title of a few words, and one or two sentences."""
+
+    severity: Severity
+    title: str
+    text: str
+
+
+def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
+    """Yield the caveats on the metrics of each label."""
+    wide: list[str] = []
+    for name, results in evaluation.labels.items():
+        own = default_point(results)
+        metrics = {**results.metrics, **(own[1].metrics if own else {})}
+        if results.worse_than_chance:
+            yield _worse_than_chance(name, metrics["auroc"])
+        for key in ("auroc", "sensitivity", "specificity"):
+            interval = metrics.get(key)
+            if interval is None:
+                continue
+            kind = describe(key)
+            if bounded(interval) and interval.high - interval.low > _WIDE:
+                limits = interval_text(interval, kind.percent)
+                wide.append(f"the {lower_title(kind.title)} of {name} ({limits})")
+            if not math.isfinite(interval.value):
+                reason = interval.reason or "not computed"
+                text = f"The {lower_title(kind.title)} of {name} is undefined: {reason}."
+                yield Caveat("serious", "Undefined", text)
+        if own:
+            yield from _threshold(*own)
+            yield from _prevalence(name, metrics, results.prevalence)
+        yield from _calibration(name, results, evaluation)
+    if wide:
+        others = len(wide) - _LISTED
+        more = [f"{counted(others, 'other metric')} (see the tables)"] if others > 0 else []
+        listed = enumerate_texts([*wide[:_LISTED], *more])
+        noun, verb = ("interval", "is") if len(wide) == 1 else ("intervals", "are")
+        yield Caveat(
+            "warning", f"Wide {noun}", f"The 95% confidence {noun} of {listed} {verb} wide."
+        )
+
+
+def _worse_than_chance(name: str, auroc: Interval) -> Caveat:
+    return Caveat(
+        "serious",
+        "Worse than chance",
+        f"The AUROC of {name} is {number(auroc.value)}, and its whole interval is below 0.5: the "
+        "model ranks negative images above positive ones. Check whether the labels of these "
+        "images or of the training images are swapped.",
+    )
+
+
+def _threshold(name: str, point: OperatingPointResults) -> Iterator[Caveat]:
+    known = point.threshold_range
+    if known is None:
+        return
+    if known.note:
+        yield Caveat("warning", "Threshold", f"Threshold of “{name}”. {sentence(known.note)}")
+    elif known.high - known.low > 0.2:
+        yield Caveat(
+            "warning",
+            "Imprecise threshold",
+            f"The validation set determines the threshold of “{name}” poorly: other validation "
+            f"images of the same kind would have given from {known.low:.2f} to {known.high:.2f}.",
+        )
+
+
+def _prevalence(name: str, metrics: Mapping[str, Interval], prevalence: float) -> Iterator[Caveat]:
+    rates = [metrics.get("sensitivity"), metrics.get("specificity")]
+    values = [math.nan if rate is None else rate.value for rate in rates]
+    if not all(map(math.isfinite, values)) or not prevalence >= 4 * _CLINIC:
+        return
+    sensitivity, specificity = values
+    flagged = sensitivity * _CLINIC + (1 - specificity) * (1 - _CLINIC)
+    if flagged > 0:
+        yield Caveat(
+            "note",
+            "Prevalence",
+            f"{prevalence:.0%} of these images are positive for {name}. At a prevalence of "
+            f"{_CLINIC:.0%}, about {100 * sensitivity * _CLINIC / flagged:.0f} of 100 positive "
+            "predictions would be correct.",
+        )
+
+
+def _calibration(
+    name: str, results: LabelResults, evaluation: EvaluationDocument
+) -> Iterator[Caveat]:
+    error = results.curves.calibration.error
+    # A perfectly calibrated model has an error above 0, too; so its lower limit must be above 0.
+    low = error.low if math.isfinite(error.low) else 0.0
+    if error.value > _MISCALIBRATED and low >= _MISCALIBRATED / 2:
+        yield Caveat(
+            "warning",
+            "Miscalibrated probabilities",
+            f"The predicted probability of {name} differs from the observed frequency by "
+            f"{100 * error.value:.0f} percentage points on average: use it to rank images, not as "
+            f"a probability.{_assumed(name, evaluation)}",
+        )
+
+
+def _assumed(name: str, evaluation: EvaluationDocument) -> str:
+    """Return the prevalence that the probabilities assume, if it is known."""
+    assumed = evaluation.bundle.assumed_prevalence
+    if assumed == "training":
+        return f" It assumes the prevalence of {name} in the training images."
+    if assumed != "balanced":
+        return ""
+    if evaluation.task.kind == "multiclass":
+        return " It assumes that all classes are equally frequent."
+    return f" It assumes that half of the images are positive for {name}."

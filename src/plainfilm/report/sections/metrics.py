@@ -1,0 +1,171 @@
+"""The section with all metrics as tables: whole set, labels, operating points, sample sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from plainfilm.evaluation.document import LabelResults
+from plainfilm.evaluation.document.analyses import AtPrevalence
+from plainfilm.evaluation.document.label import SampleSizeTarget
+from plainfilm.metrics import Interval
+from plainfilm.report.content import ReportContent, default_point, metrics_of, only_label
+from plainfilm.report.html.markup import element
+from plainfilm.report.html.section import Part, Section
+from plainfilm.report.html.table import (
+    Cell,
+    Row,
+    Table,
+    TableName,
+    interval_cell,
+)
+from plainfilm.report.sections.performance import LABELS
+from plainfilm.report.wording import describe, method_of, number, sorted_metrics
+
+__all__ = ["metrics_section"]
+
+
+def metrics_section(content: ReportContent) -> Section:
+    """Return every metric with its interval."""
+    evaluation = content.evaluation
+    single = only_label(evaluation)
+    parts: list[Part] = []
+    if single is not None:
+        point = default_point(single[1])
+        at = f"; those that require a threshold at “{point[0]}”" if point else ""
+        parts.append(_metrics("metrics", metrics_of(single[1]), f"Metrics on all images{at}"))
+    else:
+        parts.append(_metrics("metrics", evaluation.metrics, "Metrics, mean over labels"))
+        parts.append(_metrics_by_label(evaluation.labels))
+    if evaluation.micro:
+        caption = "Metrics over all pairs of an image and a label (micro average)"
+        parts.append(_metrics("metrics_micro", evaluation.micro, caption))
+    if evaluation.at_prevalence is not None:
+        parts.append(_at_prevalence(evaluation.at_prevalence))
+        parts.append(element("p", evaluation.at_prevalence.note, class_="quiet"))
+    for label, results in list(evaluation.labels.items())[:LABELS]:
+        rows, note = _sample_sizes(label, results), results.sample_sizes.note
+        if rows:
+            caption = f"Size of a test set for narrower confidence intervals, {label}"
+            parts.append(Table("sample_sizes", caption, rows, numeric=True))
+            parts.append(element("p", note, class_="quiet"))
+    for label, results in evaluation.labels.items():
+        if results.operating_points:
+            parts.append(_operating_points(label, results))
+    return Section("All metrics", parts)
+
+
+def _metrics(name: TableName, metrics: Mapping[str, Interval], caption: str) -> Table:
+    rows: list[Row] = [
+        {
+            "Metric": Cell(describe(own).title, {"metric": own}),
+            "Value (95% CI)": interval_cell(own, metrics[own], named=False),
+            "Method of the CI": Cell(
+                method_of(metrics[own]) or "–", {"method": method_of(metrics[own])}
+            ),
+            "Meaning": Cell(describe(own).meaning, {}),
+        }
+        for own in sorted_metrics(metrics)
+    ]
+    return Table(name, caption, rows)
+
+
+def _metrics_by_label(labels: Mapping[str, LabelResults]) -> Table:
+    names = sorted_metrics(name for own in labels.values() for name in own.metrics)
+    rows: list[Row] = [
+        {"Label": label}
+        | {describe(name).title: interval_cell(name, own.metrics.get(name)) for name in names}
+        for label, own in labels.items()
+    ]
+    return Table(
+        "metrics_by_label",
+        "Metrics of each label, with 95% confidence intervals",
+        rows,
+        numeric=True,
+    )
+
+
+def _operating_points(label: str, results: LabelResults) -> Table:
+    points = results.operating_points
+    names = sorted_metrics(name for own in points.values() for name in own.metrics)
+    rows: list[Row] = []
+    for name, own in points.items():
+        known, cells = own.threshold_range, own.confusion
+        limits = f" ({known.low:.3f}–{known.high:.3f})" if known else ""
+        threshold = {
+            "threshold": own.threshold,
+            "threshold_low": known.low if known else None,
+            "threshold_high": known.high if known else None,
+        }
+        rows.append(
+            {
+                "Label": Cell(None, {"label": label}),
+                "Operating point": name,
+                "Purpose": own.purpose,
+                "Threshold": Cell(f"{own.threshold:.3f}{limits}", threshold),
+                "Rule": own.rule,
+                **{describe(n).title: interval_cell(n, own.metrics.get(n)) for n in names},
+                "True positives": cells.tp,
+                "False positives": cells.fp,
+                "True negatives": cells.tn,
+                "False negatives": cells.fn,
+            }
+        )
+    caption = f"Operating points for {label}, locked on validation, with 95% confidence intervals"
+    return Table("operating_points", caption, rows, numeric=True, transposed=True)
+
+
+def _sample_sizes(label: str, results: LabelResults) -> list[Row]:
+    sizes = results.sample_sizes
+    rows: list[Row] = []
+    for name, own in (
+        ("auroc", sizes.auroc),
+        ("sensitivity", sizes.sensitivity),
+        ("specificity", sizes.specificity),
+    ):
+        if own is None:
+            continue
+        kind = describe(name)
+        here = SampleSizeTarget(own.half_width, results.n, results.patients, results.positives)
+        for target in (here, *own.targets):
+            words = f"± {number(target.half_width, kind.percent)}"
+            words += " (this test set)" if target is here else ""
+            rows.append(
+                {
+                    "Label": Cell(None, {"label": label}),
+                    "Metric": Cell(kind.title, {"metric": name}),
+                    "Half width of the 95% CI": Cell(words, {"half_width": target.half_width}),
+                    "Images": target.images,
+                    "Patients": target.patients,
+                    "Positive images": target.positives,
+                }
+            )
+    return rows
+
+
+def _at_prevalence(at: AtPrevalence) -> Table:
+    rows: list[Row] = []
+
+    def add(label: str, name: str, condition: str, interval: Interval) -> None:
+        rows.append(
+            {
+                "Label": Cell(label if len(at.labels) > 1 else None, {"label": label}),
+                "Metric": Cell(
+                    f"{describe(name).title}, {condition}", {"metric": name, "condition": condition}
+                ),
+                "Value (95% CI)": interval_cell(name, interval, named=False),
+            }
+        )
+
+    for label, own in at.labels.items():
+        for condition, shift, brier in (
+            ("uncorrected", own.in_the_large_uncorrected, own.brier_uncorrected),
+            ("corrected", own.in_the_large_corrected, own.brier_corrected),
+        ):
+            add(label, "calibration_in_the_large", condition, shift)
+            if math.isfinite(brier):
+                add(label, "brier", condition, Interval(brier, math.nan, math.nan, "none"))
+        for point, pair in own.operating_points.items():
+            add(label, "ppv", point, pair.ppv)
+            add(label, "npv", point, pair.npv)
+    return Table("at_prevalence", f"Results at a prevalence of {at.prevalence:.1%}", rows)

@@ -1,0 +1,109 @@
+"""Sections on several evaluations: external validation and variation across seeds."""
+
+from __future__ import annotations
+
+from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
+from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.report.html.markup import element
+from plainfilm.report.html.section import Part, Plot, Section
+from plainfilm.report.html.table import (
+    Cell,
+    Row,
+    Table,
+    difference_cell,
+    number_cell,
+)
+from plainfilm.report.wording import (
+    bounded,
+    count,
+    counted,
+    describe,
+    list_intervals,
+    number,
+)
+
+__all__ = ["external_section", "seeds_section"]
+
+_METRICS = ("auroc", "sensitivity", "specificity", "brier")
+
+
+def external_section(external: ExternalDocument, title: str = "External validation") -> Section:
+    """Return the results of one bundle on several data sets."""
+    from plainfilm.report.figures import ForestRow, forest_figure
+
+    rows = [
+        ForestRow(f"{row.name}, {row.role}  ({row.n})", row.metrics["auroc"], _is_worse(row))
+        for row in external.rows
+    ]
+    areas = [(row.text, row.interval) for row in rows if row.interval is not None]
+    plot = Plot(
+        "external",
+        forest_figure(rows, name="external"),
+        "AUROC of the same model on each data set, with 95% confidence intervals. The dashed line is "
+        "chance level. Orange: the whole interval of the difference from the first row is below zero.",
+        f"AUROC on each data set. {list_intervals(areas)}",
+        wide=True,
+    )
+    return Section(title, [plot, element("p", external.note, class_="lead"), _external(external)])
+
+
+def _is_worse(row: ExternalRow) -> bool:
+    difference = (row.difference or {}).get("auroc")
+    return bounded(difference) and difference is not None and difference.high < 0
+
+
+def _external(external: ExternalDocument) -> Table:
+    rows: list[Row] = [
+        {
+            "Data set": Cell(f"{row.name}, {row.role}", {"data_set": row.name, "role": row.role}),
+            "Images": Cell(
+                f"{count(row.n)} of {counted(row.patients, 'patient')}",
+                {"images": row.n, "patients": row.patients},
+            ),
+            "Prevalence": number_cell("prevalence", row.prevalence, percent=True),
+            **{
+                describe(name).title: difference_cell(
+                    name, row.metrics.get(name), (row.difference or {}).get(name)
+                )
+                for name in _METRICS
+            },
+        }
+        for row in external.rows
+    ]
+    caption = "The same model on each data set, with the difference from the first row"
+    return Table("external_validation", caption, rows)
+
+
+def seeds_section(seeds: SeedsDocument) -> Section:
+    """Return the results of several trainings of one recipe."""
+    from plainfilm.report.figures import ForestRow, forest_figure
+
+    rows = [ForestRow(f"seed {row.seed}", row.metrics["auroc"]) for row in seeds.rows]
+    if seeds.ensemble is not None:
+        rows.append(ForestRow("ensemble", seeds.ensemble.metrics["auroc"]))
+    areas = [(row.text, row.interval) for row in rows if row.interval is not None]
+    plot = Plot(
+        "seeds",
+        forest_figure(rows, zero=None, name="seeds"),
+        "AUROC of each training. The 95% confidence intervals reflect the sampling of test images only.",
+        f"AUROC of each training. {list_intervals(areas)}",
+        wide=True,
+    )
+    table: list[Row] = [
+        {
+            "Metric": Cell(describe(name).title, {"metric": name}),
+            "Mean over seeds": number_cell("mean", own.mean),
+            "Standard deviation": number_cell("sd", own.sd),
+            "Range": Cell(
+                f"{number(own.minimum)} to {number(own.maximum)}",
+                {"minimum": own.minimum, "maximum": own.maximum},
+            ),
+            "Half width of the 95% CI": number_cell("sampling_half_width", own.sampling_half_width),
+        }
+        for name, own in seeds.variation.items()
+    ]
+    caption = "Variation across seeds, and the sampling uncertainty of the test set"
+    note = element("p", seeds.note, class_="lead")
+    parts: list[Part] = [plot, note]
+    parts += [Table("seed_variation", caption, table, numeric=True)] if table else []
+    return Section("Variation across seeds", parts)

@@ -1,0 +1,65 @@
+"""The section on training: loss, accuracy and AUROC by epoch."""
+
+from __future__ import annotations
+
+import math
+
+from plainfilm.report.content import TrainingContent
+from plainfilm.report.html.markup import element
+from plainfilm.report.html.section import Plot, Plots, Section
+from plainfilm.report.wording import number
+
+__all__ = ["training_section"]
+
+_QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
+
+
+def training_section(training: TrainingContent) -> Section | None:
+    """Return the curves by epoch, or a sentence for a single epoch; None without history."""
+    if len(training.history) == 1:
+        return Section("Training", [element("p", _only_epoch(training), class_="lead")])
+    plots = _history_plots(training)
+    return Section("Training", [Plots(plots)]) if plots else None
+
+
+def _defined(training: TrainingContent, epoch: int, key: str) -> float | None:
+    value = training.history[epoch].get(key, math.nan)
+    return value if math.isfinite(value) else None
+
+
+def _only_epoch(training: TrainingContent) -> str:
+    parts = []
+    for key, words in _QUANTITIES:
+        sides = (("training", key), ("validation", f"val_{key}"))
+        values = [(where, _defined(training, 0, own)) for where, own in sides]
+        texts = [f"{number(value)} on {where}" for where, value in values if value is not None]
+        if texts:
+            parts.append(f"{words} {' and '.join(texts)}")
+    numbers = f": {'; '.join(parts)}" if parts else ""
+    return f"The model was trained for one epoch{numbers}."
+
+
+def _history_plots(training: TrainingContent) -> list[Plot]:
+    from plainfilm.report.figures import history_figure
+
+    plots = []
+    epochs = range(len(training.history))
+    kept = [n for n in epochs if training.history[n].get("epoch") == training.provenance.epoch]
+    for key, words in _QUANTITIES:
+        if all(_defined(training, n, own) is None for n in epochs for own in (key, f"val_{key}")):
+            continue
+        best = _defined(training, kept[0], f"val_{key}") if kept else None
+        weights = (
+            ""
+            if best is None
+            else f" The weights of epoch {training.provenance.epoch} were kept (validation: "
+            f"{number(best)})."
+        )
+        name = f"history-{key}"
+        drawing = history_figure(
+            training.history, best_epoch=training.provenance.epoch, quantities=(key,), name=name
+        )
+        title = words[0].upper() + words[1:]
+        caption = f"{title} on training and validation images by epoch.{weights}"
+        plots.append(Plot(name, drawing, caption, f"{caption} {len(epochs)} epochs."))
+    return plots
