@@ -221,7 +221,7 @@ def test_a_class_folder_instead_of_the_folder_above(
     }[verb]
     output = fail(1, *arguments)
     assert "contains images but no class fold" in output
-    assert f"give the folder above it ({data})" in output
+    assert f"the folder above ({data})" in output
     assert not out.exists()
 
 
