@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from plainfilm import metrics
+from plainfilm._json import to_json
 from plainfilm.errors import MetricError
 from plainfilm.metrics import thresholds
 from plainfilm.metrics.thresholds import silverman_bandwidth
@@ -263,7 +264,7 @@ def test_one_class_locks_nothing_and_says_so(labels: list[float]) -> None:
     assert (only.point.name, only.point.threshold) == ("balanced", 0.5)
     assert not only.determined
     assert "not chosen" in only.point.rule
-    json.dumps(only.to_json(), allow_nan=False)
+    json.dumps(to_json(only), allow_nan=False)
 
 
 def test_unknown_labels_order_and_seed() -> None:
@@ -277,7 +278,7 @@ def test_unknown_labels_order_and_seed() -> None:
     for one, two, three in zip(first, hidden, shuffled, strict=True):
         assert one.point.threshold == pytest.approx(two.point.threshold, abs=1e-3)
         assert one.point.threshold == pytest.approx(three.point.threshold, abs=1e-3)
-    assert json.dumps(first[0].to_json(), allow_nan=False)
+    assert json.dumps(to_json(first[0]), allow_nan=False)
     assert [one.point.purpose for one in first] == ["balanced", "rule-out", "rule-in"]
 
 

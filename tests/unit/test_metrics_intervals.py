@@ -14,6 +14,7 @@ from scipy import stats
 from sklearn import datasets, linear_model, model_selection
 
 from plainfilm import metrics
+from plainfilm._json import to_json
 from plainfilm.errors import MetricError
 from plainfilm.metrics.bootstrap import percentile, replicate
 from plainfilm.metrics.statistics import ranking_statistic
@@ -54,7 +55,7 @@ def test_proportions_equal_scipy(level: float) -> None:
 def test_nothing_counted_is_undefined() -> None:
     for found in (metrics.wilson(0, 0), metrics.clopper_pearson(0, 0)):
         assert math.isnan(found.value)
-        answer = found.to_json()
+        answer = to_json(found)
         assert answer["value"] is None
         assert answer["reason"]
         json.dumps(answer, allow_nan=False)

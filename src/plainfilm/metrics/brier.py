@@ -36,12 +36,6 @@ class BrierParts:
     resolution: float
     uncertainty: float
 
-    def to_json(self) -> dict[str, float | None]:
-        """Return the three parts by name, None where undefined."""
-        parts = {"reliability": self.reliability, "resolution": self.resolution}
-        parts["uncertainty"] = self.uncertainty
-        return {name: part if math.isfinite(part) else None for name, part in parts.items()}
-
 
 def brier_parts(
     y_true: ArrayLike,

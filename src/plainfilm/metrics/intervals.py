@@ -50,18 +50,6 @@ class Interval:
     method: str
     reason: str | None = None
 
-    def to_json(self) -> dict[str, float | str | None]:
-        """Return the attributes by name, with None for numbers that are not finite."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        found: dict[str, float | str | None] = {
-            name: float(number) if math.isfinite(number) else None
-            for name, number in numbers.items()
-        }
-        found["method"] = self.method
-        if self.reason is not None:
-            found["reason"] = self.reason
-        return found
-
 
 def undefined(method: str, reason: str) -> Interval:
     """Return the interval of an undefined value, with the reason."""

@@ -62,10 +62,6 @@ class Confusion:
         """Return the number of images."""
         return self.tp + self.fp + self.tn + self.fn
 
-    def to_json(self) -> dict[str, int]:
-        """Return the four counts by name."""
-        return {"tp": self.tp, "fp": self.fp, "tn": self.tn, "fn": self.fn}
-
 
 def confusion(y_true: ArrayLike, y_pred: ArrayLike) -> Confusion:
     """Count the images by label and predicted class.
