@@ -7,24 +7,31 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from plainfilm import _files
-from plainfilm._json import from_json, to_json
-from plainfilm.errors import RunError
+from plainfilm._json import JSON, Format, from_json, to_json
+from plainfilm.errors import ConfigError
 
 __all__ = ["Document"]
 
 
 class Document:
-    """A frozen dataclass that is stored as one JSON file with a schema version."""
+    """A frozen dataclass that is stored as one JSON file with a schema version.
+
+    Subclasses set the class variables: the schema version, the format with its error, what to do
+    with a file of an older version, and whether fields with their default values are written.
+    """
 
     __slots__ = ()
     SCHEMA: ClassVar[int]
+    FORMAT: ClassVar[Format] = JSON
+    REMEDY: ClassVar[str] = "write it again with this version"
+    COMPLETE: ClassVar[bool] = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain values.
 
         Optional parts that are missing are left out. A number that is undefined is None.
         """
-        return {"schema": self.SCHEMA, **to_json(self)}
+        return {"schema": self.SCHEMA, **to_json(self, complete=self.COMPLETE)}
 
     @classmethod
     def from_json(cls, values: object, where: str = "the document") -> Self:
@@ -32,10 +39,15 @@ class Document:
 
         Raises
         ------
-        RunError
-            If the schema is of another version, or a key or type is wrong.
+        PlainfilmError
+            The error of the format, if the schema has another version, or a key or value is wrong.
         """
-        return from_json(cls, cls._upgrade(values, where), where)
+        try:
+            return from_json(cls, cls._upgrade(values, where), where, cls.FORMAT)
+        except ConfigError as error:  # from a value that checks itself
+            raise cls.FORMAT.error(
+                f"{where} has a wrong value: {error.problem}", received=error.received
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write the document to a file."""
@@ -47,13 +59,13 @@ class Document:
 
         Raises
         ------
-        RunError
-            If the file cannot be read or is not such a document.
+        PlainfilmError
+            The error of the format, if the file cannot be read or is not such a document.
         """
         try:
             values = _files.read_json(path)
         except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read", received=error) from error
+            raise cls.FORMAT.error(f"{path} cannot be read", received=error) from error
         return cls.from_json(values, str(path))
 
     @classmethod
@@ -66,8 +78,8 @@ class Document:
         if isinstance(values, Mapping) and schema == cls.SCHEMA:
             return {key: value for key, value in values.items() if key != "schema"}
         newer = isinstance(schema, int) and schema > cls.SCHEMA
-        raise RunError(
+        raise cls.FORMAT.error(
             f"this version of plainfilm cannot read {where}",
             received="no schema version" if schema is None else f"schema {schema}",
-            remedy="upgrade plainfilm" if newer else f"write it again (schema {cls.SCHEMA})",
+            remedy="upgrade plainfilm" if newer else cls.REMEDY,
         )

@@ -127,7 +127,7 @@ def overlay(
     heat
         float32 (h, w), 0 to 1; other values are clipped.
     opacity
-        Opacity where the heat is 1, 0 to 1; elsewhere it is multiplied by the root of the heat.
+        Opacity where the heat is 1, 0 to 1. It is multiplied by the square root of the heat.
 
     Returns
     -------

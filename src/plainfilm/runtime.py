@@ -107,8 +107,8 @@ class Predictor:
         sources
             Paths, or the bytes of files.
         workers
-            Number of threads, each of which reads and predicts. None or 0 uses one more than there
-            are cores, because a thread may have to wait for the interpreter.
+            Number of threads that read and predict. None or 0 uses one more than there are cores,
+            because a thread may have to wait for the interpreter.
 
         Raises
         ------

@@ -16,7 +16,6 @@ import pytest
 
 from plainfilm._machine import describe_machine
 from plainfilm.bundle import (
-    SCHEMA,
     Bundle,
     BundleMetadata,
     IndeterminateRange,
@@ -188,10 +187,10 @@ def test_sums_that_omit_a_file(bundle: Bundle, name: str) -> None:
         read_bundle(bundle.folder)
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, 99])
+@pytest.mark.parametrize("schema", [BundleMetadata.SCHEMA + 1, 99])
 def test_a_bundle_of_a_newer_version(bundle: Bundle, schema: int) -> None:
     edit(bundle.folder, lambda metadata: metadata.update(schema=schema, new_key=1))
-    with pytest.raises(BundleError, match="a newer version") as caught:
+    with pytest.raises(BundleError, match="cannot read") as caught:
         read_bundle(bundle.folder)
     assert caught.value.remedy == "upgrade plainfilm"
 
@@ -200,18 +199,18 @@ def test_a_bundle_of_a_newer_version(bundle: Bundle, schema: int) -> None:
 def test_a_bundle_of_an_older_version(bundle: Bundle, schema: int) -> None:
     # Schema 1 had other keys, and another name for the version of the program.
     edit(bundle.folder, lambda metadata: metadata.update(schema=schema, old_key=1))
-    with pytest.raises(BundleError, match="an older version") as caught:
+    with pytest.raises(BundleError, match="cannot read") as caught:
         read_bundle(bundle.folder)
     assert caught.value.remedy == "train again with this version"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", '"bundle"', "null", "{}", f'{{"schema": {SCHEMA}}}']
+    "text", ["", "{", "[]", "3", '"bundle"', "null", "{}", f'{{"schema": {BundleMetadata.SCHEMA}}}']
 )
 def test_json_that_is_not_the_metadata_of_a_bundle(bundle: Bundle, text: str) -> None:
     (bundle.folder / "bundle.json").write_text(text, encoding="utf-8")
     reseal(bundle.folder)
-    with pytest.raises(BundleError, match=r"does not describe a bundle|cannot be read"):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         read_bundle(bundle.folder)
 
 
@@ -225,7 +224,7 @@ def test_json_that_is_not_the_metadata_of_a_bundle(bundle: Bundle, text: str) ->
         lambda d: d["pixels"].update(geometry="stretch"),
         lambda d: d["pixels"].update(window="auto"),
         lambda d: d.pop("schema"),
-        lambda d: d.update(schema=str(SCHEMA)),
+        lambda d: d.update(schema=str(BundleMetadata.SCHEMA)),
         lambda d: d.update(temperature="warm"),
         lambda d: d.update(temperature=None),
         lambda d: d.update(points=[3]),
@@ -241,7 +240,7 @@ def test_invalid_metadata_are_refused(
     bundle: Bundle, change: Callable[[dict[str, Any]], Any]
 ) -> None:
     edit(bundle.folder, change)
-    with pytest.raises(BundleError, match="does not describe a bundle"):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         read_bundle(bundle.folder)
 
 

@@ -15,8 +15,7 @@ import keras
 
 from plainfilm.errors import ConfigError
 from plainfilm.models import NETWORKS, build_network
-from plainfilm.models.normalise import normalise
-from plainfilm.models.standardised import RELU_GAIN, SkipGain, StandardisedConv2D
+from plainfilm.models.layers import RELU_GAIN, SkipGain, StandardisedConv2D, normalise
 
 
 def convolve(

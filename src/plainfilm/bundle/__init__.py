@@ -14,7 +14,6 @@ Nothing in a bundle is executed or unpickled. A file that `SHA256SUMS` does not 
 
 from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
 from plainfilm.bundle.metadata import (
-    SCHEMA,
     BundleMetadata,
     Determination,
     IndeterminateRange,
@@ -23,7 +22,6 @@ from plainfilm.bundle.metadata import (
 )
 
 __all__ = [
-    "SCHEMA",
     "Bundle",
     "BundleMetadata",
     "Determination",

@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from plainfilm import _files
-from plainfilm._json import Format, from_json, to_json
+from plainfilm._document import Document
+from plainfilm._json import Format, to_json
 from plainfilm._machine import Machine
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 __all__ = [
-    "SCHEMA",
     "BundleMetadata",
     "Determination",
     "IndeterminateRange",
     "Provenance",
     "Rejection",
 ]
-
-SCHEMA = 2
-_FORMAT = Format(BundleError, "key", "an object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +127,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BundleMetadata:
+class BundleMetadata(Document):
     """What a bundle predicts, how it prepares images, its thresholds and how it was made.
 
     Attributes
@@ -155,6 +150,10 @@ class BundleMetadata:
         Label to its range of indeterminate probabilities; a label may have none.
     """
 
+    SCHEMA: ClassVar[int] = 2
+    FORMAT: ClassVar[Format] = Format(BundleError, "key", "an object")
+    REMEDY: ClassVar[str] = "train again with this version"
+
     task: Task
     pixels: PixelSpec
     temperature: float
@@ -164,46 +163,17 @@ class BundleMetadata:
     rejection: Rejection | None = None
     indeterminate: Mapping[str, IndeterminateRange] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.temperature):
+            raise ConfigError("the temperature must be finite", received=self.temperature)
+
     @property
     def operating_points(self) -> tuple[OperatingPoint, ...]:
         """Return the operating points without how well validation determines them."""
         return tuple(locked.point for locked in self.points)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of ``bundle.json``."""
+        """Return the content of ``bundle.json``, without the fields of subclasses."""
         names = [field.name for field in fields(BundleMetadata)]
         values = {name: to_json(getattr(self, name), complete=True) for name in names}
-        return {"schema": SCHEMA, **values}
-
-    @classmethod
-    def read(cls, path: Path) -> BundleMetadata:
-        """Read ``bundle.json``.
-
-        Raises
-        ------
-        BundleError
-            If it cannot be read, has another schema version, or does not describe a bundle.
-        """
-        try:
-            values = _files.read_json(path)
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{path} cannot be read", received=error) from error
-        schema = values.get("schema") if isinstance(values, Mapping) else None
-        if isinstance(schema, int) and schema != SCHEMA:
-            newer = schema > SCHEMA
-            raise BundleError(
-                f"{path.parent} was made by {'a newer' if newer else 'an older'} version",
-                received=f"schema {schema}; this version reads schema {SCHEMA}",
-                remedy="upgrade plainfilm" if newer else "train again with this version",
-            )
-        try:
-            if schema != SCHEMA:
-                raise BundleError("it has no schema version")
-            own = {key: value for key, value in values.items() if key != "schema"}
-            metadata = from_json(cls, own, path.name, _FORMAT)
-        except (BundleError, ConfigError) as error:
-            received = f"{error.problem}: {error.received}" if error.received else error.problem
-            raise BundleError(f"{path} does not describe a bundle", received=received) from error
-        if not math.isfinite(metadata.temperature):
-            raise BundleError(f"{path} does not describe a bundle", received="no temperature")
-        return metadata
+        return {"schema": self.SCHEMA, **values}

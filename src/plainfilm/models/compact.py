@@ -8,8 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from plainfilm.models.normalise import normalise
-from plainfilm.models.standardised import SkipGain, StandardisedConv2D
+from plainfilm.models.layers import SkipGain, StandardisedConv2D, normalise
 
 __all__ = ["compact"]
 
@@ -47,7 +46,7 @@ def compact(
     dropout
         Share of the pooled features that are dropped in training, 0 to 1.
     normalisation
-        ``midrange`` or ``image``, see `plainfilm.models.normalise.normalise`.
+        ``midrange`` or ``image``, see `plainfilm.models.layers.normalise`.
 
     Returns
     -------

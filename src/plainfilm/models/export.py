@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from plainfilm.errors import ConfigError
 from plainfilm.models.graph import IMAGE, GraphBuilder
+from plainfilm.models.layers import SkipGain, StandardisedConv2D
 from plainfilm.models.novelty import FLOOR, SIDE, Distance, Novelty
-from plainfilm.models.standardised import SkipGain, StandardisedConv2D
 from plainfilm.records import Task
 
 __all__ = ["feature_network", "has_activation_map", "to_onnx"]

@@ -56,17 +56,7 @@ class GraphBuilder:
             self.add("Slice", ["both", one, two, one], "probabilities")
 
     def build(self, name: str, size: int, outputs: Mapping[str, Sequence[str | int]]) -> bytes:
-        """Return the checked graph as the bytes of an ONNX file.
-
-        Parameters
-        ----------
-        name
-            Name of the graph.
-        size
-            Side of the input image.
-        outputs
-            Shape of each output.
-        """
+        """Return the checked graph with these output shapes as the bytes of an ONNX file."""
         helper, types = self.onnx.helper, self.onnx.TensorProto
         graph = helper.make_graph(
             self.nodes,

@@ -21,28 +21,17 @@ def merge_graphs(
 ) -> bytes:
     """Return one ONNX graph that predicts the mean of several.
 
-    Logits are averaged before the temperature is applied. Activation maps are linear in them, so
-    their mean explains the mean of the logits.
+    Logits are averaged before the temperature is applied. Activation maps are linear in the logits,
+    so their mean explains the mean of the logits.
 
     Parameters
     ----------
     graphs
-        Two or more graphs from `plainfilm.models.export.to_onnx`, of one task and image size.
+        Two or more graphs from `plainfilm.models.export.to_onnx`, with the same input and outputs.
     task, head, temperature
         See `plainfilm.models.export.to_onnx`.
     scales
         Divisors of each member's novelty before the mean is taken; None omits novelty.
-
-    Returns
-    -------
-    bytes
-        A graph with the inputs and outputs of its members. It has ``activation`` and ``novelty``
-        if every member has them.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer than two graphs, or their inputs or outputs differ.
     """
     if len(graphs) < 2:
         raise ConfigError("an ensemble needs at least two members", received=len(graphs))

@@ -35,16 +35,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distance:
-    """A Mahalanobis distance to the nearest of several means.
+    """A Mahalanobis distance to the nearest of several means (c, d), divided by ``scale``.
 
-    Attributes
-    ----------
-    means
-        (c, d).
-    whitening
-        Shared matrix (d, d); distances of whitened values are Euclidean.
-    scale
-        Divisor of the distances.
+    Distances are Euclidean after multiplication with ``whitening`` (d, d).
     """
 
     means: Floats
@@ -88,12 +81,7 @@ def fit_novelty(
 ) -> Novelty:
     """Fit both distances on training images and scale them on validation images.
 
-    Parameters
-    ----------
-    training
-        Images (n, size, size), their features (n, d) or None, and their classes (n,).
-    validation
-        Images (m, size, size) and their features (m, d) or None.
+    Images are (n, size, size), features (n, d) or None, and classes (n,).
     """
     images, features, classes = training
     held, held_features = validation

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from plainfilm.models.normalise import normalise
+from plainfilm.models.layers import normalise
 
 __all__ = ["tutorial"]
 

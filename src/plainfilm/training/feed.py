@@ -25,16 +25,8 @@ Gather = Callable[[NDArray[np.int64]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The input of one step.
-
-    Attributes
-    ----------
-    images
-        uint8 (batch, side, side, 1), an array or a tensor.
-    transforms, tones
-        From `plainfilm.models.draw_augmentation`.
-    labels
-        float32 (batch, labels): 1, 0 or NaN.
+    """The input of one step: images uint8 (batch, side, side, 1), what `draw_augmentation` drew for
+    them, and labels float32 (batch, labels).
     """
 
     images: Any
@@ -45,23 +37,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Shuffled, augmented batches.
-
-    Attributes
-    ----------
-    gather
-        Function that returns images.
-    labels
-        float32 (n, labels).
-    augment
-        Strengths of the augmentation.
-    size
-        Side of the augmented images.
-    batch
-        Number of images in a batch.
-    seed
-        Seed of the run.
-    """
+    """Shuffled batches of images with labels float32 (n, labels), augmented to a side of ``size``."""
 
     gather: Gather
     labels: NDArray[np.float32]

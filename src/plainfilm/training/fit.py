@@ -39,16 +39,8 @@ _SAVE_INTERVAL = 30.0  # seconds of training that a kill loses at most
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A finished training.
-
-    Attributes
-    ----------
-    weights
-        Weights of the selected epoch, a safetensors file.
-    state
-        History, best epoch and time.
-    parameters
-        Number of weights of the network.
+    """A finished training: the weights of the selected epoch as a safetensors file, the state with
+    the history, and the number of weights.
     """
 
     weights: bytes
@@ -67,27 +59,10 @@ def fit(
     seed: int,
     progress: Progress = silent,
 ) -> Fitted:
-    """Train a network, or continue an interrupted training.
+    """Train a network, or continue the interrupted training of a folder.
 
-    Parameters
-    ----------
-    recipe, task
-        What to train.
-    feed
-        Training batches.
-    validation
-        Images and labels for comparing epochs.
-    folder
-        Folder of the training state, the best weights and ``history.csv``.
-    precision
-        ``float32`` or ``bfloat16``.
-    seed
-        Seed for initial weights and noise.
-
-    Raises
-    ------
-    RunError
-        If the loss is no longer finite, or the folder has the state of another network.
+    The folder receives the training state, the best weights and ``history.csv``. A RunError is
+    raised if the loss is no longer finite, or the state in the folder is of another network.
     """
     config = recipe.fit
     keras.utils.set_random_seed(seed)

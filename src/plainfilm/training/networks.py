@@ -45,13 +45,7 @@ def outputs_of(task: Task, head: Head) -> int:
 
 
 def network_of(recipe: Recipe, task: Task) -> Any:
-    """Return a new network of a recipe, from images (n, size, size, 1) to logits.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such network, or it has no such option.
-    """
+    """Return a new network of a recipe, from images (n, size, size, 1) to logits."""
     from plainfilm.models import build_network
 
     outputs = outputs_of(task, head_of(task, recipe.fit.loss))

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from plainfilm import __version__, _files
-from plainfilm._json import from_json, to_json
+from plainfilm._document import Document
+from plainfilm._json import to_json
 from plainfilm._machine import Machine, describe_machine, versions
 from plainfilm.config import Recipe
 from plainfilm.data import Manifest
 from plainfilm.data.counts import Description
-from plainfilm.errors import ConfigError, RunError
+from plainfilm.errors import RunError
 
-__all__ = ["SCHEMA", "Identity", "Plan", "check_folder", "claim_folder", "make_plan"]
+__all__ = ["PLAN", "Identity", "Plan", "check_folder", "claim_folder", "make_plan"]
 
-SCHEMA = 2
-_FILE = "plan.json"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,55 +44,17 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Document):
     """The plan of a run."""
+
+    SCHEMA: ClassVar[int] = 2
+    REMEDY: ClassVar[str] = "train again, into another folder"
+    COMPLETE: ClassVar[bool] = True
 
     identity: Identity
     dataset: Description
     machine: Machine
     versions: Mapping[str, str]
-
-    def write(self, folder: Path) -> None:
-        """Write the plan into the folder of its run."""
-        _files.write_json(folder / _FILE, {"schema": SCHEMA, **to_json(self, complete=True)})
-
-    @classmethod
-    def read(cls, folder: Path) -> Plan:
-        """Read the plan of a run.
-
-        Raises
-        ------
-        RunError
-            If there is none, it is damaged, or its schema has another version.
-        """
-        path = folder / _FILE
-        try:
-            values = _files.read_json(path)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise RunError(
-                f"{folder} is not the folder of a run",
-                received=f"there is no {_FILE}",
-                remedy="give the folder that plainfilm train wrote",
-            ) from error
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} is damaged", remedy="choose another folder") from error
-        schema = values.get("schema") if isinstance(values, Mapping) else None
-        if isinstance(schema, int) and schema != SCHEMA:
-            newer = schema > SCHEMA
-            raise RunError(
-                f"{folder} is a run of {'a newer' if newer else 'an older'} version of plainfilm",
-                received=f"schema {schema}; this version reads schema {SCHEMA}",
-                remedy="upgrade plainfilm" if newer else "train again, into another folder",
-            )
-        try:
-            if schema != SCHEMA:
-                raise RunError("it has no schema version")
-            own = {key: value for key, value in values.items() if key != "schema"}
-            return from_json(cls, own, _FILE)
-        except (ConfigError, RunError) as error:
-            raise RunError(
-                f"{path} is damaged", received=error.problem, remedy="choose another folder"
-            ) from error
 
 
 def make_plan(
@@ -111,16 +73,10 @@ def make_plan(
 
 
 def check_folder(folder: Path, plan: Plan) -> None:
-    """Check that the folder is missing or empty, or that of a run with the same plan.
-
-    Raises
-    ------
-    RunError
-        If the folder has another run or other files in it.
-    """
+    """Raise a RunError unless the folder is missing, empty or that of a run with the same plan."""
     if not folder.is_dir():
         return
-    if not (folder / _FILE).exists():
+    if not (folder / PLAN).exists():
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
             raise RunError(
@@ -129,7 +85,7 @@ def check_folder(folder: Path, plan: Plan) -> None:
                 remedy="choose an empty or new folder",
             )
         return
-    old, new = (to_json(own.identity, complete=True) for own in (Plan.read(folder), plan))
+    old, new = (to_json(own.identity, complete=True) for own in (Plan.read(folder / PLAN), plan))
     differing = _differences(old, new)
     if differing:
         raise RunError(
@@ -141,19 +97,11 @@ def check_folder(folder: Path, plan: Plan) -> None:
 
 
 def claim_folder(folder: Path, plan: Plan) -> None:
-    """Create the folder of a run and write its plan, unless the same plan is there.
-
-    Raises
-    ------
-    RunError
-        If the folder has another run or other files in it.
-    StorageError
-        If it cannot be written.
-    """
+    """Create the folder of a run and write its plan, unless the same plan is there."""
     _files.make_folder(folder)
     check_folder(folder, plan)
-    if not (folder / _FILE).exists():
-        plan.write(folder)
+    if not (folder / PLAN).exists():
+        plan.write(folder / PLAN)
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:

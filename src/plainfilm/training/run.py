@@ -16,7 +16,7 @@ from plainfilm.config import Recipe
 from plainfilm.data import Manifest, fingerprint, pick
 from plainfilm.errors import RunError, SourceError
 from plainfilm.training.images import SplitImages
-from plainfilm.training.plan import Plan
+from plainfilm.training.plan import PLAN, Plan
 
 __all__ = ["TRAINED_ON", "Run", "open_run", "write_augmented", "write_data"]
 
@@ -73,7 +73,13 @@ def open_run(folder: str | Path) -> Run:
         If training has not finished, or the bundle was changed.
     """
     folder = Path(folder)
-    plan = Plan.read(folder)
+    if not (folder / PLAN).is_file():
+        raise RunError(
+            f"{folder} is not the folder of a run",
+            received=f"there is no {PLAN}",
+            remedy="give the folder that plainfilm train wrote",
+        )
+    plan = Plan.read(folder / PLAN)
     try:
         manifest = Manifest.read(folder / "manifest.parquet")
     except (FileNotFoundError, NotADirectoryError, SourceError) as error:

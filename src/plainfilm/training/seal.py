@@ -54,25 +54,8 @@ def seal(
 ) -> Bundle:
     """Write the bundle of a trained network.
 
-    Parameters
-    ----------
-    recipe, task
-        What was trained.
-    weights
-        Weights of the selected epoch, from `plainfilm.training.fit.fit`.
-    validation
-        Images for selecting temperature, thresholds and rejection.
-    training
-        Images (n, size, size) and labels (n, labels) of up to `SAMPLE` training records.
-    folder
-        Folder of the bundle.
-    provenance
-        How the network was trained.
-
-    Raises
-    ------
-    RunError
-        If the sealed graph does not predict like the network.
+    ``training`` are images (n, size, size) and labels (n, labels) of up to `SAMPLE` training
+    records. A RunError is raised if the sealed graph does not predict like the network.
     """
     head = head_of(task, recipe.fit.loss)
     network = network_of(recipe, task)
@@ -119,11 +102,6 @@ def write_checked_bundle(
     """Write a bundle and check that it predicts on validation images as expected.
 
     ``novelty`` is that of the disturbed validation images, or None if the graph has no such output.
-
-    Raises
-    ------
-    RunError
-        If probabilities or novelty of the sealed graph differ.
     """
     # The probabilities of several labels assume the prevalence that each has in training.
     balanced = recipe.fit.balance == "weights" and task.kind != "multilabel"

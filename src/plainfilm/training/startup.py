@@ -1,7 +1,7 @@
-"""What only saves start-up time: a subprocess that works during the import of Keras, and gc.
+"""Saves start-up time: a subprocess works while Keras is imported, and the import is made faster.
 
-An import of Keras with TensorFlow takes seconds and keeps Python's interpreter lock, so a thread
-could do nothing at the same time. ``docs/reference/performance.md`` has the measured savings.
+The import of Keras and TensorFlow takes seconds and holds Python's interpreter lock, so that a
+thread could not work at the same time. ``docs/reference/performance.md`` has the measured savings.
 """
 
 from __future__ import annotations

@@ -31,18 +31,8 @@ _NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 class TrainingState:
     """Progress of a training.
 
-    Attributes
-    ----------
-    epoch, step
-        The next step, both counted from 0.
-    history
-        One row for each finished epoch.
-    best_epoch, best_value
-        The best epoch so far, counted from 1, and the value that epochs are compared by.
-    seconds
-        Wall time so far.
-    loss_sum, accuracy_sum
-        Sums over the steps of the current epoch.
+    ``epoch`` and ``step`` are the next ones, from 0; ``best_epoch`` counts from 1. The sums are over
+    the steps of the current epoch.
     """
 
     epoch: int = 0
@@ -70,10 +60,7 @@ def weights_to_bytes(variables: Iterable[Any], metadata: dict[str, str] | None =
 def read_weights(data: bytes, variables: Iterable[Any], source: str) -> None:
     """Assign the weights that `weights_to_bytes` returned.
 
-    Raises
-    ------
-    RunError
-        If names or shapes differ from those of ``variables``; ``source`` names the file.
+    A RunError, with the name ``source``, is raised if names or shapes of ``variables`` differ.
     """
     try:
         tensors = require("safetensors.numpy", "train").load(data)
@@ -111,13 +98,7 @@ def save_state(path: Path, variables: Iterable[Any], state: TrainingState) -> No
 
 
 def load_state(path: Path, variables: Iterable[Any]) -> TrainingState:
-    """Restore what `save_state` wrote; return a new `TrainingState` if there is no file.
-
-    Raises
-    ------
-    RunError
-        If the file is damaged or of another network.
-    """
+    """Restore what `save_state` wrote; return a new `TrainingState` if there is no file."""
     if not path.exists():
         return TrainingState()
     data = path.read_bytes()

@@ -78,15 +78,9 @@ def lock_thresholds(
 ) -> LockedThresholds:
     """Fit the temperature and lock the operating points.
 
-    Parameters
-    ----------
-    logits
-        One logit for each label of the `disturbed_images` of validation, ((1 + DRAWS) * n, labels).
-    validation
-        The n validation images.
-    task, recipe
-        What was trained. If training weighs the classes alike, so does the fit of the temperature:
-        otherwise the temperature would compensate for the difference.
+    The logits ((1 + DRAWS) * n, labels) are those of the `disturbed_images` of validation. If
+    training weighs the classes alike, so does the fit of the temperature: otherwise the temperature
+    would compensate for the difference.
     """
     labels = np.tile(validation.labels, (1 + DRAWS, 1))
     patients = [*validation.patients] * (1 + DRAWS)
@@ -112,12 +106,7 @@ def lock_thresholds(
 def lock_rejection(novelty: NDArray[np.float64], unchanged: int) -> Rejection:
     """Lock the novelty above which an image is rejected.
 
-    Parameters
-    ----------
-    novelty
-        (n,) of the `disturbed_images` of validation.
-    unchanged
-        Number of unchanged images, the first ones.
+    ``novelty`` (n,) is that of the `disturbed_images` of validation, ``unchanged`` ones first.
     """
     threshold = float(np.quantile(novelty, 1 - _REJECTED))
     return Rejection(

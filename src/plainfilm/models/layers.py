@@ -1,20 +1,44 @@
-"""Convolutions with standardised filters, which need no batch normalisation."""
+"""Layers of the networks: normalisation of images, and convolutions without batch normalisation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
-from keras import ops
+from keras import layers, ops
 
-__all__ = ["SkipGain", "StandardisedConv2D"]
+from plainfilm.errors import ConfigError
+
+__all__ = ["SkipGain", "StandardisedConv2D", "normalise"]
 
 # The gain of a ReLU that keeps the variance of its input: sqrt(2 / (1 - 1/pi)).
 RELU_GAIN = 1.7139588594436646
 
 
+def normalise(image: Any, kind: str) -> Any:
+    """Scale an image (n, height, width, 1) of 0 to 255 inside the network.
+
+    Parameters
+    ----------
+    image
+        Keras tensor.
+    kind
+        ``midrange`` maps 0..255 to -1..1. ``image`` subtracts each image's mean and divides by its
+        standard deviation, so that exposure and window have no effect.
+    """
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="midrange")(image)
+    if kind == "midrange":
+        return x
+    if kind == "image":
+        # Group normalisation with one group and no weights. The epsilon keeps blank images finite.
+        return layers.GroupNormalization(
+            groups=1, epsilon=1e-3, center=False, scale=False, dtype="float32", name="standardise"
+        )(x)
+    raise ConfigError("the normalisation must be midrange or image", received=kind)
+
+
 @keras.saving.register_keras_serializable("plainfilm")
-class StandardisedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
+class StandardisedConv2D(layers.Conv2D):  # type: ignore[misc]
     """Convolution with standardised filters.
 
     The mean of each filter is subtracted, and the filter is scaled to unit norm, times a learned
@@ -62,7 +86,7 @@ class StandardisedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("plainfilm")
-class SkipGain(keras.layers.Layer):  # type: ignore[misc]
+class SkipGain(layers.Layer):  # type: ignore[misc]
     """Multiply a residual branch by one learned number.
 
     It starts small, so that the block is close to its skip connection at first and the network can
