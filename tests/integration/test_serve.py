@@ -1,4 +1,4 @@
-"""A real process on a real socket: hostile clients, signals, kills, and the command's answers."""
+"""The service as a process: hostile clients, signals, killed decoders, equal predictions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from plainfilm.phantom import write_dataset
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="it is stopped by signals"),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals stop the service"),
 ]
 
 MakeBundle = Callable[..., Bundle]
@@ -42,7 +42,7 @@ TOKEN = "of-the-tests-0123456789"
 
 @dataclass
 class Server:
-    """A service in a process of its own."""
+    """A service in its own process."""
 
     process: subprocess.Popen[str]
     port: int
@@ -65,8 +65,8 @@ class Server:
                 named["content-type"] = kind
             connection.request(method, path, body, named)
             answer = connection.getresponse()
-            told = {name.lower(): value for name, value in answer.getheaders()}
-            return answer.status, told, answer.read()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, found, answer.read()
 
     def post(self, data: bytes, kind: str = "application/octet-stream") -> tuple[int, Any]:
         status, _, body = self.ask("POST", "/v1/predictions", data, kind)
@@ -104,7 +104,7 @@ Start = Callable[..., Server]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Return a function that starts a service; all are ended when the test is over."""
+    """Return a function that starts a service; the fixture stops all of them."""
     started: list[Server] = []
 
     def run(*bundles: object, limits: dict[str, int] | None = None, **env: str) -> Server:
@@ -160,13 +160,13 @@ def bundle(make_bundle: MakeBundle) -> Path:
     return make_bundle().folder
 
 
-def test_hostile_clients_are_cut_off_and_others_are_answered(
+def test_hostile_clients_are_disconnected_and_others_are_served(
     start: Start, bundle: Path, drawn: list[bytes]
 ) -> None:
     limits = {"head_seconds": 1, "stall_seconds": 1, "connections": 40, "body": 100_000}
     server = start(bundle, limits={**limits, "file": 50_000, "held": 200_000})
     before = server.memory()
-    # Headers that never end; connections that say nothing; a body that never comes.
+    # Headers that never end, silent connections, and a body that never arrives.
     slow = [server.connect() for _ in range(30)]
     for n, one in enumerate(slow):
         one.sendall((b"", b"POST / HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nx: ")[n % 3])
@@ -178,21 +178,21 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
     assert server.post(drawn[0])[0] == 200
     assert b" 408 " in body.recv(100)
     for one in slow:
-        assert one.recv(100) == b""  # closed, not left open
-    # Headers without end, at full speed.
+        assert one.recv(100) == b""  # closed by the service
+    # Endless headers at full speed.
     with server.connect() as fast:
         with contextlib.suppress(OSError):
             for _ in range(100):
                 fast.sendall(b"x: " + b"y" * 1000 + b"\r\n" if _ else b"GET / HTTP/1.1\r\n")
         with contextlib.suppress(ConnectionError):
             assert b" 431 " in fast.recv(1000)
-    # Too many headers, all in one piece with their end.
+    # Headers above the limit in one piece.
     with server.connect() as whole:
         whole.sendall(
             b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 40_000 + b"\r\n\r\n"
         )
         assert b" 431 " in whole.recv(1000)
-    # Too large, by its length and by what comes; the refusal can be read.
+    # Bodies above the limit, declared or received; the client can read the refusal.
     for head in (b"content-length: 1000000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"):
         with server.connect() as large:
             large.sendall(b"POST /v1/predictions HTTP/1.1\r\nhost: localhost\r\n")
@@ -202,12 +202,12 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
                     large.sendall((b"2710\r\n" if b"chunked" in head else b"") + b"x" * 10_000)
                     large.sendall(b"\r\n" if b"chunked" in head else b"")
             assert b" 413 " in large.recv(1000)
-    # What is no HTTP at all.
+    # Bytes that are not HTTP.
     with server.connect() as wrong:
         wrong.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20)
         answer = wrong.recv(1000)
         assert answer == b"" or (b" 400 " in answer and b"bad-request" in answer)
-    # Requests whose clients go in the middle of the body, and before the answer.
+    # Clients that disconnect within the body, and before the answer.
     content, kind = multipart(*drawn[:8])
     for cut in (100, len(content) // 2, len(content)):
         for _ in range(10):
@@ -218,7 +218,7 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
                     + f"\r\ncontent-length: {len(content)}\r\n\r\n".encode()
                     + content[:cut]
                 )
-    # More connections than are held.
+    # Connections above the limit.
     many = [server.connect() for _ in range(60)]
     answers = Counter(one.recv(20)[9:12] for one in many[45:])
     assert answers[b"503"] + answers[b""] == 15 and answers[b"503"] > 0
@@ -233,8 +233,8 @@ def test_hostile_clients_are_cut_off_and_others_are_answered(
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not (DATA / "broken").is_dir(), reason="the real broken files are not here")
-def test_every_broken_file_gets_the_right_status_and_memory_stays(
+@pytest.mark.skipif(not (DATA / "broken").is_dir(), reason="the real broken files are missing")
+def test_broken_files_get_the_right_status_and_memory_stays_constant(
     start: Start, bundle: Path, drawn: list[bytes]
 ) -> None:
     from plainfilm.errors import ImageError
@@ -252,12 +252,12 @@ def test_every_broken_file_gets_the_right_status_and_memory_stays(
             data = path.read_bytes()
             try:
                 read_image(data, PixelSpec(16), limits=limits)
-                wanted = (200, None)
+                expected = (200, None)
             except ImageError as error:
-                wanted = (422, error.reason)
-            status, told = server.post(data)
-            if (status, told.get("code")) != wanted:
-                wrong.append((path.name, wanted, status, told))
+                expected = (422, error.reason)
+            status, content = server.post(data)
+            if (status, content.get("code")) != expected:
+                wrong.append((path.name, expected, status, content))
         assert not wrong
         first = locals().get("first") or server.memory()
     assert server.memory() < first + (48 << 20)
@@ -285,25 +285,25 @@ def test_no_identity_leaves_the_service(
     server = start(bundle, "--audit-log", audit)
     secrets = [test_privacy.UID_ROOT.encode(), *(d.encode() for d in test_privacy.DATES)]
     name = test_privacy.canary(9)
-    heard, statuses = [], Counter[int]()
+    outputs, statuses = [], Counter[int]()
     for one in (whole, *sorted(bad.iterdir()), *sorted(pictures.iterdir())):
         data = one.read_bytes()
         query = f"?include=seen,original,heatmap&{name}={name}"
-        status, headers, told = server.ask("POST", f"/v1/predictions{query}", data, x_name=name)
+        status, headers, content = server.ask("POST", f"/v1/predictions{query}", data, x_name=name)
         statuses[status] += 1
-        heard += [told, repr(headers).encode()]
-        content, kind = multipart(data, name=name)
+        outputs += [content, repr(headers).encode()]
+        parts, kind = multipart(data, name=name)
         for path_ in ("/v1/predictions", "/v1/predictions/stream"):
-            heard.append(server.ask("POST", path_ + query, content, kind)[2])
+            outputs.append(server.ask("POST", path_ + query, parts, kind)[2])
     for path_ in (f"/{name}", f"/static/{name}", f"/v1/model?bundle={name}", "/metrics"):
-        heard.append(server.ask("GET", path_)[2])
-    heard.append(server.ask("POST", f"/v1/predictions?label={name}", whole.read_bytes())[2])
+        outputs.append(server.ask("GET", path_)[2])
+    outputs.append(server.ask("POST", f"/v1/predictions?label={name}", whole.read_bytes())[2])
     assert statuses[200] >= 5 and statuses[422] >= 5 and set(statuses) == {200, 422}
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0
     time.sleep(0.2)
-    heard += ["\n".join(server.lines).encode(), audit.read_bytes()]
-    for text in heard:
+    outputs += ["\n".join(server.lines).encode(), audit.read_bytes()]
+    for text in outputs:
         assert not test_privacy.search(text, secrets), text[:500]
         for part in test_privacy.unpack(Path("x.html"), text.replace(b"base64,", b"base64,")):
             assert not test_privacy.search(part, secrets)
@@ -315,7 +315,7 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def test_a_decoder_that_is_killed_costs_nothing_and_is_replaced(
+def test_a_killed_decoder_is_replaced_and_no_request_is_lost(
     start: Start, bundle: Path, drawn: list[bytes]
 ) -> None:
     server = start(bundle)
@@ -342,7 +342,7 @@ def test_a_decoder_that_is_killed_costs_nothing_and_is_replaced(
         outcomes = Counter(
             item.get("error", {}).get("code", "ok") for item in json.loads(body)["predictions"]
         )
-        # A file can be unlucky twice; all others have their answer.
+        # A file whose decoder is killed twice fails; all others succeed.
         assert outcomes["ok"] + outcomes["decoder-died"] == 20 * len(drawn), outcomes
         assert outcomes["decoder-died"] <= 2
     server.wait_for("decoder", outcome="died")
@@ -355,7 +355,7 @@ def test_a_decoder_that_is_killed_costs_nothing_and_is_replaced(
 
 @dataclass
 class Traffic:
-    """Clients that ask without pause, and what became of each request."""
+    """Clients that send requests without pause, and the outcomes."""
 
     server: Server
     data: bytes
@@ -376,10 +376,10 @@ class Traffic:
                     )
                     sent = True
                     answer = connection.getresponse()
-                    told = json.loads(answer.read())
+                    content = json.loads(answer.read())
                     self.outcomes[str(answer.status)] += 1
                     self.bundles.add(answer.headers["x-plainfilm-bundle"])
-                    assert told["bundle"]["id"] == answer.headers["x-plainfilm-bundle"]
+                    assert content["bundle"]["id"] == answer.headers["x-plainfilm-bundle"]
                     if answer.headers.get("connection") == "close":
                         break
             except ConnectionRefusedError:
@@ -408,7 +408,7 @@ def traffic(server: Server, data: bytes) -> Iterator[Traffic]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_under_load_loses_nothing(
+def test_stopping_under_load_loses_no_request(
     start: Start, bundle: Path, drawn: list[bytes], number: signal.Signals
 ) -> None:
     server = start(bundle)
@@ -443,19 +443,19 @@ def test_bundles_are_swapped_under_load(
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not (DATA / "kermany224").is_dir(), reason="the real images are not here")
-def test_answers_equal_the_command_whatever_the_batch(
+@pytest.mark.skipif(not (DATA / "kermany224").is_dir(), reason="the real images are missing")
+def test_predictions_equal_those_of_the_command_for_every_batch_size(
     start: Start, tiny_run: Any, run_plainfilm: Any
 ) -> None:
     paths = sorted((DATA / "kermany224" / "test").rglob("*.jpeg"))[::3][:200]
     done = run_plainfilm("predict", tiny_run.folder, *paths, "--format", "jsonl")
-    wanted = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = [json.loads(line) for line in done.stdout.splitlines()]
     server = start(tiny_run.folder)
     content, kind = multipart(*(path.read_bytes() for path in paths))
     together = json.loads(server.ask("POST", "/v1/predictions", content, kind)[2])["predictions"]
     alone = [server.post(path.read_bytes())[1]["predictions"][0] for path in paths[:40]]
-    assert len(together) == len(wanted) == 200
-    for item, row in [*zip(together, wanted, strict=True), *zip(alone, wanted, strict=False)]:
+    assert len(together) == len(expected) == 200
+    for item, row in [*zip(together, expected, strict=True), *zip(alone, expected, strict=False)]:
         for key in (
             "probabilities",
             "predicted",
@@ -467,7 +467,7 @@ def test_answers_equal_the_command_whatever_the_batch(
             assert json.dumps(item[key]) == json.dumps(row[key])
 
 
-def test_wrong_tokens_and_unsafe_starts(
+def test_wrong_tokens_and_unsafe_settings_are_refused(
     start: Start, bundle: Path, run_plainfilm: Any, tmp_path: Path
 ) -> None:
     refused = run_plainfilm("serve", bundle, "--host", "0.0.0.0", "--port", 0)

@@ -1,4 +1,4 @@
-"""The routes: what is answered, in what form, and equal to what the command prints."""
+"""The routes: forms of the answers, and predictions equal to those of the command."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parts(*files: bytes) -> list[Any]:
     return [("any", (f"../../etc/{n}", data, "image/png")) for n, data in enumerate(files)]
 
 
-def test_the_answer_is_what_the_command_prints(
+def test_predictions_equal_those_of_the_command(
     serve_with: ServeWith,
     make_bundle: MakeBundle,
     draw_grey: Draw,
@@ -76,15 +76,15 @@ def test_the_answer_is_what_the_command_prints(
             "indeterminate",
             "metadata",
         ):
-            # As text, so that the last digit counts.
+            # As text, to compare every digit.
             assert json.dumps(item[key]) == json.dumps(row[key])
     assert one.json()["predictions"][0]["probabilities"] == printed[7]["probabilities"]
-    told = {"name": "bright", "id": bundle.id, "version": "0.1.0"}
-    assert several.json()["bundle"] == one.json()["bundle"] == told
+    identity = {"name": "bright", "id": bundle.id, "version": "0.1.0"}
+    assert several.json()["bundle"] == one.json()["bundle"] == identity
     assert one.headers["x-plainfilm-bundle"] == bundle.id == printed[0]["bundle"]
 
 
-def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
+def test_one_raw_image_that_cannot_be_read_is_a_problem(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         found = []
         for content, headers in (
@@ -100,8 +100,7 @@ def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
         return found
 
     found, log = serve_with(talk)
-    told = [(one.status_code, one.json().get("code")) for one in found]
-    assert told == [
+    assert [(one.status_code, one.json().get("code")) for one in found] == [
         (422, "empty"),
         (422, "not-an-image"),
         (422, "truncated"),
@@ -118,7 +117,7 @@ def test_one_image_that_is_none_is_a_problem(serve_with: ServeWith) -> None:
     assert outcomes.count("predicted") == 1 and "truncated" in outcomes
 
 
-def test_the_stream_tells_each_image_when_it_is_done(serve_with: ServeWith) -> None:
+def test_the_stream_returns_each_result_when_it_is_done(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         files = parts(png(30), b"nothing", *(png(n) for n in range(100, 200)))
         return await client.post("/v1/predictions/stream", files=files)
@@ -133,7 +132,7 @@ def test_the_stream_tells_each_image_when_it_is_done(serve_with: ServeWith) -> N
     assert by_index[2]["probabilities"]["bright"] < by_index[101]["probabilities"]["bright"]
 
 
-def test_pictures_come_where_they_are_asked_for(serve_with: ServeWith) -> None:
+def test_pictures_are_included_on_request(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         wide = io.BytesIO()
         ramp = np.tile(np.arange(250, dtype=np.uint8), (100, 10))
@@ -156,14 +155,14 @@ def test_pictures_come_where_they_are_asked_for(serve_with: ServeWith) -> None:
     heat = np.asarray(Pillow.open(io.BytesIO(drawn)))
     np.testing.assert_array_equal(pictures["heatmap"], heat)
     assert heat[..., 3].max() == 255
-    # Laid over the image by its own opacity it is what the command draws.
+    # Blended over the image with its own opacity, it equals the picture of the command.
     share = heat[..., 3:] / 255 * 0.45
     mixed = (1 - share) * image.pixels[..., None] + share * heat[..., :3]
     strength = (heat[..., 3] / 255.0) ** 2
     np.testing.assert_allclose(mixed, overlay(image.pixels, strength.astype(np.float32)), atol=2)
 
 
-def test_wrong_parameters_are_named(serve_with: ServeWith) -> None:
+def test_invalid_parameters_are_problems(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         found = []
         for query in ("include=all", "label=X", "bundle=other", "include=seen,", "x=y"):
@@ -191,7 +190,7 @@ def test_wrong_parameters_are_named(serve_with: ServeWith) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/", "/v1/model", "/v1/predictions", "/none"])
-def test_head_is_get_without_its_body(path: str, serve_with: ServeWith) -> None:
+def test_head_equals_get_without_its_body(path: str, serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         return (
             await client.head(path),
@@ -203,12 +202,12 @@ def test_head_is_get_without_its_body(path: str, serve_with: ServeWith) -> None:
     assert head.content == b""
     assert get.content
     names = ("content-type", "content-length", "content-security-policy", "allow")
-    told = [[one.headers.get(name) for name in names] for one in (head, get)]
-    assert (head.status_code, told[0]) == (get.status_code, told[1])
-    assert set(counted.values()) == {2}, "one route, whichever way it is asked"
+    values = [[one.headers.get(name) for name in names] for one in (head, get)]
+    assert (head.status_code, values[0]) == (get.status_code, values[1])
+    assert set(counted.values()) == {2}, "both methods count for one route"
 
 
-def test_bundles_side_by_side(
+def test_several_bundles_are_served(
     serve_with: ServeWith, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
     two = Task("multilabel", ("a", "b"), ("a", "b"))
@@ -232,7 +231,7 @@ def test_bundles_side_by_side(
     ]
 
 
-def test_the_model_is_described_and_the_notice_is_there(serve_with: ServeWith) -> None:
+def test_the_model_is_described_with_a_notice(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         return [
             await client.get(path)
@@ -240,13 +239,20 @@ def test_the_model_is_described_and_the_notice_is_there(serve_with: ServeWith) -
         ]
 
     (model, card, report, health, ready, metrics, page), _ = serve_with(talk)
-    told = model.json()
-    assert told["task"] == {"kind": "binary", "labels": ["bright"], "classes": ["dark", "bright"]}
-    assert [point["name"] for point in told["operating_points"]] == [
+    description = model.json()
+    assert description["task"] == {
+        "kind": "binary",
+        "labels": ["bright"],
+        "classes": ["dark", "bright"],
+    }
+    assert [point["name"] for point in description["operating_points"]] == [
         *("balanced", "rule-out", "rule-in")
     ]
-    assert told["notice"].startswith("Not a medical device") and told["tested_on"] is None
-    assert told["report"] is None and told["card"] == "/card?bundle=bright"
+    assert (
+        description["notice"].startswith("Not a medical device")
+        and description["tested_on"] is None
+    )
+    assert description["report"] is None and description["card"] == "/card?bundle=bright"
     assert "<h1>plainfilm brightness: bright</h1>" in card.text and "<script" not in card.text
     assert "sandbox" in card.headers["content-security-policy"]
     assert (report.status_code, report.json()["code"]) == (404, "no-report")
@@ -259,7 +265,7 @@ def test_the_model_is_described_and_the_notice_is_there(serve_with: ServeWith) -
         assert "access-control-allow-origin" not in one.headers
 
 
-def test_a_static_file_is_one_of_the_known_ones(serve_with: ServeWith) -> None:
+def test_only_known_static_files_are_served(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         return [
             await client.get(path)
@@ -278,7 +284,7 @@ def test_a_static_file_is_one_of_the_known_ones(serve_with: ServeWith) -> None:
     assert {(one.status_code, one.json()["code"]) for one in others} == {(404, "not-found")}
 
 
-def test_a_defect_says_nothing_of_the_inside(serve_with: ServeWith) -> None:
+def test_an_internal_error_reveals_nothing(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         async def fail(*args: object, **kwargs: object) -> None:
             raise RuntimeError("the patient is Mr Secret")
@@ -293,7 +299,7 @@ def test_a_defect_says_nothing_of_the_inside(serve_with: ServeWith) -> None:
     assert defect["error"] == "RuntimeError" and defect["where"].startswith("plainfilm.inference.")
 
 
-def test_the_books_hold_no_name(serve_with: ServeWith, tmp_path: Path) -> None:
+def test_logs_contain_no_name(serve_with: ServeWith, tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
 
     async def talk(client: Any, service: Any) -> Any:
@@ -310,7 +316,9 @@ def test_the_books_hold_no_name(serve_with: ServeWith, tmp_path: Path) -> None:
     assert "Secret" not in log + audit.read_text("utf-8") + first.text + second.text
 
 
-def test_what_cannot_be_audited_is_not_answered(serve_with: ServeWith, tmp_path: Path) -> None:
+def test_a_failed_write_of_the_audit_log_refuses_the_answer(
+    serve_with: ServeWith, tmp_path: Path
+) -> None:
     async def talk(client: Any, service: Any) -> Any:
         def full(*row: str) -> None:
             raise OSError(28, "No space left on device")
@@ -323,10 +331,8 @@ def test_what_cannot_be_audited_is_not_answered(serve_with: ServeWith, tmp_path:
     assert '"not-written"' in log and "No space" not in answer.text
 
 
-@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
-def test_an_audit_log_that_was_removed_takes_no_answer(
-    serve_with: ServeWith, tmp_path: Path
-) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot remove an open file")
+def test_a_removed_audit_log_refuses_the_answer(serve_with: ServeWith, tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
 
     async def talk(client: Any, service: Any) -> Any:

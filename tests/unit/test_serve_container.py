@@ -1,4 +1,4 @@
-"""The container file: no engine builds it here, but what it names exists."""
+"""The container file is consistent with the package; no engine builds it here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def instructions() -> list[tuple[str, str]]:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     found = []
     for line in lines:
-        if line.startswith(" "):  # the command of a health check stands on a line of its own
+        if line.startswith(" "):  # the command of a health check is on its own line
             found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}")
         else:
             name, _, rest = line.partition(" ")
@@ -28,14 +28,14 @@ def instructions() -> list[tuple[str, str]]:
     return found
 
 
-def test_its_instructions_are_known_and_in_order() -> None:
+def test_instructions_are_known_and_in_order() -> None:
     names = [name for name, _ in instructions()]
     known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "EXPOSE", "STOPSIGNAL"}
     assert set(names) <= known | {"HEALTHCHECK", "ENTRYPOINT", "CMD"}
     assert names[0] == "FROM" and names.count("FROM") == 2 and names[-1] == "CMD"
 
 
-def test_what_it_copies_and_installs_exists() -> None:
+def test_copied_files_and_installed_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     copied = set()
     for name, rest in instructions():
@@ -43,7 +43,7 @@ def test_what_it_copies_and_installs_exists() -> None:
             *sources, _ = rest.split()
             copied |= set(sources)
     assert copied and all((ROOT / path).exists() for path in copied)
-    # What the builder of the package reads must be among it.
+    # The files that building the package needs are copied.
     assert {"pyproject.toml", "src", project["readme"], *project["license-files"]} <= copied
     run = " ".join(rest for name, rest in instructions() if name == "RUN")
     (extras,) = re.findall(r'"\.\[([\w,]+)\]"', run)
@@ -52,7 +52,7 @@ def test_what_it_copies_and_installs_exists() -> None:
     assert constraints in copied
 
 
-def test_it_starts_the_service_as_a_user_without_rights() -> None:
+def test_the_service_runs_as_an_unprivileged_user() -> None:
     given = dict(instructions())
     assert given["USER"] not in ("0", "root") and given["USER"] in "".join(
         rest for name, rest in instructions() if name == "RUN"
@@ -64,14 +64,14 @@ def test_it_starts_the_service_as_a_user_without_rights() -> None:
     assert "TOKEN" not in given["ENV"]
 
 
-def test_its_health_check_is_python_that_asks_a_route(capsys: object) -> None:
+def test_the_health_check_is_python_that_requests_a_route(capsys: object) -> None:
     check = dict(instructions())["HEALTHCHECK"].partition("CMD ")[2]
     python, flag, code = json.loads(check)
     ast.parse(code)
     assert (python, flag) == ("python", "-c") and ":8000/readyz'" in code
 
 
-def test_the_how_to_runs_it_read_only() -> None:
+def test_the_documented_container_is_read_only() -> None:
     page = (ROOT / "docs" / "how-to" / "run-the-service.md").read_text("utf-8")
     (line,) = re.findall(r"^podman run .*?(?<!\\)$", page.replace("\\\n", " "), re.M)
     words = shlex.split(line)

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, has examples that fit, and says what is answered."""
+"""The OpenAPI document is valid, its examples fit, and the answers conform to it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
             yield from walk(inner)
 
 
-def test_every_example_fits_its_schema(serve_with: ServeWith) -> None:
+def test_every_example_conforms_to_its_schema(serve_with: ServeWith) -> None:
     found = 0
     for node in walk(document(serve_with)["paths"]):
         schema = node.get("schema")
@@ -65,33 +65,33 @@ def test_every_example_fits_its_schema(serve_with: ServeWith) -> None:
     assert found > 30
 
 
-def test_the_document_loads_nothing_from_elsewhere_and_tells_all_codes(
+def test_the_document_is_self_contained_and_lists_all_codes(
     serve_with: ServeWith,
 ) -> None:
-    told = document(serve_with)
-    assert set(told["paths"]) == {
+    content = document(serve_with)
+    assert set(content["paths"]) == {
         *("/v1/predictions", "/v1/predictions/stream", "/v1/model", "/v1/bundles", "/report"),
         *("/card", "/healthz", "/readyz", "/metrics"),
     }
-    text = str(told)
+    text = str(content)
     assert "http://" not in text and "https://" not in text
-    by_protocol = {"too-many-connections", "headers-too-large"}
+    of_connections = {"too-many-connections", "headers-too-large"}
     everywhere = {"not-found", "method-not-allowed"}
-    for code in set(PROBLEMS) - by_protocol - everywhere:
+    for code in set(PROBLEMS) - of_connections - everywhere:
         assert f"`{code}`" in text, code
 
 
-def test_the_reference_tells_every_code_with_its_status() -> None:
+def test_the_reference_lists_every_code_and_limit() -> None:
     problems, _, limits = REFERENCE.read_text("utf-8").partition("\n## Limits\n")
     rows = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+) \|$", problems, re.M)
     assert {code: int(status) for code, status, _ in rows} == {
         code: status for code, (status, _) in PROBLEMS.items()
     }
-    told = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", limits, re.M)
-    assert {name: int(number.replace(",", "")) for name, number in told} == asdict(ServiceLimits())
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", limits, re.M)
+    assert {name: int(number.replace(",", "")) for name, number in rows} == asdict(ServiceLimits())
 
 
-def test_what_is_answered_fits_the_document(serve_with: ServeWith) -> None:
+def test_answers_conform_to_the_document(serve_with: ServeWith) -> None:
     out = io.BytesIO()
     Pillow.fromarray(np.full((16, 16), 200, np.uint8)).save(out, "PNG")
 
@@ -117,14 +117,14 @@ def test_what_is_answered_fits_the_document(serve_with: ServeWith) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_that_fits_the_document_or_does_not_breaks_the_service(
+def test_valid_and_invalid_requests_get_documented_answers(
     make_bundle: MakeBundle, inline_service: Callable[..., Any]
 ) -> None:
     settings_ = Settings(threads=1, allowed_hosts=("testserver",))
     service = inline_service([BundleSource("bright", make_bundle().folder)], settings_)
     schema = schemathesis.openapi.from_asgi("/openapi.json", build_app(service, settings_))
     checks = schemathesis.checks
-    wanted = [
+    required = [
         checks.not_a_server_error,
         checks.status_code_conformance,
         checks.content_type_conformance,
@@ -149,9 +149,9 @@ def test_nothing_that_fits_the_document_or_does_not_breaks_the_service(
             def attack(case: Any) -> None:
                 nonlocal tried
                 tried += 1
-                case.call_and_validate(checks=wanted)
+                case.call_and_validate(checks=required)
 
-            # Where there is nothing to vary there is nothing that does not fit.
+            # A route without parameters has no invalid request.
             with contextlib.suppress(Unsatisfiable):
                 attack()
     assert tried > 60

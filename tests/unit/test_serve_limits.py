@@ -1,9 +1,10 @@
-"""What is refused, before memory is taken, and who may ask at all."""
+"""Limits that are checked before memory is used, and access checks."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from plainfilm.serve.security import check_settings
 
 ServeWith = Callable[..., Any]
 PNG = {"content-type": "image/png"}
-TOKEN = "a token that nobody guesses".replace(" ", "-")
+TOKEN = "a-token-for-tests-only"
 
 
 def png(side: int = 16) -> bytes:
@@ -41,7 +42,7 @@ async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-def test_large_bodies_are_refused_by_their_length_and_by_their_count(serve_with: ServeWith) -> None:
+def test_large_bodies_are_refused_by_declared_and_by_received_length(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         path = "/v1/predictions"
         found = [
@@ -72,7 +73,7 @@ def test_large_bodies_are_refused_by_their_length_and_by_their_count(serve_with:
     assert held == active == 0
 
 
-def test_pixels_and_pictures_have_limits(serve_with: ServeWith) -> None:
+def test_pixels_and_pictures_are_limited(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         path = "/v1/predictions?include=seen"
         return [
@@ -86,7 +87,7 @@ def test_pixels_and_pictures_have_limits(serve_with: ServeWith) -> None:
     assert found[2].text.count("data:image/png") == 3
 
 
-def test_broken_multipart_is_named(serve_with: ServeWith) -> None:
+def test_invalid_multipart_is_a_problem(serve_with: ServeWith) -> None:
     kind = "multipart/form-data; boundary=x"
     part = b'--x\r\ncontent-disposition: form-data; name="a"; filename="a"\r\n\r\nabc'
 
@@ -112,25 +113,25 @@ def test_broken_multipart_is_named(serve_with: ServeWith) -> None:
     assert {code for _, code in codes(found[:-1])} == {"bad-multipart", "no-images"}
 
 
-def test_more_requests_than_may_wait_are_sent_away_and_none_is_lost(serve_with: ServeWith) -> None:
+def test_requests_above_the_limit_are_refused_and_no_other_is_lost(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         service.pool.gate = asyncio.Event()
-        asked = [
+        requests = [
             asyncio.create_task(client.post("/v1/predictions", content=png(), headers=PNG))
             for _ in range(9)
         ]
-        while sum(task.done() for task in asked) < 6:
+        while sum(task.done() for task in requests) < 6:
             await asyncio.sleep(0.01)
         service.pool.gate.set()
-        return [await task for task in asked], service.active
+        return [await task for task in requests], service.active
 
     (found, active), _ = serve_with(talk, limits={"waiting": 3})
-    told = codes(found)
-    assert told.count((200, None)) == 3 and told.count((429, "busy")) == 6 and active == 0
+    counts = Counter(codes(found))
+    assert counts == {(200, None): 3, (429, "busy"): 6} and active == 0
     assert {one.headers["retry-after"] for one in found if one.status_code == 429} == {"1"}
 
 
-def test_all_uploads_together_have_a_limit(serve_with: ServeWith) -> None:
+def test_all_uploads_together_are_limited(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         service.budget.take(3_500)
         refused = await client.post("/v1/predictions", content=png(32), headers=PNG)
@@ -141,7 +142,7 @@ def test_all_uploads_together_have_a_limit(serve_with: ServeWith) -> None:
     assert codes(found) == [(429, "busy"), (200, None)]
 
 
-def test_pictures_to_be_sent_count_among_what_is_held(serve_with: ServeWith) -> None:
+def test_pictures_that_wait_to_be_sent_count_as_held(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         path = "/v1/predictions{}?include=original"
         files = [("a", ("a", png(400)))] * 4  # noise: 160 kB each, and a third more as text
@@ -158,7 +159,7 @@ def test_pictures_to_be_sent_count_among_what_is_held(serve_with: ServeWith) -> 
     assert held == active == 0
 
 
-def test_an_answer_that_takes_too_long_is_a_problem(serve_with: ServeWith) -> None:
+def test_a_slow_answer_is_a_problem(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         service.pool.gate = asyncio.Event()
         raw = await client.post("/v1/predictions", content=png(), headers=PNG)
@@ -170,7 +171,7 @@ def test_an_answer_that_takes_too_long_is_a_problem(serve_with: ServeWith) -> No
     assert active == held == 0
 
 
-def test_a_body_that_stalls_is_given_up() -> None:
+def test_a_body_that_stalls_is_refused() -> None:
     async def stalled() -> dict[str, Any]:
         await asyncio.sleep(3600)
         raise AssertionError
@@ -204,7 +205,7 @@ def test_a_body_that_stalls_is_given_up() -> None:
         ({"sec-fetch-site": "same-site"}, "forbidden-origin"),
     ],
 )
-def test_other_sites_may_not_use_the_service(
+def test_other_sites_cannot_use_the_service(
     serve_with: ServeWith, headers: dict[str, str], code: str | None
 ) -> None:
     async def talk(client: Any, service: Any) -> Any:
@@ -214,7 +215,7 @@ def test_other_sites_may_not_use_the_service(
     assert codes([answer]) == [(403 if code else 200, code)]
 
 
-def test_a_token_is_asked_for_where_there_is_one(serve_with: ServeWith) -> None:
+def test_routes_other_than_public_ones_need_the_token(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         found = {}
         for path in ("/", "/static/style.css", "/healthz", "/readyz", "/openapi.json"):
@@ -271,7 +272,7 @@ def test_the_loopback_needs_no_token(host: str) -> None:
     assert TOKEN not in repr(Settings(host=host, token=TOKEN))
 
 
-def test_limits_are_named_and_numbers() -> None:
+def test_limits_are_parsed_and_checked() -> None:
     changed = parse_limits(["body=1000", "seconds=5"], ServiceLimits())
     assert (changed.body, changed.seconds, changed.file) == (1000, 5, ServiceLimits().file)
     for wrong in ("bodies=1", "body", "body=", "body=-1", "body=0", "body=1.5", "body=٣"):
@@ -280,10 +281,10 @@ def test_limits_are_named_and_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "xray.example:443", "http://xray.example/", "a b", "x@y"])
-def test_a_host_name_is_a_name_alone(name: str) -> None:
+def test_allowed_hosts_have_no_scheme_or_port(name: str) -> None:
     with pytest.raises(UsageError, match="bare host name"):
         check_settings(Settings(allowed_hosts=(name,)))
 
 
-def test_names_and_addresses_may_be_allowed() -> None:
+def test_names_and_addresses_can_be_allowed() -> None:
     check_settings(Settings(allowed_hosts=("xray.hospital.example", "10.1.2.3", "[::2]", "xray")))

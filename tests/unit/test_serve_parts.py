@@ -1,4 +1,4 @@
-"""The parts behind the routes: batches, bundles that are swapped, books, the card's page."""
+"""Parts behind the routes: batches, swapped bundles, logs, counters, the model card."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ BLACK = Image(np.zeros((2, 2), np.uint8), {})
 
 
 class Slow:
-    """Answers when it is let, and remembers how many images came together."""
+    """Predicts after a signal, and records the sizes of the batches."""
 
     def __init__(self) -> None:
-        self.let = threading.Event()
+        self.go = threading.Event()
         self.runs: list[int] = []
 
     def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
-        self.let.wait(10)
+        self.go.wait(10)
         self.runs.append(len(images))
         if any(image.metadata.get("bad") for image in images):
             raise ValueError("no numbers")
@@ -59,16 +59,16 @@ def image(n: int, **more: Any) -> Image:
     return Image(BLACK.pixels, {"n": n, **more})
 
 
-def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:
+def test_waiting_images_are_predicted_together_and_get_their_own_result() -> None:
     async def go() -> list[int]:
         slow = Slow()
         with ThreadPoolExecutor(1) as executor:
             batcher = Batcher(slow, executor, 1, largest=4)
-            asked = [asyncio.create_task(batcher.predict(image(n))) for n in range(10)]
+            tasks = [asyncio.create_task(batcher.predict(image(n))) for n in range(10)]
             await asyncio.sleep(0.05)
-            asked[3].cancel()  # whoever asked is gone
-            slow.let.set()
-            done = await asyncio.gather(*asked, return_exceptions=True)
+            tasks[3].cancel()  # its request was cancelled
+            slow.go.set()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
         for n, found in enumerate(done):
             if n != 3:
                 assert isinstance(found, Prediction) and found.probabilities == {"x": n}
@@ -77,10 +77,10 @@ def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:
     assert asyncio.run(go()) == [1, 3, 4, 1]
 
 
-def test_a_run_that_fails_fails_for_its_images_alone() -> None:
+def test_a_failed_run_fails_for_its_own_images_only() -> None:
     async def go() -> None:
         slow = Slow()
-        slow.let.set()
+        slow.go.set()
         with ThreadPoolExecutor(1) as executor:
             batcher = Batcher(slow, executor, 1)
             with pytest.raises(ValueError):
@@ -90,7 +90,7 @@ def test_a_run_that_fails_fails_for_its_images_alone() -> None:
     asyncio.run(go())
 
 
-def test_bundles_are_swapped_and_a_broken_one_keeps_the_old(
+def test_bundles_are_swapped_and_a_broken_one_leaves_the_old(
     make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "b"
@@ -103,7 +103,7 @@ def test_bundles_are_swapped_and_a_broken_one_keeps_the_old(
         [(_, outcome)] = registry.reload()
         new = registry.get("b")
         assert new is not None and new.bundle.id == second.id != first.id and outcome is new
-        # The old one still answers for who has it.
+        # The old bundle still predicts for requests that hold it.
         assert held.predictor.probabilities(np.zeros((1, 16, 16), np.uint8)).shape == (1, 1)
         (folder / "network.onnx").write_bytes(b"broken")
         [(_, error)] = registry.reload()
@@ -112,7 +112,7 @@ def test_bundles_are_swapped_and_a_broken_one_keeps_the_old(
         assert registry.get("other") is None
 
 
-def test_names_of_bundles(tmp_path: Path) -> None:
+def test_names_of_bundles_are_parsed(tmp_path: Path) -> None:
     words = [str(tmp_path / "first"), "second=/x/y", f"{tmp_path}/third/bundle"]
     assert [one.name for one in parse_sources(words)] == ["first", "second", "third"]
     assert parse_sources(["a=b=c"])[0].path == Path("b=c")
@@ -121,7 +121,7 @@ def test_names_of_bundles(tmp_path: Path) -> None:
             parse_sources(wrong)
 
 
-def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
+def test_the_evaluation_of_a_run_is_used_if_it_is_of_this_bundle(
     make_bundle: MakeBundle, make_document: Callable[..., EvaluationDocument], tmp_path: Path
 ) -> None:
     bundle = make_bundle(tmp_path / "run" / "bundle")
@@ -133,7 +133,7 @@ def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
     other = make_document(bundle="other", metrics=metrics)
     path = folder / "evaluation.json"
     with ThreadPoolExecutor(1) as executor:
-        for content, told in (
+        for content, fits in (
             (json.dumps(evaluation.to_json()), True),
             (json.dumps(other.to_json()), False),
             ("{", False),
@@ -142,15 +142,15 @@ def test_the_evaluation_of_a_run_is_told_if_it_is_of_this_bundle(
             path.write_text(content, encoding="utf-8")
             served = BundleRegistry([BundleSource("b", tmp_path / "run")], executor, 1).get("b")
             assert served is not None
-            assert (served.report is not None) == (served.description.tested_on is not None) == told
-            if told:
+            assert (served.report is not None) == (served.description.tested_on is not None) == fits
+            if fits:
                 tested = served.description.tested_on
                 assert tested is not None
                 assert tested.auroc == Estimate(0.9, 0.8, None)
                 assert tested.points["balanced"].specificity is not None
 
 
-def test_the_audit_log_is_appended_to_and_is_its_owners(tmp_path: Path) -> None:
+def test_the_audit_log_is_append_only_and_private(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text("kept\n", encoding="utf-8")
     first = AuditLog(path, clock=lambda: "now")
@@ -174,7 +174,7 @@ def test_the_audit_log_is_appended_to_and_is_its_owners(tmp_path: Path) -> None:
         AuditLog(tmp_path / "none" / "audit.jsonl")
 
 
-def test_the_log_goes_on_when_nobody_reads() -> None:
+def test_the_log_survives_a_closed_stream() -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -199,7 +199,7 @@ def test_the_log_has_plain_lines_for_people() -> None:
     assert stream.getvalue() == "10:20:30 image outcome=predicted milliseconds=1.5\n"
 
 
-def test_counts_are_in_the_text_format() -> None:
+def test_counters_have_the_text_format() -> None:
     metrics = Telemetry()
     for _ in range(2):
         metrics.requests.add("/v1/model", "200")
@@ -216,7 +216,7 @@ def test_counts_are_in_the_text_format() -> None:
     assert list(histogram.lines("h"))[-1] == "h_count 0"
 
 
-def test_a_card_becomes_a_page_and_everything_in_it_is_escaped() -> None:
+def test_a_model_card_is_rendered_and_escaped() -> None:
     card = (
         "---\nlicense: other\n---\n\n# A <b>card</b>\n\nSome **strong** `code`\non two lines.\n\n"
         "- one\n  continued\n- two\n\n| a | b |\n| --- | --- |\n| x\\|y | <script> |\n\n"
@@ -235,7 +235,7 @@ def test_a_card_becomes_a_page_and_everything_in_it_is_escaped() -> None:
     assert "No model card." in card_page("", "name")
 
 
-def test_an_address_that_is_taken_is_told() -> None:
+def test_an_address_in_use_is_an_error() -> None:
     with listen(Settings(port=0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"port {port}"):
@@ -249,23 +249,23 @@ def test_loopback_addresses() -> None:
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example", "")))
 
 
-def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     with pytest.raises(MissingExtraError, match=r"\.\[serve\]"):
         run_service(["x"], Settings())
 
 
-def test_of_several_labels_each_has_points_and_a_share_of_its_own(
+def test_each_of_several_labels_has_its_own_points_and_prevalence(
     make_bundle: MakeBundle, make_document: Callable[..., EvaluationDocument]
 ) -> None:
     evaluation = make_document(Task("multilabel", ("a", "b"), ("a", "b")), metrics={})
     expected = evaluation.labels["a"].operating_points["balanced"].metrics["sensitivity"]
     shares = Provenance(training_prevalence={"a": 0.2, "b": 0.4}, assumed_prevalence="training")
     bundle = replace(make_bundle(), provenance=shares)
-    told = describe(bundle, BundleIdentity("x", "", ""), evaluation)
-    assert told.training_prevalence == {"a": 0.2, "b": 0.4}
-    assert told.tested_on is not None
-    rates = told.tested_on.points["a/balanced"]
+    description = describe(bundle, BundleIdentity("x", "", ""), evaluation)
+    assert description.training_prevalence == {"a": 0.2, "b": 0.4}
+    assert description.tested_on is not None
+    rates = description.tested_on.points["a/balanced"]
     assert rates.sensitivity == Estimate(expected.value, expected.low, expected.high)
-    assert told.tested_on.auroc is None
-    assert set(told.tested_on.points) == {"a/balanced", "b/balanced"}
+    assert description.tested_on.auroc is None
+    assert set(description.tested_on.points) == {"a/balanced", "b/balanced"}

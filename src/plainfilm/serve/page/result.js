@@ -190,7 +190,7 @@ function reliabilityOf(result, { model, label, point, prevalences }) {
         + `Valid for similar images only.${note}`)];
 }
 
-/** Draw a hundred dots, of which this share is filled. */
+/** Draw a hundred dots and fill this share of them. */
 function hundred(share) {
   const filled = Math.round(share * 100);
   const dots = Array.from({ length: 100 }, (_, n) => makeSvg("circle", {
