@@ -87,6 +87,10 @@ class Server:
                 pages += int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def decoders_ready(self) -> int:
+        metrics = self.ask("GET", "/metrics")[2].decode()
+        return int(metrics.rpartition("\nplainfilm_decoders_ready ")[2].split()[0])
+
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in list(self.lines)]
 
@@ -326,15 +330,16 @@ def test_a_killed_decoder_is_replaced_and_no_request_is_lost(
         status, _, body = server.ask("POST", "/v1/predictions", content, kind)
         answers.append((status, body))
 
+    workers = server.decoders_ready()
     asking = [threading.Thread(target=ask) for _ in range(4)]
     for thread in asking:
         thread.start()
     killed = 0
     while any(thread.is_alive() for thread in asking):
-        for pid in server.children()[:1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
+        # Wait for the replacement before the next kill: a process may start slowly.
+        if server.decoders_ready() >= workers:
+            os.kill(server.children()[0], signal.SIGKILL)
+            killed += 1
         time.sleep(1)
     assert killed and len(answers) == 4
     for status, body in answers:

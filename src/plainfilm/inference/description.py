@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +34,15 @@ class BundleIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PointDescription:
-    """A locked operating point; the rates on the validation images are None if undefined."""
+    """A locked operating point, with its rates on the validation images."""
 
     name: str
     purpose: Purpose
     label: str
     threshold: float
     rule: str
-    sensitivity: float | None
-    specificity: float | None
+    sensitivity: float
+    specificity: float
     determined: bool
     note: str
 
@@ -57,20 +56,11 @@ class TrainingDescription:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A value with its 95 % limits; None if undefined."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class PointTest:
     """Test results at one operating point."""
 
-    sensitivity: Estimate | None
-    specificity: Estimate | None
+    sensitivity: Interval | None
+    specificity: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +70,7 @@ class TestDescription:
     dataset: str
     images: int | None
     patients: int | None
-    auroc: Estimate | None
+    auroc: Interval | None
     points: Mapping[str, PointTest]
 
 
@@ -132,8 +122,8 @@ def _point(locked: LockedPoint) -> PointDescription:
         label=point.label,
         threshold=point.threshold,
         rule=point.rule,
-        sensitivity=_finite(locked.sensitivity),
-        specificity=_finite(locked.specificity),
+        sensitivity=locked.sensitivity,
+        specificity=locked.specificity,
         determined=locked.determined,
         note=locked.note,
     )
@@ -154,23 +144,12 @@ def _tested(evaluation: EvaluationDocument) -> TestDescription:
         dataset=evaluation.dataset.name,
         images=evaluation.n,
         patients=evaluation.patients,
-        auroc=_estimate(evaluation.metrics.get("auroc")),
-        points={name: _tested_point(point.metrics) for name, point in points.items()},
+        auroc=evaluation.metrics.get("auroc"),
+        points={
+            name: PointTest(point.metrics.get("sensitivity"), point.metrics.get("specificity"))
+            for name, point in points.items()
+        },
     )
-
-
-def _tested_point(metrics: Mapping[str, Interval]) -> PointTest:
-    return PointTest(*(_estimate(metrics.get(rate)) for rate in ("sensitivity", "specificity")))
-
-
-def _estimate(metric: Interval | None) -> Estimate | None:
-    if metric is None or not math.isfinite(metric.value):
-        return None
-    return Estimate(metric.value, _finite(metric.low), _finite(metric.high))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def read_evaluation(folder: Path, bundle: Bundle) -> EvaluationDocument | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
+from plainfilm._json import to_json
 from plainfilm.inference.engine import Engine
 from plainfilm.serve.card_page import card_page
 from plainfilm.serve.limits import Settings
@@ -57,7 +57,7 @@ class _ModelRoutes:
         loaded = find_bundle(self._engine, request.query_params.get("bundle"))
         query = f"?bundle={loaded.name}"
         content = {
-            **asdict(loaded.description),
+            **to_json(loaded.description, complete=True),
             "default": loaded.name == self._engine.registry.default,
             "report": f"/report{query}" if loaded.report else None,
             "card": f"/card{query}",

@@ -53,6 +53,15 @@ def document() -> Json:
     }
 
 
+_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: ["number", "null"],  # null is an undefined number
+    NoneType: "null",
+}
+
+
 def _object(properties: Mapping[str, Any], *optional: str) -> Json:
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": dict(properties), "required": required}
@@ -74,8 +83,7 @@ def _schema(hint: Any) -> Json:
         return {"type": "object", "additionalProperties": _schema(arguments[1])}
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0])}
-    names = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
-    return {"type": names[hint]}
+    return {"type": _TYPES[hint]}
 
 
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -91,10 +99,10 @@ _PREDICTED = _object(
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
         },
         "predicted": _schema(Mapping[str, str]),
-        "novelty": _schema(float | None),
+        "novelty": _schema(float),
         "rejected": _BOOLEAN,
         "indeterminate": _schema(tuple[str, ...]),
-        "metadata": _schema(Mapping[str, str | float]),
+        "metadata": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
         "images": {
             "type": "object",
             "properties": dict.fromkeys(PICTURES, _PNG),
