@@ -24,7 +24,7 @@ from plainfilm.bundle import Bundle, Provenance
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.inference.batching import Batcher
-from plainfilm.inference.description import BundleIdentity, describe
+from plainfilm.inference.description import BundleIdentity, Estimate, describe
 from plainfilm.inference.log import AuditLog, Log
 from plainfilm.inference.registry import BundleRegistry, BundleSource, parse_sources
 from plainfilm.inference.telemetry import Histogram, Telemetry
@@ -268,6 +268,6 @@ def test_each_of_several_labels_has_its_own_points_and_prevalence(
     assert description.training_prevalence == {"a": 0.2, "b": 0.4}
     assert description.tested_on is not None
     rates = description.tested_on.points["a/balanced"]
-    assert rates.sensitivity == expected
+    assert rates.sensitivity == Estimate(expected.value, expected.low, expected.high)
     assert description.tested_on.auroc is None
     assert set(description.tested_on.points) == {"a/balanced", "b/balanced"}

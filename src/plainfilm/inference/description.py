@@ -56,11 +56,20 @@ class TrainingDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % limits; NaN if undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class PointTest:
     """Test results at one operating point."""
 
-    sensitivity: Interval | None
-    specificity: Interval | None
+    sensitivity: Estimate | None
+    specificity: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class TestDescription:
     dataset: str
     images: int | None
     patients: int | None
-    auroc: Interval | None
+    auroc: Estimate | None
     points: Mapping[str, PointTest]
 
 
@@ -144,12 +153,19 @@ def _tested(evaluation: EvaluationDocument) -> TestDescription:
         dataset=evaluation.dataset.name,
         images=evaluation.n,
         patients=evaluation.patients,
-        auroc=evaluation.metrics.get("auroc"),
+        auroc=_estimate(evaluation.metrics.get("auroc")),
         points={
-            name: PointTest(point.metrics.get("sensitivity"), point.metrics.get("specificity"))
+            name: PointTest(
+                _estimate(point.metrics.get("sensitivity")),
+                _estimate(point.metrics.get("specificity")),
+            )
             for name, point in points.items()
         },
     )
+
+
+def _estimate(interval: Interval | None) -> Estimate | None:
+    return None if interval is None else Estimate(interval.value, interval.low, interval.high)
 
 
 def read_evaluation(folder: Path, bundle: Bundle) -> EvaluationDocument | None:
