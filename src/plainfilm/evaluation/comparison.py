@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +55,6 @@ class Comparison:
 
     document: ComparisonDocument
     folder: Path | None
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """Return the document in the keys of schema 1."""
-        from plainfilm.evaluation.legacy import comparison_values
-
-        return comparison_values(self.document)
 
 
 def compare(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
@@ -54,13 +53,6 @@ class ExternalValidation:
     folder: Path
     document: ExternalDocument
     evaluations: tuple[Evaluation, ...]
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """Return the document in the keys of schema 1."""
-        from plainfilm.evaluation.legacy import external_values
-
-        return external_values(self.document)
 
 
 def validate(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +46,6 @@ class Evaluation:
     def metrics(self) -> Mapping[str, Interval]:
         """Return the metrics with their intervals, by name: ``evaluation.metrics["auroc"].low``."""
         return self.document.metrics
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """Return the document in the keys of schema 1, for the report until it is converted."""
-        from plainfilm.evaluation.legacy import evaluation_values
-
-        return evaluation_values(self.document)
 
     @classmethod
     def read(cls, folder: str | Path) -> Evaluation:
