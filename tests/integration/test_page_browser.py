@@ -529,7 +529,7 @@ def enter_token(page: Page) -> None:
 
 def read_documents(page: Page) -> None:
     """Open report and card, which with a token are shown in a dialog without inline styles."""
-    for id, words in (("report", "What to distrust"), ("card", "not a medical device")):
+    for id, words in (("report", "Caveats"), ("card", "not a medical device")):
         page.click(id)
         body = "document.querySelector('#document iframe')?.contentDocument?.body"
         text = page.wait(f"return {body}?.innerText")
