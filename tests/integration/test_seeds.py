@@ -114,7 +114,7 @@ def test_a_second_call_repeats_nothing(trained: Any, run_plainfilm: Any) -> None
     more = [part if part != "2" else "1" for part in command]
     refused = run_plainfilm(*more)
     assert refused.returncode == 2
-    assert "several seeds" in refused.stderr
+    assert "at least 2 seeds" in refused.stderr
 
 
 def test_ensemble_and_member_can_be_compared(
