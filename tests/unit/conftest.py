@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
 from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.decoding.decode import decode_one
 from plainfilm.evaluation import EvaluationDocument, summarise
 from plainfilm.evaluation.document.analyses import Subgroups
 from plainfilm.evaluation.document.evaluation import (
@@ -23,6 +25,7 @@ from plainfilm.evaluation.document.evaluation import (
     TrainingSummary,
 )
 from plainfilm.phantom import draw
+from plainfilm.pixels import read_image
 from plainfilm.records import OperatingPoint, Record, Task
 
 MakeEvidence = Callable[..., Evidence]
@@ -109,14 +112,12 @@ class InlinePool:
 
     async def close(self) -> None: ...
 
-    async def decode(self, data: bytes, spec: Any, *, original: bool) -> Any:
-        from plainfilm._files import hash_bytes
-        from plainfilm.serve.decoder import Answer, decode
-
+    async def decode(self, data: bytes, spec: Any, *, display: bool) -> Any:
         if self.gate is not None:
             await self.gate.wait()
-        found = decode(data, spec, self._limits.of_file, original)
-        return replace(found, sha256=hash_bytes(data)) if isinstance(found, Answer) else found
+        out, limits = np.empty((spec.size, spec.size), np.uint8), self._limits.sandbox.limits
+        reader = partial(read_image, limits=limits)
+        return decode_one(reader, spec, data, out, display=display, limits=limits)
 
 
 @pytest.fixture

@@ -10,9 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +32,9 @@ from plainfilm.data import shards as shards_module
 from plainfilm.data.file_hashes import Content
 from plainfilm.data.fill import _Found, check_space
 from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
-from plainfilm.decoding import pool as decode_module
-from plainfilm.decoding import process as decoder_module
-from plainfilm.decoding.decode import Decoded, Failure, decode_one
-from plainfilm.decoding.pool import Decoders
-from plainfilm.decoding.sandbox import memory_cap
+from plainfilm.decoding.process import DecodingProcess
 from plainfilm.errors import DataError, ImageError, StorageError
-from plainfilm.pixels import Limits, read_image, read_image_and_colour
+from plainfilm.pixels import read_image, read_image_and_colour
 from plainfilm.records import PixelSpec, Record, Task
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -240,42 +234,19 @@ def test_a_process_killed_among_several_files_costs_none(tmp_path: Path) -> None
 def test_files_that_killed_a_worker_are_not_decoded_in_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, started = decoder_module._open, list[int]()
+    start, started = DecodingProcess._open, list[int]()
 
-    def once(pipe: int) -> subprocess.Popen[bytes]:
-        if started:
-            raise OSError("no more processes")
-        started.append(pipe)
-        return start(pipe)
+    def once(process: DecodingProcess) -> subprocess.Popen[bytes] | None:
+        started.append(1)
+        return start(process) if len(started) == 1 else None
 
-    monkeypatch.setattr(decoder_module, "_open", once)
+    monkeypatch.setattr(DecodingProcess, "_open", once)
     manifest = make(tmp_path / "data", ["1", "die", *map(str, range(2, 40))])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=1, reader=read_number)
     assert {item.reason for item in cache.left_out} == {"decoder-died"}
     gone = {int(item.id[:4]) for item in cache.left_out}
     assert 1 in gone and len(gone) <= 16 and 39 not in gone
     assert numbers(cache) == [1 if n == 0 else n for n in range(40) if n not in gone]
-
-
-@pytest.mark.parametrize("length", [20, 200])
-def test_messages_fit_into_small_pipes(length: int) -> None:
-    paths = ["ä" * length] * 500
-    take = decode_module._shares(paths, 2)
-    shares = [list(rows) for rows in iter(take, range(0))]
-    assert [row for rows in shares for row in rows] == list(range(500))
-    assert all(len(decoder_module.message([paths[r] for r in rows])) <= 1500 for rows in shares)
-    assert len(shares[0]) == (8 if length == 20 else 2)
-    assert len(shares[-1]) == 1
-
-
-def test_slow_files_are_reported_one_by_one(tmp_path: Path) -> None:
-    manifest = make(tmp_path / "data", ["slow"] * 16)  # four are asked for at once
-    paths, times = [record.path for record in manifest.records], list[float]()
-    out = np.zeros((16, 16, 16), np.uint8)
-    with Decoders(read_number, SPEC, 1) as decoders:
-        decoders.decode(paths, out, lambda: times.append(time.monotonic()))
-    assert len(times) == 16 and (out == 3).all()
-    assert sum(after - before > 0.05 for before, after in pairwise(times)) >= 12
 
 
 def test_select_returns_some_records_of_a_cache(tmp_path: Path) -> None:
@@ -291,51 +262,6 @@ def test_select_returns_some_records_of_a_cache(tmp_path: Path) -> None:
         part.positions(["0002.txt"])
     assert numbers(cache) == [1, 3, 4] and len(cache.select([])) == 0
     assert numbers(pickle.loads(pickle.dumps(part))) == [4, 1]
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")
-def test_a_file_that_takes_too_much_memory_fails_alone(tmp_path: Path) -> None:
-    manifest = make(tmp_path / "data", ["1", "greedy", "3", "greedy", "5"])
-    paths = [record.path for record in manifest.records]
-    out = np.zeros((5, 16, 16), np.uint8)
-    with Decoders(read_number, SPEC, 1, memory=1 << 30) as decoders:
-        capped = decoders.decode(paths, out, lambda: None)
-    assert [getattr(outcome, "reason", "image") for outcome in capped] == [
-        *("image", "out-of-memory", "image", "out-of-memory", "image")
-    ]
-    assert out[:, 0, 0].tolist() == [1, 0, 3, 0, 5]
-    assert memory_cap(Limits(bytes=0, pixels=0)) == 1 << 30 < memory_cap()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_file_that_takes_too_long_fails_alone(tmp_path: Path, workers: int) -> None:
-    words = [str(n) for n in range(20)]
-    for place in (0, 1, 11, 19):
-        words[place] = "asleep"
-    manifest = make(tmp_path / "data", words)
-    paths = [record.path for record in manifest.records]
-    out = np.zeros((20, 16, 16), np.uint8)
-    reported: Counter[str] = Counter()
-    start = time.monotonic()
-    with Decoders(read_number, SPEC, workers, seconds=0.5) as decoders:
-        outcomes = decoders.decode(paths, out, lambda: reported.update(["file"]))
-    assert time.monotonic() - start < 60
-    failures = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failure)}
-    assert set(failures) == {0, 1, 11, 19} and reported["file"] == 20
-    assert {failure.reason for failure in failures.values()} == {"decoder-timeout"}
-    assert "longer than 0.5 seconds" in failures[11].problem
-    assert out[:, 0, 0].tolist() == [int(w) if w.isdigit() else 0 for w in words]
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no limit of memory here")
-def test_large_radiographs_are_decoded_within_the_default_limits(tmp_path: Path) -> None:
-    picture = np.add.outer(np.arange(7000), np.arange(8600)).astype(np.uint16)
-    Pillow.fromarray(picture).save(tmp_path / "large.tiff")  # 60 million pixels of 16 bits
-    out = np.zeros((1, 16, 16), np.uint8)
-    with Decoders(read_image, SPEC, 1) as decoders:
-        (outcome,) = decoders.decode([str(tmp_path / "large.tiff")], out, lambda: None)
-    assert isinstance(outcome, Decoded) and outcome.metadata["width"] == 8600
-    assert out[0, 0, 0] < 16 and out[0, 15, 15] > 200
 
 
 def test_the_cache_of_the_colour_reader_serves_the_plain_reader(tmp_path: Path) -> None:
@@ -631,20 +557,6 @@ def test_reader_that_cannot_be_imported_is_used_in_this_process(tmp_path: Path) 
     assert set(seen) == {os.getpid()}
 
 
-def test_files_are_decoded_without_workers_that_fail_to_start(tmp_path: Path) -> None:
-    manifest = make(tmp_path / "data", ["1", "2", "3"])
-    out = np.zeros((3, 16, 16), np.uint8)
-    reported: Counter[str] = Counter()
-    decoders = Decoders(read_number, SPEC, 2)
-    for worker in decoders._workers:
-        worker._name = "no_such_module:read"
-    with decoders:
-        paths = [record.path for record in manifest.records]
-        outcomes = decoders.decode(paths, out, lambda: reported.update(["file"]))
-    assert out[:, 0, 0].tolist() == [1, 2, 3]
-    assert reported["file"] == len(outcomes) == 3
-
-
 def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "2"])
 
@@ -689,13 +601,6 @@ def test_a_cache_folder_that_cannot_be_written_names_the_option(tmp_path: Path) 
     with pytest.raises(StorageError, match="cannot be") as caught:
         fill_cache(manifest, SPEC, folder=tmp_path / "file" / "cache")
     assert "cache= or the variable PLAINFILM_CACHE" in str(caught.value.remedy)
-
-
-def test_failure_of_one_file_is_a_result(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text("broken")
-    out = np.zeros((16, 16), np.uint8)
-    found = decode_one(read_number, SPEC, str(tmp_path / "x"), out)
-    assert found == Failure("corrupt", "the number is broken")
 
 
 def test_real_reader_and_fingerprint(tmp_path: Path) -> None:

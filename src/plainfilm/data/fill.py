@@ -26,7 +26,7 @@ from plainfilm.data.shards import (
     write_shard,
 )
 from plainfilm.decoding.decode import Decoded, Failure, Reader, reader_name
-from plainfilm.decoding.pool import Decoders
+from plainfilm.decoding.pool import Pool
 from plainfilm.errors import StorageError
 from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec
@@ -67,7 +67,7 @@ def fill_cache(
     workers
         Number of decoding processes; 0 decodes in this process. Default: the number of cores, or 0
         for fewer than 64 images. Use at least one for files that are not trusted: only a separate
-        process has limits of memory and time (see :class:`plainfilm.decoding.pool.Decoders`).
+        process has limits of memory and time (see :class:`plainfilm.decoding.pool.Pool`).
     progress
         Callback for the stages ``reading files`` and ``decoding images``.
     reader
@@ -97,8 +97,8 @@ def fill_cache(
         clear_leftovers(shard_folder)
         if workers is None:
             workers = 0 if len(todo) < _FEW else cores()
-        with Decoders(reader, spec, workers) as decoders:
-            _decode(todo, decoders, shard_folder, spec, found, progress)
+        with Pool(workers, reader) as pool:
+            _decode(todo, pool, shard_folder, spec, found, progress)
     rows, left_out = [], []
     for record in manifest.records:
         file = files.get(record.id)
@@ -171,7 +171,7 @@ def check_space(shard_folder: Path, needed: int) -> None:
 
 def _decode(
     todo: Sequence[Content],
-    decoders: Decoders,
+    pool: Pool,
     shard_folder: Path,
     spec: PixelSpec,
     found: _Found,
@@ -192,7 +192,7 @@ def _decode(
         for start in range(0, len(todo), step):
             files = todo[start : start + step]
             pixels = np.empty((len(files), spec.size, spec.size), dtype=np.uint8)
-            outcomes = decoders.decode([file.path for file in files], pixels, count)
+            outcomes = pool.decode([file.path for file in files], spec, pixels, count)
             if writing is not None:
                 found.add(writing.result())
             writing = _store(files, outcomes, pixels, shard_folder, found, writer)

@@ -1,33 +1,26 @@
-"""Decodes one file into an image and its metadata, or into the reason why it is no image."""
+"""Decodes one file into an image and its metadata, or into the reason why that fails."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._files import hash_bytes
 from plainfilm.errors import ImageError
+from plainfilm.pixels import LIMITS, Limits, read_picture
+from plainfilm.pixels.display import encode_png, shrink
 from plainfilm.records import PixelSpec
 
-__all__ = [
-    "Decoded",
-    "Failure",
-    "Reader",
-    "attempt",
-    "clean_metadata",
-    "decode_one",
-    "reader_name",
-]
-
-T = TypeVar("T")
+__all__ = ["Decoded", "Failure", "Reader", "decode_one", "reader_name"]
 
 
 class ReadImage(Protocol):
-    """What is used of :class:`plainfilm.pixels.Image`."""
+    """The part of :class:`plainfilm.pixels.Image` that decoding needs."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -35,56 +28,77 @@ class ReadImage(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, str | float]:
-        """What the file says about itself."""
+        """Metadata of the file."""
 
 
-Reader = Callable[[str, PixelSpec], ReadImage]
-"""A function like :func:`plainfilm.pixels.read_image`."""
+Reader = Callable[[Any, PixelSpec], ReadImage]
+"""A function like :func:`plainfilm.pixels.read_image`, of a path or bytes and a pixel spec."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """The metadata of a file that became an image."""
+    """A file that became an image.
 
-    metadata: dict[str, str | float] = field(default_factory=dict)
+    Attributes
+    ----------
+    pixels
+        uint8 (size, size).
+    metadata
+        Metadata of the file, finite numbers and strings only.
+    display
+        PNG of the whole image; empty unless requested.
+    sha256
+        Hash of the file where it was given as bytes, else empty.
+    """
+
+    pixels: NDArray[np.uint8]
+    metadata: dict[str, str | float]
+    display: bytes = b""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a file did not become an image: a stable code and a sentence."""
+    """The reason why a file did not become an image: a stable code and a sentence."""
 
     reason: str
     problem: str
 
 
 def decode_one(
-    reader: Reader, spec: PixelSpec, path: str, out: NDArray[np.uint8]
+    reader: Reader,
+    spec: PixelSpec,
+    source: str | bytes,
+    out: NDArray[np.uint8],
+    *,
+    display: bool = False,
+    limits: Limits = LIMITS,
 ) -> Decoded | Failure:
-    """Decode ``path`` into ``out``, (size, size); every failure is an answer, not an error."""
+    """Decode a file into ``out``, (size, size); return every failure, raise none.
 
-    def read() -> Decoded:
-        image = reader(path, spec)
-        out[...] = image.pixels
-        return Decoded(clean_metadata(image.metadata))
-
-    return attempt(read)
-
-
-def attempt(read: Callable[[], T]) -> T | Failure:
-    """Return what ``read`` returns, or why it failed; no file may end the process by an error."""
+    ``limits`` apply to the image for display; the reader has its own.
+    """
     try:
-        return read()
+        image = reader(source, spec)
+        out[...] = image.pixels
+        png, digest = b"", ""
+        if display:
+            whole = read_picture(source, limits=limits, frame=spec.frame)
+            png = encode_png(shrink(whole.pixels))
+        if isinstance(source, bytes):
+            digest = hash_bytes(source)
+        return Decoded(out, _clean(image.metadata), png, digest)
     except ImageError as error:
         return Failure(error.reason, error.problem)
     except MemoryError:
         return Failure("out-of-memory", "there was not enough memory to decode the file")
-    except Exception as error:  # a defect of a decoder must cost one file, not the run
-        # The type alone: its words may quote the file.
+    except Exception as error:  # a defect of a decoder must cost one file, not all
+        # Only the type: the message may quote the file.
         return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}")
 
 
-def clean_metadata(metadata: Mapping[str, Any]) -> dict[str, str | float]:
-    """Keep what JSON can hold."""
+def _clean(metadata: Mapping[str, Any]) -> dict[str, str | float]:
+    """Return the metadata that JSON can hold, whole numbers as int."""
     clean: dict[str, str | float] = {}
     for name, value in metadata.items():
         if isinstance(value, str):
@@ -95,7 +109,7 @@ def clean_metadata(metadata: Mapping[str, Any]) -> dict[str, str | float]:
 
 
 def reader_name(reader: Reader) -> str | None:
-    """Return ``module:name`` if another process can import ``reader`` by it, else None."""
+    """Return ``module:name`` if another process can import ``reader``, else None."""
     module = getattr(reader, "__module__", "__main__")
     name = getattr(reader, "__qualname__", "<")
     if module == "__main__" or "<" in name:

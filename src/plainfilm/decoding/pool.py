@@ -1,157 +1,301 @@
-"""Decoding in processes of their own, each of which may die without harm.
+"""A pool of sandboxed decoding processes: hands out files, watches the time, restarts what died.
 
-The workers are plain interpreters on pipes, not a pool of ``multiprocessing``: that would import
-the caller's ``__main__`` again in each worker, so that a training script without an
-``if __name__ == "__main__"`` guard runs itself anew; and when one of its workers dies it cannot
-tell on which file. Nothing is forked, so a training framework with its threads may be loaded.
+The processes are plain interpreters on pipes. A pool of :mod:`multiprocessing` would import the
+caller's ``__main__`` in each of them, so that a script without an ``if __name__ == "__main__"``
+guard would run again, and it could not say which file a process died on. Nothing is forked, so the
+caller may have loaded a training framework with its threads.
 
-Each is asked for several files at once, for small files take less to decode than to ask for one by
-one; one that is slow answers for fewer. How it is asked, and what happens when it dies, is in
-:mod:`plainfilm.decoding.process`.
-
-A worker can be capped: what it may take of memory is set in the worker itself, and how long it may
-take for a file is watched from here. A process cannot do that to itself without harm, so decoding
-in the caller's own process (``workers=0``) has neither cap.
+Each process has a thread here that reads its replies. A process receives several small files in
+one request, and the next request ahead, so that it never waits. When it dies, the files of the
+request that it was working on are each tried once more, alone; a file on which a second process
+dies is to blame. All other files go to other processes.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one, reader_name
-from plainfilm.decoding.process import TOGETHER, Decoder, message
-from plainfilm.decoding.sandbox import MEMORY
+from plainfilm.decoding.process import DecodingProcess, Job
+from plainfilm.decoding.sandbox import Sandbox
+from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
 
-__all__ = ["SECONDS", "Decoders"]
+__all__ = ["NO_DECODER", "Pool"]
 
-SECONDS = 120.0
-"""How long a worker may take for one file; the largest radiographs take a few seconds."""
+NO_DECODER = Failure("no-decoder", "no decoding process can be started")
+"""The outcome of a file that was not decoded for want of a process."""
 
-_SHARES = 4  # of what is left; a worker takes no more than one, so that all end together
-_LINE = 1500  # bytes: two messages fit into the smallest pipes there are, those of Windows
+_SUSPECT = Failure("decoder-died", "a process died, perhaps on the file, and none can be started")
+
+_TOGETHER = 8  # files in one request
+_AHEAD = 4  # files that a process holds, if two requests have fewer
+_SHARES = 4  # each request takes this part of what is left for a process, so that all end together
+_STARTS = 3  # failed starts of every process before waiting files fail
+_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a process that does not start is tried again
+_TICK = 0.25  # seconds between two looks for overdue replies
 
 
-class Decoders:
-    """Several decoding processes; use as a context manager.
+class Pool:
+    """Several decoding processes; use it as a context manager, or call ``close``.
 
     Parameters
     ----------
-    reader
-        What decodes. If another process cannot import it, decoding is done in this one.
-    spec
-        What files become.
     workers
-        Number of processes; 0 decodes in this one, where neither cap can be held.
-    memory
-        Bytes of address space that each process may take beyond what its code takes, where the
-        system has such a limit (``RLIMIT_AS``; Windows and macOS have not); None sets none. What
-        asks for more fails alone, with the reason ``out-of-memory`` or, where a library cannot
-        cope with that, ``decoder-died``.
-    seconds
-        How long a file may take; None waits for ever. The process that takes longer is killed, and
-        the file has the reason ``decoder-timeout``; one that was asked for together with others is
-        given as long once more, by itself.
+        Number of processes. With 0, or if another process cannot import ``reader``, ``decode``
+        works in the calling process, where there is no limit of memory or time.
+    reader
+        Function that reads a file.
+    sandbox
+        Limits of each process.
+    together
+        Largest number of files in one request.
+    notify
+        Called with ``started``, ``died`` or ``late`` (killed after too long), in any thread.
+    command
+        Command to start instead of the worker, for tests.
     """
 
     def __init__(
         self,
-        reader: Reader,
-        spec: PixelSpec,
         workers: int,
+        reader: Reader = read_image,
+        sandbox: Sandbox | None = None,
         *,
-        memory: int | None = MEMORY,
-        seconds: float | None = SECONDS,
+        together: int = _TOGETHER,
+        notify: Callable[[str], None] = lambda event: None,
+        command: list[str] | None = None,
     ) -> None:
-        self._reader, self._spec = reader, spec
+        self._reader, self._sandbox = reader, sandbox or Sandbox()
+        self._together, self._notify = together, notify
         name = reader_name(reader)
-        count = workers if name else 0
-        self._workers = [Decoder(reader, spec, str(name), memory, seconds) for _ in range(count)]
-        self._ended = threading.Event()
-        if count and seconds is not None:
-            interval = min(1.0, seconds / 4)
-            threading.Thread(target=self._watch, args=(interval,), daemon=True).start()
+        self._processes = [
+            DecodingProcess(name, self._sandbox, command) for _ in range(workers) if name
+        ]
+        self._queue: deque[Job] = deque()
+        self._lock = threading.Lock()  # guards the queue and what the processes hold
+        self._closed = threading.Event()
+        self._threads: list[threading.Thread] = []
 
-    def _watch(self, interval: float) -> None:
-        while not self._ended.wait(interval):
-            for worker in self._workers:
-                worker.end_if_late()
+    @property
+    def ready(self) -> int:
+        """Return how many processes are up."""
+        return len(self.pids)
 
-    def __enter__(self) -> Decoders:
+    @property
+    def waiting(self) -> int:
+        """Return how many files wait or are being decoded."""
+        with self._lock:
+            held = sum(len(jobs) for process in self._processes for jobs in process.held)
+            return len(self._queue) + held
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the ids of the processes that are up."""
+        return [pid for one in self._processes if (pid := one.pid) is not None]
+
+    def __enter__(self) -> Pool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        for worker in self._workers:
-            worker.close()
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the processes, and wait until each is up or has failed to start once."""
+        self._start()
+        for process in self._processes:
+            process.tried.wait()
+
+    def _start(self) -> None:
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=self._keep_up, args=(process,), daemon=True)
+                for process in self._processes
+            ]
+            for thread in (*self._threads, threading.Thread(target=self._watch, daemon=True)):
+                thread.start()
+
+    def submit(self, jobs: Iterable[Job]) -> None:
+        """Add files to the queue; never waits."""
+        self._start()
+        with self._lock:
+            self._queue.extend(jobs)
+            self._dispatch()
+        if self._closed.is_set() or self._is_hopeless():
+            self._fail_queue()
 
     def decode(
-        self, paths: Sequence[str], out: NDArray[np.uint8], tell: Callable[[], None]
+        self,
+        sources: Sequence[str | bytes],
+        spec: PixelSpec,
+        out: NDArray[np.uint8],
+        notify: Callable[[], None] = lambda: None,
     ) -> list[Decoded | Failure]:
-        """Decode every path into its row of ``out``, (n, size, size).
+        """Decode files into the rows of ``out``, (n, size, size), and return their outcomes.
+
+        Parameters
+        ----------
+        sources
+            Paths or bytes of n files.
+        spec
+            Pixel spec of the images.
+        out
+            uint8 (n, size, size).
+        notify
+            Called here after each file.
 
         Returns
         -------
         outcomes
-            One for each path. A process that dies, or is killed because it took too long, costs
-            the file it had in hand: the reason ``decoder-died`` or ``decoder-timeout``.
+            One for each source. If no process can be started, files are decoded in this process,
+            except those on which a process may have died.
         """
-        outcomes: list[Decoded | Failure | None] = [None] * len(paths)
-        if not self._workers:
-            for row, path in enumerate(paths):
-                outcomes[row] = decode_one(self._reader, self._spec, path, out[row])
-                tell()
-            return [outcome for outcome in outcomes if outcome is not None]
-        take = _shares(paths, len(self._workers))
-        done: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        outcomes: dict[int, Decoded | Failure] = {}
+        done: queue.SimpleQueue[tuple[int, Decoded | Failure]] = queue.SimpleQueue()
 
-        def work(worker: Decoder) -> None:
-            try:
-                # An iterator of its own for each thread: one of theirs all would lose what is
-                # under way when another thread finds the end.
-                for answered in worker.decode(iter(take, range(0)), paths, out):
-                    for row, outcome in answered:
-                        outcomes[row] = outcome
-                    done.put(len(answered))
-            except BaseException as error:
-                done.put(error)
+        def job(row: int) -> Job:
+            return Job(sources[row], spec, out[row], lambda outcome: done.put((row, outcome)))
 
-        for worker in self._workers:
-            threading.Thread(target=work, args=(worker,), daemon=True).start()
-        missing = len(paths)
-        while missing:
-            news = done.get()
-            if isinstance(news, BaseException):
-                raise news
-            missing -= news
-            for _ in range(news):
-                tell()
-        return [outcome for outcome in outcomes if outcome is not None]
+        jobs = [job(row) for row in range(len(sources))]
+        try:
+            if self._processes:
+                self.submit(jobs)
+            for number in range(len(sources)):
+                row, outcome = done.get() if self._processes else (number, NO_DECODER)
+                if outcome is NO_DECODER:
+                    outcome = decode_one(self._reader, spec, sources[row], out[row])
+                outcomes[row] = outcome
+                notify()
+        finally:
+            for one in jobs:
+                one.cancelled = True
+        return [outcomes[row] for row in range(len(sources))]
 
+    def close(self) -> None:
+        """End the processes; files that are not decoded yet fail."""
+        self._closed.set()
+        for process, thread in zip(self._processes, self._threads, strict=False):
+            while thread.is_alive():
+                process.kill()
+                thread.join(0.1)
+        self._fail_queue()
 
-def _shares(paths: Sequence[str], workers: int) -> Callable[[], range]:
-    """Return a function for several threads: the next rows, fewer to the end, at last none."""
-    lock, at, count = threading.Lock(), 0, len(paths)
+    def _watch(self) -> None:
+        seconds = self._sandbox.seconds
+        while not self._closed.wait(_TICK if seconds is None else min(_TICK, seconds / 4)):
+            for process in self._processes:
+                process.kill_if_late()
 
-    def take() -> range:
-        nonlocal at
-        with lock:
-            size = max(1, min(TOGETHER, (count - at) // (_SHARES * workers)))
-            while size > 1 and len(message(paths[at : at + size])) > _LINE:
-                size //= 2
-            taken = range(at, min(at + size, count))
-            at = taken.stop
-            return taken
+    def _keep_up(self, process: DecodingProcess) -> None:
+        """Keep a process running, and pass its replies on, until the pool is closed."""
+        pause = _PAUSE
+        while not self._closed.is_set():
+            if process.start():
+                self._notify("started")
+                with self._lock:
+                    process.is_up, process.failures = True, 0
+                    self._dispatch()
+                process.tried.set()
+                while self._pass_on(process):
+                    pause = _PAUSE
+                if self._bury(process):
+                    continue
+            else:
+                process.failures += 1
+                process.tried.set()
+                if self._is_hopeless():
+                    self._fail_queue()
+            self._closed.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    return take
+    def _dispatch(self) -> None:
+        """Send what can be sent now, to the processes that hold least; the lock is held."""
+        processes = [one for one in self._processes if one.is_up]
+        while processes:
+            process = min(processes, key=lambda one: sum(map(len, one.held)))
+            if jobs := self._choose(process):
+                process.send(jobs)
+            else:
+                processes.remove(process)
+
+    def _choose(self, process: DecodingProcess) -> list[Job]:
+        """Take from the queue what can be sent to a process now."""
+        if not self._queue:
+            return []
+        room, held = process.room // 2, [job for jobs in process.held for job in jobs]
+        if held:
+            if len(held) >= _AHEAD and len(process.held) > 1:
+                return []
+            # More than fits into its pipe could make it and us wait for each other to read. A
+            # large file has none behind it: another process may be free sooner.
+            room = process.room - sum(job.size for job in held)
+        most = max(1, min(self._together, len(self._queue) // (_SHARES * len(self._processes))))
+        jobs: list[Job] = []
+        while self._queue and len(jobs) < most:
+            job = self._queue[0]
+            if not job.cancelled:
+                if job.size > room and (held or jobs):
+                    break
+                if jobs and not job.can_follow(jobs[0]):
+                    break
+                jobs.append(job)
+                room -= job.size
+            self._queue.popleft()
+        return jobs
+
+    def _pass_on(self, process: DecodingProcess) -> bool:
+        """Wait for outcomes and pass them on; return False if the process is lost."""
+        outcomes = process.receive()
+        with self._lock:
+            finished = process.release(len(outcomes))
+            self._dispatch()
+        for job, outcome in zip(finished, outcomes, strict=True):
+            job.done(outcome)
+        return bool(outcomes)
+
+    def _bury(self, process: DecodingProcess) -> bool:
+        """Clean up after a process; return whether it held any files."""
+        with self._lock:
+            process.is_up = False
+        closed = self._closed.is_set()
+        late, status = process.stop(at_once=closed)
+        with self._lock:
+            held = [job for jobs in process.held for job in jobs]
+            suspects = process.held[0] if held and not closed else []
+            process.held.clear()
+            for job in suspects:
+                job.deaths += 1
+            guilty = [job for job in suspects if job.deaths > 1 or (late and len(suspects) == 1)]
+            self._queue.extendleft(job for job in reversed(held) if job not in guilty)
+            self._dispatch()
+        if not closed:
+            self._notify("late" if late else "died")
+        for job in guilty:
+            job.done(self._blame(late, status))
+        return bool(held)
+
+    def _blame(self, late: bool, status: int) -> Failure:
+        if late:
+            seconds = self._sandbox.seconds
+            return Failure(
+                "decoder-timeout", f"decoding the file took longer than {seconds:g} seconds"
+            )
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return Failure("decoder-died", f"two processes died while they decoded the file ({how})")
+
+    def _is_hopeless(self) -> bool:
+        """Return whether no process is up, and none has come up in several tries."""
+        return not self.ready and all(one.failures >= _STARTS for one in self._processes)
+
+    def _fail_queue(self) -> None:
+        with self._lock:
+            jobs = [*self._queue]
+            self._queue.clear()
+        for job in jobs:
+            job.done(_SUSPECT if job.deaths else NO_DECODER)

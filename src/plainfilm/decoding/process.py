@@ -1,228 +1,259 @@
-"""One decoding process, as the process that asks it sees it.
-
-What goes over the pipes: a JSON line with some paths; back comes a JSON line with metadata or a
-failure for each, and then the pixels of those with metadata. When it dies among several files, nobody
-knows on which; so they are asked for again, one by one, of another one.
-"""
+"""One decoding process, seen from the process that uses it."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import read_into
-from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one
-from plainfilm.decoding.sandbox import ENVIRONMENT, start_command
+from plainfilm.decoding.decode import Decoded, Failure
+from plainfilm.decoding.sandbox import Sandbox, decoder_environment, start_command
 from plainfilm.records import PixelSpec
 
-__all__ = ["TOGETHER", "Decoder", "message"]
+__all__ = ["DecodingProcess", "Job"]
 
-TOGETHER = 8
-"""Files in one message, at most."""
-
-_WORKER = "plainfilm.decoding.worker"
-_PIPE = 1 << 20  # where the system lets us: a whole image in one write
-
-
-def message(paths: Sequence[str]) -> bytes:
-    """Return what is sent to ask for files."""
-    return json.dumps(paths, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+_PIPE = 1 << 20  # bytes: a whole image in one write, where the system allows such pipes
+_SMALL_PIPE = 3000  # bytes that certainly fit where the size of a pipe is unknown
+_LINE = 1 << 16  # bytes of a reply's JSON
+_DISPLAY = 1 << 25  # bytes of a PNG
+_STARTING = 30.0  # seconds
+_ENDING = 1.0  # seconds for a process that closed its pipes, so that its exit status says why
 
 
-class _NoWorker(Exception):
-    """A process does not come up; the caller decodes by itself."""
+@dataclass(slots=True, eq=False)
+class Job:
+    """One file to decode.
+
+    Attributes
+    ----------
+    source
+        A path, or the bytes of a file.
+    out
+        uint8 (size, size), receives the pixels.
+    done
+        Called once with the outcome, in any thread.
+    display
+        Whether a PNG of the whole image is needed too.
+    deaths
+        Number of processes that died while they may have been decoding this file.
+    cancelled
+        Set by the owner when the outcome is no longer needed.
+    """
+
+    source: str | bytes
+    spec: PixelSpec
+    out: NDArray[np.uint8]
+    done: Callable[[Decoded | Failure], None]
+    display: bool = False
+    deaths: int = 0
+    cancelled: bool = False
+    size: int = field(init=False)
+    """Bytes that this job adds to a request, rounded up."""
+
+    def __post_init__(self) -> None:
+        source = self.source
+        if isinstance(source, str):
+            source = source.encode("utf-8", "surrogatepass")
+        self.size = len(source) + 16
+
+    def can_follow(self, first: Job) -> bool:
+        """Return whether this job may be in the same request as another one."""
+        alone = self.deaths or first.deaths
+        return not alone and (self.spec, self.display) == (first.spec, first.display)
 
 
-class Decoder:
-    """One process, started when first asked, and anew after it has died.
+class DecodingProcess:
+    """A process that decodes, restarted after each death by the pool that owns it.
 
     Parameters
     ----------
-    reader, spec, memory, seconds
-        As of :class:`plainfilm.decoding.pool.Decoders`.
-    name
-        By which another process imports the reader.
+    reader
+        Name of the reader, ``module:name``.
+    sandbox
+        Limits of the process.
+    command
+        Command to start instead of the worker, for tests.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        spec: PixelSpec,
-        name: str,
-        memory: int | None,
-        seconds: float | None,
-    ) -> None:
-        self._reader, self._spec, self._name = reader, spec, name
-        self._memory, self._seconds = memory, seconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watched = threading.Lock()
-        self._due = math.inf
-        self._late = False
-        self._one_by_one = False
-        self._alone = False
-        self.closed = False
-
-    def decode(
-        self, shares: Iterator[range], paths: Sequence[str], out: NDArray[np.uint8]
-    ) -> Iterator[list[tuple[int, Decoded | Failure]]]:
-        """Decode ``paths[row]`` into ``out[row]`` for all rows; yield what is done."""
-        asked: deque[int] = deque()
-        for rows in shares:
-            # The next is asked for ahead, so that the process never waits for us.
-            asked.extend(rows)
-            self._ask([paths[row] for row in rows])
-            while len(asked) > len(rows) and not self.closed:
-                yield self._receive(asked, paths, out)
-            if self.closed:
-                return
-        while asked and not self.closed:
-            yield self._receive(asked, paths, out)
-
-    def _ask(self, paths: Sequence[str]) -> bool:
-        """Ask the process for files; return whether there is one."""
-        if self._alone or not paths:
-            return not self._alone
-        try:
-            process = self._process or self._start()
-        except _NoWorker:
-            self._alone = True
-            return False
-        assert process.stdin is not None
-        messages = [[path] for path in paths] if self._one_by_one else [paths]
-        with contextlib.suppress(OSError):  # that it is gone shows when its answer is due
-            process.stdin.write(b"".join(map(message, messages)))
-            process.stdin.flush()
-        return True
-
-    def _receive(
-        self, asked: deque[int], paths: Sequence[str], out: NDArray[np.uint8]
-    ) -> list[tuple[int, Decoded | Failure]]:
-        """Return the next answers, none where it died among several files."""
-        if self._alone or self._process is None:
-            row = asked.popleft()
-            return [(row, decode_one(self._reader, self._spec, paths[row], out[row]))]
-        pipe = self._process.stdout
-        assert pipe is not None
-        answered: list[tuple[int, Decoded | Failure]] = []
-        # Answers come in the order of the questions: with the last one read, it is at this file.
-        self._set_due(math.inf if self._seconds is None else time.monotonic() + self._seconds)
-        whole = False
-        with contextlib.suppress(OSError, EOFError, ValueError):  # it is gone, in mid-line perhaps
-            for row, answer in zip(asked, json.loads(pipe.readline()), strict=False):
-                if "metadata" in answer:
-                    read_into(pipe, out[row].data)
-                    answered.append((row, Decoded(answer["metadata"])))
-                else:
-                    answered.append((row, Failure(answer["reason"], answer["problem"])))
-            whole = True
-        for _ in answered:
-            asked.popleft()
-        late = self._set_due(math.inf)
-        if whole and not late:
-            return answered
-        code = self._stop()  # one that answered at the last moment was killed all the same
-        blame = self._blame(late, code)
-        if not whole and (self._one_by_one or len(asked) == 1):
-            answered.append((asked.popleft(), blame))
-        self._one_by_one = True
-        if not self._ask([paths[row] for row in asked]):
-            # What may have killed the last one must not be decoded in this process.
-            answered += [(row, blame) for row in asked]
-            asked.clear()
-        return answered
-
-    def _blame(self, late: bool, code: int) -> Failure:
-        if late:
-            what = f"decoding the file took longer than {self._seconds:g} seconds"
-            return Failure("decoder-timeout", what)
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        return Failure("decoder-died", f"the process that decoded the file died ({how})")
-
-    def _set_due(self, due: float) -> bool:
-        """Set when the answer has to be there, and return whether the last one came too late."""
-        with self._watched:
-            late, self._late, self._due = self._late, False, due
-            return late
-
-    def end_if_late(self) -> None:
-        """Kill the process if its answer is overdue; called by another thread."""
-        with self._watched:
-            process = self._process
-            if process is not None and time.monotonic() > self._due:
-                self._late, self._due = True, math.inf
-                process.kill()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._stop()
-        if not sys.executable:
-            raise _NoWorker
-        try:
-            process = _open(_PIPE)
-        except OSError:
-            try:  # larger pipes than a user may have here
-                process = _open(-1)
-            except OSError as error:
-                raise _NoWorker from error
-        self._process = process
-        assert process.stdin is not None and process.stdout is not None
-        order = {
-            "reader": self._name,
-            "spec": asdict(self._spec),
-            "memory": self._memory,
-            "together": TOGETHER,
+    def __init__(self, reader: str, sandbox: Sandbox, command: list[str] | None = None) -> None:
+        self._sandbox = sandbox
+        self._command = command or start_command("plainfilm.decoding.worker")
+        self._order = {
+            "reader": reader,
+            "limits": sandbox.limits and asdict(sandbox.limits),
+            "memory": sandbox.memory,
+            "sealed": sandbox.sealed,
         }
-        try:
-            process.stdin.write(json.dumps(sys.path).encode() + b"\n")
-            process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.flush()
-            ready = process.stdout.readline()
-        except OSError:
-            ready = b""
-        if ready != b"ready\n":
-            self._stop()
-            raise _NoWorker
-        return process
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._due = math.inf
+        self.late = False
+        """Whether the process was killed because it took too long."""
+        self.is_up = False
+        """Whether the process is ready for requests."""
+        self.tried = threading.Event()
+        """Set once the process has come up, or has failed to."""
+        self.held: deque[list[Job]] = deque()
+        """Requests that are not answered, or not completely, in their order."""
+        self.failures = 0
+        """Number of consecutive starts that failed."""
+        self.room = 0
+        """Bytes that fit into the pipe of requests while the process does not read it."""
 
-    def _stop(self) -> int:
-        """End the process and return how it ended, as :mod:`subprocess` tells it."""
-        process, self._process = self._process, None
+    @property
+    def pid(self) -> int | None:
+        """Return the id of the process, or None while it is not up."""
+        process = self._process
+        return process.pid if process is not None and self.is_up else None
+
+    def start(self) -> bool:
+        """Start the process and return whether it is ready for requests."""
+        process = self._open()
+        if process is None or process.stdin is None or process.stdout is None:
+            return False
+        self._process, self.room = process, _pipe_room(process.stdin)
+        self._set_due(_STARTING)
+        ready = b""
+        with contextlib.suppress(OSError):
+            for line in (sys.path, self._order):
+                process.stdin.write(json.dumps(line).encode() + b"\n")
+            process.stdin.flush()
+            ready = process.stdout.readline(_LINE)
+        self._set_due(None)
+        if ready == b"ready\n" and not self.late:
+            return True
+        self.stop()
+        return False
+
+    def _open(self) -> subprocess.Popen[bytes] | None:
+        if not sys.executable:
+            return None
+        for size in (_PIPE, -1):  # a user has a limit for the sum of all large pipes
+            with contextlib.suppress(OSError):
+                return subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    pipesize=size,
+                    env=decoder_environment(),
+                )
+        return None
+
+    def send(self, jobs: list[Job]) -> None:
+        """Send a request without waiting; if the process has died, ``receive`` shows it."""
+        self.held.append(jobs)
+        if len(self.held) == 1:
+            self._set_due(self._sandbox.seconds)
+        files = [job.source if isinstance(job.source, str) else len(job.source) for job in jobs]
+        request = {"spec": _fields(jobs[0].spec), "display": jobs[0].display, "files": files}
+        line = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        chunks = [line, *(job.source for job in jobs if isinstance(job.source, bytes))]
+        if sum(map(len, chunks)) <= self.room:
+            self._write(b"".join(chunks))  # in one piece, since each write wakes the process
+        else:
+            threading.Thread(target=self._write, args=chunks, daemon=True).start()
+
+    def _write(self, *chunks: bytes) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):  # the process, or its pipe, is gone
+                for chunk in chunks:
+                    process.stdin.write(chunk)
+                process.stdin.flush()
+
+    def receive(self) -> list[Decoded | Failure]:
+        """Wait for the next outcomes of the oldest request; return none if the process is lost.
+
+        A process is lost if it died, sent something that is no reply, or took too long.
+        """
+        assert self._process is not None and self._process.stdout is not None
+        pipe = self._process.stdout
+        outcomes: list[Decoded | Failure] = []
+        with contextlib.suppress(OSError, EOFError, ValueError, LookupError, TypeError):
+            replies: list[dict[str, Any]] = json.loads(pipe.readline(_LINE))
+            for job, reply in zip(self.held[0], replies, strict=False):
+                if "metadata" not in reply:
+                    outcomes.append(Failure(reply["reason"], reply["problem"]))
+                    continue
+                read_into(pipe, job.out.data)
+                if not 0 <= reply["display"] <= _DISPLAY:
+                    raise ValueError
+                display = bytearray(reply["display"])
+                read_into(pipe, memoryview(display))
+                outcomes.append(
+                    Decoded(job.out, reply["metadata"], bytes(display), reply["sha256"])
+                )
+        return outcomes
+
+    def release(self, count: int) -> list[Job]:
+        """Return the oldest jobs, which have their outcomes; the next one has begun."""
+        if not count:
+            return []
+        jobs = self.held[0][:count]
+        del self.held[0][:count]
+        if not self.held[0]:
+            self.held.popleft()
+        self._set_due(self._sandbox.seconds if self.held else None)
+        return jobs
+
+    def _set_due(self, seconds: float | None) -> None:
+        with self._lock:
+            self._due = math.inf if seconds is None else time.monotonic() + seconds
+
+    def kill_if_late(self) -> None:
+        """Kill the process if its reply is overdue; another thread calls this."""
+        with self._lock:
+            if self._process is not None and time.monotonic() > self._due:
+                self.late, self._due = True, math.inf
+                self._process.kill()
+
+    def kill(self) -> None:
+        """Kill the process; another thread calls this."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def stop(self, *, at_once: bool = False) -> tuple[bool, int]:
+        """End the process; return whether it was late, and its exit status as in subprocess."""
+        with self._lock:
+            process, self._process = self._process, None
+            late, self.late = self.late, False
         if process is None:
-            return 0
-        # One that closed its pipes is ending by itself, and its status says why.
+            return late, 0
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.0 if self.closed else 2.0)
+            process.wait(0 if at_once else _ENDING)
         process.kill()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # what it did not take is lost on purpose
+                with contextlib.suppress(OSError):  # of what it did not read
                     pipe.close()
-        return process.wait()
-
-    def close(self) -> None:
-        """End the process."""
-        self.closed = self._alone = True
-        self._stop()
+        return late, process.wait()
 
 
-def _open(pipe: int) -> subprocess.Popen[bytes]:
-    """Start a decoding process with pipes of a size."""
-    return subprocess.Popen(
-        start_command(_WORKER),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pipesize=pipe,
-        env={**os.environ, **ENVIRONMENT},
-    )
+@functools.cache
+def _fields(spec: PixelSpec) -> dict[str, Any]:
+    return asdict(spec)
+
+
+def _pipe_room(pipe: Any) -> int:
+    """Return how many bytes can be written to a pipe that is not read, with a margin."""
+    try:
+        import fcntl
+
+        return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) // 2
+    except (ImportError, AttributeError, OSError):  # only Linux tells
+        return _SMALL_PIPE

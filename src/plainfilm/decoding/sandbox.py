@@ -1,9 +1,4 @@
-"""What goes on inside a decoding process: its caps, and one file decoded whatever it holds.
-
-A process caps its own memory once it has loaded its code, and a decoder's failure is an answer: the
-process lives on. Who starts such processes, hands files to them and watches their time is
-:mod:`plainfilm.decoding.pool` for a data set and :mod:`plainfilm.serve.workers` for a service.
-"""
+"""Limits of a decoding process, and how it is started."""
 
 from __future__ import annotations
 
@@ -11,12 +6,21 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from plainfilm.pixels.limits import LIMITS, Limits
 
-__all__ = ["ENVIRONMENT", "MEMORY", "cap_memory", "memory_cap", "open_output", "start_command"]
+__all__ = [
+    "ENVIRONMENT",
+    "Sandbox",
+    "decoder_environment",
+    "memory_cap",
+    "open_output",
+    "restrict_process",
+    "start_command",
+]
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -24,42 +28,79 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
-"""Environment of a decoding process. One thread: there are as many processes as cores. And glibc
-keeps the memory of one file's pixels for the next, rather than giving it back and having every page
-of it cleared anew, which takes as long as decoding an uncompressed radiograph."""
+"""Environment variables of a decoding process. It has one thread, since there are as many processes
+as cores. glibc keeps the memory of one image for the next: otherwise the system clears every page
+again, which takes as long as decoding an uncompressed radiograph."""
+
+_SECRETS = frozenset({"PLAINFILM_TOKEN", "PLAINFILM_SALT"})
 
 
 def memory_cap(limits: Limits = LIMITS) -> int:
-    """Return how many bytes a worker may take for its files, beyond what its code takes.
+    """Return the bytes of memory that decoding may take, in addition to the code.
 
-    The file and what it inflates to, 48 bytes for every pixel (a DICOM picture of 32 bits takes 42
-    in all, one of 16 bits 13), and 1 GiB for what libraries map: 6.9 GB with the default limits.
+    The sum of twice the size of the file (the file and what it inflates to), 48 bytes for each
+    pixel (a DICOM image of 32 bits takes 42, one of 16 bits 13) and 1 GiB that libraries map.
+    With the default limits that is 6.9 GB.
     """
     return 2 * limits.bytes + 48 * limits.pixels + (1 << 30)
 
 
-MEMORY = memory_cap()
-"""Bytes that a worker may take where nothing else is asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """Limits of a decoding process.
+
+    Attributes
+    ----------
+    limits
+        Limits that the reader is called with (``limits=...``); None calls it without.
+    memory
+        Bytes of address space in addition to the code, where the system has such a limit
+        (``RLIMIT_AS``; Windows and macOS have none); None sets no limit. A file that needs more
+        fails alone with the reason ``out-of-memory`` or, if a library cannot handle that,
+        ``decoder-died``.
+    seconds
+        Time for one file; None sets no limit. A process that takes longer is killed, and the file
+        has the reason ``decoder-timeout``. The largest radiographs take a few seconds.
+    sealed
+        Whether a new process loads every library before its first file, and cannot write to any
+        file afterwards.
+    """
+
+    limits: Limits | None = None
+    memory: int | None = memory_cap()
+    seconds: float | None = 120.0
+    sealed: bool = False
 
 
-def cap_memory(count: int) -> None:
-    """Let this process take ``count`` more bytes of address space and no more."""
+def restrict_process(memory: int | None, sealed: bool) -> None:
+    """Let this process dump no core, take ``memory`` more bytes, and if sealed write no file."""
     try:
         import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        cap = pages * resource.getpagesize() + count
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if hard == resource.RLIM_INFINITY or hard > cap:
-            resource.setrlimit(resource.RLIMIT_AS, (cap, cap))
-    except (ImportError, OSError, ValueError):  # a system without such a limit, or without /proc
+    except ImportError:  # Windows, and Pythons that are built without it
         return
+    caps = {resource.RLIMIT_CORE: 0}
+    if sealed:
+        caps[resource.RLIMIT_FSIZE] = 0
+    if memory is not None:
+        with contextlib.suppress(OSError, ValueError):  # no /proc
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+            caps[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
+    for kind, cap in caps.items():
+        with contextlib.suppress(OSError, ValueError):
+            _, hard = resource.getrlimit(kind)
+            if hard == resource.RLIM_INFINITY or hard > cap:
+                resource.setrlimit(kind, (cap, cap))
+
+
+def decoder_environment() -> dict[str, str]:
+    """Return the environment of a decoding process, without this service's secrets."""
+    return {k: v for k, v in os.environ.items() if k not in _SECRETS} | ENVIRONMENT
 
 
 def start_command(module: str) -> list[str]:
     """Return the command of a process that runs ``serve()`` of a module.
 
-    Its first line of input must be our ``sys.path`` as JSON: it shall find the code that we run.
+    The first line of its input must be ``sys.path`` as JSON, so that it runs the same code.
     """
     code = (
         "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
@@ -69,10 +110,10 @@ def start_command(module: str) -> list[str]:
 
 
 def open_output() -> BinaryIO:
-    """Return the stream of answers of this process, which nothing else can write to from now on."""
+    """Return standard output as a stream that nothing else in this process writes to."""
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    # A decoder that prints must not write between our answers.
-    answers = os.fdopen(os.dup(1), "wb")
+    # A library that prints must not write between the messages.
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return answers
+    return output

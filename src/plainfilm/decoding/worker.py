@@ -1,65 +1,89 @@
-"""The life of a decoding process that :class:`plainfilm.decoding.pool.Decoders` starts.
+"""The main loop of a decoding process: reads requests, decodes, writes outcomes.
 
-It imports this room and what that needs, and nothing of the rest: it is up sooner.
+A request is a line of JSON, ``{"spec": {...}, "display": false, "files": [path or byte count, ...]}``,
+followed by the bytes of the files that are not paths. The reply is a line of JSON with the outcome of
+one or more of the files, in order, followed by the pixels and the PNG of each that became an image.
+A process starts sooner because it imports only this package and :mod:`plainfilm.pixels`.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
-from functools import reduce
-from typing import BinaryIO
+from dataclasses import asdict
+from functools import partial, reduce
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one
-from plainfilm.decoding.sandbox import cap_memory, open_output
+from plainfilm.decoding.decode import Decoded, Failure, decode_one
+from plainfilm.decoding.sandbox import open_output, restrict_process
+from plainfilm.pixels import LIMITS, Limits
+from plainfilm.pixels.display import encode_png
 from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.records import PixelSpec
 
 __all__ = ["serve"]
 
-_SOON = 0.05  # seconds after which it tells what it has
+_PATIENCE = 0.005  # seconds after which the outcomes so far are written
 
 
 def serve() -> None:
-    """Decode what standard input asks for until it ends: the life of a worker."""
-    answers = open_output()
-    order = json.loads(sys.stdin.buffer.readline())
+    """Decode what standard input requests until it ends."""
+    output, requests = open_output(), sys.stdin.buffer
+    # A signal to the whole process group must not lose the files that the parent waits for.
+    # This process ends when the parent closes its input.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    order = json.loads(requests.readline())
     module, _, name = order["reader"].partition(":")
-    reader: Reader = reduce(getattr, name.split("."), importlib.import_module(module))  # type: ignore[assignment]
-    spec = PixelSpec(**order["spec"])
-    out = np.empty((order["together"], spec.size, spec.size), dtype=np.uint8)
-    if order["memory"] is not None:
-        cap_memory(order["memory"])
-    answers.write(b"ready\n")
-    answers.flush()
-    with ISOLATION:  # once for all files: for a small one it takes a tenth of its decoding
-        for line in sys.stdin.buffer:
-            told = time.monotonic()
+    reader: Any = reduce(getattr, name.split("."), importlib.import_module(module))
+    limits = LIMITS
+    if order["limits"] is not None:
+        limits = Limits(**order["limits"])
+        reader = partial(reader, limits=limits)
+    decode = partial(decode_one, reader, limits=limits)
+    if order["sealed"]:  # now, while there is time and no limit
+        importlib.import_module("plainfilm.pixels.dicom")
+        png = encode_png(np.zeros((8, 8), np.uint8))
+        decode(PixelSpec(8), png, np.empty((8, 8), np.uint8), display=True)
+    restrict_process(order["memory"], order["sealed"])
+    output.write(b"ready\n")
+    output.flush()
+    with ISOLATION:  # once for all files: it takes a tenth of the time of a small one
+        while line := requests.readline():
+            request = json.loads(line)
+            spec, display = PixelSpec(**request["spec"]), request["display"]
+            files = [
+                file if isinstance(file, str) else requests.read(file) for file in request["files"]
+            ]
+            out = np.empty((len(files), spec.size, spec.size), dtype=np.uint8)
             outcomes: list[Decoded | Failure] = []
-            for path in json.loads(line):
-                if outcomes and time.monotonic() - told > _SOON:
-                    _tell(answers, outcomes, out)
-                    told, outcomes = time.monotonic(), []
-                outcomes.append(decode_one(reader, spec, path, out[len(outcomes)]))
-            _tell(answers, outcomes, out)
+            began = time.monotonic()
+            for source, row in zip(files, out, strict=True):
+                if outcomes and time.monotonic() - began > _PATIENCE:
+                    _write(output, outcomes)
+                    began, outcomes = time.monotonic(), []
+                outcomes.append(decode(spec, source, row, display=display))
+            _write(output, outcomes)
 
 
-def _tell(answers: BinaryIO, outcomes: Sequence[Decoded | Failure], out: NDArray[np.uint8]) -> None:
-    """Write what became of some files, the pixels of which lie in the first rows of ``out``."""
-    told = [
-        {"metadata": one.metadata}
-        if isinstance(one, Decoded)
-        else {"reason": one.reason, "problem": one.problem}
-        for one in outcomes
-    ]
-    answers.write(json.dumps(told).encode() + b"\n")
-    for one, pixels in zip(outcomes, out, strict=False):
+def _write(output: BinaryIO, outcomes: Sequence[Decoded | Failure]) -> None:
+    lines: list[dict[str, Any]] = []
+    for one in outcomes:
+        if isinstance(one, Failure):
+            lines.append(asdict(one))
+        else:
+            lines.append(
+                {"metadata": one.metadata, "display": len(one.display), "sha256": one.sha256}
+            )
+    chunks: list[bytes | memoryview] = [json.dumps(lines).encode() + b"\n"]
+    for one in outcomes:
         if isinstance(one, Decoded):
-            answers.write(pixels.data)
-    answers.flush()
+            chunks += [one.pixels.data, one.display]
+    for chunk in chunks:
+        output.write(chunk)
+    output.flush()

@@ -66,4 +66,5 @@ class InferenceError(Exception):
 
 def image_error(reason: str) -> InferenceError:
     """Return the error of an image from the reason of its ``ImageError``."""
-    return InferenceError(reason if reason in IMAGE_CODES else "unreadable")
+    known = reason in IMAGE_CODES or reason == "no-decoder"
+    return InferenceError(reason if known else "unreadable")

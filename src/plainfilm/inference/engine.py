@@ -6,16 +6,14 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from plainfilm._files import hash_bytes
 from plainfilm._machine import cores
-from plainfilm.decoding.decode import Failure
+from plainfilm.decoding.aio import AsyncPool
+from plainfilm.decoding.decode import Decoded, Failure
 from plainfilm.errors import ImageError, PlainfilmError
 from plainfilm.inference.codes import InferenceError, image_error
 from plainfilm.inference.items import (
@@ -33,38 +31,10 @@ from plainfilm.inference.registry import BundleRegistry, BundleSource, LoadedBun
 from plainfilm.inference.telemetry import Telemetry
 from plainfilm.pixels import Image, sniff
 from plainfilm.pixels.display import encode_png
-from plainfilm.records import PixelSpec
 
-__all__ = ["DecodedFile", "DecodingPool", "Engine"]
+__all__ = ["Engine"]
 
 _NOT_READY = 10.0  # seconds after a failed write of the audit log
-
-
-class DecodedFile(Protocol):
-    """A decoded file: metadata, the network's input, the whole picture as PNG, and its hash."""
-
-    @property
-    def metadata(self) -> Mapping[str, str | float]: ...
-    @property
-    def pixels(self) -> bytes: ...
-    @property
-    def original(self) -> bytes: ...
-    @property
-    def sha256(self) -> str: ...
-
-
-class DecodingPool(Protocol):
-    """A pool of decoding processes."""
-
-    @property
-    def ready(self) -> int: ...
-    @property
-    def waiting(self) -> int: ...
-    async def start(self) -> None: ...
-    async def close(self) -> None: ...
-    async def decode(
-        self, data: bytes, spec: PixelSpec, *, original: bool
-    ) -> DecodedFile | Failure: ...
 
 
 class Engine:
@@ -115,7 +85,7 @@ class Engine:
         self.stopping = False
         self._failed_write = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
-        self.pool: DecodingPool
+        self.pool: AsyncPool
         gauge = self.telemetry.gauge
         gauge("requests_active", "Requests in progress.", lambda: self.active)
         gauge("decoding_images", "Images queued or being decoded.", lambda: self.pool.waiting)
@@ -215,8 +185,8 @@ class Engine:
         began = time.monotonic()
         try:
             _check_content(file)
-            original = "original" in options.include
-            decoded = await self.pool.decode(file.data, loaded.bundle.pixels, original=original)
+            display = "original" in options.include
+            decoded = await self.pool.decode(file.data, loaded.bundle.pixels, display=display)
             if isinstance(decoded, Failure):
                 raise image_error(decoded.reason)
             sha256, outcome = decoded.sha256, "predicted"
@@ -246,17 +216,15 @@ class Engine:
         )
 
     async def _success(
-        self, loaded: LoadedBundle, decoded: DecodedFile, index: int, options: ItemOptions
+        self, loaded: LoadedBundle, decoded: Decoded, index: int, options: ItemOptions
     ) -> Item:
-        size = loaded.bundle.pixels.size
-        pixels = np.frombuffer(decoded.pixels, np.uint8).reshape(size, size)
-        image = Image(pixels, dict(decoded.metadata))
+        image = Image(decoded.pixels, decoded.metadata)
         prediction = await loaded.batcher.predict(image)
         pictures = {}
         if "seen" in options.include:
             pictures["seen"] = picture_url(encode_png(image.pixels))
         if "original" in options.include:
-            pictures["original"] = picture_url(decoded.original)
+            pictures["original"] = picture_url(decoded.display)
         if "heatmap" in options.include:
             probabilities = prediction.probabilities
             label = options.label or max(probabilities, key=probabilities.__getitem__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
-from plainfilm.decoding.sandbox import memory_cap
+from plainfilm.decoding.sandbox import Sandbox, memory_cap
 from plainfilm.errors import UsageError
 from plainfilm.inference.codes import InferenceError
 from plainfilm.pixels import Limits
@@ -44,14 +44,11 @@ class InferenceLimits:
     decode_seconds: int = 20
 
     @property
-    def of_file(self) -> Limits:
-        """Limits of one file for :mod:`plainfilm.pixels`."""
-        return Limits(bytes=self.file, pixels=self.pixels, frames=self.frames)
-
-    @property
-    def worker_memory(self) -> int:
-        """Bytes that a decoding process may use for its files."""
-        return memory_cap(self.of_file)
+    def sandbox(self) -> Sandbox:
+        """Limits of a decoding process."""
+        limits = Limits(bytes=self.file, pixels=self.pixels, frames=self.frames)
+        memory = memory_cap(limits)
+        return Sandbox(limits=limits, memory=memory, seconds=self.decode_seconds, sealed=True)
 
 
 def parse_limits(settings: list[str], base: L) -> L:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import uvicorn
 
 from plainfilm._machine import cores
+from plainfilm.decoding.aio import AsyncPool
 from plainfilm.errors import UsageError
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.log import LibraryWarnings, Log
@@ -21,7 +22,6 @@ from plainfilm.serve.app import build_app
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.protocol import GracefulServer, limited_protocol
 from plainfilm.serve.security import check_settings
-from plainfilm.serve.workers import Pool
 
 __all__ = ["listen", "run", "serve_until"]
 
@@ -101,7 +101,9 @@ async def _serve(
         audit_log=settings.audit_log,
         log=Log(plain=sys.stderr.isatty()),
     )
-    engine.pool = Pool(settings.workers or cores(), settings.limits, tell=engine.on_decoder_event)
+    engine.pool = AsyncPool(
+        settings.workers or cores(), settings.limits.sandbox, notify=engine.on_decoder_event
+    )
     # Libraries would print to standard error in their own format.
     for name in ("uvicorn", "asyncio"):
         logger = logging.getLogger(name)
