@@ -53,7 +53,7 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
 
 def test_every_example_conforms_to_its_schema(serve_with: ServeWith) -> None:
     found = 0
-    for node in walk(document(serve_with)["paths"]):
+    for node in walk(document(serve_with)):
         schema = node.get("schema")
         if not isinstance(schema, dict):
             continue
@@ -107,12 +107,14 @@ def test_answers_conform_to_the_document(serve_with: ServeWith) -> None:
         ]
 
     answers, _ = serve_with(talk)
-    paths = document(serve_with)["paths"]
+    content = document(serve_with)
     for answer in answers:
         request = answer.request
-        route = paths[request.url.path][request.method.lower()]
-        kind = answer.headers["content-type"]
-        schema = route["responses"][str(answer.status_code)]["content"][kind]["schema"]
+        route = content["paths"][request.url.path][request.method.lower()]
+        response = route["responses"][str(answer.status_code)]
+        if "$ref" in response:
+            response = content["components"]["responses"][response["$ref"].rpartition("/")[2]]
+        schema = response["content"][answer.headers["content-type"]]["schema"]
         jsonschema.validate(answer.json(), schema)
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Count", "Gauge", "Histogram", "Info", "Telemetry"]
+__all__ = ["Count", "Histogram", "Telemetry"]
+
+Lines = Callable[[str], Iterable[str]]
+"""Function that returns the lines of a metric from its name."""
 
 
 class Count:
     """A counter for each combination of label values."""
-
-    kind = "counter"
 
     def __init__(self, *labels: str) -> None:
         self._labels = labels
@@ -28,13 +29,11 @@ class Count:
     def lines(self, name: str) -> Iterator[str]:
         """Yield the lines of text."""
         for values, count in sorted(self.values.items()):
-            yield _labelled(name, zip(self._labels, values, strict=True), count)
+            yield _line(name, dict(zip(self._labels, values, strict=True)), count)
 
 
 class Histogram:
     """Counts of values below upper bounds."""
-
-    kind = "histogram"
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
@@ -54,33 +53,6 @@ class Histogram:
             yield f'{name}_bucket{{le="{bound}"}} {total}'
         yield f"{name}_sum {self._sum:g}"
         yield f"{name}_count {total}"
-
-
-class Gauge:
-    """A value that is read when the text is requested."""
-
-    kind = "gauge"
-
-    def __init__(self, read: Callable[[], float]) -> None:
-        self._read = read
-
-    def lines(self, name: str) -> Iterator[str]:
-        """Yield the line of text."""
-        yield f"{name} {self._read():g}"
-
-
-class Info:
-    """Rows of labels, each with the value 1."""
-
-    kind = "gauge"
-
-    def __init__(self, read: Callable[[], Iterable[dict[str, str]]]) -> None:
-        self._read = read
-
-    def lines(self, name: str) -> Iterator[str]:
-        """Yield the lines of text."""
-        for row in self._read():
-            yield _labelled(name, row.items(), 1)
 
 
 class Telemetry:
@@ -103,35 +75,40 @@ class Telemetry:
             (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
         )
         self.batches = Histogram((1, 2, 4, 8, 16, 32, 64))
-        self._series: dict[str, tuple[str, Count | Histogram | Gauge | Info]] = {
-            "requests_total": ("Requests by route and status.", self.requests),
-            "images_total": ("Images by bundle and outcome.", self.images),
-            "decoders_total": ("Events of decoding processes.", self.decoders),
-            "swaps_total": ("Reloads of bundles by outcome.", self.swaps),
-            "request_seconds": (
-                "Time from the headers of a request to the end of the answer.",
-                self.seconds,
-            ),
-            "batch_images": ("Images in a run of the network.", self.batches),
-        }
+        self._metrics: list[tuple[str, str, str, Lines]] = []
+        for name, description, count in (
+            ("requests_total", "Requests by route and status.", self.requests),
+            ("images_total", "Images by bundle and outcome.", self.images),
+            ("decoders_total", "Events of decoding processes.", self.decoders),
+            ("swaps_total", "Reloads of bundles by outcome.", self.swaps),
+        ):
+            self._metrics.append((name, "counter", description, count.lines))
+        for name, description, histogram in (
+            ("request_seconds", "Seconds from the headers to the answer.", self.seconds),
+            ("batch_images", "Images in a run of the network.", self.batches),
+        ):
+            self._metrics.append((name, "histogram", description, histogram.lines))
 
-    def gauge(self, name: str, words: str, read: Callable[[], float]) -> None:
+    def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Add a value that is read when the text is requested."""
-        self._series[name] = (words, Gauge(read))
+        self._metrics.append((name, "gauge", description, lambda full: [f"{full} {read():g}"]))
 
-    def info(self, name: str, words: str, read: Callable[[], Iterable[dict[str, str]]]) -> None:
-        """Add rows of labels that are read when the text is requested."""
-        self._series[name] = (words, Info(read))
+    def info(
+        self, name: str, description: str, read: Callable[[], Iterable[Mapping[str, str]]]
+    ) -> None:
+        """Add rows of labels, each with the value 1, that are read when the text is requested."""
+        lines: Lines = lambda full: [_line(full, row, 1) for row in read()]  # noqa: E731
+        self._metrics.append((name, "gauge", description, lines))
 
     def text(self) -> str:
         """Return everything in the text format."""
-        lines = []
-        for name, (words, series) in self._series.items():
+        text = []
+        for name, kind, description, lines in self._metrics:
             full = f"plainfilm_{name}"
-            lines += [f"# HELP {full} {words}", f"# TYPE {full} {series.kind}", *series.lines(full)]
-        return "\n".join([*lines, ""])
+            text += [f"# HELP {full} {description}", f"# TYPE {full} {kind}", *lines(full)]
+        return "\n".join([*text, ""])
 
 
-def _labelled(name: str, labels: Iterable[tuple[str, str]], value: float) -> str:
-    words = ",".join(f'{key}="{text}"' for key, text in labels)
-    return f"{name}{{{words}}} {value:g}"
+def _line(name: str, labels: Mapping[str, str], value: float) -> str:
+    pairs = ",".join(f'{key}="{text}"' for key, text in labels.items())
+    return f"{name}{{{pairs}}} {value:g}"
