@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, medians with their spread, tables, plots."""
+"""Shared functions of the benchmarks: description of the machine, medians, tables, plots."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
 PEERS = ROOT / ".lab" / "peers"
-"""Where environments for programs that plainfilm is compared with are made; git ignores it."""
+"""Folder of the environments of other programs; git ignores it."""
 
 
 def machine() -> str:
-    """Return the date, the processor, its cores and what of it matters here."""
+    """Return the date, the processor, its cores, its vector instructions and the load."""
     model, flags = platform.processor() or platform.machine(), ""
     cpu = Path("/proc/cpuinfo")
     if cpu.exists():
@@ -36,7 +36,7 @@ def machine() -> str:
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
-    """Return the median and, of several values, the range."""
+    """Return the median and, for several values, the range."""
     middle = f"{median(values):,.{digits}f}{unit}"
     if len(values) < 2:
         return middle
@@ -50,7 +50,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def need(folder: str) -> Path:
-    """Return a folder of the real images, or end with what to do."""
+    """Return a folder of the real images, or exit with a remedy."""
     path = DATA / folder
     if not path.is_dir():
         sys.exit(f"there are no images at {path}; set PLAINFILM_DATA")
@@ -58,12 +58,12 @@ def need(folder: str) -> Path:
 
 
 def peer(name: str, *packages: str) -> Path:
-    """Return the Python of an environment with ``packages``, made when first asked for."""
+    """Return the Python of an environment with ``packages``, created on first use."""
     home = PEERS / name
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     done = home / "done.json"
     if not done.exists() or json.loads(done.read_text()) != list(packages):
-        print(f"making an environment with {', '.join(packages)}", file=sys.stderr, flush=True)
+        print(f"creating an environment with {', '.join(packages)}", file=sys.stderr, flush=True)
         venv.create(home, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--constraint", str(ROOT / "constraints.txt"), *packages], check=True)
@@ -72,7 +72,7 @@ def peer(name: str, *packages: str) -> Path:
 
 
 def process(command: Sequence[str | Path], **environment: str) -> tuple[float, float, str]:
-    """Run a command; return its seconds, its peak memory in MiB, and what it printed."""
+    """Run a command; return its seconds, its peak memory in MiB and its output."""
     import resource
 
     began = time.perf_counter()
@@ -93,7 +93,7 @@ def process(command: Sequence[str | Path], **environment: str) -> tuple[float, f
 
 @contextmanager
 def figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
-    """Give a figure in the style of the reports, and write it (SVG or PNG)."""
+    """Yield a figure in the style of the reports, and write it as SVG or PNG."""
     from matplotlib.figure import Figure
 
     from plainfilm.report.figures.canvas import styled
@@ -106,24 +106,24 @@ def figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
 
 
 def bars(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], ours: str) -> None:
-    """Draw the medians as bars with their ranges, a panel each; the bars named ``ours`` stand out.
+    """Draw medians as bars with their ranges, one panel for each quantity.
 
     Parameters
     ----------
     path
-        Where to.
+        Output file.
     panels
-        What is measured, with its unit, to name to the runs.
+        Values of the runs of each program, by quantity with its unit.
     ours
-        How the names of our own programs begin.
+        Start of the names of the programs to highlight.
     """
     from plainfilm.report.figures.style import FIRST, INK, QUIET
 
     heights = [len(panel) + 1 for panel in panels.values()]
     with figure(path, (8, 0.3 * sum(heights) + 0.3 * len(panels))) as drawn:
         grid = drawn.add_gridspec(len(panels), 1, height_ratios=heights)
-        for place, (title, panel) in zip(grid, panels.items(), strict=True):
-            axes = drawn.add_subplot(place)
+        for cell, (title, panel) in zip(grid, panels.items(), strict=True):
+            axes = drawn.add_subplot(cell)
             middle = [median(own) for own in panel.values()]
             colours = [FIRST[0] if name.startswith(ours) else QUIET[0] for name in panel]
             rows = range(len(panel))

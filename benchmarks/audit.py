@@ -1,17 +1,17 @@
-"""How much does the audit find, how often is it wrong, and what does it cost?
+"""Measures recall, false findings and cost of the audit.
 
     python benchmarks/audit.py                              # everything: about half an hour
-    python benchmarks/audit.py --only planted --seeds 1     # drawn sets with flaws planted
+    python benchmarks/audit.py --only planted --seeds 1     # planted flaws in drawn images
     python benchmarks/audit.py --only near --images 2000    # altered copies of real radiographs
-    python benchmarks/audit.py --only turned                # which way up
+    python benchmarks/audit.py --only turned                # orientation
     python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
-    python benchmarks/audit.py --only growth                # near-duplicate search alone
+    python benchmarks/audit.py --only growth                # near-duplicate search only
 
-``planted`` and ``growth`` draw what they need; the others need the images of PLAINFILM_DATA
-(``kermany224``, of which ``near`` and ``turned`` open the training part alone, and for ``cost``
-``kermany_originals``).
+``planted`` and ``growth`` draw their images; the others need the images of PLAINFILM_DATA:
+``kermany224`` (``near`` and ``turned`` use its training set only) and, for ``cost``,
+``kermany_originals``.
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ MARGINS = (0.25, 0.5)  # of plainfilm.audit.quality: a note, and a warning
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Which checks count as having found a flaw, and how it is counted."""
+    """The checks that find a flaw, and the unit in which it is counted."""
 
     checks: tuple[str, ...]
     unit: str  # files, pairs (original and copy in one group) or whole (the finding is there)
-    graded: bool = False  # whether its strength makes a difference
+    graded: bool = False  # whether it has degrees of strength
 
 
 NEAR = ("near-duplicate", "exact-duplicate")
@@ -97,7 +97,7 @@ RATES = {"files": (0.01, 0.05), "pairs": (0.01, 0.05), "whole": (0.5, 1.0)}
 
 
 def main() -> int:
-    """Print the tables that are asked for."""
+    """Print the requested tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -123,9 +123,7 @@ def main() -> int:
         if part in args.only and not (DATA / name).is_dir()
     ]
     if missing:
-        print(
-            f"there is no {' and no '.join(missing)} in {DATA}; set PLAINFILM_DATA", file=sys.stderr
-        )
+        print(f"{' and '.join(missing)} not found in {DATA}; set PLAINFILM_DATA", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="plainfilm-benchmark-") as scratch:
         if "planted" in args.only:
@@ -146,7 +144,7 @@ def main() -> int:
 
 @dataclass(slots=True)
 class Score:
-    """What became of one kind of flaw, over the seeds."""
+    """Counts of one kind of flaw over all seeds."""
 
     planted: int = 0
     found: int = 0
@@ -155,7 +153,7 @@ class Score:
 
 
 def planted(scratch: Path, kinds: Sequence[FlawKind], form: Any, images: int, seeds: int) -> None:
-    """Draw sets, plant each flaw at each strength and rate, audit, compare with the truth."""
+    """Plant each flaw at each strength and rate, audit, and compare with the ground truth."""
     scores: dict[tuple[FlawKind, float, float], Score] = defaultdict(Score)
     clean: dict[str, int] = defaultdict(int)
     parts = {"train": round(0.7 * images), "test": round(0.3 * images)}
@@ -183,13 +181,13 @@ def planted(scratch: Path, kinds: Sequence[FlawKind], form: Any, images: int, se
         false = 1000 * s.false / max(1, s.images)
         recall = s.found / max(1, s.planted)
         print(f"{kind:<24}{shown:>9}{rate:>7.0%}{s.planted:>9}{recall:>9.3f}{false:>12.2f}")
-    print(f"on the {total} clean images (files named, or findings without files):")
+    print(f"on the {total} clean images (files in findings, or findings without files):")
     for check, count in sorted(clean.items()):
         print(f"  {check:<34}{count:>6}")
 
 
 def score(to: Score, expected: Expectation, truth: Sequence[Sequence[str]], result: Audit) -> None:
-    """Add what an audit found of the flaws planted."""
+    """Add the planted flaws that an audit found."""
     chosen = [f for f in result.findings if f.check in expected.checks]
     to.images += len(result.manifest)
     if expected.unit == "whole":
@@ -200,13 +198,13 @@ def score(to: Score, expected: Expectation, truth: Sequence[Sequence[str]], resu
     known = {name for group in truth for name in group}
     if expected.unit == "pairs":
         pairs = {frozenset(group) for group in truth}
-        told = _pairs(chosen)
-        to.found += len(pairs & told)
-        to.false += len({name for pair in told - pairs for name in pair} - known)
+        reported = _pairs(chosen)
+        to.found += len(pairs & reported)
+        to.false += len({name for pair in reported - pairs for name in pair} - known)
         return
     if (
         chosen and chosen[0].check == "patient-in-several-splits"
-    ):  # it names every image of such a patient
+    ):  # the finding has all images of such a patient
         patients = {r.patient for r in result.manifest.records if r.id in known}
         known |= {r.id for r in result.manifest.records if r.patient in patients}
     named = {name for finding in chosen for name in finding.files}
@@ -234,7 +232,7 @@ def _grey(picture: Image.Image, change: Callable[[Any], Any]) -> Image.Image:
 
 
 def _cut(rng: np.random.Generator, picture: Image.Image, most: float) -> Image.Image:
-    """Cut up to ``most`` off each side, at random."""
+    """Crop each side by a random proportion up to ``most``."""
     width, height = picture.size
     left, top, right, bottom = rng.uniform(0, most, 4)
     box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
@@ -262,16 +260,16 @@ def _quality(rng: np.random.Generator) -> dict[str, Any]:
 
 ALTERED: dict[str, Alter] = {
     "JPEG, quality 30 to 90": lambda rng, p: (p, _quality(rng)),
-    "half the size": lambda rng, p: (_half(p), {"quality": 85}),
-    "cut by up to 3 % in all": lambda rng, p: (_cut(rng, p, 0.015), {"quality": 85}),
-    "cut by up to 3 % a side": lambda rng, p: (_cut(rng, p, 0.03), {"quality": 85}),
+    "half size": lambda rng, p: (_half(p), {"quality": 85}),
+    "cropped by up to 3 % in total": lambda rng, p: (_cut(rng, p, 0.015), {"quality": 85}),
+    "cropped by up to 3 % per side": lambda rng, p: (_cut(rng, p, 0.03), {"quality": 85}),
     "brightness and contrast": lambda rng, p: (_tone(rng, p), {"quality": 85}),
     "gamma 0.63 to 1.6": lambda rng, p: (_bend(rng, p), {"quality": 85}),
-    "all of these (3 % in all)": lambda rng, p: (
+    "all of these (3 % in total)": lambda rng, p: (
         _half(_bend(rng, _tone(rng, _cut(rng, p, 0.015)))),
         _quality(rng),
     ),
-    "all of these (3 % a side)": lambda rng, p: (
+    "all of these (3 % per side)": lambda rng, p: (
         _half(_bend(rng, _tone(rng, _cut(rng, p, 0.03)))),
         _quality(rng),
     ),
@@ -279,7 +277,7 @@ ALTERED: dict[str, Alter] = {
 
 
 def near(scratch: Path, images: int, seed: int = 0) -> None:
-    """Lay altered copies of real training radiographs beside them, and audit both."""
+    """Audit real training radiographs together with altered copies."""
     rng = np.random.default_rng(seed)
     source = DATA / "kermany224" / "train"
     files = sorted(source.glob("*/*.jpeg"))
@@ -293,8 +291,8 @@ def near(scratch: Path, images: int, seed: int = 0) -> None:
     kinds = list(ALTERED)
     order = rng.permutation(count)
     truth: dict[frozenset[str], str] = {}
-    for place, path in zip(order.tolist(), chosen, strict=True):
-        kind = kinds[place % len(kinds)]
+    for position, path in zip(order.tolist(), chosen, strict=True):
+        kind = kinds[position % len(kinds)]
         original = folder / "train" / path.parent.name / path.name
         copy = original.with_name(f"{path.stem}-altered.jpeg")
         original.parent.mkdir(parents=True, exist_ok=True)
@@ -312,31 +310,33 @@ def near(scratch: Path, images: int, seed: int = 0) -> None:
 def report_near(
     folder: Path, cache: Path, truth: dict[frozenset[str], str], kinds: Sequence[str]
 ) -> None:
-    """Audit, and print recall for each kind and precision over all."""
+    """Audit; print recall for each kind of copy, and precision over all."""
     manifest = load_dataset(folder)
     evidence = evidence_from_cache(manifest, fill_cache(manifest, PixelSpec(SIDE), folder=cache))
-    # The pairs themselves: a finding names groups, and at most a hundred of them.
+    # All pairs, since a finding has at most a hundred groups.
     copies = find_duplicates(evidence)
-    told: dict[frozenset[str], float] = {
+    reported: dict[frozenset[str], float] = {
         frozenset((evidence.ids[p.first], evidence.ids[p.second])): p.agreement for p in copies.near
     }
-    told |= {
+    reported |= {
         frozenset(evidence.ids[row] for row in pair): 1.0
         for group in copies.exact
         for pair in combinations(group, 2)
     }
     print(
-        f"\nnear: {len(truth)} distinct radiographs of kermany224/train, one altered copy of each"
+        f"\nnear: {len(truth)} different radiographs of kermany224/train, with one altered copy of each"
     )
     print(f"{'altered':<30}{'copies':>8}{'found':>8}{'recall':>9}")
     for kind in kinds:
         own = {pair for pair, name in truth.items() if name == kind}
-        hit = len(own & told.keys())
+        hit = len(own & reported.keys())
         print(f"{kind:<30}{len(own):>8}{hit:>8}{hit / max(1, len(own)):>9.4f}")
-    hit = len(truth.keys() & told.keys())
+    hit = len(truth.keys() & reported.keys())
     print(f"{'all':<30}{len(truth):>8}{hit:>8}{hit / max(1, len(truth)):>9.4f}")
-    wrong = {pair: value for pair, value in told.items() if pair not in truth}
-    print(f"precision {hit / max(1, len(told)):.4f}: {len(wrong)} of {len(told)} pairs not planted")
+    wrong = {pair: value for pair, value in reported.items() if pair not in truth}
+    print(
+        f"precision {hit / max(1, len(reported)):.4f}: {len(wrong)} of {len(reported)} pairs not planted"
+    )
     for pair, value in sorted(wrong.items(), key=lambda item: -item[1])[:40]:
         print(f"  {value:.3f}  {'  '.join(sorted(pair))}")
 
@@ -345,7 +345,7 @@ def report_near(
 
 
 def turned(scratch: Path) -> None:
-    """Turn or invert one image in twenty of the real training part, and see which are noticed."""
+    """Rotate or invert 5 % of the real training images, and count those that are found."""
     manifest = load_dataset(DATA / "kermany224" / "train")
     evidence = evidence_from_cache(
         manifest, fill_cache(manifest, PixelSpec(SIDE), folder=scratch / "turned")
@@ -355,11 +355,11 @@ def turned(scratch: Path) -> None:
     chosen = np.random.default_rng(0).choice(count, count // 20, replace=False)
     rest = np.setdiff1d(np.arange(count), chosen)
     print(f"\nturned: {len(chosen)} of {count} images of kermany224/train")
-    print(f"{'':<24}{'found':>8}{'clearly':>9}{'others':>9}{'clearly':>9}")
+    print(f"{'':<24}{'found':>8}{'clearly':>9}{'false':>9}{'clearly':>9}")
     for name, change in (
-        ("a quarter to the left", lambda images: np.rot90(images, 1, (1, 2))),
+        ("90° to the left", lambda images: np.rot90(images, 1, (1, 2))),
         ("upside down", lambda images: np.rot90(images, 2, (1, 2))),
-        ("a quarter to the right", lambda images: np.rot90(images, 3, (1, 2))),
+        ("90° to the right", lambda images: np.rot90(images, 3, (1, 2))),
         ("inverted", lambda images: 255 - images),
     ):
         images = small.copy()
@@ -372,7 +372,7 @@ def turned(scratch: Path) -> None:
 
 
 def cost(runs: int, workers: int) -> None:
-    """Time the audit and the decoding alone, each in a process and a cache of its own, in turns."""
+    """Time the audit and decoding only, in turn, each in a separate process with its own cache."""
     for name, others in (
         ("kermany224", ("channels-224", "grey-224", "grey-128", "channels-128")),
         ("kermany_originals", ("decode-full", "grey-128", "channels-128")),
@@ -381,19 +381,23 @@ def cost(runs: int, workers: int) -> None:
         for _ in range(runs):
             for what in ("audit", *others):
                 seconds[what].append(call_alone(what, str(DATA / name), str(workers))["seconds"])
-        print(f"\ncost: {name}, {workers} processes, {runs} runs each, in turns")
+        print(f"\ncost: {name}, {workers} processes, {runs} runs each, in turn")
         print(f"{'':<14}{'median s':>10}{'min':>8}{'max':>8}{'audit / it':>12}")
         for what, values in seconds.items():
             ratio = median(seconds["audit"]) / median(values)
             low, high = min(values), max(values)
             print(f"{what:<14}{median(values):>10.2f}{low:>8.2f}{high:>8.2f}{ratio:>12.2f}")
-    print("channels-N, grey-N: fill_cache to squares of N pixels, every channel of a file or its")
-    print("luminance alone; channels-128 is what the audit fills. decode-full: every pixel of the")
-    print("file, at its own size. What files hold is in the system's memory throughout.")
+    print(
+        "channels-N, grey-N: fill_cache to squares of N pixels, from all channels of a file or its"
+    )
+    print(
+        "luminance only; the audit uses channels-128. decode-full: decoding at full size. All files"
+    )
+    print("are in the disk cache.")
 
 
 def call_alone(*arguments: str) -> dict[str, float]:
-    """Measure in a fresh process."""
+    """Run `measure_alone` in a new process."""
     done = subprocess.run(
         [sys.executable, __file__, "--alone", *arguments],
         check=True,
@@ -405,7 +409,7 @@ def call_alone(*arguments: str) -> dict[str, float]:
 
 
 def measure_alone(what: str, *arguments: str) -> int:
-    """Measure one thing, print it as JSON: the other end of `call_alone`."""
+    """Measure one program, and print the result as JSON."""
     if what == "growth":
         print(json.dumps(search(int(arguments[0]))))
         return 0
@@ -416,7 +420,7 @@ def measure_alone(what: str, *arguments: str) -> int:
             audit_dataset(data, cache=cache, workers=workers)
         elif what == "decode-full":
             files = [record.path for record in load_dataset(data).records]
-            # Fresh interpreters, as the audit's own processes are.
+            # New interpreters, as in the audit.
             with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
                 sum(pool.map(decode_fully, files, chunksize=4))
         else:
@@ -429,7 +433,7 @@ def measure_alone(what: str, *arguments: str) -> int:
 
 
 def decode_fully(path: str) -> int:
-    """Decode every pixel of a file, and return how many there are."""
+    """Decode a file at full size; return the number of pixels."""
     from plainfilm.pixels import read_picture
 
     return int(read_picture(path).pixels.size)
@@ -442,12 +446,12 @@ ERRORS = 0.12
 
 
 def growth() -> None:
-    """Search ever more drawn hashes for close pairs."""
+    """Search increasing numbers of random hashes for close pairs."""
     print(
-        f"\ngrowth: 64-bit hashes, one in twenty a copy of another with {ERRORS:.0%} of bits wrong"
+        f"\ngrowth: 64-bit hashes; 5 % are copies of others with {ERRORS:.0%} of the bits changed"
     )
     print(
-        f"{'hashes':>9}{'seconds':>9}{'recall':>9}{'pairs':>9}{'peak MiB':>10}{'of them ours':>14}"
+        f"{'hashes':>9}{'seconds':>9}{'recall':>9}{'pairs':>9}{'peak MiB':>10}{'of the search':>14}"
     )
     rows = []
     for count in SIZES:
@@ -458,14 +462,14 @@ def growth() -> None:
             f"{one['peak']:>10.0f}{one['own']:>14.0f}"
         )
     slope = np.polyfit(np.log(SIZES), np.log([row["seconds"] for row in rows]), 1)[0]
-    print(f"time grows as the number of hashes to the power of {slope:.2f}")
+    print(f"time grows with the number of hashes to the power {slope:.2f}")
 
 
 def search(count: int) -> dict[str, float]:
-    """Draw hashes with copies among them, and search them."""
+    """Draw hashes, some of them copies, and search them."""
     rng = np.random.default_rng(count)
     copies = count // 20
-    # Drawn in little memory, so that the peak is that of the search.
+    # Drawn as booleans to save memory, so that the peak is that of the search.
     bits = rng.integers(0, 2, (count, 64), dtype=np.bool_)
     places = rng.permutation(count)
     ours, theirs = places[:copies], places[copies : 2 * copies]
@@ -474,11 +478,11 @@ def search(count: int) -> dict[str, float]:
     began = time.perf_counter()
     pairs = close_pairs(bits)
     seconds, peak = time.perf_counter() - began, _peak()
-    told = set(map(tuple, pairs.tolist()))
+    reported = set(map(tuple, pairs.tolist()))
     planted = set(zip(np.minimum(ours, theirs), np.maximum(ours, theirs), strict=True))
     return {
         "seconds": seconds,
-        "recall": len(planted & told) / copies,
+        "recall": len(planted & reported) / copies,
         "pairs": float(len(pairs)),
         "peak": peak,
         "own": peak - before,
@@ -486,7 +490,7 @@ def search(count: int) -> dict[str, float]:
 
 
 def _peak() -> float:
-    """Return the most memory that this process has held so far, in MiB."""
+    """Return the peak memory of this process in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

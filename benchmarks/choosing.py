@@ -1,17 +1,17 @@
-"""Which of several recipes learns most that holds for other children? The test stays closed.
+"""Compares recipes within the official training folder, without the official test set.
 
     python benchmarks/choosing.py --seeds 3 swift \
         "swift network.options.channels=[48,96] network.options.stem=2"
 
-Each candidate is a recipe's name followed by settings. Validation that is drawn from the training
-folder is saturated on the public set (AUROC 0.998), so candidates are asked two harder questions,
-both within the official training folder: train on one series of normals and the bacterial
-pneumonias and score the other series and the viral ones, and the other way round. Every image is
-scored as it is, and under disturbances that leave the diagnosis alone (the third step of each kind
-of `plainfilm.evaluation.disturbances`, inversion left out). Beside it, the speed of the training.
+A candidate is the name of a recipe, followed by settings. A validation set from the training folder
+is too easy (AUROC 0.998), so each candidate is tested twice on harder images of that folder: it is
+trained on one series of normals and the bacterial pneumonias and tested on the other series and the
+viral pneumonias, and vice versa. Test images are used unchanged and with disturbances that keep the
+diagnosis (the third step of each kind of `plainfilm.evaluation.disturbances` except inversion). The
+table also has the speed of the training.
 
-What it last showed is in docs/reference/performance.md. Needs the images of PLAINFILM_DATA
-(``kermany224`` in it) and the extra ``train``.
+Results are in docs/reference/performance.md. Needs the images of PLAINFILM_DATA (with
+``kermany224``) and the extra ``train``.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from plainfilm.training.backend import choose_precision
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = ("inversion",)
-STEP = 2  # plain to see, and leaves the diagnosis alone
+STEP = 2  # clearly visible, but keeps the diagnosis
 
 
 def main() -> int:
-    """Train each candidate on both questions, and print a row for each."""
+    """Train each candidate in both directions, and print its row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -56,15 +56,15 @@ def main() -> int:
         return 1
     backend = use_backend(args.backend)
     manifest = load_dataset(data)
-    print("| candidate | other series | disturbed | images/s | CPU ms an image |")
+    print("| candidate | AUROC on the other series | with disturbances | images/s | CPU ms/image |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     for candidate in args.candidates:
         name, *settings = candidate.split()
         recipe = load_recipe(name, settings)
         rows = [
-            ask(recipe, manifest, seed, turned, backend)
+            measure(recipe, manifest, seed, swapped, backend)
             for seed in range(args.seeds)
-            for turned in (False, True)
+            for swapped in (False, True)
         ]
         clean, disturbed, speed, effort = map(list, zip(*rows, strict=True))
         print(
@@ -76,27 +76,27 @@ def main() -> int:
 
 
 def spread(values: list[float], seeds: int) -> str:
-    """Return the mean over seeds and questions, with the sd over seeds of the two's mean."""
+    """Return the mean over seeds and directions, and its standard deviation over seeds."""
     each = [mean(values[at : at + 2]) for at in range(0, len(values), 2)]
     return f"{mean(each):.4f}" + (f" (sd {stdev(each):.4f})" if seeds > 1 else "")
 
 
-def ask(
-    recipe: Recipe, manifest: Manifest, seed: int, turned: bool, backend: str
+def measure(
+    recipe: Recipe, manifest: Manifest, seed: int, swapped: bool, backend: str
 ) -> tuple[float, float, float, float]:
-    """Return AUROC on the other series, the mean of it disturbed, images/s and CPU ms an image."""
+    """Return AUROC on the other series, its mean under disturbances, images/s and CPU ms/image."""
     from plainfilm.training.feed import Feed
     from plainfilm.training.fit import fit
     from plainfilm.training.images import ValidationSet
 
-    learnt, asked = (series(manifest, one) for one in (turned, not turned))
-    images, truth = pictures(learnt, recipe)
-    others, labels = pictures(asked, recipe)
+    training, test = (series(manifest, one) for one in (swapped, not swapped))
+    images, y_true = load_images(training, recipe)
+    others, labels = load_images(test, recipe)
     feed = Feed(
-        lambda rows: images[rows], truth, recipe.augment, recipe.input.size, recipe.fit.batch, seed
+        lambda rows: images[rows], y_true, recipe.augment, recipe.input.size, recipe.fit.batch, seed
     )
     epochs = max(recipe.fit.epochs, -(-recipe.fit.minimum_steps // feed.steps))
-    few = np.arange(0, len(others), 20)  # what fit asks to watch; nothing is chosen by it
+    few = np.arange(0, len(others), 20)  # fit needs a validation set; nothing is selected on it
     with tempfile.TemporaryDirectory() as folder:
         effort = time.process_time()
         fitted = fit(
@@ -109,7 +109,7 @@ def ask(
             seed=seed,
         )
         effort = time.process_time() - effort
-    network = rebuilt(recipe, manifest, fitted.weights)
+    network = rebuild(recipe, manifest, fitted.weights)
     rng = np.random.default_rng(0)
     kinds = [kind for kind in DISTURBANCES if kind.name not in LEFT_OUT]
     disturbed = [
@@ -125,9 +125,9 @@ def ask(
     )
 
 
-def series(manifest: Manifest, turned: bool) -> Manifest:
-    """Return one series of normals with one kind of pneumonia, of the official training folder."""
-    marks = ("NORMAL2-", "_virus_") if turned else ("IM-", "_bacteria_")
+def series(manifest: Manifest, swapped: bool) -> Manifest:
+    """Return one series of normals and one kind of pneumonia from the official training folder."""
+    marks = ("NORMAL2-", "_virus_") if swapped else ("IM-", "_bacteria_")
     chosen = [
         record
         for record in manifest.records
@@ -137,14 +137,16 @@ def series(manifest: Manifest, turned: bool) -> Manifest:
     return replace(manifest, records=tuple(chosen))
 
 
-def pictures(manifest: Manifest, recipe: Recipe) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def load_images(
+    manifest: Manifest, recipe: Recipe
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return images (n, size, size) and labels (n, 1)."""
     cache = fill_cache(manifest, recipe.input)
     return cache.gather(cache.positions(manifest.ids)), manifest.label_array()
 
 
-def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
-    """Return the trained network, in float32."""
+def rebuild(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
+    """Return the trained network in float32."""
     from plainfilm.models import build_network
     from plainfilm.training.networks import head_of, outputs_of
     from plainfilm.training.state import read_weights
@@ -156,7 +158,7 @@ def rebuilt(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
 
 
 def auroc(network: Any, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> float:
-    """Return the AUROC of the network's last logit."""
+    """Return the AUROC of the last logit of the network."""
     from plainfilm.training.networks import predict_logits
 
     logits = predict_logits(network, images)

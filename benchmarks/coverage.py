@@ -1,16 +1,16 @@
-"""How often does a 95 % interval hold the truth?
+"""Measures how often 95 % intervals contain the true value.
 
     python benchmarks/coverage.py [--rounds 400] [--workers 2]
 
-Draws test sets from a population whose every metric is known, evaluates each as a user's would be
-(`plainfilm.evaluation.summarise`), and counts how often an interval holds the true value.
-Populations: a balanced one of AUROC 0.85, one of 0.97, and one of 0.85 in which a tenth is
-positive; each with one image a patient and with one to six, alike within a patient. "by image" is what comes of
-counting those as independent. Of ROUNDS draws the Monte Carlo error (one standard deviation) of a
-true 95 % is printed. What is undefined in a draw counts for nothing; intervals without limits are
-counted as misses.
+Draws test sets from populations with known metrics, evaluates each with
+`plainfilm.evaluation.summarise`, and counts the intervals that contain the true value. There are
+three populations: a balanced one with AUROC 0.85, a balanced one with AUROC 0.97, and one with
+AUROC 0.85 and 10 % positives; each with one image per patient, and with one to six correlated images
+per patient. "counted by image" treats the correlated images as independent. The output includes the
+Monte Carlo error (one standard deviation) of a true coverage of 95 %. Draws with an undefined metric
+are ignored; intervals without limits count as misses.
 
-What it last showed is in docs/explanation/intervals.md.
+Results are in docs/explanation/intervals.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Population:
-    """Scores are normal, one standard deviation in each class, ``gap`` apart."""
+    """A binormal population: scores with standard deviation 1 and means ``gap`` apart."""
 
     auroc: float
     prevalence: float
@@ -66,13 +66,13 @@ class Population:
 
     @property
     def threshold(self) -> float:
-        """Return where the two classes' scores are equally far: calls there are balanced."""
+        """Return the threshold at which sensitivity equals specificity."""
         return self.prevalence
 
 
 @cache
-def truth(population: Population) -> dict[str, float]:
-    """Return every metric of the population: by formula, or of three million images."""
+def true_values(population: Population) -> dict[str, float]:
+    """Return the metrics of the population, by formula or from three million images."""
     gap, share = population.gap, population.prevalence
     hit = NORMAL.cdf(gap / 2)
     tp, fn, fp, tn = share * hit, share * (1 - hit), (1 - share) * (1 - hit), (1 - share) * hit
@@ -103,7 +103,7 @@ def truth(population: Population) -> dict[str, float]:
 
 
 def one(task: tuple[Population, int, int, bool]) -> dict[str, bool | None]:
-    """Draw one test set, and tell which intervals hold the truth (None: undefined)."""
+    """Draw a test set; return which intervals contain the true value (None: undefined)."""
     from plainfilm.evaluation import summarise
     from plainfilm.records import OperatingPoint, Task
 
@@ -117,18 +117,18 @@ def one(task: tuple[Population, int, int, bool]) -> dict[str, bool | None]:
     line = summary.labels["P"].curves.calibration
     found = {**summary.metrics, "calibration_error": line.error}
     found |= {"slope": line.slope, "in_the_large": line.in_the_large}
-    held: dict[str, bool | None] = {}
+    covered: dict[str, bool | None] = {}
     for name in METRICS:
-        metric, wanted = found[name], truth(population)[name]
+        metric, target = found[name], true_values(population)[name]
         if math.isnan(metric.value):
-            held[name] = None
+            covered[name] = None
         elif not (math.isfinite(metric.low) or math.isfinite(metric.high)):
-            held[name] = False
+            covered[name] = False
         else:
             low = -math.inf if math.isnan(metric.low) else metric.low
             high = math.inf if math.isnan(metric.high) else metric.high
-            held[name] = low - 1e-9 <= wanted <= high + 1e-9
-    return held
+            covered[name] = low - 1e-9 <= target <= high + 1e-9
+    return covered
 
 
 def table(title: str, population: Population, rounds: int, pool: Any, by_image: bool) -> None:
@@ -143,8 +143,8 @@ def table(title: str, population: Population, rounds: int, pool: Any, by_image: 
         for rows in columns:
             known = [row[name] for row in rows if row[name] is not None]
             cells += f"{np.mean(known):>10.1%}" if known else f"{'–':>10}"
-            lost = 1 - len(known) / len(rows)
-            missing += f" {lost:.0%}" if lost else " ."
+            share = 1 - len(known) / len(rows)
+            missing += f" {share:.0%}" if share else " ."
         print(f"{name:20}{cells}  {missing}")
 
 
@@ -152,19 +152,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=400, help="test sets a cell")
+    parser.add_argument("--rounds", type=int, default=400, help="number of test sets for each cell")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     start = time.perf_counter()
     error = math.sqrt(0.95 * 0.05 / args.rounds)
-    print(f"{args.rounds} draws a cell; Monte Carlo error of 95 %: {error:.1%}")
+    print(
+        f"{args.rounds} draws for each cell; Monte Carlo error of a coverage of 95 %: {error:.1%}"
+    )
     with ProcessPoolExecutor(args.workers) as pool:
         for auroc, prevalence in ((0.85, 0.5), (0.97, 0.5), (0.85, 0.1)):
             about = f"AUROC {auroc}, {prevalence:.0%} positive"
             for clustered, by_image in ((False, False), (True, False), (True, True)):
                 if by_image and (auroc, prevalence) != (0.85, 0.5):
                     continue
-                kind = "one to six images a patient" if clustered else "one image a patient"
+                kind = "one to six images per patient" if clustered else "one image per patient"
                 kind += ", counted by image" if by_image else ""
                 table(
                     f"{about}, {kind}", Population(auroc, prevalence, clustered), args.rounds,

@@ -1,13 +1,13 @@
-"""How often does the 95 % interval of a difference hold the truth?
+"""Measures how often 95 % intervals of a difference contain the true difference of 0.
 
     python benchmarks/coverage_of_differences.py [--rounds 200] [--workers 2]
 
-Paired: two equally good scorers of the same images, whose errors are partly the same; the interval
-of `plainfilm compare` must hold 0. Subgroup: a small cell that is no different from the rest; the
-interval of `plainfilm evaluate` must hold 0 (and p be below 0.05 as often as it does not).
-Populations are binormal. An interval without limits counts for nothing.
+Paired: two equally good models on the same images, with correlated errors; the interval of
+`plainfilm compare` should contain 0. Subgroup: a small subgroup that does not differ from the other
+images; the interval of `plainfilm evaluate` should contain 0. Populations are binormal. Intervals
+without limits are ignored.
 
-What it last showed is in docs/explanation/intervals.md.
+Results are in docs/explanation/intervals.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REPLICATES = 500
 
 
 def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
-    """Draw one test set, and tell which intervals of a paired difference hold 0."""
+    """Draw a test set; return which intervals of a paired difference contain 0."""
     from plainfilm import metrics
 
     n, prevalence, clustered, seed = task
@@ -47,21 +47,21 @@ def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     odds = [2 * labels - 1 + shared + 0.6 * rng.normal(size=n) for _ in range(2)]
     chances = [1 / (1 + np.exp(-1.5 * one)) for one in odds]
     keys = patients.astype(str) if clustered else None
-    held: dict[str, bool | None] = {}
+    covered: dict[str, bool | None] = {}
     for name in PAIRED:
         found = metrics.clustered_difference(
             name, labels, *chances, keys, thresholds=(0.5, 0.5), replicates=REPLICATES, seed=seed
         )
         if name == "auroc":
-            # As plainfilm.evaluation.compare does it.
+            # The method of plainfilm.evaluation.compare.
             found = metrics.delong_test(labels, *chances, keys).difference
         known = math.isfinite(found.low) and math.isfinite(found.high)
-        held[name] = found.low <= 0 <= found.high if known else None
-    return held
+        covered[name] = found.low <= 0 <= found.high if known else None
+    return covered
 
 
 def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
-    """Draw a test set of which some patients are a cell, and tell which intervals hold 0."""
+    """Draw a test set with a small subgroup; return which intervals contain 0."""
     from plainfilm.data import Manifest
     from plainfilm.evaluation.subgroups import describe_subgroups
     from plainfilm.records import OperatingPoint, Record, Task
@@ -71,7 +71,7 @@ def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     small = 2 * size * (2 if clustered else 1)
     n = small + 600
     labels = (np.arange(n) % 2).astype(float)
-    # Two images of a patient, of one class and one cell.
+    # The two images of a patient are of one class and one subgroup.
     patients = (np.arange(n) // 4 * 2 + np.arange(n) % 2) if clustered else np.arange(n)
     own = 0.7 * rng.normal(size=n)[patients] + 0.714 * rng.normal(size=n)
     hit = NormalDist().inv_cdf(sensitivity)
@@ -91,12 +91,12 @@ def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     found = describe_subgroups(manifest, chances[:, None], [point], replicates=REPLICATES)
     [column] = found.labels["P"]
     [small] = [one for one in column.subgroups if one.value == "small"]
-    held: dict[str, bool | None] = {}
+    covered: dict[str, bool | None] = {}
     for name in RATES:
         gap = small.difference.get(name)
         known = gap is not None and math.isfinite(gap.high - gap.low)
-        held[name] = gap.low <= 0 <= gap.high if known else None
-    return held
+        covered[name] = gap.low <= 0 <= gap.high if known else None
+    return covered
 
 
 def table(
@@ -127,21 +127,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=200, help="test sets a cell")
+    parser.add_argument("--rounds", type=int, default=200, help="number of test sets for each cell")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     start = time.perf_counter()
     error = math.sqrt(0.95 * 0.05 / args.rounds)
-    print(f"{args.rounds} draws a cell; Monte Carlo error of 95 %: {error:.1%}")
+    print(
+        f"{args.rounds} draws for each cell; Monte Carlo error of a coverage of 95 %: {error:.1%}"
+    )
     with ProcessPoolExecutor(args.workers) as pool:
         for clustered in (False, True):
-            kind = "several images a patient" if clustered else "one image a patient"
+            kind = "several images per patient" if clustered else "one image per patient"
             table(
                 f"paired, {kind}", "images", SIZES, PAIRED,
                 paired, (0.5, clustered), args.rounds, pool,
             )  # fmt: skip
             table(
-                f"subgroup beside 600 other images, {kind}", "patients of a class", CELLS, RATES,
+                f"subgroup and 600 other images, {kind}", "patients per class", CELLS, RATES,
                 subgroup, (0.95, clustered), args.rounds, pool,
             )  # fmt: skip
     print(f"\n{time.perf_counter() - start:.0f} s")

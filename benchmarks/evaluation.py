@@ -1,13 +1,14 @@
-"""How fast is the evaluation, and how does it grow?
+"""Measures time and memory of an evaluation, by number of images.
 
     python benchmarks/evaluation.py [--most 1000000]
 
-First: time and peak memory of every number of an evaluation with its interval (`summarise`: 2,000
-resamples of patients, three operating points, all curves), each size in a process of its own, with
-the exponent of growth. Two images in five share a patient. Then: the bootstrap of one AUROC beside
-a loop of scikit-learn's function over the same number of resamples. Needs the extra ``test``.
+First: time and peak memory of all metrics with their intervals (`summarise`, 2,000 bootstrap
+samples of patients, three operating points, all curves). Each size runs in a separate process; the
+table has the exponent of the growth. Two of five images share a patient. Second: the bootstrap of
+one AUROC, compared with a loop over scikit-learn's function and the same number of samples. Needs
+the extra ``test``.
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ROUNDS = 5
 
 
 def draw(n: int) -> tuple[Any, Any, list[str]]:
-    """Draw labels (n, 1), probabilities (n, 1) and patients, of whom some have several images."""
+    """Draw labels (n, 1), probabilities (n, 1) and patients, some with several images."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=n)
     labels = (z + rng.normal(size=n) > 0.5).astype(float)[:, None]
@@ -37,7 +38,7 @@ def draw(n: int) -> tuple[Any, Any, list[str]]:
 
 
 def one(n: int) -> None:
-    """Evaluate one size, and print seconds and MiB."""
+    """Evaluate one size; print seconds and MiB."""
     from plainfilm.evaluation import summarise
     from plainfilm.records import OperatingPoint, Task
 
@@ -57,7 +58,7 @@ def one(n: int) -> None:
 
 def growth(most: int) -> None:
     """Print the table of sizes."""
-    print("every number of an evaluation with its interval, 2,000 resamples:")
+    print("all metrics of an evaluation with their intervals, 2,000 bootstrap samples:")
     print(f"{'images':>10}{'median s':>10}{'spread':>16}{'peak MiB':>10}{'exponent':>10}")
     sizes = [size for size in (1_000, 10_000, 100_000, 300_000, 1_000_000) if size <= most]
     last: tuple[int, float] | None = None
@@ -82,13 +83,13 @@ def growth(most: int) -> None:
 
 
 def against_scikit_learn() -> None:
-    """Print the bootstrap of one AUROC beside a loop, round by round in turn."""
+    """Compare the bootstrap of one AUROC with a loop, alternating in each round."""
     from sklearn.metrics import roc_auc_score
 
     from plainfilm.metrics import clustered_bootstrap
 
-    print("\nbootstrap of one AUROC, 2,000 resamples, beside a loop of scikit-learn's:")
-    print(f"{'images':>10}{'plainfilm s':>10}{'loop s':>10}{'ratio':>8}  ratios of the rounds")
+    print("\nbootstrap of one AUROC, 2,000 samples, and a loop over scikit-learn's function:")
+    print(f"{'images':>10}{'plainfilm s':>13}{'loop s':>10}{'ratio':>8}  ratio of each round")
     for size in (624, 5_000):
         labels, chances, _ = draw(size)
         truth, scores = labels[:, 0], chances[:, 0]
@@ -104,9 +105,9 @@ def against_scikit_learn() -> None:
                 roc_auc_score(truth[rows], scores[rows])
             theirs.append(time.perf_counter() - start)
         ratios = sorted(slow / fast for slow, fast in zip(theirs, ours, strict=True))
-        told = ", ".join(f"{ratio:.0f}" for ratio in ratios)
+        each = ", ".join(f"{ratio:.0f}" for ratio in ratios)
         middle = median(ratios)
-        print(f"{size:>10,}{median(ours):>10.3f}{median(theirs):>10.2f}{middle:>8.0f}  {told}")
+        print(f"{size:>10,}{median(ours):>13.3f}{median(theirs):>10.2f}{middle:>8.0f}  {each}")
 
 
 def main() -> int:

@@ -1,16 +1,16 @@
-"""How fast are training and scoring on a GPU?
+"""Measures training and prediction on a GPU.
 
     python benchmarks/gpu.py --backend torch          # or jax, or tensorflow
     python benchmarks/gpu.py --backend jax --recipes swift --seeds 3
 
-Says so and ends where the backend finds no GPU. Otherwise: ``plainfilm train`` as a whole process,
-with an empty cache, on all of `kermany224` (without evaluation), the seconds of the fit itself and
-its images a second, and the bound: what a product of two bfloat16 matrices says this GPU could do,
-divided by three times the multiplications of the network's convolutions. Scoring: the Keras model's
-forward pass on the GPU, images resident, batches of 1,024. Needs the images of PLAINFILM_DATA
-(``kermany224`` in it) and the backend's build for the GPU.
+Exits with a message if the backend finds no GPU. Training: ``plainfilm train`` as a separate process
+with an empty cache, on `kermany224`, without evaluation; the table has the seconds of the process
+and of the training loop, and images per second. The upper bound is the measured speed of a product
+of two bfloat16 matrices, divided by three times the multiplications of the convolutions of the
+network. Prediction: the forward pass of the Keras model with images in GPU memory, in batches of
+1,024. Needs the images of PLAINFILM_DATA (with ``kermany224``) and a GPU build of the backend.
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH = 1024
 
 
 def main() -> int:
-    """Train, score, print the table."""
+    """Train, predict, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -46,12 +46,12 @@ def main() -> int:
         return 0
     device = gpu_of(args.backend)
     if device is None:
-        print(f"{args.backend} finds no GPU on this machine: nothing was measured")
+        print(f"{args.backend} finds no GPU on this machine; nothing was measured")
         return 0
     print(f"{machine()}; {device}; {args.backend}\n")
     rows = [measure(args, recipe) for recipe in args.recipes]
-    heads = ["recipe", "whole process", "the fit", "images a second", "of the bound"]
-    print(table([*heads, "scoring, images a second"], rows))
+    heads = ["recipe", "process", "training loop", "images/s", "of the upper bound"]
+    print(table([*heads, "prediction, images/s"], rows))
     return 0
 
 
@@ -77,9 +77,9 @@ def gpu_of(backend: str) -> str | None:
 
 
 def measure(args: argparse.Namespace, recipe: str) -> list[str]:
-    """Train from several seeds, and score with the last."""
+    """Train with several seeds, and predict with the last."""
     whole, fits, speeds = [], [], []
-    answer: dict[str, float] = {}
+    speed: dict[str, float] = {}
     for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as made:
             run = Path(made) / "run"
@@ -93,19 +93,19 @@ def measure(args: argparse.Namespace, recipe: str) -> list[str]:
             fits.append(float(provenance["training_seconds"]))
             speeds.append(len(rows) * provenance["train_images"] / fits[-1])
             own = [sys.executable, __file__, "--backend", args.backend, "--worker", recipe, run]
-            answer = json.loads(process(own)[2].splitlines()[-1])
+            speed = json.loads(process(own)[2].splitlines()[-1])
     return [
         recipe,
         spread(whole, " s", 1),
         spread(fits, " s", 1),
         spread(speeds, "", 0),
-        f"{max(speeds) / answer['bound']:.0%}",
-        f"{answer['scoring']:,.0f}",
+        f"{max(speeds) / speed['bound']:.0%}",
+        f"{speed['prediction']:,.0f}",
     ]
 
 
 def score(backend: str, recipe: str, run: Path) -> dict[str, float]:
-    """Return images a second of the forward pass, and the bound of training."""
+    """Return images per second of the forward pass, and the upper bound of training."""
     import numpy as np
     from keras import ops
 
@@ -116,7 +116,7 @@ def score(backend: str, recipe: str, run: Path) -> dict[str, float]:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 1), dtype=np.uint8)
     resident = ops.convert_to_tensor(pixels)
     compiled = compiled_of(backend, network)
-    scoring = BATCH / best(lambda: ops.convert_to_numpy(compiled(resident)))
+    prediction = BATCH / best(lambda: ops.convert_to_numpy(compiled(resident)))
     products = sum(
         int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
         for layer in network.layers
@@ -126,11 +126,11 @@ def score(backend: str, recipe: str, run: Path) -> dict[str, float]:
     matrix = ops.cast(ops.ones((side, side)), "bfloat16")
     multiply = compiled_of(backend, lambda a: ops.cast(ops.matmul(a, a)[0, 0], "float32"))
     seconds = best(lambda: ops.convert_to_numpy(multiply(matrix)))
-    return {"scoring": scoring, "bound": 2 * side**3 / seconds / (6 * products)}
+    return {"prediction": prediction, "bound": 2 * side**3 / seconds / (6 * products)}
 
 
 def compiled_of(backend: str, work: Any) -> Any:
-    """Return a function compiled by the backend's own means."""
+    """Return a function, compiled by the backend."""
     if backend == "jax":
         import jax
 
@@ -145,7 +145,7 @@ def compiled_of(backend: str, work: Any) -> Any:
 
 
 def best(work: Any) -> float:
-    """Return the least seconds of ten, after three that are not counted."""
+    """Return the minimum of ten times, after three warm-up calls."""
     times = []
     for _ in range(13):
         began = time.perf_counter()

@@ -1,16 +1,16 @@
-"""What do a thousand, ten thousand and a hundred thousand images cost, and what would a million?
+"""Measures time, memory and disk space by number of images, and extrapolates to a million.
 
     python benchmarks/growth.py
     python benchmarks/growth.py --sizes 1000 3000 10000 --plot growth.svg
 
-The images of `kermany224`, each as often as needed with a smooth shading of its own, written as
-JPEG files of 224x224, two images a patient. Each stage of the work in a process of its own, as the
-command line does it (recipe `swift`): seconds, peak memory of the largest process, bytes left on
-disk. The exponent is the slope of a line through the logarithms of the three largest sizes; a
-million is what that line says. Needs the images of PLAINFILM_DATA (``kermany224`` in it) and the
-extra ``train``.
+The images of `kermany224` are repeated, each with another smooth shading, and written as JPEG files
+of 224x224, two images per patient. Each stage (recipe `swift`) runs in a separate process, as on the
+command line; the table has seconds, peak memory of the largest process and bytes on disk. The
+exponent is the slope of a line through the logarithms of the three largest sizes; that line gives
+the value for a million. Needs the images of PLAINFILM_DATA (with ``kermany224``) and the extra
+``train``.
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ def main() -> int:
     found: dict[str, list[tuple[int, float, float, float]]] = {stage: [] for stage in STAGES}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        # In a process of its own: the peak memory of a child begins at that of its parent.
+        # In a separate process, since the peak memory of a child starts at that of its parent.
         process([sys.executable, __file__, "--worker", "write", str(max(args.sizes)), folder])
         for size in sorted(args.sizes):
             write_listing(size, folder)
             for stage in STAGES:
                 command = [sys.executable, __file__, "--worker", stage, str(size), folder]
-                answer = json.loads(process(command)[2].splitlines()[-1])
-                found[stage].append((size, answer["seconds"], answer["peak"], answer["disk"]))
-                print(f"{size:>8} {stage:<18} {answer}", file=sys.stderr, flush=True)
+                values = json.loads(process(command)[2].splitlines()[-1])
+                found[stage].append((size, values["seconds"], values["peak"], values["disk"]))
+                print(f"{size:>8} {stage:<18} {values}", file=sys.stderr, flush=True)
     report(found)
     if args.plot:
         draw(found, args.plot)
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def write_images(count: int, folder: Path) -> dict[str, float]:
-    """Write so many different images."""
+    """Write ``count`` different images."""
     import numpy as np
     from PIL import Image
 
@@ -104,7 +104,7 @@ def manifest_of(size: int, folder: Path) -> Any:
 
 
 def measured(work: Callable[[], Any], left: Path | None = None) -> dict[str, float]:
-    """Return seconds, MiB at the peak, and MiB left on disk."""
+    """Return seconds, peak memory in MiB, and MiB on disk."""
     import resource
     import time
 
@@ -119,14 +119,14 @@ def measured(work: Callable[[], Any], left: Path | None = None) -> dict[str, flo
 
 
 def listing(size: int, folder: Path) -> dict[str, float]:
-    """List and part."""
+    """List and split."""
     from plainfilm.data import make_splits
 
     return measured(lambda: make_splits(manifest_of(size, folder)))
 
 
 def auditing(size: int, folder: Path) -> dict[str, float]:
-    """Audit without opening an image."""
+    """Audit without decoding images."""
     from plainfilm.audit.run import audit_dataset
 
     manifest = manifest_of(size, folder)
@@ -143,7 +143,7 @@ def decoding(size: int, folder: Path) -> dict[str, float]:
 
 
 def training(size: int, folder: Path) -> dict[str, float]:
-    """Train for one epoch and seal, out of the filled cache."""
+    """Train for one epoch and seal, with the filled cache."""
     import plainfilm
 
     manifest, run = manifest_of(size, folder), folder / f"run-{size}"
@@ -160,7 +160,7 @@ def training(size: int, folder: Path) -> dict[str, float]:
 
 
 def predicting(size: int, folder: Path) -> dict[str, float]:
-    """Answer for every file."""
+    """Predict on all files."""
     import plainfilm
 
     model = plainfilm.load(folder / f"run-{size}")
@@ -174,7 +174,7 @@ def predicting(size: int, folder: Path) -> dict[str, float]:
 
 
 def evaluating(size: int, folder: Path) -> dict[str, float]:
-    """Evaluate the run's own test split (a fifth of the images), without disturbances."""
+    """Evaluate on the test set (a fifth of the images), without disturbances."""
     import plainfilm
 
     run = folder / f"run-{size}"
@@ -185,7 +185,7 @@ def evaluating(size: int, folder: Path) -> dict[str, float]:
 
 
 def line(rows: list[tuple[int, float, float, float]], column: int) -> tuple[float, float]:
-    """Return the exponent and the value at a million, of the three largest sizes."""
+    """Return the exponent and the value at a million, from the three largest sizes."""
     import numpy as np
 
     last = rows[-3:]
@@ -202,10 +202,10 @@ def report(found: dict[str, list[tuple[int, float, float, float]]]) -> None:
         slope, million = line(own, 1)
         cells = [f"{seconds:.1f} s, {peak:.0f} MiB" for _, seconds, peak, _ in own]
         rows.append([stage, *cells, f"{slope:.2f}", f"{million / 60:.0f} min"])
-    heads = ["stage: seconds, peak memory", *sizes, "exponent", "a million, by the line"]
+    heads = ["stage: seconds, peak memory", *sizes, "exponent", "a million (extrapolated)"]
     print("\n" + table(heads, rows))
     disk = [f"{row[3]:.0f} MiB" for row in found["decode"]]
-    print(f"\ndisk that the decoded images take: {', '.join(disk)}")
+    print(f"\ndisk space of the decoded images: {', '.join(disk)}")
 
 
 def draw(found: dict[str, list[tuple[int, float, float, float]]], path: Path) -> None:

@@ -1,23 +1,23 @@
-"""How fast do files become a ready cache?
+"""Measures how fast files are decoded into the cache.
 
     python benchmarks/ingest.py
     python benchmarks/ingest.py --side 64 --rounds 7
 
-120 full-size radiographs (`kermany_originals`), each eight times with a byte more at its end, so
-that every file has a content of its own; then 480 drawn radiographs as DICOM, uncompressed. From a
-warm disk, each program in a process of its own, all in turn within a round; imports do not count,
-the start of decoding processes is:
+Files: 120 full-size radiographs (`kermany_originals`), each eight times with another byte at its
+end, so that all contents differ; then 480 drawn radiographs as uncompressed DICOM. The files are in
+the disk cache. Each program runs in a separate process, all programs in turn in each round. Times
+include the start of decoding processes, but not imports:
 
-- plainfilm: `fill_cache` into an empty folder, as ``plainfilm train`` calls it: hashing, decoding,
-  checking, metadata, shards on disk;
-- tf.data: `decode_jpeg` and `resize` with 16 parallel calls, as the tutorial does;
+- plainfilm: `fill_cache` with an empty folder, as in ``plainfilm train``: hashing, decoding, checks,
+  metadata, shards on disk;
+- tf.data: `decode_jpeg` and `resize` with 16 parallel calls, as in the tutorial;
 - Keras: `image_dataset_from_directory`;
-- the bound: libjpeg-turbo (in Pillow) decoding at the smallest scale that is large enough, one
-  process a core, started beforehand; nothing is resized, kept or checked;
-- for DICOM: pydicom and Pillow's resize, one process a core, started beforehand.
+- upper bound: libjpeg-turbo (in Pillow) at the smallest scale that is large enough, one process per
+  core, started before; nothing is resized, stored or checked;
+- for DICOM: pydicom and Pillow's resize, one process per core, started before.
 
-Needs the images of PLAINFILM_DATA (``kermany_originals`` in it) and the extra ``train``. What it
-last showed is in docs/reference/performance.md.
+Needs the images of PLAINFILM_DATA (with ``kermany_originals``) and the extra ``train``. Results are
+in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from _measure import bars, machine, need, process, spread, table
 
 TIMES = 8
 DICOM = 480
-JPEGS = ("the bound", "plainfilm", "tf.data", "Keras")
+JPEGS = ("upper bound", "plainfilm", "tf.data", "Keras")
 DICOMS = ("pydicom and Pillow", "plainfilm")
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     )
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", type=Path, help="draw what the tables say")
+    parser.add_argument("--plot", type=Path, help="output file of a plot (SVG or PNG)")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -61,7 +61,7 @@ def main() -> int:
         count = multiply(originals, jpegs)
         draw(dicoms)
         panels = {
-            f"{what}: images a second": compare(folder, number, programs, args, what)
+            f"{what}: images/s": compare(folder, number, programs, args, what)
             for folder, number, programs, what in (
                 (jpegs, count, JPEGS, "full-size JPEG files"),
                 (dicoms, DICOM, DICOMS, "drawn DICOM files, uncompressed"),
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def multiply(originals: Path, folder: Path) -> int:
-    """Write every original several times; return how many files there are."""
+    """Write every original several times; return the number of files."""
     count = 0
     for path in sorted(originals.rglob("*.jpeg")):
         data = path.read_bytes()
@@ -95,7 +95,7 @@ def draw(folder: Path) -> None:
 def compare(
     folder: Path, count: int, programs: tuple[str, ...], args: argparse.Namespace, what: str
 ) -> dict[str, list[float]]:
-    """Print a table of images a second, and return them."""
+    """Print and return images per second."""
     speeds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(args.rounds):
         for name in programs:
@@ -107,13 +107,13 @@ def compare(
         [name, spread(own, "", 0), spread([a / b for a, b in zip(ours, own, strict=True)])]
         for name, own in speeds.items()
     ]
-    print(f"\n{count} {what}, to {args.side} pixels, {args.rounds} rounds:\n")
-    print(table(["", "images a second", "plainfilm against it"], rows), flush=True)
+    print(f"\n{count} {what}, decoded to {args.side} pixels, {args.rounds} rounds:\n")
+    print(table(["program", "images/s", "plainfilm / program"], rows), flush=True)
     return speeds
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Return how many seconds it takes."""
+    """Return the seconds that ``work`` takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -130,7 +130,7 @@ def ours(folder: Path, side: int) -> float:
 
 
 def tf_data(folder: Path, side: int) -> float:
-    """Decode and resize by tf.data."""
+    """Decode and resize with tf.data."""
     import tensorflow as tf
 
     files = sorted(str(path) for path in folder.rglob("*.jpeg"))
@@ -143,7 +143,7 @@ def tf_data(folder: Path, side: int) -> float:
 
 
 def keras_folder(folder: Path, side: int) -> float:
-    """Decode and resize by Keras."""
+    """Decode and resize with Keras."""
     import keras
 
     def work() -> None:
@@ -157,7 +157,7 @@ def keras_folder(folder: Path, side: int) -> float:
 
 
 def reduced(job: tuple[str, int]) -> None:
-    """Decode at the smallest scale that is large enough, and nothing else."""
+    """Decode at the smallest scale that is large enough."""
     from PIL import Image
 
     path, side = job
@@ -167,7 +167,7 @@ def reduced(job: tuple[str, int]) -> None:
 
 
 def by_pydicom(job: tuple[str, int]) -> Any:
-    """Read and resize as is often done."""
+    """Read and resize with pydicom and Pillow."""
     import numpy as np
     import pydicom
     from PIL import Image
@@ -179,14 +179,14 @@ def by_pydicom(job: tuple[str, int]) -> Any:
 
 
 def in_pool(work: Callable[[tuple[str, int]], Any], suffix: str) -> Callable[[Path, int], float]:
-    """Return a program that does ``work`` for every file, one process a core."""
+    """Return a program that calls ``work`` for every file, in one process per core."""
 
     def program(folder: Path, side: int) -> float:
         from multiprocessing import get_context
 
         jobs = [(str(path), side) for path in sorted(folder.rglob(f"*{suffix}"))]
         with get_context("fork").Pool(os.cpu_count()) as pool:
-            pool.map(work, jobs[:8])  # imported, and awake
+            pool.map(work, jobs[:8])  # warm-up
             return timed(lambda: pool.map(work, jobs, chunksize=8))
 
     return program
@@ -196,7 +196,7 @@ PROGRAMS: dict[str, Callable[[Path, int], float]] = {
     "plainfilm": ours,
     "tf.data": tf_data,
     "Keras": keras_folder,
-    "the bound": in_pool(reduced, ".jpeg"),
+    "upper bound": in_pool(reduced, ".jpeg"),
     "pydicom and Pillow": in_pool(by_pydicom, ".dcm"),
 }
 

@@ -1,19 +1,19 @@
-"""Which rule for locking a threshold loses least when images change afterwards?
+"""Compares rules for locking a threshold by their loss when images change.
 
     python benchmarks/locking.py RUN [RUN ...]
 
-RUN are runs of one recipe from several seeds (``plainfilm train DATA --seeds 3 --out RUNS``). The
-official test stays closed. The run's validation patients are halved at random, again and again:
-each rule locks a threshold on one half, and is judged on the other under disturbances that it has
-not seen (`plainfilm.evaluation.disturbances`), by its regret: how much balanced accuracy it loses
-against the best threshold for those very images. A rule that is good only for images like those it
-was locked on loses much when they change. Needs the images of the runs.
+RUN are runs of one recipe with several seeds (``plainfilm train DATA --seeds 3 --out RUNS``). The
+official test set is not used. The validation patients of a run are split into random halves, several
+times: each rule locks a threshold on one half. On the other half, under disturbances that the rule
+has not used (`plainfilm.evaluation.disturbances`), its regret is the loss of balanced accuracy
+against the best threshold for these images. Needs the images of the runs.
 
-What it last showed is in docs/explanation/locking-thresholds.md.
+Results are in docs/explanation/locking-thresholds.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,56 +32,56 @@ from plainfilm.training.thresholds import DRAWS, disturbed_images
 
 HALVINGS = 20
 UNSEEN = ("blur", "brighter", "darker", "jpeg", "coarse", "border", "corners")
-"""Kinds of disturbance that the augmentation on which thresholds are locked does not have."""
+"""Kinds of disturbance that are not part of the images on which thresholds are locked."""
 
 Floats = NDArray[np.float64]
 Rule = Callable[[Floats, Floats, Floats, Floats, Any, Any], float]
 
 
 def youden(y: Floats, p: Floats, *_: Any) -> float:
-    """Return the threshold of the largest Youden index on clean images."""
+    """Return the threshold with the largest Youden index on clean images."""
     fpr, tpr, at = roc_curve(y, p)
     return float(min(at[np.argmax(tpr - fpr)], 1.0))
 
 
 def corner(y: Floats, p: Floats, *_: Any) -> float:
-    """Return the threshold nearest to the corner of a perfect test, on clean images."""
+    """Return the threshold nearest to the perfect corner of the ROC curve, on clean images."""
     fpr, tpr, at = roc_curve(y, p)
     return float(min(at[np.argmin(fpr**2 + (1 - tpr) ** 2)], 1.0))
 
 
 def middle(y: Floats, p: Floats, *_: Any) -> float:
-    """Return the middle, in log odds, of all thresholds that are best on clean images."""
+    """Return the middle, in log odds, of the best thresholds on clean images."""
     grid = np.linspace(-12, 12, 4801)
-    calls = np.log(np.clip(p, 1e-6, 1) / np.clip(1 - p, 1e-6, 1))[:, None] >= grid
-    right = calls[y == 1].mean(axis=0) + (~calls[y == 0]).mean(axis=0)
+    positive = np.log(np.clip(p, 1e-6, 1) / np.clip(1 - p, 1e-6, 1))[:, None] >= grid
+    right = positive[y == 1].mean(axis=0) + (~positive[y == 0]).mean(axis=0)
     best = grid[right >= right.max() - 1e-12]
     return float(1 / (1 + np.exp(-(best[0] + best[-1]) / 2)))
 
 
 def smoothed(y: Floats, p: Floats, *_: Any) -> float:
-    """Return our rule on clean images alone."""
+    """Return our rule, on clean images only."""
     return lock_operating_points(p, y, "x", replicates=1)[0].point.threshold
 
 
 def ours(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
-    """Return our rule as it is: on images as they are and disturbed."""
+    """Return our rule, on clean and disturbed images."""
     return lock_operating_points(more_p, more_y, "x", replicates=1)[0].point.threshold
 
 
 def youden_disturbed(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
-    """Return the largest Youden index on images as they are and disturbed."""
+    """Return the threshold with the largest Youden index on clean and disturbed images."""
     return youden(more_y, more_p)
 
 
 def equal_errors(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
-    """Return where sensitivity and specificity are equal, on images as they are and disturbed."""
+    """Return the threshold of equal sensitivity and specificity on clean and disturbed images."""
     fpr, tpr, at = roc_curve(more_y, more_p, drop_intermediate=False)
     return float(min(at[np.argmin(np.abs(tpr - (1 - fpr)))], 1.0))
 
 
 RULES: dict[str, Rule] = {
-    "0.5, whatever the data": lambda *_: 0.5,
+    "0.5": lambda *_: 0.5,
     "largest Youden index, clean": youden,
     "nearest to the corner, clean": corner,
     "middle of the best, clean": middle,
@@ -93,8 +93,8 @@ RULES: dict[str, Rule] = {
 
 
 def balanced(y: Floats, p: Floats, threshold: float) -> float:
-    called = p >= threshold
-    return float((called[y == 1].mean() + (~called[y == 0]).mean()) / 2)
+    positive = p >= threshold
+    return float((positive[y == 1].mean() + (~positive[y == 0]).mean()) / 2)
 
 
 def best(y: Floats, p: Floats) -> float:
@@ -103,7 +103,7 @@ def best(y: Floats, p: Floats) -> float:
 
 
 def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Floats]]:
-    """Return labels, patients, probabilities clean and disturbed (1 + DRAWS, n), and by shift."""
+    """Return labels, patients, probabilities (1 + DRAWS, n) clean and disturbed, and by shift."""
     from plainfilm.evaluation.robustness import _disturb, _enlarged
 
     run = open_run(folder)
@@ -126,10 +126,13 @@ def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Float
     return labels, held.patients, seen.reshape(1 + DRAWS, -1), shifts
 
 
-def main(folders: list[str]) -> int:
-    if not folders:
-        print(__doc__)
-        return 2
+def main() -> int:
+    """Print the table of all rules."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", metavar="RUN")
+    folders: list[str] = parser.parse_args().folders
     regrets: dict[str, list[float]] = {name: [] for name in RULES}
     unmoved: dict[str, list[float]] = {name: [] for name in RULES}
     spreads: dict[str, list[float]] = {name: [] for name in RULES}
@@ -154,8 +157,8 @@ def main(folders: list[str]) -> int:
         for name in RULES:
             spreads[name].append(float(np.std(cuts[name])))
     count = len(next(iter(regrets.values())))
-    print(f"{len(folders)} runs, {HALVINGS} halvings, {count:,} judgements a rule")
-    print(f"{'rule':36}{'clean':>9}{'shifted':>10}{'worst tenth':>13}{'spread':>9}")
+    print(f"{len(folders)} runs, {HALVINGS} halvings, {count:,} comparisons for each rule")
+    print(f"{'rule':36}{'clean':>9}{'shifted':>10}{'worst 10 %':>13}{'spread':>9}")
     for name in RULES:
         lost = np.sort(regrets[name])
         worst = lost[-max(1, len(lost) // 10) :].mean()
@@ -163,9 +166,12 @@ def main(folders: list[str]) -> int:
             f"{name:36}{np.mean(unmoved[name]):>9.3f}{lost.mean():>10.3f}{worst:>13.3f}"
             f"{np.mean(spreads[name]):>9.2f}"
         )
-    print("clean, shifted: mean loss of balanced accuracy; spread: of the threshold, log odds")
+    print(
+        "clean, shifted: mean loss of balanced accuracy; spread: standard deviation of the threshold "
+        "in log odds"
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,12 +1,12 @@
-"""How good is each recipe on the public paediatric set, and how long does it take?
+"""Measures performance and training time of each recipe on the public paediatric data set.
 
     python benchmarks/recipes.py --recipes swift standard --seeds 5 --out runs/benchmark
 
-Every seed is trained and sealed first, then the official test split is scored once by each
-bundle: nothing in a recipe was chosen by it. Runs that are finished are not repeated. Needs the
-images of PLAINFILM_DATA (``kermany224`` in it) and the extra ``train``.
+All seeds are trained and sealed first; then each bundle is evaluated once on the official test set,
+on which no recipe was selected. Finished runs are not repeated. Needs the images of PLAINFILM_DATA
+(with ``kermany224``) and the extra ``train``.
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--backend", default=None)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmark")
-    parser.add_argument("--train-only", action="store_true", help="leave the test split closed")
+    parser.add_argument("--train-only", action="store_true", help="do not evaluate")
     args = parser.parse_args()
     data = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
     if not data.is_dir():
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def train(data: Path, recipe: str, seed: int, backend: str | None, folder: Path) -> None:
-    """Train and seal one seed in a process of its own, and note how long it all took."""
+    """Train and seal one seed in a separate process, and store its time."""
     if (folder / "bundle" / "SHA256SUMS").exists():
         return
     began = time.perf_counter()
@@ -74,12 +74,12 @@ def train(data: Path, recipe: str, seed: int, backend: str | None, folder: Path)
 
 
 def call(*arguments: str) -> None:
-    """Run the command line as a user does."""
+    """Run a plainfilm command."""
     subprocess.run([sys.executable, "-m", "plainfilm", *arguments], check=True)
 
 
 def report(recipe: str, folders: list[Path]) -> None:
-    """Print mean, spread and range over the seeds."""
+    """Print mean, standard deviation and range over the seeds."""
     evaluations = [read(folder / "evaluation" / "evaluation.json") for folder in folders]
     bundles = [read(folder / "bundle" / "bundle.json")["provenance"] for folder in folders]
     print(f"\n{recipe}: {len(folders)} seeds, {evaluations[0]['n']} test images")

@@ -1,18 +1,18 @@
-"""How much does the service answer, and how soon?
+"""Measures throughput and latency of the prediction service.
 
     python benchmarks/serve.py RUN                    # four minutes; needs the extras serve, train
-    python benchmarks/serve.py RUN --soak 30          # half an hour of good and bad traffic
+    python benchmarks/serve.py RUN --soak 30          # half an hour of valid and invalid requests
 
 RUN is a run or bundle (``plainfilm train $PLAINFILM_DATA/kermany224 --recipe swift --out RUN``).
 Needs the real images (``PLAINFILM_DATA``): the 624 official test images, JPEG of 224 x 224.
 
-Without ``--soak``: requests of one image each over 1 to 64 kept connections, and requests of 32
-images; before and after them the predictor's own throughput on the same bytes in memory; and the
-plain server of ``serve_plain.py``. The client is a process on the same machine and takes its share
-of the same cores, so the service has less than the predictor has: what the client took is told, and
-the rate against the predictor's on what is left. Loopback only.
+Without ``--soak``: requests with one image over 1 to 64 persistent connections, and requests with 32
+images; before and after, the throughput of the predictor on the same bytes in memory; and the simple
+server of ``serve_plain.py``. The client runs on the same machine and uses some of its cores, so the
+table has the cores of the client and the rate relative to the predictor on the other cores. All
+connections are local.
 
-Last shown: docs/explanation/serving.md.
+Results are in docs/explanation/serving.md.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def images() -> list[bytes]:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int, path: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server, wait until it answers, and end it."""
-    with open(os.devnull, "wb") as nowhere:
-        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+    """Start a server, wait until it responds, and stop it at the end."""
+    with open(os.devnull, "wb") as null:
+        process = subprocess.Popen(command, stdout=null, stderr=null)
     try:
         for _ in range(600):
             if process.poll() is not None:
@@ -63,7 +63,7 @@ def running(command: list[str], port: int, path: str) -> Iterator[subprocess.Pop
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     import socket
 
     with socket.socket() as one:
@@ -78,22 +78,22 @@ def service(model: Path, port: int, *more: str) -> list[str]:
 
 
 def own_rate(model: Path, files: list[bytes], seconds: float) -> float:
-    """Return the images a second of the predictor itself, as it is by default."""
+    """Return the images per second of the predictor with its defaults."""
     predictor = Predictor(model)
     for _ in predictor.predict(files[:64]):
         pass
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        count += sum(answer.error is None for answer in predictor.predict(files))
+        count += sum(one.error is None for one in predictor.predict(files))
     return count / (time.perf_counter() - began)
 
 
 def row(name: str, load: Load, images_each: int, own: float) -> tuple[str, ...]:
-    """Return a line of the table."""
+    """Return a row of the table."""
     rate = load.rate * images_each
     bad = sum(count for status, count in load.statuses.items() if status != 200)
     cores = os.cpu_count() or 1
-    left = own * (cores - load.cores) / cores  # what the predictor does with the rest
+    left = own * (cores - load.cores) / cores  # speed of the predictor on the other cores
     cells = (f"{rate:.0f}", f"{rate / own:.2f}", f"{load.cores:.2f}", f"{rate / left:.2f}")
     return (name, *cells, f"{load.percentile(0.5):.1f}", f"{load.percentile(0.99):.1f}", str(bad))
 
@@ -117,18 +117,26 @@ def compare(model: Path, seconds: float, plain: bool) -> None:
             loads.append((f"{TOGETHER} images, {level}", load, TOGETHER))
     after = own_rate(model, files, seconds)
     own = (before + after) / 2
-    print(f"the predictor itself: {before:.0f} and {after:.0f} images/s, before and after\n")
-    head = ("a request, connections", "images/s", "of own", "client's cores", "of what it leaves")
-    head += ("p50 ms", "p99 ms", "not 200")
+    print(f"predictor: {before:.0f} and {after:.0f} images/s, before and after\n")
+    head = (
+        "request, connections",
+        "images/s",
+        "/ predictor",
+        "client cores",
+        "/ predictor on rest",
+    )
+    head += ("p50 ms", "p99 ms", "errors")
     print(table([head, *(row(*load, own) for load in loads)], right=(1, 2, 3, 4, 5, 6, 7)))
     best = max(load.rate * each for _, load, each in loads if each == 1)
-    print(f"\nat its best, one image a request: {best:.0f} images/s, {best / own:.2f} of its own")
+    print(
+        f"\nbest rate, one image per request: {best:.0f} images/s, {best / own:.2f} of the predictor"
+    )
     if plain:
         compare_plain(model, files, seconds, best)
 
 
 def compare_plain(model: Path, files: list[bytes], seconds: float, best: float) -> None:
-    """Print the table of the plain server."""
+    """Print the table of the simple server."""
     port = free_port()
     script = str(Path(__file__).with_name("serve_plain.py"))
     requests = [multipart_request("/predict", [data]) for data in files]
@@ -139,23 +147,25 @@ def compare_plain(model: Path, files: list[bytes], seconds: float, best: float) 
             load = measure(port, requests, level, seconds)
             rates.append(load.rate)
             rows.append(row(f"1 image, {level}", load, 1, load.rate))
-    head = ("the plain server, connections", "images/s", "p50 ms", "p99 ms", "not 200")
+    head = ("simple server, connections", "images/s", "p50 ms", "p99 ms", "errors")
     print()
     print(
         table(
             [head, *((name, rate, *rest) for name, rate, _, _, _, *rest in rows)], right=(1, 2, 3)
         )
     )
-    print(f"\nthe service answers {best / max(rates):.1f} times as many")
+    print(f"\nthe service handles {best / max(rates):.1f} times as many requests")
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Run the requested measurement."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", type=Path, metavar="RUN")
-    parser.add_argument("--seconds", type=float, default=8.0, help="for each line (default: 8)")
-    parser.add_argument("--no-plain", action="store_true", help="leave the plain server out")
-    parser.add_argument("--soak", type=float, metavar="MINUTES", help="mixed traffic instead")
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="duration of each measurement (default: 8)"
+    )
+    parser.add_argument("--no-plain", action="store_true", help="do not measure the simple server")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="send mixed requests instead")
     args = parser.parse_args()
     if args.soak:
         from serve_soak import soak

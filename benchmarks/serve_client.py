@@ -1,7 +1,7 @@
-"""A client that costs little: prepared requests over kept connections, in a process of its own.
+"""Sends prepared requests over persistent connections, from a separate process.
 
-Used by ``serve.py`` beside it. Each connection sends a request, waits for the whole answer, and
-sends the next; so the concurrency is the number of connections.
+Used by ``serve.py``. Each connection sends a request, waits for the complete response, and sends the
+next request, so the concurrency is the number of connections.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ __all__ = ["Load", "measure", "multipart_request", "raw_request"]
 
 @dataclass
 class Load:
-    """What a client saw.
+    """Measurements of a client.
 
     Attributes
     ----------
     seconds
-        How long it took.
+        Duration.
     latencies
-        Seconds from the first byte sent to the last byte of the answer, by request.
+        Seconds of each request, from its first byte to the last byte of the response.
     statuses
-        Answers by status; 0 for a connection that broke.
+        Number of responses by status; 0 for a broken connection.
     cores
-        How many cores the client itself took.
+        CPU use of the client, in cores.
     """
 
     seconds: float = 0.0
@@ -41,7 +41,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Return the answers of status 200 in a second."""
+        """Responses of status 200 per second."""
         return self.statuses[200] / self.seconds
 
     def percentile(self, share: float) -> float:
@@ -51,7 +51,7 @@ class Load:
 
 
 def raw_request(path: str, data: bytes, kind: str = "image/jpeg") -> bytes:
-    """Return the bytes of a request whose body is one file."""
+    """Return the bytes of a request with one file as body."""
     return _request(path, data, kind)
 
 
@@ -78,7 +78,7 @@ def _request(path: str, body: bytes, kind: str) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept connection that asks again and again."""
+    """A persistent connection that sends one request after another."""
 
     def __init__(self, requests: Sequence[bytes], first: int, load: Load, until: float) -> None:
         self._requests, self._next, self._load, self._until = requests, first, load, until
@@ -87,9 +87,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._ask()
+        self._send()
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         self._began = time.perf_counter()
         if self._began >= self._until:
             self.done.set_result(None)
@@ -103,13 +103,13 @@ class _Connection(asyncio.Protocol):
         head, mark, body = self._buffer.partition(b"\r\n\r\n")
         if not mark:
             return
-        place = head.lower().find(b"content-length:")
-        if len(body) < int(head[place + 15 :].split(b"\r\n", 1)[0]):
+        at = head.lower().find(b"content-length:")
+        if len(body) < int(head[at + 15 :].split(b"\r\n", 1)[0]):
             return
         self._load.latencies.append(time.perf_counter() - self._began)
         self._load.statuses[int(head[9:12])] += 1
         self._buffer = b""
-        self._ask()
+        self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
@@ -135,7 +135,7 @@ async def _run(port: int, requests: Sequence[bytes], concurrency: int, seconds: 
 
 
 def _child(
-    port: int, requests: Sequence[bytes], concurrency: int, seconds: float, answers: object
+    port: int, requests: Sequence[bytes], concurrency: int, seconds: float, results: object
 ) -> None:
     try:
         import uvloop
@@ -144,20 +144,20 @@ def _child(
     except ImportError:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
-        answers.put(runner.run(_run(port, requests, concurrency, seconds)))  # type: ignore[attr-defined]
+        results.put(runner.run(_run(port, requests, concurrency, seconds)))  # type: ignore[attr-defined]
 
 
 def measure(port: int, requests: Sequence[bytes], concurrency: int, seconds: float) -> Load:
-    """Ask for some seconds over so many connections, from another process."""
+    """Send requests for some seconds over several connections, from another process."""
     context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    arguments = (port, requests, concurrency, seconds, answers)
+    results = context.Queue()
+    arguments = (port, requests, concurrency, seconds, results)
     child = context.Process(target=_child, args=arguments)
     child.start()
     try:
-        load: Load = answers.get(timeout=seconds + 120)
+        load: Load = results.get(timeout=seconds + 120)
     except queue.Empty:
-        raise SystemExit("the client had no answer for a minute and a half") from None
+        raise SystemExit("the client had no response for two minutes") from None
     finally:
         child.kill()
         child.join()

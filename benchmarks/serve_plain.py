@@ -1,17 +1,16 @@
-"""The server that tutorials show: an upload, Pillow, a resize, ``model.predict``.
+"""Serves predictions as tutorials do: an upload, Pillow, a resize, ``model.predict``.
 
-    pip install fastapi  # no extra installs it
+    pip install fastapi  # not part of any extra
     python benchmarks/serve_plain.py BUNDLE PORT
 
-Started by ``serve.py`` beside it, as what the service is compared with. The network has the same
-layers and weights of the same number, so a prediction costs the same arithmetic; its weights are
-random, for what they say does not matter here.
+Started by ``serve.py`` for comparison. The network has the same layers and number of weights as that
+of the bundle, so a prediction needs the same arithmetic; the weights are random.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 
 import numpy as np
 import uvicorn
@@ -21,7 +20,11 @@ from PIL import Image
 from plainfilm.bundle import read_bundle
 from plainfilm.models import build_network
 
-bundle = read_bundle(sys.argv[1])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("bundle")
+parser.add_argument("port", type=int)
+args = parser.parse_args()
+bundle = read_bundle(args.bundle)
 network = bundle.provenance.recipe.network
 size = bundle.pixels.size
 model = build_network(network.name, size, len(bundle.task.labels), network.options)
@@ -30,7 +33,7 @@ app = FastAPI()
 
 @app.post("/predict")
 async def predict(file: UploadFile) -> dict[str, object]:
-    """Answer for one image, as tutorials do."""
+    """Predict on one image."""
     image = Image.open(io.BytesIO(await file.read())).convert("L").resize((size, size))
     batch = np.asarray(image, dtype=np.float32)[None, :, :, None]
     logit = float(model.predict(batch)[0][0])
@@ -42,4 +45,4 @@ async def predict(file: UploadFile) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+    uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="warning")

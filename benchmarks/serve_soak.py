@@ -1,9 +1,9 @@
-"""Good and bad traffic for a long time: is anything lost, does memory grow?
+"""Sends valid and invalid requests for a long time, to find lost requests and growing memory.
 
-Used by ``python benchmarks/serve.py RUN --soak MINUTES``. Eight clients ask without pause, each
-request of a kind drawn at random; once a minute a decoding process is killed, and the bundle is
-read again (SIGHUP). For each request the right status is known beforehand. A line every ten
-seconds, and a summary; the exit status is 1 where anything was lost or answered wrongly.
+Used by ``python benchmarks/serve.py RUN --soak MINUTES``. Eight clients send random kinds of requests
+without pause. Once a minute a decoding process is killed, and the service reloads the bundle
+(SIGHUP). The expected status of each request is known. Prints a line every ten seconds and a
+summary; the exit status is 1 if a request was lost or had a wrong response.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MIB = 1 << 20
 
 
 class Traffic:
-    """All clients, and what became of their requests."""
+    """All clients and the results of their requests."""
 
     def __init__(self, port: int, seed: int) -> None:
         self.port, self.stop = port, threading.Event()
@@ -60,17 +60,17 @@ class Traffic:
                     continue
                 self.known.append((data, 422))
 
-    def count(self, kind: str, wanted: int, found: int, note: str = "") -> None:
-        """Enter an answer into the books; 429 is an answer that asks for patience."""
+    def count(self, kind: str, expected: int, found: int, note: str = "") -> None:
+        """Count a response; 429 asks the client to wait."""
         with self.lock:
             self.counts[kind, str(found)] += 1
-            if found not in (wanted, 429) or note:
-                self.wrong.append(f"{kind}: {found} instead of {wanted} {note}")
+            if found not in (expected, 429) or note:
+                self.wrong.append(f"{kind}: {found} instead of {expected} {note}")
         if found == 429:
             time.sleep(1)
 
     def run(self, number: int) -> None:
-        """Ask without pause until it is over."""
+        """Send requests without pause until the end."""
         draw = random.Random(self.seed * 1000 + number)
         kinds: list[tuple[Callable[[random.Random], None], int]] = [
             (self.one, 60),
@@ -81,7 +81,7 @@ class Traffic:
             (self.slow, 2),
             (self.cut, 3),
             (self.large, 2),
-            (self.nowhere, 3),
+            (self.not_found, 3),
         ]
         calls, weights = zip(*kinds, strict=True)
         while not self.stop.is_set():
@@ -94,29 +94,29 @@ class Traffic:
                     self.wrong.append(f"{call.__name__}: lost, {type(error).__name__}: {error}")
 
     def send(self, raw: bytes, pause: float = 0.0) -> tuple[int, bytes]:
-        """Send a prepared request over a new connection, and return the answer."""
+        """Send a prepared request over a new connection, and return the response."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=90) as one:
             half = len(raw) // 2
             one.sendall(raw[:half])
             time.sleep(pause)
             one.sendall(raw[half:])
-            answer = http.client.HTTPResponse(one, method="POST")
-            answer.begin()
-            return answer.status, answer.read()
+            response = http.client.HTTPResponse(one, method="POST")
+            response.begin()
+            return response.status, response.read()
 
     def post(self, path: str, data: bytes, kind: str) -> tuple[int, bytes]:
-        """Post one body."""
+        """Send one body."""
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
         return self.send(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
 
     def one(self, draw: random.Random) -> None:
-        """Ask for one good image."""
+        """Send one valid image."""
         status, body = self.post("/v1/predictions", draw.choice(self.good), "image/jpeg")
         fits = status != 200 or "probabilities" in json.loads(body)["predictions"][0]
         self.count("one", 200, status, "" if fits else "no probability")
 
     def mixed(self, draw: random.Random, count: int) -> tuple[list[bytes], list[bool]]:
-        """Draw good and other files, and tell which become images."""
+        """Return random files, and which of them are valid images."""
         drawn = [
             (draw.choice(self.good), 200) if draw.random() < 0.8 else draw.choice(self.known)
             for _ in range(count)
@@ -124,7 +124,7 @@ class Traffic:
         return [data for data, _ in drawn], [status == 200 for _, status in drawn]
 
     def several(self, draw: random.Random) -> None:
-        """Ask for several files at once."""
+        """Send several files at once."""
         files, good = self.mixed(draw, 8)
         status, body = self.send(multipart_request("/v1/predictions", files))
         note = ""
@@ -134,7 +134,7 @@ class Traffic:
         self.count("several", 200, status, note)
 
     def stream(self, draw: random.Random) -> None:
-        """Ask for lines."""
+        """Send several files and read a stream of results."""
         files, good = self.mixed(draw, 16)
         status, body = self.send(multipart_request("/v1/predictions/stream", files))
         note = ""
@@ -145,49 +145,49 @@ class Traffic:
         self.count("stream", 200, status, note)
 
     def pictures(self, draw: random.Random) -> None:
-        """Ask for pictures too."""
+        """Request images in the response."""
         path = "/v1/predictions?include=seen,original,heatmap"
-        data, wanted = draw.choice(self.known)
-        self.count("pictures", wanted, self.post(path, data, "application/octet-stream")[0])
+        data, expected = draw.choice(self.known)
+        self.count("pictures", expected, self.post(path, data, "application/octet-stream")[0])
 
     def other(self, draw: random.Random) -> None:
-        """Ask for a broken, odd, large or DICOM file."""
-        data, wanted = draw.choice(self.known)
+        """Send a damaged, unusual, large or DICOM file."""
+        data, expected = draw.choice(self.known)
         found, _ = self.post("/v1/predictions", data, "application/octet-stream")
-        self.count("other", wanted, found)
+        self.count("other", expected, found)
 
     def slow(self, draw: random.Random) -> None:
-        """Send a good image with a pause in it."""
+        """Send a valid image with a pause in the middle."""
         data = draw.choice(self.good)
         head = "POST /v1/predictions HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\n"
         raw = f"{head}content-length: {len(data)}\r\n\r\n".encode() + data
         self.count("slow", 200, self.send(raw, pause=draw.uniform(0, 2))[0])
 
     def cut(self, draw: random.Random) -> None:
-        """Go away amid a request, or right after it; no answer is due."""
+        """Close the connection during or right after a request, without a response."""
         raw = multipart_request("/v1/predictions", [draw.choice(self.good)] * 4)
         with socket.create_connection(("127.0.0.1", self.port), timeout=90) as one:
             one.sendall(raw[: draw.randrange(len(raw) + 1)])
         with self.lock:
-            self.counts["cut", "none due"] += 1
+            self.counts["cut", "no response"] += 1
 
     def large(self, draw: random.Random) -> None:
-        """Announce more than is taken."""
+        """Announce a body above the limit."""
         head = "POST /v1/predictions HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\n"
         with socket.create_connection(("127.0.0.1", self.port), timeout=90) as one:
             one.sendall(f"{head}content-length: {1 << 33}\r\n\r\nxyz".encode())
-            answer = http.client.HTTPResponse(one, method="POST")
-            answer.begin()
-            self.count("large", 413, answer.status)
+            response = http.client.HTTPResponse(one, method="POST")
+            response.begin()
+            self.count("large", 413, response.status)
 
-    def nowhere(self, draw: random.Random) -> None:
-        """Ask for what is not there."""
+    def not_found(self, draw: random.Random) -> None:
+        """Request a path or bundle that does not exist."""
         path = draw.choice(["/v1/other", "/predictions", "/v1/predictions?bundle=other"])
-        self.count("nowhere", 404, self.post(path, b"x", "image/jpeg")[0])
+        self.count("not found", 404, self.post(path, b"x", "image/jpeg")[0])
 
 
 def resident(pid: int) -> int:
-    """Return the resident bytes of a process, 0 if it is gone."""
+    """Return the resident bytes of a process, or 0 if it has ended."""
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf(
             "SC_PAGE_SIZE"
@@ -196,12 +196,12 @@ def resident(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process started."""
+    """Return the child processes of a process."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def soak(model: Path, minutes: float, seed: int = 0) -> None:
-    """Run it, and print what was seen."""
+    """Run all clients, and print the results."""
     port = free_port()
     rows = [("minute", "requests", "service MiB", "decoders MiB", "open files", "wrong")]
     print("  ".join(rows[0]))
@@ -238,7 +238,7 @@ def soak(model: Path, minutes: float, seed: int = 0) -> None:
 
 
 def summarise(traffic: Traffic, rows: list[tuple[str, ...]]) -> None:
-    """Print the tables, and end with status 1 where something was wrong."""
+    """Print the tables; exit with status 1 if a response was wrong."""
     every = max(1, (len(rows) - 1) // 10)
     print()
     print(table([rows[0], *rows[1::every]], right=(0, 1, 2, 3, 4, 5)))
@@ -248,5 +248,5 @@ def summarise(traffic: Traffic, rows: list[tuple[str, ...]]) -> None:
     print()
     for line in traffic.wrong[:20]:
         print(line)
-    print(f"{len(traffic.wrong)} lost or answered wrongly")
+    print(f"{len(traffic.wrong)} requests lost or with a wrong response")
     sys.exit(1 if traffic.wrong else 0)

@@ -1,22 +1,22 @@
-"""How many images a second does one training step take, and how near is that to the machine?
+"""Measures training steps in images per second, and compares them with an upper bound.
 
     python benchmarks/step.py                      # swift and standard, three rounds
     python benchmarks/step.py --recipes swift --rounds 5
 
-The same network in every row, batches of 64 drawn at random, each program in a process of its own,
-all programs in turn within a round:
+All programs train the same network on random batches of 64. Each runs in a separate process, all
+programs in turn in each round:
 
-- ours: `plainfilm.training.fit.fit`, as ``plainfilm train`` calls it, on each backend; the time of
-  an epoch, with the state that is saved and the validation of 64 images in it;
-- plain Keras: ``model.fit`` on arrays in memory, with its defaults, and three of its augmentation
+- ours: `plainfilm.training.fit.fit`, as in ``plainfilm train``, on each backend; the time of an epoch
+  includes saving the state and validating on 64 images;
+- plain Keras: ``model.fit`` on arrays in memory with default settings, and three of its augmentation
   layers (flip, rotation, zoom);
-- native PyTorch: the network written with torch.nn, channels last, bfloat16 autocast, fused AdamW,
-  augmentation by one ``grid_sample`` and noise; as it is and compiled; and with the optimiser that
-  ours has, Muon, for the filters, as its authors publish it;
-- the bound: a product of two matrices in the same precision says how many operations a second this
-  machine does; divided by three times the multiplications of the network's convolutions.
+- native PyTorch: the network in torch.nn, channels last, bfloat16 autocast, fused AdamW,
+  augmentation by one ``grid_sample`` and noise; eager and compiled; and with Muon for the filters,
+  as its authors publish it (the optimiser of our recipes);
+- upper bound: the measured speed of a product of two matrices in the same precision, divided by
+  three times the multiplications of the convolutions of the network.
 
-PyTorch gets an environment of its own, made when first asked for. What it last showed is in
+PyTorch has a separate environment, created on first use. Results are in
 docs/reference/performance.md.
 """
 
@@ -42,7 +42,7 @@ PROGRAMS = {
     "native PyTorch": ("torch", "eager"),
     "native PyTorch, compiled": ("torch", "compiled"),
     "native PyTorch, Muon": ("torch", "muon"),
-    "bound": ("bound", "tensorflow"),
+    "upper bound": ("bound", "tensorflow"),
 }
 
 
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", choices=list(IMAGES), default=list(IMAGES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=list(PROGRAMS), default=list(PROGRAMS))
-    parser.add_argument("--plot", type=Path, help="draw what the tables say")
+    parser.add_argument("--plot", type=Path, help="output file of a plot (SVG or PNG)")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -67,26 +67,29 @@ def main() -> int:
         speeds: dict[str, list[float]] = {name: [] for name in args.only}
         for _ in range(args.rounds):
             for name in args.only:
-                speeds[name].append(ask(*PROGRAMS[name], recipe))
-        print(f"\n{recipe}, images a second:\n")
+                speeds[name].append(measure(*PROGRAMS[name], recipe))
+        print(f"\n{recipe}, images/s:\n")
         first = speeds[args.only[0]]
         rows = [
             [name, spread(own, "", 0), ratio(own, first), len(own)] for name, own in speeds.items()
         ]
-        print(table(["", "median (range)", f"against {args.only[0]}", "rounds"], rows), flush=True)
-        panels[f"{recipe}: training, images a second"] = speeds
+        print(
+            table(["program", "median (range)", f"program / {args.only[0]}", "rounds"], rows),
+            flush=True,
+        )
+        panels[f"{recipe}: training, images/s"] = speeds
     if args.plot:
         bars(args.plot, panels, "ours")
     return 0
 
 
 def ratio(own: list[float], first: list[float]) -> str:
-    """Return the ratio round by round, as median and range."""
+    """Return median and range of the ratio in each round."""
     return spread([a / b for a, b in zip(own, first, strict=True)])
 
 
-def ask(program: str, how: str, recipe: str) -> float:
-    """Return the images a second of one program, in a process of its own."""
+def measure(program: str, how: str, recipe: str) -> float:
+    """Return the images per second of one program in a separate process."""
     python: str | Path = sys.executable
     if "torch" in (program, how):
         python = peer("torch", "torch==2.13.0", "-e", f"{ROOT}[torch]")
@@ -96,7 +99,7 @@ def ask(program: str, how: str, recipe: str) -> float:
 
 
 def ours(backend: str, recipe_name: str) -> float:
-    """Return the speed of the third epoch of a training on drawn arrays."""
+    """Return the speed of the faster of epochs 2 and 3 on random arrays."""
     import csv
 
     import numpy as np
@@ -130,7 +133,7 @@ def ours(backend: str, recipe_name: str) -> float:
 
 
 def plain(_: str, recipe_name: str) -> float:
-    """Return the speed of Keras as it comes."""
+    """Return the speed of Keras with default settings."""
     import keras
     from keras import layers
 
@@ -195,7 +198,7 @@ def native(how: str, recipe_name: str) -> float:
             part = slice(at, at + BATCH)
             optimiser.zero_grad(set_to_none=True)
             loss = taken(images[part], labels[part], moves[part])
-            if how != "muon":  # ours clips nothing either, with Muon
+            if how != "muon":  # our recipes do not clip gradients with Muon either
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             move_filters()
@@ -205,7 +208,7 @@ def native(how: str, recipe_name: str) -> float:
 
 
 def torch_muon(filters: list[Any]) -> Any:
-    """Return a function that moves filters (out, in, height, width) by their gradients.
+    """Return a function that updates filters (out, in, height, width) by their gradients.
 
     K. Jordan et al., 2024: five iterations in bfloat16, one bank of filters after another.
     """
@@ -231,7 +234,7 @@ def torch_muon(filters: list[Any]) -> Any:
 
 
 def torch_network(channels: Any, stem: int) -> Any:
-    """Return the network `compact`, in PyTorch's own layers."""
+    """Return the network `compact` in PyTorch layers."""
     import torch
     from torch import nn
     from torch.nn.functional import avg_pool2d, conv2d, relu
@@ -276,7 +279,7 @@ def torch_network(channels: Any, stem: int) -> Any:
 
 
 def bound(_: str, recipe_name: str) -> float:
-    """Return how many images the machine's own arithmetic would do, in the precision of `auto`."""
+    """Return the upper bound of images per second, in the precision of `auto`."""
     import tensorflow as tf
 
     from plainfilm.config import load_recipe
@@ -298,7 +301,7 @@ def bound(_: str, recipe_name: str) -> float:
 
 
 def area(layer: Any) -> int:
-    """Return how many places a convolution is applied to."""
+    """Return the number of positions of a convolution."""
     _, height, width, _ = layer.output.shape
     return int(height) * int(width)
 
@@ -313,13 +316,13 @@ def drawn(count: int, size: int) -> tuple[Any, Any]:
 
 
 def best_of(epoch: Any, images: int) -> float:
-    """Return images a second of the best of three epochs, after one that is not counted."""
+    """Return images per second of the best of three epochs, after a warm-up epoch."""
     epoch()
     return images / min(timed(epoch) for _ in range(3))
 
 
 def timed(work: Any) -> float:
-    """Return how many seconds it takes."""
+    """Return the seconds that ``work`` takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -1,25 +1,23 @@
-"""How long from files on disk to a classifier as good as the tutorial's?
+"""Measures the time from files on disk to a classifier as accurate as that of the Keras tutorial.
 
     python benchmarks/time_to_accuracy.py          # 5 seeds of ours, 1 of the tutorial
     python benchmarks/time_to_accuracy.py --images all --recipes swift standard
 
-The tutorial's pipeline is rebuilt here as published: TensorFlow, every JPEG read and decoded again
-in every epoch (16 parallel calls), 150x150, random crops, flips and quarter turns, float32, batches
-of 20, Adam 1e-4, 50 epochs, the best checkpoint by validation accuracy kept. (The original drew its
-quarter turn once, when its pipeline was traced; here it is drawn for each image, which is kinder to
-it.) Ours is the command ``plainfilm train`` in a process of its own with an empty cache. Both learn
-from the same images and validate on the same patients. What of ours was not trained before is
-trained between epochs of the tutorial, spread over them, while its clock stands still: on a machine
-that is shared with others, both then meet the same hours.
+The tutorial is implemented here as published: TensorFlow, every JPEG read and decoded in every epoch
+(16 parallel calls), 150x150, random crops, flips and quarter turns, float32, batches of 20, Adam
+1e-4, 50 epochs, the best checkpoint by validation accuracy. (The original drew one quarter turn for
+the whole training; here it is random for each image, which helps the tutorial.) Ours is the command
+``plainfilm train`` in a separate process with an empty cache. Both use the same training images and
+validation patients. Trainings of ours run between epochs of the tutorial, whose clock is stopped
+during that time, so that both are measured under the same load of a shared machine.
 
-The official test is scored after each epoch, as a measure of this benchmark alone, outside the
-clock, at a probability of 0.5: nothing is chosen by it. Seconds count from the start of the
-process; to those of ours the time that sealing takes is added, whichever epoch is meant.
-Everything runs in an environment with ``plainfilm[train]`` and nothing else, made when first asked
-for: Keras and TensorFlow also import some of what else is installed. Needs the images of
-PLAINFILM_DATA (``kermany224`` in it).
+The official test set is evaluated after each epoch at a probability of 0.5, outside the clock;
+nothing is selected on it. Times start at the start of the process; those of ours include the time of
+sealing, for any epoch. All programs run in an environment with only ``plainfilm[train]``, created on
+first use, since Keras and TensorFlow also import other installed packages. Needs the images of
+PLAINFILM_DATA (with ``kermany224``).
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ LIMIT = 2000
 
 
 def main() -> int:
-    """Run everything that was not run before, and print the table."""
+    """Run the missing trainings, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -54,9 +52,9 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="*", default=["swift", "standard"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tutorial-seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the tutorial")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="epochs of the tutorial")
     parser.add_argument("--out", type=Path, default=ROOT / ".lab" / "time-to-accuracy")
-    parser.add_argument("--plot", type=Path, help="draw every course")
+    parser.add_argument("--plot", type=Path, help="output file of a plot (SVG or PNG)")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -77,7 +75,7 @@ def main() -> int:
 
 
 def manifest_of(images: str) -> Any:
-    """Return the manifest, split, with the training images that are learnt from."""
+    """Return the split manifest with the training images."""
     from plainfilm.data import limit, load_dataset, make_splits
 
     manifest = make_splits(load_dataset(need("kermany224")), validation=0.1, test=0.2)
@@ -85,43 +83,47 @@ def manifest_of(images: str) -> Any:
 
 
 def user() -> Path:
-    """Return the Python of an environment as a user has it."""
+    """Return the Python of an environment like that of a user."""
     return peer("train", "-e", f"{ROOT}[train]")
 
 
-def place(args: argparse.Namespace, what: str, seed: int) -> Path:
-    """Return the file that keeps the course of one training."""
+def result_file(args: argparse.Namespace, what: str, seed: int) -> Path:
+    """Return the file with the accuracy by epoch of one training."""
     found: Path = args.out / f"{what}-{args.images}-{seed}.json"
     return found
 
 
-def this(args: argparse.Namespace, *worker: str) -> list[str]:
-    """Return the command that runs a worker of this program."""
+def command_of(args: argparse.Namespace, *worker: str) -> list[str]:
+    """Return the command of a worker process."""
     own = [str(user()), __file__, "--images", args.images, "--epochs", str(args.epochs)]
     own += ["--recipes", *args.recipes, "--seeds", str(args.seeds)]
     return [*own, "--out", str(args.out), "--worker", *worker]
 
 
 def missing(args: argparse.Namespace) -> list[tuple[str, int]]:
-    """Return the recipes and seeds of ours that were not trained yet."""
+    """Return the recipes and seeds that are not trained yet."""
     every = [(recipe, seed) for seed in range(args.seeds) for recipe in args.recipes]
-    return [(recipe, seed) for recipe, seed in every if not place(args, recipe, seed).exists()]
+    return [
+        (recipe, seed) for recipe, seed in every if not result_file(args, recipe, seed).exists()
+    ]
 
 
 # --- the tutorial
 
 
 def train_tutorial(args: argparse.Namespace, seed: int) -> None:
-    """Run the tutorial's pipeline in a process of its own."""
-    if place(args, "tutorial", seed).exists():
+    """Run the tutorial in a separate process."""
+    if result_file(args, "tutorial", seed).exists():
         return
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     started = {"PLAINFILM_BENCHMARK_STARTED": repr(time.time())}
-    subprocess.run(this(args, "tutorial", str(seed)), check=True, env={**environment, **started})
+    subprocess.run(
+        command_of(args, "tutorial", str(seed)), check=True, env={**environment, **started}
+    )
 
 
 def run_tutorial(args: argparse.Namespace, seed: int) -> None:
-    """Train as the tutorial does; keep seconds, validation and test accuracy of every epoch."""
+    """Train as in the tutorial; store seconds, validation and test accuracy of every epoch."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -169,7 +171,7 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
 
     truth = files("test")[1]
     rows: list[dict[str, float]] = []
-    outside = [0.0]  # seconds that this benchmark spends on scoring the test, and on ours
+    outside = [0.0]  # seconds of evaluation and of our trainings
     ours = missing(args)
     after = {
         1 + int((number + 0.5) * args.epochs / len(ours)): one for number, one in enumerate(ours)
@@ -191,7 +193,7 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
             if epoch + 1 in after:
                 try:
                     train_ours(args, *after[epoch + 1])
-                except SystemExit as error:  # an hour's work of the tutorial's must not end by it
+                except SystemExit as error:  # the tutorial continues
                     print(error, file=sys.stderr, flush=True)
             outside[0] += time.time() - now
 
@@ -206,16 +208,18 @@ def run_tutorial(args: argparse.Namespace, seed: int) -> None:
             callbacks=[best, Score()],
             verbose=0,
         )
-    kept = max(rows, key=lambda row: row["val_accuracy"])  # the first of equals, as the callback
-    place(args, "tutorial", seed).write_text(json.dumps({"epochs": rows, "kept": kept}))
+    kept = max(
+        rows, key=lambda row: row["val_accuracy"]
+    )  # the first of equal epochs, like the callback
+    result_file(args, "tutorial", seed).write_text(json.dumps({"epochs": rows, "kept": kept}))
 
 
 # --- ours
 
 
 def train_ours(args: argparse.Namespace, recipe: str, seed: int) -> None:
-    """Run ``plainfilm train`` as a user does, and keep every epoch's weights."""
-    file = place(args, recipe, seed)
+    """Run ``plainfilm train``, and keep the weights of every epoch."""
+    file = result_file(args, recipe, seed)
     if file.exists():
         return
     folder = Path(tempfile.mkdtemp(prefix="plainfilm-benchmark-"))
@@ -241,7 +245,7 @@ def train_ours(args: argparse.Namespace, recipe: str, seed: int) -> None:
         json.dumps({"folder": str(folder), "times": times, "seconds": seconds})
     )
     subprocess.run(
-        [*this(args, "score", str(seed)), "--recipes", recipe],
+        [*command_of(args, "score", str(seed)), "--recipes", recipe],
         check=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
@@ -265,7 +269,7 @@ def keep_epochs(source: Path, folder: Path, ended: threading.Event) -> None:
 
 
 def score_epochs(args: argparse.Namespace, seed: int) -> None:
-    """Score the official test with the weights of every epoch, and with the sealed bundle."""
+    """Evaluate the weights of every epoch and the sealed bundle on the official test set."""
     import numpy as np
 
     from plainfilm.data import fill_cache
@@ -275,7 +279,7 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     from plainfilm.training.networks import head_of, outputs_of, predict_logits
     from plainfilm.training.state import read_weights
 
-    file = place(args, args.recipes[0], seed)
+    file = result_file(args, args.recipes[0], seed)
     work = json.loads(file.with_suffix(".work").read_text())
     folder = Path(work["folder"])
     run = open_run(folder / "run")
@@ -307,21 +311,21 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
 # --- the table and the plot
 
 
-def courses(args: argparse.Namespace, what: str) -> list[dict[str, Any]]:
-    """Return the courses of every seed that was run."""
+def results_of(args: argparse.Namespace, what: str) -> list[dict[str, Any]]:
+    """Return the results of all seeds."""
     files = sorted(args.out.glob(f"{what}-{args.images}-*.json"))
     return [json.loads(file.read_text()) for file in files]
 
 
 def draw(args: argparse.Namespace) -> None:
-    """Draw test accuracy against time, a line for every seed."""
+    """Plot test accuracy by time, one line for each seed."""
     from plainfilm.report.figures.style import FIRST, QUIET, SECOND
 
     colours = {"tutorial": QUIET[0], "swift": FIRST[0], "standard": SECOND[0]}
     with figure(args.plot, (8, 3.8)) as drawn:
         axes = drawn.add_subplot()
         for what, colour in colours.items():
-            for number, one in enumerate(courses(args, what)):
+            for number, one in enumerate(results_of(args, what)):
                 seconds = [row["seconds"] for row in one["epochs"]]
                 accuracy = [row["test_accuracy"] for row in one["epochs"]]
                 label = what if number == 0 else None
@@ -332,31 +336,30 @@ def draw(args: argparse.Namespace) -> None:
         axes.minorticks_off()
         axes.set_xlim(5, 2500)
         axes.set_ylim(0.6, 0.95)
-        axes.set_xlabel("seconds from the start of the process, sealing included")
-        axes.set_title("accuracy on the official test at 0.5, after every epoch")
+        axes.set_xlabel("seconds from the start of the process, including sealing")
+        axes.set_title("accuracy on the official test set at 0.5, after every epoch")
         axes.legend(loc="lower right")
 
 
 def report(args: argparse.Namespace) -> None:
-    """Print medians over seeds and the ratios to the tutorial."""
-
-    tutorial = courses(args, "tutorial")
+    """Print medians over seeds and ratios to the tutorial."""
+    tutorial = results_of(args, "tutorial")
     print(f"{machine()}; {args.images} training images; {len(tutorial)} seed(s) of the tutorial\n")
     goals = [0.9]
     if tutorial:
         goals.insert(0, median(one["kept"]["test_accuracy"] for one in tutorial))
-        print(f"accuracy of the tutorial's kept checkpoint on the official test: {goals[0]:.3f}\n")
-    heads = ["", "seeds", "the whole process", "tutorial / it", "test accuracy at 0.5"]
-    heads.append("at the sealed threshold")
+        print(f"test accuracy of the best checkpoint of the tutorial: {goals[0]:.3f}\n")
+    heads = ["program", "seeds", "whole process", "tutorial / program", "test accuracy at 0.5"]
+    heads.append("at the locked threshold")
     for goal in goals:
-        heads += [f"to {goal:.3f}", "tutorial / it"]
+        heads += [f"to {goal:.3f}", "tutorial / program"]
     rows = [
         row_of(what, done, tutorial, goals)
         for what in ("tutorial", *args.recipes)
-        if (done := courses(args, what))
+        if (done := results_of(args, what))
     ]
     print(table(heads, rows))
-    print("\nwhere the tutorial does not get there, its whole 50 epochs are what is divided")
+    print("\nratios use all 50 epochs of the tutorial if it does not reach the accuracy")
 
 
 def row_of(
@@ -365,7 +368,7 @@ def row_of(
     tutorial: list[dict[str, Any]],
     goals: list[float],
 ) -> list[Any]:
-    """Return a row of the table: the courses of one recipe."""
+    """Return a row of the table: the results of one recipe."""
     whole = [one["kept"].get("seconds", 0.0) for one in done]
     if what == "tutorial":
         whole = [one["epochs"][-1]["seconds"] for one in done]
@@ -394,12 +397,12 @@ def row_of(
 
 
 def ratio(theirs: list[float], ours: float) -> str:
-    """Return how many times longer the tutorial takes, where it was run."""
+    """Return the ratio of the tutorial's time to ours, if the tutorial was run."""
     return f"{median(theirs) / ours:.0f}" if theirs else ""
 
 
 def first_time(epochs: list[dict[str, float]], goal: float) -> float | None:
-    """Return the seconds of the first epoch that is as good as the goal."""
+    """Return the seconds of the first epoch that reaches the accuracy."""
     return next((row["seconds"] for row in epochs if row["test_accuracy"] >= goal), None)
 
 

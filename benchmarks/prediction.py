@@ -1,24 +1,24 @@
-"""From a file on disk to a probability: cold, warm, and by the thousand.
+"""Measures the time from an image file to a probability: first prediction, later ones, throughput.
 
-    python benchmarks/answers.py RUN                 # a run of `plainfilm train`
-    python benchmarks/answers.py RUN --rounds 10
+    python benchmarks/prediction.py RUN                 # a run of `plainfilm train`
+    python benchmarks/prediction.py RUN --rounds 10
 
-- cold: the whole process that answers for one JPEG;
-- warm: one image at a time in a process that has answered before, from the path of the file on;
-- folder: images a second over many files, of 224x224 (the official test, four times) and full-size
-  (`kermany_originals`, eight times); and decoding alone, by the same reader on as many threads;
-- int8: the sealed graph quantised by ONNX Runtime's own tool (static, calibrated on training
-  images), and in bfloat16 by OpenVINO: speed of the network alone, and what it costs in AUROC on
-  the official test, with the interval of the paired difference (patients drawn again). Nothing is
-  chosen by it: no bundle ships either.
+- cold: the whole process that predicts on one JPEG;
+- warm: one image at a time in a process that has predicted before, including reading the file;
+- folder: images per second for many files, of 224x224 (the official test set, four times) and full
+  size (`kermany_originals`, eight times); and decoding only, with the same reader and threads;
+- int8: the sealed graph, quantised with the tool of ONNX Runtime (static, calibrated on training
+  images), and in bfloat16 with OpenVINO: speed of the network, and the loss of AUROC on the official
+  test set with the interval of the paired difference (bootstrap of patients). Bundles contain
+  neither, and nothing was selected on these results.
 
-Beside ours: the same network in Keras (``load_model``, ``predict``), as a TensorFlow saved model,
-in PyTorch, in ONNX Runtime as it comes (Pillow and a session), and in OpenVINO, each reading the
-file as its own tutorials do. All programs of a kind run in turn within a round. PyTorch and
-OpenVINO get environments of their own, made when first asked for. Needs the images of
-PLAINFILM_DATA (``kermany224`` in it) and the extra ``train``.
+For comparison, the same network runs in Keras (``load_model``, ``predict``), as a TensorFlow saved
+model, in PyTorch, in ONNX Runtime (with Pillow and a session), and in OpenVINO, each with the file
+reading of its tutorials. All programs of a kind run in turn in each round. PyTorch and OpenVINO have
+separate environments, created on first use. Needs the images of PLAINFILM_DATA (with
+``kermany224``) and the extra ``train``.
 
-What it last showed is in docs/reference/performance.md.
+Results are in docs/reference/performance.md.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from _measure import ROOT, bars, machine, need, peer, process, spread, table
 
 WARM = 200
 PLAINFILM = Path(sys.executable).parent / "plainfilm"
-Answer = Callable[[str], float]
+Predict = Callable[[str], float]
 
 
 def main() -> int:
-    """Make the peers' files, run all, print the tables."""
+    """Write the files of other programs, run all programs, print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", type=Path, help="draw what the tables say")
+    parser.add_argument("--plot", type=Path, help="output file of a plot (SVG or PNG)")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -64,27 +64,27 @@ def main() -> int:
         environment(folder, args.run, "make", "keras")
         print(machine(), flush=True)
         panels = {
-            "one file, the whole process, s": cold(args, folder, files[0]),
+            "one file, whole process, s": cold(args, folder, files[0]),
             "one file after another, median, ms": warm(args, folder),
             **throughput(args, folder),
         }
-        print("\n" + environment(folder, args.run, "cheaper", "cheaper")["table"])
+        print("\n" + environment(folder, args.run, "low-precision", "low-precision")["table"])
     if args.plot:
         bars(args.plot, panels, "plainfilm")
     return 0
 
 
 def environment(folder: Path, run: Path, how: str, program: str) -> Any:
-    """Ask one program in a process of its own, and return what it printed."""
+    """Run one program in a separate process, and return its result."""
     command = [python_of(program), __file__, run, "--worker", how, program, folder]
     return json.loads(process(command)[2].splitlines()[-1])
 
 
 def python_of(program: str) -> str | Path:
-    """Return the interpreter that has what a program needs."""
+    """Return the Python interpreter with the packages of a program."""
     if program == "PyTorch":
         return peer("torch", "torch==2.13.0", "-e", f"{ROOT}[torch]")
-    if program in ("OpenVINO", "cheaper"):
+    if program in ("OpenVINO", "low-precision"):
         return peer("openvino", "openvino==2026.4.1", "onnx", "sympy", "-e", str(ROOT))
     return sys.executable
 
@@ -97,12 +97,12 @@ def cold(args: argparse.Namespace, folder: Path, file: str) -> dict[str, list[fl
     commands: dict[str, list[Any]] = {
         "plainfilm predict": [PLAINFILM, "predict", args.run, file],
         "plainfilm --help": [PLAINFILM, "--help"],
-        "the interpreter alone": [sys.executable, "-c", "pass"],
+        "interpreter only": [sys.executable, "-c", "pass"],
     }
-    for name in PEERS_OF_OURS:
+    for name in OTHER_PROGRAMS:
         commands[name] = [python_of(name), __file__, args.run, "--worker", "one", name, folder]
     seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for command in commands.values():  # once in vain: files come into the system's cache
+    for command in commands.values():  # warm-up: load files into the disk cache
         process(command)
     for _ in range(args.rounds):
         for name, command in commands.items():
@@ -112,17 +112,15 @@ def cold(args: argparse.Namespace, folder: Path, file: str) -> dict[str, list[fl
         [name, spread(own, " s", 3), spread([a / b for a, b in zip(own, ours, strict=True)])]
         for name, own in seconds.items()
     ]
-    heads = ["whole process, one JPEG", "median (range)", "against plainfilm predict"]
+    heads = ["whole process, one JPEG", "median (range)", "program / plainfilm predict"]
     print("\n" + table(heads, rows), flush=True)
-    helps = zip(seconds["plainfilm --help"], seconds["the interpreter alone"], strict=True)
-    print(
-        f"\nplainfilm --help takes {spread([a / b for a, b in helps])} times the interpreter alone"
-    )
+    helps = zip(seconds["plainfilm --help"], seconds["interpreter only"], strict=True)
+    print(f"\nplainfilm --help takes {spread([a / b for a, b in helps])} times the interpreter")
     return seconds
 
 
 def one(program: str, run: Path, folder: Path) -> float:
-    """Answer for one file."""
+    """Predict on one file."""
     files = json.loads((folder / "files.json").read_text())
     return PROGRAMS[program](run, folder)(files[0])
 
@@ -131,8 +129,8 @@ def one(program: str, run: Path, folder: Path) -> float:
 
 
 def warm(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
-    """Time single answers in a process that is awake; return each one's medians, ms."""
-    programs = ["plainfilm", *PEERS_OF_OURS]
+    """Time single predictions after a warm-up; return the medians of each program in ms."""
+    programs = ["plainfilm", *OTHER_PROGRAMS]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
     for _ in range(args.rounds):
         for name in programs:
@@ -148,23 +146,23 @@ def warm(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
         ]
         for name, own in found.items()
     ]
-    heads = ["one image at a time", "median", "99th percentile", "against plainfilm"]
+    heads = ["one image at a time", "median", "99th percentile", "program / plainfilm"]
     print("\n" + table(heads, rows), flush=True)
     return {name: [one["median"] for one in own] for name, own in found.items()}
 
 
 def time_warm(program: str, run: Path, folder: Path) -> dict[str, float]:
-    """Return median and 99th percentile of single answers, ms."""
+    """Return median and 99th percentile of single predictions in ms."""
     files = json.loads((folder / "files.json").read_text())[:WARM]
-    answer = PROGRAMS[program](run, folder)
+    predict = PROGRAMS[program](run, folder)
     for file in files[:20]:
-        answer(file)
-    each = sorted(1000 * timed(answer, file) for file in files)
+        predict(file)
+    each = sorted(1000 * timed(predict, file) for file in files)
     return {"median": median(each), "p99": each[int(0.99 * len(each))]}
 
 
 def timed(work: Callable[..., Any], *arguments: Any) -> float:
-    """Return how many seconds it takes."""
+    """Return the seconds that ``work`` takes."""
     began = time.perf_counter()
     work(*arguments)
     return time.perf_counter() - began
@@ -174,7 +172,7 @@ def timed(work: Callable[..., Any], *arguments: Any) -> float:
 
 
 def throughput(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, list[float]]]:
-    """Time many files, small ones and large ones; return images a second."""
+    """Time many small and large files; return images per second."""
     panels = {}
     for how, what in (("small", "files of 224x224"), ("large", "full-size files")):
         speeds: dict[str, list[float]] = {name: [] for name in FOLDERS}
@@ -182,45 +180,45 @@ def throughput(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, li
             for name in FOLDERS:
                 speeds[name].append(environment(folder, args.run, how, name))
         against = {
-            name: [a / b for a, b in zip(own, speeds["decoding alone"], strict=True)]
+            name: [a / b for a, b in zip(own, speeds["decoding only"], strict=True)]
             for name, own in speeds.items()
         }
         rows = [[name, spread(own, "", 0), spread(against[name])] for name, own in speeds.items()]
-        heads = [f"images a second, {what}", "median (range)", "against decoding alone"]
+        heads = [f"images/s, {what}", "median (range)", "against decoding alone"]
         print("\n" + table(heads, rows), flush=True)
-        panels[f"many {what}, images a second"] = speeds
+        panels[f"many {what}, images/s"] = speeds
     return panels
 
 
 def time_small(program: str, run: Path, folder: Path) -> float:
-    """Return images a second over files of 224x224."""
+    """Return images per second for files of 224x224."""
     files = json.loads((folder / "files.json").read_text())
     return time_folder(program, run, folder, files * 4)
 
 
 def time_large(program: str, run: Path, folder: Path) -> float:
-    """Return images a second over full-size files."""
+    """Return images per second for full-size files."""
     files = json.loads((folder / "large.json").read_text())
     return time_folder(program, run, folder, files * 8)
 
 
 def time_folder(program: str, run: Path, folder: Path, files: list[str]) -> float:
-    """Return images a second."""
+    """Return images per second."""
     work = FOLDERS[program](run, folder)
     work(files[:128])
     return len(files) / timed(work, files)
 
 
 def folder_ours(run: Path, _: Path) -> Callable[[list[str]], Any]:
-    """Return our way over many files."""
+    """Return the prediction of plainfilm on many files."""
     from plainfilm.runtime import Predictor
 
     predictor = Predictor(run)
-    return lambda files: [answer.probabilities for answer in predictor.predict(files)]
+    return lambda files: [one.probabilities for one in predictor.predict(files)]
 
 
 def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
-    """Return the reading of many files as ours reads them, and nothing else."""
+    """Return the decoding of many files, as plainfilm does it, without prediction."""
     from concurrent.futures import ThreadPoolExecutor
 
     from plainfilm._machine import cores
@@ -244,7 +242,7 @@ def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
 
 
 def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
-    """Return what Keras users write: tf.data, decoded and resized in parallel, and predict."""
+    """Return the usual Keras code: tf.data with parallel decoding, then ``predict``."""
     import keras
 
     import plainfilm.models  # noqa: F401 - registers the layers
@@ -254,7 +252,7 @@ def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
 
 
 def folder_saved(run: Path, folder: Path) -> Callable[[list[str]], Any]:
-    """Return the same for TensorFlow's saved model."""
+    """Return the same for a TensorFlow saved model."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(folder / "saved"))
@@ -279,13 +277,13 @@ def batches(files: list[str], run: Path) -> Any:
 
 
 def size_of(run: Path) -> int:
-    """Return the side of the network's input."""
+    """Return the input size of the network."""
     text = (run / "bundle" / "bundle.json").read_text(encoding="utf-8")
     return int(json.loads(text)["pixels"]["size"])
 
 
 def pixels_of(file: str, side: int) -> Any:
-    """Read a file as tutorials do: Pillow, to grey, resized."""
+    """Read, convert to grey and resize a file with Pillow, as in tutorials."""
     import numpy as np
     from PIL import Image
 
@@ -293,16 +291,16 @@ def pixels_of(file: str, side: int) -> Any:
         return np.asarray(image.convert("L").resize((side, side), Image.Resampling.BILINEAR))
 
 
-def ours(run: Path, _: Path) -> Answer:
-    """Return the predictor's own answer."""
+def predict_ours(run: Path, _: Path) -> Predict:
+    """Return the prediction of plainfilm."""
     from plainfilm.runtime import Predictor
 
     predictor = Predictor(run)
     return lambda file: next(iter(next(predictor.predict([file])).probabilities.values()))
 
 
-def keras_answer(run: Path, folder: Path) -> Answer:
-    """Return Keras's ``predict``."""
+def predict_keras(run: Path, folder: Path) -> Predict:
+    """Return the prediction of Keras."""
     import keras
 
     import plainfilm.models  # noqa: F401 - registers the layers
@@ -314,8 +312,8 @@ def keras_answer(run: Path, folder: Path) -> Answer:
     )
 
 
-def saved_answer(run: Path, folder: Path) -> Answer:
-    """Return the answer of TensorFlow's saved model."""
+def predict_saved(run: Path, folder: Path) -> Predict:
+    """Return the prediction of a TensorFlow saved model."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(folder / "saved"))
@@ -325,8 +323,8 @@ def saved_answer(run: Path, folder: Path) -> Answer:
     )
 
 
-def onnx_answer(run: Path, _: Path) -> Answer:
-    """Return the answer of ONNX Runtime as it comes."""
+def predict_onnx(run: Path, _: Path) -> Predict:
+    """Return the prediction of ONNX Runtime with default settings."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(run / "bundle" / "network.onnx"))
@@ -336,8 +334,8 @@ def onnx_answer(run: Path, _: Path) -> Answer:
     )
 
 
-def openvino_answer(run: Path, _: Path) -> Answer:
-    """Return the answer of OpenVINO."""
+def predict_openvino(run: Path, _: Path) -> Predict:
+    """Return the prediction of OpenVINO."""
     import openvino
 
     model = openvino.Core().compile_model(str(run / "bundle" / "network.onnx"), "CPU")
@@ -345,8 +343,8 @@ def openvino_answer(run: Path, _: Path) -> Answer:
     return lambda file: float(model(pixels_of(file, side)[None])["probabilities"][0, -1])
 
 
-def torch_answer(run: Path, _: Path) -> Answer:
-    """Return the answer of PyTorch; its weights are random, which takes as long."""
+def predict_torch(run: Path, _: Path) -> Predict:
+    """Return the prediction of PyTorch; its random weights do not affect the speed."""
     import torch
     from step import torch_network
 
@@ -357,16 +355,16 @@ def torch_answer(run: Path, _: Path) -> Answer:
     network = network.to(memory_format=torch.channels_last)
     side = size_of(run)
 
-    def answer(file: str) -> float:
+    def predict(file: str) -> float:
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_of(file, side).copy())[None, None].float()
             return float(network(pixels / 127.5 - 1)[0, 0])
 
-    return answer
+    return predict
 
 
 def make(_: str, run: Path, folder: Path) -> bool:
-    """Write the network as Keras's own file and as TensorFlow's saved model."""
+    """Write the network as a Keras file and as a TensorFlow saved model."""
     from plainfilm.training.networks import load_network
 
     network = load_network(run)
@@ -375,11 +373,11 @@ def make(_: str, run: Path, folder: Path) -> bool:
     return True
 
 
-# --- cheaper arithmetic
+# --- lower precision
 
 
-def cheaper(_: str, run: Path, folder: Path) -> dict[str, str]:
-    """Quantise the graph, and compare speed and AUROC with the sealed one."""
+def low_precision(_: str, run: Path, folder: Path) -> dict[str, str]:
+    """Quantise the graph, and compare speed and AUROC with the sealed graph."""
     import numpy as np
     import onnxruntime
     import openvino
@@ -391,12 +389,12 @@ def cheaper(_: str, run: Path, folder: Path) -> dict[str, str]:
 
     opened = open_run(run)
     graph, spec = opened.bundle.graph, opened.bundle.pixels
-    learnt = opened.manifest.select("train")
-    cache = fill_cache(learnt, spec)
+    training = opened.manifest.select("train")
+    cache = fill_cache(training, spec)
     some = cache.gather(np.arange(0, len(cache), max(1, len(cache) // 256)))
     test = opened.manifest.select("test")
     cache = fill_cache(test, spec)
-    images, truth = cache.gather(cache.positions(test.ids)), test.label_array()[:, 0]
+    images, y_true = cache.gather(cache.positions(test.ids)), test.label_array()[:, 0]
 
     class Calibration(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -417,60 +415,60 @@ def cheaper(_: str, run: Path, folder: Path) -> dict[str, str]:
         compiled = openvino.Core().compile_model(str(graph), "CPU", settings)
         return lambda batch: compiled(batch)["probabilities"][:, -1]
 
-    asked = {
-        "float32, ONNX Runtime (what ships)": session(graph),
+    networks = {
+        "float32, ONNX Runtime (bundle)": session(graph),
         "int8, ONNX Runtime": session(folder / "int8.onnx"),
         "float32, OpenVINO": vino("f32"),
         "bfloat16, OpenVINO": vino("bf16"),
     }
-    speeds: dict[str, list[float]] = {name: [] for name in asked}
+    speeds: dict[str, list[float]] = {name: [] for name in networks}
     for _round in range(7):
-        for name, answer in asked.items():
-            speeds[name].append(len(images) / timed(all_of, answer, images))
-    answers = {name: all_of(answer, images) for name, answer in asked.items()}
-    first = next(iter(asked))
+        for name, predict in networks.items():
+            speeds[name].append(len(images) / timed(predict_all, predict, images))
+    scores = {name: predict_all(predict, images) for name, predict in networks.items()}
+    first = next(iter(networks))
     patients = np.array([str(patient) for patient in test.patients])
     rows = []
-    for name, own in answers.items():
-        told = ""
+    for name, own in scores.items():
+        difference = ""
         if name != first:
-            cost = clustered_difference("auroc", truth, answers[first], own, patients)
-            told = f"{cost.value:+.4f} ({cost.low:+.4f} to {cost.high:+.4f})"
+            cost = clustered_difference("auroc", y_true, scores[first], own, patients)
+            difference = f"{cost.value:+.4f} ({cost.low:+.4f} to {cost.high:+.4f})"
         against = [a / b for a, b in zip(speeds[name], speeds[first], strict=True)]
         rows.append(
             [
                 name,
                 spread(speeds[name], "", 0),
                 spread(against),
-                f"{roc_auc_score(truth, own):.4f}",
-                told,
-                f"{np.abs(own - answers[first]).max():.3f}",
+                f"{roc_auc_score(y_true, own):.4f}",
+                difference,
+                f"{np.abs(own - scores[first]).max():.3f}",
             ]
         )
-    heads = ["the network alone", "images a second", "against what ships", "test AUROC"]
-    heads += ["difference (95 %)", "largest change of a probability"]
+    heads = ["network only", "images/s", "speed / bundle", "test AUROC"]
+    heads += ["difference (95 %)", "largest difference of a probability"]
     return {"table": table(heads, rows)}
 
 
-def all_of(answer: Callable[[Any], Any], images: Any) -> Any:
-    """Return the answers of all images, asked in batches of 64."""
+def predict_all(predict: Callable[[Any], Any], images: Any) -> Any:
+    """Return the predictions on all images, in batches of 64."""
     import numpy as np
 
-    return np.concatenate([answer(images[at : at + 64]) for at in range(0, len(images), 64)])
+    return np.concatenate([predict(images[at : at + 64]) for at in range(0, len(images), 64)])
 
 
-PROGRAMS: dict[str, Callable[[Path, Path], Answer]] = {
-    "plainfilm": ours,
-    "Keras": keras_answer,
-    "saved model": saved_answer,
-    "PyTorch": torch_answer,
-    "ONNX Runtime": onnx_answer,
-    "OpenVINO": openvino_answer,
+PROGRAMS: dict[str, Callable[[Path, Path], Predict]] = {
+    "plainfilm": predict_ours,
+    "Keras": predict_keras,
+    "saved model": predict_saved,
+    "PyTorch": predict_torch,
+    "ONNX Runtime": predict_onnx,
+    "OpenVINO": predict_openvino,
 }
-PEERS_OF_OURS = [name for name in PROGRAMS if name != "plainfilm"]
+OTHER_PROGRAMS = [name for name in PROGRAMS if name != "plainfilm"]
 FOLDERS = {
     "plainfilm": folder_ours,
-    "decoding alone": folder_decoding,
+    "decoding only": folder_decoding,
     "Keras": folder_keras,
     "saved model": folder_saved,
 }
@@ -480,7 +478,7 @@ WORKERS = {
     "warm": time_warm,
     "small": time_small,
     "large": time_large,
-    "cheaper": cheaper,
+    "low-precision": low_precision,
 }
 
 if __name__ == "__main__":
