@@ -38,7 +38,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "precision-recall": lambda: precision_recall_figure(
         [0, 0.5, 1], [1, None, 0.6], prevalence=0.6, points=POINTS
     ),
-    "confusion": lambda: confusion_figure([[90, 10], [0, 0]], ("no", STRANGE), title=STRANGE),
+    "confusion": lambda: confusion_figure([[90, 10], [0, 0]], ("no", STRANGE)),
     "calibration": lambda: calibration_figure(
         [
             ReliabilityBin(0.0, 0.5, 12, 0.1, Interval(0.2, 0.1, 0.3, "Wilson")),

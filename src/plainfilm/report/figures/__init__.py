@@ -14,18 +14,16 @@ from plainfilm.report.figures.curves import (
     confusion_figure,
     precision_recall_figure,
     roc_figure,
-    score_figure,
-    shares_figure,
 )
 from plainfilm.report.figures.evaluation import (
     ForestRow,
     benefit_figure,
     forest_figure,
-    novelty_figure,
     prevalence_figure,
     robustness_figure,
 )
 from plainfilm.report.figures.flow import flow_figure
+from plainfilm.report.figures.histograms import novelty_figure, score_figure, shares_figure
 from plainfilm.report.figures.style import Drawing
 from plainfilm.report.figures.training import history_figure, sample_grid
 

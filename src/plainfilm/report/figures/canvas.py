@@ -24,9 +24,9 @@ __all__ = [
     "WIDTH",
     "Values",
     "drawing",
+    "new_axes",
     "numbers",
     "shorten",
-    "square",
     "styled",
     "unit",
 ]
@@ -61,12 +61,10 @@ def numbers(values: Values) -> NDArray[np.float64]:
     return np.asarray([math.nan if v is None else float(v) for v in values], dtype=np.float64)
 
 
-def square() -> tuple[Any, Any]:
-    """Return a figure and its axes, which both range from 0 to 1."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-    axes = figure.add_subplot()
-    unit(axes)
-    return figure, axes
+def new_axes(width: float = WIDTH, height: float = HEIGHT) -> tuple[Any, Any]:
+    """Return a figure and its axes; the size is in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def unit(axes: Any) -> None:

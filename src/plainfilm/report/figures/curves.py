@@ -1,4 +1,4 @@
-"""The curves of a label, its confusion matrix and histograms, each as one figure."""
+"""The curves of a label and its confusion matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from plainfilm.errors import UsageError
 from plainfilm.metrics import Interval, ReliabilityBin
@@ -19,13 +19,13 @@ from plainfilm.report.figures.canvas import (
     WIDTH,
     Values,
     drawing,
+    new_axes,
     numbers,
     shorten,
-    square,
     styled,
     unit,
 )
-from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
+from plainfilm.report.figures.style import FIRST, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import bounded
 
@@ -34,16 +34,12 @@ __all__ = [
     "confusion_figure",
     "precision_recall_figure",
     "roc_figure",
-    "score_figure",
-    "shares_figure",
 ]
 
 Points = Mapping[str, Mapping[str, Interval]]
 """Metrics by operating point."""
 
 _MARKERS = "osD^vPX"
-_APART = 0.035
-"""Least distance, in probability, of two vertical lines that are labelled separately."""
 
 
 def roc_figure(
@@ -54,22 +50,14 @@ def roc_figure(
     note: str = "",
     name: str = "roc",
 ) -> Drawing:
-    """Draw a receiver operating characteristic (ROC) curve.
+    """Draw a receiver operating characteristic (ROC) curve; the rates are (k,) in 0..1.
 
-    Parameters
-    ----------
-    fpr, tpr
-        False and true positive rates, each (k,) in 0..1.
-    points
-        ``sensitivity`` and ``specificity`` by operating point; they are marked with their
-        intervals.
-    note
-        Text in the free corner, e.g. the area with its interval.
-    name
-        Prefix of the ids in the SVG, unique in a page.
+    ``points`` holds ``sensitivity`` and ``specificity`` by operating point, ``note`` is text in the
+    free corner, and ``name`` the prefix of the ids in the SVG, unique in a page.
     """
     with styled(name):
-        figure, axes = square()
+        figure, axes = new_axes()
+        unit(axes)
         axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=0.9, dashes=(4, 3))
         x, y = numbers(fpr), numbers(tpr)
         axes.fill_between(x, y, color=FIRST[0], alpha=0.08, linewidth=0)
@@ -78,9 +66,8 @@ def roc_figure(
             _cross(axes, point, metrics, marker)
         axes.set_xlabel("1 − specificity (false positive rate)")
         axes.set_ylabel("Sensitivity (true positive rate)")
-        if note:
-            axes.text(0.98, 0.04, visible(note), ha="right", transform=axes.transAxes)
-        if axes.get_legend_handles_labels()[0]:
+        axes.text(0.98, 0.04, visible(note), ha="right", transform=axes.transAxes)
+        if points:
             axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.09))
         return drawing(figure, name, "Receiver operating characteristic")
 
@@ -117,37 +104,27 @@ def precision_recall_figure(
     ``points`` holds ``sensitivity`` and ``ppv`` by operating point.
     """
     with styled(name):
-        figure, axes = square()
+        figure, axes = new_axes()
+        unit(axes)
         if math.isfinite(prevalence):
             axes.axhline(prevalence, color=QUIET[0], linewidth=0.9, dashes=(4, 3))
-            low = prevalence > 0.5
-            axes.text(
-                0.01,
-                prevalence + (-0.025 if low else 0.02),
-                f"chance ({prevalence:.0%} positive)",
-                color=QUIET[0],
-                va="top" if low else "bottom",
-                fontsize=9.5,
-            )
+            y, side = (-0.025, "top") if prevalence > 0.5 else (0.02, "bottom")
+            words = f"chance ({prevalence:.0%} positive)"
+            axes.text(0.01, prevalence + y, words, color=QUIET[0], va=side, fontsize=9.5)
         style = {"drawstyle": "steps-post", "clip_on": False, "zorder": 3}
         axes.plot(numbers(recall), numbers(precision), color=FIRST[0], **style)
         for marker, (point, metrics) in zip(cycle(_MARKERS), (points or {}).items(), strict=False):
             _mark(axes, metrics["sensitivity"].value, metrics["ppv"].value, point, marker)
         axes.set_xlabel("Recall (sensitivity)")
         axes.set_ylabel("Precision (positive predictive value)")
-        if note:
-            axes.text(0.02, 0.04, visible(note), transform=axes.transAxes)
-        if axes.get_legend_handles_labels()[0]:
+        axes.text(0.02, 0.04, visible(note), transform=axes.transAxes)
+        if points:
             axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.09))
         return drawing(figure, name, "Precision against recall")
 
 
 def confusion_figure(
-    counts: Sequence[Sequence[float]],
-    classes: Sequence[str],
-    *,
-    title: str = "",
-    name: str = "confusion",
+    counts: Sequence[Sequence[float]], classes: Sequence[str], *, name: str = "confusion"
 ) -> Drawing:
     """Draw a confusion matrix (k, k): true classes in rows, predicted classes in columns.
 
@@ -163,8 +140,7 @@ def confusion_figure(
     share = np.divide(table, rows, out=np.zeros_like(table), where=rows > 0)
     many = len(classes) > 4
     with styled(name):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        axes = figure.add_subplot(aspect="auto")
+        figure, axes = new_axes()
         axes.grid(False)
         for (row, column), part in np.ndenumerate(share):
             colour = FIRST[0] if row == column else SECOND[0]
@@ -172,13 +148,13 @@ def confusion_figure(
             box = (column - 0.485, row - 0.485)
             style = {"facecolor": colour, "alpha": 0.05 + 0.4 * part, "linewidth": 0}
             axes.add_patch(Rectangle(box, 0.97, 0.97, **style))
-            text = f"{table[row, column]:,.0f}"
-            up = 0.0 if many else 0.06
-            size = 8.5 if many else 17.0
-            axes.text(column, row - up, text, ha="center", va="center", fontsize=size)
-            if not many:
-                words = f"{part:.1%} of row" if rows[row, 0] else "no image"
-                axes.text(column, row + 0.17, words, ha="center", va="center", fontsize=9)
+            text, centre = f"{table[row, column]:,.0f}", {"ha": "center", "va": "center"}
+            if many:
+                axes.text(column, row, text, fontsize=8.5, **centre)
+                continue
+            axes.text(column, row - 0.06, text, fontsize=17.0, **centre)
+            words = f"{part:.1%} of row" if rows[row, 0] else "no image"
+            axes.text(column, row + 0.17, words, fontsize=9, **centre)
         names = [shorten(str(name), 18) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=40 if many else 0)
         axes.set_yticks(range(len(names)), names, rotation=0 if many else 90, va="center")
@@ -187,8 +163,6 @@ def confusion_figure(
         axes.set_xlabel("Predicted class")
         axes.set_ylabel("True class")
         axes.spines[:].set_visible(False)
-        if title:
-            axes.set_title(visible(title), color=QUIET[0])
         return drawing(figure, name, "Confusion matrix")
 
 
@@ -216,118 +190,5 @@ def calibration_figure(
         axes.set_ylabel("Observed frequency")
         below.set_ylabel("Images")
         below.set_xlabel("Predicted probability")
-        if note:
-            axes.text(0.02, 0.97, visible(note), va="top", transform=axes.transAxes)
+        axes.text(0.02, 0.97, visible(note), va="top", transform=axes.transAxes)
         return drawing(figure, name, "Calibration")
-
-
-def score_figure(
-    edges: Values,
-    counts: Mapping[str, Values],
-    *,
-    thresholds: Mapping[str, float] | None = None,
-    name: str = "scores",
-) -> Drawing:
-    """Draw the distribution of the predicted probabilities by true class.
-
-    ``edges`` is (k + 1,) in 0..1, ``counts`` holds (k,) numbers of images by class, and
-    ``thresholds`` the threshold by operating point.
-    """
-    bounds = numbers(edges)
-    with styled(name):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
-        colours = [QUIET[0], SECOND[0], FIRST[0]]
-        for index, (label, values) in enumerate(counts.items()):
-            colour = colours[index % len(colours)]
-            share = numbers(values)
-            share = share / max(float(np.nansum(share)), 1.0)
-            axes.stairs(share, bounds, fill=True, color=colour, alpha=0.25)
-            axes.stairs(share, bounds, color=colour, linewidth=1.4, label=shorten(str(label), 24))
-        for points, threshold in _merge_lines(thresholds or {}):
-            axes.axvline(threshold, color=INK[0], linewidth=0.9, dashes=(2, 2))
-            _write_along(axes, threshold, f"{', '.join(shorten(name, 24) for name in points)} ")
-        axes.set_xlim(0, 1)
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
-        axes.set_xlabel("Predicted probability")
-        axes.set_ylabel("Share of the class")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4)
-        return drawing(figure, name, "Distribution of the probabilities")
-
-
-def shares_figure(
-    edges: Values,
-    counts: Mapping[str, Values],
-    *,
-    words: str,
-    of: str,
-    log: bool = False,
-    name: str = "shares",
-) -> Drawing:
-    """Draw the distribution of a quantity in up to three groups.
-
-    Parameters
-    ----------
-    edges
-        (k + 1,), ascending; positive where the axis is logarithmic.
-    counts
-        Numbers or shares (k,) by group; each group is drawn as shares of its sum.
-    words, of
-        Labels of the horizontal and of the vertical axis.
-    log
-        Whether the horizontal axis is logarithmic.
-    name
-        Prefix of the ids in the SVG, unique in a page.
-    """
-    bounds = numbers(edges)
-    with styled(name):
-        figure = Figure(figsize=(WIDTH, 0.7 * HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
-        for colour, (group, values) in zip(cycle((SECOND, FIRST, QUIET)), counts.items()):
-            share = numbers(values)
-            share = share / max(float(np.nansum(share)), 1e-9)
-            axes.stairs(share, bounds, fill=True, color=colour[0], alpha=0.2)
-            label = shorten(str(group), 24)
-            axes.stairs(share, bounds, color=colour[0], linewidth=1.4, label=label)
-        if log:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace(",", "\u202f"))
-        axes.set_xlim(bounds[0], bounds[-1])
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
-        axes.set_xlabel(visible(words))
-        axes.set_ylabel(visible(of))
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
-        return drawing(figure, name, visible(words))
-
-
-def _merge_lines(thresholds: Mapping[str, float]) -> list[tuple[list[str], float]]:
-    """Return names and position of each line; lines too close for separate names are merged."""
-    lines: list[tuple[list[str], float]] = []
-    for name, threshold in sorted(thresholds.items(), key=lambda one: one[1]):
-        if lines and threshold - lines[-1][1] < _APART:
-            lines[-1][0].append(name)
-        else:
-            lines.append(([name], threshold))
-    return lines
-
-
-def _write_along(axes: Any, x: float, text: str) -> None:
-    """Write text along a vertical line from its top, on the side with more space."""
-    axes.text(
-        x,
-        1.0,
-        text,
-        rotation=90,
-        ha="right" if x > 0.06 else "left",
-        va="top",
-        fontsize=8.5,
-        color=QUIET[0],
-        transform=axes.get_xaxis_transform(),
-    )

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: decision curve, predictive values, intervals, robustness, novelty."""
+"""Figures of an evaluation: decision curve, predictive values, intervals, robustness."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from plainfilm.evaluation.document.analyses import Robustness
-from plainfilm.evaluation.document.label import (
-    DecisionCurveValues,
-    Histogram,
-    PredictiveValueCurve,
-)
+from plainfilm.evaluation.document.label import DecisionCurveValues, PredictiveValueCurve
 from plainfilm.metrics import Interval
-from plainfilm.report.figures.canvas import HEIGHT, WIDTH, drawing, numbers, shorten, styled
+from plainfilm.report.figures.canvas import WIDTH, drawing, new_axes, numbers, shorten, styled
 from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import bounded
@@ -26,7 +22,6 @@ __all__ = [
     "ForestRow",
     "benefit_figure",
     "forest_figure",
-    "novelty_figure",
     "prevalence_figure",
     "robustness_figure",
 ]
@@ -43,8 +38,7 @@ def benefit_figure(curve: DecisionCurveValues, *, name: str = "decision") -> Dra
     )
     treat_all = numbers(curve.treat_all)
     with styled(name):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = new_axes()
         for start, stop in curve.useful:
             axes.axvspan(start, stop, ymin=0.0, ymax=0.018, color=FIRST[0], alpha=0.6, linewidth=0)
         axes.axhline(0, color=INK[0], linewidth=0.9)
@@ -68,8 +62,7 @@ def prevalence_figure(
     share = numbers(values.prevalence)
     x = np.log(share / (1 - share))
     with styled(name):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = new_axes()
         for label, colour, line, low, high in (
             ("PPV", FIRST, values.ppv, values.ppv_low, values.ppv_high),
             ("NPV", SECOND, values.npv, values.npv_low, values.npv_high),
@@ -116,25 +109,13 @@ def forest_figure(
     whole: float | None = None,
     name: str = "forest",
 ) -> Drawing:
-    """Draw values with their intervals, one below another.
+    """Draw values of the quantity ``label`` with their intervals, one below another.
 
-    Parameters
-    ----------
-    rows
-        The rows from top to bottom.
-    label
-        Name of the quantity.
-    zero
-        Value of the dashed line, or None for no line.
-    whole
-        Value on all images, a thin line; None for no line.
-    name
-        Name that makes the ids in the SVG unique in a page.
+    ``zero`` is the value of a dashed line and ``whole`` that of a solid line, the value on all
+    images; None draws no line.
     """
     with styled(name):
-        height = 0.75 + _ROW * len(rows)
-        figure = Figure(figsize=(1.45 * WIDTH, height), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = new_axes(1.45 * WIDTH, 0.75 + _ROW * len(rows))
         axes.grid(False, axis="y")
         ends: list[float] = [] if zero is None else [zero]
         for number, row in enumerate(rows):
@@ -154,8 +135,8 @@ def forest_figure(
         axes.set_yticks(range(len(rows)), [shorten(row.text, 44) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         if ends:
-            room = 0.04 * max(max(ends) - min(ends), 0.05)
-            axes.set_xlim(min(ends) - room, max(ends) + room)
+            margin = 0.04 * max(max(ends) - min(ends), 0.05)
+            axes.set_xlim(min(ends) - margin, max(ends) + margin)
         axes.set_xlabel(label)
         axes.spines["left"].set_visible(False)
         return drawing(figure, name, f"{label}, with intervals")
@@ -199,31 +180,3 @@ def robustness_figure(robustness: Robustness, *, name: str = "robustness") -> Dr
         axes.plot([], [], color=SECOND[0], dashes=(3, 2), label="calibration error")
         axes.legend(loc="center left", fontsize=8.5, borderaxespad=0.2)
         return drawing(figure, name, "AUROC and calibration error against disturbances")
-
-
-def novelty_figure(
-    histogram: Histogram, threshold: float | None, *, name: str = "novelty"
-) -> Drawing:
-    """Draw the distribution of the distance from the training images, with the threshold."""
-    edges, counts = numbers(histogram.edges), numbers(histogram.counts)
-    with styled(name):
-        figure = Figure(figsize=(WIDTH, 0.8 * HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
-        inside = edges[:-1] < (np.inf if threshold is None else threshold)
-        widths = np.diff(edges)
-        for where, colour in ((inside, FIRST[0]), (~inside, SECOND[0])):
-            axes.bar(
-                edges[:-1][where], counts[where], widths[where],
-                align="edge", color=colour, alpha=0.6, linewidth=0,
-            )  # fmt: skip
-        if threshold is not None:
-            axes.axvline(threshold, color=INK[0], linewidth=1.0)
-            axes.text(
-                threshold, 1.0, " rejected", va="top", fontsize=8.5, color=QUIET[0],
-                transform=axes.get_xaxis_transform(),
-            )  # fmt: skip
-        axes.set_xlim(0, max(float(edges[-1]), 1.15 * (threshold or 0.0)))
-        axes.set_xlabel("Novelty (1: 99th percentile of validation images)")
-        axes.set_ylabel("Images")
-        axes.grid(False, axis="x")
-        return drawing(figure, name, "Distribution of novelty")

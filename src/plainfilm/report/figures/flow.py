@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from plainfilm.report.figures.canvas import drawing, styled
+from plainfilm.report.figures.canvas import drawing, new_axes, styled
 from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.file_counts import FileCounts, list_reasons
 from plainfilm.report.wording import counted
@@ -19,8 +18,7 @@ __all__ = ["flow_figure"]
 def flow_figure(files: FileCounts, *, name: str = "flow") -> Drawing:
     """Draw the flow diagram that STARD and TRIPOD ask for."""
     with styled(name):
-        figure = Figure(figsize=(8.0, 4.4 if files.splits else 3.0), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = new_axes(8.0, 4.4 if files.splits else 3.0)
         axes.set_axis_off()
         axes.grid(False)
         axes.set_xlim(0, 12)
