@@ -97,15 +97,17 @@ def _find(sources: Iterable[Path]) -> _Found:
             found.paths.append(source)
             continue
         # A prediction on one image does not wait for the modules that list a data set.
+        from plainfilm._text import plural
         from plainfilm.data.sources.tree import count_suffixes, read_tree
         from plainfilm.pixels import IMAGE_SUFFIXES
 
         tree = read_tree(source)
         if not tree.images:
-            number = tree.others.total()
             raise SourceError(
                 f"{source} contains no images",
-                received=f"{number} other files: {count_suffixes(tree.others)}" if number else None,
+                received=f"{plural(tree.others.total(), 'other file')}: {count_suffixes(tree.others)}"
+                if tree.others
+                else None,
                 remedy="files are read that have no ending, a number as ending, or one of "
                 f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plainfilm._text import plural
 from plainfilm.data import Manifest
 from plainfilm.evaluation.columns import Column, read_columns
 from plainfilm.evaluation.document.analyses import (
@@ -181,7 +182,9 @@ def _too_small(cases: _Cases, rows: NDArray[np.bool_]) -> str | None:
     }
     if max(sizes.values()) >= MINIMUM:
         return None
-    found = " and ".join(f"{size} patients with {side} images" for side, size in sizes.items())
+    found = " and ".join(
+        f"{plural(size, 'patient')} with {side} images" for side, size in sizes.items()
+    )
     return f"only {found}; {MINIMUM} of a class are needed"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
+from plainfilm._text import plural
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, known
 from plainfilm.metrics.intervals import (
@@ -72,7 +73,7 @@ def clustered_delong(
     area, variance = float(areas[0]), float(covariance[0, 0])
     sides = [len(np.unique(keys[side])) for side in (positive, ~positive)]
     if not variance > NO_VARIANCE or area in (0.0, 1.0) or min(sides) < 2:
-        why = f"an AUROC of {area:.3g} in {sides[0]} and {sides[1]} patients has no variance"
+        why = f"an AUROC of {area:.3g} in {sides[0]} and {plural(sides[1], 'patient')} has no variance"
         bound = newcombe(area, *map(float, sides), level=level)
         return Interval(area, bound.low, bound.high, bound.method, why)
     half = normal_quantile(level) * math.sqrt(variance) / (area * (1 - area))

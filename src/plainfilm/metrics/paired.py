@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
+from plainfilm._text import plural
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import (
     Floats,
@@ -191,7 +192,7 @@ def _share_difference(
     half = max(half, z * error)
     middle = up - down
     method = f"Bonett and Price on {count} patients, {100 * level:g} %"
-    why = f"the two differ in only {won + lost} patients"
+    why = f"the two differ in only {plural(won + lost, 'patient')}"
     low, high = min(middle - half, difference), max(middle + half, difference)
     return Interval(difference, max(-1.0, low), min(1.0, high), method, why)
 

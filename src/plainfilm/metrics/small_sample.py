@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from plainfilm._text import plural
 from plainfilm.metrics._inputs import Bools, Ints
 from plainfilm.metrics.intervals import Interval, newcombe, wilson
 from plainfilm.metrics.scores import RATES, rates
@@ -113,7 +114,7 @@ def _share(
     if not (few or same) or not patients:
         return None
     found = wilson(value * patients, patients, level=level)
-    why = f"fewer than {FEW_PATIENTS} patients on one side; computed from {patients} patients"
+    why = f"fewer than {FEW_PATIENTS} patients on one side; computed from {plural(patients, 'patient')}"
     return Interval(value, found.low, found.high, found.method, why if few else _WHY_SAME)
 
 

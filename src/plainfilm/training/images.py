@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._progress import Progress
+from plainfilm._text import plural
 from plainfilm.audit.run import audit_dataset
 from plainfilm.config import Recipe
 from plainfilm.data import Cache, Manifest, fill_cache
@@ -42,7 +43,7 @@ class SplitImages:
             if task.kind != "multilabel" and values != {0.0, 1.0}:
                 raise LabelError(
                     f"the {split} images have only one class of {label}",
-                    received=f"{len(self.records)} images",
+                    received=plural(len(self.records), "image"),
                     remedy="check why files were left out, raise the limit, or add images",
                 )
 
