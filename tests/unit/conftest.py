@@ -128,17 +128,15 @@ def inline_service() -> Callable[..., Any]:
     from plainfilm.inference.log import Log
 
     def make(named: Any, settings: Any, stream: Any = None) -> Any:
-        log = Log(stream or io.StringIO())
-        engine = Engine(
+        pool: Any = InlinePool(settings.limits)
+        return Engine(
             named,
             settings.limits,
             threads=settings.threads,
             audit_log=settings.audit_log,
-            log=log,
+            log=Log(stream or io.StringIO()),
+            pool=pool,
         )
-        pool: Any = InlinePool(settings.limits)
-        engine.pool = pool
-        return engine
 
     return make
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,13 +124,8 @@ def describe(
 
 
 def _point(locked: LockedPoint) -> PointDescription:
-    point = locked.point
     return PointDescription(
-        name=point.name,
-        purpose=point.purpose,
-        label=point.label,
-        threshold=point.threshold,
-        rule=point.rule,
+        **asdict(locked.point),
         sensitivity=locked.sensitivity,
         specificity=locked.specificity,
         determined=locked.determined,

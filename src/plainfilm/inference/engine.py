@@ -46,12 +46,15 @@ class Engine:
         Bundles to load; the first is the default.
     limits
         Limits of files, memory and queues.
-    threads
-        Number of concurrent runs of the network, each on one core; 0 uses one for each core.
+    workers, threads
+        Number of decoding processes, and of concurrent runs of the network, each on one core; 0
+        uses one for each core.
     audit_log
         Path of the audit log, or None.
     log
         Log of events; JSON lines on standard error by default.
+    pool
+        Pool of decoding processes, for tests.
 
     Raises
     ------
@@ -66,9 +69,11 @@ class Engine:
         sources: Sequence[BundleSource],
         limits: InferenceLimits,
         *,
+        workers: int = 0,
         threads: int = 0,
         audit_log: Path | None = None,
         log: Log | None = None,
+        pool: AsyncPool | None = None,
     ) -> None:
         self.limits = limits
         self.log = log or Log()
@@ -85,7 +90,9 @@ class Engine:
         self.stopping = False
         self._failed_write = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
-        self.pool: AsyncPool
+        self.pool = pool or AsyncPool(
+            workers or cores(), limits.sandbox, notify=self._on_decoder_event
+        )
         gauge = self.telemetry.gauge
         gauge("requests_active", "Requests in progress.", lambda: self.active)
         gauge("decoding_images", "Images queued or being decoded.", lambda: self.pool.waiting)
@@ -95,8 +102,7 @@ class Engine:
             "bundle_info", "Loaded bundles.", lambda: [one.identity for one in self.registry]
         )
 
-    def on_decoder_event(self, event: str) -> None:
-        """Count and log an event of a decoding process: ``started``, ``died`` or ``late``."""
+    def _on_decoder_event(self, event: str) -> None:
         self.telemetry.decoders.add(event)
         if event != "started":
             self.log.write("decoder", outcome=event)
@@ -131,13 +137,7 @@ class Engine:
 
     @contextlib.contextmanager
     def admit(self) -> Iterator[None]:
-        """Count a request as active.
-
-        Raises
-        ------
-        InferenceError
-            ``busy`` if too many are.
-        """
+        """Count a request as active, or raise ``busy``."""
         if self.active >= self.limits.waiting:
             raise InferenceError("busy")
         self.active += 1

@@ -105,13 +105,7 @@ def picture_url(png: bytes) -> str:
 
 
 def draw_heatmap(predictor: Predictor, image: Image, label: str) -> bytes:
-    """Return the heat map of a label as a PNG overlay whose opacity is the strength.
-
-    Raises
-    ------
-    BundleError
-        If the network's activation maps are not finite.
-    """
+    """Return the heat map of a label as a PNG overlay; its opacity shows the strength."""
     heat = heatmap(predictor, image.pixels, label)
     alpha = np.rint(255.0 * np.sqrt(heat)).astype(np.uint8)
     return encode_png(np.dstack([heat_colours(heat), alpha]))

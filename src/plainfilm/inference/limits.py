@@ -89,13 +89,7 @@ class MemoryBudget:
         self.held = 0
 
     def take(self, count: int) -> None:
-        """Reserve bytes.
-
-        Raises
-        ------
-        InferenceError
-            ``busy`` if fewer bytes are left.
-        """
+        """Reserve bytes, or raise ``busy``."""
         if self.held + count > self.total:
             raise InferenceError("busy")
         self.held += count

@@ -84,13 +84,7 @@ class Log:
 
 
 class LibraryWarnings(logging.Handler):
-    """Logs that a library issued a warning, without its text, which may quote a request.
-
-    Parameters
-    ----------
-    log
-        Log for the events.
-    """
+    """Logs that a library issued a warning, without its text, which may quote a request."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
@@ -137,13 +131,7 @@ class AuditLog:
             raise explain_oserror(error, self._path) from error
 
     def write(self, bundle: str, sha256: str, outcome: str) -> None:
-        """Append one line.
-
-        Raises
-        ------
-        OSError
-            If the line cannot be written completely, or the file was removed.
-        """
+        """Append one line; raise OSError if it is not complete, or the file was removed."""
         if os.fstat(self._handle).st_nlink == 0:
             raise OSError(errno.ENOENT, "the audit log was removed")
         row = {"time": self._clock(), "bundle": bundle, "sha256": sha256, "outcome": outcome}
@@ -160,13 +148,7 @@ class AuditLog:
                 os.fsync(self._handle)
 
     def reopen(self) -> None:
-        """Open the path again, after the old file was moved away.
-
-        Raises
-        ------
-        StorageError
-            If it cannot be opened; the old file then stays in use.
-        """
+        """Open the path again, after the old file was moved away; after an error the old one stays."""
         fresh = self._open()
         with self._lock:
             old, self._handle = self._handle, fresh

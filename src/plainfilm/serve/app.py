@@ -28,30 +28,30 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 def build_app(engine: Engine, settings: Settings) -> Middleware:
     """Return the ASGI application of the service."""
-    predictions = PredictionRoutes(engine, settings.limits)
-    models, operation = _ModelRoutes(engine), _OperationRoutes(engine)
+    predictions, info = PredictionRoutes(engine, settings.limits), _InfoRoutes(engine)
     routes = [
         Route("/v1/predictions", predictions.predict, methods=["POST"]),
         Route("/v1/predictions/stream", predictions.stream, methods=["POST"]),
-        Route("/v1/model", models.model),
-        Route("/v1/bundles", models.bundles),
-        Route("/report", models.report),
-        Route("/card", models.card),
-        Route("/healthz", operation.alive),
-        Route("/readyz", operation.ready),
-        Route("/metrics", operation.metrics),
-        Route("/openapi.json", operation.openapi),
+        Route("/v1/model", info.model),
+        Route("/v1/bundles", info.bundles),
+        Route("/report", info.report),
+        Route("/card", info.card),
+        Route("/healthz", info.alive),
+        Route("/readyz", info.ready),
+        Route("/metrics", info.metrics),
+        Route("/openapi.json", info.openapi),
         Route("/", _page),
         Route("/static/{name:path}", _page),
     ]
     return Middleware(Router(routes, redirect_slashes=False), engine, settings)
 
 
-class _ModelRoutes:
-    """Endpoints that describe the bundles."""
+class _InfoRoutes:
+    """Endpoints about the bundles and the service."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._document = json.dumps(document())
 
     async def model(self, request: Request) -> Response:
         loaded = find_bundle(self._engine, request.query_params.get("bundle"))
@@ -85,14 +85,6 @@ class _ModelRoutes:
     async def card(self, request: Request) -> Response:
         loaded = find_bundle(self._engine, request.query_params.get("bundle"))
         return _html(card_page(loaded.card, loaded.name), REPORT_POLICY, bundle_headers(loaded))
-
-
-class _OperationRoutes:
-    """Endpoints for the operation of the service."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._document = json.dumps(document())
 
     async def alive(self, request: Request) -> Response:
         return JSONResponse({"status": "alive"})

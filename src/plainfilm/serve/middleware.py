@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -160,11 +161,9 @@ async def _send_problem(problem: Problem, out: _Output, body: RequestBody) -> No
 
 def _where(error: BaseException) -> str:
     """Return module, function and line of the innermost frame of plainfilm in a traceback."""
-    trace, place = error.__traceback__, "unknown"
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        module = trace.tb_frame.f_globals.get("__name__", "")
+    place = "unknown"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
         if module.startswith("plainfilm."):
-            place = f"{module}:{code.co_name}:{trace.tb_lineno}"
-        trace = trace.tb_next
+            place = f"{module}:{frame.f_code.co_name}:{line}"
     return place

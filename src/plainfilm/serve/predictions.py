@@ -23,13 +23,7 @@ __all__ = ["PredictionRoutes", "bundle_headers", "find_bundle"]
 
 
 def find_bundle(engine: Engine, name: str | None) -> LoadedBundle:
-    """Return the bundle with this name, or the default one for None.
-
-    Raises
-    ------
-    Problem
-        404 if there is no such bundle.
-    """
+    """Return the bundle with this name, or the default one for None; raise 404 if it is missing."""
     loaded = engine.registry.get(name)
     if loaded is None:
         names = ", ".join(one.name for one in engine.registry)

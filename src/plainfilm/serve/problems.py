@@ -45,13 +45,8 @@ PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
 )
 """Code to status and title. Codes are never renamed; see docs/reference/http-api.md."""
 
-_RETRY = {
-    "busy": "1",
-    "too-many-connections": "1",
-    "no-decoder": "5",
-    "stopping": "5",
-    "audit-unavailable": "5",
-}
+_RETRY = dict.fromkeys(("busy", "too-many-connections"), "1")
+_RETRY |= dict.fromkeys(("no-decoder", "stopping", "audit-unavailable"), "5")
 
 
 class Problem(InferenceError):

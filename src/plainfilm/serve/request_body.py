@@ -49,22 +49,17 @@ class ClientGone(Exception):
 class RequestBody:
     """The body of one request; a context manager that reserves memory for it.
 
+    Entering raises ``body-too-large`` if the declared length exceeds the limit, and ``busy`` if the
+    memory that all requests share is exhausted.
+
     Parameters
     ----------
     headers
         Headers of the request, names in lower case.
     receive
         ASGI channel.
-    limits
-        Limits of the service.
-    budget
-        Memory that all requests share.
-
-    Raises
-    ------
-    InferenceError
-        On entering: ``body-too-large`` if the declared length exceeds the limit, ``busy`` if the
-        shared memory is exhausted.
+    limits, budget
+        Limits of the service, and memory that all requests share.
     """
 
     def __init__(
@@ -99,13 +94,7 @@ class RequestBody:
         return self.kind == MULTIPART
 
     def hold(self, count: int) -> None:
-        """Reserve memory for an answer that waits to be sent, unless it is small.
-
-        Raises
-        ------
-        InferenceError
-            ``busy`` if the shared memory is exhausted.
-        """
+        """Reserve memory for an answer that waits to be sent, unless it is small, or raise ``busy``."""
         if count > _MIN_HELD:
             self._budget.take(count)
             self._answers += count
@@ -126,12 +115,7 @@ class RequestBody:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives.
 
-        Raises
-        ------
-        InferenceError
-            ``body-timeout`` if the client sends nothing for too long, ``body-too-large``, ``busy``.
-        ClientGone
-            If the client closes the connection.
+        Raises ``body-timeout``, ``body-too-large`` or ``busy``, or `ClientGone`.
         """
         while not self.complete:
             try:
@@ -166,11 +150,7 @@ class RequestBody:
     async def read_file(self) -> ImageFile:
         """Read a body that is one file.
 
-        Raises
-        ------
-        InferenceError
-            ``unsupported-media-type`` for another content type, ``body-too-large`` if the file
-            exceeds the limit of one image, and the errors of :meth:`chunks`.
+        Raises ``unsupported-media-type``, ``body-too-large``, or an error of `chunks`.
         """
         if self.kind not in RAW_TYPES:
             supported = ", ".join(sorted(RAW_TYPES))
@@ -189,10 +169,7 @@ class RequestBody:
     async def parts(self) -> AsyncGenerator[ImageFile, None]:
         """Yield the files of a multipart body, each when it is complete.
 
-        Raises
-        ------
-        InferenceError
-            ``bad-multipart``, ``no-images``, ``too-many-images``, and the errors of :meth:`chunks`.
+        Raises ``bad-multipart``, ``no-images``, ``too-many-images``, or an error of `chunks`.
         """
         if not self._boundary:
             raise Problem("bad-multipart", "the content type has no boundary")

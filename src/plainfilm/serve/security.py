@@ -107,13 +107,7 @@ class Guard:
             self._names = frozenset(name.lower() for name in (*own, *settings.allowed_hosts))
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Check one request.
-
-        Raises
-        ------
-        Problem
-            401 or 403.
-        """
+        """Check one request, or raise 401 or 403."""
         host = headers.get("host", "").lower()
         # The host name of a malicious site may resolve to this machine (DNS rebinding).
         if self._names is not None and _without_port(host) not in self._names:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 
 import uvicorn
 
-from plainfilm._machine import cores
-from plainfilm.decoding.aio import AsyncPool
 from plainfilm.errors import UsageError
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.log import LibraryWarnings, Log
@@ -67,17 +65,13 @@ def listen(settings: Settings) -> socket.socket:
         If the address is in use, unknown, or of another machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    address = (settings.host.strip("[]"), settings.port)
     try:
-        if sys.platform != "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host.strip("[]"), settings.port))
-        listener.listen(_BACKLOG)
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
-        listener.close()
         raise UsageError(
             f"the service cannot listen on {settings.host}, port {settings.port}",
-            received=error.strerror or str(error),
+            received=(error.strerror or str(error)).partition(" (while")[0],
             remedy="choose another --port or --host",
         ) from error
     listener.setblocking(False)
@@ -97,12 +91,10 @@ async def _serve(
     engine = Engine(
         sources,
         settings.limits,
+        workers=settings.workers,
         threads=settings.threads,
         audit_log=settings.audit_log,
         log=Log(plain=sys.stderr.isatty()),
-    )
-    engine.pool = AsyncPool(
-        settings.workers or cores(), settings.limits.sandbox, notify=engine.on_decoder_event
     )
     # Libraries would print to standard error in their own format.
     for name in ("uvicorn", "asyncio"):
