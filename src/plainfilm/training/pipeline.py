@@ -111,11 +111,13 @@ def train(
 
     # The subprocess audits and decodes while this process imports Keras.
     arguments = (manifest, recipe, cache, workers)
-    idle = backend_is_running() or len(manifest) > _MANY
-    with Subprocess(audit_and_decode, *arguments, enabled=not idle) as preparation:
-        if not backend_is_running():
+    must_import = not backend_is_running()
+    enabled = must_import and len(manifest) <= _MANY
+    with Subprocess(audit_and_decode, *arguments, enabled=enabled) as preparation:
+        if must_import:
             progress(f"importing {backend}", 0, 1)
-        use_backend(backend)
+            use_backend(backend)
+            progress(f"importing {backend}", 1, 1)
         network_of(recipe, manifest.task)  # raises a ConfigError if an option is wrong
         claim_folder(folder, plan)
         results = preparation.values(progress)
