@@ -27,18 +27,7 @@ _NOISE = 0x6E6F  # separates this use of the seed from others
 def draw_augmentation(
     config: AugmentConfig, rng: np.random.Generator, n: int, size: int
 ) -> tuple[Array, Array]:
-    """Draw the augmentation of ``n`` images.
-
-    Parameters
-    ----------
-    config
-        Strengths of the augmentation.
-    rng
-        Random generator.
-    n
-        Number of images.
-    size
-        Side of the augmented images.
+    """Draw the augmentation of ``n`` images to a side of ``size``.
 
     Returns
     -------
@@ -46,8 +35,8 @@ def draw_augmentation(
         Affine maps from output to input pixels, in the form of
         `keras.ops.image.affine_transform`.
     tones : float32 (n, 5)
-        Contrast factor, brightness in grey values, noise level in grey values, and the first rows
-        of the image's two windows of the noise bank (whole numbers).
+        Contrast factor, brightness and noise level in grey values, and the first rows of the
+        image's two windows of the noise bank.
     """
 
     def symmetric(limit: float) -> NDArray[np.float64]:
@@ -89,23 +78,12 @@ def draw_augmentation(
 
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Applies what `draw_augmentation` drew, on the device.
+    """Applies what `draw_augmentation` drew, on the device; parts of zero strength are omitted.
 
-    Parameters
-    ----------
-    config
-        Strengths of the augmentation; parts of zero strength are omitted.
-    size
-        Side of the augmented images.
-    seed
-        Seed of the noise bank.
-
-    Notes
-    -----
     Drawing a normal number for every pixel takes a twentieth of a step. Therefore a bank of noise
-    is drawn once. The noise of an image is the difference of two windows of the bank, divided by
-    the square root of 2 to keep its level. This gives millions of noise images, the same on every
-    backend.
+    is drawn once, from ``seed``. The noise of an image is the difference of two windows of the bank,
+    divided by the square root of 2 to keep its level. This gives millions of noise images, the same
+    on every backend.
     """
 
     def __init__(self, config: AugmentConfig, size: int, seed: int) -> None:
@@ -159,27 +137,12 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
 
 def resample(images: Any, transforms: Any, size: int, *, nearest: bool) -> Any:
-    """Resample every image with its own affine map, bilinearly.
+    """Resample images (n, side, side, 1) with their own affine maps (n, 8), bilinearly.
 
-    Keras's operation is one kernel on TensorFlow and one compiled loop on JAX. On PyTorch it is a
-    dozen small operations for each image, which take as long as the rest of a training step, so
-    PyTorch's `grid_sample` is used instead.
-
-    Parameters
-    ----------
-    images
-        float32 (n, side, side, 1), side at least ``size``.
-    transforms
-        float32 (n, 8): maps (x, y) of output to (ax + by + c, dx + ey + f) of input pixels; the
-        last two are 0.
-    size
-        Side of the output. Output pixels have the coordinates of the upper left input pixels.
-    nearest
-        Whether pixels outside the image have the value of the nearest pixel; else it is 0.
-
-    Returns
-    -------
-    float32 (n, size, size, 1)
+    A map takes (x, y) of output to (ax + by + c, dx + ey + f) of input pixels. Pixels outside have
+    the value of the ``nearest`` pixel, or 0. Keras's operation is one kernel on TensorFlow and one
+    compiled loop on JAX. On PyTorch it is a dozen small operations for each image, which take as
+    long as the rest of a training step, so PyTorch's `grid_sample` is used instead.
     """
     if keras.backend.backend() == "torch":
         return _resample_torch(images, transforms, size, "border" if nearest else "zeros")

@@ -47,11 +47,6 @@ def compact(
         Share of the pooled features that are dropped in training, 0 to 1.
     normalisation
         ``midrange`` or ``image``, see `plainfilm.models.layers.normalise`.
-
-    Returns
-    -------
-    keras.Model
-        From images (n, size, size, 1), 0 to 255, to logits (n, outputs), float32.
     """
     image = keras.Input((size, size, 1), name="image")
     x = normalise(image, normalisation)

@@ -44,30 +44,9 @@ def to_onnx(
 ) -> bytes:
     """Return the graph of a network as the bytes of an ONNX file.
 
-    Parameters
-    ----------
-    network
-        Keras model from images (n, size, size, 1), 0 to 255, to logits (n, outputs), float32.
-    task
-        Names of the labels.
-    head
-        ``sigmoid`` or ``softmax``.
-    temperature
-        Divisor of the logits before they become probabilities.
-    novelty
-        The fitted novelty; None omits the output ``novelty``.
-
-    Returns
-    -------
-    bytes
-        A graph with the input ``image`` uint8 (n, size, size) and the outputs ``probabilities``
-        (n, labels), ``logits`` (n, outputs) and, if the network has them, ``activation``
-        (n, labels, height, width) and ``novelty`` (n,).
-
-    Raises
-    ------
-    ConfigError
-        If the network has a layer that cannot be exported.
+    The input is ``image`` uint8 (n, size, size). The outputs are ``probabilities`` (n, labels),
+    ``logits`` (n, outputs), ``activation`` (n, labels, height, width) if the network ends in global
+    pooling, and ``novelty`` (n,) if it is given. A ConfigError is raised for an unknown layer.
     """
     writer = _Writer()
     writer.add_network(network)

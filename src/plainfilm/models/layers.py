@@ -16,15 +16,10 @@ RELU_GAIN = 1.7139588594436646
 
 
 def normalise(image: Any, kind: str) -> Any:
-    """Scale an image (n, height, width, 1) of 0 to 255 inside the network.
+    """Scale images (n, height, width, 1) of 0 to 255 inside the network.
 
-    Parameters
-    ----------
-    image
-        Keras tensor.
-    kind
-        ``midrange`` maps 0..255 to -1..1. ``image`` subtracts each image's mean and divides by its
-        standard deviation, so that exposure and window have no effect.
+    ``midrange`` maps 0..255 to -1..1. ``image`` subtracts each image's mean and divides by its
+    standard deviation, so that exposure and window have no effect.
     """
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="midrange")(image)
     if kind == "midrange":

@@ -18,28 +18,10 @@ NETWORKS: Mapping[str, Callable[..., Any]] = {"compact": compact, "tutorial": tu
 
 
 def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]) -> Any:
-    """Build a network.
+    """Build a network from images (n, size, size, 1), 0 to 255, to logits (n, outputs), float32.
 
-    Parameters
-    ----------
-    name
-        One of `NETWORKS`.
-    size
-        Side of the input in pixels.
-    outputs
-        Number of logits.
-    options
-        Keywords of the function that builds the network.
-
-    Returns
-    -------
-    keras.Model
-        From images (n, size, size, 1), 0 to 255, to logits (n, outputs), float32.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such network or option, or the input is too small for the network.
+    ``options`` are keywords of the function that builds it. A ConfigError is raised if there is no
+    such network or option, or the input is too small for the network.
     """
     check_network(name)
     build = NETWORKS[name]

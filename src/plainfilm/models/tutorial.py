@@ -31,11 +31,6 @@ def tutorial(
         Width of each block.
     dense
         Width of the dense layer.
-
-    Returns
-    -------
-    keras.Model
-        From images (n, size, size, 1), 0 to 255, to logits (n, outputs), float32.
     """
     image = keras.Input((size, size, 1), name="image")
     x = normalise(image, "midrange")

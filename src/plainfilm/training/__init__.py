@@ -1,6 +1,7 @@
 """Training: from a data set to a sealed bundle. Importing this imports no training framework."""
 
 from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
+from plainfilm.training.networks import keras_probabilities, load_network
 from plainfilm.training.pipeline import train
 from plainfilm.training.run import Run, open_run
 from plainfilm.training.seeds import train_seeds
@@ -10,6 +11,8 @@ __all__ = [
     "Run",
     "choose_backend",
     "choose_precision",
+    "keras_probabilities",
+    "load_network",
     "open_run",
     "train",
     "train_seeds",
