@@ -74,8 +74,8 @@ def test_each_data_set_is_compared_with_the_first(
     assert again.to_json() == stored
     with open(tmp_path / "o" / "external.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[1]["accuracy_difference_value"]) == pytest.approx(difference.value)
-    assert rows[0]["accuracy_difference_value"] == ""
+    assert float(rows[1]["difference_accuracy_value"]) == pytest.approx(difference.value)
+    assert rows[0]["difference_accuracy_value"] == ""
 
 
 def test_one_data_set_uses_the_folder_itself(

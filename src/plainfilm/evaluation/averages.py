@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm.evaluation.document.label import LabelResults
-from plainfilm.evaluation.view import Clusters, LabelView
+from plainfilm.evaluation.view import Clusters, Floats, LabelView
 from plainfilm.metrics import Interval, percentile, undefined
 
 __all__ = ["Estimate", "macro_average", "micro_average", "pool_labels"]
@@ -21,7 +20,7 @@ class Estimate:
     """The results of one label, and the replicates (R,) of its metrics."""
 
     results: LabelResults
-    replicates: Mapping[str, NDArray[np.float64]]
+    replicates: Mapping[str, Floats]
 
 
 def macro_average(name: str, estimates: Mapping[str, Estimate]) -> Interval:
@@ -49,15 +48,13 @@ def macro_average(name: str, estimates: Mapping[str, Estimate]) -> Interval:
     return Interval(value, low, high, method, reason)
 
 
-def pool_labels(
-    labels: NDArray[np.float64], probabilities: NDArray[np.float64], clusters: Clusters
-) -> LabelView:
+def pool_labels(labels: Floats, probabilities: Floats, clusters: Clusters) -> LabelView:
     """Return every pair of an image and a label known for it, from (n, labels) each."""
     rows, columns = np.nonzero(~np.isnan(labels))
     return LabelView(labels[rows, columns] == 1, probabilities[rows, columns], clusters[rows])
 
 
-def micro_average(pairs: LabelView, drawn: NDArray[np.float64]) -> dict[str, Interval]:
+def micro_average(pairs: LabelView, drawn: Floats) -> dict[str, Interval]:
     """Return the ranking metrics of all pairs, from the replicates of their ranking statistic.
 
     All pairs of an image are drawn together, and so are all images of a patient.

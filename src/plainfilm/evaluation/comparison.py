@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from plainfilm.errors import UsageError
 from plainfilm.evaluation.document import ComparisonDocument
 from plainfilm.evaluation.document.several import ComparisonRow
 from plainfilm.evaluation.pairing import Side, read_pair
-from plainfilm.evaluation.tables import ENDS, ends, to_csv
+from plainfilm.evaluation.tables import to_csv
+from plainfilm.evaluation.view import Floats
 from plainfilm.metrics import (
     BOOTSTRAP_METRICS,
     Interval,
@@ -119,7 +120,12 @@ def compare(
     folder = None if out is None else _files.make_folder(Path(out))
     if folder is not None:
         document.write(folder / "comparison.json")
-        _files.write_text(folder / "comparison.csv", _to_csv(document.labels))
+        table = [
+            {"label": label, "metrics": row}
+            for label, rows in document.labels.items()
+            for row in rows
+        ]
+        _files.write_text(folder / "comparison.csv", to_csv(table))
     return Comparison(document, folder)
 
 
@@ -142,8 +148,8 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
 class _Pair:
     """The labels of the same images, and the probabilities and thresholds of two models."""
 
-    y_true: NDArray[np.float64]
-    scores: tuple[NDArray[np.float64], NDArray[np.float64]]
+    y_true: Floats
+    scores: tuple[Floats, Floats]
     patients: NDArray[np.str_] | None  # None where each patient has one image
     thresholds: tuple[float, float] | None
     replicates: int
@@ -236,23 +242,3 @@ def _detectable(name: str, test: PairedTest | None, difference: Interval) -> flo
         error = width / (2 * 1.959964)
     found = detectable_difference(error) if error > 0 else math.inf
     return found if found < _LARGEST.get(name, 1.0) else None
-
-
-def _to_csv(labels: Mapping[str, Iterable[ComparisonRow]]) -> str:
-    header = [
-        *("label", "metric"),
-        *(f"{side}_{end}" for side in ("first", "second", "difference") for end in ENDS),
-        *("p", "p_adjusted", "test", "detectable", "margin", "verdict"),
-    ]
-    return to_csv(
-        header,
-        [
-            [
-                *(label, row.metric),
-                *(*ends(row.first), *ends(row.second), *ends(row.difference)),
-                *(row.p, row.p_adjusted, row.test, row.detectable, row.margin, row.verdict),
-            ]
-            for label, rows in labels.items()
-            for row in rows
-        ],
-    )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm.evaluation.document.label import (
     Calibration,
@@ -16,7 +15,7 @@ from plainfilm.evaluation.document.label import (
     RocCurve,
     ScoreHistogram,
 )
-from plainfilm.evaluation.view import BINS, LabelView
+from plainfilm.evaluation.view import BINS, Floats, LabelView
 from plainfilm.metrics import (
     THRESHOLDS,
     Interval,
@@ -40,22 +39,12 @@ def curves(
     patients: Sequence[str] | None,
     classes: tuple[str, str],
     error: Interval,
-    benefits: NDArray[np.float64],
+    benefits: Floats,
 ) -> Curves:
     """Return the curves of a label.
 
-    Parameters
-    ----------
-    view
-        The images of the label.
-    patients
-        (n,) patient keys of the images, or None where each patient has one image.
-    classes
-        Names of the negative and the positive class.
-    error
-        The calibration error.
-    benefits
-        Replicates of the net benefits, the last of `LabelView.score_statistics`.
+    Takes the patient keys (n,), None where each patient has one image, the names of the negative
+    and positive class, the calibration error, and the replicates of the net benefits.
     """
     fpr, tpr, threshold = _thin(*roc_curve(view.positive, view.probabilities))
     precision, recall = _thin(*precision_recall_curve(view.positive, view.probabilities)[:2])
@@ -92,7 +81,7 @@ def _calibration(view: LabelView, patients: Sequence[str] | None, error: Interva
     )
 
 
-def _decision(view: LabelView, benefits: NDArray[np.float64]) -> DecisionCurveValues:
+def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
     value = view.score_statistics()[2](np.ones((1, view.clusters.units)))
     curve = read_decision(value, benefits, np.array(THRESHOLDS))
     return DecisionCurveValues(
@@ -109,7 +98,7 @@ def _decision(view: LabelView, benefits: NDArray[np.float64]) -> DecisionCurveVa
     )
 
 
-def _thin(*columns: NDArray[np.float64]) -> list[tuple[float, ...]]:
+def _thin(*columns: Floats) -> list[tuple[float, ...]]:
     """Return at most 500 points of a curve, its ends among them, column by column."""
     length = len(columns[0])
     keep = np.unique(np.linspace(0, max(length - 1, 0), min(length, _POINTS)).round().astype(int))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
+from plainfilm.evaluation.view import Floats
+
 __all__ = ["DISTURBANCES", "Disturbance"]
 
 Pixels = NDArray[np.uint8]
@@ -42,7 +44,7 @@ class Disturbance:
     apply: Apply
 
 
-def _through_table(change: Callable[[NDArray[np.float64], float], NDArray[np.float64]]) -> Apply:
+def _through_table(change: Callable[[Floats, float], Floats]) -> Apply:
     """Return the disturbance that changes each grey level, by a table of 256 levels."""
 
     def apply(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:

@@ -17,7 +17,7 @@ from plainfilm.evaluation.document.several import ExternalRow
 from plainfilm.evaluation.result import DOCUMENT, Evaluation
 from plainfilm.evaluation.run import choose_folder, evaluate, find_run, plain_name
 from plainfilm.evaluation.scoring import align
-from plainfilm.evaluation.tables import ENDS, ends, to_csv
+from plainfilm.evaluation.tables import to_csv
 from plainfilm.metrics import independent_difference
 from plainfilm.training import open_run
 
@@ -127,7 +127,7 @@ def validate(
         note="".join([_NOTE, *notes]),
     )
     document.write(folder / "external.json")
-    _files.write_text(folder / "external.csv", _to_csv(document.rows))
+    _files.write_text(folder / "external.csv", to_csv(document.rows))
     return ExternalValidation(folder, document, evaluations)
 
 
@@ -206,22 +206,3 @@ def _with_difference(row: ExternalRow, first: ExternalRow) -> ExternalRow:
         if name in first.metrics
     }
     return replace(row, difference=difference)
-
-
-def _to_csv(rows: Iterable[ExternalRow]) -> str:
-    header = [
-        *("name", "role", "n", "patients", "positives", "prevalence"),
-        *(f"{name}_{end}" for name in METRICS for end in ENDS),
-        *(f"{name}_difference_{end}" for name in METRICS for end in ENDS),
-    ]
-    return to_csv(
-        header,
-        [
-            [
-                *(row.name, row.role, row.n, row.patients, row.positives, row.prevalence),
-                *(end for name in METRICS for end in ends(row.metrics.get(name))),
-                *(end for name in METRICS for end in ends((row.difference or {}).get(name))),
-            ]
-            for row in rows
-        ],
-    )

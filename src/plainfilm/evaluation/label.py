@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm.evaluation.document.label import (
     OperatingPointResults,
     PredictiveValueCurve,
     ThresholdRange,
 )
-from plainfilm.evaluation.view import LabelView
+from plainfilm.evaluation.view import Bools, Floats, LabelView
 from plainfilm.metrics import (
     FEW_PATIENTS,
     PREVALENCES,
@@ -29,31 +28,17 @@ from plainfilm.metrics import (
 )
 from plainfilm.records import OperatingPoint
 
-__all__ = [
-    "describe_point",
-    "predict_values",
-    "rate_intervals",
-    "score_intervals",
-]
+__all__ = ["describe_point", "predict_values", "rate_intervals", "score_intervals"]
 
 _SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
 
 
 def score_intervals(
-    view: LabelView, drawn: Sequence[NDArray[np.float64]]
-) -> tuple[dict[str, Interval], Interval, dict[str, NDArray[np.float64]]]:
-    """Return the metrics that need no threshold.
+    view: LabelView, drawn: Sequence[Floats]
+) -> tuple[dict[str, Interval], Interval, dict[str, Floats]]:
+    """Return the metrics that need no threshold, the calibration error, and replicates by metric.
 
-    Parameters
-    ----------
-    view
-        The images of one label.
-    drawn
-        The replicates of the first two of `LabelView.score_statistics`.
-
-    Returns
-    -------
-    The metrics by name, the calibration error, and the replicates (R,) of each metric.
+    ``drawn`` contains the replicates of the first two of `LabelView.score_statistics`.
     """
     ranking, sums, _ = view.score_statistics()
     total = view.at_once(sums)
@@ -68,16 +53,14 @@ def score_intervals(
     return found, _calibration_error(view, total, drawn[1]), replicates
 
 
-def _mean_losses(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_losses(sums: Floats) -> Floats:
     """Return Brier score and log loss (2, R) from sums (3 + bins, R)."""
     with np.errstate(invalid="ignore"):
-        means: NDArray[np.float64] = sums[1:3] / sums[0]
+        means: Floats = sums[1:3] / sums[0]
     return means
 
 
-def _calibration_error(
-    view: LabelView, sums: NDArray[np.float64], drawn: NDArray[np.float64]
-) -> Interval:
+def _calibration_error(view: LabelView, sums: Floats, drawn: Floats) -> Interval:
     """Return the calibration error with a conservative interval.
 
     Takes the sums (3 + bins,) of the images and their replicates (3 + bins, R). The error is a sum
@@ -103,9 +86,7 @@ def _calibration_error(
     return Interval(value, max(0.0, value - reach), min(1.0, value + reach), method, reason)
 
 
-def rate_intervals(
-    view: LabelView, predicted: NDArray[np.bool_], drawn: NDArray[np.float64]
-) -> dict[str, Interval]:
+def rate_intervals(view: LabelView, predicted: Bools, drawn: Floats) -> dict[str, Interval]:
     """Return every rate of `RATES` of the predictions (n,), from its replicates (len(RATES), R)."""
     counts = confusion(view.positive, predicted)
     shares = {
@@ -129,10 +110,7 @@ def rate_intervals(
 
 
 def describe_point(
-    view: LabelView,
-    point: OperatingPoint,
-    drawn: NDArray[np.float64],
-    threshold_range: ThresholdRange | None,
+    view: LabelView, point: OperatingPoint, drawn: Floats, threshold_range: ThresholdRange | None
 ) -> OperatingPointResults:
     """Return the results at an operating point, from the replicates of its rates."""
     predicted = view.probabilities >= point.threshold
@@ -155,25 +133,14 @@ def describe_point(
 
 def predict_values(
     view: LabelView,
-    predicted: NDArray[np.bool_],
+    predicted: Bools,
     rates: Mapping[str, Interval],
-    drawn: NDArray[np.float64],
+    drawn: Floats,
     prevalences: Sequence[float],
 ) -> PredictiveValueCurve | None:
-    """Return PPV and NPV at each prevalence, or None where a class is missing.
+    """Return PPV and NPV at prevalences (k,), or None where a class is missing.
 
-    Parameters
-    ----------
-    view
-        The images of one label.
-    predicted
-        (n,): which of them are predicted positive.
-    rates
-        The intervals of ``sensitivity`` and ``specificity``, by name.
-    drawn
-        (len(RATES), R): the replicates of all rates.
-    prevalences
-        (k,), between 0 and 1.
+    Takes the positive predictions (n,), and the intervals and replicates (len(RATES), R) of rates.
     """
     hit, clear = rates["sensitivity"], rates["specificity"]
     if not (math.isfinite(hit.value) and math.isfinite(clear.value)):

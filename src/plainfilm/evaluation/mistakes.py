@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.evaluation.view import Floats
 from plainfilm.records import Record, Task
 
 __all__ = ["Mistake", "rank_mistakes"]
@@ -50,18 +51,9 @@ def rank_mistakes(
     (t - p) / t below. For a multi-class image it is the probability of the predicted class less
     that of the true one.
 
-    Parameters
-    ----------
-    labels, probabilities
-        (n, labels); a label is 1, 0 or NaN. NaN is unknown and left out.
-    thresholds
-        By label, 0 to 1. Labels without one have no mistakes. A multi-class task needs none.
-
-    Returns
-    -------
-    list
-        Each image at most once, with the label in which it is most wrong; ties in the order of
-        the rows.
+    Labels (1, 0 or NaN) and probabilities are (n, labels). Labels without a threshold have no
+    mistakes; a multi-class task needs none. Each image is listed at most once, with the label in
+    which it is most wrong, and ties are in the order of the rows.
 
     Examples
     --------
@@ -85,9 +77,7 @@ def rank_mistakes(
     return [(int(row), int(columns[row])) for row in order if most[row] >= 0]
 
 
-def _gaps(
-    y_true: NDArray[np.float64], y_score: NDArray[np.float64], threshold: float
-) -> NDArray[np.float64]:
+def _gaps(y_true: Floats, y_score: Floats, threshold: float) -> Floats:
     """Return how wrong each prediction is, -1 where it is right or the label is unknown."""
     predicted = y_score >= threshold
     largest = np.where(predicted, 1 - threshold, threshold)
@@ -97,9 +87,7 @@ def _gaps(
     return np.where(wrong, distance, -1.0)
 
 
-def _multiclass_gaps(
-    y_true: NDArray[np.float64], y_score: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _multiclass_gaps(y_true: Floats, y_score: Floats) -> Floats:
     gaps = np.full(y_true.shape, -1.0)
     known = np.flatnonzero(~np.isnan(y_true).any(axis=1))
     if not known.size:

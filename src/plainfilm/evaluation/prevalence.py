@@ -16,7 +16,7 @@ from plainfilm.evaluation.document.analyses import (
     PredictiveValuePair,
 )
 from plainfilm.evaluation.label import predict_values, rate_intervals
-from plainfilm.evaluation.view import Clusters, LabelView
+from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView
 from plainfilm.metrics import Interval, shift_prevalence, undefined
 
 __all__ = ["assumed_prevalence", "check_prevalence", "describe_prevalence"]
@@ -51,13 +51,7 @@ def assumed_prevalence(bundle: Bundle, label: str) -> float:
 
 
 def check_prevalence(bundle: Bundle, prevalence: float) -> None:
-    """Check that a bundle can be corrected for a prevalence.
-
-    Raises
-    ------
-    UsageError
-        As `describe_prevalence` does.
-    """
+    """Raise the `UsageError` of `describe_prevalence`, if there is one."""
     if not 0 < prevalence < 1:
         raise UsageError("a prevalence must be between 0 and 1", received=prevalence)
     if bundle.task.kind == "multiclass":
@@ -78,18 +72,8 @@ def describe_prevalence(
 ) -> AtPrevalence:
     """Return calibration in the large, Brier score, PPV and NPV at another prevalence.
 
-    Parameters
-    ----------
-    bundle
-        The bundle that the probabilities are from.
-    labels, probabilities
-        (n, labels); labels are 1, 0 or NaN.
-    patients
-        (n,) patient keys.
-    prevalence
-        The share of positives to correct for, between 0 and 1.
-    replicates, seed
-        Number of resamples and seed of the bootstrap of PPV and NPV.
+    Labels (1, 0 or NaN) and probabilities are (n, labels), patient keys (n,). ``prevalence`` is the
+    share of positives to correct for, between 0 and 1.
 
     Raises
     ------
@@ -134,10 +118,7 @@ def _correct(
 
 
 def _intercept(
-    positive: NDArray[np.bool_],
-    probabilities: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    groups: NDArray[np.intp],
+    positive: Bools, probabilities: Floats, weights: Floats, groups: NDArray[np.intp]
 ) -> Interval:
     """Return by how much the log odds are too low on average, 0 if they are right."""
     clipped = np.clip(probabilities, _CLOSEST, 1 - _CLOSEST)

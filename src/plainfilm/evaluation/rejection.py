@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from plainfilm.bundle import Bundle
 from plainfilm.evaluation.document.analyses import Rejection, RejectionResults
 from plainfilm.evaluation.document.label import Histogram
-from plainfilm.evaluation.view import balanced_thresholds
+from plainfilm.evaluation.view import Bools, Floats, balanced_thresholds
 from plainfilm.metrics import Interval, clustered_bootstrap, undefined
 
 __all__ = ["describe_rejection"]
@@ -34,18 +34,8 @@ def describe_rejection(
 ) -> Rejection:
     """Count rejected and indeterminate images, and return the results with and without them.
 
-    Parameters
-    ----------
-    bundle
-        The bundle that the probabilities are from.
-    labels, probabilities
-        (n, labels); labels are 1, 0 or NaN.
-    novelty
-        (n,), or None where the bundle does not compute it. Then no image is rejected.
-    patients, ids
-        (n,) patient keys and record ids.
-    replicates, seed
-        Number of resamples and seed of the bootstrap.
+    Labels (1, 0 or NaN) and probabilities are (n, labels); novelty, patient keys and record ids are
+    (n,). Without novelty no image is rejected.
     """
     y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
     keys = np.asarray(patients)
@@ -55,7 +45,7 @@ def describe_rejection(
         rejected = novelty >= rule.threshold
     thresholds = balanced_thresholds(bundle.operating_points)
 
-    def results(column: int, label: str, rows: NDArray[np.bool_]) -> RejectionResults:
+    def results(column: int, label: str, rows: Bools) -> RejectionResults:
         own = (y_true[rows, column], y_score[rows, column], keys[rows])
         metrics = {
             name: _interval(name, *own, thresholds.get(label), replicates, seed)
@@ -90,8 +80,8 @@ def describe_rejection(
 
 def _interval(
     name: str,
-    y_true: NDArray[np.float64],
-    y_score: NDArray[np.float64],
+    y_true: Floats,
+    y_score: Floats,
     patients: NDArray[np.str_],
     threshold: float | None,
     replicates: int,

@@ -23,7 +23,7 @@ from plainfilm.evaluation.document.analyses import (
     Robustness,
     Undisturbed,
 )
-from plainfilm.evaluation.view import balanced_thresholds
+from plainfilm.evaluation.view import Bools, Floats, balanced_thresholds
 from plainfilm.metrics import (
     Interval,
     brier_score_loss,
@@ -54,13 +54,11 @@ _METHOD = (
 class _Scorer:
     """Computes the metrics of probabilities of the same images."""
 
-    positive: NDArray[np.bool_]
+    positive: Bools
     patients: NDArray[np.str_]
     threshold: float | None
 
-    def metrics(
-        self, probabilities: NDArray[np.float64]
-    ) -> tuple[Interval, float, float, float, float]:
+    def metrics(self, probabilities: Floats) -> tuple[Interval, float, float, float, float]:
         """Return AUROC, Brier score, calibration error, sensitivity and specificity."""
         labels, predicted = self.positive.astype(np.float64), self._predicted(probabilities)
         return (
@@ -71,9 +69,7 @@ class _Scorer:
             math.nan if predicted is None else specificity_score(labels, predicted),
         )
 
-    def step(
-        self, strength: float, before: NDArray[np.float64], after: NDArray[np.float64]
-    ) -> DisturbanceStep:
+    def step(self, strength: float, before: Floats, after: Floats) -> DisturbanceStep:
         """Return the results of disturbed images, compared with those of the undisturbed ones."""
         if self.positive.all() or not self.positive.any():
             change = undefined("none", "one class is missing")
@@ -84,7 +80,7 @@ class _Scorer:
         flipped = math.nan if one is None or other is None else float(np.mean(one != other))
         return DisturbanceStep(float(strength), *self.metrics(after), change, flipped)
 
-    def _predicted(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+    def _predicted(self, probabilities: Floats) -> Bools | None:
         return None if self.threshold is None else probabilities >= self.threshold
 
 
@@ -100,25 +96,9 @@ def measure_robustness(
 ) -> Robustness:
     """Score images under every disturbance of `DISTURBANCES` at every strength.
 
-    Parameters
-    ----------
-    predictor
-        The predictor of the bundle.
-    manifest
-        The records, labelled for the task of the bundle.
-    limit
-        About the largest number of images; whole patients are drawn at random.
-    cache, workers
-        Folder of decoded images and number of decoding processes, see `plainfilm.train`.
-    seed
-        Seed of the drawn patients and of the disturbances.
-    progress
-        Called with the progress.
-
-    Returns
-    -------
-    Robustness
-        The results of the first label that has images of both classes.
+    The records must be labelled for the task of the bundle. Whole patients are drawn at random until
+    there are ``limit`` images. The results are those of the first label that has images of both
+    classes.
     """
     bundle = predictor.bundle
     column = _column(manifest)
@@ -132,7 +112,7 @@ def measure_robustness(
     threshold = balanced_thresholds(bundle.operating_points).get(label)
     scorer = _Scorer(chosen.label_array()[:, column] == 1, chosen.patients, threshold)
 
-    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def predict(pixels: NDArray[np.uint8]) -> Floats:
         return predictor.probabilities(pixels)[:, column].astype(np.float64)
 
     disturbances, total = [], sum(len(kind.strengths) for kind in DISTURBANCES)

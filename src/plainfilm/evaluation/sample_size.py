@@ -7,13 +7,7 @@ from collections.abc import Mapping
 
 from plainfilm.evaluation.document.label import SampleSize, SampleSizes, SampleSizeTarget
 from plainfilm.evaluation.view import LabelView
-from plainfilm.metrics import (
-    Interval,
-    images_for_auroc,
-    images_for_proportion,
-    newcombe,
-    wilson,
-)
+from plainfilm.metrics import Interval, images_for_auroc, images_for_proportion, newcombe, wilson
 
 __all__ = ["describe_sample_sizes"]
 
@@ -25,16 +19,7 @@ _NOTE = (
 
 
 def describe_sample_sizes(view: LabelView, intervals: Mapping[str, Interval]) -> SampleSizes:
-    """Return half widths of the 95 % intervals, and the test sets that narrower ones would take.
-
-    Parameters
-    ----------
-    view
-        The images of one label.
-    intervals
-        The metrics by name. Of ``auroc``, ``sensitivity`` and ``specificity``, those without
-        limits give None.
-    """
+    """Return half widths of the 95 % intervals, and the test sets that narrower ones require."""
     auroc, sensitivity, specificity = (
         _plan(name, intervals[name], view) for name in ("auroc", "sensitivity", "specificity")
     )

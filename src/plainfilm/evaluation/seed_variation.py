@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from plainfilm import __version__, _files
 from plainfilm.evaluation.document import EvaluationDocument, SeedsDocument
 from plainfilm.evaluation.document.several import MetricVariation, SeedRow
-from plainfilm.evaluation.tables import ENDS, ends, to_csv
+from plainfilm.evaluation.tables import to_csv
 from plainfilm.metrics import Interval
 from plainfilm.training import Run
 
@@ -50,12 +50,8 @@ def write_seed_variation(
         note=_note(variation, len(rows)),
     )
     document.write(folder / "seeds.json")
-    header = ["run", "bundle", *(f"{name}_{end}" for name in METRICS for end in ENDS)]
-    table = [
-        [row.folder, row.bundle, *(end for name in METRICS for end in ends(row.metrics.get(name)))]
-        for row in (*rows, *([document.ensemble] if document.ensemble else []))
-    ]
-    _files.write_text(folder / "seeds.csv", to_csv(header, table))
+    ensembles = () if document.ensemble is None else (document.ensemble,)
+    _files.write_text(folder / "seeds.csv", to_csv((*rows, *ensembles)))
     return document
 
 

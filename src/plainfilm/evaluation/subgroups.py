@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from plainfilm._text import plural
 from plainfilm.data import Manifest
@@ -18,7 +18,7 @@ from plainfilm.evaluation.document.analyses import (
     SubgroupColumn,
     Subgroups,
 )
-from plainfilm.evaluation.view import Clusters, LabelView, balanced_thresholds
+from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, balanced_thresholds
 from plainfilm.metrics import (
     RATES,
     Interval,
@@ -61,18 +61,8 @@ def describe_subgroups(
     Where every value of a column has images of one class only (such as kinds of a disease), each
     subgroup is taken with all images of the other class.
 
-    Parameters
-    ----------
-    manifest
-        The records that were scored.
-    probabilities
-        (n, labels), 0 to 1.
-    points
-        Operating points; sensitivity and specificity are those of a label's ``balanced`` one.
-    metadata
-        Name to (n,) values that the files contain, None where a file has none.
-    replicates, seed
-        Number of resamples and seed of the bootstrap.
+    Probabilities are (n, labels). Sensitivity and specificity are those of a label's ``balanced``
+    operating point. ``metadata`` is name to (n,) values from the files, None where a file has none.
     """
     y_true, y_score = manifest.label_array().astype(np.float64), np.asarray(probabilities, float)
     clusters = Clusters.of([str(key) for key in manifest.patients], len(y_true))
@@ -95,27 +85,25 @@ class _Cases:
     """The images of known label, and the settings of the bootstrap."""
 
     view: LabelView
-    predicted: NDArray[np.bool_] | None
+    predicted: Bools | None
     replicates: int
     seed: int
 
     @property
-    def positive(self) -> NDArray[np.bool_]:
+    def positive(self) -> Bools:
         return self.view.positive
 
-    def patients(self, rows: NDArray[np.bool_]) -> int:
+    def patients(self, rows: Bools) -> int:
         return self.view.clusters[rows].patients
 
-    def statistics(self, rows: NDArray[np.bool_]) -> list[Statistic]:
+    def statistics(self, rows: Bools) -> list[Statistic]:
         """Return the ranking statistic and, at an operating point, the rates of some images."""
         view = self.view[rows]
         if self.predicted is None:
             return [view.ranking_statistic()]
         return [view.ranking_statistic(), view.rate_statistic(self.predicted[rows])]
 
-    def interval(
-        self, rows: NDArray[np.bool_], name: str, value: float, drawn: NDArray[np.float64]
-    ) -> Interval:
+    def interval(self, rows: Bools, name: str, value: float, drawn: Floats) -> Interval:
         """Return the interval of a metric of some images, undefined where they are too few."""
         positive = self.positive[rows]
         up, down = self.patients(rows & self.positive), self.patients(rows & ~self.positive)
@@ -127,9 +115,7 @@ class _Cases:
         return self.view[rows].interval(name, value, drawn, predicted, unit="patients")
 
 
-def _describe_column(
-    cases: _Cases, column: Column, known: NDArray[np.bool_]
-) -> SubgroupColumn | None:
+def _describe_column(cases: _Cases, column: Column, known: Bools) -> SubgroupColumn | None:
     codes = column.codes[known]
     members = [codes == number for number in range(len(column.values))]
     pure = _pure_values(cases.positive, members)
@@ -161,9 +147,7 @@ def _describe_column(
     )
 
 
-def _pure_values(
-    positive: NDArray[np.bool_], members: Sequence[NDArray[np.bool_]]
-) -> dict[bool, int] | None:
+def _pure_values(positive: Bools, members: Sequence[Bools]) -> dict[bool, int] | None:
     """Return how many values have positives only (True) and negatives only (False).
 
     None where some value has both.
@@ -175,7 +159,7 @@ def _pure_values(
     return {True: up, False: len(sides) - up}
 
 
-def _too_small(cases: _Cases, rows: NDArray[np.bool_]) -> str | None:
+def _too_small(cases: _Cases, rows: Bools) -> str | None:
     sizes = {
         "positive": cases.patients(rows & cases.positive),
         "negative": cases.patients(rows & ~cases.positive),
@@ -189,11 +173,7 @@ def _too_small(cases: _Cases, rows: NDArray[np.bool_]) -> str | None:
 
 
 def _describe_subgroup(
-    cases: _Cases,
-    value: str,
-    own: NDArray[np.bool_],
-    valued: NDArray[np.bool_],
-    others: NDArray[np.bool_] | None,
+    cases: _Cases, value: str, own: Bools, valued: Bools, others: Bools | None
 ) -> Subgroup:
     """Compare the images ``own`` with the rest of the images that have a value.
 
@@ -237,7 +217,7 @@ def _describe_subgroup(
     )
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _correlation(one: Floats, other: Floats) -> float:
     """Return the correlation of replicates (R,) of two values; 0 where one does not vary."""
     finite = np.isfinite(one) & np.isfinite(other)
     if finite.sum() < 2 or min(np.ptp(one[finite]), np.ptp(other[finite])) < 1e-12:

@@ -16,7 +16,7 @@ from plainfilm.evaluation.document import LabelResults, Summary
 from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.label import describe_point, rate_intervals, score_intervals
 from plainfilm.evaluation.sample_size import describe_sample_sizes
-from plainfilm.evaluation.view import Clusters, LabelView
+from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView
 from plainfilm.metrics import (
     RATES,
     Interval,
@@ -114,7 +114,7 @@ def summarise(
     )
 
 
-def _check(y_true: NDArray[np.float64], task: Task, points: Sequence[OperatingPoint]) -> None:
+def _check(y_true: Floats, task: Task, points: Sequence[OperatingPoint]) -> None:
     if y_true.shape[1] != len(task.labels):
         raise MetricError(
             "labels must have one column per label of the task",
@@ -141,16 +141,16 @@ class _Label:
 
     name: str
     view: LabelView
-    known: NDArray[np.bool_]  # (all images,)
+    known: Bools  # (all images,)
     points: tuple[OperatingPoint, ...]
-    predicted: NDArray[np.bool_] | None  # (known images,) at the default operating point
+    predicted: Bools | None  # (known images,) at the default operating point
     statistics: tuple[Statistic, ...]
 
 
 def _prepare(
     column: int,
-    y_true: NDArray[np.float64],
-    y_score: NDArray[np.float64],
+    y_true: Floats,
+    y_score: Floats,
     clusters: Clusters,
     task: Task,
     points: Sequence[OperatingPoint],
@@ -160,7 +160,7 @@ def _prepare(
     view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
     own = tuple(point for point in points if point.label == name)
     balanced = next((point for point in own if point.purpose == "balanced"), None)
-    predicted: NDArray[np.bool_] | None = None
+    predicted: Bools | None = None
     if balanced is not None:
         predicted = view.probabilities >= balanced.threshold
     elif task.kind == "multiclass":
@@ -173,7 +173,7 @@ def _prepare(
 
 def _estimate(
     label: _Label,
-    drawn: Sequence[NDArray[np.float64]],
+    drawn: Sequence[Floats],
     keys: Sequence[str],
     task: Task,
     ranges: Mapping[tuple[str, str], ThresholdRange],
@@ -207,28 +207,21 @@ def _estimate(
 
 
 def _top_classes(
-    y_true: NDArray[np.float64], y_score: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.intp], NDArray[np.intp]]:
+    y_true: Floats, y_score: Floats
+) -> tuple[Bools, NDArray[np.intp], NDArray[np.intp]]:
     """Return which images have a known class, their true and their most probable class."""
     known = ~np.isnan(y_true.sum(axis=1))
     return known, y_true[known].argmax(axis=1), y_score[known].argmax(axis=1)
 
 
-def _accuracy_statistic(
-    y_true: NDArray[np.float64], y_score: NDArray[np.float64], clusters: Clusters
-) -> Statistic:
+def _accuracy_statistic(y_true: Floats, y_score: Floats, clusters: Clusters) -> Statistic:
     """Return the statistic (images, correct images) of a multi-class task."""
     known, true, predicted = _top_classes(y_true, y_score)
     columns = np.column_stack([np.ones(len(true)), true == predicted])
     return totals_statistic(columns, clusters.drawn[known], clusters.units)
 
 
-def _accuracy(
-    y_true: NDArray[np.float64],
-    y_score: NDArray[np.float64],
-    clusters: Clusters,
-    drawn: NDArray[np.float64],
-) -> Interval:
+def _accuracy(y_true: Floats, y_score: Floats, clusters: Clusters, drawn: Floats) -> Interval:
     """Return the accuracy of the most probable class, from the replicates of its statistic."""
     known, true, predicted = _top_classes(y_true, y_score)
     correct = true == predicted
@@ -242,9 +235,7 @@ def _accuracy(
     return view.interval("accuracy", float(correct.mean()), shares, correct, unit="patients")
 
 
-def _confusion_matrix(
-    y_true: NDArray[np.float64], y_score: NDArray[np.float64]
-) -> tuple[tuple[int, ...], ...]:
+def _confusion_matrix(y_true: Floats, y_score: Floats) -> tuple[tuple[int, ...], ...]:
     _, true, predicted = _top_classes(y_true, y_score)
     matrix = np.zeros((y_true.shape[1],) * 2, dtype=np.intp)
     np.add.at(matrix, (true, predicted), 1)

@@ -1,34 +1,37 @@
-"""Writes the tables of intervals that accompany the documents, as CSV."""
+"""Writes the rows of a document as a CSV table."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
-from plainfilm.metrics import Interval
+from plainfilm._json import to_json
 
-__all__ = ["ENDS", "ends", "to_csv"]
+__all__ = ["to_csv"]
 
-ENDS = ("value", "low", "high")
-
-Cell = str | float | None
+_LEFT_OUT = frozenset({"method", "reason"})
 
 
-def ends(interval: Interval | None) -> list[Cell]:
-    """Return value and limits; all None where there is no interval."""
-    return [None] * 3 if interval is None else [interval.value, interval.low, interval.high]
+def to_csv(rows: Iterable[object]) -> str:
+    """Return dataclasses or mappings as CSV, one row each.
 
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Return a table as CSV. A cell is empty where it is None or a number that is not finite."""
+    A nested value has its path as its name, without ``metrics``: ``auroc_low``,
+    ``difference_auroc_low``. The method and reason of an interval are left out.
+    """
+    flat = [dict(_flatten(to_json(row), ())) for row in rows]
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        missing = [
-            cell is None or (isinstance(cell, float) and not math.isfinite(cell)) for cell in row
-        ]
-        writer.writerow(["" if gone else cell for gone, cell in zip(missing, row, strict=True)])
+    names = dict.fromkeys(name for row in flat for name in row)
+    writer = csv.DictWriter(text, [*names], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
     return text.getvalue()
+
+
+def _flatten(value: object, path: tuple[str, ...]) -> Iterable[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        yield "_".join(path), value
+        return
+    for key, own in value.items():
+        if key not in _LEFT_OUT:
+            yield from _flatten(own, path if key == "metrics" else (*path, key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from plainfilm.metrics import (
 )
 from plainfilm.records import OperatingPoint
 
-__all__ = ["BINS", "Clusters", "LabelView", "balanced_thresholds"]
+__all__ = ["BINS", "Bools", "Clusters", "Floats", "LabelView", "balanced_thresholds"]
 
 BINS = 10
 """Number of bins of the calibration error and the reliability curve."""
@@ -41,7 +42,9 @@ def balanced_thresholds(points: Iterable[OperatingPoint]) -> dict[str, float]:
     return {point.label: point.threshold for point in points if point.purpose == "balanced"}
 
 
-Rows = NDArray[np.bool_] | NDArray[np.intp]
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = Bools | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +90,7 @@ class Clusters:
 
     def replicate(
         self, statistics: Sequence[Statistic], replicates: int, seed: int
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[Floats]:
         """Return each statistic on resampled units, (k, replicates)."""
         return replicate(
             statistics,
@@ -110,14 +113,12 @@ class LabelView:
         The patients of the images.
     """
 
-    positive: NDArray[np.bool_]
-    probabilities: NDArray[np.float64]
+    positive: Bools
+    probabilities: Floats
     clusters: Clusters
 
     @classmethod
-    def of(
-        cls, labels: NDArray[np.float64], probabilities: NDArray[np.float64], clusters: Clusters
-    ) -> LabelView:
+    def of(cls, labels: Floats, probabilities: Floats, clusters: Clusters) -> LabelView:
         """Return the view of the images (n,) whose label is not NaN."""
         known = ~np.isnan(labels)
         return cls(labels[known] == 1, probabilities[known], clusters[known])
@@ -149,7 +150,7 @@ class LabelView:
             decision_statistic(self.positive, self.probabilities, *units, np.array(THRESHOLDS)),
         )
 
-    def rate_statistic(self, predicted: NDArray[np.bool_]) -> Statistic:
+    def rate_statistic(self, predicted: Bools) -> Statistic:
         """Return the statistic of all rates of the predictions (n,)."""
         return rates_statistic(self.positive, predicted, self.clusters.drawn, self.clusters.units)
 
@@ -157,8 +158,8 @@ class LabelView:
         self,
         name: str,
         value: float,
-        drawn: NDArray[np.float64],
-        predicted: NDArray[np.bool_] | None = None,
+        drawn: Floats,
+        predicted: Bools | None = None,
         unit: str | None = None,
     ) -> Interval:
         """Return the interval of a metric from its replicates (R,) at the predictions (n,)."""
@@ -172,11 +173,11 @@ class LabelView:
             unit=unit or self.clusters.unit,
         )
 
-    def ranking_interval(self, name: str, value: float, drawn: NDArray[np.float64]) -> Interval:
+    def ranking_interval(self, name: str, value: float, drawn: Floats) -> Interval:
         """Return the interval of a metric without a threshold, undefined with the reason."""
         why = why_undefined(name, confusion(self.positive, np.zeros_like(self.positive)))
         return self.interval(name, value, drawn) if why is None else undefined("none", why)
 
-    def at_once(self, statistic: Statistic) -> NDArray[np.float64]:
+    def at_once(self, statistic: Statistic) -> Floats:
         """Return a statistic (k,) of all images, each once."""
         return statistic(np.ones((1, self.clusters.units)))[:, 0]
