@@ -185,7 +185,7 @@ def draw_evaluation() -> EvaluationDocument:
 
 
 def draw_training() -> TrainingContent:
-    """Return a training of twelve epochs, of which the eighth was kept."""
+    """Return a training of twelve epochs; the eighth was kept."""
     history = [
         {
             "epoch": epoch,
@@ -251,7 +251,7 @@ def draw_content(size: int = 96) -> ReportContent:
             Finding(
                 check="file-size-shortcut",
                 severity="serious",
-                problem="The size of the file alone tells the classes apart with an AUROC of 0.90",
+                problem="The size of the file alone separates the classes with an AUROC of 0.90",
                 count=5216,
                 consequence="A model may learn the compression instead of the disease.",
                 remedy="Encode all images alike before training.",

@@ -102,7 +102,7 @@ def test_what_a_clinician_needs_is_first(page: Page) -> None:
         "Specificity at “balanced”82.5%",
         "Of 100 images with PNEUMONIA, the model detects about 97 and misses about 3. "
         "Of 100 images without, it gives about 18 false alarms.",
-        "The size of the file alone tells the classes apart",
+        "The size of the file alone separates the classes",
     ):
         assert words in first
 
@@ -319,14 +319,15 @@ def test_the_smallest_evaluation_gives_a_page(tmp_path: Path) -> None:
     evaluation = draw_evaluation()
     (label,) = evaluation.labels.values()
     nan = float("nan")
+    metrics = {"auroc": Interval(nan, nan, nan, "none")}
     label = replace(
-        label, n=0, patients=0, positives=0, prevalence=nan, metrics={}, operating_points={}
+        label, n=0, patients=0, positives=0, prevalence=nan, metrics=metrics, operating_points={}
     )
     evaluation = replace(
         evaluation,
         n=1,
         patients=1,
-        metrics={},
+        metrics=metrics,
         labels={"PNEUMONIA": label},
         dataset=replace(evaluation.dataset, name="external", split="all"),
     )

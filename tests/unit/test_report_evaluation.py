@@ -54,7 +54,7 @@ REJECTION = Rejection(
 
 @pytest.fixture
 def scored(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> Evaluation:
-    """Evaluate a model of brightness on images of two sites, at one of which it fails."""
+    """Evaluate a model of brightness on images of two sites; it fails at one site."""
     rng = np.random.default_rng(3)
     rows = ["path,label,site,age"]
     for n in range(160):

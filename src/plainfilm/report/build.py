@@ -8,8 +8,6 @@ from plainfilm._files import write_text
 from plainfilm.report.content import ReportContent
 from plainfilm.report.html.page import evaluation_footer, render_page
 from plainfilm.report.html.section import render_sections, save_parts
-from plainfilm.report.sections import list_sections
-from plainfilm.report.sections.images import save_sheets
 from plainfilm.report.sections.summary import first_screen, subject
 from plainfilm.report.wording import counted
 
@@ -21,23 +19,17 @@ def build_report(content: ReportContent, out: Path) -> Path:
 
     The page loads nothing, runs nothing, and has the same bytes for the same content.
 
-    Parameters
-    ----------
-    content
-        The content of the report.
-    out
-        Path of the HTML file; its folder is created if necessary.
-
-    Returns
-    -------
-    Path
-        ``out``.
+    Missing folders are created.
 
     Raises
     ------
     StorageError
         If the files cannot be written.
     """
+    # These import matplotlib.
+    from plainfilm.report.sections.images import save_sheets
+    from plainfilm.report.sections.listing import list_sections
+
     sections = list_sections(content)
     save_parts(sections, out.parent)
     save_sheets(content, out.parent / "figures")

@@ -38,17 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image to show.
-
-    Attributes
-    ----------
-    pixels
-        uint8 (h, w).
-    caption
-        Text below the image, e.g. its id.
-    label
-        Its class.
-    """
+    """One image to show: uint8 (h, w), the text below it, and its class."""
 
     pixels: NDArray[np.uint8]
     caption: str
@@ -61,20 +51,13 @@ class WorstCase:
 
     Attributes
     ----------
-    pixels
-        uint8 (h, w).
-    heat
-        float32 (h, w) in 0..1 of ``explain.heatmap``, or None.
-    id
-        Id of its record.
-    true_class
-        Its true class.
-    probability
-        Predicted probability of the label, 0..1.
-    label
-        The label of which the prediction is wrong.
-    threshold
-        Threshold of the label; None for the most probable of several classes.
+    pixels, heat
+        uint8 (h, w), and float32 (h, w) in 0..1 of ``explain.heatmap`` or None.
+    id, true_class
+        Id of its record, and its true class.
+    probability, label, threshold
+        Predicted probability of the label that is wrong, 0..1, and the threshold of that label;
+        None for the most probable of several classes.
     """
 
     pixels: NDArray[np.uint8]
@@ -88,15 +71,7 @@ class WorstCase:
 
 @dataclass(frozen=True, slots=True)
 class TrainingContent:
-    """How the model was trained.
-
-    Attributes
-    ----------
-    plan, provenance
-        Plan of the run, and provenance of its bundle.
-    history
-        Row of quantities for each epoch, as in `plainfilm.training.Run.history`.
-    """
+    """How the model was trained: plan of the run, provenance of the bundle, rows by epoch."""
 
     plan: Plan
     provenance: Provenance
@@ -109,21 +84,16 @@ class ReportContent:
 
     Attributes
     ----------
-    evaluation
-        The results.
-    training
-        How the model was trained, if its run is known.
-    samples, augmented, worst
-        Images of the data, augmented images, and misclassified images in order of decreasing
-        error. An empty ``worst`` means that there is no error, None that it is unknown.
-    findings
-        Findings of listing and splitting the data.
-    audit
-        The audit before the training.
-    external
-        The same bundle on several data sets.
-    seeds
-        Several trainings of the same recipe.
+    evaluation, training
+        The results, and how the model was trained if its run is known.
+    samples, augmented
+        Images of the data, and augmented images.
+    worst
+        Misclassified images in order of decreasing error; None if they are unknown.
+    findings, audit
+        Findings of listing and splitting the data, and the audit before the training.
+    external, seeds
+        The same bundle on several data sets, and several trainings of the same recipe.
     files
         What became of the files.
     """

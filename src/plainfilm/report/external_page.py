@@ -9,7 +9,6 @@ from plainfilm.evaluation import ExternalValidation
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.page import evaluation_footer, render_page
 from plainfilm.report.html.section import Section, render_sections, save_parts
-from plainfilm.report.sections.several import external_section
 from plainfilm.report.wording import counted
 
 __all__ = ["write_external_page"]
@@ -23,6 +22,8 @@ def write_external_page(validation: ExternalValidation, out: Path | None = None)
     StorageError
         If the file cannot be written.
     """
+    from plainfilm.report.sections.several import external_section  # imports matplotlib
+
     out = out or validation.folder / "external.html"
     document = validation.document
     links = [

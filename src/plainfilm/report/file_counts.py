@@ -62,17 +62,7 @@ class FileCounts:
 def count_files(
     manifest: Manifest, evaluation: EvaluationDocument, *, whole: bool = True
 ) -> FileCounts:
-    """Count what became of every file.
-
-    Parameters
-    ----------
-    manifest
-        All splits of a run or, if ``whole`` is False, the data set that was evaluated.
-    evaluation
-        The evaluation.
-    whole
-        Whether the manifest holds the splits of a run.
-    """
+    """Count what became of every file of a run or, if not ``whole``, of one data set."""
     late = Counter(row.reason for row in evaluation.left_out)
     early = Counter(row.reason for row in manifest.left_out)
     if whole:

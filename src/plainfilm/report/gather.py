@@ -40,10 +40,8 @@ def write_report(
 
     Parameters
     ----------
-    evaluation
-        The evaluation.
-    model
-        The bundle or run folder that was evaluated; it computes the heat maps.
+    evaluation, model
+        The evaluation, and the bundle or run folder that was evaluated.
     run
         The run of the bundle, if there is one, for its history and plan.
     external
@@ -51,18 +49,12 @@ def write_report(
         evaluation's folder, if it exists.
     out
         Path of the HTML file; None is ``report.html`` in the folder of the evaluation.
-
-    Returns
-    -------
-    Path
-        Path of the report.
     """
     predictor = Predictor(model)
+    origin = predictor.bundle.provenance
     content = ReportContent(
         evaluation=evaluation.document,
-        training=TrainingContent(run.plan, predictor.bundle.provenance, run.history)
-        if run
-        else None,
+        training=TrainingContent(run.plan, origin, run.history) if run else None,
         samples=_samples(predictor, evaluation.manifest),
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
         worst=_worst(predictor, evaluation),

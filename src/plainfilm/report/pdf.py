@@ -41,14 +41,7 @@ def find_browser() -> str | None:
 
 
 def print_pdf(page: Path, out: Path) -> Path:
-    """Print an HTML page to a PDF file.
-
-    Parameters
-    ----------
-    page
-        The HTML file.
-    out
-        Path of the PDF file.
+    """Print the HTML file ``page`` to the PDF file ``out``.
 
     Raises
     ------

@@ -57,13 +57,7 @@ STYLE: dict[str, Any] = {
 
 
 class Drawing(str):
-    """A figure as SVG text, with the same figure as PNG.
-
-    Attributes
-    ----------
-    png
-        PNG of 200 dots per inch, in the colours of a light page on white.
-    """
+    """A figure as SVG text; ``png`` is the same at 200 dots per inch on white."""
 
     __slots__ = ("png",)
     png: bytes
@@ -76,20 +70,10 @@ class Drawing(str):
 
 
 def finish_svg(text: str, name: str, title: str) -> str:
-    """Prepare an SVG for a page with other SVGs: ids, fonts, text alternative, dark colours.
+    """Return an SVG from matplotlib as an element that is valid alone and within HTML.
 
-    Parameters
-    ----------
-    text
-        SVG from matplotlib.
-    name
-        Prefix of every id, so that ids are unique in a page.
-    title
-        Text alternative for screen readers.
-
-    Returns
-    -------
-    The SVG element without the XML prolog; it is valid alone and within HTML.
+    ``name`` is the prefix of every id, so that ids are unique in a page; ``title`` is the text
+    alternative for screen readers.
     """
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = text[text.index("<svg") :]

@@ -37,20 +37,8 @@ def history_figure(
 ) -> Drawing:
     """Draw quantities over the epochs, a panel for each, on training and validation images.
 
-    Parameters
-    ----------
-    history
-        One row for each epoch: ``epoch``, each quantity, and ``val_`` followed by its name.
-    best_epoch
-        The epoch whose weights were kept; the figure marks it.
-    quantities
-        Any of ``loss``, ``accuracy``, ``auroc``, ``learning_rate`` or another key of the rows.
-    name
-        Name that makes the ids in the SVG unique in a page.
-
-    Returns
-    -------
-    SVG text.
+    A row of ``history`` has ``epoch``, each quantity, and ``val_`` followed by its name. The figure
+    marks ``best_epoch``, whose weights were kept.
     """
     if not history or not quantities:
         raise UsageError("a history figure needs at least one epoch and one quantity")
@@ -97,14 +85,8 @@ def sample_grid(
 ) -> bytes:
     """Return a sheet of images with captions, as PNG on white.
 
-    Parameters
-    ----------
-    images
-        Each uint8 (h, w), or (h, w, 3) in colour.
-    captions
-        A caption for each image; long captions are shortened.
-    columns
-        Number of images in a row.
+    Images are uint8 (h, w), or (h, w, 3) in colour, ``columns`` in a row. Long captions are
+    shortened.
 
     Raises
     ------

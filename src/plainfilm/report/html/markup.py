@@ -32,17 +32,10 @@ def _escape(text: str) -> str:
 
 
 def element(name: str, *children: str, **attributes: str | bool | None) -> Html:
-    """Return one element.
+    """Return one element; children and attributes that are not ``Html`` are escaped.
 
-    Parameters
-    ----------
-    name
-        Tag name.
-    *children
-        Content. ``Html`` is unchanged, any other string is escaped.
-    **attributes
-        Values are escaped. A trailing underscore of a name is dropped, other underscores become
-        hyphens. True writes the bare name; False and None leave the attribute out.
+    A trailing underscore of an attribute's name is dropped, other underscores become hyphens. True
+    writes the bare name; False and None leave the attribute out.
     """
     written = []
     for key, value in attributes.items():

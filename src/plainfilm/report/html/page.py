@@ -26,18 +26,8 @@ def render_page(
 ) -> str:
     """Return a page that loads nothing and runs nothing.
 
-    Parameters
-    ----------
-    title
-        Title of the document.
-    first
-        Content above the table of contents.
-    sections
-        Title and body of each section.
-    footer
-        Content of the footer.
-    styles
-        Names of the style sheets in ``report/html``; they are embedded in this order.
+    ``first`` is the content above the table of contents, ``sections`` holds titles and bodies, and
+    ``styles`` names the style sheets in ``report/html`` to embed.
     """
     entries = []
     bodies = []

@@ -22,20 +22,9 @@ __all__ = ["Folded", "Part", "Plot", "Plots", "Section", "Sheet", "render_sectio
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure.
+    """A figure: file name without ending, drawing, caption, and text for screen readers.
 
-    Attributes
-    ----------
-    name
-        File name without ending.
-    drawing
-        The figure.
-    caption
-        Text below the figure.
-    description
-        Text alternative for screen readers.
-    wide
-        Whether the figure may be wider than a column of text and is panned on narrow screens.
+    A wide figure may be wider than a column of text and is panned on narrow screens.
     """
 
     name: str

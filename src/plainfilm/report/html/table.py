@@ -29,28 +29,11 @@ __all__ = [
 ]
 
 TableName = Literal[
-    "at_prevalence",
-    "checklist_claim",
-    "checklist_stard_ai",
-    "checklist_tripod_ai",
-    "evaluation",
-    "external_validation",
-    "findings",
-    "left_out",
-    "left_out_reasons",
-    "metrics",
-    "metrics_by_label",
-    "metrics_micro",
-    "operating_points",
-    "rejection",
-    "robustness",
-    "sample_sizes",
-    "seed_variation",
-    "small_subgroups",
-    "splits",
-    "subgroups",
-    "training",
-]
+    "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "evaluation",
+    "external_validation", "findings", "left_out", "left_out_reasons", "metrics",
+    "metrics_by_label", "metrics_micro", "operating_points", "rejection", "robustness",
+    "sample_sizes", "seed_variation", "small_subgroups", "splits", "subgroups", "training",
+]  # fmt: skip
 """Names of the CSV files."""
 
 Value = str | float | None
@@ -106,30 +89,17 @@ def _values(name: str, own: Interval | None) -> dict[str, Value]:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, whose first visible column names its rows.
+    """A table of at least one row, whose first visible column names its rows.
 
-    Attributes
-    ----------
-    name
-        Name of the CSV file. Tables of one page with one name are written to one file.
-    caption
-        Caption in HTML.
-    rows
-        At least one row; all have the same columns.
-    numeric
-        Whether the columns have a least width, so that numbers do not wrap.
-    transposed
-        Whether HTML shows columns as rows.
-    limit
-        Number of rows shown in HTML; the CSV file has all.
+    Tables of one page with one name are written to one CSV file.
     """
 
     name: TableName
     caption: str
     rows: Sequence[Row]
-    numeric: bool = False
-    transposed: bool = False
-    limit: int | None = None
+    numeric: bool = False  # columns are wide enough for an interval
+    transposed: bool = False  # HTML shows columns as rows
+    limit: int | None = None  # number of rows in HTML; the CSV file has all
 
     def to_html(self) -> Html:
         """Return the table in a frame that scrolls where it is too wide."""

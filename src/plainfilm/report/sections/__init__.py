@@ -1,7 +1,1 @@
-"""Sections of an evaluation report."""
-
-from __future__ import annotations
-
-from plainfilm.report.sections.listing import list_sections
-
-__all__ = ["list_sections"]
+"""Sections of an evaluation report; those with figures import matplotlib."""

@@ -84,9 +84,9 @@ def _external(content: ReportContent) -> Iterator[Caveat]:
             yield Caveat(
                 "serious",
                 "External data performs worse",
-                f"On {row.name} the AUROC is {metric_text('auroc', row.metrics.get('auroc'))}; the "
-                f"difference from internal validation is {change_text(change)}. Good results here "
-                "do not transfer to all other data.",
+                f"On “{row.name}” the AUROC is {metric_text('auroc', row.metrics.get('auroc'))}; "
+                f"the difference from internal validation is {change_text(change)}. Good results "
+                "on one data set need not hold on another.",
             )
 
 

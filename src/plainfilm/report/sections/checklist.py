@@ -68,12 +68,7 @@ def read_checklist(name: str) -> Checklist:
 def checklist_section(content: ReportContent, places: Mapping[str, str]) -> Section:
     """Return every checklist as a table.
 
-    Parameters
-    ----------
-    content
-        The content of the report.
-    places
-        Id in the page by title of a section. Evidence of a section that is missing is not shown.
+    ``places`` holds the ids of sections by title; evidence of a missing section is not shown.
     """
     evidence = {
         name: (text, title, places[title])
@@ -187,7 +182,7 @@ def _training(training: TrainingContent) -> dict[str, str]:
         f"parameters, {size} x {size}, {recipe.input.geometry}",
         "software": ", ".join(versions[:4]),
         "seed": f"random, seed {seed}",
-        "training": f"recipe {recipe.name}, {counted(recipe.fit.epochs, 'epoch')}, augmentation "
+        "training": f"recipe {recipe.name}, {counted(len(training.history) or recipe.fit.epochs, 'epoch')}, augmentation "
         f"{recipe.augment.name}, {plan.identity.precision} on {plan.identity.backend}",
         "ensemble": several or "none",
     }

@@ -11,6 +11,7 @@ from plainfilm.data.counts import Counts
 from plainfilm.evaluation.document.evaluation import LeftOutImage
 from plainfilm.records import Finding
 from plainfilm.report.content import ReportContent
+from plainfilm.report.figures import flow_figure
 from plainfilm.report.file_counts import FileCounts, describe_counts
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.html.section import Part, Plot, Section
@@ -40,8 +41,6 @@ def data_section(content: ReportContent) -> Section:
 
 
 def _flow(files: FileCounts) -> Plot:
-    from plainfilm.report.figures import flow_figure
-
     caption = "Flow of the images: files found, files left out and why, splits, images scored."
     return Plot("flow", flow_figure(files), caption, describe_counts(files), wide=True)
 
@@ -118,23 +117,14 @@ def provenance_section(content: ReportContent) -> Section:
     }
     parts = [_facts("evaluation", "Evaluation", facts)]
     if training is not None:
-        plan, provenance = training.plan, training.provenance
-        recipe = plan.identity.recipe
         facts = {
-            "recipe": recipe.name,
-            "description": recipe.description,
-            "network": recipe.network.name,
-            "parameters": provenance.parameters,
-            "input": f"{recipe.input.size} x {recipe.input.size}, {recipe.input.geometry}",
-            "epochs": len(training.history) or recipe.fit.epochs,
-            "epoch kept": provenance.epoch,
-            "augmentation": recipe.augment.name,
-            "seed": plan.identity.seed,
-            "backend": plan.identity.backend,
-            "precision": plan.identity.precision,
-            "training seconds": provenance.training_seconds,
-            "machine": asdict(plan.machine),
-            "versions": plan.versions,
+            **asdict(training.plan.identity),
+            "parameters": training.provenance.parameters,
+            "epochs": len(training.history) or training.plan.identity.recipe.fit.epochs,
+            "epoch kept": training.provenance.epoch,
+            "training seconds": training.provenance.training_seconds,
+            "machine": asdict(training.plan.machine),
+            "versions": training.plan.versions,
         }
         parts.append(_facts("training", "Training", facts))
     return Section("Provenance", parts)
@@ -155,15 +145,13 @@ def _flatten(facts: Mapping[str, object], above: str = "") -> dict[str, object]:
         if isinstance(value, Mapping):
             flat |= _flatten(cast("Mapping[str, object]", value), name)
         elif isinstance(value, list | tuple):
-            flat[name] = ", ".join(map(str, value))
-        else:
+            flat |= {name: ", ".join(map(str, value))} if value else {}
+        elif value is not None:
             flat[name] = value
     return flat
 
 
-def _fact(value: object) -> Cell | None:
-    if value is None:
-        return None
+def _fact(value: object) -> Cell:
     if isinstance(value, bool):
         return Cell("yes" if value else "no", {"value": str(value).lower()})
     if isinstance(value, int):

@@ -17,6 +17,7 @@ from plainfilm.errors import UsageError
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.explain import overlay
 from plainfilm.report.content import ReportContent, Sample, WorstCase
+from plainfilm.report.figures import sample_grid
 from plainfilm.report.html.markup import Html, element
 from plainfilm.report.html.section import Section, Sheet
 
@@ -84,8 +85,6 @@ def save_sheets(content: ReportContent, folder: Path) -> None:
 
 
 def _save_sheet(path: Path, pixels: Sequence[NDArray[Any]], captions: Sequence[str]) -> None:
-    from plainfilm.report.figures import sample_grid
-
     if pixels:
         write_bytes(path, sample_grid(pixels, captions))
 

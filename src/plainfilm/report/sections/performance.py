@@ -15,6 +15,15 @@ from plainfilm.evaluation.document.label import (
 )
 from plainfilm.metrics import Interval
 from plainfilm.report.content import ReportContent, default_point, only_label
+from plainfilm.report.figures import (
+    benefit_figure,
+    calibration_figure,
+    confusion_figure,
+    precision_recall_figure,
+    prevalence_figure,
+    roc_figure,
+    score_figure,
+)
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Part, Plot, Plots, Section
 from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number
@@ -70,8 +79,6 @@ def _points(results: LabelResults) -> Mapping[str, Mapping[str, Interval]]:
 
 
 def _roc(label: str, results: LabelResults, curve: RocCurve, name: str) -> Plot | None:
-    from plainfilm.report.figures import roc_figure
-
     if not _drawable(curve.fpr, curve.tpr):
         return None
     area = metric_text("auroc", results.metrics.get("auroc"))
@@ -81,11 +88,7 @@ def _roc(label: str, results: LabelResults, curve: RocCurve, name: str) -> Plot 
         f"specificity {metric_text('specificity', metrics.get('specificity'))}"
         for point, metrics in points.items()
     )
-    marks = (
-        "Markers show operating points with 95% confidence intervals of both rates. "
-        if points
-        else ""
-    )
+    marks = "Markers show operating points with 95% confidence intervals. " if points else ""
     return Plot(
         name,
         roc_figure(curve.fpr, curve.tpr, points=points, note=f"AUROC {area}", name=name),
@@ -98,8 +101,6 @@ def _roc(label: str, results: LabelResults, curve: RocCurve, name: str) -> Plot 
 def _precision_recall(
     label: str, results: LabelResults, curve: PrecisionRecallCurve, name: str
 ) -> Plot | None:
-    from plainfilm.report.figures import precision_recall_figure
-
     if not _drawable(curve.recall, curve.precision):
         return None
     area = metric_text("average_precision", results.metrics.get("average_precision"))
@@ -121,8 +122,6 @@ def _precision_recall(
 
 
 def _confusion(label: str, results: LabelResults, classes: Sequence[str], name: str) -> Plot | None:
-    from plainfilm.report.figures import confusion_figure
-
     own = default_point(results)
     if own is None:
         return None
@@ -143,8 +142,6 @@ def _confusion(label: str, results: LabelResults, classes: Sequence[str], name: 
 
 
 def _calibration(label: str, results: LabelResults, curve: Calibration, name: str) -> Plot | None:
-    from plainfilm.report.figures import calibration_figure
-
     full = [own for own in curve.bins if own.count]
     if not full:
         return None
@@ -161,8 +158,6 @@ def _calibration(label: str, results: LabelResults, curve: Calibration, name: st
 
 
 def _scores(label: str, results: LabelResults, scores: ScoreHistogram, name: str) -> Plot | None:
-    from plainfilm.report.figures import score_figure
-
     if not any(map(any, scores.counts.values())):
         return None
     thresholds = {key: point.threshold for key, point in results.operating_points.items()}
@@ -179,8 +174,6 @@ def _scores(label: str, results: LabelResults, scores: ScoreHistogram, name: str
 
 
 def _benefit(label: str, curve: DecisionCurveValues | None, name: str) -> Plot | None:
-    from plainfilm.report.figures import benefit_figure
-
     if curve is None or not _drawable(curve.threshold, curve.model):
         return None
     ranges = [
@@ -203,8 +196,6 @@ def _benefit(label: str, curve: DecisionCurveValues | None, name: str) -> Plot |
 
 
 def _prevalence(label: str, results: LabelResults, name: str) -> Plot | None:
-    from plainfilm.report.figures import prevalence_figure
-
     own = default_point(results)
     values = own[1].predictive_values if own else None
     if own is None or values is None or not _drawable(values.prevalence, values.ppv):
@@ -226,8 +217,6 @@ def _prevalence(label: str, results: LabelResults, name: str) -> Plot | None:
 
 def _matrix(evaluation: EvaluationDocument) -> Plot | None:
     """Return the confusion matrix of a task with several classes, or None."""
-    from plainfilm.report.figures import confusion_figure
-
     counts, classes = evaluation.confusion_matrix, evaluation.task.classes
     if not counts:
         return None

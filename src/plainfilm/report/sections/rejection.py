@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plainfilm.evaluation.document.analyses import Rejection
+from plainfilm.report.figures import novelty_figure
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, interval_cell
@@ -15,8 +16,6 @@ _METRICS = ("auroc", "sensitivity", "specificity", "accuracy")
 
 def rejection_section(rejection: Rejection) -> Section:
     """Return the numbers of rejected and indeterminate images, and the results without them."""
-    from plainfilm.report.figures import novelty_figure
-
     parts: list[Part] = []
     if rejection.novelty is None:
         words = "This bundle cannot detect images that differ from its training images."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plainfilm.evaluation.document.analyses import Robustness
+from plainfilm.report.figures import robustness_figure
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Folded, Plot, Section
 from plainfilm.report.html.table import (
@@ -20,8 +21,6 @@ __all__ = ["robustness_section"]
 
 def robustness_section(robustness: Robustness) -> Section:
     """Return the results by kind and strength of disturbance."""
-    from plainfilm.report.figures import robustness_figure
-
     strongest = "; ".join(
         f"{kind.description}: {metric_text('auroc', kind.steps[-1].auroc)}"
         for kind in robustness.disturbances

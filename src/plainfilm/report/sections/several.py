@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
 from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.report.figures import ForestRow, forest_figure
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import (
@@ -29,8 +30,6 @@ _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 
 def external_section(external: ExternalDocument, title: str = "External validation") -> Section:
     """Return the results of one bundle on several data sets."""
-    from plainfilm.report.figures import ForestRow, forest_figure
-
     rows = [
         ForestRow(f"{row.name}, {row.role}  ({row.n})", row.metrics["auroc"], _is_worse(row))
         for row in external.rows
@@ -57,7 +56,7 @@ def _external(external: ExternalDocument) -> Table:
         {
             "Data set": Cell(f"{row.name}, {row.role}", {"data_set": row.name, "role": row.role}),
             "Images": Cell(
-                f"{count(row.n)} of {counted(row.patients, 'patient')}",
+                f"{count(row.n)} ({counted(row.patients, 'patient')})",
                 {"images": row.n, "patients": row.patients},
             ),
             "Prevalence": number_cell("prevalence", row.prevalence, percent=True),
@@ -76,8 +75,6 @@ def _external(external: ExternalDocument) -> Table:
 
 def seeds_section(seeds: SeedsDocument) -> Section:
     """Return the results of several trainings of one recipe."""
-    from plainfilm.report.figures import ForestRow, forest_figure
-
     rows = [ForestRow(f"seed {row.seed}", row.metrics["auroc"]) for row in seeds.rows]
     if seeds.ensemble is not None:
         rows.append(ForestRow("ensemble", seeds.ensemble.metrics["auroc"]))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from plainfilm.evaluation.document.analyses import SubgroupColumn, Subgroups
+from plainfilm.report.figures import ForestRow, forest_figure
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, difference_cell
@@ -45,8 +46,6 @@ def subgroups_section(subgroups: Subgroups, whole: float | None) -> Section | No
 def _forest(
     label: str, columns: Sequence[SubgroupColumn], tests: int, whole: float | None, name: str
 ) -> Plot | None:
-    from plainfilm.report.figures import ForestRow, forest_figure
-
     rows = []
     for column in columns:
         rows.append(ForestRow(column.column))

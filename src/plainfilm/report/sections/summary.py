@@ -55,11 +55,13 @@ def first_screen(content: ReportContent) -> Html:
         _frequencies(evaluation),
         aria_labelledby="results",
     )
+    summary = element("summary", f"{len(caveats) - _SHOWN} more")
+    more = element("details", summary, _list(caveats[_SHOWN:]))
     limits = element(
         "section",
         element("h2", CAVEATS, id="caveats"),
         _list(caveats[:_SHOWN]),
-        _more(caveats[_SHOWN:]),
+        more if len(caveats) > _SHOWN else Html(""),
         aria_labelledby="caveats",
     )
     return join([header, element("div", results, limits, class_="first")])
@@ -120,13 +122,8 @@ def _card(name: str, interval: Interval | None, condition: str) -> Html:
     kind = describe(name)
     title = element("dt", kind.title, " ", element("small", condition))
     if interval is None or not math.isfinite(interval.value):
-        reason = (interval and interval.reason) or "not computed"
-        return element(
-            "div",
-            title,
-            element("dd", "undefined", class_="value none"),
-            element("dd", reason, class_="under"),
-        )
+        reason = element("dd", (interval and interval.reason) or "not computed", class_="under")
+        return element("div", title, element("dd", "undefined", class_="value none"), reason)
     limits, method = interval_text(interval, kind.percent), method_of(interval, short=True)
     under = f"95% CI {limits}{f' ({method})' if method else ''}" if limits else "no interval"
     # On the bar from 0 to 1 further right is better, which does not hold for losses.
@@ -170,20 +167,9 @@ def _frequencies(evaluation: EvaluationDocument) -> Html:
 
 
 def _list(caveats: list[Caveat]) -> Html:
-    items = [
-        element(
-            "li",
-            element("b", caveat.title, class_=f"mark {caveat.severity}"),
-            " ",
-            element("span", f"{caveat.severity}: ", class_="unseen"),
-            caveat.text,
-        )
-        for caveat in caveats
-    ]
+    items = []
+    for caveat in caveats:
+        title = element("b", caveat.title, class_=f"mark {caveat.severity}")
+        severity = element("span", f"{caveat.severity}: ", class_="unseen")
+        items.append(element("li", title, " ", severity, caveat.text))
     return element("ul", *items, class_="caveats")
-
-
-def _more(caveats: list[Caveat]) -> Html:
-    if not caveats:
-        return Html("")
-    return element("details", element("summary", f"{len(caveats)} more"), _list(caveats))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from plainfilm.report.content import TrainingContent
+from plainfilm.report.figures import history_figure
 from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Plot, Plots, Section
 from plainfilm.report.wording import number
@@ -40,8 +41,6 @@ def _only_epoch(training: TrainingContent) -> str:
 
 
 def _history_plots(training: TrainingContent) -> list[Plot]:
-    from plainfilm.report.figures import history_figure
-
     plots = []
     epochs = range(len(training.history))
     kept = [n for n in epochs if training.history[n].get("epoch") == training.provenance.epoch]
