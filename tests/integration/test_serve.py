@@ -76,8 +76,9 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def children(self) -> list[int]:
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in listed.read_text("ascii").split()]
+        # A process is listed with the thread that started it.
+        listed = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for path in listed for pid in path.read_text("ascii").split()]
 
     def memory(self) -> int:
         """Return the resident bytes of the service and its decoders."""
