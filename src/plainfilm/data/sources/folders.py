@@ -123,9 +123,9 @@ def _list_class(folder: Branch, official: Split | None, prefix: str, listing: Li
         # Some data sets have the splits below the classes.
         inner = SPLIT_NAMES.get(first.casefold()) if slash and official is None else None
         identity, path = prefix + name, str(Path(folder.path, name))
-        if not _is_text(path):
+        escaped = _escape(identity), _escape(path)
+        if escaped[1] != path:
             problem = "the file name is not valid text (UTF-8)"
-            escaped = _escape(identity), _escape(path)
             listing.left_out.append(LeftOut(*escaped, "invalid-name", problem))
         elif size > 0:
             listing.items.append(Item(identity, path, real, folder.name, official or inner))
@@ -133,16 +133,8 @@ def _list_class(folder: Branch, official: Split | None, prefix: str, listing: Li
             listing.left_out.append(describe_unusable(identity, path, size))
 
 
-def _is_text(path: str) -> bool:
-    """Return whether a path can be encoded as UTF-8; undecodable bytes are surrogates in it."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _escape(path: str) -> str:
+    """Escape what is not UTF-8; a valid path is unchanged."""
     return path.encode(errors="backslashreplace").decode()
 
 
