@@ -31,7 +31,7 @@ def memory_bytes() -> int | None:
 
 
 def processor() -> str:
-    """Return the name of the processor, as far as it is known."""
+    """Return the name of the processor, or of its architecture if the name is unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
