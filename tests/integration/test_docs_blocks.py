@@ -1,0 +1,236 @@
+"""Every code block of the README and the docs runs, on small drawn data sets.
+
+A block that cannot run here has a comment with the reason above it: ``<!-- not run: reason -->``.
+Trainings are shortened to one epoch and two seeds; everything else is as the pages show it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plainfilm._files import write_json
+from plainfilm.cli.main import main
+from plainfilm.config import load
+from plainfilm.data import load_dataset
+from plainfilm.phantom import write_dataset
+from plainfilm.report.pdf import find_browser
+
+pytest.importorskip("keras")
+pytest.importorskip("starlette")
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(
+    r"(?:^ *<!-- not run: (?P<reason>.+?) -->\n)?^(?P<indent> *)```(?P<language>\w+)\n"
+    r"(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
+SHORTER = {"--seeds 5": "--seeds 2"}
+NOT_CODE = {"text"}  # output and file trees
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced code block of a page, and the reason why it is not run."""
+
+    language: str
+    text: str
+    reason: str | None
+
+
+def read_blocks(page: Path) -> list[Block]:
+    """Return the code blocks of a page."""
+    found = []
+    for match in FENCE.finditer(page.read_text("utf-8")):
+        lines = match["text"].splitlines(keepends=True)
+        text = "".join(line.removeprefix(match["indent"]) for line in lines)
+        if match["language"] not in NOT_CODE:
+            found.append(Block(match["language"], text, match["reason"]))
+    return found
+
+
+WITH_CODE = [page for page in PAGES if any(not block.reason for block in read_blocks(page))]
+
+
+def shortened(name: str | Path) -> tuple[str, str]:
+    """Read a recipe and shorten it to one epoch."""
+    text, stem = READ(name)
+    text = re.sub(r"^epochs = .*$", "epochs = 1", text, flags=re.MULTILINE)
+    return re.sub(r"^minimum_steps = .*$", "minimum_steps = 0", text, flags=re.MULTILINE), stem
+
+
+READ = load._read
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_recipes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "_read", shortened)
+        yield
+
+
+@pytest.fixture(scope="module")
+def template(
+    tmp_path_factory: pytest.TempPathFactory, own_cache: Path, short_recipes: None
+) -> Path:
+    """Make the folder in which the pages' commands run: data sets, runs and single images."""
+    folder = tmp_path_factory.mktemp("docs")
+
+    def draw(name: str, seed: int, **images: int) -> list[Path]:
+        write_dataset(
+            folder / name, images=images, seed=seed, size=96, subtlety=(0.0, 0.3), workers=1
+        )
+        return sorted((folder / name).rglob("*.jpeg"))
+
+    draw("chest_xray", 1, train=120, test=40)
+    write_json(folder / "demo" / "phantom.json", {"schema": 1, "images": 160, "seed": 0})
+    shutil.copytree(folder / "chest_xray", folder / "demo" / "phantom")
+    for name, seed in (("hospital_a", 2), ("hospital_b", 3)):
+        draw(name, seed, train=80)
+        for part in (folder / name / "train").iterdir():
+            part.rename(folder / name / part.name)
+        (folder / name / "train").rmdir()
+
+    # A folder of two classes whose file names begin with the number of the patient, and its table.
+    lines = ["file,finding,patient,split,age,pneumonia,effusion"]
+    manifest = load_dataset(folder / "hospital_a")
+    sick = manifest.label_array()[:, 0]
+    for number, (record, label) in enumerate(zip(manifest.records, sick, strict=True)):
+        name = f"{'effusion' if label else 'normal'}/{number // 2:04d}_{number % 2}.jpeg"
+        (folder / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(record.path, folder / "scans" / name)
+        split = "test" if number % 8 < 2 else "train"
+        finding = "PNEUMONIA" if label else "NORMAL"
+        other = "" if number % 7 == 0 else number % 2
+        lines.append(f"{name},{finding},P-{number // 2},{split},{number % 5},{label:g},{other}")
+    (folder / "images.csv").write_text("\n".join(lines) + "\n", "utf-8")
+
+    first, second, *_ = sorted((folder / "hospital_b").rglob("*.jpeg"))
+    shutil.copy(first, folder / "image.jpeg")
+    (folder / "more_images").mkdir()
+    shutil.copy(second, folder / "more_images")
+    write_dataset(folder / "dicom", images={"train": 4}, format="dicom", size=96, workers=1)
+    shutil.copy(next((folder / "dicom").rglob("*.dcm")), folder / "one.dcm")
+    write_dataset(folder / "png", images={"train": 4}, format="png", size=96, workers=1)
+    shutil.copy(next((folder / "png").rglob("*.png")), folder / "two.png")
+
+    with contextlib.chdir(folder):
+        for command in (
+            "train chest_xray --out runs/first",
+            "train chest_xray --out runs/second --seed 1",
+            "evaluate runs/first hospital_a hospital_b --out runs/first-external",
+            "demo --out demo",
+        ):
+            assert main(command.split()) == 0
+    for copy, run in (("standard", "first"), ("swift", "second")):
+        shutil.copytree(folder / "runs" / run, folder / "runs" / copy)
+    return folder
+
+
+@dataclass
+class Session:
+    """Runs the blocks of one page in order."""
+
+    folder: Path
+    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    service: subprocess.Popen[bytes] | None = None
+    port: int = 0
+
+    def run(self, block: Block) -> None:
+        """Run one block."""
+        {
+            "console": self.run_console,
+            "python": self.run_python,
+            "toml": self.write_recipe,
+            "json": json.loads,
+        }[block.language](block.text)
+
+    def run_python(self, text: str) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(text, "block", "exec"), self.names)
+
+    def write_recipe(self, text: str) -> None:
+        (self.folder / f"{tomllib.loads(text)['name']}.toml").write_text(text, "utf-8")
+
+    def run_console(self, text: str) -> None:
+        for line in text.replace("\\\n", " ").splitlines():
+            for long, short in SHORTER.items():
+                line = line.replace(long, short)
+            if line.startswith("plainfilm serve"):
+                self.serve(shlex.split(line)[1:])
+            elif line.startswith("plainfilm "):
+                self.call(shlex.split(line)[1:])
+            else:
+                self.shell(line)
+
+    def call(self, arguments: list[str]) -> None:
+        if "--pdf" in arguments and find_browser() is None:
+            return
+        status = main(arguments)
+        assert status in ((0, 3) if "--strict" in arguments else (0,)), arguments
+
+    def shell(self, line: str) -> None:
+        line = re.sub(r"^python\b", shlex.quote(sys.executable), line)
+        line = line.replace("localhost:8000", f"localhost:{self.port}")
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        if line.startswith("curl"):
+            assert '"probabilities"' in done.stdout, done.stdout
+
+    def serve(self, arguments: list[str]) -> None:
+        self.stop()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "plainfilm", *arguments, "--port", str(self.port)]
+        self.service = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        for _ in range(300):
+            assert self.service.poll() is None, f"{arguments} ended"
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
+                return
+            time.sleep(0.1)
+        pytest.fail(f"{arguments} did not become ready")
+
+    def stop(self) -> None:
+        if self.service is not None:
+            self.service.terminate()
+            assert self.service.wait(timeout=30) == 0
+            self.service = None
+
+
+@pytest.mark.parametrize(
+    "page", WITH_CODE, ids=[page.relative_to(ROOT).as_posix() for page in WITH_CODE]
+)
+def test_the_blocks_of_a_page_run(
+    page: Path, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(template, tmp_path / "docs")
+    monkeypatch.chdir(folder)
+    session = Session(folder)
+    try:
+        for block in read_blocks(page):
+            if block.reason is None:
+                session.run(block)
+    finally:
+        session.stop()
