@@ -1,7 +1,8 @@
 """Every code block of the README and the docs runs, on small drawn data sets.
 
 A block that cannot run here has a comment with the reason above it: ``<!-- not run: reason -->``.
-Trainings are shortened to one epoch and two seeds; everything else is as the pages show it.
+To save time, trainings have one epoch and two seeds, ``train`` and ``evaluate`` get ``--no-robustness``,
+networks are small, and reports are drawn in the first run and on one page only.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ FENCE = re.compile(
     r"(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-SHORTER = {"--seeds 5": "--seeds 2"}
+SHORTER = {
+    "--seeds 5": "--seeds 2",
+    "plainfilm train": "plainfilm train --no-robustness",
+    "plainfilm evaluate": "plainfilm evaluate --no-robustness",
+}
+WITH_REPORTS = {"use-from-python.md"}
 NOT_CODE = {"text"}  # output and file trees
 
 
@@ -73,13 +79,25 @@ WITH_CODE = [page for page in PAGES if any(not block.reason for block in read_bl
 
 
 def shortened(name: str | Path) -> tuple[str, str]:
-    """Read a recipe and shorten it to one epoch."""
+    """Read a recipe, with one epoch and a small network."""
     text, stem = READ(name)
-    text = re.sub(r"^epochs = .*$", "epochs = 1", text, flags=re.MULTILINE)
-    return re.sub(r"^minimum_steps = .*$", "minimum_steps = 0", text, flags=re.MULTILINE), stem
+    for pattern, short in (
+        (r"^epochs = .*$", "epochs = 1"),
+        (r"^minimum_steps = .*$", "minimum_steps = 0"),
+        (r"\bchannels = \[.*?\]", "channels = [8, 16]"),
+    ):
+        text = re.sub(pattern, short, text, flags=re.MULTILINE)
+    return text, stem
 
 
 READ = load._read
+
+
+def write_short_report(evaluation: Any, **_: Any) -> Path:
+    """Write a page of one line instead of a report."""
+    page = Path(evaluation.folder) / "report.html"
+    page.write_text("<p>shortened</p>", "utf-8")
+    return page
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,11 +152,12 @@ def template(
     write_dataset(folder / "png", images={"train": 4}, format="png", size=96, workers=1)
     shutil.copy(next((folder / "png").rglob("*.png")), folder / "two.png")
 
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        assert main(["train", "chest_xray", "--out", "runs/first"]) == 0
+        patch.setattr("plainfilm.report.write_report", write_short_report)
         for command in (
-            "train chest_xray --out runs/first",
-            "train chest_xray --out runs/second --seed 1",
-            "evaluate runs/first hospital_a hospital_b --out runs/first-external",
+            "train chest_xray --out runs/second --seed 1 --no-robustness",
+            "evaluate runs/first hospital_a hospital_b --out runs/first-external --no-robustness",
             "demo --out demo",
         ):
             assert main(command.split()) == 0
@@ -227,6 +246,8 @@ def test_the_blocks_of_a_page_run(
 ) -> None:
     folder = shutil.copytree(template, tmp_path / "docs")
     monkeypatch.chdir(folder)
+    if page.name not in WITH_REPORTS:
+        monkeypatch.setattr("plainfilm.report.write_report", write_short_report)
     session = Session(folder)
     try:
         for block in read_blocks(page):
