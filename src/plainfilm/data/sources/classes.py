@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from plainfilm.data.sources.items import MAX_CLASSES, Item, Listing, finding
+from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Task
 

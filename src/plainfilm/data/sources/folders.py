@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.items import (
+from plainfilm.data.sources.listing import (
     MAX_CLASSES,
     SPLIT_NAMES,
     Item,

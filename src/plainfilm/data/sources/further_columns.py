@@ -12,7 +12,7 @@ from plainfilm.data.sources.identifying import (
     is_number,
     looks_like_data,
 )
-from plainfilm.data.sources.items import Listing, finding
+from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.table_columns import Columns, Table
 from plainfilm.records import Finding
 

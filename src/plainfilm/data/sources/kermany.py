@@ -17,7 +17,7 @@ from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
 from plainfilm._text import plural
 from plainfilm.data.sources.folders import list_folder
-from plainfilm.data.sources.items import Listing
+from plainfilm.data.sources.listing import Listing
 from plainfilm.errors import PlainfilmError, SourceError
 
 __all__ = ["KERMANY", "Client", "PublicSet", "fetch_kermany", "verify_kermany"]

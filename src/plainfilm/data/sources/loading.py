@@ -11,7 +11,7 @@ from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
-from plainfilm.data.sources.items import Listing, finding
+from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.names import compile_patient_pattern
 from plainfilm.data.sources.patients import assign_patients, scope_of
 from plainfilm.data.sources.repeats import merge_repeated

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.pseudonyms import Pseudonyms, salt_file
-from plainfilm.data.sources.items import SPLIT_NAMES, Item, Listing, finding
+from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
 from plainfilm.data.sources.names import patient_of, subgroup_of
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import Identity, read_identity

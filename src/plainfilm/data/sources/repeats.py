@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from plainfilm._text import plural
-from plainfilm.data.sources.items import Item, finding
+from plainfilm.data.sources.listing import Item, finding
 from plainfilm.errors import LabelError
 from plainfilm.records import Finding
 

@@ -15,7 +15,7 @@ from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.further_columns import keep_further_columns
 from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
-from plainfilm.data.sources.items import SPLIT_NAMES, Item, Listing, describe_unusable
+from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, describe_unusable
 from plainfilm.data.sources.table_columns import Columns, Table, is_generic
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import UNKNOWN

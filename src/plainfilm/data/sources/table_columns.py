@@ -15,7 +15,7 @@ from plainfilm.data.sources.identifying import (
     is_nearly_unique,
     looks_like_data,
 )
-from plainfilm.data.sources.items import SPLIT_NAMES
+from plainfilm.data.sources.listing import SPLIT_NAMES
 from plainfilm.errors import SourceError, UsageError
 
 __all__ = ["TABLE_SUFFIXES", "Columns", "Table", "choose_columns", "is_generic", "read_table"]
