@@ -27,7 +27,7 @@ VOID = {"br", "hr", "img", "meta", "link", "input"}
 
 
 class Page(HTMLParser):
-    """Collects what a page holds, and insists that what it opens it closes."""
+    """Collects the tags and the text of a page; every element must be closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -334,8 +334,7 @@ def test_the_smallest_evaluation_gives_a_page(tmp_path: Path) -> None:
     page = rebuild(tmp_path, evaluation)
     assert "1 image of 1 patient · all of external" in page.words
     assert "AUROC over all thresholdsundefinednot computed" in page.words
-    assert "1 images" not in page.words
-    assert "1 patients" not in page.words
+    assert not re.search(r"\b1 (image|patient)s\b", page.words)
 
 
 def test_several_labels_have_a_table_and_figures_each(tmp_path: Path) -> None:

@@ -114,9 +114,9 @@ CASES: Mapping[str, tuple[Callable[[EvaluationDocument], EvaluationDocument], st
         "only 900 patients",
     ),
     "few": (
-        lambda own: change_label(own, positives=31),
+        lambda own: change_label(own, positives=32),
         "Few images",
-        "Only 31 images are positive for mass; one more error would change the sensitivity by 3.2",
+        "Only 32 images are positive for mass; one more error would change the sensitivity by 3.1",
     ),
     "one image": (
         lambda own: change_label(own, n=401),
@@ -224,7 +224,7 @@ def test_wide_intervals_are_one_caveat(sound: EvaluationDocument) -> None:
         metrics={"auroc": wide},
     )
     assert only(several, "Wide intervals").text.endswith(
-        "and 2 other metrics (see the tables) are wide."
+        "and 2 other metrics (see the report) are wide."
     )
 
 

@@ -17,9 +17,8 @@ __all__ = ["build_report"]
 def build_report(content: ReportContent, out: Path) -> Path:
     """Write the report to ``out``, its figures to ``figures`` and its tables to ``tables``.
 
-    The page loads nothing, runs nothing, and has the same bytes for the same content.
-
-    Missing folders are created.
+    The page loads nothing, runs nothing, and has the same bytes for the same content. Missing
+    folders are created.
 
     Raises
     ------

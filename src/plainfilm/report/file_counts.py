@@ -25,10 +25,9 @@ class FileCounts:
     ----------
     found, left_out
         Number of files found, and of those left out while listing, by reason.
-    splits
-        Counts by split of a run; empty for a data set without splits.
-    positive
-        The positive class of a binary task; None for other tasks.
+    splits, positives
+        Counts by split of a run, and numbers of images with a positive label; empty for a data set
+        without splits, and ``positives`` for a multi-class task, whose images all have one.
     unreadable, scored
         Files to score that could not be read, by reason, and number of images scored.
     rejected, indeterminate
@@ -39,7 +38,7 @@ class FileCounts:
     found: int
     left_out: Mapping[str, int]
     splits: Mapping[str, Counts]
-    positive: str | None
+    positives: Mapping[str, int]
     unreadable: Mapping[str, int]
     scored: int
     rejected: int | None
@@ -49,8 +48,8 @@ class FileCounts:
         """Return the name of a split and its counts in words."""
         own, lines = self.splits[name], [_NAMES[name]]
         lines += [counted(own.images, "image"), counted(own.patients, "patient")]
-        positives = own.classes[self.positive] if self.positive is not None else None
-        return [*lines, f"{count(positives)} positive"] if isinstance(positives, int) else lines
+        positives = self.positives.get(name)
+        return lines if positives is None else [*lines, f"{count(positives)} positive"]
 
     def scored_lines(self) -> list[str]:
         """Return the numbers of scored, rejected and indeterminate images, where known, in words."""
@@ -69,13 +68,16 @@ def count_files(
         late = late - early
     else:  # the evaluation lists all files that are left out of the data set
         late, early = Counter(), late + (early - late)
-    rejection, task = evaluation.rejection, manifest.task
+    splits, rejection = manifest.describe().splits if whole else {}, evaluation.rejection
     indeterminate = rejection.indeterminate if rejection else {}
     return FileCounts(
         found=len(manifest.records) + sum(early.values()),
         left_out=dict(early.most_common()),
-        splits=manifest.describe().splits if whole else {},
-        positive=task.classes[1] if task.kind == "binary" else None,
+        splits=splits,
+        positives={
+            name: sum(own.split == name and 1.0 in own.labels for own in manifest.records)
+            for name in (splits if manifest.task.kind != "multiclass" else ())
+        },
         unreadable=dict(late.most_common()),
         scored=evaluation.n,
         rejected=rejection.rejected if rejection and rejection.threshold is not None else None,

@@ -69,11 +69,11 @@ def _findings(content: ReportContent) -> Iterator[Caveat]:
     for finding in others[:2]:
         yield Caveat("serious", title, sentence(finding.problem))
     if more := len(others[2:]):
-        text = f"{counted(more, 'more serious finding')} under “Data audit” below."
+        text = f"{counted(more, 'more serious finding')} in the section “Data audit” of the report."
         yield Caveat("serious", title, text)
     warnings = sum(finding.severity == "warning" for finding in content.findings)
     if warnings:
-        text = f"{counted(warnings, 'warning')} under “Data” below."
+        text = f"{counted(warnings, 'warning')} in the section “Data” of the report."
         yield Caveat("note", "Listing and splitting", text)
 
 
@@ -104,7 +104,7 @@ def _subgroups(content: ReportContent) -> Iterator[Caveat]:
                         found.append((p, f"{where}{title} of {label} is {value}", difference))
     if found:
         _, text, _ = min(found, key=lambda one: one[0])
-        more = f" ({len(found) - 1} more in the table)" if len(found) > 1 else ""
+        more = f" ({len(found) - 1} more in the report)" if len(found) > 1 else ""
         text += f", significantly lower than on the other images{more}."
         yield Caveat("warning", "Unequal performance in subgroups", text)
 
@@ -203,8 +203,8 @@ def _left_out(content: ReportContent) -> Iterator[Caveat]:
         yield Caveat(
             "warning" if size > 0.01 * content.evaluation.n else "note",
             "Files left out",
-            f"{counted(size, 'file is', 'files are')} not included in these results; the reasons "
-            "are listed under “Data”.",
+            f"{counted(size, 'file is', 'files are')} not included in these results; the section "
+            "“Data” of the report lists the reasons.",
         )
 
 

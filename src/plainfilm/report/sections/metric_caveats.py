@@ -72,7 +72,7 @@ def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
         yield from _calibration(name, results, evaluation)
     if wide:
         others = len(wide) - _LISTED
-        more = [f"{counted(others, 'other metric')} (see the tables)"] if others > 0 else []
+        more = [f"{counted(others, 'other metric')} (see the report)"] if others > 0 else []
         listed = enumerate_texts([*wide[:_LISTED], *more])
         noun, verb = ("interval", "is") if len(wide) == 1 else ("intervals", "are")
         yield Caveat(
