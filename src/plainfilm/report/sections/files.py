@@ -16,7 +16,7 @@ from plainfilm.report.file_counts import FileCounts, describe_counts
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
-from plainfilm.report.wording import count
+from plainfilm.report.wording import count, counted, sentence
 
 __all__ = ["data_section", "provenance_section"]
 
@@ -94,14 +94,14 @@ def _findings(findings: Sequence[Finding]) -> Table:
 
 
 def _finding(finding: Finding) -> Html:
-    parts = [element("p", finding.problem)]
+    parts = [element("p", sentence(finding.problem))]
     notes = (finding.consequence, finding.remedy)
-    parts += [element("p", text, class_="quiet") for text in notes if text]
+    parts += [element("p", sentence(text), class_="quiet") for text in notes if text]
     files, shown = finding.files, min(_FILES, len(finding.files))
     if files:
         more = f" and {count(len(files) - shown)} more" if len(files) > shown else ""
         names = join((element("code", name) for name in files[:shown]), ", ")
-        words = "Show the file" if len(files) == 1 else f"Show {shown} of {count(len(files))} files"
+        words = f"Show {counted(shown, 'file')}{f' of {count(len(files))}' if more else ''}"
         parts.append(element("details", element("summary", words), element("p", names, more)))
     return join(parts)
 
