@@ -264,8 +264,6 @@ def test_python_page_lists_every_public_package() -> None:
     listed = set(re.findall(r"^   (plainfilm[\w.]*)$", text, re.M))
     for name in listed:
         importlib.import_module(name)
-    for name in importlib.import_module("plainfilm").__all__:
-        assert f"`plainfilm.{name}`" in text or name == "__version__"
     packages = {"audit", "bundle", "config", "data", "evaluation", "explain", "metrics", "phantom"}
     packages |= {"pixels", "report", "runtime", "serve", "training"}
     assert {f"plainfilm.{package}" for package in packages} < listed
