@@ -36,6 +36,7 @@ autosummary_generate = True
 autosummary_ignore_module_all = False  # a module's `__all__` is its public interface
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 

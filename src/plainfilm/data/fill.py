@@ -67,7 +67,7 @@ def fill_cache(
     workers
         Number of decoding processes; 0 decodes in this process. Default: the number of cores, or 0
         for fewer than 64 images. Use at least one for files that are not trusted: only a separate
-        process has limits of memory and time (see :class:`plainfilm.decoding.pool.Pool`).
+        process has limits of memory and time (see ``plainfilm.decoding.pool.Pool``).
     progress
         Callback for the stages ``reading files`` and ``decoding images``.
     reader

@@ -143,8 +143,8 @@ def mcnemar_test(
 
     References
     ----------
-    M. W. Fagerland, S. Lydersen & P. Laake, BMC Med. Res. Methodol. 13 (2013) 91 (mid-p);
-    N. A. Obuchowski, Stat. Med. 17 (1998) 1495-1507 (patients); the interval for few differences:
+    Mid-p: M. W. Fagerland, S. Lydersen & P. Laake, BMC Med. Res. Methodol. 13 (2013) 91.
+    Patients: N. A. Obuchowski, Stat. Med. 17 (1998) 1495-1507. Interval for few differences:
     D. G. Bonett & R. M. Price, J. Educ. Behav. Stat. 37 (2012) 479-488.
     """
     one = np.asarray(first, np.float64)

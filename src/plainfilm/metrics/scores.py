@@ -104,7 +104,7 @@ def rates(tp: ArrayLike, fp: ArrayLike, tn: ArrayLike, fn: ArrayLike) -> Floats:
     Returns
     -------
     array
-        Shape (len(RATES), *S). NaN where undefined; a likelihood ratio is infinite if only its
+        Shape ``(len(RATES), *S)``. NaN where undefined; a likelihood ratio is infinite if only its
         denominator is zero.
     """
     tp, fp, tn, fn = (np.asarray(count, dtype=np.float64) for count in (tp, fp, tn, fn))

@@ -41,8 +41,8 @@ class Image:
         ``trimmed`` (part of the area cut off as border, 0 to 1) where the spec asks for it;
         ``coloured`` (1 where colour is shown, 0 where the picture is grey, whatever the file is;
         absent where that was not looked at: see :func:`read_image_and_colour`); ``exif``,
-        ``progressive`` and ``quantisation`` of :func:`plainfilm.pixels.raster.decode_raster`; the
-        metadata of :mod:`plainfilm.pixels.metadata` for DICOM. Never an identity.
+        ``progressive`` and ``quantisation`` of ``plainfilm.pixels.raster.decode_raster``; the
+        metadata of ``plainfilm.pixels.metadata`` for DICOM. Never an identity.
     """
 
     pixels: NDArray[np.uint8]
@@ -87,7 +87,7 @@ def read_image_and_colour(
     The pixels are the same to the bit. The fact ``coloured`` is there for a JPEG with colour
     channels too, of which :func:`read_image` decodes the luminance only. A small one (224 x 224)
     takes about twice as long here, every other file as long as there. Give it as the ``reader`` of
-    :func:`plainfilm.data.fill.fill_cache`; what it fills serves :func:`read_image` as well.
+    :func:`plainfilm.data.fill_cache`; what it fills serves :func:`read_image` as well.
 
     Parameters, metadata and errors are those of :func:`read_image`.
     """

@@ -2,7 +2,7 @@
 
 ``server`` starts and stops the service, ``app`` has the routes, ``middleware`` checks each request
 (``security``) and turns failures into ``problems``, and ``request_body`` reads the images. The
-predictions come from :mod:`plainfilm.inference`. Importing this package loads no web framework.
+predictions come from ``plainfilm.inference``. Importing this package loads no web framework.
 """
 
 from __future__ import annotations

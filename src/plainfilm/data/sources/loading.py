@@ -39,7 +39,7 @@ def load_dataset(
     ``test`` above or below them. A table (CSV, TSV, Parquet) names a file, a class and, optionally,
     a patient and a split in each row. Its other columns are kept unless they may identify patients.
     Images are not decoded, but the headers of DICOM files are read for the patient. Patient keys
-    are keyed hashes (see :mod:`plainfilm.data.pseudonyms`), whose salt affects neither splits nor
+    are keyed hashes (see ``plainfilm.data.pseudonyms``), whose salt affects neither splits nor
     the hash of the manifest.
 
     Parameters
