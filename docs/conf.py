@@ -34,6 +34,8 @@ myst_enable_extensions = ["colon_fence"]
 # The reference of the Python interface is generated from docstrings.
 autosummary_generate = True
 autosummary_ignore_module_all = False  # a module's `__all__` is its public interface
+autosummary_imported_members = True
+default_role = "code"
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -42,6 +44,8 @@ numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "plainfilm"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
