@@ -274,3 +274,28 @@ def test_readme_has_the_place_of_the_measured_table() -> None:
     part = text.partition("<!-- measured: recipes -->")[2].partition("<!-- end measured -->")[0]
     for name in recipe_names():
         assert f"| `{name}`" in part
+
+
+def test_readme_tree_names_every_package() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    tree = set(re.findall(r"^  (\w+)/ +\w", text, re.M))
+    source = ROOT / "src" / "plainfilm"
+    assert tree == {path.name for path in source.iterdir() if path.is_dir()} - {"__pycache__"}
+
+
+@each_page
+def test_benchmarks_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"benchmarks/\w+\.py", page.read_text("utf-8")):
+        assert (ROOT / name).is_file(), name
+
+
+def test_few_blocks_are_not_run_and_each_has_a_reason() -> None:
+    reasons = [
+        reason
+        for page in PAGES
+        for reason in re.findall(r"<!-- not run: (.+) -->\n *```", page.read_text("utf-8"))
+    ]
+    assert all(len(reason.split()) >= 2 for reason in reasons)
+    assert len(reasons) < 25
+    marks = sum(page.read_text("utf-8").count("<!-- not run:") for page in PAGES)
+    assert marks == len(reasons) + 1  # CONTRIBUTING.md explains the mark
