@@ -10,8 +10,6 @@ from plainfilm import _files
 from plainfilm._json import JSON, Format, from_json, to_json
 from plainfilm.errors import ConfigError
 
-__all__ = ["Document"]
-
 
 class Document:
     """A frozen dataclass that is stored as one JSON file with a schema version.

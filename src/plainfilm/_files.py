@@ -13,21 +13,6 @@ from typing import Any
 
 from plainfilm.errors import StorageError
 
-__all__ = [
-    "atomic_path",
-    "canonical_json",
-    "explain_oserror",
-    "hash_bytes",
-    "hash_file",
-    "hash_json",
-    "make_folder",
-    "read_into",
-    "read_json",
-    "write_bytes",
-    "write_json",
-    "write_text",
-]
-
 
 def explain_oserror(error: OSError, path: Path | str) -> StorageError:
     """Convert an operating-system error about ``path`` to an error with a remedy."""

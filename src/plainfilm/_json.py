@@ -23,8 +23,6 @@ from typing import (
 
 from plainfilm.errors import ConfigError, PlainfilmError, RunError
 
-__all__ = ["JSON", "TOML", "Format", "from_json", "name_unknown", "to_json"]
-
 T = TypeVar("T")
 _NO_DEFAULT = object()
 

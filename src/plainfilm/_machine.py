@@ -9,8 +9,6 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Machine", "cores", "describe_machine", "memory_bytes", "versions"]
-
 
 def cores() -> int:
     """Return how many cores this process may use."""

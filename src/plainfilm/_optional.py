@@ -7,8 +7,6 @@ from types import ModuleType
 
 from plainfilm.errors import MissingExtraError
 
-__all__ = ["install_hint", "require"]
-
 
 def require(module: str, extra: str) -> ModuleType:
     """Import ``module``, which the extra ``extra`` of plainfilm installs.

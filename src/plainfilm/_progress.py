@@ -6,8 +6,6 @@ import sys
 import time
 from typing import Protocol, TextIO
 
-__all__ = ["Progress", "ProgressLines", "silent"]
-
 
 class Progress(Protocol):
     """Callback of long operations: ``progress("decoding images", done, total, "312/s")``."""

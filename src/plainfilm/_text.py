@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["plural"]
-
 
 def plural(count: int, noun: str, nouns: str | None = None, *, separator: str = ",") -> str:
     """Return a count with its noun in the singular or plural.

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["identity_transforms", "register"]
-
 Floats = NDArray[np.float32]
 
 _MAX_STEP = 0.05

@@ -21,8 +21,6 @@ from plainfilm.metrics.clustered import clustered_delong
 from plainfilm.metrics.intervals import undefined
 from plainfilm.metrics.ranking import roc_auc_score
 
-__all__ = ["FEATURE_SETS", "METADATA", "fit_baselines"]
-
 Floats = NDArray[np.float64]
 
 FEATURE_SETS: Mapping[FeatureSet, str] = {

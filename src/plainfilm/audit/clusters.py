@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from plainfilm.audit.evidence import Evidence
 
-__all__ = ["connected_groups", "count_redundant", "equal_files", "links_of", "merge_patients"]
-
 Groups = Sequence[Sequence[int]]
 
 

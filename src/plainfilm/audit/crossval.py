@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cross_validated_scores", "encode_metadata", "standardise_columns"]
-
 Floats = NDArray[np.float64]
 
 _FOLDS = 5

@@ -10,8 +10,6 @@ from plainfilm.data.counts import Description
 from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding
 
-__all__ = ["AuditDocument", "Baseline", "FeatureSet", "Histograms", "MeanImage", "SingleFeature"]
-
 FeatureSet = Literal["file metadata", "border", "thumbnail", "histogram"]
 
 

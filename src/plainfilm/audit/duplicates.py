@@ -14,8 +14,6 @@ from plainfilm.audit.hashing import close_pairs, hash_images, local_contrast
 from plainfilm.errors import ImageError
 from plainfilm.pixels import read_picture
 
-__all__ = ["NEAR_DUPLICATE", "SIMILAR", "Duplicates", "Pair", "find_duplicates"]
-
 NEAR_DUPLICATE = 0.92
 """Lowest agreement of near duplicates. In the training images of the public paediatric data set,
 copies that were cropped by up to 3 % a side, compressed again, halved in size, or changed in

@@ -13,16 +13,6 @@ from plainfilm.data.cache import Cache
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.records import Record
 
-__all__ = [
-    "SIDE",
-    "THUMBNAIL",
-    "Evidence",
-    "ImageSummaries",
-    "downsample",
-    "evidence_from_cache",
-    "evidence_from_files",
-]
-
 SIDE = 128
 """Side of the square images that an audit decodes, in pixels."""
 THUMBNAIL = 32

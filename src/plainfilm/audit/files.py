@@ -11,16 +11,6 @@ from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import images, join_names, make_finding, share
 from plainfilm.records import Finding
 
-__all__ = [
-    "FILE_CHECKS",
-    "UNREADABLE",
-    "check_colour",
-    "check_formats",
-    "check_header",
-    "check_readable",
-    "check_sizes",
-]
-
 _REASONS = {
     "empty": "the file is empty",
     "truncated": "the file ends before the image is complete",

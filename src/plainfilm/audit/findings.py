@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from plainfilm._text import plural
 from plainfilm.records import Finding, Severity
 
-__all__ = ["SETS", "images", "join_names", "make_finding", "share"]
-
 SETS = {"train": "training set", "validation": "validation set", "test": "test set"}
 """Names of the splits in sentences."""
 _MAX_FILES = 200

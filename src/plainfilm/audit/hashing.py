@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.evidence import downsample
 
-__all__ = ["BITS", "Hashes", "close_pairs", "hash_images", "local_contrast"]
-
 BITS = 64
 _SIDE = 16
 _MAX_FIT = 8192

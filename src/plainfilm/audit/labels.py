@@ -12,8 +12,6 @@ from plainfilm.audit.findings import SETS, images, make_finding, share
 from plainfilm.metrics.intervals import newcombe, wilson
 from plainfilm.records import SPLITS, Finding
 
-__all__ = ["LABEL_CHECKS", "check_balance", "check_precision", "check_prevalence", "check_unknown"]
-
 _RARE = 0.1
 _VERY_FEW = 10  # images
 _P_VALUE, _MIN_DIFFERENCE = 0.01, 0.02

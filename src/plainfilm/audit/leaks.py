@@ -15,8 +15,6 @@ from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import SETS, images, join_names, make_finding
 from plainfilm.records import Finding
 
-__all__ = ["PRECEDENCE", "check_duplicates", "check_similar_patients"]
-
 PRECEDENCE = {"test": 0, "validation": 1, "train": 2, "": 3}
 """Of images that must not be in several splits, the one in the first of these splits is kept."""
 

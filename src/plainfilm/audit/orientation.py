@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.evidence import downsample
 
-__all__ = ["ORIENTATIONS", "Orientation", "estimate_orientation", "standardise"]
-
 Floats = NDArray[np.float32]
 
 ORIENTATIONS = ("upright", "rotated left", "upside down", "rotated right")

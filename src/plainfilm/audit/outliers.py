@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.orientation import standardise
 
-__all__ = ["outlier_scores"]
-
 Floats = NDArray[np.float64]
 
 _SIDE = 16

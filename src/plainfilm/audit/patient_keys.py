@@ -15,8 +15,6 @@ from plainfilm.audit.findings import SETS, images, join_names, make_finding, sha
 from plainfilm.audit.leaks import PRECEDENCE
 from plainfilm.records import Finding
 
-__all__ = ["PATIENT_CHECKS", "check_patient_keys", "check_patients_across_splits"]
-
 _MANY_IMAGES = 20
 _DOMINANT = 0.05
 _SUSPICIOUS = 0.1

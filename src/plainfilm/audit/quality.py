@@ -13,8 +13,6 @@ from plainfilm.audit.orientation import ORIENTATIONS, estimate_orientation
 from plainfilm.audit.outliers import outlier_scores
 from plainfilm.records import Finding
 
-__all__ = ["IMAGE_CHECKS", "check_contrast", "check_orientation", "check_outliers", "check_text"]
-
 _BLANK = 6  # grey levels between the 1st and the 99th percentile
 _LOW_CONTRAST = 56
 _MARGIN = 0.25  # fewer than 1 in 1,000 upright radiographs exceed it

@@ -38,8 +38,6 @@ from plainfilm.errors import SourceError
 from plainfilm.pixels import read_image_and_colour
 from plainfilm.records import Finding, PixelSpec
 
-__all__ = ["Audit", "audit_dataset"]
-
 _FEW_DUPLICATES = 0.01
 _REPLACED_BY = {
     "patient-overlap": "patient-in-several-splits",

@@ -13,8 +13,6 @@ from plainfilm.audit.findings import SETS, join_names, make_finding
 from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding
 
-__all__ = ["Judgement", "check_shift", "check_shortcuts", "judge", "reporting_limit"]
-
 Judgement = Literal["serious", "warning", "note", "no finding", "inconclusive"]
 
 _MAX_WIDTH = 0.3

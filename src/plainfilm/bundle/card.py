@@ -9,8 +9,6 @@ from typing import Any
 from plainfilm.bundle.metadata import BundleMetadata, Provenance
 from plainfilm.records import LockedPoint
 
-__all__ = ["FRONT_MATTER", "front_matter", "model_card"]
-
 FRONT_MATTER = "---"
 
 _USE = """## Intended use

@@ -10,8 +10,6 @@ from plainfilm.bundle.card import model_card
 from plainfilm.bundle.metadata import BundleMetadata
 from plainfilm.errors import BundleError
 
-__all__ = ["Bundle", "read_bundle", "write_bundle"]
-
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"
 _CARD, _SUMS = "MODEL_CARD.md", "SHA256SUMS"
 # Written by file managers; plainfilm never opens them.

@@ -14,14 +14,6 @@ from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
-__all__ = [
-    "BundleMetadata",
-    "Determination",
-    "IndeterminateRange",
-    "Provenance",
-    "Rejection",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

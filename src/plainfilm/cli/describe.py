@@ -15,15 +15,6 @@ from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, 
 from plainfilm.metrics import Interval
 from plainfilm.records import Finding
 
-__all__ = [
-    "describe_evaluation",
-    "describe_external",
-    "describe_manifest",
-    "describe_variation",
-    "print_audit",
-    "print_findings",
-]
-
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _SHOWN: tuple[str, ...] = (
     "auroc",

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any
 
-__all__ = ["Interrupts"]
-
 
 class Interrupts:
     """Raises KeyboardInterrupt on Ctrl-C within the block and records it in ``came``.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-__all__ = ["main", "stop_writing"]
-
 # Each verb is the module of that name in this package; it is imported when the verb is used.
 _VERBS = {
     "demo": "run the whole workflow once, on synthetic or given images",

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from plainfilm.data import Manifest
 
-__all__ = ["add_cache_arguments", "add_source_arguments", "load", "load_each", "worker_count"]
-
 
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     """Add DATA and the options that describe it."""

@@ -13,14 +13,6 @@ from typing import Any
 
 from plainfilm._progress import Progress, ProgressLines
 
-__all__ = [
-    "show_progress",
-    "shown",
-    "silence_libraries",
-    "table",
-    "with_options",
-]
-
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
 

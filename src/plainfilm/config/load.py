@@ -15,8 +15,6 @@ from plainfilm.errors import ConfigError
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["load_recipe", "recipe_names"]
-
 
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes of plainfilm."""

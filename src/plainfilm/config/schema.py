@@ -11,18 +11,6 @@ from plainfilm._json import TOML, from_json, name_unknown
 from plainfilm.errors import ConfigError
 from plainfilm.records import PixelSpec
 
-__all__ = [
-    "AUGMENTATIONS",
-    "NETWORKS",
-    "AugmentConfig",
-    "DataConfig",
-    "FitConfig",
-    "NetworkConfig",
-    "PointsConfig",
-    "Recipe",
-    "check_network",
-]
-
 NETWORKS = ("compact", "tutorial")
 """Names of the networks that `plainfilm.models.build_network` builds."""
 

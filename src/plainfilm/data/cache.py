@@ -23,8 +23,6 @@ from plainfilm.data.shards import open_pixels, read_pixels
 from plainfilm.errors import DataError, StorageError
 from plainfilm.records import PixelSpec
 
-__all__ = ["Cache", "Location", "default_folder", "explain_cache_errors"]
-
 _FEW = 16
 """Below this number of images of a shard, its memory map is faster than opening its file."""
 

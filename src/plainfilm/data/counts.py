@@ -10,8 +10,6 @@ import numpy as np
 
 from plainfilm.records import SPLITS, Record, Task, TaskKind
 
-__all__ = ["Counts", "Description", "LabelCounts", "count", "describe"]
-
 
 @dataclass(frozen=True, slots=True)
 class LabelCounts:

@@ -10,8 +10,6 @@ from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.records import SPLITS, Finding
 
-__all__ = ["leave_out"]
-
 _REMEDY = "create the list with: plainfilm audit DATA --exclude FILE.csv"
 
 

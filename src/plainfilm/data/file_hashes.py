@@ -17,8 +17,6 @@ from plainfilm.data.shards import FileIndex, Stamp
 from plainfilm.decoding.decode import Failure
 from plainfilm.records import Record
 
-__all__ = ["Content", "hash_files"]
-
 _BATCH = 32  # files
 _MISSING = Failure("missing", "the file does not exist")
 

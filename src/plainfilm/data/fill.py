@@ -31,8 +31,6 @@ from plainfilm.errors import StorageError
 from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec
 
-__all__ = ["check_space", "fill_cache"]
-
 _FEW = 64
 """Below this number of images, starting processes takes longer than decoding."""
 

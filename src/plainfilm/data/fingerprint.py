@@ -15,8 +15,6 @@ from plainfilm.data.counts import Description
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS
 
-__all__ = ["Fingerprint", "fingerprint"]
-
 _SAMPLE = 4096
 _CHUNK = 256
 _QUANTILES = {"minimum": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "maximum": 1.0}

@@ -24,8 +24,6 @@ from plainfilm.data.parquet import decode_records, encode_records, labels_to_jso
 from plainfilm.errors import LabelError, SourceError, SplitError
 from plainfilm.records import SPLITS, Finding, Record, Split, Task
 
-__all__ = ["MANIFEST_SCHEMA", "LeftOut", "Manifest"]
-
 MANIFEST_SCHEMA = 3
 """Version of the Parquet layout; files of other versions are rejected."""
 

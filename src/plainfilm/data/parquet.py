@@ -11,8 +11,6 @@ from typing import Any
 from plainfilm.errors import SourceError
 from plainfilm.records import Record
 
-__all__ = ["Table", "decode_records", "encode_records", "labels_to_json", "read_parquet"]
-
 Table = Any
 """A `pyarrow.Table`; pyarrow has no types."""
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from plainfilm.data.manifest import Manifest
 
-__all__ = ["pick"]
-
 
 def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
     """Choose records for a grid of images: each class in turn, at random within a class.

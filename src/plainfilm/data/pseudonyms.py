@@ -16,8 +16,6 @@ import platformdirs
 
 from plainfilm.errors import StorageError
 
-__all__ = ["Pseudonyms", "salt_file", "where_is_salt"]
-
 _VARIABLE = "PLAINFILM_SALT"
 _BYTES = 32
 _DIGITS = 16

@@ -24,18 +24,6 @@ from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, writ
 from plainfilm.decoding.decode import Failure
 from plainfilm.errors import StorageError
 
-__all__ = [
-    "FileIndex",
-    "Shard",
-    "Stamp",
-    "clear_leftovers",
-    "open_pixels",
-    "read_pixels",
-    "read_shards",
-    "rows_per_shard",
-    "write_shard",
-]
-
 _SCHEMA = 1
 _ROWS = 1024
 _BYTES = 64 * 1024 * 1024

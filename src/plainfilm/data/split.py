@@ -17,8 +17,6 @@ from plainfilm.data.stratify import apportion, group_images, quotas, strata_coun
 from plainfilm.errors import ConfigError, SplitError
 from plainfilm.records import SPLITS, Finding, Record, Split, Task
 
-__all__ = ["limit", "make_splits"]
-
 _CHECKS = frozenset({"validation-too-small", "patient-overlap", "unassigned-images", "limited"})
 
 

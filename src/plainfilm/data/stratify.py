@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from plainfilm.records import Task
 
-__all__ = ["apportion", "group_images", "quotas", "strata_counts"]
-
 
 def strata_counts(labels: NDArray[np.float32], task: Task) -> NDArray[np.float64]:
     """Return the strata of each image, (n, k) of 1 and 0.

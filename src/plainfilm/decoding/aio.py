@@ -16,8 +16,6 @@ from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
 
-__all__ = ["AsyncPool"]
-
 
 class AsyncPool:
     """Decoding processes whose outcomes are awaited; ``start`` and ``close`` it in one event loop.

@@ -16,8 +16,6 @@ from plainfilm.pixels import LIMITS, Limits, read_picture
 from plainfilm.pixels.display import encode_png, shrink
 from plainfilm.records import PixelSpec
 
-__all__ = ["Decoded", "Failure", "Reader", "decode_one", "reader_name"]
-
 
 class ReadImage(Protocol):
     """The part of :class:`plainfilm.pixels.Image` that decoding needs."""

@@ -27,8 +27,6 @@ from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
 
-__all__ = ["NO_DECODER", "Pool"]
-
 NO_DECODER = Failure("no-decoder", "no decoding process can be started")
 """The outcome of a file that was not decoded for want of a process."""
 

@@ -23,8 +23,6 @@ from plainfilm.decoding.decode import Decoded, Failure
 from plainfilm.decoding.sandbox import Sandbox, decoder_environment, start_command
 from plainfilm.records import PixelSpec
 
-__all__ = ["DecodingProcess", "Job"]
-
 _PIPE = 1 << 20  # bytes: a whole image in one write, where the system allows such pipes
 _SMALL_PIPE = 3000  # bytes that certainly fit where the size of a pipe is unknown
 _LINE = 1 << 16  # bytes of a reply's JSON

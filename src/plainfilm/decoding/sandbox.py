@@ -12,16 +12,6 @@ from typing import BinaryIO
 
 from plainfilm.pixels.limits import LIMITS, Limits
 
-__all__ = [
-    "ENVIRONMENT",
-    "Sandbox",
-    "decoder_environment",
-    "memory_cap",
-    "open_output",
-    "restrict_process",
-    "start_command",
-]
-
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -27,8 +27,6 @@ from plainfilm.pixels.display import encode_png
 from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.records import PixelSpec
 
-__all__ = ["serve"]
-
 _PATIENCE = 0.005  # seconds after which the outcomes so far are written
 
 

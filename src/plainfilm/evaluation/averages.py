@@ -12,8 +12,6 @@ from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.evaluation.view import Clusters, Floats, LabelView
 from plainfilm.metrics import Interval, percentile, undefined
 
-__all__ = ["Estimate", "macro_average", "micro_average", "pool_labels"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:

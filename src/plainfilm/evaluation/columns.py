@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from plainfilm.data import Manifest
 
-__all__ = ["Column", "read_columns"]
-
 _MOST = 12  # a column with more values holds names, not groups
 _AGES = (18.0, 40.0, 65.0)
 _METADATA = ("view", "sex", "age", "laterality", "manufacturer", "photometric", "modality")

@@ -31,8 +31,6 @@ from plainfilm.metrics import (
     undefined,
 )
 
-__all__ = ["METRICS", "Comparison", "compare"]
-
 METRICS = ("auroc", "average_precision", "brier", "accuracy", "sensitivity", "specificity")
 """The metrics that are compared by default."""
 

@@ -28,8 +28,6 @@ from plainfilm.metrics import (
     roc_curve,
 )
 
-__all__ = ["curves"]
-
 _POINTS = 500
 _SCORE_BINS = 40
 

@@ -17,8 +17,6 @@ from PIL import ImageFilter
 
 from plainfilm.evaluation.view import Floats
 
-__all__ = ["DISTURBANCES", "Disturbance"]
-
 Pixels = NDArray[np.uint8]
 Apply = Callable[[Pixels, float, np.random.Generator], Pixels]
 

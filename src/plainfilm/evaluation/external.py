@@ -21,8 +21,6 @@ from plainfilm.evaluation.tables import to_csv
 from plainfilm.metrics import independent_difference
 from plainfilm.training import open_run
 
-__all__ = ["METRICS", "ExternalValidation", "validate"]
-
 METRICS = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity", "brier")
 """The metrics that are compared."""
 

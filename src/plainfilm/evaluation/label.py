@@ -28,8 +28,6 @@ from plainfilm.metrics import (
 )
 from plainfilm.records import OperatingPoint
 
-__all__ = ["describe_point", "predict_values", "rate_intervals", "score_intervals"]
-
 _SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
 
 

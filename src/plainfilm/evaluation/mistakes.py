@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from plainfilm.evaluation.view import Floats
 from plainfilm.records import Record, Task
 
-__all__ = ["Mistake", "rank_mistakes"]
-
 
 @dataclass(frozen=True, slots=True)
 class Mistake:

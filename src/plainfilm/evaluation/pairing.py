@@ -13,8 +13,6 @@ from plainfilm.evaluation.document.several import ComparedModel
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.result import DOCUMENT, PREDICTIONS
 
-__all__ = ["Side", "read_pair"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:

@@ -16,8 +16,6 @@ from plainfilm.bundle import Bundle
 from plainfilm.errors import RunError
 from plainfilm.evaluation.scoring import Scored
 
-__all__ = ["SCHEMA", "Predictions", "write_predictions"]
-
 SCHEMA = 1
 _METADATA = "plainfilm"
 

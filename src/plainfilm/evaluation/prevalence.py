@@ -19,8 +19,6 @@ from plainfilm.evaluation.label import predict_values, rate_intervals
 from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView
 from plainfilm.metrics import Interval, shift_prevalence, undefined
 
-__all__ = ["assumed_prevalence", "check_prevalence", "describe_prevalence"]
-
 _NOTE = (
     "The test images are weighted so that this share of them is positive, and the odds of each "
     "probability are multiplied by the ratio of the prior odds. This is valid where positive and "

@@ -14,8 +14,6 @@ from plainfilm.evaluation.document.label import Histogram
 from plainfilm.evaluation.view import Bools, Floats, balanced_thresholds
 from plainfilm.metrics import Interval, clustered_bootstrap, undefined
 
-__all__ = ["describe_rejection"]
-
 _LISTED = 200
 _BINS = 40
 _METRICS = ("auroc", "accuracy", "sensitivity", "specificity")

@@ -16,8 +16,6 @@ from plainfilm.evaluation.mistakes import Mistake, rank_mistakes
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.metrics import Interval
 
-__all__ = ["DOCUMENT", "MANIFEST", "PREDICTIONS", "Evaluation"]
-
 DOCUMENT, PREDICTIONS, MANIFEST = "evaluation.json", "predictions.parquet", "manifest.parquet"
 
 

@@ -37,8 +37,6 @@ from plainfilm.metrics import (
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
 
-__all__ = ["LIMIT", "measure_robustness"]
-
 LIMIT = 300
 """Default number of images. Changes are paired, so that few images give narrow intervals."""
 _RESOLUTION = 256

@@ -33,8 +33,6 @@ from plainfilm.runtime import Predictor
 from plainfilm.training import open_run
 from plainfilm.training.run import TRAINED_ON
 
-__all__ = ["choose_folder", "evaluate", "find_run", "plain_name"]
-
 
 def evaluate(
     model: Bundle | str | Path,

@@ -9,8 +9,6 @@ from plainfilm.evaluation.document.label import SampleSize, SampleSizes, SampleS
 from plainfilm.evaluation.view import LabelView
 from plainfilm.metrics import Interval, images_for_auroc, images_for_proportion, newcombe, wilson
 
-__all__ = ["describe_sample_sizes"]
-
 _TARGETS = (0.1, 0.05, 0.03, 0.02, 0.01)
 _NOTE = (
     "For an equally good model, the same share of positives and as many images per patient. The "

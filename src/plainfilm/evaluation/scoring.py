@@ -16,8 +16,6 @@ from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
-__all__ = ["Scored", "align", "name_split", "official_test", "score"]
-
 _CHUNK = 4096
 
 

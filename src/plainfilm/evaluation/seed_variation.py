@@ -14,8 +14,6 @@ from plainfilm.evaluation.tables import to_csv
 from plainfilm.metrics import Interval
 from plainfilm.training import Run
 
-__all__ = ["METRICS", "write_seed_variation"]
-
 METRICS = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity", "brier")
 
 

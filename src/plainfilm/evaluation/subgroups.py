@@ -31,8 +31,6 @@ from plainfilm.metrics import (
 )
 from plainfilm.records import OperatingPoint
 
-__all__ = ["MINIMUM", "describe_subgroups"]
-
 MINIMUM = 10
 """Number of patients of a class that results for the class take."""
 

@@ -29,8 +29,6 @@ from plainfilm.metrics import (
 )
 from plainfilm.records import OperatingPoint, Task
 
-__all__ = ["summarise"]
-
 
 def summarise(
     labels: ArrayLike,

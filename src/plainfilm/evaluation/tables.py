@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 
 from plainfilm._json import to_json
 
-__all__ = ["to_csv"]
-
 _LEFT_OUT = frozenset({"method", "reason"})
 
 

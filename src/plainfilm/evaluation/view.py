@@ -31,8 +31,6 @@ from plainfilm.metrics import (
 )
 from plainfilm.records import OperatingPoint
 
-__all__ = ["BINS", "Bools", "Clusters", "Floats", "LabelView", "balanced_thresholds"]
-
 BINS = 10
 """Number of bins of the calibration error and the reliability curve."""
 

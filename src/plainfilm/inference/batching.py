@@ -15,8 +15,6 @@ from typing import Protocol
 from plainfilm.pixels import Image
 from plainfilm.records import Prediction
 
-__all__ = ["LARGEST", "Batcher", "ImagePredictor"]
-
 LARGEST = 16
 """Images in a batch; larger batches measured no faster and delay their first image."""
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-__all__ = ["IMAGE_CODES", "SERVER_CODES", "InferenceError", "image_error"]
-
 IMAGE_CODES = MappingProxyType(
     {
         "empty": "the file is empty",

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from plainfilm.evaluation.document import EvaluationDocument
     from plainfilm.metrics import Interval
 
-__all__ = ["NOTICE", "BundleIdentity", "ModelDescription", "describe", "read_evaluation"]
-
 NOTICE = (
     "Not a medical device. For research and teaching only; "
     "do not use it to make decisions about patients."

@@ -32,8 +32,6 @@ from plainfilm.inference.telemetry import Telemetry
 from plainfilm.pixels import Image, sniff
 from plainfilm.pixels.display import encode_png
 
-__all__ = ["Engine"]
-
 _NOT_READY = 10.0  # seconds after a failed write of the audit log
 
 

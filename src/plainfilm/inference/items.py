@@ -16,17 +16,6 @@ from plainfilm.pixels.display import encode_png
 from plainfilm.records import Prediction
 from plainfilm.runtime import Predictor
 
-__all__ = [
-    "PICTURES",
-    "ImageFile",
-    "Item",
-    "ItemOptions",
-    "draw_heatmap",
-    "failure",
-    "picture_url",
-    "success",
-]
-
 PICTURES = ("seen", "original", "heatmap")
 """Pictures that a client can request."""
 

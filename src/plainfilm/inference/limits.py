@@ -10,8 +10,6 @@ from plainfilm.errors import UsageError
 from plainfilm.inference.codes import InferenceError
 from plainfilm.pixels import Limits
 
-__all__ = ["MIB", "InferenceLimits", "MemoryBudget", "parse_limits"]
-
 MIB = 1 << 20
 L = TypeVar("L", bound="InferenceLimits")
 

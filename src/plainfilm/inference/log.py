@@ -20,9 +20,6 @@ from typing import TextIO
 
 from plainfilm._files import explain_oserror
 
-__all__ = ["AuditLog", "LibraryWarnings", "Log", "now"]
-
-
 _PAUSE = 0.02  # seconds
 
 

@@ -24,8 +24,6 @@ from plainfilm.inference.description import (
 )
 from plainfilm.runtime import Predictor
 
-__all__ = ["BundleRegistry", "BundleSource", "LoadedBundle", "parse_sources"]
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -9,8 +9,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Count", "Histogram", "Telemetry"]
-
 Lines = Callable[[str], Iterable[str]]
 """Function that returns the lines of a metric from its name."""
 

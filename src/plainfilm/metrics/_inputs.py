@@ -10,18 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import MetricError
 
-__all__ = [
-    "Bools",
-    "Floats",
-    "Ints",
-    "Patients",
-    "as_labels",
-    "as_scores",
-    "group_index",
-    "known",
-    "known_groups",
-]
-
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.intp]

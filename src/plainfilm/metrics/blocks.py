@@ -11,8 +11,6 @@ import numpy as np
 
 from plainfilm.metrics._inputs import Ints
 
-__all__ = ["BLOCKS", "MANY", "pool"]
-
 BLOCKS = 2000
 MANY = 20_000
 """Number of patients above which they are pooled, and of images above which scores are binned."""

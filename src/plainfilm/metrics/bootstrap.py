@@ -22,17 +22,6 @@ from plainfilm.metrics.scores import RATES, confusion, why_undefined
 from plainfilm.metrics.small_sample import small_sample_interval
 from plainfilm.metrics.statistics import RANKINGS, Statistic, metric_statistic
 
-__all__ = [
-    "BOOTSTRAP_METRICS",
-    "SMOOTH",
-    "bootstrap_interval",
-    "check_metric",
-    "clustered_bootstrap",
-    "percentile",
-    "replicate",
-    "studentised",
-]
-
 BOOTSTRAP_METRICS = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss", *RATES)
 """Names that `clustered_bootstrap` accepts."""
 

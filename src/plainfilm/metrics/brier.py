@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike
 from plainfilm.metrics._inputs import Floats, known
 from plainfilm.metrics.calibration import Binning, bin_edges, bin_index
 
-__all__ = ["BrierParts", "brier_parts", "calibration_error_bias"]
-
 _DRAWS = 1000
 
 

@@ -13,17 +13,6 @@ from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, known
 from plainfilm.metrics.intervals import Interval, wilson
 
-__all__ = [
-    "ReliabilityBin",
-    "bin_edges",
-    "bin_index",
-    "brier_score_loss",
-    "expected_calibration_error",
-    "log_loss",
-    "log_losses",
-    "reliability_curve",
-]
-
 Binning = Literal["uniform", "quantile"]
 
 

@@ -21,8 +21,6 @@ from plainfilm.metrics.intervals import (
     undefined,
 )
 
-__all__ = ["clustered_covariance", "clustered_delong"]
-
 
 def clustered_delong(
     y_true: ArrayLike, y_score: ArrayLike, groups: ArrayLike, *, level: float = 0.95

@@ -19,13 +19,6 @@ from plainfilm.metrics.scores import RATES
 from plainfilm.metrics.small_sample import FEW_PATIENTS
 from plainfilm.metrics.statistics import metric_statistic
 
-__all__ = [
-    "Verdict",
-    "clustered_difference",
-    "holm",
-    "judge_margin",
-]
-
 Verdict = Literal["superior", "non-inferior", "inferior", "not shown"]
 
 _TRIALS = {"accuracy": (True, True), "sensitivity": (True, False), "specificity": (False, True)}

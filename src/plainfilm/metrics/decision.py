@@ -43,8 +43,6 @@ from plainfilm.metrics.thresholds import (
 )
 from plainfilm.records import LockedPoint, OperatingPoint, Purpose
 
-__all__ = ["lock_operating_points"]
-
 _FEW_IMAGES = 20
 _SATURATED = 0.99
 _WIDE = 0.3  # in probability

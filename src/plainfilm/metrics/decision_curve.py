@@ -14,8 +14,6 @@ from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, know
 from plainfilm.metrics.bootstrap import replicate
 from plainfilm.metrics.statistics import Statistic
 
-__all__ = ["THRESHOLDS", "DecisionCurve", "decision_curve", "decision_statistic", "read_decision"]
-
 THRESHOLDS: tuple[float, ...] = tuple(round(step / 100, 2) for step in range(1, 100))
 """Threshold probabilities of a decision curve."""
 

@@ -7,8 +7,6 @@ import math
 from plainfilm.errors import MetricError
 from plainfilm.metrics.intervals import Interval, undefined
 
-__all__ = ["correlated_difference", "independent_difference"]
-
 _METHOD = "from the two intervals (MOVER)"
 
 

@@ -13,19 +13,6 @@ from scipy.special import betaincinv, expit, logit
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, known
 
-__all__ = [
-    "NO_VARIANCE",
-    "Interval",
-    "clopper_pearson",
-    "delong",
-    "delong_covariance",
-    "newcombe",
-    "normal_quantile",
-    "placements",
-    "undefined",
-    "wilson",
-]
-
 NO_VARIANCE = 1e-28
 """A variance of zero is below this after rounding; that of 10^6 images of each class is above."""
 

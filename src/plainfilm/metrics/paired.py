@@ -24,8 +24,6 @@ from plainfilm.metrics.clustered import clustered_covariance
 from plainfilm.metrics.intervals import NO_VARIANCE, Interval, normal_quantile
 from plainfilm.metrics.small_sample import FEW_PATIENTS
 
-__all__ = ["PairedTest", "delong_test", "mcnemar_test", "patients_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:

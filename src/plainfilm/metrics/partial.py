@@ -11,8 +11,6 @@ from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Floats, known
 from plainfilm.metrics.ranking import roc_curve
 
-__all__ = ["partial_areas", "partial_auc_score", "standardised"]
-
 
 def partial_auc_score(
     y_true: ArrayLike,

@@ -9,8 +9,6 @@ from statistics import NormalDist
 from plainfilm.errors import MetricError
 from plainfilm.metrics.intervals import newcombe, wilson
 
-__all__ = ["detectable_difference", "images_for_auroc", "images_for_proportion"]
-
 _MOST = 1 << 40
 
 

@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Floats, as_scores
 
-__all__ = ["PREVALENCES", "PredictiveValues", "predictive_values", "shift_prevalence"]
-
 PREVALENCES: tuple[float, ...] = tuple(
     float(f"{share:.4g}") for share in 1 / (1 + np.exp(-np.linspace(-np.log(999), np.log(9), 50)))
 )

@@ -13,13 +13,6 @@ from numpy.typing import ArrayLike
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints, known
 
-__all__ = [
-    "average_precision_score",
-    "precision_recall_curve",
-    "roc_auc_score",
-    "roc_curve",
-]
-
 
 def _steps(positive: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """Return distinct scores in descending order, and the weight of each class at each score."""

@@ -12,8 +12,6 @@ from scipy.special import expit, logit, stdtrit
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
 from plainfilm.metrics.intervals import Interval, normal_quantile, undefined
 
-__all__ = ["CLOSEST", "CalibrationLine", "calibration_line", "logits_of"]
-
 CLOSEST = 1e-7
 """Distance from 0 and 1 at which probabilities are clipped for logits: float32's resolution."""
 

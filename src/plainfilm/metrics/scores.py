@@ -16,23 +16,6 @@ from numpy.typing import ArrayLike
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Floats, as_labels, as_scores
 
-__all__ = [
-    "RATES",
-    "Confusion",
-    "accuracy_score",
-    "balanced_accuracy_score",
-    "confusion",
-    "f1_score",
-    "likelihood_ratios",
-    "matthews_corrcoef",
-    "npv_score",
-    "ppv_score",
-    "rates",
-    "sensitivity_score",
-    "specificity_score",
-    "why_undefined",
-]
-
 RATES = (
     "accuracy",
     "balanced_accuracy",

@@ -16,8 +16,6 @@ from plainfilm.metrics._inputs import Bools, Ints
 from plainfilm.metrics.intervals import Interval, newcombe, wilson
 from plainfilm.metrics.scores import RATES, rates
 
-__all__ = ["FEW_PATIENTS", "small_sample_interval"]
-
 FEW_PATIENTS = 10
 """Number of patients on either side of a proportion below which its bootstrap is too narrow."""
 

@@ -13,15 +13,6 @@ from plainfilm.metrics.calibration import log_losses
 from plainfilm.metrics.partial import standardised
 from plainfilm.metrics.scores import RATES, rates
 
-__all__ = [
-    "RANKINGS",
-    "Statistic",
-    "metric_statistic",
-    "ranking_statistic",
-    "rates_statistic",
-    "totals_statistic",
-]
-
 Statistic: TypeAlias = Callable[[Floats], Floats]
 """Maps draws (replicates, patients) to values (k, replicates)."""
 

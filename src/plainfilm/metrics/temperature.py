@@ -14,8 +14,6 @@ from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, as_labels, as_scores
 from plainfilm.records import TaskKind
 
-__all__ = ["TEMPERATURES", "Temperature", "apply_temperature", "fit_temperature"]
-
 TEMPERATURES = (0.25, 10.0)
 """Range to which temperatures are clipped."""
 

@@ -14,13 +14,6 @@ from scipy.special import log_ndtr
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints
 
-__all__ = [
-    "balanced_thresholds",
-    "draw_patients",
-    "reaching_thresholds",
-    "silverman_bandwidth",
-]
-
 Counts: TypeAlias = NDArray[np.uint16]
 
 _AT_ONCE = 1 << 21  # floats

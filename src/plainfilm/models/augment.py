@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from plainfilm.config import AugmentConfig
 
-__all__ = ["Augment", "draw_augmentation", "resample"]
-
 Array = NDArray[np.float32]
 
 _BANK = 64  # number of images in the noise bank

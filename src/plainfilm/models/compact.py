@@ -10,8 +10,6 @@ from keras import layers
 
 from plainfilm.models.layers import SkipGain, StandardisedConv2D, normalise
 
-__all__ = ["compact"]
-
 
 def compact(
     size: int,

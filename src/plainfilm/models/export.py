@@ -21,8 +21,6 @@ from plainfilm.models.layers import SkipGain, StandardisedConv2D
 from plainfilm.models.novelty import FLOOR, SIDE, Distance, Novelty
 from plainfilm.records import Task
 
-__all__ = ["feature_network", "has_activation_map", "to_onnx"]
-
 _MAX_FEATURES = 1024  # a covariance of more would be larger than the network
 
 

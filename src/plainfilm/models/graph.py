@@ -9,8 +9,6 @@ import numpy as np
 
 from plainfilm._optional import require
 
-__all__ = ["IMAGE", "GraphBuilder"]
-
 IMAGE = "image"
 _OPSET = 17
 _IR = 8

@@ -9,8 +9,6 @@ from keras import layers, ops
 
 from plainfilm.errors import ConfigError
 
-__all__ = ["SkipGain", "StandardisedConv2D", "normalise"]
-
 # The gain of a ReLU that keeps the variance of its input: sqrt(2 / (1 - 1/pi)).
 RELU_GAIN = 1.7139588594436646
 

@@ -9,8 +9,6 @@ from plainfilm.errors import ConfigError
 from plainfilm.models.graph import IMAGE, GraphBuilder
 from plainfilm.records import Task
 
-__all__ = ["merge_graphs"]
-
 
 def merge_graphs(
     graphs: Sequence[bytes],

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from plainfilm.records import Task
 
-__all__ = ["FLOOR", "SIDE", "Distance", "Novelty", "class_numbers", "coarse_copies", "fit_novelty"]
-
 SIDE = 16
 """Side of the coarse copy in pixels."""
 FLOOR = 8.0

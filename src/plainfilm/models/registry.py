@@ -11,8 +11,6 @@ from plainfilm.errors import ConfigError
 from plainfilm.models.compact import compact
 from plainfilm.models.tutorial import tutorial
 
-__all__ = ["NETWORKS", "build_network"]
-
 NETWORKS: Mapping[str, Callable[..., Any]] = {"compact": compact, "tutorial": tutorial}
 """Functions that build networks; `plainfilm.config.NETWORKS` lists the same names."""
 

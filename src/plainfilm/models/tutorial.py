@@ -9,8 +9,6 @@ from keras import layers
 
 from plainfilm.models.layers import normalise
 
-__all__ = ["tutorial"]
-
 
 def tutorial(
     size: int, outputs: int, *, filters: tuple[int, ...] = (32, 64, 128, 128), dense: int = 512

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Patient", "Pose", "Profile", "sample_patient", "sample_pose"]
-
 Profile = tuple[NDArray[np.float32], NDArray[np.float32]]
 """A curve ``value(y)`` as two arrays: ascending ``y`` and values."""
 

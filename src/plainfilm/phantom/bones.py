@@ -8,8 +8,6 @@ from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field, Plane, chord, ramp, tube
 from plainfilm.phantom.tissue import Chest
 
-__all__ = ["ribs", "shoulders", "spine"]
-
 
 def ribs(patient: Patient, plane: Plane, chest: Chest) -> Field:
     """Return the ribs of both sides.

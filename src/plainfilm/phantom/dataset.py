@@ -23,8 +23,6 @@ from plainfilm.phantom.drawings import SERIES, Drawing, plan_drawings
 from plainfilm.phantom.encode import Format, encode
 from plainfilm.phantom.radiograph import render
 
-__all__ = ["DEMO_IMAGES", "Collection", "write_dataset"]
-
 DEMO_IMAGES: Mapping[str, int] = MappingProxyType({"train": 1200, "test": 300})
 """Number of images in each split of the demo."""
 

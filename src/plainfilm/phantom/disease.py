@@ -16,8 +16,6 @@ from plainfilm.phantom.film import cloud
 from plainfilm.phantom.projection import Field, Plane, ramp
 from plainfilm.phantom.tissue import Chest
 
-__all__ = ["PATTERNS", "Pattern", "lobar_fill", "patchy_fill"]
-
 Pattern = Literal["lobar", "patchy"]
 PATTERNS: tuple[Pattern, ...] = ("lobar", "patchy")
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from plainfilm.phantom.encode import Format
 
-__all__ = ["SERIES", "Drawing", "plan_drawings"]
-
 _SUFFIX: Mapping[Format, str] = {"jpeg": ".jpeg", "png": ".png", "dicom": ".dcm"}
 SERIES = ("normal", "bacteria", "virus")
 

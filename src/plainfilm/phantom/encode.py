@@ -12,8 +12,6 @@ from PIL import Image
 from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field
 
-__all__ = ["Format", "encode"]
-
 Format = Literal["jpeg", "png", "dicom"]
 
 _SHADES = 4095

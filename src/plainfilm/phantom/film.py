@@ -10,8 +10,6 @@ from scipy.fft import next_fast_len
 
 from plainfilm.phantom.projection import Field
 
-__all__ = ["Exposure", "cloud", "develop", "expose", "sample_exposure"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:

@@ -7,8 +7,6 @@ from PIL import Image, ImageDraw
 
 from plainfilm.phantom.projection import Field, Plane
 
-__all__ = ["cables", "collimate", "stamp_letter"]
-
 _LETTERS: dict[str, list[list[tuple[float, float]]]] = {
     "R": [
         [(0, 1), (0, 0), (0.45, 0), (0.62, 0.12), (0.62, 0.36), (0.45, 0.5), (0, 0.5)],

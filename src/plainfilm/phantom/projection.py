@@ -12,8 +12,6 @@ from PIL import Image, ImageDraw
 
 from plainfilm.phantom.anatomy import Pose, Profile
 
-__all__ = ["Field", "Plane", "along", "chord", "make_plane", "ramp", "tube"]
-
 Field = NDArray[np.floating[Any]]
 
 _OVERSAMPLING = 2

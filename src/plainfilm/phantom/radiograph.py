@@ -18,8 +18,6 @@ from plainfilm.phantom.projection import Field, Plane, make_plane
 from plainfilm.phantom.tissue import arm_shadow, breast_shadow, build_chest
 from plainfilm.phantom.vessels import draw_bronchi, draw_vessels, grow_tree
 
-__all__ = ["draw", "render"]
-
 _SMALLEST, _LARGEST = 16, 4096
 
 

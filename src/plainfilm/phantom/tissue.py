@@ -9,8 +9,6 @@ import numpy as np
 from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field, Plane, along, chord, ramp
 
-__all__ = ["Chest", "arm_shadow", "breast_shadow", "build_chest"]
-
 
 @dataclass(frozen=True, slots=True)
 class Chest:

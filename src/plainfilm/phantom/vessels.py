@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field, Plane
 
-__all__ = ["Tree", "draw_bronchi", "draw_vessels", "grow_tree"]
-
 _GENERATIONS = 6
 
 

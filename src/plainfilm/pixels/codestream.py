@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import Limits, check_pixels
 
-__all__ = ["check_codestream", "check_scans", "find_unset_scan_end"]
-
 _SCAN = (
     b"\xff\xda"  # never within the data of a scan, where ff is followed by 0 or a restart marker
 )

@@ -46,8 +46,6 @@ from plainfilm.pixels.palette import look_up_palette
 from plainfilm.pixels.raster import Decoded
 from plainfilm.pixels.traits import shows_colour
 
-__all__ = ["decode_dicom"]
-
 _BLOCK = 1 << 20
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-__all__ = ["LONGEST", "encode_png", "shrink"]
-
 LONGEST = 2048
 """Longest side of an image for display, in pixels; few screens have more."""
 

@@ -11,8 +11,6 @@ from plainfilm.errors import ImageError
 from plainfilm.pixels.metadata import element, numbers
 from plainfilm.pixels.window import FloatArray, LookupTable, Window, look_up, window_levels
 
-__all__ = ["grey_from_stored"]
-
 _AT_ONCE = 1 << 15  # pixels
 
 

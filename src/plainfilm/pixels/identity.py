@@ -19,8 +19,6 @@ from plainfilm.pixels.limits import LIMITS
 from plainfilm.pixels.metadata import element
 from plainfilm.pixels.sniff import Format, sniff
 
-__all__ = ["RASTER_SUFFIXES", "Identity", "read_identity"]
-
 RASTER_SUFFIXES: frozenset[str] = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 )

@@ -17,8 +17,6 @@ from contextlib import AbstractContextManager
 
 from PIL import ImageFile
 
-__all__ = ["ISOLATION", "QUIET_STDERR", "Shared", "muted"]
-
 
 class Shared:
     """A context manager for many threads: the first one in enters it, the last one out leaves it.

@@ -7,16 +7,6 @@ from dataclasses import dataclass
 
 from plainfilm.errors import ImageError
 
-__all__ = [
-    "LIMITS",
-    "Limits",
-    "Source",
-    "check_bytes",
-    "check_frame",
-    "check_frames",
-    "check_pixels",
-]
-
 _READS = 2_000_000
 
 

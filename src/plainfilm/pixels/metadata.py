@@ -14,8 +14,6 @@ from typing import Any
 
 from plainfilm.pixels.vocabulary import WORDS, maker_of
 
-__all__ = ["element", "numbers", "read_metadata"]
-
 _CODES: Mapping[str, str] = MappingProxyType(
     {
         "modality": "Modality",

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from plainfilm.errors import ImageError
 from plainfilm.pixels.metadata import element, numbers
 
-__all__ = ["expand_segments", "look_up_palette"]
-
 _MOST = 65536  # entries of a table, by the standard
 _DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
 

@@ -11,8 +11,6 @@ from PIL import Image as Pillow
 from plainfilm.pixels.raster import Decoded, Need
 from plainfilm.records import PixelSpec
 
-__all__ = ["Box", "cover", "find_borders", "fit", "upright"]
-
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; right and bottom are outside."""
 

@@ -21,8 +21,6 @@ from plainfilm.pixels.sniff import Format
 from plainfilm.pixels.tiff import choose_page
 from plainfilm.pixels.traits import has_exif, jpeg_metadata, shows_colour, stores_rgb
 
-__all__ = ["Decoded", "Need", "decode_raster", "grey_from_depth"]
-
 _SMALL = 1 << 20  # bytes: too few for a header that takes long
 
 Need = Callable[[int, int], tuple[int, int]]

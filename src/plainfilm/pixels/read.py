@@ -19,8 +19,6 @@ from plainfilm.pixels.raster import Decoded, Need, decode_raster
 from plainfilm.pixels.sniff import Format, sniff
 from plainfilm.records import PixelSpec
 
-__all__ = ["DECODER_VERSION", "Image", "read_image", "read_image_and_colour", "read_picture"]
-
 DECODER_VERSION = 3
 """Raise it when this room makes other pixels or metadata of a file; caches are then filled anew."""
 

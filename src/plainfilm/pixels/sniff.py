@@ -7,8 +7,6 @@ from typing import Literal
 
 from plainfilm.errors import ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "Format", "sniff"]
-
 
 class Format(StrEnum):
     """The formats that become images."""

@@ -6,8 +6,6 @@ from typing import Literal
 
 from plainfilm.pixels.limits import Limits, check_frame, check_frames
 
-__all__ = ["choose_page"]
-
 
 def choose_page(data: bytes, page: int, limits: Limits) -> tuple[bytes, int]:
     """Make one page of a TIFF the first, and count the pages.

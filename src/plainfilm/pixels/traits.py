@@ -6,8 +6,6 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageFile
 
-__all__ = ["has_exif", "jpeg_metadata", "shows_colour", "stores_rgb"]
-
 _TINT = 8  # levels of Cb or Cr off the middle: the chroma of a grey JPEG stays below
 _SPECK = 0.001  # part of the pixels that may be tinted and the picture still be grey
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAKERS", "WORDS", "maker_of"]
-
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())

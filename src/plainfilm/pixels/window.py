@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LookupTable", "Window", "look_up", "window_levels"]
-
 FloatArray = NDArray[np.float64]
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")

@@ -11,8 +11,6 @@ from plainfilm.report.html.section import render_sections, save_parts
 from plainfilm.report.sections.summary import first_screen, subject
 from plainfilm.report.wording import counted
 
-__all__ = ["build_report"]
-
 
 def build_report(content: ReportContent, out: Path) -> Path:
     """Write the report to ``out``, its figures to ``figures`` and its tables to ``tables``.

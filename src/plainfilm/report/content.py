@@ -25,16 +25,6 @@ from plainfilm.training.plan import Plan
 if TYPE_CHECKING:
     from plainfilm.report.audit.section import AuditContent
 
-__all__ = [
-    "ReportContent",
-    "Sample",
-    "TrainingContent",
-    "WorstCase",
-    "default_point",
-    "metrics_of",
-    "only_label",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -11,8 +11,6 @@ from plainfilm.report.html.page import evaluation_footer, render_page
 from plainfilm.report.html.section import Section, render_sections, save_parts
 from plainfilm.report.wording import counted
 
-__all__ = ["write_external_page"]
-
 
 def write_external_page(validation: ExternalValidation, out: Path | None = None) -> Path:
     """Write ``external.html`` next to ``external.json``, with a link to each report.

@@ -11,8 +11,6 @@ from plainfilm.data.counts import Counts
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.report.wording import count, counted
 
-__all__ = ["FileCounts", "count_files", "describe_counts", "list_reasons"]
-
 _NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
 _REASONS = 4
 

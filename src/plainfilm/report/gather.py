@@ -22,8 +22,6 @@ from plainfilm.report.model_card import write_model_card
 from plainfilm.runtime import Predictor
 from plainfilm.training import Run, open_run
 
-__all__ = ["rewrite_report", "write_report"]
-
 _WORST = 12
 _D = TypeVar("_D", bound=Document)
 

@@ -14,8 +14,6 @@ from plainfilm.report.content import ReportContent
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.wording import bounded, counted, describe, metric_text
 
-__all__ = ["write_model_card"]
-
 _TYPES = {
     "auroc": "roc_auc",
     "accuracy": "accuracy",

@@ -11,8 +11,6 @@ from pathlib import Path
 from plainfilm._files import atomic_path
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
 
-__all__ = ["find_browser", "print_pdf"]
-
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SECONDS = 120
 _QUIET = (

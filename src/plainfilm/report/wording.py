@@ -11,26 +11,6 @@ from functools import partial
 from plainfilm._text import plural
 from plainfilm.metrics import Interval
 
-__all__ = [
-    "METRICS",
-    "Metric",
-    "bounded",
-    "change_text",
-    "count",
-    "counted",
-    "describe",
-    "enumerate_texts",
-    "interval_text",
-    "list_intervals",
-    "lower_title",
-    "method_of",
-    "metric_text",
-    "number",
-    "sentence",
-    "sorted_metrics",
-    "when",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Metric:

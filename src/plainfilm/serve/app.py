@@ -20,8 +20,6 @@ from plainfilm.serve.predictions import PredictionRoutes, bundle_headers, find_b
 from plainfilm.serve.problems import Problem
 from plainfilm.serve.security import PAGE_POLICY, REPORT_POLICY
 
-__all__ = ["build_app"]
-
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 

@@ -7,8 +7,6 @@ import re
 
 from markdown_it import MarkdownIt
 
-__all__ = ["card_page"]
-
 # HTML in a card is escaped, and no image is loaded.
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 _FRONT_MATTER = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)  # for model hubs

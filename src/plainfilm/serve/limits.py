@@ -7,8 +7,6 @@ from pathlib import Path
 
 from plainfilm.inference.limits import MIB, InferenceLimits
 
-__all__ = ["ServiceLimits", "Settings"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceLimits(InferenceLimits):

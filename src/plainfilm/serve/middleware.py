@@ -20,8 +20,6 @@ from plainfilm.serve.problems import PROBLEM_TYPE, Problem
 from plainfilm.serve.request_body import ClientGone, RequestBody
 from plainfilm.serve.security import HEADERS, Guard
 
-__all__ = ["Middleware"]
-
 _PREDICTION_PATHS = frozenset({"/v1/predictions", "/v1/predictions/stream"})
 _PIECE = 1 << 18  # bytes of an answer that the client must accept within the stall limit
 _DEFAULT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")

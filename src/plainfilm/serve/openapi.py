@@ -18,8 +18,6 @@ from plainfilm.inference.items import PICTURES
 from plainfilm.serve.problems import PROBLEM_TYPE, PROBLEMS
 from plainfilm.serve.request_body import MULTIPART, RAW_TYPES
 
-__all__ = ["document"]
-
 Json = dict[str, Any]
 
 _DESCRIPTION = f"""{NOTICE}

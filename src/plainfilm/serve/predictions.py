@@ -19,8 +19,6 @@ from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem
 from plainfilm.serve.request_body import RequestBody
 
-__all__ = ["PredictionRoutes", "bundle_headers", "find_bundle"]
-
 
 def find_bundle(engine: Engine, name: str | None) -> LoadedBundle:
     """Return the bundle with this name, or the default one for None; raise 404 if it is missing."""

@@ -8,8 +8,6 @@ from types import MappingProxyType
 
 from plainfilm.inference.codes import IMAGE_CODES, SERVER_CODES, InferenceError
 
-__all__ = ["PROBLEMS", "PROBLEM_TYPE", "Problem"]
-
 PROBLEM_TYPE = "application/problem+json"
 
 PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(

@@ -18,8 +18,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import PROBLEM_TYPE, Problem
 
-__all__ = ["GracefulServer", "limited_protocol"]
-
 _CLOSE_DELAY = 0.5  # seconds for a request that was sent before its client noticed the stop
 _AF_UNIX = getattr(socket, "AF_UNIX", None)
 

@@ -21,8 +21,6 @@ from plainfilm.inference.limits import MemoryBudget
 from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem
 
-__all__ = ["MULTIPART", "RAW_TYPES", "ClientGone", "RequestBody"]
-
 RAW_TYPES: Mapping[str, str | None] = {
     "image/jpeg": "jpeg",
     "image/png": "png",

@@ -12,8 +12,6 @@ from plainfilm.errors import UsageError
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.problems import Problem
 
-__all__ = ["HEADERS", "PAGE_POLICY", "REPORT_POLICY", "Guard", "check_settings", "is_loopback"]
-
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; frame-src 'self' blob:; base-uri 'none'; form-action 'none'; "

@@ -21,8 +21,6 @@ from plainfilm.serve.limits import Settings
 from plainfilm.serve.protocol import GracefulServer, limited_protocol
 from plainfilm.serve.security import check_settings
 
-__all__ = ["listen", "run", "serve_until"]
-
 _STOP_DELAY = 0.5  # seconds in which answers announce the stop before the listener is closed
 _BACKLOG = 1024
 

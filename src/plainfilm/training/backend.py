@@ -12,16 +12,6 @@ from plainfilm._optional import install_hint, require
 from plainfilm.errors import ConfigError, MissingExtraError
 from plainfilm.training.startup import fast_import
 
-__all__ = [
-    "BACKENDS",
-    "backend_is_running",
-    "choose_backend",
-    "choose_precision",
-    "cpu_has_bfloat16",
-    "has_accelerator",
-    "use_backend",
-]
-
 BACKENDS = ("tensorflow", "jax", "torch")
 
 

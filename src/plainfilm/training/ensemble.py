@@ -26,8 +26,6 @@ from plainfilm.training.networks import head_of, one_logit_per_label
 from plainfilm.training.plan import Plan, claim_folder
 from plainfilm.training.run import TRAINED_ON, Run, open_run
 
-__all__ = ["seal_ensemble"]
-
 _SHARED = ("audit.json", "augmented.npz", "fingerprint.json", "left_out.csv")
 
 

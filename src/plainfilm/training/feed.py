@@ -15,8 +15,6 @@ from plainfilm.data import Cache
 from plainfilm.models import draw_augmentation
 from plainfilm.training.backend import has_accelerator
 
-__all__ = ["Batch", "Feed", "Gather", "images_of"]
-
 _MAX_ON_DEVICE = 2 << 30  # bytes
 
 Gather = Callable[[NDArray[np.int64]], Any]

@@ -30,8 +30,6 @@ from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
 from plainfilm.training.state import TrainingState, load_state, save_state, weights_to_bytes
 
-__all__ = ["Fitted", "fit"]
-
 _STEP_RESETS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
 """Whether a step of Keras resets the metrics itself. A second reset takes 1/40 of a small step."""
 _SAVE_INTERVAL = 30.0  # seconds of training that a kill loses at most

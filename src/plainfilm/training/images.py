@@ -19,8 +19,6 @@ from plainfilm.data import Cache, Manifest, fill_cache
 from plainfilm.errors import LabelError
 from plainfilm.records import PixelSpec, Split
 
-__all__ = ["SplitImages", "ValidationSet", "audit_and_decode", "sample_images"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitImages:

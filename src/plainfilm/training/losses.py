@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from plainfilm.records import Task
 from plainfilm.training.networks import Head
 
-__all__ = ["MaskedAccuracy", "MaskedLoss", "class_weights"]
-
 
 def class_weights(
     labels: NDArray[np.float32], task: Task, *, balanced: bool

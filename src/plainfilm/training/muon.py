@@ -10,8 +10,6 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["Muon"]
-
 # Coefficients of the quintic iteration in the reference implementation, which is steepest at zero,
 # so that few iterations suffice.
 _A, _B, _C = 3.4445, -4.7750, 2.0315

@@ -15,18 +15,6 @@ from plainfilm.metrics import apply_temperature
 from plainfilm.records import Task
 from plainfilm.training.backend import use_backend
 
-__all__ = [
-    "Head",
-    "head_of",
-    "keras_probabilities",
-    "load_network",
-    "network_of",
-    "one_logit_per_label",
-    "outputs_of",
-    "predict_logits",
-    "predict_outputs",
-]
-
 Head = Literal["sigmoid", "softmax"]
 _BATCH = 128
 

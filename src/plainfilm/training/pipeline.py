@@ -26,8 +26,6 @@ from plainfilm.training.plan import check_folder, claim_folder, make_plan
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
 from plainfilm.training.startup import Subprocess
 
-__all__ = ["TrainOptions", "train"]
-
 _MANY = 20_000  # records; sending more to a subprocess takes longer than it saves
 
 

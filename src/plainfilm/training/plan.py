@@ -16,8 +16,6 @@ from plainfilm.data import Manifest
 from plainfilm.data.counts import Description
 from plainfilm.errors import RunError
 
-__all__ = ["PLAN", "Identity", "Plan", "check_folder", "claim_folder", "make_plan"]
-
 PLAN = "plan.json"
 
 

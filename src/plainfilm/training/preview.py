@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from plainfilm.config import AugmentConfig
 from plainfilm.training.backend import use_backend
 
-__all__ = ["augmented_images"]
-
 _CHUNK = 1 << 20  # pixels; as floats, all images would take four times their memory
 
 

@@ -18,8 +18,6 @@ from plainfilm.errors import RunError, SourceError
 from plainfilm.training.images import SplitImages
 from plainfilm.training.plan import PLAN, Plan
 
-__all__ = ["TRAINED_ON", "Run", "open_run", "write_augmented", "write_data"]
-
 TRAINED_ON = "trained_on.txt"
 """File of a run: the SHA-256 of every file that was trained or validated on."""
 

@@ -34,8 +34,6 @@ from plainfilm.training.thresholds import (
     locked_on,
 )
 
-__all__ = ["SAMPLE", "seal", "write_checked_bundle"]
-
 SAMPLE = 1000
 """Largest number of training images that novelty is fitted on."""
 

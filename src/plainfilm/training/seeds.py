@@ -12,8 +12,6 @@ from plainfilm.errors import ConfigError, RunError
 from plainfilm.training.pipeline import TrainOptions, train
 from plainfilm.training.run import Run
 
-__all__ = ["train_seeds"]
-
 
 def train_seeds(
     data: Manifest | str | Path | Sequence[str | Path],

@@ -25,8 +25,6 @@ from typing import Any
 from plainfilm._progress import Progress
 from plainfilm.decoding.sandbox import ENVIRONMENT, open_output, start_command
 
-__all__ = ["Subprocess", "fast_import", "serve", "skip_when_importing"]
-
 _INTERVAL = 0.05  # seconds between two progress messages of one stage
 _GRACE = 5.0  # seconds for the subprocess to end its own processes
 

@@ -15,15 +15,6 @@ from plainfilm import _files
 from plainfilm._optional import require
 from plainfilm.errors import RunError
 
-__all__ = [
-    "TrainingState",
-    "load_state",
-    "part_weights",
-    "read_weights",
-    "save_state",
-    "weights_to_bytes",
-]
-
 _NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 
 

@@ -21,15 +21,6 @@ from plainfilm.training.images import ValidationSet
 from plainfilm.training.losses import class_weights
 from plainfilm.training.preview import augmented_images
 
-__all__ = [
-    "DRAWS",
-    "LockedThresholds",
-    "disturbed_images",
-    "lock_rejection",
-    "lock_thresholds",
-    "locked_on",
-]
-
 DRAWS = 4
 """Number of disturbed copies of each validation image, in addition to the unchanged image."""
 _DISTURBANCE = "radiograph"

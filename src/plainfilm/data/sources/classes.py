@@ -11,8 +11,6 @@ from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Task
 
-__all__ = ["Labelling", "is_negative_name", "label_items"]
-
 _NEGATIVE = frozenset(
     {"0", "absence", "absent", "clear", "control", "controls", "false", "healthy"}
     | {"negative", "no", "none", "normal", "normals"}

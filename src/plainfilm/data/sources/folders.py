@@ -22,8 +22,6 @@ from plainfilm.errors import SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES
 from plainfilm.records import Split
 
-__all__ = ["list_folder"]
-
 
 class _Layer(NamedTuple):
     """A folder of class folders, the split it is for, and the prefix of its ids."""

@@ -16,8 +16,6 @@ from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.table_columns import Columns, Table
 from plainfilm.records import Finding
 
-__all__ = ["drop_unique_columns", "keep_further_columns"]
-
 
 def keep_further_columns(
     table: Table, columns: Columns, listing: Listing

@@ -11,14 +11,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "contains_identity",
-    "is_identifying_name",
-    "is_nearly_unique",
-    "is_number",
-    "looks_like_data",
-]
-
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\u00df-\uffff]+|[0-9]+|[\u00c0-\uffff]+")
 
 

@@ -20,8 +20,6 @@ from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.listing import Listing
 from plainfilm.errors import PlainfilmError, SourceError
 
-__all__ = ["KERMANY", "Client", "PublicSet", "fetch_kermany", "verify_kermany"]
-
 
 class Client(Protocol):
     """The part of the ``kagglehub`` module that is used."""

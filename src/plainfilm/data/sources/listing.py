@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from plainfilm.data.manifest import LeftOut
 from plainfilm.records import Finding, Severity, Split
 
-__all__ = ["MAX_CLASSES", "SPLIT_NAMES", "Item", "Listing", "describe_unusable", "finding"]
-
 MAX_CLASSES = 100
 """More class names than this are probably patients or studies."""
 

@@ -20,8 +20,6 @@ from plainfilm.data.sources.table_columns import TABLE_SUFFIXES, choose_columns,
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.records import Finding, Record
 
-__all__ = ["load_dataset"]
-
 
 def load_dataset(
     *roots: str | Path,

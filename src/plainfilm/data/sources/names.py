@@ -11,9 +11,6 @@ from collections.abc import Callable
 
 from plainfilm.errors import UsageError
 
-__all__ = ["compile_patient_pattern", "patient_of", "subgroup_of"]
-
-
 # The kind of pneumonia is part of the key: the numbers of bacteria and virus are separate, so
 # person 23 with bacteria and person 23 with a virus may be different patients.
 _CONVENTIONS = {

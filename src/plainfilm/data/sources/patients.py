@@ -20,8 +20,6 @@ from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import Identity, read_identity
 from plainfilm.records import Finding
 
-__all__ = ["assign_patients", "scope_of"]
-
 _COLUMN, _HEADERS, _PATTERN = "a column", "DICOM headers", "the given pattern"
 _PLACEHOLDER_FILES = 20
 """An identifier that this many DICOM files share, without any other, is a placeholder."""

@@ -11,8 +11,6 @@ from plainfilm.data.sources.listing import Item, finding
 from plainfilm.errors import LabelError
 from plainfilm.records import Finding
 
-__all__ = ["LabelledItem", "merge_repeated"]
-
 LabelledItem = tuple[Item, tuple[float, ...]]
 
 

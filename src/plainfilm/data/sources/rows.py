@@ -20,8 +20,6 @@ from plainfilm.data.sources.table_columns import Columns, Table, is_generic
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import UNKNOWN
 
-__all__ = ["list_table"]
-
 _YES = frozenset({"1", "1.0", "true", "yes"})
 _NO = frozenset({"0", "0.0", "false", "no"})
 _BLANK = frozenset({"", "nan", "na", "n/a", "none", "null"})

@@ -18,8 +18,6 @@ from plainfilm.data.sources.identifying import (
 from plainfilm.data.sources.listing import SPLIT_NAMES
 from plainfilm.errors import SourceError, UsageError
 
-__all__ = ["TABLE_SUFFIXES", "Columns", "Table", "choose_columns", "is_generic", "read_table"]
-
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 _USUAL_NAMES = {

@@ -13,8 +13,6 @@ from typing import NamedTuple
 from plainfilm.errors import SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES
 
-__all__ = ["MISSING", "Branch", "count_suffixes", "looks_like_image", "read_tree"]
-
 MISSING = -1
 """Size of a file that does not exist, such as the target of a broken link."""
 

@@ -9,23 +9,6 @@ from plainfilm.bundle import IndeterminateRange
 from plainfilm.evaluation.document.label import Histogram
 from plainfilm.metrics import Interval
 
-__all__ = [
-    "AtPrevalence",
-    "DisturbanceResults",
-    "DisturbanceStep",
-    "FirstDrop",
-    "LabelAtPrevalence",
-    "PredictiveValuePair",
-    "Rejection",
-    "RejectionResults",
-    "Robustness",
-    "SmallSubgroup",
-    "Subgroup",
-    "SubgroupColumn",
-    "Subgroups",
-    "Undisturbed",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Subgroup:

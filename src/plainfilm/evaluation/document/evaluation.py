@@ -12,15 +12,6 @@ from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.metrics import Interval
 from plainfilm.records import Task
 
-__all__ = [
-    "BundleSummary",
-    "DatasetSummary",
-    "EvaluationDocument",
-    "LeftOutImage",
-    "Summary",
-    "TrainingSummary",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:

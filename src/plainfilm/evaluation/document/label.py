@@ -8,23 +8,6 @@ from dataclasses import dataclass
 from plainfilm.metrics import BrierParts, Confusion, Interval, ReliabilityBin
 from plainfilm.records import Purpose
 
-__all__ = [
-    "Calibration",
-    "Curves",
-    "DecisionCurveValues",
-    "Histogram",
-    "LabelResults",
-    "OperatingPointResults",
-    "PrecisionRecallCurve",
-    "PredictiveValueCurve",
-    "RocCurve",
-    "SampleSize",
-    "SampleSizeTarget",
-    "SampleSizes",
-    "ScoreHistogram",
-    "ThresholdRange",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRange:

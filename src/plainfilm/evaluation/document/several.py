@@ -10,17 +10,6 @@ from plainfilm._document import Document
 from plainfilm.evaluation.document.evaluation import BundleSummary, DatasetSummary
 from plainfilm.metrics import Interval, Verdict
 
-__all__ = [
-    "ComparedModel",
-    "ComparisonDocument",
-    "ComparisonRow",
-    "ExternalDocument",
-    "ExternalRow",
-    "MetricVariation",
-    "SeedRow",
-    "SeedsDocument",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ExternalRow:

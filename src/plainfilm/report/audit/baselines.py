@@ -15,8 +15,6 @@ from plainfilm.report.audit.wording import amount, baseline_sentence
 from plainfilm.report.html.markup import Html, element, join, visible
 from plainfilm.report.wording import number
 
-__all__ = ["baseline_cards"]
-
 _DRAWN = 20  # comparisons with pictures; the forest plot shows all
 _UNFOLDED = 4
 

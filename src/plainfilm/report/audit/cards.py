@@ -10,8 +10,6 @@ from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import count, sentence
 
-__all__ = ["finding_card", "finding_links"]
-
 _FIRST = 8  # links on the first screen; the others are folded
 
 

@@ -11,8 +11,6 @@ from plainfilm.report.audit.wording import bounds
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import number
 
-__all__ = ["by_comparison", "forest"]
-
 _TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 

@@ -13,8 +13,6 @@ from plainfilm.report.audit.wording import verdict
 from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import number
 
-__all__ = ["audit_lines"]
-
 _WIDTH = 100
 _INDENT = " " * 9
 _MAX_ROWS = 40

@@ -21,8 +21,6 @@ from plainfilm.report.html.page import render_page
 from plainfilm.report.html.table import Row, Table
 from plainfilm.report.wording import sentence, when
 
-__all__ = ["write_audit_page"]
-
 _MAX_ROWS = 8  # baseline models that fit on the first screen
 _MAX_CLASSES = 8  # columns that fit on a phone
 

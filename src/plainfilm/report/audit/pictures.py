@@ -20,8 +20,6 @@ from plainfilm.pixels import read_image
 from plainfilm.records import Finding, PixelSpec, Record
 from plainfilm.report.html.markup import Html, element, join
 
-__all__ = ["Thumbnails", "mean_pictures"]
-
 _SIDE = 96  # pixels
 _QUALITY = 82
 _BLUE, _ORANGE, _NEUTRAL = (10, 106, 168), (194, 80, 15), (244, 244, 242)

@@ -16,8 +16,6 @@ from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.html.markup import Html, element, join
 from plainfilm.report.wording import sentence
 
-__all__ = ["AuditContent", "audit_section", "read_audit"]
-
 _SHOWN = 20
 
 

@@ -13,8 +13,6 @@ from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding, Severity
 from plainfilm.report.wording import count, number
 
-__all__ = ["amount", "baseline_sentence", "bounds", "counted", "verdict"]
-
 
 def verdict(
     findings: Sequence[Finding], *, baselines: int, quick: bool = False

@@ -19,18 +19,6 @@ from numpy.typing import NDArray
 from plainfilm.report.figures.style import STYLE, Drawing, finish_svg
 from plainfilm.report.html.markup import visible
 
-__all__ = [
-    "HEIGHT",
-    "WIDTH",
-    "Values",
-    "drawing",
-    "new_axes",
-    "numbers",
-    "shorten",
-    "styled",
-    "unit",
-]
-
 WIDTH, HEIGHT = 4.8, 4.15
 _DPI = 200
 

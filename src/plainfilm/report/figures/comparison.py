@@ -9,8 +9,6 @@ from plainfilm.evaluation.document import ComparisonDocument
 from plainfilm.report.figures.evaluation import ForestRow, forest_figure
 from plainfilm.report.wording import describe
 
-__all__ = ["write_comparison_figure"]
-
 
 def write_comparison_figure(comparison: ComparisonDocument, folder: Path) -> Path:
     """Write ``comparison.svg`` and ``comparison.png``; return the path of the latter.

@@ -29,13 +29,6 @@ from plainfilm.report.figures.style import FIRST, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import bounded
 
-__all__ = [
-    "calibration_figure",
-    "confusion_figure",
-    "precision_recall_figure",
-    "roc_figure",
-]
-
 Points = Mapping[str, Mapping[str, Interval]]
 """Metrics by operating point."""
 

@@ -18,14 +18,6 @@ from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import bounded
 
-__all__ = [
-    "ForestRow",
-    "benefit_figure",
-    "forest_figure",
-    "prevalence_figure",
-    "robustness_figure",
-]
-
 _SHADE = 0.16
 _ROW = 0.36
 

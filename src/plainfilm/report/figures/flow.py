@@ -12,8 +12,6 @@ from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.file_counts import FileCounts, list_reasons
 from plainfilm.report.wording import counted
 
-__all__ = ["flow_figure"]
-
 
 def flow_figure(files: FileCounts, *, name: str = "flow") -> Drawing:
     """Draw the flow diagram that STARD and TRIPOD ask for."""

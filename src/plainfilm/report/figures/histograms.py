@@ -22,8 +22,6 @@ from plainfilm.report.figures.canvas import (
 from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 
-__all__ = ["novelty_figure", "score_figure", "shares_figure"]
-
 _APART = 0.035
 """Least distance, in probability, of two vertical lines that are labelled separately."""
 

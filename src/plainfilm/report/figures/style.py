@@ -6,8 +6,6 @@ import html
 import re
 from typing import Any
 
-__all__ = ["FIRST", "GRID", "INK", "QUIET", "SECOND", "STYLE", "Drawing", "finish_svg"]
-
 # Blue and vermilion of Okabe and Ito, distinct for colour-blind readers, darkened for text on white
 # and lightened for text on black: (light page, dark page).
 INK = ("#1f2730", "#e8eaed")

@@ -18,8 +18,6 @@ from plainfilm.report.figures.canvas import HEIGHT, WIDTH, drawing, numbers, sho
 from plainfilm.report.figures.style import FIRST, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 
-__all__ = ["history_figure", "sample_grid"]
-
 _QUANTITIES = {
     "loss": "Loss",
     "accuracy": "Accuracy",

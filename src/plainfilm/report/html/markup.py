@@ -6,8 +6,6 @@ import html
 import re
 from collections.abc import Iterable
 
-__all__ = ["Html", "element", "join", "visible"]
-
 # Control characters break the page, bidirectional ones can disguise the ending of a file name, and
 # lone surrogates (from names that are not UTF-8) cannot be encoded.
 _UNSEEN = re.compile(

@@ -8,8 +8,6 @@ from string import Template
 
 from plainfilm.report.html.markup import Html, element, join
 
-__all__ = ["evaluation_footer", "render_page", "section_id"]
-
 
 def section_id(index: int) -> str:
     """Return the id of the section at ``index``, from 1, for links within the page."""

@@ -17,8 +17,6 @@ from plainfilm.report.html.table import Table, write_tables
 if TYPE_CHECKING:
     from plainfilm.report.figures import Drawing
 
-__all__ = ["Folded", "Part", "Plot", "Plots", "Section", "Sheet", "render_sections", "save_parts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Plot:

@@ -16,18 +16,6 @@ from plainfilm.metrics import Interval
 from plainfilm.report.html.markup import Html, element, join, visible
 from plainfilm.report.wording import change_text, count, describe, metric_text, number
 
-__all__ = [
-    "Cell",
-    "Row",
-    "Table",
-    "TableName",
-    "change_cell",
-    "difference_cell",
-    "interval_cell",
-    "number_cell",
-    "write_tables",
-]
-
 TableName = Literal[
     "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "evaluation",
     "external_validation", "findings", "left_out", "left_out_reasons", "metrics",

@@ -18,16 +18,6 @@ from plainfilm.report.html.table import Cell, Row, Table, TableName
 from plainfilm.report.sections.summary import CAVEATS
 from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number
 
-__all__ = [
-    "CHECKLISTS",
-    "TITLE",
-    "Checklist",
-    "Item",
-    "checklist_section",
-    "collect_evidence",
-    "read_checklist",
-]
-
 CHECKLISTS: dict[str, TableName] = {
     "claim": "checklist_claim",
     "tripod_ai": "checklist_tripod_ai",

@@ -18,8 +18,6 @@ from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
 from plainfilm.report.wording import count, counted, sentence
 
-__all__ = ["data_section", "provenance_section"]
-
 _ROWS = 200
 _FILES = 20
 _SEVERITIES = ("serious", "warning", "note")

@@ -21,8 +21,6 @@ from plainfilm.report.figures import sample_grid
 from plainfilm.report.html.markup import Html, element
 from plainfilm.report.html.section import Section, Sheet
 
-__all__ = ["errors_section", "images_section", "save_sheets"]
-
 _SIDE = 224
 """Longest side of an embedded image in pixels; with the numbers below it limits the page's size."""
 _SAMPLES = 16

@@ -18,8 +18,6 @@ from plainfilm.report.sections.subgroups import subgroups_section
 from plainfilm.report.sections.summary import CAVEATS
 from plainfilm.report.sections.training import training_section
 
-__all__ = ["list_sections"]
-
 
 def list_sections(content: ReportContent) -> list[Section]:
     """Return the sections that have content."""

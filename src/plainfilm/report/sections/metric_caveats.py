@@ -25,8 +25,6 @@ from plainfilm.report.wording import (
     sentence,
 )
 
-__all__ = ["Caveat", "metric_caveats"]
-
 _WIDE = 0.1
 """Width from which a 95% interval is called wide."""
 _MISCALIBRATED = 0.05

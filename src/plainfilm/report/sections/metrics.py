@@ -22,8 +22,6 @@ from plainfilm.report.html.table import (
 from plainfilm.report.sections.performance import LABELS
 from plainfilm.report.wording import describe, method_of, number, sorted_metrics
 
-__all__ = ["metrics_section"]
-
 
 def metrics_section(content: ReportContent) -> Section:
     """Return every metric with its interval."""

@@ -28,8 +28,6 @@ from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Part, Plot, Plots, Section
 from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number
 
-__all__ = ["LABELS", "performance_section"]
-
 LABELS = 20
 """Number of labels whose figures are drawn; the tables have all labels."""
 

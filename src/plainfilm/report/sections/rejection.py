@@ -9,8 +9,6 @@ from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, interval_cell
 from plainfilm.report.wording import counted, describe, number
 
-__all__ = ["rejection_section"]
-
 _METRICS = ("auroc", "sensitivity", "specificity", "accuracy")
 
 

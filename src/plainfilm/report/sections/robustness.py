@@ -16,8 +16,6 @@ from plainfilm.report.html.table import (
 )
 from plainfilm.report.wording import change_text, counted, metric_text
 
-__all__ = ["robustness_section"]
-
 
 def robustness_section(robustness: Robustness) -> Section:
     """Return the results by kind and strength of disturbance."""

@@ -23,8 +23,6 @@ from plainfilm.report.wording import (
     number,
 )
 
-__all__ = ["external_section", "seeds_section"]
-
 _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 
 

@@ -12,8 +12,6 @@ from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, difference_cell
 from plainfilm.report.wording import count, counted, describe, list_intervals
 
-__all__ = ["subgroups_section"]
-
 _METRICS = ("auroc", "sensitivity", "specificity")
 
 

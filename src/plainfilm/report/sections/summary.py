@@ -19,8 +19,6 @@ from plainfilm.report.wording import (
     when,
 )
 
-__all__ = ["CAVEATS", "first_screen", "subject"]
-
 CAVEATS = "Caveats"
 """Title of the caveats, whose id is ``caveats``."""
 _SHOWN = 6

@@ -10,8 +10,6 @@ from plainfilm.report.html.markup import element
 from plainfilm.report.html.section import Plot, Plots, Section
 from plainfilm.report.wording import number
 
-__all__ = ["training_section"]
-
 _QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
 
 
