@@ -2,7 +2,7 @@
 
 A block that cannot run here has a comment with the reason above it: ``<!-- not run: reason -->``.
 To save time, trainings have one epoch and two seeds, ``train`` and ``evaluate`` get ``--no-robustness``,
-networks are small, and reports are drawn in the first run and on one page only.
+networks are small, and reports are written on two pages only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SHORTER = {
     "plainfilm train": "plainfilm train --no-robustness",
     "plainfilm evaluate": "plainfilm evaluate --no-robustness",
 }
-WITH_REPORTS = {"use-from-python.md"}
+WITH_REPORTS = {"publish-an-evaluation.md", "use-from-python.md"}
 NOT_CODE = {"text"}  # output and file trees
 
 
@@ -93,11 +93,16 @@ def shortened(name: str | Path) -> tuple[str, str]:
 READ = load._read
 
 
-def write_short_report(evaluation: Any, **_: Any) -> Path:
-    """Write a page of one line instead of a report."""
-    page = Path(evaluation.folder) / "report.html"
-    page.write_text("<p>shortened</p>", "utf-8")
-    return page
+def shorten_reports(patch: pytest.MonkeyPatch) -> None:
+    """Write pages of one line instead of reports."""
+
+    def write(folder: Path, out: Path | None = None, **_: Any) -> Path:
+        page = out or folder / "report.html"
+        page.write_text("<p>shortened</p>", "utf-8")
+        return page
+
+    patch.setattr("plainfilm.report.rewrite_report", write)
+    patch.setattr("plainfilm.report.write_report", lambda evaluation, **_: write(evaluation.folder))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -153,9 +158,9 @@ def template(
     shutil.copy(next((folder / "png").rglob("*.png")), folder / "two.png")
 
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        assert main(["train", "chest_xray", "--out", "runs/first"]) == 0
-        patch.setattr("plainfilm.report.write_report", write_short_report)
+        shorten_reports(patch)
         for command in (
+            "train chest_xray --out runs/first",
             "train chest_xray --out runs/second --seed 1 --no-robustness",
             "evaluate runs/first hospital_a hospital_b --out runs/first-external --no-robustness",
             "demo --out demo",
@@ -247,7 +252,7 @@ def test_the_blocks_of_a_page_run(
     folder = shutil.copytree(template, tmp_path / "docs")
     monkeypatch.chdir(folder)
     if page.name not in WITH_REPORTS:
-        monkeypatch.setattr("plainfilm.report.write_report", write_short_report)
+        shorten_reports(monkeypatch)
     session = Session(folder)
     try:
         for block in read_blocks(page):
