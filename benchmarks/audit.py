@@ -434,9 +434,9 @@ def measure_alone(what: str, *arguments: str) -> int:
 
 def decode_fully(path: str) -> int:
     """Decode a file at full size; return the number of pixels."""
-    from plainfilm.pixels import read_picture
+    from plainfilm.pixels import read_full_image
 
-    return int(read_picture(path).pixels.size)
+    return int(read_full_image(path).pixels.size)
 
 
 # ---- growth ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from fuzz_corpus import draw_corpus
 from fuzz_pixels import check
 
-from plainfilm.pixels import read_image, read_picture
+from plainfilm.pixels import read_full_image, read_image
 from plainfilm.records import PixelSpec
 
 CORPUS = draw_corpus()
@@ -17,7 +17,7 @@ CORPUS = draw_corpus()
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_every_drawn_file_is_an_image(name: str) -> None:
-    picture = read_picture(CORPUS[name])
+    picture = read_full_image(CORPUS[name])
     assert picture.pixels.size == 40 * 48 and np.ptp(picture.pixels) > 100
     assert read_image(CORPUS[name], PixelSpec(24)).pixels.shape == (24, 24)
 

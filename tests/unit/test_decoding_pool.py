@@ -26,7 +26,7 @@ from plainfilm.decoding.decode import Decoded, Failure, decode_one
 from plainfilm.decoding.pool import Pool
 from plainfilm.decoding.process import DecodingProcess, Job
 from plainfilm.decoding.sandbox import Sandbox, memory_cap
-from plainfilm.pixels import Limits, read_image, read_picture
+from plainfilm.pixels import Limits, read_full_image, read_image
 from plainfilm.records import PixelSpec
 
 T = TypeVar("T")
@@ -200,7 +200,7 @@ def test_the_worker_reads_the_same_image_as_the_library() -> None:
     assert whole.metadata == image.metadata
     picture = np.asarray(Pillow.open(io.BytesIO(whole.display)))
     assert picture.shape == (round(300 * 2048 / 2500), 2048)
-    assert abs(float(picture.mean()) - float(read_picture(data).pixels.mean())) < 1
+    assert abs(float(picture.mean()) - float(read_full_image(data).pixels.mean())) < 1
     assert plain.display == b"" and plain.pixels.shape == (16, 16)
     assert (cut.reason, empty.reason) == ("truncated", "empty")
 

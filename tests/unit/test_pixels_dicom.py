@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels import Limits, grey, read_image, read_picture
+from plainfilm.pixels import Limits, grey, read_full_image, read_image
 from plainfilm.pixels.window import LookupTable, Window, look_up, window_levels
 from plainfilm.records import PixelSpec
 
@@ -89,7 +89,7 @@ def drawn(
 
 
 def levels(data: bytes) -> list[int]:
-    return read_picture(data).pixels.ravel().tolist()  # type: ignore[no-any-return]
+    return read_full_image(data).pixels.ravel().tolist()  # type: ignore[no-any-return]
 
 
 def refusal(data: bytes, limits: Limits | None = None) -> ImageError:
@@ -176,7 +176,7 @@ def test_every_uncompressed_encoding(syntax: UID, bare: bool, signed: int) -> No
         WindowWidth=4096,
     )
     assert levels(data) == [0, 64, 128, 255]
-    metadata = read_picture(data).metadata
+    metadata = read_full_image(data).metadata
     assert (metadata["bits"], metadata["mode"], metadata["window"]) == (
         12,
         "I;16",
@@ -223,7 +223,7 @@ def test_rescale_comes_before_the_window() -> None:
         [0, 1000, 2000], RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=0.5, WindowWidth=2001
     )
     assert levels(data) == [0, 255, 255]
-    assert read_picture(data).metadata["window"] == "LINEAR 0.5/2001"
+    assert read_full_image(data).metadata["window"] == "LINEAR 0.5/2001"
 
 
 def test_a_slope_of_zero_is_no_rescale() -> None:
@@ -231,7 +231,9 @@ def test_a_slope_of_zero_is_no_rescale() -> None:
 
 
 def test_the_first_of_several_windows() -> None:
-    image = read_picture(drawn([0, 2048, 4095], WindowCenter=[2048, 100], WindowWidth=[4096, 20]))
+    image = read_full_image(
+        drawn([0, 2048, 4095], WindowCenter=[2048, 100], WindowWidth=[4096, 20])
+    )
     assert image.pixels.ravel().tolist() == [0, 128, 255]
     assert image.metadata["window"] == "LINEAR 2048/4096" and image.metadata["windows"] == 2
 
@@ -242,7 +244,7 @@ def test_the_first_of_several_windows() -> None:
 def test_an_impossible_window_is_none(width: int, function: str) -> None:
     data = drawn([100, 200, 300], WindowCenter=150, WindowWidth=width, VOILUTFunction=function)
     assert levels(data) == [0, 128, 255]
-    assert read_picture(data).metadata["window"] == "min-max 100..300"
+    assert read_full_image(data).metadata["window"] == "min-max 100..300"
 
 
 def lut(entries: list[int], first: int, bits: int, vr: str = "US") -> Sequence:
@@ -264,7 +266,7 @@ def test_a_voi_lut_is_preferred_to_a_window(vr: str, syntax: UID) -> None:
         WindowWidth=1,
     )
     assert levels(data) == [0, 0, 64, 255, 255]
-    assert read_picture(data).metadata["window"] == "VOI LUT"
+    assert read_full_image(data).metadata["window"] == "VOI LUT"
 
 
 def test_a_voi_lut_over_values_that_the_rescale_made_negative() -> None:
@@ -341,7 +343,7 @@ def test_air_is_dark_and_bone_bright(photometric: str, shape: str | None, invert
         **more,
     )
     assert levels(data) == ([255, 191, 0] if inverted else [0, 64, 255])
-    assert read_picture(data).metadata["polarity"] == ("inverted" if inverted else "as-stored")
+    assert read_full_image(data).metadata["polarity"] == ("inverted" if inverted else "as-stored")
 
 
 # -- colour, frames, compression
@@ -387,7 +389,7 @@ def test_the_first_frame_is_read_and_the_number_recorded() -> None:
     dataset = header(1, 3, NumberOfFrames=2)
     dataset.PixelData = frames.astype("<u2").tobytes()
     dataset["PixelData"].VR = "OW"
-    image = read_picture(written(dataset))
+    image = read_full_image(written(dataset))
     assert image.pixels.tolist() == [[0, 128, 255]] and image.metadata["frames"] == 2
 
 
@@ -422,9 +424,9 @@ def compressed(kind: str, **options: Any) -> bytes:
 def test_jpeg_jpeg2000_and_rle_frames() -> None:
     window = {"WindowCenter": 128, "WindowWidth": 256}
     jpeg = encapsulated(compressed("jpeg", quality=98), JPEGBaseline8Bit, **window)
-    assert np.abs(read_picture(jpeg).pixels.astype(int) - ramp()).max() <= 3
+    assert np.abs(read_full_image(jpeg).pixels.astype(int) - ramp()).max() <= 3
     wavelet = encapsulated(compressed("jpeg2000", no_jp2=True), JPEG2000Lossless, **window)
-    np.testing.assert_array_equal(read_picture(wavelet).pixels, ramp())
+    np.testing.assert_array_equal(read_full_image(wavelet).pixels, ramp())
     plain = drawn(ramp().astype(int) * 16, WindowCenter=2048, WindowWidth=4096)
     dataset = header(16, 24, WindowCenter=2048, WindowWidth=4096)
     dataset.PixelData = (ramp().astype("<u2") * 16).tobytes()
@@ -434,7 +436,9 @@ def test_jpeg_jpeg2000_and_rle_frames() -> None:
     dataset.compress(RLELossless, encoding_plugin="pydicom")
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
-    np.testing.assert_array_equal(read_picture(file.getvalue()).pixels, read_picture(plain).pixels)
+    np.testing.assert_array_equal(
+        read_full_image(file.getvalue()).pixels, read_full_image(plain).pixels
+    )
 
 
 def test_a_frame_that_ends_early_is_refused() -> None:
@@ -501,7 +505,9 @@ def test_run_lengths_are_decoded_by_pydicom_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(decoder, "_available", {**others, **decoder._available, **others})
     runs = struct.pack("<16I", 2, 64, 66, *[0] * 13) + b"\x81\x00\x81\x07"
     with pytest.raises(ImageError) as caught:
-        read_picture(encapsulated(runs, RLELossless, BitsAllocated=16, BitsStored=12, HighBit=11))
+        read_full_image(
+            encapsulated(runs, RLELossless, BitsAllocated=16, BitsStored=12, HighBit=11)
+        )
     assert caught.value.reason in ("corrupt", "truncated")
 
 
@@ -592,7 +598,7 @@ def test_metadata_tell_the_image_and_not_the_person() -> None:
         Manufacturer="SIEMENS Healthineers, Dr Meier",
         ImagerPixelSpacing=[0.14, 0.14],
     )
-    metadata = dict(read_picture(data).metadata)
+    metadata = dict(read_full_image(data).metadata)
     for always in ("bytes", "decoded_width", "width", "height", "bits", "mode", "frames"):
         metadata.pop(always)
     assert metadata == {
@@ -620,7 +626,7 @@ def test_metadata_tell_the_image_and_not_the_person() -> None:
     [("034Y", 34.0), ("006M", 0.5), ("026W", 0.4983), ("010D", 0.0274), ("47", 47.0)],
 )
 def test_ages(text: str, years: float) -> None:
-    assert read_picture(drawn([1, 2], PatientAge=text)).metadata["age"] == pytest.approx(
+    assert read_full_image(drawn([1, 2], PatientAge=text)).metadata["age"] == pytest.approx(
         years, abs=1e-4
     )
 
@@ -631,7 +637,7 @@ def test_ages(text: str, years: float) -> None:
     [{"PatientAge": "000Y"}, {"PatientAge": "adult"}, {"ViewPosition": "Smith, John"}],
 )
 def test_what_is_malformed_is_left_out(elements: dict[str, str]) -> None:
-    metadata = read_picture(drawn([1, 2], **elements)).metadata
+    metadata = read_full_image(drawn([1, 2], **elements)).metadata
     assert "age" not in metadata and "view" not in metadata
 
 
@@ -648,7 +654,7 @@ def test_what_is_malformed_is_left_out(elements: dict[str, str]) -> None:
     ],
 )
 def test_words_that_are_on_no_list_are_not_repeated(keyword: str, fact: str, text: str) -> None:
-    metadata = read_picture(drawn([1, 2], **{keyword: text})).metadata
+    metadata = read_full_image(drawn([1, 2], **{keyword: text})).metadata
     assert fact not in metadata
     assert text not in repr(metadata)
 
@@ -663,11 +669,11 @@ def test_words_that_are_on_no_list_are_not_repeated(keyword: str, fact: str, tex
     ],
 )
 def test_makers_are_known_by_name(text: str, maker: str | None) -> None:
-    assert read_picture(drawn([1, 2], Manufacturer=text)).metadata.get("manufacturer") == maker
+    assert read_full_image(drawn([1, 2], Manufacturer=text)).metadata.get("manufacturer") == maker
 
 
 def test_the_very_old_are_of_one_age() -> None:
-    assert read_picture(drawn([1, 2], PatientAge="101Y")).metadata["age"] == 90
+    assert read_full_image(drawn([1, 2], PatientAge="101Y")).metadata["age"] == 90
 
 
 @pytest.mark.parametrize(
@@ -682,12 +688,12 @@ def test_the_very_old_are_of_one_age() -> None:
 def test_the_view_may_be_a_code(meaning: str, view: str | None) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "SCT", meaning
-    metadata = read_picture(drawn([1, 2], ViewCodeSequence=Sequence([code]))).metadata
+    metadata = read_full_image(drawn([1, 2], ViewCodeSequence=Sequence([code]))).metadata
     assert metadata.get("view") == view
 
 
 def test_another_modality_or_body_part_is_a_fact_and_no_error() -> None:
-    metadata = read_picture(drawn([1, 2], Modality="MR", BodyPartExamined="KNEE")).metadata
+    metadata = read_full_image(drawn([1, 2], Modality="MR", BodyPartExamined="KNEE")).metadata
     assert (metadata["modality"], metadata["body_part"]) == ("MR", "KNEE")
 
 

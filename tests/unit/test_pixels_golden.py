@@ -31,7 +31,7 @@ from pydicom.uid import (
 from test_pixels_dicom import drawn, encapsulated, header, lut, ramp, refusal, written
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels import read_picture
+from plainfilm.pixels import read_full_image
 
 DATA = Path(
     os.environ.get("PLAINFILM_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
@@ -142,13 +142,13 @@ def test_grey_branches(branch: str, photometric: str, tmp_path: Path) -> None:
     data = drawn(values, PhotometricInterpretation=photometric, **elements)
     # Before it has 16 bits, a table's output is divided by a power of two rather than one less.
     slack = 255 / 4096 if "lut" in branch else 0
-    agree(read_picture(data).pixels, theirs(data, tmp_path, *options), slack)
+    agree(read_full_image(data).pixels, theirs(data, tmp_path, *options), slack)
 
 
 @needs_dcmtk
 def test_the_second_window_is_another_picture(tmp_path: Path) -> None:
     data = drawn(grainy(), **TWO)
-    assert np.abs(read_picture(data).pixels - theirs(data, tmp_path, "+Wi", 2)).max() > 50
+    assert np.abs(read_full_image(data).pixels - theirs(data, tmp_path, "+Wi", 2)).max() > 50
 
 
 @needs_dcmtk
@@ -158,7 +158,7 @@ def test_polarity(photometric: str, shape: str, tmp_path: Path) -> None:
     data = drawn(
         grainy(), PhotometricInterpretation=photometric, PresentationLUTShape=shape, **WINDOW
     )
-    ours = read_picture(data).pixels
+    ours = read_full_image(data).pixels
     # The shape "shall be" INVERSE with MONOCHROME1 and IDENTITY otherwise (PS3.3 C.7.6.1): the two
     # say one thing. Where they contradict each other dcmtk goes by the shape; but of the files that
     # are like that, it is the shape that is wrong in known ones, so MONOCHROME1 is inverted always.
@@ -166,7 +166,7 @@ def test_polarity(photometric: str, shape: str, tmp_path: Path) -> None:
     agree(ours, theirs(data, tmp_path, "+Wi", 1, *(("+Piv",) if inverted else ())))
     if (photometric, shape) != ("MONOCHROME1", "IDENTITY"):
         agree(ours, theirs(data, tmp_path, "+Wi", 1))
-    assert read_picture(data).metadata["presentation"] == shape
+    assert read_full_image(data).metadata["presentation"] == shape
 
 
 def colour_file(kind: str, planar: int = 0) -> bytes:
@@ -209,7 +209,7 @@ def palette_file(bits: int) -> bytes:
 )
 def test_colour_becomes_luminance(data: bytes, tmp_path: Path) -> None:
     # Here red, green and blue are rounded, and dcmtk's weights have two digits.
-    agree(read_picture(data).pixels, theirs(data, tmp_path, "+G"), slack=2.5)
+    agree(read_full_image(data).pixels, theirs(data, tmp_path, "+G"), slack=2.5)
 
 
 def test_luminance_of_ybr_by_hand() -> None:
@@ -218,14 +218,14 @@ def test_luminance_of_ybr_by_hand() -> None:
     # PS3.3 C.7.6.3.1.2, YBR_FULL, inverted; then ITU-R BT.601.
     rgb = np.dstack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb])
     exact = np.clip(rgb, 0, 255) @ [0.299, 0.587, 0.114]
-    assert np.abs(read_picture(colour_file("YBR_FULL")).pixels - exact).max() < 1
+    assert np.abs(read_full_image(colour_file("YBR_FULL")).pixels - exact).max() < 1
 
 
 @needs_dcmtk
 def test_every_frame(tmp_path: Path) -> None:
     data = many_frames(5)
     for frame in range(5):
-        image = read_picture(data, frame=frame)
+        image = read_full_image(data, frame=frame)
         agree(image.pixels, theirs(data, tmp_path, "+Wi", 1, "+F", frame + 1))
         assert (image.metadata["frame"], image.metadata["frames"]) == (frame, 5)
 
@@ -237,7 +237,7 @@ def test_colour_of_sixteen_bits_goes_by_its_bits_and_not_by_the_picture() -> Non
     )  # fmt: skip
     dataset.PixelData = np.repeat([0, 0x1000, 0x4000], 3).astype("<u2").tobytes()
     dataset["PixelData"].VR = "OW"
-    assert read_picture(written(dataset)).pixels.tolist() == [[0, 0x10, 0x40]]
+    assert read_full_image(written(dataset)).pixels.tolist() == [[0, 0x10, 0x40]]
 
 
 def test_frames_of_one_bit_that_begin_within_a_byte() -> None:
@@ -246,7 +246,7 @@ def test_frames_of_one_bit_that_begin_within_a_byte() -> None:
     dataset.PixelData = pack_bits(frames.astype(np.uint8))
     dataset["PixelData"].VR = "OB"
     for number, frame in enumerate(frames):
-        pixels = read_picture(written(dataset), frame=number).pixels
+        pixels = read_full_image(written(dataset), frame=number).pixels
         np.testing.assert_array_equal(pixels, frame * 255)
 
 
@@ -301,7 +301,7 @@ def test_lossless_encodings_lose_nothing(name: str, bits: int, signed: int, tmp_
         WindowWidth=1 << bits,
     )
     packed = encoded(data, tmp_path, *LOSSLESS[name])
-    np.testing.assert_array_equal(read_picture(packed).pixels, read_picture(data).pixels)
+    np.testing.assert_array_equal(read_full_image(packed).pixels, read_full_image(data).pixels)
 
 
 @needs_dcmtk
@@ -325,7 +325,9 @@ def test_lossy_encodings_become_what_dcmtk_makes_of_them(
     packed = encoded(data, tmp_path, *LOSSY[name])
     # Decoders of JPEG may differ by one stored level (ISO 10918-2), which at 8 bits is one of ours.
     window = ("+Ww", 1 << bits - 1, 1 << bits)
-    agree(read_picture(packed).pixels, theirs(packed, tmp_path, *window), slack=256 / (1 << bits))
+    agree(
+        read_full_image(packed).pixels, theirs(packed, tmp_path, *window), slack=256 / (1 << bits)
+    )
 
 
 @needs_dcmtk
@@ -342,8 +344,8 @@ def test_colour_in_compressed_frames(name: str, tmp_path: Path) -> None:
     data = written(dataset)
     packed = encoded(data, tmp_path, *(LOSSLESS | LOSSY)[name])
     slack = 3.0 if name == "jpeg baseline" else 1.5
-    agree(read_picture(packed).pixels, theirs(packed, tmp_path, "+G"), slack=slack)
-    assert read_picture(packed).metadata["coloured"] == 1
+    agree(read_full_image(packed).pixels, theirs(packed, tmp_path, "+G"), slack=slack)
+    assert read_full_image(packed).metadata["coloured"] == 1
 
 
 @needs_dcmtk
@@ -356,7 +358,7 @@ def test_frames_of_compressed_files(name: str, fragments: bool, tmp_path: Path) 
     packed = encoded(data, tmp_path, *LOSSLESS[name], *more)
     for frame in range(3):
         np.testing.assert_array_equal(
-            read_picture(packed, frame=frame).pixels, read_picture(data, frame=frame).pixels
+            read_full_image(packed, frame=frame).pixels, read_full_image(data, frame=frame).pixels
         )
 
 
@@ -381,29 +383,29 @@ def test_a_named_frame_and_its_own_window() -> None:
     dataset["PixelData"].VR = "OW"
     data = written(dataset)
     expected = [[0, 128, 255], [0, 191, 255], [0, 64, 255]]
-    assert [read_picture(data, frame=n).pixels[0].tolist() for n in range(3)] == expected
-    assert read_picture(data, frame=1).metadata["window"] == "LINEAR_EXACT 1000/200"
+    assert [read_full_image(data, frame=n).pixels[0].tolist() for n in range(3)] == expected
+    assert read_full_image(data, frame=1).metadata["window"] == "LINEAR_EXACT 1000/200"
     with pytest.raises(ImageError) as caught:
-        read_picture(data, frame=3)
+        read_full_image(data, frame=3)
     assert caught.value.reason == "no-such-frame" and "frame 3" in str(caught.value)
     # Only what is missing is missed.
     short = data[:-6]
-    assert read_picture(short, frame=1).pixels[0].tolist() == expected[1]
+    assert read_full_image(short, frame=1).pixels[0].tolist() == expected[1]
     with pytest.raises(ImageError) as caught:
-        read_picture(short, frame=2)
+        read_full_image(short, frame=2)
     assert caught.value.reason == "truncated"
 
 
 def test_a_single_frame_is_frame_0() -> None:
-    assert "frame" not in read_picture(drawn([1, 2, 3])).metadata
+    assert "frame" not in read_full_image(drawn([1, 2, 3])).metadata
     with pytest.raises(ImageError) as caught:
-        read_picture(drawn([1, 2, 3]), frame=1)
+        read_full_image(drawn([1, 2, 3]), frame=1)
     assert caught.value.reason == "no-such-frame"
 
 
 def test_the_first_of_several_voi_luts_is_taken_and_recorded() -> None:
     both = Sequence([*lut([0, 100, 255], 0, 8), *lut([255, 100, 0], 0, 8)])
-    image = read_picture(drawn([0, 1, 2], VOILUTSequence=both))
+    image = read_full_image(drawn([0, 1, 2], VOILUTSequence=both))
     assert image.pixels.ravel().tolist() == [0, 100, 255] and image.metadata["windows"] == 2
 
 
@@ -439,8 +441,8 @@ def test_high_throughput_jpeg_2000(bits: int, syntax: UID) -> None:
     data = encapsulated(frame, syntax, **sizes, **window)
     plain = drawn(ramp() if bits == 8 else ramp().astype(int) * 16 + 7, **window)
     if bits == 8:
-        np.testing.assert_array_equal(read_picture(data).pixels, ramp())
-    np.testing.assert_array_equal(read_picture(data).pixels, read_picture(plain).pixels)
+        np.testing.assert_array_equal(read_full_image(data).pixels, ramp())
+    np.testing.assert_array_equal(read_full_image(data).pixels, read_full_image(plain).pixels)
     assert refusal(data[: -len(frame) // 2]).reason in ("truncated", "corrupt")
 
 
@@ -457,7 +459,7 @@ def test_jpeg_2000_of_sixteen_bits(signed: int) -> None:
     dataset.save_as(packed)
     assert len(packed.getvalue()) < len(plain)
     np.testing.assert_array_equal(
-        read_picture(packed.getvalue()).pixels, read_picture(plain).pixels
+        read_full_image(packed.getvalue()).pixels, read_full_image(plain).pixels
     )
 
 
@@ -473,7 +475,7 @@ def test_real_files(tmp_path: Path) -> None:
         if not path.is_file() or path.suffix == ".csv":
             continue
         try:
-            image = read_picture(path)
+            image = read_full_image(path)
         except ImageError:
             continue  # no pixels: see test_pixels_real
         window = str(image.metadata.get("window", ""))

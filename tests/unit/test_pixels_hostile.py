@@ -33,7 +33,7 @@ from pydicom.uid import (
 from test_pixels_dicom import compressed, drawn, encapsulated, header, lut, written
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels import Limits, read_image, read_picture
+from plainfilm.pixels import Limits, read_full_image, read_image
 from plainfilm.pixels.codestream import check_scans
 from plainfilm.pixels.limits import Source
 from plainfilm.pixels.palette import expand_segments
@@ -441,7 +441,7 @@ def test_segmented_palettes_by_hand() -> None:
     assert expand_segments(words, 11, True).tolist() == [1, 2, 4, 8, 12, 16, 20, 20, 20, 20, 20]
     narrow = np.array([0, 3, 1, 2, 4, 1, 4, 20, 2, 1, 5, 0, 0, 0], np.uint16)
     assert expand_segments(narrow, 11, False).tolist() == [1, 2, 4, 8, 12, 16, 20, 20, 20, 20, 20]
-    image = read_picture(palette([0, 2, 0, 0x8000, 1, 2, 0xFF00], 4))
+    image = read_full_image(palette([0, 2, 0, 0x8000, 1, 2, 0xFF00], 4))
     assert image.pixels.ravel().tolist() == [0, 128, 191, 255]
 
 
@@ -454,7 +454,7 @@ def test_a_palette_of_many_entries_of_8_bits() -> None:
         setattr(dataset, f"{colour}PaletteColorLookupTableData", packed)
     dataset.PixelData = np.array([0, 110, 309], "<u2").tobytes()
     dataset["PixelData"].VR = "OW"
-    assert read_picture(written(dataset)).pixels.tolist() == [[0, 50, 149]]
+    assert read_full_image(written(dataset)).pixels.tolist() == [[0, 50, 149]]
 
 
 def test_reading_a_radiograph_is_far_from_the_limit_of_reads() -> None:

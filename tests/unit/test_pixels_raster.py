@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 from PIL import ImageFile
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels import Limits, read_image, read_image_and_colour, read_picture
-from plainfilm.pixels.raster import grey_from_depth
+from plainfilm.pixels import Limits, read_full_image, read_image, read_image_and_colour
+from plainfilm.pixels.window import grey_from_depth
 from plainfilm.records import PixelSpec
 
 WIDTH, HEIGHT = 400, 300
@@ -66,7 +66,7 @@ def worst(a: np.ndarray, b: np.ndarray) -> int:
     ids=["png", "bmp", "tiff", "lzw", "gif", "rgb", "webp", "alpha", "png16", "tiff16", "palette"],
 )
 def test_lossless_formats_return_the_levels_exactly(data: bytes) -> None:
-    image = read_picture(data)
+    image = read_full_image(data)
     np.testing.assert_array_equal(image.pixels, scene())
     assert image.pixels.dtype == np.uint8 and not image.pixels.flags.writeable
     assert (image.metadata["width"], image.metadata["height"]) == (WIDTH, HEIGHT)
@@ -77,32 +77,32 @@ def test_lossless_formats_return_the_levels_exactly(data: bytes) -> None:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg_of_every_kind(mode: str, progressive: bool) -> None:
     data = saved(Pillow.fromarray(scene()).convert(mode), "jpeg", quality=95)
-    assert worst(read_picture(data).pixels, scene()) <= 3
-    assert read_picture(data).metadata["mode"] == mode
+    assert worst(read_full_image(data).pixels, scene()) <= 3
+    assert read_full_image(data).metadata["mode"] == mode
     full = np.asarray(Pillow.fromarray(scene()).resize((64, 64), Pillow.Resampling.BILINEAR))
     assert worst(read_image(data, PixelSpec(64)).pixels, full) <= 3
 
 
 def test_metadata_of_how_a_jpeg_was_made() -> None:
-    plain = read_picture(saved(scene(), "jpeg", quality=75)).metadata
+    plain = read_full_image(saved(scene(), "jpeg", quality=75)).metadata
     # The mean of the table of ISO 10918-1, K.1, which quality 50 takes as it is, is 57.625.
-    table = read_picture(saved(scene(), "jpeg", quality=50)).metadata["quantisation"]
+    table = read_full_image(saved(scene(), "jpeg", quality=50)).metadata["quantisation"]
     assert table == 57.625 > plain["quantisation"]  # type: ignore[operator]
     assert (plain["progressive"], plain["exif"], plain["coloured"]) == (0, 0, 0)
-    assert read_picture(saved(scene(), "jpeg", quality=100)).metadata["quantisation"] == 1
+    assert read_full_image(saved(scene(), "jpeg", quality=100)).metadata["quantisation"] == 1
     exif = Pillow.Exif()
     exif[0x0110] = "Model"
-    other = read_picture(saved(scene(), "jpeg", progressive=True, exif=exif)).metadata
+    other = read_full_image(saved(scene(), "jpeg", progressive=True, exif=exif)).metadata
     assert (other["progressive"], other["exif"]) == (1, 1)
     for kind in ("png", "webp", "tiff", "bmp", "gif"):
-        metadata = read_picture(saved(scene(), kind)).metadata
+        metadata = read_full_image(saved(scene(), kind)).metadata
         assert (
             metadata["exif"] == 0
             and "quantisation" not in metadata
             and "progressive" not in metadata
         )
     for kind in ("png", "webp"):
-        assert read_picture(saved(scene(), kind, exif=exif)).metadata["exif"] == 1
+        assert read_full_image(saved(scene(), kind, exif=exif)).metadata["exif"] == 1
 
 
 def tinted(amount: int, part: float = 1.0) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_pages_of_a_tiff(big: bool) -> None:
     pages = [Pillow.fromarray(scene(40 + n, 30) // (n + 1)) for n in range(4)]
     data = saved(pages[0], "tiff", save_all=True, append_images=pages[1:], big_tiff=big)
     for number, page in enumerate(pages):
-        image = read_picture(data, frame=number)
+        image = read_full_image(data, frame=number)
         np.testing.assert_array_equal(image.pixels, np.asarray(page))
         assert image.metadata["frame"] == number and image.metadata["frames"] == 4
         assert image.metadata["bytes"] == len(data)
@@ -176,7 +176,7 @@ def test_a_chain_of_pages_that_bites_its_tail_is_followed_once() -> None:
     entries = int.from_bytes(data[start : start + 2], "little")
     link = start + 2 + 12 * entries
     data[link : link + 4] = data[4:8]
-    assert read_picture(bytes(data)).pixels.shape == (HEIGHT, WIDTH)
+    assert read_full_image(bytes(data)).pixels.shape == (HEIGHT, WIDTH)
     assert reason(bytes(data), PixelSpec(16, frame=1)) == "no-such-frame"
 
 
@@ -185,23 +185,23 @@ def test_other_formats_have_one_frame(kind: str) -> None:
     pages = [Pillow.new("L", (20, 20), level) for level in (10, 200)]
     more = {} if kind == "jpeg" else {"save_all": True, "append_images": pages[1:]}
     data = saved(pages[0], kind, **more)
-    assert abs(int(read_picture(data).pixels[0, 0]) - 10) <= 1
+    assert abs(int(read_full_image(data).pixels[0, 0]) - 10) <= 1
     assert reason(data, PixelSpec(16, frame=1)) == "no-such-frame"
 
 
 def test_one_bit_becomes_black_and_white() -> None:
     bits = np.array([[0, 255], [255, 0]], np.uint8)
     data = saved(Pillow.fromarray(bits).convert("1"), "png")
-    np.testing.assert_array_equal(read_picture(data).pixels, bits)
-    assert read_picture(data).metadata["bits"] == 1
+    np.testing.assert_array_equal(read_full_image(data).pixels, bits)
+    assert read_full_image(data).metadata["bits"] == 1
 
 
 def test_what_is_transparent_becomes_air() -> None:
     alpha = np.array([[255, 128, 0]], np.uint8)
     data = saved(np.dstack([np.full_like(alpha, 200)] * 3 + [alpha]), "png")
-    assert read_picture(data).pixels.tolist() == [[200, 100, 0]]
+    assert read_full_image(data).pixels.tolist() == [[200, 100, 0]]
     keyed = saved(np.array([[7, 200]], np.uint8), "png", transparency=200)
-    assert read_picture(keyed).pixels.tolist() == [[7, 0]]
+    assert read_full_image(keyed).pixels.tolist() == [[7, 0]]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_sixteen_bits_become_eight(values: list[int], expected: list[int], windo
     levels, named = grey_from_depth(array)
     assert levels.tolist() == [expected] and named == window
     for data in (saved(array, "png"), saved(array, "tiff")):
-        image = read_picture(data)
+        image = read_full_image(data)
         assert image.pixels.tolist() == [expected]
         assert image.metadata["window"] == window and image.metadata["bits"] == 16
 
@@ -239,7 +239,7 @@ def test_tiff_that_stores_white_as_zero() -> None:
         data = bytearray(saved(array, "tiff"))
         at = data.find((262).to_bytes(2, "little") + b"\x03\0\x01\0\0\0")
         data[at + 8] = 0  # PhotometricInterpretation: WhiteIsZero
-        assert read_picture(bytes(data)).pixels.tolist() == [[255, 0]]
+        assert read_full_image(bytes(data)).pixels.tolist() == [[255, 0]]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -267,14 +267,14 @@ def test_orientation_holds_with_reduced_decoding(
     assert worst(image.pixels, read_image(plain, spec).pixels) <= 3
     assert (image.metadata["width"], image.metadata["height"]) == (WIDTH, HEIGHT)
     assert image.metadata["decoded_width"] == (WIDTH / 4 if kind == "jpeg" else WIDTH)
-    assert worst(read_picture(data).pixels, scene()) <= 3
+    assert worst(read_full_image(data).pixels, scene()) <= 3
 
 
 def test_damaged_exif_does_not_damage_the_image() -> None:
     data = saved(scene(), "jpeg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xee" * 40)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert worst(read_picture(data).pixels, scene()) <= 8
+        assert worst(read_full_image(data).pixels, scene()) <= 8
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from plainfilm.pixels import read_image, read_picture
+from plainfilm.pixels import read_full_image, read_image
 from plainfilm.records import PixelSpec
 
 DATA = Path(
@@ -167,7 +167,7 @@ def test_metadata_are_those_of_the_index() -> None:
     for row in rows():
         if not row["decoded"].startswith("("):
             continue
-        metadata = read_picture(DATA / "dicom" / row["file"]).metadata
+        metadata = read_full_image(DATA / "dicom" / row["file"]).metadata
         assert metadata.get("modality", "") == row["modality"]
         assert metadata.get("body_part", "") == row["body_part"]
         assert metadata.get("view", "") == row["view"]
@@ -177,12 +177,12 @@ def test_metadata_are_those_of_the_index() -> None:
 
 def test_encodings_of_one_radiograph_are_equal() -> None:
     leg = DATA / "dicom" / "nonchest"
-    plain = read_picture(leg / "rg3_leg_rle.dcm").pixels
+    plain = read_full_image(leg / "rg3_leg_rle.dcm").pixels
     for name in ("jpeg_lossless", "jpegls_lossless"):
         pytest.importorskip("libjpeg")
-        np.testing.assert_array_equal(read_picture(leg / f"rg3_leg_{name}.dcm").pixels, plain)
+        np.testing.assert_array_equal(read_full_image(leg / f"rg3_leg_{name}.dcm").pixels, plain)
     for name in ("j2k_lossy", "jpeg_12bit_lossy"):
-        lossy = read_picture(leg / f"rg3_leg_{name}.dcm").pixels.astype(int)
+        lossy = read_full_image(leg / f"rg3_leg_{name}.dcm").pixels.astype(int)
         assert np.abs(lossy - plain).mean() < 1
 
 

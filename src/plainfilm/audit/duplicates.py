@@ -12,7 +12,7 @@ from plainfilm.audit.clusters import connected_groups, equal_files, links_of
 from plainfilm.audit.evidence import THUMBNAIL, Evidence, downsample
 from plainfilm.audit.hashing import close_pairs, hash_images, local_contrast
 from plainfilm.errors import ImageError
-from plainfilm.pixels import read_picture
+from plainfilm.pixels import read_full_image
 
 NEAR_DUPLICATE = 0.92
 """Lowest agreement of near duplicates. In the training images of the public paediatric data set,
@@ -163,7 +163,7 @@ def _have_equal_pixels(evidence: Evidence, pair: Pair) -> bool:
     ):
         return False
     try:
-        first, second = (read_picture(evidence.records[row].path).pixels for row in rows)
+        first, second = (read_full_image(evidence.records[row].path).pixels for row in rows)
     except ImageError:  # the file was removed or changed in the meantime
         return False
     return bool(np.array_equal(first, second))

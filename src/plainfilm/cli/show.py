@@ -79,9 +79,9 @@ def _as(kind: str, png: bytes) -> bytes:
 
 
 def _plain(args: argparse.Namespace, manifest: Manifest) -> tuple[list[Any], list[str]]:
-    from plainfilm.pixels import read_picture
+    from plainfilm.pixels import read_full_image
 
-    return _read(args, manifest, lambda path: read_picture(path).pixels)
+    return _read(args, manifest, lambda path: read_full_image(path).pixels)
 
 
 def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[str]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plainfilm._files import hash_bytes
 from plainfilm.errors import ImageError
-from plainfilm.pixels import LIMITS, Limits, read_picture
+from plainfilm.pixels import LIMITS, Limits, read_full_image
 from plainfilm.pixels.display import encode_png, shrink
 from plainfilm.records import PixelSpec
 
@@ -81,7 +81,7 @@ def decode_one(
         out[...] = image.pixels
         png, digest = b"", ""
         if display:
-            whole = read_picture(source, limits=limits, frame=spec.frame)
+            whole = read_full_image(source, limits=limits, frame=spec.frame)
             png = encode_png(shrink(whole.pixels))
         if isinstance(source, bytes):
             digest = hash_bytes(source)

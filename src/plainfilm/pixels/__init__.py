@@ -1,16 +1,16 @@
-"""Bytes to the canonical grey image: any X-ray, read the same way everywhere.
+"""Reads any X-ray image file as a grey image, the same way everywhere.
 
-``sniff`` tells the format by content, ``raster`` and ``dicom`` decode it to one grey picture,
-``prepare`` makes it the square that a network sees; ``read`` is the hallway through them.
+The format is recognised by its content (``sniff``), the file is decoded to one grey image
+(``raster``, ``dicom``), and that is resized to the square input of a network (``prepare``).
 """
 
 from plainfilm.pixels.limits import LIMITS, Limits
 from plainfilm.pixels.read import (
     DECODER_VERSION,
     Image,
+    read_full_image,
     read_image,
     read_image_and_colour,
-    read_picture,
 )
 from plainfilm.pixels.sniff import IMAGE_SUFFIXES, Format, sniff
 
@@ -21,8 +21,8 @@ __all__ = [
     "Format",
     "Image",
     "Limits",
+    "read_full_image",
     "read_image",
     "read_image_and_colour",
-    "read_picture",
     "sniff",
 ]

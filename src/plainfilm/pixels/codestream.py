@@ -1,4 +1,4 @@
-"""Look into a compressed frame before a decoder takes memory for it."""
+"""Checks a compressed frame before a decoder takes memory for it."""
 
 from __future__ import annotations
 
@@ -7,41 +7,38 @@ from collections.abc import Iterator
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import Limits, check_pixels
 
-_SCAN = (
-    b"\xff\xda"  # never within the data of a scan, where ff is followed by 0 or a restart marker
-)
-_SCANS = 20  # of the largest picture; progressive JPEG as it is made has up to 14
-_END = b"\xff\xd9"  # of a JPEG, JPEG-LS and JPEG 2000 stream alike
+# Marker of a scan. It never occurs in the data of one, where ff is followed by 0 or a restart marker.
+_SCAN = b"\xff\xda"
+_SCANS = 20  # for an image of the largest size; encoders of progressive JPEG write up to 14
+_END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 stream
 # Start-of-frame markers: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 
 
 def check_codestream(frame: bytes, limits: Limits) -> None:
-    """Hold the size that a JPEG, JPEG-LS or JPEG 2000 frame claims against the limits.
+    """Check the size in the header of a JPEG, JPEG-LS or JPEG 2000 frame against the limits.
 
-    The file's header may say 10 x 10 where the frame says 65000 x 65000.
-
-    Parameters
-    ----------
-    frame
-        One compressed frame. What is of no known kind is left to the decoder.
+    The header of the file may say 10 x 10 and the frame 65000 x 65000. A frame of another kind is
+    left to the decoder.
 
     Raises
     ------
     ImageError
-        ``too-large`` (also by :func:`check_scans`), or ``truncated`` where the frame is empty or a
+        ``too-large`` (also by :func:`check_scans`), or ``truncated`` if the frame is empty or a
         JPEG has no end.
     """
     if not frame:
         raise ImageError(
-            "truncated", "the file ends before the image is complete", remedy="fetch it again"
+            "truncated", "the file ends before the image is complete", remedy="fetch the file again"
         )
     if frame[:2] == b"\xff\xd8":
         size = _jpeg_size(frame)
-        # A decoder may well fill what is missing with grey. Frames are padded to an even length.
+        # Some decoders fill the missing part with grey. Frames are padded to an even length.
         if frame.rfind(_END, len(frame) // 2) < 0:
             raise ImageError(
-                "truncated", "a frame ends before the image is complete", remedy="fetch it again"
+                "truncated",
+                "a frame ends before the image is complete",
+                remedy="fetch the file again",
             )
     else:
         size = _jpeg2000_size(frame)
@@ -52,19 +49,14 @@ def check_codestream(frame: bytes, limits: Limits) -> None:
 
 
 def check_scans(data: bytes, width: int, height: int, limits: Limits) -> None:
-    """Refuse a JPEG that goes over its picture more often than any that is made.
+    """Raise an ImageError ``too-large`` for a JPEG with more scans than any encoder writes.
 
-    Every scan is a pass over the whole picture, and one that changes nothing takes a few bytes: a
+    Each scan is a pass over the whole image, and one that changes nothing has only a few bytes: a
     file of some kilobytes could take hours.
-
-    Raises
-    ------
-    ImageError
-        ``too-large``.
     """
     most = _SCANS * limits.pixels // max(1, width * height)
-    # A scan has ten bytes at least. The first one of a plain JPEG has all components, and is then
-    # the only one that is decoded.
+    # A scan has at least ten bytes. If the first one of a baseline JPEG has all components, no
+    # other is decoded.
     if len(data) // 10 <= most or _is_one_scan(data):
         return
     scans = data.count(_SCAN)
@@ -75,16 +67,10 @@ def check_scans(data: bytes, width: int, height: int, limits: Limits) -> None:
 
 
 def find_unset_scan_end(frame: bytes) -> int | None:
-    """Find the byte that some old encoders of extended JPEG left at 0 where 63 has to stand.
+    """Return the offset of a byte that some old encoders of extended JPEG set to 0 instead of 63.
 
-    The end of the spectral selection of a sequential scan is 63 (ISO 10918-1, B.2.3); a scan of 0
-    to 0 would have no picture beyond its block averages. Decoders refuse it, although the data
-    that follow are complete.
-
-    Returns
-    -------
-    offset
-        Of that byte in ``frame``; None where nothing is to be mended.
+    It is the end of the spectral selection of a sequential scan (ISO 10918-1, B.2.3). Decoders
+    reject the frame, although the data are complete. None if there is nothing to repair.
     """
     for marker, at in _segments(frame):
         if marker in _FRAMES and marker not in (0xC0, 0xC1):
@@ -96,7 +82,7 @@ def find_unset_scan_end(frame: bytes) -> int | None:
 
 
 def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the marker and the offset of every JPEG segment up to the first scan."""
+    """Yield marker and offset of each JPEG segment up to the first scan."""
     at = 2
     while at + 4 <= len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
@@ -122,7 +108,7 @@ def _is_one_scan(frame: bytes) -> bool:
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
-    """Return width and height by the start-of-frame marker (ISO 10918-1, B.2.2)."""
+    """Return width and height from the start-of-frame marker (ISO 10918-1, B.2.2)."""
     for marker, at in _segments(frame):
         if marker in _FRAMES and at + 9 <= len(frame):
             height = int.from_bytes(frame[at + 5 : at + 7], "big")
@@ -131,7 +117,7 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
-    """Return width and height by the SIZ marker (ISO 15444-1, A.5.1)."""
+    """Return width and height from the SIZ marker (ISO 15444-1, A.5.1)."""
     start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
     if start < 0 or len(frame) < start + 24:
         return None

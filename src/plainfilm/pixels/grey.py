@@ -1,4 +1,4 @@
-"""From stored values to grey levels: the modality, VOI and polarity steps of one DICOM header."""
+"""Maps the stored values of a DICOM image to grey levels, as its header describes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def grey_from_stored(
 ) -> tuple[NDArray[np.uint8], dict[str, str | float]]:
     """Apply PS3.3 C.11: modality LUT or rescale, VOI LUT or window, polarity, padding.
 
-    A VOI LUT is preferred to a window, and the first of several is taken. Where there is neither,
-    the lowest to the highest value of the image (without padding) becomes 0 to 255. MONOCHROME1
-    and the presentation LUT shape INVERSE say the same thing and invert once; MONOCHROME1 with
-    IDENTITY, which the standard forbids, inverts too: in known files like that the shape is wrong.
-    Padding is no image and becomes black.
+    A VOI LUT comes before a window, and the first of several is used. Without either, the range
+    from the lowest to the highest value of the image (without padding) becomes 0 to 255.
+    MONOCHROME1 and the presentation LUT shape INVERSE mean the same and invert once. MONOCHROME1
+    with IDENTITY, which the standard forbids, inverts too: in known files of this kind the shape
+    is wrong. Padding becomes black.
 
     Parameters
     ----------
@@ -32,13 +32,15 @@ def grey_from_stored(
     header
         The data set.
     frame
-        Which frame this is, counted from 0: in enhanced files each may have its own window.
+        Number of the frame, counted from 0: in enhanced files each may have its own window.
 
     Returns
     -------
-    levels, notes
-        uint8 of the same shape, air dark; the metadata ``window``, ``windows`` (how many there were
-        to choose from, where more than one) and ``polarity`` (``as-stored`` or ``inverted``).
+    levels
+        uint8 of the same shape; air is dark.
+    notes
+        Metadata ``window``, ``windows`` (number of windows, if more than one) and ``polarity``
+        (``as-stored`` or ``inverted``).
     """
     small = stored.dtype.kind in "iu" and stored.itemsize <= 2
     if small:
@@ -72,21 +74,18 @@ def grey_from_stored(
 
 
 def _look_up_all(table: NDArray[np.uint8], codes: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return ``table[codes]``, some rows at a time: numpy makes indices of eight bytes of them."""
+    """Return ``table[codes]``, some rows at a time: numpy converts codes to indices of 8 bytes."""
     levels = np.empty(codes.shape, np.uint8)
     rows = max(1, _AT_ONCE // codes.shape[1])
     for at in range(0, len(codes), rows):
         some = slice(at, at + rows)
-        # Every code is an index of the table; "clip" spares numpy from asking.
+        # Every code is a valid index; "clip" skips the check.
         table.take(codes[some], mode="clip", out=levels[some])
     return levels
 
 
 def _macro(header: Any, name: str, frame: int) -> Any:
-    """Return the item of a functional group (enhanced files) or the header itself.
-
-    The frame's own group comes before the one that all frames share.
-    """
+    """Return the functional group of the frame, else the shared one, else the header."""
     for groups, at in (
         ("PerFrameFunctionalGroupsSequence", frame),
         ("SharedFunctionalGroupsSequence", 0),
@@ -99,7 +98,7 @@ def _macro(header: Any, name: str, frame: int) -> Any:
 
 
 def _padding(domain: NDArray[Any], header: Any) -> NDArray[np.bool_]:
-    """Mark the stored values that stand for no image (PS3.3 C.7.5.1.1.2)."""
+    """Mark the stored values that are padding (PS3.3 C.7.5.1.1.2)."""
     ends = [
         _as_stored(value, domain.dtype)
         for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
@@ -111,7 +110,7 @@ def _padding(domain: NDArray[Any], header: Any) -> NDArray[np.bool_]:
 
 
 def _as_stored(value: float, dtype: np.dtype[Any]) -> float:
-    # US and SS are told apart by guessing where the VR is implicit.
+    # With an implicit VR, pydicom guesses whether the value is US or SS.
     if dtype.kind == "i" and dtype.itemsize == 2 and value > 32767:
         return value - 65536
     if dtype.kind == "u" and value < 0:
@@ -130,7 +129,7 @@ def _modality(values: FloatArray, source: Any) -> FloatArray:
 
 
 def _voi(values: FloatArray, source: Any) -> tuple[FloatArray | None, dict[str, str | float]]:
-    """Return levels 0 to 1 by the first VOI LUT or the first valid window, None without one."""
+    """Return levels 0 to 1 by the first VOI LUT or the first window; None without a valid one."""
     tables = element(source, "VOILUTSequence")
     if tables:
         table = _table(tables[0], values)
@@ -161,7 +160,7 @@ def _stretch(
 
 
 def _table(item: Any, values: FloatArray) -> LookupTable:
-    """Read one item of a LUT sequence, of which ``values`` are to be looked up."""
+    """Read one item of a LUT sequence, whose input will be ``values``."""
     descriptor, data = numbers(item, "LUTDescriptor"), element(item, "LUTData")
     if len(descriptor) != 3 or data is None:
         raise ImageError("corrupt", "a lookup table of the DICOM file is incomplete")
@@ -176,8 +175,8 @@ def _table(item: Any, values: FloatArray) -> LookupTable:
     if not entries.size:
         raise ImageError("corrupt", "a lookup table of the DICOM file is empty")
     first, bits = int(descriptor[1]), int(descriptor[2])
-    # The standard ties the sign of this number to the output of the step before; the VR, by which
-    # it was read, goes by the stored values instead.
+    # By the standard this number is signed if the output of the previous step is; pydicom decides
+    # by the stored values.
     if first > 32767 and values.min() < 0:
         first -= 65536
     elif first < 0 and values.min() >= 0 and values.max() > 32767:

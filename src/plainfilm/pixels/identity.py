@@ -1,8 +1,7 @@
-"""Whose a DICOM file is: the one place that reads it, and it says no more than it must.
+"""Reads the identity of the patient from a DICOM file; no other module does.
 
-The identifier goes into a keyed hash (``plainfilm.data.pseudonyms``) and nowhere else. Names,
-accession numbers and UIDs do not leave this file: it only tells whether a file's name
-repeats one of them.
+The identifier is only used for a keyed hash (``plainfilm.data.pseudonyms``). Names, accession
+numbers and UIDs never leave this module: it only reports whether the name of a file contains one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from plainfilm.pixels.sniff import Format, sniff
 RASTER_SUFFIXES: frozenset[str] = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 )
-"""Endings (lower case) of files that are not opened to look for a patient."""
+"""Suffixes, in lower case, of files that are not opened to find a patient."""
 
 _HEAD = 512
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -32,8 +31,8 @@ _KEYWORDS = (
 )
 _REMOVED = "PatientIdentityRemoved"
 _LAST_GROUP = 0x0020
-# What de-identification leaves in the place of an identifier: it is everybody's.
-_NOBODY = re.compile(
+# Values that de-identification writes instead of an identifier; many patients share them.
+_PLACEHOLDER = re.compile(
     r"(?:anon[a-z]*|de-?identified|unknown|none|null|n/?a|no[ _-]?id|removed|redacted|x+|0+|\W*)",
     re.IGNORECASE,
 )
@@ -41,17 +40,17 @@ _NOBODY = re.compile(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """What was read; it has no text form, so that it cannot be printed by accident.
+    """Identity of a patient, without a text form, so that it is not printed by accident.
 
     Attributes
     ----------
     patient
-        PatientID, after IssuerOfPatientID where there is one; None where it is empty or a
-        placeholder. In clear: hash it at once.
+        PatientID, preceded by IssuerOfPatientID if there is one; None if it is empty or a
+        placeholder. Plain text: hash it at once.
     in_name
-        Whether the name of the file, or of a folder above it, holds an identifier, a part of the
-        patient's name, an accession number or a UID of the file. Never where the file says that
-        identity was removed from it: those are pseudonyms then.
+        Whether the name of the file, or of a folder above it, contains an identifier, a part of
+        the patient's name, an accession number or a UID of the file. False if the file states that
+        the identity was removed: then these are pseudonyms.
     """
 
     patient: str | None
@@ -59,20 +58,20 @@ class Identity:
 
 
 def read_identity(path: str | Path, name: str) -> Identity | None:
-    """Read whose a file is.
+    """Read the identity of the patient.
 
     Parameters
     ----------
     path
-        Where the file lies. One with the ending of another format is not opened; of others the
-        content decides, and the header is read no further than it must be.
+        Path of the file. It is not opened if it has the suffix of another format. Otherwise its
+        content decides, and the header is read no further than necessary.
     name
-        The path below the root, with forward slashes: what manifests and reports will show.
+        Path below the root with forward slashes, as manifests and reports will show it.
 
     Returns
     -------
     identity
-        None where it is no DICOM file. A damaged one is no error: what cannot be read is not there.
+        None unless it is a DICOM file. A part that is damaged counts as absent.
     """
     if os.path.splitext(path)[1].lower() in RASTER_SUFFIXES:  # noqa: PTH122 (100,000 files)
         return None
@@ -83,9 +82,7 @@ def read_identity(path: str | Path, name: str) -> Identity | None:
             if os.fstat(file.fileno()).st_size > LIMITS.bytes:
                 return Identity(None, False)
             return _read(file, name)
-    except ImageError:
-        return None
-    except (OSError, ValueError):
+    except (ImageError, OSError, ValueError):
         return None
 
 
@@ -94,24 +91,24 @@ def _read(file: BinaryIO, name: str) -> Identity:
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
-    from plainfilm.pixels.dicom import _QUIET, _inflate
+    from plainfilm.pixels.dicom_file import QUIET_PYDICOM, inflate
     from plainfilm.pixels.isolation import ISOLATION
 
     def beyond(tag: Any, vr: str | None, length: int) -> bool:
         return bool(tag.group > _LAST_GROUP)
 
-    with ISOLATION, _QUIET:
+    with ISOLATION, QUIET_PYDICOM:
         try:
             file.seek(0)
             if _DEFLATED in file.read(4096):
                 file.seek(0)
-                inflated = _inflate(file.read(), LIMITS)  # pydicom would inflate without a bound
+                inflated = inflate(file.read(), LIMITS)
                 file = file if inflated is None else io.BytesIO(inflated)
             file.seek(0)
             tags = [Tag(tag_for_keyword(keyword) or 0) for keyword in (*_KEYWORDS, _REMOVED)]
             header = read_partial(file, stop_when=beyond, force=True, specific_tags=tags)
-            return Identity(_patient(header), _is_told(header, name))
-        except Exception:  # whatever a library raises about hostile bytes
+            return Identity(_patient(header), _is_in_name(header, name))
+        except Exception:  # libraries raise all kinds for hostile bytes
             return Identity(None, False)
 
 
@@ -122,14 +119,14 @@ def _text(header: Any, keyword: str) -> str:
 
 def _patient(header: Any) -> str | None:
     number = _text(header, "PatientID")
-    if _NOBODY.fullmatch(number):
+    if _PLACEHOLDER.fullmatch(number):
         return None
     issuer = _text(header, "IssuerOfPatientID")
     return f"{issuer}\0{number}" if issuer else number
 
 
-def _is_told(header: Any, name: str) -> bool:
-    """Tell whether a name holds what identifies, however it is written there."""
+def _is_in_name(header: Any, name: str) -> bool:
+    """Return whether a name contains what identifies the patient, in any case or separation."""
     if _text(header, _REMOVED).upper() == "YES":
         return False
     shown = name.casefold()
@@ -141,7 +138,7 @@ def _is_told(header: Any, name: str) -> bool:
         if keyword == "PatientName":
             if any(len(word) > 2 and word in words for word in _words(value)):
                 return True
-        # A short number is in many names by chance: it must stand there alone.
+        # Many names contain a short number by chance: it must be a whole word.
         elif (len(value) >= 6 and value in shown) or (len(value) > 1 and value in words):
             return True
     return False

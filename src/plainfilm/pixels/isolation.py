@@ -1,7 +1,7 @@
-"""Hold the libraries' process-wide switches still while a file is decoded.
+"""Keeps the process-wide settings of libraries fixed while a file is decoded.
 
-What a file becomes must depend on its bytes alone: not on a warning filter that turns a library's
-remark into an exception, nor on a switch that some other package has set.
+The image must depend on the bytes of its file alone, and not on a warning filter that turns a
+warning of a library into an exception, or on a setting that another package has changed.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from PIL import ImageFile
 
 
 class Shared:
-    """A context manager for many threads: the first one in enters it, the last one out leaves it.
+    """A context manager for many threads: the first enters it, and the last leaves it.
 
-    ``warnings.catch_warnings`` and its like save a process-wide state and put it back; two
-    threads that overlap would put back each other's.
+    ``warnings.catch_warnings`` and the like save a process-wide state and restore it. Two threads
+    that overlap would each restore the state that the other one set.
 
     Parameters
     ----------
     make
-        Makes the context manager that is shared.
+        Function that makes the context manager.
     """
 
     def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._inside = 0
+        self._users = 0
         self._held: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> None:
@@ -42,19 +42,19 @@ class Shared:
                 held = self._make()
                 held.__enter__()
                 self._held = held
-            self._inside += 1
+            self._users += 1
 
     def __exit__(self, *details: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside and self._held is not None:
+            self._users -= 1
+            if not self._users and self._held is not None:
                 held, self._held = self._held, None
                 held.__exit__(None, None, None)
 
 
 @contextlib.contextmanager
 def muted(*names: str) -> Iterator[None]:
-    """Let nothing through of the loggers of these names and those below them."""
+    """Suppress all messages of the loggers of these names and below."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -70,8 +70,7 @@ def muted(*names: str) -> Iterator[None]:
 def _quiet_stderr() -> Iterator[None]:
     with contextlib.ExitStack() as undo:
         undo.enter_context(muted("PIL"))
-        # Where there is no standard error there is nothing to silence.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # there may be no standard error
             kept = os.dup(2)
             undo.callback(os.close, kept)
             if sys.stderr is not None:
@@ -83,17 +82,17 @@ def _quiet_stderr() -> Iterator[None]:
 
 
 QUIET_STDERR = Shared(_quiet_stderr)
-"""For TIFF alone: libtiff writes its remarks straight to the process's standard error, and Pillow
-logs its own, which without a handler end there as well."""
+"""For TIFF only: libtiff writes messages to the standard error of the process, and so do the
+messages of Pillow if logging has no handler."""
 
 
 @contextlib.contextmanager
 def _isolation() -> Iterator[None]:
     truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-    # Pillow logs the comments of a file, which may say who is shown, to whoever listens to debug.
+    # Pillow logs the comments of a file at level debug, and they may name the patient.
     with muted("PIL"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Where another package has set it, Pillow would fill the missing half of a file with grey.
+        # If another package has set it, Pillow fills the missing half of a file with grey.
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         try:
             yield
@@ -102,4 +101,4 @@ def _isolation() -> Iterator[None]:
 
 
 ISOLATION = Shared(_isolation)
-"""Enter it around every call into an image library."""
+"""Enter it for every call of an image library."""

@@ -1,4 +1,4 @@
-"""How much one file may take, checked before memory is taken."""
+"""Limits of one file, checked before memory is taken."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from plainfilm.errors import ImageError
 
 _READS = 2_000_000
+_REMEDY = "exclude the file, or raise the limit if you trust it"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one image may take; anything above is refused from its header alone.
+    """Limits of one image; a file above one of them is rejected from its header alone.
 
     Attributes
     ----------
     bytes
-        Size of the file, and of what a compressed header or data set inflates to.
+        Size of the file, and of a compressed header or data set after inflation.
     pixels
         Width times height. The largest radiographs have about 30 million.
     frames
-        Number of frames of a DICOM file, or of pages of a TIFF (one of them is read).
+        Number of frames of a DICOM file, or of pages of a TIFF; one of them is read.
     """
 
     bytes: int = 512 * 1024 * 1024
@@ -30,21 +31,16 @@ class Limits:
 
 
 LIMITS = Limits()
-"""Generous for radiographs, too narrow for decompression bombs."""
+"""Large enough for radiographs, too small for decompression bombs."""
 
 
 class Source(io.BytesIO):
-    """Bytes that can be read so many times and no more.
+    """The bytes of a whole file, which can be read a limited number of times.
 
-    Libraries read a header step by step, a step or two for each marker, chunk, data element or
-    fragment, and keep what they read. Radiographs have some hundreds of these, and an enhanced
-    DICOM file of 10,000 frames some hundred thousand; a file of nothing else has as many as half a
-    billion, and would take hours, and all memory.
-
-    Parameters
-    ----------
-    data
-        The whole file.
+    Libraries read a header in small steps, one or two for each marker, chunk, data element or
+    fragment, and keep what they read. Radiographs have some hundreds of them, and an enhanced
+    DICOM file of 10,000 frames some hundred thousand. A file that consists of nothing else has up
+    to half a billion: reading it would take hours, and all memory.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -52,7 +48,7 @@ class Source(io.BytesIO):
         self.left = _READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does, or raise an ImageError ``too-large``."""
+        """Read as from any file, or raise an ImageError ``too-large``."""
         self.left -= 1
         if self.left < 0:
             raise ImageError("too-large", "the header of the file has too many parts")
@@ -60,70 +56,47 @@ class Source(io.BytesIO):
 
 
 def check_bytes(count: int, limits: Limits) -> None:
-    """Refuse more than ``limits.bytes`` bytes.
-
-    Raises
-    ------
-    ImageError
-        ``too-large``.
-    """
+    """Raise an ImageError ``too-large`` for more than ``limits.bytes`` bytes."""
     if count > limits.bytes:
         raise ImageError(
             "too-large",
-            f"the file is larger than the limit of {limits.bytes:,} bytes",
+            f"the file exceeds the limit of {limits.bytes:,} bytes",
             received=f"{count:,} bytes or more",
-            remedy="leave it out, or raise the limit if you trust it",
+            remedy=_REMEDY,
         )
 
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:
-    """Refuse pictures without area, and those of more than ``limits.pixels`` pixels.
-
-    Raises
-    ------
-    ImageError
-        ``corrupt`` or ``too-large``.
-    """
+    """Raise an ImageError ``corrupt`` without area, ``too-large`` above ``limits.pixels``."""
+    received = f"{width} x {height} pixels"
     if width < 1 or height < 1:
-        raise ImageError("corrupt", "the image has no area", received=f"{width} x {height} pixels")
+        raise ImageError("corrupt", "the image has no area", received=received)
     if width * height > limits.pixels:
         raise ImageError(
             "too-large",
-            f"the image is larger than the limit of {limits.pixels:,} pixels",
-            received=f"{width} x {height} pixels",
-            remedy="leave it out, or raise the limit if you trust it",
+            f"the image exceeds the limit of {limits.pixels:,} pixels",
+            received=received,
+            remedy=_REMEDY,
         )
 
 
 def check_frames(frames: int, limits: Limits) -> None:
-    """Refuse more than ``limits.frames`` frames.
-
-    Raises
-    ------
-    ImageError
-        ``too-many-frames``.
-    """
+    """Raise an ImageError ``too-many-frames`` above ``limits.frames``."""
     if frames > limits.frames:
         raise ImageError(
             "too-many-frames",
-            f"the file has more frames than the limit of {limits.frames:,}",
+            f"the file exceeds the limit of {limits.frames:,} frames",
             received=f"{frames:,} frames",
-            remedy="leave it out, or raise the limit if you trust it",
+            remedy=_REMEDY,
         )
 
 
 def check_frame(frame: int, frames: int) -> None:
-    """Refuse a frame, counted from 0, that the file does not have.
-
-    Raises
-    ------
-    ImageError
-        ``no-such-frame``.
-    """
+    """Raise an ImageError ``no-such-frame`` unless 0 <= ``frame`` < ``frames``."""
     if not 0 <= frame < frames:
         raise ImageError(
             "no-such-frame",
-            "the file does not have the frame that was asked for",
+            "the file does not have the requested frame",
             received=f"frame {frame}, counted from 0, of {frames:,}",
-            remedy="ask for frame 0, or leave the file out",
+            remedy="request frame 0, or exclude the file",
         )

@@ -1,7 +1,9 @@
-"""What may be told about a DICOM file: never a name, an id, a date or a UID.
+"""Reads the metadata of a DICOM file that may be shown: never a name, an id, a date or a UID.
 
-Every fact is taken from a list of elements that describe the image, and text is let through only
-where it is a word of `plainfilm.pixels.vocabulary`: whatever else is written there may be a name.
+Each value comes from an element that describes the image. Text is kept only if it is on one of the
+closed lists below, since a text element may hold a name. Sources of the lists: DICOM PS3.3
+C.7.3.1.1.1 (modalities), C.8.11.5 and C.8.1.4 (views), PS3.16 annex L (body parts), C.7.6.3.1.2
+(photometric interpretations).
 """
 
 from __future__ import annotations
@@ -12,7 +14,59 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from plainfilm.pixels.vocabulary import WORDS, maker_of
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WORDS = {
+    "modality": _words(
+        "AR ASMT AU BDUS BI BMD CD CF CFM CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG "
+        "EEG EMG EOG EPS ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS "
+        "NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV OSS OT PLAN POS PR PT PX REG RESP RF RG "
+        "RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF ST "
+        "STAIN TEXTUREMAP TG US VA VF XA XAPROTOCOL XC"
+    ),
+    "body_part": _words(
+        "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM AXILLA BACK BLADDER BRAIN BREAST BRONCHUS "
+        "BUTTOCK CALCANEUS CALF CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS CHOROID CLAVICLE COCCYX "
+        "COLON CORNEA CSPINE CTSPINE DUODENUM EAR ELBOW ESOPHAGUS EXTREMITY EYE EYELID FACE FEMUR "
+        "FINGER FOOT FOREARM GALLBLADDER HAND HEAD HEADNECK HEART HIP HUMERUS ILEUM ILIUM JAW "
+        "JEJUNUM KIDNEY KNEE LARYNX LEG LIVER LSPINE LSSPINE LUNG MANDIBLE MAXILLA MEDIASTINUM "
+        "MOUTH NECK NECKCHEST NOSE ORBIT OVARY PANCREAS PAROTID PATELLA PELVIS PENIS PHARYNX "
+        "PROSTATE RECTUM RIB RIBS SACRUM SCALP SCAPULA SCROTUM SHOULDER SI SINUS SKULL SPINE "
+        "SPLEEN SSPINE STERNUM STOMACH TESTIS THIGH THORAX THUMB THYMUS THYROID TIBIA TLSPINE TMJ "
+        "TOE TONGUE TRACHEA TSPINE ULNA URETER URETHRA UTERUS VAGINA VULVA WHOLEBODY WRIST ZYGOMA"
+    ),
+    "view": _words(
+        "AP PA LL RL RLD LLD RLO LLO LPO RPO LAO RAO LATERAL OBLIQUE CC ML MLO LM LMO FB SIO ISO "
+        "XCCL XCCM AT CV GSD"
+    ),
+    "sex": _words("M F O"),
+    "presentation": _words("IDENTITY INVERSE"),
+    "photometric": frozenset(
+        (
+            *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK"),
+            *("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT"),
+            *("YBR_RCT", "XYB"),
+        )
+    ),
+}
+"""Name in the metadata to the codes that it may have."""
+
+_MAKERS = (
+    *("Acuson", "Agfa", "Barco", "Canon", "Carestream", "Del Medical", "DRTECH", "Elscint"),
+    *("Esaote", "Fuji", "GE", "General Electric", "Hitachi", "Hologic", "iCRco"),
+    *("Imaging Dynamics", "Italray", "Kodak", "Konica", "Lorad", "Lumisys", "Marconi"),
+    *("McKesson", "Mindray", "Neusoft", "Philips", "Picker", "Planmed", "Rayence", "Samsung"),
+    *("Sectra", "Sedecal", "Shimadzu", "Siemens", "Stephanix", "Swissray", "Thales", "Toshiba"),
+    *("Trixell", "United Imaging", "Varian", "Vieworks", "Villa", "Vidar", "Ziehm"),
+    "plainfilm phantom",
+)
+"""Makers of X-ray devices, and of readers and scanners of their films."""
+
+_MAKER = re.compile("|".join(rf"\b{re.escape(name)}(?=\b|film)" for name in _MAKERS), re.I)
+_SPELLED = {name.casefold(): name for name in _MAKERS}
 
 _CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -37,7 +91,7 @@ _VIEWS = (
 
 
 def element(dataset: Any, keyword: str) -> Any:
-    """Return the value of an element, or None where it is absent, empty or unreadable."""
+    """Return the value of an element, or None if it is absent, empty or unreadable."""
     try:
         value = dataset.get(keyword)
     except Exception:  # converting a damaged value raises all kinds
@@ -46,7 +100,7 @@ def element(dataset: Any, keyword: str) -> Any:
 
 
 def numbers(dataset: Any, keyword: str) -> list[float]:
-    """Return the values of a numeric element as floats; empty where there are none."""
+    """Return the values of a numeric element, or an empty list if one is no finite number."""
     value = element(dataset, keyword)
     if value is None:
         return []
@@ -59,16 +113,15 @@ def numbers(dataset: Any, keyword: str) -> list[float]:
 
 
 def read_metadata(dataset: Any) -> dict[str, str | float]:
-    """Return the metadata of a data set; what is absent or malformed is left out.
+    """Return the metadata of a data set, without those that are absent or malformed.
 
     Returns
     -------
     metadata
-        ``modality``, ``body_part``, ``sex``, ``photometric``, ``presentation`` (the
-        shape, IDENTITY or INVERSE, which may contradict it), ``view`` (PA, AP, LL, ...),
-        ``laterality`` (L, R, B, U), ``orientation`` (of rows and columns, such as ``L\\F``),
-        ``age`` (years; 90 for all from 90 on), ``pixel_spacing`` (mm between rows),
-        ``manufacturer``.
+        ``modality``, ``body_part``, ``sex``, ``photometric``, ``presentation`` (IDENTITY or
+        INVERSE, which may contradict ``photometric``), ``view`` (PA, AP, LL, ...), ``laterality``
+        (L, R, B, U), ``orientation`` (of rows and columns, such as ``L\\F``), ``age`` (years; 90
+        for all from 90 on), ``pixel_spacing`` (mm between rows), ``manufacturer``.
     """
     metadata: dict[str, str | float] = {}
     for name, keyword in _CODES.items():
@@ -94,8 +147,8 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
             metadata["pixel_spacing"] = spacing[0]
             break
     maker = element(dataset, "Manufacturer")
-    if isinstance(maker, str) and (known := maker_of(maker)):
-        metadata["manufacturer"] = known
+    if isinstance(maker, str) and (found := _MAKER.search(maker)):
+        metadata["manufacturer"] = _SPELLED[found[0].casefold()]
     return metadata
 
 
@@ -103,7 +156,7 @@ def _code(name: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     text = value.strip().upper()
-    return text if text in WORDS[name] else None
+    return text if text in _WORDS[name] else None
 
 
 def _view(dataset: Any) -> str | None:
@@ -120,8 +173,8 @@ def _view(dataset: Any) -> str | None:
 def _age(value: Any) -> float | None:
     """Return an age string (``034Y``, ``006M``, ``003W``, ``010D``) in years."""
     match = re.fullmatch(r"\s*(\d{1,3})([YMWD])?\s*", value) if isinstance(value, str) else None
-    # Zero years stands for a removed age; a newborn's is given in days, weeks or months.
+    # Zero years means that the age was removed; a newborn has days, weeks or months.
     if match is None or (int(match[1]) == 0 and match[2] in ("Y", None)):
         return None
-    # So few people are older that an age would tell who somebody is.
+    # Few people are older, so that a higher age could identify one of them.
     return min(round(int(match[1]) * _YEARS[match[2] or "Y"], 4), _OLDEST)

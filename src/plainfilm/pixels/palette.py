@@ -1,4 +1,4 @@
-"""Palette colour of DICOM: from stored values to RGB of 8 bits (PS3.3 C.7.6.3.1.5 and C.7.9)."""
+"""Converts DICOM palette colour to RGB of 8 bits (PS3.3 C.7.6.3.1.5 and C.7.9)."""
 
 from __future__ import annotations
 
@@ -15,28 +15,17 @@ _DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
 
 
 def look_up_palette(stored: NDArray[Any], header: Any) -> NDArray[np.uint8]:
-    """Look the colours of a picture up.
+    """Return the colours, uint8 (rows, columns, 3), of stored integers (rows, columns).
 
-    Parameters
-    ----------
-    stored
-        Integers, (rows, columns). Those before the first entry of a table or after its last take
-        that one.
-    header
-        The data set.
-
-    Returns
-    -------
-    colours
-        uint8 (rows, columns, 3).
+    Integers outside of a table take its first or last entry.
 
     Raises
     ------
     ImageError
-        ``corrupt`` where a table is missing, or is not what its descriptor says.
+        ``corrupt`` if a table is missing or does not match its descriptor.
     """
     tables = [_table(header, colour) for colour in ("Red", "Green", "Blue")]
-    # Some files say 16 bits and hold values of 8. It is for the tables to tell, not the picture.
+    # Some files state 16 bits and contain values of 8. Only the tables show it, not the image.
     wide = any(bits > 8 for _, _, bits in tables) and any(t.max() > 255 for _, t, _ in tables)
     out = np.empty((*stored.shape, 3), dtype=np.uint8)
     for channel, (first, entries, _) in enumerate(tables):
@@ -47,7 +36,7 @@ def look_up_palette(stored: NDArray[Any], header: Any) -> NDArray[np.uint8]:
 
 
 def _table(header: Any, colour: str) -> tuple[int, NDArray[np.uint16], int]:
-    """Return the value that the first entry is for, the entries, and the bits of each."""
+    """Return the input value of the first entry, the entries, and the bits of each."""
     name = f"{colour}PaletteColorLookupTable"
     descriptor = numbers(header, f"{name}Descriptor")
     if len(descriptor) != 3:
@@ -78,14 +67,14 @@ def _words(data: bytes, wide: bool, little: bool) -> NDArray[np.uint16]:
 
 
 def expand_segments(words: NDArray[np.uint16], count: int, wide: bool) -> NDArray[np.uint16]:
-    """Expand a segmented table (PS3.3 C.7.9.2), never to more than ``count`` entries.
+    """Expand a segmented table (PS3.3 C.7.9.2) to ``count`` entries and no more.
 
     Parameters
     ----------
     words
-        The segments, as words of 16 bits, or of 8.
+        Segments, as words of 16 or 8 bits.
     count
-        Entries of the whole table, 1 to 65536.
+        Number of entries of the whole table, 1 to 65536.
     wide
         Whether the words have 16 bits: an indirect segment counts bytes.
 
@@ -110,7 +99,7 @@ def _expand(
     table: list[int],
     nested: bool = False,
 ) -> None:
-    """Append ``segments`` segments from ``at``; inside of an indirect one there is no other."""
+    """Append ``segments`` segments from ``at``; an indirect one must not contain another."""
     while segments > 0 and len(table) < count and at + 2 < len(words):
         kind, length = words[at], words[at + 1]
         at, segments = at + 2, segments - 1

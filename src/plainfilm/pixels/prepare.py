@@ -1,4 +1,4 @@
-"""Geometry: a grey picture of any size to the square that a network sees."""
+"""Resizes and crops a grey image to the square input of a network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from plainfilm.pixels.raster import Decoded, Need
+from plainfilm.pixels.raster import GreyImage, Need
 from plainfilm.records import PixelSpec
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels; right and bottom are outside."""
+"""Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -24,14 +24,14 @@ _TURNS = {
     8: Pillow.Transpose.ROTATE_90,
 }
 
-_TOLERANCE = 10  # grey levels around the border's own: JPEG noise stays below
-_STRAY = 0.005  # part of a line that may differ and the line still be border
-_LEAST_BORDER = 0.02  # of a side: narrower ones are left alone
-_LEAST_CONTENT = 0.25  # of a side: where less would be left, nothing is cut
+_TOLERANCE = 10  # grey levels around that of the border: JPEG noise stays below
+_STRAY = 0.005  # share of a line of the border that may differ
+_LEAST_BORDER = 0.02  # of a side: a narrower border is kept
+_LEAST_CONTENT = 0.25  # of a side: nothing is cut off if less would remain
 
 
 def _target(width: float, height: float, spec: PixelSpec) -> tuple[int, int]:
-    """Return the width and height that a picture of this shape takes within the square."""
+    """Return width and height of an image of this shape within the square."""
     if spec.geometry != "pad":
         return spec.size, spec.size
     scale = spec.size / max(width, height)
@@ -39,47 +39,35 @@ def _target(width: float, height: float, spec: PixelSpec) -> tuple[int, int]:
 
 
 def cover(spec: PixelSpec, share: tuple[float, float] = (1.0, 1.0)) -> Need:
-    """Say how large a whole picture must be decoded so that nothing is scaled up later.
+    """Return the function of the size at which an image must be decoded to be never scaled up.
 
-    Parameters
-    ----------
-    spec
-        What it is to become.
-    share
-        Part of the width and of the height that is left once borders are cut, 0 to 1.
+    ``share`` is the part of the width and of the height, 0 to 1, that remains without borders.
     """
 
     def need(width: int, height: int) -> tuple[int, int]:
         wide, high = width * share[0], height * share[1]
         if spec.geometry == "crop":
             scale = spec.size / min(wide, high)
-            wanted = width * scale, height * scale
+            target = width * scale, height * scale
         else:
-            target = _target(wide, high, spec)
-            wanted = target[0] / share[0], target[1] / share[1]
-        # A hair below the next integer is the integer.
-        return max(1, math.ceil(wanted[0] - 1e-6)), max(1, math.ceil(wanted[1] - 1e-6))
+            inner = _target(wide, high, spec)
+            target = inner[0] / share[0], inner[1] / share[1]
+        # A value just above an integer is that integer with a rounding error.
+        return max(1, math.ceil(target[0] - 1e-6)), max(1, math.ceil(target[1] - 1e-6))
 
     return need
 
 
-def fit(decoded: Decoded, spec: PixelSpec, box: Box | None = None) -> Pillow.Image:
-    """Return the upright picture of ``spec.size`` squared, by one antialiased resize.
+def fit(decoded: GreyImage, spec: PixelSpec, box: Box | None = None) -> Pillow.Image:
+    """Return the upright square image, made by one antialiased resize.
 
-    Parameters
-    ----------
-    decoded
-        The picture as stored.
-    spec
-        What it is to become.
-    box
-        The part of it to take, in its pixels; None takes all.
+    ``box`` is the part of the image to use, in its own pixels; None uses all.
     """
     picture = decoded.picture
     if box is None:
         left, top, right, bottom = 0.0, 0.0, *decoded.size
     else:
-        # Cut it out, to whole pixels: the filter would otherwise reach into the border.
+        # Crop to whole pixels: otherwise the filter would reach into the border.
         x, across = _whole(box[0], box[2], picture.width)
         y, down = _whole(box[1], box[3], picture.height)
         picture = picture.crop((x, y, x + across, y + down))
@@ -100,29 +88,24 @@ def fit(decoded: Decoded, spec: PixelSpec, box: Box | None = None) -> Pillow.Ima
 
 
 def _whole(start: float, stop: float, limit: int) -> tuple[int, int]:
-    """Return the first pixel and the number of pixels, at least one, nearest to an interval."""
+    """Return first pixel and number of pixels, at least one, nearest to an interval."""
     first = min(round(start), limit - 1)
     return first, max(1, min(round(stop), limit) - first)
 
 
 def upright(picture: Pillow.Image, orientation: int) -> Pillow.Image:
-    """Turn a picture by its EXIF orientation, 1 to 8."""
+    """Turn an image upright by its EXIF orientation, 1 to 8."""
     turn = _TURNS.get(orientation)
     return picture if turn is None else picture.transpose(turn)
 
 
-def find_borders(decoded: Decoded) -> Box:
-    """Find what is left once wide uniform borders are cut off.
+def find_borders(decoded: GreyImage) -> Box:
+    """Return the part of an image that remains without wide uniform borders, in its pixels.
 
-    A line belongs to a border where all but 0.5 % of its pixels lie within 10 grey levels of the
-    outermost line's median, whatever that is: black, white or grey. Borders narrower than 2 % of
-    the side are left alone, and so is a picture of which less than a quarter of a side would be
-    left (one that is uniform, say).
-
-    Returns
-    -------
-    box
-        The content, in pixels of the decoded picture.
+    A line is part of a border if all but 0.5 % of its pixels are within 10 grey levels of the
+    median of the outermost line, which may be black, white or grey. Borders narrower than 2 % of
+    the side are kept, and so is an image (such as a uniform one) of which less than a quarter of a
+    side would remain.
     """
     pixels = np.asarray(decoded.picture)
     height, width = pixels.shape
@@ -135,7 +118,7 @@ def find_borders(decoded: Decoded) -> Box:
 
 
 def _content(pixels: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the first and the last-but-one row that is no border."""
+    """Return the first row that is no border, and the row after the last."""
     count = len(pixels)
     least = max(1, math.ceil(_LEAST_BORDER * count))
     before = _border(pixels)

@@ -1,4 +1,4 @@
-"""The hallway: a path or bytes to the canonical image, the same way everywhere."""
+"""Reads a path or bytes as an image: detects the format, decodes, prepares."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ from PIL import Image as Pillow
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS, Limits, check_bytes
 from plainfilm.pixels.prepare import cover, find_borders, fit, upright
-from plainfilm.pixels.raster import Decoded, Need, decode_raster
+from plainfilm.pixels.raster import GreyImage, Need, decode_raster
 from plainfilm.pixels.sniff import Format, sniff
 from plainfilm.records import PixelSpec
 
 DECODER_VERSION = 3
-"""Raise it when this room makes other pixels or metadata of a file; caches are then filled anew."""
+"""Version of the pixels and metadata that this package makes of a file; caches depend on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """A grey image and what its file says about itself.
+    """A grey image and the metadata of its file.
 
     Attributes
     ----------
     pixels
-        uint8 (size, size), or (height, width) from :func:`read_picture`; 0 to 255, air dark and
-        bone bright. Not writeable.
+        uint8 (size, size), or (height, width) from :func:`read_full_image`; 0 to 255, air is dark
+        and bone is bright. Read-only.
     metadata
         Always ``format``, ``bytes`` (of the file), ``width``, ``height`` (upright), ``bits``,
-        ``mode`` and ``decoded_width``; ``frame`` (which one this is, from 0) and ``frames`` where
-        there are several (``frames`` of DICOM always); ``window`` where more than 8 bits became 8;
-        ``trimmed`` (part of the area cut off as border, 0 to 1) where the spec asks for it;
-        ``coloured`` (1 where colour is shown, 0 where the picture is grey, whatever the file is;
-        absent where that was not looked at: see :func:`read_image_and_colour`); ``exif``,
-        ``progressive`` and ``quantisation`` of ``plainfilm.pixels.raster.decode_raster``; the
-        metadata of ``plainfilm.pixels.metadata`` for DICOM. Never an identity.
+        ``mode`` and ``decoded_width``. ``frame`` (counted from 0) and ``frames`` if there are
+        several; DICOM always has ``frames``. ``window`` if more than 8 bits became 8. ``trimmed``
+        (share of the area cut off as border, 0 to 1) if the spec trims. ``coloured`` (1 if the
+        image shows colour, else 0; absent if unknown, see :func:`read_image_and_colour`). ``exif``,
+        ``progressive`` and ``quantisation`` of ``plainfilm.pixels.raster.decode_raster``. For
+        DICOM those of ``plainfilm.pixels.metadata.read_metadata``. Never an identity.
     """
 
     pixels: NDArray[np.uint8]
@@ -50,29 +49,29 @@ class Image:
 def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS) -> Image:
     """Read any supported file as the square grey image that ``spec`` describes.
 
-    The pixels depend on the file's bytes and on ``spec``, and on nothing else.
+    The pixels depend only on the bytes of the file and on ``spec``.
 
     Parameters
     ----------
     source
-        The bytes of a file, or its path.
+        Bytes or path of a file.
     spec
-        Size, geometry, trimming, and which picture of several.
+        Size, geometry, trimming and frame.
     limits
-        What the file may take.
+        Limits of the file.
 
     Returns
     -------
     image
-        ``pixels`` of shape (spec.size, spec.size).
+        Its ``pixels`` have the shape (spec.size, spec.size).
 
     Raises
     ------
     ImageError
-        For every failure; ``reason`` is one of ``missing``, ``unreadable``, ``empty``,
+        For every failure. ``reason`` is one of ``missing``, ``unreadable``, ``empty``,
         ``not-an-image``, ``unsupported-format``, ``too-large``, ``too-many-frames``,
         ``no-such-frame``, ``truncated``, ``corrupt``, ``no-pixels``, ``needs-codec``,
-        ``out-of-memory`` (which may pass).
+        ``out-of-memory`` (which may succeed another time).
     """
     return _read(source, spec, limits, False)
 
@@ -80,14 +79,12 @@ def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = 
 def read_image_and_colour(
     source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS
 ) -> Image:
-    """Read as :func:`read_image` does, and know in every case whether the file shows colour.
+    """Read as :func:`read_image` does, and always determine whether the file shows colour.
 
-    The pixels are the same to the bit. The fact ``coloured`` is there for a JPEG with colour
-    channels too, of which :func:`read_image` decodes the luminance only. A small one (224 x 224)
-    takes about twice as long here, every other file as long as there. Give it as the ``reader`` of
-    :func:`plainfilm.data.fill_cache`; what it fills serves :func:`read_image` as well.
-
-    Parameters, metadata and errors are those of :func:`read_image`.
+    The pixels are the same to the bit. The metadata contain ``coloured`` also for a JPEG with
+    colour channels, of which :func:`read_image` decodes only the luminance. Such a JPEG of 224 x
+    224 pixels takes about twice as long, every other file as long as there. A cache filled with
+    this reader also serves :func:`read_image`.
     """
     return _read(source, spec, limits, True)
 
@@ -105,7 +102,7 @@ def _read(source: bytes | str | Path, spec: PixelSpec, limits: Limits, colour: b
         if share[0] == share[1] == 1:
             box = None
         elif decoded.metadata["decoded_width"] != decoded.metadata["width"]:
-            # The borders may have taken so much that the rest would have to be scaled up.
+            # Without the borders the image may be too small for the network: decode a larger one.
             finer = _decode(data, kind, limits, cover(spec, share), spec.frame, colour)
             x, y = finer.size[0] / wide, finer.size[1] / high
             box = box[0] * x, box[1] * y, box[2] * x, box[3] * y
@@ -114,11 +111,12 @@ def _read(source: bytes | str | Path, spec: PixelSpec, limits: Limits, colour: b
     return Image(_array(fit(decoded, spec, box)), decoded.metadata)
 
 
-def read_picture(source: bytes | str | Path, *, limits: Limits = LIMITS, frame: int = 0) -> Image:
-    """Read any supported file as a grey image at its own size and shape.
+def read_full_image(
+    source: bytes | str | Path, *, limits: Limits = LIMITS, frame: int = 0
+) -> Image:
+    """Read any supported file as an upright grey image (height, width) at its own size.
 
-    Parameters, metadata and errors are those of :func:`read_image`, ``frame`` is that of the spec;
-    ``pixels`` has the shape (height, width) of the upright picture.
+    ``frame`` is counted from 0. Metadata and errors are those of :func:`read_image`.
     """
     data = _load(source, limits)
     decoded = _decode(data, sniff(data), limits, None, frame, False)
@@ -133,7 +131,7 @@ def _array(picture: Pillow.Image) -> NDArray[np.uint8]:
 
 def _decode(
     data: bytes, kind: Format, limits: Limits, need: Need | None, frame: int, colour: bool
-) -> Decoded:
+) -> GreyImage:
     if kind is Format.DICOM:
         from plainfilm.pixels.dicom import decode_dicom  # pydicom only when a DICOM file arrives
 
@@ -146,15 +144,17 @@ def _load(source: bytes | str | Path, limits: Limits) -> bytes:
         check_bytes(len(source), limits)
         return source
     try:
-        # Unbuffered: the whole file comes in one read, straight into the bytes that are decoded.
+        # Unbuffered: one read puts the whole file into the bytes that are decoded.
         with open(source, "rb", buffering=0, opener=_open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("unreadable", "this is no ordinary file", received=str(source))
+                raise ImageError(
+                    "unreadable", "the path is not a regular file", received=str(source)
+                )
             check_bytes(status.st_size, limits)
             return file.readall()
     except FileNotFoundError:
-        failure = ImageError("missing", "there is no such file", received=str(source))
+        failure = ImageError("missing", "the file does not exist", received=str(source))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         failure = ImageError(
@@ -164,5 +164,5 @@ def _load(source: bytes | str | Path, limits: Limits) -> bytes:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    # A named pipe would otherwise wait for someone to write into it.
+    # Otherwise opening a named pipe waits until another process writes to it.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

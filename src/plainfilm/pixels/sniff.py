@@ -1,4 +1,4 @@
-"""Tell a file's format by its content, never by its name."""
+"""Recognises the format of a file by its content, never by its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plainfilm.errors import ImageError
 
 
 class Format(StrEnum):
-    """The formats that become images."""
+    """Supported formats."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -27,7 +27,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
         *(".dcm", ".dic", ".dicom", ".ima"),
     )
 )
-"""Endings (lower case) of files that are worth opening in a folder of images."""
+"""Suffixes, in lower case, of the files that are opened in a folder of images."""
 
 _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"\xff\xd8\xff", Format.JPEG),
@@ -40,7 +40,7 @@ _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"GIF89a", Format.GIF),
 )
 
-# Offset, signature, name: images that are not read, so that the reader learns what they are.
+# Offset, signature and name of unsupported image formats, for the message.
 _UNSUPPORTED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
@@ -59,8 +59,9 @@ _UNSUPPORTED: tuple[tuple[int, bytes, str], ...] = (
     *((0, b"P%d%c" % (n, end), "PNM") for n in range(1, 8) for end in b" \t\r\n"),
 )
 
+# Signature, name and remedy.
 _NO_IMAGES: tuple[tuple[bytes, str, str], ...] = (
-    (b"version https://git-lfs", "a Git LFS pointer in the place of a file", "run: git lfs pull"),
+    (b"version https://git-lfs", "a Git LFS pointer instead of a file", "run: git lfs pull"),
     (b"%PDF", "a PDF document", "export its images"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it first"),
     (b"\x1f\x8b", "a gzip archive", "unpack it first"),
@@ -79,12 +80,11 @@ def sniff(data: bytes) -> Format:
     Raises
     ------
     ImageError
-        ``empty``, ``not-an-image``, or ``unsupported-format`` where it is an image that plainfilm
-        does not read.
+        ``empty``, ``not-an-image``, or ``unsupported-format`` for an image of another format.
     """
     if not data:
         raise ImageError("empty", "the file is empty", remedy="fetch the file again")
-    # First, because the 128 free bytes of a DICOM file may make it a TIFF as well.
+    # First, since the preamble of a DICOM file may make it a TIFF file as well.
     if data[128:132] == b"DICM":
         return Format.DICOM
     for signature, kind in _SIGNATURES:
@@ -99,7 +99,7 @@ def sniff(data: bytes) -> Format:
     raise _refuse(data)
 
 
-# Sizes of the header that follows the 14 bytes of a bitmap file, little endian.
+# Sizes of the header that follows the first 14 bytes of a bitmap, little endian.
 _BMP_HEADERS = frozenset(n.to_bytes(4, "little") for n in (12, 16, 40, 52, 56, 64, 108, 124))
 
 
@@ -113,8 +113,8 @@ def _is_bare_dicom(data: bytes) -> bool:
         kind = data[4:6]
         if kind in _SHORT_VRS or (kind in _LONG_VRS and data[6:8] == b"\0\0"):
             return True
-        # Implicit VR, which is little endian always: the length follows the tag, even and small,
-        # and the next tag is of the same or a later group.
+        # Implicit VR is always little endian. A small, even length follows the tag, and the next
+        # tag is of the same or a later group.
         length = int.from_bytes(data[4:8], "little")
         following = int.from_bytes(data[8 + length : 10 + length], "little")
         if order == "little" and length % 2 == 0 and length <= 256 and group <= following <= 0x20:
@@ -127,7 +127,7 @@ def _refuse(data: bytes) -> ImageError:
         if data[offset : offset + len(signature)] == signature:
             return ImageError(
                 "unsupported-format",
-                f"{name} files are not read",
+                f"{name} files are not supported",
                 remedy="save it as PNG or DICOM first",
             )
     for signature, what, todo in _NO_IMAGES:
@@ -138,11 +138,11 @@ def _refuse(data: bytes) -> ImageError:
         return ImageError(
             "not-an-image",
             "this is a web page or XML text, not an image",
-            remedy="fetch the file again; a download may have returned an error page",
+            remedy="fetch the file again; the download may have returned an error page",
         )
     return ImageError(
         "not-an-image",
-        "the content is none of the image formats that are read",
+        "the content is not in a supported image format",
         received=f"{len(data):,} bytes that begin with {data[:8].hex(' ')}",
-        remedy="give JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM",
+        remedy="use JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM",
     )

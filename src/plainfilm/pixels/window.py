@@ -1,6 +1,6 @@
-"""What DICOM does between a stored value and the grey that is shown, as pure functions.
+"""Maps stored values of more than 8 bits to grey levels, as pure functions.
 
-Sources: DICOM PS3.3 C.11.1 (Modality LUT) and C.11.2 (VOI LUT, windows).
+Sources: DICOM PS3.3 C.11.1 (modality lookup table) and C.11.2 (VOI lookup table, windows).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Window:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the standard allows it: a finite width of at least 1, above 0 if not LINEAR."""
+        """Whether the standard allows it: a finite width, at least 1 if LINEAR, else above 0."""
         if self.function not in _FUNCTIONS or not np.isfinite([self.center, self.width]).all():
             return False
         return self.width >= 1 if self.function == "LINEAR" else self.width > 0
@@ -36,16 +36,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupTable:
-    """A table of the Modality or the VOI LUT Sequence (PS3.3 C.11.1.1, C.11.2.1.1).
+    """A table of the modality or the VOI LUT sequence (PS3.3 C.11.1.1, C.11.2.1.1).
 
     Attributes
     ----------
     first
-        The input value that the first entry is for.
+        Input value of the first entry.
     entries
         Output values, float64 (n,).
     bits
-        Bits of each entry: the output lies in 0 to 2**bits - 1.
+        Bits of each entry: the output is between 0 and 2**bits - 1.
     """
 
     first: int
@@ -54,23 +54,10 @@ class LookupTable:
 
 
 def window_levels(values: FloatArray, window: Window) -> FloatArray:
-    """Map values through a window to 0 to 1 (the standard's output range, scaled).
-
-    Parameters
-    ----------
-    values
-        Output of the modality step.
-    window
-        A valid one.
-
-    Returns
-    -------
-    levels
-        float64 of the same shape, 0 to 1.
-    """
+    """Map values through a valid window to levels of 0 to 1, the output range of the standard."""
     center, width = window.center, window.width
     if window.function == "SIGMOID":
-        # Beyond 700 the exponential leaves the range of floats; it is 0 or 1 long before.
+        # Beyond 700 the exponential overflows; the result is 0 or 1 long before.
         slope = np.clip(-4 * (values - center) / width, -700, 700)
         return np.asarray(1 / (1 + np.exp(slope)))
     if window.function == "LINEAR_EXACT":
@@ -81,12 +68,42 @@ def window_levels(values: FloatArray, window: Window) -> FloatArray:
 
 
 def look_up(values: FloatArray, table: LookupTable) -> FloatArray:
-    """Map values through a table; those before its first or after its last entry take that one.
+    """Map values through a table; values outside of it take its first or last entry."""
+    index = np.clip(np.rint(values - table.first), 0, len(table.entries) - 1)
+    return table.entries[index.astype(np.intp)]
+
+
+def grey_from_depth(values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], str]:
+    """Reduce integers or floats of more than 8 bits to grey levels.
+
+    Integers are divided by the range of the smallest depth (8 to 16 bits) that holds the largest
+    value. So 12-bit values in a 16-bit file look as intended, values that fill 16 bits become
+    exactly their upper 8 bits, and the exposure is kept: stretching each image from its minimum to
+    its maximum would let one burnt-in white letter change the whole image. Floats within 0 to 1
+    keep that range. All others (negative, 32 bits, other floats) are stretched from minimum to
+    maximum, and values that are not finite become black.
 
     Returns
     -------
-    output
-        float64 of the same shape.
+    levels
+        uint8 array of the same shape.
+    window
+        Range that became 0 to 255, such as ``"0..4095"``.
     """
-    index = np.clip(np.rint(values - table.first), 0, len(table.entries) - 1)
-    return table.entries[index.astype(np.intp)]
+    if values.dtype.kind in "ui":
+        lowest, highest = int(values.min()), int(values.max())
+        if lowest >= 0 and highest < 1 << 16:
+            top = (1 << max(8, highest.bit_length())) - 1
+            # Rounded to the nearest in integers; the table is as long as the range.
+            table = ((np.arange(top + 1, dtype=np.uint32) * 510 + top) // (2 * top)).astype("u1")
+            return table[values], f"0..{top}"
+        low, high = float(lowest), float(highest)
+    else:
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
+    span = high - low or 1.0
+    scaled = (values.astype(np.float64) - low) * (255 / span)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.rint(scaled).astype(np.uint8), f"{low:g}..{high:g}"

@@ -1,0 +1,113 @@
+"""Reads properties of raster files from their headers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from PIL import ImageFile
+
+from plainfilm.errors import ImageError
+from plainfilm.pixels.limits import Limits, check_frame, check_frames
+from plainfilm.pixels.sniff import Format
+
+
+def choose_page(data: bytes, page: int, limits: Limits) -> tuple[bytes, int]:
+    """Return a TIFF file with one of its pages moved to the first place, and the number of pages.
+
+    The directories of the pages form a chain, and only its links are followed (TIFF 6.0, section
+    2; they are wider in BigTIFF). A library would read every directory up to the page.
+
+    Raises
+    ------
+    ImageError
+        ``too-many-frames`` or ``no-such-frame``.
+    """
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    big = 43 in data[2:4]
+    link, count, entry = (8, 8, 20) if big else (4, 2, 12)
+    first = 8 if big else 4
+
+    def number(at: int, width: int) -> int:
+        return int.from_bytes(data[at : at + width], order)
+
+    pages: dict[int, None] = {}
+    at = number(first, link)
+    while at and at + count <= len(data) and at not in pages:
+        pages[at] = None
+        check_frames(len(pages), limits)
+        at = number(at + count + entry * number(at, count), link)
+    check_frame(page, max(1, len(pages)))
+    if page:
+        data = data[:first] + [*pages][page].to_bytes(link, order) + data[first + link :]
+    return data, max(1, len(pages))
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of the canvas from the first chunk (RFC 9649, section 2)."""
+
+    def number(start: int, stop: int) -> int:
+        return int.from_bytes(data[start:stop], "little")
+
+    chunk = data[12:16]
+    if chunk == b"VP8X" and len(data) >= 30:
+        return 1 + number(24, 27), 1 + number(27, 30)
+    if chunk == b"VP8L" and len(data) >= 25:
+        packed = number(21, 25)
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    if chunk == b"VP8 " and len(data) >= 30:
+        return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF
+    raise ImageError("truncated", "the file ends within its header", received="WebP")
+
+
+def bits_per_sample(file: ImageFile.ImageFile, data: bytes, kind: Format) -> int:
+    """Return the bits of one sample as the file stores it."""
+    if kind is Format.PNG:
+        return data[24]
+    if kind is Format.TIFF:
+        return int(_tiff_tags(file).get(258, (1,))[0])
+    return 1 if file.mode == "1" else 8
+
+
+def exif_orientation(file: ImageFile.ImageFile) -> int:
+    """Return the EXIF (or XMP) orientation, 1 to 8; 1 if there is none or it is damaged."""
+    blocks = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+    if not blocks & file.info.keys() and not hasattr(file, "tag_v2"):
+        return 1
+    try:
+        value = file.getexif().get(0x0112, 1)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def has_exif(file: ImageFile.ImageFile) -> bool:
+    """Whether the file has an EXIF block; a PNG may have it behind the pixels: decode first."""
+    return bool({"exif", "Raw profile type exif"} & file.info.keys()) or 34665 in _tiff_tags(file)
+
+
+def is_white_zero(file: ImageFile.ImageFile) -> bool:
+    """Whether 0 is white in a TIFF of more than 8 bits; Pillow inverts the other ones itself."""
+    return file.mode[0] in "IF" and _tiff_tags(file).get(262) == 0
+
+
+def _tiff_tags(file: ImageFile.ImageFile) -> Any:
+    return getattr(file, "tag_v2", {})
+
+
+def stores_rgb(file: ImageFile.ImageFile) -> bool:
+    """Whether the three components of a JPEG are RGB and not YCbCr, by the rules of libjpeg."""
+    if "jfif" in file.info:
+        return False
+    if "adobe" in file.info:
+        return file.info.get("adobe_transform") == 0
+    return bytes(layer[0] for layer in file.layer) == b"RGB"  # type: ignore[attr-defined]
+
+
+def jpeg_metadata(file: ImageFile.ImageFile) -> dict[str, float]:
+    """Return ``progressive`` (1 or 0), and ``quantisation`` if the file has a table."""
+    metadata = {"progressive": float("progressive" in file.info)}
+    tables, layers = file.quantization, file.layer  # type: ignore[attr-defined]
+    table = tables.get(layers[0][3]) if layers else None
+    if table:
+        metadata["quantisation"] = sum(table) / len(table)
+    return metadata
