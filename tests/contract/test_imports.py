@@ -1,4 +1,4 @@
-"""What loads what: the core answers at once and needs no training framework."""
+"""Commands load few modules: the core starts fast and needs no training framework."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ HEAVY = (
 
 LOADED = """
 import json, sys
-wanted = {wanted!r}
+modules = {modules!r}
 {body}
 sys.stdout.flush()
-print("\\nLOADED " + json.dumps([name for name in wanted if name in sys.modules]))
+print("\\nLOADED " + json.dumps([name for name in modules if name in sys.modules]))
 """
 
 # The same with nothing imported that the command might import.
@@ -46,7 +46,7 @@ import sys
 {body}
 sys.stdout.flush()
 print()
-print([name for name in {wanted!r} if name in sys.modules])
+print([name for name in {modules!r} if name in sys.modules])
 """
 
 BLOCKED = """
@@ -72,8 +72,8 @@ def python(
     )
 
 
-def loaded(body: str, wanted: tuple[str, ...], *arguments: object) -> list[str]:
-    done = python(LOADED.format(wanted=wanted, body=body), *arguments)
+def loaded(body: str, modules: tuple[str, ...], *arguments: object) -> list[str]:
+    done = python(LOADED.format(modules=modules, body=body), *arguments)
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
     names: list[str] = json.loads(last.removeprefix("LOADED "))
@@ -112,7 +112,7 @@ def test_help_of_all_verbs_imports_little() -> None:
     slow = ("typing", "pathlib", "platform", "shutil", "csv", "importlib.metadata")
     slow += ("plainfilm.cli.train",)
     for arguments in (("--help",), ("--version",)):
-        done = python(LOADED_BARE.format(wanted=slow, body=HELP), *arguments)
+        done = python(LOADED_BARE.format(modules=slow, body=HELP), *arguments)
         assert done.stdout.splitlines()[-1] == "[]", done.stdout
 
 

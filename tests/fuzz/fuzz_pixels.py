@@ -2,7 +2,7 @@
 
     script/check --fuzz [SECONDS]
 
-The corpus is drawn anew each time; nothing is kept but a file that broke an invariant:
+The corpus is drawn again each time; nothing is kept but a file that broke an invariant:
 
 - nothing but an ImageError escapes;
 - an image has the size that was asked for, uint8, with metadata that are numbers and words;

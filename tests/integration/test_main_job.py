@@ -126,7 +126,7 @@ def test_the_plan_and_the_bundle_say_how_it_came_to_be(job: Job) -> None:
     assert (origin.train_images or 0) + (origin.validation_images or 0) == 138
     text = (run.bundle.folder / "bundle.json").read_text(encoding="utf-8")
     assert str(Path.home()) not in text
-    assert str(job.data) not in text, "a shipped file tells no paths of this machine"
+    assert str(job.data) not in text, "a shipped file contains no paths of this machine"
 
 
 def test_broken_images_are_left_out_listed_and_counted(job: Job) -> None:
@@ -158,9 +158,7 @@ def test_no_patient_is_in_two_splits(job: Job) -> None:
     }
 
 
-def test_an_image_has_one_probability_whoever_is_asked(
-    job: Job, run_plainfilm: RunPlainfilm
-) -> None:
+def test_all_interfaces_give_the_same_probability(job: Job, run_plainfilm: RunPlainfilm) -> None:
     from plainfilm.training.networks import keras_probabilities
 
     run = open_run(job.run)
@@ -169,11 +167,11 @@ def test_an_image_has_one_probability_whoever_is_asked(
     stored = {row["id"]: row[f"probability_{label}"] for row in rows}
     records = [r for r in run.manifest.select("test").records if r.id in stored]
     assert len(records) == len(stored) == 48
-    wanted = np.array([stored[r.id] for r in records])
-    assert np.ptp(wanted) > 1e-4, "a network that answers the same for all proves nothing"
+    expected = np.array([stored[r.id] for r in records])
+    assert np.ptp(expected) > 1e-4, "equal probabilities for all images prove nothing"
 
     def agrees(made: Any) -> None:
-        np.testing.assert_allclose(np.ravel(made), wanted, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(np.ravel(made), expected, rtol=0, atol=1e-5)
 
     paths = [r.path for r in records]
     cache = fill_cache(run.manifest.select("test"), run.bundle.pixels)
@@ -246,9 +244,9 @@ def test_the_report_is_written_again_without_scoring(
     assert done.returncode == 0, done.stderr
     assert page.read_bytes() == before
     assert "scoring" not in done.stderr
-    done = run_plainfilm("report", job.run, "--out", tmp_path / "elsewhere.html")
+    done = run_plainfilm("report", job.run, "--out", tmp_path / "copy.html")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "elsewhere.html").stat().st_size > 10_000
+    assert (tmp_path / "copy.html").stat().st_size > 10_000
 
 
 def test_the_run_is_evaluated_on_other_data(
@@ -263,7 +261,7 @@ def test_the_run_is_evaluated_on_other_data(
     )
     assert values["dataset"]["name"] == "other clinic"
     assert values["bundle"]["id"] == open_run(job.run).bundle.id
-    # The bundle alone, elsewhere, says the same.
+    # The bundle alone, in another folder, gives the same metrics.
     bundle = Path(shutil.copytree(job.run / "bundle", tmp_path / "shipped"))
     done = run_plainfilm("evaluate", bundle, other, "--out", tmp_path / "e")
     assert done.returncode == 0, done.stderr
@@ -316,7 +314,7 @@ def test_a_file_in_the_way_of_the_run(
     done = run_plainfilm("train", job.data, "--recipe", "swift", "--out", tmp_path / "file" / "run")
     assert done.returncode == 1
     assert "a file is in the way" in done.stderr
-    assert "decoding" not in done.stderr, "it is told before long work begins"
+    assert "decoding" not in done.stderr, "the error comes before long work begins"
 
 
 def rows_of(phantoms: Path) -> list[tuple[str, str, str, str]]:

@@ -176,11 +176,11 @@ def _write_table(predictor: Predictor, predictions: Iterable[Prediction]) -> int
             continue
         cells = zip(_values(predictor, one), predictor.labels, strict=True)
         values = [value.rjust(max(8, len(label))) for value, label in cells]
-        print("  ".join([*values, _predicted_class(one) + _doubt(one), _printable(one.id)]))
+        print("  ".join([*values, _predicted_class(one) + _warning(one), _printable(one.id)]))
     return failed
 
 
-def _doubt(one: Prediction) -> str:
+def _warning(one: Prediction) -> str:
     """Return why a prediction should not be trusted, in brackets; empty without a reason."""
     if one.rejected:
         return " (rejected: unlike the training images)"
@@ -196,21 +196,21 @@ def _write_csv(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
     failed = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"probability_{label}" for label in predictor.labels]
-    doubts = ["novelty", "rejected", "indeterminate"]
-    writer.writerow(["file", *names, "predicted", *doubts, "error", "problem"])
+    warning_columns = ["novelty", "rejected", "indeterminate"]
+    writer.writerow(["file", *names, "predicted", *warning_columns, "error", "problem"])
     for one in predictions:
         if one.error is not None:
             failed += 1
-            empty = ("" for _ in (*names, "predicted", *doubts))
+            empty = ("" for _ in (*names, "predicted", *warning_columns))
             writer.writerow([one.id, *empty, one.reason, one.error])
         else:
-            doubts_found = (
+            warnings = (
                 "" if one.novelty is None else f"{one.novelty:.4f}",
                 int(one.rejected),
                 " ".join(one.indeterminate),
             )
             values = _values(predictor, one)
-            writer.writerow([one.id, *values, _predicted_class(one), *doubts_found, "", ""])
+            writer.writerow([one.id, *values, _predicted_class(one), *warnings, "", ""])
     return failed
 
 

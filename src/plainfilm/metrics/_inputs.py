@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plainfilm._text import plural
 from plainfilm.errors import MetricError
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -123,7 +124,7 @@ def group_index(patients: Patients, n: int) -> tuple[Ints, int]:
     if len(patients) != n:
         raise MetricError(
             "there must be one patient key per image",
-            received=f"{n} images, {len(patients)} patient keys",
+            received=f"{plural(n, 'image')}, {plural(len(patients), 'patient key')}",
         )
     numbers: dict[str, int] = {}
     index = [numbers.setdefault(str(patient), len(numbers)) for patient in patients]

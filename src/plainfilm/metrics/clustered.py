@@ -56,14 +56,16 @@ def clustered_delong(
     labels = np.asarray(y_true, dtype=np.float64).reshape(-1)
     if keys.size != labels.size:
         raise MetricError(
-            "every image needs a patient", received=f"{labels.size} labels, {keys.size} patients"
+            "every image needs a patient",
+            received=f"{plural(labels.size, 'label')}, {plural(keys.size, 'patient')}",
         )
     positive, values, _ = known(y_true, y_score)
     keys = np.unique(keys[~np.isnan(labels)], return_inverse=True)[1]
     patients = int(keys.max(initial=-1)) + 1
     if patients == positive.size:
         return delong(positive, values, level=level)
-    method = f"clustered DeLong over {patients} patients, logit scale, {100 * level:.3g} %"
+    over = plural(patients, "patient", separator="")
+    method = f"clustered DeLong over {over}, logit scale, {100 * level:.3g} %"
     m, n = int(positive.sum()), int((~positive).sum())
     if m == 0 or n == 0:
         return undefined(method, f"there is no {'positive' if m == 0 else 'negative'} image")
@@ -71,7 +73,8 @@ def clustered_delong(
     area, variance = float(areas[0]), float(covariance[0, 0])
     sides = [len(np.unique(keys[side])) for side in (positive, ~positive)]
     if not variance > NO_VARIANCE or area in (0.0, 1.0) or min(sides) < 2:
-        why = f"an AUROC of {area:.3g} in {sides[0]} and {plural(sides[1], 'patient')} has no variance"
+        both = f"{sides[0]} and {plural(sides[1], 'patient')}"
+        why = f"an AUROC of {area:.3g} in {both} has no variance"
         bound = newcombe(area, *map(float, sides), level=level)
         return Interval(area, bound.low, bound.high, bound.method, why)
     half = normal_quantile(level) * math.sqrt(variance) / (area * (1 - area))

@@ -95,9 +95,9 @@ def delong_test(
     areas, covariance = clustered_covariance(positive, np.stack([one, other]), groups, count)
     difference = float(areas[1] - areas[0])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    kind = (
-        "paired DeLong" if count == len(positive) else f"clustered paired DeLong, {count} patients"
-    )
+    kind = "paired DeLong"
+    if count < len(positive):
+        kind = f"clustered {kind}, {_patients(count)}"
     method = f"{kind}, {100 * level:g} %"
     if variance <= NO_VARIANCE:
         same = abs(difference) < 1e-12
@@ -163,7 +163,7 @@ def mcnemar_test(
         tail = float(bdtr(fewer, total, 0.5)) + beyond
         p, method = min(1.0, tail), "McNemar, mid-p"
     else:
-        method = f"Obuchowski's test over {count} patients"
+        method = f"Obuchowski's test over {_patients(count)}"
         null = count / (count - 1) * float(by_patient @ by_patient) if count > 1 else 0.0
         p = _two_sided(float(by_patient.sum()) / math.sqrt(null)) if null > 0 else 1.0
     sizes = np.bincount(groups, minlength=count)
@@ -181,7 +181,7 @@ def _share_difference(
     z = normal_quantile(level)
     won, lost = int((by_patient > 0).sum()), int((by_patient < 0).sum())
     if won + lost >= FEW_PATIENTS:
-        method = f"normal, variance over {count} patients, {100 * level:g} %"
+        method = f"normal, variance over {_patients(count)}, {100 * level:g} %"
         low, high = difference - z * error, difference + z * error
         return Interval(difference, max(-1.0, low), min(1.0, high), method)
     # Bonett and Price add one to each discordant count, so the width is never zero.
@@ -189,10 +189,14 @@ def _share_difference(
     half = z * math.sqrt((up + down - (up - down) ** 2) / total)
     half = max(half, z * error)
     middle = up - down
-    method = f"Bonett and Price on {count} patients, {100 * level:g} %"
+    method = f"Bonett and Price on {_patients(count)}, {100 * level:g} %"
     why = f"the two differ in only {plural(won + lost, 'patient')}"
     low, high = min(middle - half, difference), max(middle + half, difference)
     return Interval(difference, max(-1.0, low), min(1.0, high), method, why)
+
+
+def _patients(count: int) -> str:
+    return plural(count, "patient", separator="")
 
 
 def _two_sided(z: float) -> float:

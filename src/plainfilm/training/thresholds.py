@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._text import plural
 from plainfilm.bundle import IndeterminateRange, Rejection
 from plainfilm.config import AUGMENTATIONS, Recipe
 from plainfilm.metrics import (
@@ -61,7 +62,7 @@ def disturbed_images(images: NDArray[np.uint8], draws: int = DRAWS) -> NDArray[n
 
 def locked_on(count: int) -> str:
     """Return which images the thresholds of a bundle were selected on, in words."""
-    return f"{count} validation images, {_COPIES}"
+    return f"{plural(count, 'validation image', separator='')}, {_COPIES}"
 
 
 def lock_thresholds(

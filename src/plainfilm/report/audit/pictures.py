@@ -134,7 +134,12 @@ def mean_pictures(
     """Return the mean images of two groups and their difference; NaN is transparent."""
     planes = [np.array(mean, np.float64) for mean in means]
     figures = [
-        _figure(_grey(plane), f"Mean of {count} images: {group}", group, f"mean of {count:,}")
+        _figure(
+            _grey(plane),
+            f"Mean of {plural(count, 'image', separator='')}: {group}",
+            group,
+            f"mean of {count:,}",
+        )
         for plane, group, count in zip(planes, groups, counts, strict=True)
     ]
     difference = planes[0] - planes[1]
