@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import math
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use: its affinity and the quota of its container."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quotas = [words.split() for words in _cgroup_values("cpu", "cpu.max")]  # version 2
+    for folder in _cgroup_folders("cpu"):  # version 1
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        with contextlib.suppress(OSError):
+            quotas.append([(folder / name).read_text(encoding="ascii").strip() for name in names])
+    for quota in quotas:
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # "max" is no limit, nor is -1
+            share, period = map(int, quota)
+            if share > 0:
+                count = min(count, math.ceil(share / period))
+    return max(1, count)
 
 
 def memory_bytes() -> int | None:
@@ -22,10 +39,40 @@ def memory_bytes() -> int | None:
     total = None
     with contextlib.suppress(ValueError, OSError, AttributeError):
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(ValueError, OSError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        total = min(limit, total or limit)
+    for name in ("memory.max", "memory.limit_in_bytes"):  # of version 2 and 1
+        for text in _cgroup_values("memory", name):
+            with contextlib.suppress(ValueError):  # "max" is no limit
+                total = min(int(text), total or int(text))
     return total
+
+
+def _cgroup_values(controller: str, name: str) -> Iterator[str]:
+    """Yield the content of a file of each control group that this process is in."""
+    for folder in _cgroup_folders(controller):
+        with contextlib.suppress(OSError):
+            yield (folder / name).read_text(encoding="ascii").strip()
+
+
+def _cgroup_folders(controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process, with all that contain them.
+
+    Each of them may have a limit. In a container the path may be that of the host, which does not
+    exist here; then the top folder is that of the container.
+    """
+    try:
+        lines = _OWN_CGROUP.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if number == "0" and not controllers:
+            top = _CGROUPS
+        elif controller in controllers.split(","):
+            top = _CGROUPS / controller
+        else:
+            continue
+        own = PurePosixPath(path.lstrip("/"))
+        yield from (top / parent for parent in (own, *own.parents))
 
 
 def processor() -> str:
