@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import math
 import types
@@ -104,6 +103,8 @@ def from_json(kind: type[T], value: object, where: str, form: Format = JSON) -> 
 
 def name_unknown(key: str, known: Sequence[str], noun: str = "setting") -> str:
     """Return that there is no such key, with the closest known one."""
+    import difflib  # only for errors
+
     close = difflib.get_close_matches(key, known, n=1)
     return f"there is no {noun} {key!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
