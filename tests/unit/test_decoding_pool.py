@@ -257,11 +257,11 @@ def test_large_replies_and_requests_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "room", "first"), [(20, 3000, [8, 8]), (200, 3000, [3, 4]), (20, 10**6, [8, 8])]
+    ("length", "capacity", "first"), [(20, 3000, [8, 8]), (200, 3000, [3, 4]), (20, 10**6, [8, 8])]
 )
-def test_requests_ahead_fit_into_the_pipe(length: int, room: int, first: list[int]) -> None:
+def test_requests_ahead_fit_into_the_pipe(length: int, capacity: int, first: list[int]) -> None:
     pool, process = Pool(2, read_image), DecodingProcess("", Sandbox())
-    process.room = room
+    process.capacity = capacity
     empty = np.zeros((16, 16), np.uint8)
     pool._queue.extend(Job("ä" * length, SPEC, empty, print) for _ in range(500))
     sizes = []
@@ -270,14 +270,14 @@ def test_requests_ahead_fit_into_the_pipe(length: int, room: int, first: list[in
         sizes.append(len(jobs))
         if len(process.held) == 2:  # the process has read the first, and not the second
             line = json.dumps([job.source for job in jobs], ensure_ascii=False)
-            assert len(line.encode()) < room
+            assert len(line.encode()) < capacity
             process.held.popleft()
     assert sum(sizes) == 500 and sizes[:2] == first
 
 
 def test_requests_become_smaller_towards_the_end() -> None:
     pool, process = Pool(2, read_image), DecodingProcess("", Sandbox())
-    process.room = 10**6
+    process.capacity = 10**6
     empty = np.zeros((16, 16), np.uint8)
     pool._queue.extend(Job(f"{n}", SPEC, empty, print) for n in range(100))
     names, sizes = [], []

@@ -586,7 +586,7 @@ def test_nothing_but_image_errors_escapes_and_none_quotes_the_file(
 # -- metadata
 
 
-def test_metadata_tell_the_image_and_not_the_person() -> None:
+def test_metadata_describe_the_image_and_not_the_person() -> None:
     data = drawn(
         [1, 2, 3],
         BodyPartExamined="CHEST",
@@ -719,5 +719,5 @@ def test_grey_levels_do_not_depend_on_how_many_rows_are_looked_up_at_once(
     stored = np.random.default_rng(0).integers(0, 4096, (23, 17), dtype=np.uint16)
     levels, _ = grey.grey_from_stored(stored, header(23, 17, WindowCenter=2048, WindowWidth=4096))
     # PS3.3 C.11.2.1.2.1, the linear function, written out.
-    wanted = np.rint(255 * np.clip((stored - 2047.5) / 4095 + 0.5, 0, 1))
-    np.testing.assert_array_equal(levels, wanted)
+    expected = np.rint(255 * np.clip((stored - 2047.5) / 4095 + 0.5, 0, 1))
+    np.testing.assert_array_equal(levels, expected)

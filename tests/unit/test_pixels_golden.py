@@ -1,6 +1,6 @@
-"""DICOM held against dcmtk, which shares no code with us, over drawn files and real ones.
+"""DICOM compared with dcmtk, an independent implementation, on drawn and real files.
 
-dcmtk cuts its 16-bit output off where the exact value lies between two levels; ours is rounded to
+dcmtk truncates its 16-bit output where the exact value is between two levels; ours is rounded to
 8 bits. So the two agree where they differ by no more than half a level of 8 bits and one of 16.
 """
 
@@ -160,8 +160,8 @@ def test_polarity(photometric: str, shape: str, tmp_path: Path) -> None:
     )
     ours = read_full_image(data).pixels
     # The shape "shall be" INVERSE with MONOCHROME1 and IDENTITY otherwise (PS3.3 C.7.6.1): the two
-    # say one thing. Where they contradict each other dcmtk goes by the shape; but of the files that
-    # are like that, it is the shape that is wrong in known ones, so MONOCHROME1 is inverted always.
+    # mean the same. If they contradict each other, dcmtk uses the shape. In known files of this
+    # kind the shape is wrong, so MONOCHROME1 is always inverted here.
     inverted = photometric == "MONOCHROME1" or shape == "INVERSE"
     agree(ours, theirs(data, tmp_path, "+Wi", 1, *(("+Piv",) if inverted else ())))
     if (photometric, shape) != ("MONOCHROME1", "IDENTITY"):

@@ -1,6 +1,6 @@
-"""Files made to do harm: each ends as an image or as one reason, within bounds of memory and time.
+"""Hostile files: each gives an image or one reason, within limits of memory and time.
 
-They are made here and read in a process of their own, whose peak of memory is measured.
+They are made here and read in a separate process whose peak of memory is measured.
 """
 
 from __future__ import annotations
@@ -364,12 +364,12 @@ for line in sys.stdin:
 """
 
 linux = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is told by Linux"
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux reports the peak of memory"
 )
 
 
 def sweep(folder: Path, names: Iterable[str]) -> dict[str, tuple[list[str], int, float, int]]:
-    """Read files in one process; its peak of memory is measured anew for each."""
+    """Read files in one process; its peak of memory is measured for each."""
     files = {name: MAKERS[name][0]() for name in names}
     for number, data in enumerate(files.values()):
         (folder / str(number)).write_bytes(data)
@@ -429,7 +429,7 @@ def test_scans_are_counted_where_they_are_decoded() -> None:
     with pytest.raises(ImageError):
         read_image(encapsulated(many, JPEGBaseline8Bit, Rows=64, Columns=64), PixelSpec(16),
                    limits=limits)  # fmt: skip
-    # A plain JPEG has one scan; what else looks like one lies in its metadata.
+    # A plain JPEG has one scan; other markers of a scan are in its metadata.
     plain = saved(np.full((64, 64), 90, np.uint8), "jpeg", comment=b"\xff\xda" * 400)
     check_scans(plain, 64, 64, limits)
     assert read_image(plain, PixelSpec(16), limits=limits).metadata["progressive"] == 0
@@ -464,8 +464,8 @@ def test_reading_a_radiograph_is_far_from_the_limit_of_reads() -> None:
     assert before - source.left < 500
 
 
-def test_hostile_files_are_refused_at_once() -> None:
-    """What a header tells is refused without reading the rest."""
+def test_hostile_files_are_rejected_at_once() -> None:
+    """A file is rejected by its header, without reading the rest."""
     start = time.perf_counter()
     for name in ("png 65000x65000", "gif claims", "webp claims", "dicom frames 2^31"):
         with pytest.raises(ImageError):

@@ -31,7 +31,7 @@ def test_squash_stretches_both_axes() -> None:
     halves[:, 40:] = 200
     pixels = read_image(encoded(halves), PixelSpec(8)).pixels
     # Ten columns become one under a triangle of twice that width: at the edge, an eighth of its
-    # area, 0.5 * 0.5 ** 2, lies on the other side.
+    # area, 0.5 * 0.5 ** 2, is on the other side.
     assert pixels.tolist() == [[0, 0, 0, 25, 175, 200, 200, 200]] * 8
 
 

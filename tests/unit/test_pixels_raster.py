@@ -85,7 +85,7 @@ def test_jpeg_of_every_kind(mode: str, progressive: bool) -> None:
 
 def test_metadata_of_how_a_jpeg_was_made() -> None:
     plain = read_full_image(saved(scene(), "jpeg", quality=75)).metadata
-    # The mean of the table of ISO 10918-1, K.1, which quality 50 takes as it is, is 57.625.
+    # The mean of the table of ISO 10918-1, K.1, which quality 50 uses unchanged, is 57.625.
     table = read_full_image(saved(scene(), "jpeg", quality=50)).metadata["quantisation"]
     assert table == 57.625 > plain["quantisation"]  # type: ignore[operator]
     assert (plain["progressive"], plain["exif"], plain["coloured"]) == (0, 0, 0)
@@ -113,7 +113,7 @@ def tinted(amount: int, part: float = 1.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "webp", "tiff", "gif"])
-def test_colour_is_told_from_grey_in_colour_files(kind: str) -> None:
+def test_colour_is_distinguished_from_grey_in_colour_files(kind: str) -> None:
     def coloured(picture: np.ndarray | Pillow.Image) -> float | str:
         image = read_image_and_colour(saved(picture, kind), PixelSpec(64))
         np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""Formats are told by content."""
+"""Formats are recognised by content."""
 
 from __future__ import annotations
 

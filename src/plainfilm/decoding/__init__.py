@@ -1,1 +1,1 @@
-"""Decodes files in sandboxed processes, each of which may die without harm to the caller."""
+"""Decodes files in sandboxed processes: if one dies or hangs, the caller continues."""

@@ -226,24 +226,24 @@ class Pool:
         """Take from the queue what can be sent to a process now."""
         if not self._queue:
             return []
-        room, held = process.room // 2, [job for jobs in process.held for job in jobs]
+        capacity, held = process.capacity // 2, [job for jobs in process.held for job in jobs]
         if held:
             if len(held) >= _AHEAD and len(process.held) > 1:
                 return []
             # More than fits into its pipe could make it and us wait for each other to read. A
             # large file has none behind it: another process may be free sooner.
-            room = process.room - sum(job.size for job in held)
+            capacity = process.capacity - sum(job.size for job in held)
         most = max(1, min(self._together, len(self._queue) // (_SHARES * len(self._processes))))
         jobs: list[Job] = []
         while self._queue and len(jobs) < most:
             job = self._queue[0]
             if not job.cancelled:
-                if job.size > room and (held or jobs):
+                if job.size > capacity and (held or jobs):
                     break
                 if jobs and not job.can_follow(jobs[0]):
                     break
                 jobs.append(job)
-                room -= job.size
+                capacity -= job.size
             self._queue.popleft()
         return jobs
 

@@ -108,7 +108,7 @@ class DecodingProcess:
         """Requests that are not answered, or not completely, in their order."""
         self.failures = 0
         """Number of consecutive starts that failed."""
-        self.room = 0
+        self.capacity = 0
         """Bytes that fit into the pipe of requests while the process does not read it."""
 
     @property
@@ -122,7 +122,7 @@ class DecodingProcess:
         process = self._open()
         if process is None or process.stdin is None or process.stdout is None:
             return False
-        self._process, self.room = process, _pipe_room(process.stdin)
+        self._process, self.capacity = process, _pipe_capacity(process.stdin)
         self._set_due(_STARTING)
         ready = b""
         with contextlib.suppress(OSError):
@@ -160,7 +160,7 @@ class DecodingProcess:
         request = {"spec": _fields(jobs[0].spec), "display": jobs[0].display, "files": files}
         line = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         chunks = [line, *(job.source for job in jobs if isinstance(job.source, bytes))]
-        if sum(map(len, chunks)) <= self.room:
+        if sum(map(len, chunks)) <= self.capacity:
             self._write(b"".join(chunks))  # in one piece, since each write wakes the process
         else:
             threading.Thread(target=self._write, args=chunks, daemon=True).start()
@@ -247,11 +247,11 @@ def _fields(spec: PixelSpec) -> dict[str, Any]:
     return asdict(spec)
 
 
-def _pipe_room(pipe: Any) -> int:
+def _pipe_capacity(pipe: Any) -> int:
     """Return how many bytes can be written to a pipe that is not read, with a margin."""
     try:
         import fcntl
 
         return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) // 2
-    except (ImportError, AttributeError, OSError):  # only Linux tells
+    except (ImportError, AttributeError, OSError):  # only Linux reports it
         return _SMALL_PIPE

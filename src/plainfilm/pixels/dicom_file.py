@@ -151,7 +151,7 @@ def _check_pixel_data(
     stream: io.BytesIO, header: Any, syntax: UID, frame: int, frames: int, limits: Limits
 ) -> None:
     """Check the pixel data element at the position of the stream, and leave it there."""
-    start = stream.tell()
+    start = stream.seek(0, io.SEEK_CUR)
     order = "little" if syntax.is_little_endian else "big"
     head = stream.read(8 if syntax.is_implicit_VR else 12)
     tag = int.from_bytes(head[0:2], order) << 16 | int.from_bytes(head[2:4], order)  # type: ignore[arg-type]

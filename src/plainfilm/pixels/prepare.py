@@ -104,8 +104,8 @@ def find_borders(decoded: GreyImage) -> Box:
 
     A line is part of a border if all but 0.5 % of its pixels are within 10 grey levels of the
     median of the outermost line, which may be black, white or grey. Borders narrower than 2 % of
-    the side are kept, and so is an image (such as a uniform one) of which less than a quarter of a
-    side would remain.
+    the side are kept. Nothing is cut off if less than a quarter of a side would remain, as for a
+    uniform image.
     """
     pixels = np.asarray(decoded.picture)
     height, width = pixels.shape

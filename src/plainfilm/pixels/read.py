@@ -82,9 +82,9 @@ def read_image_and_colour(
     """Read as :func:`read_image` does, and always determine whether the file shows colour.
 
     The pixels are the same to the bit. The metadata contain ``coloured`` also for a JPEG with
-    colour channels, of which :func:`read_image` decodes only the luminance. Such a JPEG of 224 x
-    224 pixels takes about twice as long, every other file as long as there. A cache filled with
-    this reader also serves :func:`read_image`.
+    colour channels; :func:`read_image` decodes only its luminance. Such a JPEG of 224 x 224 pixels
+    takes about twice as long as there, every other file the same time. A cache filled with this
+    reader also serves :func:`read_image`.
     """
     return _read(source, spec, limits, True)
 
