@@ -1,4 +1,4 @@
-"""Python without ``resource``, ``fcntl`` and ``os.fork``, as on Windows: import, predict, decode."""
+"""Python without ``resource``, ``fcntl`` and ``os.fork``, as on Windows: predict, decode, evaluate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ assert not hasattr(os, "fork")
 import numpy as np
 import plainfilm
 from plainfilm.decoding.pool import Pool
-import plainfilm.evaluation, plainfilm.report  # importing works too
 from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
 bundle, *paths = sys.argv[1:]
@@ -41,12 +40,16 @@ with Pool(1, notify=events.append) as pool:
     outcomes = pool.decode(paths, PixelSpec(16), out)
 same = [bool((row == read_image(path, PixelSpec(16)).pixels).all())
         for row, path in zip(out, paths[:2])]
+manifest = plainfilm.load_dataset(os.path.dirname(paths[0]) + "/set", positive="bright")
+plainfilm.evaluate(bundle, manifest, out=os.path.dirname(paths[0]) + "/out",
+                   robustness=False, replicates=20, workers=1)
+assert os.path.getsize(os.path.dirname(paths[0]) + "/out/evaluation.json") > 1000
 print(json.dumps({"found": found, "same": same, "events": events, "failure": outcomes[2].reason}))
 """
 
 
 def test_prediction_and_decoding_work_without_posix_modules(
-    tmp_path: Path, make_bundle: Callable[..., Bundle]
+    tmp_path: Path, make_bundle: Callable[..., Bundle], draw_grey: Callable[..., Path]
 ) -> None:
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "sitecustomize.py").write_text(HIDE)
@@ -57,6 +60,9 @@ def test_prediction_and_decoding_work_without_posix_modules(
         Pillow.fromarray(ramp.astype(np.uint8)).save(paths[-1])
     paths.append(tmp_path / "broken.png")
     paths[-1].write_bytes(b"no image")
+    for number in range(24):
+        name, grey = ("bright", 180) if number % 2 else ("dark", 70)
+        draw_grey(tmp_path / "set" / name / f"{number}.png", grey + number)
     path = os.pathsep.join([str(tmp_path / "hidden"), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, make_bundle().folder, *paths],
