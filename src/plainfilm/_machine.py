@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import math
 import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -81,6 +79,8 @@ def processor() -> str:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+    import platform
+
     return platform.processor() or platform.machine()
 
 
@@ -97,6 +97,8 @@ class Machine:
 
 def describe_machine() -> Machine:
     """Return what this machine is."""
+    import platform  # a slow import that predictions do not need
+
     memory = memory_bytes()
     return Machine(
         system=platform.system(),
@@ -109,6 +111,8 @@ def describe_machine() -> Machine:
 
 def versions(*packages: str) -> dict[str, str]:
     """Return the versions of those packages that are installed."""
+    import importlib.metadata  # a slow import that predictions do not need
+
     found = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
