@@ -324,7 +324,8 @@ def report_near(
         for pair in combinations(group, 2)
     }
     print(
-        f"\nnear: {len(truth)} different radiographs of kermany224/train, with one altered copy of each"
+        f"\nnear: {len(truth)} different radiographs of kermany224/train, "
+        "with one altered copy of each"
     )
     print(f"{'altered':<30}{'copies':>8}{'found':>8}{'recall':>9}")
     for kind in kinds:
@@ -335,7 +336,8 @@ def report_near(
     print(f"{'all':<30}{len(truth):>8}{hit:>8}{hit / max(1, len(truth)):>9.4f}")
     wrong = {pair: value for pair, value in reported.items() if pair not in truth}
     print(
-        f"precision {hit / max(1, len(reported)):.4f}: {len(wrong)} of {len(reported)} pairs not planted"
+        f"precision {hit / max(1, len(reported)):.4f}: "
+        f"{len(wrong)} of {len(reported)} pairs not planted"
     )
     for pair, value in sorted(wrong.items(), key=lambda item: -item[1])[:40]:
         print(f"  {value:.3f}  {'  '.join(sorted(pair))}")

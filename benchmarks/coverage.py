@@ -5,10 +5,10 @@
 Draws test sets from populations with known metrics, evaluates each with
 `plainfilm.evaluation.summarise`, and counts the intervals that contain the true value. There are
 three populations: a balanced one with AUROC 0.85, a balanced one with AUROC 0.97, and one with
-AUROC 0.85 and 10 % positives; each with one image per patient, and with one to six correlated images
-per patient. "counted by image" treats the correlated images as independent. The output includes the
-Monte Carlo error (one standard deviation) of a true coverage of 95 %. Draws with an undefined metric
-are ignored; intervals without limits count as misses.
+AUROC 0.85 and 10 % positives; each with one image per patient, and with one to six correlated
+images per patient. "counted by image" treats the correlated images as independent. The output
+includes the Monte Carlo error (one standard deviation) of a true coverage of 95 %. Draws with an
+undefined metric are ignored; intervals without limits count as misses.
 
 Results are in docs/explanation/intervals.md.
 """

@@ -3,12 +3,12 @@
     python benchmarks/gpu.py --backend torch          # or jax, or tensorflow
     python benchmarks/gpu.py --backend jax --recipes swift --seeds 3
 
-Exits with a message if the backend finds no GPU. Training: ``plainfilm train`` as a separate process
-with an empty cache, on `kermany224`, without evaluation; the table has the seconds of the process
-and of the training loop, and images per second. The upper bound is the measured speed of a product
-of two bfloat16 matrices, divided by three times the multiplications of the convolutions of the
-network. Prediction: the forward pass of the Keras model with images in GPU memory, in batches of
-1,024. Needs the images of PLAINFILM_DATA (with ``kermany224``) and a GPU build of the backend.
+Exits with a message if the backend finds no GPU. Training: ``plainfilm train`` as a separate
+process with an empty cache, on `kermany224`, without evaluation; the table has the seconds of the
+process and of the training loop, and images per second. The upper bound is the measured speed of a
+product of two bfloat16 matrices, divided by three times the multiplications of the convolutions of
+the network. Prediction: the forward pass of the Keras model with images in GPU memory, in batches
+of 1,024. Needs the images of PLAINFILM_DATA (with ``kermany224``) and a GPU build of the backend.
 
 Results are in docs/reference/performance.md.
 """

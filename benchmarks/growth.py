@@ -4,8 +4,8 @@
     python benchmarks/growth.py --sizes 1000 3000 10000 --plot growth.svg
 
 The images of `kermany224` are repeated, each with another smooth shading, and written as JPEG files
-of 224x224, two images per patient. Each stage (recipe `swift`) runs in a separate process, as on the
-command line; the table has seconds, peak memory of the largest process and bytes on disk. The
+of 224x224, two images per patient. Each stage (recipe `swift`) runs in a separate process, as on
+the command line; the table has seconds, peak memory of the largest process and bytes on disk. The
 exponent is the slope of a line through the logarithms of the three largest sizes; that line gives
 the value for a million. Needs the images of PLAINFILM_DATA (with ``kermany224``) and the extra
 ``train``.

@@ -8,8 +8,8 @@ end, so that all contents differ; then 480 drawn radiographs as uncompressed DIC
 the disk cache. Each program runs in a separate process, all programs in turn in each round. Times
 include the start of decoding processes, but not imports:
 
-- plainfilm: `fill_cache` with an empty folder, as in ``plainfilm train``: hashing, decoding, checks,
-  metadata, shards on disk;
+- plainfilm: `fill_cache` with an empty folder, as in ``plainfilm train``: hashing, decoding,
+  checks, metadata, shards on disk;
 - tf.data: `decode_jpeg` and `resize` with 16 parallel calls, as in the tutorial;
 - Keras: `image_dataset_from_directory`;
 - upper bound: libjpeg-turbo (in Pillow) at the smallest scale that is large enough, one process per

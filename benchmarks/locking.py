@@ -3,10 +3,10 @@
     python benchmarks/locking.py RUN [RUN ...]
 
 RUN are runs of one recipe with several seeds (``plainfilm train DATA --seeds 3 --out RUNS``). The
-official test set is not used. The validation patients of a run are split into random halves, several
-times: each rule locks a threshold on one half. On the other half, under disturbances that the rule
-has not used (`plainfilm.evaluation.disturbances`), its regret is the loss of balanced accuracy
-against the best threshold for these images. Needs the images of the runs.
+official test set is not used. The validation patients of a run are split into random halves,
+several times: each rule locks a threshold on one half. On the other half, under disturbances that
+the rule has not used (`plainfilm.evaluation.disturbances`), its regret is the loss of balanced
+accuracy against the best threshold for these images. Needs the images of the runs.
 
 Results are in docs/explanation/locking-thresholds.md.
 """
@@ -167,8 +167,8 @@ def main() -> int:
             f"{np.mean(spreads[name]):>9.2f}"
         )
     print(
-        "clean, shifted: mean loss of balanced accuracy; spread: standard deviation of the threshold "
-        "in log odds"
+        "clean, shifted: mean loss of balanced accuracy; spread: standard deviation of the "
+        "threshold in log odds"
     )
     return 0
 

@@ -8,14 +8,14 @@
 - folder: images per second for many files, of 224x224 (the official test set, four times) and full
   size (`kermany_originals`, eight times); and decoding only, with the same reader and threads;
 - int8: the sealed graph, quantised with the tool of ONNX Runtime (static, calibrated on training
-  images), and in bfloat16 with OpenVINO: speed of the network, and the loss of AUROC on the official
-  test set with the interval of the paired difference (bootstrap of patients). Bundles contain
-  neither, and nothing was selected on these results.
+  images), and in bfloat16 with OpenVINO: speed of the network, and the loss of AUROC on the
+  official test set with the interval of the paired difference (bootstrap of patients). Bundles
+  contain neither, and nothing was selected on these results.
 
 For comparison, the same network runs in Keras (``load_model``, ``predict``), as a TensorFlow saved
 model, in PyTorch, in ONNX Runtime (with Pillow and a session), and in OpenVINO, each with the file
-reading of its tutorials. All programs of a kind run in turn in each round. PyTorch and OpenVINO have
-separate environments, created on first use. Needs the images of PLAINFILM_DATA (with
+reading of its tutorials. All programs of a kind run in turn in each round. PyTorch and OpenVINO
+have separate environments, created on first use. Needs the images of PLAINFILM_DATA (with
 ``kermany224``) and the extra ``train``.
 
 Results are in docs/reference/performance.md.

@@ -6,11 +6,11 @@
 RUN is a run or bundle (``plainfilm train $PLAINFILM_DATA/kermany224 --recipe swift --out RUN``).
 Needs the real images (``PLAINFILM_DATA``): the 624 official test images, JPEG of 224 x 224.
 
-Without ``--soak``: requests with one image over 1 to 64 persistent connections, and requests with 32
-images; before and after, the throughput of the predictor on the same bytes in memory; and the simple
-server of ``serve_plain.py``. The client runs on the same machine and uses some of its cores, so the
-table has the cores of the client and the rate relative to the predictor on the other cores. All
-connections are local.
+Without ``--soak``: requests with one image over 1 to 64 persistent connections, and requests with
+32 images; before and after, the throughput of the predictor on the same bytes in memory; and the
+simple server of ``serve_plain.py``. The client runs on the same machine and uses some of its cores,
+so the table has the cores of the client and the rate relative to the predictor on the other cores.
+All connections are local.
 
 Results are in docs/explanation/serving.md.
 """
@@ -129,7 +129,8 @@ def compare(model: Path, seconds: float, plain: bool) -> None:
     print(table([head, *(row(*load, own) for load in loads)], right=(1, 2, 3, 4, 5, 6, 7)))
     best = max(load.rate * each for _, load, each in loads if each == 1)
     print(
-        f"\nbest rate, one image per request: {best:.0f} images/s, {best / own:.2f} of the predictor"
+        f"\nbest rate, one image per request: {best:.0f} images/s, "
+        f"{best / own:.2f} of the predictor"
     )
     if plain:
         compare_plain(model, files, seconds, best)

@@ -1,7 +1,7 @@
 """Sends prepared requests over persistent connections, from a separate process.
 
-Used by ``serve.py``. Each connection sends a request, waits for the complete response, and sends the
-next request, so the concurrency is the number of connections.
+Used by ``serve.py``. Each connection sends a request, waits for the complete response, and sends
+the next request, so the concurrency is the number of connections.
 """
 
 from __future__ import annotations

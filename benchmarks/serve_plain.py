@@ -3,8 +3,8 @@
     pip install fastapi  # not part of any extra
     python benchmarks/serve_plain.py BUNDLE PORT
 
-Started by ``serve.py`` for comparison. The network has the same layers and number of weights as that
-of the bundle, so a prediction needs the same arithmetic; the weights are random.
+Started by ``serve.py`` for comparison. The network has the same layers and number of weights as
+that of the bundle, so a prediction needs the same arithmetic; the weights are random.
 """
 
 from __future__ import annotations

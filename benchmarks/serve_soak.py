@@ -1,8 +1,8 @@
 """Sends valid and invalid requests for a long time, to find lost requests and growing memory.
 
-Used by ``python benchmarks/serve.py RUN --soak MINUTES``. Eight clients send random kinds of requests
-without pause. Once a minute a decoding process is killed, and the service reloads the bundle
-(SIGHUP). The expected status of each request is known. Prints a line every ten seconds and a
+Used by ``python benchmarks/serve.py RUN --soak MINUTES``. Eight clients send random kinds of
+requests without pause. Once a minute a decoding process is killed, and the service reloads the
+bundle (SIGHUP). The expected status of each request is known. Prints a line every ten seconds and a
 summary; the exit status is 1 if a request was lost or had a wrong response.
 """
 

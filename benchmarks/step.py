@@ -6,10 +6,10 @@
 All programs train the same network on random batches of 64. Each runs in a separate process, all
 programs in turn in each round:
 
-- ours: `plainfilm.training.fit.fit`, as in ``plainfilm train``, on each backend; the time of an epoch
-  includes saving the state and validating on 64 images;
-- plain Keras: ``model.fit`` on arrays in memory with default settings, and three of its augmentation
-  layers (flip, rotation, zoom);
+- ours: `plainfilm.training.fit.fit`, as in ``plainfilm train``, on each backend; the time of an
+  epoch includes saving the state and validating on 64 images;
+- plain Keras: ``model.fit`` on arrays in memory with default settings, and three of its
+  augmentation layers (flip, rotation, zoom);
 - native PyTorch: the network in torch.nn, channels last, bfloat16 autocast, fused AdamW,
   augmentation by one ``grid_sample`` and noise; eager and compiled; and with Muon for the filters,
   as its authors publish it (the optimiser of our recipes);

@@ -3,19 +3,20 @@
     python benchmarks/time_to_accuracy.py          # 5 seeds of ours, 1 of the tutorial
     python benchmarks/time_to_accuracy.py --images all --recipes swift standard
 
-The tutorial is implemented here as published: TensorFlow, every JPEG read and decoded in every epoch
-(16 parallel calls), 150x150, random crops, flips and quarter turns, float32, batches of 20, Adam
-1e-4, 50 epochs, the best checkpoint by validation accuracy. (The original drew one quarter turn for
-the whole training; here it is random for each image, which helps the tutorial.) Ours is the command
-``plainfilm train`` in a separate process with an empty cache. Both use the same training images and
-validation patients. Trainings of ours run between epochs of the tutorial, whose clock is stopped
-during that time, so that both are measured under the same load of a shared machine.
+The tutorial is implemented here as published: TensorFlow, every JPEG read and decoded in every
+epoch (16 parallel calls), 150x150, random crops, flips and quarter turns, float32, batches of 20,
+Adam 1e-4, 50 epochs, the best checkpoint by validation accuracy. (The original drew one quarter
+turn for the whole training; here it is random for each image, which helps the tutorial.) Ours is
+the command ``plainfilm train`` in a separate process with an empty cache. Both use the same
+training images and validation patients. Trainings of ours run between epochs of the tutorial, whose
+clock is stopped during that time, so that both are measured under the same load of a shared
+machine.
 
 The official test set is evaluated after each epoch at a probability of 0.5, outside the clock;
-nothing is selected on it. Times start at the start of the process; those of ours include the time of
-sealing, for any epoch. All programs run in an environment with only ``plainfilm[train]``, created on
-first use, since Keras and TensorFlow also import other installed packages. Needs the images of
-PLAINFILM_DATA (with ``kermany224``).
+nothing is selected on it. Times start at the start of the process; those of ours include the time
+of sealing, for any epoch. All programs run in an environment with only ``plainfilm[train]``,
+created on first use, since Keras and TensorFlow also import other installed packages. Needs the
+images of PLAINFILM_DATA (with ``kermany224``).
 
 Results are in docs/reference/performance.md.
 """

@@ -26,6 +26,6 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def install_hint(extra: str | None = None) -> str:
-    """Return the command that installs plainfilm with an extra; it is not on a package index yet."""
+    """Return the command that installs plainfilm from a checkout, with an extra."""
     target = f"'.[{extra}]'" if extra else "."
     return f"pip install {target}  (in a checkout of plainfilm)"

@@ -23,8 +23,8 @@ BATCH = 32
 FAINTEST = 1e-3
 """An occlusion map whose largest drop in logits is smaller is rounding noise."""
 
-# The colour map Inferno (Smith and van der Walt, CC0) in steps of a tenth. Its lightness rises evenly,
-# so that it can be read in grey print and with colour blindness.
+# The colour map Inferno (Smith and van der Walt, CC0) in steps of a tenth. Its lightness rises
+# evenly, so that it can be read in grey print and with colour blindness.
 _INFERNO = np.array(
     [
         (0, 0, 4),
@@ -64,8 +64,8 @@ def heatmap(
 
     This is a class activation map if the network has one, else an occlusion map. Negative evidence
     is set to 0, and the rest is divided by its largest value. So 1 is the strongest evidence in
-    *this* image, even if it is weak: the maps of two images cannot be compared in strength. An image
-    without positive evidence gives zeros.
+    *this* image, even if it is weak: the maps of two images cannot be compared in strength. An
+    image without positive evidence gives zeros.
 
     Parameters
     ----------
@@ -213,8 +213,8 @@ def _occlusion_map(
 ) -> NDArray[np.float32]:
     """Return how much the logit of the label drops if a grey patch covers a part of the image.
 
-    The patch has an eighth of the side and the mean grey value of the image. It is moved by half its
-    width. The value of a pixel is the mean drop over the patches that cover it. Logits are used
+    The patch has an eighth of the side and the mean grey value of the image. It is moved by half
+    its width. The value of a pixel is the mean drop over the patches that cover it. Logits are used
     because probabilities near 0 and 1 hardly change, even if much evidence is covered.
     """
     size = pixels.shape[0]

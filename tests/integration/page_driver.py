@@ -84,7 +84,8 @@ class Page:
         self.wait("return document.body.dataset.stage !== 'start'")
         self.wait("return document.title === 'plainfilm'")
         self.wait(
-            "return !/Wait|Being|Load/.test(document.getElementById('radiograph-status').textContent)"
+            "const status = document.getElementById('radiograph-status');"
+            "return !/Wait|Being|Load/.test(status.textContent)"
         )
         return self
 

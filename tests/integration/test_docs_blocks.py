@@ -1,8 +1,8 @@
 """Every code block of the README and the docs runs, on small drawn data sets.
 
 A block that cannot run here has a comment with the reason above it: ``<!-- not run: reason -->``.
-To save time, trainings have one epoch and two seeds, ``train`` and ``evaluate`` get ``--no-robustness``,
-networks are small, and reports are written on two pages only.
+To save time, trainings have one epoch and two seeds, ``train`` and ``evaluate`` get
+``--no-robustness``, networks are small, and reports are written on two pages only.
 """
 
 from __future__ import annotations

@@ -474,7 +474,8 @@ def test_requests_to_a_busy_service_are_repeated(page: Page) -> None:
     while (items.some(i => i.state !== 'done' && i.state !== 'failed'))
       await new Promise(done => setTimeout(done, 10));
     return [runs, items.map(i => i.state), items[3].error.title,
-            parseRetryAfter('7'), parseRetryAfter('Thu, 01 Jan 1970 00:00:09 GMT', 4000), parseRetryAfter(null)];
+            parseRetryAfter('7'), parseRetryAfter('Thu, 01 Jan 1970 00:00:09 GMT', 4000),
+            parseRetryAfter(null)];
     """
     runs, states, title, *waits = page.module("queue", body)
     assert runs == {"good": 1, "busy": 2, "gone": 2, "bad": 1}

@@ -1,7 +1,7 @@
 """Patient identity does not leave the input files.
 
-Canaries are planted in all elements of DICOM headers that may contain an identity, in the columns of
-a table and in the comments of images. Then all commands run, and everything written, printed or
+Canaries are planted in all elements of DICOM headers that may contain an identity, in the columns
+of a table and in the comments of images. Then all commands run, and everything written, printed or
 logged is searched for the canaries.
 """
 

@@ -63,7 +63,7 @@ return bad;
 def pages(
     tiny_run: Any, manifest: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """Write a report with every section that a run can have, and the page of an external validation."""
+    """Write a report with every section of a run, and the page of an external validation."""
     out = tmp_path_factory.mktemp("pages")
     test = manifest_of(manifest)
     found = validate(

@@ -83,7 +83,8 @@ def test_another_seed_gives_another_run(
     assert other.manifest.hash == tiny_run.manifest.hash
 
 
-# 90 images in batches of 16 are 6 steps an epoch: in the first epoch, at the end of it, early in the second.
+# 90 images in batches of 16 are 6 steps an epoch: within the first epoch, at its end, and early in
+# the second.
 @pytest.mark.parametrize("at", [3, 6, 7])
 def test_interrupted_and_continued(
     train_tiny: TrainTiny, tiny_run: Run, tmp_path: Path, at: int

@@ -1,4 +1,4 @@
-"""Plants known flaws in a data set, so that tests and benchmarks can measure what an audit finds."""
+"""Plants known flaws in a data set, for tests and benchmarks of the audit."""
 
 from __future__ import annotations
 

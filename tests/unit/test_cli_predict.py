@@ -153,8 +153,8 @@ def test_a_folder_is_read_like_a_data_set_and_files_not_opened_are_listed(
     listed = read_tree(images)
     assert answered == [name for name, _, _ in listed.walk()]
     assert captured.err == (
-        "plainfilm: 5 files were not opened because the ending is not that of a known image format: "
-        "2 .jp2, 1 .avif, 1 .img, 1 with another suffix\n"
+        "plainfilm: 5 files were not opened because the ending is not that of a known image "
+        "format: 2 .jp2, 1 .avif, 1 .img, 1 with another suffix\n"
     )
 
 

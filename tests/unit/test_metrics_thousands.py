@@ -1,8 +1,8 @@
 """Compares every statistic with independent packages in thousands of random cases.
 
-Each case is drawn independently: 2 to 80 images, ties or none, a class that may be one image in fifty. The
-references are scikit-learn, scipy and statsmodels; what none of them has is summed by hand, image
-by image or pair by pair.
+Each case is drawn independently: 2 to 80 images, ties or none, a class that may be one image in
+fifty. The references are scikit-learn, scipy and statsmodels; what none of them has is summed by
+hand, image by image or pair by pair.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Augmentation equals indexing of numpy arrays: exactly where possible, else in direction and size."""
+"""Compares augmentation with indexing of numpy arrays: exactly, or else in direction and size."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SIMILAR = 0.82
 
 _PROMISING = 0.6  # cosine of two hashes
 _POSSIBLE = 0.35  # the same in a small data set, whose principal components are less precise
-# Side in pixels, steps and lowest agreement of the coarse registrations; copies reach 0.91 and 0.94.
+# Side in pixels, steps, lowest agreement of the coarse registrations (copies: 0.91 and 0.94).
 _COARSE = ((16, 4, 0.85), (32, 3, 0.88))
 _FINE_STEPS = 3
 _EQUAL_PIXELS = 0.97  # lowest agreement at which pixels are compared

@@ -19,7 +19,7 @@ THUMBNAIL = 32
 """Side of the thumbnails, in pixels."""
 _CHUNK = 512
 # Text is searched for in the upper and the lower quarter: the number of strokes in the window with
-# most of them, five rows high (a little less than a line of text) and three eighths of the image wide.
+# most of them, five rows high (almost a line of text) and three eighths of the image wide.
 _BAND = 32
 _WINDOW_ROWS, _WINDOW_COLUMNS = 5, 48
 _STROKE = 16  # grey levels by which a stroke is brighter than the pixels to its left and right

@@ -60,7 +60,8 @@ def check_readable(evidence: Evidence) -> Iterator[Finding]:
         yield make_finding(
             reason if reason in _REASONS else "unreadable",
             "serious" if len(ids) > max(1, _MANY_UNREADABLE * total) else "warning",
-            f"{len(ids):,} of {total:,} files cannot be read: {_REASONS.get(reason, reason.replace('-', ' '))}",
+            f"{len(ids):,} of {total:,} files cannot be read: "
+            f"{_REASONS.get(reason, reason.replace('-', ' '))}",
             ids,
             consequence="these files are excluded; if the cause is related to the label, the rest "
             "of the data is biased",
@@ -165,7 +166,8 @@ def check_header(evidence: Evidence) -> Iterator[Finding]:
                 f"{images(len(ids), 'have')} a file header that states {description}: {values} "
                 f"({share(len(ids), len(evidence))} of all images)",
                 ids,
-                consequence="a classifier of frontal chest radiographs is not valid for these images",
+                consequence="a classifier of frontal chest radiographs is not valid for these "
+                "images",
                 remedy="exclude them, unless the header is wrong",
                 exclude=ids,
             )

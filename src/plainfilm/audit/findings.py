@@ -41,7 +41,7 @@ def make_finding(
 
 
 def images(count: int, verb: str = "") -> str:
-    """Return ``1 image``, ``2 images``, or with the verb ``are``, ``1 image is``, ``2 images are``."""
+    """Return ``1 image`` or ``2 images``; with the verb ``are``, also ``1 image is``."""
     if not verb:
         return plural(count, "image")
     singular = {"are": "is", "have": "has"}.get(verb, f"{verb}s")

@@ -72,8 +72,8 @@ def check_prevalence(evidence: Evidence) -> Iterator[Finding]:
                 f"the prevalence of {label} is {100 * k / n:.0f} % in the training set but "
                 f"{100 * k2 / n2:.0f} % in the {SETS[name]} ({k:,} of {n:,} and {k2:,} of {n2:,})",
                 count=n2,
-                consequence="predictive values, calibration and thresholds depend on prevalence and "
-                "do not transfer; the splits may also come from different sources",
+                consequence="predictive values, calibration and thresholds depend on prevalence "
+                "and do not transfer; the splits may also come from different sources",
                 remedy="weight the classes in training, and state the prevalence with each result "
                 "that depends on it",
             )
@@ -107,7 +107,8 @@ def check_precision(evidence: Evidence) -> Iterator[Finding]:
                     f"the {SETS[name]} has no image that is "
                     f"{'negative' if positive else 'positive'} for {label}",
                     count=int(rows.sum()),
-                    consequence="neither AUROC nor both sensitivity and specificity can be estimated",
+                    consequence="neither AUROC nor both sensitivity and specificity can be "
+                    "estimated",
                     remedy=f"add images of both classes to the {SETS[name]}, or let plainfilm "
                     "split the data",
                 )

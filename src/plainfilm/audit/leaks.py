@@ -30,8 +30,8 @@ def check_duplicates(evidence: Evidence, duplicates: Duplicates) -> Iterator[Fin
         yield make_finding(
             "mirrored-duplicates",
             "note",
-            f"mirror images in {plural(mirrored, 'pair')} of near duplicates: augmented images were "
-            "probably saved as new ones",
+            f"mirror images in {plural(mirrored, 'pair')} of near duplicates: augmented images "
+            "were probably saved as new ones",
             count=mirrored,
             consequence="images that are augmented before the split can be in several splits",
             remedy="use the original images",
@@ -66,7 +66,8 @@ def _check_groups(
             count=len(ids),
             consequence="a model is tested on images that it was trained on, so its results are "
             "too good",
-            remedy="keep one image of each group, if possible that of the test set, and train again",
+            remedy="keep one image of each group, if possible that of the test set, "
+            "and train again",
             groups=ids,
             exclude=chain(*(group[1:] for group in ids)),
         )

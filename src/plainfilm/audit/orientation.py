@@ -24,7 +24,7 @@ _TRAINING_IMAGES = 1500
 _RIDGE = 0.1
 _MIN_PATIENTS = 24
 
-# Mean of upright radiographs drawn by plainfilm.phantom, at 8 x 8, to orient the data set as a whole.
+# Mean of upright radiographs of plainfilm.phantom, at 8 x 8, to orient the whole data set.
 _UPRIGHT = (
     (4, 12, 44, 114, 114, 44, 12, 4),
     (49, 93, 125, 144, 144, 125, 93, 49),

@@ -95,7 +95,8 @@ def check_patient_keys(evidence: Evidence) -> Iterator[Finding]:
             "serious",
             f"all {images(count)} have the same patient key",
             count=count,
-            consequence="the data cannot be split by patient, and confidence intervals are undefined",
+            consequence="the data cannot be split by patient, "
+            "and confidence intervals are undefined",
             remedy="name the column that identifies the patient (--patient), or omit the option",
         )
         return
@@ -137,7 +138,8 @@ def _names_that_group(evidence: Evidence) -> Iterator[Finding]:
             "patients-unknown",
             "warning",
             f"no patients are known, but {images(count)} in {plural(len(groups), 'group')} have "
-            "file names that differ only in the last number: possibly several images of one patient",
+            "file names that differ only in the last number: "
+            "possibly several images of one patient",
             chain(*groups),
             count=count,
             consequence="if images of one patient are in several splits, results are too good",

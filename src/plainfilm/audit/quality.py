@@ -45,7 +45,8 @@ def check_contrast(evidence: Evidence) -> Iterator[Finding]:
             f"{images(len(ids), 'have')} low contrast: at most {_LOW_CONTRAST} grey levels between "
             "the 1st and the 99th percentile",
             ids,
-            consequence="a wrong window or a failed exposure removed detail before the file was saved",
+            consequence="a wrong window or a failed exposure removed detail before the file was "
+            "saved",
             remedy="export them again with the correct window, or exclude them",
         )
 

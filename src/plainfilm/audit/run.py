@@ -195,7 +195,7 @@ def _run_checks(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]
     """Run all checks; those of files and images run while threads do the two that take longest."""
     from threadpoolctl import threadpool_limits
 
-    # The matrices are small: one BLAS thread for each task is faster than all cores for one product.
+    # The matrices are small: one BLAS thread per task is faster than all cores for one product.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=3) as pool:
         known = equal_files(evidence.hashes)
         search = pool.submit(find_duplicates, evidence)

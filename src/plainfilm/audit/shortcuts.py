@@ -75,8 +75,8 @@ def check_shortcuts(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterat
             f"a baseline model that sees only {FEATURE_SETS[baseline.features]} predicts "
             f"{baseline.target} with AUROC {_write(baseline.auroc)}{_strongest(baseline)}",
             count=sum(baseline.counts),
-            consequence="a network can learn the same shortcut, perform well here, and fail on data "
-            "from another source",
+            consequence="a network can learn the same shortcut, perform well here, and fail on "
+            "data from another source",
             remedy=_REMEDIES[baseline.features],
         )
     if inconclusive:

@@ -21,7 +21,8 @@ patient.
 
 - Images unlike the training images: other ages, machines, views or countries. Performance on them
   is unknown until it is measured.
-- Findings that are not among the labels. A low probability does not mean that an image is normal."""
+- Findings that are not among the labels. A low probability does not mean that an image
+  is normal."""
 
 _NO_TEST = """## Performance
 

@@ -119,7 +119,8 @@ def _verify(folder: Path) -> None:
     if unlisted:
         more = f" and {len(unlisted) - 5} more" if len(unlisted) > 5 else ""
         raise BundleError(
-            f"the bundle {folder} was changed after it was sealed: {_SUMS} does not list every file",
+            f"the bundle {folder} was changed after it was sealed: "
+            f"{_SUMS} does not list every file",
             received=", ".join(map(repr, unlisted[:5])) + more,
             remedy="move these files out of the folder, or use an unchanged copy",
         )

@@ -1,6 +1,6 @@
 """Compare two models by their evaluations of the same images.
 
-Differences are B minus A. With a margin, chosen beforehand, it also tests whether B is non-inferior.
+Differences are B minus A. With a margin, chosen beforehand, it also tests non-inferiority of B.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ class _Found:
 
             verb = "was" if number == 1 else "were"
             yield (
-                f"{plural(number, 'file')} {verb} not opened because the ending is not that of a known "
-                f"image format: {count_suffixes(self.others)}"
+                f"{plural(number, 'file')} {verb} not opened because the ending is not that of a "
+                f"known image format: {count_suffixes(self.others)}"
             )
         for path in self.unreadable:
             yield f"the folder {_printable(path)} cannot be listed"
@@ -105,9 +105,11 @@ def _find(sources: Iterable[Path]) -> _Found:
         if not tree.images:
             raise SourceError(
                 f"{source} contains no images",
-                received=f"{plural(tree.others.total(), 'other file')}: {count_suffixes(tree.others)}"
-                if tree.others
-                else None,
+                received=(
+                    f"{plural(tree.others.total(), 'other file')}: {count_suffixes(tree.others)}"
+                    if tree.others
+                    else None
+                ),
                 remedy="files are read that have no ending, a number as ending, or one of "
                 f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
             )

@@ -163,8 +163,9 @@ class FitConfig:
         Smallest number of steps; epochs are added to reach it, so that a recipe for thousands of
         images also trains on hundreds. 0 adds none.
     optimiser
-        ``adam``; ``adamw`` with decoupled ``weight_decay`` except for biases and gains; or ``muon``,
-        which differs from ``adamw`` in the kernels of convolutions (`plainfilm.training.muon`).
+        ``adam``; ``adamw`` with decoupled ``weight_decay`` except for biases and gains; or
+        ``muon``, which differs from ``adamw`` in the kernels of convolutions
+        (`plainfilm.training.muon`).
     learning_rate
         Largest learning rate.
     schedule

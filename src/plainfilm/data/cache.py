@@ -110,7 +110,8 @@ class Cache:
             raise DataError(
                 "an image is not in the cache",
                 received=error.args[0],
-                remedy="fill the cache from the manifest that has it, and drop the records it left out",
+                remedy="fill the cache from the manifest that has it, "
+                "and drop the records it left out",
             ) from error
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:

@@ -54,7 +54,8 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
             raise SourceError(
                 f"{path} lists every image of the official {name} split",
                 received=plural(before, "image"),
-                remedy="check the list: without these images another split would replace the official one",
+                remedy="check the list: without these images another split would replace the "
+                "official one",
             )
     if unknown := len(checks) - len(listed):
         manifest = manifest.with_findings([_unknown(unknown, len(checks))])
@@ -93,5 +94,6 @@ def _unknown(count: int, total: int) -> Finding:
         "exist in the data",
         count=count,
         consequence="records with a misspelt id are not left out",
-        remedy="write ids as the audit does: paths below the root of the data, with forward slashes",
+        remedy="write ids as the audit does: paths below the root of the data, "
+        "with forward slashes",
     )

@@ -139,7 +139,8 @@ class Manifest:
             raise SplitError(
                 f"the split {split!r} has no image",
                 received=f"{plural(len(self.records), 'image')} of {self.name}",
-                remedy="split the manifest with make_splits, or give a data set that has this split",
+                remedy="split the manifest with make_splits, "
+                "or give a data set that has this split",
             )
         return replace(self, records=chosen)
 
@@ -248,7 +249,8 @@ class Manifest:
             ) from error
         if manifest.hash != metadata.get("hash"):
             raise SourceError(
-                "the manifest was changed after it was written: its content does not match its hash",
+                "the manifest was changed after it was written: "
+                "its content does not match its hash",
                 received=path,
                 remedy="create it again from the data",
             )

@@ -96,7 +96,8 @@ class Pseudonyms:
             raise StorageError(
                 f"the salt of patient keys is damaged: {path}",
                 received=f"{len(stored)} bytes",
-                remedy="remove the file; the next call creates a new salt, which changes all patient keys",
+                remedy="remove the file; the next call creates a new salt, "
+                "which changes all patient keys",
             )
         return stored
 

@@ -1,8 +1,9 @@
 """Reads and writes the files of a cache: shards of decoded images, and an index of file hashes.
 
-A shard consists of two files. ``NAME.u8`` holds the images; ``NAME.json`` holds their content hashes
-and metadata, and the files that cannot be decoded. The second is written last and atomically, and
-makes the shard valid. No file describes several shards, so two processes can fill one cache.
+A shard consists of two files. ``NAME.u8`` holds the images; ``NAME.json`` holds their content
+hashes and metadata, and the files that cannot be decoded. The second is written last and
+atomically, and makes the shard valid. No file describes several shards, so two processes can fill
+one cache.
 """
 
 from __future__ import annotations

@@ -94,9 +94,9 @@ def measure_robustness(
 ) -> Robustness:
     """Score images under every disturbance of `DISTURBANCES` at every strength.
 
-    The records must be labelled for the task of the bundle. Whole patients are drawn at random until
-    there are ``limit`` images. The results are those of the first label that has images of both
-    classes.
+    The records must be labelled for the task of the bundle. Whole patients are drawn at random
+    until there are ``limit`` images. The results are those of the first label that has images of
+    both classes.
     """
     bundle = predictor.bundle
     column = _column(manifest)

@@ -276,7 +276,8 @@ def _seen_in_training(path: Path, scored: Scored) -> list[Finding]:
             problem=f"{len(ids)} of {len(scored.hashes)} images were trained or validated on",
             count=len(ids),
             files=tuple(ids[:200]),
-            consequence="the results are too optimistic, since the model was fitted to these images",
+            consequence="the results are too optimistic, "
+            "since the model was fitted to these images",
             remedy="evaluate on images that are not in the training or validation split",
         )
     ]

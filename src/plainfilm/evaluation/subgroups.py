@@ -37,9 +37,9 @@ MINIMUM = 10
 _METHOD = (
     "over patients, 95 %, each interval by the method that it names; a difference is the "
     "subgroup less all other images of known value, its interval computed from the two intervals "
-    "and their correlation (MOVER), since a bootstrap of a subgroup without an error has no spread; "
-    "p is that of a normal difference with this interval, adjusted for all tests of the evaluation "
-    "after Holm"
+    "and their correlation (MOVER), since a bootstrap of a subgroup without an error has no "
+    "spread; p is that of a normal difference with this interval, adjusted for all tests of the "
+    "evaluation after Holm"
 )
 _NORMAL = 1.959963984540054
 _METRICS = ("auroc", "sensitivity", "specificity")

@@ -145,7 +145,7 @@ class AuditLog:
                 os.fsync(self._handle)
 
     def reopen(self) -> None:
-        """Open the path again, after the old file was moved away; after an error the old one stays."""
+        """Open the path again after the old file was moved; on an error, keep the old file."""
         fresh = self._open()
         with self._lock:
             old, self._handle = self._handle, fresh

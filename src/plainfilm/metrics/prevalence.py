@@ -91,8 +91,8 @@ def predictive_values(
     Returns
     -------
     PredictiveValues
-        PPV and NPV of shape ``(*S, k)``. Sensitivity and specificity are assumed not to depend on the
-        prevalence, which requires the same spectrum of disease.
+        PPV and NPV of shape ``(*S, k)``. Sensitivity and specificity are assumed not to depend on
+        the prevalence, which requires the same spectrum of disease.
 
     References
     ----------

@@ -112,7 +112,8 @@ def _share(
     if not (few or same) or not patients:
         return None
     found = wilson(value * patients, patients, level=level)
-    why = f"fewer than {FEW_PATIENTS} patients on one side; computed from {plural(patients, 'patient')}"
+    counted = plural(patients, "patient")
+    why = f"fewer than {FEW_PATIENTS} patients on one side; computed from {counted}"
     return Interval(value, found.low, found.high, found.method, why if few else _WHY_SAME)
 
 

@@ -1,8 +1,8 @@
 """Augments images: a few numbers for each image are drawn on the host and applied on the device.
 
-Flip, rotation, shift, zoom, shear and crop are combined in one matrix, so that an image is resampled
-only once. The numbers come from an explicit random generator, so that any step of any epoch can be
-drawn again. An interrupted run therefore continues exactly.
+Flip, rotation, shift, zoom, shear and crop are combined in one matrix, so that an image is
+resampled only once. The numbers come from an explicit random generator, so that any step of any
+epoch can be drawn again. An interrupted run therefore continues exactly.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Applies what `draw_augmentation` drew, on the device; parts of zero strength are omitted.
 
     Drawing a normal number for every pixel takes a twentieth of a step. Therefore a bank of noise
-    is drawn once, from ``seed``. The noise of an image is the difference of two windows of the bank,
-    divided by the square root of 2 to keep its level. This gives millions of noise images, the same
-    on every backend.
+    is drawn once, from ``seed``. The noise of an image is the difference of two windows of the
+    bank, divided by the square root of 2 to keep its level. This gives millions of noise images,
+    the same on every backend.
     """
 
     def __init__(self, config: AugmentConfig, size: int, seed: int) -> None:
@@ -123,7 +123,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return x
 
     def _window(self, first: Any) -> Any:
-        """Return noise (n, size, size, 1) from the rows of the bank that start at ``first`` (n,)."""
+        """Return noise (n, size, size, 1) from the bank's rows that start at ``first`` (n,)."""
         rows = first[:, None] + ops.arange(self.size, dtype="int32")[None]
         return ops.take(self.bank, rows, axis=0)[..., None]
 

@@ -83,8 +83,8 @@ class SkipGain(layers.Layer):  # type: ignore[misc]
     """Multiply a residual branch by one learned number.
 
     It starts small, so that the block is close to its skip connection at first and the network can
-    be trained without normalisation (De and Smith, "Batch normalization biases residual blocks towards the identity
-    function in deep networks", NeurIPS 2020).
+    be trained without normalisation (De and Smith, "Batch normalization biases residual blocks
+    towards the identity function in deep networks", NeurIPS 2020).
     """
 
     def __init__(self, start: float = 0.2, **options: Any) -> None:

@@ -23,7 +23,7 @@ from plainfilm.records import Task
 SIDE = 16
 """Side of the coarse copy in pixels."""
 FLOOR = 8.0
-"""Grey levels added to the contrast that a copy is divided by: a blank image has a contrast of 0."""
+"""Grey levels added to the contrast by which a copy is divided; that of a blank image is 0."""
 _CHUNK = 1024
 _SHRINKAGE = 0.1
 _QUANTILE = 0.99

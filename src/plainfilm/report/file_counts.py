@@ -50,7 +50,7 @@ class FileCounts:
         return lines if positives is None else [*lines, f"{count(positives)} positive"]
 
     def scored_lines(self) -> list[str]:
-        """Return the numbers of scored, rejected and indeterminate images, where known, in words."""
+        """Return the known numbers of scored, rejected and indeterminate images, in words."""
         limits = {"rejected": self.rejected, "indeterminate": self.indeterminate}
         lines = [f"{count(size)} {name}" for name, size in limits.items() if size is not None]
         return [counted(self.scored, "image"), *lines]

@@ -71,7 +71,8 @@ def _results(content: ReportContent) -> str:
         f"## Performance on {data.name}, {data.split}",
         "",
         f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}; 95% "
-        "confidence intervals; metrics that require a threshold are at the balanced operating point.",
+        "confidence intervals; metrics that require a threshold are at the balanced operating "
+        "point.",
         "",
         "| metric | value |",
         "| --- | --- |",

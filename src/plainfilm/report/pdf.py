@@ -57,7 +57,8 @@ def print_pdf(page: Path, out: Path) -> Path:
         raise MissingExtraError(
             "printing a PDF requires Chromium or Chrome",
             received=os.environ.get("PLAINFILM_CHROMIUM"),
-            remedy="install one, or set PLAINFILM_CHROMIUM to its path, or print the HTML page manually",
+            remedy="install one, or set PLAINFILM_CHROMIUM to its path, "
+            "or print the HTML page manually",
         )
     with (
         tempfile.TemporaryDirectory(prefix="plainfilm-pdf-") as profile,

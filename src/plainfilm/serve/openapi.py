@@ -22,8 +22,8 @@ Json = dict[str, Any]
 
 _DESCRIPTION = f"""{NOTICE}
 
-Every error is `{PROBLEM_TYPE}` with a stable `code`. Every answer of a bundle contains its SHA-256, in
-the body and as the header `X-Plainfilm-Bundle`. If the service has a token, send it as
+Every error is `{PROBLEM_TYPE}` with a stable `code`. Every answer of a bundle contains its SHA-256,
+in the body and as the header `X-Plainfilm-Bundle`. If the service has a token, send it as
 `Authorization: Bearer TOKEN`."""
 
 _TYPES = {

@@ -1,7 +1,7 @@
 """Reads the body of a request as it arrives, with limits, and never writes it to a disk.
 
-Starlette's own form parser writes uploads above 1 MB to temporary files, which would leave X-rays on
-the disk. This module uses the push parser below it.
+Starlette's own form parser writes uploads above 1 MB to temporary files, which would leave X-rays
+on the disk. This module uses the push parser below it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class RequestBody:
         return self.kind == MULTIPART
 
     def hold(self, count: int) -> None:
-        """Reserve memory for an answer that waits to be sent, unless it is small, or raise ``busy``."""
+        """Reserve memory for an answer until it is sent, unless it is small, or raise ``busy``."""
         if count > _MIN_HELD:
             self._budget.take(count)
             self._answers += count

@@ -34,8 +34,8 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     ),
     (b"cache-control", b"no-store"),
 )
-"""Headers of every answer. Nothing is cached, so that a shared computer does not show the prediction
-of the previous patient."""
+"""Headers of every answer. Nothing is cached, so that a shared computer does not show the
+prediction of the previous patient."""
 
 _PUBLIC = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

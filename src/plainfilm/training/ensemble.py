@@ -136,7 +136,7 @@ def _novelty_scales(bundles: Sequence[Bundle]) -> list[float] | None:
 
 
 def _weights(bundles: Sequence[Bundle]) -> bytes:
-    """Return all members' weights as one safetensors file, with the member's number in the names."""
+    """Return all members' weights as one safetensors file; names begin with the member's number."""
     safetensors = require("safetensors.numpy", "train")
     tensors = {
         f"m{number}/{name}": array

@@ -35,7 +35,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Shuffled batches of images with labels float32 (n, labels), augmented to a side of ``size``."""
+    """Shuffled batches of images, augmented to a side of ``size``, with labels (n, labels)."""
 
     gather: Gather
     labels: NDArray[np.float32]

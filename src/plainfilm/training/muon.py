@@ -146,7 +146,7 @@ def _orthogonalise(matrices: Sequence[Any], shared_iterations: int) -> list[Any]
     dtype = keras.backend.standardize_dtype(matrices[0].dtype)
     identity = ops.eye(min(matrices[0].shape), dtype=dtype)
     # An iteration returns a x + b x^3 + c x^5, which is x times a polynomial of its Gram matrix. So
-    # the small square matrices are iterated, and the large ones are multiplied twice, not ten times.
+    # the small square matrices are iterated, and the large ones multiplied twice, not ten times.
     for first in range(0, _ITERATIONS, shared_iterations):
         transposed = [ops.transpose(x) for x in several]
         grams = [

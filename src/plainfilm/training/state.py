@@ -22,8 +22,8 @@ _NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 class TrainingState:
     """Progress of a training.
 
-    ``epoch`` and ``step`` are the next ones, from 0; ``best_epoch`` counts from 1. The sums are over
-    the steps of the current epoch.
+    ``epoch`` and ``step`` are the next ones, from 0; ``best_epoch`` counts from 1. The sums are
+    over the steps of the current epoch.
     """
 
     epoch: int = 0

@@ -40,7 +40,7 @@ class AuditContent:
 
 
 def read_audit(path: Path, manifest: Manifest) -> AuditContent | None:
-    """Read ``audit.json`` of a run; None if it has none. The manifest has the paths of the files."""
+    """Read ``audit.json`` of a run, if there is one; the manifest has the paths of the files."""
     if not path.is_file():
         return None
     try:

@@ -102,6 +102,6 @@ def _interpretation(baseline: Baseline) -> str:
             "using the lungs."
         )
     return (
-        "Part of this may be disease. Only a higher AUROC shows that a network uses more than these "
-        "features."
+        "Part of this may be disease. Only a higher AUROC shows that a network uses more than "
+        "these features."
     )

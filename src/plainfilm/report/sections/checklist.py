@@ -172,8 +172,9 @@ def _training(training: TrainingContent) -> dict[str, str]:
         f"parameters, {size} x {size}, {recipe.input.geometry}",
         "software": ", ".join(versions[:4]),
         "seed": f"random, seed {seed}",
-        "training": f"recipe {recipe.name}, {counted(len(training.history) or recipe.fit.epochs, 'epoch')}, augmentation "
-        f"{recipe.augment.name}, {plan.identity.precision} on {plan.identity.backend}",
+        "training": f"recipe {recipe.name}, "
+        f"{counted(len(training.history) or recipe.fit.epochs, 'epoch')}, "
+        f"augmentation {recipe.augment.name}, {plan.identity.precision} on {plan.identity.backend}",
         "ensemble": several or "none",
     }
 

@@ -149,8 +149,8 @@ def _calibration(label: str, results: LabelResults, curve: Calibration, name: st
         name,
         calibration_figure(curve.bins, note=f"Brier score {brier}", name=name),
         f"Calibration for {label}: observed frequency of positive images against predicted "
-        "probability, with 95% confidence intervals. The dashed line is perfect calibration. Below, the "
-        "number of images in each bin.",
+        "probability, with 95% confidence intervals. The dashed line is perfect calibration. "
+        "Below, the number of images in each bin.",
         f"Calibration of {label}. Brier score {brier}. Predicted and observed: {pairs}.",
     )
 

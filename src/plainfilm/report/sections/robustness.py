@@ -26,8 +26,8 @@ def robustness_section(robustness: Robustness) -> Section:
     plot = Plot(
         "robustness",
         robustness_figure(robustness),
-        "AUROC with its 95% confidence interval, and calibration error, by strength of disturbance: 0 is the "
-        "undisturbed image.",
+        "AUROC with its 95% confidence interval, and calibration error, by strength of "
+        "disturbance: 0 is the undisturbed image.",
         f"AUROC at the strongest disturbance. {strongest}",
         wide=True,
     )

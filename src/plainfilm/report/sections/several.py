@@ -36,8 +36,9 @@ def external_section(external: ExternalDocument, title: str = "External validati
     plot = Plot(
         "external",
         forest_figure(rows, name="external"),
-        "AUROC of the same model on each data set, with 95% confidence intervals. The dashed line is "
-        "chance level. Orange: the whole interval of the difference from the first row is below zero.",
+        "AUROC of the same model on each data set, with 95% confidence intervals. The dashed line "
+        "is chance level. Orange: the whole interval of the difference from the first row is below "
+        "zero.",
         f"AUROC on each data set. {list_intervals(areas)}",
         wide=True,
     )
@@ -80,7 +81,8 @@ def seeds_section(seeds: SeedsDocument) -> Section:
     plot = Plot(
         "seeds",
         forest_figure(rows, zero=None, name="seeds"),
-        "AUROC of each training. The 95% confidence intervals reflect the sampling of test images only.",
+        "AUROC of each training. The 95% confidence intervals reflect the sampling of test images "
+        "only.",
         f"AUROC of each training. {list_intervals(areas)}",
         wide=True,
     )

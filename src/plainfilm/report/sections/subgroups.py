@@ -33,10 +33,10 @@ def subgroups_section(subgroups: Subgroups, whole: float | None) -> Section | No
     if not tables:
         return None
     words = (
-        f"Results for a class require at least {counted(subgroups.minimum_patients, 'patient')} of that "
-        "class in the subgroup. A difference is the subgroup minus all other images with a known "
-        "value. A difference that is not significant may still exist: consider the width of its "
-        "interval."
+        f"Results for a class require at least {counted(subgroups.minimum_patients, 'patient')} "
+        "of that class in the subgroup. A difference is the subgroup minus all other images with a "
+        "known value. A difference that is not significant may still exist: consider the width of "
+        "its interval."
     )
     return Section("Subgroups", [*plots, element("p", words, class_="lead"), *tables])
 
@@ -60,8 +60,8 @@ def _forest(
         name,
         forest_figure(rows, whole=whole, name=name),
         f"AUROC for {label} by subgroup, with 95% confidence intervals that account for several "
-        f"images of one patient.{line} Orange: significant difference from the other images after adjustment "
-        f"for {counted(tests, 'test')} (Holm, p < 0.05).",
+        f"images of one patient.{line} Orange: significant difference from the other images after "
+        f"adjustment for {counted(tests, 'test')} (Holm, p < 0.05).",
         f"AUROC for {label} by subgroup. {list_intervals(areas)}",
         wide=True,
     )
