@@ -1,4 +1,4 @@
-"""The pool of decoding processes: they die, hang and send nonsense, and every other file is decoded."""
+"""Tests the pool of decoding processes: some die, hang or send nonsense; other files are decoded."""
 
 from __future__ import annotations
 

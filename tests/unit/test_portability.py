@@ -1,4 +1,4 @@
-"""Python without ``resource``, ``fcntl`` and ``os.fork``, as on Windows: predict, decode, evaluate."""
+"""Tests prediction, decoding and evaluation without ``resource``, ``fcntl`` and ``os.fork``."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import Limits, check_pixels
 
-# Marker of a scan. It never occurs in the data of one, where ff is followed by 0 or a restart marker.
+# Marker of a scan. It never occurs in its data, where ff is followed by 0 or a restart marker.
 _SCAN = b"\xff\xda"
 _SCANS = 20  # for an image of the largest size; encoders of progressive JPEG write up to 14
 _END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 stream

@@ -50,7 +50,7 @@ def _quiet() -> Iterator[None]:
 
 
 QUIET_PYDICOM = Shared(_quiet)
-"""Suppresses messages of the DICOM libraries, which may quote what the file says about a patient."""
+"""Suppresses messages of the DICOM libraries, which may quote a file about a patient."""
 
 
 @dataclass(frozen=True, slots=True)
