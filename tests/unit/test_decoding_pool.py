@@ -1,4 +1,4 @@
-"""Tests the pool of decoding processes: some die, hang or send nonsense; other files are decoded."""
+"""Tests the decoding pool: some die, hang or send nonsense, other files are decoded."""
 
 from __future__ import annotations
 

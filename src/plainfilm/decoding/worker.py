@@ -2,7 +2,7 @@
 
 A request is a line of JSON, ``{"spec": {...}, "display": false, "files": [path or byte count,
 ...]}``, followed by the bytes of the files that are not paths. The reply is a line of JSON with the
-outcome of one or more of the files, in order, followed by the pixels and the PNG of each that became
+outcome of one or more files, in order, followed by the pixels and the PNG of each that became
 an image.
 A process starts sooner because it imports only this package and :mod:`plainfilm.pixels`.
 """
