@@ -43,7 +43,7 @@ from plainfilm.audit.duplicates import find_duplicates
 from plainfilm.audit.evidence import SIDE, evidence_from_cache
 from plainfilm.audit.hashing import close_pairs
 from plainfilm.audit.orientation import estimate_orientation
-from plainfilm.audit.run import Audit, audit_dataset
+from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.data.fill import fill_cache
 from plainfilm.phantom import write_dataset

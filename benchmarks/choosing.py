@@ -87,7 +87,7 @@ def measure(
     """Return AUROC on the other series, its mean under disturbances, images/s and CPU ms/image."""
     from plainfilm.training.feed import Feed
     from plainfilm.training.fit import fit
-    from plainfilm.training.images import ValidationSet
+    from plainfilm.training.training_images import ValidationSet
 
     training, test = (series(manifest, one) for one in (swapped, not swapped))
     images, y_true = load_images(training, recipe)

@@ -127,7 +127,7 @@ def listing(size: int, folder: Path) -> dict[str, float]:
 
 def auditing(size: int, folder: Path) -> dict[str, float]:
     """Audit without decoding images."""
-    from plainfilm.audit.run import audit_dataset
+    from plainfilm.audit.pipeline import audit_dataset
 
     manifest = manifest_of(size, folder)
     return measured(lambda: audit_dataset(manifest, quick=True, cache=folder / f"audit-{size}"))

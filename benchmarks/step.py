@@ -111,7 +111,7 @@ def ours(backend: str, recipe_name: str) -> float:
     use_backend(backend)
     from plainfilm.training.feed import Feed
     from plainfilm.training.fit import fit
-    from plainfilm.training.images import ValidationSet
+    from plainfilm.training.training_images import ValidationSet
 
     recipe = load_recipe(recipe_name, ["epochs=3", f"batch={BATCH}"])
     images, labels = drawn(IMAGES[recipe_name], recipe.input.size)

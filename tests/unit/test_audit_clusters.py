@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from plainfilm.audit.run import audit_dataset
+from plainfilm.audit.pipeline import audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.phantom import draw
 

@@ -11,7 +11,7 @@ from PIL import Image
 from plainfilm.audit.clusters import connected_groups
 from plainfilm.audit.duplicates import Duplicates, Pair, find_duplicates
 from plainfilm.audit.leaks import check_duplicates, check_similar_patients
-from plainfilm.audit.run import audit_dataset
+from plainfilm.audit.pipeline import audit_dataset
 from plainfilm.data import load_dataset
 
 

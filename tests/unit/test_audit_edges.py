@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.audit.run import Audit, audit_dataset
+from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.data.manifest import Manifest
 from plainfilm.errors import SourceError

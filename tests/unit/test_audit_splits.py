@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.audit.run import audit_dataset
+from plainfilm.audit.pipeline import audit_dataset
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.audit.run import audit_dataset
+from plainfilm.audit.pipeline import audit_dataset
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest, leave_out, load_dataset
 from plainfilm.errors import SourceError, UsageError

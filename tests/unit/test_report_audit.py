@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainfilm.audit.document import Baseline, FeatureSet, Histograms, SingleFeature
-from plainfilm.audit.run import Audit, audit_dataset
+from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.audit.shortcuts import check_shift, check_shortcuts, judge
 from plainfilm.data import LeftOut, Manifest
 from plainfilm.errors import ImageError
-from plainfilm.evaluation.run import evaluate
+from plainfilm.evaluation.pipeline import evaluate
 from plainfilm.metrics.intervals import Interval, undefined
 from plainfilm.records import Finding, Record, Severity, Split, Task
 from plainfilm.report import (

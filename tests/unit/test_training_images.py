@@ -14,9 +14,14 @@ from plainfilm.config import load_recipe
 from plainfilm.data import Manifest, load_dataset, make_splits
 from plainfilm.errors import LabelError
 from plainfilm.phantom import write_dataset
-from plainfilm.training import images as module
-from plainfilm.training.images import SplitImages, ValidationSet, audit_and_decode, sample_images
+from plainfilm.training import training_images as module
 from plainfilm.training.startup import Subprocess
+from plainfilm.training.training_images import (
+    SplitImages,
+    ValidationSet,
+    audit_and_decode,
+    sample_images,
+)
 
 
 def refuse(*_: Any, **__: Any) -> None:

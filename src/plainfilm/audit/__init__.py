@@ -4,6 +4,6 @@
 """
 
 from plainfilm.audit.document import AuditDocument, Baseline
-from plainfilm.audit.run import Audit, audit_dataset
+from plainfilm.audit.pipeline import Audit, audit_dataset
 
 __all__ = ["Audit", "AuditDocument", "Baseline", "audit_dataset"]

@@ -12,14 +12,14 @@
 Nothing in a bundle is executed or unpickled. A file that `SHA256SUMS` does not list is an error.
 """
 
-from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
-from plainfilm.bundle.metadata import (
+from plainfilm.bundle.description import (
     BundleMetadata,
     Determination,
     IndeterminateRange,
     Provenance,
     Rejection,
 )
+from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
 
 __all__ = [
     "Bundle",

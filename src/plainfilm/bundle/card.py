@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from plainfilm.bundle.metadata import BundleMetadata, Provenance
+from plainfilm.bundle.description import BundleMetadata, Provenance
 from plainfilm.records import LockedPoint
 
 FRONT_MATTER = "---"

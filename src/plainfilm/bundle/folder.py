@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plainfilm import _files
 from plainfilm.bundle.card import model_card
-from plainfilm.bundle.metadata import BundleMetadata
+from plainfilm.bundle.description import BundleMetadata
 from plainfilm.errors import BundleError
 
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"

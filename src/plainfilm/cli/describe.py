@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from plainfilm._text import plural
-from plainfilm.audit.run import Audit
+from plainfilm.audit.pipeline import Audit
 from plainfilm.cli.terminal import table, with_options
 from plainfilm.data import Manifest
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument

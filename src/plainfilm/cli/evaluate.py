@@ -73,7 +73,7 @@ def _on_others(args: argparse.Namespace) -> int:
     from plainfilm.cli.describe import describe_evaluation, describe_external, print_findings
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.evaluation import validate
-    from plainfilm.evaluation.run import find_run
+    from plainfilm.evaluation.pipeline import find_run
     from plainfilm.evaluation.scoring import official_test
     from plainfilm.report import write_external_page, write_report
     from plainfilm.training import open_run

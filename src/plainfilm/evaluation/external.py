@@ -14,8 +14,8 @@ from plainfilm.data import Manifest
 from plainfilm.errors import RunError, SourceError, UsageError
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument
 from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.evaluation.pipeline import choose_folder, evaluate, find_run, plain_name
 from plainfilm.evaluation.result import DOCUMENT, Evaluation
-from plainfilm.evaluation.run import choose_folder, evaluate, find_run, plain_name
 from plainfilm.evaluation.scoring import align
 from plainfilm.evaluation.tables import to_csv
 from plainfilm.metrics import independent_difference

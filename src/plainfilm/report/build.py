@@ -25,7 +25,7 @@ def build_report(content: ReportContent, out: Path) -> Path:
     """
     # These import matplotlib.
     from plainfilm.report.sections.images import save_sheets
-    from plainfilm.report.sections.listing import list_sections
+    from plainfilm.report.sections.section_list import list_sections
 
     sections = list_sections(content)
     save_parts(sections, out.parent)

@@ -11,8 +11,8 @@ from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
 from plainfilm.errors import ImageError, RunError
 from plainfilm.evaluation.document import Document, ExternalDocument, SeedsDocument
+from plainfilm.evaluation.pipeline import find_run
 from plainfilm.evaluation.result import Evaluation
-from plainfilm.evaluation.run import find_run
 from plainfilm.explain import heatmap
 from plainfilm.report.audit.section import read_audit
 from plainfilm.report.build import build_report

@@ -16,7 +16,7 @@ from plainfilm.serve.card_page import card_page
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.middleware import Middleware
 from plainfilm.serve.openapi import document
-from plainfilm.serve.predictions import PredictionRoutes, bundle_headers, find_bundle
+from plainfilm.serve.prediction_routes import PredictionRoutes, bundle_headers, find_bundle
 from plainfilm.serve.problems import Problem
 from plainfilm.serve.security import PAGE_POLICY, REPORT_POLICY
 

@@ -21,10 +21,10 @@ from plainfilm.errors import RunError
 from plainfilm.models.merge import merge_graphs
 from plainfilm.runtime import Predictor
 from plainfilm.training.backend import use_backend
-from plainfilm.training.images import SplitImages
 from plainfilm.training.networks import head_of, one_logit_per_label
 from plainfilm.training.plan import Plan, claim_folder
 from plainfilm.training.run import TRAINED_ON, Run, open_run
+from plainfilm.training.training_images import SplitImages
 
 _SHARED = ("audit.json", "augmented.npz", "fingerprint.json", "left_out.csv")
 

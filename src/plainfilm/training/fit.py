@@ -24,11 +24,11 @@ from plainfilm.models import Augment
 from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.feed import Feed
-from plainfilm.training.images import ValidationSet
 from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
 from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
 from plainfilm.training.state import TrainingState, load_state, save_state, weights_to_bytes
+from plainfilm.training.training_images import ValidationSet
 
 _STEP_RESETS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
 """Whether a step of Keras resets the metrics itself. A second reset takes 1/40 of a small step."""

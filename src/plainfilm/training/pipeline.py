@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
-from plainfilm.audit.run import Audit
+from plainfilm.audit.pipeline import Audit
 from plainfilm.bundle import Provenance
 from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits
@@ -20,11 +20,11 @@ from plainfilm.training.backend import (
     choose_precision,
     use_backend,
 )
-from plainfilm.training.images import audit_and_decode, sample_images
 from plainfilm.training.networks import network_of
 from plainfilm.training.plan import check_folder, claim_folder, make_plan
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
 from plainfilm.training.startup import Subprocess
+from plainfilm.training.training_images import audit_and_decode, sample_images
 
 _MANY = 20_000  # records; sending more to a subprocess takes longer than it saves
 

@@ -15,8 +15,8 @@ from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.config import Recipe
 from plainfilm.data import Manifest, fingerprint, pick
 from plainfilm.errors import RunError, SourceError
-from plainfilm.training.images import SplitImages
 from plainfilm.training.plan import PLAN, Plan
+from plainfilm.training.training_images import SplitImages
 
 TRAINED_ON = "trained_on.txt"
 """File of a run: the SHA-256 of every file that was trained or validated on."""

@@ -18,7 +18,6 @@ from plainfilm.models.export import feature_network, has_activation_map, to_onnx
 from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
-from plainfilm.training.images import ValidationSet
 from plainfilm.training.networks import (
     head_of,
     network_of,
@@ -33,6 +32,7 @@ from plainfilm.training.thresholds import (
     lock_thresholds,
     locked_on,
 )
+from plainfilm.training.training_images import ValidationSet
 
 SAMPLE = 1000
 """Largest number of training images that novelty is fitted on."""

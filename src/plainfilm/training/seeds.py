@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from plainfilm.audit.run import Audit
+from plainfilm.audit.pipeline import Audit
 from plainfilm.data import Manifest
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.training.pipeline import TrainOptions, train

@@ -18,9 +18,9 @@ from plainfilm.metrics import (
     lock_operating_points,
 )
 from plainfilm.records import LockedPoint, Task
-from plainfilm.training.images import ValidationSet
 from plainfilm.training.losses import class_weights
 from plainfilm.training.preview import augmented_images
+from plainfilm.training.training_images import ValidationSet
 
 DRAWS = 4
 """Number of disturbed copies of each validation image, in addition to the unchanged image."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from plainfilm._progress import Progress
 from plainfilm._text import plural
-from plainfilm.audit.run import audit_dataset
+from plainfilm.audit.pipeline import audit_dataset
 from plainfilm.config import Recipe
 from plainfilm.data import Cache, Manifest, fill_cache
 from plainfilm.errors import LabelError
