@@ -199,7 +199,9 @@ def test_the_numbers_are_those_of_the_predictions(job: Job) -> None:
     chances = [row["probability_PNEUMONIA"] for row in rows]
     values = job.values
     assert values["metrics"]["auroc"]["value"] == pytest.approx(roc_auc_score(truth, chances))
-    for point in values["operating_points"].values():
+    points = values["labels"]["PNEUMONIA"]["operating_points"]
+    assert points
+    for point in points.values():
         called = np.array(chances) >= point["threshold"]
         counts = point["confusion"]
         assert counts["tp"] == int(np.sum(called & (np.array(truth) == 1)))
