@@ -6,14 +6,18 @@ import math
 import re
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from plainfilm._text import plural
-from plainfilm.audit.pipeline import Audit
 from plainfilm.cli.terminal import table, with_options
-from plainfilm.data import Manifest
-from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument
-from plainfilm.metrics import Interval
-from plainfilm.records import Finding
+
+# For types only: a training prints the counts of its data before it needs these packages.
+if TYPE_CHECKING:
+    from plainfilm.audit import Audit
+    from plainfilm.data import Manifest
+    from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument
+    from plainfilm.metrics import Interval
+    from plainfilm.records import Finding
 
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _SHOWN: tuple[str, ...] = (

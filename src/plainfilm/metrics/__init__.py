@@ -2,6 +2,9 @@
 
 Names and definitions are those of scikit-learn: labels (1, 0 or NaN for unknown, which is left out)
 come first, scores second. Undefined values are NaN; an `Interval` contains the reason.
+
+Functions import `scipy.special` themselves: its import takes a quarter of a second, and a training
+lists and audits its data before it needs it.
 """
 
 from plainfilm.metrics._inputs import as_labels, as_scores, group_index

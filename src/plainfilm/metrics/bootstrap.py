@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit, stdtrit
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
@@ -188,6 +187,8 @@ def studentised(
     ----------
     B. Efron & R. J. Tibshirani, An Introduction to the Bootstrap, 1993, sections 12.5 and 13.3.
     """
+    from scipy.special import expit, logit, stdtrit
+
     defined = values[np.isfinite(values)]
     bounded = name != "log_loss"
     if freedom < 1 or defined.size < 2 or not value > 0 or (bounded and not value < 1):

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
 
 from plainfilm._text import plural
 from plainfilm.errors import MetricError
@@ -52,6 +51,8 @@ def clustered_delong(
     N. A. Obuchowski, Nonparametric analysis of clustered ROC curve data, Biometrics 53 (1997)
     567-578.
     """
+    from scipy.special import expit, logit
+
     keys = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     labels = np.asarray(y_true, dtype=np.float64).reshape(-1)
     if keys.size != labels.size:

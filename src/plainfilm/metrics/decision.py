@@ -30,7 +30,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Patients, known, known_groups
@@ -129,6 +128,8 @@ def lock_operating_points(
 
 def _probability(logit: float) -> float:
     # Beyond the clipped logits, 0 and 1 predict all images positive, or (nearly) none.
+    from scipy.special import expit
+
     if logit <= math.log(CLOSEST):
         return 0.0
     if logit >= -math.log(CLOSEST):

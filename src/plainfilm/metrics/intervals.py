@@ -8,7 +8,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv, expit, logit
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, known
@@ -100,6 +99,8 @@ def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> Inte
     ----------
     C. J. Clopper & E. S. Pearson, Biometrika 26 (1934) 404-413.
     """
+    from scipy.special import betaincinv
+
     normal_quantile(level)  # checks the level
     method = f"Clopper-Pearson, {_percent(level)}"
     _check_counts(successes, trials)
@@ -231,6 +232,8 @@ def delong(y_true: ArrayLike, y_score: ArrayLike, *, level: float = 0.95) -> Int
     level
         Confidence level, between 0 and 1.
     """
+    from scipy.special import expit, logit
+
     positive, values, _ = known(y_true, y_score)
     m, n = int(positive.sum()), int((~positive).sum())
     method = f"DeLong, logit scale, {_percent(level)}"

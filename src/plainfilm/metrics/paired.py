@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr
 
 from plainfilm._text import plural
 from plainfilm.errors import MetricError
@@ -145,6 +144,8 @@ def mcnemar_test(
     Patients: N. A. Obuchowski, Stat. Med. 17 (1998) 1495-1507. Interval for few differences:
     D. G. Bonett & R. M. Price, J. Educ. Behav. Stat. 37 (2012) 479-488.
     """
+    from scipy.special import bdtr
+
     one = np.asarray(first, np.float64)
     one = as_scores(one, one.shape, name="results of the first", low=0, high=1)
     other = as_scores(second, one.shape, name="results of the second", low=0, high=1)

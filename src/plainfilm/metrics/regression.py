@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit, stdtrit
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
 from plainfilm.metrics.intervals import Interval, normal_quantile, undefined
@@ -40,6 +39,8 @@ class CalibrationLine:
 
 def logits_of(y_prob: ArrayLike) -> Floats:
     """Return the log odds of probabilities, clipped `CLOSEST` away from 0 and 1."""
+    from scipy.special import logit
+
     clipped = np.clip(np.asarray(y_prob, dtype=np.float64), CLOSEST, 1 - CLOSEST)
     logits: Floats = logit(clipped)
     return logits
@@ -108,6 +109,8 @@ def _fit(
     design: Floats, offset: Floats, positive: Bools, groups: Ints, method: str, level: float
 ) -> list[Interval]:
     """Fit by Newton's method with step halving; return an interval per column of the design."""
+    from scipy.special import expit, stdtrit
+
     weights = np.zeros(design.shape[1])
 
     def loss(candidate: Floats) -> float:

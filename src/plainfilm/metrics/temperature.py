@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logsumexp, softmax
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, as_labels, as_scores
@@ -54,6 +53,8 @@ def apply_temperature(logits: ArrayLike, temperature: float, *, kind: TaskKind) 
         ``multiclass`` uses the softmax of the last axis; ``binary`` and ``multilabel`` use the
         sigmoid.
     """
+    from scipy.special import expit, softmax
+
     values = np.asarray(logits, dtype=np.float64)
     if not (math.isfinite(temperature) and temperature > 0):
         raise MetricError("the temperature must be above 0", received=temperature)
@@ -144,6 +145,8 @@ def _gaps(scores: Floats, truth: Floats, mass: Floats, kind: TaskKind) -> tuple[
 
 
 def _soft_losses(gaps: Floats) -> Floats:
+    from scipy.special import logsumexp
+
     losses: Floats = logsumexp(np.column_stack([np.zeros(len(gaps)), gaps]), axis=1)
     return losses
 

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_ndtr
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints
 
@@ -100,6 +99,8 @@ def _log_error(
 
     In a gap the error itself would be too small for a float.
     """
+    from scipy.special import log_ndtr
+
     parts = []
     for own, sign, width in ((up, 1.0, widths[0]), (~up, -1.0, widths[1])):
         # Sums by patient, so that a resample adds patients instead of images.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -23,7 +24,7 @@ from plainfilm.training.backend import (
 from plainfilm.training.networks import network_of
 from plainfilm.training.plan import check_folder, claim_folder, make_plan
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
-from plainfilm.training.startup import Subprocess
+from plainfilm.training.startup import Background, Subprocess
 from plainfilm.training.training_images import audit_and_decode, sample_images
 
 _MANY = 20_000  # records; sending more to a subprocess takes longer than it saves
@@ -134,9 +135,11 @@ def train(
     # These modules import Keras.
     from plainfilm.training.feed import Feed, images_of
     from plainfilm.training.fit import fit
-    from plainfilm.training.seal import SAMPLE, seal
+    from plainfilm.training.seal import SAMPLE, prepare_seal, seal
 
     held_out = validation.to_validation_set()
+    sample = partial(sample_images, training.records, recipe.input, cache, workers, SAMPLE)
+    sealing = Background(partial(prepare_seal, recipe, manifest.task, held_out, sample), progress)
     fitted = fit(
         recipe,
         manifest.task,
@@ -152,7 +155,7 @@ def train(
         folder,
         precision=precision,
         seed=seed,
-        progress=progress,
+        progress=sealing.progress,
     )
     progress("sealing", 0, 1)
     bundle = seal(
@@ -160,7 +163,7 @@ def train(
         manifest.task,
         fitted.weights,
         held_out,
-        sample_images(training.records, recipe.input, cache, workers, SAMPLE),
+        sealing.result(),
         folder / "bundle",
         Provenance(
             plainfilm=__version__,

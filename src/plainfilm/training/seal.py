@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from plainfilm.training.networks import (
 )
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
+    DRAWS,
     LockedThresholds,
     disturbed_images,
     lock_rejection,
@@ -37,8 +38,47 @@ from plainfilm.training.training_images import ValidationSet
 SAMPLE = 1000
 """Largest number of training images that novelty is fitted on."""
 
+_LARGE = 1 << 26  # bytes of disturbed images that would take much memory next to a training
 _TOLERANCE = 1e-5
 _NOVELTY_TOLERANCE = 1e-3  # a distance in hundreds of dimensions, in single precision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preparation:
+    """What sealing needs besides the weights.
+
+    Attributes
+    ----------
+    network, outputs
+        The network, and a model of its logits and the features below its last layer. Features that
+        are too wide are left out.
+    disturbed
+        The validation images and their disturbed copies, or None if they are too large.
+    training
+        Images (n, size, size) and labels (n, labels) of up to `SAMPLE` training records.
+    """
+
+    network: Any
+    outputs: Any
+    disturbed: NDArray[np.uint8] | None
+    training: tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
+def prepare_seal(
+    recipe: Recipe,
+    task: Task,
+    validation: ValidationSet,
+    sample: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]],
+) -> Preparation:
+    """Return what `seal` needs besides the weights; ``sample`` returns the training images."""
+    network = network_of(recipe, task)
+    below = feature_network(network)
+    both = network if below is None else keras.Model(network.inputs, [network.output, below.output])
+    # The first prediction traces the model.
+    predict_outputs(both, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
+    small = (1 + DRAWS) * validation.images.nbytes <= _LARGE
+    disturbed = disturbed_images(validation.images) if small else None
+    return Preparation(network, both, disturbed, sample())
 
 
 def seal(
@@ -46,22 +86,20 @@ def seal(
     task: Task,
     weights: bytes,
     validation: ValidationSet,
-    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    preparation: Preparation,
     folder: Path,
     provenance: Provenance,
 ) -> Bundle:
     """Write the bundle of a trained network.
 
-    ``training`` are images (n, size, size) and labels (n, labels) of up to `SAMPLE` training
-    records. A RunError is raised if the sealed graph does not predict like the network.
+    A RunError is raised if the sealed graph does not predict like the network.
     """
     head = head_of(task, recipe.fit.loss)
-    network = network_of(recipe, task)
+    network, both, training = preparation.network, preparation.outputs, preparation.training
     read_weights(weights, network.variables, "the trained weights")
-    images = disturbed_images(validation.images)
-    # One pass gives the logits and, unless they are too wide, the features below the last layer.
-    below = feature_network(network)
-    both = network if below is None else keras.Model(network.inputs, [network.output, below.output])
+    images = preparation.disturbed
+    if images is None:
+        images = disturbed_images(validation.images)
     logits, *features = predict_outputs(both, images)
     locked = lock_thresholds(one_logit_per_label(logits, task, head), validation, task, recipe)
     novelty, scores = _fit_novelty(both, task, training, images, features)

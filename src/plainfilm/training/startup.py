@@ -12,24 +12,28 @@ import gc
 import json
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from plainfilm._progress import Progress
 from plainfilm.decoding.sandbox import ENVIRONMENT, open_output, start_command
 
 _INTERVAL = 0.05  # seconds between two progress messages of one stage
 _GRACE = 5.0  # seconds for the subprocess to end its own processes
+_NICE = 5  # of the subprocess: everything else waits for the import
 
 Work = Callable[..., Generator[Any, None, None]]
 _skipped: tuple[str, ...] = ()
+T = TypeVar("T")
 
 
 class Subprocess:
@@ -53,6 +57,11 @@ class Subprocess:
     def __init__(self, work: Work, *arguments: Any, enabled: bool = True) -> None:
         self._work, self._arguments = work, arguments
         self._process = _start(work, arguments) if enabled and sys.executable else None
+        # A thread receives the messages: with a full pipe the subprocess would wait for the import.
+        self._received: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        if self._process is not None:
+            self._receiver.start()
 
     def __enter__(self) -> Subprocess:
         return self
@@ -60,14 +69,15 @@ class Subprocess:
     def __exit__(self, *_: object) -> None:
         if self._process is None:
             return
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # input that was not read is discarded
-                if pipe is not None:
-                    pipe.close()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(OSError):  # input that was not read is discarded
+            self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it ends because its input has ended
             self._process.wait(_GRACE)
         self._process.kill()
         self._process.wait()
+        self._receiver.join()
+        self._process.stdout.close()
 
     def values(self, progress: Progress) -> Generator[Any, None, None]:
         """Yield the values of the work; ``progress`` is called at most 20 times a second."""
@@ -83,11 +93,18 @@ class Subprocess:
         yield from islice(self._work(*self._arguments, progress=progress), received, None)
 
     def _messages(self) -> Iterator[tuple[str, Any]]:
-        if self._process is None or self._process.stdout is None:
-            return
-        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):  # it has died
+        if self._process is not None:
+            while (message := self._received.get()) is not None:
+                yield message
+
+    def _receive(self) -> None:
+        """Put every message into the queue, and None when the subprocess has ended."""
+        assert self._process is not None and self._process.stdout is not None
+        try:
             while True:
-                yield pickle.load(self._process.stdout)
+                self._received.put(pickle.load(self._process.stdout))
+        except (OSError, EOFError, pickle.UnpicklingError):  # it has ended or died
+            self._received.put(None)
 
 
 def _start(work: Work, arguments: tuple[Any, ...]) -> subprocess.Popen[bytes] | None:
@@ -111,6 +128,8 @@ def _start(work: Work, arguments: tuple[Any, ...]) -> subprocess.Popen[bytes] | 
 
 def serve() -> None:
     """Run the work that standard input names: the main function of the subprocess."""
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     output = open_output()
     work, arguments = pickle.load(sys.stdin.buffer)
     signal.signal(signal.SIGTERM, _exit)
@@ -149,6 +168,37 @@ def _end_with_input(main: int) -> None:
 
 def _exit(*_: object) -> None:
     raise SystemExit(1)
+
+
+class Background(Generic[T]):
+    """Runs work in a thread from the first report of a training on.
+
+    Before its first step a training needs the interpreter alone; later the steps leave it free most
+    of the time.
+
+    Parameters
+    ----------
+    work
+        Function without arguments.
+    progress
+        Receives the reports of the training.
+    """
+
+    def __init__(self, work: Callable[[], T], progress: Progress) -> None:
+        self._work, self._progress = work, progress
+        self._future: Future[T] | None = None
+
+    def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Pass a report on; the first one starts the work."""
+        if self._future is None:
+            pool = ThreadPoolExecutor(1)
+            self._future = pool.submit(self._work)
+            pool.shutdown(wait=False)
+        self._progress(stage, done, total, note)
+
+    def result(self) -> T:
+        """Return the result, or raise the error, of the work; run it now if it has not started."""
+        return self._work() if self._future is None else self._future.result()
 
 
 def skip_when_importing(*packages: str) -> None:
