@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,6 +73,9 @@ def prepare_seal(
     sample: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]],
 ) -> Preparation:
     """Return what `seal` needs besides the weights; ``sample`` returns the training images."""
+    for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
+        with contextlib.suppress(ImportError):  # `seal` raises the error
+            importlib.import_module(name)
     network = network_of(recipe, task)
     below = feature_network(network)
     both = network if below is None else keras.Model(network.inputs, [network.output, below.output])
