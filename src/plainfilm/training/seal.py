@@ -57,7 +57,8 @@ class Preparation:
     disturbed
         The validation images and their disturbed copies, or None if they are too large.
     training
-        Images (n, size, size) and labels (n, labels) of up to `SAMPLE` training records.
+        Images (2n, size, size) of up to `SAMPLE` training records, unchanged and disturbed once,
+        and their labels (n, labels).
     """
 
     network: Any
@@ -83,7 +84,8 @@ def prepare_seal(
     predict_outputs(both, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
     small = (1 + DRAWS) * validation.images.nbytes <= _LARGE
     disturbed = disturbed_images(validation.images) if small else None
-    return Preparation(network, both, disturbed, sample())
+    images, labels = sample()
+    return Preparation(network, both, disturbed, (disturbed_images(images, draws=1), labels))
 
 
 def seal(
@@ -187,12 +189,12 @@ def _fit_novelty(
     images: NDArray[np.uint8],
     features: Sequence[NDArray[np.float64]],
 ) -> tuple[Novelty, NDArray[np.float64]]:
-    """Fit novelty on training images, unchanged and disturbed once; return it and its scores.
+    """Fit novelty on the training images of a `Preparation`; return it and its scores.
 
     ``features`` of ``images`` is empty if those of the network are too wide.
     """
-    learnt = disturbed_images(training[0], draws=1)
-    classes = np.tile(class_numbers(training[1], task), 2)
+    learnt, labels = training
+    classes = np.tile(class_numbers(labels, task), 2)
     held = features[0] if features else None
     own = predict_outputs(network, learnt)[1] if features else None
     novelty = fit_novelty((learnt, own, classes), (images, held))

@@ -56,12 +56,14 @@ class Subprocess:
 
     def __init__(self, work: Work, *arguments: Any, enabled: bool = True) -> None:
         self._work, self._arguments = work, arguments
-        self._process = _start(work, arguments) if enabled and sys.executable else None
-        # A thread receives the messages: with a full pipe the subprocess would wait for the import.
         self._received: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
-        self._receiver = threading.Thread(target=self._receive, daemon=True)
-        if self._process is not None:
-            self._receiver.start()
+        started = _start(work, arguments) if enabled and sys.executable else None
+        self._process = None if started is None else started[0]
+        if started is not None:
+            # The pipes hold less than the messages: without a thread each process would wait for
+            # the other, this one for the start of Python and the subprocess for the import.
+            self._messenger = threading.Thread(target=self._communicate, args=started, daemon=True)
+            self._messenger.start()
 
     def __enter__(self) -> Subprocess:
         return self
@@ -70,13 +72,13 @@ class Subprocess:
         if self._process is None:
             return
         assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(OSError):  # input that was not read is discarded
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it ends because its input has ended
             self._process.wait(_GRACE)
         self._process.kill()
         self._process.wait()
-        self._receiver.join()
+        self._messenger.join()
         self._process.stdout.close()
 
     def values(self, progress: Progress) -> Generator[Any, None, None]:
@@ -97,19 +99,23 @@ class Subprocess:
             while (message := self._received.get()) is not None:
                 yield message
 
-    def _receive(self) -> None:
-        """Put every message into the queue, and None when the subprocess has ended."""
-        assert self._process is not None and self._process.stdout is not None
+    def _communicate(self, process: subprocess.Popen[bytes], request: bytes) -> None:
+        """Send the request and put every answer into the queue; None when the process has ended."""
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(OSError, ValueError):  # it has died, or the context was left
+            process.stdin.write(request)
+            process.stdin.flush()
         try:
             while True:
-                self._received.put(pickle.load(self._process.stdout))
+                self._received.put(pickle.load(process.stdout))
         except (OSError, EOFError, pickle.UnpicklingError):  # it has ended or died
             self._received.put(None)
 
 
-def _start(work: Work, arguments: tuple[Any, ...]) -> subprocess.Popen[bytes] | None:
+def _start(work: Work, arguments: tuple[Any, ...]) -> tuple[subprocess.Popen[bytes], bytes] | None:
+    """Return the started subprocess and the request to send to it."""
     try:
-        message = pickle.dumps((work, arguments))
+        request = json.dumps(sys.path).encode() + b"\n" + pickle.dumps((work, arguments))
         process = subprocess.Popen(
             start_command(__name__),
             stdin=subprocess.PIPE,
@@ -119,11 +125,7 @@ def _start(work: Work, arguments: tuple[Any, ...]) -> subprocess.Popen[bytes] | 
         )
     except (OSError, pickle.PicklingError, AttributeError, TypeError):
         return None
-    assert process.stdin is not None
-    with contextlib.suppress(OSError):  # it has died, and `values` will notice
-        process.stdin.write(json.dumps(sys.path).encode() + b"\n" + message)
-        process.stdin.flush()
-    return process
+    return process, request
 
 
 def serve() -> None:
