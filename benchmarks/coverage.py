@@ -112,7 +112,7 @@ def one(task: tuple[Population, int, int, bool]) -> dict[str, bool | None]:
     keys = [str(k) for k in range(n)] if by_image else [*patients]
     point = OperatingPoint("balanced", "balanced", "P", population.threshold, "given")
     summary = summarise(
-        labels, chances, Task("binary", ("P",), ("N", "P")), keys, [point], replicates=500
+        labels, chances, Task("binary", ("P",), ("N", "P")), keys, [point], n_bootstrap=500
     )
     line = summary.labels["P"].curves.calibration
     found = {**summary.metrics, "calibration_error": line.error}

@@ -30,7 +30,7 @@ PAIRED = (
 SIZES = (50, 200, 624)
 CELLS = (12, 20, 50, 150)
 RATES = ("auroc", "sensitivity", "specificity")
-REPLICATES = 500
+N_BOOTSTRAP = 500
 
 
 def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
@@ -50,7 +50,7 @@ def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     covered: dict[str, bool | None] = {}
     for name in PAIRED:
         found = metrics.clustered_difference(
-            name, labels, *chances, keys, thresholds=(0.5, 0.5), replicates=REPLICATES, seed=seed
+            name, labels, *chances, keys, thresholds=(0.5, 0.5), n_bootstrap=N_BOOTSTRAP, seed=seed
         )
         if name == "auroc":
             # The method of plainfilm.evaluation.compare.
@@ -88,7 +88,7 @@ def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     )
     point = OperatingPoint("balanced", "balanced", "P", 0.5, "given")
     manifest = Manifest("drawn", Task("binary", ("P",), ("N", "P")), records)
-    found = describe_subgroups(manifest, chances[:, None], [point], replicates=REPLICATES)
+    found = describe_subgroups(manifest, chances[:, None], [point], n_bootstrap=N_BOOTSTRAP)
     [column] = found.labels["P"]
     [small] = [one for one in column.subgroups if one.value == "small"]
     covered: dict[str, bool | None] = {}

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-REPLICATES = 2000
+N_BOOTSTRAP = 2000
 ROUNDS = 5
 
 
@@ -50,7 +50,7 @@ def one(n: int) -> None:
     task = Task("binary", ("P",), ("N", "P"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    summarise(labels, chances, task, patients, points, replicates=REPLICATES)
+    summarise(labels, chances, task, patients, points, n_bootstrap=N_BOOTSTRAP)
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": seconds, "peak": after / 1024, "before": before / 1024}))
@@ -96,11 +96,11 @@ def against_scikit_learn() -> None:
         ours, theirs = [], []
         for seed in range(ROUNDS):
             start = time.perf_counter()
-            clustered_bootstrap("auroc", truth, scores, None, replicates=REPLICATES, seed=seed)
+            clustered_bootstrap("auroc", truth, scores, None, n_bootstrap=N_BOOTSTRAP, seed=seed)
             ours.append(time.perf_counter() - start)
             rng = np.random.default_rng(seed)
             start = time.perf_counter()
-            for _ in range(REPLICATES):
+            for _ in range(N_BOOTSTRAP):
                 rows = rng.integers(0, size, size)
                 roc_auc_score(truth[rows], scores[rows])
             theirs.append(time.perf_counter() - start)

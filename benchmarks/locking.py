@@ -61,12 +61,12 @@ def middle(y: Floats, p: Floats, *_: Any) -> float:
 
 def smoothed(y: Floats, p: Floats, *_: Any) -> float:
     """Return our rule, on clean images only."""
-    return lock_operating_points(p, y, "x", replicates=1)[0].point.threshold
+    return lock_operating_points(p, y, "x", n_bootstrap=1)[0].point.threshold
 
 
 def ours(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
     """Return our rule, on clean and disturbed images."""
-    return lock_operating_points(more_p, more_y, "x", replicates=1)[0].point.threshold
+    return lock_operating_points(more_p, more_y, "x", n_bootstrap=1)[0].point.threshold
 
 
 def youden_disturbed(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:

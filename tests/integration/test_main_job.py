@@ -345,7 +345,7 @@ def test_several_classes_from_a_table(
         manifest, out=tmp_path / "run", recipe="swift", settings=tiny_settings, workers=0
     )
     assert run.bundle.task.labels == ("bacteria", "normal", "virus")
-    evaluation = plainfilm.evaluate(run.folder, replicates=40, workers=0)
+    evaluation = plainfilm.evaluate(run.folder, n_bootstrap=40, workers=0)
     chances = evaluation.probabilities
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
     truth = evaluation.manifest.label_array().argmax(axis=1)
@@ -383,7 +383,7 @@ def test_several_labels_with_unknown_ones_from_a_table(
     run = plainfilm.train(
         manifest, out=tmp_path / "run", recipe="swift", settings=tiny_settings, workers=0
     )
-    evaluation = plainfilm.evaluate(run.folder, replicates=40, workers=0)
+    evaluation = plainfilm.evaluate(run.folder, n_bootstrap=40, workers=0)
     truth = evaluation.manifest.label_array()
     assert np.isnan(truth).any()
     for column, name in enumerate(names):

@@ -54,7 +54,7 @@ def driver() -> Iterator[Any]:
 def run_folder(tiny_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a trained run with its evaluation and report."""
     folder = Path(shutil.copytree(tiny_run.folder, tmp_path_factory.mktemp("page") / "drawn"))
-    evaluation = evaluate(folder, robustness=False, replicates=60, workers=0)
+    evaluation = evaluate(folder, robustness=False, n_bootstrap=60, workers=0)
     write_report(evaluation, model=folder)
     return folder
 

@@ -67,7 +67,7 @@ def pages(
     out = tmp_path_factory.mktemp("pages")
     test = manifest_of(manifest)
     found = validate(
-        tiny_run.folder, [test, another_set(out)], out=out / "external", replicates=100, workers=0
+        tiny_run.folder, [test, another_set(out)], out=out / "external", n_bootstrap=100, workers=0
     )
     first = found.evaluations[0]
     report = write_report(

@@ -201,7 +201,7 @@ def make_document() -> Callable[..., EvaluationDocument]:
             OperatingPoint("balanced", "balanced", name, threshold, "") for name in task.labels
         ]
         patients = [f"p{k // 2}" for k in range(n)]
-        found = summarise(y_true, rng.random(shape), task, patients, points, replicates=20)
+        found = summarise(y_true, rng.random(shape), task, patients, points, n_bootstrap=20)
         document = EvaluationDocument(
             created="2026-01-01T00:00:00+00:00",
             version="0.1.0",

@@ -80,7 +80,7 @@ def rows_of(found: Comparison) -> dict[str, ComparisonRow]:
 def test_numbers_are_those_of_the_metrics(write: Write, tmp_path: Path) -> None:
     labels, first, second = drawn()
     a, b = write(tmp_path / "a", labels, first), write(tmp_path / "b", labels, second)
-    found = compare(a, b, out=tmp_path / "o", replicates=300)
+    found = compare(a, b, out=tmp_path / "o", n_bootstrap=300)
     rows = rows_of(found)
     assert rows["auroc"].first.value == pytest.approx(reference.roc_auc_score(labels, first))
     test = metrics.delong_test(labels, first, second)
@@ -123,7 +123,7 @@ def test_the_order_of_rows_and_the_salt_of_keys_do_not_matter(write: Write, tmp_
     labels, first, second = drawn(120)
     patients = [f"p{k // 3}" for k in range(120)]
     a = write(tmp_path / "a", labels, first, patients=patients)
-    plain = compare(a, write(tmp_path / "b", labels, second, patients=patients), replicates=50)
+    plain = compare(a, write(tmp_path / "b", labels, second, patients=patients), n_bootstrap=50)
     order = np.random.default_rng(5).permutation(120)
     turned = write(
         tmp_path / "c",
@@ -132,7 +132,7 @@ def test_the_order_of_rows_and_the_salt_of_keys_do_not_matter(write: Write, tmp_
         ids=[f"i{k}" for k in order],
         patients=[f"other salt {k // 3}" for k in order],
     )
-    assert rows_of(compare(a, turned, replicates=50)) == rows_of(plain)
+    assert rows_of(compare(a, turned, n_bootstrap=50)) == rows_of(plain)
     assert plain.document.patients == 40
 
 
@@ -168,7 +168,7 @@ def test_evaluations_that_cannot_be_paired_are_refused(write: Write, tmp_path: P
 def test_a_model_is_no_worse_than_itself(write: Write, tmp_path: Path) -> None:
     labels, first, _ = drawn(200)
     a = write(tmp_path / "a", labels, first)
-    rows = rows_of(compare(a, a, margins={"accuracy": 0.1, "auroc": 0.1}, replicates=50))
+    rows = rows_of(compare(a, a, margins={"accuracy": 0.1, "auroc": 0.1}, n_bootstrap=50))
     assert rows["auroc"].p == 1
     assert rows["accuracy"].difference.value == 0
     assert rows["accuracy"].difference.low < 0
@@ -177,7 +177,7 @@ def test_a_model_is_no_worse_than_itself(write: Write, tmp_path: Path) -> None:
 
 def test_one_class_is_undefined_with_the_reason(write: Write, tmp_path: Path) -> None:
     a = write(tmp_path / "a", np.ones(20), np.linspace(0, 1, 20))
-    rows = rows_of(compare(a, a, replicates=20))
+    rows = rows_of(compare(a, a, n_bootstrap=20))
     assert rows["auroc"].difference.reason == "one class is missing"
     assert rows["auroc"].p is None
 
@@ -209,7 +209,7 @@ def test_a_difference_that_no_metric_can_have_is_not_called_detectable(
 ) -> None:
     write(tmp_path / "a", [0, 0, 1], [0.1, 0.2, 0.9])
     write(tmp_path / "b", [0, 0, 1], [0.2, 0.1, 0.8], bundle="c" * 64)
-    rows = rows_of(compare(tmp_path / "a", tmp_path / "b", replicates=50))
+    rows = rows_of(compare(tmp_path / "a", tmp_path / "b", n_bootstrap=50))
     for row in rows.values():
         assert row.detectable is None or 0 < row.detectable < 1
     assert rows["sensitivity"].detectable is None
@@ -221,7 +221,7 @@ def test_a_metric_named_twice_is_tested_once(
     labels, chances = [0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.6, 0.3, 0.8, 0.9]
     write(tmp_path / "a", labels, chances)
     write(tmp_path / "b", labels, chances[::-1], bundle="c" * 64)
-    twice = compare(tmp_path / "a", tmp_path / "b", metrics=["auroc", "auroc"], replicates=20)
+    twice = compare(tmp_path / "a", tmp_path / "b", metrics=["auroc", "auroc"], n_bootstrap=20)
     assert twice.document.tests == 1
     both = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert main(["compare", *both, "--margin", "0.1", "--margin", "auroc=0.2"]) == 2

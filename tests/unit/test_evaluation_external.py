@@ -45,7 +45,7 @@ def test_each_data_set_is_compared_with_the_first(
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
     far = draw_set(tmp_path / "far", draw_grey, noise=90, seed=2)
-    found = validate(make_bundle(), [near, far], out=tmp_path / "o", replicates=200)
+    found = validate(make_bundle(), [near, far], out=tmp_path / "o", n_bootstrap=200)
     first, second = found.document.rows
     assert [one.name for one in (first, second)] == ["near", "far"]
     assert {one.role for one in (first, second)} == {"external"}
@@ -82,7 +82,7 @@ def test_one_data_set_uses_the_folder_itself(
     make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
-    validate(make_bundle(), [near], out=tmp_path / "o", replicates=20)
+    validate(make_bundle(), [near], out=tmp_path / "o", n_bootstrap=20)
     assert (tmp_path / "o" / "evaluation.json").is_file()
     assert (tmp_path / "o" / "external.json").is_file()
 
@@ -95,7 +95,7 @@ def test_data_sets_of_the_same_name_get_different_folders(
         for seed, place in enumerate("ab")
     ]
     named = [*sets, replace(sets[0], name="internal-validation")]
-    found = validate(make_bundle(), named, out=tmp_path / "o", replicates=20)
+    found = validate(make_bundle(), named, out=tmp_path / "o", n_bootstrap=20)
     assert [one.folder.name for one in found.evaluations] == [
         "images",
         "images-2",
@@ -110,7 +110,7 @@ def test_a_data_set_of_one_class_has_no_difference_and_a_reason(
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
     bright = replace(near, name="x", records=tuple(r for r in near.records if r.labels[0] == 1))
-    found = validate(make_bundle(), [near, bright], out=tmp_path / "o", replicates=20)
+    found = validate(make_bundle(), [near, bright], out=tmp_path / "o", n_bootstrap=20)
     difference = found.document.rows[1].difference
     assert difference is not None
     assert math.isnan(difference["auroc"].value)
@@ -162,7 +162,7 @@ def test_a_report_outside_a_run_is_rewritten_by_naming_the_model(
 ) -> None:
     near = draw_set(tmp_path / "near", draw_grey, noise=15, seed=1)
     bundle, place = make_bundle(), tmp_path / "o"
-    validate(bundle, [near], out=place, robustness=False, replicates=20)
+    validate(bundle, [near], out=place, robustness=False, n_bootstrap=20)
     assert main(["report", str(place)]) == 1
     assert "--model" in capsys.readouterr().err
     assert main(["report", str(place), "--model", str(bundle.folder)]) == 0

@@ -98,7 +98,7 @@ def test_a_false_difference_is_rare_among_many_tests() -> None:
     rng = np.random.default_rng(1)
     labels, chances, _ = drawn(300, seed=5)
     columns = {f"c{k}": [str(one) for one in rng.integers(0, 3, 300)] for k in range(8)}
-    found = describe_subgroups(made(labels, columns), chances[:, None], [HALF], replicates=300)
+    found = describe_subgroups(made(labels, columns), chances[:, None], [HALF], n_bootstrap=300)
     assert found.tests == 8 * 3 * 3
     small = [
         p
@@ -118,7 +118,7 @@ def test_a_small_subgroup_without_an_error_is_not_found_to_be_better() -> None:
     chances[30:324:10] = 0.2
     names = ["small" if n < 24 else "large" for n in range(624)]
     found = describe_subgroups(
-        made(labels, {"site": names}), chances[:, None], [HALF], replicates=400
+        made(labels, {"site": names}), chances[:, None], [HALF], n_bootstrap=400
     )
     subgroup = subgroups_of(found, "site")["small"]
     assert subgroup.metrics["sensitivity"].value == 1
@@ -134,7 +134,7 @@ def test_p_below_five_percent_is_where_the_interval_leaves_zero_out() -> None:
     # Some patients have images in a subgroup and outside it.
     patients = [f"p{n // 2}" for n in range(400)]
     found = describe_subgroups(
-        made(labels, columns, patients), chances[:, None], [HALF], replicates=200
+        made(labels, columns, patients), chances[:, None], [HALF], n_bootstrap=200
     )
     subgroups = [subgroup for entry in found.labels["sick"] for subgroup in entry.subgroups]
     seen = 0
@@ -158,7 +158,7 @@ def test_the_rate_of_false_differences_is_the_level_of_the_test() -> None:
             made(labels, {"site": names}),
             1 / (1 + np.exp(-logits))[:, None],
             [HALF],
-            replicates=200,
+            n_bootstrap=200,
         )
         for name, p in subgroups_of(found, "site")["small"].p.items():
             wrong[name] += p < 0.05
@@ -170,7 +170,7 @@ def test_small_subgroups_are_listed_with_the_reason() -> None:
     labels, chances, _ = drawn(120, seed=2)
     names = ["rare" if n < 6 else "a" if n % 2 else "b" for n in range(120)]
     found = describe_subgroups(
-        made(labels, {"site": names}), chances[:, None], [HALF], replicates=50
+        made(labels, {"site": names}), chances[:, None], [HALF], n_bootstrap=50
     )
     [entry] = found.labels["sick"]
     assert [one.value for one in entry.too_small] == ["rare"]
@@ -183,7 +183,7 @@ def test_many_images_of_few_patients_are_too_few() -> None:
     patients = [f"p{n // 20}" for n in range(120)]
     names = ["x" if n < 60 else "y" for n in range(120)]
     found = describe_subgroups(
-        made(labels, {"site": names}, patients), np.full((120, 1), 0.5), [HALF], replicates=50
+        made(labels, {"site": names}, patients), np.full((120, 1), 0.5), [HALF], n_bootstrap=50
     )
     [entry] = found.labels["sick"]
     assert len(entry.too_small) == 2
@@ -194,7 +194,7 @@ def test_kinds_of_a_disease_are_compared_with_all_healthy_images() -> None:
     rng = np.random.default_rng(0)
     kinds = [("bacteria" if rng.random() < 0.6 else "virus") if label else None for label in labels]
     found = describe_subgroups(
-        made(labels, {"kind": kinds}), chances[:, None], [HALF], replicates=100
+        made(labels, {"kind": kinds}), chances[:, None], [HALF], n_bootstrap=100
     )
     subgroups = subgroups_of(found, "kind")
     for kind in ("bacteria", "virus"):
@@ -212,7 +212,7 @@ def test_kinds_of_a_disease_are_compared_with_all_healthy_images() -> None:
 def test_a_column_that_is_the_label_says_nothing() -> None:
     labels, chances, _ = drawn(100)
     names = ["ill" if label else "fine" for label in labels]
-    found = describe_subgroups(made(labels, {"d": names}), chances[:, None], [HALF], replicates=20)
+    found = describe_subgroups(made(labels, {"d": names}), chances[:, None], [HALF], n_bootstrap=20)
     assert found.labels["sick"] == ()
     assert found.tests == 0
 
@@ -267,7 +267,7 @@ def test_rejected_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
         novelty,
         [f"p{n}" for n in range(300)],
         [f"i{n}" for n in range(300)],
-        replicates=100,
+        n_bootstrap=100,
     )
     kept = novelty < 0.9
     decided = kept & ~((chances >= 0.4) & (chances < 0.6))

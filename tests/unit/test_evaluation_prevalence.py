@@ -37,7 +37,7 @@ def drawn(share: float, n: int, seed: int) -> tuple[Any, Any]:
 def ask(bundle: Bundle, labels: Any, chances: Any, prevalence: float, **more: Any) -> Any:
     keys = [str(n) for n in range(len(labels))]
     found = describe_prevalence(
-        bundle, labels[:, None], chances[:, None], keys, prevalence, **{"replicates": 300, **more}
+        bundle, labels[:, None], chances[:, None], keys, prevalence, **{"n_bootstrap": 300, **more}
     )
     return found.labels["ill"]
 
@@ -61,7 +61,7 @@ def test_interval_of_the_intercept_covers_as_it_says(make_bundle: MakeBundle) ->
     bundle, hits = balanced(make_bundle), 0
     for seed in range(300):
         labels, chances = drawn(0.5, 300, seed)
-        after = ask(bundle, labels, chances, 0.2, replicates=2).in_the_large_corrected
+        after = ask(bundle, labels, chances, 0.2, n_bootstrap=2).in_the_large_corrected
         hits += after.low <= 0 <= after.high
     assert hits / 300 == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 300))
 

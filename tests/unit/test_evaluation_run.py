@@ -66,7 +66,7 @@ def folder(tmp_path: Path, draw_grey: Draw) -> Path:
 @pytest.fixture
 def scored(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> tuple[Any, Manifest]:
     manifest = load_dataset(folder, positive="bright", patient=r"^(p\d+)-")
-    return evaluate(make_bundle(), manifest, out=tmp_path / "out", replicates=60), manifest
+    return evaluate(make_bundle(), manifest, out=tmp_path / "out", n_bootstrap=60), manifest
 
 
 def greys_of(manifest: Manifest) -> np.ndarray[Any, Any]:
@@ -141,7 +141,7 @@ def test_the_worst_are_wrong_at_the_locked_threshold(
 ) -> None:
     manifest = load_dataset(folder, positive="bright")
     bundle = make_bundle(gains=(-1.0,), thresholds={"balanced": 0.684, "rule-in": 0.9})
-    found = evaluate(bundle, manifest, out=tmp_path / "o", replicates=20)
+    found = evaluate(bundle, manifest, out=tmp_path / "o", n_bootstrap=20)
     # `plainfilm predict` gives the predicted class; the distance is computed image by image.
     calls = [
         one.predicted["balanced"]
@@ -172,7 +172,7 @@ def test_correct_predictions_are_no_mistakes(
         draw_grey(tmp_path / "d" / ("bright" if n % 2 else "dark") / f"{n}.png", 140 + 40 * (n % 2))
     manifest = load_dataset(tmp_path / "d", positive="bright")
     found = evaluate(
-        make_bundle(thresholds={"balanced": 0.8}), manifest, out=tmp_path / "o", replicates=20
+        make_bundle(thresholds={"balanced": 0.8}), manifest, out=tmp_path / "o", n_bootstrap=20
     )
     assert (found.probabilities > 0.5).all()
     assert found.worst() == ()
@@ -228,7 +228,7 @@ def test_a_second_evaluation_is_equal(
     scored: tuple[Any, Manifest], make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
     evaluation, manifest = scored
-    again = evaluate(make_bundle(), manifest, out=tmp_path / "again", replicates=60)
+    again = evaluate(make_bundle(), manifest, out=tmp_path / "again", n_bootstrap=60)
     assert again.document.to_json() | {"created": ""} == evaluation.document.to_json() | {
         "created": ""
     }
@@ -241,7 +241,7 @@ def test_bad_files_are_left_out_and_listed(
     files[0].write_bytes(files[0].read_bytes()[:50])
     files[1].write_text("no image", encoding="utf-8")
     evaluation = evaluate(
-        make_bundle(), load_dataset(folder, positive="bright"), out=tmp_path / "o", replicates=20
+        make_bundle(), load_dataset(folder, positive="bright"), out=tmp_path / "o", n_bootstrap=20
     )
     assert evaluation.document.n == N - 2
     left_out = {row.id: row for row in evaluation.document.left_out}
@@ -281,7 +281,7 @@ def test_a_folder_with_a_test_split(
     for n in range(16):
         place = root / ("train" if n < 8 else "test") / ("bright" if n % 2 else "dark")
         draw_grey(place / f"{n}.png", 60 + 10 * n)
-    evaluation = evaluate(make_bundle(), root, out=tmp_path / "o", replicates=20)
+    evaluation = evaluate(make_bundle(), root, out=tmp_path / "o", n_bootstrap=20)
     assert evaluation.document.n == 8
     assert evaluation.document.dataset.split == "test"
     assert all(record.official == "test" for record in evaluation.manifest.records)
@@ -310,7 +310,7 @@ def test_several_labels_with_unknown_ones(
     manifest = many(tmp_path, draw_grey, ("light", "shade"))
     task = Task("multilabel", ("light", "shade"), ("light", "shade"))
     bundle = make_bundle(task=task, gains=(1.0, -2.0))
-    evaluation = evaluate(bundle, manifest, out=tmp_path / "o", replicates=30)
+    evaluation = evaluate(bundle, manifest, out=tmp_path / "o", n_bootstrap=30)
     truth = manifest.label_array()
     assert np.isnan(truth).any()
     greys = greys_of(manifest)
@@ -384,9 +384,9 @@ def test_another_evaluation_is_not_overwritten(
     bad = sorted((folder / "bright").iterdir())[0]
     bad.write_bytes(b"no image")  # what is asked for counts, not what could be read
     manifest = load_dataset(folder, positive="bright")
-    first = evaluate(bundle, manifest, out=out, replicates=20)
+    first = evaluate(bundle, manifest, out=out, n_bootstrap=20)
     assert first.document.left_out
-    assert evaluate(bundle, manifest, out=out, replicates=20).document.n == first.document.n
+    assert evaluate(bundle, manifest, out=out, n_bootstrap=20).document.n == first.document.n
 
     before = (out / "evaluation.json").read_bytes()
     fewer = replace(manifest, records=manifest.records[1:])
@@ -431,10 +431,10 @@ def test_a_changed_bundle_is_not_evaluated(
 def test_images_that_were_trained_on_are_a_finding(
     tiny_run: Run, phantoms: Path, tmp_path: Path
 ) -> None:
-    seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", replicates=20)
+    seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", n_bootstrap=20)
     found = [f for f in seen.manifest.findings if f.check == "trained-on"]
     assert [f.severity for f in found] == ["serious"]
     made_from = sum(r.split != "test" for r in tiny_run.manifest.records)
     assert found[0].count == made_from
-    fresh = evaluate(tiny_run.folder, out=tmp_path / "test", replicates=20)
+    fresh = evaluate(tiny_run.folder, out=tmp_path / "test", n_bootstrap=20)
     assert "trained-on" not in {f.check for f in fresh.manifest.findings}

@@ -77,7 +77,7 @@ def check_tree(answer: Summary) -> None:
 
 def test_a_binary_summary_has_the_metrics_of_its_label() -> None:
     labels, chances, patients = binary_data()
-    answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=200)
+    answer = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=200)
     check_tree(answer)
     assert (answer.n, answer.patients) == (400, 200)
     results = answer.labels["PNEUMONIA"]
@@ -94,7 +94,7 @@ def test_a_binary_summary_has_the_metrics_of_its_label() -> None:
 
 def test_binary_numbers_equal_scikit_learn() -> None:
     labels, chances, patients = binary_data()
-    answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=50)
+    answer = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=50)
     truth, shown = labels[:, 0], chances[:, 0]
     expected = {
         "auroc": reference.roc_auc_score(truth, shown),
@@ -117,10 +117,10 @@ def test_binary_numbers_equal_scikit_learn() -> None:
 
 def test_intervals_are_over_patients_only_where_patients_repeat() -> None:
     labels, chances, patients = binary_data()
-    several = summarise(labels, chances, BINARY, patients, POINTS, replicates=100)
+    several = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=100)
     assert "over patients" in several.metrics["auroc"].method
     assert "over patients" in several.metrics["accuracy"].method
-    one = summarise(labels, chances, BINARY, [str(i) for i in range(400)], POINTS, replicates=100)
+    one = summarise(labels, chances, BINARY, [str(i) for i in range(400)], POINTS, n_bootstrap=100)
     assert one.metrics["auroc"] == metrics.delong(labels[:, 0], chances[:, 0])
     counts = metrics.confusion(labels[:, 0], chances[:, 0] >= 0.5)
     assert one.metrics["sensitivity"] == metrics.wilson(counts.tp, counts.tp + counts.fn)
@@ -145,7 +145,7 @@ def test_curves_are_thinned_and_whole() -> None:
     labels = (rng.random((5000, 1)) < 0.5).astype(float)
     chances = expit(rng.normal(labels, 1))
     patients = [str(i) for i in range(5000)]
-    summary = summarise(labels, chances, BINARY, patients, POINTS, replicates=20)
+    summary = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=20)
     curves = summary.labels["PNEUMONIA"].curves
     roc, precision_recall = curves.roc, curves.precision_recall
     for columns in (
@@ -168,7 +168,7 @@ def test_one_class_gives_reasons_not_numbers(only: float) -> None:
     labels = np.full((30, 1), only)
     chances = np.linspace(0, 1, 30)[:, None]
     for patients in ([str(i) for i in range(30)], [str(i // 2) for i in range(30)]):
-        answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=30)
+        answer = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=30)
         check_tree(answer)
         for name in ("auroc", "balanced_accuracy", "mcc"):
             assert math.isnan(answer.metrics[name].value)
@@ -179,7 +179,7 @@ def test_one_class_gives_reasons_not_numbers(only: float) -> None:
 def test_perfect_scores_keep_a_width() -> None:
     labels, _, patients = binary_data(200)
     for keys in (patients, [str(i) for i in range(200)]):
-        answer = summarise(labels, labels, BINARY, keys, POINTS, replicates=50)
+        answer = summarise(labels, labels, BINARY, keys, POINTS, n_bootstrap=50)
         check_tree(answer)
         for name in NAMES:
             one = answer.metrics[name]
@@ -194,12 +194,12 @@ def test_small_sets_keep_a_width_or_say_why_not(n: int, scores: str) -> None:
     labels = np.r_[np.ones(n), np.zeros(n)][:, None]
     chances = {"perfect": labels, "all wrong": 1 - labels, "constant": np.full_like(labels, 0.5)}
     for keys in ([str(i) for i in range(2 * n)], [str(i % n) for i in range(2 * n)]):
-        answer = summarise(labels, chances[scores], BINARY, keys, POINTS, replicates=50)
+        answer = summarise(labels, chances[scores], BINARY, keys, POINTS, n_bootstrap=50)
         check_tree(answer)
         error = answer.labels["PNEUMONIA"].curves.calibration.error
         assert error.low < error.high
     three = np.hstack([labels] * 3)
-    check_tree(summarise(three, np.hstack([chances[scores]] * 3), THREE, keys, (), replicates=50))
+    check_tree(summarise(three, np.hstack([chances[scores]] * 3), THREE, keys, (), n_bootstrap=50))
 
 
 def test_unknown_labels_are_left_out_label_by_label() -> None:
@@ -210,7 +210,7 @@ def test_unknown_labels_are_left_out_label_by_label() -> None:
     labels[200:, 2] = np.nan
     points = [OperatingPoint("balanced", "balanced", name, 0.4, "r") for name in "abc"]
     patients = [str(i // 2) for i in range(300)]
-    answer = summarise(labels, chances, THREE, patients, points, replicates=100)
+    answer = summarise(labels, chances, THREE, patients, points, n_bootstrap=100)
     check_tree(answer)
     assert [answer.labels[name].unknown for name in "abc"] == [100, 0, 100]
     assert [answer.labels[name].n for name in "abc"] == [200, 300, 200]
@@ -232,7 +232,7 @@ def test_macro_average_names_the_labels_it_leaves_out() -> None:
     labels[:, 1] = 0
     chances = rng.random((200, 3))
     patients = [str(i) for i in range(200)]
-    answer = summarise(labels, chances, THREE, patients, [], replicates=50)
+    answer = summarise(labels, chances, THREE, patients, [], n_bootstrap=50)
     check_tree(answer)
     assert "without b" in (answer.metrics["auroc"].reason or "")
     assert answer.metrics["auroc"].value == pytest.approx(
@@ -251,7 +251,7 @@ def test_multiclass_has_overall_accuracy_and_a_matrix(each: int) -> None:
     chances = softmax(rng.normal(size=(n, 4)) + 1.5 * labels, axis=1)
     labels[:10] = np.nan
     patients = [str(i // each) for i in range(n)]
-    answer = summarise(labels, chances, FOUR, patients, [], replicates=100)
+    answer = summarise(labels, chances, FOUR, patients, [], n_bootstrap=100)
     check_tree(answer)
     called = chances.argmax(axis=1)
     matrix = reference.confusion_matrix(classes[10:], called[10:])
@@ -274,7 +274,7 @@ def test_multiclass_has_overall_accuracy_and_a_matrix(each: int) -> None:
 def test_perfect_multiclass_keeps_a_width() -> None:
     labels = np.eye(4)[np.arange(80) % 4]
     patients = [str(i) for i in range(80)]
-    answer = summarise(labels, labels, FOUR, patients, [], replicates=50)
+    answer = summarise(labels, labels, FOUR, patients, [], n_bootstrap=50)
     check_tree(answer)
     assert answer.metrics["auroc"].low < 1 == answer.metrics["auroc"].high
 
@@ -282,7 +282,7 @@ def test_perfect_multiclass_keeps_a_width() -> None:
 def test_seed_decides() -> None:
     labels, chances, patients = binary_data()
     runs = [
-        summarise(labels, chances, BINARY, patients, POINTS, seed=seed, replicates=50)
+        summarise(labels, chances, BINARY, patients, POINTS, seed=seed, n_bootstrap=50)
         for seed in (1, 1, 2)
     ]
     first, again, other = map(to_json, runs)
@@ -294,7 +294,7 @@ def test_float32_probabilities_are_called_as_the_predictor_calls_them() -> None:
     labels, chances, patients = binary_data()
     small = chances.astype(np.float32)
     point = OperatingPoint("balanced", "balanced", "PNEUMONIA", float(small[7, 0]), "r")
-    answer = summarise(labels, small, BINARY, patients, [point], replicates=20)
+    answer = summarise(labels, small, BINARY, patients, [point], n_bootstrap=20)
     counts = answer.labels["PNEUMONIA"].operating_points["balanced"].confusion
     assert counts.tp + counts.fp == int((small >= small[7, 0]).sum())
 
@@ -323,12 +323,12 @@ def test_unknown_labels_keep_images_with_their_patients() -> None:
     labels[rng.random((300, 3)) < 0.4] = np.nan
     # Patients of very different size, so that a shift by a few images would show.
     patients = [str(int(i**0.7)) for i in range(300)]
-    answer = summarise(labels, chances, THREE, patients, [], seed=4, replicates=300)
+    answer = summarise(labels, chances, THREE, patients, [], seed=4, n_bootstrap=300)
     for column, name in enumerate("abc"):
         for metric in ("brier", "log_loss", "auroc", "average_precision"):
             # The same seed draws the same patients, label by label or all at once.
             alone = metrics.clustered_bootstrap(
-                metric, labels[:, column], chances[:, column], patients, replicates=300, seed=4
+                metric, labels[:, column], chances[:, column], patients, n_bootstrap=300, seed=4
             )
             found = answer.labels[name].metrics[metric]
             for part in ("value", "low", "high"):
@@ -343,7 +343,7 @@ def test_calibration_error_covers_the_truth() -> None:
         for _ in range(60):
             chances = rng.uniform(0.2, 0.8, (300, 1))
             labels = (rng.random((300, 1)) < chances - offset).astype(float)
-            answer = summarise(labels, chances, BINARY, patients, POINTS, replicates=200)
+            answer = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=200)
             error = answer.labels["PNEUMONIA"].curves.calibration.error
             covered.append(error.low <= truth <= error.high)
             above.append(error.low > 0)

@@ -146,7 +146,7 @@ def test_net_benefit_by_hand() -> None:
         labels, scores = random_case(rng)
         chances = np.clip(scores, 0, 1)
         n, prevalence = len(labels), labels.mean()
-        curve = metrics.decision_curve(labels, chances, replicates=2)
+        curve = metrics.decision_curve(labels, chances, n_bootstrap=2)
         for step, at in enumerate(curve.threshold):
             called = chances >= at
             odds = at / (1 - at)
@@ -223,7 +223,7 @@ def exact_and_blocks(name: str, *, clustered: bool) -> tuple[Any, Any]:
                 [statistic],
                 patients=units,
                 images=len(groups),
-                replicates=800,
+                n_bootstrap=800,
                 rng=np.random.default_rng(3),
             )
             exact = statistic(np.ones((1, units)))[:, 0]

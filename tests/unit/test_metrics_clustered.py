@@ -46,7 +46,7 @@ def test_it_agrees_with_the_bootstrap_over_patients(mixed):
     truth, scores, groups = draw_clustered(300, 3, 2, mixed)
     ours = clustered_delong(truth, scores, groups)
     patients = groups.astype(str)
-    drawn = clustered_bootstrap("auroc", truth, scores, patients, replicates=1500, seed=0)
+    drawn = clustered_bootstrap("auroc", truth, scores, patients, n_bootstrap=1500, seed=0)
     assert ours.high - ours.low == pytest.approx(drawn.high - drawn.low, rel=0.08)
     assert ours.low == pytest.approx(drawn.low, abs=0.008)
 

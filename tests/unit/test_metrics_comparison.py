@@ -104,12 +104,12 @@ def test_difference_is_that_of_the_metrics_and_pairs_them(name: str) -> None:
     scores = [1 / (1 + np.exp(-one)) for one in (first, second)]
     single = [
         metrics.clustered_bootstrap(
-            name, labels, one, patients, threshold=threshold, replicates=400
+            name, labels, one, patients, threshold=threshold, n_bootstrap=400
         )
         for one, threshold in zip(scores, (0.6, 0.65), strict=True)
     ]
     found = metrics.clustered_difference(
-        name, labels, *scores, patients, thresholds=(0.6, 0.65), replicates=400
+        name, labels, *scores, patients, thresholds=(0.6, 0.65), n_bootstrap=400
     )
     assert found.value == pytest.approx(single[1].value - single[0].value)
     assert found.low < found.value < found.high

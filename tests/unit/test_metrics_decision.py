@@ -62,7 +62,7 @@ def test_balanced_threshold_minimises_the_smoothed_error() -> None:
         ) -> float:
             return float(stats.norm.cdf((t - up) / a).mean() + stats.norm.sf((t - down) / b).mean())
 
-        found = lock(chances, labels, replicates=1)[0].point.threshold
+        found = lock(chances, labels, n_bootstrap=1)[0].point.threshold
         grid = np.linspace(-8, 8, 1601)
         best = min(error(t) for t in grid)
         assert error(float(logit(found))) <= best + 1e-5
@@ -73,7 +73,7 @@ def test_balanced_threshold_is_near_the_true_optimum() -> None:
     found = []
     for _ in range(40):
         chances, labels = two_normals(rng, 150, 50, 1.0)
-        found.append(logit(lock(chances, labels, replicates=1)[0].point.threshold))
+        found.append(logit(lock(chances, labels, n_bootstrap=1)[0].point.threshold))
     assert abs(np.mean(found)) < 0.12
     assert np.std(found) < 0.35
 
@@ -83,7 +83,7 @@ def test_targets_are_met_by_the_literal_rule() -> None:
     for _ in range(40):
         m, n = (int(size) for size in rng.integers(25, 90, 2))
         chances, labels = two_normals(rng, m, n, rng.uniform(0.2, 1.0))
-        balanced, out, into = lock(chances, labels, replicates=1)
+        balanced, out, into = lock(chances, labels, n_bootstrap=1)
         reachable = [t for t in chances if rates_of(chances, labels, t)[0] >= 0.95]
         literal = rates_of(chances, labels, max(reachable))
         if max(reachable) <= balanced.point.threshold:
@@ -105,15 +105,15 @@ def test_targets_are_met_by_the_literal_rule() -> None:
 
 def test_mirrored_data_give_mirrored_thresholds() -> None:
     chances, labels = two_normals(np.random.default_rng(4), 80, 60, 0.8)
-    balanced, out, into = (one.point.threshold for one in lock(chances, labels, replicates=1))
-    mirrored = [one.point.threshold for one in lock(1 - chances, 1 - labels, replicates=1)]
+    balanced, out, into = (one.point.threshold for one in lock(chances, labels, n_bootstrap=1))
+    mirrored = [one.point.threshold for one in lock(1 - chances, 1 - labels, n_bootstrap=1)]
     assert (1 - balanced, 1 - into, 1 - out) == pytest.approx(tuple(mirrored), abs=1e-6)
 
 
 def test_thresholds_scale_with_the_temperature() -> None:
     chances, labels = two_normals(np.random.default_rng(5), 80, 60, 0.8)
-    plain = [logit(one.point.threshold) for one in lock(chances, labels, replicates=1)]
-    scaled = lock(expit(logit(chances) / 2.5), labels, replicates=1)
+    plain = [logit(one.point.threshold) for one in lock(chances, labels, n_bootstrap=1)]
+    scaled = lock(expit(logit(chances) / 2.5), labels, n_bootstrap=1)
     assert [2.5 * logit(one.point.threshold) for one in scaled] == pytest.approx(plain, abs=1e-4)
 
 
@@ -137,11 +137,11 @@ def test_one_stray_image_hardly_moves_the_threshold() -> None:
     rng = np.random.default_rng(7)
     labels = np.r_[np.ones(300), np.zeros(300)]
     logits = np.r_[rng.normal(7, 2, 300), rng.normal(-7, 2, 300)]
-    before = lock(expit(logits), labels, replicates=1)[0].point.threshold
+    before = lock(expit(logits), labels, n_bootstrap=1)[0].point.threshold
     for stray in (-1.0, 0.5, 2.0, 5.0):
         moved = logits.copy()
         moved[300] = stray  # a negative
-        after = lock(expit(moved), labels, replicates=1)[0].point.threshold
+        after = lock(expit(moved), labels, n_bootstrap=1)[0].point.threshold
         # The usual rule would stop just above the stray image, at any position.
         assert abs(logit(after) - logit(before)) < 2
     assert abs(logit(after) - logit(before)) < 1
@@ -193,9 +193,9 @@ def test_resamples_are_the_same_however_many_are_taken_at_once(
     rng = np.random.default_rng(5)
     truth = rng.integers(0, 2, 90)
     chances = expit(rng.normal(truth, 1.0))
-    whole = metrics.lock_operating_points(chances, truth, "b", replicates=60)
+    whole = metrics.lock_operating_points(chances, truth, "b", n_bootstrap=60)
     monkeypatch.setattr(thresholds, "_AT_ONCE", 700)  # some resamples, then the rest
-    parts = metrics.lock_operating_points(chances, truth, "b", replicates=60)
+    parts = metrics.lock_operating_points(chances, truth, "b", n_bootstrap=60)
     for one, other in zip(whole, parts, strict=True):
         found = [(p.point.threshold, p.low, p.high) for p in (one, other)]
         np.testing.assert_allclose(*found, rtol=1e-9)
@@ -272,9 +272,9 @@ def test_unknown_labels_order_and_seed() -> None:
     chances, labels = two_normals(rng, 50, 50, 1.0)
     first = lock(chances, labels, seed=3)
     assert first == lock(chances, labels, seed=3)
-    hidden = lock(np.r_[chances, 0.5], np.r_[labels, np.nan], replicates=1)
+    hidden = lock(np.r_[chances, 0.5], np.r_[labels, np.nan], n_bootstrap=1)
     order = rng.permutation(100)
-    shuffled = lock(chances[order], labels[order], replicates=1)
+    shuffled = lock(chances[order], labels[order], n_bootstrap=1)
     for one, two, three in zip(first, hidden, shuffled, strict=True):
         assert one.point.threshold == pytest.approx(two.point.threshold, abs=1e-3)
         assert one.point.threshold == pytest.approx(three.point.threshold, abs=1e-3)
@@ -295,7 +295,7 @@ def test_whatever_comes_the_thresholds_are_ordered_probabilities(
 ) -> None:
     labels = np.array([truth for truth, _ in rows], dtype=float)
     chances = np.array([chance for _, chance in rows])
-    balanced, out, into = lock(chances, labels, replicates=20)
+    balanced, out, into = lock(chances, labels, n_bootstrap=20)
     assert 0 <= out.point.threshold <= balanced.point.threshold <= into.point.threshold <= 1
     assert out.sensitivity >= 0.95
     assert into.specificity >= 0.95 or "no threshold reaches" in into.note

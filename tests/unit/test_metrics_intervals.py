@@ -184,7 +184,7 @@ def test_clustered_interval_covers_where_the_independent_one_does_not() -> None:
         for column, found in enumerate(
             (
                 metrics.clustered_bootstrap(
-                    "auroc", labels, scores, patients, replicates=300, seed=rng
+                    "auroc", labels, scores, patients, n_bootstrap=300, seed=rng
                 ),
                 metrics.delong(labels, scores),
             )
@@ -217,7 +217,7 @@ def test_every_metric_has_a_value_and_an_interval_around_it(name: str) -> None:
     labels, scores, patients = clustered_data(rng, 100, 3)
     probabilities = 1 / (1 + np.exp(-2 * scores + 1))
     found = metrics.clustered_bootstrap(
-        name, labels, probabilities, patients, threshold=0.5, replicates=300
+        name, labels, probabilities, patients, threshold=0.5, n_bootstrap=300
     )
     calls = probabilities >= 0.5
     expected = {
@@ -304,7 +304,7 @@ def small_sets() -> Iterator[tuple[str, NDArray[Any], NDArray[Any], list[str] | 
 def test_no_interval_is_without_width(name: str) -> None:
     for what, labels, scores, patients in small_sets():
         found = metrics.clustered_bootstrap(
-            name, labels, scores, patients, threshold=0.5, replicates=60
+            name, labels, scores, patients, threshold=0.5, n_bootstrap=60
         )
         if math.isnan(found.value) or math.isnan(found.low):
             assert found.reason, (what, found)
@@ -356,7 +356,7 @@ def test_stream_does_not_depend_on_how_it_is_cut() -> None:
             [statistic],
             patients=40,
             images=images,
-            replicates=64,
+            n_bootstrap=64,
             rng=np.random.default_rng(0),
         )[0]
         for images in (80, 300_000)
@@ -372,7 +372,7 @@ def test_bootstrap_refuses_what_it_does_not_know() -> None:
     with pytest.raises(MetricError, match="one patient key per image"):
         metrics.clustered_bootstrap("auroc", [0, 1], [0.1, 0.2], ["a"])
     with pytest.raises(MetricError, match="replicate"):
-        metrics.clustered_bootstrap("brier", [0, 1, 1], [0.1, 0.2, 0.1], None, replicates=0)
+        metrics.clustered_bootstrap("brier", [0, 1, 1], [0.1, 0.2, 0.1], None, n_bootstrap=0)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])

@@ -97,7 +97,7 @@ TABLE: dict[str, Entry] = {
     "likelihood_ratios": Entry(lambda y, p, c: metrics.likelihood_ratios(y, c)[0]),
     "calibration_line": Entry(lambda y, p, c: metrics.calibration_line(y, p).slope.value),
     "decision_curve": Entry(
-        lambda y, p, c: float(metrics.decision_curve(y, p, replicates=2).model[30]), needs="any"
+        lambda y, p, c: float(metrics.decision_curve(y, p, n_bootstrap=2).model[30]), needs="any"
     ),
     "delong": Entry(lambda y, p, c: metrics.delong(y, p).low, ranks=True),
     "clustered_delong": Entry(
@@ -105,11 +105,11 @@ TABLE: dict[str, Entry] = {
     ),
     "delong_test": Entry(lambda y, p, c: metrics.delong_test(y, p, c).difference.value),
     "clustered_bootstrap": Entry(
-        lambda y, p, c: metrics.clustered_bootstrap("auroc", y, p, None, replicates=20).value,
+        lambda y, p, c: metrics.clustered_bootstrap("auroc", y, p, None, n_bootstrap=20).value,
         ranks=True,
     ),
     "clustered_difference": Entry(
-        lambda y, p, c: metrics.clustered_difference("auroc", y, p, c, replicates=20).value
+        lambda y, p, c: metrics.clustered_difference("auroc", y, p, c, n_bootstrap=20).value
     ),
     "mcnemar_test": Entry(
         lambda y, p, c: metrics.mcnemar_test((p > 0.5) == y, c == y).p, needs="any"
@@ -226,9 +226,9 @@ def test_images_of_one_patient_twice_leave_the_interval_unchanged() -> None:
     labels, chances, _ = case(7, n=200)
     patients = np.arange(200).astype(str)
     for name in ("auroc", "average_precision", "brier"):
-        alone = metrics.clustered_bootstrap(name, labels, chances, patients, replicates=400)
+        alone = metrics.clustered_bootstrap(name, labels, chances, patients, n_bootstrap=400)
         twice = metrics.clustered_bootstrap(
-            name, *(np.repeat(v, 2) for v in (labels, chances, patients)), replicates=400
+            name, *(np.repeat(v, 2) for v in (labels, chances, patients)), n_bootstrap=400
         )
         assert (twice.low, twice.high) == pytest.approx((alone.low, alone.high), abs=1e-9)
 

@@ -165,7 +165,7 @@ def test_predictive_values_mcc_and_likelihood_ratios() -> None:
 def test_net_benefit() -> None:
     at = (0.05, 0.2, 0.5, 0.8)
     for labels, chances in cases(1000, seed=9):
-        curve = metrics.decision_curve(labels, chances, thresholds=at, replicates=1)
+        curve = metrics.decision_curve(labels, chances, thresholds=at, n_bootstrap=1)
         for place, threshold in enumerate(at):
             _, fp, _, tp = reference.confusion_matrix(labels, chances >= threshold).ravel()
             odds = threshold / (1 - threshold)

@@ -42,7 +42,7 @@ same = [bool((row == read_image(path, PixelSpec(16)).pixels).all())
         for row, path in zip(out, paths[:2])]
 manifest = plainfilm.load_dataset(os.path.dirname(paths[0]) + "/set", positive="bright")
 plainfilm.evaluate(bundle, manifest, out=os.path.dirname(paths[0]) + "/out",
-                   robustness=False, replicates=20, workers=1)
+                   robustness=False, n_bootstrap=20, workers=1)
 assert os.path.getsize(os.path.dirname(paths[0]) + "/out/evaluation.json") > 1000
 print(json.dumps({"found": found, "same": same, "events": events, "failure": outcomes[2].reason}))
 """

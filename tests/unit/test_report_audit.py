@@ -531,7 +531,7 @@ def test_many_serious_findings_are_summarised() -> None:
 def test_report_of_a_run_shows_its_audit(tiny_run: Run, tmp_path: Path) -> None:
     """The audit of a training is in its report."""
     values = json.loads((tiny_run.folder / "audit.json").read_text("utf-8"))
-    evaluation = evaluate(tiny_run.folder, out=tmp_path / "new", replicates=40, workers=0)
+    evaluation = evaluate(tiny_run.folder, out=tmp_path / "new", n_bootstrap=40, workers=0)
     text = write_report(evaluation, model=tiny_run.folder, run=tiny_run).read_text("utf-8")
     section = text[text.index("Data audit</h2>") :]
     grave = [row for row in values["findings"] if row["severity"] != "note"]

@@ -66,7 +66,7 @@ def scored(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> Evaluati
     from plainfilm.data import load_dataset
 
     manifest = load_dataset(tmp_path / "t.csv", labels="label", positive="bright")
-    return evaluate(make_bundle(), manifest, out=tmp_path / "e", replicates=300, workers=0)
+    return evaluate(make_bundle(), manifest, out=tmp_path / "e", n_bootstrap=300, workers=0)
 
 
 def content_of(scored: Evaluation, **more: Any) -> ReportContent:

@@ -63,7 +63,7 @@ def compare(
     metrics: Sequence[str] = METRICS,
     margins: Mapping[str, float] | None = None,
     out: str | Path | None = None,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Comparison:
     """Compare two models by their evaluations of the same images.
@@ -80,7 +80,7 @@ def compare(
         Metric to the non-inferiority margin, chosen before the results are known.
     out
         Folder for ``comparison.json`` and ``comparison.csv``; None writes nothing.
-    replicates, seed
+    n_bootstrap, seed
         Number of resamples and seed of the bootstrap.
 
     Raises
@@ -96,7 +96,7 @@ def compare(
     one, other = sides
     labels: dict[str, list[ComparisonRow]] = {}
     for column, label in enumerate(one.document.task.labels):
-        pair = _Pair.of(sides, column, label, replicates, seed)
+        pair = _Pair.of(sides, column, label, n_bootstrap, seed)
         labels[label] = [pair.compare(name, margins.get(name)) for name in metrics]
     tests = [row.p for rows in labels.values() for row in rows if row.p is not None]
     adjusted = iter(holm(tests))
@@ -150,12 +150,12 @@ class _Pair:
     scores: tuple[Floats, Floats]
     patients: NDArray[np.str_] | None  # None where each patient has one image
     thresholds: tuple[float, float] | None
-    replicates: int
+    n_bootstrap: int
     seed: int
 
     @classmethod
     def of(
-        cls, sides: tuple[Side, Side], column: int, label: str, replicates: int, seed: int
+        cls, sides: tuple[Side, Side], column: int, label: str, n_bootstrap: int, seed: int
     ) -> _Pair:
         y_true = sides[0].predictions.labels[:, column].astype(np.float64)
         one, other = (side.predictions.probabilities[:, column].astype(float) for side in sides)
@@ -165,7 +165,7 @@ class _Pair:
             side.document.thresholds[label] for side in sides if label in side.document.thresholds
         ]
         thresholds = (found[0], found[1]) if len(found) == 2 else None
-        return cls(y_true, (one, other), patients, thresholds, replicates, seed)
+        return cls(y_true, (one, other), patients, thresholds, n_bootstrap, seed)
 
     def compare(self, name: str, margin: float | None) -> ComparisonRow:
         """Compare the models in one metric."""
@@ -179,7 +179,7 @@ class _Pair:
             nothing = undefined("none", why)
             return ComparisonRow(name, higher, nothing, nothing, nothing)
         thresholds = self.thresholds or (0.0, 0.0)
-        settings = {"replicates": self.replicates, "seed": self.seed}
+        settings = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
         first, second = (
             clustered_bootstrap(
                 name, self.y_true, scores, self.patients, threshold=threshold, **settings

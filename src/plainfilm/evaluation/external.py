@@ -62,7 +62,7 @@ def validate(
     prevalence: float | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     progress: Progress = silent,
 ) -> ExternalValidation:
     """Evaluate a bundle on several data sets and compare the results.
@@ -80,7 +80,7 @@ def validate(
         Folder for the files: each evaluation gets a folder with the name of its data set; one data
         set alone uses ``out`` itself. None takes ``external`` in the folder of the run
         (``evaluation-NAME`` for one data set).
-    robustness, prevalence, cache, workers, replicates, progress
+    robustness, prevalence, cache, workers, n_bootstrap, progress
         See `evaluate`.
 
     Raises
@@ -99,7 +99,7 @@ def validate(
         align(manifest, bundle.task)  # report labels that do not fit before any image is scored
     names = _folder_names(data)
     again = partial(
-        evaluate, cache=cache, workers=workers, replicates=replicates, progress=progress
+        evaluate, cache=cache, workers=workers, n_bootstrap=n_bootstrap, progress=progress
     )
     evaluations = tuple(
         again(

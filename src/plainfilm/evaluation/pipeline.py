@@ -43,7 +43,7 @@ def evaluate(
     prevalence: float | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     progress: Progress = silent,
 ) -> Evaluation:
     """Evaluate a bundle on images that it was not trained on.
@@ -66,7 +66,7 @@ def evaluate(
         None leaves this out.
     cache, workers
         Folder of decoded images and number of decoding processes, see `plainfilm.train`.
-    replicates
+    n_bootstrap
         Number of resamples of each bootstrap.
     progress
         Called with the progress.
@@ -105,7 +105,7 @@ def evaluate(
     found = scored.manifest.with_findings(_seen_in_training(path, scored))
     progress("computing intervals", 0, 1)
     dataset = DatasetSummary(manifest.name, split, found.hash, manifest.hash)
-    document = _analyse(bundle, scored, dataset, replicates, prevalence)
+    document = _analyse(bundle, scored, dataset, n_bootstrap, prevalence)
     progress("computing intervals", 1, 1)
     if robustness:
         disturbed = measure_robustness(
@@ -185,7 +185,7 @@ def _analyse(
     bundle: Bundle,
     scored: Scored,
     dataset: DatasetSummary,
-    replicates: int,
+    n_bootstrap: int,
     prevalence: float | None,
 ) -> EvaluationDocument:
     """Return all results that take no further images."""
@@ -202,18 +202,18 @@ def _analyse(
             (one.point.label, one.point.name): ThresholdRange(one.low, one.high, one.note)
             for one in bundle.points
         },
-        replicates=replicates,
+        n_bootstrap=n_bootstrap,
     )
     names = dict.fromkeys(name for one in scored.metadata for name in one)
     rejection = at_prevalence = None
     if bundle.rejection is not None or bundle.indeterminate:
         ids = [record.id for record in manifest.records]
         rejection = describe_rejection(
-            bundle, labels, probabilities, scored.novelty, patients, ids, replicates=replicates
+            bundle, labels, probabilities, scored.novelty, patients, ids, n_bootstrap=n_bootstrap
         )
     if prevalence is not None:
         at_prevalence = describe_prevalence(
-            bundle, labels, probabilities, patients, prevalence, replicates=replicates
+            bundle, labels, probabilities, patients, prevalence, n_bootstrap=n_bootstrap
         )
     return EvaluationDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -232,7 +232,7 @@ def _analyse(
             probabilities,
             bundle.operating_points,
             metadata={name: [one.get(name) for one in scored.metadata] for name in names},
-            replicates=replicates,
+            n_bootstrap=n_bootstrap,
         ),
         left_out=tuple(LeftOutImage(r.id, r.reason, r.problem) for r in scored.left_out),
         rejection=rejection,

@@ -65,7 +65,7 @@ def describe_prevalence(
     patients: Sequence[str],
     prevalence: float,
     *,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> AtPrevalence:
     """Return calibration in the large, Brier score, PPV and NPV at another prevalence.
@@ -86,7 +86,7 @@ def describe_prevalence(
     for column, label in enumerate(bundle.task.labels):
         view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
         points = {
-            point.name: _predictive_values(view, point.threshold, prevalence, replicates, seed)
+            point.name: _predictive_values(view, point.threshold, prevalence, n_bootstrap, seed)
             for point in bundle.operating_points
             if point.label == label
         }
@@ -142,10 +142,10 @@ def _intercept(
 
 
 def _predictive_values(
-    view: LabelView, threshold: float, prevalence: float, replicates: int, seed: int
+    view: LabelView, threshold: float, prevalence: float, n_bootstrap: int, seed: int
 ) -> PredictiveValuePair:
     predicted = view.probabilities >= threshold
-    [drawn] = view.clusters.replicate([view.rate_statistic(predicted)], replicates, seed)
+    [drawn] = view.clusters.replicate([view.rate_statistic(predicted)], n_bootstrap, seed)
     rates = rate_intervals(view, predicted, drawn)
     found = predict_values(view, predicted, rates, drawn, [prevalence])
     if found is None:

@@ -27,7 +27,7 @@ def describe_rejection(
     patients: Sequence[str],
     ids: Sequence[str],
     *,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Rejection:
     """Count rejected and indeterminate images, and return the results with and without them.
@@ -46,7 +46,7 @@ def describe_rejection(
     def results(column: int, label: str, rows: Bools) -> RejectionResults:
         own = (y_true[rows, column], y_score[rows, column], keys[rows])
         metrics = {
-            name: _interval(name, *own, thresholds.get(label), replicates, seed)
+            name: _interval(name, *own, thresholds.get(label), n_bootstrap, seed)
             for name in _METRICS
         }
         return RejectionResults(int(rows.sum()), metrics)
@@ -82,7 +82,7 @@ def _interval(
     y_score: Floats,
     patients: NDArray[np.str_],
     threshold: float | None,
-    replicates: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Interval:
     if not len(y_true):
@@ -92,7 +92,7 @@ def _interval(
     # Without patient keys where each patient has one image: then the method says "images".
     keys = patients if len(np.unique(patients)) < len(patients) else None
     return clustered_bootstrap(
-        name, y_true, y_score, keys, threshold=threshold, replicates=replicates, seed=seed
+        name, y_true, y_score, keys, threshold=threshold, n_bootstrap=n_bootstrap, seed=seed
     )
 
 

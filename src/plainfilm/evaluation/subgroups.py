@@ -51,7 +51,7 @@ def describe_subgroups(
     points: Sequence[OperatingPoint],
     *,
     metadata: Mapping[str, Sequence[str | float | None]] | None = None,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Subgroups:
     """Return the results of every subgroup of every column that has two or more.
@@ -71,7 +71,7 @@ def describe_subgroups(
         view = LabelView.of(y_true[:, position], y_score[:, position], clusters)
         threshold = thresholds.get(label)
         predicted = None if threshold is None else view.probabilities >= threshold
-        cases = _Cases(view, predicted, replicates, seed)
+        cases = _Cases(view, predicted, n_bootstrap, seed)
         found = (_describe_column(cases, column, known) for column in columns)
         labels[label] = tuple(column for column in found if column is not None)
     labels, tests = _adjust(labels)
@@ -84,7 +84,7 @@ class _Cases:
 
     view: LabelView
     predicted: Bools | None
-    replicates: int
+    n_bootstrap: int
     seed: int
 
     @property
@@ -181,7 +181,7 @@ def _describe_subgroup(
     if others is not None:
         inside, outside = own | others, outside | others
     statistics = [*cases.statistics(inside), *cases.statistics(outside)]
-    replicates = cases.view.clusters.replicate(statistics, cases.replicates, cases.seed)
+    replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap, cases.seed)
     half = len(statistics) // 2
     metrics, differences, p = {}, {}, {}
     for name in _METRICS:

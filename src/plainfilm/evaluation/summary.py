@@ -39,7 +39,7 @@ def summarise(
     *,
     ranges: Mapping[tuple[str, str], ThresholdRange] | None = None,
     seed: int = 0,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
 ) -> Summary:
     """Return every metric with a 95 % interval, by label and over all labels.
 
@@ -60,7 +60,7 @@ def summarise(
         ``balanced`` point. A multi-class task without one uses the most probable class.
     ranges
         How precisely validation determines thresholds, by label and name of the point.
-    seed, replicates
+    seed, n_bootstrap
         Seed of the bootstrap, and number of resamples.
 
     Returns
@@ -85,7 +85,7 @@ def summarise(
         several.append(_accuracy_statistic(y_true, y_score, clusters))
     drawn = iter(
         clusters.replicate(
-            [*(one for view in views for one in view.statistics), *several], replicates, seed
+            [*(one for view in views for one in view.statistics), *several], n_bootstrap, seed
         )
     )
     estimates = {

@@ -87,14 +87,14 @@ class Clusters:
         return f"{name} in {BLOCKS} blocks" if self.units == BLOCKS else name
 
     def replicate(
-        self, statistics: Sequence[Statistic], replicates: int, seed: int
+        self, statistics: Sequence[Statistic], n_bootstrap: int, seed: int
     ) -> list[Floats]:
-        """Return each statistic on resampled units, (k, replicates)."""
+        """Return each statistic on resampled units, (k, n_bootstrap)."""
         return replicate(
             statistics,
             patients=self.units,
             images=len(self.groups),
-            replicates=replicates,
+            n_bootstrap=n_bootstrap,
             rng=np.random.default_rng(seed),
         )
 

@@ -50,7 +50,7 @@ def replicate(
     *,
     patients: int,
     images: int,
-    replicates: int,
+    n_bootstrap: int,
     rng: np.random.Generator,
 ) -> list[Floats]:
     """Compute every statistic on the same resampled patients.
@@ -58,15 +58,15 @@ def replicate(
     Returns
     -------
     list
-        An array (k, replicates) for each statistic; NaN where a replicate leaves it undefined.
+        An array (k, n_bootstrap) for each statistic; NaN where a replicate leaves it undefined.
     """
-    if replicates < 1 or patients < 1:
+    if n_bootstrap < 1 or patients < 1:
         raise MetricError(
             "the bootstrap needs at least one replicate and one patient",
-            received=f"{replicates} replicates, {patients} patients",
+            received=f"{n_bootstrap} replicates, {patients} patients",
         )
     parts: list[list[Floats]] = [[] for _ in statistics]
-    for draws in _draws(patients, images, replicates, rng):
+    for draws in _draws(patients, images, n_bootstrap, rng):
         for part, statistic in zip(parts, statistics, strict=True):
             part.append(statistic(draws))
     return [np.concatenate(part, axis=1) for part in parts]
@@ -225,7 +225,7 @@ def clustered_bootstrap(
     patients: Patients,
     *,
     threshold: float | None = None,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     level: float = 0.95,
     seed: int | np.random.Generator = 0,
 ) -> Interval:
@@ -243,7 +243,7 @@ def clustered_bootstrap(
         Patient keys (n,), or None for one patient per image.
     threshold
         Smallest score that is predicted positive; required for the metrics in `RATES`.
-    replicates
+    n_bootstrap
         Number of bootstrap replicates.
     level
         Confidence level, between 0 and 1.
@@ -283,7 +283,7 @@ def clustered_bootstrap(
         [statistic],
         patients=count,
         images=len(values),
-        replicates=replicates,
+        n_bootstrap=n_bootstrap,
         rng=np.random.default_rng(seed),
     )
     return bootstrap_interval(

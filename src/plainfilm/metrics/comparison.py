@@ -32,7 +32,7 @@ def clustered_difference(
     patients: Patients = None,
     *,
     thresholds: tuple[float, float] | None = None,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     level: float = 0.95,
     seed: int | np.random.Generator = 0,
 ) -> Interval:
@@ -52,7 +52,7 @@ def clustered_difference(
         Patient keys (n,), or None for one patient per image.
     thresholds
         Thresholds of the first and the second; required for the metrics in `RATES`.
-    replicates, level, seed
+    n_bootstrap, level, seed
         Settings of the bootstrap, see `clustered_bootstrap`.
 
     Returns
@@ -85,7 +85,7 @@ def clustered_difference(
         [statistic for statistic, _ in parts],
         patients=units,
         images=len(one),
-        replicates=replicates,
+        n_bootstrap=n_bootstrap,
         rng=np.random.default_rng(seed),
     )
     with np.errstate(invalid="ignore"):

@@ -57,7 +57,7 @@ def lock_operating_points(
     sensitivity: float = 0.95,
     specificity: float = 0.95,
     own: Mapping[str, float] | None = None,
-    replicates: int = 500,
+    n_bootstrap: int = 500,
     seed: int | np.random.Generator = 0,
 ) -> tuple[LockedPoint, ...]:
     """Lock the balanced, the rule-out and the rule-in threshold of one label.
@@ -76,7 +76,7 @@ def lock_operating_points(
         Targets of rule-out and rule-in on the validation set, above 0 and at most 1.
     own
         Thresholds given by the user by name, 0 to 1; they are not changed.
-    replicates, seed
+    n_bootstrap, seed
         Number of bootstrap replicates, and a seed or generator, for ``low`` and ``high``.
 
     Returns
@@ -104,7 +104,7 @@ def lock_operating_points(
     logits = logits_of(values)
     order = np.argsort(logits, kind="stable")
     up, logits, groups = positive[order], logits[order], groups[order]
-    drawn = draw_patients(groups, up, count, replicates, np.random.default_rng(seed))
+    drawn = draw_patients(groups, up, count, n_bootstrap, np.random.default_rng(seed))
     balanced = balanced_thresholds(logits, up, groups, drawn)
     out = np.minimum(reaching_thresholds(logits, up, groups, drawn, sensitivity), balanced)
     # Rule-in is rule-out with the classes and the order reversed.

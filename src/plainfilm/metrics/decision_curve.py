@@ -61,7 +61,7 @@ def decision_curve(
     patients: Patients = None,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
-    replicates: int = 2000,
+    n_bootstrap: int = 2000,
     level: float = 0.95,
     seed: int | np.random.Generator = 0,
 ) -> DecisionCurve:
@@ -78,7 +78,7 @@ def decision_curve(
         Patient keys (n,), or None for one patient per image.
     thresholds
         Threshold probabilities between 0 and 1, increasing.
-    replicates, level, seed
+    n_bootstrap, level, seed
         Settings of the bootstrap, see `clustered_bootstrap`.
 
     Raises
@@ -106,7 +106,7 @@ def decision_curve(
         [statistic],
         patients=count,
         images=at.size,
-        replicates=replicates,
+        n_bootstrap=n_bootstrap,
         rng=np.random.default_rng(seed),
     )
     return read_decision(statistic(np.ones((1, count))), drawn, at, level=level)

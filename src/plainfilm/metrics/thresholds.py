@@ -34,17 +34,17 @@ def silverman_bandwidth(values: ArrayLike) -> float:
 
 
 def draw_patients(
-    groups: Ints, up: Bools, patients: int, replicates: int, rng: np.random.Generator
+    groups: Ints, up: Bools, patients: int, n_bootstrap: int, rng: np.random.Generator
 ) -> Counts:
     """Return the weight of each patient, (R, patients): 1 in the first row, then as drawn.
 
-    Draws without a positive or a negative image are left out, so R is at most 1 + replicates.
+    Draws without a positive or a negative image are left out, so R is at most 1 + n_bootstrap.
     """
-    drawn = rng.integers(0, patients, (replicates, patients))
-    drawn += np.arange(replicates)[:, None] * patients
-    tally = np.bincount(drawn.ravel(), minlength=replicates * patients)
+    drawn = rng.integers(0, patients, (n_bootstrap, patients))
+    drawn += np.arange(n_bootstrap)[:, None] * patients
+    tally = np.bincount(drawn.ravel(), minlength=n_bootstrap * patients)
     # No patient is drawn 65,536 times: there are fewer patients, or each is drawn rarely.
-    counts = tally.reshape(replicates, patients).astype(np.uint16)
+    counts = tally.reshape(n_bootstrap, patients).astype(np.uint16)
     every = np.vstack([np.ones((1, patients), np.uint16), counts])
     return every[_any(every, groups[up]) & _any(every, groups[~up])]
 
