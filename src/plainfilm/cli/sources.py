@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plainfilm.data import Manifest
+    from plainfilm.data import Manifest, SourceOptions
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
@@ -80,13 +80,14 @@ def load_each(args: argparse.Namespace) -> list[Manifest]:
 def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
     from plainfilm.data import load_dataset
 
-    labels = args.labels.split(",") if args.labels else None
-    return load_dataset(
-        *roots,
-        labels=labels[0] if labels and len(labels) == 1 else labels,
-        positive=args.positive,
-        patient=args.patient,
-        path_column=args.path_column,
-        split_column=args.split_column,
-        images=args.images,
-    )
+    given: SourceOptions = {
+        "positive": args.positive,
+        "patient": args.patient,
+        "path_column": args.path_column,
+        "split_column": args.split_column,
+        "images": args.images,
+    }
+    if args.labels:
+        names = args.labels.split(",")
+        given["labels"] = names[0] if len(names) == 1 else names
+    return load_dataset(*roots, **given)

@@ -6,7 +6,13 @@ from plainfilm.data.fill import fill_cache
 from plainfilm.data.fingerprint import fingerprint
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.pick import pick
-from plainfilm.data.sources import KERMANY, fetch_kermany, load_dataset, verify_kermany
+from plainfilm.data.sources import (
+    KERMANY,
+    SourceOptions,
+    fetch_kermany,
+    load_dataset,
+    verify_kermany,
+)
 from plainfilm.data.split import limit, make_splits
 
 __all__ = [
@@ -14,6 +20,7 @@ __all__ = [
     "Cache",
     "LeftOut",
     "Manifest",
+    "SourceOptions",
     "default_folder",
     "fetch_kermany",
     "fill_cache",

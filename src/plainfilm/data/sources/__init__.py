@@ -2,5 +2,6 @@
 
 from plainfilm.data.sources.kermany import KERMANY, fetch_kermany, verify_kermany
 from plainfilm.data.sources.loading import load_dataset
+from plainfilm.data.sources.options import SourceOptions
 
-__all__ = ["KERMANY", "fetch_kermany", "load_dataset", "verify_kermany"]
+__all__ = ["KERMANY", "SourceOptions", "fetch_kermany", "load_dataset", "verify_kermany"]

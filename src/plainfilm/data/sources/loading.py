@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.classes import label_items
@@ -13,6 +13,7 @@ from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
 from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.names import compile_patient_pattern
+from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
 from plainfilm.data.sources.patients import assign_patients, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.rows import list_table
@@ -22,14 +23,7 @@ from plainfilm.records import Finding, Record
 
 
 def load_dataset(
-    *roots: str | Path,
-    labels: str | Sequence[str] | None = None,
-    positive: str | None = None,
-    patient: str | None = None,
-    path_column: str | None = None,
-    split_column: str | None = None,
-    images: str | Path | None = None,
-    name: str | None = None,
+    *roots: str | Path, name: str | None = None, **options: Unpack[SourceOptions]
 ) -> Manifest:
     """List the images of folders and tables, with labels and patients.
 
@@ -46,19 +40,10 @@ def load_dataset(
         Folders and tables with the same classes. With several roots, ids start with the name of
         the root. Equal identifiers from columns or DICOM headers mean one patient, and so do equal
         names of a known convention; equal matches of a pattern only within one data set.
-    labels
-        For a table: the column of class names, or several columns of 1, 0 and blank for unknown.
-    positive
-        Positive class of two.
-    patient
-        A column, or a regular expression for the file name whose groups are the patient. Default: a
-        column with a usual name, a known naming convention, or the PatientID of DICOM files.
-    path_column, split_column
-        For a table: the columns of paths and splits.
-    images
-        For a table: the base folder of relative paths. Default: the folder of the table.
     name
         Name of the data set. Default: the name of the first root.
+    **options
+        Description of the data: see `plainfilm.data.SourceOptions`.
 
     Returns
     -------
@@ -84,12 +69,14 @@ def load_dataset(
     if not roots:
         raise UsageError("no folder or table was given", remedy="give at least one")
     paths = [_check(Path(root)) for root in roots]
-    if all(path.is_dir() for path in paths) and (labels or path_column or split_column or images):
+    given = [f"{key}=" for key in TABLE_OPTIONS if options.get(key)]
+    if given and all(path.is_dir() for path in paths):
         raise UsageError(
-            "labels=, path_column=, split_column= and images= are for tables",
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for tables",
             received=", ".join(map(str, paths)),
-            remedy="give a table, or leave them out: the labels are the names of the folders",
+            remedy="give a table, or leave it out: the labels are the names of the folders",
         )
+    images, patient = options.get("images"), options.get("patient")
     base = Path(images) if images is not None else None
     listings = []
     is_column = False
@@ -99,13 +86,7 @@ def load_dataset(
             listings[-1].scope = scope_of(path)
             continue
         table = read_table(path)
-        columns = choose_columns(
-            table,
-            labels=labels,
-            patient=patient,
-            path_column=path_column,
-            split_column=split_column,
-        )
+        columns = choose_columns(table, options)
         is_column = is_column or patient in table.columns
         listings.append(list_table(table, columns, base))
         listings[-1].scope = scope_of(base or path)
@@ -115,7 +96,7 @@ def load_dataset(
     findings = [found for listing in listings for found in listing.findings]
     findings += assign_patients(listings, pattern)
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
-    return _combine(listings, positive, findings, name or listings[0].name)
+    return _combine(listings, options.get("positive"), findings, name or listings[0].name)
 
 
 def _check(path: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from plainfilm.data.sources.identifying import (
     looks_like_data,
 )
 from plainfilm.data.sources.listing import SPLIT_NAMES
+from plainfilm.data.sources.options import SourceOptions
 from plainfilm.errors import SourceError, UsageError
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
@@ -110,15 +110,10 @@ def _text(cell: object) -> str:
     return str(cell).strip()
 
 
-def choose_columns(
-    table: Table,
-    *,
-    labels: str | Sequence[str] | None = None,
-    patient: str | None = None,
-    path_column: str | None = None,
-    split_column: str | None = None,
-) -> Columns:
-    """Choose the columns for path, labels, patient and split, by argument or by usual name."""
+def choose_columns(table: Table, options: SourceOptions) -> Columns:
+    """Choose the columns for path, labels, patient and split, by option or by usual name."""
+    labels, patient = options.get("labels"), options.get("patient")
+    split_column = options.get("split_column")
     guessed: list[str] = []
 
     def find(role: str, argument: str, name: str | None, required: bool) -> str | None:
@@ -136,7 +131,7 @@ def choose_columns(
             guessed.append(f"{role} from {found[0]!r}")
         return found[0] if found else None
 
-    path = find("path", "path_column", path_column, True)
+    path = find("path", "path_column", options.get("path_column"), True)
     assert path is not None
     if labels is None or isinstance(labels, str):
         label = find("label", "labels", labels, True)

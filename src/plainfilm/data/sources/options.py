@@ -1,0 +1,37 @@
+"""Defines the options that describe a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+
+class SourceOptions(TypedDict, total=False):
+    """How to read folders and tables; the keyword arguments of `plainfilm.load_dataset`.
+
+    Attributes
+    ----------
+    labels
+        For a table: the column of class names, or several columns of 1, 0 and blank for unknown.
+    positive
+        Positive class of two.
+    patient
+        A column, or a regular expression for the file name whose groups are the patient. Default: a
+        column with a usual name, a known naming convention, or the PatientID of DICOM files.
+    path_column, split_column
+        For a table: the columns of paths and splits.
+    images
+        For a table: the base folder of relative paths. Default: the folder of the table.
+    """
+
+    labels: str | Sequence[str] | None
+    positive: str | None
+    patient: str | None
+    path_column: str | None
+    split_column: str | None
+    images: str | Path | None
+
+
+TABLE_OPTIONS = ("labels", "path_column", "split_column", "images")
+"""Options that are for tables only."""
