@@ -27,20 +27,9 @@ class ImagePredictor(Protocol):
 
 
 class Batcher:
-    """Runs one bundle's network on batches of waiting images.
+    """Runs one bundle's network on batches of waiting images, up to ``runs`` at a time.
 
-    Parameters
-    ----------
-    predictor
-        Predictor of the bundle.
-    executor
-        Threads in which it runs; shared by all bundles.
-    runs
-        Number of concurrent runs.
-    largest
-        Largest number of images in a batch.
-    on_run
-        Called with the number of images of each batch.
+    All bundles share the executor; ``on_run`` is called with the number of images of each batch.
     """
 
     def __init__(

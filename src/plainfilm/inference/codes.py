@@ -44,12 +44,7 @@ SERVER_CODES = MappingProxyType(
 class InferenceError(Exception):
     """A failure with a stable code.
 
-    Parameters
-    ----------
-    code
-        Key of :data:`IMAGE_CODES` or :data:`SERVER_CODES`.
-    detail
-        Remedy, or the limit that was exceeded; never text from a client.
+    ``detail`` is a remedy, or the limit that was exceeded; never text from a client.
     """
 
     def __init__(self, code: str, detail: str | None = None) -> None:

@@ -132,33 +132,22 @@ def _point(locked: LockedPoint) -> PointDescription:
 
 
 def _tested(evaluation: EvaluationDocument) -> TestDescription:
-    # With several labels, each label has its own operating points.
-    points = (
-        {
-            f"{label}/{name}": point
-            for label, results in evaluation.labels.items()
-            for name, point in results.operating_points.items()
-        }
-        if evaluation.binary is None
-        else evaluation.binary.operating_points
-    )
+    points = {
+        name if evaluation.binary is not None else f"{label}/{name}": PointTest(
+            _estimate(point.metrics, "sensitivity"), _estimate(point.metrics, "specificity")
+        )
+        for label, results in evaluation.labels.items()
+        for name, point in results.operating_points.items()
+    }
+    auroc = _estimate(evaluation.metrics, "auroc")
     return TestDescription(
-        dataset=evaluation.dataset.name,
-        images=evaluation.n,
-        patients=evaluation.patients,
-        auroc=_estimate(evaluation.metrics.get("auroc")),
-        points={
-            name: PointTest(
-                _estimate(point.metrics.get("sensitivity")),
-                _estimate(point.metrics.get("specificity")),
-            )
-            for name, point in points.items()
-        },
+        evaluation.dataset.name, evaluation.n, evaluation.patients, auroc, points
     )
 
 
-def _estimate(interval: Interval | None) -> Estimate | None:
-    return None if interval is None else Estimate(interval.value, interval.low, interval.high)
+def _estimate(metrics: Mapping[str, Interval], name: str) -> Estimate | None:
+    found = metrics.get(name)
+    return None if found is None else Estimate(found.value, found.low, found.high)
 
 
 def read_evaluation(folder: Path, bundle: Bundle) -> EvaluationDocument | None:

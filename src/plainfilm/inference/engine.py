@@ -38,28 +38,9 @@ _NOT_READY = 10.0  # seconds after a failed write of the audit log
 class Engine:
     """Bundles, decoding processes, counters and logs of one server.
 
-    Parameters
-    ----------
-    sources
-        Bundles to load; the first is the default.
-    limits
-        Limits of files, memory and queues.
-    workers, threads
-        Number of decoding processes, and of concurrent runs of the network, each on one core; 0
-        uses one for each core.
-    audit_log
-        Path of the audit log, or None.
-    log
-        Log of events; JSON lines on standard error by default.
-    pool
-        Pool of decoding processes, for tests.
-
-    Raises
-    ------
-    BundleError
-        If a bundle cannot be opened.
-    StorageError
-        If the audit log cannot be opened.
+    ``workers`` is the number of decoding processes, and ``threads`` that of concurrent runs of the
+    network, each on one core; 0 uses one for each core. A BundleError or StorageError is raised if
+    a bundle or the audit log cannot be opened.
     """
 
     def __init__(
@@ -109,7 +90,7 @@ class Engine:
         """Start the decoding processes."""
         await self.pool.start()
         if self.audit is not None:
-            self._tasks.append(asyncio.get_running_loop().create_task(self._sync(self.audit)))
+            self._tasks.append(asyncio.create_task(self._sync(self.audit)))
         for loaded in self.registry:
             self.log.write("bundle", name=loaded.name, bundle=loaded.bundle.id, outcome="opened")
 
@@ -175,10 +156,7 @@ class Engine:
     ) -> Item:
         """Predict on one file; an unreadable file gives an item with its error.
 
-        Raises
-        ------
-        InferenceError
-            If no decoding process runs, or the audit log cannot be written.
+        An InferenceError is raised only if the audit log cannot be written.
         """
         began = time.monotonic()
         try:

@@ -22,50 +22,24 @@ PICTURES = ("seen", "original", "heatmap")
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """The content of one received file, without its name.
+    """The content of one received file, without its name."""
 
-    Attributes
-    ----------
-    data
-        Bytes of the file; empty if it exceeds the limit.
-    declared
-        Format that its content type declares, or None.
-    too_large
-        SHA-256 of a file that exceeds the limit, or None.
-    """
-
-    data: bytes
-    declared: str | None = None
-    too_large: str | None = None
+    data: bytes  # empty if the file exceeds the limit
+    declared: str | None = None  # the format that its content type declares
+    too_large: str | None = None  # SHA-256 of a file that exceeds the limit
 
 
 @dataclass(frozen=True, slots=True)
 class ItemOptions:
-    """Optional content of an item.
+    """Optional content of an item."""
 
-    Attributes
-    ----------
-    include
-        Names from :data:`PICTURES`.
-    label
-        Label of the heat map; None uses the most probable one.
-    """
-
-    include: frozenset[str] = frozenset()
-    label: str | None = None
+    include: frozenset[str] = frozenset()  # names from PICTURES
+    label: str | None = None  # of the heat map; None uses the most probable one
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The result of one image.
-
-    Attributes
-    ----------
-    content
-        JSON object.
-    error
-        Reason why there is no prediction, or None.
-    """
+    """The result of one image as a JSON object; ``error`` is why there is no prediction."""
 
     content: bytes
     error: InferenceError | None = None

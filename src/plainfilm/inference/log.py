@@ -31,24 +31,12 @@ def now() -> str:
 class Log:
     """Lines of events on a stream, written together every 20 ms.
 
-    Each write releases the interpreter lock, which takes long to get back under load.
-
-    Parameters
-    ----------
-    stream
-        Output; standard error by default.
-    clock
-        Function that returns the time.
-    plain
-        Write short lines for people instead of JSON.
+    Each write releases the interpreter lock, which takes long to get back under load. The stream
+    is standard error by default; ``plain`` writes short lines for people instead of JSON.
     """
 
     def __init__(
-        self,
-        stream: TextIO | None = None,
-        clock: Callable[[], str] = now,
-        *,
-        plain: bool = False,
+        self, stream: TextIO | None = None, clock: Callable[[], str] = now, *, plain: bool = False
     ) -> None:
         self._stream, self._clock, self._plain = stream, clock, plain
         self._lines: list[str] = []
@@ -89,8 +77,7 @@ class LibraryWarnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        error = record.exc_info[0] if record.exc_info else None
-        kind = None if error is None else error.__name__
+        kind = getattr(record.exc_info[0], "__name__", None) if record.exc_info else None
         level = record.levelname.lower()
         self._log.write("library-warning", logger=record.name, level=level, error=kind)
 
@@ -99,19 +86,9 @@ class AuditLog:
     """A file with one line for every processed image, written before the answer is sent.
 
     Each line is one append to the file, so several servers may share it. Lines reach the disk
-    within a second (``sync``) and when the server stops; a power failure may lose that second.
-
-    Parameters
-    ----------
-    path
-        Path of the file. It is created with access for its owner only; links are not followed.
-    clock
-        Function that returns the time.
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be opened.
+    within a second (``sync``) and when the server stops; a power failure may lose that second. The
+    file is created with access for its owner only; links are not followed. A StorageError is raised
+    if it cannot be opened.
     """
 
     def __init__(self, path: Path, clock: Callable[[], str] = now) -> None:

@@ -36,13 +36,7 @@ class BundleSource:
 
 
 def parse_sources(arguments: Iterable[str]) -> list[BundleSource]:
-    """Read ``[NAME=]PATH`` arguments; the default name is that of the folder.
-
-    Raises
-    ------
-    UsageError
-        If a name has other characters or is used twice.
-    """
+    """Read ``[NAME=]PATH`` arguments; the default name is that of the folder."""
     sources: list[BundleSource] = []
     for argument in arguments:
         name, equals, path = argument.partition("=")
@@ -70,20 +64,8 @@ def parse_sources(arguments: Iterable[str]) -> list[BundleSource]:
 class LoadedBundle:
     """One bundle, ready for predictions.
 
-    Attributes
-    ----------
-    name
-        Name by which clients request it.
-    predictor, batcher
-        Its network, and the batches that run on it.
-    identity
-        Name, id and version, which are part of every answer.
-    description
-        Labels, thresholds and test results.
-    card
-        Model card, Markdown; empty if there is none.
-    report
-        Path of the HTML report of its evaluation, or None.
+    ``identity`` is part of every answer, ``card`` is Markdown (empty if there is none), and
+    ``report`` is the path of the HTML report of its evaluation.
     """
 
     name: str
@@ -101,24 +83,7 @@ class LoadedBundle:
 
 
 class BundleRegistry:
-    """All loaded bundles; the first is the default.
-
-    Parameters
-    ----------
-    sources
-        Names and folders.
-    executor
-        Threads in which the networks run.
-    runs
-        Number of concurrent runs of one bundle's network.
-    on_run
-        Called with the number of images of each run.
-
-    Raises
-    ------
-    BundleError
-        If a bundle cannot be opened.
-    """
+    """All loaded bundles; the first is the default. The other arguments are those of `Batcher`."""
 
     def __init__(
         self,

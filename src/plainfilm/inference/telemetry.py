@@ -54,15 +54,7 @@ class Histogram:
 
 
 class Telemetry:
-    """All counters of one server.
-
-    Attributes
-    ----------
-    requests, images, decoders, swaps
-        Counters by route and status, bundle and outcome, event, and outcome.
-    seconds, batches
-        Seconds of a request, and images in a run of the network.
-    """
+    """All counters of one server."""
 
     def __init__(self) -> None:
         self.requests = Count("route", "status")
@@ -73,19 +65,17 @@ class Telemetry:
             (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
         )
         self.batches = Histogram((1, 2, 4, 8, 16, 32, 64))
-        self._metrics: list[tuple[str, str, str, Lines]] = []
-        for name, description, count in (
-            ("requests_total", "Requests by route and status.", self.requests),
-            ("images_total", "Images by bundle and outcome.", self.images),
-            ("decoders_total", "Events of decoding processes.", self.decoders),
-            ("swaps_total", "Reloads of bundles by outcome.", self.swaps),
-        ):
-            self._metrics.append((name, "counter", description, count.lines))
-        for name, description, histogram in (
-            ("request_seconds", "Seconds from the headers to the answer.", self.seconds),
-            ("batch_images", "Images in a run of the network.", self.batches),
-        ):
-            self._metrics.append((name, "histogram", description, histogram.lines))
+        self._metrics: list[tuple[str, str, str, Lines]] = [
+            (name, "histogram" if isinstance(one, Histogram) else "counter", description, one.lines)
+            for name, description, one in (
+                ("requests_total", "Requests by route and status.", self.requests),
+                ("images_total", "Images by bundle and outcome.", self.images),
+                ("decoders_total", "Events of decoding processes.", self.decoders),
+                ("swaps_total", "Reloads of bundles by outcome.", self.swaps),
+                ("request_seconds", "Seconds from the headers to the answer.", self.seconds),
+                ("batch_images", "Images in a run of the network.", self.batches),
+            )
+        ]
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Add a value that is read when the text is requested."""

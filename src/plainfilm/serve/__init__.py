@@ -22,7 +22,7 @@ def run_service(bundles: Sequence[str], settings: Settings) -> int:
     MissingExtraError
         If the extra ``serve`` is not installed.
     UsageError
-        If the combination of settings is unsafe.
+        If the combination of settings is unsafe, or the address is in use.
     BundleError
         If a bundle cannot be opened.
     """

@@ -21,22 +21,13 @@ from plainfilm.serve.request_body import ClientGone, RequestBody
 from plainfilm.serve.security import HEADERS, Guard
 
 _PREDICTION_PATHS = frozenset({"/v1/predictions", "/v1/predictions/stream"})
+_HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 _PIECE = 1 << 18  # bytes of an answer that the client must accept within the stall limit
 _DEFAULT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
 class Middleware:
-    """ASGI application that wraps the routes.
-
-    Parameters
-    ----------
-    app
-        Routes.
-    engine
-        Inference engine.
-    settings
-        Settings of the service.
-    """
+    """ASGI application that wraps the routes."""
 
     def __init__(self, app: ASGIApp, engine: Engine, settings: Settings) -> None:
         self.app, self._engine, self._limits = app, engine, settings.limits
@@ -56,14 +47,13 @@ class Middleware:
         }
         body = RequestBody(headers, receive, self._limits, self._engine.budget)
         try:
-            await self._handle(scope, receive, out, body, headers)
+            self._guard.check(scope["method"], scope["path"], headers)
+            await self._handle(scope, receive, out, body)
         except InferenceError as error:
             problem = error if isinstance(error, Problem) else Problem.of(error)
             await _send_problem(problem, out, body)
         except HTTPException as error:
-            code = {404: "not-found", 405: "method-not-allowed"}.get(
-                error.status_code, "bad-request"
-            )
+            code = _HTTP_CODES.get(error.status_code, "bad-request")
             await _send_problem(Problem(code, headers=error.headers), out, body)
         except TimeoutError:
             await _send_problem(Problem("deadline"), out, body)
@@ -80,14 +70,8 @@ class Middleware:
                 self._engine.telemetry.seconds.add(time.monotonic() - began)
 
     async def _handle(
-        self,
-        scope: Scope,
-        receive: Receive,
-        out: _Output,
-        body: RequestBody,
-        headers: dict[str, str],
+        self, scope: Scope, receive: Receive, out: _Output, body: RequestBody
     ) -> None:
-        self._guard.check(scope["method"], scope["path"], headers)
         async with asyncio.timeout(self._limits.seconds):
             if scope["path"] not in _PREDICTION_PATHS:
                 await self.app(scope, receive, out.send)
@@ -146,14 +130,9 @@ async def _send_problem(problem: Problem, out: _Output, body: RequestBody) -> No
     if not body.complete:
         problem.headers["connection"] = "close"
     content = problem.body()
-    headers = {
-        "content-type": PROBLEM_TYPE,
-        "content-length": str(len(content)),
-        **problem.headers,
-    }
+    headers = {"content-type": PROBLEM_TYPE, "content-length": str(len(content)), **problem.headers}
     raw = [(name.lower().encode(), text.encode("latin-1")) for name, text in headers.items()]
-    start = {"type": "http.response.start", "status": problem.status, "headers": raw}
-    await out.send(start)
+    await out.send({"type": "http.response.start", "status": problem.status, "headers": raw})
     await out.send({"type": "http.response.body", "body": content})
 
 

@@ -92,10 +92,7 @@ _PROBLEM = _object(
     "detail",
 )
 _PREDICTIONS = _object(
-    {
-        "bundle": _schema(BundleIdentity),
-        "predictions": _array({"oneOf": [_PREDICTED, _FAILED]}),
-    }
+    {"bundle": _schema(BundleIdentity), "predictions": _array({"oneOf": [_PREDICTED, _FAILED]})}
 )
 _MODEL = _schema(ModelDescription)
 _MODEL["properties"] |= {"default": _BOOLEAN, "report": _schema(str | None), "card": _TEXT}

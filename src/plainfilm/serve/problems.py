@@ -48,17 +48,7 @@ _RETRY |= dict.fromkeys(("no-decoder", "stopping", "audit-unavailable"), "5")
 
 
 class Problem(InferenceError):
-    """A failure as an HTTP answer.
-
-    Parameters
-    ----------
-    code
-        Key of :data:`PROBLEMS`.
-    detail
-        Remedy, or the limit that was exceeded; never text from a client.
-    headers
-        Additional headers.
-    """
+    """A failure as an HTTP answer, with additional headers."""
 
     def __init__(
         self, code: str, detail: str | None = None, *, headers: Mapping[str, str] | None = None

@@ -7,6 +7,7 @@ on the disk. This module uses the push parser below it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -48,16 +49,7 @@ class RequestBody:
     """The body of one request; a context manager that reserves memory for it.
 
     Entering raises ``body-too-large`` if the declared length exceeds the limit, and ``busy`` if the
-    memory that all requests share is exhausted.
-
-    Parameters
-    ----------
-    headers
-        Headers of the request, names in lower case.
-    receive
-        ASGI channel.
-    limits, budget
-        Limits of the service, and memory that all requests share.
+    memory that all requests share (``budget``) is exhausted. Names of headers are in lower case.
     """
 
     def __init__(
@@ -77,8 +69,6 @@ class RequestBody:
         self.complete = False
 
     def __enter__(self) -> RequestBody:
-        if self._declared > self._limits.body:
-            raise self._too_large()
         self._reserve(self._declared)
         return self
 
@@ -103,12 +93,13 @@ class RequestBody:
             self._budget.give_back(count)
             self._answers -= count
 
-    def _reserve(self, count: int) -> None:
-        self._budget.take(count)
-        self._reserved += count
-
-    def _too_large(self) -> Problem:
-        return Problem("body-too-large", f"at most {self._limits.body:,} bytes in a request")
+    def _reserve(self, total: int) -> None:
+        """Reserve memory for ``total`` bytes of the body."""
+        if total > self._limits.body:
+            raise Problem("body-too-large", f"at most {self._limits.body:,} bytes in a request")
+        if total > self._reserved:
+            self._budget.take(total - self._reserved)
+            self._reserved = total
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives.
@@ -126,24 +117,19 @@ class RequestBody:
             chunk: bytes = message.get("body", b"")
             self.complete = not message.get("more_body", False)
             self._received += len(chunk)
-            if self._received > self._limits.body:
-                raise self._too_large()
-            if self._received > self._reserved:
-                self._reserve(self._received - self._reserved)
+            self._reserve(self._received)
             if chunk:
                 yield chunk
 
     async def drain(self) -> None:
         """Read a refused body for up to 2 seconds: a client reads no answer while it sends."""
         drained = 0
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 while not self.complete and drained < _MAX_DRAINED:
                     message = await self._receive()
                     drained += len(message.get("body", b""))
                     self.complete = not message.get("more_body", False)
-        except TimeoutError:
-            return
 
     async def read_file(self) -> ImageFile:
         """Read a body that is one file.

@@ -55,14 +55,11 @@ def is_loopback(host: str) -> bool:
 
 
 def check_settings(settings: Settings) -> None:
-    """Check that the combination of settings is safe.
-
-    Raises
-    ------
-    UsageError
-        If other machines could reach the service without a token, or the token can be guessed.
+    """Raise a UsageError if other machines could reach the service without a token, or the token
+    can be guessed.
     """
-    if settings.token is None and not is_loopback(settings.host):
+    token = settings.token
+    if token is None and not is_loopback(settings.host):
         raise UsageError(
             "other machines can reach this address, so the service needs a token",
             received=f"the address {settings.host} and no token",
@@ -75,27 +72,20 @@ def check_settings(settings: Settings) -> None:
                 received=repr(name),
                 remedy="leave out scheme, port and path: xray.hospital.example",
             )
-    token = settings.token
-    if token is not None and not (
-        len(token) >= _MIN_TOKEN and token.isascii() and token.isprintable()
-    ):
+    if token is None:
+        return
+    if not (len(token) >= _MIN_TOKEN and token.isascii() and token.isprintable()):
         raise UsageError(
             f"a token needs at least {_MIN_TOKEN} printable ASCII characters",
             received=f"{len(token)} characters",
             remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
-    if token is not None and " " in token:
+    if " " in token:
         raise UsageError("a token must not contain spaces", remedy="create another one")
 
 
 class Guard:
-    """Checks host, origin and token of every request.
-
-    Parameters
-    ----------
-    settings
-        Settings of the service.
-    """
+    """Checks host, origin and token of every request."""
 
     def __init__(self, settings: Settings) -> None:
         self._token = None if settings.token is None else settings.token.encode()
@@ -112,15 +102,11 @@ class Guard:
             raise Problem("forbidden-host", "if this name is yours, add it with --allow-host")
         if method not in _SAFE_METHODS and not _same_site(headers, host):
             raise Problem("forbidden-origin")
-        if self._token is not None and not _is_public(path):
+        if self._token is not None and path not in _PUBLIC and not path.startswith("/static/"):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             fits = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
             if scheme.lower() != "bearer" or not fits:
                 raise Problem("unauthorized", "send the header Authorization: Bearer TOKEN")
-
-
-def _is_public(path: str) -> bool:
-    return path in _PUBLIC or path.startswith("/static/")
 
 
 def _without_port(host: str) -> str:

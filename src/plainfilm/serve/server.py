@@ -26,15 +26,7 @@ _BACKLOG = 1024
 
 
 def run(sources: Sequence[BundleSource], settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, and return the exit status.
-
-    Raises
-    ------
-    UsageError
-        If the combination of settings is unsafe, or the address is in use.
-    BundleError
-        If a bundle cannot be opened.
-    """
+    """Serve until SIGTERM or SIGINT, and return the exit status; see `plainfilm.serve`."""
     check_settings(settings)
     _disable_core_dumps()
     listener = listen(settings)
@@ -57,10 +49,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def listen(settings: Settings) -> socket.socket:
     """Return the listening socket.
 
-    Raises
-    ------
-    UsageError
-        If the address is in use, unknown, or of another machine.
+    A UsageError is raised if the address is in use, unknown, or of another machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     address = (settings.host.strip("[]"), settings.port)
