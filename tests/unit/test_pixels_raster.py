@@ -244,7 +244,7 @@ def test_tiff_that_stores_white_as_zero() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("geometry", ["squash", "pad", "crop"])
-@pytest.mark.parametrize("kind", ["jpeg", "png"])
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
 def test_orientation_holds_with_reduced_decoding(
     orientation: int, geometry: str, kind: str
 ) -> None:
@@ -268,6 +268,52 @@ def test_orientation_holds_with_reduced_decoding(
     assert (image.metadata["width"], image.metadata["height"]) == (WIDTH, HEIGHT)
     assert image.metadata["decoded_width"] == (WIDTH / 4 if kind == "jpeg" else WIDTH)
     assert worst(read_full_image(data).pixels, scene()) <= 3
+
+
+# What a reader must do with the stored array (TIFF 6.0, section 8, tag 274).
+TURNED = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.T,
+    6: lambda stored: stored[::-1].T,
+    7: lambda stored: stored[::-1, ::-1].T,
+    8: lambda stored: stored.T[::-1],
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("kind", ["grey", "deep", "rgb", "second page", "xmp"])
+def test_the_orientation_of_a_tiff_is_applied_once(
+    orientation: int, compression: str | None, kind: str
+) -> None:
+    stored = scene()
+    tags: dict[int, object] = {274: orientation}
+    options: dict[str, object] = {"compression": compression}
+    picture = Pillow.fromarray(stored)
+    if kind == "deep":
+        picture = Pillow.fromarray(stored.astype(np.uint16) * 257)
+    elif kind == "rgb":
+        picture = picture.convert("RGB")
+    elif kind == "second page":
+        picture.encoderinfo = {"tiffinfo": tags}
+        options |= {"save_all": True, "append_images": [picture]}
+        picture = Pillow.new("L", (7, 9))
+    elif kind == "xmp":
+        tags = {700: b'<rdf:Description tiff:Orientation="%d"/>' % orientation}
+    if kind != "second page":
+        options["tiffinfo"] = tags
+    data = saved(picture, "tiff", **options)
+    image = read_full_image(data, frame=int(kind == "second page"))
+    expected = TURNED[orientation](stored)
+    np.testing.assert_array_equal(image.pixels, expected)
+    assert (image.metadata["height"], image.metadata["width"]) == expected.shape
+    assert image.metadata["decoded_width"] == expected.shape[1]
+    spec = PixelSpec(60, "pad", frame=int(kind == "second page"))
+    plain = read_image(saved(np.ascontiguousarray(expected), "png"), PixelSpec(60, "pad"))
+    np.testing.assert_array_equal(read_image(data, spec).pixels, plain.pixels)
 
 
 def test_damaged_exif_does_not_damage_the_image() -> None:

@@ -159,6 +159,8 @@ def _decode(
         metadata |= jpeg_metadata(file)
         scale = _draft(file, need, len(data), colour)
     picture = _to_grey(file, inverted, metadata)
+    if kind is Format.TIFF:  # Pillow has turned it upright
+        orientation, (width, height) = 1, file.size
     metadata["exif"] = float(has_exif(file))
     turned = orientation >= 5
     metadata["width"], metadata["height"] = map(

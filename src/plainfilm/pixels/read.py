@@ -19,7 +19,7 @@ from plainfilm.pixels.raster import GreyImage, Need, decode_raster
 from plainfilm.pixels.sniff import Format, sniff
 from plainfilm.records import PixelSpec
 
-DECODER_VERSION = 3
+DECODER_VERSION = 4
 """Version of the pixels and metadata that this package makes of a file; caches depend on it."""
 
 
