@@ -28,6 +28,11 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     group.add_argument(
         "--images", metavar="FOLDER", help="folder that the relative paths of a table start from"
     )
+    group.add_argument(
+        "--where",
+        metavar="EXPR",
+        help='rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\'',
+    )
 
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +91,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "path_column": args.path_column,
         "split_column": args.split_column,
         "images": args.images,
+        "where": args.where,
     }
     if args.labels:
         names = args.labels.split(",")

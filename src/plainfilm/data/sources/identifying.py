@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\u00df-\uffff]+|[0-9]+|[\u00c0-\uffff]+")
 
@@ -191,3 +191,10 @@ def looks_like_data(names: Iterable[str]) -> bool:
         or re.search(r"\.(?:jpe?g|png|dcm|tiff?|bmp)$", name, re.IGNORECASE)
         for name in names
     )
+
+
+def name_columns(names: Collection[str]) -> str:
+    """Return the names of columns for a message, unless they look like data."""
+    if looks_like_data(names):
+        return f"{len(names)} names that look like data (has the table no header?)"
+    return ", ".join(names)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
@@ -86,10 +87,17 @@ def load_dataset(
             listings[-1].scope = scope_of(path)
             continue
         table = read_table(path)
+        rows = len(table)
+        if expression := options.get("where"):
+            table = table.where(expression)
         columns = choose_columns(table, options)
         is_column = is_column or patient in table.columns
-        listings.append(list_table(table, columns, base))
-        listings[-1].scope = scope_of(base or path)
+        listing = list_table(table, columns, base)
+        listing.scope = scope_of(base or path)
+        if unused := rows - len(table):
+            problem = f"{len(table):,} of {plural(rows, 'row')} of {path.name} were selected by "
+            listing.report("rows-selected", "note", f"{problem}{expression}", unused)
+        listings.append(listing)
     if len(listings) > 1:
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)

@@ -23,6 +23,9 @@ class SourceOptions(TypedDict, total=False):
         For a table: the columns of paths and splits.
     images
         For a table: the base folder of relative paths. Default: the folder of the table.
+    where
+        For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
+        (see `plainfilm.data.sources.where`).
     """
 
     labels: str | Sequence[str] | None
@@ -31,7 +34,8 @@ class SourceOptions(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     images: str | Path | None
+    where: str | None
 
 
-TABLE_OPTIONS = ("labels", "path_column", "split_column", "images")
+TABLE_OPTIONS = ("labels", "path_column", "split_column", "images", "where")
 """Options that are for tables only."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -13,9 +14,11 @@ from plainfilm.data.sources.identifying import (
     is_identifying_name,
     is_nearly_unique,
     looks_like_data,
+    name_columns,
 )
 from plainfilm.data.sources.listing import SPLIT_NAMES
 from plainfilm.data.sources.options import SourceOptions
+from plainfilm.data.sources.where import select_rows
 from plainfilm.errors import SourceError, UsageError
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
@@ -39,9 +42,22 @@ class Table:
     @property
     def names(self) -> str:
         """The names of the columns, for a message."""
-        if looks_like_data(self.columns):
-            return f"{len(self.columns)} names that look like data (has the table no header?)"
-        return ", ".join(self.columns)
+        return name_columns(self.columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def where(self, expression: str) -> Table:
+        """Return the table with the rows that an expression selects (see `select_rows`)."""
+        mask = select_rows(expression, self.columns)
+        if not mask.any():
+            raise SourceError(
+                "where= selects no row",
+                received=f"{expression!r} on {plural(len(self), 'row')} of {self.path}",
+                remedy="compare with values as they are in the table, in upper or lower case",
+            )
+        columns = {name: [*compress(cells, mask)] for name, cells in self.columns.items()}
+        return replace(self, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,7 @@ def read_table(path: Path) -> Table:
         table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
-    if not table.columns or not next(iter(table.columns.values())):
+    if not len(table):
         raise SourceError("the table has no rows", received=path)
     return table
 
