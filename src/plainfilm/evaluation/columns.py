@@ -19,21 +19,11 @@ _METADATA = ("view", "sex", "age", "laterality", "manufacturer", "photometric", 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """Groups of records.
-
-    Attributes
-    ----------
-    name
-        Name of the column or metadata field.
-    values
-        Names of the groups.
-    codes
-        (n,): the group of each record, -1 where the value is missing.
-    """
+    """The names of the groups of records, and the group of each record, -1 without a value."""
 
     name: str
     values: tuple[str, ...]
-    codes: NDArray[np.intp]
+    codes: NDArray[np.intp]  # (n,)
 
 
 def read_columns(

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm import __version__, _files
-from plainfilm.errors import UsageError
+from plainfilm.errors import RunError, UsageError
 from plainfilm.evaluation.document import ComparisonDocument
-from plainfilm.evaluation.document.several import ComparisonRow
-from plainfilm.evaluation.pairing import Side, read_pair
-from plainfilm.evaluation.tables import to_csv
-from plainfilm.evaluation.view import Floats
+from plainfilm.evaluation.document.several import ComparedModel, ComparisonRow, write_with_table
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.result import Stored
+from plainfilm.evaluation.view import NO_POINT, ONE_CLASS, Floats, repeated
 from plainfilm.metrics import (
     BOOTSTRAP_METRICS,
     Interval,
@@ -28,7 +28,6 @@ from plainfilm.metrics import (
     holm,
     judge_margin,
     mcnemar_test,
-    undefined,
 )
 
 METRICS = ("auroc", "average_precision", "brier", "accuracy", "sensitivity", "specificity")
@@ -89,11 +88,10 @@ def compare(
         If a folder holds no evaluation, or the two are not of the same images, patients and
         labels, or a metric or margin cannot be used.
     """
-    margins = dict(margins or {})
+    margins = margins or {}
     metrics = tuple(dict.fromkeys(metrics))  # a repeated metric would be tested twice
     _check(metrics, margins)
-    sides = read_pair(Path(first), Path(second))
-    one, other = sides
+    one, other = sides = _read_pair(Path(first), Path(second))
     labels: dict[str, list[ComparisonRow]] = {}
     for column, label in enumerate(one.document.task.labels):
         pair = _Pair.of(sides, column, label, n_bootstrap, seed)
@@ -102,8 +100,8 @@ def compare(
     adjusted = iter(holm(tests))
     document = ComparisonDocument(
         version=__version__,
-        first=one.model,
-        second=other.model,
+        first=_model(one),
+        second=_model(other),
         dataset=one.document.dataset,
         n=len(one.predictions.ids),
         patients=len(set(one.predictions.patients)),
@@ -115,15 +113,13 @@ def compare(
             for label, rows in labels.items()
         },
     )
-    folder = None if out is None else _files.make_folder(Path(out))
-    if folder is not None:
-        document.write(folder / "comparison.json")
-        table = [
-            {"label": label, "metrics": row}
-            for label, rows in document.labels.items()
-            for row in rows
-        ]
-        _files.write_text(folder / "comparison.csv", to_csv(table))
+    if out is None:
+        return Comparison(document, None)
+    folder = _files.make_folder(Path(out))
+    table = [
+        {"label": key, "metrics": row} for key, rows in document.labels.items() for row in rows
+    ]
+    write_with_table(document, folder / "comparison", table)
     return Comparison(document, folder)
 
 
@@ -142,6 +138,65 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
             raise UsageError(f"the margin of {name} must be above 0", received=margin)
 
 
+def _read_pair(first: Path, second: Path) -> tuple[Stored, Stored]:
+    """Read two evaluations of the same images, the second in the order of the first."""
+    try:
+        place = first
+        one = Stored.read(first)
+        place = second
+        other = Stored.read(second)
+    except RunError as error:
+        raise UsageError(
+            f"{place} holds no evaluation that can be compared",
+            received=error.problem,
+            remedy="give the folder that plainfilm evaluate wrote, or a run that was evaluated",
+        ) from error
+    task = one.document.task
+    if task != other.document.task:
+        raise UsageError(
+            "the two models have different tasks",
+            received=f"{task.classes} and {other.document.task.classes}",
+        )
+    aligned = _align(one.predictions, other.predictions, task.labels)
+    return one, other._replace(predictions=aligned)
+
+
+def _align(one: Predictions, other: Predictions, names: Sequence[str]) -> Predictions:
+    """Return the second predictions in the order of the first, after checking them."""
+    mine, theirs = set(one.ids), set(other.ids)
+    if mine != theirs or len(mine) != len(one.ids) or len(theirs) != len(other.ids):
+        lone = sorted(mine ^ theirs)
+        raise UsageError(
+            "the two evaluations are not of the same images",
+            received=f"{len(mine & theirs)} in both, {len(mine - theirs)} in the first only, "
+            f"{len(theirs - mine)} in the second only, such as {', '.join(lone[:3]) or 'none'}",
+            remedy="evaluate both on the same data: plainfilm evaluate BUNDLE DATA --out FOLDER",
+        )
+    rows = {id_: row for row, id_ in enumerate(other.ids)}
+    order = [rows[id_] for id_ in one.ids]
+    patients = tuple(other.patients[row] for row in order)
+    # Keys may have different salts: only the grouping counts.
+    pairs = set(zip(one.patients, patients, strict=True))
+    if not len(pairs) == len(set(patients)) == len(set(one.patients)):
+        raise UsageError("the two evaluations group the images into different patients")
+    labels = other.labels[order]
+    wrong = np.argwhere(~((one.labels == labels) | (np.isnan(one.labels) & np.isnan(labels))))
+    if len(wrong):
+        row, column = wrong[0]
+        values = f"{one.labels[row, column]:g} and {labels[row, column]:g}"
+        raise UsageError(
+            f"the two evaluations disagree about the ground truth of {names[column]}",
+            received=f"{one.ids[row]}: {values}",
+        )
+    return Predictions(other.bundle, one.ids, patients, labels, other.probabilities[order])
+
+
+def _model(side: Stored) -> ComparedModel:
+    folder, bundle = side.folder, side.document.bundle
+    name = folder.parent.name if folder.name == "evaluation" else folder.name
+    return ComparedModel(name, bundle.id, bundle.recipe, bundle.seed)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
     """The labels of the same images, and the probabilities and thresholds of two models."""
@@ -155,29 +210,22 @@ class _Pair:
 
     @classmethod
     def of(
-        cls, sides: tuple[Side, Side], column: int, label: str, n_bootstrap: int, seed: int
+        cls, sides: tuple[Stored, Stored], column: int, label: str, n_bootstrap: int, seed: int
     ) -> _Pair:
         y_true = sides[0].predictions.labels[:, column].astype(np.float64)
         one, other = (side.predictions.probabilities[:, column].astype(float) for side in sides)
-        keys = sides[0].predictions.patients
-        patients = np.asarray(keys) if len(set(keys)) < len(keys) else None
-        found = [
-            side.document.thresholds[label] for side in sides if label in side.document.thresholds
-        ]
-        thresholds = (found[0], found[1]) if len(found) == 2 else None
+        patients = repeated(np.asarray(sides[0].predictions.patients))
+        first, second = (side.document.thresholds.get(label) for side in sides)
+        thresholds = None if first is None or second is None else (first, second)
         return cls(y_true, (one, other), patients, thresholds, n_bootstrap, seed)
 
     def compare(self, name: str, margin: float | None) -> ComparisonRow:
         """Compare the models in one metric."""
         higher = name not in _LOWER_IS_BETTER
-        why = None
         if name not in _WITHOUT_THRESHOLD and self.thresholds is None:
-            why = "no balanced operating point is locked for this label"
-        elif len(np.unique(self.y_true[~np.isnan(self.y_true)])) < 2:
-            why = "one class is missing"
-        if why is not None:
-            nothing = undefined("none", why)
-            return ComparisonRow(name, higher, nothing, nothing, nothing)
+            return ComparisonRow(name, higher, NO_POINT, NO_POINT, NO_POINT)
+        if len(np.unique(self.y_true[~np.isnan(self.y_true)])) < 2:
+            return ComparisonRow(name, higher, ONE_CLASS, ONE_CLASS, ONE_CLASS)
         thresholds = self.thresholds or (0.0, 0.0)
         settings = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
         first, second = (
@@ -223,9 +271,7 @@ class _Pair:
             (scores[rows] >= threshold) == (self.y_true[rows] == 1)
             for scores, threshold in zip(self.scores, thresholds, strict=True)
         )
-        keys = None if self.patients is None else self.patients[rows]
-        if keys is not None and len(np.unique(keys)) == len(keys):
-            keys = None
+        keys = None if self.patients is None else repeated(self.patients[rows])
         return mcnemar_test(first, second, keys)
 
 

@@ -80,7 +80,7 @@ def _calibration(view: LabelView, patients: Sequence[str] | None, error: Interva
 
 
 def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
-    value = view.score_statistics()[2](np.ones((1, view.clusters.units)))
+    value = view.at_once(view.score_statistics()[2])[:, None]
     curve = read_decision(value, benefits, np.array(THRESHOLDS))
     return DecisionCurveValues(
         threshold=tuple(curve.threshold.tolist()),

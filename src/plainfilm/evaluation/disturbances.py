@@ -23,16 +23,9 @@ Apply = Callable[[Pixels, float, np.random.Generator], Pixels]
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """One kind of disturbance.
+    """One kind of disturbance, with strengths from mild to severe.
 
-    Attributes
-    ----------
-    name, description
-        Short name in kebab case, and name for people.
-    unit, strengths
-        Unit of the strengths, which go from mild to severe.
-    apply
-        Function of an image (s, s), a strength and a generator; returns the image (s, s).
+    ``apply`` takes an image (s, s), a strength and a generator, and returns the image (s, s).
     """
 
     name: str
@@ -96,18 +89,15 @@ def _coarse(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
 
 def _mask_border(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
     width = round(strength / 100 * len(image))
-    masked = np.zeros_like(image)
     inside = slice(width, len(image) - width)
-    masked[inside, inside] = image[inside, inside]
-    return masked
+    return np.pad(image[inside, inside], width)
 
 
 def _mask_corners(image: Pixels, strength: float, _: np.random.Generator) -> Pixels:
     side = max(1, round(strength / 100 * len(image)))
+    ends = np.r_[:side, -side:0]
     masked = image.copy()
-    for rows in (slice(None, side), slice(-side, None)):
-        for columns in (slice(None, side), slice(-side, None)):
-            masked[rows, columns] = 0
+    masked[np.ix_(ends, ends)] = 0
     return masked
 
 

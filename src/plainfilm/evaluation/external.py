@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from plainfilm import __version__, _files
+from plainfilm import __version__
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest
 from plainfilm.errors import RunError, SourceError, UsageError
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument
-from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.evaluation.document.several import ExternalRow, write_with_table
 from plainfilm.evaluation.pipeline import choose_folder, evaluate, find_run, plain_name
 from plainfilm.evaluation.result import DOCUMENT, Evaluation
 from plainfilm.evaluation.scoring import align
-from plainfilm.evaluation.tables import to_csv
 from plainfilm.metrics import independent_difference
 from plainfilm.training import open_run
 
@@ -92,12 +91,11 @@ def validate(
         raise UsageError("there is no data set to evaluate on", remedy="name one or more")
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
-    single = len(data) == 1
-    own = f"evaluation-{plain_name(data[0].name)}" if single else "external"
-    folder = choose_folder(path, out, own)
+    single, plain = len(data) == 1, [plain_name(manifest.name) for manifest in data]
+    folder = choose_folder(path, out, f"evaluation-{plain[0]}" if single else "external")
     for manifest in data:
         align(manifest, bundle.task)  # report labels that do not fit before any image is scored
-    names = _folder_names(data)
+    names = _folder_names(plain)
     again = partial(
         evaluate, cache=cache, workers=workers, n_bootstrap=n_bootstrap, progress=progress
     )
@@ -112,7 +110,6 @@ def validate(
         for manifest, name in zip(data, names, strict=True)
     )
     rows, notes = _internal_rows(path, bundle, folder / _INTERNAL, again)
-    plain = [plain_name(manifest.name) for manifest in data]
     for one, name in zip(evaluations, names, strict=True):
         row = _row(one.document, "external", one.folder)
         # Two tables may both have the name "labels".
@@ -124,16 +121,14 @@ def validate(
         rows=(rows[0], *(_with_difference(row, rows[0]) for row in rows[1:])),
         note="".join([_NOTE, *notes]),
     )
-    document.write(folder / "external.json")
-    _files.write_text(folder / "external.csv", to_csv(document.rows))
+    write_with_table(document, folder / "external", document.rows)
     return ExternalValidation(folder, document, evaluations)
 
 
-def _folder_names(data: Iterable[Manifest]) -> list[str]:
-    """Return a unique folder name for each data set."""
+def _folder_names(plain: Iterable[str]) -> list[str]:
+    """Return a unique folder name for each name of a data set."""
     names: list[str] = []
-    for manifest in data:
-        base = plain_name(manifest.name)
+    for base in plain:
         name, number = base, 2
         while name in names or name == _INTERNAL:
             name, number = f"{base}-{number}", number + 1
@@ -150,22 +145,22 @@ def _internal_rows(
         return [], []
     rows: list[ExternalRow] = []
     notes: list[str] = []
+
+    def add(role: str, place: Path, result: Callable[[], EvaluationDocument]) -> None:
+        try:
+            rows.append(_row(result(), role, place))
+        except SourceError as error:  # the images may have been moved
+            notes.append(f" Not shown: {error.problem}.")
+
     manifest = open_run(home).manifest
-    try:
-        held = again(bundle, manifest.select("validation"), out=folder, robustness=False)
-        rows.append(_row(held.document, "internal validation", held.folder))
-    except SourceError as error:  # the images may have been moved
-        notes.append(f" Not shown: {error.problem}.")
+    held = manifest.select("validation")
+    internal = partial(again, bundle, held, out=folder, robustness=False)
+    add("internal validation", folder, lambda: internal().document)
     own = [record for record in manifest.records if record.split == "test"]
-    if not own:
-        return rows, notes
-    role = "official test" if any(one.official == "test" for one in own) else "internal test"
-    place = home / "evaluation"
-    try:
-        document = _stored(place / DOCUMENT, bundle) or again(home).document
-        rows.append(_row(document, role, place))
-    except SourceError as error:
-        notes.append(f" Not shown: {error.problem}.")
+    if own:
+        role = "official test" if any(one.official == "test" for one in own) else "internal test"
+        place = home / "evaluation"
+        add(role, place, lambda: _stored(place / DOCUMENT, bundle) or again(home).document)
     return rows, notes
 
 

@@ -1,4 +1,4 @@
-"""Metrics of one label with their intervals, and the results at an operating point."""
+"""Metrics of one label with their intervals, results at an operating point, and sample sizes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 from plainfilm.evaluation.document.label import (
     OperatingPointResults,
     PredictiveValueCurve,
+    SampleSize,
+    SampleSizes,
+    SampleSizeTarget,
     ThresholdRange,
 )
 from plainfilm.evaluation.view import Bools, Floats, LabelView
@@ -21,6 +24,9 @@ from plainfilm.metrics import (
     Interval,
     confusion,
     delong,
+    images_for_auroc,
+    images_for_proportion,
+    newcombe,
     predictive_values,
     undefined,
     why_undefined,
@@ -29,6 +35,11 @@ from plainfilm.metrics import (
 from plainfilm.records import OperatingPoint
 
 _SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
+_HALF_WIDTHS = (0.1, 0.05, 0.03, 0.02, 0.01)
+_SAMPLE_SIZE_NOTE = (
+    "For an equally good model, the same share of positives and as many images per patient. The "
+    "design effect, the variance of this interval over that of independent images, is included."
+)
 
 
 def score_intervals(
@@ -167,3 +178,35 @@ def predict_values(
     return PredictiveValueCurve(
         tuple(prevalences), ppv, ppv_low, ppv_high, npv, npv_low, npv_high, method
     )
+
+
+def describe_sample_sizes(view: LabelView, intervals: Mapping[str, Interval]) -> SampleSizes:
+    """Return half widths of the 95 % intervals, and the test sets that narrower ones require."""
+    auroc, sensitivity, specificity = (
+        _plan(name, intervals[name], view) for name in ("auroc", "sensitivity", "specificity")
+    )
+    return SampleSizes(_SAMPLE_SIZE_NOTE, auroc, sensitivity, specificity)
+
+
+def _plan(name: str, interval: Interval, view: LabelView) -> SampleSize | None:
+    if not math.isfinite(interval.high - interval.low):
+        return None
+    n, positives = len(view.positive), int(view.positive.sum())
+    share = positives / n
+    half = (interval.high - interval.low) / 2
+    trials = positives if name == "sensitivity" else n - positives
+    if name == "auroc":
+        independent = newcombe(interval.value, positives, n - positives)
+    else:
+        independent = wilson(interval.value * trials, trials)
+    effect = (2 * half / (independent.high - independent.low)) ** 2
+    targets = []
+    for width in (one for one in _HALF_WIDTHS if one < half):
+        if name == "auroc":
+            images = images_for_auroc(interval.value, width, prevalence=share, design_effect=effect)
+        else:
+            cases = images_for_proportion(interval.value, width, design_effect=effect)
+            images = math.ceil(cases / (share if name == "sensitivity" else 1 - share))
+        patients = math.ceil(images * view.clusters.patients / n)
+        targets.append(SampleSizeTarget(width, images, patients, math.ceil(images * share)))
+    return SampleSize(half, effect, tuple(targets))

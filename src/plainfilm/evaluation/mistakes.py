@@ -88,8 +88,6 @@ def _gaps(y_true: Floats, y_score: Floats, threshold: float) -> Floats:
 def _multiclass_gaps(y_true: Floats, y_score: Floats) -> Floats:
     gaps = np.full(y_true.shape, -1.0)
     known = np.flatnonzero(~np.isnan(y_true).any(axis=1))
-    if not known.size:
-        return gaps
     predicted, true = y_score[known].argmax(axis=1), y_true[known].argmax(axis=1)
     margin = y_score[known, predicted] - y_score[known, true]
     gaps[known, predicted] = np.where(predicted == true, -1.0, margin)

@@ -120,10 +120,8 @@ def evaluate(
 
 def find_run(path: Path) -> Path | None:
     """Return the folder of the run that a bundle or run folder belongs to, or None."""
-    for place in (path, path.parent):
-        if (place / "plan.json").is_file() and (place / "bundle").is_dir():
-            return place
-    return None
+    found = (one for one in (path, path.parent) if (one / "plan.json").is_file())
+    return next((one for one in found if (one / "bundle").is_dir()), None)
 
 
 def choose_folder(path: Path, out: str | Path | None, name: str) -> Path:

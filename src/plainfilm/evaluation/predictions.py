@@ -22,33 +22,17 @@ _METADATA = "plainfilm"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Predictions and ground truth by image.
-
-    Attributes
-    ----------
-    bundle
-        The id of the bundle that made them.
-    ids, patients
-        (n,) record ids and patient keys.
-    labels, probabilities
-        (n, labels); labels are 1, 0 or NaN, probabilities 0 to 1.
-    """
+    """Predictions and ground truth by image, and the id of the bundle that predicted."""
 
     bundle: str
     ids: tuple[str, ...]
     patients: tuple[str, ...]
-    labels: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+    labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
+    probabilities: NDArray[np.float32]  # (n, labels)
 
     @classmethod
     def read(cls, path: Path, labels: Sequence[str]) -> Predictions:
-        """Read the columns of the given labels.
-
-        Raises
-        ------
-        RunError
-            If the file cannot be read, or a probability is not a number.
-        """
+        """Read the columns of the given labels; raise a `RunError` where that is impossible."""
         import pyarrow.parquet as parquet
 
         try:
@@ -59,15 +43,14 @@ class Predictions:
                 np.stack([table.column(f"{key}_{label}").to_numpy() for label in labels], axis=1)
                 for key in ("label", "probability")
             )
-            finite = bool(np.isfinite(y_score).all())
+            if not np.isfinite(y_score).all():
+                raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path} cannot be read",
                 received=f"{type(error).__name__}: {error}",
                 remedy="evaluate again",
             ) from error
-        if not finite:
-            raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
         return cls(bundle, ids, patients, y_true, y_score)
 
 
@@ -77,10 +60,7 @@ def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
     import pyarrow.parquet as parquet
 
     records, labels = scored.manifest.records, scored.manifest.label_array()
-    columns: dict[str, Any] = {
-        "id": [r.id for r in records],
-        "patient": [r.patient for r in records],
-    }
+    columns: dict[str, Any] = {key: [getattr(r, key) for r in records] for key in ("id", "patient")}
     for column, label in enumerate(bundle.task.labels):
         columns[f"label_{label}"] = labels[:, column]
         columns[f"probability_{label}"] = scored.probabilities[:, column]

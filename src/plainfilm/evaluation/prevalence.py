@@ -16,8 +16,8 @@ from plainfilm.evaluation.document.analyses import (
     PredictiveValuePair,
 )
 from plainfilm.evaluation.label import predict_values, rate_intervals
-from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView
-from plainfilm.metrics import Interval, shift_prevalence, undefined
+from plainfilm.evaluation.view import ONE_CLASS, Bools, Clusters, Floats, LabelView
+from plainfilm.metrics import Interval, shift_prevalence
 
 _NOTE = (
     "The test images are weighted so that this share of them is positive, and the odds of each "
@@ -29,13 +29,7 @@ _CLOSEST = 1e-7
 
 
 def assumed_prevalence(bundle: Bundle, label: str) -> float:
-    """Return the prevalence of a label that the probabilities of a bundle assume.
-
-    Raises
-    ------
-    UsageError
-        If the bundle does not say.
-    """
+    """Return the prevalence of a label that the probabilities of a bundle assume."""
     origin = bundle.provenance
     if origin.assumed_prevalence == "balanced":
         return 1 / len(bundle.task.labels) if bundle.task.kind == "multiclass" else 0.5
@@ -49,7 +43,7 @@ def assumed_prevalence(bundle: Bundle, label: str) -> float:
 
 
 def check_prevalence(bundle: Bundle, prevalence: float) -> None:
-    """Raise the `UsageError` of `describe_prevalence`, if there is one."""
+    """Raise a `UsageError` unless a bundle can be corrected for a prevalence."""
     if not 0 < prevalence < 1:
         raise UsageError("a prevalence must be between 0 and 1", received=prevalence)
     if bundle.task.kind == "multiclass":
@@ -71,13 +65,7 @@ def describe_prevalence(
     """Return calibration in the large, Brier score, PPV and NPV at another prevalence.
 
     Labels (1, 0 or NaN) and probabilities are (n, labels), patient keys (n,). ``prevalence`` is the
-    share of positives to correct for, between 0 and 1.
-
-    Raises
-    ------
-    UsageError
-        If the prevalence is out of range, the task is multi-class, or the bundle does not say
-        which prevalence it assumes.
+    share of positives to correct for, see `check_prevalence`.
     """
     check_prevalence(bundle, prevalence)
     y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
@@ -100,8 +88,7 @@ def _correct(
     positive, given = view.positive, view.probabilities
     share = float(positive.mean()) if positive.size else math.nan
     if not 0 < share < 1:
-        nothing = undefined("none", "one class is missing")
-        return LabelAtPrevalence(assumed, nothing, nothing, math.nan, math.nan, points)
+        return LabelAtPrevalence(assumed, ONE_CLASS, ONE_CLASS, math.nan, math.nan, points)
     weights = np.where(positive, prevalence / share, (1 - prevalence) / (1 - share))
     corrected = shift_prevalence(given, from_=assumed, to=prevalence)
     groups = view.clusters.groups
@@ -149,8 +136,7 @@ def _predictive_values(
     rates = rate_intervals(view, predicted, drawn)
     found = predict_values(view, predicted, rates, drawn, [prevalence])
     if found is None:
-        nothing = undefined("none", "one class is missing")
-        return PredictiveValuePair(nothing, nothing)
+        return PredictiveValuePair(ONE_CLASS, ONE_CLASS)
     return PredictiveValuePair(
         Interval(found.ppv[0], found.ppv_low[0], found.ppv_high[0], found.method),
         Interval(found.npv[0], found.npv_low[0], found.npv_high[0], found.method),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from plainfilm.bundle import Bundle
 from plainfilm.evaluation.document.analyses import Rejection, RejectionResults
 from plainfilm.evaluation.document.label import Histogram
-from plainfilm.evaluation.view import Bools, Floats, balanced_thresholds
-from plainfilm.metrics import Interval, clustered_bootstrap, undefined
+from plainfilm.evaluation.view import NO_POINT, Bools, Floats, balanced_thresholds, repeated
+from plainfilm.metrics import clustered_bootstrap, undefined
 
 _LISTED = 200
 _BINS = 40
@@ -42,15 +43,6 @@ def describe_rejection(
     if rule is not None and novelty is not None:
         rejected = novelty >= rule.threshold
     thresholds = balanced_thresholds(bundle.operating_points)
-
-    def results(column: int, label: str, rows: Bools) -> RejectionResults:
-        own = (y_true[rows, column], y_score[rows, column], keys[rows])
-        metrics = {
-            name: _interval(name, *own, thresholds.get(label), n_bootstrap, seed)
-            for name in _METRICS
-        }
-        return RejectionResults(int(rows.sum()), metrics)
-
     indeterminate, everything, accepted, decided = {}, {}, {}, {}
     for column, label in enumerate(bundle.task.labels):
         known = ~np.isnan(y_true[:, column])
@@ -59,9 +51,11 @@ def describe_rejection(
         if limits is not None:
             between = (y_score[:, column] >= limits.low) & (y_score[:, column] < limits.high)
         indeterminate[label] = int((between & known).sum())
-        everything[label] = results(column, label, known)
-        accepted[label] = results(column, label, known & ~rejected)
-        decided[label] = results(column, label, known & ~rejected & ~between)
+        own = y_true[:, column], y_score[:, column], keys, thresholds.get(label)
+        results = partial(_results, *own, n_bootstrap, seed)
+        everything[label] = results(known)
+        accepted[label] = results(known & ~rejected)
+        decided[label] = results(known & ~rejected & ~between)
     return Rejection(
         threshold=None if rule is None else rule.threshold,
         rule=None if rule is None else rule.rule,
@@ -76,24 +70,28 @@ def describe_rejection(
     )
 
 
-def _interval(
-    name: str,
+def _results(
     y_true: Floats,
     y_score: Floats,
     patients: NDArray[np.str_],
     threshold: float | None,
     n_bootstrap: int,
     seed: int,
-) -> Interval:
-    if not len(y_true):
-        return undefined("none", "no image is left")
-    if name != "auroc" and threshold is None:
-        return undefined("none", "no balanced operating point is locked for this label")
-    # Without patient keys where each patient has one image: then the method says "images".
-    keys = patients if len(np.unique(patients)) < len(patients) else None
-    return clustered_bootstrap(
-        name, y_true, y_score, keys, threshold=threshold, n_bootstrap=n_bootstrap, seed=seed
-    )
+    rows: Bools,
+) -> RejectionResults:
+    """Return the metrics of some images."""
+    own = y_true[rows], y_score[rows], repeated(patients[rows])
+    metrics = {}
+    for name in _METRICS:
+        if not rows.any():
+            metrics[name] = undefined("none", "no image is left")
+        elif name != "auroc" and threshold is None:
+            metrics[name] = NO_POINT
+        else:
+            metrics[name] = clustered_bootstrap(
+                name, *own, threshold=threshold, n_bootstrap=n_bootstrap, seed=seed
+            )
+    return RejectionResults(int(rows.sum()), metrics)
 
 
 def _histogram(novelty: NDArray[np.floating[Any]]) -> Histogram:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,34 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.metrics import Interval
 
 DOCUMENT, PREDICTIONS, MANIFEST = "evaluation.json", "predictions.parquet", "manifest.parquet"
+
+
+class Stored(NamedTuple):
+    """The files of an evaluation, without the records."""
+
+    folder: Path
+    document: EvaluationDocument
+    predictions: Predictions
+
+    @classmethod
+    def read(cls, folder: Path) -> Stored:
+        """Read the folder of an evaluation, or that of a run; see `Evaluation.read` for errors."""
+        if not (folder / DOCUMENT).is_file() and (folder / "evaluation").is_dir():
+            folder = folder / "evaluation"
+        document = EvaluationDocument.read(folder / DOCUMENT)
+        predictions = Predictions.read(folder / PREDICTIONS, document.task.labels)
+        found = cls(folder, document, predictions)
+        if predictions.bundle != document.bundle.id:
+            raise found.mismatch("predictions of another bundle")
+        return found
+
+    def mismatch(self, received: str) -> RunError:
+        """Return the error that the predictions do not belong to the document."""
+        return RunError(
+            f"the predictions in {self.folder} are not those of its evaluation",
+            received=received,
+            remedy="evaluate again",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +83,15 @@ class Evaluation:
         RunError
             If there is no evaluation, or its files cannot be read or do not belong together.
         """
-        folder = Path(folder)
-        if not (folder / DOCUMENT).is_file() and (folder / "evaluation").is_dir():
-            folder = folder / "evaluation"
-        document = EvaluationDocument.read(folder / DOCUMENT)
-        predictions = Predictions.read(folder / PREDICTIONS, document.task.labels)
-        manifest = Manifest.read(folder / MANIFEST)
-        rows = {id_: row for row, id_ in enumerate(predictions.ids)}
+        stored = Stored.read(Path(folder))
+        manifest = Manifest.read(stored.folder / MANIFEST)
+        rows = {id_: row for row, id_ in enumerate(stored.predictions.ids)}
         records = tuple(record for record in manifest.records if record.id in rows)
-        if predictions.bundle != document.bundle.id or len(records) != len(rows):
-            raise RunError(
-                f"the predictions in {folder} are not those of its evaluation",
-                received="predictions of another bundle or of other images",
-                remedy="evaluate again",
-            )
-        order = [rows[record.id] for record in records]
-        probabilities = predictions.probabilities[order]
-        return cls(folder, document, replace(manifest, records=records), probabilities)
+        if len(records) != len(rows):
+            raise stored.mismatch("predictions of other images")
+        probabilities = stored.predictions.probabilities[[rows[record.id] for record in records]]
+        manifest = replace(manifest, records=records)
+        return cls(stored.folder, stored.document, manifest, probabilities)
 
     def worst(self, count: int = 12) -> tuple[Mistake, ...]:
         """Return the images that are predicted wrongly, the worst first.

@@ -23,7 +23,7 @@ from plainfilm.evaluation.document.analyses import (
     Robustness,
     Undisturbed,
 )
-from plainfilm.evaluation.view import Bools, Floats, balanced_thresholds
+from plainfilm.evaluation.view import ONE_CLASS, Floats, balanced_thresholds
 from plainfilm.metrics import (
     Interval,
     brier_score_loss,
@@ -32,7 +32,6 @@ from plainfilm.metrics import (
     expected_calibration_error,
     sensitivity_score,
     specificity_score,
-    undefined,
 )
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
@@ -52,34 +51,33 @@ _METHOD = (
 class _Scorer:
     """Computes the metrics of probabilities of the same images."""
 
-    positive: Bools
+    y_true: Floats
     patients: NDArray[np.str_]
     threshold: float | None
 
-    def metrics(self, probabilities: Floats) -> tuple[Interval, float, float, float, float]:
+    def metrics(self, y_score: Floats) -> tuple[Interval, float, float, float, float]:
         """Return AUROC, Brier score, calibration error, sensitivity and specificity."""
-        labels, predicted = self.positive.astype(np.float64), self._predicted(probabilities)
+        sensitivity = specificity = math.nan
+        if self.threshold is not None:
+            predicted = y_score >= self.threshold
+            sensitivity = sensitivity_score(self.y_true, predicted)
+            specificity = specificity_score(self.y_true, predicted)
         return (
-            clustered_delong(labels, probabilities, self.patients),
-            brier_score_loss(labels, probabilities),
-            expected_calibration_error(labels, probabilities),
-            math.nan if predicted is None else sensitivity_score(labels, predicted),
-            math.nan if predicted is None else specificity_score(labels, predicted),
+            clustered_delong(self.y_true, y_score, self.patients),
+            brier_score_loss(self.y_true, y_score),
+            expected_calibration_error(self.y_true, y_score),
+            sensitivity,
+            specificity,
         )
 
     def step(self, strength: float, before: Floats, after: Floats) -> DisturbanceStep:
         """Return the results of disturbed images, compared with those of the undisturbed ones."""
-        if self.positive.all() or not self.positive.any():
-            change = undefined("none", "one class is missing")
-        else:
-            labels = self.positive.astype(np.float64)
-            change = delong_test(labels, before, after, self.patients).difference
-        one, other = self._predicted(before), self._predicted(after)
-        flipped = math.nan if one is None or other is None else float(np.mean(one != other))
+        change, flipped = ONE_CLASS, math.nan
+        if len(np.unique(self.y_true)) == 2:
+            change = delong_test(self.y_true, before, after, self.patients).difference
+        if self.threshold is not None:
+            flipped = float(np.mean((before >= self.threshold) != (after >= self.threshold)))
         return DisturbanceStep(float(strength), *self.metrics(after), change, flipped)
-
-    def _predicted(self, probabilities: Floats) -> Bools | None:
-        return None if self.threshold is None else probabilities >= self.threshold
 
 
 def measure_robustness(
@@ -108,7 +106,8 @@ def measure_robustness(
     chosen = chosen.drop(images.left_out)
     large = images.gather(images.positions(chosen.ids))
     threshold = balanced_thresholds(bundle.operating_points).get(label)
-    scorer = _Scorer(chosen.label_array()[:, column] == 1, chosen.patients, threshold)
+    y_true = chosen.label_array()[:, column].astype(np.float64)
+    scorer = _Scorer(y_true, chosen.patients, threshold)
 
     def predict(pixels: NDArray[np.uint8]) -> Floats:
         return predictor.probabilities(pixels)[:, column].astype(np.float64)
@@ -142,10 +141,7 @@ def measure_robustness(
 def _column(manifest: Manifest) -> int:
     """Return the first label that has images of both classes, otherwise 0."""
     labels = manifest.label_array()
-    for column in range(labels.shape[1]):
-        if {0.0, 1.0} <= {float(value) for value in np.unique(labels[:, column])}:
-            return column
-    return 0
+    return int(((labels == 0).any(axis=0) & (labels == 1).any(axis=0)).argmax())
 
 
 def _draw(manifest: Manifest, limit: int, seed: int) -> Manifest:

@@ -21,26 +21,13 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """The predictions for the images of a manifest.
-
-    Attributes
-    ----------
-    manifest
-        The records whose files could be read.
-    probabilities, novelty
-        (n, labels) and (n,), in the order of the records. The novelty is higher where an image is
-        less like the training images; None where the bundle does not compute it.
-    metadata, hashes
-        Metadata and SHA-256 of each file.
-    left_out
-        Files that could not be read, with the reason.
-    """
+    """The records whose files could be read, and the predictions for them in the same order."""
 
     manifest: Manifest
-    probabilities: NDArray[np.float32]
-    novelty: NDArray[np.float32] | None
+    probabilities: NDArray[np.float32]  # (n, labels)
+    novelty: NDArray[np.float32] | None  # (n,); None where the bundle does not compute it
     metadata: tuple[Mapping[str, str | float], ...]
-    hashes: tuple[str, ...]
+    hashes: tuple[str, ...]  # SHA-256 of each file
     left_out: tuple[LeftOut, ...]
 
 
@@ -52,13 +39,7 @@ def score(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Scored:
-    """Score every record of a manifest through the predictor.
-
-    Raises
-    ------
-    SourceError
-        If none of its files could be read.
-    """
+    """Score every record; raise a `SourceError` if none of the files could be read."""
     images = fill_cache(manifest, bundle.pixels, folder=cache, workers=workers, progress=progress)
     left_out = (*manifest.left_out, *images.left_out)
     manifest = manifest.drop(images.left_out)
@@ -73,9 +54,8 @@ def score(
     parts = []
     for start in range(0, len(order), _CHUNK):
         progress("scoring", start, len(order))
-        parts.append(
-            predictor.probabilities_and_novelty(images.gather(order[start : start + _CHUNK]))
-        )
+        pixels = images.gather(order[start : start + _CHUNK])
+        parts.append(predictor.probabilities_and_novelty(pixels))
     progress("scoring", len(order), len(order))
     novelty = [one for _, one in parts if one is not None]
     return Scored(
@@ -91,16 +71,12 @@ def score(
 def align(manifest: Manifest, task: Task) -> Manifest:
     """Return the manifest with its label columns in the bundle's order, names and direction.
 
-    Raises
-    ------
-    LabelError
-        If the labels of the data set are not those of the bundle.
+    Raises a `LabelError` if the labels of the data set are not those of the bundle.
     """
     theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
     missing = [label for label in task.labels if label.casefold() not in theirs]
-    same_classes = {c.casefold() for c in manifest.task.classes} == {
-        c.casefold() for c in task.classes
-    }
+    own, given = ({c.casefold() for c in one.classes} for one in (task, manifest.task))
+    same_classes = own == given
     # The bundle defines which of two classes is the positive one.
     swapped = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
     if (missing and not swapped) or (task.kind != "multilabel" and not same_classes):

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from plainfilm import __version__, _files
+from plainfilm import __version__
 from plainfilm.evaluation.document import EvaluationDocument, SeedsDocument
-from plainfilm.evaluation.document.several import MetricVariation, SeedRow
-from plainfilm.evaluation.tables import to_csv
+from plainfilm.evaluation.document.several import MetricVariation, SeedRow, write_with_table
 from plainfilm.metrics import Interval
 from plainfilm.training import Run
 
@@ -33,7 +32,6 @@ def write_seed_variation(
     ensemble
         The ensemble of the runs, if there is one.
     """
-    folder = Path(folder)
     rows = tuple(_row(*one) for one in runs)
     variation = {
         name: found
@@ -47,9 +45,8 @@ def write_seed_variation(
         ensemble=None if ensemble is None else _row(*ensemble),
         note=_note(variation, len(rows)),
     )
-    document.write(folder / "seeds.json")
     ensembles = () if document.ensemble is None else (document.ensemble,)
-    _files.write_text(folder / "seeds.csv", to_csv((*rows, *ensembles)))
+    write_with_table(document, Path(folder) / "seeds", (*rows, *ensembles))
     return document
 
 

@@ -14,9 +14,13 @@ from plainfilm.evaluation.averages import Estimate, macro_average, micro_average
 from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
 from plainfilm.evaluation.document.label import ThresholdRange
-from plainfilm.evaluation.label import describe_point, rate_intervals, score_intervals
-from plainfilm.evaluation.sample_size import describe_sample_sizes
-from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView
+from plainfilm.evaluation.label import (
+    describe_point,
+    describe_sample_sizes,
+    rate_intervals,
+    score_intervals,
+)
+from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView
 from plainfilm.metrics import (
     RATES,
     Interval,
@@ -93,12 +97,10 @@ def summarise(
         for view in views
     }
     results = {name: estimate.results for name, estimate in estimates.items()}
-    if task.kind == "binary":
-        metrics = results[task.labels[0]].metrics
-        return Summary(n=len(y_true), patients=clusters.patients, metrics=metrics, labels=results)
-    metrics = {name: macro_average(name, estimates) for name in results[task.labels[0]].metrics}
-    micro = micro_average(pairs, next(drawn))
-    matrix = None
+    metrics, micro, matrix = dict(results[task.labels[0]].metrics), {}, None
+    if task.kind != "binary":
+        metrics = {name: macro_average(name, estimates) for name in metrics}
+        micro = micro_average(pairs, next(drawn))
     if task.kind == "multiclass":
         metrics["accuracy"] = _accuracy(y_true, y_score, clusters, next(drawn))
         matrix = _confusion_matrix(y_true, y_score)
@@ -179,8 +181,7 @@ def _estimate(
     view = label.view
     metrics, error, replicates = score_intervals(view, drawn[:2])
     if label.predicted is None:
-        why = "no balanced operating point is locked for this label"
-        metrics.update({name: undefined("none", why) for name in RATES})
+        metrics.update(dict.fromkeys(RATES, NO_POINT))
     else:
         metrics.update(rate_intervals(view, label.predicted, drawn[-1]))
         replicates.update(zip(RATES, drawn[-1], strict=True))
@@ -235,6 +236,6 @@ def _accuracy(y_true: Floats, y_score: Floats, clusters: Clusters, drawn: Floats
 
 def _confusion_matrix(y_true: Floats, y_score: Floats) -> tuple[tuple[int, ...], ...]:
     _, true, predicted = _top_classes(y_true, y_score)
-    matrix = np.zeros((y_true.shape[1],) * 2, dtype=np.intp)
-    np.add.at(matrix, (true, predicted), 1)
-    return tuple(tuple(row) for row in matrix.tolist())
+    classes = y_true.shape[1]
+    counts = np.bincount(true * classes + predicted, minlength=classes**2)
+    return tuple(map(tuple, counts.reshape(classes, classes).tolist()))

@@ -35,34 +35,34 @@ BINS = 10
 """Number of bins of the calibration error and the reliability curve."""
 
 
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = Bools | NDArray[np.intp]
+
+NO_POINT = undefined("none", "no balanced operating point is locked for this label")
+ONE_CLASS = undefined("none", "one class is missing")
+
+
 def balanced_thresholds(points: Iterable[OperatingPoint]) -> dict[str, float]:
     """Return the threshold of the balanced operating point of each label that has one."""
     return {point.label: point.threshold for point in points if point.purpose == "balanced"}
 
 
-Floats: TypeAlias = NDArray[np.float64]
-Bools: TypeAlias = NDArray[np.bool_]
-Rows: TypeAlias = Bools | NDArray[np.intp]
+def repeated(patients: NDArray[np.str_]) -> NDArray[np.str_] | None:
+    """Return patient keys (n,), or None where each patient has one image."""
+    return patients if len(np.unique(patients)) < len(patients) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
     """The patients of images, and the units that the bootstrap draws.
 
-    Attributes
-    ----------
-    groups
-        (n,): number of the patient.
-    drawn
-        (n,): number of the unit; a unit is a patient or, of very many patients, a block of them.
-    units
-        Number of units in the whole split.
-    clustered
-        Whether some patient of the split has several images.
+    A unit is a patient or, of very many patients, a block of them. ``units`` is their number in the
+    whole split, and ``clustered`` is whether some patient of the split has several images.
     """
 
-    groups: NDArray[np.intp]
-    drawn: NDArray[np.intp]
+    groups: NDArray[np.intp]  # (n,): number of the patient
+    drawn: NDArray[np.intp]  # (n,): number of the unit
     units: int
     clustered: bool
 
@@ -101,15 +101,7 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelView:
-    """Images of known label, with their statistics for the bootstrap.
-
-    Attributes
-    ----------
-    positive, probabilities
-        (n,): ground truth and probability.
-    clusters
-        The patients of the images.
-    """
+    """Images of known label: ground truth (n,), probabilities (n,) and patients."""
 
     positive: Bools
     probabilities: Floats

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from plainfilm import _files
 from plainfilm._document import Document
+from plainfilm._json import to_json
 from plainfilm.evaluation.document.evaluation import BundleSummary, DatasetSummary
 from plainfilm.metrics import Interval, Verdict
 
@@ -158,3 +163,28 @@ class SeedsDocument(Document):
     variation: Mapping[str, MetricVariation]
     ensemble: SeedRow | None
     note: str
+
+
+def write_with_table(document: Document, path: Path, rows: Iterable[object]) -> None:
+    """Write a document as JSON, and dataclasses or mappings from it as CSV, one row each.
+
+    ``path`` has no suffix. A nested value has its path as its column, without ``metrics``:
+    ``auroc_low``, ``difference_auroc_low``. The method and reason of an interval are left out.
+    """
+    document.write(path.with_suffix(".json"))
+    flat = [dict(_flatten(to_json(row), ())) for row in rows]
+    text = io.StringIO(newline="")
+    columns = dict.fromkeys(name for row in flat for name in row)
+    writer = csv.DictWriter(text, [*columns], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    _files.write_text(path.with_suffix(".csv"), text.getvalue())
+
+
+def _flatten(value: object, path: tuple[str, ...]) -> Iterable[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        yield "_".join(path), value
+        return
+    for key, own in value.items():
+        if key not in ("method", "reason"):
+            yield from _flatten(own, path if key == "metrics" else (*path, key))
