@@ -413,3 +413,21 @@ def test_an_unknown_backend(
     output = fail(2, *train(data, tmp_path / "run", "--backend", "theano"))
     assert "tensorflow, jax, torch" in output
     assert not (tmp_path / "run").exists()
+
+
+def test_names_that_the_encoding_of_the_output_lacks(tmp_path: Path, draw_grey: Draw) -> None:
+    for name in ("Łódź.png", "患者.png", "a.png", "b.png"):
+        draw_grey(tmp_path / "data" / ("x" if name < "b" else "y") / name, 100)
+    for arguments, words in (
+        (["audit", str(tmp_path / "data"), "--quick"], "4 images"),
+        (["audit", str(tmp_path / "患者.csv")], "\\u60a3\\u8005.csv"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "plainfilm", *arguments],
+            capture_output=True,
+            env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"},
+            check=False,
+        )
+        output = (done.stdout + done.stderr).decode("cp1252")
+        assert words in output
+        assert "defect" not in output

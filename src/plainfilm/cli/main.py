@@ -26,6 +26,7 @@ _VERBS = {
     "report": "write the report of an evaluation again",
     "predict": "predict on image files and folders",
     "serve": "serve predictions over HTTP, with a web page",
+    "cache": "show or empty the cache of decoded images",
     "doctor": "show what is installed and what is missing",
 }
 _INTERRUPTED = 130
@@ -136,6 +137,10 @@ def _leave(status: int) -> None:
 
 def _run(arguments: list[str], interrupts: object) -> int:
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        # Characters that the encoding of the output lacks are printed as escapes.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         # The first word that is no option is the verb; the command itself takes no other words.
         verb = next((word for word in arguments if not word.startswith("-")), "")

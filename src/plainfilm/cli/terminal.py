@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def silence_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
             end()
 
 
-def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
+def table(rows: Sequence[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
     """Return rows as aligned columns; the columns in ``right`` are aligned to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(

@@ -13,7 +13,7 @@ from plainfilm._files import hash_file
 from plainfilm._machine import cores
 from plainfilm._progress import Progress
 from plainfilm.data.cache import explain_cache_errors
-from plainfilm.data.shards import FileIndex, Stamp
+from plainfilm.data.shards import INDEX, FileIndex, Stamp
 from plainfilm.decoding.decode import Failure
 from plainfilm.records import Record
 
@@ -47,7 +47,7 @@ def hash_files(
     Hashes are stored in the folder ``cache`` for the next call.
     """
     # Local, to free its memory: the index has an entry for every file ever hashed.
-    index = FileIndex(cache / "files")
+    index = FileIndex(cache / INDEX)
     files: dict[str, Content] = {}
     unread: dict[str, Failure] = {}
     new: list[tuple[str, str, Stamp]] = []

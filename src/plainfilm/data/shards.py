@@ -30,6 +30,8 @@ _ROWS = 1024
 _BYTES = 64 * 1024 * 1024
 _CLOSE = 4
 """A span of up to this many rows for each requested row is faster to read in one piece."""
+INDEX = "files"
+"""Name of the folder with the hashes of files."""
 _DAY = 24 * 3600.0
 _SAFE_AGE = 2.0
 """Seconds after which a rewritten file has another modification time on every file system."""
@@ -115,6 +117,9 @@ def _read_shard(index: Path, size: int) -> Shard | None:
     pixels = index.with_suffix(".u8")
     if hashes and pixels.stat().st_size != len(hashes) * size**2:
         return None
+    with contextlib.suppress(OSError):  # `prune_cache` removes what was not used for long
+        if time.time() - index.stat().st_mtime > _DAY:
+            os.utime(index)
     failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
     return Shard(pixels, hashes, metadata, failures)
 

@@ -1,0 +1,73 @@
+"""Show or empty the cache of decoded images.
+
+size prints the total, list the entries. prune removes what this version cannot use and, with
+--days, what was not used recently; clear removes everything. Nothing is lost: images are decoded
+again when they are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+EXAMPLE = "plainfilm cache prune --days 30"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``plainfilm cache``."""
+    parser.add_argument(
+        "action", nargs="?", default="list", choices=("size", "list", "prune", "clear")
+    )
+    parser.add_argument(
+        "--days", type=_days, metavar="N", help="with prune: also what was not used for N days"
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="FOLDER", help="the cache (default: the user's cache folder)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``plainfilm cache``."""
+    from plainfilm.cli.terminal import table
+    from plainfilm.data import default_folder
+    from plainfilm.data.housekeeping import clear_cache, list_cache, prune_cache
+    from plainfilm.errors import UsageError
+
+    if args.days is not None and args.action != "prune":
+        raise UsageError("--days is for prune", received=f"{args.action} --days")
+    folder = args.cache or default_folder()
+    if args.action == "clear":
+        print(f"removed {_size(clear_cache(folder))} from {folder}")
+    elif args.action == "prune":
+        print(f"removed {_size(prune_cache(folder, days=args.days))} from {folder}")
+    else:
+        entries = list_cache(folder)
+        print(f"{folder}: {_size(sum(entry.bytes for entry in entries))}")
+        rows = [
+            (
+                f"  {entry.folder.name}",
+                _size(entry.bytes),
+                f"{entry.images:,} images" if entry.images else "",
+                f"used {time.strftime('%Y-%m-%d', time.localtime(entry.used))}",
+                "of another version" if entry.outdated else "",
+            )
+            for entry in entries
+        ]
+        if rows and args.action == "list":
+            print(table(rows, right=(1, 2)))
+    return 0
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or more, not {text!r}")
+    return days
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,137 @@
+"""Measures and empties the cache of decoded images."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainfilm.data.shards import INDEX
+from plainfilm.pixels import DECODER_VERSION
+
+_DAY = 24 * 3600.0
+# Only folders and files of these names are counted and removed: a user may name any folder.
+_ENTRY = re.compile(r"(?P<size>\d+)-(?:squash|pad|crop)\S*-v(?P<version>\d+)(?:-[0-9a-f]{8})?")
+_FILE = re.compile(r"[0-9a-f]{32}\.(?:u8|json)|[0-9a-f]{2}\.json|\..*\.part")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One folder of the cache: the images of one pixel spec, or the hashes of files.
+
+    Attributes
+    ----------
+    folder
+        The folder.
+    images
+        Number of decoded images; 0 for the hashes of files.
+    bytes
+        Size of its files.
+    used
+        Time of the last use, seconds since 1970.
+    outdated
+        Whether this version of plainfilm does not read it.
+    """
+
+    folder: Path
+    images: int
+    bytes: int
+    used: float
+    outdated: bool
+
+
+def list_cache(folder: Path) -> list[CacheEntry]:
+    """Return the entries of a cache folder, the largest first; none if it does not exist."""
+    found = [_measure(entry, size, version) for entry, size, version in _entries(folder)]
+    return sorted(found, key=lambda entry: -entry.bytes)
+
+
+def prune_cache(folder: Path, *, days: float | None = None) -> int:
+    """Remove what this version does not read and, optionally, what was not used recently.
+
+    Parameters
+    ----------
+    folder
+        The cache folder.
+    days
+        Also remove images that were not used for this many days.
+
+    Returns
+    -------
+    int
+        Number of bytes that were freed.
+    """
+    freed = 0
+    for entry, _, version in _entries(folder):
+        if version is not None and version != DECODER_VERSION:
+            freed += _remove(_files(entry))
+        elif days is not None:
+            freed += _remove(_unused(entry, time.time() - days * _DAY))
+        _remove_empty(entry)
+    return freed
+
+
+def clear_cache(folder: Path) -> int:
+    """Remove everything that plainfilm wrote to a cache folder; return the bytes freed."""
+    freed = 0
+    for entry, _, _ in _entries(folder):
+        freed += _remove(_files(entry))
+        _remove_empty(entry)
+    return freed
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, int, int | None]]:
+    """Yield each folder of the cache, its image size, and the version of the decoder."""
+    if not folder.is_dir():
+        return
+    for entry in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if entry.name == INDEX:
+            yield entry, 0, None
+        elif found := _ENTRY.fullmatch(entry.name):
+            yield entry, int(found["size"]), int(found["version"])
+
+
+def _measure(entry: Path, size: int, version: int | None) -> CacheEntry:
+    sizes, times, images = [0], [0.0], 0
+    for path in _files(entry):
+        with contextlib.suppress(OSError):  # another process removed it
+            status = path.stat()
+            sizes.append(status.st_size)
+            times.append(status.st_mtime)
+            images += status.st_size // size**2 if path.suffix == ".u8" else 0
+    outdated = version is not None and version != DECODER_VERSION
+    return CacheEntry(entry, images, sum(sizes), max(times), outdated)
+
+
+def _files(entry: Path) -> list[Path]:
+    return [path for path in entry.iterdir() if _FILE.fullmatch(path.name) and path.is_file()]
+
+
+def _unused(entry: Path, since: float) -> list[Path]:
+    """Return the files not used since a time; a shard is as recent as its JSON file."""
+    old = []
+    for path in _files(entry):
+        index = path.with_suffix(".json")
+        with contextlib.suppress(OSError):
+            if (index if index.exists() else path).stat().st_mtime < since:
+                old.append(path)
+    return old
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    """Remove files, the JSON file of a shard before its pixels; return their size."""
+    freed = 0
+    for path in sorted(paths, key=lambda path: (path.stem, path.suffix)):
+        with contextlib.suppress(FileNotFoundError):
+            size = path.stat().st_size
+            path.unlink()
+            freed += size
+    return freed
+
+
+def _remove_empty(entry: Path) -> None:
+    with contextlib.suppress(OSError):
+        entry.rmdir()
