@@ -16,14 +16,30 @@ L = TypeVar("L", bound="InferenceLimits")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceLimits:
-    """Limits of every server; a request beyond ``held`` or ``waiting`` is refused (``busy``)."""
+    """Limits of every server.
 
-    file: int = 64 * MIB  # of one image, and of its decompressed header or data set
-    pixels: int = 50_000_000  # of one image; the largest radiographs have about 30 million
-    frames: int = 1_000  # of a DICOM file, or pages of a TIFF
-    held: int = 512 * MIB  # of all uploads, and of pictures waiting to be sent
-    waiting: int = 256  # requests in progress or queued
-    decode_seconds: int = 20  # for one image in a decoding process, which is then killed
+    Attributes
+    ----------
+    file
+        Bytes of one image, and of its decompressed header or data set.
+    pixels
+        Width times height of one image. The largest radiographs have about 30 million.
+    frames
+        Frames of a DICOM file or pages of a TIFF.
+    held
+        Bytes of all uploads, and of pictures waiting to be sent; further requests are refused.
+    waiting
+        Requests in progress or queued; further ones are refused (``busy``).
+    decode_seconds
+        Time for one image in a decoding process, which is then killed.
+    """
+
+    file: int = 64 * MIB
+    pixels: int = 50_000_000
+    frames: int = 1_000
+    held: int = 512 * MIB
+    waiting: int = 256
+    decode_seconds: int = 20
 
     @property
     def sandbox(self) -> Sandbox:

@@ -14,24 +14,28 @@ class ServiceLimits(InferenceLimits):
 
     Attributes
     ----------
-    file, body, held
-        Bytes of one image, of one request, and of all uploads and pictures in memory.
-    pixels, frames
-        Width times height, and frames or pages, of one image.
+    body
+        Bytes of one request.
     images
         Images in one request.
     pictures
         Images in one request to ``/v1/predictions`` that requests pictures (``include``). A
         request to the stream may have more; it processes this many at a time.
-    waiting, ahead
-        Requests in progress or queued, and images of one request in progress at a time.
+    ahead
+        Images of one request in progress at a time, so that other requests proceed.
     connections
         Open connections; further ones get status 503.
     head
         Bytes of a request's first line and headers.
-    decode_seconds, head_seconds, idle_seconds, stall_seconds, seconds
-        Time for decoding an image, for the headers to arrive, between two requests of a
-        connection, without progress of a body or an answer, and for a whole request.
+    head_seconds
+        Time for these to arrive, counted from the opening of the connection or the first byte
+        after the previous answer.
+    idle_seconds
+        Time that a connection may stay open between two requests.
+    stall_seconds
+        Time without progress while a client sends a body or receives an answer.
+    seconds
+        Time for a whole request, from its headers to the answer; then it gets status 504.
     """
 
     body: int = 256 * MIB
