@@ -36,7 +36,7 @@ from plainfilm.report import (
     write_report,
 )
 from plainfilm.report.audit import pictures
-from plainfilm.report.audit.forest import forest
+from plainfilm.report.audit.baselines import forest
 from plainfilm.report.audit.pictures import Thumbnails, mean_pictures
 from plainfilm.report.audit.section import AuditContent, read_audit
 from plainfilm.report.audit.wording import baseline_sentence, verdict

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from plainfilm.report.audit.lines import audit_lines
 from plainfilm.report.audit.page import write_audit_page
-from plainfilm.report.build import build_report
+from plainfilm.report.build import build_report, write_external_page
 from plainfilm.report.content import ReportContent, Sample, WorstCase
-from plainfilm.report.external_page import write_external_page
 from plainfilm.report.gather import rewrite_report, write_report
 from plainfilm.report.pdf import print_pdf
 

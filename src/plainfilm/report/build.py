@@ -1,13 +1,16 @@
-"""Builds the HTML page of an evaluation, with its figures and tables as files."""
+"""Builds the HTML pages of evaluations, with their figures and tables as files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm._files import write_text
+from plainfilm.evaluation import ExternalValidation
 from plainfilm.report.content import ReportContent
-from plainfilm.report.html.page import evaluation_footer, render_page
-from plainfilm.report.html.section import render_sections, save_parts
+from plainfilm.report.html.markup import Html, element, lead
+from plainfilm.report.html.page import page_header, render_page
+from plainfilm.report.html.section import Section, render_sections, save_parts
 from plainfilm.report.sections.summary import first_screen, subject
 from plainfilm.report.wording import counted
 
@@ -27,15 +30,57 @@ def build_report(content: ReportContent, out: Path) -> Path:
     from plainfilm.report.sections.images import save_sheets
     from plainfilm.report.sections.section_list import list_sections
 
-    sections = list_sections(content)
-    save_parts(sections, out.parent)
+    evaluation, sections = content.evaluation, list_sections(content)
     save_sheets(content, out.parent / "figures")
-    page = render_page(
-        f"{subject(content.evaluation)} – plainfilm evaluation report",
-        first_screen(content),
-        render_sections(sections),
-        evaluation_footer(counted(content.evaluation.n, "image")),
-        styles=("report.css", "audit.css") if content.audit else ("report.css",),
+    title = f"{subject(evaluation)} – plainfilm evaluation report"
+    styles = ("report.css", "audit.css") if content.audit else ("report.css",)
+    return _write_page(out, title, first_screen(content), sections, evaluation.n, styles)
+
+
+def write_external_page(validation: ExternalValidation, out: Path | None = None) -> Path:
+    """Write ``external.html`` next to ``external.json``, with a link to each report.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    from plainfilm.report.sections.several import external_section  # imports matplotlib
+
+    document = validation.document
+    links = [
+        element("li", element("a", own.manifest.name, href=f"{own.folder.name}/report.html"))
+        for own in validation.evaluations
+    ]
+    results = external_section(document, "Results on each data set")
+    sections = [results, Section("Reports", [element("ul", *links)])]
+    label = document.label or "All labels"
+    notice = lead(element("strong", "For research and teaching. Not a medical device."))
+    first = page_header("external validation", f"{label}: external validation", notice)
+    out = out or validation.folder / "external.html"
+    images = sum(row.n for row in document.rows)
+    return _write_page(out, f"{label} – plainfilm external validation", first, sections, images)
+
+
+def _write_page(
+    out: Path,
+    title: str,
+    first: Html,
+    sections: Sequence[Section],
+    images: int,
+    styles: Sequence[str] = ("report.css",),
+) -> Path:
+    """Write a page about the predictions on a number of images, its figures and its tables."""
+    save_parts(sections, out.parent)
+    footer = element(
+        "p",
+        "Written by plainfilm from the predictions of a sealed bundle on "
+        f"{counted(images, 'image')}. This page loads nothing and runs nothing. Each figure is "
+        "also in the folder ",
+        element("code", "figures"),
+        " as SVG and PNG, each table in ",
+        element("code", "tables"),
+        " as CSV.",
     )
-    write_text(out, page)
+    write_text(out, render_page(title, first, render_sections(sections), footer, styles=styles))
     return out

@@ -133,15 +133,6 @@ def method_of(interval: Interval, *, short: bool = False) -> str:
     return f"{method}; {interval.reason}" if noted else method
 
 
-def list_intervals(rows: Iterable[tuple[str, Interval]]) -> str:
-    """Return named values with their intervals as a text alternative of a figure."""
-    return "; ".join(
-        f"{name}: {number(interval.value)} ({interval_text(interval)})"
-        for name, interval in rows
-        if math.isfinite(interval.value)
-    )
-
-
 def enumerate_texts(texts: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
@@ -161,7 +152,12 @@ def lower_title(title: str) -> str:
     return title if title[1:2].isupper() else title.lower()
 
 
+def capitalised(text: str) -> str:
+    """Return text with a capital first letter; the others are unchanged."""
+    return text[:1].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """Return text with a capital first letter and a full stop, unless it ends with a mark."""
-    text = text[:1].upper() + text[1:]
+    text = capitalised(text)
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from plainfilm._text import plural
 from plainfilm.records import Finding
 from plainfilm.report.audit.pictures import Thumbnails
-from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, folded, join, quiet
 from plainfilm.report.wording import count, sentence
 
 _FIRST = 8  # links on the first screen; the others are folded
@@ -29,8 +29,7 @@ def finding_links(findings: Sequence[Finding]) -> Html:
         return Html("")
     parts = [element("ul", *items[:_FIRST], class_="caveats")]
     if rest := items[_FIRST:]:
-        summary = element("summary", f"{len(rest)} more")
-        parts.append(element("details", summary, element("ul", *rest, class_="caveats")))
+        parts.append(folded(f"{len(rest)} more", element("ul", *rest, class_="caveats")))
     return join(parts)
 
 
@@ -46,7 +45,7 @@ def finding_card(finding: Finding, thumbnails: Thumbnails | None, index: int | N
     if index is None:
         parts = [element("p", *head, class_="head"), element("p", element("b", problem))]
         if consequence or remedy:
-            parts.append(element("p", f"{consequence} {remedy}".strip(), class_="quiet"))
+            parts.append(quiet(f"{consequence} {remedy}".strip()))
         if thumbnails is not None:
             parts.append(thumbnails.tiles(finding, limit=4, groups=2, members=2))
         return element("article", *parts, class_=class_)
@@ -69,4 +68,4 @@ def _files(finding: Finding) -> Html:
     if finding.count > shown and not finding.groups:
         summary = f"The first {count(shown)} of {count(finding.count)} files"
     names = [element("li", element("code", name)) for name in finding.files]
-    return element("details", element("summary", summary), element("ol", *names, class_="files"))
+    return folded(summary, element("ol", *names, class_="files"))

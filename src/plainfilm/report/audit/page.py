@@ -11,15 +11,14 @@ from plainfilm._files import write_text
 from plainfilm.audit import Audit, Baseline
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS, Record
-from plainfilm.report.audit.baselines import baseline_cards
+from plainfilm.report.audit.baselines import baseline_cards, forest
 from plainfilm.report.audit.cards import finding_card, finding_links
-from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.audit.wording import counted, verdict
-from plainfilm.report.html.markup import Html, element, join
-from plainfilm.report.html.page import render_page
+from plainfilm.report.html.markup import Html, element, join, lead, quiet
+from plainfilm.report.html.page import page_header, render_page
 from plainfilm.report.html.table import Row, Table
-from plainfilm.report.wording import sentence, when
+from plainfilm.report.wording import capitalised, when
 
 _MAX_ROWS = 8  # baseline models that fit on the first screen
 _MAX_CLASSES = 8  # columns that fit on a phone
@@ -52,7 +51,7 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     shortcuts = [baseline for baseline in audit.baselines if baseline.kind == "shortcut"]
     shifts = [baseline for baseline in audit.baselines if baseline.kind == "shift"]
     sections = [
-        ("Findings", join(cards) or element("p", "No check reported a finding.", class_="lead")),
+        ("Findings", join(cards) or lead("No check reported a finding.")),
         (
             "Shortcuts",
             _baselines(
@@ -94,15 +93,15 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
 
 
 def _baselines(text: str, baselines: Sequence[Baseline], audit: Audit) -> Html:
-    parts = [element("p", text, class_="lead")]
+    parts = [lead(text)]
     if audit.quick:
         note = "This was a quick audit: the models see only the size of the files."
-        parts.append(element("p", note, class_="quiet"))
+        parts.append(quiet(note))
     if baselines:
         parts += [forest(baselines), baseline_cards(baselines, baselines[0].kind)]
     else:
         note = "Not checked: no two groups have at least 10 images each."
-        parts.append(element("p", note, class_="lead"))
+        parts.append(lead(note))
     return join(parts)
 
 
@@ -121,7 +120,7 @@ def _first(audit: Audit, shortcuts: Sequence[Baseline]) -> Html:
     findings = element(
         "section",
         element("h2", "Serious findings and warnings", id="doubt"),
-        finding_links(audit.findings) or element("p", "None.", class_="lead"),
+        finding_links(audit.findings) or lead("None."),
         aria_labelledby="doubt",
     )
     data = element(
@@ -131,15 +130,9 @@ def _first(audit: Audit, shortcuts: Sequence[Baseline]) -> Html:
         *plot,
         aria_labelledby="holds",
     )
-    header = element(
-        "header",
-        element("p", "plainfilm · audit", class_="kicker"),
-        element("h1", audit.manifest.name),
-        element("p", sentence(headline)[:-1], class_=f"verdict {severity}"),
-        element("p", text, class_="lead"),
-        element("p", " · ".join(about), class_="quiet"),
-        class_="top",
-    )
+    headline = element("p", capitalised(headline), class_=f"verdict {severity}")
+    about_data = quiet(" · ".join(about))
+    header = page_header("audit", audit.manifest.name, headline, lead(text), about_data)
     return join([header, element("div", findings, data, class_="first")])
 
 
@@ -164,8 +157,8 @@ def _counts(manifest: Manifest) -> Html:
     parts = [Table("splits", "Images and patients", cells).to_html()]
     if len(classes) > _MAX_CLASSES:
         text = f"The first {_MAX_CLASSES} of {len(classes)} labels."
-        parts.append(element("p", text, class_="quiet"))
+        parts.append(quiet(text))
     if manifest.left_out:
         text = f"{counted(len(manifest.left_out), 'file')} left out of the list."
-        parts.append(element("p", text, class_="quiet"))
+        parts.append(quiet(text))
     return join(parts)

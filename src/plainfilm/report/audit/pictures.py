@@ -18,7 +18,7 @@ from plainfilm.data import Manifest
 from plainfilm.errors import ImageError
 from plainfilm.pixels import read_image
 from plainfilm.records import Finding, PixelSpec, Record
-from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join, quiet
 
 _SIDE = 96  # pixels
 _QUALITY = 82
@@ -125,7 +125,7 @@ def _data_uri(pixels: NDArray[np.uint8], form: str, **options: int) -> str:
 
 
 def _quiet(text: str) -> Html:
-    return element("p", text, class_="quiet") if text else Html("")
+    return quiet(text) if text else Html("")
 
 
 def mean_pictures(

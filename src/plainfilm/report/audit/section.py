@@ -10,10 +10,10 @@ from plainfilm.audit import AuditDocument, Baseline
 from plainfilm.data import Manifest
 from plainfilm.errors import RunError
 from plainfilm.records import Finding
+from plainfilm.report.audit.baselines import forest
 from plainfilm.report.audit.cards import finding_card
-from plainfilm.report.audit.forest import forest
 from plainfilm.report.audit.pictures import Thumbnails
-from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, join, lead, quiet
 from plainfilm.report.wording import sentence
 
 _SHOWN = 20
@@ -59,17 +59,17 @@ def read_audit(path: Path, manifest: Manifest) -> AuditContent | None:
 def audit_section(audit: AuditContent) -> Html:
     """Return the serious findings and warnings, and the performance of the baseline models."""
     if audit.problem:
-        return element("p", sentence(audit.problem), class_="lead")
+        return lead(sentence(audit.problem))
     parts = []
     if findings := [finding for finding in audit.findings if finding.severity != "note"]:
         cards = [finding_card(finding, audit.thumbnails) for finding in findings[:_SHOWN]]
         parts.append(element("div", *cards, class_="briefs"))
     else:
         text = "The audit before training reported no serious finding and no warning."
-        parts.append(element("p", text, class_="lead"))
+        parts.append(lead(text))
     if len(findings) > _SHOWN:
         text = f"{len(findings) - _SHOWN} more findings are in audit.json of the run."
-        parts.append(element("p", text, class_="quiet"))
+        parts.append(quiet(text))
     if baselines := [baseline for baseline in audit.baselines if baseline.kind == "shortcut"]:
         text = (
             "Small models predict the label from features that show little or no disease, on all "
@@ -84,5 +84,5 @@ def audit_section(audit: AuditContent) -> Html:
     if audit.quick:
         text = "This was a quick audit, which decodes no image. To check the images as well: "
         command = element("code", "plainfilm audit DATA")
-        parts.append(element("p", text, command, ".", class_="quiet"))
+        parts.append(quiet(text, command, "."))
     return join(parts)

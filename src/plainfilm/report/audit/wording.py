@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,9 +10,8 @@ from plainfilm._text import plural
 from plainfilm.audit.baselines import FEATURE_SETS
 from plainfilm.audit.document import Baseline
 from plainfilm.audit.shortcuts import judge, reporting_limit
-from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding, Severity
-from plainfilm.report.wording import count, number
+from plainfilm.report.wording import interval_text, number
 
 
 def verdict(
@@ -21,17 +21,13 @@ def verdict(
 
     ``baselines`` is the number of baseline models that predict a label.
     """
-    numbers = dict.fromkeys(("serious", "warning", "note"), 0)
-    for finding in findings:
-        numbers[finding.severity] += 1
-    headline = ", ".join(
-        counted(numbers[severity], noun)
-        for severity, noun in (
-            ("serious", "serious finding"),
-            ("warning", "warning"),
-            ("note", "note"),
-        )
-    )
+    numbers: Counter[str] = Counter(finding.severity for finding in findings)
+    nouns = {
+        "serious": "serious finding",
+        "warning": "warning",
+        "note": "note",
+    }
+    headline = ", ".join(counted(numbers[severity], noun) for severity, noun in nouns.items())
     if serious := numbers["serious"]:
         which = "the serious finding" if serious == 1 else "the serious findings"
         text = (
@@ -54,18 +50,6 @@ def counted(number: int, noun: str) -> str:
     return plural(number, noun, separator="\u202f") if number else f"no {noun}"
 
 
-def amount(value: float) -> str:
-    """Write a value of the file metadata: large ones as integers, others with three digits."""
-    return count(value) if abs(value) >= 100 else f"{value:.3g}"
-
-
-def bounds(interval: Interval) -> str:
-    """Write the limits of an interval of an AUROC; empty if they are undefined."""
-    if not interval.low <= interval.high:
-        return ""
-    return f"{number(interval.low)}–{number(interval.high)}"
-
-
 def baseline_sentence(baseline: Baseline) -> str:
     """Describe the result of a baseline model."""
     first, second = baseline.groups
@@ -73,7 +57,7 @@ def baseline_sentence(baseline: Baseline) -> str:
     within = "" if baseline.kind == "shortcut" else f" among the images of {baseline.target}"
     model = f"model that sees only {FEATURE_SETS[baseline.features]}"
     if judgement == "inconclusive":
-        limits = bounds(auroc)
+        limits = interval_text(auroc)
         reason = f"the interval is {limits}" if limits else auroc.reason or "too few patients"
         return (
             f"Inconclusive for a {model} and distinguishes {first} from {second}{within}: {reason}."
@@ -86,7 +70,7 @@ def baseline_sentence(baseline: Baseline) -> str:
     )
     return (
         f"A {model} distinguishes {first} from {second}{within} with AUROC {number(auroc.value)} "
-        f"({bounds(auroc)}). {meaning} {_interpretation(baseline)}"
+        f"({interval_text(auroc)}). {meaning} {_interpretation(baseline)}"
     )
 
 

@@ -8,7 +8,6 @@ bytes. The SVGs are transparent and carry colours for a light and a dark page.
 from __future__ import annotations
 
 from plainfilm.report.figures.canvas import styled
-from plainfilm.report.figures.comparison import write_comparison_figure
 from plainfilm.report.figures.curves import (
     calibration_figure,
     confusion_figure,
@@ -21,6 +20,7 @@ from plainfilm.report.figures.evaluation import (
     forest_figure,
     prevalence_figure,
     robustness_figure,
+    write_comparison_figure,
 )
 from plainfilm.report.figures.flow import flow_figure
 from plainfilm.report.figures.histograms import novelty_figure, score_figure, shares_figure

@@ -1,22 +1,25 @@
-"""Figures of an evaluation: decision curve, predictive values, intervals, robustness."""
+"""Figures of evaluations: decision curve, predictive values, intervals, robustness, comparison."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from plainfilm._files import write_bytes, write_text
+from plainfilm.evaluation.document import ComparisonDocument
 from plainfilm.evaluation.document.analyses import Robustness
 from plainfilm.evaluation.document.label import DecisionCurveValues, PredictiveValueCurve
 from plainfilm.metrics import Interval
 from plainfilm.report.figures.canvas import WIDTH, drawing, new_axes, numbers, shorten, styled
 from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
-from plainfilm.report.wording import bounded
+from plainfilm.report.wording import bounded, describe
 
 _SHADE = 0.16
 _ROW = 0.36
@@ -132,6 +135,29 @@ def forest_figure(
         axes.set_xlabel(label)
         axes.spines["left"].set_visible(False)
         return drawing(figure, name, f"{label}, with intervals")
+
+
+def write_comparison_figure(comparison: ComparisonDocument, folder: Path) -> Path:
+    """Write ``comparison.svg`` and ``comparison.png``; return the path of the latter.
+
+    Orange marks a difference with an adjusted p-value below 0.05.
+
+    Raises
+    ------
+    StorageError
+        If the files cannot be written.
+    """
+    rows: list[ForestRow] = []
+    for label, found in comparison.labels.items():
+        rows += [ForestRow(label)] if len(comparison.labels) > 1 else []
+        for row in found:
+            marked = row.p_adjusted is not None and row.p_adjusted < 0.05
+            rows.append(ForestRow(describe(row.metric).title, row.difference, marked))
+    names = f"{comparison.second.name} minus {comparison.first.name}"
+    drawn = forest_figure(rows, label=names, zero=0.0, name="comparison")
+    write_text(folder / "comparison.svg", drawn)
+    write_bytes(folder / "comparison.png", drawn.png)
+    return folder / "comparison.png"
 
 
 def robustness_figure(robustness: Robustness, *, name: str = "robustness") -> Drawing:

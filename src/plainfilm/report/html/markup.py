@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
+from functools import partial
 
 # Control characters break the page, bidirectional ones can disguise the ending of a file name, and
 # lone surrogates (from names that are not UTF-8) cannot be encoded.
@@ -45,6 +46,17 @@ def element(name: str, *children: str, **attributes: str | bool | None) -> Html:
     if name in _VOID:
         return Html(opening)
     return Html(f"{opening}{''.join(map(_escape, children))}</{name}>")
+
+
+lead = partial(element, "p", class_="lead")
+"""Return a paragraph in large letters."""
+quiet = partial(element, "p", class_="quiet")
+"""Return a paragraph in small grey letters."""
+
+
+def folded(summary: str, *body: str, class_: str | None = None) -> Html:
+    """Return content that a reader unfolds."""
+    return element("details", element("summary", summary), *body, class_=class_)
 
 
 def join(parts: Iterable[str], between: str = "") -> Html:

@@ -44,17 +44,10 @@ def render_page(
     )
 
 
-def evaluation_footer(images: str) -> Html:
-    """Return the footer of a page about the predictions on images, whose number is text."""
-    return element(
-        "p",
-        f"Written by plainfilm from the predictions of a sealed bundle on {images}. This page "
-        "loads nothing and runs nothing. Each figure is also in the folder ",
-        element("code", "figures"),
-        " as SVG and PNG, each table in ",
-        element("code", "tables"),
-        " as CSV.",
-    )
+def page_header(kicker: str, title: str, *paragraphs: Html) -> Html:
+    """Return the top of a page; ``kicker`` is the line above its title."""
+    above = element("p", f"plainfilm · {kicker}", class_="kicker")
+    return element("header", above, element("h1", title), *paragraphs, class_="top")
 
 
 def _read(name: str) -> str:

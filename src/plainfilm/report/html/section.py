@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm._files import write_bytes, write_text
-from plainfilm.report.html.markup import Html, element, join, visible
+from plainfilm.report.html.markup import Html, element, folded, join, visible
 from plainfilm.report.html.table import Table, write_tables
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def _render(part: Part, numbers: Iterator[int]) -> Html:
         case Table():
             return part.to_html()
         case Plot():
-            body = _pannable(part) if part.wide else _inline(part)
+            svg = describe_drawing(part.drawing, part.description)
+            body = _pannable(svg, part.caption) if part.wide else svg
             return _figure(body, part.caption, "plot wide" if part.wide else "plot", numbers)
         case Plots():
             return _rows([_render(plot, numbers) for plot in part.plots])
@@ -107,7 +108,7 @@ def _render(part: Part, numbers: Iterator[int]) -> Html:
             return _figure(part.tiles, part.caption, "sheet", numbers)
         case Folded():
             body = join(_render(own, numbers) for own in part.parts)
-            return element("details", element("summary", part.summary), body)
+            return folded(part.summary, body)
     return part
 
 
@@ -124,18 +125,17 @@ def _rows(figures: list[Html]) -> Html:
     return join(rows)
 
 
-def _inline(plot: Plot) -> Html:
-    """Return the SVG with its text alternative."""
-    words = f'aria-label="{html.escape(visible(plot.description))}"'
-    return Html(re.sub(r'aria-label="[^"]*"', lambda _: words, plot.drawing, count=1))
+def describe_drawing(drawing: Drawing, description: str) -> Html:
+    """Return an SVG with its text alternative."""
+    words = f'aria-label="{html.escape(visible(description))}"'
+    return Html(re.sub(r'aria-label="[^"]*"', lambda _: words, drawing, count=1))
 
 
-def _pannable(plot: Plot) -> Html:
+def _pannable(svg: Html, name: str) -> Html:
     """Return a plot that is panned on a narrow screen, where it would be too small to read."""
-    found = re.search(r'viewBox="0 0 ([\d.]+)', plot.drawing)
+    found = re.search(r'viewBox="0 0 ([\d.]+)', svg)
     # Its letters are then two thirds of their size on a desktop.
     least = f"--least: {0.93 * float(found[1]) / 16:.1f}rem" if found else None
     return element(
-        "div", _inline(plot), class_="pan", role="region", tabindex="0",
-        aria_label=plot.caption, style=least,
-    )  # fmt: skip
+        "div", svg, class_="pan", role="region", tabindex="0", aria_label=name, style=least
+    )

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from plainfilm._files import write_text
 from plainfilm.metrics import Interval
-from plainfilm.report.html.markup import Html, element, join, visible
+from plainfilm.report.html.markup import Html, element, join, quiet, visible
 from plainfilm.report.wording import change_text, count, describe, metric_text, number
 
 TableName = Literal[
@@ -50,16 +50,35 @@ def change_cell(name: str, interval: Interval | None) -> Cell:
     return Cell(shown, _values(f"{name}_change", interval))
 
 
-def difference_cell(
+def interval_cells(names: Iterable[str], metrics: Mapping[str, Interval]) -> dict[str, Cell]:
+    """Return the cells of several metrics by their titles."""
+    return {describe(name).title: interval_cell(name, metrics.get(name)) for name in names}
+
+
+def difference_cells(
+    names: Iterable[str],
+    metrics: Mapping[str, Interval],
+    differences: Mapping[str, Interval] | None,
+    *p: Mapping[str, float],
+) -> dict[str, Cell]:
+    """Return the cells of metrics and their differences, with adjusted p-values if given."""
+    return {
+        describe(n).title: _difference_cell(
+            n, metrics.get(n), (differences or {}).get(n), *(own.get(n) for own in p)
+        )
+        for n in names
+    }
+
+
+def _difference_cell(
     name: str, interval: Interval | None, difference: Interval | None, *p: float | None
 ) -> Cell:
-    """Return the cell of a metric and a difference, and of an adjusted p-value if one is given."""
     shown = [element("p", metric_text(name, interval))]
     if difference is not None and math.isfinite(difference.value):
         words = change_text(difference, describe(name).percent)
         for own in p:
             words += "" if own is None else f"; p {'< 0.001' if own < 0.001 else f'= {own:.3f}'}"
-        shown.append(element("p", words, class_="quiet"))
+        shown.append(quiet(words))
     values = _values(name, interval) | _values(f"{name}_difference", difference)
     return Cell(join(shown), values | {f"{name}_p_adjusted": own for own in p})
 
@@ -117,7 +136,7 @@ class Table:
         if self.limit is None or len(self.rows) <= self.limit:
             return frame
         words = f"The first {self.limit} of {count(len(self.rows))} rows; the CSV file has all."
-        return join([frame, element("p", words, class_="quiet")])
+        return join([frame, quiet(words)])
 
 
 def _cell(title: str, content: Cell | str | int | None) -> Cell:

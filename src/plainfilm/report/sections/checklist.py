@@ -12,7 +12,7 @@ from itertools import chain
 from plainfilm._json import TOML, from_json
 from plainfilm.evaluation.document import EvaluationDocument, LabelResults
 from plainfilm.report.content import ReportContent, TrainingContent, default_point
-from plainfilm.report.html.markup import element, join
+from plainfilm.report.html.markup import element, join, lead, quiet
 from plainfilm.report.html.section import Folded, Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
 from plainfilm.report.sections.summary import CAVEATS
@@ -70,7 +70,7 @@ def checklist_section(content: ReportContent, places: Mapping[str, str]) -> Sect
         "Items that this run can answer are filled in, with a link to the section; the authors "
         "must state the others. Check each answer: it may not cover the item completely."
     )
-    parts: list[Part] = [element("p", words, class_="lead")]
+    parts: list[Part] = [lead(words)]
     for name, table in CHECKLISTS.items():
         checklist = read_checklist(name)
         rows: list[Row] = []
@@ -84,7 +84,7 @@ def checklist_section(content: ReportContent, places: Mapping[str, str]) -> Sect
             rows.append({"Item": item.number, "Topic": item.topic, "Answer": answer})
         filled = sum(item.evidence in evidence for item in checklist.items)
         caption = f"{checklist.name}: {filled} of {len(rows)} items filled in"
-        source = element("p", f"{checklist.source}. Topics are abridged.", class_="quiet")
+        source = quiet(f"{checklist.source}. Topics are abridged.")
         parts.append(Folded(caption, [Table(table, caption, rows), source]))
     return Section(TITLE, parts)
 

@@ -13,7 +13,7 @@ from plainfilm.records import Finding
 from plainfilm.report.content import ReportContent
 from plainfilm.report.figures import flow_figure
 from plainfilm.report.file_counts import FileCounts, describe_counts
-from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, folded, join, lead, quiet
 from plainfilm.report.html.section import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
 from plainfilm.report.wording import count, counted, sentence
@@ -32,7 +32,7 @@ def data_section(content: ReportContent) -> Section:
     if left_out:
         parts += _left_out(left_out)
     else:
-        parts.append(element("p", "No file was left out.", class_="lead"))
+        parts.append(lead("No file was left out."))
     if content.findings:
         parts.append(_findings(content.findings))
     return Section("Data", parts)
@@ -94,13 +94,13 @@ def _findings(findings: Sequence[Finding]) -> Table:
 def _finding(finding: Finding) -> Html:
     parts = [element("p", sentence(finding.problem))]
     notes = (finding.consequence, finding.remedy)
-    parts += [element("p", sentence(text), class_="quiet") for text in notes if text]
+    parts += [quiet(sentence(text)) for text in notes if text]
     files, shown = finding.files, min(_FILES, len(finding.files))
     if files:
         more = f" and {count(len(files) - shown)} more" if len(files) > shown else ""
         names = join((element("code", name) for name in files[:shown]), ", ")
         words = f"Show {counted(shown, 'file')}{f' of {count(len(files))}' if more else ''}"
-        parts.append(element("details", element("summary", words), element("p", names, more)))
+        parts.append(folded(words, element("p", names, more)))
     return join(parts)
 
 

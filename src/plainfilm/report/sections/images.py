@@ -18,7 +18,7 @@ from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.explain import overlay
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.figures import sample_grid
-from plainfilm.report.html.markup import Html, element
+from plainfilm.report.html.markup import Html, element, lead
 from plainfilm.report.html.section import Section, Sheet
 
 _SIDE = 224
@@ -33,21 +33,19 @@ def errors_section(content: ReportContent) -> Section | None:
     if content.worst is None:
         return None
     if not content.worst:
-        return Section(title, [element("p", _why_none(content.evaluation), class_="lead")])
+        return Section(title, [lead(_why_none(content.evaluation))])
     point = _has_balanced(content.evaluation) and content.evaluation.task.kind != "multiclass"
     caption = (
         f"Misclassified images{' at the balanced operating point' if point else ''}, in order of "
         "decreasing error, each with a heat map of the evidence (brighter is stronger; each map is "
         "scaled to its own maximum)."
     )
-    warning = element(
-        "p",
+    warning = lead(
         element("strong", "A heat map is not an explanation."),
         " It shows where in the image the evidence for the prediction is, not what the evidence is "
         "or whether it is medically relevant. A heat map on the lungs does not make a prediction "
         "correct; a heat map on a marker or border shows that the prediction relies on something "
         "other than disease.",
-        class_="lead",
     )
     return Section(title, [warning, Sheet(_worst_tiles(content.worst), caption)])
 

@@ -10,15 +10,9 @@ from plainfilm.evaluation.document.analyses import AtPrevalence
 from plainfilm.evaluation.document.label import SampleSizeTarget
 from plainfilm.metrics import Interval
 from plainfilm.report.content import ReportContent, default_point, metrics_of, only_label
-from plainfilm.report.html.markup import element
+from plainfilm.report.html.markup import quiet
 from plainfilm.report.html.section import Part, Section
-from plainfilm.report.html.table import (
-    Cell,
-    Row,
-    Table,
-    TableName,
-    interval_cell,
-)
+from plainfilm.report.html.table import Cell, Row, Table, TableName, interval_cell, interval_cells
 from plainfilm.report.sections.performance import LABELS
 from plainfilm.report.wording import describe, method_of, number, sorted_metrics
 
@@ -40,13 +34,12 @@ def metrics_section(content: ReportContent) -> Section:
         parts.append(_metrics("metrics_micro", evaluation.micro, caption))
     if evaluation.at_prevalence is not None:
         parts.append(_at_prevalence(evaluation.at_prevalence))
-        parts.append(element("p", evaluation.at_prevalence.note, class_="quiet"))
+        parts.append(quiet(evaluation.at_prevalence.note))
     for label, results in list(evaluation.labels.items())[:LABELS]:
-        rows, note = _sample_sizes(label, results), results.sample_sizes.note
-        if rows:
+        if rows := _sample_sizes(label, results):
             caption = f"Size of a test set for narrower confidence intervals, {label}"
             parts.append(Table("sample_sizes", caption, rows, numeric=True))
-            parts.append(element("p", note, class_="quiet"))
+            parts.append(quiet(results.sample_sizes.note))
     for label, results in evaluation.labels.items():
         if results.operating_points:
             parts.append(_operating_points(label, results))
@@ -71,16 +64,10 @@ def _metrics(name: TableName, metrics: Mapping[str, Interval], caption: str) -> 
 def _metrics_by_label(labels: Mapping[str, LabelResults]) -> Table:
     names = sorted_metrics(name for own in labels.values() for name in own.metrics)
     rows: list[Row] = [
-        {"Label": label}
-        | {describe(name).title: interval_cell(name, own.metrics.get(name)) for name in names}
-        for label, own in labels.items()
+        {"Label": label, **interval_cells(names, own.metrics)} for label, own in labels.items()
     ]
-    return Table(
-        "metrics_by_label",
-        "Metrics of each label, with 95% confidence intervals",
-        rows,
-        numeric=True,
-    )
+    caption = "Metrics of each label, with 95% confidence intervals"
+    return Table("metrics_by_label", caption, rows, numeric=True)
 
 
 def _operating_points(label: str, results: LabelResults) -> Table:
@@ -102,7 +89,7 @@ def _operating_points(label: str, results: LabelResults) -> Table:
                 "Purpose": own.purpose,
                 "Threshold": Cell(f"{own.threshold:.3f}{limits}", threshold),
                 "Rule": own.rule,
-                **{describe(n).title: interval_cell(n, own.metrics.get(n)) for n in names},
+                **interval_cells(names, own.metrics),
                 "True positives": cells.tp,
                 "False positives": cells.fp,
                 "True negatives": cells.tn,

@@ -24,7 +24,7 @@ from plainfilm.report.figures import (
     roc_figure,
     score_figure,
 )
-from plainfilm.report.html.markup import element
+from plainfilm.report.html.markup import element, quiet
 from plainfilm.report.html.section import Part, Plot, Plots, Section
 from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number
 
@@ -43,10 +43,10 @@ def performance_section(content: ReportContent) -> Section:
         plots = _label_plots(label, results, classes, "" if single else f"-{index:02d}")
         parts += [] if single else [element("h3", label)]
         words = f"No figure can be drawn for {label}; the tables below give the reasons."
-        parts.append(Plots(plots) if plots else element("p", words, class_="quiet"))
+        parts.append(Plots(plots) if plots else quiet(words))
     if len(evaluation.labels) > LABELS:
         words = f"Figures of the first {LABELS} labels; the tables have all "
-        parts.append(element("p", f"{words}{len(evaluation.labels)}.", class_="quiet"))
+        parts.append(quiet(f"{words}{len(evaluation.labels)}."))
     return Section("Performance", parts)
 
 

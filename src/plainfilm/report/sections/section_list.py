@@ -6,15 +6,17 @@ from plainfilm.report.audit.section import audit_section
 from plainfilm.report.content import ReportContent
 from plainfilm.report.html.page import section_id
 from plainfilm.report.html.section import Section
+from plainfilm.report.sections.analyses import (
+    rejection_section,
+    robustness_section,
+    subgroups_section,
+)
 from plainfilm.report.sections.checklist import TITLE, checklist_section
 from plainfilm.report.sections.files import data_section, provenance_section
 from plainfilm.report.sections.images import errors_section, images_section
 from plainfilm.report.sections.metrics import metrics_section
 from plainfilm.report.sections.performance import performance_section
-from plainfilm.report.sections.rejection import rejection_section
-from plainfilm.report.sections.robustness import robustness_section
 from plainfilm.report.sections.several import external_section, seeds_section
-from plainfilm.report.sections.subgroups import subgroups_section
 from plainfilm.report.sections.summary import CAVEATS
 from plainfilm.report.sections.training import training_section
 

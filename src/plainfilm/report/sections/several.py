@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
 from plainfilm.evaluation.document.several import ExternalRow
-from plainfilm.report.figures import ForestRow, forest_figure
-from plainfilm.report.html.markup import element
-from plainfilm.report.html.section import Part, Plot, Section
-from plainfilm.report.html.table import (
-    Cell,
-    Row,
-    Table,
-    difference_cell,
-    number_cell,
-)
-from plainfilm.report.wording import (
-    bounded,
-    count,
-    counted,
-    describe,
-    list_intervals,
-    number,
-)
+from plainfilm.report.figures import ForestRow
+from plainfilm.report.html.markup import lead
+from plainfilm.report.html.section import Part, Section
+from plainfilm.report.html.table import Cell, Row, Table, difference_cells, number_cell
+from plainfilm.report.sections.analyses import forest_plot
+from plainfilm.report.wording import bounded, count, counted, describe, number
 
 _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 
@@ -32,17 +20,13 @@ def external_section(external: ExternalDocument, title: str = "External validati
         ForestRow(f"{row.name}, {row.role}  ({row.n})", row.metrics["auroc"], _is_worse(row))
         for row in external.rows
     ]
-    areas = [(row.text, row.interval) for row in rows if row.interval is not None]
-    plot = Plot(
-        "external",
-        forest_figure(rows, name="external"),
+    caption = (
         "AUROC of the same model on each data set, with 95% confidence intervals. The dashed line "
         "is chance level. Orange: the whole interval of the difference from the first row is below "
-        "zero.",
-        f"AUROC on each data set. {list_intervals(areas)}",
-        wide=True,
+        "zero."
     )
-    return Section(title, [plot, element("p", external.note, class_="lead"), _external(external)])
+    plot = forest_plot("external", "AUROC on each data set.", rows, caption)
+    return Section(title, [plot, lead(external.note), _external(external)])
 
 
 def _is_worse(row: ExternalRow) -> bool:
@@ -59,12 +43,7 @@ def _external(external: ExternalDocument) -> Table:
                 {"images": row.n, "patients": row.patients},
             ),
             "Prevalence": number_cell("prevalence", row.prevalence, percent=True),
-            **{
-                describe(name).title: difference_cell(
-                    name, row.metrics.get(name), (row.difference or {}).get(name)
-                )
-                for name in _METRICS
-            },
+            **difference_cells(_METRICS, row.metrics, row.difference),
         }
         for row in external.rows
     ]
@@ -77,15 +56,9 @@ def seeds_section(seeds: SeedsDocument) -> Section:
     rows = [ForestRow(f"seed {row.seed}", row.metrics["auroc"]) for row in seeds.rows]
     if seeds.ensemble is not None:
         rows.append(ForestRow("ensemble", seeds.ensemble.metrics["auroc"]))
-    areas = [(row.text, row.interval) for row in rows if row.interval is not None]
-    plot = Plot(
-        "seeds",
-        forest_figure(rows, zero=None, name="seeds"),
-        "AUROC of each training. The 95% confidence intervals reflect the sampling of test images "
-        "only.",
-        f"AUROC of each training. {list_intervals(areas)}",
-        wide=True,
-    )
+    about = "AUROC of each training."
+    caption = f"{about} The 95% confidence intervals reflect the sampling of test images only."
+    parts: list[Part] = [forest_plot("seeds", about, rows, caption, zero=None), lead(seeds.note)]
     table: list[Row] = [
         {
             "Metric": Cell(describe(name).title, {"metric": name}),
@@ -100,7 +73,5 @@ def seeds_section(seeds: SeedsDocument) -> Section:
         for name, own in seeds.variation.items()
     ]
     caption = "Variation across seeds, and the sampling uncertainty of the test set"
-    note = element("p", seeds.note, class_="lead")
-    parts: list[Part] = [plot, note]
     parts += [Table("seed_variation", caption, table, numeric=True)] if table else []
     return Section("Variation across seeds", parts)

@@ -7,7 +7,8 @@ import math
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.metrics import Interval
 from plainfilm.report.content import ReportContent, default_point, only_label
-from plainfilm.report.html.markup import Html, element, join
+from plainfilm.report.html.markup import Html, element, folded, join, lead, quiet
+from plainfilm.report.html.page import page_header
 from plainfilm.report.sections.caveats import Caveat, write_caveats
 from plainfilm.report.wording import (
     bounded,
@@ -38,14 +39,8 @@ def subject(evaluation: EvaluationDocument) -> str:
 def first_screen(content: ReportContent) -> Html:
     """Return the head of the page."""
     evaluation, caveats = content.evaluation, write_caveats(content)
-    header = element(
-        "header",
-        element("p", "plainfilm · evaluation report", class_="kicker"),
-        element("h1", subject(evaluation)),
-        element("p", _purpose(evaluation), class_="lead"),
-        element("p", _facts(evaluation), class_="quiet"),
-        class_="top",
-    )
+    paragraphs = (lead(_purpose(evaluation)), quiet(_facts(evaluation)))
+    header = page_header("evaluation report", subject(evaluation), *paragraphs)
     results = element(
         "section",
         element("h2", "Key results", id="results"),
@@ -53,13 +48,14 @@ def first_screen(content: ReportContent) -> Html:
         _frequencies(evaluation),
         aria_labelledby="results",
     )
-    summary = element("summary", f"{len(caveats) - _SHOWN} more")
-    more = element("details", summary, _list(caveats[_SHOWN:]))
+    more = Html("")
+    if rest := caveats[_SHOWN:]:
+        more = folded(f"{len(rest)} more", _list(rest))
     limits = element(
         "section",
         element("h2", CAVEATS, id="caveats"),
         _list(caveats[:_SHOWN]),
-        more if len(caveats) > _SHOWN else Html(""),
+        more,
         aria_labelledby="caveats",
     )
     return join([header, element("div", results, limits, class_="first")])
@@ -154,13 +150,11 @@ def _frequencies(evaluation: EvaluationDocument) -> Html:
     if not all(map(math.isfinite, rates)):
         return Html("")
     found, alarms = round(100 * rates[0]), round(100 * (1 - rates[1]))
-    return element(
-        "p",
+    return lead(
         "Of 100 images with ",
         element("b", single[0]),
         f", the model detects about {found} and misses about {100 - found}. Of 100 images without, "
         f"it gives about {counted(alarms, 'false alarm')}.",
-        class_="lead",
     )
 
 

@@ -6,9 +6,9 @@ import math
 
 from plainfilm.report.content import TrainingContent
 from plainfilm.report.figures import history_figure
-from plainfilm.report.html.markup import element
+from plainfilm.report.html.markup import lead
 from plainfilm.report.html.section import Plot, Plots, Section
-from plainfilm.report.wording import number
+from plainfilm.report.wording import capitalised, number
 
 _QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
 
@@ -16,7 +16,7 @@ _QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
 def training_section(training: TrainingContent) -> Section | None:
     """Return the curves by epoch, or a sentence for a single epoch; None without history."""
     if len(training.history) == 1:
-        return Section("Training", [element("p", _only_epoch(training), class_="lead")])
+        return Section("Training", [lead(_only_epoch(training))])
     plots = _history_plots(training)
     return Section("Training", [Plots(plots)]) if plots else None
 
@@ -56,7 +56,6 @@ def _history_plots(training: TrainingContent) -> list[Plot]:
         drawing = history_figure(
             training.history, best_epoch=training.provenance.epoch, quantities=(key,), name=name
         )
-        title = words[0].upper() + words[1:]
-        caption = f"{title} on training and validation images by epoch.{weights}"
+        caption = f"{capitalised(words)} on training and validation images by epoch.{weights}"
         plots.append(Plot(name, drawing, caption, f"{caption} {len(epochs)} epochs."))
     return plots
