@@ -25,22 +25,8 @@ FAINTEST = 1e-3
 
 # The colour map Inferno (Smith and van der Walt, CC0) in steps of a tenth. Its lightness rises
 # evenly, so that it can be read in grey print and with colour blindness.
-_INFERNO = np.array(
-    [
-        (0, 0, 4),
-        (22, 11, 57),
-        (66, 10, 104),
-        (106, 23, 110),
-        (147, 38, 103),
-        (188, 55, 84),
-        (221, 81, 58),
-        (243, 120, 25),
-        (252, 165, 10),
-        (246, 215, 70),
-        (252, 255, 164),
-    ],
-    dtype=np.float64,
-)
+_HEX = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
+_INFERNO = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(-1, 3)
 
 
 class Explainable(Protocol):
@@ -69,8 +55,6 @@ def heatmap(
 
     Parameters
     ----------
-    predictor
-        The predictor.
     pixels
         uint8 (size, size), prepared with the pixel spec of the predictor.
     label
@@ -147,26 +131,20 @@ def overlay(
         raise UsageError("the opacity must be between 0 and 1", received=opacity)
     if not np.isfinite(heat).all():
         raise UsageError("the heat map has values that are not finite")
-    share = opacity * np.sqrt(_strength(heat))[..., None]
+    share = opacity * np.sqrt(np.clip(heat.astype(np.float64), 0.0, 1.0))[..., None]
     mixed = (1.0 - share) * pixels[..., None] + share * _colours(heat)
-    result: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
-    return result
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def heat_colours(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return the colours of a heat map, uint8 (h, w, 3), as `overlay` uses them."""
-    result: NDArray[np.uint8] = np.rint(_colours(heat)).astype(np.uint8)
-    return result
-
-
-def _strength(heat: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.clip(heat.astype(np.float64), 0.0, 1.0)
+    return np.asarray(np.rint(_colours(heat)), np.uint8)
 
 
 def _colours(heat: NDArray[np.float32]) -> NDArray[np.float64]:
     places = np.linspace(0.0, 1.0, len(_INFERNO))
-    strength = _strength(heat)
-    return np.stack([np.interp(strength, places, _INFERNO[:, k]) for k in range(3)], axis=-1)
+    # Heat outside 0..1 has the colour of the nearer end.
+    return np.stack([np.interp(heat, places, channel) for channel in _INFERNO.T], axis=-1)
 
 
 def _label_index(labels: Sequence[str], label: str | int) -> int:
@@ -204,8 +182,7 @@ def _scale(evidence: NDArray[np.float32], floor: float = 0.0) -> NDArray[np.floa
     top = float(positive.max())
     if top <= floor:
         return np.zeros(evidence.shape, np.float32)
-    scaled: NDArray[np.float32] = (positive / top).astype(np.float32)
-    return scaled
+    return np.asarray(positive / top, np.float32)
 
 
 def _occlusion_map(
@@ -244,5 +221,4 @@ def _logits(predictor: Explainable, batch: NDArray[np.uint8], index: int) -> NDA
             "the network's probabilities have an unexpected shape", received=str(shape)
         )
     clipped = np.clip(probabilities[:, index].astype(np.float64), 1e-7, 1.0 - 1e-7)
-    logits: NDArray[np.float64] = np.log(clipped) - np.log1p(-clipped)
-    return logits
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))

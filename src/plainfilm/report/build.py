@@ -9,8 +9,13 @@ from plainfilm._files import write_text
 from plainfilm.evaluation import ExternalValidation
 from plainfilm.report.content import ReportContent
 from plainfilm.report.html.markup import Html, element, lead
-from plainfilm.report.html.page import page_header, render_page
-from plainfilm.report.html.section import Section, render_sections, save_parts
+from plainfilm.report.html.page import (
+    Section,
+    page_header,
+    render_page,
+    render_sections,
+    save_parts,
+)
 from plainfilm.report.sections.summary import first_screen, subject
 from plainfilm.report.wording import counted
 

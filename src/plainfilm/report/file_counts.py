@@ -17,29 +17,15 @@ _REASONS = 4
 
 @dataclass(frozen=True, slots=True)
 class FileCounts:
-    """What became of the files.
-
-    Attributes
-    ----------
-    found, left_out
-        Number of files found, and of those left out while listing, by reason.
-    splits, positives
-        Counts by split of a run, and numbers of images with a positive label; empty for a data set
-        without splits, and ``positives`` for a multi-class task, whose images all have one.
-    unreadable, scored
-        Files to score that could not be read, by reason, and number of images scored.
-    rejected, indeterminate
-        Number of scored images that are rejected or indeterminate; None where the bundle has no
-        such limits.
-    """
+    """What became of the files."""
 
     found: int
-    left_out: Mapping[str, int]
-    splits: Mapping[str, Counts]
-    positives: Mapping[str, int]
-    unreadable: Mapping[str, int]
+    left_out: Mapping[str, int]  # while listing, by reason
+    splits: Mapping[str, Counts]  # empty for a data set without splits
+    positives: Mapping[str, int]  # images by split; empty for a multi-class task
+    unreadable: Mapping[str, int]  # files to score, by reason
     scored: int
-    rejected: int | None
+    rejected: int | None  # these two are None if the bundle has no such limits
     indeterminate: int | None
 
     def split_lines(self, name: str) -> list[str]:

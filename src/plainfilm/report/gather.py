@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
@@ -14,6 +15,7 @@ from plainfilm.evaluation.document import Document, ExternalDocument, SeedsDocum
 from plainfilm.evaluation.pipeline import find_run
 from plainfilm.evaluation.result import Evaluation
 from plainfilm.explain import heatmap
+from plainfilm.records import Record
 from plainfilm.report.audit.section import read_audit
 from plainfilm.report.build import build_report
 from plainfilm.report.content import ReportContent, Sample, TrainingContent, WorstCase
@@ -106,7 +108,6 @@ def rewrite_report(
     """
     folder = Path(folder)
     place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
-    home: Path
     if model is not None:
         home = Path(model)
         bundle, above = read_bundle(home), find_run(home)
@@ -140,16 +141,21 @@ def _run_of(place: Path) -> Path:
     )
 
 
+def _read(predictor: Predictor, record: Record) -> NDArray[np.uint8] | None:
+    """Return the pixels of an image, or None if it can no longer be read."""
+    try:
+        return predictor.read(record.path).pixels
+    except ImageError:
+        return None
+
+
 def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:
-    samples = []
-    for position in pick(manifest):
-        record = manifest.records[position]
-        try:
-            pixels = predictor.read(record.path).pixels
-        except ImageError:
-            continue  # the file was readable when it was scored
-        samples.append(Sample(pixels, record.id, manifest.task.class_of(record.labels)))
-    return samples
+    records = [manifest.records[position] for position in pick(manifest)]
+    return [
+        Sample(pixels, record.id, manifest.task.class_of(record.labels))
+        for record in records
+        if (pixels := _read(predictor, record)) is not None
+    ]
 
 
 def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase] | None:
@@ -157,22 +163,14 @@ def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase] | No
     cases = []
     mistakes = evaluation.worst(_WORST)
     for mistake in mistakes:
-        record = mistake.record
-        try:
-            pixels = predictor.read(record.path).pixels
-        except ImageError:
+        record, label = mistake.record, mistake.label
+        pixels = _read(predictor, record)
+        if pixels is None:
             continue
-        cases.append(
-            WorstCase(
-                pixels,
-                heatmap(predictor, pixels, mistake.label),
-                record.id,
-                evaluation.manifest.task.class_of(record.labels),
-                mistake.probability,
-                mistake.label,
-                mistake.threshold,
-            )
-        )
+        heat = heatmap(predictor, pixels, label)
+        name = evaluation.manifest.task.class_of(record.labels)
+        prediction = (mistake.probability, label, mistake.threshold)
+        cases.append(WorstCase(pixels, heat, record.id, name, *prediction))
     return cases if cases or not mistakes else None
 
 

@@ -28,11 +28,6 @@ def write_model_card(bundle: Bundle, content: ReportContent, folder: Path) -> Pa
     """Write ``MODEL_CARD.md``: the card of the bundle, results and caveats.
 
     The header has the results in the format of model hubs, each with its interval.
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be written.
     """
     path = folder / "MODEL_CARD.md"
     sections = [_results(content), _caveats(content)]

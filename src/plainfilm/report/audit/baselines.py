@@ -11,7 +11,7 @@ from plainfilm.audit.shortcuts import judge, reporting_limit
 from plainfilm.report.audit.pictures import mean_pictures
 from plainfilm.report.audit.wording import baseline_sentence
 from plainfilm.report.html.markup import Html, element, folded, join, quiet
-from plainfilm.report.html.section import describe_drawing
+from plainfilm.report.html.page import describe_drawing
 from plainfilm.report.wording import capitalised, count, interval_text, number
 
 _TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -22,11 +22,7 @@ def verdict(
     ``baselines`` is the number of baseline models that predict a label.
     """
     numbers: Counter[str] = Counter(finding.severity for finding in findings)
-    nouns = {
-        "serious": "serious finding",
-        "warning": "warning",
-        "note": "note",
-    }
+    nouns = {"serious": "serious finding", "warning": "warning", "note": "note"}
     headline = ", ".join(counted(numbers[severity], noun) for severity, noun in nouns.items())
     if serious := numbers["serious"]:
         which = "the serious finding" if serious == 1 else "the serious findings"

@@ -57,8 +57,7 @@ def new_axes(width: float = WIDTH, height: float = HEIGHT) -> tuple[Any, Any]:
 
 def unit(axes: Any) -> None:
     """Set the range of both axes to 0 to 1."""
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -151,10 +151,8 @@ def confusion_figure(
         names = [shorten(str(name), 18) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=40 if many else 0)
         axes.set_yticks(range(len(names)), names, rotation=0 if many else 90, va="center")
-        axes.set_xlim(-0.5, len(names) - 0.5)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel("Predicted class")
-        axes.set_ylabel("True class")
+        end = len(names) - 0.5
+        axes.set(xlim=(-0.5, end), ylim=(end, -0.5), xlabel="Predicted class", ylabel="True class")
         axes.spines[:].set_visible(False)
         return drawing(figure, name, "Confusion matrix")
 
@@ -181,7 +179,6 @@ def calibration_figure(
         below.grid(False, axis="x")
         unit(axes)
         axes.set_ylabel("Observed frequency")
-        below.set_ylabel("Images")
-        below.set_xlabel("Predicted probability")
+        below.set(xlabel="Predicted probability", ylabel="Images")
         axes.text(0.02, 0.97, visible(note), va="top", transform=axes.transAxes)
         return drawing(figure, name, "Calibration")

@@ -28,10 +28,8 @@ _ROW = 0.36
 def benefit_figure(curve: DecisionCurveValues, *, name: str = "decision") -> Drawing:
     """Draw the net benefit of the model, of treating all and of treating none."""
     at = numbers(curve.threshold)
-    model, low, high = (
-        numbers(values) for values in (curve.model, curve.model_low, curve.model_high)
-    )
-    treat_all = numbers(curve.treat_all)
+    model, treat_all = numbers(curve.model), numbers(curve.treat_all)
+    low, high = numbers(curve.model_low), numbers(curve.model_high)
     with styled(name):
         figure, axes = new_axes()
         for start, stop in curve.useful:
@@ -42,10 +40,8 @@ def benefit_figure(curve: DecisionCurveValues, *, name: str = "decision") -> Dra
         axes.plot(at, model, color=FIRST[0], label="model", zorder=3)
         axes.plot([], [], color=INK[0], linewidth=0.9, label="treat none")
         top = float(np.nanmax(np.r_[high, treat_all, 0.02]))
-        axes.set_ylim(-0.25 * top, 1.08 * top)
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("Threshold probability")
-        axes.set_ylabel("Net benefit per image")
+        axes.set(xlim=(0, 1), ylim=(-0.25 * top, 1.08 * top))
+        axes.set(xlabel="Threshold probability", ylabel="Net benefit per image")
         axes.legend(loc="upper right")
         return drawing(figure, name, "Decision curve")
 
@@ -68,19 +64,14 @@ def prevalence_figure(
         if 0 < here < 1:
             place = float(np.log(here / (1 - here)))
             axes.axvline(place, color=QUIET[0], linewidth=0.9, dashes=(4, 3))
-            axes.text(
-                place, 0.03, " this test set", color=QUIET[0], fontsize=8.5,
-                ha="left" if here < 0.4 else "right",
-            )  # fmt: skip
+            side = "left" if here < 0.4 else "right"
+            axes.text(place, 0.03, " this test set", color=QUIET[0], fontsize=8.5, ha=side)
         ticks = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8])
         axes.xaxis.set_major_locator(FixedLocator(list(np.log(ticks / (1 - ticks)))))
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda odds, _: f"{100 / (1 + np.exp(-odds)):.3g}%")
         )
-        axes.set_xlim(x[0], x[-1])
-        axes.set_ylim(0, 1)
-        axes.set_xlabel("Prevalence")
-        axes.set_ylabel("Predictive value")
+        axes.set(xlim=(x[0], x[-1]), ylim=(0, 1), xlabel="Prevalence", ylabel="Predictive value")
         axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.62))
         return drawing(figure, name, "Predictive values by prevalence")
 

@@ -18,9 +18,7 @@ def flow_figure(files: FileCounts, *, name: str = "flow") -> Drawing:
     with styled(name):
         figure, axes = new_axes(8.0, 4.4 if files.splits else 3.0)
         axes.set_axis_off()
-        axes.grid(False)
-        axes.set_xlim(0, 12)
-        axes.set_ylim(0, 8.4 if files.splits else 5.6)
+        axes.set(xlim=(0, 12), ylim=(0, 8.4 if files.splits else 5.6))
         top = 7.6 if files.splits else 4.8
         _box(axes, 4, top, 3.6, ("Found", counted(files.found, "file")), INK[0])
         if files.left_out:
@@ -57,26 +55,13 @@ def _draw_splits(axes: Any, files: FileCounts, top: float) -> float:
 def _box(axes: Any, x: float, y: float, width: float, lines: Sequence[str], colour: str) -> None:
     """Draw a box around lines of text; the first line is its title."""
     height = 0.36 * len(lines) + 0.3
-    patch = FancyBboxPatch(
-        (x - width / 2, y - height / 2),
-        width,
-        height,
-        boxstyle="round,pad=0.02,rounding_size=0.12",
-        facecolor=colour,
-        alpha=0.08,
-        linewidth=0,
-    )
-    axes.add_patch(patch)
+    corner, shape = (x - width / 2, y - height / 2), "round,pad=0.02,rounding_size=0.12"
+    style: dict[str, Any] = {"facecolor": colour, "alpha": 0.08, "linewidth": 0}
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=shape, **style))
     for number, line in enumerate(lines):
-        axes.text(
-            x,
-            y + height / 2 - 0.33 - 0.36 * number,
-            line,
-            ha="center",
-            va="center",
-            fontsize=9.5,
-            color=colour if number == 0 else INK[0],
-        )
+        place = (x, y + height / 2 - 0.33 - 0.36 * number)
+        style = {"fontsize": 9.5, "color": INK[0] if number else colour}
+        axes.text(*place, line, ha="center", va="center", **style)
 
 
 def _arrow(axes: Any, start: tuple[float, float], stop: tuple[float, float]) -> None:

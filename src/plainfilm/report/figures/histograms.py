@@ -44,12 +44,9 @@ def score_figure(
         for points, threshold in _merge_lines(thresholds or {}):
             axes.axvline(threshold, color=INK[0], linewidth=0.9, dashes=(2, 2))
             text = f"{', '.join(shorten(own, 24) for own in points)} "
-            style = {"rotation": 90, "va": "top", "fontsize": 8.5, "color": QUIET[0]}
             side = "right" if threshold > 0.06 else "left"
-            place = axes.get_xaxis_transform()
-            axes.text(threshold, 1.0, text, ha=side, transform=place, **style)
-        axes.set_xlabel("Predicted probability")
-        axes.set_ylabel("Share of the class")
+            _write_at_top(axes, threshold, text, rotation=90, ha=side)
+        axes.set(xlabel="Predicted probability", ylabel="Share of the class")
         return drawing(figure, name, "Distribution of the probabilities")
 
 
@@ -64,18 +61,9 @@ def shares_figure(
 ) -> Drawing:
     """Draw the distribution of a quantity in up to three groups.
 
-    Parameters
-    ----------
-    edges
-        (k + 1,), ascending; positive where the axis is logarithmic.
-    counts
-        Numbers or shares (k,) by group; each group is drawn as shares of its sum.
-    words, of
-        Labels of the horizontal and of the vertical axis.
-    log
-        Whether the horizontal axis is logarithmic.
-    name
-        Prefix of the ids in the SVG, unique in a page.
+    ``edges`` is (k + 1,), ascending, and positive where the horizontal axis is logarithmic.
+    ``counts`` holds numbers or shares (k,) by group; each group is drawn as shares of its sum.
+    ``words`` and ``of`` are the labels of the horizontal and of the vertical axis.
     """
     with styled(name):
         figure, axes = new_axes(height=0.7 * HEIGHT)
@@ -85,8 +73,7 @@ def shares_figure(
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace(",", "\u202f"))
         _draw_shares(axes, edges, counts, (SECOND, FIRST, QUIET), alpha=0.2, ticks=4, columns=3)
-        axes.set_xlabel(visible(words))
-        axes.set_ylabel(visible(of))
+        axes.set(xlabel=visible(words), ylabel=visible(of))
         return drawing(figure, name, visible(words))
 
 
@@ -114,6 +101,11 @@ def _draw_shares(
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns)
 
 
+def _write_at_top(axes: Any, x: float, text: str, **style: Any) -> None:
+    place = axes.get_xaxis_transform()
+    axes.text(x, 1.0, text, va="top", fontsize=8.5, color=QUIET[0], transform=place, **style)
+
+
 def _merge_lines(thresholds: Mapping[str, float]) -> list[tuple[list[str], float]]:
     """Return names and position of each line; lines too close for separate names are merged."""
     lines: list[tuple[list[str], float]] = []
@@ -135,16 +127,11 @@ def novelty_figure(
         inside = edges[:-1] < (np.inf if threshold is None else threshold)
         widths = np.diff(edges)
         for where, colour in ((inside, FIRST[0]), (~inside, SECOND[0])):
-            axes.bar(
-                edges[:-1][where], counts[where], widths[where],
-                align="edge", color=colour, alpha=0.6, linewidth=0,
-            )  # fmt: skip
+            style = {"align": "edge", "color": colour, "alpha": 0.6, "linewidth": 0}
+            axes.bar(edges[:-1][where], counts[where], widths[where], **style)
         if threshold is not None:
             axes.axvline(threshold, color=INK[0], linewidth=1.0)
-            axes.text(
-                threshold, 1.0, " rejected", va="top", fontsize=8.5, color=QUIET[0],
-                transform=axes.get_xaxis_transform(),
-            )  # fmt: skip
+            _write_at_top(axes, threshold, " rejected")
         axes.set_xlim(0, max(float(edges[-1]), 1.15 * (threshold or 0.0)))
         axes.set_xlabel("Novelty (1: 99th percentile of validation images)")
         axes.set_ylabel("Images")

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from plainfilm.evaluation.document.analyses import (
-    Rejection,
-    Robustness,
-    SubgroupColumn,
-    Subgroups,
-)
+from plainfilm.evaluation.document.analyses import Rejection, Robustness, SubgroupColumn, Subgroups
 from plainfilm.report.figures import ForestRow, forest_figure, novelty_figure, robustness_figure
 from plainfilm.report.html.markup import element, lead
-from plainfilm.report.html.section import Folded, Part, Plot, Section
+from plainfilm.report.html.page import Folded, Part, Plot, Section
 from plainfilm.report.html.table import (
     Cell,
     Row,
@@ -24,14 +19,7 @@ from plainfilm.report.html.table import (
     interval_cells,
     number_cell,
 )
-from plainfilm.report.wording import (
-    change_text,
-    count,
-    counted,
-    interval_text,
-    metric_text,
-    number,
-)
+from plainfilm.report.wording import change_text, count, counted, interval_text, metric_text, number
 
 _RATES = ("auroc", "sensitivity", "specificity")
 

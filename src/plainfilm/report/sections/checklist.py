@@ -13,7 +13,7 @@ from plainfilm._json import TOML, from_json
 from plainfilm.evaluation.document import EvaluationDocument, LabelResults
 from plainfilm.report.content import ReportContent, TrainingContent, default_point
 from plainfilm.report.html.markup import element, join, lead, quiet
-from plainfilm.report.html.section import Folded, Part, Section
+from plainfilm.report.html.page import Folded, Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
 from plainfilm.report.sections.summary import CAVEATS
 from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number

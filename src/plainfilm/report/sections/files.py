@@ -14,7 +14,7 @@ from plainfilm.report.content import ReportContent
 from plainfilm.report.figures import flow_figure
 from plainfilm.report.file_counts import FileCounts, describe_counts
 from plainfilm.report.html.markup import Html, element, folded, join, lead, quiet
-from plainfilm.report.html.section import Part, Plot, Section
+from plainfilm.report.html.page import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
 from plainfilm.report.wording import count, counted, sentence
 

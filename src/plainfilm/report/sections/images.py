@@ -19,7 +19,7 @@ from plainfilm.explain import overlay
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.figures import sample_grid
 from plainfilm.report.html.markup import Html, element, lead
-from plainfilm.report.html.section import Section, Sheet
+from plainfilm.report.html.page import Section, Sheet
 
 _SIDE = 224
 """Longest side of an embedded image in pixels; with the numbers below it limits the page's size."""

@@ -6,11 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from plainfilm.evaluation.document import (
-    EvaluationDocument,
-    LabelResults,
-    OperatingPointResults,
-)
+from plainfilm.evaluation.document import EvaluationDocument, LabelResults, OperatingPointResults
 from plainfilm.metrics import Interval
 from plainfilm.records import Severity
 from plainfilm.report.content import default_point

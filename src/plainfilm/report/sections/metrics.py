@@ -11,7 +11,7 @@ from plainfilm.evaluation.document.label import SampleSizeTarget
 from plainfilm.metrics import Interval
 from plainfilm.report.content import ReportContent, default_point, metrics_of, only_label
 from plainfilm.report.html.markup import quiet
-from plainfilm.report.html.section import Part, Section
+from plainfilm.report.html.page import Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName, interval_cell, interval_cells
 from plainfilm.report.sections.performance import LABELS
 from plainfilm.report.wording import describe, method_of, number, sorted_metrics

@@ -6,13 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from plainfilm.evaluation.document import EvaluationDocument, LabelResults
-from plainfilm.evaluation.document.label import (
-    Calibration,
-    DecisionCurveValues,
-    PrecisionRecallCurve,
-    RocCurve,
-    ScoreHistogram,
-)
 from plainfilm.metrics import Interval
 from plainfilm.report.content import ReportContent, default_point, only_label
 from plainfilm.report.figures import (
@@ -25,7 +18,7 @@ from plainfilm.report.figures import (
     score_figure,
 )
 from plainfilm.report.html.markup import element, quiet
-from plainfilm.report.html.section import Part, Plot, Plots, Section
+from plainfilm.report.html.page import Part, Plot, Plots, Section
 from plainfilm.report.wording import count, counted, enumerate_texts, metric_text, number
 
 LABELS = 20
@@ -54,14 +47,13 @@ def _label_plots(
     label: str, results: LabelResults, classes: Sequence[str], suffix: str
 ) -> list[Plot]:
     """Return the figures for which the results of a label are sufficient."""
-    curves = results.curves
     plots = (
-        _roc(label, results, curves.roc, f"roc{suffix}"),
-        _precision_recall(label, results, curves.precision_recall, f"precision-recall{suffix}"),
+        _roc(label, results, f"roc{suffix}"),
+        _precision_recall(label, results, f"precision-recall{suffix}"),
         _confusion(label, results, classes, f"confusion{suffix}"),
-        _calibration(label, results, curves.calibration, f"calibration{suffix}"),
-        _scores(label, results, curves.scores, f"scores{suffix}"),
-        _benefit(label, curves.decision, f"decision{suffix}"),
+        _calibration(label, results, f"calibration{suffix}"),
+        _scores(label, results, f"scores{suffix}"),
+        _benefit(label, results, f"decision{suffix}"),
         _prevalence(label, results, f"prevalence{suffix}"),
     )
     return [plot for plot in plots if plot is not None]
@@ -76,7 +68,8 @@ def _points(results: LabelResults) -> Mapping[str, Mapping[str, Interval]]:
     return {name: point.metrics for name, point in results.operating_points.items()}
 
 
-def _roc(label: str, results: LabelResults, curve: RocCurve, name: str) -> Plot | None:
+def _roc(label: str, results: LabelResults, name: str) -> Plot | None:
+    curve = results.curves.roc
     if not _drawable(curve.fpr, curve.tpr):
         return None
     area = metric_text("auroc", results.metrics.get("auroc"))
@@ -96,20 +89,15 @@ def _roc(label: str, results: LabelResults, curve: RocCurve, name: str) -> Plot 
     )
 
 
-def _precision_recall(
-    label: str, results: LabelResults, curve: PrecisionRecallCurve, name: str
-) -> Plot | None:
+def _precision_recall(label: str, results: LabelResults, name: str) -> Plot | None:
+    curve = results.curves.precision_recall
     if not _drawable(curve.recall, curve.precision):
         return None
     area = metric_text("average_precision", results.metrics.get("average_precision"))
     drawing = precision_recall_figure(
-        curve.recall,
-        curve.precision,
-        prevalence=results.prevalence,
-        points=_points(results),
-        note=f"Average precision {area}",
-        name=name,
-    )
+        curve.recall, curve.precision, prevalence=results.prevalence, points=_points(results),
+        note=f"Average precision {area}", name=name,
+    )  # fmt: skip
     return Plot(
         name,
         drawing,
@@ -126,11 +114,10 @@ def _confusion(label: str, results: LabelResults, classes: Sequence[str], name: 
     title, point = own
     cells = point.confusion
     negative, positive = classes if len(classes) == 2 else (f"not {label}", label)
+    counts = [[cells.tn, cells.fp], [cells.fn, cells.tp]]
     return Plot(
         name,
-        confusion_figure(
-            [[cells.tn, cells.fp], [cells.fn, cells.tp]], (negative, positive), name=name
-        ),
+        confusion_figure(counts, (negative, positive), name=name),
         f"Confusion matrix at the operating point “{title}” (threshold {number(point.threshold)}): "
         "number of images, and share of each true class. Blue is correct, orange is wrong.",
         f"Confusion matrix: {count(cells.tp)} of {counted(cells.tp + cells.fn, 'image')} with true "
@@ -139,15 +126,16 @@ def _confusion(label: str, results: LabelResults, classes: Sequence[str], name: 
     )
 
 
-def _calibration(label: str, results: LabelResults, curve: Calibration, name: str) -> Plot | None:
-    full = [own for own in curve.bins if own.count]
+def _calibration(label: str, results: LabelResults, name: str) -> Plot | None:
+    bins = results.curves.calibration.bins
+    full = [own for own in bins if own.count]
     if not full:
         return None
     brier = metric_text("brier", results.metrics.get("brier"))
     pairs = ", ".join(f"{own.predicted:.2f} and {own.observed.value:.2f}" for own in full)
     return Plot(
         name,
-        calibration_figure(curve.bins, note=f"Brier score {brier}", name=name),
+        calibration_figure(bins, note=f"Brier score {brier}", name=name),
         f"Calibration for {label}: observed frequency of positive images against predicted "
         "probability, with 95% confidence intervals. The dashed line is perfect calibration. "
         "Below, the number of images in each bin.",
@@ -155,13 +143,13 @@ def _calibration(label: str, results: LabelResults, curve: Calibration, name: st
     )
 
 
-def _scores(label: str, results: LabelResults, scores: ScoreHistogram, name: str) -> Plot | None:
+def _scores(label: str, results: LabelResults, name: str) -> Plot | None:
+    scores = results.curves.scores
     if not any(map(any, scores.counts.values())):
         return None
     thresholds = {key: point.threshold for key, point in results.operating_points.items()}
-    lines = (
-        "The dotted line is the threshold" if len(thresholds) == 1 else "Dotted lines: threshold"
-    )
+    one = len(thresholds) == 1
+    lines = "The dotted line is the threshold" if one else "Dotted lines: threshold"
     names = f" {lines} of {enumerate_texts(list(thresholds))}." if thresholds else ""
     return Plot(
         name,
@@ -171,7 +159,8 @@ def _scores(label: str, results: LabelResults, scores: ScoreHistogram, name: str
     )
 
 
-def _benefit(label: str, curve: DecisionCurveValues | None, name: str) -> Plot | None:
+def _benefit(label: str, results: LabelResults, name: str) -> Plot | None:
+    curve = results.curves.decision
     if curve is None or not _drawable(curve.threshold, curve.model):
         return None
     ranges = [

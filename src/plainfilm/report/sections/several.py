@@ -6,7 +6,7 @@ from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
 from plainfilm.evaluation.document.several import ExternalRow
 from plainfilm.report.figures import ForestRow
 from plainfilm.report.html.markup import lead
-from plainfilm.report.html.section import Part, Section
+from plainfilm.report.html.page import Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, difference_cells, number_cell
 from plainfilm.report.sections.analyses import forest_plot
 from plainfilm.report.wording import bounded, count, counted, describe, number

@@ -7,7 +7,7 @@ import math
 from plainfilm.report.content import TrainingContent
 from plainfilm.report.figures import history_figure
 from plainfilm.report.html.markup import lead
-from plainfilm.report.html.section import Plot, Plots, Section
+from plainfilm.report.html.page import Plot, Plots, Section
 from plainfilm.report.wording import capitalised, number
 
 _QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
