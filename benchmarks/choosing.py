@@ -106,7 +106,6 @@ def measure(
             ValidationSet(others[few], labels[few], ["p"] * len(few)),
             Path(folder),
             precision=choose_precision(recipe.fit.precision, backend),
-            seed=seed,
         )
         effort = time.process_time() - effort
     network = rebuild(recipe, manifest, fitted.weights)

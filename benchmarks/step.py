@@ -125,7 +125,6 @@ def ours(backend: str, recipe_name: str) -> float:
             ValidationSet(images[:64], np.resize(np.float32([0, 1]), (64, 1)), ["p"] * 64),
             Path(folder),
             precision=choose_precision("auto", backend),
-            seed=0,
         )
         with open(Path(folder) / "history.csv", newline="", encoding="utf-8") as file:
             ends = [float(row["seconds"]) for row in csv.DictReader(file)]

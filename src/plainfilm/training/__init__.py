@@ -2,9 +2,8 @@
 
 from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
 from plainfilm.training.networks import keras_probabilities, load_network
-from plainfilm.training.pipeline import train
+from plainfilm.training.pipeline import train, train_seeds
 from plainfilm.training.run import Run, open_run
-from plainfilm.training.seeds import train_seeds
 
 __all__ = [
     "BACKENDS",

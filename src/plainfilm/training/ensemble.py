@@ -37,24 +37,11 @@ def seal_ensemble(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Run:
-    """Seal finished runs that differ only in their seed as one run with one bundle.
+    """Seal two or more finished runs that differ only in their seed as one run with one bundle.
 
     Temperature, operating points and rejection are selected again, on the validation images of
-    all members. A folder with the same ensemble is left unchanged.
-
-    Parameters
-    ----------
-    runs
-        Two or more runs.
-    folder
-        New or empty folder, or the folder of the same ensemble.
-    cache, workers
-        See `plainfilm.train`.
-
-    Raises
-    ------
-    RunError
-        If the runs differ in more than the seed, or the folder has something else in it.
+    all members. A folder with the same ensemble is left unchanged. A RunError is raised if the runs
+    differ in more than the seed, or the folder has something else in it.
     """
     folder = Path(folder)
     plan = _plan(runs)

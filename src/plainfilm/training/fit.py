@@ -52,9 +52,8 @@ def fit(
     feed: Feed,
     validation: ValidationSet,
     folder: Path,
-    *,
     precision: str,
-    seed: int,
+    *,
     progress: Progress = silent,
 ) -> Fitted:
     """Train a network, or continue the interrupted training of a folder.
@@ -63,7 +62,7 @@ def fit(
     raised if the loss is no longer finite, or the state in the folder is of another network.
     """
     config = recipe.fit
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(feed.seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
@@ -72,7 +71,7 @@ def fit(
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     try:
         network = network_of(recipe, task)
-        model = _training_model(network, recipe, seed)
+        model = _training_model(network, recipe, feed.seed)
     finally:
         keras.config.set_dtype_policy("float32")
     epochs = max(config.epochs, -(-config.minimum_steps // feed.steps))

@@ -40,20 +40,12 @@ def class_weights(
 class MaskedLoss(keras.losses.Loss):  # type: ignore[misc]
     """Weighted cross-entropy of logits; the loss of a NaN label is 0.
 
-    Parameters
-    ----------
-    head
-        ``sigmoid`` or ``softmax``.
-    weights
-        (2, labels), from `class_weights`.
-    smoothing
-        Label smoothing, 0 to 1.
+    ``weights`` (2, labels) are those of `class_weights`, ``smoothing`` of labels is 0 to 1.
     """
 
     def __init__(self, head: Head, weights: NDArray[np.float32], smoothing: float) -> None:
         super().__init__(name="loss", reduction="sum_over_batch_size")
-        self.head, self.smoothing = head, smoothing
-        self.weights = weights
+        self.head, self.weights, self.smoothing = head, weights, smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each image, (n,)."""

@@ -27,20 +27,9 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
     that learning rate and weight decay have the meaning they have for AdamW. Keras's own Muon
     accepts matrices only and would train every convolution with AdamW.
 
-    Parameters
-    ----------
-    learning_rate
-        Number or schedule.
-    weight_decay
-        Decoupled weight decay; exclude variables by `exclude_from_weight_decay`.
-    momentum
-        Share of the momentum that is kept in each step, 0 to 1.
-    shared_iterations
-        Number of iterations that share one Gram matrix, 1 to 5. Sharing saves time, but needs
-        products of single precision. Use 1 where products are rounded further, as on accelerators
-        by default: a Gram matrix then has negative eigenvalues, which later iterations amplify.
-    options
-        Further arguments of `keras.optimizers.Optimizer`.
+    ``shared_iterations`` (1 to 5) share one Gram matrix. Sharing saves time, but needs products of
+    single precision. Use 1 where products are rounded further, as on accelerators by default: a
+    Gram matrix then has negative eigenvalues, which later iterations amplify.
     """
 
     def __init__(

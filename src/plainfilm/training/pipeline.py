@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
@@ -14,7 +14,7 @@ from plainfilm.audit.pipeline import Audit
 from plainfilm.bundle import Provenance
 from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits
-from plainfilm.errors import ConfigError
+from plainfilm.errors import ConfigError, RunError
 from plainfilm.training.backend import (
     backend_is_running,
     choose_backend,
@@ -27,6 +27,8 @@ from plainfilm.training.run import Run, open_run, write_augmented, write_data
 from plainfilm.training.startup import Background, Subprocess
 from plainfilm.training.training_images import audit_and_decode, sample_images
 
+DataSource = Manifest | str | Path | Sequence[str | Path]
+"""A manifest, or the sources that `plainfilm.load_dataset` takes."""
 _MANY = 20_000  # records; sending more to a subprocess takes longer than it saves
 
 
@@ -43,7 +45,7 @@ class TrainOptions(TypedDict, total=False):
 
 
 def train(
-    data: Manifest | str | Path | Sequence[str | Path],
+    data: DataSource,
     *,
     out: str | Path,
     recipe: Recipe | str | Path = "standard",
@@ -140,56 +142,91 @@ def train(
     held_out = validation.to_validation_set()
     sample = partial(sample_images, training.records, recipe.input, cache, workers, SAMPLE)
     sealing = Background(partial(prepare_seal, recipe, manifest.task, held_out, sample), progress)
-    fitted = fit(
-        recipe,
-        manifest.task,
-        Feed(
-            images_of(training.images, backend),
-            training.records.label_array(),
-            recipe.augment,
-            recipe.input.size,
-            recipe.fit.batch,
-            seed,
-        ),
-        held_out,
-        folder,
-        precision=precision,
-        seed=seed,
-        progress=sealing.progress,
-    )
+    gather, labels = images_of(training.images, backend), training.records.label_array()
+    feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, seed)
+    report = sealing.progress
+    fitted = fit(recipe, manifest.task, feed, held_out, folder, precision, progress=report)
     progress("sealing", 0, 1)
-    bundle = seal(
-        recipe,
-        manifest.task,
-        fitted.weights,
-        held_out,
-        sealing.result(),
-        folder / "bundle",
-        Provenance(
-            plainfilm=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            recipe=recipe,
-            seed=seed,
-            manifest=plan.identity.manifest,
-            backend=backend,
-            precision=precision,
-            versions=plan.versions,
-            dataset=manifest.name,
-            train_images=len(training.records),
-            validation_images=len(validation.records),
-            parameters=fitted.parameters,
-            epoch=fitted.state.best_epoch,
-            training_seconds=round(fitted.state.seconds, 1),
-            machine=plan.machine,
-        ),
+    provenance = Provenance(
+        plainfilm=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe=recipe,
+        seed=seed,
+        manifest=plan.identity.manifest,
+        backend=backend,
+        precision=precision,
+        versions=plan.versions,
+        dataset=manifest.name,
+        train_images=len(training.records),
+        validation_images=len(validation.records),
+        parameters=fitted.parameters,
+        epoch=fitted.state.best_epoch,
+        training_seconds=round(fitted.state.seconds, 1),
+        machine=plan.machine,
     )
+    bundle = seal(sealing.result(), fitted.weights, folder / "bundle", provenance)
     progress("sealing", 1, 1)
     return Run(folder, plan, manifest, bundle)
 
 
-def _split_manifest(
-    data: Manifest | str | Path | Sequence[str | Path], recipe: Recipe, exclude: str | Path | None
-) -> Manifest:
+def train_seeds(
+    data: DataSource,
+    *,
+    out: str | Path,
+    seeds: int = 5,
+    seed: int = 0,
+    on_audit: Callable[[Audit], None] | None = None,
+    on_run: Callable[[Run], None] | None = None,
+    **options: Unpack[TrainOptions],
+) -> tuple[Run, ...]:
+    """Train a recipe with several seeds, to show how much a result depends on chance.
+
+    Each seed has a run of its own. All have the same splits, and images are decoded once. The same
+    call continues an interrupted one.
+
+    Parameters
+    ----------
+    out
+        Folder of the runs ``seed-0``, ``seed-1``, ...
+    seeds
+        Number of seeds, 2 or more.
+    seed
+        The first seed.
+    on_audit
+        Called once, with the quick audit of the data.
+    on_run
+        Called with each run after it is sealed.
+    data, options
+        See `train`.
+
+    Raises
+    ------
+    ConfigError, DataError, RunError, StorageError
+        See `train`; RunError also if ``out`` is the folder of a run.
+    """
+    if seeds < 2:
+        raise ConfigError(
+            "training with several seeds needs at least two",
+            received=seeds,
+            remedy="train with one seed by plainfilm.train",
+        )
+    folder = Path(out)
+    if (folder / "plan.json").exists():
+        raise RunError(
+            f"{folder} is a run of one seed",
+            remedy="choose another folder; each seed has a run in it",
+        )
+    runs = []
+    for number in range(seed, seed + seeds):
+        notify = on_audit if number == seed else None
+        run = train(data, out=folder / f"seed-{number}", seed=number, on_audit=notify, **options)
+        runs.append(run)
+        if on_run is not None:
+            on_run(run)
+    return tuple(runs)
+
+
+def _split_manifest(data: DataSource, recipe: Recipe, exclude: str | Path | None) -> Manifest:
     """Return the manifest with splits, without excluded records, limited as the recipe says."""
     if not isinstance(data, Manifest):
         data = load_dataset(*([data] if isinstance(data, str | Path) else data))

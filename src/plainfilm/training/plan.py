@@ -21,24 +21,14 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What determines the weights of a run: the same identity gives the same weights.
-
-    Attributes
-    ----------
-    recipe, seed, backend, precision
-        What is trained; an ensemble has the seeds of its members.
-    manifest
-        Content hash of the manifest.
-    members
-        Ids of the bundles that an ensemble is made from.
-    """
+    """What determines the weights of a run: the same identity gives the same weights."""
 
     recipe: Recipe
-    seed: int | tuple[int, ...]
-    manifest: str
+    seed: int | tuple[int, ...]  # an ensemble has the seeds of its members
+    manifest: str  # its content hash
     backend: str
     precision: str
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # ids of the bundles that an ensemble is made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +49,10 @@ def make_plan(
     recipe: Recipe, manifest: Manifest, *, seed: int, backend: str, precision: str
 ) -> Plan:
     """Return the plan of a run."""
-    return Plan(
-        Identity(recipe, seed, manifest.hash, backend, precision),
-        manifest.describe(),
-        describe_machine(),
-        {
-            "plainfilm": __version__,
-            **versions("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "pillow"),
-        },
-    )
+    identity = Identity(recipe, seed, manifest.hash, backend, precision)
+    others = versions("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "pillow")
+    own = {"plainfilm": __version__}
+    return Plan(identity, manifest.describe(), describe_machine(), own | others)
 
 
 def check_folder(folder: Path, plan: Plan) -> None:

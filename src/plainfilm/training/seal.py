@@ -20,12 +20,7 @@ from plainfilm.models.export import feature_network, has_activation_map, to_onnx
 from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
-from plainfilm.training.networks import (
-    head_of,
-    network_of,
-    one_logit_per_label,
-    predict_outputs,
-)
+from plainfilm.training.networks import head_of, network_of, one_logit_per_label, predict_outputs
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
     DRAWS,
@@ -49,18 +44,15 @@ _NOVELTY_TOLERANCE = 1e-3  # a distance in hundreds of dimensions, in single pre
 class Preparation:
     """What sealing needs besides the weights.
 
-    Attributes
-    ----------
-    network, outputs
-        The network, and a model of its logits and the features below its last layer. Features that
-        are too wide are left out.
-    disturbed
-        The validation images and their disturbed copies, or None if they are too large.
-    training
-        Images (2n, size, size) of up to `SAMPLE` training records, unchanged and disturbed once,
-        and their labels (n, labels).
+    ``outputs`` is a model of the logits and the features below the last layer, unless these are too
+    wide. ``disturbed`` are the `disturbed_images` of validation, or None if they are too large.
+    ``training`` are images (2n, size, size) of up to `SAMPLE` training records, unchanged and
+    disturbed once, and their labels (n, labels).
     """
 
+    recipe: Recipe
+    task: Task
+    validation: ValidationSet
     network: Any
     outputs: Any
     disturbed: NDArray[np.uint8] | None
@@ -73,7 +65,7 @@ def prepare_seal(
     validation: ValidationSet,
     sample: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]],
 ) -> Preparation:
-    """Return what `seal` needs besides the weights; ``sample`` returns the training images."""
+    """Return what `seal` needs besides the weights; ``sample`` returns images and labels."""
     for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
         with contextlib.suppress(ImportError):  # `seal` raises the error
             importlib.import_module(name)
@@ -85,32 +77,25 @@ def prepare_seal(
     small = (1 + DRAWS) * validation.images.nbytes <= _LARGE
     disturbed = disturbed_images(validation.images) if small else None
     images, labels = sample()
-    return Preparation(network, both, disturbed, (disturbed_images(images, draws=1), labels))
+    training = disturbed_images(images, draws=1), labels
+    return Preparation(recipe, task, validation, network, both, disturbed, training)
 
 
-def seal(
-    recipe: Recipe,
-    task: Task,
-    weights: bytes,
-    validation: ValidationSet,
-    preparation: Preparation,
-    folder: Path,
-    provenance: Provenance,
-) -> Bundle:
+def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Provenance) -> Bundle:
     """Write the bundle of a trained network.
 
     A RunError is raised if the sealed graph does not predict like the network.
     """
-    head = head_of(task, recipe.fit.loss)
-    network, both, training = preparation.network, preparation.outputs, preparation.training
+    recipe, task, validation = preparation.recipe, preparation.task, preparation.validation
+    head, network = head_of(task, recipe.fit.loss), preparation.network
     read_weights(weights, network.variables, "the trained weights")
     images = preparation.disturbed
     if images is None:
         images = disturbed_images(validation.images)
-    logits, *features = predict_outputs(both, images)
+    logits, *features = predict_outputs(preparation.outputs, images)
     locked = lock_thresholds(one_logit_per_label(logits, task, head), validation, task, recipe)
-    novelty, scores = _fit_novelty(both, task, training, images, features)
-    columns = zip(task.labels, training[1].T, strict=True)
+    novelty, scores = _fit_novelty(preparation, images, features)
+    columns = zip(task.labels, preparation.training[1].T, strict=True)
     shares = {
         label: None if np.isnan(column).all() else float(np.nanmean(column))
         for label, column in columns
@@ -183,19 +168,15 @@ def write_checked_bundle(
 
 
 def _fit_novelty(
-    network: Any,
-    task: Task,
-    training: tuple[NDArray[np.uint8], NDArray[np.float32]],
-    images: NDArray[np.uint8],
-    features: Sequence[NDArray[np.float64]],
+    preparation: Preparation, images: NDArray[np.uint8], features: Sequence[NDArray[np.float64]]
 ) -> tuple[Novelty, NDArray[np.float64]]:
     """Fit novelty on the training images of a `Preparation`; return it and its scores.
 
     ``features`` of ``images`` is empty if those of the network are too wide.
     """
-    learnt, labels = training
-    classes = np.tile(class_numbers(labels, task), 2)
+    learnt, labels = preparation.training
+    classes = np.tile(class_numbers(labels, preparation.task), 2)
     held = features[0] if features else None
-    own = predict_outputs(network, learnt)[1] if features else None
+    own = predict_outputs(preparation.outputs, learnt)[1] if features else None
     novelty = fit_novelty((learnt, own, classes), (images, held))
     return novelty, novelty.score(held, images)

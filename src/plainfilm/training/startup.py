@@ -43,15 +43,8 @@ class Subprocess:
     process, which raises the same error. So ``work`` must find again what it had finished. On
     leaving the context the subprocess ends, and its own subprocesses with it.
 
-    Parameters
-    ----------
-    work
-        A generator function with a keyword argument ``progress``. It must be importable, and its
-        values must be picklable.
-    arguments
-        Its positional arguments.
-    enabled
-        False runs the work in this process.
+    ``work`` has a keyword argument ``progress``, can be imported, and its values can be pickled. If
+    not ``enabled``, it runs in this process.
     """
 
     def __init__(self, work: Work, *arguments: Any, enabled: bool = True) -> None:
@@ -176,14 +169,7 @@ class Background(Generic[T]):
     """Runs work in a thread from the first report of a training on.
 
     Before its first step a training needs the interpreter alone; later the steps leave it free most
-    of the time.
-
-    Parameters
-    ----------
-    work
-        Function without arguments.
-    progress
-        Receives the reports of the training.
+    of the time. ``progress`` receives the reports of the training.
     """
 
     def __init__(self, work: Callable[[], T], progress: Progress) -> None:

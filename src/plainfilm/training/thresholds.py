@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 from plainfilm._text import plural
 from plainfilm.bundle import IndeterminateRange, Rejection
 from plainfilm.config import AUGMENTATIONS, Recipe
-from plainfilm.metrics import (
-    Temperature,
-    apply_temperature,
-    fit_temperature,
-    lock_operating_points,
-)
+from plainfilm.metrics import Temperature, apply_temperature, fit_temperature, lock_operating_points
 from plainfilm.records import LockedPoint, Task
 from plainfilm.training.losses import class_weights
 from plainfilm.training.preview import augmented_images

@@ -48,21 +48,11 @@ class SplitImages:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationSet:
-    """The images on which epochs are compared, and temperature and thresholds selected.
+    """The images on which epochs are compared, and temperature and thresholds selected."""
 
-    Attributes
-    ----------
-    images
-        uint8 (n, size, size).
-    labels
-        (n, labels).
-    patients
-        (n,) keys.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.float32]
-    patients: Sequence[str]
+    images: NDArray[np.uint8]  # (n, size, size)
+    labels: NDArray[np.float32]  # (n, labels)
+    patients: Sequence[str]  # (n,) keys
 
     def __len__(self) -> int:
         return len(self.images)
