@@ -26,20 +26,13 @@ def explain_oserror(error: OSError, path: Path | str) -> StorageError:
             f"{path} cannot be written", received=error.strerror, remedy="choose a writable folder"
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return StorageError(
-            f"{path} cannot be a folder: a file is in the way", remedy="choose another folder"
-        )
+        problem = f"{path} cannot be a folder: a file is in the way"
+        return StorageError(problem, remedy="choose another folder")
     return StorageError(f"{path} cannot be written", received=error.strerror or str(error))
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder and its parents, and check that files can be written in it.
-
-    Raises
-    ------
-    StorageError
-        If the folder cannot be created or written.
-    """
+    """Create a folder and its parents, and check that files can be written in it."""
     import tempfile
 
     try:
@@ -105,13 +98,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_into(file: Any, out: memoryview) -> None:
-    """Read from a binary file or pipe until ``out`` is full.
-
-    Raises
-    ------
-    EOFError
-        If the file ends too early.
-    """
+    """Read from a binary file or pipe until ``out`` is full; an early end is an EOFError."""
     view = out.cast("B")
     while len(view):
         count = file.readinto(view)

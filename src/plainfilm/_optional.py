@@ -9,13 +9,7 @@ from plainfilm.errors import MissingExtraError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import ``module``, which the extra ``extra`` of plainfilm installs.
-
-    Raises
-    ------
-    MissingExtraError
-        If the module, or one that it needs, is not installed.
-    """
+    """Import ``module``, which the extra ``extra`` of plainfilm installs."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

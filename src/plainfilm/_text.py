@@ -6,19 +6,8 @@ from __future__ import annotations
 def plural(count: int, noun: str, nouns: str | None = None, *, separator: str = ",") -> str:
     """Return a count with its noun in the singular or plural.
 
-    Parameters
-    ----------
-    count
-        The number.
-    noun
-        Singular; may include a verb ("image is").
-    nouns
-        Plural, if it is not the singular with an s ("images are").
-    separator
-        Text between thousands.
+    The noun may include a verb ("image is", "images are"); ``separator`` is between thousands.
 
-    Examples
-    --------
     >>> plural(1, "image"), plural(5856, "image"), plural(2, "copy", "copies")
     ('1 image', '5,856 images', '2 copies')
     """

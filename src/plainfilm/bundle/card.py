@@ -50,19 +50,7 @@ def model_card(
     results: Iterable[Mapping[str, Any]] = (),
     sections: Iterable[str] = (),
 ) -> str:
-    """Return ``MODEL_CARD.md`` of a bundle.
-
-    It begins with the header that model hubs read: YAML between two lines of three hyphens.
-
-    Parameters
-    ----------
-    metadata
-        Metadata of the bundle.
-    results
-        Test results as entries of ``model-index``.
-    sections
-        Sections on test results, in Markdown.
-    """
+    """Return ``MODEL_CARD.md`` of a bundle; ``sections`` on test results are Markdown."""
     recipe, labels = metadata.provenance.recipe, ", ".join(metadata.task.labels)
     parts = [
         front_matter(metadata, results),
@@ -79,14 +67,9 @@ def model_card(
 
 
 def front_matter(metadata: BundleMetadata, results: Iterable[Mapping[str, Any]] = ()) -> str:
-    """Return the header of a model card.
+    """Return the header of a model card, which model hubs read: YAML between two lines of hyphens.
 
-    Parameters
-    ----------
-    metadata
-        Metadata of the bundle.
-    results
-        Entries of ``model-index``, as model hubs read them.
+    ``results`` are test results as entries of ``model-index``.
     """
     origin = metadata.provenance
     recipe = origin.recipe.name if origin.recipe else "model"
@@ -102,8 +85,7 @@ def front_matter(metadata: BundleMetadata, results: Iterable[Mapping[str, Any]] 
     ]
     if origin.dataset:
         lines.append(f"datasets: {json.dumps([origin.dataset], ensure_ascii=False)}")
-    results = [*results]
-    if results:
+    if results := [*results]:
         index = [{"name": f"plainfilm-{recipe}", "results": results}]
         lines.append(f"model-index: {json.dumps(index, ensure_ascii=False)}")  # JSON is valid YAML
     return "\n".join([*lines, FRONT_MATTER])
@@ -155,8 +137,7 @@ def _operating_points(points: Iterable[LockedPoint]) -> str:
 
 def _limits(metadata: BundleMetadata) -> str:
     lines = []
-    assumed = metadata.provenance.assumed_prevalence
-    if assumed:
+    if assumed := metadata.provenance.assumed_prevalence:
         lines.append(
             f"Probabilities assume the prevalence `{assumed}`. Correct them where the disease is "
             "rarer or more frequent."

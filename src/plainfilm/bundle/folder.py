@@ -11,6 +11,7 @@ from plainfilm.bundle.description import BundleMetadata
 from plainfilm.errors import BundleError
 
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"
+_REQUIRED = _METADATA, _GRAPH, _WEIGHTS
 _CARD, _SUMS = "MODEL_CARD.md", "SHA256SUMS"
 # Written by file managers; plainfilm never opens them.
 _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
@@ -43,18 +44,14 @@ class Bundle(BundleMetadata):
 
 
 def write_bundle(folder: Path, metadata: BundleMetadata, *, graph: bytes, weights: bytes) -> Bundle:
-    """Write a bundle and read it back, verified.
+    """Write a bundle and read it back, verified. A bundle in the folder is replaced.
 
     Parameters
     ----------
-    folder
-        Folder to write to; a bundle in it is replaced.
-    metadata
-        Content of ``bundle.json``.
-    graph
-        ONNX file.
-    weights
-        Safetensors file.
+    folder, metadata
+        Folder to write to, and content of ``bundle.json``.
+    graph, weights
+        ONNX file and safetensors file.
 
     Raises
     ------
@@ -70,7 +67,7 @@ def write_bundle(folder: Path, metadata: BundleMetadata, *, graph: bytes, weight
     _files.write_bytes(folder / _GRAPH, graph)
     _files.write_bytes(folder / _WEIGHTS, weights)
     _files.write_text(folder / _CARD, model_card(metadata))
-    names = (_METADATA, _GRAPH, _WEIGHTS, _CARD)
+    names = (*_REQUIRED, _CARD)
     sums = "".join(f"{_files.hash_file(folder / name)}  {name}\n" for name in names)
     _files.write_text(folder / _SUMS, sums)
     return read_bundle(folder)
@@ -106,7 +103,7 @@ def _verify(folder: Path) -> None:
             remedy="give a bundle folder, or a run folder whose training has finished",
         ) from error
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (_METADATA, _GRAPH, _WEIGHTS):
+    for name in _REQUIRED:
         if name not in sums:
             raise BundleError(f"the bundle {folder} is damaged: {_SUMS} does not list {name}")
     for name, digest in sums.items():
@@ -138,9 +135,8 @@ def _verify_file(folder: Path, name: str, sealed: str) -> None:
     try:
         digest = _files.hash_file(path)
     except OSError as error:
-        raise BundleError(
-            f"{path} cannot be read", received=error.strerror or str(error)
-        ) from error
+        reason = error.strerror or str(error)
+        raise BundleError(f"{path} cannot be read", received=reason) from error
     if digest != sealed:
         raise BundleError(
             f"the bundle {folder} was changed after it was sealed: {name}",

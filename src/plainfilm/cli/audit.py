@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load
+from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load, options_of
 from plainfilm.errors import UsageError
 
 EXAMPLE = "plainfilm audit chest_xray --html audit.html --exclude leave_out.csv"
@@ -20,22 +20,13 @@ _SERIOUS = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm audit``."""
     add_source_arguments(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    parser.add_argument(
-        "--exclude",
-        type=Path,
-        metavar="FILE.csv",
-        help="write the records to exclude as CSV, for plainfilm train --exclude",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="exit with status 3 if a finding is serious"
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="decode no image: check only names, labels, patients and equal files",
-    )
+    add = options_of(parser)
+    add("--html FILE", "write a page with thumbnails", type=Path)
+    add("--json FILE", "write the results as JSON", type=Path)
+    words = "write the records to exclude as CSV, for plainfilm train --exclude"
+    add("--exclude FILE.csv", words, type=Path)
+    add("--strict", "exit with status 3 if a finding is serious")
+    add("--quick", "decode no image: check only names, labels, patients and equal files")
     add_cache_arguments(parser)
 
 
@@ -52,11 +43,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = load(args)
     with show_progress() as progress:
         audit = audit_dataset(
-            manifest,
-            quick=args.quick,
-            cache=args.cache,
-            workers=args.workers,
-            progress=progress,
+            manifest, quick=args.quick, cache=args.cache, workers=args.workers, progress=progress
         )
     lines = [describe_manifest(manifest), *audit_lines(audit)]
     # All files are written before the output, since the reader of the output may close the pipe.

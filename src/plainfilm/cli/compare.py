@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plainfilm.cli.sources import options_of
+
 if TYPE_CHECKING:
     from plainfilm.evaluation.document import ComparisonDocument
     from plainfilm.evaluation.document.several import ComparedModel, ComparisonRow
@@ -22,19 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm compare``."""
     parser.add_argument("first", type=Path, metavar="A", help="run or evaluation")
     parser.add_argument("second", type=Path, metavar="B", help="run or evaluation")
-    parser.add_argument(
-        "--margin",
+    add = options_of(parser)
+    add(
+        "--margin METRIC=X",
+        "non-inferiority margin: the largest acceptable loss of B (X alone: for the AUROC)",
         action="append",
         default=[],
-        metavar="METRIC=X",
-        help="non-inferiority margin: the largest acceptable loss of B (X alone: for the AUROC)",
     )
-    parser.add_argument(
-        "--metrics", metavar="NAME[,NAME...]", help="metrics to compare (default: the usual ones)"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="folder for JSON, CSV and a figure"
-    )
+    add("--metrics NAME[,NAME...]", "metrics to compare (default: the usual ones)")
+    add("--out FOLDER", "folder for JSON, CSV and a figure", type=Path)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load
+from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load, options_of
 from plainfilm.cli.train import train_and_report
 
 if TYPE_CHECKING:
@@ -21,18 +21,12 @@ EXAMPLE = "plainfilm demo --out demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm demo``."""
     add_source_arguments(parser, nargs="*")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("demo"),
-        metavar="FOLDER",
-        help="folder for the output (default: demo)",
-    )
-    parser.add_argument(
-        "--recipe", default="swift", metavar="NAME|FILE", help="recipe (default: swift)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
+    add = options_of(parser)
+    add("--out FOLDER", "folder for the output (default: demo)", type=Path, default=Path("demo"))
+    add("--recipe NAME|FILE", "recipe (default: swift)", default="swift")
+    add("--seed SEED", "seed of the training (default: 0)", type=int, default=0)
     add_cache_arguments(parser)
+    parser.set_defaults(backend=None, no_evaluation=False, no_robustness=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,15 +44,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = load(args)
     if name == "phantom-run":
         manifest = manifest.with_findings([_synthetic_finding(len(manifest))])
-    train_and_report(
-        manifest,
-        args.out / name,
-        recipe=recipe,
-        seed=args.seed,
-        cache=args.cache,
-        workers=args.workers,
-        given=args.given,
-    )
+    train_and_report(manifest, args.out / name, recipe, args)
     return 0
 
 

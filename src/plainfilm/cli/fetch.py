@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from plainfilm.cli.sources import options_of
+
 EXAMPLE = "plainfilm fetch kermany --out chest_xray"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm fetch``."""
     parser.add_argument("name", choices=["kermany"], help="name of the data set")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FOLDER", help="folder to download to"
-    )
+    options_of(parser)("--out FOLDER", "folder to download to", type=Path, required=True)
 
 
 def run(args: argparse.Namespace) -> int:

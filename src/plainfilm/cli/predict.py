@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.cli.sources import worker_count
+from plainfilm.cli.sources import options_of, worker_count
 
 if TYPE_CHECKING:
     from plainfilm.records import Prediction
@@ -25,18 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm predict``."""
     parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="file or folder")
-    parser.add_argument(
-        "--format",
-        choices=["table", "csv", "jsonl"],
-        default="table",
-        help="output format (default: table)",
-    )
-    parser.add_argument(
-        "--heatmaps", type=Path, metavar="FOLDER", help="folder for heat maps drawn over the images"
-    )
-    parser.add_argument(
-        "--workers", type=worker_count, metavar="N", help="threads (default: cores + 1)"
-    )
+    formats = ["table", "csv", "jsonl"]
+    words = "output format (default: table)"
+    parser.add_argument("--format", choices=formats, default="table", help=words)
+    add = options_of(parser)
+    add("--heatmaps FOLDER", "folder for heat maps drawn over the images", type=Path)
+    add("--workers N", "threads (default: cores + 1)", type=worker_count)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -142,8 +136,7 @@ def _with_heatmaps(
             drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
             # Files of several folders may share a name; the number makes it unique.
             write_bytes(
-                args.heatmaps / f"{number:06d}-{_printable(Path(one.id).stem)}.png",
-                data.getvalue(),
+                args.heatmaps / f"{number:06d}-{_printable(Path(one.id).stem)}.png", data.getvalue()
             )
         yield one
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from plainfilm.cli.sources import options_of
+
 EXAMPLE = "plainfilm report runs/first --pdf report.pdf"
 
 
@@ -16,26 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN_OR_EVALUATION",
         help="folder of an evaluated run, or of an evaluation",
     )
-    parser.add_argument(
-        "--model",
+    add = options_of(parser)
+    add(
+        "--model RUN_OR_BUNDLE",
+        "the model that was evaluated (default: the run that contains the folder)",
         type=Path,
-        metavar="RUN_OR_BUNDLE",
-        help="the model that was evaluated (default: the run that contains the folder)",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE.html",
-        help="file to write (default: report.html in the evaluation's folder)",
-    )
-    parser.add_argument(
-        "--pdf",
-        type=Path,
-        nargs="?",
-        const=Path(),
-        metavar="FILE.pdf",
-        help="also write a PDF, with Chromium or Chrome (default: next to the page)",
-    )
+    words = "file to write (default: report.html in the evaluation's folder)"
+    add("--out FILE.html", words, type=Path)
+    words = "also write a PDF, with Chromium or Chrome (default: next to the page)"
+    add("--pdf FILE.pdf", words, type=Path, nargs="?", const=Path())
 
 
 def run(args: argparse.Namespace) -> int:

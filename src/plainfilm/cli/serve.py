@@ -8,67 +8,33 @@ import stat
 import sys
 from pathlib import Path
 
-from plainfilm.cli.sources import worker_count
+from plainfilm.cli.sources import options_of, worker_count
 
 EXAMPLE = "plainfilm serve runs/first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm serve``."""
-    parser.add_argument(
-        "bundles",
-        nargs="+",
-        metavar="[NAME=]RUN_OR_BUNDLE",
-        help="folder of a run or bundle; requests that name none use the first one",
-    )
-    parser.add_argument(
-        "--host",
+    words = "folder of a run or bundle; requests that name none use the first one"
+    parser.add_argument("bundles", nargs="+", metavar="[NAME=]RUN_OR_BUNDLE", help=words)
+    add = options_of(parser)
+    add(
+        "--host HOST",
+        "address to listen on (default: 127.0.0.1, this machine only); others need a token",
         default="127.0.0.1",
-        help="address to listen on (default: 127.0.0.1, this machine only); others need a token",
     )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=8000,
-        help="port to listen on (default: 8000); 0 selects a free one",
-    )
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="file with the bearer token that clients must send (or set PLAINFILM_TOKEN)",
-    )
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="further host name that clients may use; can be repeated",
-    )
-    parser.add_argument(
-        "--workers",
-        type=worker_count,
-        default=0,
-        metavar="N",
-        help="decoding processes (default: one per core)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=worker_count,
-        default=0,
-        metavar="N",
-        help="concurrent runs of the network, each on one core (default: one per core)",
-    )
-    parser.add_argument(
-        "--audit-log", type=Path, metavar="FILE", help="file that gets a line for every image"
-    )
-    parser.add_argument(
-        "--limit",
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="change a limit, such as pixels=30000000; can be repeated",
-    )
+    words = "port to listen on (default: 8000); 0 selects a free one"
+    add("--port PORT", words, type=_port, default=8000)
+    words = "file with the bearer token that clients must send (or set PLAINFILM_TOKEN)"
+    add("--token-file FILE", words, type=Path)
+    words = "further host name that clients may use; can be repeated"
+    add("--allow-host NAME", words, action="append", default=[])
+    add("--workers N", "decoding processes (default: one per core)", type=worker_count, default=0)
+    words = "concurrent runs of the network, each on one core (default: one per core)"
+    add("--threads N", words, type=worker_count, default=0)
+    add("--audit-log FILE", "file that gets a line for every image", type=Path)
+    words = "change a limit, such as pixels=30000000; can be repeated"
+    add("--limit NAME=NUMBER", words, action="append", default=[])
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plainfilm.cli.sources import add_source_arguments, load
+from plainfilm.cli.sources import add_source_arguments, load, options_of
 
 if TYPE_CHECKING:
     from plainfilm.data import Manifest
@@ -19,20 +19,12 @@ _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``plainfilm show``."""
     add_source_arguments(parser)
-    parser.add_argument(
-        "--out",
-        required=True,
-        type=Path,
-        metavar="FILE",
-        help="image file to write; the ending (.png, .jpg, .webp) selects the format",
-    )
-    parser.add_argument(
-        "--augmented", metavar="RECIPE", help="apply the augmentation of this recipe"
-    )
-    parser.add_argument("--count", type=int, default=16, help="number of images (default: 16)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed for the choice of images (default: 0)"
-    )
+    add = options_of(parser)
+    words = "image file to write; the ending (.png, .jpg, .webp) selects the format"
+    add("--out FILE", words, type=Path, required=True)
+    add("--augmented RECIPE", "apply the augmentation of this recipe")
+    add("--count COUNT", "number of images (default: 16)", type=int, default=16)
+    add("--seed SEED", "seed for the choice of images (default: 0)", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,63 +3,53 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plainfilm.data import Manifest, SourceOptions
 
 
+def options_of(parser: Any) -> Callable[..., None]:
+    """Return a function that adds an option to a parser or group, written as its help shows it.
+
+    ``add("--out FOLDER", "folder for the output")`` adds an option with a value, and
+    ``add("--quick", "decode no image")`` a flag.
+    """
+
+    def add(usage: str, words: str, **more: Any) -> None:
+        name, _, value = usage.partition(" ")
+        kind = {"metavar": value} if value else {"action": "store_true"}
+        parser.add_argument(name, help=words, **kind, **more)
+
+    return add
+
+
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     """Add DATA and the options that describe it."""
-    parser.add_argument(
-        "data",
-        nargs=nargs,
-        metavar="DATA",
-        help="folder with class folders, or a CSV/Parquet table",
-    )
-    group = parser.add_argument_group("about the data")
-    group.add_argument("--positive", metavar="CLASS", help="the positive one of two classes")
-    group.add_argument(
-        "--patient", metavar="COLUMN|REGEX", help="patient: a column, or a pattern of file names"
-    )
-    group.add_argument("--labels", metavar="COLUMN[,COLUMN...]", help="label columns of a table")
-    group.add_argument("--path-column", metavar="COLUMN", help="column of a table with the paths")
-    group.add_argument("--split-column", metavar="COLUMN", help="column of a table with the splits")
-    group.add_argument(
-        "--images", metavar="FOLDER", help="folder that the relative paths of a table start from"
-    )
-    group.add_argument(
-        "--where",
-        metavar="EXPR",
-        help='rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\'',
-    )
+    words = "folder with class folders, or a CSV/Parquet table"
+    parser.add_argument("data", nargs=nargs, metavar="DATA", help=words)
+    add = options_of(parser.add_argument_group("about the data"))
+    add("--positive CLASS", "the positive one of two classes")
+    add("--patient COLUMN|REGEX", "patient: a column, or a pattern of file names")
+    add("--labels COLUMN[,COLUMN...]", "label columns of a table")
+    add("--path-column COLUMN", "column of a table with the paths")
+    add("--split-column COLUMN", "column of a table with the splits")
+    add("--images FOLDER", "folder that the relative paths of a table start from")
+    words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
+    add("--where EXPR", words)
 
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for the cache and the decoding processes."""
-    parser.add_argument(
-        "--cache",
-        metavar="FOLDER",
-        help="folder for decoded images (default: the user's cache folder)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=worker_count,
-        metavar="N",
-        help="decoding processes (default: one per core)",
-    )
+    add = options_of(parser)
+    add("--cache FOLDER", "folder for decoded images (default: the user's cache folder)")
+    add("--workers N", "decoding processes (default: one per core)", type=worker_count)
 
 
 def worker_count(text: str) -> int:
     """Return a number of processes or threads: an integer, 0 or more.
 
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        If the text is anything else; argparse reports it as wrong use.
-
-    Examples
-    --------
     >>> worker_count("4")
     4
     """

@@ -21,14 +21,24 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What determines the weights of a run: the same identity gives the same weights."""
+    """What determines the weights of a run: the same identity gives the same weights.
+
+    Attributes
+    ----------
+    recipe, seed, backend, precision
+        What is trained; an ensemble has the seeds of its members.
+    manifest
+        Content hash of the manifest.
+    members
+        Ids of the bundles that an ensemble is made from.
+    """
 
     recipe: Recipe
-    seed: int | tuple[int, ...]  # an ensemble has the seeds of its members
-    manifest: str  # its content hash
+    seed: int | tuple[int, ...]
+    manifest: str
     backend: str
     precision: str
-    members: tuple[str, ...] = ()  # ids of the bundles that an ensemble is made from
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
