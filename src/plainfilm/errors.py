@@ -1,4 +1,20 @@
-"""The errors that plainfilm raises; ``docs/reference/python.md`` shows them as a tree.
+"""The errors that plainfilm raises.
+
+::
+
+    PlainfilmError               problem, value received, remedy
+    ├── UsageError               wrong arguments (exit status 2)
+    │   ├── ConfigError          recipe or setting: unknown key, wrong type, value out of range
+    │   └── MissingExtraError    optional dependency that is not installed
+    ├── DataError                unusable data
+    │   ├── SourceError          folder or table of images: missing, empty, one class only
+    │   ├── LabelError           labels that contradict each other or are not 1, 0 or NaN
+    │   ├── SplitError           data that cannot be split as requested
+    │   └── ImageError           file that cannot be decoded to an image
+    ├── MetricError              scores or labels that are not valid for a metric
+    ├── RunError                 run folder: other recipe, damaged, not finished
+    ├── BundleError              bundle: changed, incomplete, newer schema
+    └── StorageError             disk: full, read-only, not writable
 
 The command line prints them without a traceback. Any other exception is a bug.
 """
