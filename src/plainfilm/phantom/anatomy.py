@@ -110,33 +110,15 @@ class Patient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """The geometry of one exposure.
+    """The geometry of one exposure."""
 
-    Attributes
-    ----------
-    angle
-        Rotation in the image plane, radians.
-    zoom
-        Height of the image in body units.
-    centre
-        Body coordinates of the middle of the image.
-    tilt
-        Tilt of the beam, which stretches one end of the chest.
-    turn
-        Rotation of the patient about the long axis, which moves front structures sideways.
-    expiration
-        0 for full inspiration to about 1 for poor inspiration (high domes, crowded vessels).
-    arms
-        Position of the arms: 0 out of the field to 1 along the body.
-    """
-
-    angle: float
-    zoom: float
-    centre: tuple[float, float]
-    tilt: float
-    turn: float
-    expiration: float
-    arms: float
+    angle: float  # rotation in the image plane, radians
+    zoom: float  # height of the image in body units
+    centre: tuple[float, float]  # body coordinates of the middle of the image
+    tilt: float  # of the beam, which stretches one end of the chest
+    turn: float  # of the patient about the long axis, which moves front structures sideways
+    expiration: float  # 0 for full inspiration to about 1 (high domes, crowded vessels)
+    arms: float  # 0 out of the field to 1 along the body
 
 
 def sample_patient(rng: np.random.Generator) -> Patient:

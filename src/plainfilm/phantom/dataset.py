@@ -103,10 +103,7 @@ def write_dataset(
     _check(images, format, prevalence, bacteria, subtlety, workers)
     root = make_folder(Path(folder))
     if any(root.iterdir()):
-        raise UsageError(
-            f"the folder {root} is not empty",
-            remedy="choose a new folder",
-        )
+        raise UsageError(f"the folder {root} is not empty", remedy="choose a new folder")
     drawings = plan_drawings(images, seed, format, size, prevalence, bacteria, subtlety)
     for name in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
         make_folder(root / name)

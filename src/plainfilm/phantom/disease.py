@@ -32,16 +32,8 @@ def lobar_fill(
 ) -> Field:
     """Return the proportion of air that a consolidation replaces, 0 to 1.
 
-    Parameters
-    ----------
-    rng
-        Random generator for the extent in this image; the lobe depends on the patient's seed.
-    patient, plane, chest
-        Patient, plane of the image, and maps of the chest.
-    bronchi
-        Map of the airways, 0 to 1.
-    subtlety
-        0 for a whole, dense lobe to 1 for a faint spot.
+    The lobe depends on the patient's seed, the extent on ``rng``. ``bronchi`` is a map of the
+    airways, 0 to 1; ``subtlety`` is 0 for a whole, dense lobe to 1 for a faint spot.
     """
     fixed = np.random.default_rng([patient.seed, 41])
     name = str(fixed.choice(_LOBES, p=[0.2, 0.15, 0.28, 0.12, 0.25]))
@@ -85,21 +77,18 @@ def patchy_fill(
 ) -> Field:
     """Return the proportion of air that scattered infiltrates replace, 0 to 1.
 
-    Parameters are those of :func:`lobar_fill`. The side with more infiltrates depends on the
-    patient's seed; their outlines are random in each image.
+    The side with more infiltrates depends on the patient's seed, their outlines on ``rng``.
     """
     fixed = np.random.default_rng([patient.seed, 42])
     lean = fixed.uniform(-0.5, 0.5)
     x, y = plane.x, plane.y
-    shape = x.shape
-    coarse = cloud(rng, shape, 0.055 * plane.pixels)
-    fine = cloud(rng, shape, 0.012 * plane.pixels)
+    coarse, fine = (cloud(rng, x.shape, grain * plane.pixels) for grain in (0.055, 0.012))
     hilum = np.exp(-(((np.abs(x) - 0.32) / 0.30) ** 2) - ((y - 0.08) / 0.45) ** 2)
     where = hilum * (1.0 + lean * np.sign(x))
     patches = ramp(coarse - 0.25 - 0.5 * subtlety, 0.9)
     # Thickened septa, where the fine texture crosses zero.
     mesh = np.clip(1.0 - np.abs(fine) * 1.6, 0.0, 1.0) * ramp(coarse + 0.4, 1.0)
     strength = 0.14 + 0.80 * (1.0 - subtlety) ** 1.1
-    haze = 0.30 * hilum
-    fill: Field = np.clip(strength * where * (0.62 * patches + 0.34 * mesh + haze), 0.0, 0.9)
+    density = 0.62 * patches + 0.34 * mesh + 0.30 * hilum
+    fill: Field = np.clip(strength * where * density, 0.0, 0.9)
     return fill

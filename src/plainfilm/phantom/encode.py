@@ -16,7 +16,6 @@ Format = Literal["jpeg", "png", "dicom"]
 
 _SHADES = 4095
 _DX = "1.2.840.10008.5.1.4.1.1.1.1"
-_ROOT = "2.25."
 
 
 def encode(
@@ -28,22 +27,10 @@ def encode(
     key: str,
     image: int,
 ) -> bytes:
-    """Return the content of an image file.
+    """Return the content of an image file: 8 bits, or a DICOM DX image with 12 bits.
 
-    Parameters
-    ----------
-    rng
-        Random generator for JPEG quality and, for DICOM, polarity and window.
-    picture
-        (height, width), 0 (black) to 1 (white).
-    format
-        ``jpeg`` and ``png`` have 8 bits, ``dicom`` is a DX image with 12 bits.
-    patient
-        Patient, whose age and sex are in a DICOM header.
-    key
-        Name of the patient.
-    image
-        Number of the image.
+    ``picture`` is (height, width), 0 (black) to 1 (white); ``key`` names the patient, and
+    ``image`` is the number of the image. ``rng`` chooses the JPEG quality, or polarity and window.
     """
     if format == "dicom":
         return _dicom(rng, picture, patient, key, image)
@@ -74,9 +61,9 @@ def _dicom(
     meta.MediaStorageSOPInstanceUID = _uid(key, "image", image)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    _describe_study(data, patient, key, image)
-    _describe_image(data, rng, patient, inverted, picture.shape[0])
-    data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    fields = _study(patient, key, image) | _pixels(rng, patient, inverted, picture.shape[0])
+    for name, value in fields.items():
+        setattr(data, name, value)
     data.Rows, data.Columns = stored.shape
     data.WindowCenter, data.WindowWidth = round(centre), span
     data.PixelData = stored.astype("<u2").tobytes()
@@ -85,11 +72,12 @@ def _dicom(
     return buffer.getvalue()
 
 
-def _describe_study(data: object, patient: Patient, key: str, image: int) -> None:
-    """Set the attributes of patient, study and series; they all state that it is synthetic."""
-    fields = {
+def _study(patient: Patient, key: str, image: int) -> dict[str, object]:
+    """Return the attributes of patient, study and series; they state that it is synthetic."""
+    return {
         "SpecificCharacterSet": "ISO_IR 192",
         "SOPClassUID": _DX,
+        "SOPInstanceUID": _uid(key, "image", image),
         "PatientName": f"SYNTHETIC^{key}",
         "PatientID": f"SYNTHETIC-{key}",
         "PatientBirthDate": "",
@@ -112,14 +100,12 @@ def _describe_study(data: object, patient: Patient, key: str, image: int) -> Non
         "PresentationIntentType": "FOR PRESENTATION",
         "AcquisitionContextSequence": [],
     }
-    for name, value in fields.items():
-        setattr(data, name, value)
 
 
-def _describe_image(
-    data: object, rng: np.random.Generator, patient: Patient, inverted: bool, rows: int
-) -> None:
-    """Set the attributes of the pixels; a quarter of the files are MONOCHROME1."""
+def _pixels(
+    rng: np.random.Generator, patient: Patient, inverted: bool, rows: int
+) -> dict[str, object]:
+    """Return the attributes of the pixels; a quarter of the files are MONOCHROME1."""
     from pydicom.dataset import Dataset
 
     region = Dataset()
@@ -127,7 +113,7 @@ def _describe_image(
     region.CodingSchemeDesignator = "SCT"
     region.CodeMeaning = "Chest"
     spacing = round(330.0 / rows * (0.6 if patient.age < 8 else 1.0), 3)
-    fields = {
+    return {
         "ImageType": ["DERIVED", "PRIMARY", ""],
         "ViewPosition": "AP" if rng.random() < 0.2 + 0.6 * (patient.age < 5) else "PA",
         "PatientOrientation": ["L", "F"],
@@ -150,11 +136,9 @@ def _describe_image(
         "LossyImageCompression": "00",
         "BurnedInAnnotation": "NO",
     }
-    for name, value in fields.items():
-        setattr(data, name, value)
 
 
 def _uid(*parts: object) -> str:
     """Return a UID that depends only on ``parts``, under the root for UUIDs (2.25)."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return _ROOT + str(int.from_bytes(digest[:16], "big"))
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"

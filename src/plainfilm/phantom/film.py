@@ -13,31 +13,15 @@ from plainfilm.phantom.projection import Field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """Technique and processing of one image.
+    """Technique and processing of one image."""
 
-    Attributes
-    ----------
-    photons
-        Quanta per pixel through air; fewer give more noise.
-    hardness
-        Factor on all attenuation; lower for a hard beam and low contrast.
-    scatter
-        Proportion of scattered radiation, 0 to 1.
-    blur
-        Standard deviation of focus and detector blur, in pixels of an image 256 pixels high.
-    black, white
-        Margins of the attenuation range below black and above white.
-    gamma
-        Exponent of the film curve, 1 for linear.
-    """
-
-    photons: float
-    hardness: float
-    scatter: float
-    blur: float
-    black: float
-    white: float
-    gamma: float
+    photons: float  # quanta per pixel through air; fewer give more noise
+    hardness: float  # factor on all attenuation; lower for a hard beam and low contrast
+    scatter: float  # proportion of scattered radiation, 0 to 1
+    blur: float  # standard deviation, in pixels of an image 256 pixels high
+    black: float  # margin of the attenuation range below black
+    white: float  # margin above white
+    gamma: float  # exponent of the film curve, 1 for linear
 
 
 def sample_exposure(rng: np.random.Generator) -> Exposure:
@@ -56,14 +40,7 @@ def sample_exposure(rng: np.random.Generator) -> Exposure:
 def expose(rng: np.random.Generator, attenuation: Field, exposure: Exposure) -> Field:
     """Return the attenuation at the detector, with noise, blur and scatter.
 
-    Parameters
-    ----------
-    rng
-        Random generator for quantum noise.
-    attenuation
-        Line integrals, natural units, (height, width).
-    exposure
-        Technique of the exposure.
+    ``attenuation`` has line integrals in natural units, (height, width).
     """
     primary = np.exp(-np.float32(exposure.hardness) * attenuation)
     height, width = primary.shape
@@ -113,18 +90,10 @@ def develop(density: Field, exposure: Exposure, body: Field) -> Field:
 def cloud(
     rng: np.random.Generator, shape: tuple[int, int], grain: float, *, power: float = 0.0
 ) -> Field:
-    """Return smooth random texture with mean 0 and variance 1.
+    """Return smooth random texture with mean 0 and variance 1, (height, width).
 
-    Parameters
-    ----------
-    rng
-        Random generator.
-    shape
-        (height, width).
-    grain
-        Standard deviation of the smoothing, in pixels.
-    power
-        Exponent of an additional decrease with frequency; 0 for none.
+    ``grain`` is the standard deviation of the smoothing in pixels, ``power`` the exponent of an
+    additional decrease with frequency.
     """
     # Coarse texture is drawn small and enlarged, which is much faster.
     shrink = max(1, int(grain / 2.5)) if power == 0.0 else 1

@@ -19,20 +19,10 @@ _LETTERS: dict[str, list[list[tuple[float, float]]]] = {
 def stamp_letter(
     picture: Field, letter: str, corner: tuple[float, float], height: float, value: float
 ) -> Field:
-    """Return an image with a lead letter.
+    """Return an image (height, width), 0 to 1, with the lead letter ``R`` or ``L``.
 
-    Parameters
-    ----------
-    picture
-        (height, width), 0 to 1.
-    letter
-        ``R`` or ``L``.
-    corner
-        Left and upper edge of the letter, relative to width and height.
-    height
-        Height of the letter, relative to the height of the image.
-    value
-        Brightness of the letter, 0 to 1.
+    ``corner``, the left and upper edge, and ``height`` are relative to the size of the image;
+    ``value`` is the brightness, 0 to 1.
     """
     rows, columns = picture.shape
     canvas = Image.new("L", (columns * 2, rows * 2))

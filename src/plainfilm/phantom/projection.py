@@ -19,21 +19,11 @@ _OVERSAMPLING = 2
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """The pixel grid of one image in body coordinates.
+    """The pixel grid of one image in body coordinates."""
 
-    Attributes
-    ----------
-    x, y
-        Body coordinates of each pixel, (height, width).
-    pixels
-        Pixels in one body unit.
-    pose
-        Pose of the exposure.
-    """
-
-    x: Field
+    x: Field  # of each pixel, (height, width)
     y: Field
-    pixels: float
+    pixels: float  # in one body unit
     pose: Pose
 
     def locate(self, points: ArrayLike) -> NDArray[np.float64]:
@@ -69,21 +59,9 @@ class Plane:
         return slice(int(columns[0]), int(columns[-1]) + 1) if columns.size else slice(0, 0)
 
     def strokes(self, points: ArrayLike, widths: ArrayLike, values: ArrayLike) -> Field:
-        """Draw polygonal lines, later ones over earlier ones.
+        """Draw n polygonal lines, later ones over earlier ones; return (height, width), 0 to 1.
 
-        Parameters
-        ----------
-        points
-            Corners of the lines in body units, (n, corners, 2).
-        widths
-            Widths in body units, (n,).
-        values
-            Values, 0 to 1, (n,).
-
-        Returns
-        -------
-        Field
-            (height, width), 0 to 1, with smooth edges.
+        ``points`` (n, corners, 2) and ``widths`` are in body units, ``values`` are 0 to 1.
         """
         canvas, pen = self._canvas()
         corners = np.asarray(points, dtype=np.float64)

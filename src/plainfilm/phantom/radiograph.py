@@ -128,7 +128,6 @@ def _absorb(
     # A lung is one quarter tissue at full inspiration, and more at poor inspiration.
     spared = 0.80 - 0.09 * plane.pose.expiration
     soft = chest.trunk - spared * air * (1.0 + 0.035 * texture) - chest.gas
-    soft = np.maximum(soft, 0.0)
     arms = arm_shadow(patient, plane)
     soft = np.maximum(soft, 0.0) + blood + breast_shadow(patient, plane)
     soft = np.sqrt(soft * soft + arms * arms)

@@ -12,24 +12,12 @@ from plainfilm.phantom.projection import Field, Plane, along, chord, ramp
 
 @dataclass(frozen=True, slots=True)
 class Chest:
-    """Maps of trunk and lungs, each (height, width).
+    """Maps of trunk and lungs, each (height, width)."""
 
-    Attributes
-    ----------
-    trunk
-        Thickness of soft tissue, without air.
-    air
-        Thickness of aerated lung.
-    gas
-        Thickness of other air: trachea, bronchi, stomach.
-    cage
-        Half-width of the rib cage at the height of each pixel.
-    """
-
-    trunk: Field
-    air: Field
-    gas: Field
-    cage: Field
+    trunk: Field  # thickness of soft tissue, without air
+    air: Field  # thickness of aerated lung
+    gas: Field  # thickness of other air: trachea, bronchi, stomach
+    cage: Field  # half-width of the rib cage at the height of each pixel
 
 
 def build_chest(patient: Patient, plane: Plane) -> Chest:

@@ -10,26 +10,18 @@ from numpy.typing import NDArray
 from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field, Plane
 
+Floats = NDArray[np.float64]
+
 _GENERATIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The vessels of both lungs, in body units.
+    """The n vessels of both lungs, in body units."""
 
-    Attributes
-    ----------
-    points
-        Start, middle and end of each, (n, 3, 2).
-    widths
-        (n,), body units.
-    generation
-        0 at the hilum, increasing outwards, (n,).
-    """
-
-    points: NDArray[np.float64]
-    widths: NDArray[np.float64]
-    generation: NDArray[np.int64]
+    points: Floats  # start, middle and end of each, (n, 3, 2)
+    widths: Floats
+    generation: NDArray[np.int64]  # 0 at the hilum, increasing outwards
 
 
 def grow_tree(patient: Patient, expiration: float) -> Tree:
@@ -37,10 +29,8 @@ def grow_tree(patient: Patient, expiration: float) -> Tree:
     rng = np.random.default_rng([patient.seed, 31])
     points, widths, generation = [], [], []
     for sign in (-1.0, 1.0):
-        lung = _grow_lung(rng, patient)
-        for level, (ends, wide) in enumerate(lung):
-            placed = ends * np.array([sign, 1.0])
-            points.append(placed)
+        for level, (ends, wide) in enumerate(_grow_lung(rng, patient)):
+            points.append(ends * np.array([sign, 1.0]))
             widths.append(wide)
             generation.append(np.full(len(wide), level))
     tree = np.concatenate(points)
@@ -48,9 +38,7 @@ def grow_tree(patient: Patient, expiration: float) -> Tree:
     return Tree(tree, np.concatenate(widths), np.concatenate(generation))
 
 
-def _grow_lung(
-    rng: np.random.Generator, patient: Patient
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _grow_lung(rng: np.random.Generator, patient: Patient) -> list[tuple[Floats, Floats]]:
     """Return (points, widths) for each generation of one lung, with its hilum at positive x."""
     # More vessels lead down than up, as in a standing person.
     angle = np.radians(np.array([-78.0, -52.0, -25.0, 0.0, 22.0, 40.0, 56.0, 70.0, 84.0]))
@@ -75,11 +63,8 @@ def _grow_lung(
 
 
 def _bend(
-    rng: np.random.Generator,
-    start: NDArray[np.float64],
-    angle: NDArray[np.float64],
-    length: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    rng: np.random.Generator, start: Floats, angle: Floats, length: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Return the middle, the end and the new direction of branches that bend slightly."""
     first = angle + rng.normal(0.0, 0.12, len(angle))
     second = first + rng.normal(0.0, 0.18, len(angle))
