@@ -20,16 +20,7 @@ from plainfilm.records import PixelSpec
 class AsyncPool:
     """Decoding processes whose outcomes are awaited; ``start`` and ``close`` it in one event loop.
 
-    Parameters
-    ----------
-    workers
-        Number of processes, at least 1.
-    sandbox
-        Limits of each process.
-    notify
-        Called in the event loop with ``started``, ``died`` or ``late``.
-    command
-        Command to start instead of the worker, for tests.
+    The arguments are those of :class:`Pool`; ``notify`` is called in the event loop.
     """
 
     def __init__(

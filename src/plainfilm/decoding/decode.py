@@ -35,24 +35,12 @@ Reader = Callable[[Any, PixelSpec], ReadImage]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A file that became an image.
+    """A file that became an image."""
 
-    Attributes
-    ----------
-    pixels
-        uint8 (size, size).
-    metadata
-        Metadata of the file, finite numbers and strings only.
-    display
-        PNG of the whole image; empty unless requested.
-    sha256
-        Hash of the file where it was given as bytes, else empty.
-    """
-
-    pixels: NDArray[np.uint8]
-    metadata: dict[str, str | float]
-    display: bytes = b""
-    sha256: str = ""
+    pixels: NDArray[np.uint8]  # (size, size)
+    metadata: dict[str, str | float]  # finite numbers and strings only
+    display: bytes = b""  # PNG of the whole image; empty unless requested
+    sha256: str = ""  # of the file where it was given as bytes, else empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,21 +43,10 @@ _TICK = 0.25  # seconds between two looks for overdue replies
 class Pool:
     """Several decoding processes; use it as a context manager, or call ``close``.
 
-    Parameters
-    ----------
-    workers
-        Number of processes. With 0, or if another process cannot import ``reader``, ``decode``
-        works in the calling process, where there is no limit of memory or time.
-    reader
-        Function that reads a file.
-    sandbox
-        Limits of each process.
-    together
-        Largest number of files in one request.
-    notify
-        Called with ``started``, ``died`` or ``late`` (killed after too long), in any thread.
-    command
-        Command to start instead of the worker, for tests.
+    With 0 workers, or if another process cannot import ``reader``, ``decode`` works in the calling
+    process, where there is no limit of memory or time. A request has at most ``together`` files.
+    ``notify`` is called with ``started``, ``died`` or ``late`` (killed after too long), in any
+    thread. ``command`` is started instead of the worker in tests.
     """
 
     def __init__(
@@ -135,24 +124,10 @@ class Pool:
         out: NDArray[np.uint8],
         notify: Callable[[], None] = lambda: None,
     ) -> list[Decoded | Failure]:
-        """Decode files into the rows of ``out``, (n, size, size), and return their outcomes.
+        """Decode n files into the rows of ``out``, (n, size, size), and return their outcomes.
 
-        Parameters
-        ----------
-        sources
-            Paths or bytes of n files.
-        spec
-            Pixel spec of the images.
-        out
-            uint8 (n, size, size).
-        notify
-            Called here after each file.
-
-        Returns
-        -------
-        outcomes
-            One for each source. If no process can be started, files are decoded in this process,
-            except those on which a process may have died.
+        ``notify`` is called here after each file. If no process can be started, files are decoded
+        in this process, except those on which a process may have died.
         """
         outcomes: dict[int, Decoded | Failure] = {}
         done: queue.SimpleQueue[tuple[int, Decoded | Failure]] = queue.SimpleQueue()

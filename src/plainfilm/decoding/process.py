@@ -33,33 +33,16 @@ _ENDING = 1.0  # seconds for a process that closed its pipes, so that its exit s
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One file to decode.
+    """One file to decode."""
 
-    Attributes
-    ----------
-    source
-        A path, or the bytes of a file.
-    out
-        uint8 (size, size), receives the pixels.
-    done
-        Called once with the outcome, in any thread.
-    display
-        Whether a PNG of the whole image is needed too.
-    deaths
-        Number of processes that died while they may have been decoding this file.
-    cancelled
-        Set by the owner when the outcome is no longer needed.
-    """
-
-    source: str | bytes
+    source: str | bytes  # a path, or the bytes of a file
     spec: PixelSpec
-    out: NDArray[np.uint8]
-    done: Callable[[Decoded | Failure], None]
-    display: bool = False
-    deaths: int = 0
-    cancelled: bool = False
-    size: int = field(init=False)
-    """Bytes that this job adds to a request, rounded up."""
+    out: NDArray[np.uint8]  # (size, size), receives the pixels
+    done: Callable[[Decoded | Failure], None]  # called once with the outcome, in any thread
+    display: bool = False  # whether a PNG of the whole image is needed too
+    deaths: int = 0  # of processes that may have been decoding this file
+    cancelled: bool = False  # set by the owner when the outcome is no longer needed
+    size: int = field(init=False)  # bytes that this job adds to a request, rounded up
 
     def __post_init__(self) -> None:
         source = self.source
@@ -76,14 +59,7 @@ class Job:
 class DecodingProcess:
     """A process that decodes, restarted after each death by the pool that owns it.
 
-    Parameters
-    ----------
-    reader
-        Name of the reader, ``module:name``.
-    sandbox
-        Limits of the process.
-    command
-        Command to start instead of the worker, for tests.
+    ``reader`` is ``module:name``; ``command`` is started instead of the worker in tests.
     """
 
     def __init__(self, reader: str, sandbox: Sandbox, command: list[str] | None = None) -> None:
@@ -98,18 +74,12 @@ class DecodingProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._due = math.inf
-        self.late = False
-        """Whether the process was killed because it took too long."""
-        self.is_up = False
-        """Whether the process is ready for requests."""
-        self.tried = threading.Event()
-        """Set once the process has come up, or has failed to."""
-        self.held: deque[list[Job]] = deque()
-        """Requests that are not answered, or not completely, in their order."""
-        self.failures = 0
-        """Number of consecutive starts that failed."""
-        self.capacity = 0
-        """Bytes that fit into the pipe of requests while the process does not read it."""
+        self.late = False  # whether the process was killed because it took too long
+        self.is_up = False  # whether the process is ready for requests
+        self.tried = threading.Event()  # set once the process has come up, or has failed to
+        self.held: deque[list[Job]] = deque()  # requests not completely answered, in their order
+        self.failures = 0  # consecutive starts that failed
+        self.capacity = 0  # bytes that fit into the pipe of requests if the process does not read
 
     @property
     def pid(self) -> int | None:
@@ -221,8 +191,7 @@ class DecodingProcess:
 
     def kill(self) -> None:
         """Kill the process; another thread calls this."""
-        process = self._process
-        if process is not None:
+        if (process := self._process) is not None:
             process.kill()
 
     def stop(self, *, at_once: bool = False) -> tuple[bool, int]:

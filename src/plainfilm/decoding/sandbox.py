@@ -37,29 +37,20 @@ def memory_cap(limits: Limits = LIMITS) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """Limits of a decoding process.
-
-    Attributes
-    ----------
-    limits
-        Limits that the reader is called with (``limits=...``); None calls it without.
-    memory
-        Bytes of address space in addition to the code, where the system has such a limit
-        (``RLIMIT_AS``; Windows and macOS have none); None sets no limit. A file that needs more
-        fails alone with the reason ``out-of-memory`` or, if a library cannot handle that,
-        ``decoder-died``.
-    seconds
-        Time for one file; None sets no limit. A process that takes longer is killed, and the file
-        has the reason ``decoder-timeout``. The largest radiographs take a few seconds.
-    sealed
-        Whether a new process loads every library before its first file, and cannot write to any
-        file afterwards.
-    """
+    """Limits of a decoding process."""
 
     limits: Limits | None = None
+    """Limits that the reader is called with (``limits=...``); None calls it without."""
     memory: int | None = memory_cap()
+    """Bytes of address space in addition to the code, where the system has such a limit
+    (``RLIMIT_AS``; Windows and macOS have none); None sets no limit. A file that needs more fails
+    alone with the reason ``out-of-memory``, or ``decoder-died`` if a library cannot handle that."""
     seconds: float | None = 120.0
+    """Time for one file; None sets no limit. A process that takes longer is killed, and the file
+    has the reason ``decoder-timeout``. The largest radiographs take a few seconds."""
     sealed: bool = False
+    """Whether a new process loads every library before its first file, and cannot write to any
+    file afterwards."""
 
 
 def restrict_process(memory: int | None, sealed: bool) -> None:

@@ -72,17 +72,13 @@ def serve() -> None:
 
 def _write(output: BinaryIO, outcomes: Sequence[Decoded | Failure]) -> None:
     lines: list[dict[str, Any]] = []
+    chunks: list[bytes | memoryview] = []
     for one in outcomes:
         if isinstance(one, Failure):
             lines.append(asdict(one))
         else:
-            lines.append(
-                {"metadata": one.metadata, "display": len(one.display), "sha256": one.sha256}
-            )
-    chunks: list[bytes | memoryview] = [json.dumps(lines).encode() + b"\n"]
-    for one in outcomes:
-        if isinstance(one, Decoded):
+            size = len(one.display)
+            lines.append({"metadata": one.metadata, "display": size, "sha256": one.sha256})
             chunks += [one.pixels.data, one.display]
-    for chunk in chunks:
-        output.write(chunk)
+    output.writelines([json.dumps(lines).encode() + b"\n", *chunks])
     output.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.limits import Limits, check_pixels
+from plainfilm.pixels.limits import Limits, broken, check_pixels
 
 # Marker of a scan. It never occurs in its data, where ff is followed by 0 or a restart marker.
 _SCAN = b"\xff\xda"
@@ -19,32 +19,18 @@ def check_codestream(frame: bytes, limits: Limits) -> None:
     """Check the size in the header of a JPEG, JPEG-LS or JPEG 2000 frame against the limits.
 
     The header of the file may say 10 x 10 and the frame 65000 x 65000. A frame of another kind is
-    left to the decoder.
-
-    Raises
-    ------
-    ImageError
-        ``too-large`` (also by :func:`check_scans`), or ``truncated`` if the frame is empty or a
-        JPEG has no end.
+    left to the decoder. An empty frame, or a JPEG without an end, is ``truncated``.
     """
     if not frame:
-        raise ImageError(
-            "truncated", "the file ends before the image is complete", remedy="fetch the file again"
-        )
-    if frame[:2] == b"\xff\xd8":
-        size = _jpeg_size(frame)
-        # Some decoders fill the missing part with grey. Frames are padded to an even length.
-        if frame.rfind(_END, len(frame) // 2) < 0:
-            raise ImageError(
-                "truncated",
-                "a frame ends before the image is complete",
-                remedy="fetch the file again",
-            )
-    else:
-        size = _jpeg2000_size(frame)
+        raise broken("truncated", "the file ends before the image is complete")
+    is_jpeg = frame[:2] == b"\xff\xd8"
+    # Some decoders fill the missing part with grey. Frames are padded to an even length.
+    if is_jpeg and frame.rfind(_END, len(frame) // 2) < 0:
+        raise broken("truncated", "a frame ends before the image is complete")
+    size = _jpeg_size(frame) if is_jpeg else _jpeg2000_size(frame)
     if size is not None:
         check_pixels(*size, limits)
-        if frame[:2] == b"\xff\xd8":
+        if is_jpeg:
             check_scans(frame, *size, limits)
 
 

@@ -15,31 +15,17 @@ from plainfilm.errors import ImageError
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM, DicomFile, open_dicom
 from plainfilm.pixels.grey import grey_from_stored
 from plainfilm.pixels.isolation import ISOLATION
-from plainfilm.pixels.limits import Limits
+from plainfilm.pixels.limits import Limits, broken
 from plainfilm.pixels.metadata import element, read_metadata
 from plainfilm.pixels.palette import look_up_palette
 from plainfilm.pixels.raster import GreyImage, shows_colour
 
 
 def decode_dicom(data: bytes, limits: Limits, frame: int = 0) -> GreyImage:
-    """Decode one frame of a DICOM file, with or without preamble.
+    """Decode one frame, counted from 0, of a DICOM file with or without preamble.
 
-    Parameters
-    ----------
-    data
-        Bytes of the file.
-    limits
-        Limits, checked against the header, and against the header of a compressed frame, before
-        memory is taken.
-    frame
-        Number of the frame, counted from 0.
-
-    Raises
-    ------
-    ImageError
-        ``no-pixels``, ``too-large``, ``too-many-frames``, ``no-such-frame``, ``truncated``,
-        ``corrupt``, ``out-of-memory``, ``needs-codec`` or ``unsupported-format``. It never quotes
-        the file.
+    The limits are checked against the header, and against the header of a compressed frame, before
+    memory is taken. An ImageError never quotes the file.
     """
     with ISOLATION, QUIET_PYDICOM:
         try:
@@ -172,14 +158,5 @@ def _explain(error: Exception) -> ImageError:
     if isinstance(error, EOFError) or any(
         sign in text for sign in ("less than expected", "truncated", "too short", "end of")
     ):
-        return ImageError(
-            "truncated",
-            "the DICOM file ends before the image is complete",
-            remedy="fetch the file again",
-        )
-    return ImageError(
-        "corrupt",
-        "the DICOM data are damaged",
-        received=type(error).__name__,
-        remedy="fetch the file again",
-    )
+        return broken("truncated", "the DICOM file ends before the image is complete")
+    return broken("corrupt", "the DICOM data are damaged", type(error).__name__)

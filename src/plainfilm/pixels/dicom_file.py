@@ -27,6 +27,7 @@ from plainfilm.pixels.isolation import Shared, muted
 from plainfilm.pixels.limits import (
     Limits,
     Source,
+    broken,
     check_bytes,
     check_frame,
     check_frames,
@@ -55,23 +56,11 @@ QUIET_PYDICOM = Shared(_quiet)
 
 @dataclass(frozen=True, slots=True)
 class DicomFile:
-    """A DICOM file whose pixel data passed the checks.
+    """A DICOM file whose pixel data passed the checks."""
 
-    Attributes
-    ----------
-    stream
-        The file, inflated and repaired where necessary, positioned at the pixel data.
-    header
-        Data set without pixels.
-    syntax
-        Transfer syntax of ``stream``.
-    frames
-        Number of frames.
-    """
-
-    stream: io.BytesIO
-    header: Any
-    syntax: UID
+    stream: io.BytesIO  # inflated and repaired where necessary, positioned at the pixel data
+    header: Any  # data set without pixels
+    syntax: UID  # transfer syntax of the stream
     frames: int
 
 
@@ -166,11 +155,10 @@ def _check_pixel_data(
     elif not syntax.is_encapsulated:
         rest = stream.seek(0, io.SEEK_END) - start - len(head)
         if rest < (needed := _bytes_up_to(frame, header)):
-            raise ImageError(
+            raise broken(
                 "truncated",
                 "the DICOM file ends before the image is complete",
-                received=f"{rest:,} of {needed:,} bytes",
-                remedy="fetch the file again",
+                f"{rest:,} of {needed:,} bytes",
             )
     stream.seek(start)
 

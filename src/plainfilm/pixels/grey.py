@@ -23,24 +23,11 @@ def grey_from_stored(
     from the lowest to the highest value of the image (without padding) becomes 0 to 255.
     MONOCHROME1 and the presentation LUT shape INVERSE mean the same and invert once. MONOCHROME1
     with IDENTITY, which the standard forbids, inverts too: in known files of this kind the shape
-    is wrong. Padding becomes black.
+    is wrong. Padding becomes black. In enhanced files each frame may have its own window.
 
-    Parameters
-    ----------
-    stored
-        Stored values, (rows, columns), integer or float.
-    header
-        The data set.
-    frame
-        Number of the frame, counted from 0: in enhanced files each may have its own window.
-
-    Returns
-    -------
-    levels
-        uint8 of the same shape; air is dark.
-    notes
-        Metadata ``window``, ``windows`` (number of windows, if more than one) and ``polarity``
-        (``as-stored`` or ``inverted``).
+    Return uint8 levels of the shape of ``stored`` (rows, columns), where air is dark, and the
+    metadata ``window``, ``windows`` (number of windows, if more than one) and ``polarity``
+    (``as-stored`` or ``inverted``).
     """
     small = stored.dtype.kind in "iu" and stored.itemsize <= 2
     if small:
@@ -131,22 +118,20 @@ def _modality(values: FloatArray, source: Any) -> FloatArray:
 def _voi(values: FloatArray, source: Any) -> tuple[FloatArray | None, dict[str, str | float]]:
     """Return levels 0 to 1 by the first VOI LUT or the first window; None without a valid one."""
     tables = element(source, "VOILUTSequence")
+    centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
     if tables:
         table = _table(tables[0], values)
-        notes: dict[str, str | float] = {"window": "VOI LUT"}
-        if len(tables) > 1:
-            notes["windows"] = float(len(tables))
-        return np.clip(look_up(values, table) / ((1 << table.bits) - 1), 0, 1), notes
-    centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
-    function = str(element(source, "VOILUTFunction") or "LINEAR").strip().upper()
-    if centers and widths:
+        levels = np.clip(look_up(values, table) / ((1 << table.bits) - 1), 0, 1)
+        name, count = "VOI LUT", len(tables)
+    elif centers and widths:
+        function = str(element(source, "VOILUTFunction") or "LINEAR").strip().upper()
         window = Window(centers[0], widths[0], function)
-        if window.is_valid:
-            notes = {"window": str(window)}
-            if len(centers) > 1:
-                notes["windows"] = float(len(centers))
-            return window_levels(values, window), notes
-    return None, {}
+        if not window.is_valid:
+            return None, {}
+        levels, name, count = window_levels(values, window), str(window), len(centers)
+    else:
+        return None, {}
+    return levels, {"window": name} | ({"windows": float(count)} if count > 1 else {})
 
 
 def _stretch(

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from PIL import ImageFile
 
-from plainfilm.errors import ImageError
-from plainfilm.pixels.limits import Limits, check_frame, check_frames
+from plainfilm.pixels.limits import Limits, broken, check_frame, check_frames
 from plainfilm.pixels.sniff import Format
 
 
@@ -16,16 +15,10 @@ def choose_page(data: bytes, page: int, limits: Limits) -> tuple[bytes, int]:
 
     The directories of the pages form a chain, and only its links are followed (TIFF 6.0, section
     2; they are wider in BigTIFF). A library would read every directory up to the page.
-
-    Raises
-    ------
-    ImageError
-        ``too-many-frames`` or ``no-such-frame``.
     """
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     big = 43 in data[2:4]
-    link, count, entry = (8, 8, 20) if big else (4, 2, 12)
-    first = 8 if big else 4
+    first, link, count, entry = (8, 8, 8, 20) if big else (4, 4, 2, 12)
 
     def number(at: int, width: int) -> int:
         return int.from_bytes(data[at : at + width], order)
@@ -36,10 +29,11 @@ def choose_page(data: bytes, page: int, limits: Limits) -> tuple[bytes, int]:
         pages[at] = None
         check_frames(len(pages), limits)
         at = number(at + count + entry * number(at, count), link)
-    check_frame(page, max(1, len(pages)))
+    total = max(1, len(pages))
+    check_frame(page, total)
     if page:
         data = data[:first] + [*pages][page].to_bytes(link, order) + data[first + link :]
-    return data, max(1, len(pages))
+    return data, total
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -56,7 +50,7 @@ def webp_size(data: bytes) -> tuple[int, int]:
         return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
     if chunk == b"VP8 " and len(data) >= 30:
         return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF
-    raise ImageError("truncated", "the file ends within its header", received="WebP")
+    raise broken("truncated", "the file ends within its header", "WebP")
 
 
 def bits_per_sample(file: ImageFile.ImageFile, data: bytes, kind: Format) -> int:

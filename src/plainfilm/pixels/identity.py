@@ -16,19 +16,15 @@ from typing import Any, BinaryIO
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS
 from plainfilm.pixels.metadata import element
-from plainfilm.pixels.sniff import Format, sniff
-
-RASTER_SUFFIXES: frozenset[str] = frozenset(
-    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-)
-"""Suffixes, in lower case, of files that are not opened to find a patient."""
+from plainfilm.pixels.sniff import RASTER_SUFFIXES, Format, sniff
 
 _HEAD = 512
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _KEYWORDS = (
-    *("PatientID", "IssuerOfPatientID", "PatientName", "OtherPatientIDs"),
-    *("AccessionNumber", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("PatientID", "PatientName", "OtherPatientIDs", "AccessionNumber"),
+    *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
 )
+_ISSUER = "IssuerOfPatientID"
 _REMOVED = "PatientIdentityRemoved"
 _LAST_GROUP = 0x0020
 # Values that de-identification writes instead of an identifier; many patients share them.
@@ -40,38 +36,23 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """Identity of a patient, without a text form, so that it is not printed by accident.
-
-    Attributes
-    ----------
-    patient
-        PatientID, preceded by IssuerOfPatientID if there is one; None if it is empty or a
-        placeholder. Plain text: hash it at once.
-    in_name
-        Whether the name of the file, or of a folder above it, contains an identifier, a part of
-        the patient's name, an accession number or a UID of the file. False if the file states that
-        the identity was removed: then these are pseudonyms.
-    """
+    """Identity of a patient, without a text form, so that it is not printed by accident."""
 
     patient: str | None
+    """PatientID, preceded by IssuerOfPatientID if there is one; None if it is empty or a
+    placeholder. Plain text: hash it at once."""
     in_name: bool
+    """Whether the name of the file, or of a folder above it, contains an identifier, a part of the
+    patient's name, an accession number or a UID of the file. False if the file states that the
+    identity was removed: then these are pseudonyms."""
 
 
 def read_identity(path: str | Path, name: str) -> Identity | None:
-    """Read the identity of the patient.
+    """Read the identity of the patient; return None unless the file is DICOM.
 
-    Parameters
-    ----------
-    path
-        Path of the file. It is not opened if it has the suffix of another format. Otherwise its
-        content decides, and the header is read no further than necessary.
-    name
-        Path below the root with forward slashes, as manifests and reports will show it.
-
-    Returns
-    -------
-    identity
-        None unless it is a DICOM file. A part that is damaged counts as absent.
+    A file with the suffix of another format is not opened; otherwise its content decides. ``name``
+    is the path below the root with forward slashes, as manifests and reports will show it. A
+    damaged part of the header counts as absent.
     """
     if os.path.splitext(path)[1].lower() in RASTER_SUFFIXES:  # noqa: PTH122 (100,000 files)
         return None
@@ -105,7 +86,8 @@ def _read(file: BinaryIO, name: str) -> Identity:
                 inflated = inflate(file.read(), LIMITS)
                 file = file if inflated is None else io.BytesIO(inflated)
             file.seek(0)
-            tags = [Tag(tag_for_keyword(keyword) or 0) for keyword in (*_KEYWORDS, _REMOVED)]
+            needed = (*_KEYWORDS, _ISSUER, _REMOVED)
+            tags = [Tag(tag_for_keyword(keyword) or 0) for keyword in needed]
             header = read_partial(file, stop_when=beyond, force=True, specific_tags=tags)
             return Identity(_patient(header), _is_in_name(header, name))
         except Exception:  # libraries raise all kinds for hostile bytes
@@ -121,7 +103,7 @@ def _patient(header: Any) -> str | None:
     number = _text(header, "PatientID")
     if _PLACEHOLDER.fullmatch(number):
         return None
-    issuer = _text(header, "IssuerOfPatientID")
+    issuer = _text(header, _ISSUER)
     return f"{issuer}\0{number}" if issuer else number
 
 
@@ -132,8 +114,6 @@ def _is_in_name(header: Any, name: str) -> bool:
     shown = name.casefold()
     words = set(_words(shown))
     for keyword in _KEYWORDS:
-        if keyword == "IssuerOfPatientID":
-            continue
         value = _text(header, keyword).casefold()
         if keyword == "PatientName":
             if any(len(word) > 2 and word in words for word in _words(value)):

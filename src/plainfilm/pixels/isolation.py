@@ -23,11 +23,6 @@ class Shared:
 
     ``warnings.catch_warnings`` and the like save a process-wide state and restore it. Two threads
     that overlap would each restore the state that the other one set.
-
-    Parameters
-    ----------
-    make
-        Function that makes the context manager.
     """
 
     def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:

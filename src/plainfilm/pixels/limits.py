@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from plainfilm.errors import ImageError
 
 _READS = 2_000_000
-_REMEDY = "exclude the file, or raise the limit if you trust it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +54,24 @@ class Source(io.BytesIO):
         return super().read(size)
 
 
+def broken(reason: str, problem: str, received: object = None) -> ImageError:
+    """Return the ImageError for a file that is damaged or incomplete."""
+    return ImageError(reason, problem, received=received, remedy="fetch the file again")
+
+
+def _above(what: str, limit: str, received: str, reason: str = "too-large") -> ImageError:
+    return ImageError(
+        reason,
+        f"the {what} exceeds the limit of {limit}",
+        received=received,
+        remedy="exclude the file, or raise the limit if you trust it",
+    )
+
+
 def check_bytes(count: int, limits: Limits) -> None:
     """Raise an ImageError ``too-large`` for more than ``limits.bytes`` bytes."""
     if count > limits.bytes:
-        raise ImageError(
-            "too-large",
-            f"the file exceeds the limit of {limits.bytes:,} bytes",
-            received=f"{count:,} bytes or more",
-            remedy=_REMEDY,
-        )
+        raise _above("file", f"{limits.bytes:,} bytes", f"{count:,} bytes or more")
 
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:
@@ -72,23 +80,14 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise ImageError("corrupt", "the image has no area", received=received)
     if width * height > limits.pixels:
-        raise ImageError(
-            "too-large",
-            f"the image exceeds the limit of {limits.pixels:,} pixels",
-            received=received,
-            remedy=_REMEDY,
-        )
+        raise _above("image", f"{limits.pixels:,} pixels", received)
 
 
 def check_frames(frames: int, limits: Limits) -> None:
     """Raise an ImageError ``too-many-frames`` above ``limits.frames``."""
     if frames > limits.frames:
-        raise ImageError(
-            "too-many-frames",
-            f"the file exceeds the limit of {limits.frames:,} frames",
-            received=f"{frames:,} frames",
-            remedy=_REMEDY,
-        )
+        limit = f"{limits.frames:,} frames"
+        raise _above("file", limit, f"{frames:,} frames", "too-many-frames")
 
 
 def check_frame(frame: int, frames: int) -> None:

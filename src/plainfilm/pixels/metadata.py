@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 
@@ -44,15 +42,22 @@ _WORDS = {
     ),
     "sex": _words("M F O"),
     "presentation": _words("IDENTITY INVERSE"),
-    "photometric": frozenset(
-        (
-            *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK"),
-            *("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT"),
-            *("YBR_RCT", "XYB"),
-        )
-    ),
+    "photometric": _words(
+        "MONOCHROME1 MONOCHROME2 RGB HSV ARGB CMYK YBR_FULL YBR_FULL_422 YBR_PARTIAL_422 "
+        "YBR_PARTIAL_420 YBR_ICT YBR_RCT XYB"
+    )
+    | {"PALETTE COLOR"},
 }
 """Name in the metadata to the codes that it may have."""
+
+_KEYWORDS = {
+    "modality": "Modality",
+    "body_part": "BodyPartExamined",
+    "sex": "PatientSex",
+    "photometric": "PhotometricInterpretation",
+    "presentation": "PresentationLUTShape",
+    "view": "ViewPosition",
+}
 
 _MAKERS = (
     *("Acuson", "Agfa", "Barco", "Canon", "Carestream", "Del Medical", "DRTECH", "Elscint"),
@@ -68,17 +73,8 @@ _MAKERS = (
 _MAKER = re.compile("|".join(rf"\b{re.escape(name)}(?=\b|film)" for name in _MAKERS), re.I)
 _SPELLED = {name.casefold(): name for name in _MAKERS}
 
-_CODES: Mapping[str, str] = MappingProxyType(
-    {
-        "modality": "Modality",
-        "body_part": "BodyPartExamined",
-        "sex": "PatientSex",
-        "photometric": "PhotometricInterpretation",
-        "presentation": "PresentationLUTShape",
-    }
-)
 _ORIENTATION = re.compile(r"[AFHLPR]{1,3}")
-_YEARS = MappingProxyType({"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25})
+_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST = 90.0
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _VIEWS = (
@@ -124,10 +120,11 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
         for all from 90 on), ``pixel_spacing`` (mm between rows), ``manufacturer``.
     """
     metadata: dict[str, str | float] = {}
-    for name, keyword in _CODES.items():
-        if code := _code(name, element(dataset, keyword)):
+    for name, keyword in _KEYWORDS.items():
+        value = element(dataset, keyword)
+        if isinstance(value, str) and (code := value.strip().upper()) in _WORDS[name]:
             metadata[name] = code
-    if view := _view(dataset):
+    if "view" not in metadata and (view := _described_view(dataset)):
         metadata["view"] = view
     for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
         side = str(element(dataset, keyword)).strip().upper()
@@ -152,16 +149,7 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
     return metadata
 
 
-def _code(name: str, value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    text = value.strip().upper()
-    return text if text in _WORDS[name] else None
-
-
-def _view(dataset: Any) -> str | None:
-    if code := _code("view", element(dataset, "ViewPosition")):
-        return code
+def _described_view(dataset: Any) -> str | None:
     items = element(dataset, "ViewCodeSequence")
     try:
         meaning = str(items[0].CodeMeaning).lower()

@@ -18,11 +18,6 @@ def look_up_palette(stored: NDArray[Any], header: Any) -> NDArray[np.uint8]:
     """Return the colours, uint8 (rows, columns, 3), of stored integers (rows, columns).
 
     Integers outside of a table take its first or last entry.
-
-    Raises
-    ------
-    ImageError
-        ``corrupt`` if a table is missing or does not match its descriptor.
     """
     tables = [_table(header, colour) for colour in ("Red", "Green", "Blue")]
     # Some files state 16 bits and contain values of 8. Only the tables show it, not the image.
@@ -69,52 +64,33 @@ def _words(data: bytes, wide: bool, little: bool) -> NDArray[np.uint16]:
 def expand_segments(words: NDArray[np.uint16], count: int, wide: bool) -> NDArray[np.uint16]:
     """Expand a segmented table (PS3.3 C.7.9.2) to ``count`` entries and no more.
 
-    Parameters
-    ----------
-    words
-        Segments, as words of 16 or 8 bits.
-    count
-        Number of entries of the whole table, 1 to 65536.
-    wide
-        Whether the words have 16 bits: an indirect segment counts bytes.
-
-    Raises
-    ------
-    ImageError
-        ``corrupt``.
+    ``wide`` says whether the words have 16 bits and not 8: an indirect segment counts bytes.
     """
+    codes: list[int] = words.tolist()
     table: list[int] = []
-    _expand(words.tolist(), 0, len(words), count, wide, table)
+
+    def expand(at: int, segments: int, nested: bool) -> None:
+        """Append ``segments`` segments from ``at``; an indirect one must not contain another."""
+        while segments > 0 and len(table) < count and at + 2 < len(codes):
+            kind, length = codes[at], codes[at + 1]
+            at, segments = at + 2, segments - 1
+            if kind == _DISCRETE:
+                table.extend(codes[at : at + length])
+                at += length
+            elif kind == _LINEAR and table:
+                start, end = table[-1], codes[at]
+                steps = np.arange(1, length + 1) / max(length, 1)
+                table.extend(np.rint(start + (end - start) * steps).astype(int).tolist())
+                at += 1
+            elif kind == _INDIRECT and table and not nested:
+                parts = codes[at : at + (2 if wide else 4)]
+                offset = sum(part << (16 if wide else 8) * n for n, part in enumerate(parts))
+                at += len(parts)
+                expand(offset // 2 if wide else offset, length, True)
+            else:
+                raise ImageError("corrupt", "a segmented palette of the DICOM file is malformed")
+
+    expand(0, len(codes), False)
     if len(table) < count:
         raise ImageError("corrupt", "a segmented palette of the DICOM file ends early")
     return np.array(table[:count], dtype=np.uint16)
-
-
-def _expand(
-    words: list[int],
-    at: int,
-    segments: int,
-    count: int,
-    wide: bool,
-    table: list[int],
-    nested: bool = False,
-) -> None:
-    """Append ``segments`` segments from ``at``; an indirect one must not contain another."""
-    while segments > 0 and len(table) < count and at + 2 < len(words):
-        kind, length = words[at], words[at + 1]
-        at, segments = at + 2, segments - 1
-        if kind == _DISCRETE:
-            table.extend(words[at : at + length])
-            at += length
-        elif kind == _LINEAR and table:
-            start, end = table[-1], words[at]
-            steps = np.arange(1, length + 1) / max(length, 1)
-            table.extend(np.rint(start + (end - start) * steps).astype(int).tolist())
-            at += 1
-        elif kind == _INDIRECT and table and not nested:
-            parts = words[at : at + (2 if wide else 4)]
-            offset = sum(part << (16 if wide else 8) * n for n, part in enumerate(parts))
-            at += len(parts)
-            _expand(words, offset // 2 if wide else offset, length, count, wide, table, True)
-        else:
-            raise ImageError("corrupt", "a segmented palette of the DICOM file is malformed")

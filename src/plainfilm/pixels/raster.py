@@ -25,7 +25,7 @@ from plainfilm.pixels.headers import (
     webp_size,
 )
 from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
-from plainfilm.pixels.limits import Limits, Source, check_frame, check_pixels
+from plainfilm.pixels.limits import Limits, Source, broken, check_frame, check_pixels
 from plainfilm.pixels.sniff import Format
 from plainfilm.pixels.window import grey_from_depth
 
@@ -39,35 +39,16 @@ Need = Callable[[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class GreyImage:
-    """A grey image as the file stores it, perhaps at a fraction of its full size.
-
-    Attributes
-    ----------
-    picture
-        Pillow image of mode ``L``; air is dark, bone is bright.
-    size
-        Width and height of the image in pixels of ``picture``. A fraction of a pixel below the
-        size of ``picture`` where a reduced decoding rounded up.
-    orientation
-        EXIF orientation, 1 to 8, that turns the image upright.
-    metadata
-        Metadata of the file.
-    """
+    """A grey image as the file stores it, perhaps at a fraction of its full size."""
 
     picture: Pillow.Image
+    """Pillow image of mode ``L``; air is dark, bone is bright."""
     size: tuple[float, float]
+    """Width and height of the image in pixels of ``picture``. A fraction of a pixel below the size
+    of ``picture`` where a reduced decoding rounded up."""
     orientation: int
+    """EXIF orientation, 1 to 8, that turns the image upright."""
     metadata: dict[str, str | float]
-
-
-_PLUGINS = {
-    Format.JPEG: ("PIL.JpegImagePlugin", "JpegImageFile"),
-    Format.PNG: ("PIL.PngImagePlugin", "PngImageFile"),
-    Format.TIFF: ("PIL.TiffImagePlugin", "TiffImageFile"),
-    Format.BMP: ("PIL.BmpImagePlugin", "BmpImageFile"),
-    Format.WEBP: ("PIL.WebPImagePlugin", "WebPImageFile"),
-    Format.GIF: ("PIL.GifImagePlugin", "GifImageFile"),
-}
 
 
 def decode_raster(
@@ -81,38 +62,16 @@ def decode_raster(
 ) -> GreyImage:
     """Decode one image of a file.
 
-    Parameters
-    ----------
-    data
-        Bytes of the file.
-    kind
-        Format of the file.
-    limits
-        Limits, checked against the header before memory is taken.
-    need
-        Smallest size that is needed. A JPEG is decoded at 1/2, 1/4 or 1/8 if that covers the need
-        on both axes. None decodes at full size.
-    frame
-        Page of a TIFF, counted from 0. Only the first image of an animation is read: later ones
-        are differences, and no header says how much memory and time they take.
-    colour
-        Whether to decode the colour channels of a JPEG, which are otherwise skipped, to find out
-        if it shows colour. The image is the same to the bit.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 if that covers the ``need`` on both axes; None decodes at
+    full size. ``frame`` is the page of a TIFF, counted from 0. Only the first image of an animation
+    is read: later ones are differences, and no header says how much memory and time they take.
 
-    Returns
-    -------
-    image
-        Its metadata always have ``exif`` (1 if the file has such a block, else 0) and
-        ``coloured`` (see :func:`shows_colour`; absent for a JPEG with colour channels unless
-        ``colour`` is set). A JPEG has ``progressive`` (1 or 0) and ``quantisation``, the mean of
-        the luminance quantisation table (ISO 10918-1, B.2.4.1): 1 is the finest, Pillow's quality
-        75 gives about 29. A TIFF with several pages has ``frame`` and ``frames``.
-
-    Raises
-    ------
-    ImageError
-        ``too-large``, ``too-many-frames``, ``no-such-frame``, ``truncated``, ``corrupt``,
-        ``out-of-memory`` or ``unsupported-format``.
+    The metadata always have ``exif`` (1 if the file has such a block, else 0) and ``coloured`` (see
+    :func:`shows_colour`; absent for a JPEG with colour channels unless ``colour`` is set: they are
+    decoded for it alone, and the image is the same to the bit). A JPEG has ``progressive`` (1 or 0)
+    and ``quantisation``, the mean of the luminance quantisation table (ISO 10918-1, B.2.4.1): 1 is
+    the finest, Pillow's quality 75 gives about 29. A TIFF with several pages has ``frame`` and
+    ``frames``.
     """
     with ISOLATION, QUIET_STDERR if kind is Format.TIFF else contextlib.nullcontext():
         # Another thread may have changed it after the isolation began.
@@ -136,11 +95,11 @@ def _decode(
         check_frame(frame, frames)
     if kind is Format.WEBP:
         check_pixels(*webp_size(data), limits)  # Pillow takes the memory when it opens the file
-    module, name = _PLUGINS[kind]
     # The plugin itself and not Pillow.open, which tries dozens of formats and has its own limit
     # of pixels.
     stream = Source(data) if size > _SMALL else io.BytesIO(data)
-    file: ImageFile.ImageFile = getattr(importlib.import_module(module), name)(stream)
+    plugin = importlib.import_module(f"PIL.{_name(kind)}ImagePlugin")
+    file: ImageFile.ImageFile = getattr(plugin, f"{_name(kind)}ImageFile")(stream)
     width, height = file.size
     check_pixels(width, height, limits)
     metadata: dict[str, str | float] = {
@@ -168,6 +127,10 @@ def _decode(
     )
     metadata["decoded_width"] = float(picture.height if turned else picture.width)
     return GreyImage(picture, (width / scale, height / scale), orientation, metadata)
+
+
+def _name(kind: Format) -> str:
+    return "WebP" if kind is Format.WEBP else kind.title()
 
 
 def _draft(file: ImageFile.ImageFile, need: Need | None, size: int, colour: bool) -> int:
@@ -232,7 +195,7 @@ def shows_colour(picture: Pillow.Image) -> bool:
 
 def _explain(error: Exception, data: bytes, kind: Format) -> ImageError:
     """Return the ImageError for an exception of Pillow."""
-    name = kind.upper() if kind is not Format.WEBP else "WebP"
+    name = _name(kind) if kind is Format.WEBP else kind.upper()
     received = f"{len(data):,} bytes of {name}"
     text = str(error).lower()
     if isinstance(error, MemoryError):
@@ -240,12 +203,7 @@ def _explain(error: Exception, data: bytes, kind: Format) -> ImageError:
     if isinstance(error, Pillow.DecompressionBombError) or "too large" in text:
         return ImageError("too-large", "the image needs too much memory", received=received)
     if "truncated" in text or "not enough" in text or isinstance(error, EOFError):
-        return ImageError(
-            "truncated",
-            "the file ends before the image is complete",
-            received=received,
-            remedy="fetch the file again",
-        )
+        return broken("truncated", "the file ends before the image is complete", received)
     if "cannot handle" in text or "unsupported" in text or "unknown" in text:
         return ImageError(
             "unsupported-format",
@@ -253,9 +211,5 @@ def _explain(error: Exception, data: bytes, kind: Format) -> ImageError:
             received=str(error),
             remedy="save it as an 8-bit or 16-bit PNG",
         )
-    return ImageError(
-        "corrupt",
-        f"the {name} data are damaged",
-        received=f"{received}; {type(error).__name__}: {error}"[:200],
-        remedy="fetch the file again",
-    )
+    received = f"{received}; {type(error).__name__}: {error}"[:200]
+    return broken("corrupt", f"the {name} data are damaged", received)

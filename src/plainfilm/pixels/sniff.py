@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from plainfilm.errors import ImageError
+from plainfilm.pixels.limits import broken
 
 
 class Format(StrEnum):
@@ -20,13 +21,12 @@ class Format(StrEnum):
     DICOM = "dicom"
 
 
-IMAGE_SUFFIXES: frozenset[str] = frozenset(
-    (
-        *(".bmp", ".gif", ".png", ".tif", ".tiff", ".webp"),
-        *(".jfif", ".jpe", ".jpeg", ".jpg"),
-        *(".dcm", ".dic", ".dicom", ".ima"),
-    )
+RASTER_SUFFIXES: frozenset[str] = frozenset(
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 )
+"""Suffixes, in lower case, of all formats but DICOM."""
+
+IMAGE_SUFFIXES: frozenset[str] = RASTER_SUFFIXES | {".dcm", ".dic", ".dicom", ".ima"}
 """Suffixes, in lower case, of the files that are opened in a folder of images."""
 
 _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
@@ -83,7 +83,7 @@ def sniff(data: bytes) -> Format:
         ``empty``, ``not-an-image``, or ``unsupported-format`` for an image of another format.
     """
     if not data:
-        raise ImageError("empty", "the file is empty", remedy="fetch the file again")
+        raise broken("empty", "the file is empty")
     # First, since the preamble of a DICOM file may make it a TIFF file as well.
     if data[128:132] == b"DICM":
         return Format.DICOM

@@ -36,21 +36,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupTable:
-    """A table of the modality or the VOI LUT sequence (PS3.3 C.11.1.1, C.11.2.1.1).
+    """A table of the modality or the VOI LUT sequence (PS3.3 C.11.1.1, C.11.2.1.1)."""
 
-    Attributes
-    ----------
-    first
-        Input value of the first entry.
-    entries
-        Output values, float64 (n,).
-    bits
-        Bits of each entry: the output is between 0 and 2**bits - 1.
-    """
-
-    first: int
-    entries: FloatArray
-    bits: int
+    first: int  # input value of the first entry
+    entries: FloatArray  # output values, (n,)
+    bits: int  # of each entry: the output is between 0 and 2**bits - 1
 
 
 def window_levels(values: FloatArray, window: Window) -> FloatArray:
@@ -81,14 +71,8 @@ def grey_from_depth(values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], str
     exactly their upper 8 bits, and the exposure is kept: stretching each image from its minimum to
     its maximum would let one burnt-in white letter change the whole image. Floats within 0 to 1
     keep that range. All others (negative, 32 bits, other floats) are stretched from minimum to
-    maximum, and values that are not finite become black.
-
-    Returns
-    -------
-    levels
-        uint8 array of the same shape.
-    window
-        Range that became 0 to 255, such as ``"0..4095"``.
+    maximum, and values that are not finite become black. The second result is the range that became
+    0 to 255, such as ``"0..4095"``.
     """
     if values.dtype.kind in "ui":
         lowest, highest = int(values.min()), int(values.max())
