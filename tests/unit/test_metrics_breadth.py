@@ -14,7 +14,7 @@ from sklearn import metrics as reference
 from plainfilm import metrics
 from plainfilm.errors import MetricError
 from plainfilm.metrics.bootstrap import replicate
-from plainfilm.metrics.partial import partial_areas, standardised
+from plainfilm.metrics.ranking import partial_areas, standardised
 from plainfilm.metrics.statistics import ranking_statistic
 
 

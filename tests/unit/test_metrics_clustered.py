@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import MetricError
+from plainfilm.metrics.auroc import clustered_delong, delong
 from plainfilm.metrics.bootstrap import clustered_bootstrap
-from plainfilm.metrics.clustered import clustered_delong
-from plainfilm.metrics.intervals import delong
 from plainfilm.metrics.ranking import roc_auc_score
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from plainfilm.audit.crossval import cross_validated_scores, encode_metadata, standardise_columns
 from plainfilm.audit.document import Baseline, FeatureSet, Histograms, MeanImage, SingleFeature
 from plainfilm.audit.evidence import Evidence, ImageSummaries
-from plainfilm.metrics.clustered import clustered_delong
+from plainfilm.metrics.auroc import clustered_delong
 from plainfilm.metrics.intervals import undefined
 from plainfilm.metrics.ranking import roc_auc_score
 

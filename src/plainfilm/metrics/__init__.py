@@ -1,14 +1,29 @@
 """Computes metrics, intervals, calibration and thresholds with pure functions on arrays.
 
-Names and definitions are those of scikit-learn: labels (1, 0 or NaN for unknown, which is left out)
-come first, scores second. Undefined values are NaN; an `Interval` contains the reason.
+Names and definitions are those of scikit-learn: labels come first, scores second. Undefined values
+are NaN; an `Interval` contains the reason. Many functions have these parameters:
+
+y_true
+    Labels (n,), 1, 0 or NaN for unknown; images with NaN are left out.
+y_score, y_prob
+    Scores (n,), finite, on any scale; probabilities (n,), 0 to 1.
+sample_weight
+    Weights of the images (n,), 0 or more; 1 by default.
+patients
+    Patient keys (n,), or None for one patient per image.
+level
+    Confidence level of an interval, between 0 and 1.
+n_bootstrap, seed
+    Number of bootstrap replicates; seed or generator for them.
+
+An input that is out of range or has another shape raises a `MetricError`.
 
 Functions import `scipy.special` themselves: its import takes a quarter of a second, and a training
 lists and audits its data before it needs it.
 """
 
 from plainfilm.metrics._inputs import as_labels, as_scores, group_index
-from plainfilm.metrics.blocks import BLOCKS, MANY, pool
+from plainfilm.metrics.auroc import clustered_delong, delong, delong_covariance
 from plainfilm.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
     SMOOTH,
@@ -18,18 +33,19 @@ from plainfilm.metrics.bootstrap import (
     replicate,
     studentised,
 )
-from plainfilm.metrics.brier import BrierParts, brier_parts, calibration_error_bias
 from plainfilm.metrics.calibration import (
+    BrierParts,
     ReliabilityBin,
     bin_edges,
     bin_index,
+    brier_parts,
     brier_score_loss,
+    calibration_error_bias,
     expected_calibration_error,
     log_loss,
     log_losses,
     reliability_curve,
 )
-from plainfilm.metrics.clustered import clustered_delong
 from plainfilm.metrics.comparison import Verdict, clustered_difference, holm, judge_margin
 from plainfilm.metrics.decision import lock_operating_points
 from plainfilm.metrics.decision_curve import (
@@ -39,18 +55,16 @@ from plainfilm.metrics.decision_curve import (
     decision_statistic,
     read_decision,
 )
-from plainfilm.metrics.difference import correlated_difference, independent_difference
 from plainfilm.metrics.intervals import (
     Interval,
     clopper_pearson,
-    delong,
-    delong_covariance,
+    correlated_difference,
+    independent_difference,
     newcombe,
     undefined,
     wilson,
 )
 from plainfilm.metrics.paired import PairedTest, delong_test, mcnemar_test
-from plainfilm.metrics.partial import partial_auc_score
 from plainfilm.metrics.planning import (
     detectable_difference,
     images_for_auroc,
@@ -64,6 +78,7 @@ from plainfilm.metrics.prevalence import (
 )
 from plainfilm.metrics.ranking import (
     average_precision_score,
+    partial_auc_score,
     precision_recall_curve,
     roc_auc_score,
     roc_curve,
@@ -87,7 +102,10 @@ from plainfilm.metrics.scores import (
 )
 from plainfilm.metrics.small_sample import FEW_PATIENTS, small_sample_interval
 from plainfilm.metrics.statistics import (
+    BLOCKS,
+    MANY,
     Statistic,
+    pool,
     ranking_statistic,
     rates_statistic,
     totals_statistic,

@@ -95,14 +95,7 @@ def known(
 ) -> tuple[Bools, Floats, Floats]:
     """Check labels, scores and weights, all (n,), and drop the images with unknown label.
 
-    Returns
-    -------
-    positive
-        Whether the label is 1.
-    scores
-        The scores of these images.
-    weights
-        The weights, 0 or more; 1 by default.
+    Returns whether the labels are 1, the scores, and the weights, 0 or more; 1 by default.
     """
     labels = as_labels(y_true)
     if probabilities:

@@ -15,11 +15,18 @@ from numpy.typing import ArrayLike
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
-from plainfilm.metrics.blocks import BLOCKS, MANY, pool
-from plainfilm.metrics.intervals import Interval, undefined
+from plainfilm.metrics.intervals import Interval, logit_limits, undefined
 from plainfilm.metrics.scores import RATES, confusion, why_undefined
 from plainfilm.metrics.small_sample import small_sample_interval
-from plainfilm.metrics.statistics import RANKINGS, Statistic, metric_statistic
+from plainfilm.metrics.statistics import (
+    BLOCKS,
+    MANY,
+    RANKINGS,
+    Statistic,
+    draw_counts,
+    metric_statistic,
+    pool,
+)
 
 BOOTSTRAP_METRICS = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss", *RATES)
 """Names that `clustered_bootstrap` accepts."""
@@ -39,10 +46,7 @@ def _draws(
     for start in range(0, n_bootstrap, rows):
         count = min(rows, n_bootstrap - start)
         # Drawing replicate by replicate makes the random numbers independent of `rows`.
-        drawn = rng.integers(0, patients, (count, patients))
-        drawn += np.arange(count)[:, None] * patients
-        tally = np.bincount(drawn.ravel(), minlength=count * patients)
-        yield tally.reshape(count, patients).astype(np.float64)
+        yield draw_counts(patients, count, rng).astype(np.float64)
 
 
 def replicate(
@@ -53,12 +57,9 @@ def replicate(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> list[Floats]:
-    """Compute every statistic on the same resampled patients.
+    """Compute every statistic on the same resampled patients, as arrays (k, n_bootstrap).
 
-    Returns
-    -------
-    list
-        An array (k, n_bootstrap) for each statistic; NaN where a replicate leaves it undefined.
+    They are NaN where a replicate leaves a statistic undefined.
     """
     if n_bootstrap < 1 or patients < 1:
         raise MetricError(
@@ -114,27 +115,20 @@ def bootstrap_interval(
 ) -> Interval:
     """Return the interval of a value from its replicates, or from a formula in a small sample.
 
+    It is from `small_sample_interval` where there are too few errors to resample; else from
+    `studentised` for the metrics in `SMOOTH` and from `percentile` for the others. Its width is
+    never zero: without a method that gives limits, there are none.
+
     Parameters
     ----------
-    name
-        A name in `BOOTSTRAP_METRICS`.
-    value
-        Value on all images.
+    name, value
+        A name in `BOOTSTRAP_METRICS`, and its value on all images.
     replicates
         Values (R,) on the resampled patients.
     positive, called, groups
         Label, predicted class and patient, see `small_sample_interval`.
     unit
         Unit of resampling, ``patients`` or ``images``.
-    level
-        Confidence level, between 0 and 1.
-
-    Returns
-    -------
-    Interval
-        From `small_sample_interval` where there are too few errors to resample; else from
-        `studentised` for the metrics in `SMOOTH` and from `percentile` for the others. Its width is
-        never zero: without a method that gives limits, there are none.
     """
     found = percentile(value, replicates, level=level, unit=unit)
     if name in SMOOTH and not math.isnan(found.low):
@@ -163,31 +157,24 @@ def studentised(
     reasons: the bootstrap variance is smaller by (n - 1) / n, and the standard error is itself
     estimated, which Student's t allows for. In large samples both intervals agree.
 
+    It is None at the ends of the scale and with less than one degree of freedom.
+
     Parameters
     ----------
-    name
-        A name in `SMOOTH`.
-    value
-        Value on all images.
+    name, value
+        A name in `SMOOTH`, and its value on all images.
     values
         Replicates (R,).
     freedom
         Degrees of freedom: number of patients of the rarer class minus one.
-    level
-        Confidence level, between 0 and 1.
     unit
         Unit of resampling, for the description of the method.
-
-    Returns
-    -------
-    Interval or None
-        None at the ends of the scale and with less than one degree of freedom.
 
     References
     ----------
     B. Efron & R. J. Tibshirani, An Introduction to the Bootstrap, 1993, sections 12.5 and 13.3.
     """
-    from scipy.special import expit, logit, stdtrit
+    from scipy.special import stdtrit
 
     defined = values[np.isfinite(values)]
     bounded = name != "log_loss"
@@ -203,9 +190,7 @@ def studentised(
     if not bounded:
         factor = math.exp(min(half / value, 700.0))
         return Interval(value, value / factor, value * factor, method, reason)
-    reach = half / (value * (1 - value))
-    low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
-    return Interval(value, low, high, method, reason)
+    return Interval(value, *logit_limits(value, half), method, reason)
 
 
 def check_metric(metric: str) -> None:
@@ -235,30 +220,17 @@ def clustered_bootstrap(
     ----------
     metric
         A name in `BOOTSTRAP_METRICS`.
-    y_true
-        Labels (n,), 1, 0 or NaN. NaN is left out; its patient can still be drawn.
+    y_true, patients, n_bootstrap, level, seed
+        See `plainfilm.metrics`. A patient without known label can be drawn, too.
     y_score
         Scores (n,); probabilities for ``brier`` and ``log_loss``.
-    patients
-        Patient keys (n,), or None for one patient per image.
     threshold
         Smallest score that is predicted positive; required for the metrics in `RATES`.
-    n_bootstrap
-        Number of bootstrap replicates.
-    level
-        Confidence level, between 0 and 1.
-    seed
-        Seed or generator.
 
     Returns
     -------
     Interval
         See `bootstrap_interval`.
-
-    Raises
-    ------
-    MetricError
-        If an input is out of range, or the name is unknown.
 
     References
     ----------
@@ -279,20 +251,11 @@ def clustered_bootstrap(
         return undefined("percentile bootstrap", why)
     statistic, row = metric_statistic(metric, positive, values, called, groups, count)
     value = float(statistic(np.ones((1, count)))[row, 0])
+    rng = np.random.default_rng(seed)
     [drawn] = replicate(
-        [statistic],
-        patients=count,
-        images=len(values),
-        n_bootstrap=n_bootstrap,
-        rng=np.random.default_rng(seed),
+        [statistic], patients=count, images=len(values), n_bootstrap=n_bootstrap, rng=rng
     )
     return bootstrap_interval(
-        metric,
-        value,
-        drawn[row],
-        positive=positive,
-        called=called,
-        groups=patient_of,
-        unit=unit,
-        level=level,
-    )
+        metric, value, drawn[row], unit=unit, level=level,
+        positive=positive, called=called, groups=patient_of,
+    )  # fmt: skip

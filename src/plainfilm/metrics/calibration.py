@@ -1,4 +1,4 @@
-"""Computes calibration: Brier score, log loss, reliability curve, calibration error."""
+"""Computes calibration: Brier score and its parts, log loss, reliability curve, their errors."""
 
 from __future__ import annotations
 
@@ -15,25 +15,15 @@ from plainfilm.metrics.intervals import Interval, wilson
 
 Binning = Literal["uniform", "quantile"]
 
+_DRAWS = 1000
+
 
 def brier_score_loss(
     y_true: ArrayLike, y_prob: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
     """Return the mean squared difference of probability and label, 0 (best) to 1.
 
-    Parameters
-    ----------
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
-    y_prob
-        Probabilities (n,), 0 to 1.
-    sample_weight
-        Weights (n,), 0 or more; 1 by default.
-
-    Returns
-    -------
-    float
-        NaN without known labels.
+    It is NaN without known labels. See `plainfilm.metrics` for the parameters.
     """
     positive, values, weights = known(y_true, y_prob, sample_weight, probabilities=True)
     return _mean((values - positive) ** 2, weights)
@@ -122,14 +112,12 @@ def reliability_curve(
 
     Parameters
     ----------
-    y_true, y_prob
-        Labels and probabilities, see `brier_score_loss`.
+    y_true, y_prob, level
+        See `plainfilm.metrics`.
     bins
         Number of bins; there may be fewer ``quantile`` bins if probabilities are tied.
     strategy
         ``uniform`` for bins of equal width, ``quantile`` for bins of equal count.
-    level
-        Confidence level of the intervals, between 0 and 1.
     """
     positive, values, _ = known(y_true, y_prob, probabilities=True)
     if not values.size:
@@ -152,16 +140,13 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    *,
-    bins: int = 10,
-    strategy: Binning = "uniform",
+    y_true: ArrayLike, y_prob: ArrayLike, *, bins: int = 10, strategy: Binning = "uniform"
 ) -> float:
     """Return the mean distance of predicted and observed frequency over the bins, 0 (best) to 1.
 
     It refers to the probability of the positive label, not of the more probable class. It is
-    biased upwards: a perfectly calibrated model, too, has an error above 0 in a finite sample.
+    biased upwards: a perfectly calibrated model, too, has an error above 0 in a finite sample. See
+    `reliability_curve` for the parameters.
 
     References
     ----------
@@ -173,3 +158,94 @@ def expected_calibration_error(
         return math.nan
     gaps = (part.count * abs(part.predicted - part.observed.value) for part in curve if part.count)
     return sum(gaps) / total
+
+
+@dataclass(frozen=True, slots=True)
+class BrierParts:
+    """The Brier score as ``reliability - resolution + uncertainty``.
+
+    Attributes
+    ----------
+    reliability
+        Mean squared distance of predicted and observed frequencies, 0 (best) or more.
+    resolution
+        Spread of the observed frequencies, higher is better. It includes the spread of predictions
+        within a bin and may therefore be slightly below 0.
+    uncertainty
+        Variance of the labels, whatever the model: prevalence times one minus prevalence.
+    """
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+
+
+def brier_parts(
+    y_true: ArrayLike, y_prob: ArrayLike, *, bins: int = 10, strategy: Binning = "uniform"
+) -> BrierParts:
+    """Decompose the Brier score; see `reliability_curve` for the parameters.
+
+    The parts add up to the Brier score exactly, because resolution includes the within-bin terms.
+    They are NaN without known labels.
+
+    References
+    ----------
+    A. H. Murphy, J. Appl. Meteorol. 12 (1973) 595-600; the within-bin terms: D. B. Stephenson,
+    C. A. S. Coelho & I. T. Jolliffe, Weather Forecast. 23 (2008) 752-757.
+    """
+    positive, values, _ = known(y_true, y_prob, probabilities=True)
+    if not values.size:
+        return BrierParts(math.nan, math.nan, math.nan)
+    edges = bin_edges(values, bins, strategy)
+    index, size = bin_index(values, edges), len(edges) - 1
+    counts = np.maximum(np.bincount(index, minlength=size), 1)
+    predicted = np.bincount(index, weights=values, minlength=size) / counts
+    observed = np.bincount(index, weights=positive, minlength=size) / counts
+    base = float(positive.mean())
+    reliability = float(np.mean((predicted - observed)[index] ** 2))
+    between = float(np.mean((observed[index] - base) ** 2))
+    from_bin = values - predicted[index]
+    within = float(np.mean(from_bin**2))
+    agreement = 2 * float(np.mean(from_bin * (positive - observed[index])))
+    return BrierParts(reliability, between - within + agreement, base * (1 - base))
+
+
+def calibration_error_bias(
+    y_prob: ArrayLike,
+    *,
+    bins: int = 10,
+    strategy: Binning = "uniform",
+    seed: int | np.random.Generator = 0,
+) -> float:
+    """Return the expected calibration error that a perfectly calibrated model has by chance.
+
+    The expected calibration error sums absolute gaps, so chance alone makes it larger than 0. This
+    draws labels a thousand times from the probabilities themselves, which are those of the images
+    with known label, and averages the error. It is smaller for more images, and NaN without images.
+
+    References
+    ----------
+    J. Broecker, Clim. Dyn. 39 (2012) 655-667; R. Roelofs et al., AISTATS 2022.
+    """
+    _, values, _ = known(np.zeros(np.shape(y_prob)), y_prob, probabilities=True)
+    if not values.size:
+        return math.nan
+    edges = bin_edges(values, bins, strategy)
+    index, size = bin_index(values, edges), len(edges) - 1
+    rng = np.random.default_rng(seed)
+    total = sum(_gaps(values[index == number], rng) for number in range(size))
+    return float(np.mean(total)) / values.size
+
+
+def _gaps(own: Floats, rng: np.random.Generator) -> Floats:
+    """Return |drawn positives - expected positives| of one bin for each draw."""
+    if not own.size:
+        return np.zeros(_DRAWS)
+    expected, variance = float(own.sum()), float((own * (1 - own)).sum())
+    if own.size > 2000:  # the sum of so many is normal for all practical purposes
+        return np.abs(rng.normal(0.0, math.sqrt(variance), _DRAWS))
+    counts = np.zeros(_DRAWS)
+    for start in range(0, own.size, 256):
+        part = own[start : start + 256]
+        counts += (rng.random((_DRAWS, part.size)) < part).sum(axis=1)
+    return np.abs(counts - expected)

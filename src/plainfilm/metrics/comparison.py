@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,13 +12,12 @@ from numpy.typing import ArrayLike
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Ints, Patients, known
-from plainfilm.metrics.blocks import pool
 from plainfilm.metrics.bootstrap import check_metric, percentile, replicate
 from plainfilm.metrics.intervals import Interval
 from plainfilm.metrics.paired import mcnemar_test, patients_of
 from plainfilm.metrics.scores import RATES
 from plainfilm.metrics.small_sample import FEW_PATIENTS
-from plainfilm.metrics.statistics import metric_statistic
+from plainfilm.metrics.statistics import metric_statistic, pool
 
 Verdict = Literal["superior", "non-inferior", "inferior", "not shown"]
 
@@ -44,16 +44,12 @@ def clustered_difference(
     ----------
     metric
         A name in `BOOTSTRAP_METRICS`.
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_true, patients, n_bootstrap, level, seed
+        See `plainfilm.metrics`.
     first, second
         Scores (n,); probabilities for ``brier`` and ``log_loss``.
-    patients
-        Patient keys (n,), or None for one patient per image.
     thresholds
         Thresholds of the first and the second; required for the metrics in `RATES`.
-    n_bootstrap, level, seed
-        Settings of the bootstrap, see `clustered_bootstrap`.
 
     Returns
     -------
@@ -81,20 +77,13 @@ def clustered_difference(
     ]
     ones = np.ones((1, units))
     value = float(parts[1][0](ones)[parts[1][1], 0] - parts[0][0](ones)[parts[0][1], 0])
-    found = replicate(
-        [statistic for statistic, _ in parts],
-        patients=units,
-        images=len(one),
-        n_bootstrap=n_bootstrap,
-        rng=np.random.default_rng(seed),
-    )
+    statistics, rng = [statistic for statistic, _ in parts], np.random.default_rng(seed)
+    found = replicate(statistics, patients=units, images=len(one), n_bootstrap=n_bootstrap, rng=rng)
     with np.errstate(invalid="ignore"):
         gaps = found[1][parts[1][1]] - found[0][parts[0][1]]
     unit = "images" if patients is None else "patients"
     interval = percentile(value, gaps, level=level, unit=unit)
-    return Interval(
-        interval.value, interval.low, interval.high, f"paired {interval.method}", interval.reason
-    )
+    return replace(interval, method=f"paired {interval.method}")
 
 
 def _small_sample(
@@ -104,7 +93,7 @@ def _small_sample(
     if metric not in _TRIALS:
         return None
     with_positive, with_negative = _TRIALS[metric]
-    where = (positive & with_positive) | (~positive & with_negative)
+    where = np.where(positive, with_positive, with_negative)
     if not where.any():
         return None
     right = [(each == positive)[where] for each in called]
@@ -119,6 +108,9 @@ def _small_sample(
 def judge_margin(difference: Interval, margin: float, *, higher_is_better: bool = True) -> Verdict:
     """Return the verdict of a non-inferiority comparison of the second with the first.
 
+    It is ``superior`` (the worse limit is above 0), ``non-inferior`` (it is above minus the
+    margin), ``inferior`` (the better limit is below minus the margin) or ``not shown``.
+
     Parameters
     ----------
     difference
@@ -128,19 +120,13 @@ def judge_margin(difference: Interval, margin: float, *, higher_is_better: bool 
     higher_is_better
         False for losses.
 
-    Returns
-    -------
-    Verdict
-        ``superior`` (the worse limit is above 0), ``non-inferior`` (it is above minus the margin),
-        ``inferior`` (the better limit is below minus the margin) or ``not shown``.
-
     References
     ----------
     G. Piaggio et al., JAMA 308 (2012) 2594-2604 (CONSORT, non-inferiority).
     """
     if not margin > 0:
         raise MetricError("a margin must be above 0", received=margin)
-    worst, best = (difference.low, difference.high)
+    worst, best = difference.low, difference.high
     if not higher_is_better:
         worst, best = -difference.high, -difference.low
     if not (math.isfinite(worst) and math.isfinite(best)):

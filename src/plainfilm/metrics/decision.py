@@ -31,15 +31,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from plainfilm._text import plural
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Patients, known, known_groups
 from plainfilm.metrics.ranking import roc_auc_score
 from plainfilm.metrics.regression import CLOSEST, logits_of
-from plainfilm.metrics.thresholds import (
-    balanced_thresholds,
-    draw_patients,
-    reaching_thresholds,
-)
+from plainfilm.metrics.scores import sensitivity_score, specificity_score
+from plainfilm.metrics.thresholds import balanced_thresholds, draw_patients, reaching_thresholds
 from plainfilm.records import LockedPoint, OperatingPoint, Purpose
 
 _FEW_IMAGES = 20
@@ -66,18 +64,14 @@ def lock_operating_points(
     ----------
     y_prob
         Probabilities (n,) of the validation images after temperature scaling, 0 to 1.
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_true, patients, n_bootstrap, seed
+        See `plainfilm.metrics`; the bootstrap is for ``low`` and ``high``.
     label
         Name of the label.
-    patients
-        Patient keys (n,), or None for one patient per image.
     sensitivity, specificity
         Targets of rule-out and rule-in on the validation set, above 0 and at most 1.
     own
         Thresholds given by the user by name, 0 to 1; they are not changed.
-    n_bootstrap, seed
-        Number of bootstrap replicates, and a seed or generator, for ``low`` and ``high``.
 
     Returns
     -------
@@ -85,11 +79,6 @@ def lock_operating_points(
         ``balanced``, ``rule-out`` and ``rule-in``, followed by the user's own. Without images of a
         class in the validation set there is only ``balanced`` at 0.5, not determined, with the
         reason.
-
-    Raises
-    ------
-    MetricError
-        If an input is out of range.
     """
     for name, target in (("sensitivity", sensitivity), ("specificity", specificity)):
         if not 0 < target <= 1:
@@ -148,11 +137,9 @@ def _point(
 ) -> LockedPoint:
     threshold = _probability(float(logits[0]))
     spread = logits[1:] if len(logits) > 1 else logits
-    low_logit, high_logit = (float(end) for end in np.quantile(spread, [0.05, 0.95]))
-    low, high = _probability(low_logit), _probability(high_logit)
-    called = values >= threshold
-    reached = float(called[positive].mean()), float((~called[~positive]).mean())
-    notes = _notes(threshold, (low, high), values, positive, resampled=len(logits) > 1)
+    low, high = (_probability(float(end)) for end in np.quantile(spread, [0.05, 0.95]))
+    reached = _reached(values, positive, threshold)
+    notes = _notes(threshold, low, high, values, positive, resampled=len(logits) > 1)
     if sum(reached) <= 1:
         notes.append("on the validation set it is no better than chance")
     if target is not None and reached[0 if purpose == "rule-out" else 1] < target:
@@ -163,22 +150,22 @@ def _point(
     )  # fmt: skip
 
 
+def _reached(values: Floats, positive: Bools, threshold: float) -> tuple[float, float]:
+    """Return the sensitivity and specificity of a threshold; NaN if the class is missing."""
+    called = values >= threshold
+    return sensitivity_score(positive, called), specificity_score(positive, called)
+
+
 def _wide(low: float, high: float) -> bool:
     low_logit, high_logit = logits_of([low, high])
     return bool(high - low > _WIDE or high_logit - low_logit > _WIDE_LOGIT)
 
 
 def _notes(
-    threshold: float,
-    ends: tuple[float, float],
-    values: Floats,
-    positive: Bools,
-    *,
-    resampled: bool,
+    threshold: float, low: float, high: float, values: Floats, positive: Bools, *, resampled: bool
 ) -> list[str]:
     """Return the reasons why the validation set does not determine a threshold."""
     notes = []
-    low, high = ends
     if not resampled:
         notes.append("without bootstrap replicates its uncertainty is unknown")
     elif _wide(low, high):
@@ -203,8 +190,7 @@ def _notes(
         )
     smaller = int(min(positive.sum(), (~positive).sum()))
     if smaller < _FEW_IMAGES:
-        noun = "image" if smaller == 1 else "images"
-        notes.append(f"one class has only {smaller} validation {noun}")
+        notes.append(f"one class has only {plural(smaller, 'validation image')}")
     return notes
 
 
@@ -212,11 +198,9 @@ def _given(label: str, name: str, threshold: float, values: Floats, positive: Bo
     """Return a point with a threshold from the user, and its rates on the validation set."""
     if not 0 <= threshold <= 1:
         raise MetricError(f"the threshold of {name} must be between 0 and 1", received=threshold)
-    called = values >= threshold
-    hit = float(called[positive].mean()) if positive.any() else math.nan
-    clear = float((~called[~positive]).mean()) if not positive.all() else math.nan
-    point = OperatingPoint(name, "custom", label, float(threshold), "given by the user")
-    return LockedPoint(point, float(threshold), float(threshold), hit, clear, True, "")
+    threshold, reached = float(threshold), _reached(values, positive, threshold)
+    point = OperatingPoint(name, "custom", label, threshold, "given by the user")
+    return LockedPoint(point, threshold, threshold, *reached, True, "")
 
 
 def _without_choice(label: str, positive: Bools) -> LockedPoint:
@@ -224,6 +208,5 @@ def _without_choice(label: str, positive: Bools) -> LockedPoint:
         why = "the validation set has no known label"
     else:
         why = f"the validation set has no {'negative' if positive.all() else 'positive'} image"
-    rule = f"0.5, not chosen: {why}"
-    point = OperatingPoint("balanced", "balanced", label, 0.5, rule)
+    point = OperatingPoint("balanced", "balanced", label, 0.5, f"0.5, not chosen: {why}")
     return LockedPoint(point, 0.0, 1.0, math.nan, math.nan, False, why)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
 from plainfilm.metrics.bootstrap import replicate
-from plainfilm.metrics.statistics import Statistic
+from plainfilm.metrics.statistics import Statistic, counts_by_patient
 
 THRESHOLDS: tuple[float, ...] = tuple(round(step / 100, 2) for step in range(1, 100))
 """Threshold probabilities of a decision curve."""
@@ -69,17 +69,13 @@ def decision_curve(
 
     Parameters
     ----------
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_true, patients, n_bootstrap, level, seed
+        See `plainfilm.metrics`.
     y_prob
         Calibrated probabilities (n,), 0 to 1. At a threshold of 0.2, net benefit weighs a false
         positive as a quarter of a missed positive.
-    patients
-        Patient keys (n,), or None for one patient per image.
     thresholds
         Threshold probabilities between 0 and 1, increasing.
-    n_bootstrap, level, seed
-        Settings of the bootstrap, see `clustered_bootstrap`.
 
     Raises
     ------
@@ -102,12 +98,9 @@ def decision_curve(
         raise MetricError("a decision curve needs images with known labels")
     groups, count = known_groups(y_true, patients)
     statistic = decision_statistic(positive, values, groups, count, at)
+    rng = np.random.default_rng(seed)
     [drawn] = replicate(
-        [statistic],
-        patients=count,
-        images=at.size,
-        n_bootstrap=n_bootstrap,
-        rng=np.random.default_rng(seed),
+        [statistic], patients=count, images=at.size, n_bootstrap=n_bootstrap, rng=rng
     )
     return read_decision(statistic(np.ones((1, count))), drawn, at, level=level)
 
@@ -116,14 +109,12 @@ def decision_statistic(
     positive: Bools, y_prob: Floats, groups: Ints, patients: int, thresholds: Floats
 ) -> Statistic:
     """Return the statistic (net benefit of the model at each threshold, prevalence)."""
-    index = np.searchsorted(thresholds, y_prob, side="right")
-    columns = np.zeros((patients, 2 * (len(thresholds) + 1)))
     # Counts by patient and by the highest threshold at which the image is predicted positive.
-    for side, mask in enumerate((positive, ~positive)):
-        flat = groups[mask] * (len(thresholds) + 1) + index[mask]
-        counts = np.bincount(flat, minlength=patients * (len(thresholds) + 1))
-        begin = side * (len(thresholds) + 1)
-        columns[:, begin : begin + len(thresholds) + 1] = counts.reshape(patients, -1)
+    index, size = np.searchsorted(thresholds, y_prob, side="right"), len(thresholds) + 1
+    sides = [
+        counts_by_patient(groups[on], index[on], patients, size) for on in (positive, ~positive)
+    ]
+    columns = np.concatenate(sides, axis=1).astype(np.float64)
     odds = thresholds / (1 - thresholds)
 
     def statistic(draws: Floats) -> Floats:
@@ -151,15 +142,16 @@ def read_decision(
     equal the value.
     """
     odds = (thresholds / (1 - thresholds))[:, None]
-    treat_all = drawn[-1] - (1 - drawn[-1]) * odds
-    all_value = (value[-1] - (1 - value[-1]) * odds)[:, 0]
+    treat_all, all_value = (row[-1] - (1 - row[-1]) * odds for row in (drawn, value))
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = _limits(drawn[:-1], tails)
     all_low, all_high = _limits(treat_all, tails)
     gain = drawn[:-1] - np.maximum(treat_all, 0.0)
     worst, _ = _limits(gain, tails)
     better = np.where(np.isnan(worst), False, worst > 1e-12)
-    return DecisionCurve(thresholds, value[:-1, 0], low, high, all_value, all_low, all_high, better)
+    return DecisionCurve(
+        thresholds, value[:-1, 0], low, high, all_value[:, 0], all_low, all_high, better
+    )
 
 
 def _limits(values: Floats, tails: Sequence[float]) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Computes confidence intervals by formula: proportions and the AUROC."""
+"""Computes confidence intervals by formula: proportions, an AUROC, and differences."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from plainfilm.errors import MetricError
-from plainfilm.metrics._inputs import Bools, Floats, known
 
-NO_VARIANCE = 1e-28
-"""A variance of zero is below this after rounding; that of 10^6 images of each class is above."""
+_MOVER = "from the two intervals (MOVER)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +44,12 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _percent(level: float) -> str:
-    return f"{100 * level:g} %"
+def logit_limits(value: float, half: float) -> tuple[float, float]:
+    """Return limits at equal distance on the logit scale, ``half`` of the value's own scale."""
+    from scipy.special import expit, logit
+
+    reach = half / (value * (1 - value))
+    return float(expit(logit(value) - reach)), float(expit(logit(value) + reach))
 
 
 def _check_counts(successes: float, trials: float) -> None:
@@ -68,8 +67,6 @@ def wilson(successes: float, trials: float, *, level: float = 0.95) -> Interval:
     ----------
     successes, trials
         Counts; fractions are allowed, for effective sample sizes.
-    level
-        Confidence level, between 0 and 1.
 
     References
     ----------
@@ -78,7 +75,7 @@ def wilson(successes: float, trials: float, *, level: float = 0.95) -> Interval:
     Sci. 16 (2001)).
     """
     z = normal_quantile(level)
-    method = f"Wilson, {_percent(level)}"
+    method = f"Wilson, {100 * level:g} %"
     _check_counts(successes, trials)
     if trials == 0:
         return undefined(method, "there are no trials")
@@ -102,7 +99,7 @@ def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> Inte
     from scipy.special import betaincinv
 
     normal_quantile(level)  # checks the level
-    method = f"Clopper-Pearson, {_percent(level)}"
+    method = f"Clopper-Pearson, {100 * level:g} %"
     _check_counts(successes, trials)
     if trials == 0:
         return undefined(method, "there are no trials")
@@ -125,8 +122,6 @@ def newcombe(auroc: float, positives: float, negatives: float, *, level: float =
     positives, negatives
         Numbers of images, at least 1; numbers of patients are conservative if images are not
         independent.
-    level
-        Confidence level, between 0 and 1.
 
     References
     ----------
@@ -154,105 +149,67 @@ def newcombe(auroc: float, positives: float, negatives: float, *, level: float =
         return near
 
     low, high = 0.0 if auroc == 0 else limit(0.0), 1.0 if auroc == 1 else limit(1.0)
-    return Interval(auroc, low, high, f"Newcombe's score interval, {_percent(level)}")
+    return Interval(auroc, low, high, f"Newcombe's score interval, {100 * level:g} %")
 
 
-def midranks(values: Floats) -> Floats:
-    """Return ranks from 1; equal values share the mean of their ranks.
+def independent_difference(first: Interval, second: Interval) -> Interval:
+    """Return first - second with an interval, for estimates from different patients.
 
-    The same as `scipy.stats.rankdata`, whose import takes a third of a second.
-    """
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Floats = (last - (counts - 1) / 2)[inverse]
-    return ranks
-
-
-def placements(positive: Bools, y_score: Floats) -> tuple[Floats, Floats]:
-    """Return the share of negatives below each positive, and of positives above each negative."""
-    ranks = midranks(y_score)
-    m, n = int(positive.sum()), int((~positive).sum())
-    above = (ranks[positive] - midranks(y_score[positive])) / n
-    below = 1 - (ranks[~positive] - midranks(y_score[~positive])) / m
-    return above, below
-
-
-def delong_covariance(y_true: ArrayLike, y_score: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the AUROCs of several scorers on the same images, and their covariance.
+    The limits are recovered from those of the two estimates (method of variance estimates
+    recovery). They keep the properties of the two methods: skewness, small samples, clustering by
+    patient. Both intervals must have the same level.
 
     Parameters
     ----------
-    y_true
-        Labels (n,), 1 or 0, without NaN, at least two of each class.
-    y_score
-        Scores (k, n), one row per scorer, finite.
+    first, second
+        Values of one metric on two sets of patients without a common patient.
 
     Returns
     -------
-    areas, covariance
-        AUROCs (k,) and covariance (k, k).
+    Interval
+        NaN where a value or a limit is undefined or unbounded, with the reason.
 
     References
     ----------
-    E. R. DeLong, D. M. DeLong & D. L. Clarke-Pearson, Biometrics 44 (1988) 837-845, in the
-    O(n log n) form of X. Sun & W. Xu, IEEE Signal Process. Lett. 21 (2014) 1389-1393.
+    G. Y. Zou & A. Donner, Stat. Med. 27 (2008) 1693-1702; for two proportions with Wilson's limits
+    it is method 10 of R. G. Newcombe, Stat. Med. 17 (1998) 873-890.
+
+    Examples
+    --------
+    >>> found = independent_difference(wilson(56, 70), wilson(48, 80))
+    >>> f"{found.value:.4f} {found.low:.4f} {found.high:.4f}"
+    '0.2000 0.0524 0.3339'
     """
-    matrix = np.atleast_2d(np.asarray(y_score, dtype=np.float64))
-    for row in matrix:
-        positive, _, _ = known(y_true, row)
-    if positive.size != matrix.shape[1]:
-        raise MetricError("DeLong's method needs known labels", remedy="leave out NaN first")
-    m, n = int(positive.sum()), int((~positive).sum())
-    if m < 2 or n < 2:
-        raise MetricError(
-            "DeLong's variance needs two images of each class",
-            received=f"{m} positives, {n} negatives",
-        )
-    rows = [placements(positive, row) for row in matrix]
-    above, below = (np.stack(side) for side in zip(*rows, strict=True))
-    covariance = np.atleast_2d(np.cov(above)) / m + np.atleast_2d(np.cov(below)) / n
-    return above.mean(axis=1), covariance
+    return correlated_difference(first, second, 0.0)
 
 
-def delong(y_true: ArrayLike, y_score: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Return the AUROC with DeLong's interval, computed on the logit scale.
-
-    On that scale the limits stay between 0 and 1, and the interval is asymmetric near the ends, as
-    it should be (M. S. Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2). Where
-    DeLong's variance is zero (AUROC of 0 or 1) or undefined (one image in a class), the interval is
-    from `newcombe`, and ``reason`` says so. Images are assumed to be independent; use
-    `clustered_bootstrap` for patients with several images.
+def correlated_difference(first: Interval, second: Interval, correlation: float) -> Interval:
+    """Return first - second with an interval, for estimates with patients in common.
 
     Parameters
     ----------
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
-    y_score
-        Scores (n,), finite, on any scale.
-    level
-        Confidence level, between 0 and 1.
+    first, second
+        Values of one metric with intervals of the same level.
+    correlation
+        Correlation of the two estimates, -1 to 1; 0 gives `independent_difference`.
+
+    References
+    ----------
+    G. Y. Zou, Psychol. Methods 12 (2007) 399-413.
     """
-    from scipy.special import expit, logit
+    if not -1 <= correlation <= 1:
+        raise MetricError("the correlation must be between -1 and 1", received=correlation)
+    value = first.value - second.value
+    if not math.isfinite(value):
+        why = first.reason if not math.isfinite(first.value) else second.reason
+        return undefined(_MOVER, why or "one of the two values is undefined")
+    ends = (first.low, first.high, second.low, second.high)
+    if not all(map(math.isfinite, ends)):
+        return Interval(value, math.nan, math.nan, _MOVER, "one of the two has no limits")
 
-    positive, values, _ = known(y_true, y_score)
-    m, n = int(positive.sum()), int((~positive).sum())
-    method = f"DeLong, logit scale, {_percent(level)}"
-    z = normal_quantile(level)
-    if m == 0 or n == 0:
-        return undefined(method, f"there is no {'positive' if m == 0 else 'negative'} image")
-    ranks = midranks(values)
-    area = float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))
-    if m == 1 or n == 1:
-        return _without_variance(area, m, n, level, "a class with one image has no variance")
-    _, covariance = delong_covariance(positive, values)
-    if covariance[0, 0] <= NO_VARIANCE or area in (0.0, 1.0):
-        why = f"DeLong's variance is zero at an AUROC of {area:g}"
-        return _without_variance(area, m, n, level, why)
-    half = z * math.sqrt(covariance[0, 0]) / (area * (1 - area))
-    low, high = (float(expit(logit(area) + side * half)) for side in (-1, 1))
-    return Interval(area, low, high, method)
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0.0))
 
-
-def _without_variance(area: float, m: int, n: int, level: float, why: str) -> Interval:
-    other = newcombe(area, m, n, level=level)
-    return Interval(other.value, other.low, other.high, other.method, why)
+    below = reach(first.value - first.low, second.high - second.value)
+    above = reach(first.high - first.value, second.value - second.low)
+    return Interval(value, value - below, value + above, _MOVER)

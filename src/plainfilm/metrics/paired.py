@@ -19,8 +19,8 @@ from plainfilm.metrics._inputs import (
     known,
     known_groups,
 )
-from plainfilm.metrics.clustered import clustered_covariance
-from plainfilm.metrics.intervals import NO_VARIANCE, Interval, normal_quantile
+from plainfilm.metrics.auroc import NO_VARIANCE, clustered_covariance
+from plainfilm.metrics.intervals import Interval, normal_quantile
 from plainfilm.metrics.small_sample import FEW_PATIENTS
 
 
@@ -61,25 +61,16 @@ def delong_test(
 
     Parameters
     ----------
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
+    y_true, patients, level
+        See `plainfilm.metrics`. A `MetricError` is raised if a class is missing.
     first, second
         Scores (n,), finite, each on any scale.
-    patients
-        Patient keys (n,), or None for one patient per image.
-    level
-        Confidence level of the interval.
 
     Returns
     -------
     PairedTest
         If both rank the images alike, or a class has one patient, there is no variance: p is 1 for
         equal areas and NaN otherwise, with the reason.
-
-    Raises
-    ------
-    MetricError
-        If an input is out of range, or a class is missing.
 
     References
     ----------
@@ -121,22 +112,15 @@ def mcnemar_test(
     Parameters
     ----------
     first, second
-        1 or 0 (or booleans), (n,): whether each prediction is correct.
-    patients
-        Patient keys (n,), or None for one patient per image.
-    level
-        Confidence level of the interval.
+        1 or 0 (or booleans), (n,): whether each prediction is correct. There must be an image.
+    patients, level
+        See `plainfilm.metrics`.
 
     Returns
     -------
     PairedTest
         With one image per patient, p is McNemar's mid-p; otherwise p is from Obuchowski's test,
         which counts patients. If both are always correct on the same images, p is 1.
-
-    Raises
-    ------
-    MetricError
-        If an input is out of range, or there is no image.
 
     References
     ----------
@@ -155,14 +139,12 @@ def mcnemar_test(
     gain = other - one
     by_patient = np.bincount(groups, weights=gain, minlength=count).astype(np.float64)
     difference = float(gain.mean())
-    clustered = count < len(one)
-    if not clustered:
+    if count == len(one):
         won, lost = int((gain > 0).sum()), int((gain < 0).sum())
         # Twice the tail minus the probability of the outcome itself.
         fewer, total = min(won, lost), won + lost
         beyond = float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0
-        tail = float(bdtr(fewer, total, 0.5)) + beyond
-        p, method = min(1.0, tail), "McNemar, mid-p"
+        p, method = min(1.0, float(bdtr(fewer, total, 0.5)) + beyond), "McNemar, mid-p"
     else:
         method = f"Obuchowski's test over {_patients(count)}"
         null = count / (count - 1) * float(by_patient @ by_patient) if count > 1 else 0.0
@@ -187,9 +169,8 @@ def _share_difference(
         return Interval(difference, max(-1.0, low), min(1.0, high), method)
     # Bonett and Price add one to each discordant count, so the width is never zero.
     up, down, total = (won + 1) / (count + 2), (lost + 1) / (count + 2), count + 2
-    half = z * math.sqrt((up + down - (up - down) ** 2) / total)
-    half = max(half, z * error)
     middle = up - down
+    half = max(z * math.sqrt((up + down - middle**2) / total), z * error)
     method = f"Bonett and Price on {_patients(count)}, {100 * level:g} %"
     why = f"the two differ in only {plural(won + lost, 'patient')}"
     low, high = min(middle - half, difference), max(middle + half, difference)

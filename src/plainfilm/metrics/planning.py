@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 from plainfilm.errors import MetricError
-from plainfilm.metrics.intervals import newcombe, wilson
+from plainfilm.metrics.intervals import Interval, newcombe, wilson
 
 _MOST = 1 << 40
 
@@ -23,15 +23,8 @@ def images_for_proportion(
         Expected proportion, 0 to 1.
     half_width
         Half of the target width, above 0 and below 0.5.
-    level
-        Confidence level, between 0 and 1.
     design_effect
         Ratio of the variance to that of independent images, above 0; 1 for one image per patient.
-
-    Raises
-    ------
-    MetricError
-        If a number is out of range.
 
     References
     ----------
@@ -46,11 +39,7 @@ def images_for_proportion(
     if not 0 <= share <= 1:
         raise MetricError("the proportion must be between 0 and 1", received=share)
 
-    def width(n: float) -> float:
-        found = wilson(share * n, n, level=level)
-        return (found.high - found.low) / 2
-
-    return _fewest(width, half_width, 1, design_effect)
+    return _fewest(lambda n: wilson(share * n, n, level=level), half_width, 1, design_effect)
 
 
 def images_for_auroc(
@@ -69,7 +58,7 @@ def images_for_auroc(
         Expected AUROC, 0 to 1.
     prevalence
         Share of positive images, between 0 and 1.
-    half_width, level, design_effect
+    half_width, design_effect
         Target and variance, see `images_for_proportion`.
 
     References
@@ -84,23 +73,27 @@ def images_for_auroc(
         )
     least = 1 / min(prevalence, 1 - prevalence)
 
-    def width(n: float) -> float:
-        found = newcombe(auroc, n * prevalence, n * (1 - prevalence), level=level)
-        return (found.high - found.low) / 2
+    def found(n: float) -> Interval:
+        return newcombe(auroc, n * prevalence, n * (1 - prevalence), level=level)
 
-    return _fewest(width, half_width, least, design_effect)
+    return _fewest(found, half_width, least, design_effect)
 
 
 def _fewest(
-    width: Callable[[float], float], target: float, least: float, design_effect: float
+    interval: Callable[[float], Interval], target: float, least: float, design_effect: float
 ) -> int:
     """Return the smallest n for which n / design effect independent images reach the target."""
+
+    def enough(n: float) -> bool:
+        found = interval(max(n / design_effect, least))
+        return (found.high - found.low) / 2 <= target
+
     if not 0 < target < 0.5:
         raise MetricError("the half width must be between 0 and 0.5", received=target)
     if not (design_effect > 0 and math.isfinite(design_effect)):
         raise MetricError("the design effect must be above 0", received=design_effect)
     low, high = 0, max(1, math.ceil(least * design_effect))
-    while width(max(high / design_effect, least)) > target:
+    while not enough(high):
         low, high = high, 2 * high
         if high > _MOST:
             raise MetricError(
@@ -108,8 +101,8 @@ def _fewest(
             )
     while high - low > 1:
         middle = (low + high) // 2
-        enough = middle / design_effect >= least and width(middle / design_effect) <= target
-        low, high = (low, middle) if enough else (middle, high)
+        reached = middle / design_effect >= least and enough(middle)
+        low, high = (low, middle) if reached else (middle, high)
     return high
 
 
@@ -118,14 +111,8 @@ def detectable_difference(
 ) -> float:
     """Return the difference that a two-sided test detects with the given power.
 
-    Parameters
-    ----------
-    standard_error
-        Standard error of the difference, 0 or more.
-    power
-        Power of the test, between 0 and 1.
-    level
-        One minus the significance level.
+    The standard error is that of the difference, 0 or more; the power is between 0 and 1, and the
+    level is one minus the significance level.
 
     Examples
     --------

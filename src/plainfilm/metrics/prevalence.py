@@ -38,11 +38,6 @@ def shift_prevalence(probabilities: ArrayLike, *, from_: float, to: float) -> Fl
     to
         Target prevalence, between 0 and 1.
 
-    Raises
-    ------
-    MetricError
-        If a prevalence or a probability is out of range.
-
     References
     ----------
     C. Elkan, IJCAI 2001, theorem 2; M. Saerens, P. Latinne & C. Decaestecker, Neural Comput. 14
@@ -81,25 +76,15 @@ def predictive_values(
 ) -> PredictiveValues:
     """Return PPV and NPV at each prevalence by Bayes' theorem.
 
-    Parameters
-    ----------
-    sensitivity, specificity
-        Rates of shape S, 0 to 1: one pair, or the replicates (R,) of a bootstrap.
-    prevalence
-        Prevalences (k,), 0 to 1.
-
-    Returns
-    -------
-    PredictiveValues
-        PPV and NPV of shape ``(*S, k)``. Sensitivity and specificity are assumed not to depend on
-        the prevalence, which requires the same spectrum of disease.
+    The rates have any shape S, such as () for one pair or (R,) for replicates, and the result is
+    ``(*S, k)`` for k prevalences, all 0 to 1. Sensitivity and specificity are assumed not to depend
+    on the prevalence, which requires the same spectrum of disease.
 
     References
     ----------
     N. D. Mercaldo, K. F. Lau & X. H. Zhou, Stat. Med. 26 (2007) 2170-2183.
     """
-    hit = np.asarray(sensitivity, np.float64)[..., None]
-    clear = np.asarray(specificity, np.float64)[..., None]
+    hit, clear = (np.asarray(rate, np.float64)[..., None] for rate in (sensitivity, specificity))
     share = np.asarray(prevalence, np.float64)
     for values, name in ((hit, "sensitivity"), (clear, "specificity"), (share, "prevalence")):
         defined = values[~np.isnan(values)]

@@ -47,31 +47,13 @@ def logits_of(y_prob: ArrayLike) -> Floats:
 
 
 def calibration_line(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    *,
-    patients: Patients = None,
-    level: float = 0.95,
+    y_true: ArrayLike, y_prob: ArrayLike, *, patients: Patients = None, level: float = 0.95
 ) -> CalibrationLine:
     """Fit the calibration line with intervals that allow for several images per patient.
 
-    Parameters
-    ----------
-    y_true
-        Labels (n,), 1, 0 or NaN; NaN is left out.
-    y_prob
-        Probabilities (n,), 0 to 1.
-    patients
-        Patient keys (n,), or None for one patient per image.
-    level
-        Confidence level, between 0 and 1.
-
-    Returns
-    -------
-    CalibrationLine
-        Undefined, with the reason, if a class is missing or all probabilities are equal. The slope
-        is undefined if the probabilities separate the classes perfectly, because the likelihood
-        then has no finite maximum.
+    It is undefined, with the reason, if a class is missing or all probabilities are equal. The
+    slope is undefined if the probabilities separate the classes perfectly, because the likelihood
+    then has no finite maximum. See `plainfilm.metrics` for the parameters.
 
     References
     ----------

@@ -55,11 +55,6 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike) -> Confusion:
         Labels (n,), 1, 0 or NaN; NaN is left out.
     y_pred
         Predicted classes (n,), 1 or 0 (or booleans).
-
-    Raises
-    ------
-    MetricError
-        If shapes differ, or a label or predicted class has another value.
     """
     labels = as_labels(y_true)
     predicted = as_scores(y_pred, labels.shape, name="predicted classes")
@@ -77,18 +72,9 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike) -> Confusion:
 
 
 def rates(tp: ArrayLike, fp: ArrayLike, tn: ArrayLike, fn: ArrayLike) -> Floats:
-    """Return all `RATES` for counts of any shape.
+    """Return all `RATES`, ``(len(RATES), *S)``, of counts or sums of weights of any shape S.
 
-    Parameters
-    ----------
-    tp, fp, tn, fn
-        Counts or sums of weights, scalars or arrays of shape S.
-
-    Returns
-    -------
-    array
-        Shape ``(len(RATES), *S)``. NaN where undefined; a likelihood ratio is infinite if only its
-        denominator is zero.
+    They are NaN where undefined; a likelihood ratio is infinite if only its denominator is zero.
     """
     tp, fp, tn, fn = (np.asarray(count, dtype=np.float64) for count in (tp, fp, tn, fn))
     positive, negative = tp + fn, tn + fp

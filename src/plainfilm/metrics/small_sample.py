@@ -15,6 +15,7 @@ from plainfilm._text import plural
 from plainfilm.metrics._inputs import Bools, Ints
 from plainfilm.metrics.intervals import Interval, newcombe, wilson
 from plainfilm.metrics.scores import RATES, rates
+from plainfilm.metrics.statistics import RANKINGS
 
 FEW_PATIENTS = 10
 """Number of patients on either side of a proportion below which its bootstrap is too narrow."""
@@ -42,19 +43,15 @@ def small_sample_interval(
 
     Parameters
     ----------
-    name
-        A name in `BOOTSTRAP_METRICS`, or ``calibration_error``.
-    value
-        Value on all images.
+    name, value
+        A name in `BOOTSTRAP_METRICS`, or ``calibration_error``, and its value on all images.
     positive, called, groups
         Label, predicted class (used for `RATES` only) and patient of each image, (n,).
-    level
-        Confidence level, between 0 and 1.
     same
         Whether all replicates are the same. The result is then None only if no formula exists
         (``log_loss``).
     """
-    if name in ("auroc", "average_precision", "partial_auroc"):
+    if name in RANKINGS:
         return _ranking(name, value, positive, groups, level, same=same)
     if name in ("brier", "calibration_error"):
         return _bounded(value, groups, level) if same else None

@@ -64,32 +64,23 @@ def apply_temperature(logits: ArrayLike, temperature: float, *, kind: TaskKind) 
 
 
 def fit_temperature(
-    logits: ArrayLike,
-    y_true: ArrayLike,
-    *,
-    kind: TaskKind,
-    weights: ArrayLike | None = None,
+    logits: ArrayLike, y_true: ArrayLike, *, kind: TaskKind, weights: ArrayLike | None = None
 ) -> Temperature:
     """Fit one temperature by maximum likelihood.
 
+    With one class, or with classes that the logits separate perfectly, the likelihood has no finite
+    maximum; the temperature stays at 1, with a note. Outside `TEMPERATURES` it is clipped, with a
+    note.
+
     Parameters
     ----------
-    logits
-        Logits (n,) or (n, labels), finite.
+    logits, kind
+        See `apply_temperature`.
     y_true
         Labels of the same shape, 1, 0 or NaN. For ``multiclass`` a row has exactly one 1; a row
         with NaN is left out.
-    kind
-        ``binary`` and ``multilabel`` use the sigmoid, ``multiclass`` the softmax.
     weights
         Weights of the images (n,), 0 or more; 1 by default.
-
-    Returns
-    -------
-    Temperature
-        With one class, or with classes that the logits separate perfectly, the likelihood has no
-        finite maximum; the temperature stays at 1, with a note. Outside `TEMPERATURES` it is
-        clipped, with a note.
 
     References
     ----------

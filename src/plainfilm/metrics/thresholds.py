@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints
+from plainfilm.metrics.statistics import draw_counts
 
 Counts: TypeAlias = NDArray[np.uint16]
 
@@ -24,12 +25,9 @@ def silverman_bandwidth(values: ArrayLike) -> float:
     array = np.asarray(values, dtype=np.float64)
     if array.size < 2:
         return 0.0
-    spreads = [
-        float(array.std(ddof=1)),
-        float(np.subtract(*np.quantile(array, [0.75, 0.25])) / 1.34),
-    ]
+    spreads = (array.std(ddof=1), np.subtract(*np.quantile(array, [0.75, 0.25])) / 1.34)
     # With saturated scores more than half of the values may be equal, and the range 0.
-    spread = min((one for one in spreads if one > 0), default=0.0)
+    spread = min((float(one) for one in spreads if one > 0), default=0.0)
     return float(0.9 * spread * array.size**-0.2)
 
 
@@ -40,18 +38,11 @@ def draw_patients(
 
     Draws without a positive or a negative image are left out, so R is at most 1 + n_bootstrap.
     """
-    drawn = rng.integers(0, patients, (n_bootstrap, patients))
-    drawn += np.arange(n_bootstrap)[:, None] * patients
-    tally = np.bincount(drawn.ravel(), minlength=n_bootstrap * patients)
     # No patient is drawn 65,536 times: there are fewer patients, or each is drawn rarely.
-    counts = tally.reshape(n_bootstrap, patients).astype(np.uint16)
+    counts = draw_counts(patients, n_bootstrap, rng).astype(np.uint16)
     every = np.vstack([np.ones((1, patients), np.uint16), counts])
-    return every[_any(every, groups[up]) & _any(every, groups[~up])]
-
-
-def _any(drawn: Counts, groups: Ints) -> Bools:
-    """Return whether each row of counts has any of these patients."""
-    return np.asarray(drawn[:, np.unique(groups)].any(axis=1))
+    has_up, has_down = (every[:, np.unique(groups[side])].any(axis=1) for side in (up, ~up))
+    return every[has_up & has_down]
 
 
 def _blocks(rows: int, width: int) -> list[slice]:
@@ -146,9 +137,8 @@ def reaching_thresholds(
     values, owners, setters = logits[up], groups[up], []
     for rows in _blocks(len(drawn), len(values)):
         mass = drawn[rows][:, owners]
-        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[
-            :, ::-1
-        ]  # at or above each positive
+        # The mass at or above each positive.
+        kept = np.cumsum(mass[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
         enough = (kept >= target * kept[:, :1] - 1e-9) & (mass > 0)
         setters.append(len(values) - 1 - np.argmax(enough[:, ::-1], axis=1))
     edge = values[np.concatenate(setters)]
