@@ -32,7 +32,7 @@ from plainfilm.errors import (
 )
 from plainfilm.evaluation import Evaluation, EvaluationDocument, evaluate
 from plainfilm.evaluation.document.label import ThresholdRange
-from plainfilm.evaluation.mistakes import rank_mistakes
+from plainfilm.evaluation.result import rank_mistakes
 from plainfilm.evaluation.scoring import align, official_test
 from plainfilm.metrics import Confusion
 from plainfilm.records import Task

@@ -3,9 +3,8 @@
 from plainfilm.evaluation.comparison import Comparison, compare
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.evaluation.external import ExternalValidation, validate
-from plainfilm.evaluation.mistakes import Mistake
 from plainfilm.evaluation.pipeline import evaluate
-from plainfilm.evaluation.result import Evaluation
+from plainfilm.evaluation.result import Evaluation, Mistake
 from plainfilm.evaluation.seed_variation import write_seed_variation
 from plainfilm.evaluation.summary import summarise
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.data import Manifest
+from plainfilm.evaluation.view import Floats
 
 _MOST = 12  # a column with more values holds names, not groups
 _AGES = (18.0, 40.0, 65.0)
@@ -44,12 +45,13 @@ def read_columns(
     return [column for column in found if column is not None]
 
 
-def _group(name: str, values: Sequence[str | float | None]) -> Column | None:
-    known = [value for value in values if not _missing(value)]
+def _group(name: str, given: Sequence[str | float | None]) -> Column | None:
+    values = [None if _missing(value) else value for value in given]
+    known = [value for value in values if value is not None]
     numbers = [value for value in known if isinstance(value, int | float)]
     if known and len(numbers) == len(known) and len(set(numbers)) > 6:
-        return _bin(name, values, numbers)
-    texts = ["" if _missing(value) else _text(value) for value in values]
+        return _bin(name, np.array(values, np.float64))
+    texts = ["" if value is None else _text(value) for value in values]
     kinds = sorted({text for text in texts if text})
     if not 2 <= len(kinds) <= _MOST:
         return None
@@ -57,21 +59,17 @@ def _group(name: str, values: Sequence[str | float | None]) -> Column | None:
     return Column(name, tuple(kinds), np.array([codes.get(text, -1) for text in texts], np.intp))
 
 
-def _bin(
-    name: str, values: Sequence[str | float | None], numbers: Sequence[float]
-) -> Column | None:
+def _bin(name: str, values: Floats) -> Column | None:
+    """Return groups of numbers (n,), NaN where missing."""
     is_age = name.casefold() in ("age", "patient age", "patient_age", "patientage")
-    edges = _AGES if is_age else tuple(float(q) for q in np.quantile(numbers, [1 / 3, 2 / 3]))
-    edges = tuple(dict.fromkeys(edges))
-    below = [math.nan if _missing(value) else float(value or 0.0) for value in values]
-    codes = np.searchsorted(edges, below, side="right").astype(np.intp)
-    codes[np.isnan(below)] = -1
-    shown = [f"{edge:g}" for edge in edges]
-    between = (f"{low} to below {high}" for low, high in pairwise(shown))
-    names = [f"below {shown[0]}", *between, f"{shown[-1]} and above"]
+    edges = np.unique(_AGES if is_age else np.nanquantile(values, [1 / 3, 2 / 3]))
+    codes = np.searchsorted(edges, values, side="right").astype(np.intp)
+    codes[np.isnan(values)] = -1
     if len(np.unique(codes[codes >= 0])) < 2:
         return None
-    return Column(name, tuple(names), codes)
+    shown = [f"{edge:g}" for edge in edges]
+    between = (f"{low} to below {high}" for low, high in pairwise(shown))
+    return Column(name, (f"below {shown[0]}", *between, f"{shown[-1]} and above"), codes)
 
 
 def _missing(value: str | float | None) -> bool:
@@ -80,7 +78,6 @@ def _missing(value: str | float | None) -> bool:
     return math.isnan(value) if isinstance(value, float) else str(value).strip() == ""
 
 
-def _text(value: str | float | None) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def _text(value: str | float) -> str:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else str(value).strip()

@@ -14,8 +14,8 @@ from plainfilm import __version__, _files
 from plainfilm.errors import RunError, UsageError
 from plainfilm.evaluation.document import ComparisonDocument
 from plainfilm.evaluation.document.several import ComparedModel, ComparisonRow, write_with_table
-from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.result import Stored
+from plainfilm.evaluation.scoring import Predictions
 from plainfilm.evaluation.view import NO_POINT, ONE_CLASS, Floats, repeated
 from plainfilm.metrics import (
     BOOTSTRAP_METRICS,

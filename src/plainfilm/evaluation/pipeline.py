@@ -20,12 +20,18 @@ from plainfilm.evaluation.document.evaluation import (
     TrainingSummary,
 )
 from plainfilm.evaluation.document.label import ThresholdRange
-from plainfilm.evaluation.predictions import write_predictions
 from plainfilm.evaluation.prevalence import check_prevalence, describe_prevalence
 from plainfilm.evaluation.rejection import describe_rejection
 from plainfilm.evaluation.result import DOCUMENT, MANIFEST, PREDICTIONS, Evaluation
 from plainfilm.evaluation.robustness import measure_robustness
-from plainfilm.evaluation.scoring import Scored, align, name_split, official_test, score
+from plainfilm.evaluation.scoring import (
+    Scored,
+    align,
+    name_split,
+    official_test,
+    score,
+    write_predictions,
+)
 from plainfilm.evaluation.subgroups import describe_subgroups
 from plainfilm.evaluation.summary import summarise
 from plainfilm.records import Finding

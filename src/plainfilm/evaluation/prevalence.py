@@ -60,7 +60,6 @@ def describe_prevalence(
     prevalence: float,
     *,
     n_bootstrap: int = 2000,
-    seed: int = 0,
 ) -> AtPrevalence:
     """Return calibration in the large, Brier score, PPV and NPV at another prevalence.
 
@@ -74,7 +73,7 @@ def describe_prevalence(
     for column, label in enumerate(bundle.task.labels):
         view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
         points = {
-            point.name: _predictive_values(view, point.threshold, prevalence, n_bootstrap, seed)
+            point.name: _predictive_values(view, point.threshold, prevalence, n_bootstrap)
             for point in bundle.operating_points
             if point.label == label
         }
@@ -129,10 +128,10 @@ def _intercept(
 
 
 def _predictive_values(
-    view: LabelView, threshold: float, prevalence: float, n_bootstrap: int, seed: int
+    view: LabelView, threshold: float, prevalence: float, n_bootstrap: int
 ) -> PredictiveValuePair:
     predicted = view.probabilities >= threshold
-    [drawn] = view.clusters.replicate([view.rate_statistic(predicted)], n_bootstrap, seed)
+    [drawn] = view.clusters.replicate([view.rate_statistic(predicted)], n_bootstrap)
     rates = rate_intervals(view, predicted, drawn)
     found = predict_values(view, predicted, rates, drawn, [prevalence])
     if found is None:

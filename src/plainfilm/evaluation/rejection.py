@@ -29,7 +29,6 @@ def describe_rejection(
     ids: Sequence[str],
     *,
     n_bootstrap: int = 2000,
-    seed: int = 0,
 ) -> Rejection:
     """Count rejected and indeterminate images, and return the results with and without them.
 
@@ -52,7 +51,7 @@ def describe_rejection(
             between = (y_score[:, column] >= limits.low) & (y_score[:, column] < limits.high)
         indeterminate[label] = int((between & known).sum())
         own = y_true[:, column], y_score[:, column], keys, thresholds.get(label)
-        results = partial(_results, *own, n_bootstrap, seed)
+        results = partial(_results, *own, n_bootstrap)
         everything[label] = results(known)
         accepted[label] = results(known & ~rejected)
         decided[label] = results(known & ~rejected & ~between)
@@ -76,7 +75,6 @@ def _results(
     patients: NDArray[np.str_],
     threshold: float | None,
     n_bootstrap: int,
-    seed: int,
     rows: Bools,
 ) -> RejectionResults:
     """Return the metrics of some images."""
@@ -89,7 +87,7 @@ def _results(
             metrics[name] = NO_POINT
         else:
             metrics[name] = clustered_bootstrap(
-                name, *own, threshold=threshold, n_bootstrap=n_bootstrap, seed=seed
+                name, *own, threshold=threshold, n_bootstrap=n_bootstrap
             )
     return RejectionResults(int(rows.sum()), metrics)
 

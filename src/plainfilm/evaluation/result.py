@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from plainfilm.data import Manifest
 from plainfilm.errors import RunError
 from plainfilm.evaluation.document import EvaluationDocument
-from plainfilm.evaluation.mistakes import Mistake, rank_mistakes
-from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scoring import Predictions
+from plainfilm.evaluation.view import Floats
 from plainfilm.metrics import Interval
+from plainfilm.records import Record, Task
 
 DOCUMENT, PREDICTIONS, MANIFEST = "evaluation.json", "predictions.parquet", "manifest.parquet"
 
@@ -46,6 +47,28 @@ class Stored(NamedTuple):
             received=received,
             remedy="evaluate again",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An image that is predicted wrongly.
+
+    Attributes
+    ----------
+    record
+        The image, with its true labels.
+    label
+        The label that is wrong; of a multi-class task, the predicted class.
+    probability
+        The probability of the label, 0 to 1.
+    threshold
+        The threshold of the label; None for a multi-class task.
+    """
+
+    record: Record
+    label: str
+    probability: float
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +121,9 @@ class Evaluation:
 
         A prediction is wrong at the ``balanced`` operating point of its label, as for
         `plainfilm predict`, or, of a multi-class task, where the most probable class is not the
-        true one. See `plainfilm.evaluation.mistakes.rank_mistakes` for the order.
+        true one. The worst has the largest distance of its probability p from the threshold t,
+        relative to the largest possible one: (p - t) / (1 - t) above and (t - p) / t below; or the
+        largest difference between the probabilities of the predicted and of the true class.
 
         Parameters
         ----------
@@ -118,3 +143,54 @@ class Evaluation:
             )
             for row, column in ranked[:count]
         )
+
+
+def rank_mistakes(
+    labels: NDArray[np.floating[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    task: Task,
+    thresholds: Mapping[str, float],
+) -> list[tuple[int, int]]:
+    """Return (row, column) of the images that are predicted wrongly, in the order of `worst`.
+
+    Labels (1, 0 or NaN) and probabilities are (n, labels). Ties are in the order of the rows.
+
+    Examples
+    --------
+    >>> task = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
+    >>> y_score = np.array([[0.5], [0.7], [0.1]])
+    >>> rank_mistakes(np.array([[0.0], [0.0], [1.0]]), y_score, task, {"PNEUMONIA": 0.6})
+    [(2, 0), (1, 0)]
+    """
+    y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    if task.kind == "multiclass":
+        gaps = _multiclass_gaps(y_true, y_score)
+    else:
+        gaps = np.full(y_true.shape, -1.0)
+        for column, name in enumerate(task.labels):
+            if name in thresholds:
+                gaps[:, column] = _gaps(y_true[:, column], y_score[:, column], thresholds[name])
+    if not gaps.size:
+        return []
+    columns, most = gaps.argmax(axis=1), gaps.max(axis=1)
+    order = np.argsort(-most, kind="stable")
+    return [(int(row), int(columns[row])) for row in order if most[row] >= 0]
+
+
+def _gaps(y_true: Floats, y_score: Floats, threshold: float) -> Floats:
+    """Return how wrong each prediction is, -1 where it is right or the label is unknown."""
+    predicted = y_score >= threshold
+    largest = np.where(predicted, 1 - threshold, threshold)
+    # At a threshold of 1, a distance above it is 0.
+    distance = np.abs(y_score - threshold) / np.where(largest > 0, largest, 1)
+    wrong = np.where(predicted, y_true == 0, y_true == 1)
+    return np.where(wrong, distance, -1.0)
+
+
+def _multiclass_gaps(y_true: Floats, y_score: Floats) -> Floats:
+    gaps = np.full(y_true.shape, -1.0)
+    known = np.flatnonzero(~np.isnan(y_true).any(axis=1))
+    predicted, true = y_score[known].argmax(axis=1), y_true[known].argmax(axis=1)
+    margin = y_score[known, predicted] - y_score[known, true]
+    gaps[known, predicted] = np.where(predicted == true, -1.0, margin)
+    return gaps

@@ -112,19 +112,18 @@ def measure_robustness(
     def predict(pixels: NDArray[np.uint8]) -> Floats:
         return predictor.probabilities(pixels)[:, column].astype(np.float64)
 
-    disturbances, total = [], sum(len(kind.strengths) for kind in DISTURBANCES)
+    disturbances, done, total = [], 0, sum(len(kind.strengths) for kind in DISTURBANCES)
     with ThreadPoolExecutor() as pool:
         before = predict(np.stack([*pool.map(lambda image: _shrink(image, size), large)]))
-        done = 0
         for kind in DISTURBANCES:
-            steps = []
+            steps: list[DisturbanceStep] = []
             for number, strength in enumerate(kind.strengths):
                 progress("disturbing", done, total)
                 after = predict(_disturb(kind, number, large, size, seed, pool))
                 steps.append(scorer.step(strength, before, after))
                 done += 1
-            found = DisturbanceResults(kind.name, kind.description, kind.unit, tuple(steps))
-            disturbances.append(found)
+            names = kind.name, kind.description, kind.unit
+            disturbances.append(DisturbanceResults(*names, tuple(steps)))
     progress("disturbing", total, total)
     return Robustness(
         images=len(chosen),

@@ -52,7 +52,6 @@ def describe_subgroups(
     *,
     metadata: Mapping[str, Sequence[str | float | None]] | None = None,
     n_bootstrap: int = 2000,
-    seed: int = 0,
 ) -> Subgroups:
     """Return the results of every subgroup of every column that has two or more.
 
@@ -71,7 +70,7 @@ def describe_subgroups(
         view = LabelView.of(y_true[:, position], y_score[:, position], clusters)
         threshold = thresholds.get(label)
         predicted = None if threshold is None else view.probabilities >= threshold
-        cases = _Cases(view, predicted, n_bootstrap, seed)
+        cases = _Cases(view, predicted, n_bootstrap)
         found = (_describe_column(cases, column, known) for column in columns)
         labels[label] = tuple(column for column in found if column is not None)
     labels, tests = _adjust(labels)
@@ -80,12 +79,11 @@ def describe_subgroups(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cases:
-    """The images of known label, and the settings of the bootstrap."""
+    """The images of known label, with their predicted class and the size of the bootstrap."""
 
     view: LabelView
     predicted: Bools | None
     n_bootstrap: int
-    seed: int
 
     @property
     def positive(self) -> Bools:
@@ -181,7 +179,7 @@ def _describe_subgroup(
     if others is not None:
         inside, outside = own | others, outside | others
     statistics = [*cases.statistics(inside), *cases.statistics(outside)]
-    replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap, cases.seed)
+    replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap)
     half = len(statistics) // 2
     metrics, differences, p = {}, {}, {}
     for name in _METRICS:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from plainfilm.errors import MetricError
-from plainfilm.evaluation.averages import Estimate, macro_average, micro_average, pool_labels
 from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
 from plainfilm.evaluation.document.label import ThresholdRange
@@ -27,9 +27,8 @@ from plainfilm.metrics import (
     Statistic,
     as_labels,
     as_scores,
-    totals_statistic,
+    percentile,
     undefined,
-    wilson,
 )
 from plainfilm.records import OperatingPoint, Task
 
@@ -83,10 +82,11 @@ def summarise(
     keys = [str(patient) for patient in patients]
     clusters = Clusters.of(keys, len(y_true))
     views = [_prepare(i, y_true, y_score, clusters, task, points) for i in range(len(task.labels))]
-    pairs = pool_labels(y_true, y_score, clusters)
+    pairs = _pool_labels(y_true, y_score, clusters)
     several = [] if task.kind == "binary" else [pairs.ranking_statistic()]
     if task.kind == "multiclass":
-        several.append(_accuracy_statistic(y_true, y_score, clusters))
+        top, correct, matrix = _top_class(y_true, y_score, clusters)
+        several.append(top.rate_statistic(correct))
     drawn = iter(
         clusters.replicate(
             [*(one for view in views for one in view.statistics), *several], n_bootstrap, seed
@@ -97,20 +97,19 @@ def summarise(
         for view in views
     }
     results = {name: estimate.results for name, estimate in estimates.items()}
-    metrics, micro, matrix = dict(results[task.labels[0]].metrics), {}, None
+    metrics, micro = dict(results[task.labels[0]].metrics), {}
     if task.kind != "binary":
-        metrics = {name: macro_average(name, estimates) for name in metrics}
-        micro = micro_average(pairs, next(drawn))
+        metrics = {name: _macro_average(name, estimates) for name in metrics}
+        micro = _micro_average(pairs, next(drawn))
     if task.kind == "multiclass":
-        metrics["accuracy"] = _accuracy(y_true, y_score, clusters, next(drawn))
-        matrix = _confusion_matrix(y_true, y_score)
+        metrics["accuracy"] = rate_intervals(top, correct, next(drawn))["accuracy"]
     return Summary(
         n=len(y_true),
         patients=clusters.patients,
         metrics=metrics,
         labels=results,
         micro=micro,
-        confusion_matrix=matrix,
+        confusion_matrix=matrix if task.kind == "multiclass" else None,
     )
 
 
@@ -171,13 +170,21 @@ def _prepare(
     return _Label(name, view, known, own, predicted, statistics)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Estimate:
+    """The results of one label, and the replicates (R,) of its metrics."""
+
+    results: LabelResults
+    replicates: Mapping[str, Floats]
+
+
 def _estimate(
     label: _Label,
     drawn: Sequence[Floats],
     keys: Sequence[str],
     task: Task,
     ranges: Mapping[tuple[str, str], ThresholdRange],
-) -> Estimate:
+) -> _Estimate:
     view = label.view
     metrics, error, replicates = score_intervals(view, drawn[:2])
     if label.predicted is None:
@@ -202,40 +209,63 @@ def _estimate(
         curves=curves(view, own_keys, names, error, drawn[2]),
         sample_sizes=describe_sample_sizes(view, metrics),
     )
-    return Estimate(results, replicates)
+    return _Estimate(results, replicates)
 
 
-def _top_classes(
-    y_true: Floats, y_score: Floats
-) -> tuple[Bools, NDArray[np.intp], NDArray[np.intp]]:
-    """Return which images have a known class, their true and their most probable class."""
+def _top_class(
+    y_true: Floats, y_score: Floats, clusters: Clusters
+) -> tuple[LabelView, Bools, tuple[tuple[int, ...], ...]]:
+    """Return the images of known class, which are correct, and the confusion matrix.
+
+    In the view every image is positive, so that its accuracy is the share of correct images.
+    """
     known = ~np.isnan(y_true.sum(axis=1))
-    return known, y_true[known].argmax(axis=1), y_score[known].argmax(axis=1)
-
-
-def _accuracy_statistic(y_true: Floats, y_score: Floats, clusters: Clusters) -> Statistic:
-    """Return the statistic (images, correct images) of a multi-class task."""
-    known, true, predicted = _top_classes(y_true, y_score)
-    columns = np.column_stack([np.ones(len(true)), true == predicted])
-    return totals_statistic(columns, clusters.drawn[known], clusters.units)
-
-
-def _accuracy(y_true: Floats, y_score: Floats, clusters: Clusters, drawn: Floats) -> Interval:
-    """Return the accuracy of the most probable class, from the replicates of its statistic."""
-    known, true, predicted = _top_classes(y_true, y_score)
-    correct = true == predicted
-    if not correct.size:
-        return undefined("none", "there is no image of known label")
-    if not clusters.clustered:
-        return wilson(int(correct.sum()), correct.size)
-    with np.errstate(invalid="ignore"):
-        shares = drawn[1] / drawn[0]
-    view = LabelView(np.ones_like(correct), y_score[known].max(axis=1), clusters[known])
-    return view.interval("accuracy", float(correct.mean()), shares, correct, unit="patients")
-
-
-def _confusion_matrix(y_true: Floats, y_score: Floats) -> tuple[tuple[int, ...], ...]:
-    _, true, predicted = _top_classes(y_true, y_score)
-    classes = y_true.shape[1]
+    true, predicted = y_true[known].argmax(axis=1), y_score[known].argmax(axis=1)
+    correct, classes = true == predicted, y_true.shape[1]
     counts = np.bincount(true * classes + predicted, minlength=classes**2)
-    return tuple(map(tuple, counts.reshape(classes, classes).tolist()))
+    matrix = tuple(map(tuple, counts.reshape(classes, classes).tolist()))
+    view = LabelView(np.ones_like(correct), y_score[known].max(axis=1), clusters[known])
+    return view, correct, matrix
+
+
+def _macro_average(name: str, estimates: Mapping[str, _Estimate]) -> Interval:
+    """Return the mean of a metric over the labels for which it is defined."""
+    intervals = {label: one.results.metrics[name] for label, one in estimates.items()}
+    defined = {label: one for label, one in intervals.items() if not math.isnan(one.value)}
+    if not defined:
+        reasons = sorted({one.reason or "" for one in intervals.values()})
+        return undefined("none", f"undefined for every label: {'; '.join(reasons)}")
+    missing = [label for label in intervals if label not in defined]
+    left_out = f"without {', '.join(missing)} (undefined)" if missing else None
+    value = float(np.mean([one.value for one in defined.values()]))
+    drawn = np.mean([estimates[label].replicates[name] for label in defined], axis=0)
+    finite = drawn[np.isfinite(drawn)]
+    if not finite.size or np.ptp(finite) < 1e-12:
+        # Every replicate is the same, but the limits of the labels still have a width.
+        low = float(np.mean([one.low for one in defined.values()]))
+        high = float(np.mean([one.high for one in defined.values()]))
+        why = "not every label has limits" if math.isnan(low) else None
+        method = "mean of the labels' limits, 95 %"
+    else:
+        found = percentile(value, drawn, unit="patients")
+        low, high, method, why = found.low, found.high, found.method, found.reason
+    reason = "; ".join(part for part in (left_out, why) if part) or None
+    return Interval(value, low, high, method, reason)
+
+
+def _pool_labels(labels: Floats, probabilities: Floats, clusters: Clusters) -> LabelView:
+    """Return every pair of an image and a label known for it, from (n, labels) each."""
+    rows, columns = np.nonzero(~np.isnan(labels))
+    return LabelView(labels[rows, columns] == 1, probabilities[rows, columns], clusters[rows])
+
+
+def _micro_average(pairs: LabelView, drawn: Floats) -> dict[str, Interval]:
+    """Return the ranking metrics of all pairs, from the replicates of their ranking statistic.
+
+    All pairs of an image are drawn together, and so are all images of a patient.
+    """
+    values = pairs.at_once(pairs.ranking_statistic())
+    return {
+        name: pairs.ranking_interval(name, float(values[row]), drawn[row])
+        for row, name in enumerate(("auroc", "average_precision"))
+    }

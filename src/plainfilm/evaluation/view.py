@@ -87,7 +87,7 @@ class Clusters:
         return f"{name} in {BLOCKS} blocks" if self.units == BLOCKS else name
 
     def replicate(
-        self, statistics: Sequence[Statistic], n_bootstrap: int, seed: int
+        self, statistics: Sequence[Statistic], n_bootstrap: int, seed: int = 0
     ) -> list[Floats]:
         """Return each statistic on resampled units, (k, n_bootstrap)."""
         return replicate(
