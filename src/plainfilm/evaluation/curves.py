@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from plainfilm import metrics
 from plainfilm.evaluation.document.label import (
     Calibration,
     Curves,
@@ -16,17 +17,6 @@ from plainfilm.evaluation.document.label import (
     ScoreHistogram,
 )
 from plainfilm.evaluation.view import BINS, Floats, LabelView
-from plainfilm.metrics import (
-    THRESHOLDS,
-    Interval,
-    brier_parts,
-    calibration_error_bias,
-    calibration_line,
-    precision_recall_curve,
-    read_decision,
-    reliability_curve,
-    roc_curve,
-)
 
 _POINTS = 500
 _SCORE_BINS = 40
@@ -36,7 +26,7 @@ def curves(
     view: LabelView,
     patients: Sequence[str] | None,
     classes: tuple[str, str],
-    error: Interval,
+    error: metrics.Interval,
     benefits: Floats,
 ) -> Curves:
     """Return the curves of a label.
@@ -44,8 +34,9 @@ def curves(
     Takes the patient keys (n,), None where each patient has one image, the names of the negative
     and positive class, the calibration error, and the replicates of the net benefits.
     """
-    fpr, tpr, threshold = _thin(*roc_curve(view.positive, view.probabilities))
-    precision, recall = _thin(*precision_recall_curve(view.positive, view.probabilities)[:2])
+    both = view.positive, view.probabilities
+    fpr, tpr, threshold = _thin(*metrics.roc_curve(*both))
+    precision, recall = _thin(*metrics.precision_recall_curve(*both)[:2])
     edges = np.linspace(0, 1, 1 + _SCORE_BINS)
     counts = {
         name: tuple(np.histogram(view.probabilities[rows], edges)[0].tolist())
@@ -60,18 +51,21 @@ def curves(
     )
 
 
-def _calibration(view: LabelView, patients: Sequence[str] | None, error: Interval) -> Calibration:
-    line = calibration_line(view.positive, view.probabilities, patients=patients)
-    bias = calibration_error_bias(view.probabilities, bins=BINS)
+def _calibration(
+    view: LabelView, patients: Sequence[str] | None, error: metrics.Interval
+) -> Calibration:
+    both = view.positive, view.probabilities
+    line = metrics.calibration_line(*both, patients=patients)
+    bias = metrics.calibration_error_bias(view.probabilities, bins=BINS)
     return Calibration(
         bins=tuple(
             replace(one, observed=replace(one.observed, method=f"{one.observed.method}, by image"))
-            for one in reliability_curve(view.positive, view.probabilities, bins=BINS)
+            for one in metrics.reliability_curve(*both, bins=BINS)
         ),
         error=error,
         error_bias=bias,
         error_corrected=max(0.0, error.value - bias),
-        brier_parts=brier_parts(view.positive, view.probabilities, bins=BINS),
+        brier_parts=metrics.brier_parts(*both, bins=BINS),
         brier_method=f"{BINS} bins of equal width, within-bin terms counted with the resolution",
         slope=line.slope,
         intercept=line.intercept,
@@ -81,7 +75,7 @@ def _calibration(view: LabelView, patients: Sequence[str] | None, error: Interva
 
 def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
     value = view.at_once(view.score_statistics()[2])[:, None]
-    curve = read_decision(value, benefits, np.array(THRESHOLDS))
+    curve = metrics.read_decision(value, benefits, np.array(metrics.THRESHOLDS))
     return DecisionCurveValues(
         threshold=tuple(curve.threshold.tolist()),
         model=tuple(curve.model.tolist()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -225,12 +225,7 @@ def _analyse(
         bundle=_summarise_bundle(bundle),
         task=bundle.task,
         dataset=dataset,
-        n=summary.n,
-        patients=summary.patients,
-        metrics=summary.metrics,
-        labels=summary.labels,
-        micro=summary.micro,
-        confusion_matrix=summary.confusion_matrix,
+        **{one.name: getattr(summary, one.name) for one in fields(summary)},
         subgroups=describe_subgroups(
             manifest,
             probabilities,

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -152,8 +153,7 @@ def _draw(manifest: Manifest, limit: int, seed: int) -> Manifest:
     enough = int(np.searchsorted(np.cumsum(sizes[order]), limit)) + 1
     taken = np.zeros(len(keys), bool)
     taken[order[:enough]] = True
-    kept = zip(manifest.records, taken[numbers], strict=True)
-    return replace(manifest, records=tuple(record for record, own in kept if own))
+    return replace(manifest, records=tuple(compress(manifest.records, taken[numbers])))
 
 
 def _enlarged(spec: PixelSpec) -> PixelSpec:

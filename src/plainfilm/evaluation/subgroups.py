@@ -124,9 +124,8 @@ def _describe_column(cases: _Cases, column: Column, known: Bools) -> SubgroupCol
         positive = bool(cases.positive[own][0])
         if pure is not None and pure[positive] < 2:
             continue  # the whole other class
-        others = None if pure is None else cases.positive != positive
-        rows = own if others is None else own | others
-        why = _too_small(cases, rows)
+        others = np.zeros_like(cases.positive) if pure is None else cases.positive != positive
+        why = _too_small(cases, own | others)
         if why is None:
             subgroups.append(_describe_subgroup(cases, value, own, codes >= 0, others))
         else:
@@ -169,15 +168,13 @@ def _too_small(cases: _Cases, rows: Bools) -> str | None:
 
 
 def _describe_subgroup(
-    cases: _Cases, value: str, own: Bools, valued: Bools, others: Bools | None
+    cases: _Cases, value: str, own: Bools, valued: Bools, others: Bools
 ) -> Subgroup:
     """Compare the images ``own`` with the rest of the images that have a value.
 
-    ``others`` are the images of the other class, which belong to both sides; None if no image does.
+    ``others`` are the images, if any, that belong to both sides: those of the other class.
     """
-    inside, outside = own, valued & ~own
-    if others is not None:
-        inside, outside = own | others, outside | others
+    inside, outside = own | others, (valued & ~own) | others
     statistics = [*cases.statistics(inside), *cases.statistics(outside)]
     replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap)
     half = len(statistics) // 2
@@ -192,10 +189,9 @@ def _describe_subgroup(
         metrics[name] = one = cases.interval(inside, name, values[0], drawn[0])
         other = cases.interval(outside, name, values[1], drawn[1])
         # The images of the other class are the same on both sides.
-        same = others is not None and name == (
-            "specificity" if cases.positive[own][0] else "sensitivity"
-        )
-        if not same and math.isfinite(one.value) and math.isfinite(other.value):
+        same = "specificity" if cases.positive[own][0] else "sensitivity"
+        finite = math.isfinite(one.value) and math.isfinite(other.value)
+        if finite and not (others.any() and name == same):
             groups = cases.view.clusters.groups
             shared = np.intersect1d(groups[inside], groups[outside]).size
             correlation = _correlation(*drawn) if shared else 0.0
