@@ -8,7 +8,9 @@ import json
 import re
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
+
+from plainfilm._json import field_types
 
 _SCALARS: Mapping[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
@@ -43,7 +45,7 @@ def reachable(kind: Any) -> list[Any]:
         if dataclasses.is_dataclass(hint):
             if hint not in found:
                 found[hint] = None
-                for own in _hints(hint).values():
+                for own in field_types(hint).values():
                     visit(own)
         else:
             for argument in get_args(hint):
@@ -71,14 +73,9 @@ def attributes(kind: Any) -> dict[str, str]:
     return found
 
 
-def _hints(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
 def _object(kind: Any) -> dict[str, Any]:
     described = attributes(kind)
-    properties = {name: _type(hint) for name, hint in _hints(kind).items()}
+    properties = {name: _type(hint) for name, hint in field_types(kind).items()}
     for name, one in properties.items():
         if name in described:
             one["description"] = re.sub(r"\b(None|NaN)\b", "null", described[name])

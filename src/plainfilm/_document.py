@@ -35,10 +35,7 @@ class Document:
     def from_json(cls, values: object, where: str = "the document") -> Self:
         """Return the document from what `to_json` returned.
 
-        Raises
-        ------
-        PlainfilmError
-            The error of the format, if the schema has another version, or a key or value is wrong.
+        Raises the error of the format for another schema version, or a wrong key or value.
         """
         try:
             return from_json(cls, cls._upgrade(values, where), where, cls.FORMAT)
@@ -53,13 +50,7 @@ class Document:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file that `write` wrote.
-
-        Raises
-        ------
-        PlainfilmError
-            The error of the format, if the file cannot be read or is not such a document.
-        """
+        """Read a file that `write` wrote; errors are those of `from_json`."""
         try:
             values = _files.read_json(path)
         except (OSError, ValueError) as error:
@@ -68,10 +59,7 @@ class Document:
 
     @classmethod
     def _upgrade(cls, values: object, where: str) -> Mapping[str, Any]:
-        """Return the content in the form of the current schema, without the schema version.
-
-        This is the one place that knows older versions. So far none can be upgraded.
-        """
+        """Return the content without its schema version; no older schema can be upgraded."""
         schema = values.get("schema") if isinstance(values, Mapping) else None
         if isinstance(values, Mapping) and schema == cls.SCHEMA:
             return {key: value for key, value in values.items() if key != "schema"}

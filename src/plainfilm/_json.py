@@ -8,17 +8,7 @@ import functools
 import math
 import types
 from collections.abc import Mapping, Sequence
-from typing import (
-    Any,
-    Literal,
-    NamedTuple,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from plainfilm.errors import ConfigError, PlainfilmError, RunError
 
@@ -32,6 +22,10 @@ class Format(NamedTuple):
     error: type[PlainfilmError]
     key: str
     mapping: str
+
+    def wrong(self, where: str, kind: str, value: object) -> PlainfilmError:
+        """Return the error of a value that should be of another kind."""
+        return self.error(f"{where} must be {kind}", received=repr(value))
 
 
 JSON = Format(RunError, "key", "an object")
@@ -65,35 +59,22 @@ def to_json(value: object, *, complete: bool = False) -> Any:
 def from_json(kind: type[T], value: object, where: str, form: Format = JSON) -> T:
     """Return the dataclass ``kind`` from plain values, after checking every key and type.
 
-    Parameters
-    ----------
-    kind
-        A dataclass.
-    value
-        What `to_json` returned, or the content of a TOML table. None is read as NaN where the
-        field is a float.
-    where
-        The name of the value, for messages.
-    form
-        The format that the value comes from.
-
-    Raises
-    ------
-    PlainfilmError
-        The error of ``form``, if a key is unknown or missing or a value has another type.
+    ``value`` is what `to_json` returned, or the content of a TOML table, and ``where`` its name in
+    messages. None is read as NaN where the field is a float. Raises the error of ``form`` if a key
+    is unknown or missing or a value has another type.
     """
     if not isinstance(value, Mapping):
-        raise form.error(f"{where} must be {form.mapping}", received=repr(value))
-    hints = _hints(cast(Any, kind))
+        raise form.wrong(where, form.mapping, value)
+    dataclass: Any = kind
+    hints = field_types(dataclass)
     unknown = [key for key in value if key not in hints]
     if unknown:
         raise form.error(
             f"{name_unknown(unknown[0], list(hints), form.key)} in {where}",
             remedy=f"known {form.key}s of {where}: {', '.join(hints)}",
         )
-    fields = dataclasses.fields(cast(Any, kind))
-    required = [field.name for field in fields if _default(field) is _NO_DEFAULT]
-    missing = [name for name in required if name not in value]
+    left_out = [one for one in dataclasses.fields(dataclass) if one.name not in value]
+    missing = [one.name for one in left_out if _default(one) is _NO_DEFAULT]
     if missing:
         raise form.error(f"{where} lacks {', '.join(missing)}")
     return kind(
@@ -110,7 +91,8 @@ def name_unknown(key: str, known: Sequence[str], noun: str = "setting") -> str:
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
+def field_types(kind: Any) -> dict[str, Any]:
+    """Return the type of each field of a dataclass."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
@@ -123,21 +105,18 @@ def _default(field: dataclasses.Field[Any]) -> object:
 
 def _convert(hint: Any, value: Any, where: str, form: Format) -> Any:
     """Return ``value`` as the type ``hint``."""
-    if dataclasses.is_dataclass(hint):
-        return from_json(cast(type, hint), value, where, form)
     origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value, where, form)  # type: ignore[arg-type]
+    if hint is Any or (origin is Literal and value in arguments):
         return value
+    if origin is Literal:
+        raise form.wrong(where, f"one of: {', '.join(map(str, arguments))}", value)
     if origin in (Union, types.UnionType):
         return _convert_union(arguments, value, where, form)
-    if origin is Literal:
-        if value not in arguments:
-            options = ", ".join(map(str, arguments))
-            raise form.error(f"{where} must be one of: {options}", received=repr(value))
-        return value
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise form.error(f"{where} must be {form.mapping}", received=repr(value))
+            raise form.wrong(where, form.mapping, value)
         return {
             key: _convert(arguments[1], own, f"{where}.{key}", form) for key, own in value.items()
         }
@@ -158,10 +137,10 @@ def _convert_union(kinds: Sequence[Any], value: Any, where: str, form: Format) -
 
 def _convert_tuple(kinds: Sequence[Any], value: Any, where: str, form: Format) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise form.error(f"{where} must be a list", received=repr(value))
+        raise form.wrong(where, "a list", value)
     if kinds[-1] is Ellipsis:
         kinds = [kinds[0]] * len(value)
-    if len(kinds) != len(value):
+    elif len(kinds) != len(value):
         raise form.error(f"{where} must have {len(kinds)} values", received=repr(value))
     return tuple(
         _convert(kind, own, f"{where}[{index}]", form)
@@ -175,7 +154,7 @@ def _convert_scalar(kind: type, value: Any, where: str, form: Format) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise form.error(f"{where} must be of type {kind.__name__}", received=repr(value))
+        raise form.wrong(where, f"of type {kind.__name__}", value)
     if isinstance(value, float) and not math.isfinite(value):
         raise form.error(f"{where} must be a finite number", received=value)
     return value

@@ -187,10 +187,6 @@ class OperatingPoint:
     ----------
     name
         Name in the bundle, unique for each label.
-    purpose
-        ``balanced``, ``rule-out``, ``rule-in`` or ``custom``.
-    label
-        Name of the label.
     threshold
         Probability, 0 to 1.
     rule
@@ -210,8 +206,6 @@ class LockedPoint:
 
     Attributes
     ----------
-    point
-        The operating point.
     low, high
         5th and 95th percentile of the threshold over bootstrap samples of validation patients,
         0 to 1.
@@ -247,10 +241,8 @@ class Prediction:
         Predicted class of each operating point.
     metadata
         Metadata of the file, without patient identity.
-    error
-        Description of the error, or None.
-    reason
-        Stable code of the error, or None.
+    error, reason
+        Description and stable code of the error, or None.
     novelty
         Distance of the image from the training images, 0 or more; None if the bundle does not
         measure it.
