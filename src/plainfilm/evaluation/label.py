@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from plainfilm import metrics
 from plainfilm.evaluation.document.label import (
     OperatingPointResults,
     PredictiveValueCurve,
@@ -17,21 +18,6 @@ from plainfilm.evaluation.document.label import (
     ThresholdRange,
 )
 from plainfilm.evaluation.view import Bools, Floats, LabelView
-from plainfilm.metrics import (
-    FEW_PATIENTS,
-    PREVALENCES,
-    RATES,
-    Interval,
-    confusion,
-    delong,
-    images_for_auroc,
-    images_for_proportion,
-    newcombe,
-    predictive_values,
-    undefined,
-    why_undefined,
-    wilson,
-)
 from plainfilm.records import OperatingPoint
 
 _SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
@@ -44,7 +30,7 @@ _SAMPLE_SIZE_NOTE = (
 
 def score_intervals(
     view: LabelView, drawn: Sequence[Floats]
-) -> tuple[dict[str, Interval], Interval, dict[str, Floats]]:
+) -> tuple[dict[str, metrics.Interval], metrics.Interval, dict[str, Floats]]:
     """Return the metrics that need no threshold, the calibration error, and replicates by metric.
 
     ``drawn`` contains the replicates of the first two of `LabelView.score_statistics`.
@@ -58,7 +44,7 @@ def score_intervals(
         for name, value in zip(_SCORES, values, strict=True)
     }
     if not view.clusters.clustered and math.isfinite(found["auroc"].value):
-        found["auroc"] = delong(view.positive, view.probabilities)
+        found["auroc"] = metrics.delong(view.positive, view.probabilities)
     return found, _calibration_error(view, total, drawn[1]), replicates
 
 
@@ -69,7 +55,7 @@ def _mean_losses(sums: Floats) -> Floats:
     return means
 
 
-def _calibration_error(view: LabelView, sums: Floats, drawn: Floats) -> Interval:
+def _calibration_error(view: LabelView, sums: Floats, drawn: Floats) -> metrics.Interval:
     """Return the calibration error with a conservative interval.
 
     Takes the sums (3 + bins,) of the images and their replicates (3 + bins, R). The error is a sum
@@ -78,9 +64,11 @@ def _calibration_error(view: LabelView, sums: Floats, drawn: Floats) -> Interval
     summed distance of the gaps from the true gaps, and the replicates show how large that is.
     """
     name = "calibration_error"
-    why = why_undefined(name, confusion(view.positive, np.zeros_like(view.positive)))
+    why = metrics.why_undefined(
+        name, metrics.confusion(view.positive, np.zeros_like(view.positive))
+    )
     if why is not None:
-        return undefined("none", why)
+        return metrics.undefined("none", why)
     gaps = sums[3:] / sums[0]
     valid = drawn[:, drawn[0] > 0]
     distance = np.abs(valid[3:] / valid[0] - gaps[:, None]).sum(axis=0)
@@ -92,12 +80,12 @@ def _calibration_error(view: LabelView, sums: Floats, drawn: Floats) -> Interval
         f"{drawn.shape[1]} replicates, 95 %"
     )
     reason = "the value itself is biased upwards, and the interval errs to the wide side"
-    return Interval(value, max(0.0, value - reach), min(1.0, value + reach), method, reason)
+    return metrics.Interval(value, max(0.0, value - reach), min(1.0, value + reach), method, reason)
 
 
-def rate_intervals(view: LabelView, predicted: Bools, drawn: Floats) -> dict[str, Interval]:
+def rate_intervals(view: LabelView, predicted: Bools, drawn: Floats) -> dict[str, metrics.Interval]:
     """Return every rate of `RATES` of the predictions (n,), from its replicates (len(RATES), R)."""
-    counts = confusion(view.positive, predicted)
+    counts = metrics.confusion(view.positive, predicted)
     shares = {
         "accuracy": (counts.tp + counts.tn, counts.n),
         "sensitivity": (counts.tp, counts.tp + counts.fn),
@@ -107,12 +95,12 @@ def rate_intervals(view: LabelView, predicted: Bools, drawn: Floats) -> dict[str
     }
     values = view.at_once(view.rate_statistic(predicted))
     found = {}
-    for name, value, replicates in zip(RATES, values, drawn, strict=True):
-        why = why_undefined(name, counts)
+    for name, value, replicates in zip(metrics.RATES, values, drawn, strict=True):
+        why = metrics.why_undefined(name, counts)
         if why is not None:
-            found[name] = undefined("none", why)
+            found[name] = metrics.undefined("none", why)
         elif name in shares and not view.clusters.clustered:
-            found[name] = wilson(*shares[name])
+            found[name] = metrics.wilson(*shares[name])
         else:
             found[name] = view.interval(name, float(value), replicates, predicted)
     return found
@@ -123,8 +111,8 @@ def describe_point(
 ) -> OperatingPointResults:
     """Return the results at an operating point, from the replicates of its rates."""
     predicted = view.probabilities >= point.threshold
-    metrics = rate_intervals(view, predicted, drawn)
-    curve = predict_values(view, predicted, metrics, drawn, PREVALENCES)
+    rates = rate_intervals(view, predicted, drawn)
+    curve = predict_values(view, predicted, rates, drawn, metrics.PREVALENCES)
     if curve is not None:
         method = f"Bayes' theorem on sensitivity and specificity; {curve.method}"
         curve = replace(curve, method=method)
@@ -133,8 +121,8 @@ def describe_point(
         purpose=point.purpose,
         label=point.label,
         rule=point.rule,
-        confusion=confusion(view.positive, predicted),
-        metrics=metrics,
+        confusion=metrics.confusion(view.positive, predicted),
+        metrics=rates,
         predictive_values=curve,
         threshold_range=threshold_range,
     )
@@ -143,7 +131,7 @@ def describe_point(
 def predict_values(
     view: LabelView,
     predicted: Bools,
-    rates: Mapping[str, Interval],
+    rates: Mapping[str, metrics.Interval],
     drawn: Floats,
     prevalences: Sequence[float],
 ) -> PredictiveValueCurve | None:
@@ -154,20 +142,20 @@ def predict_values(
     hit, clear = rates["sensitivity"], rates["specificity"]
     if not (math.isfinite(hit.value) and math.isfinite(clear.value)):
         return None
-    value = predictive_values(hit.value, clear.value, prevalences)
+    value = metrics.predictive_values(hit.value, clear.value, prevalences)
     outcomes = [
         side & one for side in (view.positive, ~view.positive) for one in (predicted, ~predicted)
     ]
-    if min(view.clusters[outcome].patients for outcome in outcomes) < FEW_PATIENTS:
+    if min(view.clusters[outcome].patients for outcome in outcomes) < metrics.FEW_PATIENTS:
         # Too few patients for a bootstrap. Both values increase with sensitivity and specificity.
-        low = predictive_values(hit.low, clear.low, prevalences)
-        high = predictive_values(hit.high, clear.high, prevalences)
+        low = metrics.predictive_values(hit.low, clear.low, prevalences)
+        high = metrics.predictive_values(hit.high, clear.high, prevalences)
         method = "at the limits of sensitivity and specificity, which errs to the wide side"
         columns = [value.ppv, low.ppv, high.ppv, value.npv, low.npv, high.npv]
     else:
-        both = drawn[[RATES.index("sensitivity"), RATES.index("specificity")]]
+        both = drawn[[metrics.RATES.index("sensitivity"), metrics.RATES.index("specificity")]]
         both = both[:, ~np.isnan(both.sum(axis=0))]
-        again = predictive_values(both[0], both[1], prevalences)
+        again = metrics.predictive_values(both[0], both[1], prevalences)
         columns = []
         for one, replicates in ((value.ppv, again.ppv), (value.npv, again.npv)):
             ends = np.nanquantile(replicates, [0.025, 0.975], axis=0, method="nearest")
@@ -180,7 +168,9 @@ def predict_values(
     )
 
 
-def describe_sample_sizes(view: LabelView, intervals: Mapping[str, Interval]) -> SampleSizes:
+def describe_sample_sizes(
+    view: LabelView, intervals: Mapping[str, metrics.Interval]
+) -> SampleSizes:
     """Return half widths of the 95 % intervals, and the test sets that narrower ones require."""
     auroc, sensitivity, specificity = (
         _plan(name, intervals[name], view) for name in ("auroc", "sensitivity", "specificity")
@@ -188,7 +178,7 @@ def describe_sample_sizes(view: LabelView, intervals: Mapping[str, Interval]) ->
     return SampleSizes(_SAMPLE_SIZE_NOTE, auroc, sensitivity, specificity)
 
 
-def _plan(name: str, interval: Interval, view: LabelView) -> SampleSize | None:
+def _plan(name: str, interval: metrics.Interval, view: LabelView) -> SampleSize | None:
     if not math.isfinite(interval.high - interval.low):
         return None
     n, positives = len(view.positive), int(view.positive.sum())
@@ -196,16 +186,18 @@ def _plan(name: str, interval: Interval, view: LabelView) -> SampleSize | None:
     half = (interval.high - interval.low) / 2
     trials = positives if name == "sensitivity" else n - positives
     if name == "auroc":
-        independent = newcombe(interval.value, positives, n - positives)
+        independent = metrics.newcombe(interval.value, positives, n - positives)
     else:
-        independent = wilson(interval.value * trials, trials)
+        independent = metrics.wilson(interval.value * trials, trials)
     effect = (2 * half / (independent.high - independent.low)) ** 2
     targets = []
     for width in (one for one in _HALF_WIDTHS if one < half):
         if name == "auroc":
-            images = images_for_auroc(interval.value, width, prevalence=share, design_effect=effect)
+            images = metrics.images_for_auroc(
+                interval.value, width, prevalence=share, design_effect=effect
+            )
         else:
-            cases = images_for_proportion(interval.value, width, design_effect=effect)
+            cases = metrics.images_for_proportion(interval.value, width, design_effect=effect)
             images = math.ceil(cases / (share if name == "sensitivity" else 1 - share))
         patients = math.ceil(images * view.clusters.patients / n)
         targets.append(SampleSizeTarget(width, images, patients, math.ceil(images * share)))

@@ -250,11 +250,7 @@ def _summarise_bundle(bundle: Bundle) -> BundleSummary:
         temperature=bundle.temperature,
         locked_on=origin.locked_on,
         assumed_prevalence=origin.assumed_prevalence,
-        training=TrainingSummary(
-            dataset=origin.dataset,
-            images=origin.train_images,
-            validation_images=origin.validation_images,
-        ),
+        training=TrainingSummary(origin.dataset, origin.train_images, origin.validation_images),
     )
 
 

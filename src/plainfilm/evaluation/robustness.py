@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from plainfilm import metrics
 from plainfilm._progress import Progress, silent
 from plainfilm.data import Manifest, fill_cache
 from plainfilm.evaluation.disturbances import DISTURBANCES, Disturbance
@@ -25,15 +26,6 @@ from plainfilm.evaluation.document.analyses import (
     Undisturbed,
 )
 from plainfilm.evaluation.view import ONE_CLASS, Floats, balanced_thresholds
-from plainfilm.metrics import (
-    Interval,
-    brier_score_loss,
-    clustered_delong,
-    delong_test,
-    expected_calibration_error,
-    sensitivity_score,
-    specificity_score,
-)
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
 
@@ -56,17 +48,17 @@ class _Scorer:
     patients: NDArray[np.str_]
     threshold: float | None
 
-    def metrics(self, y_score: Floats) -> tuple[Interval, float, float, float, float]:
+    def measure(self, y_score: Floats) -> tuple[metrics.Interval, float, float, float, float]:
         """Return AUROC, Brier score, calibration error, sensitivity and specificity."""
         sensitivity = specificity = math.nan
         if self.threshold is not None:
             predicted = y_score >= self.threshold
-            sensitivity = sensitivity_score(self.y_true, predicted)
-            specificity = specificity_score(self.y_true, predicted)
+            sensitivity = metrics.sensitivity_score(self.y_true, predicted)
+            specificity = metrics.specificity_score(self.y_true, predicted)
         return (
-            clustered_delong(self.y_true, y_score, self.patients),
-            brier_score_loss(self.y_true, y_score),
-            expected_calibration_error(self.y_true, y_score),
+            metrics.clustered_delong(self.y_true, y_score, self.patients),
+            metrics.brier_score_loss(self.y_true, y_score),
+            metrics.expected_calibration_error(self.y_true, y_score),
             sensitivity,
             specificity,
         )
@@ -75,10 +67,10 @@ class _Scorer:
         """Return the results of disturbed images, compared with those of the undisturbed ones."""
         change, flipped = ONE_CLASS, math.nan
         if len(np.unique(self.y_true)) == 2:
-            change = delong_test(self.y_true, before, after, self.patients).difference
+            change = metrics.delong_test(self.y_true, before, after, self.patients).difference
         if self.threshold is not None:
             flipped = float(np.mean((before >= self.threshold) != (after >= self.threshold)))
-        return DisturbanceStep(float(strength), *self.metrics(after), change, flipped)
+        return DisturbanceStep(float(strength), *self.measure(after), change, flipped)
 
 
 def measure_robustness(
@@ -132,7 +124,7 @@ def measure_robustness(
         label=label,
         resolution=spec.size,
         method=_METHOD,
-        undisturbed=Undisturbed(*scorer.metrics(before)),
+        undisturbed=Undisturbed(*scorer.measure(before)),
         disturbances=tuple(disturbances),
         first_drop=_first_drop(disturbances),
     )

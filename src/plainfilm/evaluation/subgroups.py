@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from plainfilm import metrics
 from plainfilm._text import plural
 from plainfilm.data import Manifest
 from plainfilm.evaluation.columns import Column, read_columns
@@ -19,16 +20,6 @@ from plainfilm.evaluation.document.analyses import (
     Subgroups,
 )
 from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, balanced_thresholds
-from plainfilm.metrics import (
-    RATES,
-    Interval,
-    Statistic,
-    confusion,
-    correlated_difference,
-    holm,
-    undefined,
-    why_undefined,
-)
 from plainfilm.records import OperatingPoint
 
 MINIMUM = 10
@@ -92,21 +83,21 @@ class _Cases:
     def patients(self, rows: Bools) -> int:
         return self.view.clusters[rows].patients
 
-    def statistics(self, rows: Bools) -> list[Statistic]:
+    def statistics(self, rows: Bools) -> list[metrics.Statistic]:
         """Return the ranking statistic and, at an operating point, the rates of some images."""
         view = self.view[rows]
         if self.predicted is None:
             return [view.ranking_statistic()]
         return [view.ranking_statistic(), view.rate_statistic(self.predicted[rows])]
 
-    def interval(self, rows: Bools, name: str, value: float, drawn: Floats) -> Interval:
+    def interval(self, rows: Bools, name: str, value: float, drawn: Floats) -> metrics.Interval:
         """Return the interval of a metric of some images, undefined where they are too few."""
         positive = self.positive[rows]
         up, down = self.patients(rows & self.positive), self.patients(rows & ~self.positive)
         needed = {"auroc": min(up, down), "sensitivity": up, "specificity": down}[name]
         if needed < MINIMUM:
-            why = why_undefined(name, confusion(positive, np.zeros_like(positive)))
-            return undefined("none", why or f"fewer than {MINIMUM} patients of a class")
+            why = metrics.why_undefined(name, metrics.confusion(positive, np.zeros_like(positive)))
+            return metrics.undefined("none", why or f"fewer than {MINIMUM} patients of a class")
         predicted = None if self.predicted is None else self.predicted[rows]
         return self.view[rows].interval(name, value, drawn, predicted, unit="patients")
 
@@ -178,15 +169,15 @@ def _describe_subgroup(
     statistics = [*cases.statistics(inside), *cases.statistics(outside)]
     replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap)
     half = len(statistics) // 2
-    metrics, differences, p = {}, {}, {}
+    intervals, differences, p = {}, {}, {}
     for name in _METRICS:
-        part, row = (0, 0) if name == "auroc" else (1, RATES.index(name))
+        part, row = (0, 0) if name == "auroc" else (1, metrics.RATES.index(name))
         if part >= half:
-            metrics[name] = undefined("none", "no balanced operating point is locked")
+            intervals[name] = metrics.undefined("none", "no balanced operating point is locked")
             continue
         drawn = [replicates[part + at][row] for at in (0, half)]
         values = [float(cases.view.at_once(statistics[part + at])[row]) for at in (0, half)]
-        metrics[name] = one = cases.interval(inside, name, values[0], drawn[0])
+        intervals[name] = one = cases.interval(inside, name, values[0], drawn[0])
         other = cases.interval(outside, name, values[1], drawn[1])
         # The images of the other class are the same on both sides.
         same = "specificity" if cases.positive[own][0] else "sensitivity"
@@ -195,14 +186,14 @@ def _describe_subgroup(
             groups = cases.view.clusters.groups
             shared = np.intersect1d(groups[inside], groups[outside]).size
             correlation = _correlation(*drawn) if shared else 0.0
-            differences[name] = correlated_difference(one, other, correlation)
+            differences[name] = metrics.correlated_difference(one, other, correlation)
             p[name] = _p_value(differences[name])
     return Subgroup(
         value=value,
         n=int(own.sum()),
         patients=cases.patients(own),
         positives=int((own & cases.positive).sum()),
-        metrics=metrics,
+        metrics=intervals,
         difference=differences,
         p=p,
         p_adjusted={},
@@ -217,7 +208,7 @@ def _correlation(one: Floats, other: Floats) -> float:
     return float(np.clip(np.corrcoef(one[finite], other[finite])[0, 1], -1.0, 1.0))
 
 
-def _p_value(difference: Interval) -> float:
+def _p_value(difference: metrics.Interval) -> float:
     """Return the two-sided p-value of a 95 % interval: below 0.05 where the interval excludes 0."""
     value = difference.value
     reach = value - difference.low if value > 0 else difference.high - value
@@ -233,19 +224,18 @@ def _adjust(
     tests: dict[tuple[str, ...], float] = {}
     for label, columns in labels.items():
         for column in columns:
-            for subgroup in column.subgroups:
-                for key, name in _tests(label, column, subgroup):
-                    tests.setdefault(key, subgroup.p[name])
-    adjusted = dict(zip(tests, holm([*tests.values()]), strict=True))
+            for one in column.subgroups:
+                for name, p in one.p.items():
+                    tests.setdefault(_test_key(label, column, one.value, name), p)
+    adjusted = dict(zip(tests, metrics.holm([*tests.values()]), strict=True))
 
     def adjust(label: str, column: SubgroupColumn) -> SubgroupColumn:
-        subgroups = (
-            replace(
-                one, p_adjusted={name: adjusted[key] for key, name in _tests(label, column, one)}
-            )
+        values = (
+            {name: adjusted[_test_key(label, column, one.value, name)] for name in one.p}
             for one in column.subgroups
         )
-        return replace(column, subgroups=tuple(subgroups))
+        pairs = zip(column.subgroups, values, strict=True)
+        return replace(column, subgroups=tuple(replace(one, p_adjusted=p) for one, p in pairs))
 
     found = {
         label: tuple(adjust(label, column) for column in columns)
@@ -254,13 +244,7 @@ def _adjust(
     return found, sum(math.isfinite(value) for value in adjusted.values())
 
 
-def _tests(
-    label: str, column: SubgroupColumn, subgroup: Subgroup
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield a key for each test of a subgroup, and the metric that it tests.
-
-    Where each of two subgroups is the rest of the other, their differences are one test.
-    """
+def _test_key(label: str, column: SubgroupColumn, value: str, metric: str) -> tuple[str, ...]:
+    """Return the key of a test: where two subgroups are each the rest of the other, it is one."""
     mirrored = len(column.subgroups) == 2 and not column.too_small
-    for name in subgroup.p:
-        yield (label, column.column, "" if mirrored else subgroup.value, name), name
+    return label, column.column, "" if mirrored else value, metric

@@ -9,26 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.metrics import (
-    BLOCKS,
-    THRESHOLDS,
-    Interval,
-    Statistic,
-    bin_edges,
-    bin_index,
-    bootstrap_interval,
-    confusion,
-    decision_statistic,
-    group_index,
-    log_losses,
-    pool,
-    ranking_statistic,
-    rates_statistic,
-    replicate,
-    totals_statistic,
-    undefined,
-    why_undefined,
-)
+from plainfilm import metrics
 from plainfilm.records import OperatingPoint
 
 BINS = 10
@@ -39,8 +20,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = Bools | NDArray[np.intp]
 
-NO_POINT = undefined("none", "no balanced operating point is locked for this label")
-ONE_CLASS = undefined("none", "one class is missing")
+NO_POINT = metrics.undefined("none", "no balanced operating point is locked for this label")
+ONE_CLASS = metrics.undefined("none", "one class is missing")
 
 
 def balanced_thresholds(points: Iterable[OperatingPoint]) -> dict[str, float]:
@@ -69,8 +50,8 @@ class Clusters:
     @classmethod
     def of(cls, patients: Sequence[str], n: int) -> Clusters:
         """Group ``n`` images by their patient keys."""
-        groups, count = group_index(patients, n)
-        return cls(groups, *pool(groups, count), count < n)
+        groups, count = metrics.group_index(patients, n)
+        return cls(groups, *metrics.pool(groups, count), count < n)
 
     def __getitem__(self, rows: Rows) -> Clusters:
         return Clusters(self.groups[rows], self.drawn[rows], self.units, self.clustered)
@@ -84,13 +65,13 @@ class Clusters:
     def unit(self) -> str:
         """Return the name of the units, for the method of an interval."""
         name = "patients" if self.clustered else "images"
-        return f"{name} in {BLOCKS} blocks" if self.units == BLOCKS else name
+        return f"{name} in {metrics.BLOCKS} blocks" if self.units == metrics.BLOCKS else name
 
     def replicate(
-        self, statistics: Sequence[Statistic], n_bootstrap: int, seed: int = 0
+        self, statistics: Sequence[metrics.Statistic], n_bootstrap: int, seed: int = 0
     ) -> list[Floats]:
         """Return each statistic on resampled units, (k, n_bootstrap)."""
-        return replicate(
+        return metrics.replicate(
             statistics,
             patients=self.units,
             images=len(self.groups),
@@ -116,33 +97,37 @@ class LabelView:
     def __getitem__(self, rows: Rows) -> LabelView:
         return LabelView(self.positive[rows], self.probabilities[rows], self.clusters[rows])
 
-    def ranking_statistic(self) -> Statistic:
+    def ranking_statistic(self) -> metrics.Statistic:
         """Return the statistic of AUROC, average precision and partial AUROC."""
         units = self.clusters.drawn, self.clusters.units
-        return ranking_statistic(self.positive, self.probabilities, *units)
+        return metrics.ranking_statistic(self.positive, self.probabilities, *units)
 
-    def score_statistics(self) -> tuple[Statistic, Statistic, Statistic]:
+    def score_statistics(self) -> tuple[metrics.Statistic, metrics.Statistic, metrics.Statistic]:
         """Return the ranking statistic, the sums and the net benefits.
 
         The sums are the number of images, the Brier score, the log loss and the calibration gap
         of each bin.
         """
-        index = bin_index(self.probabilities, bin_edges(self.probabilities, BINS, "uniform"))
+        edges = metrics.bin_edges(self.probabilities, BINS, "uniform")
+        index = metrics.bin_index(self.probabilities, edges)
         errors = self.probabilities - self.positive
         gaps = np.zeros((len(index), BINS))
         gaps[np.arange(len(index)), index] = errors
-        losses = log_losses(self.positive, self.probabilities)
+        losses = metrics.log_losses(self.positive, self.probabilities)
         sums = np.column_stack([np.ones(len(index)), errors**2, losses, gaps])
         units = self.clusters.drawn, self.clusters.units
         return (
             self.ranking_statistic(),
-            totals_statistic(sums, *units),
-            decision_statistic(self.positive, self.probabilities, *units, np.array(THRESHOLDS)),
+            metrics.totals_statistic(sums, *units),
+            metrics.decision_statistic(
+                self.positive, self.probabilities, *units, np.array(metrics.THRESHOLDS)
+            ),
         )
 
-    def rate_statistic(self, predicted: Bools) -> Statistic:
+    def rate_statistic(self, predicted: Bools) -> metrics.Statistic:
         """Return the statistic of all rates of the predictions (n,)."""
-        return rates_statistic(self.positive, predicted, self.clusters.drawn, self.clusters.units)
+        units = self.clusters.drawn, self.clusters.units
+        return metrics.rates_statistic(self.positive, predicted, *units)
 
     def interval(
         self,
@@ -151,9 +136,9 @@ class LabelView:
         drawn: Floats,
         predicted: Bools | None = None,
         unit: str | None = None,
-    ) -> Interval:
+    ) -> metrics.Interval:
         """Return the interval of a metric from its replicates (R,) at the predictions (n,)."""
-        return bootstrap_interval(
+        return metrics.bootstrap_interval(
             name,
             value,
             drawn,
@@ -163,11 +148,13 @@ class LabelView:
             unit=unit or self.clusters.unit,
         )
 
-    def ranking_interval(self, name: str, value: float, drawn: Floats) -> Interval:
+    def ranking_interval(self, name: str, value: float, drawn: Floats) -> metrics.Interval:
         """Return the interval of a metric without a threshold, undefined with the reason."""
-        why = why_undefined(name, confusion(self.positive, np.zeros_like(self.positive)))
-        return self.interval(name, value, drawn) if why is None else undefined("none", why)
+        why = metrics.why_undefined(
+            name, metrics.confusion(self.positive, np.zeros_like(self.positive))
+        )
+        return self.interval(name, value, drawn) if why is None else metrics.undefined("none", why)
 
-    def at_once(self, statistic: Statistic) -> Floats:
+    def at_once(self, statistic: metrics.Statistic) -> Floats:
         """Return a statistic (k,) of all images, each once."""
         return statistic(np.ones((1, self.clusters.units)))[:, 0]
