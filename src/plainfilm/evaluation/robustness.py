@@ -29,8 +29,6 @@ from plainfilm.evaluation.view import ONE_CLASS, Floats, balanced_thresholds
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
 
-LIMIT = 300
-"""Default number of images. Changes are paired, so that few images give narrow intervals."""
 _RESOLUTION = 256
 _RELEVANT = 0.01
 
@@ -77,7 +75,7 @@ def measure_robustness(
     predictor: Predictor,
     manifest: Manifest,
     *,
-    limit: int = LIMIT,
+    limit: int = 300,
     cache: str | Path | None = None,
     workers: int | None = None,
     seed: int = 0,
@@ -86,8 +84,8 @@ def measure_robustness(
     """Score images under every disturbance of `DISTURBANCES` at every strength.
 
     The records must be labelled for the task of the bundle. Whole patients are drawn at random
-    until there are ``limit`` images. The results are those of the first label that has images of
-    both classes.
+    until there are ``limit`` images: changes are paired, so that few images give narrow intervals.
+    The results are those of the first label that has images of both classes.
     """
     bundle = predictor.bundle
     column = _column(manifest)

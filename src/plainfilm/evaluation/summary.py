@@ -10,6 +10,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import ArrayLike
 
+from plainfilm import metrics
 from plainfilm.errors import MetricError
 from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
@@ -21,15 +22,6 @@ from plainfilm.evaluation.label import (
     score_intervals,
 )
 from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView
-from plainfilm.metrics import (
-    RATES,
-    Interval,
-    Statistic,
-    as_labels,
-    as_scores,
-    percentile,
-    undefined,
-)
 from plainfilm.records import OperatingPoint, Task
 
 
@@ -76,8 +68,8 @@ def summarise(
     MetricError
         If shapes or values are wrong.
     """
-    y_true = as_labels(labels, dimensions=2)
-    y_score = as_scores(probabilities, y_true.shape, name="probabilities", low=0, high=1)
+    y_true = metrics.as_labels(labels, dimensions=2)
+    y_score = metrics.as_scores(probabilities, y_true.shape, name="probabilities", low=0, high=1)
     _check(y_true, task, points)
     keys = [str(patient) for patient in patients]
     clusters = Clusters.of(keys, len(y_true))
@@ -97,16 +89,16 @@ def summarise(
         for view in views
     }
     results = {name: estimate.results for name, estimate in estimates.items()}
-    metrics, micro = dict(results[task.labels[0]].metrics), {}
+    overall, micro = dict(results[task.labels[0]].metrics), {}
     if task.kind != "binary":
-        metrics = {name: _macro_average(name, estimates) for name in metrics}
+        overall = {name: _macro_average(name, estimates) for name in overall}
         micro = _micro_average(pairs, next(drawn))
     if task.kind == "multiclass":
-        metrics["accuracy"] = rate_intervals(top, correct, next(drawn))["accuracy"]
+        overall["accuracy"] = rate_intervals(top, correct, next(drawn))["accuracy"]
     return Summary(
         n=len(y_true),
         patients=clusters.patients,
-        metrics=metrics,
+        metrics=overall,
         labels=results,
         micro=micro,
         confusion_matrix=matrix if task.kind == "multiclass" else None,
@@ -143,7 +135,7 @@ class _Label:
     known: Bools  # (all images,)
     points: tuple[OperatingPoint, ...]
     predicted: Bools | None  # (known images,) at the default operating point
-    statistics: tuple[Statistic, ...]
+    statistics: tuple[metrics.Statistic, ...]
 
 
 def _prepare(
@@ -186,12 +178,12 @@ def _estimate(
     ranges: Mapping[tuple[str, str], ThresholdRange],
 ) -> _Estimate:
     view = label.view
-    metrics, error, replicates = score_intervals(view, drawn[:2])
+    intervals, error, replicates = score_intervals(view, drawn[:2])
     if label.predicted is None:
-        metrics.update(dict.fromkeys(RATES, NO_POINT))
+        intervals.update(dict.fromkeys(metrics.RATES, NO_POINT))
     else:
-        metrics.update(rate_intervals(view, label.predicted, drawn[-1]))
-        replicates.update(zip(RATES, drawn[-1], strict=True))
+        intervals.update(rate_intervals(view, label.predicted, drawn[-1]))
+        replicates.update(zip(metrics.RATES, drawn[-1], strict=True))
     own_keys = list(compress(keys, label.known)) if view.clusters.clustered else None
     names = (task.classes[0], task.classes[1]) if task.kind == "binary" else ("other", label.name)
     n, positives = len(view.positive), int(view.positive.sum())
@@ -201,13 +193,13 @@ def _estimate(
         patients=view.clusters.patients,
         positives=positives,
         prevalence=positives / n if n else np.nan,
-        metrics=metrics,
+        metrics=intervals,
         operating_points={
             point.name: describe_point(view, point, own, ranges.get((point.label, point.name)))
             for point, own in zip(label.points, drawn[3:], strict=False)
         },
         curves=curves(view, own_keys, names, error, drawn[2]),
-        sample_sizes=describe_sample_sizes(view, metrics),
+        sample_sizes=describe_sample_sizes(view, intervals),
     )
     return _Estimate(results, replicates)
 
@@ -228,13 +220,13 @@ def _top_class(
     return view, correct, matrix
 
 
-def _macro_average(name: str, estimates: Mapping[str, _Estimate]) -> Interval:
+def _macro_average(name: str, estimates: Mapping[str, _Estimate]) -> metrics.Interval:
     """Return the mean of a metric over the labels for which it is defined."""
     intervals = {label: one.results.metrics[name] for label, one in estimates.items()}
     defined = {label: one for label, one in intervals.items() if not math.isnan(one.value)}
     if not defined:
         reasons = sorted({one.reason or "" for one in intervals.values()})
-        return undefined("none", f"undefined for every label: {'; '.join(reasons)}")
+        return metrics.undefined("none", f"undefined for every label: {'; '.join(reasons)}")
     missing = [label for label in intervals if label not in defined]
     left_out = f"without {', '.join(missing)} (undefined)" if missing else None
     value = float(np.mean([one.value for one in defined.values()]))
@@ -247,10 +239,10 @@ def _macro_average(name: str, estimates: Mapping[str, _Estimate]) -> Interval:
         why = "not every label has limits" if math.isnan(low) else None
         method = "mean of the labels' limits, 95 %"
     else:
-        found = percentile(value, drawn, unit="patients")
+        found = metrics.percentile(value, drawn, unit="patients")
         low, high, method, why = found.low, found.high, found.method, found.reason
     reason = "; ".join(part for part in (left_out, why) if part) or None
-    return Interval(value, low, high, method, reason)
+    return metrics.Interval(value, low, high, method, reason)
 
 
 def _pool_labels(labels: Floats, probabilities: Floats, clusters: Clusters) -> LabelView:
@@ -259,7 +251,7 @@ def _pool_labels(labels: Floats, probabilities: Floats, clusters: Clusters) -> L
     return LabelView(labels[rows, columns] == 1, probabilities[rows, columns], clusters[rows])
 
 
-def _micro_average(pairs: LabelView, drawn: Floats) -> dict[str, Interval]:
+def _micro_average(pairs: LabelView, drawn: Floats) -> dict[str, metrics.Interval]:
     """Return the ranking metrics of all pairs, from the replicates of their ranking statistic.
 
     All pairs of an image are drawn together, and so are all images of a patient.
