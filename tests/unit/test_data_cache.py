@@ -10,13 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from plainfilm.data import (
@@ -34,7 +33,7 @@ from plainfilm.data.fill import _Found, check_space
 from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
 from plainfilm.decoding.process import DecodingProcess
 from plainfilm.errors import DataError, ImageError, StorageError
-from plainfilm.pixels import read_image, read_image_and_colour
+from plainfilm.pixels import Image, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec, Record, Task
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -42,13 +41,7 @@ SPEC = PixelSpec(16)
 TASK = Task("binary", ("sick",), ("normal", "sick"))
 
 
-@dataclass(frozen=True)
-class Drawn:
-    pixels: NDArray[np.uint8]
-    metadata: dict[str, str | float] = field(default_factory=dict)
-
-
-def read_number(path: str, spec: PixelSpec) -> Drawn:
+def read_number(path: str, spec: PixelSpec) -> Image:
     """Read a text file with a number as a grey square; some words make the process fail."""
     word = Path(path).read_text().split()[0]
     if word == "die":
@@ -62,7 +55,7 @@ def read_number(path: str, spec: PixelSpec) -> Drawn:
     if word == "hungry":
         raise MemoryError
     if word == "greedy":
-        return Drawn(np.ones((3 << 30,), np.uint8)[: spec.size**2].reshape(spec.size, -1))
+        return Image(np.ones((3 << 30,), np.uint8)[: spec.size**2].reshape(spec.size, -1))
     if word == "asleep":
         time.sleep(600)
     if word == "slow":
@@ -77,9 +70,9 @@ def read_number(path: str, spec: PixelSpec) -> Drawn:
         print("noise on standard output", flush=True)
         word = "7"
     if word == "shape":
-        return Drawn(np.zeros((3, 5), np.uint8))
+        return Image(np.zeros((3, 5), np.uint8))
     pixels = np.full((spec.size, spec.size), int(word) % 256, np.uint8)
-    return Drawn(pixels, {"number": float(word), "odd": float("nan"), "kind": "drawn"})
+    return Image(pixels, {"number": float(word), "odd": float("nan"), "kind": "drawn"})
 
 
 def make(root: Path, words: list[str], age: float = 100) -> Manifest:
@@ -547,7 +540,7 @@ def test_too_little_disk_space_is_an_error_before_decoding(tmp_path: Path) -> No
 def test_reader_that_cannot_be_imported_is_used_in_this_process(tmp_path: Path) -> None:
     seen: list[int] = []
 
-    def local(path: str, spec: PixelSpec) -> Drawn:
+    def local(path: str, spec: PixelSpec) -> Image:
         seen.append(os.getpid())
         return read_number(path, spec)
 
@@ -560,7 +553,7 @@ def test_reader_that_cannot_be_imported_is_used_in_this_process(tmp_path: Path) 
 def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "2"])
 
-    def meddle(path: str, spec: PixelSpec) -> Drawn:
+    def meddle(path: str, spec: PixelSpec) -> Image:
         drawn = read_number(path, spec)
         if drawn.metadata["number"] == 1:
             Path(path).write_text("99 ")

@@ -5,31 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import hash_bytes
 from plainfilm.errors import ImageError
-from plainfilm.pixels import LIMITS, Limits, read_full_image
+from plainfilm.pixels import LIMITS, Image, Limits, read_full_image
 from plainfilm.pixels.display import encode_png, shrink
 from plainfilm.records import PixelSpec
 
-
-class ReadImage(Protocol):
-    """The part of :class:`plainfilm.pixels.Image` that decoding needs."""
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """Grey values, (size, size)."""
-
-    @property
-    def metadata(self) -> Mapping[str, str | float]:
-        """Metadata of the file."""
-
-
-Reader = Callable[[Any, PixelSpec], ReadImage]
+Reader = Callable[[Any, PixelSpec], Image]
 """A function like :func:`plainfilm.pixels.read_image`, of a path or bytes and a pixel spec."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
@@ -107,7 +109,8 @@ def write_dataset(
     drawings = plan_drawings(images, seed, format, size, prevalence, bacteria, subtlety)
     for name in sorted({str(Path(drawing.name).parent) for drawing in drawings}):
         make_folder(root / name)
-    _draw_all(root, drawings, seed, format, _workers(workers, len(drawings)), progress)
+    draw = partial(_draw_batch, root, seed=seed, format=format)
+    _draw_all(draw, drawings, _workers(workers, len(drawings)), progress)
     return Collection(root, tuple(drawings))
 
 
@@ -147,39 +150,29 @@ def _workers(workers: int | None, images: int) -> int:
 
 
 def _draw_all(
-    root: Path,
+    draw: Callable[[Sequence[Drawing]], int],
     drawings: Sequence[Drawing],
-    seed: int,
-    format: Format,
     workers: int,
     progress: Progress,
 ) -> None:
-    batches = [drawings[i : i + _BATCH] for i in range(0, len(drawings), _BATCH)]
+    left = {at: drawings[at : at + _BATCH] for at in range(0, len(drawings), _BATCH)}
     done = 0
     progress("drawing images", done, len(drawings))
     if workers > 1:
-        context = multiprocessing.get_context("spawn")
-        finished: set[int] = set()
-        pool = ProcessPoolExecutor(workers, mp_context=context)
-        try:
-            jobs = {
-                pool.submit(_draw_batch, root, batch, seed, format): number
-                for number, batch in enumerate(batches)
-            }
-            for job in as_completed(jobs):
-                done += job.result()
-                finished.add(jobs[job])
-                progress("drawing images", done, len(drawings))
-        except BrokenProcessPool:
-            # A script without a main guard cannot start processes, and a small container may kill
-            # one. The remaining images are drawn in this process, with the same result.
-            batches = [batch for number, batch in enumerate(batches) if number not in finished]
-        else:
-            return
-        finally:
-            pool.shutdown(cancel_futures=True)
-    for batch in batches:
-        done += _draw_batch(root, batch, seed, format)
+        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        # A script without a main guard cannot start processes, and a small container may kill one.
+        # The remaining images are drawn in this process, with the same result.
+        with contextlib.suppress(BrokenProcessPool):
+            try:
+                jobs = {pool.submit(draw, batch): at for at, batch in left.items()}
+                for job in as_completed(jobs):
+                    done += job.result()
+                    del left[jobs[job]]
+                    progress("drawing images", done, len(drawings))
+            finally:
+                pool.shutdown(cancel_futures=True)
+    for batch in left.values():
+        done += draw(batch)
         progress("drawing images", done, len(drawings))
 
 

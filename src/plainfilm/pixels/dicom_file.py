@@ -72,8 +72,9 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
     frames = _check_header(header, limits)
     check_frame(frame, frames)
     syntax = ExplicitVRLittleEndian if inflated is not None else _transfer_syntax(header)
-    _check_pixel_data(stream, header, syntax, frame, frames, limits)
-    return DicomFile(stream, header, syntax, frames)
+    file = DicomFile(stream, header, syntax, frames)
+    _check_pixel_data(file, frame, limits)
+    return file
 
 
 def inflate(data: bytes, limits: Limits) -> bytes | None:
@@ -136,10 +137,9 @@ def _transfer_syntax(header: Any) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _check_pixel_data(
-    stream: io.BytesIO, header: Any, syntax: UID, frame: int, frames: int, limits: Limits
-) -> None:
+def _check_pixel_data(file: DicomFile, frame: int, limits: Limits) -> None:
     """Check the pixel data element at the position of the stream, and leave it there."""
+    stream, syntax = file.stream, file.syntax
     start = stream.seek(0, io.SEEK_CUR)
     order = "little" if syntax.is_little_endian else "big"
     head = stream.read(8 if syntax.is_implicit_VR else 12)
@@ -151,10 +151,10 @@ def _check_pixel_data(
             remedy="fetch the file again; it may be cut short",
         )
     if syntax.is_encapsulated and syntax != RLELossless:
-        _check_compressed(stream, start, header, frame, frames, limits)
+        _check_compressed(file, start, frame, limits)
     elif not syntax.is_encapsulated:
         rest = stream.seek(0, io.SEEK_END) - start - len(head)
-        if rest < (needed := _bytes_up_to(frame, header)):
+        if rest < (needed := _bytes_up_to(frame, file.header)):
             raise broken(
                 "truncated",
                 "the DICOM file ends before the image is complete",
@@ -163,14 +163,11 @@ def _check_pixel_data(
     stream.seek(start)
 
 
-def _check_compressed(
-    stream: io.BytesIO, start: int, header: Any, frame: int, frames: int, limits: Limits
-) -> None:
+def _check_compressed(file: DicomFile, start: int, frame: int, limits: Limits) -> None:
     """Check a compressed frame against the limits, and repair a known defect of its header."""
+    stream, offsets = file.stream, _offsets(file.header)
     try:
-        packed = get_frame(
-            stream, frame, number_of_frames=frames, extended_offsets=_offsets(header)
-        )
+        packed = get_frame(stream, frame, number_of_frames=file.frames, extended_offsets=offsets)
     except ImageError:
         raise
     except Exception:
