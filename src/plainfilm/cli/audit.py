@@ -18,7 +18,6 @@ _SERIOUS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm audit``."""
     add_source_arguments(parser)
     add = options_of(parser)
     add("--html FILE", "write a page with thumbnails", type=Path)
@@ -31,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``plainfilm audit``."""
     from plainfilm._text import plural
     from plainfilm.audit import audit_dataset
     from plainfilm.cli.describe import describe_manifest

@@ -11,24 +11,21 @@ import argparse
 import time
 from pathlib import Path
 
+from plainfilm.cli.sources import options_of
+
 EXAMPLE = "plainfilm cache prune --days 30"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm cache``."""
-    parser.add_argument(
-        "action", nargs="?", default="list", choices=("size", "list", "prune", "clear")
-    )
-    parser.add_argument(
-        "--days", type=_days, metavar="N", help="with prune: also what was not used for N days"
-    )
-    parser.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="the cache (default: the user's cache folder)"
-    )
+    actions = ("size", "list", "prune", "clear")
+    parser.add_argument("action", nargs="?", default="list", choices=actions)
+    add = options_of(parser)
+    add("--days N", "with prune: also what was not used for N days", type=_days)
+    add("--cache FOLDER", "the cache (default: the user's cache folder)", type=Path)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm cache``."""
+    from plainfilm._text import plural
     from plainfilm.cli.terminal import table
     from plainfilm.data import default_folder
     from plainfilm.data.housekeeping import clear_cache, list_cache, prune_cache
@@ -48,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             (
                 f"  {entry.folder.name}",
                 _size(entry.bytes),
-                f"{entry.images:,} images" if entry.images else "",
+                plural(entry.images, "image") if entry.images else "",
                 f"used {time.strftime('%Y-%m-%d', time.localtime(entry.used))}",
                 "of another version" if entry.outdated else "",
             )

@@ -21,7 +21,6 @@ EXAMPLE = "plainfilm compare runs/swift runs/standard --margin auroc=0.01 --out 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm compare``."""
     parser.add_argument("first", type=Path, metavar="A", help="run or evaluation")
     parser.add_argument("second", type=Path, metavar="B", help="run or evaluation")
     add = options_of(parser)
@@ -36,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm compare``."""
     from plainfilm.cli.terminal import shown
     from plainfilm.evaluation.comparison import METRICS, compare
 
@@ -85,11 +83,8 @@ def _lines(document: ComparisonDocument) -> list[str]:
     for label, rows in document.labels.items():
         if len(document.labels) > 1:
             lines.append(f"\n{label}")
-        cells: list[tuple[str, ...]] = [
-            ("metric", "A", "B", "B - A", "95 % interval", "p", "adjusted")
-        ]
-        cells += [_row(row) for row in rows]
-        lines.append(table(cells, right=(1, 2, 3)))
+        head = ("metric", "A", "B", "B - A", "95 % interval", "p", "adjusted")
+        lines.append(table([head, *map(_row, rows)], right=(1, 2, 3)))
         lines += _sentences(label, rows)
     return lines
 
@@ -102,11 +97,8 @@ def _row(row: ComparisonRow) -> tuple[str, ...]:
     gap = row.difference
     if math.isnan(gap.value):
         return (row.metric, "", "", "undefined", gap.reason or "", "", "")
-    bounds = (
-        f"{gap.low:+.3f} to {gap.high:+.3f}"
-        if math.isfinite(gap.high - gap.low)
-        else gap.reason or "no limits"
-    )
+    limited = math.isfinite(gap.high - gap.low)
+    bounds = f"{gap.low:+.3f} to {gap.high:+.3f}" if limited else gap.reason or "no limits"
     values = f"{row.first.value:.3f}", f"{row.second.value:.3f}", f"{gap.value:+.3f}"
     return (row.metric, *values, bounds, _p(row.p), _p(row.p_adjusted))
 

@@ -19,7 +19,6 @@ EXAMPLE = "plainfilm demo --out demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm demo``."""
     add_source_arguments(parser, nargs="*")
     add = options_of(parser)
     add("--out FOLDER", "folder for the output (default: demo)", type=Path, default=Path("demo"))
@@ -30,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm demo``."""
     from plainfilm.config import load_recipe
     from plainfilm.training import choose_backend
 
@@ -38,18 +36,19 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe)
     choose_backend()
     if args.data:
-        name = "run"
-    else:
-        args.data, name = [str(_draw(args))], "phantom-run"
+        train_and_report(load(args), args.out / "run", recipe, args)
+        return 0
+    args.data = [str(_draw(args))]
     manifest = load(args)
-    if name == "phantom-run":
-        manifest = manifest.with_findings([_synthetic_finding(len(manifest))])
-    train_and_report(manifest, args.out / name, recipe, args)
+    manifest = manifest.with_findings([_synthetic_finding(len(manifest))])
+    train_and_report(manifest, args.out / "phantom-run", recipe, args)
     return 0
 
 
 def _draw(args: argparse.Namespace) -> Path:
     """Draw the synthetic data set, unless it exists already."""
+    import shutil
+
     from plainfilm import _files
     from plainfilm.cli.terminal import show_progress
     from plainfilm.phantom import write_dataset
@@ -57,7 +56,8 @@ def _draw(args: argparse.Namespace) -> Path:
     folder: Path = args.out / "phantom"
     done = args.out / "phantom.json"
     if not done.exists():
-        _remove(folder)  # left by an interrupted call
+        if folder.exists():  # left by an interrupted call
+            shutil.rmtree(folder)
         with show_progress() as progress:
             drawn = write_dataset(folder, seed=0, workers=args.workers, progress=progress)
         _files.write_json(done, {"schema": 1, "images": len(drawn), "seed": 0})
@@ -75,10 +75,3 @@ def _synthetic_finding(count: int) -> Finding:
         consequence="performance on them says nothing about patients",
         remedy="use them to try the software; train and evaluate on radiographs for anything else",
     )
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    if folder.exists():
-        shutil.rmtree(folder)

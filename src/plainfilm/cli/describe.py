@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,9 @@ if TYPE_CHECKING:
     from plainfilm.records import Finding
 
 _OPTION = re.compile(r"--[a-z][a-z-]*")
-_SHOWN: tuple[str, ...] = (
-    "auroc",
-    "average_precision",
-    "accuracy",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "f1",
-    "brier",
+_SHOWN = (
+    *("auroc", "average_precision", "accuracy", "sensitivity", "specificity"),
+    *("ppv", "npv", "f1", "brier"),
 )
 
 
@@ -38,16 +32,15 @@ def describe_manifest(manifest: Manifest) -> str:
     counts = manifest.describe()
     images, patients = plural(counts.images, "image"), plural(counts.patients, "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
-    officials: dict[str, dict[str, int]] = {}
-    for record in manifest.records:
-        place = officials.setdefault(record.split or record.official or "all", {})
-        name = manifest.task.class_of(record.labels)
-        place[name] = place.get(name, 0) + 1
-    classes = sorted({name for counts in officials.values() for name in counts})
-    order = [p for p in ("train", "validation", "test", "all") if p in officials]
-    rows = [("", *classes)] + [
-        (place, *(str(officials[place].get(name, 0)) for name in classes)) for place in order
-    ]
+    cells = Counter(
+        (record.split or record.official or "all", manifest.task.class_of(record.labels))
+        for record in manifest.records
+    )
+    splits = {split for split, _ in cells}
+    classes = sorted({name for _, name in cells})
+    order = [split for split in ("train", "validation", "test", "all") if split in splits]
+    rows = [("", *classes)]
+    rows += [(split, *(str(cells[split, name]) for name in classes)) for split in order]
     return "\n".join([*lines, table(rows, right=tuple(range(1, len(classes) + 1)))])
 
 
@@ -74,9 +67,7 @@ def print_findings(manifest: Manifest, given: frozenset[str] = frozenset()) -> N
     """
     _print(manifest.findings, given)
     if manifest.left_out:
-        reasons: dict[str, int] = {}
-        for row in manifest.left_out:
-            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+        reasons = Counter(row.reason for row in manifest.left_out)
         text = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         print(f"left out: {plural(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)
 
@@ -90,12 +81,10 @@ def describe_evaluation(document: EvaluationDocument) -> str:
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
     for name in _SHOWN:
         metric = document.metrics.get(name)
-        if metric is None:
-            continue
-        if math.isnan(metric.value):
-            rows.append((name, "undefined", metric.reason or ""))
-        else:
-            rows.append((name, f"{metric.value:.3f}", _limits(metric)))
+        if metric is not None:
+            undefined = math.isnan(metric.value)
+            value = "undefined" if undefined else f"{metric.value:.3f}"
+            rows.append((name, value, metric.reason or "" if undefined else _limits(metric)))
     lines.append(table(rows, right=(1,)))
     lines += [
         f"worse than chance: the AUROC of {label} is below 0.5; are labels swapped?"

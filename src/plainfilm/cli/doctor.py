@@ -13,12 +13,10 @@ from plainfilm._optional import install_hint
 
 EXAMPLE = "plainfilm doctor"
 
+_CORE = ("numpy", "PIL", "pydicom", "onnxruntime", "pyarrow", "scipy")
 _TRAINING = ("keras", "onnx", "safetensors")
 _PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
-    "predict, evaluate, compare": (
-        None,
-        ("numpy", "PIL", "pydicom", "onnxruntime", "pyarrow", "scipy"),
-    ),
+    "predict, evaluate, compare": (None, _CORE),
     "show, audit, report": (None, ("matplotlib",)),
     "train, demo on TensorFlow": ("train", (*_TRAINING, "tensorflow")),
     "train, demo on TensorFlow, GPU": ("gpu", (*_TRAINING, "tensorflow", "nvidia")),
@@ -37,41 +35,32 @@ _PACKAGES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm doctor``."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm doctor``."""
     found = examine()
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
     from plainfilm.cli.terminal import table
 
-    machine = found["machine"]
+    machine = "{processor}, {cores} cores, {memory_gib} GiB".format_map(found["machine"])
     rows = [
         ("plainfilm", found["versions"].get("plainfilm", "not installed")),
         ("Python", f"{platform.python_version()} ({sys.executable})"),
-        (
-            "machine",
-            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB",
-        ),
+        ("machine", machine),
         ("accelerator", found["accelerator"] or "none found"),
         ("backend", found["backend"] or "none installed"),
         ("precision", found["precision"] or ""),
         ("patient keys", f"salt: {found['salt']}"),
     ]
     print(table([row for row in rows if row[1]]))
-    print("\navailable")
-    print(
-        table(
-            [
-                (f"  {purpose}", f"no: {need['remedy']}" if need["missing"] else "yes")
-                for purpose, need in found["purposes"].items()
-            ]
-        )
-    )
+    needs = [
+        (f"  {purpose}", f"no: {need['remedy']}" if need["missing"] else "yes")
+        for purpose, need in found["purposes"].items()
+    ]
+    print(f"\navailable\n{table(needs)}")
     print("\nversions")
     print(table([(f"  {name}", version) for name, version in found["versions"].items()]))
     return 0

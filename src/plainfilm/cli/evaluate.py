@@ -15,7 +15,6 @@ EXAMPLE = "plainfilm evaluate runs/first hospital_a hospital_b --out runs/first-
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm evaluate``."""
     parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
     add_source_arguments(parser, nargs="*")
     add = options_of(parser)
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm evaluate``."""
     from plainfilm.bundle import read_bundle
     from plainfilm.cli.describe import describe_evaluation, describe_external, print_findings
     from plainfilm.cli.terminal import show_progress, shown

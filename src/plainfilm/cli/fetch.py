@@ -11,13 +11,11 @@ EXAMPLE = "plainfilm fetch kermany --out chest_xray"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm fetch``."""
     parser.add_argument("name", choices=["kermany"], help="name of the data set")
     options_of(parser)("--out FOLDER", "folder to download to", type=Path, required=True)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm fetch``."""
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.data import KERMANY, fetch_kermany
 

@@ -9,7 +9,7 @@ import sys
 # Not from typing: `plainfilm --help` imports this module and must be fast.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import Any
 
 
@@ -18,12 +18,8 @@ class Interrupts:
 
     The record is needed because an interruption during the import of a compiled library may surface
     as another error. An interruption where Python cannot raise (a destructor, a callback) is raised
-    again as soon as possible, instead of being printed and lost.
-
-    Parameters
-    ----------
-    last
-        Whether the process ends after the block: Ctrl-C then ends it at once.
+    again as soon as possible, instead of being printed and lost. If the process ends after the
+    block (``last``), Ctrl-C then ends it at once.
     """
 
     def __init__(self, *, last: bool) -> None:
@@ -40,12 +36,7 @@ class Interrupts:
         sys.unraisablehook = self._raise_again
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._before is not None:
             sys.unraisablehook = self._hook
             signal.signal(signal.SIGINT, signal.SIG_DFL if self._last else self._before)
@@ -56,9 +47,8 @@ class Interrupts:
 
     def _raise_again(self, unraisable: Any) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            _thread.start_new_thread(
-                _press, (self._main,)
-            )  # not from here, where it would be lost again
+            # Not from here, where it would be lost again.
+            _thread.start_new_thread(_press, (self._main,))
         else:
             self._hook(unraisable)
 

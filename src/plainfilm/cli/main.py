@@ -12,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from types import ModuleType
 
 # Each verb is the module of that name in this package; it is imported when the verb is used.
 _VERBS = {
@@ -38,6 +37,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     It lists all verbs. Only ``verb`` gets its arguments; None gives all verbs theirs.
     """
     import argparse
+    import importlib
 
     from plainfilm import __version__
 
@@ -56,7 +56,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
         if verb not in (None, name):
             verbs.add_parser(name, help=words, formatter_class=formatter)
             continue
-        module = _module(name)
+        module = importlib.import_module(f"plainfilm.cli.{name}")
         sub = verbs.add_parser(
             name,
             help=words,
@@ -75,36 +75,19 @@ def _columns() -> int:
     """Return the width of the terminal like `shutil`, which takes longer to import."""
     import os
 
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
     try:
-        columns = int(os.environ["COLUMNS"])
-    except (KeyError, ValueError):
-        columns = 0
-    if columns <= 0:
-        try:
-            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
-        except (AttributeError, ValueError, OSError):
-            columns = 0
-    return columns or 80
-
-
-def _module(verb: str) -> ModuleType:
-    import importlib
-
-    return importlib.import_module(f"plainfilm.cli.{verb}")
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line and return 0: done; 1: the work failed; 2: wrong use; 130: interrupted.
 
-    Parameters
-    ----------
-    arguments
-        The words after the command. None takes those of the process, and ends the process.
-
-    Returns
-    -------
-    int
-        0: done; 1: the work failed; 2: wrong use; 130: interrupted.
+    ``arguments`` are the words after the command. None takes those of the process, and ends it.
     """
     try:
         from plainfilm.cli.interrupt import Interrupts

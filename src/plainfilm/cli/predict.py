@@ -22,7 +22,6 @@ EXAMPLE = "plainfilm predict runs/first image.jpeg more_images --format csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm predict``."""
     parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="file or folder")
     formats = ["table", "csv", "jsonl"]
@@ -34,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm predict``."""
     from plainfilm._text import plural
     from plainfilm.runtime import Predictor
 
@@ -72,10 +70,9 @@ class _Found:
             # A prediction on one image does not wait for the modules that list a data set.
             from plainfilm.data.sources.tree import count_suffixes
 
-            verb = "was" if number == 1 else "were"
             yield (
-                f"{plural(number, 'file')} {verb} not opened because the ending is not that of a "
-                f"known image format: {count_suffixes(self.others)}"
+                f"{plural(number, 'file was', 'files were')} not opened because the ending is not "
+                f"that of a known image format: {count_suffixes(self.others)}"
             )
         for path in self.unreadable:
             yield f"the folder {_printable(path)} cannot be listed"
@@ -97,13 +94,10 @@ def _find(sources: Iterable[Path]) -> _Found:
 
         tree = read_tree(source)
         if not tree.images:
+            others = plural(tree.others.total(), "other file")
             raise SourceError(
                 f"{source} contains no images",
-                received=(
-                    f"{plural(tree.others.total(), 'other file')}: {count_suffixes(tree.others)}"
-                    if tree.others
-                    else None
-                ),
+                received=f"{others}: {count_suffixes(tree.others)}" if tree.others else None,
                 remedy="files are read that have no ending, a number as ending, or one of "
                 f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
             )
@@ -135,9 +129,8 @@ def _with_heatmaps(
             data = io.BytesIO()
             drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
             # Files of several folders may share a name; the number makes it unique.
-            write_bytes(
-                args.heatmaps / f"{number:06d}-{_printable(Path(one.id).stem)}.png", data.getvalue()
-            )
+            name = f"{number:06d}-{_printable(Path(one.id).stem)}.png"
+            write_bytes(args.heatmaps / name, data.getvalue())
         yield one
 
 

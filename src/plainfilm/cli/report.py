@@ -11,7 +11,6 @@ EXAMPLE = "plainfilm report runs/first --pdf report.pdf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm report``."""
     parser.add_argument(
         "run_folder",
         type=Path,
@@ -31,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm report``."""
     from plainfilm.cli.terminal import shown
     from plainfilm.report import print_pdf, rewrite_report
 

@@ -14,7 +14,6 @@ EXAMPLE = "plainfilm serve runs/first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm serve``."""
     words = "folder of a run or bundle; requests that name none use the first one"
     parser.add_argument("bundles", nargs="+", metavar="[NAME=]RUN_OR_BUNDLE", help=words)
     add = options_of(parser)
@@ -38,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm serve``."""
     from plainfilm.inference.limits import parse_limits
     from plainfilm.serve import ServiceLimits, Settings, run_service
 

@@ -17,7 +17,6 @@ _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm show``."""
     add_source_arguments(parser)
     add = options_of(parser)
     words = "image file to write; the ending (.png, .jpg, .webp) selects the format"
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm show``."""
     from plainfilm import _files
     from plainfilm.cli.describe import describe_manifest, print_findings
     from plainfilm.cli.terminal import shown

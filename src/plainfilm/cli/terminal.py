@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,9 @@ from plainfilm._progress import Progress, ProgressLines
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
 
-@contextlib.contextmanager
-def show_progress() -> Iterator[Progress]:
-    """Yield a progress callback: a bar on a terminal, else plain lines on stderr."""
-    if sys.stderr.isatty():
-        with _bar() as progress:
-            yield progress
-    else:
-        yield ProgressLines()
+def show_progress() -> AbstractContextManager[Progress]:
+    """Return a context with a progress callback: a bar on a terminal, else lines on stderr."""
+    return _bar() if sys.stderr.isatty() else contextlib.nullcontext(ProgressLines())
 
 
 @contextlib.contextmanager

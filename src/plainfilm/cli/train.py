@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plainfilm import __version__
 from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load, options_of
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ EXAMPLE = "plainfilm train chest_xray --recipe standard --out runs/first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``plainfilm train``."""
     add_source_arguments(parser)
     add = options_of(parser)
     words = "tutorial, swift, standard or a TOML file (default: standard)"
@@ -47,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``plainfilm train``."""
     from plainfilm.config import load_recipe
     from plainfilm.data import leave_out
     from plainfilm.errors import UsageError
@@ -168,12 +165,14 @@ def _evaluate(made: Run, args: argparse.Namespace) -> EvaluationDocument | None:
     """Evaluate a run and write its report unless both exist; None without a test set."""
     from plainfilm.cli.terminal import show_progress
     from plainfilm.evaluation import evaluate
+    from plainfilm.evaluation.external import stored_evaluation
     from plainfilm.report import write_report
 
     if not any(record.split == "test" for record in made.manifest.records):
         return None
-    done = _evaluated(made.folder / "evaluation", made.bundle.id)
-    if done is not None:
+    folder = made.folder / "evaluation"
+    done = stored_evaluation(folder / "evaluation.json", made.bundle)
+    if done is not None and (folder / "report.html").is_file():
         return done
     with show_progress() as progress:
         evaluation = evaluate(
@@ -185,16 +184,3 @@ def _evaluate(made: Run, args: argparse.Namespace) -> EvaluationDocument | None:
         )
     write_report(evaluation, model=made.folder, run=made)
     return evaluation.document
-
-
-def _evaluated(folder: Path, bundle: str) -> EvaluationDocument | None:
-    """Return the evaluation of an earlier call for this bundle, if it also wrote the report."""
-    from plainfilm.errors import RunError
-    from plainfilm.evaluation import EvaluationDocument
-
-    try:
-        document = EvaluationDocument.read(folder / "evaluation.json")
-    except RunError:
-        return None
-    same = document.bundle.id == bundle and document.version == __version__
-    return document if same and (folder / "report.html").is_file() else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,14 +19,21 @@ def check_network(name: str) -> None:
     """Raise a ConfigError if there is no such network, without importing Keras."""
     if name not in NETWORKS:
         raise ConfigError(
-            name_unknown(name, NETWORKS, "network"),
-            remedy=f"choose one of: {', '.join(NETWORKS)}",
+            name_unknown(name, NETWORKS, "network"), remedy=f"choose one of: {', '.join(NETWORKS)}"
         )
 
 
 def _check(condition: bool, problem: str, received: object) -> None:
     if not condition:
         raise ConfigError(problem, received=received)
+
+
+def _check_each(config: Any, names: str, holds: Callable[[float], bool], problem: str) -> None:
+    """Check several values; ``names`` are like ``fit: epochs batch``."""
+    section, _, keys = names.partition(": ")
+    for key in keys.split():
+        value = getattr(config, key)
+        _check(holds(value), f"{section}.{key} {problem}", value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _check(self.limit >= 0, "data.limit must not be negative", self.limit)
-        _check(0 < self.validation < 0.5, "data.validation must be in (0, 0.5)", self.validation)
-        _check(0 < self.test < 0.5, "data.test must be in (0, 0.5)", self.test)
+        _check_each(self, "data: validation test", lambda v: 0 < v < 0.5, "must be in (0, 0.5)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +117,11 @@ class AugmentConfig:
     fill: Literal["black", "nearest"] = "black"
 
     def __post_init__(self) -> None:
-        strengths = ("rotation", "zoom", "aspect", "shear", "contrast")
-        shares = ("shift", "brightness", "noise")
-        for name in (*strengths, *shares):
-            value = getattr(self, name)
-            _check(0 <= value <= 180, f"augment.{name} must be between 0 and 180", value)
-        for name in shares:
-            value = getattr(self, name)
-            _check(value <= 1, f"augment.{name} is a share and must be at most 1", value)
+        shares = "shift brightness noise"
+        names = f"augment: rotation zoom aspect shear contrast {shares}"
+        _check_each(self, names, lambda v: 0 <= v <= 180, "must be between 0 and 180")
+        problem = "is a share and must be at most 1"
+        _check_each(self, f"augment: {shares}", lambda v: v <= 1, problem)
         _check(self.crop_from >= 0, "augment.crop_from must not be negative", self.crop_from)
 
 
@@ -129,13 +132,7 @@ AUGMENTATIONS: Mapping[str, AugmentConfig] = {
     "tutorial": AugmentConfig("tutorial", flip=True, quarter_turns=True, crop_from=176),
     # The other pipeline of the tutorial, an ImageDataGenerator.
     "tutorial-generator": AugmentConfig(
-        "tutorial-generator",
-        flip=True,
-        rotation=40,
-        shift=0.2,
-        shear=0.2,
-        zoom=0.2,
-        fill="nearest",
+        "tutorial-generator", flip=True, rotation=40, shift=0.2, shear=0.2, zoom=0.2, fill="nearest"
     ),
     "radiograph": AugmentConfig(
         "radiograph",
@@ -205,15 +202,10 @@ class FitConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            value = getattr(self, name)
-            _check(value >= 1, f"fit.{name} must be at least 1", value)
-        for name in ("minimum_steps", "weight_decay", "clip_norm", "patience"):
-            value = getattr(self, name)
-            _check(value >= 0, f"fit.{name} must not be negative", value)
-        for name in ("warmup", "label_smoothing"):
-            value = getattr(self, name)
-            _check(0 <= value < 1, f"fit.{name} must be in [0, 1)", value)
+        _check_each(self, "fit: epochs batch", lambda v: v >= 1, "must be at least 1")
+        names = "fit: minimum_steps weight_decay clip_norm patience"
+        _check_each(self, names, lambda v: v >= 0, "must not be negative")
+        _check_each(self, "fit: warmup label_smoothing", lambda v: 0 <= v < 1, "must be in [0, 1)")
         _check(self.learning_rate > 0, "fit.learning_rate must be positive", self.learning_rate)
         _check(
             self.patience == 0 or self.select != "last",
@@ -244,9 +236,8 @@ class PointsConfig:
     own: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("sensitivity", "specificity"):
-            value = getattr(self, name)
-            _check(0 < value <= 1, f"points.{name} must be in (0, 1]", value)
+        names = "points: sensitivity specificity"
+        _check_each(self, names, lambda v: 0 < v <= 1, "must be in (0, 1]")
         for name, threshold in self.own.items():
             where = f"points.own.{name}"
             _check(name not in _RESERVED, f"{where}: the name is reserved", name)

@@ -160,11 +160,13 @@ def _internal_rows(
     if own:
         role = "official test" if any(one.official == "test" for one in own) else "internal test"
         place = home / "evaluation"
-        add(role, place, lambda: _stored(place / DOCUMENT, bundle) or again(home).document)
+        add(
+            role, place, lambda: stored_evaluation(place / DOCUMENT, bundle) or again(home).document
+        )
     return rows, notes
 
 
-def _stored(path: Path, bundle: Bundle) -> EvaluationDocument | None:
+def stored_evaluation(path: Path, bundle: Bundle) -> EvaluationDocument | None:
     """Return an evaluation that this version made of the bundle, or None."""
     try:
         document = EvaluationDocument.read(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.errors import RunError
-from plainfilm.records import LockedPoint, PixelSpec, Purpose, Task
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
 
 if TYPE_CHECKING:
     from plainfilm.evaluation.document import EvaluationDocument
@@ -31,14 +31,9 @@ class BundleIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class PointDescription:
+class PointDescription(OperatingPoint):
     """A locked operating point, with its rates on the validation images."""
 
-    name: str
-    purpose: Purpose
-    label: str
-    threshold: float
-    rule: str
     sensitivity: float
     specificity: float
     determined: bool

@@ -12,6 +12,7 @@ from starlette.routing import Route, Router
 
 from plainfilm._json import to_json
 from plainfilm.inference.engine import Engine
+from plainfilm.inference.registry import LoadedBundle
 from plainfilm.serve.card_page import card_page
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.middleware import Middleware
@@ -78,11 +79,11 @@ class _InfoRoutes:
             content = await asyncio.to_thread(loaded.report.read_bytes)
         except OSError as error:
             raise Problem("no-report") from error
-        return _html(content, REPORT_POLICY, bundle_headers(loaded))
+        return _html(content, loaded)
 
     async def card(self, request: Request) -> Response:
         loaded = find_bundle(self._engine, request.query_params.get("bundle"))
-        return _html(card_page(loaded.card, loaded.name), REPORT_POLICY, bundle_headers(loaded))
+        return _html(card_page(loaded.card, loaded.name), loaded)
 
     async def alive(self, request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -116,6 +117,6 @@ async def _page(request: Request) -> Response:
     return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers=headers)
 
 
-def _html(content: str | bytes, policy: str, headers: dict[str, str]) -> Response:
-    headers = {"content-security-policy": policy, **headers}
+def _html(content: str | bytes, loaded: LoadedBundle) -> Response:
+    headers = {"content-security-policy": REPORT_POLICY, **bundle_headers(loaded)}
     return Response(content, media_type="text/html", headers=headers)
