@@ -203,7 +203,7 @@ def test_detectable_difference_has_the_power_it_says() -> None:
 
 def exact_and_blocks(name: str, *, clustered: bool) -> tuple[Any, Any]:
     """Return a metric's replicates by patient, and by the way that very many patients take."""
-    from plainfilm.metrics import blocks, bootstrap
+    from plainfilm.metrics import bootstrap, statistics
 
     rng = np.random.default_rng(10)
     patients = 4000
@@ -215,9 +215,10 @@ def exact_and_blocks(name: str, *, clustered: bool) -> tuple[Any, Any]:
     found = []
     for many in (10**9, 1000):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(blocks, "MANY", many)
+            patch.setattr(statistics, "MANY", many)
+            drawn, units = statistics.pool(groups, patients)
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(bootstrap, "MANY", many)
-            drawn, units = blocks.pool(groups, patients)
             statistic = ranking_statistic(positive, scores, drawn, units)
             [values] = replicate(
                 [statistic],
