@@ -219,7 +219,7 @@ def test_recipes_page_names_every_choice() -> None:
 
 def test_recipes_page_names_every_network_and_option() -> None:
     pytest.importorskip("keras")
-    from plainfilm.models.registry import NETWORKS
+    from plainfilm.models.networks import NETWORKS
 
     page = REFERENCE / "recipes.md"
     text = prose(page).partition("## `[network]`")[2].partition("## `[augment]`")[0]

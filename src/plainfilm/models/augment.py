@@ -25,16 +25,11 @@ _NOISE = 0x6E6F  # separates this use of the seed from others
 def draw_augmentation(
     config: AugmentConfig, rng: np.random.Generator, n: int, size: int
 ) -> tuple[Array, Array]:
-    """Draw the augmentation of ``n`` images to a side of ``size``.
+    """Draw the augmentation of ``n`` images to a side of ``size``, as float32 arrays.
 
-    Returns
-    -------
-    transforms : float32 (n, 8)
-        Affine maps from output to input pixels, in the form of
-        `keras.ops.image.affine_transform`.
-    tones : float32 (n, 5)
-        Contrast factor, brightness and noise level in grey values, and the first rows of the
-        image's two windows of the noise bank.
+    The transforms (n, 8) are affine maps from output to input pixels, as in
+    `keras.ops.image.affine_transform`. The tones (n, 5) are contrast factor, brightness and noise
+    level in grey values, and the first rows of the image's two windows of the noise bank.
     """
 
     def symmetric(limit: float) -> NDArray[np.float64]:
@@ -47,10 +42,9 @@ def draw_augmentation(
     aspect = np.exp(symmetric(np.log1p(config.aspect)) / 2)
     shear = np.tan(np.deg2rad(symmetric(config.shear)))
     mirror = np.where(rng.random(n) < 0.5, -1.0, 1.0) if config.flip else np.ones(n)
+    corner = np.zeros((n, 2))
     if config.crop_from:
-        corner = rng.integers(0, config.crop_from - size + 1, (n, 2)).astype(np.float64)
-    else:
-        corner = np.zeros((n, 2))
+        corner += rng.integers(0, config.crop_from - size + 1, (n, 2))
     shift = np.stack([symmetric(config.shift), symmetric(config.shift)], 1) * size
 
     # Output pixel p is input pixel M (p - centre) + centre + corner + shift.
@@ -89,12 +83,8 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         self.config = config
         self.size = size
         self.seed = seed
-        self.moves = bool(
-            config.flip
-            or config.quarter_turns
-            or config.crop_from
-            or any((config.rotation, config.shift, config.zoom, config.aspect, config.shear))
-        )
+        moves = (config.flip, config.quarter_turns, config.crop_from, config.rotation)
+        self.moves = any((*moves, config.shift, config.zoom, config.aspect, config.shear))
 
     def build(self, *_: Any) -> None:
         """Draw the noise bank, rows of pixels."""
@@ -148,8 +138,8 @@ def resample(images: Any, transforms: Any, size: int, *, nearest: bool) -> Any:
         images,
         transforms,
         interpolation="bilinear",
-        fill_mode="nearest" if nearest else "constant",
         data_format="channels_last",
+        fill_mode="nearest" if nearest else "constant",
     )
     return resampled[:, :size, :size, :]
 

@@ -84,7 +84,8 @@ class _Writer(GraphBuilder):
     def add_network(self, network: Any) -> None:
         """Add everything from the image to the logits."""
         self.add("Cast", [IMAGE], "image_float", to=self.onnx.TensorProto.FLOAT)
-        self.add("Unsqueeze", ["image_float", self.integer("axis_one", 1)], "image_planes")
+        axis = self.constant("axis_one", [1], np.int64)
+        self.add("Unsqueeze", ["image_float", axis], "image_planes")
         for layer in network.layers:
             if isinstance(layer, layers.InputLayer):
                 self.names[id(layer.output)] = "image_planes"
@@ -155,14 +156,12 @@ def _pads(layer: Any) -> list[int]:
     """Return what ``same`` padding adds: top, left, bottom, right."""
     if layer.padding == "valid":
         return [0, 0, 0, 0]
-    before, after = [], []
     window = getattr(layer, "kernel_size", None) or layer.pool_size
-    for axis in (0, 1):
-        side, stride = layer.input.shape[1 + axis], layer.strides[axis]
-        missing = max((-(-side // stride) - 1) * stride + window[axis] - side, 0)
-        before.append(missing // 2)
-        after.append(missing - missing // 2)
-    return [*before, *after]
+    missing = [
+        max((-(-side // stride) - 1) * stride + width - side, 0)
+        for side, stride, width in zip(layer.input.shape[1:3], layer.strides, window, strict=True)
+    ]
+    return [*(one // 2 for one in missing), *(one - one // 2 for one in missing)]
 
 
 def _rescaling(w: _Writer, layer: Any, x: list[str]) -> str:
@@ -191,13 +190,11 @@ def _convolution(w: _Writer, layer: Any, x: list[str]) -> str:
 
 
 def _batch_normalization(w: _Writer, layer: Any, x: list[str]) -> str:
-    parts = {
-        "gamma": layer.gamma,
-        "beta": layer.beta,
-        "mean": layer.moving_mean,
-        "variance": layer.moving_variance,
-    }
-    names = [w.constant(f"{layer.name}_{part}", _numpy(own)) for part, own in parts.items()]
+    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    names = [
+        w.constant(f"{layer.name}_{part.removeprefix('moving_')}", _numpy(getattr(layer, part)))
+        for part in parts
+    ]
     return w.add("BatchNormalization", [*x, *names], layer.name, epsilon=float(layer.epsilon))
 
 

@@ -29,15 +29,9 @@ class GraphBuilder:
         )
         return output
 
-    def constant(self, name: str, value: Any) -> str:
-        """Add a float32 constant; return its name."""
-        array = np.ascontiguousarray(value, dtype=np.float32).reshape(np.shape(value))
-        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def integer(self, name: str, value: int) -> str:
-        """Add a constant of one whole number, (1,); return its name."""
-        array = np.array([value], np.int64)
+    def constant(self, name: str, value: Any, kind: type[np.number[Any]] = np.float32) -> str:
+        """Add a constant; return its name."""
+        array = np.ascontiguousarray(value, dtype=kind).reshape(np.shape(value))
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
 
@@ -50,27 +44,19 @@ class GraphBuilder:
             self.add("Softmax", ["cool"], "probabilities", axis=1)
         else:  # of the two classes, the probability of the positive one
             self.add("Softmax", ["cool"], "both", axis=1)
-            one, two = self.integer("one", 1), self.integer("two", 2)
+            one, two = self.constant("one", [1], np.int64), self.constant("two", [2], np.int64)
             self.add("Slice", ["both", one, two, one], "probabilities")
 
     def build(self, name: str, size: int, outputs: Mapping[str, Sequence[str | int]]) -> bytes:
         """Return the checked graph with these output shapes as the bytes of an ONNX file."""
         helper, types = self.onnx.helper, self.onnx.TensorProto
-        graph = helper.make_graph(
-            self.nodes,
-            name,
-            [helper.make_tensor_value_info(IMAGE, types.UINT8, ["n", size, size])],
-            [
-                helper.make_tensor_value_info(output, types.FLOAT, shape)
-                for output, shape in outputs.items()
-            ],
-            self.constants,
-        )
+        tensor = helper.make_tensor_value_info
+        inputs = [tensor(IMAGE, types.UINT8, ["n", size, size])]
+        results = [tensor(output, types.FLOAT, shape) for output, shape in outputs.items()]
+        graph = helper.make_graph(self.nodes, name, inputs, results, self.constants)
+        opset = helper.make_opsetid("", _OPSET)
         model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
-            ir_version=_IR,
-            producer_name="plainfilm",
+            graph, opset_imports=[opset], ir_version=_IR, producer_name="plainfilm"
         )
         self.onnx.checker.check_model(model, full_check=True)
         data: bytes = model.SerializeToString(deterministic=True)

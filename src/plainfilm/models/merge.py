@@ -20,16 +20,9 @@ def merge_graphs(
     """Return one ONNX graph that predicts the mean of several.
 
     Logits are averaged before the temperature is applied. Activation maps are linear in the logits,
-    so their mean explains the mean of the logits.
-
-    Parameters
-    ----------
-    graphs
-        Two or more graphs from `plainfilm.models.export.to_onnx`, with the same input and outputs.
-    task, head, temperature
-        See `plainfilm.models.export.to_onnx`.
-    scales
-        Divisors of each member's novelty before the mean is taken; None omits novelty.
+    so their mean explains the mean of the logits. The graphs are two or more from
+    `plainfilm.models.export.to_onnx`, with the same input and outputs. Each member's novelty is
+    divided by its entry of ``scales`` before the mean is taken; None omits novelty.
     """
     if len(graphs) < 2:
         raise ConfigError("an ensemble needs at least two members", received=len(graphs))
@@ -52,10 +45,8 @@ def merge_graphs(
         parts = [f"m{number}_{name}" for number in range(len(members))]
         if name == "novelty":
             parts = [
-                builder.add(
-                    "Div", [part, builder.constant(f"{part}_scale", scale)], f"{part}_scaled"
-                )
-                for part, scale in zip(parts, scales or (), strict=True)
+                builder.add("Div", [part, builder.constant(f"{part}_scale", by)], f"{part}_scaled")
+                for part, by in zip(parts, scales or (), strict=True)
             ]
         builder.add("Mean", parts, name)
     builder.add_probabilities(head, len(task.labels), temperature)
