@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,33 +24,19 @@ Numbers = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """Summary of a data set.
-
-    Attributes
-    ----------
-    counts
-        Counts of images, patients and classes.
-    hash
-        Hash of the manifest.
-    prevalence
-        Prevalence of each label in all images and in each split, 0 to 1, among the images with a
-        known label; None if there are none.
-    formats
-        Number of files of each format; None without a cache, as all of the following.
-    width, height, aspect
-        Quantiles over the files, in pixels.
-    intensity
-        ``mean`` and ``std`` of the grey values, 0 to 255, of at most 4,096 training ``images`` (of
-        all images if there is no split).
-    """
+    """Summary of a data set; without a cache, all after ``prevalence`` is None."""
 
     counts: Description
     hash: str
+    # Of each label in all images and in each split, 0 to 1, among the images with a known label;
+    # None if there are none.
     prevalence: Mapping[str, Mapping[str, float | None]]
-    formats: Mapping[str, int] | None = None
-    width: Numbers | None = None
+    formats: Mapping[str, int] | None = None  # number of files of each format
+    width: Numbers | None = None  # quantiles over the files, in pixels
     height: Numbers | None = None
     aspect: Numbers | None = None
+    # `mean` and `std` of the grey values, 0 to 255, of at most 4,096 training `images` (of all
+    # images if there is no split).
     intensity: Numbers | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -65,23 +51,19 @@ def fingerprint(manifest: Manifest, cache: Cache | None = None) -> Fingerprint:
     chosen = {"all": np.ones(len(manifest), dtype=bool)}
     chosen |= {name: splits == name for name in SPLITS if (splits == name).any()}
     prevalence = {
-        name: {
-            label: _mean(labels[mask, number]) for number, label in enumerate(manifest.task.labels)
-        }
+        name: dict(zip(manifest.task.labels, map(_mean, labels[mask].T), strict=True))
         for name, mask in chosen.items()
     }
-    counts = manifest.describe()
+    result = Fingerprint(counts=manifest.describe(), hash=manifest.hash, prevalence=prevalence)
     if cache is None:
-        return Fingerprint(counts=counts, hash=manifest.hash, prevalence=prevalence)
+        return result
     sizes = np.array(
         [(m["width"], m["height"]) for m in cache.metadata if "width" in m and "height" in m],
         dtype=np.float64,
     ).reshape(-1, 2)
     formats = Counter(str(m["format"]) for m in cache.metadata if "format" in m)
-    return Fingerprint(
-        counts=counts,
-        hash=manifest.hash,
-        prevalence=prevalence,
+    return replace(
+        result,
         formats=dict(formats.most_common()),
         width=_quantiles(sizes[:, 0]),
         height=_quantiles(sizes[:, 1]),

@@ -38,16 +38,10 @@ def where_is_salt() -> str:
 
 
 class Pseudonyms:
-    """Converts identifiers to keys; reads or creates the salt for the first one.
-
-    Attributes
-    ----------
-    kept
-        False if a new salt could not be stored. The next call then gives other keys, which changes
-        no result.
-    """
+    """Converts identifiers to keys; reads or creates the salt for the first one."""
 
     def __init__(self) -> None:
+        # False if a new salt could not be stored: the next call gives other keys and equal results.
         self.kept = True
         self._salt: bytes | None = None
 
@@ -57,17 +51,8 @@ class Pseudonyms:
     def key(self, identifier: str, scope: str = "") -> str:
         """Return the key of an identifier: ``p`` and 16 hexadecimal digits.
 
-        Parameters
-        ----------
-        identifier
-            Identifier of a patient.
-        scope
-            Name space of the identifier; equal identifiers in two scopes have different keys.
-
-        Raises
-        ------
-        StorageError
-            If the salt exists but cannot be used.
+        Equal identifiers in two scopes have different keys. Raises `StorageError` if the salt
+        exists but cannot be used.
         """
         if self._salt is None:
             self._salt = self._read()

@@ -39,24 +39,12 @@ _SAFE_AGE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Some decoded images.
+    """Some decoded images; hashes are SHA-256 of their files."""
 
-    Attributes
-    ----------
-    path
-        File of the pixels.
-    hashes
-        SHA-256 of the file of each row.
-    metadata
-        Metadata of the file of each row.
-    failures
-        SHA-256 of each file that cannot be decoded, with the failure.
-    """
-
-    path: Path
-    hashes: tuple[str, ...]
-    metadata: tuple[dict[str, str | float], ...]
-    failures: dict[str, Failure]
+    path: Path  # of the pixels
+    hashes: tuple[str, ...]  # of each row
+    metadata: tuple[dict[str, str | float], ...]  # of each row
+    failures: dict[str, Failure]  # of files that cannot be decoded, by hash
 
 
 def open_pixels(path: Path, count: int, size: int) -> NDArray[np.uint8]:
@@ -99,29 +87,27 @@ def rows_per_shard(size: int) -> int:
 def read_shards(folder: Path, size: int) -> Iterator[Shard]:
     """Yield every complete shard; damaged shards are skipped."""
     for index in sorted(folder.glob("*.json")):
-        try:
-            shard = _read_shard(index, size)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if shard is not None:
+        if shard := _read_shard(index, size):
             yield shard
 
 
 def _read_shard(index: Path, size: int) -> Shard | None:
-    content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-    hashes, metadata = tuple(content["hashes"]), tuple(content["metadata"])
-    if content["schema"] != _SCHEMA or content["size"] != size or len(hashes) != len(metadata):
-        return None
-    if not all(isinstance(one, dict) for one in metadata):
-        return None
+    """Return a shard, or None if it is missing or damaged."""
     pixels = index.with_suffix(".u8")
-    if hashes and pixels.stat().st_size != len(hashes) * size**2:
-        return None
-    with contextlib.suppress(OSError):  # `prune_cache` removes what was not used for long
-        if time.time() - index.stat().st_mtime > _DAY:
-            os.utime(index)
-    failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
-    return Shard(pixels, hashes, metadata, failures)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
+        hashes, metadata = tuple(content["hashes"]), tuple(content["metadata"])
+        failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
+        if (
+            (content["schema"], content["size"], len(metadata)) == (_SCHEMA, size, len(hashes))
+            and all(isinstance(one, dict) for one in metadata)
+            and not (hashes and pixels.stat().st_size != len(hashes) * size**2)
+        ):
+            with contextlib.suppress(OSError):  # `prune_cache` removes what was not used for long
+                if time.time() - index.stat().st_mtime > _DAY:
+                    os.utime(index)
+            return Shard(pixels, hashes, metadata, failures)
+    return None
 
 
 def write_shard(
@@ -136,9 +122,8 @@ def write_shard(
     shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(metadata), failures)
     index = folder / f"{name}.json"
     size = pixels.shape[1]
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if (existing := _read_shard(index, size)) is not None:
-            return existing  # another process was faster
+    if existing := _read_shard(index, size):
+        return existing  # another process was faster
     if hashes:
         with atomic_path(shard.path) as temporary, open(temporary, "wb") as file:
             file.write(np.ascontiguousarray(pixels).data.cast("B"))
@@ -200,8 +185,7 @@ class FileIndex:
         if time.time() - stamp.modified / 1e9 < _SAFE_AGE:
             return
         folder, name = os.path.split(path)
-        files = self._bucket(folder).setdefault(folder, {})
-        files[name] = [*stamp, digest]
+        self._bucket(folder).setdefault(folder, {})[name] = [*stamp, digest]
         self._changed.add(self._bucket_of[folder])
 
     def save(self) -> None:
@@ -213,10 +197,9 @@ class FileIndex:
         self._changed.clear()
 
     def _bucket(self, folder: str) -> dict[str, dict[str, list[Any]]]:
-        name = self._bucket_of.get(folder)
-        if name is None:
-            name = hash_bytes(os.fsencode(folder))[:2]
-            self._bucket_of[folder] = name
+        if folder not in self._bucket_of:
+            self._bucket_of[folder] = hash_bytes(os.fsencode(folder))[:2]
+        name = self._bucket_of[folder]
         if name not in self._buckets:
             self._buckets[name] = self._load(name)
         return self._buckets[name]
@@ -224,8 +207,6 @@ class FileIndex:
     def _load(self, name: str) -> dict[str, dict[str, list[Any]]]:
         try:
             content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError):  # unreadable or damaged: the files are hashed again
+        except (OSError, ValueError):  # missing or damaged: the files are hashed again
             return {}
         return content if isinstance(content, dict) else {}

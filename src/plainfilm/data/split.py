@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +68,8 @@ def make_splits(
         raise ConfigError("validation= must be above 0 and below 1", received=validation)
     if not 0 <= test < 1:
         raise ConfigError("test= must be at least 0 and below 1", received=test)
-    manifest = replace(
-        manifest, findings=tuple(f for f in manifest.findings if f.check not in _CHECKS)
-    )
+    findings = [f for f in manifest.findings if f.check not in _CHECKS]
     officials = {record.official for record in manifest.records}
-    findings: list[Finding] = []
     fixed: set[Split] = {"test"} if "test" in officials else set()
     if "validation" in officials:
         too_small = _judge_validation(manifest, minimum_validation, minimum_per_class)
@@ -91,7 +90,7 @@ def make_splits(
     assigned = _assign(manifest, fixed, shares, seed)
     records = tuple(replace(r, split=assigned[r.id]) for r in manifest.records)
     findings += _find_overlaps(records)
-    return replace(manifest, records=records).with_findings(findings)
+    return replace(manifest, records=records, findings=tuple(findings))
 
 
 def _judge_validation(manifest: Manifest, minimum: int, per_class: int) -> Finding | None:
@@ -120,13 +119,8 @@ def _judge_validation(manifest: Manifest, minimum: int, per_class: int) -> Findi
 def _assign(
     manifest: Manifest, fixed: set[Split], shares: Mapping[Split, float], seed: int
 ) -> dict[str, Split]:
-    assigned: dict[str, Split] = {}
-    pool: list[Record] = []
-    for record in sorted(manifest.records, key=lambda record: record.id):
-        if record.official in fixed:
-            assigned[record.id] = record.official
-        else:
-            pool.append(record)
+    assigned: dict[str, Split] = {r.id: r.official for r in manifest.records if r.official in fixed}
+    pool = sorted((r for r in manifest.records if r.id not in assigned), key=attrgetter("id"))
     if not pool:
         raise SplitError(
             "no image is left for training",
@@ -184,33 +178,28 @@ def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Spl
             )
 
 
-def _find_overlaps(records: Sequence[Record]) -> list[Finding]:
+def _find_overlaps(records: Sequence[Record]) -> Iterator[Finding]:
     splits: dict[str, set[str]] = defaultdict(set)
     for record in records:
         splits[record.patient].add(str(record.split))
-    findings = []
-    for number, first in enumerate(SPLITS):
-        for second in SPLITS[number + 1 :]:
-            both = {key for key, found in splits.items() if {first, second} <= found}
-            if not both:
-                continue
-            here = [r.id for r in records if r.patient in both and r.split == first]
-            there = [r.id for r in records if r.patient in both and r.split == second]
-            findings.append(
-                finding(
-                    "patient-overlap",
-                    "serious",
-                    f"{plural(len(both), 'patient is', 'patients are')} in the official splits "
-                    f"{first} ({plural(len(here), 'image')}) and {second} "
-                    f"({plural(len(there), 'image')})",
-                    len(both),
-                    here + there,
-                    consequence="a model can recognise the patient instead of the disease",
-                    remedy=f"remove the images of these patients from {first}, or split the data "
-                    "set again",
-                )
-            )
-    return findings
+    for first, second in combinations(SPLITS, 2):
+        both = {key for key, found in splits.items() if {first, second} <= found}
+        if not both:
+            continue
+        here, there = (
+            [r.id for r in records if r.patient in both and r.split == split]
+            for split in (first, second)
+        )
+        yield finding(
+            "patient-overlap",
+            "serious",
+            f"{plural(len(both), 'patient is', 'patients are')} in the official splits {first} "
+            f"({plural(len(here), 'image')}) and {second} ({plural(len(there), 'image')})",
+            len(both),
+            here + there,
+            consequence="a model can recognise the patient instead of the disease",
+            remedy=f"remove the images of these patients from {first}, or split the data set again",
+        )
 
 
 def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) -> Manifest:
@@ -239,7 +228,7 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
             "the number of training images must be at least the number of classes",
             received=f"{n} for {len(task.classes)} classes",
         )
-    train = sorted(manifest.select("train").records, key=lambda record: record.id)
+    train = sorted(manifest.select("train").records, key=attrgetter("id"))
     if n >= len(train) and not balanced:
         return manifest
     if balanced and task.kind == "multilabel":

@@ -46,19 +46,8 @@ def apportion(
     group are assigned together, large groups first. A group is assigned to the part that lacks the
     largest fraction of its target, so that large groups are not all in the largest part.
 
-    Parameters
-    ----------
-    counts
-        (groups, k) number of images of each group in each column.
-    shares
-        (parts,) target fractions, with sum 1.
-    rng
-        Random generator for the order of groups of equal size and for ties.
-
-    Returns
-    -------
-    part
-        (groups,) index of the part.
+    ``counts`` (groups, k) are numbers of images, ``shares`` (parts,) target fractions of sum 1;
+    ``rng`` orders groups of equal size and decides ties. Returns the part of each group, (groups,).
     """
     groups = len(counts)
     part = np.full(groups, -1, dtype=np.intp)

@@ -26,55 +26,27 @@ SPLIT_NAMES: Mapping[str, Split] = {
 
 @dataclass(slots=True)
 class Item:
-    """One image of a root.
+    """One image of a root."""
 
-    Attributes
-    ----------
-    id
-        Path below the root.
-    path
-        Location of the file.
-    real
-        Location without symbolic links; equal for two items that are one file.
-    label
-        Name of the class, or a tuple of 1.0, 0.0, NaN if the root has label columns.
-    official
-        Split that the root assigns.
-    patient
-        Patient identifier from a column; after ``assign_patients`` the patient key.
-    columns
-        Further columns of the root.
-    """
-
-    id: str
+    id: str  # path below the root
     path: str
-    real: str
-    label: str | tuple[float, ...]
-    official: Split | None = None
-    patient: str | None = None
-    columns: dict[str, str | float] = field(default_factory=dict)
+    real: str  # path without symbolic links; equal for two items that are one file
+    label: str | tuple[float, ...]  # class, or 1.0, 0.0, NaN for each of several label columns
+    official: Split | None = None  # split that the root assigns
+    patient: str | None = None  # identifier from a column; after `assign_patients` the key
+    columns: dict[str, str | float] = field(default_factory=dict)  # further columns
 
 
 @dataclass(slots=True)
 class Listing:
-    """The images of one root.
+    """The images of one root."""
 
-    Attributes
-    ----------
-    name
-        Name of the root; the prefix of ids if there are several roots.
-    labels
-        Names of the label columns if labels are tuples, else None.
-    scope
-        Data set of the root; equal patient names mean one patient within it.
-    """
-
-    name: str
+    name: str  # the prefix of ids if there are several roots
     items: list[Item] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    labels: tuple[str, ...] | None = None
-    scope: str = ""
+    labels: tuple[str, ...] | None = None  # names of the label columns, if there are several
+    scope: str = ""  # data set of the root; equal patient names mean one patient within it
 
     def report(
         self,
@@ -83,14 +55,10 @@ class Listing:
         problem: str,
         count: int,
         files: Iterable[str] = (),
-        *,
-        consequence: str = "",
-        remedy: str = "",
+        **texts: str,
     ) -> None:
-        """Add a finding."""
-        self.findings.append(
-            finding(check, severity, problem, count, files, consequence=consequence, remedy=remedy)
-        )
+        """Add a finding; the arguments are those of :func:`finding`."""
+        self.findings.append(finding(check, severity, problem, count, files, **texts))
 
 
 def finding(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,8 +63,7 @@ def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> lis
         headers = {item.id: read_identity(item.path, item.id) for item in listing.items}
         placeholder = _placeholder(headers)
         for item in listing.items:
-            subgroup = subgroup_of(item.id)
-            if subgroup is not None:
+            if subgroup := subgroup_of(item.id):
                 item.columns.setdefault("subgroup", subgroup)
             header = headers[item.id]
             statistics.named += header is not None and header.in_name
@@ -88,7 +87,7 @@ def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> lis
             received=next(item.id for one in listings for item in one.items).rsplit("/", 1)[-1],
             remedy="give an expression that matches such names, or leave patient= out",
         )
-    return _report(statistics, total, pseudonyms.kept)
+    return [*_report(statistics, total, pseudonyms.kept)]
 
 
 def _identify(
@@ -109,10 +108,8 @@ def _identify(
 
 def _placeholder(headers: dict[str, Identity | None]) -> str | None:
     """Return the identifier that all DICOM files of a root share, if there are many files."""
-    counts = Counter(one.patient for one in headers.values() if one is not None and one.patient)
-    if len(counts) == 1 and counts.total() >= _PLACEHOLDER_FILES:
-        return next(iter(counts))
-    return None
+    found = [one.patient for one in headers.values() if one is not None and one.patient]
+    return found[0] if len(found) >= _PLACEHOLDER_FILES and len(set(found)) == 1 else None
 
 
 def _name_scopes(listings: Sequence[Listing]) -> dict[str, str]:
@@ -122,15 +119,12 @@ def _name_scopes(listings: Sequence[Listing]) -> dict[str, str]:
         scope: min((s for s in scopes if f"{scope}{os.sep}".startswith(f"{s}{os.sep}")), key=len)
         for scope in scopes
     }
-    first: dict[str, str] = {}
-    for listing in listings:
-        first.setdefault(widest[listing.scope], listing.name)
+    first = {widest[listing.scope]: listing.name for listing in reversed(listings)}
     names = {scope: f"pattern/{name if len(first) > 1 else ''}" for scope, name in first.items()}
     return {scope: names[widest[scope]] for scope in scopes}
 
 
-def _report(statistics: _Statistics, total: int, kept: bool) -> list[Finding]:
-    findings = []
+def _report(statistics: _Statistics, total: int, kept: bool) -> Iterator[Finding]:
     if statistics.images:
         sources = "; ".join(
             f"{source}: {plural(count, 'image')} of "
@@ -140,44 +134,37 @@ def _report(statistics: _Statistics, total: int, kept: bool) -> list[Finding]:
         # A separate check, since a pattern may join files that do not belong together.
         check = "patient-pattern" if _PATTERN in statistics.images else "patient-keys"
         problem = f"patients were read from {sources}"
-        findings.append(finding(check, "note", problem, statistics.images.total()))
+        yield finding(check, "note", problem, statistics.images.total())
     if shared := sum(len(scopes) > 1 for scopes in statistics.scopes.values()):
-        findings.append(
-            finding(
-                "patient-names-shared",
-                "warning",
-                f"the pattern finds {plural(shared, 'patient name')} in several data sets; they "
-                "count as different patients",
-                shared,
-                consequence="if they are the same, images of one patient may be in several splits",
-                remedy="if they are the same, name a patient column with patient=",
-            )
+        yield finding(
+            "patient-names-shared",
+            "warning",
+            f"the pattern finds {plural(shared, 'patient name')} in several data sets; they "
+            "count as different patients",
+            shared,
+            consequence="if they are the same, images of one patient may be in several splits",
+            remedy="if they are the same, name a patient column with patient=",
         )
     if statistics.unknown:
-        findings.append(_unknown(statistics, total))
+        yield _unknown(statistics, total)
     if statistics.named:
-        findings.append(
-            finding(
-                "identity-in-names",
-                "warning",
-                f"the names of {plural(statistics.named, 'DICOM file')} or their folders contain a "
-                "patient name or number, an accession number or a UID",
-                statistics.named,
-                consequence="results and reports show file names",
-                remedy="copy the files under neutral names before you pass on results",
-            )
+        yield finding(
+            "identity-in-names",
+            "warning",
+            f"the names of {plural(statistics.named, 'DICOM file')} or their folders contain a "
+            "patient name or number, an accession number or a UID",
+            statistics.named,
+            consequence="results and reports show file names",
+            remedy="copy the files under neutral names before you pass on results",
         )
     if not kept:
-        findings.append(
-            finding(
-                "salt-not-kept",
-                "note",
-                f"{salt_file()} cannot be written; the next call gives other patient keys",
-                1,
-                remedy="set the variable PLAINFILM_SALT to compare keys between calls",
-            )
+        yield finding(
+            "salt-not-kept",
+            "note",
+            f"{salt_file()} cannot be written; the next call gives other patient keys",
+            1,
+            remedy="set the variable PLAINFILM_SALT to compare keys between calls",
         )
-    return findings
 
 
 def _unknown(statistics: _Statistics, total: int) -> Finding:

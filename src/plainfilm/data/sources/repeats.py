@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from plainfilm._text import plural
@@ -41,7 +41,7 @@ def merge_repeated(items: Sequence[LabelledItem]) -> tuple[list[LabelledItem], l
             remedy="remove the wrong mentions of each file",
         )
     _number_ids(kept)
-    return kept, _report(repeats)
+    return kept, [*_report(repeats)]
 
 
 def _merge(group: list[LabelledItem], repeats: _Repeats) -> list[LabelledItem]:
@@ -72,42 +72,33 @@ def _number_ids(kept: list[LabelledItem]) -> None:
     seen: Counter[str] = Counter()
     for item, _ in kept:
         seen[item.id] += 1
-        if seen[item.id] > 1:
-            item.id = f"{item.id}#{seen[item.id]}"
+        item.id += f"#{seen[item.id]}" if seen[item.id] > 1 else ""
 
 
-def _report(repeats: _Repeats) -> list[Finding]:
-    findings = []
+def _report(repeats: _Repeats) -> Iterator[Finding]:
     if count := len(repeats.repeated):
-        repeated = plural(
-            count, "repeated mention of a file was", "repeated mentions of files were"
-        )
-        problem = f"{repeated} not used"
+        nouns = ("repeated mention of a file was", "repeated mentions of files were")
+        problem = f"{plural(count, *nouns)} not used"
         if repeats.differing:
             problem += f" ({repeats.differing} with other values in further columns)"
-        findings.append(finding("repeated-files", "note", problem, count, repeats.repeated))
+        yield finding("repeated-files", "note", problem, count, repeats.repeated)
     if count := len(repeats.in_several_splits):
-        findings.append(
-            finding(
-                "file-in-several-splits",
-                "serious",
-                f"{plural(count, 'file is', 'files are')} in several splits",
-                count,
-                repeats.in_several_splits,
-                consequence="the model is tested on images that it was trained on",
-                remedy="keep each file in one split only",
-            )
+        yield finding(
+            "file-in-several-splits",
+            "serious",
+            f"{plural(count, 'file is', 'files are')} in several splits",
+            count,
+            repeats.in_several_splits,
+            consequence="the model is tested on images that it was trained on",
+            remedy="keep each file in one split only",
         )
     if count := len(repeats.of_several_patients):
-        findings.append(
-            finding(
-                "file-of-several-patients",
-                "warning",
-                f"{plural(count, 'file has', 'files have')} several patients; the first was used",
-                count,
-                repeats.of_several_patients,
-                consequence="images of one patient may be in several splits",
-                remedy="correct the patient of each file",
-            )
+        yield finding(
+            "file-of-several-patients",
+            "warning",
+            f"{plural(count, 'file has', 'files have')} several patients; the first was used",
+            count,
+            repeats.of_several_patients,
+            consequence="images of one patient may be in several splits",
+            remedy="correct the patient of each file",
         )
-    return findings
