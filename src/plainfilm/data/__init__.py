@@ -1,11 +1,10 @@
 """Lists, splits and decodes images, without a training framework."""
 
 from plainfilm.data.cache import Cache, default_folder
-from plainfilm.data.exclusions import leave_out
 from plainfilm.data.fill import fill_cache
 from plainfilm.data.fingerprint import fingerprint
 from plainfilm.data.manifest import LeftOut, Manifest
-from plainfilm.data.pick import pick
+from plainfilm.data.selection import leave_out, pick
 from plainfilm.data.sources import (
     KERMANY,
     SourceOptions,

@@ -63,22 +63,23 @@ class Cache:
         self.left_out = tuple(left_out)
         self.ids: tuple[str, ...] = tuple(identity for identity, _, _ in rows)
         self.hashes: tuple[str, ...] = tuple(digest for _, digest, _ in rows)
-        self.metadata: list[Mapping[str, str | float]] = [
-            location.metadata for _, _, location in rows
-        ]
+        self.metadata: list[Mapping[str, str | float]] = [at.metadata for _, _, at in rows]
         self._files = [*dict.fromkeys((at.shard, at.rows) for _, _, at in rows)]
-        self._maps = [open_pixels(path, count, spec.size) for path, count in self._files]
         numbers = {path: number for number, (path, _) in enumerate(self._files)}
         self._shard = np.array([numbers[at.shard] for _, _, at in rows], dtype=np.intp)
         self._row = np.array([at.row for _, _, at in rows], dtype=np.intp)
         self._position = {identity: number for number, identity in enumerate(self.ids)}
+        self._maps = self._open()
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name != "_maps"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)  # the images stay on disk
-        self._maps = [open_pixels(path, count, self.spec.size) for path, count in self._files]
+        self._maps = self._open()
+
+    def _open(self) -> list[NDArray[np.uint8]]:
+        return [open_pixels(path, count, self.spec.size) for path, count in self._files]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,10 +100,7 @@ class Cache:
     def positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
         """Return the positions of the images of ``ids``, for :meth:`gather`.
 
-        Raises
-        ------
-        DataError
-            If an id is not in the cache.
+        Raises `DataError` if an id is not in the cache.
         """
         try:
             return np.array([self._position[str(identity)] for identity in ids], dtype=np.intp)
@@ -115,22 +113,10 @@ class Cache:
             ) from error
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """Copy images into memory.
+        """Copy images into memory, (n, size, size), 0 to 255.
 
-        Parameters
-        ----------
-        indices
-            (n,) positions, 0 to ``len(cache) - 1``, in any order; they may repeat.
-
-        Returns
-        -------
-        images
-            (n, size, size), 0 to 255.
-
-        Raises
-        ------
-        IndexError
-            If a position is out of range.
+        ``indices`` are positions (n,) from 0 to ``len(cache) - 1`` in any order, and may repeat.
+        Raises `IndexError` if a position is out of range.
         """
         positions = np.asarray(indices, dtype=np.intp).reshape(-1)
         size = self.spec.size
@@ -139,8 +125,7 @@ class Cache:
         # A sequential read consists of a few runs of rows in one shard.
         edges = np.flatnonzero(np.diff(shards)) + 1
         if len(edges) < len(self._maps):
-            bounds = [0, *edges.tolist(), len(positions)]
-            for start, stop in pairwise(bounds):
+            for start, stop in pairwise([0, *edges.tolist(), len(positions)]):
                 if stop > start:
                     self._read(int(shards[start]), rows[start:stop], out[start:stop])
             return out

@@ -32,10 +32,9 @@ class Content:
     def has_changed(self) -> bool:
         """Return whether the file may have changed after it was hashed."""
         try:
-            now = Path(self.path).stat()
+            return Stamp.of(Path(self.path).stat()) != self.stamp
         except OSError:
             return True
-        return Stamp.of(now) != self.stamp
 
 
 @explain_cache_errors()

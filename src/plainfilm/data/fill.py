@@ -55,10 +55,6 @@ def fill_cache(
 
     Parameters
     ----------
-    manifest
-        The records.
-    spec
-        Pixel spec of the images.
     folder
         Folder of the cache; :func:`default_folder` if None. Several data sets and processes can
         share it.
@@ -68,8 +64,6 @@ def fill_cache(
         process has limits of memory and time (see ``plainfilm.decoding.pool.Pool``).
     progress
         Callback for the stages ``reading files`` and ``decoding images``.
-    reader
-        Function that decodes a file.
 
     Returns
     -------
@@ -101,10 +95,10 @@ def fill_cache(
     for record in manifest.records:
         file = files.get(record.id)
         failure = unread[record.id] if file is None else found.failures.get(file.digest)
-        if file is not None and failure is None:
-            rows.append((record.id, file.digest, found.rows[file.digest]))
-        elif failure is not None:
+        if failure is not None:
             left_out.append(LeftOut(record.id, record.path, failure.reason, failure.problem))
+        elif file is not None:
+            rows.append((record.id, file.digest, found.rows[file.digest]))
     return Cache(spec, rows, left_out)
 
 
@@ -126,20 +120,16 @@ class _Found:
         for row, digest in enumerate(shard.hashes):
             file = self._contents.get(digest)
             if file is not None and digest not in self.rows:
-                self.rows[file.digest] = Location(
-                    shard.path, rows, row, _shared(shard.metadata[row])
-                )
+                metadata = _shared(shard.metadata[row])
+                self.rows[file.digest] = Location(shard.path, rows, row, metadata)
         self.failures.update(
             (digest, why) for digest, why in shard.failures.items() if digest in self._contents
         )
 
     def missing(self) -> list[Content]:
         """Return the contents with neither an image nor a failure."""
-        return [
-            file
-            for digest, file in self._contents.items()
-            if digest not in self.rows and digest not in self.failures
-        ]
+        done = self.rows.keys() | self.failures.keys()
+        return [file for digest, file in self._contents.items() if digest not in done]
 
 
 def _shared(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
@@ -206,20 +196,20 @@ def _store(
     found: _Found,
     writer: ThreadPoolExecutor,
 ) -> Future[Shard] | None:
-    hashes, metadata, kept = [], [], []
+    images: dict[int, Decoded] = {}  # by row
     failures: dict[str, Failure] = {}
     for row, (file, outcome) in enumerate(zip(files, outcomes, strict=True)):
         if file.has_changed():
             outcome = Failure("changed", "the file changed while it was being read")
         if isinstance(outcome, Decoded):
-            hashes.append(file.digest)
-            metadata.append(outcome.metadata)
-            kept.append(row)
+            images[row] = outcome
         elif outcome.reason in _TEMPORARY:
             found.failures[file.digest] = outcome
         else:
             failures[file.digest] = outcome
-    if not hashes and not failures:
+    if not images and not failures:
         return None
-    chosen = pixels if len(kept) == len(files) else pixels[kept]
+    hashes = [files[row].digest for row in images]
+    metadata = [image.metadata for image in images.values()]
+    chosen = pixels if len(images) == len(files) else pixels[[*images]]
     return writer.submit(write_shard, shard_folder, chosen, hashes, metadata, failures)

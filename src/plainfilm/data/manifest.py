@@ -36,14 +36,8 @@ _T = TypeVar("_T")
 class LeftOut:
     """A file that is not used.
 
-    Attributes
-    ----------
-    id, path
-        As in :class:`~plainfilm.records.Record`.
-    reason
-        Stable code in kebab case: ``empty``, ``missing``, ``truncated``, ...
-    problem
-        Description of the problem.
+    ``id`` and ``path`` are as in :class:`~plainfilm.records.Record`, and ``reason`` is a stable
+    code in kebab case: ``empty``, ``missing``, ``truncated``, ...
     """
 
     id: str
@@ -58,16 +52,10 @@ class Manifest:
 
     Attributes
     ----------
-    name
-        Name of the data set.
     task
         Labels and classes; the labels are the columns of :meth:`label_array`.
     records
         The images, with unique ids, in a reproducible order.
-    left_out
-        Files that are not used.
-    findings
-        Findings of listing and splitting.
 
     Raises
     ------
@@ -88,9 +76,8 @@ class Manifest:
             raise LabelError("ids of records repeat", received=counts.most_common(1)[0][0])
         width = len(self.task.labels)
         for record in self.records:
-            if len(record.labels) != width or any(
-                value != 0 and value != 1 and not math.isnan(value) for value in record.labels
-            ):
+            valid = all(value in (0, 1) or math.isnan(value) for value in record.labels)
+            if len(record.labels) != width or not valid:
                 raise LabelError(
                     f"a record must have {plural(width, 'label')} of 1, 0 or NaN",
                     received=f"{record.id}: {record.labels}",
@@ -125,13 +112,7 @@ class Manifest:
         return bool(self.records) and all(record.split for record in self.records)
 
     def select(self, split: Split) -> Manifest:
-        """Return the manifest of one split.
-
-        Raises
-        ------
-        SplitError
-            If the split has no record.
-        """
+        """Return the manifest of one split; raises `SplitError` if the split has no record."""
         if split not in SPLITS:
             raise SplitError(f"the split must be one of {', '.join(SPLITS)}", received=repr(split))
         chosen = tuple(record for record in self.records if record.split == split)
@@ -166,10 +147,8 @@ class Manifest:
         It does not depend on the order of the records, on the folder of the files, or on the
         spelling of patient keys (and so not on the salt).
         """
-        first: dict[str, str] = {}
-        for record in self.records:
-            first[record.patient] = min(record.id, first.get(record.patient, record.id))
         ordered = sorted(self.records, key=attrgetter("id"))
+        first = {record.patient: record.id for record in reversed(ordered)}
         # The hash of one canonical JSON text, built in pieces to save memory.
         digest = hashlib.sha256(b'{"rows":[')
         for start in range(0, len(ordered), _HASHED_AT_ONCE):
@@ -189,10 +168,7 @@ class Manifest:
     def write(self, path: Path | str) -> None:
         """Write the manifest to a Parquet file, atomically.
 
-        Raises
-        ------
-        StorageError
-            If the disk is full or the folder is not writable.
+        Raises `StorageError` if the disk is full or the folder is not writable.
         """
         write_bytes(Path(path), self.to_parquet())
 
@@ -212,10 +188,8 @@ class Manifest:
     def read(cls, path: Path | str) -> Manifest:
         """Read a manifest that :meth:`write` wrote.
 
-        Raises
-        ------
-        SourceError
-            If the file is missing, has another schema, or its content does not match its hash.
+        Raises `SourceError` if the file is missing, has another schema, or its content does not
+        match its hash.
         """
         path = Path(path)
         table, metadata = read_parquet(path)

@@ -33,13 +33,11 @@ def encode_records(
 
     text = arrow.string()
     arrays: dict[str, Any] = {
-        "id": arrow.array([r.id for r in records], text),
-        # Absolute, since the reader may run in another folder.
-        "path": arrow.array([str(Path(r.path).absolute()) for r in records], text),
-        "patient": arrow.array([r.patient for r in records], text),
-        "split": arrow.array([r.split for r in records], text),
-        "official": arrow.array([r.official for r in records], text),
+        name: arrow.array([getattr(record, name) for record in records], text)
+        for name in ("id", "path", "patient", "split", "official")
     }
+    # Absolute, since the reader may run in another folder.
+    arrays["path"] = arrow.array([str(Path(r.path).absolute()) for r in records], text)
     for number, label in enumerate(labels):
         cells = [labels_to_json(r.labels)[number] for r in records]
         arrays[_LABEL + label] = arrow.array(cells, arrow.int8())

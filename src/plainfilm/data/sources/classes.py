@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -73,7 +72,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
     constant = [
         label
         for number, label in enumerate(first)
-        if len({row[number] for row in rows if not math.isnan(row[number])}) < 2
+        if not {0.0, 1.0} <= {row[number] for row in rows}
     ]
     if len(constant) == len(first):
         raise SourceError(
@@ -81,19 +80,15 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
             received=", ".join(first),
             remedy="give a table with positive and negative images",
         )
-    findings = []
-    if constant:
-        findings.append(
-            finding(
-                "constant-label",
-                "warning",
-                f"label columns without both 1 and 0: {', '.join(constant)}",
-                len(constant),
-                consequence="a model can neither be trained nor evaluated on such a label",
-                remedy="leave these columns out with labels=",
-            )
-        )
-    return Labelling(Task("multilabel", first, first), rows, findings)
+    found = finding(
+        "constant-label",
+        "warning",
+        f"label columns without both 1 and 0: {', '.join(constant)}",
+        len(constant),
+        consequence="a model can neither be trained nor evaluated on such a label",
+        remedy="leave these columns out with labels=",
+    )
+    return Labelling(Task("multilabel", first, first), rows, [found] if constant else [])
 
 
 def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelling:
@@ -168,15 +163,11 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
         sure = len(diseased) == 1
         chosen = diseased[0] if sure else names[1]
     negative = next(name for name in names if name != chosen)
-    findings = []
-    if not sure:
-        findings.append(
-            finding(
-                "positive-class",
-                "warning",
-                f"the class names do not show which class is the disease; {chosen!r} was chosen",
-                1,
-                remedy="name the positive class with positive=",
-            )
-        )
-    return Task("binary", (chosen,), (negative, chosen)), findings
+    unsure = finding(
+        "positive-class",
+        "warning",
+        f"the class names do not show which class is the disease; {chosen!r} was chosen",
+        1,
+        remedy="name the positive class with positive=",
+    )
+    return Task("binary", (chosen,), (negative, chosen)), [] if sure else [unsure]

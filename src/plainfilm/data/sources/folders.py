@@ -157,21 +157,19 @@ def _signature(splits: Iterable[Branch]) -> set[tuple[str, int]]:
 
 def _report_neighbours(top: Branch, splits: list[Branch], listing: Listing) -> None:
     """Report folders next to the splits; the archive of Kermany's set contains itself twice."""
-    own: set[tuple[str, int]] | None = None
     for folder in top.folders:
         if not folder.images or folder in splits:
             continue
         if inner := _splits(_unwrap(folder)):
-            own = _signature(splits) if own is None else own
             copy = _signature(inner)
-            if shared := len(copy & own):
+            if shared := len(copy & _signature(splits)):
                 extra = len(copy) - shared
-                contents = f"{plural(shared, 'image')} of the splits again"
-                contents += f" and {plural(extra, 'other image')}" if extra else ""
+                more = f" and {plural(extra, 'other image')}" if extra else ""
                 listing.report(
                     "repeated-folder",
                     "warning" if extra else "note",
-                    f"{folder.name}/ contains {contents}; it is not loaded",
+                    f"{folder.name}/ contains {plural(shared, 'image')} of the splits again{more}; "
+                    "it is not loaded",
                     len(copy),
                     consequence="with both folders every image would be loaded twice",
                     remedy="compare the two folders, and keep one" if extra else "",

@@ -32,13 +32,11 @@ def keep_further_columns(
             dropped.append(name)
             continue
         identifying = {cell for cell in set(cells) if cell and contains_identity(cell)}
-        if identifying:
-            cells = ["" if cell in identifying else cell for cell in cells]
+        cells = ["" if cell in identifying else cell for cell in cells]
         if is_nearly_unique(cells, patients):
             dropped.append(name)
             continue
-        if identifying:
-            emptied.append(name)
+        emptied += [name] if identifying else []
         kept[name] = _to_numbers(cells)
     if dropped or emptied:
         _report(table, dropped, emptied, listing)
@@ -64,10 +62,8 @@ def _report(table: Table, dropped: list[str], emptied: list[str], listing: Listi
 
 def _to_numbers(cells: list[str]) -> Sequence[str | float]:
     """Convert a column to floats if all its cells are plain decimal numbers or blank."""
-    for cell in cells:
-        if cell and not is_number(cell):
-            return cells
-    return [float(cell) if cell else "" for cell in cells]
+    numeric = all(is_number(cell) for cell in cells if cell)
+    return [float(cell) if cell else "" for cell in cells] if numeric else cells
 
 
 def drop_unique_columns(listing: Listing) -> list[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\u00df-\uffff]+|[0-9]+|[\u00c0-\uffff]+")
@@ -100,9 +101,7 @@ def is_identifying_name(column: str) -> bool:
     """
     words = [word.casefold() for word in _WORDS.findall(column)]
     known = set(words)
-    if known & _ALWAYS or _GLUED.search("".join(words)):
-        return True
-    if any(_COMPOUND.search(word) for word in words):
+    if known & _ALWAYS or _GLUED.search("".join(words)) or any(map(_COMPOUND.search, words)):
         return True
     if len(words) == 1:
         named = _NAME_OF.fullmatch(words[0])
@@ -120,9 +119,7 @@ def contains_identity(cell: str) -> bool:
     >>> [contains_identity(cell) for cell in ("1.2.840.10008.1", "1961-04-12", "Doe^John", "41.5")]
     [True, True, True, False]
     """
-    return len(cell) > _LONG or any(
-        pattern.search(cell) is not None for pattern in (_UID, _DATE, _MAIL, _PERSON_NAME)
-    )
+    return len(cell) > _LONG or any(p.search(cell) for p in (_UID, _DATE, _MAIL, _PERSON_NAME))
 
 
 def is_nearly_unique(cells: Sequence[str], patients: Sequence[str] | None = None) -> bool:
@@ -131,15 +128,8 @@ def is_nearly_unique(cells: Sequence[str], patients: Sequence[str] | None = None
     Such a column does not define subgroups and may identify a patient: a name, a hospital number, a
     remark. It has more distinct values than half the number of patients (or of rows, without
     patients or with fewer than ten), and most of these values occur for one patient (row) only.
-    Blank cells are ignored. The result is False for fewer than ten other cells and for numbers
-    and ages.
-
-    Parameters
-    ----------
-    cells
-        Cells of the column.
-    patients
-        Patient of each row; a row with a blank patient counts as its own.
+    Blank cells are ignored, and a row with a blank patient counts as its own. The result is False
+    for fewer than ten other cells and for numbers and ages.
 
     Examples
     --------
@@ -154,10 +144,9 @@ def is_nearly_unique(cells: Sequence[str], patients: Sequence[str] | None = None
     owners: list[str | int] = [(patients[row] or row) if patients else row for row in filled]
     if len(set(owners)) < _ENOUGH:
         owners = [*filled]
-    owners_of: dict[str, set[str | int]] = {}
-    for row, owner in zip(filled, owners, strict=True):
-        owners_of.setdefault(cells[row], set()).add(owner)
-    single = sum(len(some) == 1 for some in owners_of.values())
+    pairs = {(cells[row], owner) for row, owner in zip(filled, owners, strict=True)}
+    owners_of = Counter(cell for cell, _ in pairs)
+    single = sum(count == 1 for count in owners_of.values())
     return 2 * len(owners_of) > len(set(owners)) and 2 * single > len(owners_of)
 
 

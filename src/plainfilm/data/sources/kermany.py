@@ -30,19 +30,13 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublicSet:
-    """A public data set: source, licence, citation and number of images.
-
-    Attributes
-    ----------
-    counts
-        Number of images of each (split, class).
-    """
+    """A public data set: source, licence, citation and number of images."""
 
     handle: str
     title: str
     licence: str
     citation: str
-    counts: Mapping[tuple[str, str], int]
+    counts: Mapping[tuple[str, str], int]  # images of each (split, class)
 
     @property
     def notice(self) -> str:
@@ -80,10 +74,7 @@ _NAMES = {
 def verify_kermany(folder: Path | str) -> None:
     """Check the numbers and names of images against the published data set.
 
-    Raises
-    ------
-    SourceError
-        If a number differs, a name has another form, or a file is empty.
+    Raises `SourceError` if a number differs, a name has another form, or a file is empty.
     """
     _verify(list_folder(Path(folder)), Path(folder), KERMANY.counts)
 
@@ -97,12 +88,8 @@ def _verify(listing: Listing, folder: Path, counts: Mapping[tuple[str, str], int
     ]
     wrong += [f"unexpected {split}/{label}" for split, label in sorted(set(found) - set(counts))]
     wrong += [f"{item.id} is {item.reason}" for item in listing.left_out[:5]]
-    unexpected = [
-        item.id
-        for item in listing.items
-        if (pattern := _NAMES.get(str(item.label)))
-        and not pattern.fullmatch(item.id.rsplit("/", 1)[-1])
-    ]
+    named = [(item.id, _NAMES.get(str(item.label))) for item in listing.items]
+    unexpected = [i for i, known in named if known and not known.fullmatch(i.rsplit("/", 1)[-1])]
     if unexpected:
         wrong.append(f"{plural(len(unexpected), 'unexpected name')} such as {unexpected[0]}")
     if wrong:
@@ -136,10 +123,7 @@ def fetch_kermany(
     counts
         Expected numbers of images; those of ``KERMANY`` if None.
 
-    Returns
-    -------
-    folder
-        ``out/chest_xray``, for :func:`load_dataset`.
+    Returns ``out/chest_xray``, for :func:`load_dataset`.
 
     Raises
     ------

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from plainfilm._text import plural
-from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
 from plainfilm.data.sources.listing import Listing, finding
-from plainfilm.data.sources.names import compile_patient_pattern
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
-from plainfilm.data.sources.patients import assign_patients, scope_of
+from plainfilm.data.sources.patients import assign_patients, compile_patient_pattern, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.rows import list_table
 from plainfilm.data.sources.table_columns import TABLE_SUFFIXES, choose_columns, read_table
@@ -146,9 +145,10 @@ def _combine(
     items = [item for listing in listings for item in listing.items]
     left_out = [item for listing in listings for item in listing.left_out]
     if not items:
+        reasons = Counter(item.reason for item in left_out)
         raise SourceError(
             "the data set has no usable image",
-            received=_count_reasons(left_out),
+            received=", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "no file",
             remedy="check that the data set is complete",
         )
     task, rows, found = label_items(listings, positive)
@@ -162,9 +162,8 @@ def _combine(
             official=item.official,
             columns=item.columns,
         )
-        for item, row in kept
+        for item, row in sorted(kept, key=lambda pair: pair[0].id)
     ]
-    records.sort(key=lambda record: record.id)
     left_out.sort(key=lambda item: item.id)
     findings = [*findings, *found, *repeats]
     if task.kind != "multilabel":
@@ -172,17 +171,9 @@ def _combine(
     return Manifest(name, task, tuple(records), tuple(left_out), tuple(findings))
 
 
-def _count_reasons(left_out: list[LeftOut]) -> str:
-    counts = Counter(item.reason for item in left_out)
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "no file"
-
-
 def _missing_classes(records: list[Record], classes: int) -> list[Finding]:
-    found: dict[str, set[tuple[float, ...]]] = defaultdict(set)
-    for record in records:
-        if record.official is not None:
-            found[record.official].add(record.labels)
-    incomplete = sorted(split for split, rows in found.items() if len(rows) < classes)
+    found = Counter(official for official, _ in {(r.official, r.labels) for r in records})
+    incomplete = sorted(split for split, rows in found.items() if split and rows < classes)
     if not incomplete:
         return []
     problem = f"not every class has images in {', '.join(incomplete)}"

@@ -2,11 +2,14 @@
 
 The patient comes from a column, a pattern, a naming convention or a DICOM header. Identifiers
 become keyed hashes here and are not stored. An image of unknown patient has its own id as key.
+Published data sets without a patient column often have the patient in the file name; a split that
+ignores it can put images of one patient into both training and test set.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +18,6 @@ from pathlib import Path
 from plainfilm._text import plural
 from plainfilm.data.pseudonyms import Pseudonyms, salt_file
 from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
-from plainfilm.data.sources.names import patient_of, subgroup_of
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import Identity, read_identity
 from plainfilm.records import Finding
@@ -25,6 +27,24 @@ _PLACEHOLDER_FILES = 20
 """An identifier that this many DICOM files share, without any other, is a placeholder."""
 
 Pattern = Callable[[str], str | None]
+
+# The kind of pneumonia is part of the key: the numbers of bacteria and virus are separate, so
+# person 23 with bacteria and person 23 with a virus may be different patients.
+_CONVENTIONS = {
+    name: re.compile(rf"(?:^|/){pattern}$", re.IGNORECASE)
+    for name, pattern in {
+        "personN_bacteria_M / personN_virus_M (Kermany 2018)": (
+            r"person(?P<b>\d+)_(?P<a>bacteria|virus)_[^/]*"
+        ),
+        "IM-N-M / NORMAL2-IM-N-M (Kermany 2018)": r"(?P<a>(?:NORMAL\d*-)?IM-\d+)-\d+[^/]*",
+        "NNNNNNNN_MMM (NIH ChestX-ray14)": r"(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*",
+        "patientN/studyM/... (CheXpert)": r"(?P<a>patient\d+)/study\d+/[^/]+",
+        "pN/sM/... (MIMIC-CXR)": r"(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)",
+    }.items()
+}
+"""Known ways of naming files: name and pattern of the path below the root."""
+
+_SUBGROUP = re.compile(r"(?:^|[_\-/ ])(bacteria|virus)(?:l|[_\-/ .]|$)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -183,3 +203,60 @@ def _unknown(statistics: _Statistics, total: int) -> Finding:
         consequence="images of one patient may be in several splits, which makes scores too high",
         remedy="name a column or give a regular expression with patient=",
     )
+
+
+def _join(match: re.Match[str]) -> str | None:
+    named = match.groupdict()
+    parts = [named[name] for name in sorted(named)] if named else list(match.groups())
+    return "-".join(part for part in parts if part) or None
+
+
+def patient_of(path: str) -> tuple[str, str] | None:
+    """Return the patient and the naming convention of a path below the root, or None.
+
+    Examples
+    --------
+    >>> patient_of("train/PNEUMONIA/person23_virus_7.jpeg")[0]
+    'virus-23'
+    >>> patient_of("NORMAL/scan.png") is None
+    True
+    """
+    for name, pattern in _CONVENTIONS.items():
+        if (match := pattern.search(path)) and (patient := _join(match)):
+            return patient, name
+    return None
+
+
+def subgroup_of(path: str) -> str | None:
+    """Return ``bacteria`` or ``virus`` if the file name contains the kind of pneumonia."""
+    match = _SUBGROUP.search(path.rsplit("/", 1)[-1])
+    return match[1].lower() if match else None
+
+
+def compile_patient_pattern(pattern: str) -> Callable[[str], str | None]:
+    """Return a function that reads the patient from a path with a regular expression.
+
+    The expression is searched in the file name; its groups, joined with ``-``, are the patient.
+    An invalid expression or one without a group raises `UsageError`.
+    """
+    remedy = r"give an expression with a group for the patient, such as r'^(\d+)_'"
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(
+            f"patient= is not a valid regular expression: {error}",
+            received=repr(pattern),
+            remedy=remedy,
+        ) from error
+    if compiled.groups == 0:
+        raise UsageError(
+            "patient= is neither a column nor a regular expression with a group",
+            received=repr(pattern),
+            remedy=remedy,
+        )
+
+    def key(path: str) -> str | None:
+        match = compiled.search(path.rsplit("/", 1)[-1])
+        return None if match is None else _join(match)
+
+    return key

@@ -24,6 +24,8 @@ _YES = frozenset({"1", "1.0", "true", "yes"})
 _NO = frozenset({"0", "0.0", "false", "no"})
 _BLANK = frozenset({"", "nan", "na", "n/a", "none", "null"})
 _UNCERTAIN = frozenset({"-1", "-1.0"})
+_BINARY = dict.fromkeys(_YES, 1.0) | dict.fromkeys(_NO, 0.0)
+_BINARY |= dict.fromkeys(_BLANK | _UNCERTAIN, UNKNOWN)
 
 
 def list_table(table: Table, columns: Columns, images: Path | None = None) -> Listing:
@@ -141,25 +143,16 @@ def _read_labels(
 
 
 def _read_binary(table: Table, name: str, listing: Listing) -> list[float]:
-    values: list[float] = []
-    uncertain = 0
+    words = [cell.casefold() for cell in table.columns[name]]
     for row, cell in enumerate(table.columns[name]):
-        word = cell.casefold()
-        if word in _YES:
-            values.append(1.0)
-        elif word in _NO:
-            values.append(0.0)
-        elif word in _BLANK or word in _UNCERTAIN:
-            values.append(UNKNOWN)
-            uncertain += word in _UNCERTAIN
-        else:
+        if words[row] not in _BINARY:
             shown = "another value" if contains_identity(cell) else repr(cell)
             raise LabelError(
                 f"the label column {name!r} must contain 1, 0 or blank",
                 received=f"{shown} in row {row + 1} of {table.path}",
                 remedy="give several columns of 1, 0 and blank, or one column of class names",
             )
-    if uncertain:
+    if uncertain := sum(word in _UNCERTAIN for word in words):
         listing.report(
             "uncertain-labels",
             "note",
@@ -167,7 +160,7 @@ def _read_binary(table: Table, name: str, listing: Listing) -> list[float]:
             f"{'counts' if uncertain == 1 else 'count'} as unknown",
             uncertain,
         )
-    return values
+    return [_BINARY[word] for word in words]
 
 
 def _read_splits(table: Table, columns: Columns) -> list[str]:

@@ -164,11 +164,8 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
         owner = find("patient", "patient", None, False)
     split = find("split", "split_column", split_column, False)
     # One known split name is enough; other values in the column are then an error.
-    if (
-        split
-        and split_column is None
-        and not any(cell.casefold() in SPLIT_NAMES for cell in table.columns[split])
-    ):
+    names = map(str.casefold, table.columns[split] if split else ())
+    if split and split_column is None and SPLIT_NAMES.keys().isdisjoint(names):
         guessed.remove(f"split from {split!r}")  # for example numbers of folds
         split = None
     return Columns(path, chosen, owner, split, tuple(guessed))

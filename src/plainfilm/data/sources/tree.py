@@ -58,10 +58,8 @@ def looks_like_image(name: str) -> bool:
 
     The suffix must be that of an image format, missing, or digits (a DICOM UID as file name).
     """
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or not stem or suffix.isdigit():
-        return True
-    return f".{suffix.lower()}" in IMAGE_SUFFIXES
+    stem, _, suffix = name.rpartition(".")
+    return not stem or suffix.isdigit() or f".{suffix.lower()}" in IMAGE_SUFFIXES
 
 
 def read_tree(root: Path) -> Branch:

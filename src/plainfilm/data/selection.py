@@ -1,14 +1,18 @@
-"""Leaves out the records that a CSV file lists."""
+"""Chooses records: leaves out those that a CSV file lists, and picks some to display."""
 
 from __future__ import annotations
 
 import csv
+from itertools import zip_longest
 from pathlib import Path
+
+import numpy as np
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.sources.listing import finding
 from plainfilm.errors import SourceError, UsageError
-from plainfilm.records import SPLITS, Finding
+from plainfilm.records import SPLITS
 
 _REMEDY = "create the list with: plainfilm audit DATA --exclude FILE.csv"
 
@@ -16,16 +20,9 @@ _REMEDY = "create the list with: plainfilm audit DATA --exclude FILE.csv"
 def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
     """Return the manifest without the records that a CSV file lists.
 
-    Parameters
-    ----------
-    path
-        CSV file with a column ``id`` and, optionally, a column ``check`` with the reason.
-
-    Returns
-    -------
-    manifest
-        The other records. Listed records are in ``left_out`` with the reason ``excluded``; ids
-        that do not exist are a finding.
+    The file has a column ``id`` and, optionally, a column ``check`` with the reason. The listed
+    records are then in ``left_out`` with the reason ``excluded``; ids that do not exist are a
+    finding.
 
     Raises
     ------
@@ -58,7 +55,17 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
                 "official one",
             )
     if unknown := len(checks) - len(listed):
-        manifest = manifest.with_findings([_unknown(unknown, len(checks))])
+        note = finding(
+            "excluded-unknown",
+            "warning",
+            f"the list of records to leave out has {plural(len(checks), 'id')}; {unknown:,} do not "
+            "exist in the data",
+            unknown,
+            consequence="records with a misspelt id are not left out",
+            remedy="write ids as the audit does: paths below the root of the data, "
+            "with forward slashes",
+        )
+        manifest = manifest.with_findings([note])
     return manifest.drop(
         LeftOut(record.id, record.path, "excluded", f"left out on request ({checks[record.id]})")
         for record in listed
@@ -86,14 +93,15 @@ def _read(path: str | Path) -> dict[str, str]:
     return {row["id"]: row.get("check") or "listed" for row in rows}
 
 
-def _unknown(count: int, total: int) -> Finding:
-    return Finding(
-        check="excluded-unknown",
-        severity="warning",
-        problem=f"the list of records to leave out has {plural(total, 'id')}; {count:,} do not "
-        "exist in the data",
-        count=count,
-        consequence="records with a misspelt id are not left out",
-        remedy="write ids as the audit does: paths below the root of the data, "
-        "with forward slashes",
-    )
+def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
+    """Choose records for a grid of images: each class in turn, at random within a class.
+
+    Returns the positions of at most ``count`` records; ``seed`` is the seed of the random choice.
+    """
+    rng = np.random.default_rng(seed)
+    classes: dict[str, list[int]] = {}
+    for position, record in enumerate(manifest.records):
+        classes.setdefault(manifest.task.class_of(record.labels), []).append(position)
+    queues = [rng.permutation(members)[::-1].tolist() for _, members in sorted(classes.items())]
+    rounds = zip_longest(*queues)
+    return [row for some in rounds for row in some if row is not None][:count]
