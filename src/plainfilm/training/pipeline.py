@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from plainfilm.training.backend import (
     choose_precision,
     use_backend,
 )
+from plainfilm.training.lock import FolderLock
 from plainfilm.training.networks import network_of
 from plainfilm.training.plan import check_folder, claim_folder, make_plan
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
@@ -110,63 +112,67 @@ def train(
     if (folder / "bundle" / "SHA256SUMS").exists():
         return open_run(folder)
 
-    # The subprocess audits and decodes while this process imports Keras.
-    arguments = (manifest, recipe, cache, workers)
-    must_import = not backend_is_running()
-    enabled = must_import and len(manifest) <= _MANY
-    with Subprocess(audit_and_decode, *arguments, enabled=enabled) as preparation:
-        if must_import:
-            progress(f"importing {backend}", 0, 1)
-            use_backend(backend)
-            progress(f"importing {backend}", 1, 1)
-        network_of(recipe, manifest.task)  # raises a ConfigError if an option is wrong
-        claim_folder(folder, plan)
-        results = preparation.values(progress)
-        audit = next(results)
-        if on_audit is not None:
-            on_audit(audit)
-        training, validation, table = results
-    audit.write(folder / "audit.json")
-    training.check_classes("train")
-    validation.check_classes("validation")
-    manifest = manifest.drop([*training.images.left_out, *validation.images.left_out])
-    _files.write_bytes(folder / "manifest.parquet", table)
-    write_data(folder, manifest, training, validation)
-    write_augmented(folder, recipe, training, seed)
+    with ExitStack() as lock:
+        # The subprocess audits and decodes while this process imports Keras.
+        arguments = (manifest, recipe, cache, workers)
+        must_import = not backend_is_running()
+        enabled = must_import and len(manifest) <= _MANY
+        with Subprocess(audit_and_decode, *arguments, enabled=enabled) as preparation:
+            if must_import:
+                progress(f"importing {backend}", 0, 1)
+                use_backend(backend)
+                progress(f"importing {backend}", 1, 1)
+            network_of(recipe, manifest.task)  # raises a ConfigError if an option is wrong
+            lock.enter_context(FolderLock(folder))
+            claim_folder(folder, plan)
+            results = preparation.values(progress)
+            audit = next(results)
+            if on_audit is not None:
+                on_audit(audit)
+            training, validation, table = results
+        audit.write(folder / "audit.json")
+        training.check_classes("train")
+        validation.check_classes("validation")
+        manifest = manifest.drop([*training.images.left_out, *validation.images.left_out])
+        _files.write_bytes(folder / "manifest.parquet", table)
+        write_data(folder, manifest, training, validation)
+        write_augmented(folder, recipe, training, seed)
 
-    # These modules import Keras.
-    from plainfilm.training.feed import Feed, images_of
-    from plainfilm.training.fit import fit
-    from plainfilm.training.seal import SAMPLE, prepare_seal, seal
+        # These modules import Keras.
+        from plainfilm.training.feed import Feed, images_of
+        from plainfilm.training.fit import fit
+        from plainfilm.training.seal import SAMPLE, prepare_seal, seal
 
-    held_out = validation.to_validation_set()
-    sample = partial(sample_images, training.records, recipe.input, cache, workers, SAMPLE)
-    sealing = Background(partial(prepare_seal, recipe, manifest.task, held_out, sample), progress)
-    gather, labels = images_of(training.images, backend), training.records.label_array()
-    feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, seed)
-    report = sealing.progress
-    fitted = fit(recipe, manifest.task, feed, held_out, folder, precision, progress=report)
-    progress("sealing", 0, 1)
-    provenance = Provenance(
-        plainfilm=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=recipe,
-        seed=seed,
-        manifest=plan.identity.manifest,
-        backend=backend,
-        precision=precision,
-        versions=plan.versions,
-        dataset=manifest.name,
-        train_images=len(training.records),
-        validation_images=len(validation.records),
-        parameters=fitted.parameters,
-        epoch=fitted.state.best_epoch,
-        training_seconds=round(fitted.state.seconds, 1),
-        machine=plan.machine,
-    )
-    bundle = seal(sealing.result(), fitted.weights, folder / "bundle", provenance)
-    progress("sealing", 1, 1)
-    return Run(folder, plan, manifest, bundle)
+        held_out = validation.to_validation_set()
+        sample = partial(sample_images, training.records, recipe.input, cache, workers, SAMPLE)
+        sealing = Background(
+            partial(prepare_seal, recipe, manifest.task, held_out, sample), progress
+        )
+        gather, labels = images_of(training.images, backend), training.records.label_array()
+        feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, seed)
+        report = sealing.progress
+        fitted = fit(recipe, manifest.task, feed, held_out, folder, precision, progress=report)
+        progress("sealing", 0, 1)
+        provenance = Provenance(
+            plainfilm=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe=recipe,
+            seed=seed,
+            manifest=plan.identity.manifest,
+            backend=backend,
+            precision=precision,
+            versions=plan.versions,
+            dataset=manifest.name,
+            train_images=len(training.records),
+            validation_images=len(validation.records),
+            parameters=fitted.parameters,
+            epoch=fitted.state.best_epoch,
+            training_seconds=round(fitted.state.seconds, 1),
+            machine=plan.machine,
+        )
+        bundle = seal(sealing.result(), fitted.weights, folder / "bundle", provenance)
+        progress("sealing", 1, 1)
+        return Run(folder, plan, manifest, bundle)
 
 
 def train_seeds(
