@@ -49,20 +49,9 @@ _SEVERITIES = ("serious", "warning", "note")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
-    """Results of an audit.
+    """Results of an audit: findings, the most severe first, and all baseline models.
 
-    Attributes
-    ----------
-    manifest
-        The data set.
-    findings
-        All findings, the most severe first.
-    baselines
-        All baseline models on shortcuts, including those without a finding.
-    images
-        Number of images that could be read.
-    quick
-        Whether no image was decoded.
+    ``images`` is the number of images that could be read; in a ``quick`` audit none was decoded.
     """
 
     manifest: Manifest

@@ -31,7 +31,21 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Counts of a whole data set, of each split that has records, and of files left out."""
+    """Counts of a whole data set and of its splits.
+
+    Attributes
+    ----------
+    name
+        Name of the data set.
+    task
+        Kind of task.
+    images, patients, classes
+        Counts of all records, as in :class:`Counts`.
+    splits
+        Counts of each split that has records.
+    left_out
+        Numbers of files that are left out, by reason.
+    """
 
     name: str
     task: TaskKind
@@ -39,7 +53,7 @@ class Description:
     patients: int
     classes: Mapping[str, int | LabelCounts]
     splits: Mapping[str, Counts] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)  # by reason
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def describe(
