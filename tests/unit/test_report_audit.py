@@ -37,8 +37,8 @@ from plainfilm.report import (
 )
 from plainfilm.report.audit import pictures
 from plainfilm.report.audit.baselines import forest
+from plainfilm.report.audit.findings import AuditContent, read_audit
 from plainfilm.report.audit.pictures import Thumbnails, mean_pictures
-from plainfilm.report.audit.section import AuditContent, read_audit
 from plainfilm.report.audit.wording import baseline_sentence, verdict
 from plainfilm.report.figures import shares_figure
 from plainfilm.report.sections.caveats import write_caveats

@@ -5,8 +5,8 @@ Only ``report.figures`` imports matplotlib; it is imported when a figure is draw
 
 from __future__ import annotations
 
-from plainfilm.report.audit.lines import audit_lines
 from plainfilm.report.audit.page import write_audit_page
+from plainfilm.report.audit.wording import audit_lines
 from plainfilm.report.build import build_report, write_external_page
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.gather import rewrite_report, write_report

@@ -23,7 +23,7 @@ from plainfilm.report.file_counts import FileCounts
 from plainfilm.training.plan import Plan
 
 if TYPE_CHECKING:
-    from plainfilm.report.audit.section import AuditContent
+    from plainfilm.report.audit.findings import AuditContent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from plainfilm.data import Manifest
 from plainfilm.data.counts import Counts
 from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.report.html.table import Cell, Row
 from plainfilm.report.wording import count, counted
 
 _NAMES = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -40,6 +41,18 @@ class FileCounts:
         limits = {"rejected": self.rejected, "indeterminate": self.indeterminate}
         lines = [f"{count(size)} {name}" for name, size in limits.items() if size is not None]
         return [counted(self.scored, "image"), *lines]
+
+
+def split_rows(splits: Mapping[str, Counts], limit: int | None = None) -> list[Row]:
+    """Return a row of a table for each split, with at most ``limit`` classes or labels."""
+    rows: list[Row] = []
+    for name, own in splits.items():
+        cells = {}
+        for key, size in list(own.classes.items())[:limit]:
+            images = size if isinstance(size, int) else size.positive
+            cells[key] = Cell(count(images), {key: images})
+        rows.append({"Split": name, "Images": own.images, "Patients": own.patients, **cells})
+    return rows
 
 
 def count_files(

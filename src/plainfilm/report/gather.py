@@ -16,7 +16,7 @@ from plainfilm.evaluation.pipeline import find_run
 from plainfilm.evaluation.result import Evaluation
 from plainfilm.explain import heatmap
 from plainfilm.records import Record
-from plainfilm.report.audit.section import read_audit
+from plainfilm.report.audit.findings import read_audit
 from plainfilm.report.build import build_report
 from plainfilm.report.content import ReportContent, Sample, TrainingContent, WorstCase
 from plainfilm.report.file_counts import FileCounts, count_files

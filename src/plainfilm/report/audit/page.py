@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from plainfilm import __version__
 from plainfilm._files import write_text
-from plainfilm.audit import Audit, Baseline
+from plainfilm.audit import Audit
+from plainfilm.data.counts import count
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS, Record
 from plainfilm.report.audit.baselines import baseline_cards, forest
-from plainfilm.report.audit.cards import finding_card, finding_links
+from plainfilm.report.audit.findings import finding_card, finding_links
 from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.audit.wording import counted, verdict
+from plainfilm.report.file_counts import split_rows
 from plainfilm.report.html.markup import Html, element, join, lead, quiet
 from plainfilm.report.html.page import page_header, render_page
-from plainfilm.report.html.table import Row, Table
+from plainfilm.report.html.table import Table
 from plainfilm.report.wording import capitalised, when
 
 _MAX_ROWS = 8  # baseline models that fit on the first screen
 _MAX_CLASSES = 8  # columns that fit on a phone
+_SHORTCUTS = (
+    "Baseline models are small models that predict the label from features that show little or no "
+    "disease. They are cross-validated by patient. A network can learn the same shortcuts: compare "
+    "its AUROC with these."
+)
+_SHIFTS = (
+    "The same baseline models predict the split of an image, within one class, so that the "
+    "prevalence plays no part. If they succeed, the splits come from different sources or times, "
+    "and results on one may not hold on the other."
+)
 
 
 def write_audit_page(audit: Audit, path: str | Path) -> Path:
-    """Write an audit as one HTML file without scripts or external resources.
+    """Write an audit as one HTML file without scripts or external resources, and return its path.
 
     The page contains thumbnails of the images that findings concern. Protect it like the images.
-
-    Parameters
-    ----------
-    audit
-        Result of `plainfilm.audit_dataset`.
-    path
-        The file to write; missing folders are created.
-
-    Returns
-    -------
-    path
-        The written file.
+    Missing folders are created.
 
     Raises
     ------
@@ -48,30 +48,10 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     """
     thumbnails = Thumbnails(audit.manifest, audit.findings)
     cards = [finding_card(finding, thumbnails, n) for n, finding in enumerate(audit.findings)]
-    shortcuts = [baseline for baseline in audit.baselines if baseline.kind == "shortcut"]
-    shifts = [baseline for baseline in audit.baselines if baseline.kind == "shift"]
     sections = [
         ("Findings", join(cards) or lead("No check reported a finding.")),
-        (
-            "Shortcuts",
-            _baselines(
-                "Baseline models are small models that predict the label from features that show "
-                "little or no disease. They are cross-validated by patient. A network can learn "
-                "the same shortcuts: compare its AUROC with these.",
-                shortcuts,
-                audit,
-            ),
-        ),
-        (
-            "Differences between splits",
-            _baselines(
-                "The same baseline models predict the split of an image, within one class, so that "
-                "the prevalence plays no part. If they succeed, the splits come from different "
-                "sources or times, and results on one may not hold on the other.",
-                shifts,
-                audit,
-            ),
-        ),
+        ("Shortcuts", _baselines(_SHORTCUTS, audit, "shortcut")),
+        ("Differences between splits", _baselines(_SHIFTS, audit, "shift")),
     ]
     footer = element(
         "p",
@@ -82,7 +62,7 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     )
     page = render_page(
         f"{audit.manifest.name} – plainfilm audit",
-        _first(audit, shortcuts),
+        _first(audit),
         sections,
         footer,
         styles=("report.css", "audit.css"),
@@ -92,21 +72,20 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     return path
 
 
-def _baselines(text: str, baselines: Sequence[Baseline], audit: Audit) -> Html:
+def _baselines(text: str, audit: Audit, kind: str) -> Html:
     parts = [lead(text)]
     if audit.quick:
-        note = "This was a quick audit: the models see only the size of the files."
-        parts.append(quiet(note))
-    if baselines:
-        parts += [forest(baselines), baseline_cards(baselines, baselines[0].kind)]
+        parts.append(quiet("This was a quick audit: the models see only the size of the files."))
+    if baselines := [baseline for baseline in audit.baselines if baseline.kind == kind]:
+        parts += [forest(baselines), baseline_cards(baselines, kind)]
     else:
-        note = "Not checked: no two groups have at least 10 images each."
-        parts.append(lead(note))
+        parts.append(lead("Not checked: no two groups have at least 10 images each."))
     return join(parts)
 
 
-def _first(audit: Audit, shortcuts: Sequence[Baseline]) -> Html:
+def _first(audit: Audit) -> Html:
     """Return the first screen: the verdict, the findings, the data and the shortcuts."""
+    shortcuts = [baseline for baseline in audit.baselines if baseline.kind == "shortcut"]
     severity, headline, text = verdict(audit.findings, baselines=len(shortcuts), quick=audit.quick)
     about = [
         f"{counted(audit.images, 'image')} {'not decoded' if audit.quick else 'examined'}",
@@ -141,24 +120,15 @@ def _counts(manifest: Manifest) -> Html:
     splits: dict[str, list[Record]] = {}
     for record in manifest.records:
         splits.setdefault(record.split or record.official or "not split", []).append(record)
-    rows = [(name, splits[name]) for name in (*SPLITS, "not split") if name in splits]
-    if len(rows) > 1:
-        rows.append(("all", list(manifest.records)))
-    task = manifest.task
-    classes = task.classes if task.kind == "binary" else task.labels
-    cells: list[Row] = []
-    for name, records in rows:
-        patients = len({record.patient for record in records})
-        row: dict[str, str | int] = {"Split": name, "Images": len(records), "Patients": patients}
-        for index, title in enumerate(classes[:_MAX_CLASSES]):
-            column, value = (0, index) if task.kind == "binary" else (index, 1)
-            row[title] = sum(record.labels[column] == value for record in records)
-        cells.append(row)
-    parts = [Table("splits", "Images and patients", cells).to_html()]
-    if len(classes) > _MAX_CLASSES:
-        text = f"The first {_MAX_CLASSES} of {len(classes)} labels."
-        parts.append(quiet(text))
+    task, places = manifest.task, (*SPLITS, "not split")
+    counts = {name: count(task, splits[name]) for name in places if name in splits}
+    if len(counts) > 1:
+        counts["all"] = count(task, manifest.records)
+    rows = split_rows(counts, limit=_MAX_CLASSES)
+    parts = [Table("splits", "Images and patients", rows).to_html()]
+    labels = len(next(iter(counts.values())).classes)
+    if labels > _MAX_CLASSES:
+        parts.append(quiet(f"The first {_MAX_CLASSES} of {labels} labels."))
     if manifest.left_out:
-        text = f"{counted(len(manifest.left_out), 'file')} left out of the list."
-        parts.append(quiet(text))
+        parts.append(quiet(f"{counted(len(manifest.left_out), 'file')} left out of the list."))
     return join(parts)

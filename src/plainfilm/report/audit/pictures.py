@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -18,7 +16,7 @@ from plainfilm.data import Manifest
 from plainfilm.errors import ImageError
 from plainfilm.pixels import read_image
 from plainfilm.records import Finding, PixelSpec, Record
-from plainfilm.report.html.markup import Html, element, join, quiet
+from plainfilm.report.html.markup import Html, data_uri, element, join, quiet
 
 _SIDE = 96  # pixels
 _QUALITY = 82
@@ -115,13 +113,7 @@ def _thumbnail(path: str) -> str | None:
         pixels = read_image(path, PixelSpec(_SIDE, "pad")).pixels
     except ImageError:
         return None
-    return _data_uri(pixels, "JPEG", quality=_QUALITY)
-
-
-def _data_uri(pixels: NDArray[np.uint8], form: str, **options: int) -> str:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, form, optimize=True, **options)
-    return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data_uri(Image.fromarray(pixels), "JPEG", quality=_QUALITY)
 
 
 def _quiet(text: str) -> Html:
@@ -167,5 +159,6 @@ def _coloured(difference: NDArray[np.float64], largest: float) -> NDArray[np.uin
 
 def _figure(pixels: NDArray[np.uint8], alt: str, title: str, text: str) -> Html:
     side = str(pixels.shape[0])
-    image = element("img", src=_data_uri(pixels, "PNG"), alt=alt, width=side, height=side)
+    source = data_uri(Image.fromarray(pixels), "PNG")
+    image = element("img", src=source, alt=alt, width=side, height=side)
     return element("figure", image, element("figcaption", element("b", title), " ", text))

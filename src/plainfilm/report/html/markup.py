@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import re
 from collections.abc import Iterable
 from functools import partial
+
+from PIL import Image
 
 # Control characters break the page, bidirectional ones can disguise the ending of a file name, and
 # lone surrogates (from names that are not UTF-8) cannot be encoded.
@@ -52,6 +56,13 @@ lead = partial(element, "p", class_="lead")
 """Return a paragraph in large letters."""
 quiet = partial(element, "p", class_="quiet")
 """Return a paragraph in small grey letters."""
+
+
+def data_uri(image: Image.Image, form: str, **options: int) -> str:
+    """Return an image as a URI that contains its data; ``form`` is a format of Pillow."""
+    data = io.BytesIO()
+    image.save(data, form, optimize=True, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def folded(summary: str, *body: str, class_: str | None = None) -> Html:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from plainfilm.data.counts import Counts
 from plainfilm.evaluation.document.evaluation import LeftOutImage
 from plainfilm.records import Finding
 from plainfilm.report.content import ReportContent
 from plainfilm.report.figures import flow_figure
-from plainfilm.report.file_counts import FileCounts, describe_counts
+from plainfilm.report.file_counts import describe_counts, split_rows
 from plainfilm.report.html.markup import Html, element, folded, join, lead, quiet
 from plainfilm.report.html.page import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
@@ -25,9 +24,13 @@ _SEVERITIES = ("serious", "warning", "note")
 
 def data_section(content: ReportContent) -> Section:
     """Return the flow of the files, the splits, the files left out and the findings."""
-    parts: list[Part] = [] if content.files is None else [_flow(content.files)]
+    parts: list[Part] = []
+    if (files := content.files) is not None:
+        words = "Flow of the images: files found, files left out and why, splits, images scored."
+        parts.append(Plot("flow", flow_figure(files), words, describe_counts(files), wide=True))
     if content.training is not None and content.training.plan.dataset.splits:
-        parts.append(_splits(content.training.plan.dataset.splits))
+        rows = split_rows(content.training.plan.dataset.splits)
+        parts.append(Table("splits", "Images and patients in each split", rows, numeric=True))
     left_out = content.evaluation.left_out
     if left_out:
         parts += _left_out(left_out)
@@ -36,23 +39,6 @@ def data_section(content: ReportContent) -> Section:
     if content.findings:
         parts.append(_findings(content.findings))
     return Section("Data", parts)
-
-
-def _flow(files: FileCounts) -> Plot:
-    caption = "Flow of the images: files found, files left out and why, splits, images scored."
-    return Plot("flow", flow_figure(files), caption, describe_counts(files), wide=True)
-
-
-def _splits(splits: Mapping[str, Counts]) -> Table:
-    rows: list[Row] = []
-    for name, own in splits.items():
-        sizes = {
-            key: size if isinstance(size, int) else size.positive
-            for key, size in own.classes.items()
-        }
-        cells = {key: Cell(count(size), {key: size}) for key, size in sizes.items()}
-        rows.append({"Split": name, "Images": own.images, "Patients": own.patients, **cells})
-    return Table("splits", "Images and patients in each split", rows, numeric=True)
 
 
 def _left_out(files: Sequence[LeftOutImage]) -> list[Table]:

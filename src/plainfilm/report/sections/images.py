@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.explain import overlay
 from plainfilm.report.content import ReportContent, Sample, WorstCase
 from plainfilm.report.figures import sample_grid
-from plainfilm.report.html.markup import Html, element, lead
+from plainfilm.report.html.markup import Html, data_uri, element, lead
 from plainfilm.report.html.page import Section, Sheet
 
 _SIDE = 224
@@ -151,15 +149,6 @@ def _embed(pixels: NDArray[np.uint8], words: str) -> Html:
         )
     image = Image.fromarray(pixels)
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
     # JPEG, because forty lossless images would fill the page; figures/*.png are lossless.
-    image.save(data, "JPEG", quality=88, optimize=True)
-    text = base64.b64encode(data.getvalue()).decode()
-    return element(
-        "img",
-        src=f"data:image/jpeg;base64,{text}",
-        alt=words,
-        width=str(image.width),
-        height=str(image.height),
-        decoding="async",
-    )
+    source, (width, height) = data_uri(image, "JPEG", quality=88), map(str, image.size)
+    return element("img", src=source, alt=words, width=width, height=height, decoding="async")

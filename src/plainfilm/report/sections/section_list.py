@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainfilm.report.audit.section import audit_section
+from plainfilm.report.audit.findings import audit_section
 from plainfilm.report.content import ReportContent
 from plainfilm.report.html.page import Section, section_id
 from plainfilm.report.sections.analyses import (
