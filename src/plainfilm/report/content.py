@@ -17,9 +17,11 @@ from plainfilm.evaluation.document import (
     OperatingPointResults,
     SeedsDocument,
 )
+from plainfilm.evaluation.document.several import ExternalRow
 from plainfilm.metrics import Interval
 from plainfilm.records import Finding
 from plainfilm.report.file_counts import FileCounts
+from plainfilm.report.wording import bounded
 from plainfilm.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -37,17 +39,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """One misclassified image.
+    """One misclassified image: uint8 (h, w), and its heat map, float32 (h, w) in 0..1.
 
-    Attributes
-    ----------
-    pixels, heat
-        uint8 (h, w), and float32 (h, w) in 0..1 of ``explain.heatmap`` or None.
-    id, true_class
-        Id of its record, and its true class.
-    probability, label, threshold
-        Predicted probability of the label that is wrong, 0..1, and the threshold of that label;
-        None for the most probable of several classes.
+    ``id`` is that of its record, and ``probability`` (0..1) is that of the label that is wrong.
+    ``threshold`` is None for the most probable of several classes.
     """
 
     pixels: NDArray[np.uint8]
@@ -72,20 +67,9 @@ class TrainingContent:
 class ReportContent:
     """Everything that a report shows; only the evaluation is required.
 
-    Attributes
-    ----------
-    evaluation, training
-        The results, and how the model was trained if its run is known.
-    samples, augmented
-        Images of the data, and augmented images.
-    worst
-        Misclassified images in order of decreasing error; None if they are unknown.
-    findings, audit
-        Findings of listing and splitting the data, and the audit before the training.
-    external, seeds
-        The same bundle on several data sets, and several trainings of the same recipe.
-    files
-        What became of the files.
+    ``worst`` holds misclassified images in order of decreasing error; None if they are unknown.
+    ``findings`` are those of listing and splitting the data, ``audit`` is that before the training,
+    ``external`` the same bundle on several data sets, and ``seeds`` several trainings of a recipe.
     """
 
     evaluation: EvaluationDocument
@@ -110,6 +94,12 @@ def default_point(label: LabelResults) -> tuple[str, OperatingPointResults] | No
     """Return name and results of the balanced operating point, or of the first, or None."""
     points = list(label.operating_points.items())
     return next((own for own in points if own[1].purpose == "balanced"), next(iter(points), None))
+
+
+def auroc_drop(row: ExternalRow) -> Interval | None:
+    """Return the difference of the AUROC if its whole interval is below 0, otherwise None."""
+    change = (row.difference or {}).get("auroc")
+    return change if change is not None and bounded(change) and change.high < 0 else None
 
 
 def metrics_of(label: LabelResults) -> dict[str, Interval]:

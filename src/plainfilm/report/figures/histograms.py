@@ -22,8 +22,7 @@ from plainfilm.report.figures.canvas import (
 from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 
-_APART = 0.035
-"""Least distance, in probability, of two vertical lines that are labelled separately."""
+_APART = 0.035  # least distance, in probability, of two vertical lines that are labelled separately
 
 
 def score_figure(

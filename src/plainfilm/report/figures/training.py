@@ -40,23 +40,19 @@ def history_figure(
     """
     if not history or not quantities:
         raise UsageError("a history figure needs at least one epoch and one quantity")
-    epochs = [float(row.get("epoch", index + 1)) for index, row in enumerate(history)]
     with styled(name):
         size = (WIDTH * len(quantities), HEIGHT - 0.6)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(quantities), squeeze=False)[0]
         for axes, quantity in zip(panels, quantities, strict=True):
-            _draw_history(axes, history, epochs, quantity, best_epoch)
+            _draw_history(axes, history, quantity, best_epoch)
         return drawing(figure, name, "Training history")
 
 
 def _draw_history(
-    axes: Any,
-    history: Sequence[Mapping[str, float]],
-    epochs: Sequence[float],
-    quantity: str,
-    best_epoch: int | None,
+    axes: Any, history: Sequence[Mapping[str, float]], quantity: str, best_epoch: int | None
 ) -> None:
+    epochs = [float(row.get("epoch", index)) for index, row in enumerate(history, start=1)]
     for key, label, colour in (
         (quantity, "training", QUIET[0]),
         (f"val_{quantity}", "validation", FIRST[0]),
@@ -66,7 +62,7 @@ def _draw_history(
             style = {"color": colour, "markersize": 3.2, "linewidth": 1.5}
             axes.plot(epochs, values, "o-", label=label, **style)
             if best_epoch is not None and best_epoch in epochs and key.startswith("val_"):
-                kept = values[list(epochs).index(best_epoch)]
+                kept = values[epochs.index(best_epoch)]
                 mark = {"color": SECOND[0], "markersize": 6.5, "zorder": 5}
                 axes.plot([best_epoch], [kept], "o", label="kept", **mark)
     if best_epoch is not None:

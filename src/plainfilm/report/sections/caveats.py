@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.metrics import Interval
 from plainfilm.records import Severity
-from plainfilm.report.content import ReportContent
+from plainfilm.report.content import ReportContent, auroc_drop
 from plainfilm.report.sections.metric_caveats import Caveat, metric_caveats
 from plainfilm.report.wording import (
-    bounded,
     change_text,
     counted,
     describe,
@@ -24,14 +23,10 @@ from plainfilm.report.wording import (
 
 __all__ = ["Caveat", "write_caveats"]
 
-_FEW = 100
-"""Images of a class below which its rate is poorly known (Wilson: wider than 10 points)."""
-_GAP = 0.02
-"""Difference of AUROC between validation and test that is mentioned."""
-_REJECTED = 0.05
-"""Share of rejected images that is mentioned; of validation images about 0.01 are rejected."""
-_MILD = 2
-"""Steps of a disturbance up to which it is called mild."""
+_FEW = 100  # images of a class below which its rate is poorly known (Wilson: wider than 10 points)
+_GAP = 0.02  # difference of AUROC between validation and test that is mentioned
+_REJECTED = 0.05  # share of rejected images that is mentioned; about 0.01 on validation
+_MILD = 2  # steps of a disturbance up to which it is called mild
 
 _ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 
@@ -71,16 +66,14 @@ def _findings(content: ReportContent) -> Iterator[Caveat]:
     if more := len(others[2:]):
         text = f"{counted(more, 'more serious finding')} in the section “Data audit” of the report."
         yield Caveat("serious", title, text)
-    warnings = sum(finding.severity == "warning" for finding in content.findings)
-    if warnings:
+    if warnings := sum(finding.severity == "warning" for finding in content.findings):
         text = f"{counted(warnings, 'warning')} in the section “Data” of the report."
         yield Caveat("note", "Listing and splitting", text)
 
 
 def _external(content: ReportContent) -> Iterator[Caveat]:
     for row in content.external.rows if content.external else ():
-        change = (row.difference or {}).get("auroc")
-        if row.role == "external" and change and bounded(change) and change.high < 0:
+        if row.role == "external" and (change := auroc_drop(row)):
             yield Caveat(
                 "serious",
                 "External data performs worse",
@@ -141,31 +134,25 @@ def _test_images(content: ReportContent) -> Iterator[Caveat]:
     split, total, patients = evaluation.dataset.split, evaluation.n, evaluation.patients
     if split in ("train", "validation"):
         use = "trained" if split == "train" else "selected and calibrated"
-        yield Caveat(
-            "serious",
-            "Not a test set",
-            f"The model was {use} on these {split} images, so every number here is optimistic.",
-        )
+        text = f"The model was {use} on these {split} images, so every number here is optimistic."
+        yield Caveat("serious", "Not a test set", text)
     for name, results in evaluation.labels.items():
         yield from _class_sizes(name, results)
     if total and patients < total:
-        yield Caveat(
-            "note",
-            "Several images of one patient",
+        text = (
             f"{counted(total, 'image')} of only {counted(patients, 'patient')} carry less "
-            "information than the same number of images of different patients.",
+            "information than the same number of images of different patients."
         )
+        yield Caveat("note", "Several images of one patient", text)
 
 
 def _class_sizes(name: str, results: LabelResults) -> Iterator[Caveat]:
-    sizes = (
+    for size, side, rate in (
         (results.positives, "positive", "sensitivity"),
         (results.n - results.positives, "negative", "specificity"),
-    )
-    for size, side, rate in sizes:
+    ):
         if size == 0:
-            text = f"No image is {side} for {name}."
-            yield Caveat("serious", "One class only", text)
+            yield Caveat("serious", "One class only", f"No image is {side} for {name}.")
         elif size < _FEW:
             yield Caveat(
                 "serious" if size < 10 else "warning",
@@ -182,19 +169,14 @@ def _validation(content: ReportContent) -> Iterator[Caveat]:
     before = kept[0].get("val_auroc", math.nan) if kept else math.nan
     if auroc is None or not before - auroc.value > _GAP:
         return
-    outside = math.isfinite(auroc.high) and before > auroc.high
-    reason = (
-        "The validation value is outside the interval here: these images differ from those on "
-        "which thresholds and temperature were chosen."
-        if outside
-        else "This may be chance, or these images may differ from those on which thresholds and "
-        "temperature were chosen."
+    reason = "This may be chance, or these images may"
+    if math.isfinite(auroc.high) and before > auroc.high:
+        reason = "The validation value is outside the interval here: these images"
+    text = (
+        f"The AUROC was {number(before)} on validation and is {number(auroc.value)} here. {reason} "
+        "differ from those on which thresholds and temperature were chosen."
     )
-    yield Caveat(
-        "warning",
-        "Worse than on validation",
-        f"The AUROC was {number(before)} on validation and is {number(auroc.value)} here. {reason}",
-    )
+    yield Caveat("warning", "Worse than on validation", text)
 
 
 def _left_out(content: ReportContent) -> Iterator[Caveat]:

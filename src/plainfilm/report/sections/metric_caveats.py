@@ -17,18 +17,15 @@ from plainfilm.report.wording import (
     enumerate_texts,
     interval_text,
     lower_title,
+    metric_text,
     number,
     sentence,
 )
 
-_WIDE = 0.1
-"""Width from which a 95% interval is called wide."""
-_MISCALIBRATED = 0.05
-"""Calibration error that is mentioned."""
-_LISTED = 3
-"""Number of wide intervals that are listed."""
-_CLINIC = 0.05
-"""Prevalence for which the positive predictive value is given."""
+_WIDE = 0.1  # width from which a 95% interval is called wide
+_MISCALIBRATED = 0.05  # calibration error that is mentioned
+_LISTED = 3  # number of wide intervals that are listed
+_CLINIC = 0.05  # prevalence for which the positive predictive value is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +44,22 @@ def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
         own = default_point(results)
         metrics = {**results.metrics, **(own[1].metrics if own else {})}
         if results.worse_than_chance:
-            yield _worse_than_chance(name, metrics["auroc"])
+            text = (
+                f"The AUROC of {name} is {number(metrics['auroc'].value)}, and its whole interval "
+                "is below 0.5: the model ranks negative images above positive ones. Check whether "
+                "the labels of these images or of the training images are swapped."
+            )
+            yield Caveat("serious", "Worse than chance", text)
         for key in ("auroc", "sensitivity", "specificity"):
             interval = metrics.get(key)
             if interval is None:
                 continue
             kind = describe(key)
+            what = f"{lower_title(kind.title)} of {name}"
             if bounded(interval) and interval.high - interval.low > _WIDE:
-                limits = interval_text(interval, kind.percent)
-                wide.append(f"the {lower_title(kind.title)} of {name} ({limits})")
+                wide.append(f"the {what} ({interval_text(interval, kind.percent)})")
             if not math.isfinite(interval.value):
-                reason = interval.reason or "not computed"
-                text = f"The {lower_title(kind.title)} of {name} is undefined: {reason}."
+                text = f"The {what} is {metric_text(key, interval)}."
                 yield Caveat("serious", "Undefined", text)
         if own:
             yield from _threshold(*own)
@@ -69,19 +70,8 @@ def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
         more = [f"{counted(others, 'other metric')} (see the report)"] if others > 0 else []
         listed = enumerate_texts([*wide[:_LISTED], *more])
         noun, verb = ("interval", "is") if len(wide) == 1 else ("intervals", "are")
-        yield Caveat(
-            "warning", f"Wide {noun}", f"The 95% confidence {noun} of {listed} {verb} wide."
-        )
-
-
-def _worse_than_chance(name: str, auroc: Interval) -> Caveat:
-    return Caveat(
-        "serious",
-        "Worse than chance",
-        f"The AUROC of {name} is {number(auroc.value)}, and its whole interval is below 0.5: the "
-        "model ranks negative images above positive ones. Check whether the labels of these "
-        "images or of the training images are swapped.",
-    )
+        text = f"The 95% confidence {noun} of {listed} {verb} wide."
+        yield Caveat("warning", f"Wide {noun}", text)
 
 
 def _threshold(name: str, point: OperatingPointResults) -> Iterator[Caveat]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
-from plainfilm.evaluation.document.several import ExternalRow
+from plainfilm.report.content import auroc_drop
 from plainfilm.report.figures import ForestRow
 from plainfilm.report.html.markup import lead
 from plainfilm.report.html.page import Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, difference_cells, number_cell
 from plainfilm.report.sections.analyses import forest_plot
-from plainfilm.report.wording import bounded, count, counted, describe, number
+from plainfilm.report.wording import count, counted, describe, number
 
 _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 
@@ -17,8 +17,8 @@ _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 def external_section(external: ExternalDocument, title: str = "External validation") -> Section:
     """Return the results of one bundle on several data sets."""
     rows = [
-        ForestRow(f"{row.name}, {row.role}  ({row.n})", row.metrics["auroc"], _is_worse(row))
-        for row in external.rows
+        ForestRow(f"{own.name}, {own.role}  ({own.n})", own.metrics["auroc"], bool(auroc_drop(own)))
+        for own in external.rows
     ]
     caption = (
         "AUROC of the same model on each data set, with 95% confidence intervals. The dashed line "
@@ -27,11 +27,6 @@ def external_section(external: ExternalDocument, title: str = "External validati
     )
     plot = forest_plot("external", "AUROC on each data set.", rows, caption)
     return Section(title, [plot, lead(external.note), _external(external)])
-
-
-def _is_worse(row: ExternalRow) -> bool:
-    difference = (row.difference or {}).get("auroc")
-    return bounded(difference) and difference is not None and difference.high < 0
 
 
 def _external(external: ExternalDocument) -> Table:

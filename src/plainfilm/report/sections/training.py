@@ -40,22 +40,16 @@ def _only_epoch(training: TrainingContent) -> str:
 
 def _history_plots(training: TrainingContent) -> list[Plot]:
     plots = []
-    epochs = range(len(training.history))
-    kept = [n for n in epochs if training.history[n].get("epoch") == training.provenance.epoch]
+    epochs, epoch = range(len(training.history)), training.provenance.epoch
+    kept = [n for n in epochs if training.history[n].get("epoch") == epoch]
     for key, words in _QUANTITIES:
         if all(_defined(training, n, own) is None for n in epochs for own in (key, f"val_{key}")):
             continue
         best = _defined(training, kept[0], f"val_{key}") if kept else None
-        weights = (
-            ""
-            if best is None
-            else f" The weights of epoch {training.provenance.epoch} were kept (validation: "
-            f"{number(best)})."
-        )
+        words_kept = f" The weights of epoch {epoch} were kept (validation: {number(best)})."
+        weights = "" if best is None else words_kept
         name = f"history-{key}"
-        drawing = history_figure(
-            training.history, best_epoch=training.provenance.epoch, quantities=(key,), name=name
-        )
+        drawing = history_figure(training.history, best_epoch=epoch, quantities=(key,), name=name)
         caption = f"{capitalised(words)} on training and validation images by epoch.{weights}"
         plots.append(Plot(name, drawing, caption, f"{caption} {len(epochs)} epochs."))
     return plots
