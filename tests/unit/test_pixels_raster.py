@@ -205,6 +205,31 @@ def test_what_is_transparent_becomes_air() -> None:
 
 
 @pytest.mark.parametrize(
+    ("opacity", "visible", "alpha"),
+    [(255, 0, "opaque"), (128, 0, "partial"), (0, 20_000, "partial"), (0, 0, "hidden")],
+)
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_alpha_that_hides_the_image_is_recorded(
+    mode: str, opacity: int, visible: int, alpha: str
+) -> None:
+    channel = np.full(HEIGHT * WIDTH, opacity, np.uint8)
+    channel[:visible] = 255
+    picture = Pillow.fromarray(scene()).convert(mode)
+    picture.putalpha(Pillow.fromarray(channel.reshape(HEIGHT, WIDTH)))
+    image = read_full_image(saved(picture, "png"))
+    assert image.metadata["alpha"] == alpha
+    assert image.pixels.any() == (alpha != "hidden")
+
+
+def test_few_visible_pixels_do_not_make_an_image_visible() -> None:
+    channel = np.zeros((HEIGHT, WIDTH), np.uint8)
+    channel[0, :100] = 255
+    picture = Pillow.fromarray(np.dstack([scene(), channel]))
+    assert read_full_image(saved(picture, "png")).metadata["alpha"] == "hidden"
+    assert "alpha" not in read_full_image(saved(scene(), "png")).metadata
+
+
+@pytest.mark.parametrize(
     ("values", "expected", "window"),
     [
         # The smallest depth that holds the largest value: 12, 16 and 8 bits, 10 bits.

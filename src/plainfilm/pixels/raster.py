@@ -31,7 +31,7 @@ from plainfilm.pixels.window import grey_from_depth
 
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
 _TINT = 8  # levels of Cb or Cr away from the middle; the chroma of a grey JPEG stays below
-_SPECK = 0.001  # share of the pixels of a grey image that may be tinted
+_SPECK = 0.001  # share of the pixels of a grey image that may be tinted, of a hidden one visible
 
 Need = Callable[[int, int], tuple[int, int]]
 """Full width and height to the width and height that a reduced decoding must still have."""
@@ -68,7 +68,9 @@ def decode_raster(
 
     The metadata always have ``exif`` (1 if the file has such a block, else 0) and ``coloured`` (see
     :func:`shows_colour`; absent for a JPEG with colour channels unless ``colour`` is set: they are
-    decoded for it alone, and the image is the same to the bit). A JPEG has ``progressive`` (1 or 0)
+    decoded for it alone, and the image is the same to the bit). ``alpha`` (``opaque``, ``partial``,
+    or ``hidden`` if at most 0.1 % of the pixels are visible) if the file has transparency. A JPEG
+    has ``progressive`` (1 or 0)
     and ``quantisation``, the mean of the luminance quantisation table (ISO 10918-1, B.2.4.1): 1 is
     the finest, Pillow's quality 75 gives about 29. A TIFF with several pages has ``frame`` and
     ``frames``.
@@ -172,9 +174,19 @@ def _to_grey(
         rgba = file.convert("RGBA")
         visible = Pillow.merge("RGB", rgba.convert("RGBa").split()[:3])
         metadata["coloured"] = float(shows_colour(visible))
-        return ImageChops.multiply(rgba.convert("L"), rgba.getchannel("A"))
+        opacity = rgba.getchannel("A")
+        metadata["alpha"] = _visibility(opacity)
+        return ImageChops.multiply(rgba.convert("L"), opacity)
     metadata["coloured"] = float(file.mode != "1" and shows_colour(file.convert("RGB")))
     return file.convert("L")
+
+
+def _visibility(opacity: Pillow.Image) -> str:
+    """Return ``opaque``, ``partial`` or ``hidden`` for an alpha channel."""
+    if opacity.getextrema() == (255, 255):
+        return "opaque"
+    seen = opacity.width * opacity.height - opacity.histogram()[0]
+    return "partial" if seen > _SPECK * opacity.width * opacity.height else "hidden"
 
 
 def shows_colour(picture: Pillow.Image) -> bool:

@@ -37,7 +37,8 @@ class Image:
         ``mode`` and ``decoded_width``. ``frame`` (counted from 0) and ``frames`` if there are
         several; DICOM always has ``frames``. ``window`` if more than 8 bits became 8. ``trimmed``
         (share of the area cut off as border, 0 to 1) if the spec trims. ``coloured`` (1 if the
-        image shows colour, else 0; absent if unknown, see :func:`read_image_and_colour`). ``exif``,
+        image shows colour, else 0; absent if unknown, see :func:`read_image_and_colour`). ``alpha``
+        (``opaque``, ``partial`` or ``hidden``) if the file has transparency. ``exif``,
         ``progressive`` and ``quantisation`` of ``plainfilm.pixels.raster.decode_raster``. For
         DICOM those of ``plainfilm.pixels.metadata.read_metadata``. Never an identity.
     """
