@@ -12,7 +12,7 @@ from plainfilm.data import load_dataset
 
 
 def test_the_paediatric_set_is_read_once_with_patients_from_its_names(tmp_path: Path) -> None:
-    manifest = load_dataset(public_sets.kermany(tmp_path))
+    manifest = load_dataset(public_sets.kermany(tmp_path), layout="kermany")
     assert manifest.task.classes == ("NORMAL", "PNEUMONIA")
     assert manifest.task.labels == ("PNEUMONIA",)
     assert len(manifest) == 17

@@ -30,6 +30,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     words = "folder with class folders, or a CSV/Parquet table"
     parser.add_argument("data", nargs=nargs, metavar="DATA", help=words)
     add = options_of(parser.add_argument_group("about the data"))
+    add("--layout NAME", "published data set whose files are read as they are")
     add("--positive CLASS", "the positive one of two classes")
     add("--patient COLUMN|REGEX", "patient: a column, or a pattern of file names")
     add("--labels COLUMN[,COLUMN...]", "label columns of a table")
@@ -82,6 +83,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "split_column": args.split_column,
         "images": args.images,
         "where": args.where,
+        "layout": args.layout,
     }
     if args.labels:
         names = args.labels.split(",")

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
+from plainfilm.data.sources.apply_layout import apply_layout
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
@@ -69,6 +70,10 @@ def load_dataset(
     if not roots:
         raise UsageError("no folder or table was given", remedy="give at least one")
     paths = [_check(Path(root)) for root in roots]
+    findings: list[Finding] = []
+    if layout := options.get("layout"):
+        paths, options, findings = apply_layout(layout, paths, options)
+        name = name or layout
     given = [f"{key}=" for key in TABLE_OPTIONS if options.get(key)]
     if given and all(path.is_dir() for path in paths):
         raise UsageError(
@@ -100,7 +105,7 @@ def load_dataset(
     if len(listings) > 1:
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)
-    findings = [found for listing in listings for found in listing.findings]
+    findings += [found for listing in listings for found in listing.findings]
     findings += assign_patients(listings, pattern)
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
     return _combine(listings, options.get("positive"), findings, name or listings[0].name)

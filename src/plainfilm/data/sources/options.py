@@ -26,6 +26,9 @@ class SourceOptions(TypedDict, total=False):
     where
         For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
         (see `plainfilm.data.sources.where`).
+    layout
+        Name of a published data set whose columns, labels, patients and splits are known, such as
+        ``kermany``. Other options that are given replace those of the layout.
     """
 
     labels: str | Sequence[str] | None
@@ -35,6 +38,7 @@ class SourceOptions(TypedDict, total=False):
     split_column: str | None
     images: str | Path | None
     where: str | None
+    layout: str | None
 
 
 TABLE_OPTIONS = ("labels", "path_column", "split_column", "images", "where")

@@ -1,0 +1,135 @@
+"""Finds the tables of a published data set and fills in the options of its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from plainfilm.data.sources.layouts import LAYOUTS, Layout
+from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.options import SourceOptions
+from plainfilm.errors import SourceError, UsageError
+from plainfilm.records import Finding
+
+
+class Applied(NamedTuple):
+    """Tables or folders to read, with the options of a layout, and findings about it."""
+
+    roots: list[Path]
+    options: SourceOptions
+    findings: list[Finding]
+
+
+def apply_layout(name: str, roots: Sequence[Path], options: SourceOptions) -> Applied:
+    """Find the tables of a set and fill in the options that were not given.
+
+    Parameters
+    ----------
+    name
+        Name of the layout.
+    roots
+        The folder of the set, or its tables.
+    options
+        Options that were given; they have priority. Both expressions of ``where`` apply.
+
+    Raises
+    ------
+    UsageError
+        If there is no such layout.
+    SourceError
+        If a table of the layout is missing.
+    """
+    forms = [layout for layout in LAYOUTS if layout.name == name]
+    if not forms:
+        raise UsageError(
+            "layout= is not a known data set",
+            received=repr(name),
+            remedy=f"choose one of {', '.join(dict.fromkeys(one.name for one in LAYOUTS))}",
+        )
+    layout, found = _find_tables(forms, roots)
+    given = {key: value for key, value in options.items() if value is not None}
+    filled, findings = _below(layout, found[0] if found[0].is_dir() else found[0].parent)
+    if "where" in filled and "where" in given:
+        given["where"] = f"({filled['where']}) and ({given['where']})"
+    used = cast("SourceOptions", {**filled, **given})
+    problem = f"{', '.join(path.name for path in found)} was read as {layout.title}"
+    remedy = f"to use frontal images only, add where= {layout.frontal}" if layout.frontal else ""
+    findings.append(finding("layout", "note", problem, len(found), remedy=remedy))
+    return Applied(found, used, findings)
+
+
+def _find_tables(forms: Sequence[Layout], roots: Sequence[Path]) -> tuple[Layout, list[Path]]:
+    """Return the layout that fits, and its tables, or the folders if it has no table."""
+    if not forms[0].tables:
+        return forms[0], [*roots]
+    found: list[Path] = []
+    for root in roots:
+        if not root.is_dir():
+            forms = [one for one in forms if _matches(root, one)] or forms
+            found.append(root)
+            continue
+        for layout in forms:
+            if tables := _search(root, layout):
+                forms = [layout]
+                found += tables
+                break
+        else:
+            raise SourceError(
+                f"the folder has no table of {forms[0].title}",
+                received=root,
+                remedy=f"give the folder that contains {' or '.join(forms[0].tables)}, "
+                "or the table itself",
+            )
+    return forms[0], found
+
+
+def _matches(path: Path, layout: Layout) -> bool:
+    return any(fnmatch(path.name, Path(pattern).name) for pattern in layout.tables)
+
+
+def _search(root: Path, layout: Layout) -> list[Path]:
+    """Return one file for each pattern of tables, in the folder or one folder below it."""
+    for depth in ("", "*/"):
+        hits = [sorted(root.glob(depth + pattern)) for pattern in layout.tables]
+        if any(hits):
+            return [paths[-1] for paths in hits if paths]
+    return []
+
+
+def _below(layout: Layout, folder: Path) -> tuple[dict[str, Any], list[Finding]]:
+    """Return the options with paths that start from a folder, and findings of missing lists."""
+    options: dict[str, Any] = dict(layout.options)
+    findings = []
+    if "images" in options:
+        options["images"] = folder / options["images"]
+    if "join" in options:
+        options["join"] = [_one(folder, pattern, layout) for pattern in options["join"]]
+    if "split_lists" in options:
+        lists = [folder / name for name in options["split_lists"]]
+        options["split_lists"] = [path for path in lists if path.exists()]
+        if missing := [path.name for path in lists if not path.exists()]:
+            findings.append(
+                finding(
+                    "split-lists-missing",
+                    "warning",
+                    f"the official lists of {layout.title} are not in the folder of its table: "
+                    + ", ".join(missing),
+                    len(missing),
+                    consequence="results cannot be compared with published ones",
+                    remedy="copy the lists into the folder of the table",
+                )
+            )
+    return options, findings
+
+
+def _one(folder: Path, pattern: str, layout: Layout) -> Path:
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise SourceError(
+            f"a table of {layout.title} is missing",
+            received=f"no {pattern} in {folder}",
+            remedy="copy all tables of the set into one folder",
+        )
+    return paths[-1]
