@@ -55,6 +55,8 @@ def heatmap(
 
     Parameters
     ----------
+    predictor
+        A `Predictor`.
     pixels
         uint8 (size, size), prepared with the pixel spec of the predictor.
     label

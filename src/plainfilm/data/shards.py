@@ -94,7 +94,7 @@ def read_shards(folder: Path, size: int) -> Iterator[Shard]:
 def _read_shard(index: Path, size: int) -> Shard | None:
     """Return a shard, or None if it is missing or damaged."""
     pixels = index.with_suffix(".u8")
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
         hashes, metadata = tuple(content["hashes"]), tuple(content["metadata"])
         failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}

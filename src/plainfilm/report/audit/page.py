@@ -39,7 +39,13 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     """Write an audit as one HTML file without scripts or external resources, and return its path.
 
     The page contains thumbnails of the images that findings concern. Protect it like the images.
-    Missing folders are created.
+
+    Parameters
+    ----------
+    audit
+        The audit.
+    path
+        File of the page; missing folders are created.
 
     Raises
     ------
