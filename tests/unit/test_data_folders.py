@@ -106,7 +106,9 @@ def test_folder_next_to_the_splits_is_reported(tmp_path: Path) -> None:
     assert checks(load_dataset(tmp_path))["loose-images"] == 1
 
 
-@pytest.mark.parametrize("names", [("train", "validation"), ("Training", "VALID")])
+@pytest.mark.parametrize(
+    "names", [("train", "validation"), ("Training", "VALID"), ("training_set", "dev")]
+)
 def test_names_of_splits(tmp_path: Path, names: tuple[str, str]) -> None:
     put(tmp_path, *(f"{part}/{label}/1.png" for part in names for label in ("a", "b")))
     assert Counter(r.official for r in load_dataset(tmp_path).records) == {

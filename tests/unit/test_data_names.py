@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from plainfilm.data.sources.listing import split_of_name
 from plainfilm.data.sources.patients import compile_patient_pattern, patient_of, subgroup_of
 from plainfilm.errors import UsageError
 
@@ -58,3 +59,20 @@ def test_pattern_joins_its_groups_and_sees_the_file_name_only() -> None:
 def test_pattern_must_be_an_expression_with_a_group(pattern: str) -> None:
     with pytest.raises(UsageError, match="patient="):
         compile_patient_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        ("train Training train_set TrainingSet training-images Train1 train512x512", "train"),
+        ("chest_xray_train stage_2_train_labels train-val 01_Train derivation", "train"),
+        ("dev devel val VALID validate validation valid_set val2017 tuning", "validation"),
+        ("test Testing test_set testSet test-images test_list hold-out HeldOut eval", "test"),
+        ("NORMAL patient1 images 1 fold_2 train_test external_dev test_positive", None),
+        ("trainee devices value validity testis retest validated_normal contest", None),
+    ],
+)
+def test_splits_are_recognised_by_name(names: str, split: str | None) -> None:
+    assert {name: split_of_name(name) for name in names.split()} == dict.fromkeys(
+        names.split(), split
+    )

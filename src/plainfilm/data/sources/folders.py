@@ -11,10 +11,10 @@ from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.listing import (
     MAX_CLASSES,
-    SPLIT_NAMES,
     Item,
     Listing,
     describe_unusable,
+    split_of_name,
 )
 from plainfilm.data.sources.table_columns import TABLE_SUFFIXES
 from plainfilm.data.sources.tree import Branch, count_suffixes, read_tree
@@ -51,7 +51,7 @@ def list_folder(root: Path) -> Listing:
     layers = [_Layer(None, top, "")]
     if splits := _splits(top):
         _report_neighbours(top, splits, listing)
-        layers = [_Layer(SPLIT_NAMES[s.name.casefold()], s, f"{s.name}/") for s in splits]
+        layers = [_Layer(split_of_name(s.name), s, f"{s.name}/") for s in splits]
     _check_classes(layers, listing)
     for official, branch, prefix in layers:
         for folder in branch.folders:
@@ -71,7 +71,7 @@ def _unwrap(branch: Branch) -> Branch:
 
 
 def _splits(branch: Branch) -> list[Branch]:
-    return [f for f in branch.folders if f.images and f.name.casefold() in SPLIT_NAMES]
+    return [f for f in branch.folders if f.images and split_of_name(f.name)]
 
 
 def _check_classes(layers: list[_Layer], listing: Listing) -> None:
@@ -97,7 +97,7 @@ def _check_classes(layers: list[_Layer], listing: Listing) -> None:
     ignored: list[str] = []
     for _, branch, prefix in layers:
         for child in branch.folders:
-            if not child.images and child.name.casefold() not in SPLIT_NAMES:
+            if not child.images and split_of_name(child.name) is None:
                 is_class = not child.others or child.name.casefold() in known
                 (empty if is_class else ignored).append(prefix + child.name)
     if empty:
@@ -119,7 +119,7 @@ def _list_class(folder: Branch, official: Split | None, prefix: str, listing: Li
     for name, size, real in folder.walk():
         first, slash, _ = name.partition("/")
         # Some data sets have the splits below the classes.
-        inner = SPLIT_NAMES.get(first.casefold()) if slash and official is None else None
+        inner = split_of_name(first) if slash and official is None else None
         identity, path = prefix + name, str(Path(folder.path, name))
         escaped = _escape(identity), _escape(path)
         if escaped[1] != path:

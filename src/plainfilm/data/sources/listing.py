@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from plainfilm.data.manifest import LeftOut
 from plainfilm.records import Finding, Severity, Split
@@ -13,15 +15,56 @@ MAX_CLASSES = 100
 
 _MAX_FILES = 200  # in a finding
 
-SPLIT_NAMES: Mapping[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
+_ROLES: Mapping[str, Split] = {
+    **dict.fromkeys(("train", "training", "trn", "derivation", "development"), "train"),
+    **dict.fromkeys(("trainval", "traindev"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validating", "validation"), "validation"),
+    **dict.fromkeys(("dev", "devel", "tune", "tuning"), "validation"),
+    **dict.fromkeys(("test", "testing", "tests", "tst", "holdout", "heldout"), "test"),
+    **dict.fromkeys(("eval", "evaluate", "evaluation"), "test"),
 }
+# Words that do not change the role of a folder or table: "train_images", "stage_2_test_labels".
+_FILLERS = """
+all annotation annotations chest classes clean cohort csv cxr cxrs data dataset datasets dcm dicom
+dicoms df entries file files final folder full image images img imgs info jpeg jpg label labels
+large list master metadata new official only original part partition png radiograph radiographs raw
+ray rays samples scan scans set sets small split stage subset table the tif tiff txt version xray
+xrays
+"""
+_FILLER_WORDS = frozenset(_FILLERS.split())
+_WORDS = re.compile(r"[^\W\d_]+")
+_JOINED = re.compile(
+    rf"({'|'.join(sorted(_ROLES, key=len, reverse=True))})"
+    r"(?:data|dataset|files|folder|images|image|imgs|img|list|sets|set|split)"
+)
+
+
+@lru_cache(maxsize=4096)
+def split_of_name(name: str) -> Split | None:
+    """Return the split that a folder, a table or a cell is named after, or None.
+
+    The name must consist of one role, such as ``train``, ``dev`` or ``holdout``, and of words
+    without meaning, such as ``set`` or numbers. Training and validation together are training.
+
+    Examples
+    --------
+    >>> [split_of_name(name) for name in ("Training_Set", "valid-images2", "train_val_list")]
+    ['train', 'validation', 'train']
+    >>> [split_of_name(name) for name in ("train_test", "test_positive", "fold 1")]
+    [None, None, None]
+    """
+    roles: set[Split] = set()
+    text = re.sub(r"hold[\W_]*out|held[\W_]*out", "holdout", name.casefold())
+    for word in _WORDS.findall(text):
+        joined = _JOINED.fullmatch(word)
+        role = _ROLES.get(joined[1] if joined else word)
+        if role is not None:
+            roles.add(role)
+        elif len(word) > 1 and word not in _FILLER_WORDS:
+            return None
+    if roles == {"train", "validation"}:
+        return "train"
+    return roles.pop() if len(roles) == 1 else None
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.pseudonyms import Pseudonyms, salt_file
-from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, finding
+from plainfilm.data.sources.listing import Item, Listing, finding, split_of_name
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import Identity, read_identity
 from plainfilm.records import Finding
@@ -65,7 +65,7 @@ def scope_of(root: Path) -> str:
     ``train`` and ``test`` in one folder belong to one data set, and so do tables in one folder.
     """
     folder = root.resolve() if root.is_dir() else root.resolve().parent
-    return str(folder.parent if folder.name.casefold() in SPLIT_NAMES else folder)
+    return str(folder.parent if split_of_name(folder.name) else folder)
 
 
 def assign_patients(listings: Sequence[Listing], pattern: Pattern | None) -> list[Finding]:

@@ -15,7 +15,7 @@ from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.further_columns import keep_further_columns
 from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
-from plainfilm.data.sources.listing import SPLIT_NAMES, Item, Listing, describe_unusable
+from plainfilm.data.sources.listing import Item, Listing, describe_unusable, split_of_name
 from plainfilm.data.sources.table_columns import Columns, Table, is_generic
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import UNKNOWN
@@ -56,7 +56,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
                     path,
                     _resolve(path, resolve_folder),
                     label,
-                    SPLIT_NAMES.get(splits[row].casefold()),
+                    split_of_name(splits[row]),
                     (patients[row] or None) if patients else None,
                     {n: cell for n, cells in extra.items() if (cell := cells[row]) != ""},
                 )
@@ -167,13 +167,13 @@ def _read_splits(table: Table, columns: Columns) -> list[str]:
     if columns.split is None:
         return [""] * len(table.columns[columns.path])
     cells = table.columns[columns.split]
-    unknown = sorted({cell for cell in cells if cell and cell.casefold() not in SPLIT_NAMES})
+    unknown = sorted(cell for cell in set(cells) if cell and not split_of_name(cell))
     if unknown:
         private = is_identifying_name(columns.split) or any(map(contains_identity, unknown))
         raise SourceError(
             f"the split column {columns.split!r} contains unknown names",
             received=plural(len(unknown), "name") if private else ", ".join(unknown[:5]),
-            remedy=f"use {', '.join(SPLIT_NAMES)} or blank cells",
+            remedy="use train, validation, test or blank cells",
         )
     return cells
 

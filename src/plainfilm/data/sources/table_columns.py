@@ -16,7 +16,7 @@ from plainfilm.data.sources.identifying import (
     looks_like_data,
     name_columns,
 )
-from plainfilm.data.sources.listing import SPLIT_NAMES
+from plainfilm.data.sources.listing import split_of_name
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.where import select_rows
 from plainfilm.errors import SourceError, UsageError
@@ -164,8 +164,8 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
         owner = find("patient", "patient", None, False)
     split = find("split", "split_column", split_column, False)
     # One known split name is enough; other values in the column are then an error.
-    names = map(str.casefold, table.columns[split] if split else ())
-    if split and split_column is None and SPLIT_NAMES.keys().isdisjoint(names):
+    names = set(table.columns[split] if split else ())
+    if split and split_column is None and not any(map(split_of_name, names)):
         guessed.remove(f"split from {split!r}")  # for example numbers of folds
         split = None
     return Columns(path, chosen, owner, split, tuple(guessed))
