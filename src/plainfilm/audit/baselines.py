@@ -7,13 +7,12 @@ shortcut, or a difference between the splits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.audit.comparisons import Comparison, label_comparisons, split_comparisons
 from plainfilm.audit.crossval import cross_validated_scores, encode_metadata, standardise_columns
 from plainfilm.audit.document import Baseline, FeatureSet, Histograms, MeanImage, SingleFeature
 from plainfilm.audit.evidence import Evidence, ImageSummaries
@@ -41,23 +40,11 @@ METADATA: Mapping[str, tuple[str, str]] = {
 }
 """Names and units of the numeric metadata."""
 _STRINGS = ("format", "mode", "bits", "progressive", "exif", "coloured", "manufacturer", "view")
-_MIN_IMAGES = 10
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Comparison:
-    """Two groups of images: ``y_true`` is true for the first group."""
-
-    kind: Literal["shortcut", "shift"]
-    target: str
-    groups: tuple[str, str]
-    rows: NDArray[np.intp]
-    y_true: NDArray[np.bool_]
 
 
 def fit_baselines(evidence: Evidence, *, seed: int = 0) -> tuple[Baseline, ...]:
     """Fit a model on each feature set for each label, and for the splits within each class."""
-    comparisons = [*_label_comparisons(evidence), *_split_comparisons(evidence)]
+    comparisons = [*label_comparisons(evidence), *split_comparisons(evidence)]
     metadata = _numeric_metadata(evidence)
     features = _features(evidence, metadata)
     tests = len(comparisons) * len(features)
@@ -91,29 +78,6 @@ def fit_baselines(evidence: Evidence, *, seed: int = 0) -> tuple[Baseline, ...]:
                 )
             )
     return tuple(baselines)
-
-
-def _label_comparisons(evidence: Evidence) -> Iterator[_Comparison]:
-    task = evidence.manifest.task
-    for label, values in evidence.label_columns():
-        rows = np.flatnonzero(~np.isnan(values))
-        y_true = values[rows] == 1
-        if min(y_true.sum(), (~y_true).sum()) >= _MIN_IMAGES:
-            negative = task.classes[0] if task.kind == "binary" else f"not {label}"
-            yield _Comparison("shortcut", label, (label, negative), rows, y_true)
-
-
-def _split_comparisons(evidence: Evidence) -> Iterator[_Comparison]:
-    task = evidence.manifest.task
-    for split in ("test", "validation"):
-        compared = np.isin(evidence.splits, ("train", split))
-        for label, values in evidence.label_columns():
-            names = task.classes if task.kind == "binary" else (f"not {label}", label)
-            for value in (0, 1):
-                rows = np.flatnonzero((values == value) & compared)
-                y_true = evidence.splits[rows] == split
-                if min(y_true.sum(), (~y_true).sum()) >= _MIN_IMAGES:
-                    yield _Comparison("shift", names[value], (split, "train"), rows, y_true)
 
 
 def _numeric_metadata(evidence: Evidence) -> dict[str, Floats]:
@@ -178,9 +142,7 @@ def _coarse_histograms(summaries: ImageSummaries) -> NDArray[np.integer]:
     return np.asarray(summaries.histograms.reshape(-1, 32, 8).sum(axis=2))
 
 
-def _strongest(
-    metadata: Mapping[str, Floats], comparison: _Comparison
-) -> tuple[SingleFeature, ...]:
+def _strongest(metadata: Mapping[str, Floats], comparison: Comparison) -> tuple[SingleFeature, ...]:
     """Return the three metadata items with the highest AUROC."""
     found = []
     y_true = comparison.y_true

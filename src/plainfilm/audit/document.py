@@ -72,6 +72,44 @@ class Baseline:
     means: tuple[MeanImage, MeanImage] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnGroup:
+    """A value or range of a column, and the number of images of both groups that have it."""
+
+    value: str
+    counts: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnResult:
+    """How well one further column distinguishes two groups of images on its own.
+
+    Attributes
+    ----------
+    kind, target, groups
+        See `Baseline`.
+    column
+        Name of the column, or of an item of the file's metadata.
+    auroc
+        Cross-validated AUROC; the intervals of all columns hold simultaneously with 95 %
+        confidence.
+    table
+        The cross-table: images of both groups by value.
+    """
+
+    kind: Literal["shortcut", "shift"]
+    column: str
+    target: str
+    groups: tuple[str, str]
+    auroc: Interval
+    table: tuple[ColumnGroup, ...]
+
+    @property
+    def is_copy(self) -> bool:
+        """Return whether every value occurs in one group only, as in a copy of the label."""
+        return all(min(one.counts) == 0 for one in self.table)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditDocument(Document):
     """The results of an audit.
@@ -96,6 +134,8 @@ class AuditDocument(Document):
         All baseline models.
     excludable
         Number of records that the findings recommend to exclude.
+    columns
+        The further columns that are not close to chance.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -109,3 +149,4 @@ class AuditDocument(Document):
     findings: tuple[Finding, ...]
     baselines: tuple[Baseline, ...]
     excludable: int
+    columns: tuple[ColumnResult, ...] = ()

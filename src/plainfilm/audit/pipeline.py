@@ -20,7 +20,8 @@ from plainfilm.audit.clusters import (
     links_of,
     merge_patients,
 )
-from plainfilm.audit.document import AuditDocument, Baseline
+from plainfilm.audit.columns import measure_columns
+from plainfilm.audit.document import AuditDocument, Baseline, ColumnResult
 from plainfilm.audit.duplicates import find_duplicates
 from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
 from plainfilm.audit.files import FILE_CHECKS
@@ -28,7 +29,7 @@ from plainfilm.audit.labels import LABEL_CHECKS
 from plainfilm.audit.leaks import check_duplicates, check_similar_patients
 from plainfilm.audit.patient_keys import PATIENT_CHECKS
 from plainfilm.audit.quality import IMAGE_CHECKS
-from plainfilm.audit.shortcuts import check_shift, check_shortcuts
+from plainfilm.audit.shortcuts import check_columns, check_shift, check_shortcuts
 from plainfilm.data.cache import default_folder
 from plainfilm.data.file_hashes import hash_files
 from plainfilm.data.fill import fill_cache
@@ -52,6 +53,7 @@ class Audit:
     """Results of an audit: findings, the most severe first, and all baseline models.
 
     ``images`` is the number of images that could be read; in a ``quick`` audit none was decoded.
+    ``columns`` are the further columns of the data set that are not close to chance.
     """
 
     manifest: Manifest
@@ -59,6 +61,7 @@ class Audit:
     baselines: tuple[Baseline, ...]
     images: int
     quick: bool = False
+    columns: tuple[ColumnResult, ...] = ()
 
     @property
     def serious(self) -> tuple[Finding, ...]:
@@ -87,6 +90,7 @@ class Audit:
             findings=tuple(replace(finding, exclude=()) for finding in self.findings),
             baselines=self.baselines,
             excludable=len(self.exclusions),
+            columns=self.columns,
         )
 
     def write(self, path: str | Path) -> None:
@@ -160,12 +164,12 @@ def audit_dataset(
             remedy="give the folder or table of the radiographs",
         )
     progress("auditing", 0, 1)
-    findings, baselines = _run_checks(evidence)
+    findings, baselines, columns = _run_checks(evidence)
     made = {finding.check for finding in findings}
     listed = [f for f in manifest.findings if _REPLACED_BY.get(f.check) not in made]
     findings = sorted([*listed, *findings], key=lambda f: _SEVERITIES.index(f.severity))
     progress("auditing", 1, 1)
-    return Audit(manifest, tuple(findings), baselines, len(evidence), quick)
+    return Audit(manifest, tuple(findings), baselines, len(evidence), quick, columns)
 
 
 def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
@@ -180,7 +184,9 @@ def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progres
     return evidence_from_files(manifest, digests, unreadable)
 
 
-def _run_checks(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]]:
+def _run_checks(
+    evidence: Evidence,
+) -> tuple[list[Finding], tuple[Baseline, ...], tuple[ColumnResult, ...]]:
     """Run all checks; those of files and images run while threads do the two that take longest."""
     from threadpoolctl import threadpool_limits
 
@@ -189,6 +195,7 @@ def _run_checks(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]
         known = equal_files(evidence.hashes)
         search = pool.submit(find_duplicates, evidence)
         fit = pool.submit(fit_baselines, merge_patients(evidence, known))
+        columns = measure_columns(merge_patients(evidence, known))
         findings = [f for check in (*FILE_CHECKS, *IMAGE_CHECKS) for f in check(evidence)]
         duplicates, baselines = search.result(), fit.result()
         near = [(pair.first, pair.second) for pair in duplicates.near]
@@ -201,4 +208,5 @@ def _run_checks(evidence: Evidence) -> tuple[list[Finding], tuple[Baseline, ...]
     findings += [f for check in (*PATIENT_CHECKS, *LABEL_CHECKS) for f in check(evidence)]
     findings += check_shortcuts(evidence, baselines)
     findings += check_shift(evidence, baselines)
-    return findings, baselines
+    findings += check_columns(columns)
+    return findings, baselines, columns

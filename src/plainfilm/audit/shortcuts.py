@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from plainfilm._text import plural
 from plainfilm.audit.baselines import FEATURE_SETS, METADATA
-from plainfilm.audit.document import Baseline, FeatureSet
+from plainfilm.audit.columns import is_acquisition
+from plainfilm.audit.document import Baseline, ColumnResult, FeatureSet
 from plainfilm.audit.evidence import Evidence
-from plainfilm.audit.findings import SETS, join_names, make_finding
+from plainfilm.audit.findings import SETS, images, join_names, make_finding, share
 from plainfilm.metrics.intervals import Interval
 from plainfilm.records import Finding
 
@@ -28,6 +30,9 @@ _SHORTCUT_LIMITS: Mapping[FeatureSet, tuple[float, float]] = {
 """Lower bounds of the AUROC above which a shortcut is a warning, and serious."""
 _SHIFT_LIMITS = (0.55, 0.6)
 """Lower bounds of the AUROC above which a shift is a note, and a warning."""
+_COMMON, _SHOWN_GROUPS = 0.05, 3
+_COLUMN_LIMITS = (0.55, 0.7)
+"""Lower bounds of the AUROC above which a column is a warning, and serious."""
 _REMEDIES: Mapping[FeatureSet, str] = {
     "file metadata": "save all images with the same size, format and quality before training, and "
     "evaluate on external data",
@@ -116,6 +121,75 @@ def check_shift(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterator[F
             remedy="do not expect results on a part of the training set to hold on the "
             f"{SETS[split]}; report both",
         )
+
+
+def judge_column(result: ColumnResult) -> Judgement:
+    """Return the severity of what a column predicts."""
+    auroc = result.auroc
+    if not auroc.high - auroc.low <= _MAX_WIDTH:  # also if undefined
+        return "inconclusive"
+    first, second = _COLUMN_LIMITS if result.kind == "shortcut" else _SHIFT_LIMITS
+    if auroc.low <= first:
+        return "no finding"
+    if result.kind == "shift":
+        return "warning" if auroc.low > second else "note"
+    if not is_acquisition(result.column):  # it may be derived from the label
+        return "note" if result.is_copy else "warning"
+    return "serious" if auroc.low > second else "warning"
+
+
+def check_columns(columns: Sequence[ColumnResult]) -> Iterator[Finding]:
+    """Report columns that predict a label, or distinguish a split within a class."""
+    for one in sorted(columns, key=lambda result: -result.auroc.value):
+        judgement = judge_column(one)
+        if judgement == "inconclusive" or judgement == "no finding":
+            continue
+        count = sum(sum(group.counts) for group in one.table)
+        if one.kind == "shift":
+            yield make_finding(
+                "column-shift",
+                judgement,
+                f"the column {one.column} alone distinguishes the {SETS[one.groups[0]]} from the "
+                f"training set among images of {one.target}, with AUROC {_write(one.auroc)}: "
+                f"{_shares(one)}",
+                count=count,
+                consequence="a threshold and a calibration from one may not hold on the other",
+                remedy=f"report results by {one.column}",
+            )
+            continue
+        copy = one.is_copy and not is_acquisition(one.column)
+        more = "; each of its values occurs in one class only" if copy else f": {_shares(one)}"
+        derived = "unless the column was derived from the label, "
+        yield make_finding(
+            "shortcut-column",
+            judgement,
+            f"the column {one.column} alone predicts {one.target} with AUROC "
+            f"{_write(one.auroc)}{more}",
+            count=count,
+            consequence=f"{'' if is_acquisition(one.column) else derived}a network that recognises "
+            f"{one.column} in the image performs well here, and fails where it is distributed "
+            "otherwise",
+            remedy=f"balance {one.column} between the classes or select rows (--where), and report "
+            f"results by {one.column}",
+        )
+
+
+def _shares(result: ColumnResult) -> str:
+    """Return the share of the first group in up to three values, or in the two extremes."""
+    few = _COMMON * sum(sum(group.counts) for group in result.table)
+    # A rare value may have any share by chance.
+    common = [group for group in result.table if sum(group.counts) >= few]
+    shown = sorted(common, key=lambda group: -group.counts[0] / sum(group.counts))
+    if len(shown) > _SHOWN_GROUPS:
+        shown = [shown[0], shown[-1]]
+    parts = [
+        f"{share(group.counts[0], total)} of {images(total)} with {group.value}"
+        for group in shown
+        if (total := sum(group.counts))
+    ]
+    more = len(result.table) - len(shown)
+    others = f" ({plural(more, 'further value')})" if more else ""
+    return f"{result.groups[0]} in {join_names(parts)}{others}"
 
 
 def _write(auroc: Interval) -> str:

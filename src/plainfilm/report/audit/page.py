@@ -12,6 +12,7 @@ from plainfilm.data.counts import count
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS, Record
 from plainfilm.report.audit.baselines import baseline_cards, forest
+from plainfilm.report.audit.columns import columns_section
 from plainfilm.report.audit.findings import finding_card, finding_links
 from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.audit.wording import counted, verdict
@@ -59,6 +60,8 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
         ("Shortcuts", _baselines(_SHORTCUTS, audit, "shortcut")),
         ("Differences between splits", _baselines(_SHIFTS, audit, "shift")),
     ]
+    if audit.columns:
+        sections.insert(2, ("Columns", columns_section(audit.columns)))
     footer = element(
         "p",
         "Written by plainfilm ",

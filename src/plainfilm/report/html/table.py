@@ -17,7 +17,8 @@ from plainfilm.report.html.markup import Html, element, join, quiet, visible
 from plainfilm.report.wording import change_text, count, describe, metric_text, number
 
 TableName = Literal[
-    "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "evaluation",
+    "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "columns",
+    "evaluation",
     "external_validation", "findings", "left_out", "left_out_reasons", "metrics",
     "metrics_by_label", "metrics_micro", "operating_points", "rejection", "robustness",
     "sample_sizes", "seed_variation", "small_subgroups", "splits", "subgroups", "training",
