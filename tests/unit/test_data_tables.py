@@ -391,14 +391,16 @@ def test_damaged_tables(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="the same name"):
         load_dataset(table(tmp_path, "file,label,label", "a,b,c"))
     (tmp_path / "bad.csv").write_bytes(b"file,label\n\xff\xfe,a\n")
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match="not encoded in UTF-8") as caught:
         load_dataset(tmp_path / "bad.csv")
+    assert "line 2: the byte 0xFF" in str(caught.value.received)
+    assert "cp1252" in str(caught.value.remedy)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(SourceError, match="cannot be read"):
         load_dataset(tmp_path / "bad.parquet")
-    (tmp_path / "data.xlsx").write_bytes(b"x")
+    (tmp_path / "data.ods").write_bytes(b"x")
     with pytest.raises(SourceError, match="must be a folder or a table"):
-        load_dataset(tmp_path / "data.xlsx")
+        load_dataset(tmp_path / "data.ods")
 
 
 def test_unknown_splits(tmp_path: Path) -> None:

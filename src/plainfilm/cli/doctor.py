@@ -26,6 +26,7 @@ _PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg")),
     "fetch": ("fetch", ("kagglehub",)),
     "completion in the shell": ("completion", ("argcomplete",)),
+    "tables from Excel": ("excel", ("openpyxl",)),
 }
 """Purpose to the extra that installs it (None: part of every installation) and its modules."""
 _PACKAGES = (

@@ -27,7 +27,7 @@ def options_of(parser: Any) -> Callable[..., None]:
 
 def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     """Add DATA and the options that describe it."""
-    words = "folder with class folders, or a CSV/Parquet table"
+    words = "folder with class folders, or a table (CSV, Parquet, Excel)"
     parser.add_argument("data", nargs=nargs, metavar="DATA", help=words)
     add = options_of(parser.add_argument_group("about the data"))
     add("--layout NAME", "published data set whose files are read as they are")
@@ -39,6 +39,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--images FOLDER", "folder that the relative paths of a table start from")
     words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
     add("--where EXPR", words)
+    add("--delimiter CHARACTER", "character between the cells of a table (default: recognised)")
+    add("--encoding NAME", "encoding of a table, such as cp1252 (default: utf-8)")
 
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +85,8 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "split_column": args.split_column,
         "images": args.images,
         "where": args.where,
+        "delimiter": args.delimiter,
+        "encoding": args.encoding,
         "layout": args.layout,
     }
     if args.labels:

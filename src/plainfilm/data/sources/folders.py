@@ -16,7 +16,7 @@ from plainfilm.data.sources.listing import (
     describe_unusable,
     split_of_name,
 )
-from plainfilm.data.sources.table_columns import TABLE_SUFFIXES
+from plainfilm.data.sources.table_files import is_table
 from plainfilm.data.sources.tree import Branch, count_suffixes, read_tree
 from plainfilm.errors import SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES
@@ -204,7 +204,9 @@ def _report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing)
             (os.path.relpath(path, root) for path in tree.unreadable),
             remedy="check the permissions of the folders",
         )
-    tables = sorted(p.name for p in Path(top.path).iterdir() if p.suffix.lower() in TABLE_SUFFIXES)
+    names = (path.name for path in Path(top.path).iterdir())
+    # Files named .txt are mostly for readers.
+    tables = sorted(n for n in names if is_table(n) and ".txt" not in n.casefold())
     if tables:
         listing.report(
             "ignored-table",

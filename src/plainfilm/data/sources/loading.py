@@ -18,7 +18,8 @@ from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
 from plainfilm.data.sources.patients import assign_patients, compile_patient_pattern, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.rows import list_table
-from plainfilm.data.sources.table_columns import TABLE_SUFFIXES, choose_columns, read_table
+from plainfilm.data.sources.table_columns import choose_columns
+from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table, read_table
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.records import Finding, Record
 
@@ -29,8 +30,9 @@ def load_dataset(
     """List the images of folders and tables, with labels and patients.
 
     A folder contains one folder for each class, with or without ``train``, ``validation`` and
-    ``test`` above or below them. A table (CSV, TSV, Parquet) names a file, a class and, optionally,
-    a patient and a split in each row. Its other columns are kept unless they may identify patients.
+    ``test`` above or below them. A table (text, Parquet or Excel) names a file, a class and,
+    optionally, a patient and a split in each row. Its other columns are kept unless they may
+    identify patients.
     Images are not decoded, but the headers of DICOM files are read for the patient. Patient keys
     are keyed hashes (see ``plainfilm.data.pseudonyms``), whose salt affects neither splits nor
     the hash of the manifest.
@@ -90,7 +92,8 @@ def load_dataset(
             listings.append(list_folder(path))
             listings[-1].scope = scope_of(path)
             continue
-        table = read_table(path)
+        delimiter, encoding = options.get("delimiter"), options.get("encoding")
+        table = read_table(path, delimiter=delimiter, encoding=encoding)
         rows = len(table)
         if expression := options.get("where"):
             table = table.where(expression)
@@ -118,11 +121,11 @@ def _check(path: Path) -> Path:
             received=path,
             remedy="give the folder that contains train/ or the class folders",
         )
-    if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
+    if not path.is_dir() and not is_table(path.name):
         raise SourceError(
             "a data set must be a folder or a table",
             received=path,
-            remedy=f"give a folder, or a table named {', '.join(sorted(TABLE_SUFFIXES))}",
+            remedy=f"give a folder, or a table named {', '.join(TABLE_SUFFIXES)}",
         )
     return path
 

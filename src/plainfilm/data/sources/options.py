@@ -26,6 +26,9 @@ class SourceOptions(TypedDict, total=False):
     where
         For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
         (see `plainfilm.data.sources.where`).
+    delimiter, encoding
+        For a table of text: the character between cells, or its name (``tab``, ``semicolon``), and
+        the encoding, such as ``cp1252``. Default: recognised, and UTF-8.
     layout
         Name of a published data set whose columns, labels, patients and splits are known, such as
         ``kermany``. Other options that are given replace those of the layout.
@@ -38,8 +41,18 @@ class SourceOptions(TypedDict, total=False):
     split_column: str | None
     images: str | Path | None
     where: str | None
+    delimiter: str | None
+    encoding: str | None
     layout: str | None
 
 
-TABLE_OPTIONS = ("labels", "path_column", "split_column", "images", "where")
+TABLE_OPTIONS = (
+    "labels",
+    "path_column",
+    "split_column",
+    "images",
+    "where",
+    "delimiter",
+    "encoding",
+)
 """Options that are for tables only."""

@@ -16,7 +16,9 @@ from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.further_columns import keep_further_columns
 from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
 from plainfilm.data.sources.listing import Item, Listing, describe_unusable, split_of_name
-from plainfilm.data.sources.table_columns import Columns, Table, is_generic
+from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.table_columns import Columns, is_generic
+from plainfilm.data.sources.table_files import table_name
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.records import UNKNOWN
 
@@ -30,7 +32,7 @@ _BINARY |= dict.fromkeys(_BLANK | _UNCERTAIN, UNKNOWN)
 
 def list_table(table: Table, columns: Columns, images: Path | None = None) -> Listing:
     """List the images that a table names, relative to ``images`` or the folder of the table."""
-    listing = Listing(name=table.path.stem)
+    listing = Listing(name=table_name(table.path))
     base = Path(os.path.abspath(images if images is not None else table.path.parent))
     paths = [_locate(cell, base) for cell in table.columns[columns.path]]
     ids = _name_files(paths, base)
@@ -187,6 +189,8 @@ def _report(table: Table, columns: Columns, missing: int, listing: Listing) -> N
             + "; ".join(columns.guessed),
             len(columns.guessed),
         )
+    for note in table.notes:
+        listing.report("lines-skipped", "note", f"{table.path.name}: {note}", 1)
     if missing:
         listing.report(
             "missing-files",
@@ -206,5 +210,5 @@ def _report(table: Table, columns: Columns, missing: int, listing: Listing) -> N
             f"{plural(count, 'row')} of {table.path.name} with another number of cells than the "
             f"header {'is' if count == 1 else 'are'} not used (lines {lines})",
             count,
-            remedy="quote cells that contain the separator",
+            remedy="quote cells that contain the delimiter",
         )

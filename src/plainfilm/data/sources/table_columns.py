@@ -1,27 +1,19 @@
-"""Reads a CSV or Parquet table of images and chooses its columns."""
+"""Chooses the columns of a table of images."""
 
 from __future__ import annotations
 
-import csv
-import math
-from dataclasses import dataclass, field, replace
-from itertools import compress
-from pathlib import Path
+from dataclasses import dataclass
 
 from plainfilm._text import plural
 from plainfilm.data.sources.identifying import (
     contains_identity,
     is_identifying_name,
     is_nearly_unique,
-    looks_like_data,
-    name_columns,
 )
 from plainfilm.data.sources.listing import split_of_name
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.where import select_rows
+from plainfilm.data.sources.table import Table
 from plainfilm.errors import SourceError, UsageError
-
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 _USUAL_NAMES = {
     "path": ("file", "path", "image", "filename", "filepath", "imagepath", "imagefile"),
@@ -29,35 +21,6 @@ _USUAL_NAMES = {
     "patient": ("patient", "patientid", "patientkey", "subject", "subjectid"),
     "split": ("split", "partition", "fold"),
 }
-
-
-@dataclass(slots=True)
-class Table:
-    """The cells of a table as text, blank if missing; ``ragged`` has the numbers of bad lines."""
-
-    path: Path
-    columns: dict[str, list[str]]
-    ragged: list[int] = field(default_factory=list)
-
-    @property
-    def names(self) -> str:
-        """The names of the columns, for a message."""
-        return name_columns(self.columns)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), []))
-
-    def where(self, expression: str) -> Table:
-        """Return the table with the rows that an expression selects (see `select_rows`)."""
-        mask = select_rows(expression, self.columns)
-        if not mask.any():
-            raise SourceError(
-                "where= selects no row",
-                received=f"{expression!r} on {plural(len(self), 'row')} of {self.path}",
-                remedy="compare with values as they are in the table, in upper or lower case",
-            )
-        columns = {name: [*compress(cells, mask)] for name, cells in self.columns.items()}
-        return replace(self, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,61 +32,6 @@ class Columns:
     patient: str | None
     split: str | None
     guessed: tuple[str, ...]
-
-
-def read_table(path: Path) -> Table:
-    """Read a table, every cell as text."""
-    try:
-        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
-    if not len(table):
-        raise SourceError("the table has no rows", received=path)
-    return table
-
-
-def _read_csv(path: Path) -> Table:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        head = file.readline()
-        file.seek(0)
-        rows = csv.reader(file, delimiter=max(",;\t", key=head.count))
-        header = [name.strip() for name in next(rows, [])]
-        if repeated := sorted({name for name in header if header.count(name) > 1}):
-            raise SourceError(
-                "two columns of the table have the same name",
-                received=path
-                if looks_like_data(header)
-                else f"{path}: {', '.join(map(repr, repeated))}",
-                remedy="rename one of them; the first line must contain the names of the columns",
-            )
-        kept, ragged = [], []
-        for row in rows:
-            if len(row) == len(header):
-                kept.append(row)
-            elif row:
-                ragged.append(rows.line_num)
-    cells = zip(*kept, strict=True) if kept else iter([()] * len(header))
-    columns = {n: [c.strip() for c in column] for n, column in zip(header, cells, strict=True)}
-    return Table(path, columns, ragged)
-
-
-def _read_parquet(path: Path) -> Table:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    try:
-        columns = parquet.read_table(path).to_pydict()
-    except pyarrow.ArrowException as error:
-        raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
-    return Table(path, {str(n): [_text(cell) for cell in cells] for n, cells in columns.items()})
-
-
-def _text(cell: object) -> str:
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, bool) or (isinstance(cell, float) and cell.is_integer()):
-        return str(int(cell))
-    return str(cell).strip()
 
 
 def choose_columns(table: Table, options: SourceOptions) -> Columns:

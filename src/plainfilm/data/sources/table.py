@@ -1,0 +1,122 @@
+"""Defines a table of text cells and assembles it from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from pathlib import Path
+
+from plainfilm._text import plural
+from plainfilm.data.sources.identifying import looks_like_data, name_columns
+from plainfilm.data.sources.where import select_rows
+from plainfilm.errors import SourceError
+
+
+@dataclass(slots=True)
+class Table:
+    """The cells of a table as text, blank if missing.
+
+    ``ragged`` has the numbers of the lines with another number of cells than the header, and
+    ``notes`` says what else in the file was not used.
+    """
+
+    path: Path
+    columns: dict[str, list[str]]
+    ragged: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> str:
+        """The names of the columns, for a message."""
+        return name_columns(self.columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def where(self, expression: str) -> Table:
+        """Return the table with the rows that an expression selects (see `select_rows`)."""
+        mask = select_rows(expression, self.columns)
+        if not mask.any():
+            raise SourceError(
+                "where= selects no row",
+                received=f"{expression!r} on {plural(len(self), 'row')} of {self.path}",
+                remedy="compare with values as they are in the table, in upper or lower case",
+            )
+        columns = {name: [*compress(cells, mask)] for name, cells in self.columns.items()}
+        return replace(self, columns=columns)
+
+
+def assemble(path: Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:
+    """Make a table of rows of text, the first of which has the names of the columns.
+
+    Blank rows, and lines with a single cell above the header, are skipped. Cells beyond the header
+    may be blank.
+
+    Parameters
+    ----------
+    numbered
+        Rows with the numbers of their lines.
+    """
+    rows = iter(numbered)
+    header, titles, rows = _find_header(rows)
+    width = len(header)
+    named = max((n for n, name in enumerate(header, 1) if name), default=0)
+    kept: list[list[str]] = []
+    ragged: list[int] = []
+    for line, row in rows:
+        size = len(row)
+        if not any(row):
+            continue
+        if size == width:
+            kept.append(row)
+        elif named <= size < width:
+            kept.append(row + [""] * (width - size))
+        elif size > width and not any(map(str.strip, row[width:])):
+            kept.append(row[:width])
+        elif any(map(str.strip, row)):
+            ragged.append(line)
+    if ragged and not kept:
+        raise SourceError(
+            "no line of the table has as many cells as its header",
+            received=f"{path}: {plural(width, 'cell')} in the header ({name_columns(header)}), "
+            f"another number in {plural(len(ragged), 'line')}",
+            remedy="name the delimiter with delimiter=, or correct the header",
+        )
+    cells = zip(*kept, strict=True) if kept else iter([()] * width)
+    columns = [[cell.strip() for cell in column] for column in cells]
+    used = [n for n in range(width) if header[n] or any(columns[n])]
+    names = [header[n] or f"column {n + 1}" for n in used]
+    _check_names(path, names)
+    table = Table(path, {name: columns[n] for name, n in zip(names, used, strict=True)}, ragged)
+    if titles:
+        count = plural(titles, "line above the header is", "lines above the header are")
+        table.notes.append(f"{count} not used")
+    return table
+
+
+def _find_header(
+    rows: Iterator[tuple[int, list[str]]],
+) -> tuple[list[str], int, Iterator[tuple[int, list[str]]]]:
+    """Return the header, the number of lines of text above it, and the rows below it."""
+    above: list[tuple[int, list[str]]] = []
+    for line, row in rows:
+        names = [name.strip() for name in row]
+        filled = sum(map(bool, names))
+        if filled > 1:
+            return names, len(above), rows
+        if filled:
+            above.append((line, [*filter(None, names)]))
+    # A table of one column.
+    return (above[0][1] if above else []), 0, iter(above[1:])
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        private = looks_like_data(names)
+        raise SourceError(
+            "two columns of the table have the same name",
+            received=path if private else f"{path}: {', '.join(map(repr, repeated))}",
+            remedy="rename one of them; the first line must contain the names of the columns",
+        )
