@@ -60,7 +60,8 @@ def images(tmp_path: Path, draw_grey: Draw) -> Path:
 
 
 def train(data: Path, out: Path, *more: object) -> tuple[object, ...]:
-    return ("train", data, "--recipe", "swift", "--out", out, *more)
+    positive = ("--positive", "bright") if (data / "bright").is_dir() else ()
+    return ("train", data, "--recipe", "swift", *positive, "--out", out, *more)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -47,26 +47,30 @@ def describe_manifest(manifest: Manifest) -> str:
 def print_audit(audit: Audit, given: frozenset[str] = frozenset()) -> None:
     """Print to stderr the findings of an audit that the listing of the data did not report."""
     known = set(audit.manifest.findings)
-    _print([finding for finding in audit.findings if finding not in known], given)
+    found = [one for one in audit.findings if one not in known and one.severity != "note"]
+    _print(found, given)
 
 
 def _print(findings: Iterable[Finding], given: frozenset[str]) -> None:
     for finding in findings:
-        if finding.severity != "note":
-            print(f"{finding.severity}: {with_options(finding.problem)}", file=sys.stderr)
-            remedy = with_options(finding.remedy)
-            # Advice to give an option that was given has been followed.
-            if remedy and given.isdisjoint(_OPTION.findall(remedy)):
-                print(f"  remedy: {remedy}", file=sys.stderr)
+        print(f"{finding.severity}: {with_options(finding.problem)}", file=sys.stderr)
+        remedy = with_options(finding.remedy)
+        # Advice to give an option that was given has been followed.
+        if remedy and given.isdisjoint(_OPTION.findall(remedy)):
+            print(f"  remedy: {remedy}", file=sys.stderr)
 
 
-def print_findings(manifest: Manifest, given: frozenset[str] = frozenset()) -> None:
+def print_findings(
+    manifest: Manifest, given: frozenset[str] = frozenset(), *, before: Manifest | None = None
+) -> None:
     """Print to stderr the findings about a data set and the number of files left out.
 
-    ``given`` are the options of the command, such as ``--patient``.
+    ``given`` are the options of the command, such as ``--patient``; what is printed of the
+    manifest ``before`` is not printed again.
     """
-    _print(manifest.findings, given)
-    if manifest.left_out:
+    known = set(before.findings if before else ())
+    _print([finding for finding in manifest.findings if finding not in known], given)
+    if manifest.left_out and (before is None or manifest.left_out != before.left_out):
         reasons = Counter(row.reason for row in manifest.left_out)
         text = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         print(f"left out: {plural(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)

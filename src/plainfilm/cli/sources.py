@@ -32,6 +32,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add = options_of(parser.add_argument_group("about the data"))
     add("--layout NAME", "published data set whose files are read as they are")
     add("--positive CLASS", "the positive one of two classes")
+    words = "new names of classes, e.g. 0=NORMAL,1=PNEUMONIA; repeatable"
+    add("--map OLD=NEW[,...]", words, action="append", dest="class_map")
     add("--patient COLUMN|REGEX", "patient: a column, or a pattern of file names")
     add("--labels COLUMN[,COLUMN...]", "label columns of a table")
     add("--path-column COLUMN", "column of a table with the paths")
@@ -77,6 +79,7 @@ def load_each(args: argparse.Namespace) -> list[Manifest]:
 
 def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
     from plainfilm.data import load_dataset
+    from plainfilm.data.sources.class_map import parse_class_map
 
     given: SourceOptions = {
         "positive": args.positive,
@@ -89,6 +92,8 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "encoding": args.encoding,
         "layout": args.layout,
     }
+    if args.class_map:
+        given["class_map"] = parse_class_map(args.class_map)
     if args.labels:
         names = args.labels.split(",")
         given["labels"] = names[0] if len(names) == 1 else names

@@ -14,6 +14,7 @@ from typing import Any
 
 from plainfilm._progress import Progress, ProgressLines
 
+_OPTIONS = {"class_map": "map"}  # arguments whose option has another name
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
 
@@ -127,4 +128,8 @@ def with_options(message: str) -> str:
 
     An argument with a value (``limit=600``) is a setting and stays.
     """
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
+
+    def option(found: re.Match[str]) -> str:
+        return f"--{_OPTIONS.get(found[1], found[1].replace('_', '-'))}"
+
+    return _ARGUMENT.sub(option, message)

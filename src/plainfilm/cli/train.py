@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plainfilm.config import load_recipe
-    from plainfilm.data import leave_out
+    from plainfilm.data import leave_out, require_positive
     from plainfilm.errors import UsageError
 
     recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is reported at once
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
             remedy="give --seeds 2 or more",
         )
     manifest = load(args)
+    require_positive(manifest)
     if args.exclude:
         manifest = leave_out(manifest, args.exclude)
     if args.seeds == 1:
@@ -76,7 +77,7 @@ def train_and_report(
 
     with _training(manifest, recipe, args) as options:
         made = train(manifest, out=out, **options)
-    print_findings(made.manifest, args.given)
+    print_findings(made.manifest, args.given, before=manifest)
     print(_sealed(made))
     if args.no_evaluation:
         return
@@ -101,7 +102,7 @@ def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace)
 
     with _training(manifest, recipe, args) as options:
         runs = train_seeds(manifest, out=args.out, seeds=args.seeds, on_run=on_run, **options)
-    print_findings(runs[0].manifest, args.given)
+    print_findings(runs[0].manifest, args.given, before=manifest)
     together = _ensemble(runs, args) if args.ensemble else None
     if args.no_evaluation:
         return
@@ -135,7 +136,7 @@ def _training(
     manifest: Manifest, recipe: Recipe, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """Print the counts of the data set, and yield the arguments of a training with progress."""
-    from plainfilm.cli.describe import describe_manifest, print_audit
+    from plainfilm.cli.describe import describe_manifest, print_audit, print_findings
     from plainfilm.cli.terminal import show_progress, silence_libraries
     from plainfilm.training import choose_backend
     from plainfilm.training.startup import skip_when_importing
@@ -143,6 +144,7 @@ def _training(
     skip_when_importing("matplotlib")
     choose_backend(args.backend)  # a missing one is reported before anything is printed
     print(describe_manifest(manifest))
+    print_findings(manifest, args.given)
     with silence_libraries() as until, show_progress() as progress:
         yield {
             "recipe": recipe,

@@ -10,6 +10,7 @@ from plainfilm.data.sources import (
     SourceOptions,
     fetch_kermany,
     load_dataset,
+    require_positive,
     verify_kermany,
 )
 from plainfilm.data.split import limit, make_splits
@@ -29,5 +30,6 @@ __all__ = [
     "load_dataset",
     "make_splits",
     "pick",
+    "require_positive",
     "verify_kermany",
 ]

@@ -88,7 +88,7 @@ def align(manifest: Manifest, task: Task) -> Manifest:
         raise LabelError(
             f"the labels of {manifest.name} are not those of the bundle",
             received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
-            remedy="rename the class folders or the label columns",
+            remedy="give class_map= with the names of the bundle",
         )
     columns = [theirs.get(label.casefold(), 0) for label in task.labels]
 

@@ -14,7 +14,7 @@ from plainfilm._progress import Progress, silent
 from plainfilm.audit.pipeline import Audit
 from plainfilm.bundle import Provenance
 from plainfilm.config import Recipe, check_network, load_recipe
-from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits
+from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.training.backend import (
     backend_is_running,
@@ -236,6 +236,7 @@ def _split_manifest(data: DataSource, recipe: Recipe, exclude: str | Path | None
     """Return the manifest with splits, without excluded records, limited as the recipe says."""
     if not isinstance(data, Manifest):
         data = load_dataset(*([data] if isinstance(data, str | Path) else data))
+    require_positive(data)
     if exclude is not None:
         data = leave_out(data, exclude)
     if not data.is_split:

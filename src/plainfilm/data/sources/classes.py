@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from plainfilm._text import plural
+from plainfilm.data.manifest import Manifest
+from plainfilm.data.sources.class_names import fold_class, is_clearly_negative, negative_of
 from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Task
 
-_NEGATIVE = frozenset(
-    {"0", "absence", "absent", "clear", "control", "controls", "false", "healthy"}
-    | {"negative", "no", "none", "normal", "normals"}
-)
-_NEGATIVE_STARTS = ("no ", "non ", "not ", "without ", "nofinding")
+_POSITIVE_UNKNOWN = "positive-class"
+_GENERIC = frozenset({"1", "abnormal", "case", "cases", "positive", "true", "yes"})
 
 
 class Labelling(NamedTuple):
@@ -25,23 +25,11 @@ class Labelling(NamedTuple):
     findings: list[Finding]
 
 
-def is_negative_name(name: str) -> bool:
-    """Return whether a class of this name is the one without disease.
-
-    Examples
-    --------
-    >>> [is_negative_name(name) for name in ("NORMAL", "No_Finding", "Pneumonia", "nodule")]
-    [True, True, False, False]
-    """
-    plain = " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-    return plain in _NEGATIVE or plain.startswith(_NEGATIVE_STARTS)
-
-
 def label_items(listings: Sequence[Listing], positive: str | None = None) -> Labelling:
     """Choose the task and label every item of every listing, in their order.
 
-    By default the positive class of two is the one whose name does not mean normal, or else the
-    last in alphabetical order.
+    By default the positive class of two is the one whose name does not mean normal. If the names do
+    not show it, a finding of the check ``positive-class`` asks for it, and a training refuses.
     """
     if all(listing.labels is None for listing in listings):
         return _label_classes(listings, positive)
@@ -97,15 +85,15 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
     names = sorted(set().union(*sets.values()), key=str.casefold)
     if len(names) > MAX_CLASSES:
         raise SourceError(
-            "the column of the classes has too many values",
-            received=f"{len(names)} different values",
-            remedy="name the column of the classes with labels=",
+            f"{len(names)} different values are too many classes",
+            received=_first_listing(listings),
+            remedy="name the column of the classes with labels=, or correct label_pattern=",
         )
     if any(classes != set(names) for classes in sets.values()):
         raise LabelError(
             "the sources do not have the same classes",
             received="; ".join(f"{n}: {', '.join(sorted(c))}" for n, c in sets.items()),
-            remedy="rename folders or values so that the classes are equal",
+            remedy="give class_map= with the names that become equal",
         )
     if len(names) < 2:
         raise SourceError(
@@ -124,33 +112,69 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
         )
     else:
         task = Task("multiclass", tuple(names), tuple(names))
+        findings += _similar_meanings(names)
     vectors = {name: tuple(float(name == label) for label in task.labels) for name in task.classes}
     rows = [vectors[spelling[_fold(item)]] for one in listings for item in one.items]
     return Labelling(task, rows, findings)
 
 
 def _fold(item: Item) -> str:
-    return str(item.label).strip().casefold()
+    return fold_class(str(item.label))
+
+
+def _first_listing(listings: Sequence[Listing]) -> str:
+    return ", ".join(listing.name for listing in listings[:3])
 
 
 def _merge_spellings(items: Sequence[Item]) -> tuple[dict[str, str], list[Finding]]:
-    """Merge class names that differ only in case to the most frequent spelling."""
+    """Merge class names that differ only in case, spaces, - and _ to the most frequent spelling."""
     counts = Counter(str(item.label).strip() for item in items)
     spelling: dict[str, str] = {}
     for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-        spelling.setdefault(name.casefold(), name)
-    merged = sorted(name for name in counts if spelling[name.casefold()] != name)
+        spelling.setdefault(fold_class(name), name)
+    merged = sorted(name for name in counts if spelling[fold_class(name)] != name)
     if not merged:
         return spelling, []
-    problem = "class names that differ only in case were merged: " + ", ".join(
-        f"{name} into {spelling[name.casefold()]}" for name in merged
+    only_case = all(name.casefold() == spelling[fold_class(name)].casefold() for name in merged)
+    differ = "case" if only_case else "case, spaces, hyphens or underscores"
+    problem = f"class names that differ only in {differ} were merged: " + ", ".join(
+        f"{name} ({plural(counts[name], 'image')}) into {spelling[fold_class(name)]}"
+        for name in merged
     )
-    return spelling, [finding("classes-merged", "note", problem, sum(counts[n] for n in merged))]
+    found = finding(
+        "classes-merged",
+        "note" if only_case else "warning",
+        problem,
+        sum(counts[name] for name in merged),
+        remedy="" if only_case else "if they are different classes, rename one with class_map=",
+    )
+    return spelling, [found]
+
+
+def _similar_meanings(names: Sequence[str]) -> list[Finding]:
+    """Warn of three or more classes with names that mean the same, such as normal and healthy."""
+    negative = [name for name in names if is_clearly_negative(name)]
+    generic = [name for name in names if fold_class(name) in _GENERIC]
+    groups = [group for group in (negative if len(negative) > 1 else [], generic) if group]
+    if not groups:
+        return []
+    named = "; ".join(", ".join(group) for group in groups)
+    return [
+        finding(
+            "classes-alike",
+            "warning",
+            f"of {len(names)} classes, these may mean the same as each other or as another "
+            f"class: {named}",
+            sum(map(len, groups)),
+            consequence="images of one kind are trained and evaluated as several classes",
+            remedy="merge them with class_map=",
+        )
+    ]
 
 
 def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[Finding]]:
     if positive is not None:
-        match = [name for name in names if name.casefold() == positive.strip().casefold()]
+        match = [name for name in names if fold_class(name) == fold_class(positive)]
         if not match:
             raise UsageError(
                 "positive= is not one of the classes",
@@ -159,15 +183,25 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
             )
         chosen, sure = match[0], True
     else:
-        diseased = [name for name in names if not is_negative_name(name)]
-        sure = len(diseased) == 1
-        chosen = diseased[0] if sure else names[1]
+        normal = negative_of(names)
+        sure = normal is not None
+        chosen = names[1] if normal in (None, names[0]) else names[0]
     negative = next(name for name in names if name != chosen)
     unsure = finding(
-        "positive-class",
+        _POSITIVE_UNKNOWN,
         "warning",
-        f"the class names do not show which class is the disease; {chosen!r} was chosen",
+        f"the class names {negative} and {chosen} do not show which class is the disease",
         1,
+        consequence=f"{chosen} is shown as positive; a training needs to know",
         remedy="name the positive class with positive=",
     )
     return Task("binary", (chosen,), (negative, chosen)), [] if sure else [unsure]
+
+
+def require_positive(manifest: Manifest) -> None:
+    """Raise a `UsageError` if the class names do not show which class is positive."""
+    for found in manifest.findings:
+        if found.check == _POSITIVE_UNKNOWN:
+            raise UsageError(
+                found.problem, received=" and ".join(manifest.task.classes), remedy=found.remedy
+            )

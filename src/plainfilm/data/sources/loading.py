@@ -10,6 +10,7 @@ from typing import Unpack
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.apply_layout import apply_layout
+from plainfilm.data.sources.class_map import rename_classes
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
@@ -109,6 +110,8 @@ def load_dataset(
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)
     findings += [found for listing in listings for found in listing.findings]
+    if class_map := options.get("class_map"):
+        findings += rename_classes(listings, class_map)
     findings += assign_patients(listings, pattern)
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
     return _combine(listings, options.get("positive"), findings, name or listings[0].name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,6 +16,8 @@ class SourceOptions(TypedDict, total=False):
         For a table: the column of class names, or several columns of 1, 0 and blank for unknown.
     positive
         Positive class of two.
+    class_map
+        New names of classes or label columns by their old names; several classes may become one.
     patient
         A column, or a regular expression for the file name whose groups are the patient. Default: a
         column with a usual name, a known naming convention, or the PatientID of DICOM files.
@@ -36,6 +38,7 @@ class SourceOptions(TypedDict, total=False):
 
     labels: str | Sequence[str] | None
     positive: str | None
+    class_map: Mapping[str, str] | None
     patient: str | None
     path_column: str | None
     split_column: str | None

@@ -1,0 +1,94 @@
+"""Renames classes and label columns as the user asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from plainfilm._text import plural
+from plainfilm.data.sources.class_names import fold_class
+from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
+from plainfilm.errors import UsageError
+from plainfilm.records import Finding
+
+
+def parse_class_map(texts: Sequence[str]) -> dict[str, str]:
+    """Return the class map of texts such as ``0=NORMAL,1=PNEUMONIA``.
+
+    Examples
+    --------
+    >>> parse_class_map(["0=NORMAL,1=PNEUMONIA", "2=PNEUMONIA"])
+    {'0': 'NORMAL', '1': 'PNEUMONIA', '2': 'PNEUMONIA'}
+    """
+    found: dict[str, str] = {}
+    for pair in ",".join(texts).split(","):
+        old, equals, new = (part.strip() for part in pair.rpartition("="))
+        if not (old and equals and new) or found.get(old, new) != new:
+            raise UsageError(
+                "--map needs pairs of an old and a new class name, each old name once",
+                received=repr(",".join(texts)),
+                remedy="give for example --map 0=NORMAL,1=PNEUMONIA",
+            )
+        found[old] = new
+    return found
+
+
+def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) -> list[Finding]:
+    """Rename the classes of all listings, or their label columns, in place.
+
+    Old names are found in any spelling. A column of 1 and 0 that is named after its positive class
+    has the old names 1 and 0 as well.
+    """
+    wanted = {fold_class(str(old)): str(new).strip() for old, new in class_map.items()}
+    counts: Counter[str] = Counter()
+    shown: set[str] = set()
+    for listing in listings:
+        if listing.labels is not None:
+            shown |= set(listing.labels)
+            listing.labels = _rename_columns(listing.labels, wanted, counts)
+            continue
+        shown |= {str(item.label).strip() for item in listing.items}
+        aliases = _aliases(listing.items)
+        for item in listing.items:
+            key = fold_class(str(item.label))
+            key = key if key in wanted else aliases.get(key, key)
+            if key in wanted:
+                counts[key] += 1
+                item.label = wanted[key]
+    unknown = [old for old in class_map if fold_class(str(old)) not in counts]
+    if unknown:
+        named = ", ".join(sorted(shown)) if len(shown) <= MAX_CLASSES else f"{len(shown)} names"
+        raise UsageError(
+            "class_map= names classes that do not exist",
+            received=", ".join(map(repr, unknown)),
+            remedy=f"the classes are: {named}",
+        )
+    named = ", ".join(f"{old} to {new}" for old, new in class_map.items())
+    problem = f"classes were renamed: {named} ({plural(counts.total(), 'image')})"
+    if all(listing.labels is not None for listing in listings):
+        problem = f"label columns were renamed: {named}"
+    return [finding("classes-renamed", "note", problem, counts.total())]
+
+
+def _rename_columns(
+    labels: tuple[str, ...], wanted: Mapping[str, str], counts: Counter[str]
+) -> tuple[str, ...]:
+    """Return the new names of label columns, each of which must stay different."""
+    keys = [fold_class(label) for label in labels]
+    counts.update(key for key in keys if key in wanted)
+    renamed = tuple(wanted.get(key, label) for key, label in zip(keys, labels, strict=True))
+    if len(set(renamed)) < len(renamed):
+        raise UsageError(
+            "class_map= gives one name to several label columns",
+            received=", ".join(sorted({name for name in renamed if renamed.count(name) > 1})),
+            remedy="give each label column its own name",
+        )
+    return renamed
+
+
+def _aliases(items: Sequence[Item]) -> dict[str, str]:
+    """Return the values 0 and 1 of classes that were named after a column of 1 and 0."""
+    names = sorted({str(item.label) for item in items}, key=len)
+    if len(names) == 2 and names[1] == f"no {names[0]}":
+        return {fold_class(names[0]): "1", fold_class(names[1]): "0"}
+    return {}

@@ -1,0 +1,124 @@
+"""Decides from class names which are one class, and which class is the one without disease."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
+
+_STRONG, _WEAK, _RELATIVE = 3, 2, 1
+
+_HEALTHY = frozenset({"healthy", "neg", "negative", "negatives", "norm", "normal", "normals"})
+_HEALTHY |= {"unaffected", "undiseased", "uninfected", "uninjured", "unremarkable"}
+_NOT = frozenset({"no", "non", "not", "without", "absent", "absence"})
+_ALONE = frozenset({"0", "clear", "false", "no", "none", "nil"})
+_CONTROLS = frozenset({"control", "controls"})
+_SITES = frozenset({"chest", "cxr", "field", "fields", "lung", "lungs", "xray"})
+# What "no" and "non" deny when they are written as one word, as in "noncovid".
+_DENIED = re.compile(
+    r"no[nt]?(?:abnormal|cancer|cardiomegaly|consolidation|covid|disease|effusion|finding|infect|"
+    r"infiltrat|lesion|malignan|mass|nodul|opacit|patholog|pneumoni|pneumothora|sick|tb$|tuberculosis)"
+)
+# Diseases whose names begin with a negation.
+_DISEASES = re.compile(
+    r"non (?:small|specific|tubercul|hodgkin|cardiogenic|calcified)|nontubercul|nonspecific|"
+    r"gram neg"
+)
+_SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W_])|(?<=\d)[\s_-]+(?=[^\W\d_])")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)")
+_BETWEEN = re.compile(r"[\W_]+")
+
+
+def fold_class(name: str) -> str:
+    """Return the key of a class name: names that differ in case, spaces, - and _ have the same.
+
+    A hyphen between digits or at an end has a meaning and is kept.
+
+    Examples
+    --------
+    >>> {fold_class(name) for name in ("COVID-19", "covid_19", "Covid 19")}
+    {'covid19'}
+    >>> [fold_class(name) for name in ("COVID-", "COVID+", "stage 1-2")]
+    ['covid-', 'covid+', 'stage1-2']
+    """
+    text = unicodedata.normalize("NFKC", name).strip().casefold()
+    return _SEPARATORS.sub("", text)
+
+
+def is_negative_name(name: str) -> bool:
+    """Return whether a class of this name is the one without disease.
+
+    Examples
+    --------
+    >>> [is_negative_name(name) for name in ("NORMAL", "No_Finding", "CT_NonCOVID", "TB free")]
+    [True, True, True, True]
+    >>> [is_negative_name(name) for name in ("Pneumonia", "nodule", "Abnormal", "not normal")]
+    [False, False, False, False]
+    """
+    return _negativity(name) > 0
+
+
+def is_clearly_negative(name: str) -> bool:
+    """Return whether a class name means normal, not only the absence of one disease."""
+    return _negativity(name) == _STRONG
+
+
+def negative_of(names: Sequence[str]) -> str | None:
+    """Return the one of two classes that is without disease, or None if the names do not show it.
+
+    ``Normal`` outranks ``NonCOVID``, and that outranks ``benign``. A name that denies the other
+    one, such as ``asymptomatic`` and ``symptomatic``, is negative.
+
+    Examples
+    --------
+    >>> negative_of(["Normal", "Non-COVID pneumonia"])
+    'Normal'
+    >>> negative_of(["Bacterial", "Viral"]) is None
+    True
+    """
+    first, second = names
+    ranks = _negativity(first), _negativity(second)
+    if ranks[0] != ranks[1]:
+        return first if ranks[0] > ranks[1] else second
+    if not ranks[0]:
+        keys = fold_class(first), fold_class(second)
+        for name, key, other in ((first, *keys), (second, *keys[::-1])):
+            if key in {f"{prefix}{other}" for prefix in ("no", "non", "not", "un")}:
+                return name
+            if key == f"a{other}" and other.startswith("symptom"):
+                return name
+            if key.rstrip("-") == other.rstrip("+") and key.endswith("-"):
+                return name  # COVID- and COVID+
+    return None
+
+
+def _negativity(name: str) -> int:
+    """Return how clearly a name means that there is no disease: 3, 2, 1, or 0 for not at all."""
+    text = unicodedata.normalize("NFKC", name)
+    words = [word for word in _BETWEEN.split(_CAMEL.sub(" ", text).casefold()) if word]
+    plain = " ".join(words)
+    if plain in _ALONE:
+        return _STRONG
+    if _DISEASES.search(plain):
+        return 0
+    denials = sum(
+        word in _NOT and not "".join(words[at + 1 : at + 2]).isdigit()  # "no 1" is a number
+        for at, word in enumerate(words)
+    )
+    healthy = any(word in _HEALTHY for word in words)
+    if healthy:
+        return 0 if denials % 2 else _STRONG
+    if _CONTROLS & {*words} or ("clear" in words and (denials or _SITES & {*words})):
+        return 0 if denials % 2 else _STRONG
+    if any(map(_DENIED.match, words)) or _is_free(words) or denials:
+        finding = "finding" in plain or "abnormal" in plain or "disease" in plain
+        return _STRONG if finding else _WEAK
+    return _RELATIVE if "benign" in words else 0
+
+
+def _is_free(words: Sequence[str]) -> bool:
+    """Return whether a name is like "Pneumonia free" or "free of TB", not like "free air"."""
+    pairs = [*pairwise(words)]
+    ends = bool(words) and words[-1].endswith("free") and (*words,) != ("free",)
+    return ends or ("free", "of") in pairs or ("free", "from") in pairs
