@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from plainfilm.errors import StorageError
+from plainfilm.errors import StorageError, UsageError
 
 
 def explain_oserror(error: OSError, path: Path | str) -> StorageError:
@@ -42,6 +42,23 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise explain_oserror(error, path) from error
     return path
+
+
+def check_output_folder(folder: Path, *markers: str) -> None:
+    """Raise a UsageError if a folder has files that are not from an earlier call.
+
+    ``markers`` are the files of an earlier call; evaluations in folders below are accepted, too.
+    """
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    others = [path for path in entries if not path.name.startswith(".")]
+    if any((folder / marker).is_file() for marker in markers):
+        return
+    if any(not (path / "evaluation.json").is_file() for path in others):
+        raise UsageError(
+            f"{folder} holds other files, which could be overwritten",
+            received=", ".join(path.name for path in others[:5]),
+            remedy="name a new folder with out=",
+        )
 
 
 @contextlib.contextmanager

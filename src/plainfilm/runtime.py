@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,9 @@ from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.records import Prediction
 
 __all__ = ["Predictor", "load"]
+
+# ONNX Runtime reports its use to its maker unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _CHUNK = 64  # images in a run of the graph: enough to keep all cores busy, with little memory
 _SHARE = 16  # sources that a thread of `Predictor.predict` takes at once
@@ -115,6 +119,12 @@ class Predictor:
         UsageError
             If the number of workers is negative.
         """
+        if isinstance(sources, str | bytes | Path) or not isinstance(sources, Iterable):
+            raise UsageError(
+                "predict needs a list of paths or of the bytes of files",
+                received=type(sources).__name__,
+                remedy="put a single file in a list: predict([path])",
+            )
         if workers is not None and workers < 0:
             raise UsageError("the number of workers must not be negative", received=workers)
         workers = workers or cores() + 1

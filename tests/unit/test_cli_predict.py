@@ -259,3 +259,26 @@ def test_a_name_cannot_command_the_terminal(
     assert out.count("\n") == 2
     assert r"a\x1b[31m\nb.png" in out
     assert [path.name.isprintable() for path in (tmp_path / "maps").iterdir()] == [True]
+
+
+def test_an_empty_folder_does_not_stop_the_others(
+    make_bundle: MakeBundle,
+    draw_grey: Draw,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = draw_grey(tmp_path / "a.png", 100)
+    (tmp_path / "empty").mkdir()
+    bundle = str(make_bundle().folder)
+    assert main(["predict", bundle, str(tmp_path / "empty"), str(image)]) == 0
+    captured = capsys.readouterr()
+    assert "a.png" in captured.out
+    assert f"the folder {tmp_path / 'empty'} contains no images" in captured.err
+    assert main(["predict", bundle, str(tmp_path / "empty")]) == 1
+
+
+def test_a_closed_output(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m plainfilm predict {make_bundle().folder} "
+    command += f"{draw_grey(tmp_path / 'a.png', 100)} --format csv >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

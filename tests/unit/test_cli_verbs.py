@@ -98,6 +98,21 @@ def test_evaluate_a_bundle_on_other_data(
     assert (out / "predictions.parquet").is_file()
 
 
+def test_a_report_replaces_no_other_files(
+    data: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
+) -> None:
+    out, bundle = tmp_path / "evaluation", str(make_bundle().folder)
+    assert main(["evaluate", bundle, str(data), "--out", str(out), "--no-robustness"]) == 0
+    (tmp_path / "own" / "tables").mkdir(parents=True)
+    command = ["report", str(out), "--model", bundle, "--out"]
+    assert main([*command, str(tmp_path / "own" / "r.html")]) == 2
+    assert "tables" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "r.txt")]) == 2
+    assert "ends in .html" in capsys.readouterr().err
+    for _ in range(2):  # its own files may be replaced
+        assert main([*command, str(tmp_path / "new" / "r.html")]) == 0
+
+
 def test_worse_than_chance_is_reported(
     data: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -71,6 +71,15 @@ def test_a_recipe_by_path(small: Path) -> None:
     assert recipe.data.limit == 0
 
 
+def test_a_recipe_of_the_three_required_keys(tmp_path: Path) -> None:
+    path = tmp_path / "least.toml"
+    path.write_text(
+        '[input]\nsize = 40\n[network]\nname = "compact"\n[fit]\nepochs = 1\n', encoding="utf-8"
+    )
+    recipe = load_recipe(path)
+    assert (recipe.name, recipe.description, recipe.fit.epochs) == ("least", "", 1)
+
+
 def test_a_recipe_cannot_be_changed(small: Path) -> None:
     with pytest.raises(FrozenInstanceError):
         load_recipe(small).fit.epochs = 5  # type: ignore[misc]

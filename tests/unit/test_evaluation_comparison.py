@@ -165,19 +165,31 @@ def test_evaluations_that_cannot_be_paired_are_refused(write: Write, tmp_path: P
         compare(a, damaged)
 
 
-def test_a_model_is_no_worse_than_itself(write: Write, tmp_path: Path) -> None:
+def test_a_model_is_not_compared_with_itself(write: Write, tmp_path: Path) -> None:
     labels, first, _ = drawn(200)
-    a = write(tmp_path / "a", labels, first)
-    rows = rows_of(compare(a, a, margins={"accuracy": 0.1, "auroc": 0.1}, n_bootstrap=50))
-    assert rows["auroc"].p == 1
-    assert rows["accuracy"].difference.value == 0
-    assert rows["accuracy"].difference.low < 0
-    assert rows["accuracy"].verdict == "non-inferior"
+    a, b = (write(tmp_path / name, labels, first) for name in "ab")
+    for second in (a, b):
+        with pytest.raises(UsageError, match="the same probabilities"):
+            compare(a, second, n_bootstrap=50)
+
+
+def test_other_files_are_not_overwritten(write: Write, tmp_path: Path) -> None:
+    labels, first, second = drawn(200)
+    a, b = write(tmp_path / "a", labels, first), write(tmp_path / "b", labels, second)
+    out = tmp_path / "out"
+    for _ in range(2):  # the second call replaces the first comparison
+        compare(a, b, out=out, n_bootstrap=20)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.txt").touch()
+    for folder in (a, tmp_path / "own"):
+        with pytest.raises(UsageError, match="holds other files"):
+            compare(a, b, out=folder, n_bootstrap=20)
 
 
 def test_one_class_is_undefined_with_the_reason(write: Write, tmp_path: Path) -> None:
     a = write(tmp_path / "a", np.ones(20), np.linspace(0, 1, 20))
-    rows = rows_of(compare(a, a, n_bootstrap=20))
+    b = write(tmp_path / "b", np.ones(20), np.linspace(0, 0.5, 20))
+    rows = rows_of(compare(a, b, n_bootstrap=20))
     assert rows["auroc"].difference.reason == "one class is missing"
     assert rows["auroc"].p is None
 

@@ -402,6 +402,16 @@ def test_another_evaluation_is_not_overwritten(
         evaluate(bundle, manifest, out=out)
 
 
+def test_other_files_are_not_overwritten(
+    make_bundle: MakeBundle, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plan.json").touch()
+    with pytest.raises(UsageError, match="holds other files") as caught:
+        evaluate(make_bundle(), folder, out=tmp_path / "run")
+    assert caught.value.received == "plan.json"
+
+
 def test_a_file_in_the_way_is_noticed_before_scoring(
     make_bundle: MakeBundle, folder: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -233,6 +236,31 @@ def test_a_changed_bundle_is_refused_before_it_runs(make_bundle: MakeBundle) -> 
 def test_a_negative_number_of_workers(make_bundle: MakeBundle) -> None:
     with pytest.raises(UsageError, match="workers"):
         list(Predictor(make_bundle()).predict([b""], workers=-1))
+
+
+@pytest.mark.parametrize("sources", [b"\1\2", "scan.png", Path("scan.png"), 5])
+def test_sources_must_be_a_list(make_bundle: MakeBundle, sources: Any) -> None:
+    with pytest.raises(UsageError, match="needs a list"):
+        list(Predictor(make_bundle()).predict(sources))
+
+
+def test_onnx_runtime_reports_nothing(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path
+) -> None:
+    image = draw_grey(tmp_path / "a.png", 100)
+    code = "import sys, plainfilm; print(*plainfilm.load(sys.argv[1]).predict([sys.argv[2]]))"
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code, make_bundle().folder, image],
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert "probabilities" in done.stdout
+    assert list(home.rglob("*")) == []  # the telemetry of ONNX Runtime stores an id of the device
 
 
 def test_the_public_name(make_bundle: MakeBundle) -> None:

@@ -120,6 +120,10 @@ def _leave(status: int) -> None:
 
 def _run(arguments: list[str], interrupts: object) -> int:
     debug = "--debug" in arguments
+    if sys.stdout is None:  # the caller closed it
+        import os
+
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # Characters that the encoding of the output lacks are printed as escapes.
         if hasattr(stream, "reconfigure"):

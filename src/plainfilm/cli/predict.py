@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from plainfilm.cli.sources import options_of, worker_count
 
 if TYPE_CHECKING:
+    from plainfilm.errors import SourceError
     from plainfilm.records import Prediction
     from plainfilm.runtime import Predictor
 
@@ -61,6 +62,7 @@ class _Found:
     paths: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
     def warnings(self) -> Iterator[str]:
         """Yield a warning for files that are not opened and folders that cannot be listed."""
@@ -74,37 +76,46 @@ class _Found:
                 f"{plural(number, 'file was', 'files were')} not opened because the ending is not "
                 f"that of a known image format: {count_suffixes(self.others)}"
             )
+        for path in self.empty:
+            yield f"the folder {_printable(path)} contains no images"
         for path in self.unreadable:
             yield f"the folder {_printable(path)} cannot be listed"
 
 
 def _find(sources: Iterable[Path]) -> _Found:
     """Collect the files; in a folder, those that a data set would read as images."""
-    from plainfilm.errors import SourceError
-
     found = _Found()
     for source in sources:
         if not source.is_dir():
             found.paths.append(source)
             continue
         # A prediction on one image does not wait for the modules that list a data set.
-        from plainfilm._text import plural
-        from plainfilm.data.sources.tree import count_suffixes, read_tree
-        from plainfilm.pixels import IMAGE_SUFFIXES
+        from plainfilm.data.sources.tree import read_tree
 
         tree = read_tree(source)
         if not tree.images:
-            others = plural(tree.others.total(), "other file")
-            raise SourceError(
-                f"{source} contains no images",
-                received=f"{others}: {count_suffixes(tree.others)}" if tree.others else None,
-                remedy="files are read that have no ending, a number as ending, or one of "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
-            )
+            found.empty.append(str(source))
         found.paths += (source / below for below, _, _ in tree.walk())
         found.others += tree.others
         found.unreadable += tree.unreadable
+    if not found.paths:
+        raise _no_images(found)
     return found
+
+
+def _no_images(found: _Found) -> SourceError:
+    from plainfilm._text import plural
+    from plainfilm.data.sources.tree import count_suffixes
+    from plainfilm.errors import SourceError
+    from plainfilm.pixels import IMAGE_SUFFIXES
+
+    others = f"{plural(found.others.total(), 'other file')}: {count_suffixes(found.others)}"
+    return SourceError(
+        f"{', '.join(map(_printable, found.empty))} contains no images",
+        received=others if found.others else None,
+        remedy="files are read that have no ending, a number as ending, or one of "
+        f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
+    )
 
 
 def _with_heatmaps(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm._progress import Progress, ProgressLines
+from plainfilm.errors import PlainfilmError
 
 _OPTIONS = {"class_map": "map"}  # arguments whose option has another name
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
@@ -95,6 +96,8 @@ def silence_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
 
         try:
             yield until
+        except PlainfilmError:  # it says what is wrong
+            raise
         except Exception:
             end()
             held.seek(0)

@@ -46,6 +46,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the recipe {name} is not valid TOML", received=error) from error
     tree.setdefault("name", stem)
+    tree.setdefault("description", "")
     overridden = {_override(tree, override) for override in overrides}
     if "fit.epochs" in overridden and "fit.minimum_steps" not in overridden:
         tree["fit"]["minimum_steps"] = 0

@@ -89,6 +89,10 @@ def compare(
         labels, or a metric or margin cannot be used.
     """
     margins = margins or {}
+    if out is not None:
+        _files.check_output_folder(Path(out), "comparison.json")
+    if isinstance(metrics, str):
+        raise UsageError("metrics= needs a list of names", received=repr(metrics))
     metrics = tuple(dict.fromkeys(metrics))  # a repeated metric would be tested twice
     _check(metrics, margins)
     one, other = sides = _read_pair(Path(first), Path(second))
@@ -158,6 +162,12 @@ def _read_pair(first: Path, second: Path) -> tuple[Stored, Stored]:
             received=f"{task.classes} and {other.document.task.classes}",
         )
     aligned = _align(one.predictions, other.predictions, task.labels)
+    if np.array_equal(one.predictions.probabilities, aligned.probabilities):
+        raise UsageError(
+            "both evaluations have the same probabilities, so there is nothing to compare",
+            received=f"bundles {one.document.bundle.id[:12]} and {other.document.bundle.id[:12]}",
+            remedy="give evaluations of two models on the same images",
+        )
     return one, other._replace(predictions=aligned)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from plainfilm import __version__
+from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest
@@ -95,6 +95,8 @@ def validate(
     folder = choose_folder(path, out, f"evaluation-{plain[0]}" if single else "external")
     for manifest in data:
         align(manifest, bundle.task)  # report labels that do not fit before any image is scored
+    if not single and out is not None:
+        _files.check_output_folder(folder, "external.json")
     names = _folder_names(plain)
     again = partial(
         evaluate, cache=cache, workers=workers, n_bootstrap=n_bootstrap, progress=progress

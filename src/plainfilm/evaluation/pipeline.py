@@ -167,6 +167,7 @@ def _check_folder(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
     """Refuse a folder in which another evaluation would be overwritten."""
     path = folder / DOCUMENT
     if not path.is_file():
+        _files.check_output_folder(folder)
         return
     try:
         stored = EvaluationDocument.read(path)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
-from plainfilm.errors import ImageError, RunError
+from plainfilm.errors import ImageError, RunError, UsageError
 from plainfilm.evaluation.document import Document, ExternalDocument, SeedsDocument
 from plainfilm.evaluation.pipeline import find_run
 from plainfilm.evaluation.result import Evaluation
@@ -26,6 +26,9 @@ from plainfilm.training import Run, open_run
 
 _WORST = 12
 _D = TypeVar("_D", bound=Document)
+
+
+_PARTS = ("MODEL_CARD.md", "figures", "tables")  # written next to the page
 
 
 def write_report(
@@ -107,6 +110,8 @@ def rewrite_report(
         is given.
     """
     folder = Path(folder)
+    if out is not None:
+        _check_page(Path(out))
     place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
     if model is not None:
         home = Path(model)
@@ -129,6 +134,21 @@ def rewrite_report(
     if run is not None and run.bundle.id != bundle.id:
         run = None
     return write_report(evaluation, model=home, run=run, out=out)
+
+
+def _check_page(path: Path) -> None:
+    """Raise a UsageError if a new page is no HTML file or its files would replace others."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(
+            "the report is an HTML file", received=path, remedy="give a name that ends in .html"
+        )
+    others = [name for name in _PARTS if (path.parent / name).exists()]
+    if others and not path.exists():
+        raise UsageError(
+            f"{path.parent} holds files that the report would replace",
+            received=", ".join(others),
+            remedy="write the report into a folder of its own",
+        )
 
 
 def _run_of(place: Path) -> Path:
