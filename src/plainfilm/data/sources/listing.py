@@ -89,6 +89,7 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     labels: tuple[str, ...] | None = None  # names of the label columns, if there are several
+    is_table: bool = False
     scope: str = ""  # data set of the root; equal patient names mean one patient within it
 
     def report(

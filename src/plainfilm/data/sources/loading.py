@@ -18,6 +18,7 @@ from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
 from plainfilm.data.sources.patients import assign_patients, compile_patient_pattern, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
+from plainfilm.data.sources.root_splits import assign_splits
 from plainfilm.data.sources.rows import list_table
 from plainfilm.data.sources.table_columns import choose_columns
 from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table, read_table
@@ -106,10 +107,11 @@ def load_dataset(
             problem = f"{len(table):,} of {plural(rows, 'row')} of {path.name} were selected by "
             listing.report("rows-selected", "note", f"{problem}{expression}", unused)
         listings.append(listing)
+    from_roots = assign_splits(listings)
     if len(listings) > 1:
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)
-    findings += [found for listing in listings for found in listing.findings]
+    findings += [found for listing in listings for found in listing.findings] + from_roots
     if class_map := options.get("class_map"):
         findings += rename_classes(listings, class_map)
     findings += assign_patients(listings, pattern)

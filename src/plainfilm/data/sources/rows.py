@@ -15,7 +15,8 @@ from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.further_columns import keep_further_columns
 from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
-from plainfilm.data.sources.listing import Item, Listing, describe_unusable, split_of_name
+from plainfilm.data.sources.listing import Item, Listing, describe_unusable
+from plainfilm.data.sources.root_splits import read_splits
 from plainfilm.data.sources.table import Table
 from plainfilm.data.sources.table_columns import Columns, is_generic
 from plainfilm.data.sources.table_files import table_name
@@ -32,12 +33,12 @@ _BINARY |= dict.fromkeys(_BLANK | _UNCERTAIN, UNKNOWN)
 
 def list_table(table: Table, columns: Columns, images: Path | None = None) -> Listing:
     """List the images that a table names, relative to ``images`` or the folder of the table."""
-    listing = Listing(name=table_name(table.path))
+    listing = Listing(name=table_name(table.path), is_table=True)
     base = Path(os.path.abspath(images if images is not None else table.path.parent))
     paths = [_locate(cell, base) for cell in table.columns[columns.path]]
     ids = _name_files(paths, base)
     labels = _read_labels(table, columns, listing)
-    splits = _read_splits(table, columns)
+    splits = read_splits(table, columns.split)
     patients = table.columns[columns.patient] if columns.patient else None
     extra = keep_further_columns(table, columns, listing)
     missing = 0
@@ -58,7 +59,7 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
                     path,
                     _resolve(path, resolve_folder),
                     label,
-                    split_of_name(splits[row]),
+                    splits[row],
                     (patients[row] or None) if patients else None,
                     {n: cell for n, cells in extra.items() if (cell := cells[row]) != ""},
                 )
@@ -163,21 +164,6 @@ def _read_binary(table: Table, name: str, listing: Listing) -> list[float]:
             uncertain,
         )
     return [_BINARY[word] for word in words]
-
-
-def _read_splits(table: Table, columns: Columns) -> list[str]:
-    if columns.split is None:
-        return [""] * len(table.columns[columns.path])
-    cells = table.columns[columns.split]
-    unknown = sorted(cell for cell in set(cells) if cell and not split_of_name(cell))
-    if unknown:
-        private = is_identifying_name(columns.split) or any(map(contains_identity, unknown))
-        raise SourceError(
-            f"the split column {columns.split!r} contains unknown names",
-            received=plural(len(unknown), "name") if private else ", ".join(unknown[:5]),
-            remedy="use train, validation, test or blank cells",
-        )
-    return cells
 
 
 def _report(table: Table, columns: Columns, missing: int, listing: Listing) -> None:

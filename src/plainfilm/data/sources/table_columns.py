@@ -10,8 +10,8 @@ from plainfilm.data.sources.identifying import (
     is_identifying_name,
     is_nearly_unique,
 )
-from plainfilm.data.sources.listing import split_of_name
 from plainfilm.data.sources.options import SourceOptions
+from plainfilm.data.sources.root_splits import find_split_columns
 from plainfilm.data.sources.table import Table
 from plainfilm.errors import SourceError, UsageError
 
@@ -19,7 +19,6 @@ _USUAL_NAMES = {
     "path": ("file", "path", "image", "filename", "filepath", "imagepath", "imagefile"),
     "label": ("label", "class", "target"),
     "patient": ("patient", "patientid", "patientkey", "subject", "subjectid"),
-    "split": ("split", "partition", "fold"),
 }
 
 
@@ -44,6 +43,9 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
         if name is not None:
             return _existing(table, argument, name)
         found = [n for n in table.columns if _plain(n) in _USUAL_NAMES[role]]
+        return only(role, argument, found, required)
+
+    def only(role: str, argument: str, found: list[str], required: bool = False) -> str | None:
         if len(found) > 1 or (required and not found):
             raise SourceError(
                 f"{'several columns' if found else 'no column'} could be the {role}"
@@ -70,12 +72,10 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
     owner = patient if patient in table.columns else None
     if patient is None:
         owner = find("patient", "patient", None, False)
-    split = find("split", "split_column", split_column, False)
-    # One known split name is enough; other values in the column are then an error.
-    names = set(table.columns[split] if split else ())
-    if split and split_column is None and not any(map(split_of_name, names)):
-        guessed.remove(f"split from {split!r}")  # for example numbers of folds
-        split = None
+    if split_column is not None:
+        split: str | None = _existing(table, "split_column", split_column)
+    else:
+        split = only("split", "split_column", find_split_columns(table, _plain))
     return Columns(path, chosen, owner, split, tuple(guessed))
 
 

@@ -1,0 +1,123 @@
+"""Finds the official splits of tables: from a column, their names, or the folders of the paths."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from plainfilm._text import plural
+from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
+from plainfilm.data.sources.listing import Listing, finding, split_of_name
+from plainfilm.data.sources.table import Table
+from plainfilm.errors import SourceError
+from plainfilm.records import Finding, Split
+
+_CERTAIN = frozenset({"split", "splits", "partition", "fold", "datasplit"})
+_POSSIBLE = frozenset({"set", "subset", "dataset", "datasettype", "subsets", "phase", "usage"})
+
+
+def find_split_columns(table: Table, plain: Callable[[str], str]) -> list[str]:
+    """Return the columns that hold names of splits, of which there should be one at most.
+
+    A column called split, partition or fold needs one such name; other values are then an error. A
+    column called set, subset or dataset counts only if it holds nothing else.
+    """
+    certain, possible = [], []
+    for name, cells in table.columns.items():
+        usual = plain(name)
+        if usual not in _CERTAIN and usual not in _POSSIBLE:
+            continue
+        known = [split_of_name(value) is not None for value in set(cells) if value]
+        if usual in _CERTAIN and any(known):
+            certain.append(name)
+        elif known and all(known):
+            possible.append(name)
+    return certain or possible
+
+
+def read_splits(table: Table, column: str | None) -> Sequence[Split | None]:
+    """Return the split of each row by a column."""
+    if column is None:
+        return [None] * len(table)
+    cells = table.columns[column]
+    splits = {cell: split_of_name(cell) for cell in set(cells)}
+    unknown = sorted(cell for cell, split in splits.items() if cell and split is None)
+    if unknown:
+        private = is_identifying_name(column) or any(map(contains_identity, unknown))
+        raise SourceError(
+            f"the split column {column!r} contains unknown names",
+            received=plural(len(unknown), "name") if private else ", ".join(unknown[:5]),
+            remedy="use train, validation, test or blank cells",
+        )
+    return [splits[cell] for cell in cells]
+
+
+def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
+    """Assign splits to the images of roots that have none, by names of roots or by folders.
+
+    Names of the roots count if they differ in meaning, such as train.csv and test.csv, or else the
+    folders of the paths in tables, if all of them name one split. Where images have a split from a
+    column, it remains, and a disagreement is reported.
+    """
+    names = [split_of_name(one.name) for one in listings]
+    if len(set(names)) < 2:
+        names = [None] * len(listings)
+    folders = _read_folders([one for one in listings if one.is_table])
+    named: list[str] = []
+    by_folder: Counter[Split] = Counter()
+    for one, name in zip(listings, names, strict=True):
+        if any(item.official for item in one.items):
+            _compare(one, name, folders)
+            continue
+        if name:
+            named.append(f"{name} from {one.name}")
+            _compare(one, name, folders)
+        for item in one.items:
+            item.official = name or folders.get(id(item))
+        if not name:
+            by_folder.update(item.official for item in one.items if item.official)
+    findings: list[Finding] = []
+    if named:
+        problem = f"splits were read from the names of the data: {'; '.join(named)}"
+        findings.append(finding("splits-from-names", "note", problem, len(named)))
+    if by_folder:
+        listed = ", ".join(f"{split} {count:,}" for split, count in by_folder.items())
+        problem = f"splits were read from the folders in the paths: {listed}"
+        findings.append(finding("splits-from-folders", "note", problem, by_folder.total()))
+    return findings
+
+
+def _compare(listing: Listing, name: Split | None, folders: dict[int, Split]) -> None:
+    """Report the images that have, or get by the name, another split than a name says."""
+    other = [
+        item.id
+        for item in listing.items
+        if (used := item.official or name) and not {name, folders.get(id(item))} <= {None, used}
+    ]
+    if other:
+        count = plural(len(other), "image has", "images have")
+        listing.report(
+            "split-disagreement",
+            "warning",
+            f"{count} another split than the name of the table {listing.name} or of a folder says",
+            len(other),
+            other,
+            consequence="images of an official test set may be used for training",
+            remedy="check which is right; a split column counts before names of tables, and these "
+            "before folders",
+        )
+
+
+def _read_folders(tables: Sequence[Listing]) -> dict[int, Split]:
+    """Return the split that the folders of each image name, if all images have one."""
+    known: dict[str, set[Split]] = {}
+    found: dict[int, Split] = {}
+    for item in (item for one in tables for item in one.items):
+        folder = item.id.rpartition("/")[0]
+        if (roles := known.get(folder)) is None:
+            roles = {role for part in folder.split("/") if (role := split_of_name(part))}
+            known[folder] = roles
+        if len(roles) != 1:
+            return {}
+        found[id(item)] = next(iter(roles))
+    return found if len(set(found.values())) > 1 else {}
