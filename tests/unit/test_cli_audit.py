@@ -135,15 +135,12 @@ def test_a_quick_audit_reports_a_missing_file(phantoms: Path, tmp_path: Path) ->
 
 
 def test_other_files_are_not_overwritten(phantoms: Path, tmp_path: Path, capsys: Capture) -> None:
-    precious = tmp_path / "precious.csv"
-    precious.write_text("id,label\n")
-    for option in ("--exclude", "--html", "--json"):
+    for option, ending in (("--exclude", "csv"), ("--html", "html"), ("--json", "json")):
+        precious = tmp_path / f"precious.{ending}"
+        precious.write_text("id,label\n")
         assert main(["audit", str(phantoms), "--quick", option, str(precious)]) == 2
         assert "would overwrite" in capsys.readouterr().err
-    assert precious.read_text() == "id,label\n"
-    twice = str(tmp_path / "one")
-    assert main(["audit", str(phantoms), "--quick", "--html", twice, "--json", twice]) == 2
-    assert "the same file" in capsys.readouterr().err
+        assert precious.read_text() == "id,label\n"
     # The page and the JSON of an audit may be overwritten. A list may contain manual changes.
     page, plain = tmp_path / "a.html", tmp_path / "a.json"
     again = ["audit", str(phantoms), "--quick", "--html", str(page), "--json", str(plain)]

@@ -432,3 +432,21 @@ def test_names_that_the_encoding_of_the_output_lacks(tmp_path: Path, draw_grey: 
         output = (done.stdout + done.stderr).decode("cp1252")
         assert words in output
         assert "defect" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "b", "a.png", "--fromat", "csv"], "did you mean '--format'"),
+        (["audit", "d", "--quik"], "did you mean '--quick'"),
+        (["doctor", "foo"], "unknown argument 'foo'"),
+        (["audit", "d", "--exclude", "list.txt"], "must end in .csv"),
+        (["audit", "d", "--html", "page.pdf"], "must end in .html"),
+        (["report", "r", "--pdf", "page.html"], "must end in .pdf"),
+        (["show", "d", "--out", "a.png", "--count", "100000"], "--count must be 1 to 400"),
+        (["train", "d", "--out", "r", "--recipe", "swfit"], "did you mean 'swift'"),
+        (["train", "d", "--out", "r", "--seeds", "0"], "leave it out for one training"),
+    ],
+)
+def test_wrong_words(fail: Fail, arguments: list[str], words: str) -> None:
+    assert words in fail(2, *arguments)

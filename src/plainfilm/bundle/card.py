@@ -138,9 +138,10 @@ def _operating_points(points: Iterable[LockedPoint]) -> str:
 def _limits(metadata: BundleMetadata) -> str:
     lines = []
     if assumed := metadata.provenance.assumed_prevalence:
+        classes = "equally frequent classes" if assumed == "balanced" else "the training prevalence"
         lines.append(
-            f"Probabilities assume the prevalence `{assumed}`. Correct them where the disease is "
-            "rarer or more frequent."
+            f"Probabilities assume {classes}. Correct them where the disease is rarer or more "
+            "frequent."
         )
     lines.append(
         f"An image with a novelty of {metadata.rejection.threshold:.3f} or more is unlike the "

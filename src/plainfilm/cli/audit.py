@@ -15,6 +15,7 @@ from plainfilm.errors import UsageError
 EXAMPLE = "plainfilm audit chest_xray --html audit.html --exclude leave_out.csv"
 
 _SERIOUS = 3
+_ENDINGS = {"--html": ".html", "--json": ".json", "--exclude": ".csv"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,13 +66,11 @@ def _check_outputs(outputs: Mapping[str, Path | None]) -> None:
 
     A list of records to exclude is never overwritten, since it may contain manual changes.
     """
-    options: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
-        other = options.setdefault(path.resolve(), option)
-        if other != option:
-            raise UsageError(f"{other} and {option} name the same file", received=path)
+        if path.suffix.lower() != _ENDINGS[option]:
+            raise UsageError(f"the file of {option} must end in {_ENDINGS[option]}", received=path)
         if path.is_dir() or (path.exists() and not _is_output(option, path)):
             raise UsageError(
                 f"{option} would overwrite an existing file",

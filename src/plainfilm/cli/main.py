@@ -67,7 +67,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
         )
         module.add_arguments(sub)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(run=module.run, parser=sub)
     return parser
 
 
@@ -138,7 +138,9 @@ def _run(arguments: list[str], interrupts: object) -> int:
             return 0
         if verb and verb not in _VERBS:
             _refuse_verb(parser, verb)
-        args = parser.parse_args(arguments)
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            _refuse_words(args.parser, unknown)
         # Findings do not repeat advice that the user has already followed.
         args.given = frozenset(word.partition("=")[0] for word in arguments if word[:2] == "--")
         status: int = args.run(args)
@@ -173,6 +175,17 @@ def _refuse_verb(parser: argparse.ArgumentParser, verb: str) -> None:
     close = difflib.get_close_matches(verb.lower(), _VERBS, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(_VERBS)}"
     parser.error(f"there is no verb {verb!r}; {hint}")
+
+
+def _refuse_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    import difflib
+    import re
+
+    word = words[0].partition("=")[0]
+    known = re.findall(r"--[a-z-]+", parser.format_usage())
+    close = difflib.get_close_matches(word, known, n=1) if word.startswith("-") else []
+    kind = "option" if word.startswith("-") else "argument"
+    parser.error(f"unknown {kind} {word!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 
 def stop_writing() -> int:
@@ -211,5 +224,6 @@ def _report(error: Exception) -> int:
 
 
 def _fail(message: str, status: int) -> int:
+    sys.stdout.flush()  # what was printed before comes first, also in a file
     print(f"plainfilm: {message}", file=sys.stderr)
     return status

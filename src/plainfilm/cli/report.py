@@ -31,8 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plainfilm.cli.terminal import shown
+    from plainfilm.errors import UsageError
     from plainfilm.report import print_pdf, rewrite_report
 
+    if args.pdf is not None and args.pdf != Path() and args.pdf.suffix.lower() != ".pdf":
+        raise UsageError("the file of --pdf must end in .pdf", received=args.pdf)
     page = rewrite_report(args.run_folder, args.out, model=args.model)
     print(f"report: {shown(page)}")
     if args.pdf is not None:

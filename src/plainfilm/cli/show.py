@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "plainfilm show chest_xray --out samples.png"
 
+_LARGEST = 400  # images, about 200 MB of memory
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -33,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from plainfilm.errors import UsageError
     from plainfilm.report.figures import sample_grid
 
-    if args.count < 1:
-        raise UsageError("--count must be at least 1", received=args.count)
+    if not 1 <= args.count <= _LARGEST:
+        raise UsageError(f"--count must be 1 to {_LARGEST:,}", received=args.count)
     if args.seed < 0:
         raise UsageError("--seed must not be negative", received=args.seed)
     kind = _KINDS.get(args.out.suffix.lower())

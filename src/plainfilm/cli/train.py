@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     if args.seeds < 1 or (args.ensemble and args.seeds < 2):
         raise UsageError(
             "an ensemble needs at least 2 seeds" if args.ensemble else "--seeds must be at least 1",
-            received=f"--seeds {args.seeds}",
-            remedy="give --seeds 2 or more",
+            received=args.seeds,
+            remedy="give --seeds 2 or more" if args.ensemble else "leave it out for one training",
         )
     manifest = load(args)
     require_positive(manifest)

@@ -82,7 +82,7 @@ def _read(name: str | Path) -> tuple[str, str]:
     names = recipe_names()
     if str(name) not in names:
         raise ConfigError(
-            f"there is no recipe {str(name)!r}",
+            name_unknown(str(name), names, "recipe"),
             remedy=f"choose one of {', '.join(names)}, or give the path of a .toml file",
         )
     return (_folder() / f"{name}.toml").read_text("utf-8"), str(name)

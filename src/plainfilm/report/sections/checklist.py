@@ -154,8 +154,9 @@ def _provenance(evaluation: EvaluationDocument, first: LabelResults) -> dict[str
     }
     if bundle.assumed_prevalence:
         here = f"; {first.prevalence:.1%} of these images are positive" if first.n else ""
-        text = f"probabilities assume the prevalence “{bundle.assumed_prevalence}”{here}"
-        found["balance"] = text
+        balanced = bundle.assumed_prevalence == "balanced"
+        classes = "equally frequent classes" if balanced else "the training prevalence"
+        found["balance"] = f"probabilities assume {classes}{here}"
     return found
 
 
