@@ -36,9 +36,9 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--map OLD=NEW[,...]", words, action="append", dest="class_map")
     add("--patient COLUMN|REGEX", "patient: a column, or a pattern of file names")
     add("--labels COLUMN[,COLUMN...]", "label columns of a table")
-    add("--path-column COLUMN", "column of a table with the paths")
+    add("--path-column COLUMN", "column with the paths, or a template: '{a}/{b}.png'")
     add("--split-column COLUMN", "column of a table with the splits")
-    add("--images FOLDER", "folder that the relative paths of a table start from")
+    add("--images FOLDER", "folder in which the files of a table are found")
     words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
     add("--where EXPR", words)
     add("--delimiter CHARACTER", "character between the cells of a table (default: recognised)")

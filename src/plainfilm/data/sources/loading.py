@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.apply_layout import apply_layout
 from plainfilm.data.sources.class_map import rename_classes
@@ -15,13 +14,14 @@ from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
 from plainfilm.data.sources.listing import Listing, finding
+from plainfilm.data.sources.open_table import open_table
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
 from plainfilm.data.sources.patients import assign_patients, compile_patient_pattern, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.root_splits import assign_splits
 from plainfilm.data.sources.rows import list_table
 from plainfilm.data.sources.table_columns import choose_columns
-from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table, read_table
+from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.records import Finding, Record
 
@@ -94,18 +94,12 @@ def load_dataset(
             listings.append(list_folder(path))
             listings[-1].scope = scope_of(path)
             continue
-        delimiter, encoding = options.get("delimiter"), options.get("encoding")
-        table = read_table(path, delimiter=delimiter, encoding=encoding)
-        rows = len(table)
-        if expression := options.get("where"):
-            table = table.where(expression)
+        table, found = open_table(path, options)
         columns = choose_columns(table, options)
         is_column = is_column or patient in table.columns
         listing = list_table(table, columns, base)
         listing.scope = scope_of(base or path)
-        if unused := rows - len(table):
-            problem = f"{len(table):,} of {plural(rows, 'row')} of {path.name} were selected by "
-            listing.report("rows-selected", "note", f"{problem}{expression}", unused)
+        listing.findings += found
         listings.append(listing)
     from_roots = assign_splits(listings)
     if len(listings) > 1:

@@ -21,10 +21,15 @@ class SourceOptions(TypedDict, total=False):
     patient
         A column, or a regular expression for the file name whose groups are the patient. Default: a
         column with a usual name, a known naming convention, or the PatientID of DICOM files.
-    path_column, split_column
-        For a table: the columns of paths and splits.
+    path_column
+        For a table: the column of paths or names of files, or a template that builds paths from
+        several columns, such as ``p{subject:.2}/{study}/{image}.jpg``.
+    split_column
+        For a table: the column of splits.
     images
-        For a table: the base folder of relative paths. Default: the folder of the table.
+        For a table: the base folder of relative paths. A file that does not exist there is searched
+        for by its name, with or without ending, in all folders below. Default: the folder of the
+        table, without a search.
     where
         For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
         (see `plainfilm.data.sources.where`).

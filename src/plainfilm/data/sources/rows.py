@@ -1,26 +1,27 @@
 """Lists the images that the rows of a table name."""
 
 # A table may name a hundred thousand files, so paths are text here and not Path objects.
-# ruff: noqa: PTH100, PTH111, PTH114, PTH116, PTH118, PTH120
+# ruff: noqa: PTH100, PTH114, PTH118
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
+from plainfilm.data.sources.find_images import find_images
 from plainfilm.data.sources.further_columns import keep_further_columns
-from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
-from plainfilm.data.sources.listing import Item, Listing, describe_unusable
+from plainfilm.data.sources.identifying import contains_identity
+from plainfilm.data.sources.listing import Item, Listing
+from plainfilm.data.sources.report_images import describe_row, report_images
 from plainfilm.data.sources.root_splits import read_splits
 from plainfilm.data.sources.table import Table
 from plainfilm.data.sources.table_columns import Columns, is_generic
 from plainfilm.data.sources.table_files import table_name
-from plainfilm.errors import LabelError, SourceError
+from plainfilm.errors import LabelError
 from plainfilm.records import UNKNOWN
 
 _YES = frozenset({"1", "1.0", "true", "yes"})
@@ -35,20 +36,16 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
     """List the images that a table names, relative to ``images`` or the folder of the table."""
     listing = Listing(name=table_name(table.path), is_table=True)
     base = Path(os.path.abspath(images if images is not None else table.path.parent))
-    paths = [_locate(cell, base) for cell in table.columns[columns.path]]
-    ids = _name_files(paths, base)
+    files = find_images(table.columns[columns.path], base, search=images is not None)
     labels = _read_labels(table, columns, listing)
     splits = read_splits(table, columns.split)
     patients = table.columns[columns.patient] if columns.patient else None
     extra = keep_further_columns(table, columns, listing)
-    missing = 0
     resolve_folder = cache(os.path.realpath)
-    for row, (identity, path) in enumerate(zip(ids, paths, strict=True)):
+    for row, (identity, path) in enumerate(zip(files.ids, files.paths, strict=True)):
         label = labels[row]
-        size = _size(path) if path else -1
-        if size <= 0:
-            missing += size < 0
-            listing.left_out.append(describe_unusable(identity, path, size))
+        if files.sizes[row] <= 0:
+            listing.left_out.append(describe_row(files, row))
         elif label is None:
             problem = f"the column {columns.labels[0]!r} is blank"
             listing.left_out.append(LeftOut(identity, path, "no-label", problem))
@@ -64,50 +61,9 @@ def list_table(table: Table, columns: Columns, images: Path | None = None) -> Li
                     {n: cell for n, cells in extra.items() if (cell := cells[row]) != ""},
                 )
             )
-    if missing == len(paths):
-        first = table.columns[columns.path][0]
-        private = is_identifying_name(columns.path) or contains_identity(first)
-        raise SourceError(
-            "none of the files in the table exists",
-            received=f"{plural(missing, 'file')} in the column {columns.path!r} below {base}"
-            if private
-            else f"{plural(missing, 'file')}, the first is {first!r} at {paths[0] or base}",
-            remedy="give the base folder of the paths with images=, or another column with "
-            "path_column=",
-        )
-    _report(table, columns, missing, listing)
+    report_images(files, table, columns.path, base, listing)
+    _report(table, columns, listing)
     return listing
-
-
-def _locate(cell: str, base: Path) -> str:
-    if not cell:
-        return ""
-    cell = cell if os.sep == "\\" else cell.replace("\\", "/")  # a path from Windows
-    return os.path.normpath(os.path.join(base, os.path.expanduser(cell)))
-
-
-def _name_files(paths: list[str], base: Path) -> list[str]:
-    """Return ids: paths below the base folder or, for other files, below their common folder."""
-    root = f"{base}{os.sep}"
-    outside = [path for path in paths if path and not path.startswith(root)]
-    try:
-        common = os.path.commonpath([os.path.dirname(path) for path in outside]) if outside else ""
-    except ValueError:  # on several drives
-        common = ""
-    ids: list[str] = []
-    for row, path in enumerate(paths):
-        if path.startswith(root):
-            identity = path[len(root) :]
-        elif path:
-            identity = os.path.relpath(path, common) if common else path
-        else:
-            identity = f"row {row + 1}"
-        ids.append(identity.replace(os.sep, "/"))
-    inside = {i for i, path in zip(ids, paths, strict=True) if path.startswith(root)}
-    return [
-        path.replace(os.sep, "/").lstrip("/") if i in inside and not path.startswith(root) else i
-        for i, path in zip(ids, paths, strict=True)
-    ]
 
 
 def _resolve(path: str, resolve_folder: Callable[[str], str]) -> str:
@@ -116,15 +72,6 @@ def _resolve(path: str, resolve_folder: Callable[[str], str]) -> str:
         return os.path.realpath(path)
     folder, name = os.path.split(path)
     return os.path.join(resolve_folder(folder), name)
-
-
-def _size(path: str) -> int:
-    """Return the size of a regular file, or -1."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return -1
-    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def _read_labels(
@@ -166,7 +113,7 @@ def _read_binary(table: Table, name: str, listing: Listing) -> list[float]:
     return [_BINARY[word] for word in words]
 
 
-def _report(table: Table, columns: Columns, missing: int, listing: Listing) -> None:
+def _report(table: Table, columns: Columns, listing: Listing) -> None:
     if columns.guessed:
         listing.report(
             "columns-chosen",
@@ -177,16 +124,6 @@ def _report(table: Table, columns: Columns, missing: int, listing: Listing) -> N
         )
     for note in table.notes:
         listing.report("lines-skipped", "note", f"{table.path.name}: {note}", 1)
-    if missing:
-        listing.report(
-            "missing-files",
-            "warning",
-            f"{plural(missing, 'file')} in {table.path.name} "
-            f"{'does' if missing == 1 else 'do'} not exist",
-            missing,
-            [item.id for item in listing.left_out if item.reason == "missing"],
-            remedy="check that the data set is complete",
-        )
     if table.ragged:
         count = len(table.ragged)
         lines = ", ".join(map(str, table.ragged[:5])) + ", ..." * (count > 5)

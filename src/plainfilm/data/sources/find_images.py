@@ -1,0 +1,226 @@
+"""Finds the images that the rows of a table name: by their path, or by their name in a tree."""
+
+# A table may name a hundred thousand files, so paths are text here and not Path objects.
+# ruff: noqa: PTH100, PTH111, PTH112, PTH114, PTH116, PTH118, PTH120
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+from plainfilm.pixels import IMAGE_SUFFIXES
+
+MISSING = -1
+"""Size of a file that does not exist."""
+AMBIGUOUS = -2
+"""Size of a file whose name occurs several times in the tree."""
+
+_MASK = re.compile(
+    r"(?:^|[\W_])(?:lung|left|right|manual)?(?:mask|segmentation)s?(?:$|[\W_])", re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class Images:
+    """The files of the rows of a table.
+
+    Attributes
+    ----------
+    paths
+        Path of each row, blank for a blank cell.
+    sizes
+        Size of each file in bytes, or `MISSING` or `AMBIGUOUS`.
+    ids
+        Paths below the base folder or, for other files, below their common folder.
+    by_name
+        Rows whose file was found by its name.
+    other_ending
+        How many of these have another ending than the table says.
+    clashes
+        For each ambiguous row, two or more paths below the base folder.
+    """
+
+    paths: list[str]
+    sizes: list[int]
+    ids: list[str] = field(default_factory=list)
+    by_name: list[int] = field(default_factory=list)
+    other_ending: int = 0
+    clashes: dict[int, list[str]] = field(default_factory=dict)
+
+
+def find_images(cells: Sequence[str], base: Path, *, search: bool) -> Images:
+    """Find the file of each row.
+
+    A cell is a path relative to the base folder. With ``search``, files that do not exist are
+    searched for in the tree of the base folder by their name, with or without an ending. Folders
+    in a cell that differ between rows must then be those above the file, unless each name occurs
+    only once in the table.
+    """
+    root = os.path.abspath(base)
+    paths = [_locate(cell, root) for cell in cells]
+    images = Images(paths, [_size(path) if path else MISSING for path in paths])
+    if search and MISSING in images.sizes and os.path.isdir(root):
+        _search(images, cells, root)
+    images.ids = _name_files(images.paths, root)
+    return images
+
+
+def _locate(cell: str, root: str) -> str:
+    if not cell:
+        return ""
+    return os.path.normpath(os.path.join(root, os.path.expanduser(_with_slashes(cell))))
+
+
+def _with_slashes(cell: str) -> str:
+    return cell if os.sep == "\\" else cell.replace("\\", "/")  # a path from Windows
+
+
+def _size(path: str) -> int:
+    """Return the size of a regular file, or `MISSING`."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return MISSING
+    return status.st_size if stat.S_ISREG(status.st_mode) else MISSING
+
+
+def _search(images: Images, cells: Sequence[str], root: str) -> None:
+    """Search the tree for the files that are missing."""
+    names = [os.path.normpath(_with_slashes(cell)).replace(os.sep, "/") for cell in cells]
+    rows = [row for row, size in enumerate(images.sizes) if size == MISSING and cells[row]]
+    index = _index(root, {_stem(_last(names[row])) for row in rows})
+    wanted = _Wanted(names, root)
+    for row in rows:
+        name = _last(names[row])
+        found = wanted.choose(names[row], index.get(_stem(name), []))
+        if len(found) == 1:
+            path = os.path.join(root, found[0])
+            images.paths[row], images.sizes[row] = path, _size(path)
+            images.by_name.append(row)
+            images.other_ending += _plain(_last(found[0])) != _plain(name)
+        elif found:
+            images.sizes[row], images.clashes[row] = AMBIGUOUS, found
+
+
+def _index(root: str, stems: set[str]) -> dict[str, list[str]]:
+    """Return the relative paths of the files with these names without ending."""
+    index: dict[str, list[str]] = defaultdict(list)
+    for folder, files in _walk(root):
+        for name in files:
+            if (stem := _stem(name)) in stems:
+                index[stem].append(folder + name)
+    return index
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder below a folder, with a final slash, and the names of its files."""
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not name.startswith(".") and name != "__MACOSX" and not _is_loop(folder, name)
+        ]
+        below = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        yield prefix, [name for name in sorted(files) if not name.startswith(".")]
+
+
+def _is_loop(folder: str, name: str) -> bool:
+    """Return whether a folder is a link to a folder above it."""
+    path = os.path.join(folder, name)
+    if not os.path.islink(path):
+        return False
+    return f"{os.path.realpath(folder)}{os.sep}".startswith(f"{os.path.realpath(path)}{os.sep}")
+
+
+class _Wanted:
+    """Chooses the files that a cell may mean, from the cells of all rows."""
+
+    def __init__(self, names: Sequence[str], root: str) -> None:
+        different = set(names) - {"."}  # from blank cells
+        folders = [name.split("/")[:-1] for name in different]
+        # Folders that all cells share may have another name here.
+        pairs = zip(min(folders), max(folders), strict=False)
+        self._shared = sum(takewhile(bool, (a == b for a, b in pairs)))
+        self._unique = len({_stem(_last(name)) for name in different}) == len(different)
+        self._root = root
+        self._folders: dict[str, bool] = {}
+
+    def choose(self, name: str, candidates: list[str]) -> list[str]:
+        """Return the files that the cell of this name may mean, of those with the same stem."""
+        folder, file = name.rpartition("/")[0], _last(name)
+        above = folder.split("/") if folder else []
+        if folder and self._is_folder(folder):
+            pool = [path for path in candidates if path.rpartition("/")[0] == folder]
+        else:
+            required = above[self._shared :]
+            pool = [path for path in candidates if _matching(path, required) == len(required)]
+            pool = pool or (candidates if self._unique else [])
+        if not _MASK.search(folder):
+            pool = [path for path in pool if not _MASK.search(path.rpartition("/")[0])]
+        same = [path for path in pool if _last(path) == file]
+        pool = same or [path for path in pool if _plain(_last(path)) == _plain(file)] or pool
+        nearest = max((_matching(path, above) for path in pool), default=0)
+        return [path for path in pool if _matching(path, above) == nearest]
+
+    def _is_folder(self, folder: str) -> bool:
+        if folder not in self._folders:
+            self._folders[folder] = os.path.isdir(os.path.join(self._root, folder))
+        return self._folders[folder]
+
+
+def _matching(path: str, folders: Sequence[str]) -> int:
+    """Return how many of the last of these folders are those above a file."""
+    above = path.split("/")[:-1]
+    pairs = zip(reversed(above), reversed(folders), strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(above), len(folders)))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _plain(name: str) -> str:
+    """Return a name in one normal form of Unicode, in lower case."""
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
+
+
+def _stem(name: str) -> str:
+    """Return the plain name of a file without the endings of image formats."""
+    stem = _plain(name)
+    while True:
+        rest, dot, suffix = stem.rpartition(".")
+        if not rest or not dot or f".{suffix}" not in IMAGE_SUFFIXES:
+            return stem
+        stem = rest
+
+
+def _name_files(paths: list[str], root: str) -> list[str]:
+    """Return ids: paths below the base folder or, for other files, below their common folder."""
+    prefix = f"{root}{os.sep}"
+    outside = [path for path in paths if path and not path.startswith(prefix)]
+    try:
+        common = os.path.commonpath([os.path.dirname(path) for path in outside]) if outside else ""
+    except ValueError:  # on several drives
+        common = ""
+    ids: list[str] = []
+    for row, path in enumerate(paths):
+        if path.startswith(prefix):
+            identity = path[len(prefix) :]
+        elif path:
+            identity = os.path.relpath(path, common) if common else path
+        else:
+            identity = f"row {row + 1}"
+        ids.append(identity.replace(os.sep, "/"))
+    inside = {i for i, path in zip(ids, paths, strict=True) if path.startswith(prefix)}
+    return [
+        path.replace(os.sep, "/").lstrip("/") if i in inside and not path.startswith(prefix) else i
+        for i, path in zip(ids, paths, strict=True)
+    ]

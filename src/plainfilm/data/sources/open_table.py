@@ -1,0 +1,32 @@
+"""Opens a table for its listing: reads it, selects rows, builds paths from a template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plainfilm._text import plural
+from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.options import SourceOptions
+from plainfilm.data.sources.path_template import fill_template, is_template
+from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.table_files import read_table
+from plainfilm.records import Finding
+
+
+def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]]:
+    """Return the table as the options describe it, and findings about its rows.
+
+    The paths of a template become a column with the template as its name.
+    """
+    findings: list[Finding] = []
+    table = read_table(path, delimiter=options.get("delimiter"), encoding=options.get("encoding"))
+    if expression := options.get("where"):
+        rows = len(table)
+        table = table.where(expression)
+        if unused := rows - len(table):
+            problem = f"{len(table):,} of {plural(rows, 'row')} of {path.name} were selected by "
+            findings.append(finding("rows-selected", "note", problem + expression, unused))
+    template = options.get("path_column")
+    if template is not None and is_template(template, table.columns):
+        table.columns[template] = fill_template(template, table.columns)
+    return table, findings
