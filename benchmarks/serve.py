@@ -84,7 +84,7 @@ def own_rate(model: Path, files: list[bytes], seconds: float) -> float:
         pass
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        count += sum(one.error is None for one in predictor.predict(files))
+        count += sum(not one.is_unreadable for one in predictor.predict(files))
     return count / (time.perf_counter() - began)
 
 

@@ -205,11 +205,13 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 
 @pytest.fixture
 def draw_grey() -> Draw:
-    """Return a function that writes an image whose mean grey value is given."""
+    """Return a function that writes a striped image whose mean grey value is given."""
 
     def draw(path: Path, grey: float) -> Path:
         low = int(grey)
-        pixels: NDArray[np.uint8] = np.full((SIDE, SIDE), low, np.uint8)
+        contrast = min(low, 254 - low, 40)
+        pixels: NDArray[np.uint8] = np.full((SIDE, SIDE), low - contrast, np.uint8)
+        pixels[:, ::2] += 2 * contrast
         pixels.flat[: round((grey - low) * SIDE * SIDE)] += 1
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, "PNG")

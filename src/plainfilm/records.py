@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from plainfilm._files import hash_json
 from plainfilm.errors import ConfigError
@@ -18,7 +18,6 @@ __all__ = [
     "LockedPoint",
     "OperatingPoint",
     "PixelSpec",
-    "Prediction",
     "Purpose",
     "Record",
     "Severity",
@@ -225,57 +224,3 @@ class LockedPoint:
     specificity: float
     determined: bool
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The prediction for one image, or the reason why there is none.
-
-    Attributes
-    ----------
-    id
-        Name of the image: the path as given, or the id of the record.
-    probabilities
-        Probability of each label, 0 to 1; empty if the image cannot be read.
-    predicted
-        Predicted class of each operating point.
-    metadata
-        Metadata of the file, without patient identity.
-    error, reason
-        Description and stable code of the error, or None.
-    novelty
-        Distance of the image from the training images, 0 or more; None if the bundle does not
-        measure it.
-    rejected
-        Whether the novelty is too high for the prediction to be reliable.
-    indeterminate
-        Labels whose probability is in the indeterminate range around the threshold.
-    """
-
-    id: str
-    probabilities: Mapping[str, float]
-    predicted: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, str | float] = field(default_factory=dict)
-    error: str | None = None
-    reason: str | None = None
-    novelty: float | None = None
-    rejected: bool = False
-    indeterminate: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the prediction as JSON, without its id.
-
-        Keys are ``probabilities`` (6 decimals), ``predicted``, ``novelty`` (4 decimals),
-        ``rejected``, ``indeterminate`` and ``metadata``; or, for an unreadable image, ``error``
-        (the code) and ``problem``.
-        """
-        if self.error is not None:
-            return {"error": self.reason, "problem": self.error}
-        return {
-            "probabilities": {k: round(v, 6) for k, v in self.probabilities.items()},
-            "predicted": dict(self.predicted),
-            "novelty": None if self.novelty is None else round(self.novelty, 4),
-            "rejected": self.rejected,
-            "indeterminate": [*self.indeterminate],
-            "metadata": dict(self.metadata),
-        }

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._machine import cores
-from plainfilm.bundle import Bundle, read_bundle
+from plainfilm.bundle import Bundle, find_rejection, read_bundle
 from plainfilm.errors import BundleError, ImageError, UsageError
 from plainfilm.pixels import Image, read_image
 from plainfilm.pixels.isolation import ISOLATION
-from plainfilm.records import Prediction
+from plainfilm.prediction import Prediction
 
 __all__ = ["Predictor", "load"]
 
@@ -153,12 +153,16 @@ class Predictor:
         """
         if not images:
             return []
-        rows, novelty = self.probabilities_and_novelty(np.stack([image.pixels for image in images]))
+        pixels = np.stack([image.pixels for image in images])
+        return self.predict_pixels(pixels, [image.metadata for image in images])
+
+    def predict_pixels(
+        self, pixels: NDArray[np.uint8], metadata: Sequence[Mapping[str, str | float]]
+    ) -> list[Prediction]:
+        """Predict on prepared images (n, size, size) with their metadata, as `predict_images`."""
+        rows, novelty = self.probabilities_and_novelty(pixels)
         scores = [None] * len(rows) if novelty is None else [*map(float, novelty)]
-        return [
-            self._prediction(row, score, image)
-            for row, score, image in zip(rows, scores, images, strict=True)
-        ]
+        return [*map(self._prediction, rows, scores, pixels, metadata)]
 
     def _with_one_thread(self) -> Predictor:
         """Return this predictor with one computing thread, unless their number was given.
@@ -185,27 +189,28 @@ class Predictor:
         return [
             replace(next(good), id=_name(*one))
             if isinstance(image, Image)
-            else Prediction(_name(*one), {}, error=image.problem, reason=image.reason)
+            else Prediction(_name(*one), {}, reason=image.reason, problem=image.problem)
             for one, image in zip(share, images, strict=True)
         ]
 
     def _prediction(
-        self, row: NDArray[np.float32], novelty: float | None, image: Image
+        self,
+        row: NDArray[np.float32],
+        novelty: float | None,
+        pixels: NDArray[np.uint8],
+        metadata: Mapping[str, str | float],
     ) -> Prediction:
         probabilities = dict(zip(self.labels, map(float, row), strict=True))
-        rejection, ranges = self.bundle.rejection, self.bundle.indeterminate
-        return Prediction(
-            "",
-            probabilities,
-            self._predicted(probabilities),
-            _whole_numbers(image.metadata),
-            novelty=novelty,
-            rejected=(
-                novelty is not None and rejection is not None and novelty >= rejection.threshold
-            ),
+        found = Prediction("", probabilities, {}, _whole_numbers(metadata), novelty=novelty)
+        rejection = find_rejection(self.bundle, pixels, metadata, novelty)
+        if rejection is not None:
+            return replace(found, rejected=True, **rejection._asdict())
+        return replace(
+            found,
+            predicted=self._predicted(probabilities),
             indeterminate=tuple(
                 label
-                for label, limits in ranges.items()
+                for label, limits in self.bundle.indeterminate.items()
                 if limits.low <= probabilities[label] < limits.high
             ),
         )

@@ -126,10 +126,11 @@ def test_dropped_files_are_predicted(page: Page, files: Files, predictions: dict
     assert list(rows) == list(files)
     for name, (probability, predicted, remark) in rows.items():
         answer = predictions[name]
-        if answer.error is None:
+        if answer.rejected:
+            assert (probability, predicted, remark) == ("", "rejected", answer.problem)
+        elif answer.reason is None:
             assert probability == percent(answer.probabilities["PNEUMONIA"])
-            assert predicted == ("rejected" if answer.rejected else answer.predicted["balanced"])
-            assert ("unlike the training images" in remark) == answer.rejected
+            assert predicted == answer.predicted["balanced"]
         else:
             assert (probability, predicted) == ("", "")
             assert len(remark) > 10
@@ -283,23 +284,16 @@ def test_a_probability_is_adjusted_to_a_prevalence(
 def test_warnings_come_before_the_probability(page: Page, files: Files) -> None:
     page.open().drop({name: files[name] for name in ("well.jpeg", "ill.jpeg")})
     page.choose("bundle", "rejecting")
-    page.wait("return document.querySelectorAll('#warnings .flag').length === 2")
+    page.wait("return document.querySelectorAll('#warnings .flag').length === 1")
     page.wait(IDLE)
     text = page.text("#result")
-    places = [
-        text.index(words)
-        for words in (
-            "Rejected: unlike the training images",
-            "Indeterminate",
-            "Probability of PNEUMONIA",
-        )
-    ]
+    words = ("Rejected", "is unlike the training images", "No predicted class", "unlike-training")
+    places = [text.index(part) for part in words]
     assert places == sorted(places)
-    assert "No predicted class" in text
+    assert "Probability" not in text and "Indeterminate" not in text
     assert "of 100 images" not in text, "test results do not apply to a rejected image"
-    assert [row[2] for row in page.rows().values()] == [
-        "unlike the training images, indeterminate"
-    ] * 2
+    row = ("", "rejected", "the image is unlike the training images")
+    assert [tuple(found) for found in page.rows().values()] == [row] * 2
     page.choose("filter", "rejected")
     assert len(page.rows()) == 2
 
@@ -315,7 +309,7 @@ def test_the_worklist_is_sorted_and_exported(
         button.click()
         assert page.run(head) == order
         names = list(page.rows())
-        read = [n for n in names if n == formula or predictions[n].error is None]
+        read = [n for n in names if n == formula or predictions[n].reason is None]
         assert names[: len(read)] == read
         values = [
             predictions["well.jpeg" if n == formula else n].probabilities["PNEUMONIA"] for n in read
@@ -336,8 +330,9 @@ def test_the_worklist_is_sorted_and_exported(
     assert list(rows) == [*files, f"'{formula}"]
     for name in files:
         answer, row = predictions[name], rows[name]
-        if answer.error is not None:
-            assert (row["error"], row["predicted"]) == (answer.reason, "")
+        assert row["reason"] == (answer.reason or "")
+        if answer.reason is not None:
+            assert row["predicted"] == row["probability_PNEUMONIA"] == ""
             continue
         printed = answer.to_json()["probabilities"]
         assert float(row["probability_PNEUMONIA"]) == printed["PNEUMONIA"]
@@ -398,7 +393,7 @@ def test_the_page_fits_the_screen_and_is_accessible(
         if stage == "many":
             page.drop(files).click("heat")
             page.choose("bundle", "rejecting")
-            page.wait("return document.querySelectorAll('#warnings .flag').length === 2")
+            page.wait("return document.querySelectorAll('#warnings .flag').length === 1")
         across, inner = page.run("return [document.documentElement.scrollWidth, innerWidth]")
         assert across <= inner, stage
         assert page.violations() == [], stage

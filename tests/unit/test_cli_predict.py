@@ -24,7 +24,7 @@ MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
 Capture = pytest.CaptureFixture[str]
 
-DOUBTS = ("novelty", "rejected", "indeterminate")
+COLUMNS = ("predicted", "novelty", "rejected", "indeterminate", "reason", "problem")
 GREYS = {"a.png": 60, "b.png": 128, "c.png": 200}
 
 
@@ -47,12 +47,13 @@ def test_csv(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:
     assert run(make_bundle().folder, images, "--format", "csv") == 0
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
-    assert list(rows[0]) == ["file", "probability_bright", "predicted", *DOUBTS, "error", "problem"]
+    assert list(rows[0]) == ["file", "probability_bright", *COLUMNS]
     assert [row["file"] for row in rows] == [str(images / name) for name in GREYS]
     for row, grey in zip(rows, GREYS.values(), strict=True):
         assert float(row["probability_bright"]) == pytest.approx(believed(grey), abs=1e-5)
     assert [row["predicted"] for row in rows] == ["dark", "bright", "bright"]
-    assert all(row["error"] == "" for row in rows)
+    assert all(row["reason"] == row["problem"] == "" for row in rows)
+    assert {row["rejected"] for row in rows} == {"false"}
     assert captured.err == ""
 
 
@@ -85,16 +86,7 @@ def test_several_labels(images: Path, make_bundle: MakeBundle, capsys: Capture) 
     bundle = make_bundle(task=task, gains=(1.0, -1.0), thresholds={"balanced": 0.6})
     assert run(bundle.folder, images, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    names = [
-        "file",
-        "probability_light",
-        "probability_shade",
-        "predicted",
-        *DOUBTS,
-        "error",
-        "problem",
-    ]
-    assert list(rows[0]) == names
+    assert list(rows[0]) == ["file", "probability_light", "probability_shade", *COLUMNS]
     assert [row["predicted"] for row in rows] == ["shade", "none", "light"]
 
 
@@ -109,15 +101,15 @@ def test_a_bad_file_among_good_ones(
     assert captured.out.count("b.png") == 1
     if form == "csv":
         rows = list(csv.DictReader(io.StringIO(captured.out)))
-        assert [bool(row["error"]) for row in rows] == [False, True, False]
+        assert [row["reason"] for row in rows] == ["", "not-an-image", ""]
         assert rows[1]["probability_bright"] == ""
         assert [bool(row["problem"]) for row in rows] == [False, True, False]
         assert " " in rows[1]["problem"], "a sentence with the code"
     if form == "jsonl":
         row = json.loads(captured.out.splitlines()[1])
-        assert row["error"]
+        assert row["reason"] == "not-an-image"
         assert row["problem"]
-        assert "probabilities" not in row
+        assert row["probabilities"] == row["predicted"] == {} and not row["rejected"]
 
 
 def test_files_of_a_folder(images: Path, make_bundle: MakeBundle, capsys: Capture) -> None:

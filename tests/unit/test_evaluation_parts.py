@@ -265,13 +265,18 @@ def test_rejected_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
         labels[:, None],
         chances[:, None],
         novelty,
+        [
+            "blank" if n == 7 else "unlike-training" if new >= 0.9 else None
+            for n, new in enumerate(novelty)
+        ],
         [f"p{n}" for n in range(300)],
         [f"i{n}" for n in range(300)],
         n_bootstrap=100,
     )
-    kept = novelty < 0.9
+    kept = (novelty < 0.9) & (np.arange(300) != 7)
     decided = kept & ~((chances >= 0.4) & (chances < 0.6))
     assert found.rejected == (~kept).sum()
+    assert found.reasons == {"unlike-training": (~kept).sum() - 1, "blank": 1}
     assert found.rejected_ids == tuple(f"i{n}" for n in np.flatnonzero(~kept))
     assert found.indeterminate == {"sick": int(((chances >= 0.4) & (chances < 0.6)).sum())}
     for results, where in (
@@ -293,7 +298,7 @@ def test_rejected_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
 
 def test_a_bundle_without_novelty_rejects_nothing(make_bundle: MakeBundle) -> None:
     found = describe_rejection(
-        make_bundle(task=SICK), [[0], [1]], [[0.1], [0.9]], None, ["a", "b"], ["a", "b"]
+        make_bundle(task=SICK), [[0], [1]], [[0.1], [0.9]], None, [None] * 2, ["a", "b"], ["a", "b"]
     )
     assert found.rejected == 0
     assert found.novelty is None

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 import plainfilm
 from plainfilm.bundle import Bundle
 from plainfilm.errors import BundleError, UsageError
-from plainfilm.records import Prediction, Task
+from plainfilm.prediction import Prediction
+from plainfilm.records import Task
 from plainfilm.runtime import Predictor, load
 
 SIDE = 16
@@ -103,16 +104,16 @@ def test_a_bad_file_has_a_prediction_with_its_error(
     sources = [cut, good, text, tmp_path / "missing.png", good, empty, tmp_path]
     predictions = list(Predictor(make_bundle()).predict(sources))
     assert [a.id for a in predictions] == [str(s) for s in sources]
-    good_ones = [a for a in predictions if a.error is None]
+    good_ones = [a for a in predictions if a.reason is None]
     assert [a.id for a in good_ones] == [str(good)] * 2
     assert good_ones[0] == good_ones[1]
     reasons = [a.reason for a in predictions]
     assert reasons[3] == "missing"
     assert reasons[5] == "empty"
     for prediction in predictions:
-        if prediction.error is not None:
-            assert prediction.reason
-            assert prediction.error
+        if prediction.reason is not None:
+            assert prediction.is_unreadable and not prediction.rejected
+            assert prediction.problem
             assert prediction.probabilities == {}
             assert prediction.predicted == {}
 
@@ -128,7 +129,7 @@ def test_bytes_are_sources_too(make_bundle: MakeBundle, draw_grey: Draw, tmp_pat
     predictions = list(Predictor(make_bundle()).predict([data, path, str(path), b"", data]))
     assert [a.id for a in predictions] == ["#0", str(path), str(path), "#3", "#4"]
     assert predictions[3].reason == "empty"
-    chances = [a.probabilities["bright"] for a in predictions if not a.error]
+    chances = [a.probabilities["bright"] for a in predictions if not a.reason]
     assert chances == [pytest.approx(believed(150), abs=1e-5)] * 4
     assert len(set(chances)) == 1
     assert predictions[0].metadata["format"] == predictions[1].metadata["format"]

@@ -30,7 +30,8 @@ from plainfilm.inference.registry import BundleRegistry, BundleSource, parse_sou
 from plainfilm.inference.telemetry import Histogram, Telemetry
 from plainfilm.metrics import Interval
 from plainfilm.pixels import Image
-from plainfilm.records import Prediction, Task
+from plainfilm.prediction import Prediction
+from plainfilm.records import Task
 from plainfilm.serve import Settings, run_service
 from plainfilm.serve.card_page import card_page
 from plainfilm.serve.security import is_loopback

@@ -11,9 +11,9 @@ from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import images, make_finding
 from plainfilm.audit.orientation import ORIENTATIONS, estimate_orientation
 from plainfilm.audit.outliers import outlier_scores
+from plainfilm.bundle.rejection import BLANK_RANGE
 from plainfilm.records import Finding
 
-_BLANK = 6  # grey levels between the 1st and the 99th percentile
 _LOW_CONTRAST = 56
 _MARGIN = 0.25  # fewer than 1 in 1,000 upright radiographs exceed it
 _CLEAR_MARGIN = 0.5  # almost no upright radiograph exceeds it; five in six rotated ones do
@@ -28,7 +28,7 @@ def check_contrast(evidence: Evidence) -> Iterator[Finding]:
     if evidence.summaries is None:
         return
     grey_range = evidence.summaries.grey_range
-    if ids := evidence.ids_where(grey_range <= _BLANK):
+    if ids := evidence.ids_where(grey_range <= BLANK_RANGE):
         yield make_finding(
             "blank-image",
             "warning",
@@ -38,7 +38,7 @@ def check_contrast(evidence: Evidence) -> Iterator[Finding]:
             remedy="exclude them",
             exclude=ids,
         )
-    if ids := evidence.ids_where((grey_range > _BLANK) & (grey_range <= _LOW_CONTRAST)):
+    if ids := evidence.ids_where((grey_range > BLANK_RANGE) & (grey_range <= _LOW_CONTRAST)):
         yield make_finding(
             "low-contrast",
             "warning",
@@ -77,7 +77,7 @@ def check_orientation(evidence: Evidence) -> Iterator[Finding]:
             consequence="a model trained on it is unreliable for images of normal orientation",
             remedy="view the images (plainfilm show), and correct their orientation",
         )
-    suspected = (found.margin > _MARGIN) & (evidence.summaries.grey_range > _BLANK)
+    suspected = (found.margin > _MARGIN) & (evidence.summaries.grey_range > BLANK_RANGE)
     rotated = suspected & (found.best < 4)
     counts = np.bincount(found.best[rotated], minlength=4)
     kinds = ", ".join(f"{counts[n]} {ORIENTATIONS[n]}" for n in (1, 2, 3) if counts[n])
@@ -136,7 +136,7 @@ def check_outliers(evidence: Evidence) -> Iterator[Finding]:
             remedy="view the images (plainfilm show)",
         )
         return
-    rows = (scores > _OUTLIER) & (evidence.summaries.grey_range > _BLANK)
+    rows = (scores > _OUTLIER) & (evidence.summaries.grey_range > BLANK_RANGE)
     if ids := _sorted_ids(evidence, rows, scores):
         yield make_finding(
             "outlier",

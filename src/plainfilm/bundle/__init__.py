@@ -20,14 +20,18 @@ from plainfilm.bundle.description import (
     Rejection,
 )
 from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
+from plainfilm.bundle.rejection import REJECTIONS, RejectedImage, find_rejection
 
 __all__ = [
+    "REJECTIONS",
     "Bundle",
     "BundleMetadata",
     "Determination",
     "IndeterminateRange",
     "Provenance",
+    "RejectedImage",
     "Rejection",
+    "find_rejection",
     "read_bundle",
     "write_bundle",
 ]

@@ -94,6 +94,9 @@ class Provenance:
         alike, else ``training``, the share of positives in the training images.
     training_prevalence
         Share of positives of each label among the training images; None where no label is known.
+    modalities, body_parts
+        Codes that the DICOM headers of at least 5 % of the training images state. Images with these
+        codes are not rejected for them.
     """
 
     plainfilm: str | None = None
@@ -116,6 +119,8 @@ class Provenance:
     locked_on: str | None = None
     assumed_prevalence: Literal["balanced", "training"] | None = None
     training_prevalence: Mapping[str, float | None] = field(default_factory=dict)
+    modalities: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

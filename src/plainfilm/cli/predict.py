@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm.cli.sources import options_of, worker_count
+from plainfilm.prediction import Prediction
 
 if TYPE_CHECKING:
     from plainfilm.errors import SourceError
-    from plainfilm.records import Prediction
     from plainfilm.runtime import Predictor
 
 EXAMPLE = "plainfilm predict runs/first image.jpeg more_images --format csv"
@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=formats, default="table", help=words)
     add = options_of(parser)
     add("--heatmaps FOLDER", "folder for heat maps drawn over the images", type=Path)
+    words = "show the probabilities of rejected images too"
+    parser.add_argument("--all-probabilities", action="store_true", help=words)
     add("--workers N", "threads (default: cores + 1)", type=worker_count)
 
 
@@ -44,15 +46,31 @@ def run(args: argparse.Namespace) -> int:
         from plainfilm._files import make_folder
 
         make_folder(args.heatmaps)
+    reasons: Counter[tuple[str | None, bool]] = Counter()
     predictions = _with_heatmaps(predictor, predictor.predict(paths, workers=args.workers), args)
     write = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}[args.format]
-    failed = write(predictor, predictions)
+    write(predictor, _count(predictions, reasons), args.all_probabilities)
+    failed = sum(count for (reason, rejected), count in reasons.items() if reason and not rejected)
     if failed:
         message = f"no prediction for {failed} of {plural(len(paths), 'file')}"
         print(f"plainfilm: {message}", file=sys.stderr)
+    rejected = {str(reason): count for (reason, rejected), count in reasons.items() if rejected}
+    if rejected:
+        message = f"no predicted class for {sum(rejected.values())} of {plural(len(paths), 'file')}"
+        kinds = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
+        print(f"plainfilm: {message}: {kinds}", file=sys.stderr)
     for message in found.warnings():
         print(f"plainfilm: {message}", file=sys.stderr)
     return 1 if failed == len(paths) else 0
+
+
+def _count(
+    predictions: Iterable[Prediction], reasons: Counter[tuple[str | None, bool]]
+) -> Iterator[Prediction]:
+    """Count the predictions by reason and by whether they are rejected."""
+    for one in predictions:
+        reasons[one.reason, one.rejected] += 1
+        yield one
 
 
 @dataclass(slots=True)
@@ -132,7 +150,7 @@ def _with_heatmaps(
     from plainfilm.explain import heatmap, overlay
 
     for number, one in enumerate(predictions):
-        if one.error is None:
+        if one.reason is None or (one.rejected and args.all_probabilities):
             pixels = predictor.read(one.id).pixels
             label = max(one.probabilities, key=one.probabilities.__getitem__)
             drawn = Image.fromarray(overlay(pixels, heatmap(predictor, pixels, label)))
@@ -145,45 +163,20 @@ def _with_heatmaps(
         yield one
 
 
-def _values(predictor: Predictor, one: Prediction) -> list[str]:
-    return [f"{one.probabilities[label]:.6f}" for label in predictor.labels]
-
-
-def _predicted_class(one: Prediction) -> str:
-    predicted = one.predicted.get("balanced") or one.predicted.get("most-likely")
-    if predicted is not None:
-        return predicted
-    positive = [
-        key.rpartition("/")[0]
-        for key, value in one.predicted.items()
-        if value == "positive" and key.endswith("/balanced")
-    ]
-    return ", ".join(positive) or "none"
-
-
-def _write_table(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
-    failed = 0
-    print(
-        "  ".join(
-            [*(f"{label:>{max(8, len(label))}}" for label in predictor.labels), "predicted", "file"]
-        )
-    )
-    for one in predictions:
-        if one.error is not None:
-            failed += 1
-            print(f"no prediction: {one.error} ({one.reason})  {_printable(one.id)}")
+def _write_table(predictor: Predictor, rows: Iterable[Prediction], everything: bool) -> None:
+    widths = {f"probability_{label}": max(8, len(label)) for label in predictor.labels}
+    names = (f"{label:>{max(8, len(label))}}" for label in predictor.labels)
+    print("  ".join([*names, "predicted", "file"]))
+    for one in rows:
+        if one.is_unreadable:
+            print(f"no prediction: {one.problem} ({one.reason})  {_printable(one.id)}")
             continue
-        cells = zip(_values(predictor, one), predictor.labels, strict=True)
-        values = [value.rjust(max(8, len(label))) for value, label in cells]
-        print("  ".join([*values, _predicted_class(one) + _warning(one), _printable(one.id)]))
-    return failed
-
-
-def _warning(one: Prediction) -> str:
-    """Return why a prediction should not be trusted, in brackets; empty without a reason."""
-    if one.rejected:
-        return " (rejected: unlike the training images)"
-    return " (indeterminate)" if one.indeterminate else ""
+        row = one.to_row(predictor.labels, all_probabilities=everything)
+        values = ((_cell(name, row[name]) or "-").rjust(width) for name, width in widths.items())
+        predicted = str(row["predicted"]) + (" (indeterminate)" if one.indeterminate else "")
+        if one.rejected:
+            predicted = f"rejected: {one.problem} ({one.reason})"
+        print("  ".join([*values, predicted, _printable(one.id)]))
 
 
 def _printable(name: str) -> str:
@@ -191,32 +184,24 @@ def _printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _write_csv(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
-    failed = 0
+def _write_csv(predictor: Predictor, rows: Iterable[Prediction], everything: bool) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    names = [f"probability_{label}" for label in predictor.labels]
-    warning_columns = ["novelty", "rejected", "indeterminate"]
-    writer.writerow(["file", *names, "predicted", *warning_columns, "error", "problem"])
-    for one in predictions:
-        if one.error is not None:
-            failed += 1
-            empty = ("" for _ in (*names, "predicted", *warning_columns))
-            writer.writerow([one.id, *empty, one.reason, one.error])
-        else:
-            warnings = (
-                "" if one.novelty is None else f"{one.novelty:.4f}",
-                int(one.rejected),
-                " ".join(one.indeterminate),
-            )
-            values = _values(predictor, one)
-            writer.writerow([one.id, *values, _predicted_class(one), *warnings, "", ""])
-    return failed
+    empty = Prediction("", {}).to_row(predictor.labels)
+    writer.writerow(["file", *empty])
+    for one in rows:
+        row = one.to_row(predictor.labels, all_probabilities=everything)
+        writer.writerow([one.id, *(_cell(name, value) for name, value in row.items())])
 
 
-def _write_jsonl(predictor: Predictor, predictions: Iterable[Prediction]) -> int:
-    failed = 0
-    for one in predictions:
-        failed += one.error is not None
-        row = {"file": one.id, **one.to_json(), "bundle": predictor.bundle.id}
-        print(json.dumps(row, default=str))
-    return failed
+def _cell(name: str, value: str | float | bool | None) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4f}" if name == "novelty" else f"{value:.6f}"
+    return value or ""
+
+
+def _write_jsonl(predictor: Predictor, rows: Iterable[Prediction], everything: bool) -> None:
+    for one in rows:
+        fields = one.to_json(all_probabilities=everything)
+        print(json.dumps({"file": one.id, **fields, "bundle": predictor.bundle.id}, default=str))

@@ -211,10 +211,17 @@ def _analyse(
     )
     names = dict.fromkeys(name for one in scored.metadata for name in one)
     rejection = at_prevalence = None
-    if bundle.rejection is not None or bundle.indeterminate:
-        ids = [record.id for record in manifest.records]
+    reasons = scored.decisions["reason"]
+    if bundle.rejection is not None or bundle.indeterminate or any(reasons):
         rejection = describe_rejection(
-            bundle, labels, probabilities, scored.novelty, patients, ids, n_bootstrap=n_bootstrap
+            bundle,
+            labels,
+            probabilities,
+            scored.novelty,
+            reasons,
+            patients,
+            [record.id for record in manifest.records],
+            n_bootstrap=n_bootstrap,
         )
     if prevalence is not None:
         at_prevalence = describe_prevalence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ def describe_rejection(
     labels: ArrayLike,
     probabilities: ArrayLike,
     novelty: NDArray[np.floating[Any]] | None,
+    reasons: Sequence[str | None],
     patients: Sequence[str],
     ids: Sequence[str],
     *,
@@ -32,15 +34,13 @@ def describe_rejection(
 ) -> Rejection:
     """Count rejected and indeterminate images, and return the results with and without them.
 
-    Labels (1, 0 or NaN) and probabilities are (n, labels); novelty, patient keys and record ids are
-    (n,). Without novelty no image is rejected.
+    Labels (1, 0 or NaN) and probabilities are (n, labels); novelty, the reasons of rejections (None
+    if an image is not rejected), patient keys and record ids are (n,).
     """
     y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
     keys = np.asarray(patients)
     rule = bundle.rejection
-    rejected = np.zeros(len(y_true), bool)
-    if rule is not None and novelty is not None:
-        rejected = novelty >= rule.threshold
+    rejected = np.array([reason is not None for reason in reasons], bool)
     thresholds = balanced_thresholds(bundle.operating_points)
     indeterminate, everything, accepted, decided = {}, {}, {}, {}
     for column, label in enumerate(bundle.task.labels):
@@ -59,6 +59,7 @@ def describe_rejection(
         threshold=None if rule is None else rule.threshold,
         rule=None if rule is None else rule.rule,
         rejected=int(rejected.sum()),
+        reasons=dict(Counter(reason for reason in reasons if reason is not None).most_common()),
         rejected_ids=tuple(ids[row] for row in np.flatnonzero(rejected)[:_LISTED]),
         indeterminate=indeterminate,
         indeterminate_ranges=bundle.indeterminate,

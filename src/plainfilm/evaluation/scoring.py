@@ -22,6 +22,7 @@ from plainfilm.runtime import Predictor
 SCHEMA = 1
 _METADATA = "plainfilm"
 _CHUNK = 4096
+_DECISIONS = ("predicted", "rejected", "indeterminate", "reason", "problem")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +35,7 @@ class Scored:
     metadata: tuple[Mapping[str, str | float], ...]
     hashes: tuple[str, ...]  # SHA-256 of each file
     left_out: tuple[LeftOut, ...]
+    decisions: Mapping[str, tuple[Any, ...]]  # (n,) each: the other columns of `Prediction.to_row`
 
 
 def score(
@@ -56,20 +58,25 @@ def score(
         )
     predictor = Predictor(bundle)
     order = images.positions(manifest.ids)
-    parts = []
+    metadata = tuple(images.metadata[position] for position in order)
+    values: list[tuple[Any, ...]] = []
     for start in range(0, len(order), _CHUNK):
         progress("scoring", start, len(order))
-        pixels = images.gather(order[start : start + _CHUNK])
-        parts.append(predictor.probabilities_and_novelty(pixels))
+        part = slice(start, start + _CHUNK)
+        for one in predictor.predict_pixels(images.gather(order[part]), metadata[part]):
+            row = one.to_row(())
+            scores = [one.probabilities[label] for label in predictor.labels]
+            values.append((scores, one.novelty, *(row[name] for name in _DECISIONS)))
     progress("scoring", len(order), len(order))
-    novelty = [one for _, one in parts if one is not None]
+    probabilities, novelty, *decisions = zip(*values, strict=True)
     return Scored(
         manifest,
-        np.concatenate([probabilities for probabilities, _ in parts]),
-        np.concatenate(novelty) if novelty else None,
-        tuple(images.metadata[position] for position in order),
+        np.array(probabilities, np.float32),
+        None if novelty[0] is None else np.array(novelty, np.float32),
+        metadata,
         tuple(images.hashes[position] for position in order),
         left_out,
+        dict(zip(_DECISIONS, decisions, strict=True)),
     )
 
 
@@ -153,7 +160,7 @@ class Predictions:
 
 
 def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
-    """Write one row per image: id, patient, labels, probabilities, novelty and further columns."""
+    """Write one row per image: id, patient, labels, prediction and further columns."""
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -164,6 +171,7 @@ def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
         columns[f"probability_{label}"] = scored.probabilities[:, column]
     if scored.novelty is not None:
         columns["novelty"] = scored.novelty
+    columns |= {name: list(values) for name, values in scored.decisions.items()}
     for name in dict.fromkeys(name for record in records for name in record.columns):
         if name in columns or name.startswith(("label_", "probability_")):
             continue

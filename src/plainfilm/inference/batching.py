@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 from plainfilm.pixels import Image
-from plainfilm.records import Prediction
+from plainfilm.prediction import Prediction
 
 LARGEST = 16
 """Images in a batch; larger batches measured no faster and delay their first image."""

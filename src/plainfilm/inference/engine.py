@@ -165,8 +165,8 @@ class Engine:
             decoded = await self.pool.decode(file.data, loaded.bundle.pixels, display=display)
             if isinstance(decoded, Failure):
                 raise image_error(decoded.reason)
-            sha256, outcome = decoded.sha256, "predicted"
-            item = await self._success(loaded, decoded, index, options)
+            sha256 = decoded.sha256
+            outcome, item = await self._success(loaded, decoded, index, options)
         except InferenceError as error:
             sha256, outcome = await _hash(file), error.code
             item = failure(index, sha256, error)
@@ -193,7 +193,8 @@ class Engine:
 
     async def _success(
         self, loaded: LoadedBundle, decoded: Decoded, index: int, options: ItemOptions
-    ) -> Item:
+    ) -> tuple[str, Item]:
+        """Return the outcome for the logs, and the item."""
         image = Image(decoded.pixels, decoded.metadata)
         prediction = await loaded.batcher.predict(image)
         pictures = {}
@@ -201,7 +202,7 @@ class Engine:
             pictures["seen"] = picture_url(encode_png(image.pixels))
         if "original" in options.include:
             pictures["original"] = picture_url(decoded.display)
-        if "heatmap" in options.include:
+        if "heatmap" in options.include and (options.all_probabilities or not prediction.rejected):
             probabilities = prediction.probabilities
             label = options.label or max(probabilities, key=probabilities.__getitem__)
             # One at a time: a network without activation maps needs hundreds of runs for one.
@@ -211,7 +212,8 @@ class Engine:
                     self._executor, draw_heatmap, loaded.predictor, image, label
                 )
             pictures["heatmap"] = picture_url(png)
-        return success(index, decoded.sha256, prediction, pictures)
+        outcome = prediction.reason or "predicted"
+        return outcome, success(index, decoded.sha256, prediction, pictures, options)
 
 
 async def _hash(file: ImageFile) -> str:

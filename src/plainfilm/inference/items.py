@@ -13,11 +13,15 @@ from plainfilm.explain import heat_colours, heatmap
 from plainfilm.inference.codes import InferenceError
 from plainfilm.pixels import Image
 from plainfilm.pixels.display import encode_png
-from plainfilm.records import Prediction
+from plainfilm.prediction import Prediction
 from plainfilm.runtime import Predictor
 
 PICTURES = ("seen", "original", "heatmap")
 """Pictures that a client can request."""
+PROBABILITIES = "probabilities"
+"""Requests the probabilities of rejected images too."""
+INCLUDED = (*PICTURES, PROBABILITIES)
+"""All values of ``include``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,18 @@ class ImageFile:
 class ItemOptions:
     """Optional content of an item."""
 
-    include: frozenset[str] = frozenset()  # names from PICTURES
+    include: frozenset[str] = frozenset()  # names from INCLUDED
     label: str | None = None  # of the heat map; None uses the most probable one
+
+    @property
+    def pictures(self) -> frozenset[str]:
+        """The requested pictures."""
+        return self.include & {*PICTURES}
+
+    @property
+    def all_probabilities(self) -> bool:
+        """Whether to include the probabilities of rejected images."""
+        return PROBABILITIES in self.include
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +60,24 @@ class Item:
 
 
 def success(
-    index: int, sha256: str, prediction: Prediction, images: Mapping[str, str] | None
+    index: int,
+    sha256: str,
+    prediction: Prediction,
+    images: Mapping[str, str],
+    options: ItemOptions,
 ) -> Item:
-    """Return the item of an image with a prediction."""
-    content: dict[str, object] = {"index": index, "sha256": sha256, **prediction.to_json()}
+    """Return the item of an image that could be read."""
+    fields = prediction.to_json(all_probabilities=options.all_probabilities)
+    content: dict[str, object] = {"index": index, "sha256": sha256, **fields}
     if images:
         content["images"] = dict(images)
     return Item(json.dumps(content, default=str).encode())
 
 
 def failure(index: int, sha256: str, error: InferenceError) -> Item:
-    """Return the item of an image without a prediction."""
-    reason = {"code": error.code, "title": error.title}
-    content = {"index": index, "sha256": sha256, "error": reason}
-    return Item(json.dumps(content).encode(), error)
+    """Return the item of an image that could not be read."""
+    fields = Prediction("", {}, reason=error.code, problem=error.title).to_json()
+    return Item(json.dumps({"index": index, "sha256": sha256, **fields}).encode(), error)
 
 
 def picture_url(png: bytes) -> str:

@@ -12,9 +12,10 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from plainfilm import __version__
+from plainfilm.bundle import REJECTIONS
 from plainfilm.inference.codes import IMAGE_CODES
 from plainfilm.inference.description import NOTICE, BundleIdentity, ModelDescription
-from plainfilm.inference.items import PICTURES
+from plainfilm.inference.items import INCLUDED, PICTURES
 from plainfilm.serve.problems import PROBLEM_TYPE, PROBLEMS
 from plainfilm.serve.request_body import MULTIPART, RAW_TYPES
 
@@ -66,7 +67,7 @@ _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _PNG = {"type": "string", "pattern": "^data:image/png;base64,"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _CODE = {"enum": sorted(PROBLEMS)}
-_PREDICTED = _object(
+_ITEM = _object(
     {
         "index": _INDEX,
         "sha256": _HASH,
@@ -75,6 +76,8 @@ _PREDICTED = _object(
         "novelty": _schema(float),
         "rejected": _BOOLEAN,
         "indeterminate": _array(_TEXT),
+        "reason": {"enum": [*sorted({*PROBLEMS, *REJECTIONS}), None]},
+        "problem": _schema(str | None),
         "metadata": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
         "images": {
             "type": "object",
@@ -84,16 +87,11 @@ _PREDICTED = _object(
     },
     "images",
 )
-_FAILED = _object(
-    {"index": _INDEX, "sha256": _HASH, "error": _object({"code": _CODE, "title": _TEXT})}
-)
 _PROBLEM = _object(
     {"type": _TEXT, "title": _TEXT, "status": _schema(int), "code": _CODE, "detail": _TEXT},
     "detail",
 )
-_PREDICTIONS = _object(
-    {"bundle": _schema(BundleIdentity), "predictions": _array({"oneOf": [_PREDICTED, _FAILED]})}
-)
+_PREDICTIONS = _object({"bundle": _schema(BundleIdentity), "predictions": _array(_ITEM)})
 _MODEL = _schema(ModelDescription)
 _MODEL["properties"] |= {"default": _BOOLEAN, "report": _schema(str | None), "card": _TEXT}
 _BUNDLES = _object({"bundles": _array(_object({"name": _TEXT, "id": _HASH, "default": _BOOLEAN}))})
@@ -102,11 +100,14 @@ _STATUS = _object({"status": _TEXT})
 _ID = "b9db62a5d5cdd99b6428612495bcf588acf9fc0c5ece7ac77886ecc067bf2657"
 _FIRST = {"index": 0, "sha256": _ID, "probabilities": {"PNEUMONIA": 0.902646}}
 _FIRST |= {"predicted": {"balanced": "PNEUMONIA"}, "novelty": 0.7133, "rejected": False}
-_FIRST |= {"indeterminate": [], "metadata": {"format": "jpeg", "width": 224, "height": 224}}
-_SECOND = {"code": "truncated", "title": IMAGE_CODES["truncated"]}
+_FIRST |= {"indeterminate": [], "reason": None, "problem": None}
+_FIRST |= {"metadata": {"format": "jpeg", "width": 224, "height": 224}}
+_SECOND = {"index": 1, "sha256": _ID, "probabilities": {}, "predicted": {}, "novelty": None}
+_SECOND |= {"rejected": False, "indeterminate": [], "reason": "truncated"}
+_SECOND |= {"problem": IMAGE_CODES["truncated"], "metadata": {}}
 _EXAMPLE = {
     "bundle": {"name": "swift", "id": _ID, "version": "0.1.0"},
-    "predictions": [_FIRST, {"index": 1, "sha256": _ID, "error": _SECOND}],
+    "predictions": [_FIRST, _SECOND],
 }
 
 _COMMON = (400, 401, 403, 500, 504)
@@ -116,8 +117,11 @@ _OF_PREDICTIONS = (*_COMMON, 404, 408, 413, 415, 422, 429, 503)
 def document() -> Json:
     """Return the document."""
     bundle = _parameter("bundle", "Name of the bundle; the first one by default.", "swift")
-    picture = "|".join(PICTURES)
-    words = f"Pictures to include, separated by commas: {', '.join(PICTURES)}."
+    picture = "|".join(INCLUDED)
+    words = (
+        f"Pictures to include, separated by commas: {', '.join(PICTURES)}; and `probabilities`, "
+        "which includes the probabilities and heat maps of rejected images."
+    )
     pattern = f"^(({picture})(,({picture}))*)?$"
     include = _parameter("include", words, "seen,heatmap", pattern=pattern)
     label = _parameter("label", "Label of the heat map; the most probable by default.", "PNEUMONIA")
@@ -135,8 +139,8 @@ def document() -> Json:
             "post": {
                 **_operation("Predict on images", _json(_PREDICTIONS, _EXAMPLE), _OF_PREDICTIONS),
                 "description": "Returns one item for each image, in the order of the images. A "
-                "multipart request gets status 200 even if images cannot be read; their items "
-                "contain the error.",
+                "multipart request gets status 200 even if images cannot be read. An image that "
+                "cannot be read or is rejected has a `reason`, and no predicted class.",
                 "parameters": [bundle, include, label],
                 "requestBody": {"required": True, "content": multipart | raw},
             }

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from plainfilm import __version__
 from plainfilm.inference.engine import Engine
-from plainfilm.inference.items import PICTURES, ImageFile, Item, ItemOptions
+from plainfilm.inference.items import INCLUDED, ImageFile, Item, ItemOptions
 from plainfilm.inference.registry import LoadedBundle
 from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem
@@ -45,7 +45,7 @@ class PredictionRoutes:
         loaded, options = self._read_parameters(request)
         body: RequestBody = request.scope["plainfilm.body"]
         if body.is_multipart:
-            most = self._limits.pictures if options.include else None
+            most = self._limits.pictures if options.pictures else None
             async with aclosing(self._predict_parts(loaded, body, options, most)) as pairs:
                 results = [pair async for pair in pairs]
             items = [item for _, item in sorted(results, key=lambda pair: pair[0])]
@@ -75,8 +75,8 @@ class PredictionRoutes:
         parameters = request.query_params
         loaded = find_bundle(self._engine, parameters.get("bundle"))
         include = frozenset(filter(None, parameters.get("include", "").split(",")))
-        if not include <= set(PICTURES):
-            raise Problem("bad-parameter", f"values of include: {', '.join(PICTURES)}")
+        if not include <= set(INCLUDED):
+            raise Problem("bad-parameter", f"values of include: {', '.join(INCLUDED)}")
         label, labels = parameters.get("label"), loaded.predictor.labels
         if label is not None and label not in labels:
             raise Problem("no-such-label", f"labels: {', '.join(labels)}")
@@ -91,7 +91,7 @@ class PredictionRoutes:
         which slows the client down.
         """
         # Pictures take megabytes each, and they wait here while the client reads slowly.
-        ahead = min(self._limits.ahead, self._limits.pictures if options.include else 1 << 30)
+        ahead = min(self._limits.ahead, self._limits.pictures if options.pictures else 1 << 30)
         tasks: set[asyncio.Task[tuple[int, Item]]] = set()
 
         async def predict(index: int, file: ImageFile) -> tuple[int, Item]:

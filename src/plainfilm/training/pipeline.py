@@ -13,6 +13,7 @@ from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.audit.pipeline import Audit
 from plainfilm.bundle import Provenance
+from plainfilm.bundle.rejection import frequent_values
 from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError, RunError
@@ -169,6 +170,8 @@ def train(
             epoch=fitted.state.best_epoch,
             training_seconds=round(fitted.state.seconds, 1),
             machine=plan.machine,
+            modalities=frequent_values(training.images.metadata, "modality"),
+            body_parts=frequent_values(training.images.metadata, "body_part"),
         )
         bundle = seal(sealing.result(), fitted.weights, folder / "bundle", provenance)
         progress("sealing", 1, 1)

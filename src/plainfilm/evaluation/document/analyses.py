@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from plainfilm.bundle import IndeterminateRange
 from plainfilm.evaluation.document.label import Histogram
@@ -99,9 +99,11 @@ class Rejection:
     ----------
     threshold, rule
         Novelty from which an image is rejected, and how it was chosen; None where the bundle
-        cannot reject.
+        cannot reject by novelty.
     rejected, rejected_ids
         Number of rejected images, and the ids of the first 200.
+    reasons
+        Number of rejected images by the code of the reason.
     indeterminate, indeterminate_ranges
         By label: number of images of known label in the range, and the range.
     all, accepted, decided
@@ -121,6 +123,7 @@ class Rejection:
     accepted: Mapping[str, RejectionResults]
     decided: Mapping[str, RejectionResults]
     novelty: Histogram | None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

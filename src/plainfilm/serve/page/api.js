@@ -72,7 +72,7 @@ export const readModel = async (name) =>
   (await call(`v1/model?${new URLSearchParams({ bundle: name })}`)).json();
 
 /**
- * Predict on one file; resolves to the whole answer, in which an unreadable file has an error.
+ * Predict on one file; resolves to the whole answer, in which an unreadable file has a reason.
  * Neither the file's name nor its type, which the browser derives from the name, is sent.
  */
 export async function predict(file, { bundle, include = [], label = null, signal = null }) {

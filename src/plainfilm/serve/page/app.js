@@ -36,9 +36,11 @@ async function analyse(item, signal) {
   try {
     const answer = await predict(item.file, { bundle: state.model.bundle.name, include, label, signal });
     const [result] = answer.predictions;
-    if (result.error) throw Object.assign(new Problem(422, result.error.code, result.error.title), result);
+    if (result.reason && !result.rejected) {
+      throw Object.assign(new Problem(422, result.reason, result.problem), { sha256: result.sha256 });
+    }
     if (answer.bundle.id !== state.model.bundle.id) await reloadModel();
-    if (isChosen) await cache.store(item, result, label ?? mostProbable(result));
+    if (isChosen) await cache.store(item, result, label ?? (result.rejected ? null : mostProbable(result)));
     return result;
   } catch (error) {
     if (error.code === "no-such-label") await reloadModel(); // the label is of the previous bundle
@@ -49,7 +51,7 @@ async function analyse(item, signal) {
 /** Return the label of the heat map; null lets the service choose the most probable one. */
 function heatMapLabel(item) {
   if (state.model.task.kind !== "multiclass") return state.label;
-  return item.result ? mostProbable(item.result) : null;
+  return item.result && !item.result.rejected ? mostProbable(item.result) : null;
 }
 
 function onItemChange(item) {
@@ -140,7 +142,7 @@ function draw(item, pictures, label) {
     viewer.show(pictures, { geometry: state.model.pixels.geometry, trimmed: item.result.metadata.trimmed > 0 });
   }
   viewer.setHeatMap(pictures.heat.get(label) ?? null);
-  find("heat-label").textContent = `for ${label} `;
+  find("heat-label").textContent = item.result.rejected ? "(here it shows nothing, because the image is rejected) " : `for ${label} `;
 }
 
 function describeCanvas(item) {

@@ -26,8 +26,8 @@ export function toRows(items, model, { point, prevalences }) {
     ...labels.map((label) => `probability_${label}`),
     ...adjusted.map((label) => `probability_${label}_at_prevalence`),
     ...adjusted.map((label) => `prevalence_${label}`),
-    ...["predicted", "operating_point", "novelty", "rejected", "indeterminate", "error", "problem"],
-    ...["sha256", "bundle", "bundle_id"],
+    ...["predicted", "novelty", "rejected", "indeterminate", "reason", "problem"],
+    ...["operating_point", "sha256", "bundle", "bundle_id"],
   ];
   return [head, ...items.map((item) => toRow(item, model, point, prevalences, adjusted))];
 }
@@ -35,24 +35,22 @@ export function toRows(items, model, { point, prevalences }) {
 function toRow(item, model, point, prevalences, adjusted) {
   const { labels, kind } = model.task;
   const { result, error } = item;
-  const tail = [result?.sha256 ?? error?.sha256, model.bundle.name, model.bundle.id];
-  if (!result) {
-    const empty = Array(labels.length + 2 * adjusted.length + 5).fill(null);
-    return [item.name, ...empty, error?.code ?? "not-analysed", error?.title ?? item.state, ...tail];
-  }
+  const sha256 = result?.sha256 ?? error?.sha256;
+  const { probabilities = {}, novelty = null, rejected = false, indeterminate = [] } = result ?? {};
+  const predicted = result ? predictedClass(model, result, point) : "";
+  const used = kind === "multiclass" ? Object.keys(result?.predicted ?? {})[0] : point;
   return [
     item.name,
-    ...labels.map((label) => result.probabilities[label]),
-    ...adjusted.map((label) =>
-      adjustedProbability(model, label, result.probabilities[label], prevalences[label])),
-    ...adjusted.map((label) => prevalences[label]),
-    predictedClass(model, result, point),
-    kind === "multiclass" ? Object.keys(result.predicted)[0] : point,
-    result.novelty,
-    result.rejected,
-    (result.indeterminate ?? []).join(";"),
-    null,
-    null,
-    ...tail,
+    ...labels.map((label) => probabilities[label]?.toFixed(6)),
+    ...adjusted.map((label) => label in probabilities
+      ? adjustedProbability(model, label, probabilities[label], prevalences[label]) : null),
+    ...adjusted.map((label) => (label in probabilities ? prevalences[label] : null)),
+    predicted,
+    novelty?.toFixed(4),
+    rejected,
+    indeterminate.join(";"),
+    ...(result ? [result.reason, result.problem] : [error?.code ?? "not-analysed", error?.title ?? item.state]),
+    predicted ? used : null,
+    ...[sha256, model.bundle.name, model.bundle.id],
   ];
 }

@@ -42,7 +42,8 @@ export class ImageCache {
     this.#stop.abort();
     this.#stop = new AbortController();
     const entry = this.get(item);
-    const include = [...(entry?.original ? [] : ["seen", "original"]), ...(entry?.heat.has(label) ? [] : ["heatmap"])];
+    const hasHeatMap = entry?.heat.has(label) || item.result?.rejected; // a rejected image has none
+    const include = [...(entry?.original ? [] : ["seen", "original"]), ...(hasHeatMap ? [] : ["heatmap"])];
     if (!include.length) return entry;
     const { signal } = this.#stop;
     const { predictions: [result] } = await predict(item.file, { bundle, include, label, signal });

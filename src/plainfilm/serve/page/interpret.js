@@ -110,7 +110,7 @@ export function testedPoint(model, label, name) {
   return found && isKnown(found.sensitivity) && isKnown(found.specificity) ? found : null;
 }
 
-/** Return the most probable label of a result. */
+/** Return the most probable label of a result that is not rejected. */
 export function mostProbable(result) {
   const ranked = Object.entries(result.probabilities);
   return ranked.reduce((best, one) => (one[1] > best[1] ? one : best))[0];
@@ -118,11 +118,12 @@ export function mostProbable(result) {
 
 /** Return the label whose probability is shown first. */
 export const mainLabel = (model, result, label) =>
-  model.task.kind === "multiclass" ? mostProbable(result) : label;
+  model.task.kind === "multiclass" && !result.rejected ? mostProbable(result) : label;
 
-/** Return the predicted class; for several labels, the positive ones. */
+/** Return the predicted class; for several labels, the positive ones. A rejected image has none. */
 export function predictedClass(model, result, point) {
-  const { predicted } = result;
+  const { predicted, rejected } = result;
+  if (rejected) return "";
   if (model.task.kind === "binary") return predicted[point] ?? Object.values(predicted)[0] ?? "";
   if (model.task.kind === "multiclass") return Object.values(predicted)[0] ?? mostProbable(result);
   const positive = model.task.labels.filter((label) => isPositive(model, result, label, point));
@@ -131,6 +132,7 @@ export function predictedClass(model, result, point) {
 
 /** Return whether a label is predicted positive; null if it does not have this operating point. */
 export function isPositive(model, result, label, point) {
+  if (result.rejected) return null;
   if (model.task.kind === "binary") return predictedClass(model, result, point) === model.task.classes[1];
   if (model.task.kind === "multiclass") return predictedClass(model, result, point) === label;
   const found = result.predicted[`${label}/${point}`];
@@ -140,7 +142,7 @@ export function isPositive(model, result, label, point) {
 /** Return the warnings about a result, the most severe first. */
 export function warningsOf(result) {
   return [
-    ...(result.rejected ? ["unlike the training images"] : []),
+    ...(result.rejected ? [result.problem] : []),
     ...(result.indeterminate?.length ? ["indeterminate"] : []),
   ];
 }

@@ -38,9 +38,10 @@ export function showResult(item, context) {
 export function summarise(item, { model, point, label, prevalences }) {
   const { result } = item;
   if (!result) return `${item.name}: ${item.error?.title ?? "being analysed"}`;
+  if (result.rejected) return [item.name, "rejected", ...warningsOf(result)].join(", ");
   const shown = mainLabel(model, result, label);
   const value = adjustedProbability(model, shown, result.probabilities[shown], prevalences[shown] ?? null);
-  const predicted = result.rejected ? "rejected" : `predicted as ${predictedClass(model, result, point)}`;
+  const predicted = `predicted as ${predictedClass(model, result, point)}`;
   return [item.name, ...warningsOf(result), `${shown} ${probabilityPercent(value)}`, predicted].join(", ");
 }
 
@@ -50,10 +51,8 @@ const warning = (kind, title, text) =>
 function warnings(result, model) {
   const found = [];
   if (result.rejected) {
-    const limit = model.rejection ? `, threshold ${decimals(model.rejection.threshold)}` : "";
-    found.push(warning("serious", "Rejected: unlike the training images",
-      "Do not use this probability. The model returns one for any image, but this image differs too "
-        + `much from its training images (novelty ${decimals(result.novelty)}${limit}).`));
+    found.push(warning("serious", "Rejected", `${sentence(result.problem)} The model would return a probability for `
+      + "any image, so none is shown."));
   }
   for (const label of result.indeterminate ?? []) {
     const band = model.indeterminate[label];
@@ -77,6 +76,13 @@ function failure({ title, code, detail }) {
 }
 
 function prediction(result, context) {
+  if (result.rejected) {
+    return [
+      make("p", { class: "failure" }, "No predicted class"),
+      make("p", {}, "Reason: ", make("code", {}, result.reason)),
+      noveltyLine(result, context.model),
+    ];
+  }
   const { model, point, prevalences } = context;
   const label = mainLabel(model, result, context.label);
   const prevalence = prevalences[label] ?? null;
@@ -84,7 +90,7 @@ function prediction(result, context) {
   const value = adjustedProbability(model, label, output, prevalence);
   return [
     make("p", { class: "overline" }, `Probability of ${label}`),
-    make("p", { class: result.rejected ? "value rejected" : "value" }, probabilityPercent(value)),
+    make("p", { class: "value" }, probabilityPercent(value)),
     scale(output, label, model, point),
     predictionLine(result, label, context),
     make("p", { class: "quiet" }, basis(model, label, prevalence)),
@@ -92,8 +98,14 @@ function prediction(result, context) {
   ];
 }
 
+function noveltyLine({ reason, novelty }, model) {
+  if (reason !== "unlike-training") return null;
+  const limit = decimals(model.rejection.threshold);
+  return make("p", { class: "quiet" }, `Its novelty, the distance from the training images, is ${decimals(novelty)}; `
+    + `images are rejected from ${limit} on.`);
+}
+
 function predictionLine(result, label, { model, point }) {
-  if (result.rejected) return make("p", { class: "predicted" }, "No predicted class: the image is rejected.");
   const locked = findPoint(model, label, point);
   const predicted = model.task.kind === "multilabel"
     ? { true: label, false: `not ${label}`, null: "nothing" }[isPositive(model, result, label, point)]

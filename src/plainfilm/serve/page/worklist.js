@@ -32,7 +32,8 @@ export function describe(item, { model, point, label, prevalences }) {
   const warnings = warningsOf(result);
   return {
     name,
-    probability: adjustedProbability(model, shown, result.probabilities[shown], prevalences[shown] ?? null),
+    probability: result.rejected
+      ? null : adjustedProbability(model, shown, result.probabilities[shown], prevalences[shown] ?? null),
     predicted: result.rejected ? "rejected" : predictedClass(model, result, point),
     remark: warnings.join(", "),
     severity: result.rejected ? SEVERITY.rejected : warnings.length ? SEVERITY.indeterminate : 0,

@@ -1,0 +1,88 @@
+"""Decides for which images a bundle predicts no class."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.bundle.description import BundleMetadata
+
+REJECTIONS = MappingProxyType(
+    {
+        "invisible": "the image is completely transparent",
+        "blank": "nearly all pixels of the image have the same grey level",
+        "other-modality": "the DICOM header states a modality that is not that of radiographs",
+        "other-body-part": "the DICOM header states a body part other than the chest",
+        "unlike-training": "the image is unlike the training images",
+    }
+)
+"""Reasons for a rejection, the first that applies is given: code to sentence."""
+
+BLANK_RANGE = 6
+"""Largest number of grey levels between the 1st and the 99th percentile of a blank image."""
+
+_LEAST_SHARE = 0.05  # of the training images
+# OT (other) and HC (hard copy) do not say how the image was made.
+_RADIOGRAPHS = frozenset({"CR", "DX", "RG", "RF", "XA", "DF", "CF", "VF", "OT", "HC"})
+_CHEST = frozenset({"CHEST", "THORAX", "LUNG", "RIB", "RIBS", "HEART", "MEDIASTINUM", "STERNUM"})
+_CHEST |= {"BRONCHUS", "TRACHEA", "AORTA", "ESOPHAGUS"}
+_CHEST |= {"CHESTABDOMEN", "CHESTABDPELVIS", "NECKCHEST", "WHOLEBODY"}
+
+
+class RejectedImage(NamedTuple):
+    """The code of a reason in `REJECTIONS`, and a sentence with the value received."""
+
+    reason: str
+    problem: str
+
+
+def find_rejection(
+    bundle: BundleMetadata,
+    pixels: NDArray[np.uint8],
+    metadata: Mapping[str, str | float],
+    novelty: float | None,
+) -> RejectedImage | None:
+    """Return why the bundle predicts no class for a prepared image (size, size), or None."""
+    if metadata.get("alpha") == "hidden":
+        return _reject("invisible")
+    if is_blank(pixels, padded=bundle.pixels.geometry == "pad"):
+        return _reject("blank")
+    origin = bundle.provenance
+    modality, part = str(metadata.get("modality", "")), str(metadata.get("body_part", ""))
+    if modality and modality not in _RADIOGRAPHS and modality not in origin.modalities:
+        return _reject("other-modality", modality)
+    if part and part not in _CHEST and part not in origin.body_parts:
+        return _reject("other-body-part", part)
+    limit = math.inf if bundle.rejection is None else bundle.rejection.threshold
+    return _reject("unlike-training") if novelty is not None and novelty >= limit else None
+
+
+def _reject(reason: str, received: str | None = None) -> RejectedImage:
+    value = "" if received is None else f" ({received})"
+    return RejectedImage(reason, REJECTIONS[reason] + value)
+
+
+def is_blank(pixels: NDArray[np.uint8], *, padded: bool = False) -> bool:
+    """Return whether nearly all pixels have the same grey level.
+
+    ``padded`` ignores black lines at the edges, which preparation may have added.
+    """
+    if padded and pixels.any():
+        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+        pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    below = np.cumsum(np.bincount(pixels.ravel(), minlength=256)) / pixels.size
+    low, high = np.searchsorted(below, (0.01, 0.99))
+    return bool(high - low <= BLANK_RANGE)
+
+
+def frequent_values(metadata: Iterable[Mapping[str, object]], name: str) -> tuple[str, ...]:
+    """Return the values that at least 5 % of the training images have, sorted."""
+    values = [one.get(name) for one in metadata]
+    counts = Counter(value for value in values if isinstance(value, str))
+    return tuple(sorted(v for v, n in counts.items() if n >= _LEAST_SHARE * len(values)))
