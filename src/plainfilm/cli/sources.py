@@ -39,6 +39,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--path-column COLUMN", "column with the paths, or a template: '{a}/{b}.png'")
     add("--split-column COLUMN", "column of a table with the splits")
     add("--images FOLDER", "folder in which the files of a table are found")
+    add("--join TABLE", "table with further columns; repeatable", action="append")
     words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
     add("--where EXPR", words)
     add("--delimiter CHARACTER", "character between the cells of a table (default: recognised)")
@@ -87,6 +88,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "path_column": args.path_column,
         "split_column": args.split_column,
         "images": args.images,
+        "join": args.join,
         "where": args.where,
         "delimiter": args.delimiter,
         "encoding": args.encoding,

@@ -1,15 +1,18 @@
-"""Opens a table for its listing: reads it, selects rows, builds paths from a template."""
+"""Opens a table for its listing: reads and joins tables, selects rows, builds paths."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm._text import plural
+from plainfilm.data.sources.join import join_table
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.path_template import fill_template, is_template
 from plainfilm.data.sources.table import Table
 from plainfilm.data.sources.table_files import read_table
+from plainfilm.errors import SourceError
 from plainfilm.records import Finding
 
 
@@ -19,7 +22,10 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
     The paths of a template become a column with the template as its name.
     """
     findings: list[Finding] = []
-    table = read_table(path, delimiter=options.get("delimiter"), encoding=options.get("encoding"))
+    table = _read(path, options)
+    for path_of_other in as_paths(options.get("join")):
+        table, found = join_table(table, _read(path_of_other, options))
+        findings += found
     if expression := options.get("where"):
         rows = len(table)
         table = table.where(expression)
@@ -30,3 +36,16 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
     if template is not None and is_template(template, table.columns):
         table.columns[template] = fill_template(template, table.columns)
     return table, findings
+
+
+def _read(path: Path, options: SourceOptions) -> Table:
+    if not path.is_file():
+        raise SourceError("the table does not exist", received=path, remedy="check the path")
+    return read_table(path, delimiter=options.get("delimiter"), encoding=options.get("encoding"))
+
+
+def as_paths(given: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    """Return one path or several as a list."""
+    if given is None:
+        return []
+    return [Path(given)] if isinstance(given, str | Path) else [*map(Path, given)]

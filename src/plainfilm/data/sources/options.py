@@ -30,6 +30,9 @@ class SourceOptions(TypedDict, total=False):
         For a table: the base folder of relative paths. A file that does not exist there is searched
         for by its name, with or without ending, in all folders below. Default: the folder of the
         table, without a search.
+    join
+        For a table: further tables whose columns are added by the identifiers that both have, such
+        as ``subject_id`` and ``study_id``.
     where
         For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
         (see `plainfilm.data.sources.where`).
@@ -48,6 +51,7 @@ class SourceOptions(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     images: str | Path | None
+    join: str | Path | Sequence[str | Path] | None
     where: str | None
     delimiter: str | None
     encoding: str | None
@@ -59,6 +63,7 @@ TABLE_OPTIONS = (
     "path_column",
     "split_column",
     "images",
+    "join",
     "where",
     "delimiter",
     "encoding",
