@@ -35,6 +35,10 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     words = "new names of classes, e.g. 0=NORMAL,1=PNEUMONIA; repeatable"
     add("--map OLD=NEW[,...]", words, action="append", dest="class_map")
     add("--patient COLUMN|REGEX", "patient: a column, or a pattern of file names")
+    words = (
+        "folders that are patients: 1 (default) is the folder of a file, 2 the one above, 0 none"
+    )
+    add("--patient-folder LEVEL", words, nargs="?", const=1, type=folder_level)
     add("--labels COLUMN[,COLUMN...]", "label columns of a table")
     add("--path-column COLUMN", "column with the paths, or a template: '{a}/{b}.png'")
     add("--split-column COLUMN", "column of a table with the splits")
@@ -68,6 +72,19 @@ def worker_count(text: str) -> int:
     return number
 
 
+def folder_level(text: str) -> int:
+    """Return a level of folders: an integer, 0 or more.
+
+    >>> folder_level("2")
+    2
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(
+            f"must be a level of 0 or more, not {text!r}; give DATA before this option"
+        )
+    return int(text)
+
+
 def load(args: argparse.Namespace) -> Manifest:
     """Load all DATA arguments as one data set."""
     return _load(args, args.data)
@@ -85,6 +102,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
     given: SourceOptions = {
         "positive": args.positive,
         "patient": args.patient,
+        "patient_folder": args.patient_folder,
         "path_column": args.path_column,
         "split_column": args.split_column,
         "images": args.images,

@@ -27,24 +27,26 @@ _KEYWORDS = (
 _ISSUER = "IssuerOfPatientID"
 _REMOVED = "PatientIdentityRemoved"
 _LAST_GROUP = 0x0020
-# Values that de-identification writes instead of an identifier; many patients share them.
-_PLACEHOLDER = re.compile(
-    r"(?:anon[a-z]*|de-?identified|unknown|none|null|n/?a|no[ _-]?id|removed|redacted|x+|0+|\W*)",
-    re.IGNORECASE,
-)
+_UID = re.compile(r"\d+(?:\.\d+)+")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
     """Identity of a patient, without a text form, so that it is not printed by accident."""
 
-    patient: str | None
-    """PatientID, preceded by IssuerOfPatientID if there is one; None if it is empty or a
-    placeholder. Plain text: hash it at once."""
+    patient: str
+    """PatientID, empty if absent. Plain text, as are the next two: hash them at once."""
+    issuer: str
+    """IssuerOfPatientID, empty if absent."""
+    study: str
+    """StudyInstanceUID, empty if absent or not a UID."""
     in_name: bool
     """Whether the name of the file, or of a folder above it, contains an identifier, a part of the
     patient's name, an accession number or a UID of the file. False if the file states that the
     identity was removed: then these are pseudonyms."""
+
+
+_NOTHING = Identity("", "", "", False)
 
 
 def read_identity(path: str | Path, name: str) -> Identity | None:
@@ -61,7 +63,7 @@ def read_identity(path: str | Path, name: str) -> Identity | None:
             if sniff(file.read(_HEAD)) is not Format.DICOM:
                 return None
             if os.fstat(file.fileno()).st_size > LIMITS.bytes:
-                return Identity(None, False)
+                return _NOTHING
             return _read(file, name)
     except (ImageError, OSError, ValueError):
         return None
@@ -89,22 +91,20 @@ def _read(file: BinaryIO, name: str) -> Identity:
             needed = (*_KEYWORDS, _ISSUER, _REMOVED)
             tags = [Tag(tag_for_keyword(keyword) or 0) for keyword in needed]
             header = read_partial(file, stop_when=beyond, force=True, specific_tags=tags)
-            return Identity(_patient(header), _is_in_name(header, name))
+            study = _text(header, "StudyInstanceUID")
+            return Identity(
+                _text(header, "PatientID"),
+                _text(header, _ISSUER),
+                study if _UID.fullmatch(study) else "",
+                _is_in_name(header, name),
+            )
         except Exception:  # libraries raise all kinds for hostile bytes
-            return Identity(None, False)
+            return _NOTHING
 
 
 def _text(header: Any, keyword: str) -> str:
     value = element(header, keyword)
     return "" if value is None else " ".join(str(value).replace("\0", " ").split())
-
-
-def _patient(header: Any) -> str | None:
-    number = _text(header, "PatientID")
-    if _PLACEHOLDER.fullmatch(number):
-        return None
-    issuer = _text(header, _ISSUER)
-    return f"{issuer}\0{number}" if issuer else number
 
 
 def _is_in_name(header: Any, name: str) -> bool:

@@ -14,9 +14,11 @@ from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
 from plainfilm.data.sources.listing import Listing, finding
+from plainfilm.data.sources.names import compile_patient_pattern
 from plainfilm.data.sources.open_table import open_table
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
-from plainfilm.data.sources.patients import assign_patients, compile_patient_pattern, scope_of
+from plainfilm.data.sources.patient_folders import check_patient_options
+from plainfilm.data.sources.patients import assign_patients, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.root_splits import assign_splits
 from plainfilm.data.sources.rows import list_table
@@ -86,6 +88,8 @@ def load_dataset(
             remedy="give a table, or leave it out: the labels are the names of the folders",
         )
     images, patient = options.get("images"), options.get("patient")
+    level = options.get("patient_folder")
+    check_patient_options(patient, level)
     base = Path(images) if images is not None else None
     listings = []
     is_column = False
@@ -106,9 +110,9 @@ def load_dataset(
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)
     findings += [found for listing in listings for found in listing.findings] + from_roots
+    findings += assign_patients(listings, pattern, level)
     if class_map := options.get("class_map"):
         findings += rename_classes(listings, class_map)
-    findings += assign_patients(listings, pattern)
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
     return _combine(listings, options.get("positive"), findings, name or listings[0].name)
 

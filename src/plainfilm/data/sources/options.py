@@ -20,7 +20,10 @@ class SourceOptions(TypedDict, total=False):
         New names of classes or label columns by their old names; several classes may become one.
     patient
         A column, or a regular expression for the file name whose groups are the patient. Default: a
-        column with a usual name, a known naming convention, or the PatientID of DICOM files.
+        column with a usual name, DICOM headers, folders of patients, or a known naming convention.
+    patient_folder
+        Level of the folders whose names are the patients: 1 is the folder that a file is in, 2 the
+        folder above it. 0 if no folder stands for a patient.
     path_column
         For a table: the column of paths or names of files, or a template that builds paths from
         several columns, such as ``p{subject:.2}/{study}/{image}.jpg``.
@@ -48,6 +51,7 @@ class SourceOptions(TypedDict, total=False):
     positive: str | None
     class_map: Mapping[str, str] | None
     patient: str | None
+    patient_folder: int | None
     path_column: str | None
     split_column: str | None
     images: str | Path | None

@@ -1,0 +1,88 @@
+"""Compares identifiers of patients by a normal form, since systems write one number differently."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+_WORDS = """
+    blank deidentified desconhecido
+    desconocido empty inconnu keineangabe missing na nan nat nil noid none nopatient notapplicable
+    notavailable notknown null redacted removed sconosciuto tbd unassigned unbekannt undefined unk
+    unknown unspecified
+"""
+_UNKNOWN = frozenset(_WORDS.split())
+_NO_NUMBER = re.compile(r"anon[a-z]*|-1|-9+|x{2,}|k\. ?a\.")
+_ZEROS_AFTER = re.compile(r"(\d+)[.,]0+")
+_SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?e\+\d{1,2}", re.IGNORECASE)
+_TOKEN = re.compile(r"\d+|[^\d\s!-/:-@\[-`{-~\u2010-\u2015\u2212\u00b7\u2022]+")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_MANY_TOKENS = 6  # more are a random code, where zeros are no padding
+_DOUBTFUL = re.compile(r"0|9{2,}|x")
+_OFTEN = 10
+
+
+def normal_form(identifier: str) -> str | None:
+    """Return the form in which identifiers of one patient are equal; None if it means unknown.
+
+    Case, separators between letters and digits, leading zeros, a decimal ``.0`` and the Unicode
+    composition do not count. Separators between two numbers or two words do: 1-23 is not 12-3.
+
+    Examples
+    --------
+    >>> {normal_form(text) for text in ("P-12", "p_12", "P12", " p 0012 ")}
+    {'p-12'}
+    >>> [normal_form(text) for text in ("12.0", "000012", "1-23", "N/A", "-")]
+    ['12', '12', '1-23', None, None]
+    """
+    text = identifier.strip()
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    text = text.casefold().strip()
+    if text.isdigit():
+        return str(int(text)) if len(text) < 1000 else text
+    if _NO_NUMBER.fullmatch(text):
+        return None
+    if is_rounded(text):
+        return f"{float(text.replace(',', '.')):.0f}"
+    if number := _ZEROS_AFTER.fullmatch(text):
+        text = number[1]
+    unpadded = text.lstrip("0")
+    if unpadded[:1].isalnum():
+        text = unpadded
+    tokens = _TOKEN.findall(text)
+    if not tokens or "".join(tokens) in _UNKNOWN:
+        return None
+    if len(tokens) <= _MANY_TOKENS:
+        tokens = [str(int(one)) if one.isdigit() and len(one) < 1000 else one for one in tokens]
+    return unicodedata.normalize("NFC", "-".join(tokens))
+
+
+def is_rounded(identifier: str) -> bool:
+    """Return whether a spreadsheet wrote a long number with an exponent and lost its last digits.
+
+    Examples
+    --------
+    >>> is_rounded("1.20E+11"), is_rounded("120000000123")
+    (True, False)
+    """
+    return _SCIENTIFIC.fullmatch(identifier.strip()) is not None
+
+
+def placeholders(forms: Iterable[str]) -> frozenset[str]:
+    """Return the normal forms 0, 99, 999, ... and x that too many images share.
+
+    They are identifiers of patients unless at least ten images have one of them, more than three
+    times as many as have any other identifier.
+
+    Examples
+    --------
+    >>> sorted(placeholders(["0"] * 12 + ["1", "2", "3"])), sorted(placeholders(["0", "1"]))
+    (['0'], [])
+    """
+    counts = Counter(forms)
+    doubtful = {form for form in counts if _DOUBTFUL.fullmatch(form)}
+    most = max((count for form, count in counts.items() if form not in doubtful), default=0)
+    return frozenset(form for form in doubtful if counts[form] >= max(_OFTEN, 3 * most + 1))

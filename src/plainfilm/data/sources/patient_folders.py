@@ -1,0 +1,115 @@
+"""Finds the folders that stand for patients, as in ``PNEUMONIA/patient_7/1.jpeg``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from plainfilm._text import plural
+from plainfilm.data.sources.listing import Item, split_of_name
+from plainfilm.data.sources.names import is_date
+from plainfilm.errors import UsageError
+
+_FOLDERS = 10
+_FEW_IMAGES = 20
+_NEARLY_ALL = 0.9
+_LOOK_AT = 100
+_PERSON = re.compile(r"(?:patient|pat|subject|subj|sub|person|case|pt)s?[-_ .]*\d+", re.IGNORECASE)
+_GROUP = re.compile(
+    r"(?:images?|img|batch|part|fold|set|site|hospital|centre|center|clinic|klinik|scanner|device"
+    r"|machine|ward|group|class|label|series|view|year|shard|chunk|split)s?[-_ .]*[a-z]?\d*",
+    re.IGNORECASE,
+)
+
+
+def check_patient_options(patient: str | None, level: int | None) -> None:
+    """Reject two ways of naming patients, and a level that does not exist."""
+    if level is not None and level < 0:
+        raise UsageError(
+            "patient_folder= must be a level of folders, 0 or more",
+            received=level,
+            remedy="give 1 for the folder that the file is in, 2 for the folder above it",
+        )
+    if level is not None and patient is not None:
+        raise UsageError(
+            "patient= and patient_folder= both name the patients",
+            received=f"{patient!r} and {level}",
+            remedy="give only one of them",
+        )
+
+
+def _below_class(item: Item, skip: int) -> list[str]:
+    """Return the folders of an image below its class folder and its split."""
+    folders = item.id[skip:].split("/")[:-1]
+    start = 0
+    if isinstance(item.label, str):
+        label = item.label.casefold()
+        start = next((n + 1 for n, one in enumerate(folders) if one.casefold() == label), 0)
+    while start < len(folders) and split_of_name(folders[start]):
+        start += 1
+    return folders[start:]
+
+
+def folders_at(items: Sequence[Item], level: int, skip: int = 0) -> list[str | None]:
+    """Return the name of the folder that stands for the patient of each image.
+
+    Level 1 is the folder that the file is in, level 2 the folder above it. The class folder and
+    what is above it are no patients; an image without such a folder has None. ``skip`` is the
+    length of the prefix of the ids.
+    """
+    below = (_below_class(item, skip) for item in items)
+    return [folders[-level] if len(folders) >= level else None for folders in below]
+
+
+def check_level(level: int, found: Sequence[str | None]) -> None:
+    """Reject a level that reaches the class folders or makes all images one patient."""
+    if not any(found):
+        raise UsageError(
+            "patient_folder= reaches the class folder or a folder above it",
+            received=f"level {level}",
+            remedy="give a smaller level, where 1 is the folder that the file is in, "
+            "or leave it out if there is no folder for each patient",
+        )
+    if len(found) > 1 and len(set(found)) == 1:
+        raise UsageError(
+            "patient_folder= names one folder for all images",
+            received=f"level {level}: {plural(len(found), 'image')} in folders of one name",
+            remedy="give the level of the folders of patients, where 1 is the folder that the "
+            "file is in",
+        )
+
+
+def find_patient_folders(items: Sequence[Item], skip: int = 0) -> list[str | None] | None:
+    """Return the folders that probably stand for patients, or None.
+
+    They are the highest level below the class folders with at least ten folders, most with few
+    images, and with more folders than images in a typical one; or any folders that are named as
+    persons. Folders of dates, batches, sites or scanners are not patients.
+    """
+    sample = items[:: max(1, len(items) // _LOOK_AT)]
+    if not any(_below_class(item, skip) for item in sample):
+        return None
+    below = [_below_class(item, skip) for item in items]
+    for depth in range(max(map(len, below))):
+        names = [folders[depth] if len(folders) > depth else None for folders in below]
+        counts = Counter(name for name in names if name is not None)
+        if counts.total() < _NEARLY_ALL * len(items):
+            return None
+        if max(counts.values()) < 2 or len(counts) < 2:
+            continue
+        typical = median(counts.values())
+        if _share(counts, _PERSON.fullmatch) >= _NEARLY_ALL or (
+            len(counts) >= _FOLDERS
+            and typical <= min(_FEW_IMAGES, len(counts))
+            and _share(counts, _GROUP.fullmatch) < 0.5
+            and _share(counts, is_date) < 0.5
+        ):
+            return names
+    return None
+
+
+def _share(names: Counter[str], test: Callable[[str], object]) -> float:
+    """Return the share of the names that pass a test."""
+    return sum(bool(test(name)) for name in names) / len(names)

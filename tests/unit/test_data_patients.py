@@ -1,0 +1,344 @@
+"""Patients are recognised by columns, DICOM headers, folders and file names, in this order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from plainfilm.data import Manifest, load_dataset, make_splits
+from plainfilm.data.sources.identifiers import is_rounded, normal_form, placeholders
+from plainfilm.errors import UsageError
+from plainfilm.records import Finding
+
+
+def put(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+def table(path: Path, rows: list[str], header: str = "file,label,patient") -> Path:
+    """Write a table and its files; the classes of the rows alternate."""
+    lines = [header]
+    for number, row in enumerate(rows):
+        name = f"{path.stem}-{number}.png"
+        put(path.parent, name)
+        lines.append(f"{name},{'ab'[number % 2]},{row}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def dicom(path: Path, study: str = "", **fields: str) -> None:
+    """Write the header of a DICOM file."""
+    data = Dataset()
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    data.SOPInstanceUID = "2.25.4711"
+    if study:
+        data.StudyInstanceUID = study
+    for name, value in fields.items():
+        setattr(data, name, value)
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+
+
+def groups(manifest: Manifest) -> list[int]:
+    """Return for each image the position of the first image of its patient."""
+    patients = manifest.patients.tolist()
+    return [patients.index(patient) for patient in patients]
+
+
+def findings(manifest: Manifest) -> dict[str, Finding]:
+    return {found.check: found for found in manifest.findings}
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("12", "12.0", "000012", " 12 ", "12,0", "#12", "１２"),
+        ("P-12", "p-12", "P_12", "P12", "p 012", "P–12", "P.0012"),
+        ("h4000", "H4000", "00h4000"),
+        ("Müller 3", "Mu\u0308ller-3", "MÜLLER3"),
+        ("2021-0012", "2021/12", "2021_012"),
+        ("1.2E+11", "120000000000", "120000000000.0", "1,20e+11"),
+    ],
+)
+def test_one_patient_in_several_spellings(spellings: tuple[str, ...]) -> None:
+    assert len({normal_form(text) for text in spellings}) == 1
+    assert normal_form(spellings[0]) is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1-23", "12-3"),
+        ("1-23", "123"),
+        ("0-12", "12"),
+        ("12.5", "125"),
+        ("12.10", "12.1"),
+        ("P-12", "Q-12"),
+        ("P12", "12"),
+        ("12a", "12b"),
+        ("Anna-Maria", "Annamaria"),
+        ("0a00f3c9b1e2", "0a0f3c9b1e2"),  # zeros of a random code are no padding
+        ("का", "कि"),  # vowels that are combining characters
+        ("0", "00a"),
+    ],
+)
+def test_different_patients(one: str, other: str) -> None:
+    assert normal_form(one) != normal_form(other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "NA",
+            "n/a",
+            "N.A.",
+            "nan",
+            "NaN",
+            "<NA>",
+            "#N/A",
+            "null",
+            "(null)",
+            "None",
+            "-",
+            "--",
+        ),
+        *("?", ".", "unknown", "[Unknown]", "UNBEKANNT", "blank", "-1", "-999", "XXX", "no id"),
+        *("Anonymized", "not available", "k.A.", "\u200b", "—"),
+    ],
+)
+def test_words_that_mean_unknown(text: str) -> None:
+    assert normal_form(text) is None
+
+
+def test_zero_is_a_patient_unless_many_images_have_it() -> None:
+    assert placeholders(["0"] * 2 + ["1"] * 2) == frozenset()
+    assert placeholders(["0"] * 30 + ["1"] * 10 + ["2"]) == frozenset()
+    assert placeholders(["0"] * 31 + ["1"] * 10 + ["999"] * 40 + ["998"]) == {"0", "999"}
+    assert is_rounded("1.20E+11")
+    assert not is_rounded("12e11")
+
+
+def test_spellings_of_a_column_are_merged_across_tables(tmp_path: Path) -> None:
+    visits = [
+        table(tmp_path / "visit1.csv", ["1", "2", "P-3", "unknown"]),
+        table(tmp_path / "visit2.csv", ["1.0", "002", "p_3", "-"]),
+    ]
+    manifest = load_dataset(*visits)
+    assert groups(manifest) == [0, 1, 2, 3, 0, 1, 2, 7]
+    found = findings(manifest)
+    assert found["patient-ids-merged"].count == 6
+    assert "were merged into 3 patients" in found["patient-ids-merged"].problem
+    assert found["patient-unknown"].count == 2
+    assert "2 images have a word for unknown" in found["patient-unknown"].problem
+    assert "p_3" not in repr(manifest.findings)
+
+
+def test_neither_hash_nor_splits_depend_on_the_spelling(tmp_path: Path) -> None:
+    hashes, splits = set(), set()
+    for name, spell in (("one", "{}"), ("two", "{:06}"), ("three", "{}.0")):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [spell.format(number // 3) for number in range(120)]
+        manifest = load_dataset(table(folder / "t.csv", rows))
+        hashes.add(manifest.hash)
+        splits.add(tuple(make_splits(manifest).splits.tolist()))
+    assert len(hashes) == len(splits) == 1
+
+
+def test_official_splits_that_share_patients_in_another_spelling(tmp_path: Path) -> None:
+    rows = [
+        f"{'P-' if n % 4 < 2 else 'p0'}{n // 4},{'train' if n % 4 < 2 else 'test'}"
+        for n in range(48)
+    ]
+    path = table(tmp_path / "t.csv", rows, "file,label,patient,split")
+    overlap = [f for f in make_splits(load_dataset(path)).findings if f.check == "patient-overlap"]
+    assert {found.severity for found in overlap} == {"serious"}
+    assert sum(found.count for found in overlap) == 12
+
+
+def test_identifiers_that_a_spreadsheet_rounded(tmp_path: Path) -> None:
+    manifest = load_dataset(table(tmp_path / "t.csv", ["1.20E+11", "1.21E+11", "7"]))
+    assert findings(manifest)["patient-ids-rounded"].count == 2
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"PatientID": "h400{}", "IssuerOfPatientID": "NORTH"},
+        {"PatientID": "00h400{}"},
+        {"PatientID": "H400{}"},
+        {"PatientID": ""},
+        {"PatientID": "Anonymous"},
+        {"PatientID": "another {}"},
+    ],
+)
+def test_images_of_one_study_are_of_one_patient(tmp_path: Path, second: dict[str, str]) -> None:
+    for number in range(4):
+        folder = tmp_path / "ab"[number % 2]
+        study = f"1.2.3.{number}"
+        fields = {name: value.format(number) for name, value in second.items()}
+        dicom(folder / f"{number}-1.dcm", study, PatientID=f"h400{number}")
+        dicom(folder / f"{number}-2.dcm", study, **fields)
+    manifest = load_dataset(tmp_path)
+    assert groups(manifest) == [0, 0, 2, 2, 4, 4, 6, 6]
+    found = findings(manifest)
+    assert ("study-of-several-patients" in found) == ("another" in second["PatientID"])
+    if "another" in second["PatientID"]:
+        assert "8 different PatientIDs" in found["study-of-several-patients"].problem
+        assert found["study-of-several-patients"].count == 4
+    spelled = (
+        second["PatientID"].casefold().lstrip("0") == "h400{}" or "IssuerOfPatientID" in second
+    )
+    assert ("patient-ids-merged" in found) == spelled
+
+
+def test_studies_join_more_than_two_identifiers(tmp_path: Path) -> None:
+    for name, number, study in (
+        ("1", "A", "1.1"),
+        ("2", "B", "1.1"),
+        ("3", "B", "1.2"),
+        ("4", "C", "1.2"),
+        ("5", "D", "1.3"),
+    ):
+        dicom(tmp_path / "ab"[int(name) % 2] / f"{name}.dcm", study, PatientID=number)
+    patients = {Path(r.id).stem: r.patient for r in load_dataset(tmp_path).records}
+    assert len({patients[name] for name in "1234"}) == 1
+    assert patients["5"] != patients["1"]
+
+
+def test_a_study_of_many_patients_joins_none(tmp_path: Path) -> None:
+    for number in range(12):
+        dicom(tmp_path / "ab"[number % 2] / f"{number}.dcm", "1.2.3", PatientID=f"K{number // 2}")
+    manifest = load_dataset(tmp_path)
+    assert manifest.describe().patients == 6
+    assert findings(manifest)["study-of-many-patients"].count == 12
+
+
+def test_issuers_distinguish_patients_unless_one_is_missing(tmp_path: Path) -> None:
+    fields = [("7", "North"), ("7", "South"), ("8", "North"), ("8", "")]
+    for number, (patient, issuer) in enumerate(fields):
+        issued = {"IssuerOfPatientID": issuer} if issuer else {}
+        dicom(tmp_path / "ab"[number // 2] / f"{number}.dcm", PatientID=patient, **issued)
+    assert groups(load_dataset(tmp_path)) == [0, 1, 2, 2]
+
+
+def test_headers_come_before_names_of_a_viewer(tmp_path: Path) -> None:
+    for patient in range(12):
+        for series in range(3):
+            name = f"{'ab'[patient % 2]}/pat{patient:03}/IM-{series:04}-0001.dcm"
+            dicom(tmp_path / name, PatientID=f"H{patient}")
+    manifest = load_dataset(tmp_path)
+    assert manifest.describe().patients == 12
+    assert "patient-evidence-disagrees" not in findings(manifest)
+    owners = defaultdict(set)
+    for record in make_splits(manifest).records:
+        owners[record.id.split("/")[1]].add(record.split)
+    assert all(len(splits) == 1 for splits in owners.values())
+
+
+def test_names_of_a_viewer_in_folders_are_not_those_of_a_published_set(tmp_path: Path) -> None:
+    names = [f"{'ab'[p % 2]}/pat{p:03}/IM-{s:04}-0001.png" for p in range(4) for s in range(3)]
+    manifest = load_dataset(put(tmp_path, *names))
+    assert manifest.describe().patients == 4
+    assert findings(manifest)["patient-folders"].count == 12
+
+
+def test_dates_are_not_patients(tmp_path: Path) -> None:
+    names = [f"{'ab'[n % 2]}/2024013{n % 2}_{n:03}.png" for n in range(8)]
+    manifest = load_dataset(put(tmp_path / "names", *names))
+    assert findings(manifest)["patient-unknown"].count == 8
+    names = [f"{'ab'[n % 2]}/202401{n:02}/{i}.png" for n in range(10, 22) for i in range(3)]
+    manifest = load_dataset(put(tmp_path / "folders", *names))
+    assert findings(manifest)["patient-unknown"].count == 36
+
+
+def test_a_convention_needs_nearly_all_files_of_a_class(tmp_path: Path) -> None:
+    names = [f"a/IM-{n // 2:04}-{n:04}.jpeg" for n in range(9)]
+    put(tmp_path, *names, "b/1.png", "b/2.png")
+    assert load_dataset(tmp_path).describe().patients == 7
+    put(tmp_path, "a/x.png", "a/y.png")
+    manifest = load_dataset(tmp_path)
+    assert findings(manifest)["patient-unknown"].count == 13
+
+
+def test_headers_that_disagree_with_a_convention_decide(tmp_path: Path) -> None:
+    for number in range(6):
+        name = f"{'ab'[number % 2]}/0000000{number // 2}_{number:03}.dcm"
+        dicom(tmp_path / name, PatientID=f"H{number}")
+    manifest = load_dataset(tmp_path)
+    assert manifest.describe().patients == 6
+    disagreement = findings(manifest)["patient-evidence-disagrees"]
+    assert (disagreement.severity, disagreement.count) == ("serious", 6)
+    assert "3 patients whom DICOM headers divide into several" in disagreement.problem
+
+
+def test_a_column_that_disagrees_with_headers_decides(tmp_path: Path) -> None:
+    lines = ["file,label,patient"]
+    for number in range(6):
+        dicom(tmp_path / f"{number}.dcm", PatientID=f"H{number // 2}")
+        lines.append(f"{number}.dcm,{'ab'[number % 2]},{number if number < 5 else ''}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    manifest = load_dataset(tmp_path / "t.csv")
+    # The last image has no patient in the column, and that of its header has one.
+    assert groups(manifest) == [0, 1, 2, 3, 4, 4]
+    disagreement = findings(manifest)["patient-evidence-disagrees"]
+    assert (disagreement.severity, disagreement.count) == ("serious", 4)
+
+
+def test_folders_are_patients_in_both_classes(tmp_path: Path) -> None:
+    names = [f"{label}/{n:03}/{i}.png" for label in "ab" for n in range(12) for i in range(2)]
+    manifest = load_dataset(put(tmp_path, *names))
+    assert manifest.describe().patients == 12
+    assert "48 images in 12 folders" in findings(manifest)["patient-folders"].problem
+    assert load_dataset(tmp_path, patient_folder=0).describe().patients == 48
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{c}/scanner{n}/{i}.png" for c in "ab" for n in range(12) for i in range(2)],
+        [f"{c}/{n}/{i}.png" for c in "ab" for n in range(4) for i in range(2)],  # few folders
+        [f"{c}/{n}/{i}.png" for c in "ab" for n in range(12) for i in range(15)],  # many images
+        [f"{c}/{c}{n}/1.png" for c in "ab" for n in range(12)],  # each image has its own
+    ],
+)
+def test_other_folders_are_not_patients(tmp_path: Path, names: list[str]) -> None:
+    manifest = load_dataset(put(tmp_path, *names))
+    assert manifest.describe().patients == len(names)
+    assert "patient-folders" not in findings(manifest)
+
+
+def test_level_of_patient_folders(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{c}/x{n}/s{i}/1.png" for c in "ab" for n in range(3) for i in range(2)))
+    assert load_dataset(tmp_path).describe().patients == 12
+    assert load_dataset(tmp_path, patient_folder=1).describe().patients == 2
+    assert load_dataset(tmp_path, patient_folder=2).describe().patients == 3
+    with pytest.raises(UsageError, match="reaches the class folder"):
+        load_dataset(tmp_path, patient_folder=3)
+    with pytest.raises(UsageError, match="give only one"):
+        load_dataset(tmp_path, patient_folder=1, patient=r"(\d)")
+    with pytest.raises(UsageError, match="level"):
+        load_dataset(tmp_path, patient_folder=-1)
+
+
+def test_patient_folders_of_a_table(tmp_path: Path) -> None:
+    put(tmp_path, *(f"x{n // 2}/{n}.png" for n in range(8)))
+    rows = [f"x{n // 2}/{n}.png,{'ab'[n % 2]},{n}" for n in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["file,label,patient", *rows]))
+    assert load_dataset(tmp_path / "t.csv").describe().patients == 8
+    manifest = load_dataset(tmp_path / "t.csv", patient_folder=1)
+    assert groups(manifest) == [0, 0, 2, 2, 4, 4, 6, 6]
+    with pytest.raises(UsageError, match="reaches the class folder"):
+        load_dataset(tmp_path / "t.csv", patient_folder=2)
