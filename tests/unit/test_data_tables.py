@@ -120,7 +120,10 @@ def test_several_label_columns(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         manifest.label_array(), [[0, 1], [math.nan, 0], [1, math.nan], [math.nan, 1]]
     )
-    assert "1 label of 'effusion' with the value -1" in checks(manifest)["uncertain-labels"]
+    assert checks(manifest)["label-policy"] == (
+        "labels: 2 blank labels (edema 2) count as unknown; "
+        "1 uncertain label (effusion 1) counts as unknown"
+    )
     assert manifest.records[0].columns == {"age": 3.0}
     with pytest.raises(UsageError, match="positive="):
         load_dataset(path, labels=["edema", "effusion"], positive="edema")
@@ -135,10 +138,10 @@ def test_label_columns_must_vary(tmp_path: Path) -> None:
 
 
 def test_unknown_label_value(tmp_path: Path) -> None:
-    path = table(tmp_path, "path,a,b", "img/0.png,1,0", "img/1.png,0,maybe")
+    path = table(tmp_path, "path,a,b", "img/0.png,1,0", "img/1.png,0,perhaps")
     with pytest.raises(LabelError) as caught:
         load_dataset(path, labels=["a", "b"])
-    assert "'maybe' in row 2" in str(caught.value.received)
+    assert "'perhaps' in row 2" in str(caught.value.received)
 
 
 def test_one_column_of_ones_and_zeros(tmp_path: Path) -> None:

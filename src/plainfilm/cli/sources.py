@@ -46,6 +46,12 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--join TABLE", "table with further columns; repeatable", action="append")
     words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
     add("--where EXPR", words)
+    add("--separator TEXT", "text between several labels in one cell (default: recognised)")
+    words = "meaning of blank labels of 1 and 0 (default: unknown)"
+    add("--blank negative|unknown", words, choices=("negative", "unknown"))
+    words = "meaning of -1 and other uncertain labels (default: unknown)"
+    choices = ("negative", "positive", "unknown", "drop")
+    add("--uncertain negative|positive|unknown|drop", words, choices=choices)
     add("--delimiter CHARACTER", "character between the cells of a table (default: recognised)")
     add("--encoding NAME", "encoding of a table, such as cp1252 (default: utf-8)")
 
@@ -108,6 +114,9 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "images": args.images,
         "join": args.join,
         "where": args.where,
+        "separator": args.separator,
+        "blank": args.blank,
+        "uncertain": args.uncertain,
         "delimiter": args.delimiter,
         "encoding": args.encoding,
         "layout": args.layout,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from plainfilm._text import plural
 from plainfilm.data.sources.class_names import fold_class
-from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
+from plainfilm.data.sources.listing import MAX_CLASSES, Listing, finding
 from plainfilm.errors import UsageError
 from plainfilm.records import Finding
 
@@ -48,12 +48,13 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
             listing.labels = _rename_columns(listing.labels, wanted, counts)
             continue
         shown |= {str(item.label).strip() for item in listing.items}
-        aliases = _aliases(listing.items)
+        aliases = _aliases(listing)
         for item in listing.items:
             key = fold_class(str(item.label))
             key = key if key in wanted else aliases.get(key, key)
             if key in wanted:
                 counts[key] += 1
+                listing.positive = None  # the new names show it
                 item.label = wanted[key]
     unknown = [old for old in class_map if fold_class(str(old)) not in counts]
     if unknown:
@@ -86,9 +87,9 @@ def _rename_columns(
     return renamed
 
 
-def _aliases(items: Sequence[Item]) -> dict[str, str]:
+def _aliases(listing: Listing) -> dict[str, str]:
     """Return the values 0 and 1 of classes that were named after a column of 1 and 0."""
-    names = sorted({str(item.label) for item in items}, key=len)
-    if len(names) == 2 and names[1] == f"no {names[0]}":
-        return {fold_class(names[0]): "1", fold_class(names[1]): "0"}
-    return {}
+    if listing.positive is None:
+        return {}
+    classes = {str(item.label) for item in listing.items}
+    return {fold_class(name): "01"[name == listing.positive] for name in classes}

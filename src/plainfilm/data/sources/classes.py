@@ -96,13 +96,15 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
             remedy="give class_map= with the names that become equal",
         )
     if len(names) < 2:
+        blank = "; if blank cells of the table mean 0, give blank=negative"
         raise SourceError(
             "there is only one class",
             received=names[0] if names else "no image with a label",
-            remedy="give the folder above the class folders, or a table with both classes",
+            remedy="give the folder above the class folders, or a table with both classes"
+            + blank * any(row.reason == "no-label" for one in listings for row in one.left_out),
         )
     if len(names) == 2:
-        task, found = _choose_binary(names, positive)
+        task, found = _choose_binary(names, positive or _shown_positive(listings, names))
         findings += found
     elif positive is not None:
         raise UsageError(
@@ -120,6 +122,12 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
 
 def _fold(item: Item) -> str:
     return fold_class(str(item.label))
+
+
+def _shown_positive(listings: Sequence[Listing], names: Sequence[str]) -> str | None:
+    """Return the class that the columns of 1 and 0 show to be positive, if they agree."""
+    keys = {fold_class(one.positive) for one in listings if one.positive is not None}
+    return next((name for name in names if keys == {fold_class(name)}), None)
 
 
 def _first_listing(listings: Sequence[Listing]) -> str:

@@ -22,6 +22,7 @@ from plainfilm.data.sources.patients import assign_patients, scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.root_splits import assign_splits
 from plainfilm.data.sources.rows import list_table
+from plainfilm.data.sources.several_labels import check_positive, join_labels
 from plainfilm.data.sources.table_columns import choose_columns
 from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table
 from plainfilm.errors import SourceError, UsageError
@@ -101,11 +102,13 @@ def load_dataset(
         table, found = open_table(path, options)
         columns = choose_columns(table, options)
         is_column = is_column or patient in table.columns
-        listing = list_table(table, columns, base)
+        listing = list_table(table, columns, options)
         listing.scope = scope_of(base or path)
         listing.findings += found
         listings.append(listing)
     from_roots = assign_splits(listings)
+    join_labels(listings)
+    check_positive(listings, options.get("positive"))
     if len(listings) > 1:
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)

@@ -39,6 +39,13 @@ class SourceOptions(TypedDict, total=False):
     where
         For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
         (see `plainfilm.data.sources.where`).
+    separator
+        For a table: the text between several labels in one cell. Default: recognised.
+    blank
+        For a table: what a blank label of 1 and 0 counts as, ``unknown`` (default) or ``negative``.
+    uncertain
+        For a table: what an uncertain label (-1, ``maybe``) counts as, ``unknown`` (default),
+        ``negative`` or ``positive``; with ``drop``, the image is left out.
     delimiter, encoding
         For a table of text: the character between cells, or its name (``tab``, ``semicolon``), and
         the encoding, such as ``cp1252``. Default: recognised, and UTF-8.
@@ -57,6 +64,9 @@ class SourceOptions(TypedDict, total=False):
     images: str | Path | None
     join: str | Path | Sequence[str | Path] | None
     where: str | None
+    separator: str | None
+    blank: str | None
+    uncertain: str | None
     delimiter: str | None
     encoding: str | None
     layout: str | None
@@ -69,6 +79,9 @@ TABLE_OPTIONS = (
     "images",
     "join",
     "where",
+    "separator",
+    "blank",
+    "uncertain",
     "delimiter",
     "encoding",
 )

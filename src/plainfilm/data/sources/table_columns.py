@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainfilm._text import plural
-from plainfilm.data.sources.identifying import (
-    contains_identity,
-    is_identifying_name,
-    is_nearly_unique,
-)
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.root_splits import find_split_columns
 from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.table_labels import check_label_column
 from plainfilm.errors import SourceError, UsageError
 
 _USUAL_NAMES = {
@@ -36,7 +31,7 @@ class Columns:
 def choose_columns(table: Table, options: SourceOptions) -> Columns:
     """Choose the columns for path, labels, patient and split, by option or by usual name."""
     labels, patient = options.get("labels"), options.get("patient")
-    split_column = options.get("split_column")
+    split_column, separator = options.get("split_column"), options.get("separator")
     guessed: list[str] = []
 
     def find(role: str, argument: str, name: str | None, required: bool) -> str | None:
@@ -67,7 +62,7 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
         if not chosen or len(set(chosen)) != len(chosen):
             raise UsageError("labels= needs different columns", received=list(labels))
     for name in chosen:
-        _check_label_column(table, name, guessed=labels is None)
+        check_label_column(table, name, separator=separator, guessed=labels is None)
     # A patient= that is not a column is a pattern for file names, which replaces a usual column.
     owner = patient if patient in table.columns else None
     if patient is None:
@@ -77,34 +72,6 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
     else:
         split = only("split", "split_column", find_split_columns(table, _plain))
     return Columns(path, chosen, owner, split, tuple(guessed))
-
-
-def _check_label_column(table: Table, name: str, *, guessed: bool) -> None:
-    """Reject labels that may identify patients, since class names occur in all output."""
-    cells = table.columns[name]
-    values = set(cells) - {""}
-    nearly_unique = is_nearly_unique(cells)
-    if nearly_unique and guessed:
-        raise SourceError(
-            "the column of the classes has too many values",
-            received=f"{len(values)} different values in {plural(len(cells), 'row')}",
-            remedy="name the column of the classes with labels=",
-        )
-    if (
-        nearly_unique
-        or is_identifying_name(name)
-        or (bool(values) and all(map(contains_identity, values)))
-    ):
-        raise UsageError(
-            "labels= names a column that may identify patients",
-            received=repr(name),
-            remedy="name the column of the classes; if it is this one, rename it in the table",
-        )
-
-
-def is_generic(name: str) -> bool:
-    """Return whether a label column has a name without meaning, such as ``class``."""
-    return _plain(name) in _USUAL_NAMES["label"]
 
 
 def _plain(name: str) -> str:

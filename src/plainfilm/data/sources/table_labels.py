@@ -1,0 +1,237 @@
+"""Reads the labels of the rows of a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plainfilm._text import plural
+from plainfilm.data.sources.class_names import is_negative_name
+from plainfilm.data.sources.identifying import (
+    contains_identity,
+    is_identifying_name,
+    is_nearly_unique,
+)
+from plainfilm.data.sources.label_values import DROP, LabelPolicy, Meaning, meaning_of, plain_cell
+from plainfilm.data.sources.listing import MAX_CLASSES, Listing
+from plainfilm.data.sources.options import SourceOptions
+from plainfilm.data.sources.several_labels import Cells, Labels, split_cells
+from plainfilm.data.sources.table import Table
+from plainfilm.errors import LabelError, SourceError, UsageError
+
+_GENERIC = frozenset(
+    {"label", "labels", "class", "classes", "classname", "category", "target", "targets", "y", "gt"}
+    | {"groundtruth", "diagnosis", "result", "outcome"}
+)
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NoLabel:
+    """Why the image of a row is left out: a code and a sentence."""
+
+    reason: str
+    problem: str
+
+
+Label = str | tuple[float, ...] | NoLabel
+"""The class of a row, the values of several labels, or the reason why it has none."""
+
+
+def read_labels(
+    table: Table, names: Sequence[str], options: SourceOptions, listing: Listing
+) -> Sequence[Label]:
+    """Return the label of each row; sets what the listing says about its labels."""
+    reader = _Reader(table, options, listing)
+    labels = reader.read_columns(names) if len(names) > 1 else reader.read_column(names[0])
+    reader.policy.report(listing, reader.counts)
+    return labels
+
+
+class _Reader:
+    def __init__(self, table: Table, options: SourceOptions, listing: Listing) -> None:
+        self.table, self.listing = table, listing
+        self.policy = LabelPolicy.of(options)
+        self.counts: dict[str, dict[Meaning, int]] = {}
+        self._separator, self._positive = options.get("separator"), options.get("positive")
+
+    def read_columns(self, names: Sequence[str]) -> list[Label]:
+        """Read several columns of 1 and 0."""
+        self.listing.labels = tuple(names)
+        columns = [self._read_binary(name) for name in names]
+        dropped = NoLabel("uncertain", "a label is uncertain")
+        return [dropped if DROP in values else values for values in zip(*columns, strict=True)]
+
+    def read_column(self, name: str) -> list[Label]:
+        """Read one column of 1 and 0, of class names, or of several labels in a cell."""
+        cells = self.table.columns[name]
+        different = set(cells)
+        if split := split_cells(different, self._separator):
+            return self._read_several(name, *split)
+        meanings = {meaning_of(cell) for cell in different} - {"blank", "uncertain"}
+        if meanings and None not in meanings:
+            return self._read_two_classes(name)
+        return self._read_classes(name)
+
+    def _read_binary(self, name: str) -> list[float]:
+        cells = self.table.columns[name]
+        values = self.policy.values(set(cells))
+        if None in values.values():
+            row = next(row for row, cell in enumerate(cells) if values[cell] is None)
+            self._reject(name, row, "give several columns of 1, 0 and blank, or one of class names")
+        self._count(name)
+        return [DROP if (value := values[cell]) is None else value for cell in cells]
+
+    def _reject(self, name: str, row: int, remedy: str) -> None:
+        cell = self.table.columns[name][row]
+        shown = "another value" if contains_identity(cell) else repr(cell)
+        raise LabelError(
+            f"the label column {name!r} must contain 1, 0 or blank",
+            received=f"{shown} in row {row + 1} of {self.table.path}",
+            remedy=remedy,
+        )
+
+    def _count(self, name: str) -> None:
+        counted = Counter(self.table.columns[name])
+        found: Counter[Meaning] = Counter()
+        for cell, number in counted.items():
+            if meaning := meaning_of(cell):
+                found[meaning] += number
+        self.counts[name] = dict(found)
+
+    def _read_two_classes(self, name: str) -> list[Label]:
+        values = self._read_binary(name)
+        negative, positive = self._name_classes(name)
+        self.listing.positive = positive
+        by_value: dict[float, Label] = {1.0: positive, 0.0: negative}
+        blank, uncertain = _no_label(name)
+        return [
+            by_value.get(value) or (uncertain if meaning_of(cell) == "uncertain" else blank)
+            for value, cell in zip(values, self.table.columns[name], strict=True)
+        ]
+
+    def _name_classes(self, name: str) -> tuple[str, str]:
+        """Return the classes: the values of a column called label, or else the column's name."""
+        if "".join(filter(str.isalnum, name.casefold())) not in _GENERIC:
+            return negative_name(name), name
+        spellings = Counter(map(plain_cell, self.table.columns[name]))
+        found = {
+            meaning: cell
+            for cell, _ in sorted(spellings.items(), key=lambda pair: (pair[1], pair[0]))
+            if (meaning := meaning_of(cell)) in ("yes", "no")
+        }
+        return found.get("no", "0"), found.get("yes", "1")
+
+    def _read_classes(self, name: str) -> list[Label]:
+        cells = self.table.columns[name]
+        for option, value in (("blank", self.policy.blank), ("uncertain", self.policy.uncertain)):
+            if value in ("negative", "positive"):
+                raise UsageError(
+                    f"{option}={value} is for labels of 1 and 0, not for class names",
+                    received=f"the column {name!r} of {self.table.path}",
+                    remedy="leave it out: images without a class are left out",
+                )
+        blank, uncertain = _no_label(name)
+        meanings = {cell: meaning_of(cell) for cell in set(cells)}
+        numbers = {m for c, m in meanings.items() if plain_cell(c) in ("0", "1", "-1")}
+        if numbers >= {"yes", "no"}:
+            words = (c for c, m in meanings.items() if m is None and not _is_number(c))
+            if odd := next(words, None):
+                self._reject(name, cells.index(odd), "correct the cell, or rename 1 and 0 there")
+        self._count(name)
+        labels: dict[str, Label] = {cell: plain_cell(cell) for cell in meanings}
+        for cell, meaning in meanings.items():
+            if meaning == "blank" and cell.casefold() != "none":
+                labels[cell] = blank
+            elif meaning == "uncertain":
+                labels[cell] = uncertain
+        return [labels[cell] for cell in cells]
+
+    def _read_several(self, name: str, split: Cells, how: str) -> list[Label]:
+        cells = self.table.columns[name]
+        labels = Labels(split[cell] for cell in cells if cell in split)
+        self._count(name)
+        blank, _ = _no_label(name)
+        values: dict[str, Label]
+        shown = ", ".join(labels.names[:_SHOWN]) + ", ..." * (len(labels.names) > _SHOWN)
+        if self._positive is not None:
+            chosen = labels.find(self._positive)
+            self.listing.absent_positive = "" if chosen else shown
+            self.listing.positive = chosen
+            chosen = chosen or self._positive
+            classes = (negative_name(chosen), chosen)
+            values = {cell: classes[one] for cell, one in labels.has(split, chosen).items()}
+            absent: Label = classes[0]
+            used = f"{chosen} or not"
+        else:
+            if len(labels.names) > MAX_CLASSES:
+                raise SourceError(
+                    f"the column {name!r} has too many different labels",
+                    received=f"{len(labels.names)} labels, separated {how}, in {self.table.path}",
+                    remedy="name one with positive=, select rows with where=, or name another "
+                    "column with labels=",
+                )
+            self.listing.labels, self.listing.open_labels = tuple(labels.names), True
+            values = {**labels.columns(split)}
+            absent = (0.0,) * len(labels.names)
+            used = plural(len(labels.names), "label")
+        none = f"; {', '.join(labels.none)} means that no label is present" if labels.none else ""
+        problem = f"cells of {name} in {self.listing.name} were separated {how}: {used}{none}"
+        self.listing.report("labels-separated", "note", problem, len(cells))
+        missing = absent if self.policy.blank == "negative" else blank
+        return [values.get(cell, missing) for cell in cells]
+
+
+def _no_label(column: str) -> tuple[NoLabel, NoLabel]:
+    """Return why images with a blank and with an uncertain label are left out."""
+    return (
+        NoLabel("no-label", f"the column {column!r} is blank"),
+        NoLabel("uncertain", f"the label in the column {column!r} is uncertain"),
+    )
+
+
+def negative_name(name: str) -> str:
+    """Return the name of the class of 0 in a column.
+
+    Examples
+    --------
+    >>> negative_name("Pneumonia"), negative_name("No Finding")
+    ('no Pneumonia', 'not No Finding')
+    """
+    return f"not {name}" if is_negative_name(name) else f"no {name}"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", ".", 1))
+    except ValueError:
+        return False
+    return True
+
+
+def check_label_column(
+    table: Table, name: str, *, separator: str | None = None, guessed: bool = False
+) -> None:
+    """Reject labels that may identify patients, since class names occur in all output."""
+    cells = table.columns[name]
+    if split := split_cells(set(cells), separator):
+        cells = [label for cell in cells for label in split[0].get(cell, ())]
+    values = set(cells) - {""}
+    nearly_unique = is_nearly_unique(cells)
+    if nearly_unique and guessed:
+        raise SourceError(
+            "the column of the classes has too many values",
+            received=f"{len(values)} different values in {plural(len(cells), 'row')}",
+            remedy="name the column of the classes with labels=",
+        )
+    if (
+        nearly_unique
+        or is_identifying_name(name)
+        or (bool(values) and all(map(contains_identity, values)))
+    ):
+        raise UsageError(
+            "labels= names a column that may identify patients",
+            received=repr(name),
+            remedy="name the column of the classes; if it is this one, rename it in the table",
+        )
