@@ -42,6 +42,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--labels COLUMN[,COLUMN...]", "label columns of a table")
     add("--path-column COLUMN", "column with the paths, or a template: '{a}/{b}.png'")
     add("--split-column COLUMN", "column of a table with the splits")
+    words = "list of the files of a split, e.g. test_list.txt; repeatable"
+    add("--split-list FILE", words, action="append")
     add("--images FOLDER", "folder in which the files of a table are found")
     add("--join TABLE", "table with further columns; repeatable", action="append")
     words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
@@ -111,6 +113,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "patient_folder": args.patient_folder,
         "path_column": args.path_column,
         "split_column": args.split_column,
+        "split_lists": args.split_list,
         "images": args.images,
         "join": args.join,
         "where": args.where,

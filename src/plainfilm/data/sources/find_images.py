@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-from plainfilm.pixels import IMAGE_SUFFIXES
+from plainfilm.data.sources.file_names import (
+    best_matches,
+    last_part,
+    matching_folders,
+    plain_name,
+    stem_of,
+)
 
 MISSING = -1
 """Size of a file that does not exist."""
@@ -95,16 +100,16 @@ def _search(images: Images, cells: Sequence[str], root: str) -> None:
     """Search the tree for the files that are missing."""
     names = [os.path.normpath(_with_slashes(cell)).replace(os.sep, "/") for cell in cells]
     rows = [row for row, size in enumerate(images.sizes) if size == MISSING and cells[row]]
-    index = _index(root, {_stem(_last(names[row])) for row in rows})
+    index = _index(root, {stem_of(last_part(names[row])) for row in rows})
     wanted = _Wanted(names, root)
     for row in rows:
-        name = _last(names[row])
-        found = wanted.choose(names[row], index.get(_stem(name), []))
+        name = last_part(names[row])
+        found = wanted.choose(names[row], index.get(stem_of(name), []))
         if len(found) == 1:
             path = os.path.join(root, found[0])
             images.paths[row], images.sizes[row] = path, _size(path)
             images.by_name.append(row)
-            images.other_ending += _plain(_last(found[0])) != _plain(name)
+            images.other_ending += plain_name(last_part(found[0])) != plain_name(name)
         elif found:
             images.sizes[row], images.clashes[row] = AMBIGUOUS, found
 
@@ -114,7 +119,7 @@ def _index(root: str, stems: set[str]) -> dict[str, list[str]]:
     index: dict[str, list[str]] = defaultdict(list)
     for folder, files in _walk(root):
         for name in files:
-            if (stem := _stem(name)) in stems:
+            if (stem := stem_of(name)) in stems:
                 index[stem].append(folder + name)
     return index
 
@@ -149,57 +154,30 @@ class _Wanted:
         # Folders that all cells share may have another name here.
         pairs = zip(min(folders), max(folders), strict=False)
         self._shared = sum(takewhile(bool, (a == b for a, b in pairs)))
-        self._unique = len({_stem(_last(name)) for name in different}) == len(different)
+        self._unique = len({stem_of(last_part(name)) for name in different}) == len(different)
         self._root = root
         self._folders: dict[str, bool] = {}
 
     def choose(self, name: str, candidates: list[str]) -> list[str]:
         """Return the files that the cell of this name may mean, of those with the same stem."""
-        folder, file = name.rpartition("/")[0], _last(name)
+        folder = name.rpartition("/")[0]
         above = folder.split("/") if folder else []
         if folder and self._is_folder(folder):
             pool = [path for path in candidates if path.rpartition("/")[0] == folder]
         else:
             required = above[self._shared :]
-            pool = [path for path in candidates if _matching(path, required) == len(required)]
+            pool = [
+                path for path in candidates if matching_folders(path, required) == len(required)
+            ]
             pool = pool or (candidates if self._unique else [])
         if not _MASK.search(folder):
             pool = [path for path in pool if not _MASK.search(path.rpartition("/")[0])]
-        same = [path for path in pool if _last(path) == file]
-        pool = same or [path for path in pool if _plain(_last(path)) == _plain(file)] or pool
-        nearest = max((_matching(path, above) for path in pool), default=0)
-        return [path for path in pool if _matching(path, above) == nearest]
+        return best_matches(name, pool)
 
     def _is_folder(self, folder: str) -> bool:
         if folder not in self._folders:
             self._folders[folder] = os.path.isdir(os.path.join(self._root, folder))
         return self._folders[folder]
-
-
-def _matching(path: str, folders: Sequence[str]) -> int:
-    """Return how many of the last of these folders are those above a file."""
-    above = path.split("/")[:-1]
-    pairs = zip(reversed(above), reversed(folders), strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(above), len(folders)))
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _plain(name: str) -> str:
-    """Return a name in one normal form of Unicode, in lower case."""
-    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
-
-
-def _stem(name: str) -> str:
-    """Return the plain name of a file without the endings of image formats."""
-    stem = _plain(name)
-    while True:
-        rest, dot, suffix = stem.rpartition(".")
-        if not rest or not dot or f".{suffix}" not in IMAGE_SUFFIXES:
-            return stem
-        stem = rest
 
 
 def _name_files(paths: list[str], root: str) -> list[str]:

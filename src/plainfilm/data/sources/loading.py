@@ -15,7 +15,7 @@ from plainfilm.data.sources.folders import list_folder
 from plainfilm.data.sources.further_columns import drop_unique_columns
 from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.names import compile_patient_pattern
-from plainfilm.data.sources.open_table import open_table
+from plainfilm.data.sources.open_table import as_paths, open_table
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
 from plainfilm.data.sources.patient_folders import check_patient_options
 from plainfilm.data.sources.patients import assign_patients, scope_of
@@ -23,6 +23,7 @@ from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.root_splits import assign_splits
 from plainfilm.data.sources.rows import list_table
 from plainfilm.data.sources.several_labels import check_positive, join_labels
+from plainfilm.data.sources.split_lists import assign_split_lists
 from plainfilm.data.sources.table_columns import choose_columns
 from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table
 from plainfilm.errors import SourceError, UsageError
@@ -106,6 +107,8 @@ def load_dataset(
         listing.scope = scope_of(base or path)
         listing.findings += found
         listings.append(listing)
+    lists = as_paths(options.get("split_lists"))
+    findings += assign_split_lists(listings, lists) if lists else []
     from_roots = assign_splits(listings)
     join_labels(listings)
     check_positive(listings, options.get("positive"))

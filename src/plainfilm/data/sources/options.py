@@ -29,6 +29,9 @@ class SourceOptions(TypedDict, total=False):
         several columns, such as ``p{subject:.2}/{study}/{image}.jpg``.
     split_column
         For a table: the column of splits.
+    split_lists
+        Text files with one file name a line, with or without folders and endings, whose own names
+        say the split: ``train_val_list.txt`` is training, ``test_list.txt`` test.
     images
         For a table: the base folder of relative paths. A file that does not exist there is searched
         for by its name, with or without ending, in all folders below. Default: the folder of the
@@ -61,6 +64,7 @@ class SourceOptions(TypedDict, total=False):
     patient_folder: int | None
     path_column: str | None
     split_column: str | None
+    split_lists: str | Path | Sequence[str | Path] | None
     images: str | Path | None
     join: str | Path | Sequence[str | Path] | None
     where: str | None
