@@ -103,3 +103,20 @@ def test_joined_columns_are_labels_splits_and_conditions(tmp_path: Path) -> None
     assert manifest.label_array().ravel().tolist() == [1, 0, 0]
     with pytest.raises(SourceError, match="the table does not exist"):
         load_dataset(main, join=tmp_path / "nowhere.csv")
+
+
+def test_images_without_a_row_in_the_table_of_labels_have_no_label(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(b"x")
+    (tmp_path / "images.csv").write_text("file,study_id\n0.png,1\n1.png,2\n2.png,3\n3.png,4\n")
+    (tmp_path / "labels.csv").write_text("study_id,tb,mass\n1,1,\n2,,1\n4,,\n")
+    manifest = load_dataset(
+        tmp_path / "images.csv",
+        join=tmp_path / "labels.csv",
+        labels=["tb", "mass"],
+        blank="negative",
+    )
+    assert manifest.label_array().tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert [(item.id, item.reason) for item in manifest.left_out] == [("2.png", "no-label")]
+    policy = next(found for found in manifest.findings if found.check == "label-policy")
+    assert policy.count == 4

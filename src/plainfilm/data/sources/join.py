@@ -56,8 +56,9 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
     """
     name = table_name(other.path)
     key = _choose_key(table, other)
-    matched = sum(row is not None for row in key.rows)
-    columns = dict(table.columns)
+    columns, partners = dict(table.columns), dict(table.partners)
+    has_partner = [row is not None for row in key.rows]
+    matched = sum(has_partner)
     renamed: list[str] = []
     for title, cells in other.columns.items():
         if title in key.there:
@@ -65,9 +66,9 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
         new = ["" if row is None else cells[row] for row in key.rows]
         old = columns.get(title)
         if old is None:
-            columns[title] = new
+            columns[title], partners[title] = new, has_partner
         elif any(a != b for a, b, row in zip(old, new, key.rows, strict=True) if row is not None):
-            columns[f"{title}_{name}"] = new
+            columns[f"{title}_{name}"], partners[f"{title}_{name}"] = new, has_partner
             renamed.append(f"{title}_{name}")
     without = len(table) - matched
     problem = f"{other.path.name} was joined to {table.path.name} by {', '.join(key.here)}: " + (
@@ -82,7 +83,10 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
         "warning" if without else "note",
         problem,
         without or matched,
-        consequence="their cells of the joined table are blank" if without else "",
+        consequence="their cells of the joined table are blank, and their images have no label if "
+        "it is there"
+        if without
+        else "",
     )
     ragged = [*table.ragged]
     notes = [*table.notes, *(f"{other.path.name}: {note}" for note in other.notes)]
@@ -91,7 +95,8 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
             f"{plural(count, 'row')} of {other.path.name} with another number of cells than the "
             "header: not joined"
         )
-    return replace(table, columns=columns, ragged=ragged, notes=notes), [found]
+    joined = replace(table, columns=columns, ragged=ragged, notes=notes, partners=partners)
+    return joined, [found]
 
 
 def _choose_key(table: Table, other: Table) -> _Key:

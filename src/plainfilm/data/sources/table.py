@@ -18,13 +18,15 @@ class Table:
     """The cells of a table as text, blank if missing.
 
     ``ragged`` has the numbers of the lines with another number of cells than the header, and
-    ``notes`` says what else in the file was not used.
+    ``notes`` says what else in the file was not used. ``partners`` says for each column of a joined
+    table which rows have a partner there.
     """
 
     path: Path
     columns: dict[str, list[str]]
     ragged: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    partners: dict[str, list[bool]] = field(default_factory=dict)
 
     @property
     def names(self) -> str:
@@ -44,7 +46,8 @@ class Table:
                 remedy="compare with values as they are in the table, in upper or lower case",
             )
         columns = {name: [*compress(cells, mask)] for name, cells in self.columns.items()}
-        return replace(self, columns=columns)
+        partners = {name: [*compress(rows, mask)] for name, rows in self.partners.items()}
+        return replace(self, columns=columns, partners=partners)
 
 
 def assemble(path: Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:

@@ -41,12 +41,19 @@ Label = str | tuple[float, ...] | NoLabel
 
 def read_labels(
     table: Table, names: Sequence[str], options: SourceOptions, listing: Listing
-) -> Sequence[Label]:
+) -> list[Label]:
     """Return the label of each row; sets what the listing says about its labels."""
     reader = _Reader(table, options, listing)
     labels = reader.read_columns(names) if len(names) > 1 else reader.read_column(names[0])
     reader.policy.report(listing, reader.counts)
+    alone = NoLabel("no-label", "the table of the labels has no row for the image")
+    for row in {row for name in names for row in _without_partner(table, name)}:
+        labels[row] = alone
     return labels
+
+
+def _without_partner(table: Table, name: str) -> list[int]:
+    return [row for row, partner in enumerate(table.partners.get(name, ())) if not partner]
 
 
 class _Reader:
@@ -93,7 +100,9 @@ class _Reader:
         )
 
     def _count(self, name: str) -> None:
-        counted = Counter(self.table.columns[name])
+        cells = self.table.columns[name]
+        counted = Counter(cells)
+        counted.subtract(cells[row] for row in _without_partner(self.table, name))
         found: Counter[Meaning] = Counter()
         for cell, number in counted.items():
             if meaning := meaning_of(cell):
