@@ -42,6 +42,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--labels COLUMN[,COLUMN...]", "label columns of a table")
     add("--path-column COLUMN", "column with the paths, or a template: '{a}/{b}.png'")
     add("--split-column COLUMN", "column of a table with the splits")
+    words = "label of an image with several rows: any or majority of them"
+    add("--reduce RULE", words, choices=("any", "majority"))
     words = "list of the files of a split, e.g. test_list.txt; repeatable"
     add("--split-list FILE", words, action="append")
     add("--images FOLDER", "folder in which the files of a table are found")
@@ -113,6 +115,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "patient_folder": args.patient_folder,
         "path_column": args.path_column,
         "split_column": args.split_column,
+        "reduce": args.reduce,
         "split_lists": args.split_list,
         "images": args.images,
         "join": args.join,

@@ -15,7 +15,10 @@ from typing import Any
 from plainfilm._progress import Progress, ProgressLines
 from plainfilm.errors import PlainfilmError
 
-_OPTIONS = {"class_map": "map"}  # arguments whose option has another name
+_OPTIONS = {
+    "class_map": "map",
+    "split_lists": "split-list",
+}  # arguments whose option has another name
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 
 

@@ -19,6 +19,7 @@ from plainfilm.data.sources.open_table import as_paths, open_table
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
 from plainfilm.data.sources.patient_folders import check_patient_options
 from plainfilm.data.sources.patients import assign_patients, scope_of
+from plainfilm.data.sources.reduce import reduce_rows
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.root_splits import assign_splits
 from plainfilm.data.sources.rows import list_table
@@ -119,6 +120,8 @@ def load_dataset(
     findings += assign_patients(listings, pattern, level)
     if class_map := options.get("class_map"):
         findings += rename_classes(listings, class_map)
+    if rule := options.get("reduce"):
+        findings += reduce_rows(listings, rule, options.get("positive"))
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
     return _combine(listings, options.get("positive"), findings, name or listings[0].name)
 

@@ -29,6 +29,10 @@ class SourceOptions(TypedDict, total=False):
         several columns, such as ``p{subject:.2}/{study}/{image}.jpg``.
     split_column
         For a table: the column of splits.
+    reduce
+        What several rows of one image with different labels mean, such as boxes or readers: ``any``
+        (a label is present if one row has it) or ``majority`` (of the readers, if a column such as
+        ``rad_id`` names them, or else of the rows). Default: different labels are an error.
     split_lists
         Text files with one file name a line, with or without folders and endings, whose own names
         say the split: ``train_val_list.txt`` is training, ``test_list.txt`` test.
@@ -64,6 +68,7 @@ class SourceOptions(TypedDict, total=False):
     patient_folder: int | None
     path_column: str | None
     split_column: str | None
+    reduce: str | None
     split_lists: str | Path | Sequence[str | Path] | None
     images: str | Path | None
     join: str | Path | Sequence[str | Path] | None
@@ -81,6 +86,7 @@ TABLE_OPTIONS = (
     "path_column",
     "split_column",
     "images",
+    "reduce",
     "join",
     "where",
     "separator",
