@@ -131,22 +131,24 @@ def test_files_of_a_folder(images: Path, make_bundle: MakeBundle, capsys: Captur
     ]
 
 
-def test_a_folder_is_read_like_a_data_set_and_files_not_opened_are_listed(
+def test_a_folder_is_read_like_a_data_set_and_files_not_used_are_listed(
     images: Path, make_bundle: MakeBundle, capsys: Capture
 ) -> None:
     data = (images / "a.png").read_bytes()
-    for name in ("1.2.840.1.1", "IM000001", "x.avif", "y.JP2", "z.jp2", "w.img", "no. doe"):
+    for name in ("1.2.840.1.1", "IM000001", "x.jpg_large"):
         (images / name).write_bytes(data)
+    for name in ("x.avif", "y.JP2", "z.jp2", "w.img", "no. doe"):
+        (images / name).write_bytes(b"another format")
     # No exit status changes, and standard output stays what programs read.
     assert run(make_bundle().folder, images, "--format", "csv") == 0
     captured = capsys.readouterr()
     answered = [Path(row["file"]).name for row in csv.DictReader(io.StringIO(captured.out))]
-    assert answered == ["1.2.840.1.1", "IM000001", "a.png", "b.png", "c.png"]
+    assert answered == ["1.2.840.1.1", "IM000001", "a.png", "b.png", "c.png", "x.jpg_large"]
     listed = read_tree(images)
     assert answered == [name for name, _, _ in listed.walk()]
     assert captured.err == (
-        "plainfilm: 5 files were not opened because the ending is not that of a known image "
-        "format: 2 .jp2, 1 .avif, 1 .img, 1 with another suffix\n"
+        "plainfilm: 5 files are not of a known image format and not used: "
+        "2 .jp2, 1 .avif, 1 .img, 1 with another suffix\n"
     )
 
 

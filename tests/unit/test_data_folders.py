@@ -191,7 +191,7 @@ def test_empty_and_missing_files_and_other_suffixes(tmp_path: Path) -> None:
     ]
     assert checks(manifest)["other-files"] == 2
     (problem,) = (found.problem for found in manifest.findings if found.check == "other-files")
-    assert problem.startswith("2 files have no suffix")
+    assert problem.startswith("2 files are not of a known image format")
     assert problem.endswith(": 1 .pdf, 1 .txt")
     assert len(manifest) == 2
 

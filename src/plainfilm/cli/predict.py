@@ -75,7 +75,7 @@ def _count(
 
 @dataclass(slots=True)
 class _Found:
-    """The files to predict on, and what is not opened in the folders."""
+    """The files to predict on, and what is not used in the folders."""
 
     paths: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -83,7 +83,7 @@ class _Found:
     empty: list[str] = field(default_factory=list)
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning for files that are not opened and folders that cannot be listed."""
+        """Yield a warning for files that are not used and folders that cannot be listed."""
         from plainfilm._text import plural
 
         if number := self.others.total():
@@ -91,8 +91,8 @@ class _Found:
             from plainfilm.data.sources.tree import count_suffixes
 
             yield (
-                f"{plural(number, 'file was', 'files were')} not opened because the ending is not "
-                f"that of a known image format: {count_suffixes(self.others)}"
+                f"{plural(number, 'file is', 'files are')} not of a known image format and not "
+                f"used: {count_suffixes(self.others)}"
             )
         for path in self.empty:
             yield f"the folder {_printable(path)} contains no images"
@@ -125,14 +125,12 @@ def _no_images(found: _Found) -> SourceError:
     from plainfilm._text import plural
     from plainfilm.data.sources.tree import count_suffixes
     from plainfilm.errors import SourceError
-    from plainfilm.pixels import IMAGE_SUFFIXES
 
     others = f"{plural(found.others.total(), 'other file')}: {count_suffixes(found.others)}"
     return SourceError(
         f"{', '.join(map(_printable, found.empty))} contains no images",
         received=others if found.others else None,
-        remedy="files are read that have no ending, a number as ending, or one of "
-        f"{', '.join(sorted(IMAGE_SUFFIXES))}; name other files one by one",
+        remedy="give a folder with images in JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM",
     )
 
 

@@ -34,6 +34,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--positive CLASS", "the positive one of two classes")
     words = "new names of classes, e.g. 0=NORMAL,1=PNEUMONIA; repeatable"
     add("--map OLD=NEW[,...]", words, action="append", dest="class_map")
+    words = "class in the paths of a folder without class folders, e.g. '_([01])[.]png$'"
+    add("--label-pattern REGEX", words)
     add("--patient COLUMN|REGEX", "patient: a column, or a pattern of file names")
     words = (
         "folders that are patients: 1 (default) is the folder of a file, 2 the one above, 0 none"
@@ -111,6 +113,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
 
     given: SourceOptions = {
         "positive": args.positive,
+        "label_pattern": args.label_pattern,
         "patient": args.patient,
         "patient_folder": args.patient_folder,
         "path_column": args.path_column,

@@ -39,23 +39,23 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
     Old names are found in any spelling. A column of 1 and 0 that is named after its positive class
     has the old names 1 and 0 as well.
     """
-    wanted = {fold_class(str(old)): str(new).strip() for old, new in class_map.items()}
+    new_names = {fold_class(str(old)): str(new).strip() for old, new in class_map.items()}
     counts: Counter[str] = Counter()
     shown: set[str] = set()
     for listing in listings:
         if listing.labels is not None:
             shown |= set(listing.labels)
-            listing.labels = _rename_columns(listing.labels, wanted, counts)
+            listing.labels = _rename_columns(listing.labels, new_names, counts)
             continue
         shown |= {str(item.label).strip() for item in listing.items}
         aliases = _aliases(listing)
         for item in listing.items:
             key = fold_class(str(item.label))
-            key = key if key in wanted else aliases.get(key, key)
-            if key in wanted:
+            key = key if key in new_names else aliases.get(key, key)
+            if key in new_names:
                 counts[key] += 1
                 listing.positive = None  # the new names show it
-                item.label = wanted[key]
+                item.label = new_names[key]
     unknown = [old for old in class_map if fold_class(str(old)) not in counts]
     if unknown:
         named = ", ".join(sorted(shown)) if len(shown) <= MAX_CLASSES else f"{len(shown)} names"
@@ -72,12 +72,12 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
 
 
 def _rename_columns(
-    labels: tuple[str, ...], wanted: Mapping[str, str], counts: Counter[str]
+    labels: tuple[str, ...], new_names: Mapping[str, str], counts: Counter[str]
 ) -> tuple[str, ...]:
-    """Return the new names of label columns, each of which must stay different."""
+    """Return the new names of label columns; all must stay different."""
     keys = [fold_class(label) for label in labels]
-    counts.update(key for key in keys if key in wanted)
-    renamed = tuple(wanted.get(key, label) for key, label in zip(keys, labels, strict=True))
+    counts.update(key for key in keys if key in new_names)
+    renamed = tuple(new_names.get(key, label) for key, label in zip(keys, labels, strict=True))
     if len(set(renamed)) < len(renamed):
         raise UsageError(
             "class_map= gives one name to several label columns",

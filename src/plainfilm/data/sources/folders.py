@@ -1,14 +1,17 @@
-"""Lists folders of class folders, with or without train, validation and test above them."""
+"""Lists folders of class folders, with splits and sites above or below them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
+from plainfilm.data.sources.class_names import fold_class
+from plainfilm.data.sources.identifying import contains_identity
+from plainfilm.data.sources.label_pattern import compile_label_pattern
+from plainfilm.data.sources.levels import Folder, Level, find_classes, unwrap
 from plainfilm.data.sources.listing import (
     MAX_CLASSES,
     Item,
@@ -16,74 +19,79 @@ from plainfilm.data.sources.listing import (
     describe_unusable,
     split_of_name,
 )
+from plainfilm.data.sources.masks import set_masks_aside
+from plainfilm.data.sources.options import SourceOptions
+from plainfilm.data.sources.repeated_folders import leave_out_copies, report_neighbours
 from plainfilm.data.sources.table_files import is_table
-from plainfilm.data.sources.tree import Branch, count_suffixes, read_tree
-from plainfilm.errors import SourceError
+from plainfilm.data.sources.tree import Branch, ImageFile, count_suffixes, read_tree
+from plainfilm.errors import SourceError, UsageError
 from plainfilm.pixels import IMAGE_SUFFIXES
 from plainfilm.records import Split
 
 
-class _Layer(NamedTuple):
-    """A folder of class folders, the split it is for, and the prefix of its ids."""
-
-    official: Split | None
-    branch: Branch
-    prefix: str
-
-
-def list_folder(root: Path) -> Listing:
-    """List a folder of class folders.
+def list_folder(root: Path, options: SourceOptions | None = None) -> Listing:
+    """List a folder of class folders, or of any folders with the option ``label_pattern``.
 
     Folders that contain only one folder are skipped, as in unpacked archives. Ids are paths below
     the folder of the splits or classes.
     """
+    options = options or {}
     tree = read_tree(root)
     if tree.images == 0:
-        others = plural(tree.others.total(), "other file")
-        suffixes = f": {count_suffixes(tree.others)}" if tree.others else ""
+        raise _no_image(root, tree)
+    masks = set_masks_aside(tree)
+    if tree.images == 0:
         raise SourceError(
-            "the folder contains no image",
-            received=f"{root} ({others}{suffixes})",
-            remedy=f"give a folder with files named {', '.join(sorted(IMAGE_SUFFIXES))}",
+            "the folder contains only masks",
+            received=f"{root} with {plural(len(masks.files), 'mask')}",
+            remedy="give the folder above, or rename folders and files if they are radiographs",
         )
-    top = _unwrap(tree)
     listing = Listing(name=root.name or root.resolve().name or "data")
-    layers = [_Layer(None, top, "")]
-    if splits := _splits(top):
-        _report_neighbours(top, splits, listing)
-        layers = [_Layer(split_of_name(s.name), s, f"{s.name}/") for s in splits]
-    _check_classes(layers, listing)
-    for official, branch, prefix in layers:
-        for folder in branch.folders:
-            _list_class(folder, official, f"{prefix}{folder.name}/", listing)
-    _report_loose_images(layers, listing)
+    if pattern := options.get("label_pattern"):
+        top = tree
+        _list_by_pattern(tree, pattern, listing)
+    else:
+        top = unwrap(tree)
+        _list_classes(top, options, listing)
+    below = os.path.relpath(top.path, tree.path).replace(os.sep, "/")
+    masks.report("" if below == "." else f"{below}/", listing)
     _report_other_files(root, tree, top, listing)
     return listing
 
 
-def _unwrap(branch: Branch) -> Branch:
-    while not branch.files and not _splits(branch):
-        full = [folder for folder in branch.folders if folder.images]
-        if len(full) != 1 or full[0].files:
-            break
-        branch = full[0]
-    return branch
+def _no_image(root: Path, tree: Branch) -> SourceError:
+    others = plural(tree.others.total(), "other file")
+    suffixes = f": {count_suffixes(tree.others)}" if tree.others else ""
+    return SourceError(
+        "the folder contains no image",
+        received=f"{root} ({others}{suffixes})",
+        remedy=f"give a folder with files named {', '.join(sorted(IMAGE_SUFFIXES))}",
+    )
 
 
-def _splits(branch: Branch) -> list[Branch]:
-    return [f for f in branch.folders if f.images and split_of_name(f.name)]
+def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None:
+    level = find_classes(top, listing)
+    report_neighbours(level, listing)
+    leave_out_copies(level, options.get("class_map") or {}, listing)
+    _check_classes(level, listing)
+    for folder in level.folders:
+        columns = {n: value for n, value in folder.columns if not contains_identity(value)}
+        _list_files(folder, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]
+    _report_loose_images([*level.above, *level.parents], listing)
 
 
-def _check_classes(layers: list[_Layer], listing: Listing) -> None:
+def _check_classes(level: Level, listing: Listing) -> None:
     """Reject too many, missing or empty class folders; report other folders without images."""
-    known = {f.name.casefold() for layer in layers for f in layer.branch.folders if f.images}
+    known = level.groups().keys()
     if len(known) > MAX_CLASSES:
+        shown = sorted({folder.label for folder in level.folders})[:5]
         raise SourceError(
             f"{len(known)} class folders are too many classes",
-            received=", ".join(sorted(known)[:5]) + ", ...",
-            remedy="give a folder whose folders are the classes, or a table of labels",
+            received=", ".join(shown) + ", ...",
+            remedy="give a folder whose folders are the classes, a table of labels, or "
+            "label_pattern=",
         )
-    loose = [layer.branch for layer in layers if layer.branch.files]
+    loose = [folder.branch for folder in level.parents if folder.branch.files]
     if not known and loose:
         folder = Path(loose[0].path)
         count = sum(len(branch.files) for branch in loose)
@@ -91,15 +99,16 @@ def _check_classes(layers: list[_Layer], listing: Listing) -> None:
             f"{folder} contains images but no class folders",
             received=f"{plural(count, 'image')}, none in a class folder",
             remedy=f"give the folder above ({folder.absolute().parent}) if its folders are the "
-            "classes, or a table with the class of each image",
+            "classes, a table with the class of each image, or label_pattern= if names of files "
+            "contain the class",
         )
     empty: list[str] = []
     ignored: list[str] = []
-    for _, branch, prefix in layers:
-        for child in branch.folders:
+    for parent in level.parents:
+        for child in parent.branch.folders:
             if not child.images and split_of_name(child.name) is None:
-                is_class = not child.others or child.name.casefold() in known
-                (empty if is_class else ignored).append(prefix + child.name)
+                is_class = not child.others or fold_class(child.name) in known
+                (empty if is_class else ignored).append(parent.prefix + child.name)
     if empty:
         raise SourceError(
             "a class folder contains no image",
@@ -115,20 +124,44 @@ def _check_classes(layers: list[_Layer], listing: Listing) -> None:
         )
 
 
-def _list_class(folder: Branch, official: Split | None, prefix: str, listing: Listing) -> None:
-    for name, size, real in folder.walk():
-        first, slash, _ = name.partition("/")
-        # Some data sets have the splits below the classes.
-        inner = split_of_name(first) if slash and official is None else None
-        identity, path = prefix + name, str(Path(folder.path, name))
-        escaped = _escape(identity), _escape(path)
-        if escaped[1] != path:
-            problem = "the file name is not valid text (UTF-8)"
-            listing.left_out.append(LeftOut(*escaped, "invalid-name", problem))
-        elif size > 0:
-            listing.items.append(Item(identity, path, real, folder.name, official or inner))
-        else:
-            listing.left_out.append(describe_unusable(identity, path, size))
+def _list_files(
+    folder: Folder,
+    label_of: Callable[[str], str | None],
+    columns: dict[str, str],
+    listing: Listing,
+) -> None:
+    """List all files below a folder; folders below it may be named after splits."""
+    branch, prefix, official = folder.branch, folder.prefix, folder.official
+    for file in branch.files:
+        _list_file(file, branch.path, prefix, official, label_of, columns, listing)
+    for child in branch.folders:
+        split = official or split_of_name(child.name)
+        inner = folder._replace(branch=child, prefix=f"{prefix}{child.name}/", official=split)
+        _list_files(inner, label_of, columns, listing)
+
+
+def _list_file(
+    file: ImageFile,
+    folder: str,
+    prefix: str,
+    official: Split | None,
+    label_of: Callable[[str], str | None],
+    columns: dict[str, str],
+    listing: Listing,
+) -> None:
+    name, size, real = file
+    identity, path = prefix + name, f"{folder}{os.sep}{name}"
+    if not path.isascii() and _escape(path) != path:
+        problem = "the file name is not valid text (UTF-8)"
+        left = LeftOut(_escape(identity), _escape(path), "invalid-name", problem)
+    elif size <= 0:
+        left = describe_unusable(identity, path, size)
+    elif (label := label_of(identity)) is None:
+        left = LeftOut(identity, path, "no-label", "label_pattern= does not match the path")
+    else:
+        listing.items.append(Item(identity, path, real, label, official, None, dict(columns)))
+        return
+    listing.left_out.append(left)
 
 
 def _escape(path: str) -> str:
@@ -136,8 +169,31 @@ def _escape(path: str) -> str:
     return path.encode(errors="backslashreplace").decode()
 
 
-def _report_loose_images(layers: list[_Layer], listing: Listing) -> None:
-    loose = [layer.prefix + file.name for layer in layers for file in layer.branch.files]
+def _list_by_pattern(tree: Branch, pattern: str, listing: Listing) -> None:
+    """List all files with the class that a pattern finds in the path below the root."""
+    label_of = compile_label_pattern(pattern)
+    _list_files(Folder(tree, "", ""), label_of, {}, listing)
+    unmatched = [item.id for item in listing.left_out if item.reason == "no-label"]
+    if not listing.items and unmatched:
+        raise UsageError(
+            "label_pattern= matches no path",
+            received=repr(pattern),
+            remedy=f"give an expression that matches paths such as {unmatched[0]}",
+        )
+    if unmatched:
+        listing.report(
+            "no-label",
+            "warning",
+            f"{plural(len(unmatched), 'image')} without a match of label_pattern= "
+            f"{'is' if len(unmatched) == 1 else 'are'} not used",
+            len(unmatched),
+            unmatched,
+            remedy="extend the expression, or remove these files",
+        )
+
+
+def _report_loose_images(folders: Iterable[Folder], listing: Listing) -> None:
+    loose = [folder.prefix + file.name for folder in folders for file in folder.branch.files]
     if loose:
         listing.report(
             "loose-images",
@@ -150,49 +206,24 @@ def _report_loose_images(layers: list[_Layer], listing: Listing) -> None:
         )
 
 
-def _signature(splits: Iterable[Branch]) -> set[tuple[str, int]]:
-    """Return path and size of every file, to compare two copies of a data set."""
-    return {(f"{s.name}/{f.name}".casefold(), f.size) for s in splits for f in s.walk()}
-
-
-def _report_neighbours(top: Branch, splits: list[Branch], listing: Listing) -> None:
-    """Report folders next to the splits; the archive of Kermany's set contains itself twice."""
-    for folder in top.folders:
-        if not folder.images or folder in splits:
-            continue
-        if inner := _splits(_unwrap(folder)):
-            copy = _signature(inner)
-            if shared := len(copy & _signature(splits)):
-                extra = len(copy) - shared
-                more = f" and {plural(extra, 'other image')}" if extra else ""
-                listing.report(
-                    "repeated-folder",
-                    "warning" if extra else "note",
-                    f"{folder.name}/ contains {plural(shared, 'image')} of the splits again{more}; "
-                    "it is not loaded",
-                    len(copy),
-                    consequence="with both folders every image would be loaded twice",
-                    remedy="compare the two folders, and keep one" if extra else "",
-                )
-                continue
-        listing.report(
-            "ignored-folders",
-            "warning",
-            f"the folder {folder.name}/ with {plural(folder.images, 'image')} is not a split and "
-            "not used",
-            folder.images,
-            remedy="name it train, validation or test if it is a split",
-        )
-
-
 def _report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
+    if tree.recognised:
+        total = tree.recognised.total()
+        listing.report(
+            "found-by-content",
+            "note",
+            f"{plural(total, 'file')} with an unusual ending "
+            f"{'is an image' if total == 1 else 'are images'} by content and used: "
+            f"{count_suffixes(tree.recognised)}",
+            total,
+        )
     if tree.others:
         total = tree.others.total()
         listing.report(
             "other-files",
             "note",
-            f"{plural(total, 'file has', 'files have')} no suffix of a known image format and "
-            f"{'was' if total == 1 else 'were'} not opened: {count_suffixes(tree.others)}",
+            f"{plural(total, 'file is', 'files are')} not of a known image format and not used: "
+            f"{count_suffixes(tree.others)}",
             total,
         )
     if tree.unreadable:

@@ -90,6 +90,12 @@ def load_dataset(
             received=", ".join(map(str, paths)),
             remedy="give a table, or leave it out: the labels are the names of the folders",
         )
+    if options.get("label_pattern") and not any(path.is_dir() for path in paths):
+        raise UsageError(
+            "label_pattern= is for folders",
+            received=", ".join(map(str, paths)),
+            remedy="name the column of the classes with labels=",
+        )
     images, patient = options.get("images"), options.get("patient")
     level = options.get("patient_folder")
     check_patient_options(patient, level)
@@ -98,7 +104,7 @@ def load_dataset(
     is_column = False
     for path in paths:
         if path.is_dir():
-            listings.append(list_folder(path))
+            listings.append(list_folder(path, options))
             listings[-1].scope = scope_of(path)
             continue
         table, found = open_table(path, options)

@@ -18,6 +18,9 @@ class SourceOptions(TypedDict, total=False):
         Positive class of two.
     class_map
         New names of classes or label columns by their old names; several classes may become one.
+    label_pattern
+        For a folder: a regular expression for the path below it, whose only group is the class, in
+        place of class folders.
     patient
         A column, or a regular expression for the file name whose groups are the patient. Default: a
         column with a usual name, DICOM headers, folders of patients, or a known naming convention.
@@ -64,6 +67,7 @@ class SourceOptions(TypedDict, total=False):
     labels: str | Sequence[str] | None
     positive: str | None
     class_map: Mapping[str, str] | None
+    label_pattern: str | None
     patient: str | None
     patient_folder: int | None
     path_column: str | None

@@ -1,5 +1,8 @@
 """Lists the image files below a folder."""
 
+# A folder may contain a hundred thousand files, so paths are text here and not Path objects.
+# ruff: noqa: PTH119, PTH122
+
 from __future__ import annotations
 
 import os
@@ -10,14 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from plainfilm.errors import SourceError
-from plainfilm.pixels import IMAGE_SUFFIXES
+from plainfilm.errors import ImageError, SourceError
+from plainfilm.pixels import IMAGE_SUFFIXES, sniff
 
 MISSING = -1
 """Size of a file that does not exist, such as the target of a broken link."""
 
+# Endings of files that are certainly no images; files with other endings are opened.
+_OTHER_SUFFIXES = frozenset(
+    """
+    .7z .avi .bat .bz2 .c .cfg .conf .cpp .css .csv .db .doc .docx .exe .feather .gz .h5 .hdf5 .htm
+    .html .ini .ipynb .js .json .jsonl .lnk .log .m .mat .md .md5 .mov .mp4 .nii .npy .npz .nrrd
+    .odt .onnx .pb .parquet .pdf .pickle .pkl .ppt .pptx .pt .pth .py .r .rar .rst .rtf .sh .sql
+    .sqlite .svg .tar .tfrecord .tgz .toml .tsv .txt .url .xls .xlsx .xml .xz .yaml .yml .zip
+    """.split()  # noqa: SIM905
+)
+_HEAD = 512  # bytes, enough to recognise a format
 _MAX_SUFFIXES = 8  # in one message
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}|\.(?:jpe?g|png|tiff?|bmp|dcm)[_!~ -]?[a-z]{0,5}")
 
 
 class ImageFile(NamedTuple):
@@ -32,8 +45,8 @@ class ImageFile(NamedTuple):
 class Branch:
     """A folder with its image files and subfolders.
 
-    ``images``, ``others`` (files that are not images, by suffix) and ``unreadable`` (folders)
-    include the subfolders.
+    ``images``, ``others`` (files that are not images, by suffix), ``recognised`` (images that only
+    their content shows, by suffix) and ``unreadable`` (folders) include the subfolders.
     """
 
     name: str
@@ -43,6 +56,7 @@ class Branch:
     folders: list[Branch] = field(default_factory=list)
     images: int = 0
     others: Counter[str] = field(default_factory=Counter)
+    recognised: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
 
     def walk(self, prefix: str = "") -> Iterator[ImageFile]:
@@ -56,10 +70,25 @@ class Branch:
 def looks_like_image(name: str) -> bool:
     """Return whether a file may be an image by its name.
 
-    The suffix must be that of an image format, missing, or digits (a DICOM UID as file name).
+    The suffix must be that of an image format or digits (a DICOM UID as file name). A name without
+    suffix must contain a digit, unlike README and DICOMDIR.
     """
     stem, _, suffix = name.rpartition(".")
-    return not stem or suffix.isdigit() or f".{suffix.lower()}" in IMAGE_SUFFIXES
+    if not stem:
+        return any(map(str.isdigit, name))
+    return suffix.isdigit() or f".{suffix.lower()}" in IMAGE_SUFFIXES
+
+
+def _is_image(path: str, suffix: str) -> bool:
+    """Return whether a file whose name does not say so is an image, by its first bytes."""
+    if suffix in _OTHER_SUFFIXES or os.path.basename(path) == "DICOMDIR":
+        return False
+    try:
+        with open(path, "rb") as file:
+            sniff(file.read(_HEAD))
+    except (ImageError, OSError):
+        return False
+    return True
 
 
 def read_tree(root: Path) -> Branch:
@@ -86,15 +115,24 @@ def _read(name: str, path: str, real: str, above: frozenset[str]) -> Branch:
             if target not in above:  # a link to a folder above would be an endless loop
                 _read_folder(branch, entry.name, entry.path, target, above)
         elif looks_like_image(entry.name) and (entry.is_file() or linked):
-            try:
-                size = entry.stat().st_size
-            except OSError:
-                size = MISSING
-            branch.files.append(ImageFile(entry.name, size, target))
-            branch.images += 1
+            _add_file(branch, entry, target)
         else:
-            branch.others[Path(entry.name).suffix.lower()] += 1
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if entry.is_file() and _is_image(entry.path, suffix):
+                branch.recognised[suffix] += 1
+                _add_file(branch, entry, target)
+            else:
+                branch.others[suffix] += 1
     return branch
+
+
+def _add_file(branch: Branch, entry: os.DirEntry[str], target: str) -> None:
+    try:
+        size = entry.stat().st_size
+    except OSError:
+        size = MISSING
+    branch.files.append(ImageFile(entry.name, size, target))
+    branch.images += 1
 
 
 def _read_folder(parent: Branch, name: str, path: str, real: str, above: frozenset[str]) -> None:
@@ -106,6 +144,7 @@ def _read_folder(parent: Branch, name: str, path: str, real: str, above: frozens
     parent.folders.append(child)
     parent.images += child.images
     parent.others += child.others
+    parent.recognised += child.recognised
     parent.unreadable += child.unreadable
 
 

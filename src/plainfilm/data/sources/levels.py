@@ -1,0 +1,231 @@
+"""Finds which folders of a tree are the classes, and which are splits or sites above them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from plainfilm.data.sources.class_names import fold_class, is_negative_name
+from plainfilm.data.sources.listing import MAX_CLASSES, Listing, split_of_name
+from plainfilm.data.sources.tree import Branch
+from plainfilm.records import Split
+
+# Folders of files or formats, which are neither a class nor a site.
+_CONTAINERS = frozenset(
+    {"image", "images", "img", "imgs", "jpeg", "jpegs", "jpg", "jpgs", "png", "pngs", "tif", "tiff"}
+    | {"bmp", "dcm", "dicom", "dicoms", "cxr", "cxrs", "radiograph", "radiographs", "xray", "xrays"}
+    | {"original", "originals", "raw"}
+)
+# Folders of patients, studies or numbered parts.
+_NUMBERED = re.compile(
+    r"(?:[a-z]{1,2}|anon|case|exam|part|pat|patient|scan|ser|series|session|study|sub|subj|subject|"
+    r"visit)?[\W_]*\d[\d\W_]*",
+    re.IGNORECASE,
+)
+# Column names for folders above the classes; other folders are sites.
+_COLUMNS = {
+    "view": {"ap", "frontal", "lat", "lateral", "ll", "pa"},
+    "sex": {"f", "female", "m", "male"},
+}
+_MAX_CODES = 4  # classes that are numbers
+_DEEPEST = 5  # levels of folders above the classes
+
+
+class Folder(NamedTuple):
+    """A folder that is a class, or above the classes.
+
+    ``label`` is the name of the class; ``prefix`` begins the ids of the images.
+    """
+
+    branch: Branch
+    label: str
+    prefix: str
+    official: Split | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Level:
+    """Folders that may be the classes, and what is above or next to them."""
+
+    folders: list[Folder] = field(default_factory=list)
+    parents: list[Folder] = field(default_factory=list)  # directly above ``folders``
+    above: list[Folder] = field(default_factory=list)  # contain splits
+    neighbours: list[tuple[Branch, tuple[Branch, ...]]] = field(default_factory=list)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images are next to the folders."""
+        return any(folder.branch.files for folder in (*self.parents, *self.above))
+
+    def groups(self) -> dict[str, list[Folder]]:
+        """Return the folders by class, in any spelling."""
+        groups: dict[str, list[Folder]] = defaultdict(list)
+        for folder in self.folders:
+            groups[fold_class(folder.label)].append(folder)
+        return groups
+
+
+def splits_of(branch: Branch) -> list[Branch]:
+    """Return the folders of a folder that are splits."""
+    return [f for f in branch.folders if f.images and split_of_name(f.name)]
+
+
+def unwrap(branch: Branch) -> Branch:
+    """Skip folders that contain only one folder, as in unpacked archives."""
+    while not branch.files and not splits_of(branch):
+        full = [folder for folder in branch.folders if folder.images]
+        if len(full) != 1 or full[0].files:
+            break
+        branch = full[0]
+    return branch
+
+
+def find_classes(top: Branch, listing: Listing) -> Level:
+    """Return the level of the class folders below ``top``.
+
+    Splits may be above or below sites and classes. Folders are sites if the folders below them
+    are the same class names in each.
+    """
+    level = _open([Folder(top, top.name, "")])
+    for _ in range(_DEEPEST):
+        groups = level.groups()
+        if level.has_images or not groups:
+            break
+        below = _open(level.folders)
+        if below.has_images or not below.folders:
+            break
+        if len(groups) == 1:
+            names = [folder.label for folder in below.folders]
+            if is_negative_name(level.folders[0].label) or _are_numbered(names):
+                break
+        elif not _are_sites(groups, listing):
+            break
+        else:
+            column = _column_of(groups)
+            folders = [f._replace(columns=(*f.columns, (column, f.label))) for f in level.folders]
+            below = _open(folders)
+        below.above += level.above
+        below.neighbours += level.neighbours
+        level = below
+    return _join_split_names(level)
+
+
+def _open(folders: Iterable[Folder]) -> Level:
+    level = Level()
+    for folder in folders:
+        _open_one(folder, level)
+    return level
+
+
+def _open_one(folder: Folder, level: Level) -> None:
+    """Add the folders of a folder to a level, through splits and folders of images."""
+    full = [child for child in folder.branch.folders if child.images]
+    splits = [] if folder.official else splits_of(folder.branch)
+    (level.above if splits else level.parents).append(folder)
+    classes = {fold_class(child.name) for split in splits for child in split.folders}
+    transparent = not splits and all(is_container(child.name) for child in full)
+    for child in full:
+        prefix = f"{folder.prefix}{child.name}/"
+        inner = folder._replace(branch=child, label=child.name, prefix=prefix)
+        if child in splits:
+            _open_one(inner._replace(official=split_of_name(child.name)), level)
+        elif transparent:
+            _open_one(inner, level)
+        elif splits and fold_class(child.name) not in classes:
+            level.neighbours.append((child, tuple(splits)))
+        else:
+            level.folders.append(inner)
+
+
+def is_container(name: str) -> bool:
+    """Return whether a folder of this name contains images of any class, like ``images``.
+
+    Examples
+    --------
+    >>> [is_container(name) for name in ("images", "CXR_png", "X-ray", "NORMAL")]
+    [True, True, True, False]
+    """
+    words = [word for word in re.split(r"[\W\d_]+", name.casefold()) if word]
+    return fold_class(name) in _CONTAINERS or (bool(words) and _CONTAINERS.issuperset(words))
+
+
+def _are_numbered(names: Iterable[str]) -> bool:
+    return all(_NUMBERED.fullmatch(name) for name in names)
+
+
+def _are_sites(groups: dict[str, list[Folder]], listing: Listing) -> bool:
+    """Return whether the folders of each group are the same classes."""
+    inner = []
+    for folders in groups.values():
+        below = _open(folders)
+        if below.has_images or not below.folders:
+            return False
+        inner.append({fold_class(folder.label): folder.label for folder in below.folders})
+    names = {key: name for one in inner for key, name in one.items()}
+    shared = {key for key in names if sum(key in one for one in inner) > 1}
+    same = all(len(one) == len(names) for one in inner)
+    negative_above = any(is_negative_name(f[0].label) for f in groups.values())
+    negative_below = any(map(is_negative_name, names.values()))
+    if not 2 <= len(names) <= MAX_CLASSES or (negative_above and not negative_below):
+        return False
+    numbered = _are_numbered(names.values())  # patients, unless the classes are 0 and 1
+    if numbered and (negative_above or not same or "0" not in names or len(names) > _MAX_CODES):
+        return False
+    if negative_below and not negative_above:
+        found = all(one.keys() & shared for one in inner)
+    else:
+        found = same and not any(names.keys() <= column for column in _COLUMNS.values())
+    if found:
+        _report_sites(
+            groups, [*names.values()], sure=negative_below and not numbered, listing=listing
+        )
+    return found
+
+
+def _column_of(groups: dict[str, list[Folder]]) -> str:
+    """Return the column that folders above the classes become."""
+    return next((name for name, words in _COLUMNS.items() if groups.keys() <= words), "site")
+
+
+def _report_sites(
+    groups: dict[str, list[Folder]], classes: Sequence[str], *, sure: bool, listing: Listing
+) -> None:
+    above = [folders[0].label for folders in groups.values()]
+    shown = ", ".join(above[:5]) + ", ..." * (len(above) > 5)
+    listing.report(
+        "site-folders",
+        "note" if sure else "warning",
+        f"the folders {shown} contain the same folders ({', '.join(classes[:5])}"
+        f"{', ...' * (len(classes) > 5)}), which are the classes; the folders above them are the "
+        f"column {_column_of(groups)!r}",
+        len(above),
+        remedy="" if sure else "if the classes are other folders, name them with label_pattern=",
+    )
+
+
+def _join_split_names(level: Level) -> Level:
+    """Separate split and class if every folder is named after both, like ``train_normal``."""
+    parts = [_split_and_class(folder.label) for folder in level.folders]
+    known = [part for part in parts if part is not None]
+    classes = {fold_class(name) for _, name in known}
+    several = len({split for split, _ in known}) > 1 and len(classes) > 1
+    if len(known) < len(parts) or not several or any(f.official for f in level.folders):
+        return level
+    level.folders = [
+        folder._replace(official=split, label=name)
+        for folder, (split, name) in zip(level.folders, known, strict=True)
+    ]
+    return level
+
+
+def _split_and_class(name: str) -> tuple[Split, str] | None:
+    """Return split and class of a name such as ``train_normal`` or ``NORMAL-test``."""
+    words = [word for word in re.split(r"[\W_]+", name) if word]
+    for at, rest in ((0, words[1:]), (-1, words[:-1])):
+        if rest and (split := split_of_name(words[at])) and not split_of_name(" ".join(rest)):
+            return split, " ".join(rest)
+    return None

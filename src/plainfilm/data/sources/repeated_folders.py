@@ -1,0 +1,146 @@
+"""Leaves out folders that repeat others: copies of classes and trees that contain themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from plainfilm._text import plural
+from plainfilm.data.manifest import LeftOut
+from plainfilm.data.sources.class_names import fold_class
+from plainfilm.data.sources.levels import Folder, Level, find_classes, splits_of, unwrap
+from plainfilm.data.sources.listing import Listing
+from plainfilm.data.sources.tree import Branch
+
+_WORD = r"(?:backup|bak|copia|copie|copy|duplicate|kopie|old|orig(?:inal)?)"
+_COPY = re.compile(
+    rf"(?:{_WORD}[\s_-]+(?:of|de|von)[\s_-]+(?P<a>.+?)"
+    rf"|(?P<b>.+?)[\s_.-]+\(?{_WORD}\)?(?:[\s_-]*\(?\d+\)?)?"
+    r"|(?P<c>.+?)[\s_]*\(\d+\))",
+    re.IGNORECASE,
+)
+
+
+def copied_name(name: str) -> str | None:
+    """Return the name that a folder was copied from, as file managers and people name copies.
+
+    Examples
+    --------
+    >>> [copied_name(name) for name in ("NORMAL - Copy", "NORMAL (2)", "Copy of NORMAL")]
+    ['NORMAL', 'NORMAL', 'NORMAL']
+    >>> copied_name("COVID 19") is None
+    True
+    """
+    match = _COPY.fullmatch(name.strip())
+    return match and (match["a"] or match["b"] or match["c"])
+
+
+def leave_out_copies(level: Level, renamed: Collection[str], listing: Listing) -> None:
+    """Remove copies of class folders, and folders that contain the class folders again.
+
+    Folders that the user gives a new name are kept.
+    """
+    groups = level.groups()
+    kept = {fold_class(name) for name in renamed}
+    for key, folders in [*groups.items()]:
+        if key in kept:
+            continue
+        original = copied_name(folders[0].label)
+        if original and key != fold_class(original) and fold_class(original) in groups:
+            _leave_out_copy(folders, groups[fold_class(original)], listing)
+        elif _contains_classes(folders, groups):
+            _leave_out_tree(folders, level, listing)
+        else:
+            continue
+        level.folders = [folder for folder in level.folders if folder not in folders]
+        del groups[key]
+
+
+def _leave_out_copy(folders: list[Folder], originals: list[Folder], listing: Listing) -> None:
+    known = {(file.name, file.size) for folder in originals for file in folder.branch.walk()}
+    equal = count = 0
+    for folder in folders:
+        for file in folder.branch.walk():
+            count += 1
+            equal += (file.name, file.size) in known
+            path = str(Path(folder.branch.path, file.name))
+            problem = f"the folder is a copy of {originals[0].label}"
+            listing.left_out.append(LeftOut(folder.prefix + file.name, path, "copy", problem))
+    name, original = folders[0].label, originals[0].label
+    share = "all" if equal == count else f"{equal:,} of {plural(count, 'image')}"
+    listing.report(
+        "copied-class",
+        "warning",
+        f"the folder {name} with {plural(count, 'image')} is not a class but a copy of {original} "
+        f"by its name, and not used ({share} with the same name and size)",
+        count,
+        consequence="as a class it would have the same images as the other",
+        remedy=f"remove it, or use it with class_map='{name}={original}'",
+    )
+
+
+def _contains_classes(folders: list[Folder], groups: dict[str, list[Folder]]) -> bool:
+    """Return whether the folders below are at least two of the other classes, and no others."""
+    names = {
+        fold_class(child.name)
+        for folder in folders
+        for child in unwrap(folder.branch).folders
+        if child.images
+    }
+    return len(names) > 1 and names <= groups.keys()
+
+
+def _leave_out_tree(folders: list[Folder], level: Level, listing: Listing) -> None:
+    others = [folder for folder in level.folders if folder not in folders]
+    top = unwrap(folders[0].branch)
+    copies = find_classes(top, Listing("")).folders
+    _report_repeated(folders[0].branch, _signature(copies), _signature(others), listing)
+
+
+def report_neighbours(level: Level, listing: Listing) -> None:
+    """Report folders next to the splits; the archive of Kermany's set contains itself twice."""
+    for folder, splits in level.neighbours:
+        if inner := splits_of(unwrap(folder)):
+            copy, known = _signature(_as_folders(inner)), _signature(_as_folders(splits))
+            if copy & known:
+                _report_repeated(folder, copy, known, listing)
+                continue
+        listing.report(
+            "ignored-folders",
+            "warning",
+            f"the folder {folder.name}/ with {plural(folder.images, 'image')} is not a split and "
+            "not used",
+            folder.images,
+            remedy="name it train, validation or test if it is a split",
+        )
+
+
+def _as_folders(branches: Iterable[Branch]) -> list[Folder]:
+    return [Folder(branch, branch.name, f"{branch.name}/") for branch in branches]
+
+
+def _signature(folders: Iterable[Folder]) -> set[tuple[str, int]]:
+    """Return class or split, path and size of every file, to compare two copies of a data set."""
+    return {
+        (f"{folder.label}/{file.name}".casefold(), file.size)
+        for folder in folders
+        for file in folder.branch.walk()
+    }
+
+
+def _report_repeated(
+    folder: Branch, copy: set[tuple[str, int]], known: set[tuple[str, int]], listing: Listing
+) -> None:
+    shared = len(copy & known)
+    extra = len(copy) - shared
+    more = f" and {plural(extra, 'other image')}" if extra else ""
+    listing.report(
+        "repeated-folder",
+        "warning" if extra else "note",
+        f"{folder.name}/ contains {plural(shared, 'image')} of the other folders again{more}; "
+        "it is not loaded",
+        len(copy),
+        consequence="with both folders every image would be loaded twice",
+        remedy="compare the two folders, and keep one" if extra else "",
+    )
