@@ -11,7 +11,7 @@ import pytest
 
 from plainfilm.data import load_dataset
 from plainfilm.data.sources.table_files import is_table, read_table, table_name
-from plainfilm.errors import MissingExtraError, SourceError, UsageError
+from plainfilm.errors import MissingExtraError, PlainfilmError, SourceError, UsageError
 
 EXPECTED = {"file": ["a.png", "b.png"], "label": ["ü", "x y"], "age": ["3", ""]}
 LINES = ("file,label,age", "a.png,ü,3", "b.png,x y,")
@@ -166,3 +166,38 @@ def test_the_extra_for_workbooks_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(MissingExtraError) as caught:
         read_table(write(tmp_path, b"PK\x03\x04", "t.xlsx"))
     assert "[excel]" in str(caught.value)
+
+
+HEADERLESS = ("img/0.png negative\n", "img/1.png positive\n", "img/2.png negative\n")
+
+
+def test_a_table_without_a_header(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "img").mkdir(exist_ok=True)
+        (tmp_path / "img" / f"{number}.png").write_bytes(b"x")
+    path = tmp_path / "train.txt"
+    path.write_text("".join(HEADERLESS))
+    remedy = "if the first line is already data, name the columns with header="
+    for label in (None, "finding"):
+        with pytest.raises(PlainfilmError, match=remedy) as caught:
+            load_dataset(path, labels=label, path_column="file" if label else None)
+        assert "img/0" not in str(caught.value)
+    manifest = load_dataset(path, header=["file", "label"])
+    assert manifest.ids.tolist() == ["img/0.png", "img/1.png", "img/2.png"]
+    assert manifest.label_array().ravel().tolist() == [0, 1, 0]
+    path.write_text("file label\n" + "".join(HEADERLESS))
+    assert load_dataset(path, header="file, label").hash == manifest.hash
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("file", "no line of the table has as many cells as its header"),
+        ("file,label,x", "no line of the table has as many cells as its header"),
+        ("file,file", "header= needs different names"),
+    ],
+)
+def test_names_of_columns_that_do_not_fit(tmp_path: Path, header: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text("".join(HEADERLESS))
+    with pytest.raises(PlainfilmError, match=message):
+        load_dataset(tmp_path / "t.csv", header=header)

@@ -60,6 +60,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--uncertain negative|positive|unknown|drop", words, choices=choices)
     add("--delimiter CHARACTER", "character between the cells of a table (default: recognised)")
     add("--encoding NAME", "encoding of a table, such as cp1252 (default: utf-8)")
+    add("--header NAME[,NAME...]", "columns of a table without a header line")
 
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +129,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "uncertain": args.uncertain,
         "delimiter": args.delimiter,
         "encoding": args.encoding,
+        "header": args.header,
         "layout": args.layout,
     }
     if args.class_map:

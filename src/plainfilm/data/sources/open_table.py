@@ -22,7 +22,10 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
     The paths of a template become a column with the template as its name.
     """
     findings: list[Finding] = []
-    table = _read(path, options)
+    header = options.get("header")
+    if isinstance(header, str):
+        header = [name.strip() for name in header.split(",")]
+    table = _read(path, options, header)
     for path_of_other in as_paths(options.get("join")):
         table, found = join_table(table, _read(path_of_other, options))
         findings += found
@@ -38,10 +41,11 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
     return table, findings
 
 
-def _read(path: Path, options: SourceOptions) -> Table:
+def _read(path: Path, options: SourceOptions, header: Sequence[str] | None = None) -> Table:
     if not path.is_file():
         raise SourceError("the table does not exist", received=path, remedy="check the path")
-    return read_table(path, delimiter=options.get("delimiter"), encoding=options.get("encoding"))
+    delimiter, encoding = options.get("delimiter"), options.get("encoding")
+    return read_table(path, delimiter=delimiter, encoding=encoding, header=header)
 
 
 def as_paths(given: str | Path | Sequence[str | Path] | None) -> list[Path]:

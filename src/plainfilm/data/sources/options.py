@@ -59,6 +59,8 @@ class SourceOptions(TypedDict, total=False):
     delimiter, encoding
         For a table of text: the character between cells, or its name (``tab``, ``semicolon``), and
         the encoding, such as ``cp1252``. Default: recognised, and UTF-8.
+    header
+        For a table without a header line: the names of its columns.
     layout
         Name of a published data set whose columns, labels, patients and splits are known, such as
         ``kermany``. Other options that are given replace those of the layout.
@@ -82,6 +84,7 @@ class SourceOptions(TypedDict, total=False):
     uncertain: str | None
     delimiter: str | None
     encoding: str | None
+    header: str | Sequence[str] | None
     layout: str | None
 
 
@@ -98,5 +101,6 @@ TABLE_OPTIONS = (
     "uncertain",
     "delimiter",
     "encoding",
+    "header",
 )
 """Options that are for tables only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -50,7 +50,9 @@ class Table:
         return replace(self, columns=columns, partners=partners)
 
 
-def assemble(path: Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:
+def assemble(
+    path: Path, numbered: Iterable[tuple[int, list[str]]], header: Sequence[str] | None = None
+) -> Table:
     """Make a table of rows of text, the first of which has the names of the columns.
 
     Blank rows, and lines with a single cell above the header, are skipped. Cells beyond the header
@@ -60,11 +62,17 @@ def assemble(path: Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:
     ----------
     numbered
         Rows with the numbers of their lines.
+    header
+        Names of the columns, if no row has them. A first row that is equal to them is skipped.
     """
-    rows = iter(numbered)
-    header, titles, rows = _find_header(rows)
-    width = len(header)
-    named = max((n for n, name in enumerate(header, 1) if name), default=0)
+    titles, rows = 0, iter(numbered)
+    if header is None:
+        names, titles, rows = _find_header(rows)
+    else:
+        names = [*header]
+        rows = (pair for n, pair in enumerate(rows) if n or [*map(str.strip, pair[1])] != names)
+    width = len(names)
+    named = max((n for n, name in enumerate(names, 1) if name), default=0)
     kept: list[list[str]] = []
     ragged: list[int] = []
     for line, row in rows:
@@ -82,16 +90,16 @@ def assemble(path: Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:
     if ragged and not kept:
         raise SourceError(
             "no line of the table has as many cells as its header",
-            received=f"{path}: {plural(width, 'cell')} in the header ({name_columns(header)}), "
+            received=f"{path}: {plural(width, 'cell')} in the header ({name_columns(names)}), "
             f"another number in {plural(len(ragged), 'line')}",
             remedy="name the delimiter with delimiter=, or correct the header",
         )
     cells = zip(*kept, strict=True) if kept else iter([()] * width)
     columns = [[cell.strip() for cell in column] for column in cells]
-    used = [n for n in range(width) if header[n] or any(columns[n])]
-    names = [header[n] or f"column {n + 1}" for n in used]
-    _check_names(path, names)
-    table = Table(path, {name: columns[n] for name, n in zip(names, used, strict=True)}, ragged)
+    used = [n for n in range(width) if names[n] or any(columns[n])]
+    titled = [names[n] or f"column {n + 1}" for n in used]
+    _check_names(path, titled)
+    table = Table(path, {name: columns[n] for name, n in zip(titled, used, strict=True)}, ragged)
     if titles:
         count = plural(titles, "line above the header is", "lines above the header are")
         table.notes.append(f"{count} not used")
@@ -121,5 +129,12 @@ def _check_names(path: Path, names: list[str]) -> None:
         raise SourceError(
             "two columns of the table have the same name",
             received=path if private else f"{path}: {', '.join(map(repr, repeated))}",
-            remedy="rename one of them; the first line must contain the names of the columns",
+            remedy=remedy_of_columns(names, "rename one of them"),
         )
+
+
+def remedy_of_columns(names: Collection[str], usual: str) -> str:
+    """Return the remedy for columns that are not as expected; a header may be a row of data."""
+    if not looks_like_data(names):
+        return usual
+    return "if the first line is already data, name the columns with header=, such as file,label"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.root_splits import find_split_columns
-from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.table import Table, remedy_of_columns
 from plainfilm.data.sources.table_labels import check_label_column
 from plainfilm.errors import SourceError, UsageError
 
@@ -46,7 +46,7 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
                 f"{'several columns' if found else 'no column'} could be the {role}"
                 + (f": {', '.join(found)}" if found else ""),
                 received=f"{table.path} with the columns {table.names}",
-                remedy=f"name the column with {argument}=",
+                remedy=remedy_of_columns(table.columns, f"name the column with {argument}="),
             )
         if found:
             guessed.append(f"{role} from {found[0]!r}")
@@ -83,6 +83,6 @@ def _existing(table: Table, argument: str, name: str) -> str:
         raise UsageError(
             f"{argument}= names a column that does not exist",
             received=f"{name!r}; {table.path} has {table.names}",
-            remedy=f"name an existing column with {argument}=",
+            remedy=remedy_of_columns(table.columns, f"name an existing column with {argument}="),
         )
     return name

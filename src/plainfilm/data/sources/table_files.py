@@ -6,13 +6,14 @@ import gzip
 import math
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm._optional import require
 from plainfilm._text import plural
 from plainfilm.data.sources.table import Table, assemble
 from plainfilm.data.sources.table_text import read_text
-from plainfilm.errors import SourceError
+from plainfilm.errors import SourceError, UsageError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet", ".xlsx")
 """Endings of the names of tables."""
@@ -42,7 +43,13 @@ def table_name(path: Path) -> str:
     return _SUFFIX.sub("", path.name)
 
 
-def read_table(path: Path, *, delimiter: str | None = None, encoding: str | None = None) -> Table:
+def read_table(
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: Sequence[str] | None = None,
+) -> Table:
     """Read a table, every cell as text.
 
     The format is recognised by the first bytes of the file.
@@ -53,16 +60,20 @@ def read_table(path: Path, *, delimiter: str | None = None, encoding: str | None
         Delimiter and encoding of a text file. By default the delimiter is that of comma, semicolon,
         tab, ``|`` and space which divides the rows most evenly, and the encoding is UTF-8, or
         UTF-16 or UTF-32 with their mark.
+    header
+        Names of the columns of a table without a header line.
     """
+    if header is not None and len(set(header)) != len(header):
+        raise UsageError("header= needs different names", received=", ".join(header))
     try:
         with open(path, "rb") as file:
             start = file.read(4)
         if start == b"PAR1":
-            table = _read_parquet(path)
+            table = _read_parquet(path, header)
         elif start == b"PK\x03\x04":
-            table = _read_workbook(path)
+            table = _read_workbook(path, header)
         else:
-            table = read_text(path, _read_bytes(path, start), delimiter, encoding)
+            table = read_text(path, _read_bytes(path, start), delimiter, encoding, header)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
     if not len(table):
@@ -80,10 +91,16 @@ def _read_bytes(path: Path, start: bytes) -> bytes:
     return gzip.decompress(data) if start.startswith(b"\x1f\x8b") else data
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, header: Sequence[str] | None) -> Table:
     import pyarrow
     import pyarrow.parquet as parquet
 
+    if header is not None:
+        raise UsageError(
+            "header= is for tables without a header line, and Parquet has names of columns",
+            received=path,
+            remedy="leave it out",
+        )
     try:
         columns = parquet.read_table(path).to_pydict()
     except pyarrow.ArrowException as error:
@@ -91,7 +108,7 @@ def _read_parquet(path: Path) -> Table:
     return Table(path, {str(n): [_text(cell) for cell in cells] for n, cells in columns.items()})
 
 
-def _read_workbook(path: Path) -> Table:
+def _read_workbook(path: Path, header: Sequence[str] | None) -> Table:
     """Read the values of the first sheet of an Excel workbook."""
     openpyxl = require("openpyxl", "excel")
     try:
@@ -103,7 +120,8 @@ def _read_workbook(path: Path) -> Table:
     except Exception as error:  # a damaged workbook raises whatever its first bad part does
         raise SourceError("the workbook cannot be read", received=f"{path}: {error}") from error
     width = max(map(len, rows), default=0)
-    table = assemble(path, ((n, row + [""] * (width - len(row))) for n, row in enumerate(rows, 1)))
+    numbered = ((n, row + [""] * (width - len(row))) for n, row in enumerate(rows, 1))
+    table = assemble(path, numbered, header)
     if others:
         count = plural(len(others), "further sheet is", "further sheets are")
         table.notes.append(f"{count} not used")

@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,13 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[ \t]*(?:\r\n?|\n)', re.IGNOREC
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 100_000, 200
 
 
-def read_text(path: Path, data: bytes, delimiter: str | None, encoding: str | None) -> Table:
+def read_text(
+    path: Path,
+    data: bytes,
+    delimiter: str | None,
+    encoding: str | None,
+    header: Sequence[str] | None = None,
+) -> Table:
     """Read a table from the bytes of a text file (see `read_table`)."""
     text = _decode(path, data, encoding)
     if line := _SEPARATOR_LINE.match(text):
@@ -34,7 +41,7 @@ def read_text(path: Path, data: bytes, delimiter: str | None, encoding: str | No
     rows = csv.reader(io.StringIO(text, ""), delimiter=chosen, skipinitialspace=True, strict=True)
     skipped = bool(line)
     try:
-        return assemble(path, ((rows.line_num + skipped, row) for row in rows))
+        return assemble(path, ((rows.line_num + skipped, row) for row in rows), header)
     except csv.Error as error:
         raise SourceError(
             "the table cannot be read",
