@@ -717,7 +717,7 @@ def test_grey_levels_do_not_depend_on_how_many_rows_are_looked_up_at_once(
 ) -> None:
     monkeypatch.setattr(grey, "_AT_ONCE", at_once)
     stored = np.random.default_rng(0).integers(0, 4096, (23, 17), dtype=np.uint16)
-    levels, _ = grey.grey_from_stored(stored, header(23, 17, WindowCenter=2048, WindowWidth=4096))
+    levels, *_ = grey.grey_from_stored(stored, header(23, 17, WindowCenter=2048, WindowWidth=4096))
     # PS3.3 C.11.2.1.2.1, the linear function, written out.
     expected = np.rint(255 * np.clip((stored - 2047.5) / 4095 + 0.5, 0, 1))
     np.testing.assert_array_equal(levels, expected)

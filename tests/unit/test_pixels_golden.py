@@ -78,7 +78,8 @@ SIGNED = {"PixelRepresentation": 1}
 TWO = {"WindowCenter": [2048, 300], "WindowWidth": [4096, 100]}
 BRANCHES: dict[str, tuple[np.ndarray, dict[str, Any], tuple[object, ...]]] = {
     "linear": (grainy(), {"WindowCenter": 1800, "WindowWidth": 999}, ("+Wi", 1)),
-    "threshold": (grainy(), {"WindowCenter": 1800, "WindowWidth": 1}, ("+Wi", 1)),
+    # With more values, a threshold would hide the image and would not be used.
+    "threshold": (grainy() // 99 * 99, {"WindowCenter": 1800, "WindowWidth": 1}, ("+Wi", 1)),
     "sigmoid": (
         grainy(),
         {"WindowCenter": 1800, "WindowWidth": 999, "VOILUTFunction": "SIGMOID"},

@@ -290,9 +290,10 @@ MAKERS: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     "dicom negative rows": (lambda: edited(b"\x10\0", b"SS", b"\xff\xff"), REFUSED),
     "dicom several rows": (lambda: edited(b"\x10\0", b"US", b"\3\0\3\0"), {"no-pixels"}),
     "dicom rows in words": (lambda: edited(b"\x10\0", b"LO", b"many"), {"no-pixels"}),
-    "dicom bits 0": (lambda: edited(b"\0\1", b"US", bytes(2)), REFUSED),
-    "dicom bits 65535": (lambda: edited(b"\0\1", b"US", b"\xff\xff"), REFUSED),
-    "dicom bits 13": (lambda: edited(b"\0\1", b"US", b"\x0d\0"), REFUSED),
+    # The length of the pixel data shows how many there are.
+    "dicom bits 0": (lambda: edited(b"\0\1", b"US", bytes(2)), {"image"}),
+    "dicom bits 65535": (lambda: edited(b"\0\1", b"US", b"\xff\xff"), {"image"}),
+    "dicom bits 13": (lambda: edited(b"\0\1", b"US", b"\x0d\0"), {"image"}),
     "dicom samples 65535": (lambda: edited(b"\2\0", b"US", b"\xff\xff"), REFUSED),
     "dicom window nan": (lambda: edited(b"\x50\x10", b"DS", b"nan "), {"image"}),
     "dicom window infinite": (lambda: edited(b"\x51\x10", b"DS", b"inf "), {"image"}),

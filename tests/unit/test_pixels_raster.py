@@ -19,7 +19,7 @@ from PIL import ImageFile
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels import Limits, read_full_image, read_image, read_image_and_colour
-from plainfilm.pixels.window import grey_from_depth
+from plainfilm.pixels.depth import grey_from_depth
 from plainfilm.records import PixelSpec
 
 WIDTH, HEIGHT = 400, 300
@@ -242,8 +242,8 @@ def test_few_visible_pixels_do_not_make_an_image_visible() -> None:
 )
 def test_sixteen_bits_become_eight(values: list[int], expected: list[int], window: str) -> None:
     array = np.array([values], np.uint16)
-    levels, named = grey_from_depth(array)
-    assert levels.tolist() == [expected] and named == window
+    levels, metadata = grey_from_depth(array)
+    assert levels.tolist() == [expected] and metadata == {"window": window}
     for data in (saved(array, "png"), saved(array, "tiff")):
         image = read_full_image(data)
         assert image.pixels.tolist() == [expected]

@@ -1,8 +1,9 @@
-"""Checks a compressed frame before a decoder takes memory for it."""
+"""Describes a compressed frame by its own header, and checks it before a decoder takes memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import Limits, broken, check_pixels
@@ -13,6 +14,47 @@ _SCANS = 20  # for an image of the largest size; encoders of progressive JPEG wr
 _END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 stream
 # Start-of-frame markers: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
+_SIZ = b"\xff\x4f\xff\x51"
+_CAP = 0x50  # marker of a high-throughput JPEG 2000 stream
+
+
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """What the header of a compressed frame says."""
+
+    kind: str
+    """``baseline``, ``extended``, ``progressive``, ``lossless`` or ``other`` (JPEG), ``jpeg-ls``,
+    ``jpeg-2000``, ``ht-jpeg-2000``"""
+    bits: int  # of a sample
+    samples: int  # of a pixel
+    signed: bool | None = None  # only JPEG 2000 says it
+
+
+def describe(frame: bytes) -> Codestream | None:
+    """Return what the header of a frame says; None if it is of no known kind, or damaged."""
+    if frame[:2] == b"\xff\xd8":
+        for marker, at in _segments(frame):
+            if marker in _FRAMES and at + 10 <= len(frame):
+                return Codestream(_KINDS.get(marker, "other"), frame[at + 4], frame[at + 9])
+        return None
+    start = frame.find(_SIZ, 0, 4096) if frame.startswith((_JP2, _SIZ)) else -1
+    if start < 0 or len(frame) < start + 46:
+        return None
+    after = start + 4 + int.from_bytes(frame[start + 4 : start + 6], "big")
+    kind = "ht-jpeg-2000" if frame[after : after + 2] == bytes((0xFF, _CAP)) else "jpeg-2000"
+    depth = frame[start + 42]
+    samples = int.from_bytes(frame[start + 40 : start + 42], "big")
+    return Codestream(kind, (depth & 127) + 1, samples, depth > 127)
+
+
+_KINDS = {
+    0xC0: "baseline",
+    0xC1: "extended",
+    0xC2: "progressive",
+    0xC3: "lossless",
+    0xF7: "jpeg-ls",
+}
 
 
 def check_codestream(frame: bytes, limits: Limits) -> None:
@@ -104,7 +146,7 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
     """Return width and height from the SIZ marker (ISO 15444-1, A.5.1)."""
-    start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
+    start = frame.find(_SIZ, 0, 4096)
     if start < 0 or len(frame) < start + 24:
         return None
     right, bottom, left, top = (

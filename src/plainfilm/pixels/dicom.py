@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from pydicom.pixels import get_decoder, pixel_array
+from pydicom.pixels import get_decoder
 from pydicom.uid import UID, RLELossless
 
 from plainfilm._optional import install_hint
 from plainfilm.errors import ImageError
-from plainfilm.pixels.dicom_file import QUIET_PYDICOM, DicomFile, open_dicom
+from plainfilm.pixels.dicom_file import QUIET_PYDICOM, open_dicom
 from plainfilm.pixels.grey import grey_from_stored
 from plainfilm.pixels.isolation import ISOLATION
+from plainfilm.pixels.layout import Layout
 from plainfilm.pixels.limits import Limits, broken
-from plainfilm.pixels.metadata import element, read_metadata
+from plainfilm.pixels.metadata import read_metadata
 from plainfilm.pixels.palette import look_up_palette
+from plainfilm.pixels.pixel_data import DicomFile
 from plainfilm.pixels.raster import GreyImage, shows_colour
 
 
@@ -30,7 +32,7 @@ def decode_dicom(data: bytes, limits: Limits, frame: int = 0) -> GreyImage:
     with ISOLATION, QUIET_PYDICOM:
         try:
             file = open_dicom(data, limits, frame)
-            return _to_grey(file, _stored_frame(file, frame), frame, len(data))
+            return _to_grey(file, _stored_frame(file), frame, len(data))
         except ImageError as error:
             failure = error
         except Exception as error:  # libraries raise all kinds for hostile bytes
@@ -41,29 +43,33 @@ def decode_dicom(data: bytes, limits: Limits, frame: int = 0) -> GreyImage:
 
 
 def _to_grey(file: DicomFile, stored: NDArray[Any], frame: int, size: int) -> GreyImage:
-    header = file.header
+    header, layout = file.header, file.layout
     metadata = read_metadata(header)
-    metadata |= {"format": "dicom", "bytes": float(size), "frames": float(file.frames)}
-    if file.frames > 1:
+    metadata |= {"format": "dicom", "bytes": float(size), "frames": float(layout.frames)}
+    if layout.frames > 1:
         metadata["frame"] = float(frame)
-    metadata["bits"] = float(element(header, "BitsStored") or 8 * stored.itemsize)
-    if stored.ndim == 3 or metadata.get("photometric") == "PALETTE COLOR":
+    metadata["bits"] = float(layout.stored)
+    corrected = {*layout.corrected}
+    if stored.ndim == 3 or layout.photometric == "PALETTE COLOR":
         metadata["mode"] = "RGB" if stored.ndim == 3 else "P"
-        shown = _colour(stored, header)
+        shown = _colour(stored, header, layout)
         metadata["coloured"] = float(shows_colour(shown))
         picture = shown.convert("L")
     else:
         metadata["coloured"] = 0.0
         metadata["mode"] = "L" if stored.itemsize == 1 else "I;16" if stored.itemsize == 2 else "I"
-        levels, notes = grey_from_stored(stored, header, frame)
+        levels, notes, changed = grey_from_stored(stored, header, frame)
         metadata |= notes
+        corrected |= changed
         picture = Pillow.fromarray(levels)
+    if corrected:
+        metadata["corrected"] = " ".join(sorted(corrected))
     width, height = picture.size
     metadata |= {"width": float(width), "height": float(height), "decoded_width": float(width)}
     return GreyImage(picture, (width, height), 1, metadata)
 
 
-def _stored_frame(file: DicomFile, frame: int) -> NDArray[Any]:
+def _stored_frame(file: DicomFile) -> NDArray[Any]:
     """Return the stored values of one frame, (rows, columns) or (rows, columns, 3)."""
     syntax = file.syntax
     try:
@@ -75,7 +81,9 @@ def _stored_frame(file: DicomFile, frame: int) -> NDArray[Any]:
     if not decoder.is_available:
         raise _needs_codec(syntax)
     plain = not syntax.is_encapsulated or syntax == RLELossless
-    options = {"correct_unused_bits": False} if plain else {}
+    options = _options(file)
+    if plain:
+        options["correct_unused_bits"] = False
     failure = ImageError("corrupt", "the DICOM data are damaged")
     # Pillow is always installed and comes first, so that the levels of a lossy image do not depend
     # on what else is installed; "" lets pydicom try every decoder. Run lengths are for pydicom
@@ -83,13 +91,11 @@ def _stored_frame(file: DicomFile, frame: int) -> NDArray[Any]:
     for plugin in ("pydicom",) if syntax == RLELossless else ("pillow", ""):
         if plugin and plugin not in decoder.available_plugins:
             continue
+        file.stream.seek(file.start)
         try:
-            stored: NDArray[Any] = pixel_array(
-                file.stream,
-                index=frame,
-                transfer_syntax_uid=syntax,
-                decoding_plugin=plugin,
-                **options,
+            stored: NDArray[Any]
+            stored, _ = decoder.as_array(
+                file.stream, index=file.index, decoding_plugin=plugin, **options
             )
         except ImageError:
             raise
@@ -97,33 +103,54 @@ def _stored_frame(file: DicomFile, frame: int) -> NDArray[Any]:
             failure = _explain(error)
         else:
             stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-            return _stored_bits(stored, file.header) if plain else stored
+            above = file.codestream is not None and file.codestream.bits > file.layout.stored
+            return _stored_bits(stored, file, clip=above) if plain or above else stored
     # One of several decoders may be installed, but not the one that this file needs.
     if not plain and any(name.startswith("pylibjpeg") for name in decoder.missing_dependencies):
         failure = _needs_codec(syntax)
     raise failure
 
 
-def _stored_bits(stored: NDArray[Any], header: Any) -> NDArray[Any]:
+def _options(file: DicomFile) -> dict[str, Any]:
+    """Return the layout as options of the decoders of pydicom."""
+    layout = file.layout
+    options: dict[str, Any] = {
+        "pixel_keyword": file.keyword,
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "number_of_frames": layout.frames,
+        "samples_per_pixel": layout.samples,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.stored,
+        "pixel_representation": int(layout.signed),
+        "photometric_interpretation": layout.photometric,
+        "planar_configuration": layout.planar,
+    }
+    if file.vr is not None:
+        options["pixel_vr"] = file.vr
+    if file.offsets is not None:
+        options["extended_offsets"] = file.offsets
+    return options
+
+
+def _stored_bits(stored: NDArray[Any], file: DicomFile, clip: bool) -> NDArray[Any]:
     """Cut the stored bits out of the allocated ones (PS3.5 section 8.1.1).
 
     pydicom assumes that the high bit is the last of the stored ones. Older files store them at the
-    top, or overlays in the remaining bits.
+    top, or overlays in the remaining bits. ``clip`` is for compressed data: a lossy image may
+    exceed its range by a few levels, which would become the opposite of what they are.
     """
-    allocated = 8 * stored.itemsize
-    bits = int(element(header, "BitsStored") or allocated)
-    high = element(header, "HighBit")
-    high = bits - 1 if high is None else int(high)
-    if (
-        stored.dtype.kind not in "iu"
-        or not 1 < bits < allocated
-        or not bits - 1 <= high < allocated
-    ):
+    allocated, bits, high = 8 * stored.itemsize, file.layout.stored, file.layout.high
+    if stored.dtype.kind not in "iu" or not 1 < bits < allocated or high >= allocated:
         return stored
     unsigned = stored.view(f"u{stored.itemsize}")
-    plain = stored.dtype.kind == "u" and high == bits - 1
-    if plain and unsigned.max(initial=0) < 1 << bits:
-        return stored  # there is nothing to cut in nearly every file
+    if stored.dtype.kind == "u" and high == bits - 1:
+        most = int(unsigned.max(initial=0))
+        if most < 1 << bits:
+            return stored  # there is nothing to cut in nearly every file
+        if clip and most < (1 << bits) + (1 << bits >> 3):
+            limited: NDArray[Any] = np.minimum(stored, stored.dtype.type((1 << bits) - 1))
+            return limited
     values: NDArray[Any] = unsigned >> (high + 1 - bits) & ((1 << bits) - 1)
     if stored.dtype.kind == "u":
         return values
@@ -132,12 +159,11 @@ def _stored_bits(stored: NDArray[Any], header: Any) -> NDArray[Any]:
     return signed
 
 
-def _colour(stored: NDArray[Any], header: Any) -> Pillow.Image:
+def _colour(stored: NDArray[Any], header: Any, layout: Layout) -> Pillow.Image:
     """Return RGB of RGB or palette pixels; pydicom has converted YBR to RGB."""
     colour = stored[..., :3] if stored.ndim == 3 else look_up_palette(stored, header)
     if colour.itemsize > 1:
-        bits = int(element(header, "BitsStored") or 8 * colour.itemsize)
-        colour = colour >> max(0, bits - 8)
+        colour = colour >> max(0, layout.stored - 8)
     return Pillow.fromarray(np.ascontiguousarray(colour, dtype=np.uint8))
 
 

@@ -7,27 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.errors import ImageError
-from plainfilm.pixels.metadata import element, numbers
-from plainfilm.pixels.window import FloatArray, LookupTable, Window, look_up, window_levels
+from plainfilm.pixels.metadata import element, numbers, stated_photometric
+from plainfilm.pixels.outliers import Occurrence
+from plainfilm.pixels.voi import choose_levels, present, read_table
+from plainfilm.pixels.window import FloatArray, look_up
 
 _AT_ONCE = 1 << 15  # pixels
 
 
 def grey_from_stored(
     stored: NDArray[Any], header: Any, frame: int = 0
-) -> tuple[NDArray[np.uint8], dict[str, str | float]]:
+) -> tuple[NDArray[np.uint8], dict[str, str | float], frozenset[str]]:
     """Apply PS3.3 C.11: modality LUT or rescale, VOI LUT or window, polarity, padding.
 
-    A VOI LUT comes before a window, and the first of several is used. Without either, the range
-    from the lowest to the highest value of the image (without padding) becomes 0 to 255.
+    A VOI LUT comes before a window, and the first of several that shows the image is used (see
+    ``voi``). Without any, the range from the lowest to the highest value of the image (without
+    padding and outliers) becomes 0 to 255.
     MONOCHROME1 and the presentation LUT shape INVERSE mean the same and invert once. MONOCHROME1
     with IDENTITY, which the standard forbids, inverts too: in known files of this kind the shape
     is wrong. Padding becomes black. In enhanced files each frame may have its own window.
 
-    Return uint8 levels of the shape of ``stored`` (rows, columns), where air is dark, and the
-    metadata ``window``, ``windows`` (number of windows, if more than one) and ``polarity``
-    (``as-stored`` or ``inverted``).
+    Return uint8 levels of the shape of ``stored`` (rows, columns), where air is dark; the metadata
+    ``window``, ``windows`` (number of windows, if more than one) and ``polarity`` (``as-stored`` or
+    ``inverted``); and words of the metadata ``corrected``.
     """
     small = stored.dtype.kind in "iu" and stored.itemsize <= 2
     if small:
@@ -43,21 +45,21 @@ def grey_from_stored(
         )
     ignored = padding | ~np.isfinite(values)
     values[ignored] = 0
-    levels, notes = _voi(values, _macro(header, "FrameVOILUT", frame))
-    if levels is None:
-        seen = ~ignored
-        if codes is not None:
-            occurs = np.zeros(len(domain), dtype=bool)
-            occurs[codes] = True
-            seen &= occurs
-        levels, notes = _stretch(values, seen)
+    chosen = choose_levels(
+        values,
+        Occurrence(codes, ignored),
+        _macro(header, "FrameVOILUT", frame),
+        str(element(header, "Modality") or ""),
+    )
+    levels, notes = chosen.levels, {**chosen.notes}
     inverted = _is_inverted(header)
     if inverted:
         levels = 1 - levels
     levels[ignored] = 0
     table = np.rint(levels * 255).astype(np.uint8)
     notes["polarity"] = "inverted" if inverted else "as-stored"
-    return (table if codes is None else _look_up_all(table, codes)), notes
+    grey = table if codes is None else _look_up_all(table, codes)
+    return grey, notes, chosen.corrected
 
 
 def _look_up_all(table: NDArray[np.uint8], codes: NDArray[Any]) -> NDArray[np.uint8]:
@@ -106,73 +108,15 @@ def _as_stored(value: float, dtype: np.dtype[Any]) -> float:
 
 
 def _modality(values: FloatArray, source: Any) -> FloatArray:
-    tables = element(source, "ModalityLUTSequence")
+    tables = present(source, "ModalityLUTSequence")
     if tables:
-        return look_up(values, _table(tables[0], values))
+        return look_up(values, read_table(tables[0], values)[0])
     slope, intercept = numbers(source, "RescaleSlope"), numbers(source, "RescaleIntercept")
     if slope and intercept and slope[0] != 0:
         return values * slope[0] + intercept[0]
     return values
 
 
-def _voi(values: FloatArray, source: Any) -> tuple[FloatArray | None, dict[str, str | float]]:
-    """Return levels 0 to 1 by the first VOI LUT or the first window; None without a valid one."""
-    tables = element(source, "VOILUTSequence")
-    centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
-    if tables:
-        table = _table(tables[0], values)
-        levels = np.clip(look_up(values, table) / ((1 << table.bits) - 1), 0, 1)
-        name, count = "VOI LUT", len(tables)
-    elif centers and widths:
-        function = str(element(source, "VOILUTFunction") or "LINEAR").strip().upper()
-        window = Window(centers[0], widths[0], function)
-        if not window.is_valid:
-            return None, {}
-        levels, name, count = window_levels(values, window), str(window), len(centers)
-    else:
-        return None, {}
-    return levels, {"window": name} | ({"windows": float(count)} if count > 1 else {})
-
-
-def _stretch(
-    values: FloatArray, seen: NDArray[np.bool_]
-) -> tuple[FloatArray, dict[str, str | float]]:
-    low, high = (values[seen].min(), values[seen].max()) if seen.any() else (0.0, 0.0)
-    notes: dict[str, str | float] = {"window": f"min-max {low:g}..{high:g}"}
-    if high <= low:
-        return np.zeros(values.shape), notes
-    return np.clip((values - low) / (high - low), 0, 1), notes
-
-
-def _table(item: Any, values: FloatArray) -> LookupTable:
-    """Read one item of a LUT sequence, whose input will be ``values``."""
-    descriptor, data = numbers(item, "LUTDescriptor"), element(item, "LUTData")
-    if len(descriptor) != 3 or data is None:
-        raise ImageError("corrupt", "a lookup table of the DICOM file is incomplete")
-    count = int(descriptor[0]) % 65536 or 65536
-    if isinstance(data, bytes):
-        little = getattr(item, "original_encoding", (None, True))[1] is not False
-        packed, order = data, "<" if little else ">"
-    else:
-        packed, order = (np.atleast_1d(data) & 0xFFFF).astype("<u2").tobytes(), "<"
-    # 8-bit entries may be packed two to a word.
-    entries = np.frombuffer(packed, f"{order}u2" if len(packed) >= 2 * count else "u1")[:count]
-    if not entries.size:
-        raise ImageError("corrupt", "a lookup table of the DICOM file is empty")
-    first, bits = int(descriptor[1]), int(descriptor[2])
-    # By the standard this number is signed if the output of the previous step is; pydicom decides
-    # by the stored values.
-    if first > 32767 and values.min() < 0:
-        first -= 65536
-    elif first < 0 and values.min() >= 0 and values.max() > 32767:
-        first += 65536
-    needed = int(entries.max()).bit_length()
-    if not 8 <= bits <= 16 or needed > bits:
-        bits = max(8, needed)
-    return LookupTable(first, entries.astype(np.float64), bits)
-
-
 def _is_inverted(header: Any) -> bool:
-    photometric = str(element(header, "PhotometricInterpretation") or "").strip().upper()
     shape = str(element(header, "PresentationLUTShape") or "").strip().upper()
-    return photometric == "MONOCHROME1" or shape == "INVERSE"
+    return stated_photometric(header) == "MONOCHROME1" or shape == "INVERSE"

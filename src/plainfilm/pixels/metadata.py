@@ -50,11 +50,26 @@ _WORDS = {
 }
 """Name in the metadata to the codes that it may have."""
 
+CORRECTIONS = {
+    "byte-order": "a byte order that is not the stated one",
+    "compression": "a compression that is not the stated one",
+    "depth": "compressed data of fewer bits than the header states",
+    "lut-depth": "a VOI lookup table of fewer bits than its descriptor states",
+    "outliers": "few extreme pixels that would set the grey scale",
+    "pixel-format": "an element that describes the pixels and is missing or contradicts them",
+    "sign": "compressed data that are signed, where the header states unsigned",
+    "vr": "value representations that are explicit where implicit ones are stated, or the reverse",
+    "window": "a window or VOI lookup table that would hide the image",
+}
+"""Word of the metadata ``corrected`` to what was found in the file."""
+
+GREY = frozenset(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"))
+"""Photometric interpretations of one sample per pixel."""
+
 _KEYWORDS = {
     "modality": "Modality",
     "body_part": "BodyPartExamined",
     "sex": "PatientSex",
-    "photometric": "PhotometricInterpretation",
     "presentation": "PresentationLUTShape",
     "view": "ViewPosition",
 }
@@ -108,6 +123,14 @@ def numbers(dataset: Any, keyword: str) -> list[float]:
     return found if all(map(math.isfinite, found)) else []
 
 
+def stated_photometric(dataset: Any) -> str | None:
+    """Return the photometric interpretation in its usual spelling, None if there is none."""
+    value = element(dataset, "PhotometricInterpretation")
+    text = " ".join(value.upper().split()) if isinstance(value, str) else ""
+    words = _WORDS["photometric"]
+    return next((word for word in (text, text.replace(" ", "")) if word in words), None)
+
+
 def read_metadata(dataset: Any) -> dict[str, str | float]:
     """Return the metadata of a data set, without those that are absent or malformed.
 
@@ -124,6 +147,8 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
         value = element(dataset, keyword)
         if isinstance(value, str) and (code := value.strip().upper()) in _WORDS[name]:
             metadata[name] = code
+    if photometric := stated_photometric(dataset):
+        metadata["photometric"] = photometric
     if "view" not in metadata and (view := _described_view(dataset)):
         metadata["view"] = view
     for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):

@@ -14,6 +14,7 @@ from PIL import ImageChops, ImageFile
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import check_scans
+from plainfilm.pixels.depth import grey_from_depth
 from plainfilm.pixels.headers import (
     bits_per_sample,
     choose_page,
@@ -27,7 +28,6 @@ from plainfilm.pixels.headers import (
 from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, broken, check_frame, check_pixels
 from plainfilm.pixels.sniff import Format
-from plainfilm.pixels.window import grey_from_depth
 
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
 _TINT = 8  # levels of Cb or Cr away from the middle; the chroma of a grey JPEG stays below
@@ -164,8 +164,8 @@ def _to_grey(
         return file.getchannel("Y")
     if file.mode[0] in "IF":
         metadata["coloured"] = 0.0
-        levels, window = grey_from_depth(np.asarray(file))
-        metadata["window"] = window
+        levels, notes = grey_from_depth(np.asarray(file))
+        metadata |= notes
         if inverted:
             np.subtract(255, levels, out=levels)
         return Pillow.fromarray(levels)

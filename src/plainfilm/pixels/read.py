@@ -19,7 +19,7 @@ from plainfilm.pixels.raster import GreyImage, Need, decode_raster
 from plainfilm.pixels.sniff import Format, sniff
 from plainfilm.records import PixelSpec
 
-DECODER_VERSION = 4
+DECODER_VERSION = 5
 """Version of the pixels and metadata that this package makes of a file; caches depend on it."""
 
 
@@ -38,8 +38,10 @@ class Image:
         several; DICOM always has ``frames``. ``window`` if more than 8 bits became 8. ``trimmed``
         (share of the area cut off as border, 0 to 1) if the spec trims. ``coloured`` (1 if the
         image shows colour, else 0; absent if unknown, see :func:`read_image_and_colour`). ``alpha``
-        (``opaque``, ``partial`` or ``hidden``) if the file has transparency. ``exif``,
-        ``progressive`` and ``quantisation`` of ``plainfilm.pixels.raster.decode_raster``. For
+        (``opaque``, ``partial`` or ``hidden``) if the file has transparency. ``corrected`` (words,
+        separated by spaces) if the data overrule the header or an extreme pixel does not set the
+        scale, see ``plainfilm.pixels.metadata.CORRECTIONS``. ``exif``, ``progressive`` and
+        ``quantisation`` of ``plainfilm.pixels.raster.decode_raster``. For
         DICOM those of ``plainfilm.pixels.metadata.read_metadata``. Never an identity.
     """
 

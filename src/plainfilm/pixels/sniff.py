@@ -103,6 +103,11 @@ def sniff(data: bytes) -> Format:
 _BMP_HEADERS = frozenset(n.to_bytes(4, "little") for n in (12, 16, 40, 52, 56, 64, 108, 124))
 
 
+def begins_with_vr(data: bytes) -> bool:
+    """Whether ``data`` begins with a value representation of DICOM."""
+    return data[:2] in _SHORT_VRS or data[:2] in _LONG_VRS
+
+
 def _is_bare_dicom(data: bytes) -> bool:
     """Whether ``data`` begins with a data element, as DICOM without preamble does."""
     orders: tuple[Literal["little", "big"], ...] = ("little", "big")

@@ -61,33 +61,3 @@ def look_up(values: FloatArray, table: LookupTable) -> FloatArray:
     """Map values through a table; values outside of it take its first or last entry."""
     index = np.clip(np.rint(values - table.first), 0, len(table.entries) - 1)
     return table.entries[index.astype(np.intp)]
-
-
-def grey_from_depth(values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], str]:
-    """Reduce integers or floats of more than 8 bits to grey levels.
-
-    Integers are divided by the range of the smallest depth (8 to 16 bits) that holds the largest
-    value. So 12-bit values in a 16-bit file look as intended, values that fill 16 bits become
-    exactly their upper 8 bits, and the exposure is kept: stretching each image from its minimum to
-    its maximum would let one burnt-in white letter change the whole image. Floats within 0 to 1
-    keep that range. All others (negative, 32 bits, other floats) are stretched from minimum to
-    maximum, and values that are not finite become black. The second result is the range that became
-    0 to 255, such as ``"0..4095"``.
-    """
-    if values.dtype.kind in "ui":
-        lowest, highest = int(values.min()), int(values.max())
-        if lowest >= 0 and highest < 1 << 16:
-            top = (1 << max(8, highest.bit_length())) - 1
-            # Rounded to the nearest in integers; the table is as long as the range.
-            table = ((np.arange(top + 1, dtype=np.uint32) * 510 + top) // (2 * top)).astype("u1")
-            return table[values], f"0..{top}"
-        low, high = float(lowest), float(highest)
-    else:
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        if low >= 0 and high <= 1:
-            low, high = 0.0, 1.0
-    span = high - low or 1.0
-    scaled = (values.astype(np.float64) - low) * (255 / span)
-    scaled = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.rint(scaled).astype(np.uint8), f"{low:g}..{high:g}"
