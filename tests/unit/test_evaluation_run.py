@@ -442,9 +442,11 @@ def test_images_that_were_trained_on_are_a_finding(
     tiny_run: Run, phantoms: Path, tmp_path: Path
 ) -> None:
     seen = evaluate(tiny_run.folder, phantoms / "train", out=tmp_path / "train", n_bootstrap=20)
-    found = [f for f in seen.manifest.findings if f.check == "trained-on"]
+    found = [f for f in seen.manifest.findings if f.check == "training-overlap"]
     assert [f.severity for f in found] == ["serious"]
     made_from = sum(r.split != "test" for r in tiny_run.manifest.records)
-    assert found[0].count == made_from
+    overlap = seen.document.overlap
+    assert overlap is not None and overlap.identical == made_from
+    assert found[0].count == overlap.images  # with further images of the same patients
     fresh = evaluate(tiny_run.folder, out=tmp_path / "test", n_bootstrap=20)
-    assert "trained-on" not in {f.check for f in fresh.manifest.findings}
+    assert "training-overlap" not in {f.check for f in fresh.manifest.findings}

@@ -7,6 +7,7 @@
       network.onnx          uint8 images in; probabilities, logits, activation maps, novelty out
       weights.safetensors   the network's weights, to continue training from
       MODEL_CARD.md         the metadata for people and for model hubs
+      training_images.npz   hashes by which an evaluation recognises the training images
       SHA256SUMS            hashes of all other files, readable by `sha256sum --check`
 
 Nothing in a bundle is executed or unpickled. A file that `SHA256SUMS` does not list is an error.
@@ -21,6 +22,7 @@ from plainfilm.bundle.description import (
 )
 from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
 from plainfilm.bundle.rejection import REJECTIONS, RejectedImage, find_rejection
+from plainfilm.bundle.training_images import TrainingImages
 
 __all__ = [
     "REJECTIONS",
@@ -31,6 +33,7 @@ __all__ = [
     "Provenance",
     "RejectedImage",
     "Rejection",
+    "TrainingImages",
     "find_rejection",
     "read_bundle",
     "write_bundle",

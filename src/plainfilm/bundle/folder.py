@@ -8,11 +8,13 @@ from pathlib import Path
 from plainfilm import _files
 from plainfilm.bundle.card import model_card
 from plainfilm.bundle.description import BundleMetadata
+from plainfilm.bundle.training_images import TrainingImages
 from plainfilm.errors import BundleError
 
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"
 _REQUIRED = _METADATA, _GRAPH, _WEIGHTS
 _CARD, _SUMS = "MODEL_CARD.md", "SHA256SUMS"
+_IMAGES = "training_images.npz"
 # Written by file managers; plainfilm never opens them.
 _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
@@ -42,8 +44,20 @@ class Bundle(BundleMetadata):
         """Return the path of the network's weights."""
         return self.folder / _WEIGHTS
 
+    def read_training_images(self) -> TrainingImages | None:
+        """Return the hashes of the training images, or None if the bundle has none."""
+        path = self.folder / _IMAGES
+        return TrainingImages.read(path) if path.is_file() else None
 
-def write_bundle(folder: Path, metadata: BundleMetadata, *, graph: bytes, weights: bytes) -> Bundle:
+
+def write_bundle(
+    folder: Path,
+    metadata: BundleMetadata,
+    *,
+    graph: bytes,
+    weights: bytes,
+    training_images: TrainingImages | None = None,
+) -> Bundle:
     """Write a bundle and read it back, verified. A bundle in the folder is replaced.
 
     Parameters
@@ -52,6 +66,8 @@ def write_bundle(folder: Path, metadata: BundleMetadata, *, graph: bytes, weight
         Folder to write to, and content of ``bundle.json``.
     graph, weights
         ONNX file and safetensors file.
+    training_images
+        Hashes of the training images, by which an evaluation recognises them.
 
     Raises
     ------
@@ -67,7 +83,12 @@ def write_bundle(folder: Path, metadata: BundleMetadata, *, graph: bytes, weight
     _files.write_bytes(folder / _GRAPH, graph)
     _files.write_bytes(folder / _WEIGHTS, weights)
     _files.write_text(folder / _CARD, model_card(metadata))
-    names = (*_REQUIRED, _CARD)
+    names = [*_REQUIRED, _CARD]
+    if training_images is None:
+        (folder / _IMAGES).unlink(missing_ok=True)  # of the bundle that is replaced
+    else:
+        _files.write_bytes(folder / _IMAGES, training_images.to_bytes())
+        names.append(_IMAGES)
     sums = "".join(f"{_files.hash_file(folder / name)}  {name}\n" for name in names)
     _files.write_text(folder / _SUMS, sums)
     return read_bundle(folder)

@@ -98,9 +98,26 @@ def describe_evaluation(document: EvaluationDocument) -> str:
     point = None if document.binary is None else document.binary.balanced
     if point is not None:
         lines.append(f"threshold {point.threshold:.3f}, locked on validation (balanced)")
+    lines += _without_overlap(document)
     if document.left_out:
         lines.append(f"left out: {plural(len(document.left_out), 'file')}; see the report")
     return "\n".join(lines)
+
+
+def _without_overlap(document: EvaluationDocument) -> list[str]:
+    """Return the main results without the training images among those evaluated."""
+    overlap = document.overlap
+    if overlap is None or not overlap.images:
+        return []
+    shown = [
+        f"{name} {overlap.metrics[name].value:.3f} ({_limits(overlap.metrics[name])})"
+        for name in ("auroc", "sensitivity", "specificity")
+        if name in overlap.metrics and math.isfinite(overlap.metrics[name].value)
+    ]
+    rest = plural(overlap.others, "image")
+    return [
+        f"without the overlap with the training images: {rest}; {', '.join(shown)}".rstrip("; ")
+    ]
 
 
 def describe_external(document: ExternalDocument) -> str:
@@ -115,7 +132,13 @@ def describe_external(document: ExternalDocument) -> str:
         if change is not None and math.isfinite(change.value):
             shown = f"{change.value:+.3f} ({_limits(change, '+.3f')})"
         rows.append((row.name, row.role, f"{row.n:,}", value, _limits(auroc), shown))
-    return table(rows, right=(2, 3))
+    lines = [table(rows, right=(2, 3))]
+    lines += [
+        f"{row.name} is not external: {row.overlap:,} of {plural(row.n, 'image')} overlap with the "
+        "training and validation images"
+        for row in document.overlapping
+    ]
+    return "\n".join(lines)
 
 
 def describe_variation(document: SeedsDocument) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from plainfilm.errors import StorageError
 _VARIABLE = "PLAINFILM_SALT"
 _BYTES = 32
 _DIGITS = 16
+_KEY = re.compile(rf"p[0-9a-f]{{{_DIGITS}}}")
 
 
 def salt_file() -> Path:
@@ -35,6 +37,22 @@ def where_is_salt() -> str:
         if path.exists():
             return str(path)
     return f"{path} (created when it is first needed)"
+
+
+def is_key(patient: str) -> bool:
+    """Return whether a patient of a record is a key, and not the id of a record.
+
+    Examples
+    --------
+    >>> [is_key(patient) for patient in ("p0123456789abcdef", "train/NORMAL/1.png")]
+    [True, False]
+    """
+    return _KEY.fullmatch(patient) is not None
+
+
+def check_key() -> str:
+    """Return the key of a fixed text: patient keys are comparable if their check keys are equal."""
+    return Pseudonyms().key("are two salts equal?", "check")
 
 
 class Pseudonyms:

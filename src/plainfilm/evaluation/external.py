@@ -9,11 +9,12 @@ from pathlib import Path
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
+from plainfilm._text import plural
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest
 from plainfilm.errors import RunError, SourceError, UsageError
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument
-from plainfilm.evaluation.document.several import ExternalRow, write_with_table
+from plainfilm.evaluation.document.several import OVERLAPPING, ExternalRow, write_with_table
 from plainfilm.evaluation.pipeline import choose_folder, evaluate, find_run, plain_name
 from plainfilm.evaluation.result import DOCUMENT, Evaluation
 from plainfilm.evaluation.scoring import align
@@ -27,7 +28,7 @@ _INTERNAL = "internal-validation"
 _NOTE = (
     "Thresholds and temperature were chosen on the internal validation images, so the metrics of "
     "that row that need a threshold or calibration are too optimistic. A difference is the row "
-    "minus the first one; its interval treats the two as independent, since they share no patient. "
+    "minus the first one; its interval treats the two as independent. "
     "A difference may come from other patients, machines, labels or prevalence: the numbers do not "
     "show which."
 )
@@ -113,9 +114,14 @@ def validate(
     )
     rows, notes = _internal_rows(path, bundle, folder / _INTERNAL, again)
     for one, name in zip(evaluations, names, strict=True):
-        row = _row(one.document, "external", one.folder)
+        row = _with_overlap(_row(one.document, "external", one.folder), one.document)
         # Two tables may both have the name "labels".
         rows.append(replace(row, name=name) if plain.count(plain_name(row.name)) > 1 else row)
+        if row.overlap:
+            notes.append(
+                f" {rows[-1].name} is not external: {row.overlap:,} of {plural(row.n, 'image')} "
+                "overlap with the training and validation images."
+            )
     document = ExternalDocument(
         version=__version__,
         bundle=evaluations[0].document.bundle,
@@ -194,6 +200,15 @@ def _row(document: EvaluationDocument, role: str, folder: Path) -> ExternalRow:
         rejected=None if rejection is None else rejection.rejected,
         indeterminate=None if rejection is None else rejection.indeterminate,
     )
+
+
+def _with_overlap(row: ExternalRow, document: EvaluationDocument) -> ExternalRow:
+    """Return the row with the overlap with the training images, which has a role of its own."""
+    overlap = document.overlap
+    if overlap is None or not overlap.images:
+        return replace(row, overlap=0)
+    without = {name: overlap.metrics[name] for name in METRICS if name in overlap.metrics}
+    return replace(row, role=OVERLAPPING, overlap=overlap.images, without=without)
 
 
 def _with_difference(row: ExternalRow, first: ExternalRow) -> ExternalRow:

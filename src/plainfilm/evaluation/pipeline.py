@@ -20,6 +20,7 @@ from plainfilm.evaluation.document.evaluation import (
     TrainingSummary,
 )
 from plainfilm.evaluation.document.label import ThresholdRange
+from plainfilm.evaluation.overlap import describe_overlap, find_overlap, report_overlap
 from plainfilm.evaluation.prevalence import check_prevalence, describe_prevalence
 from plainfilm.evaluation.rejection import describe_rejection
 from plainfilm.evaluation.result import DOCUMENT, MANIFEST, PREDICTIONS, Evaluation
@@ -34,10 +35,8 @@ from plainfilm.evaluation.scoring import (
 )
 from plainfilm.evaluation.subgroups import describe_subgroups
 from plainfilm.evaluation.summary import summarise
-from plainfilm.records import Finding
 from plainfilm.runtime import Predictor
 from plainfilm.training import open_run
-from plainfilm.training.run import TRAINED_ON
 
 
 def evaluate(
@@ -53,6 +52,9 @@ def evaluate(
     progress: Progress = silent,
 ) -> Evaluation:
     """Evaluate a bundle on images that it was not trained on.
+
+    Images and patients that the bundle was trained or validated on are recognised. They stay in the
+    results, with a serious finding, and ``document.overlap`` has the metrics without them.
 
     Parameters
     ----------
@@ -108,10 +110,14 @@ def evaluate(
         _check_folder(folder, bundle, manifest)
     _files.make_folder(folder)
     scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
-    found = scored.manifest.with_findings(_seen_in_training(path, scored))
+    overlap = find_overlap(bundle, scored)
+    found = scored.manifest.with_findings(report_overlap(overlap, scored, own=data is None))
     progress("computing intervals", 0, 1)
     dataset = DatasetSummary(manifest.name, split, found.hash, manifest.hash)
-    document = _analyse(bundle, scored, dataset, n_bootstrap, prevalence)
+    document = replace(
+        _analyse(bundle, scored, dataset, n_bootstrap, prevalence),
+        overlap=describe_overlap(overlap, scored, bundle, n_bootstrap=n_bootstrap),
+    )
     progress("computing intervals", 1, 1)
     if robustness:
         disturbed = measure_robustness(
@@ -260,27 +266,3 @@ def _summarise_bundle(bundle: Bundle) -> BundleSummary:
         assumed_prevalence=origin.assumed_prevalence,
         training=TrainingSummary(origin.dataset, origin.train_images, origin.validation_images),
     )
-
-
-def _seen_in_training(path: Path, scored: Scored) -> list[Finding]:
-    """Return a finding about images that the run was trained or validated on."""
-    run = find_run(path)
-    if run is None or not (run / TRAINED_ON).is_file():
-        return []
-    seen = set((run / TRAINED_ON).read_text(encoding="ascii").split())
-    pairs = zip(scored.manifest.records, scored.hashes, strict=True)
-    ids = [record.id for record, digest in pairs if digest in seen]
-    if not ids:
-        return []
-    return [
-        Finding(
-            check="trained-on",
-            severity="serious",
-            problem=f"{len(ids)} of {len(scored.hashes)} images were trained or validated on",
-            count=len(ids),
-            files=tuple(ids[:200]),
-            consequence="the results are too optimistic, "
-            "since the model was fitted to these images",
-            remedy="evaluate on images that are not in the training or validation split",
-        )
-    ]

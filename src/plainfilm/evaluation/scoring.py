@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
-from plainfilm.data import LeftOut, Manifest, fill_cache
+from plainfilm.data import Cache, LeftOut, Manifest, fill_cache
 from plainfilm.errors import LabelError, RunError, SourceError
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
@@ -36,6 +36,7 @@ class Scored:
     hashes: tuple[str, ...]  # SHA-256 of each file
     left_out: tuple[LeftOut, ...]
     decisions: Mapping[str, tuple[Any, ...]]  # (n,) each: the other columns of `Prediction.to_row`
+    images: Cache
 
 
 def score(
@@ -77,6 +78,7 @@ def score(
         tuple(images.hashes[position] for position in order),
         left_out,
         dict(zip(_DECISIONS, decisions, strict=True)),
+        images,
     )
 
 

@@ -50,7 +50,8 @@ def write_external_page(validation: ExternalValidation, out: Path | None = None)
     StorageError
         If the file cannot be written.
     """
-    from plainfilm.report.sections.several import external_section  # imports matplotlib
+    # This imports matplotlib.
+    from plainfilm.report.sections.several import external_section, external_title
 
     document = validation.document
     links = [
@@ -61,10 +62,11 @@ def write_external_page(validation: ExternalValidation, out: Path | None = None)
     sections = [results, Section("Reports", [element("ul", *links)])]
     label = document.label or "All labels"
     notice = lead(element("strong", "For research and teaching. Not a medical device."))
-    first = page_header("external validation", f"{label}: external validation", notice)
+    subject = external_title(document).lower()
+    first = page_header(subject, f"{label}: {subject}", notice)
     out = out or validation.folder / "external.html"
     images = sum(row.n for row in document.rows)
-    return _write_page(out, f"{label} – plainfilm external validation", first, sections, images)
+    return _write_page(out, f"{label} – plainfilm {subject}", first, sections, images)
 
 
 def _write_page(

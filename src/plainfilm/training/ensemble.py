@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm import __version__, _files
+from plainfilm import __version__
 from plainfilm._json import to_json
 from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
@@ -23,7 +23,7 @@ from plainfilm.runtime import Predictor
 from plainfilm.training.backend import use_backend
 from plainfilm.training.networks import head_of, one_logit_per_label
 from plainfilm.training.plan import Plan, claim_folder
-from plainfilm.training.run import TRAINED_ON, Run, open_run
+from plainfilm.training.run import Run, open_run
 from plainfilm.training.training_images import SplitImages
 
 _SHARED = ("audit.json", "augmented.npz", "fingerprint.json", "left_out.csv")
@@ -58,8 +58,6 @@ def seal_ensemble(
         if (runs[0].folder / name).is_file():
             shutil.copyfile(runs[0].folder / name, folder / name)
     manifest.write(folder / "manifest.parquet")
-    hashes = {line for run in runs for line in (run.folder / TRAINED_ON).read_text("ascii").split()}
-    _files.write_text(folder / TRAINED_ON, "".join(f"{line}\n" for line in sorted(hashes)))
 
     records = manifest.select("validation")
     images = fill_cache(records, recipe.input, folder=cache, workers=workers, progress=progress)
@@ -88,6 +86,7 @@ def seal_ensemble(
         has_activation_map=all(bundle.has_activation_map for bundle in bundles),
         graph=merge_graphs(graphs, task, head, locked.temperature.value, scales),
         weights=_weights(bundles),
+        known=bundles[0].read_training_images(),  # all members have the same images
     )
     progress("sealing", 1, 1)
     return Run(folder, plan, manifest, bundle)

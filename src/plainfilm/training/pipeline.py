@@ -23,6 +23,7 @@ from plainfilm.training.backend import (
     choose_precision,
     use_backend,
 )
+from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.lock import FolderLock
 from plainfilm.training.networks import network_of
 from plainfilm.training.plan import check_folder, claim_folder, make_plan
@@ -136,7 +137,7 @@ def train(
         validation.check_classes("validation")
         manifest = manifest.drop([*training.images.left_out, *validation.images.left_out])
         _files.write_bytes(folder / "manifest.parquet", table)
-        write_data(folder, manifest, training, validation)
+        write_data(folder, manifest, training)
         write_augmented(folder, recipe, training, seed)
 
         # These modules import Keras.
@@ -146,8 +147,9 @@ def train(
 
         held_out = validation.to_validation_set()
         sample = partial(sample_images, training.records, recipe.input, cache, workers, SAMPLE)
+        collect = partial(collect_known_images, training, validation)
         sealing = Background(
-            partial(prepare_seal, recipe, manifest.task, held_out, sample), progress
+            partial(prepare_seal, recipe, manifest.task, held_out, sample, collect), progress
         )
         gather, labels = images_of(training.images, backend), training.records.label_array()
         feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, seed)

@@ -18,9 +18,6 @@ from plainfilm.errors import RunError, SourceError
 from plainfilm.training.plan import PLAN, Plan
 from plainfilm.training.training_images import SplitImages
 
-TRAINED_ON = "trained_on.txt"
-"""File of a run: the SHA-256 of every file that was trained or validated on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -88,18 +85,13 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, plan, manifest, read_bundle(folder / "bundle"))
 
 
-def write_data(
-    folder: Path, manifest: Manifest, training: SplitImages, validation: SplitImages
-) -> None:
-    """Write which files were left out, which were used, and the fingerprint of the training set."""
+def write_data(folder: Path, manifest: Manifest, training: SplitImages) -> None:
+    """Write which files were left out, and the fingerprint of the training set."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "reason", "problem"])
     writer.writerows([item.id, item.reason, item.problem] for item in manifest.left_out)
     _files.write_text(folder / "left_out.csv", text.getvalue())
-    # Hashes of content, so that an evaluation recognises the images under any path.
-    hashes = sorted({*training.images.hashes, *validation.images.hashes})
-    _files.write_text(folder / TRAINED_ON, "".join(f"{digest}\n" for digest in hashes))
     _files.write_json(
         folder / "fingerprint.json", fingerprint(training.records, training.images).to_json()
     )

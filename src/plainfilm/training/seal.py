@@ -13,7 +13,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.bundle import Bundle, BundleMetadata, Determination, Provenance, write_bundle
+from plainfilm.bundle import (
+    Bundle,
+    BundleMetadata,
+    Determination,
+    Provenance,
+    TrainingImages,
+    write_bundle,
+)
 from plainfilm.config import Recipe
 from plainfilm.errors import RunError
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
@@ -47,7 +54,7 @@ class Preparation:
     ``outputs`` is a model of the logits and the features below the last layer, unless these are too
     wide. ``disturbed`` are the `disturbed_images` of validation, or None if they are too large.
     ``training`` are images (2n, size, size) of up to `SAMPLE` training records, unchanged and
-    disturbed once, and their labels (n, labels).
+    disturbed once, and their labels (n, labels). ``known`` recognises training images.
     """
 
     recipe: Recipe
@@ -57,6 +64,7 @@ class Preparation:
     outputs: Any
     disturbed: NDArray[np.uint8] | None
     training: tuple[NDArray[np.uint8], NDArray[np.float32]]
+    known: TrainingImages
 
 
 def prepare_seal(
@@ -64,8 +72,12 @@ def prepare_seal(
     task: Task,
     validation: ValidationSet,
     sample: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]],
+    collect: Callable[[], TrainingImages],
 ) -> Preparation:
-    """Return what `seal` needs besides the weights; ``sample`` returns images and labels."""
+    """Return what `seal` needs besides the weights.
+
+    ``sample`` returns images and labels, and ``collect`` what recognises training images.
+    """
     for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
         with contextlib.suppress(ImportError):  # `seal` raises the error
             importlib.import_module(name)
@@ -78,7 +90,7 @@ def prepare_seal(
     disturbed = disturbed_images(validation.images) if small else None
     images, labels = sample()
     training = disturbed_images(images, draws=1), labels
-    return Preparation(recipe, task, validation, network, both, disturbed, training)
+    return Preparation(recipe, task, validation, network, both, disturbed, training, collect())
 
 
 def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Provenance) -> Bundle:
@@ -111,6 +123,7 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
         has_activation_map=has_activation_map(network),
         graph=to_onnx(network, task, head, locked.temperature.value, novelty),
         weights=weights,
+        known=preparation.known,
     )
 
 
@@ -126,6 +139,7 @@ def write_checked_bundle(
     has_activation_map: bool,
     graph: bytes,
     weights: bytes,
+    known: TrainingImages | None,
 ) -> Bundle:
     """Write a bundle and check that it predicts on validation images as expected.
 
@@ -148,7 +162,7 @@ def write_checked_bundle(
         rejection=None if novelty is None else lock_rejection(novelty, len(validation)),
         indeterminate=locked.indeterminate,
     )
-    bundle = write_bundle(folder, metadata, graph=graph, weights=weights)
+    bundle = write_bundle(folder, metadata, graph=graph, weights=weights, training_images=known)
     shipped, shipped_novelty = Predictor(bundle).probabilities_and_novelty(validation.images)
     expected = locked.probabilities[: len(validation)]
     gap = float(np.max(np.abs(shipped - expected), initial=0.0))

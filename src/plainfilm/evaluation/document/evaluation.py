@@ -9,6 +9,7 @@ from typing import ClassVar
 from plainfilm._document import Document
 from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness, Subgroups
 from plainfilm.evaluation.document.label import LabelResults
+from plainfilm.evaluation.document.overlap import Overlap
 from plainfilm.metrics import Interval
 from plainfilm.records import Task
 
@@ -110,6 +111,8 @@ class EvaluationDocument(Summary, Document):
         Date and time in ISO 8601, and version of plainfilm.
     robustness, rejection, at_prevalence
         None where the analysis was not made.
+    overlap
+        The overlap with the images that the bundle was trained and validated on.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -124,11 +127,17 @@ class EvaluationDocument(Summary, Document):
     robustness: Robustness | None = None
     rejection: Rejection | None = None
     at_prevalence: AtPrevalence | None = None
+    overlap: Overlap | None = None
 
     @property
     def binary(self) -> LabelResults | None:
         """Return the results of the one label of a binary task; None for other tasks."""
         return self.labels[self.task.labels[0]] if self.task.kind == "binary" else None
+
+    @property
+    def overlapping(self) -> int:
+        """Return the number of images that the bundle was trained or validated on."""
+        return 0 if self.overlap is None else self.overlap.images
 
     @property
     def thresholds(self) -> dict[str, float]:

@@ -15,6 +15,9 @@ from plainfilm._json import to_json
 from plainfilm.evaluation.document.evaluation import BundleSummary, DatasetSummary
 from plainfilm.metrics import Interval, Verdict
 
+OVERLAPPING = "overlapping"
+"""Role of a data set with training images or patients: it is not external."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExternalRow:
@@ -23,14 +26,18 @@ class ExternalRow:
     Attributes
     ----------
     role, folder
-        ``internal validation``, ``internal test``, ``official test`` or ``external``; name of the
-        folder of the evaluation.
+        ``internal validation``, ``internal test``, ``official test``, ``external``, or
+        ``overlapping`` for a data set with images or patients that the bundle was trained or
+        validated on; name of the folder of the evaluation.
     positives, prevalence, calibration_slope, in_the_large
         None if the task is not binary.
     rejected, indeterminate
         Number of rejected images, and by label of indeterminate ones; None without either.
     difference
         By metric: this row less the first one; None in the first row.
+    overlap, without
+        Number of images that the bundle was trained or validated on, or whose patient is, and the
+        metrics of the others; both None in the rows of the bundle's own run.
     """
 
     name: str
@@ -46,6 +53,8 @@ class ExternalRow:
     rejected: int | None
     indeterminate: Mapping[str, int] | None
     difference: Mapping[str, Interval] | None = None
+    overlap: int | None = None
+    without: Mapping[str, Interval] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,11 @@ class ExternalDocument(Document):
     label: str | None
     rows: tuple[ExternalRow, ...]
     note: str
+
+    @property
+    def overlapping(self) -> tuple[ExternalRow, ...]:
+        """Return the rows of data sets that overlap with the training images."""
+        return tuple(row for row in self.rows if row.role == OVERLAPPING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from plainfilm.evaluation.document import LabelResults
+from plainfilm.evaluation.overlap import CHECK as OVERLAP
 from plainfilm.metrics import Interval
 from plainfilm.records import Severity
 from plainfilm.report.content import ReportContent, auroc_drop
@@ -34,6 +35,7 @@ _ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 def write_caveats(content: ReportContent) -> list[Caveat]:
     """Return every caveat that the content gives, the most severe first."""
     found = [
+        *_overlap(content),
         *_findings(content),
         *_external(content),
         *_subgroups(content),
@@ -54,10 +56,23 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
     return [caveat for _, _, caveat in sorted(ranked, key=lambda entry: entry[:2])]
 
 
+def _overlap(content: ReportContent) -> Iterator[Caveat]:
+    overlap = content.evaluation.overlap
+    problems = [one.problem for one in content.findings if one.check == OVERLAP]
+    if overlap is None or not overlap.images:
+        return
+    rest = "No image is left without them."
+    if area := overlap.metrics.get("auroc"):
+        others = counted(overlap.others, "other image")
+        rest = f"On the {others}, the AUROC is {metric_text('auroc', area)}."
+    text = " ".join([*map(sentence, problems), "This is no external validation.", rest])
+    yield Caveat("serious", "Trained on these images", text)
+
+
 def _findings(content: ReportContent) -> Iterator[Caveat]:
     title = "Audit finding"
     for finding in content.findings:
-        if finding.severity == "serious":
+        if finding.severity == "serious" and finding.check != OVERLAP:
             why = f" {sentence(finding.consequence)}" if finding.consequence else ""
             yield Caveat("serious", title, f"{sentence(finding.problem)}{why}")
     others = content.audit.beyond(content.findings) if content.audit else ()

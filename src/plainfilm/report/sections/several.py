@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
+from plainfilm.evaluation.document.several import ExternalRow
 from plainfilm.report.content import auroc_drop
 from plainfilm.report.figures import ForestRow
-from plainfilm.report.html.markup import lead
+from plainfilm.report.html.markup import element, lead
 from plainfilm.report.html.page import Part, Section
-from plainfilm.report.html.table import Cell, Row, Table, difference_cells, number_cell
+from plainfilm.report.html.table import (
+    Cell,
+    Row,
+    Table,
+    difference_cells,
+    interval_cell,
+    number_cell,
+)
 from plainfilm.report.sections.analyses import forest_plot
-from plainfilm.report.wording import count, counted, describe, number
+from plainfilm.report.wording import count, counted, describe, metric_text, number
 
 _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 
 
-def external_section(external: ExternalDocument, title: str = "External validation") -> Section:
-    """Return the results of one bundle on several data sets."""
+def external_title(external: ExternalDocument) -> str:
+    """Return the title of the section: it is no external validation if all sets overlap."""
+    some = any(row.role == "external" for row in external.rows)
+    return "External validation" if some or not external.overlapping else "Other data sets"
+
+
+def external_section(external: ExternalDocument, title: str | None = None) -> Section:
+    """Return the results of one bundle on several data sets, overlaps with training first."""
     rows = [
         ForestRow(f"{own.name}, {own.role}  ({own.n})", own.metrics["auroc"], bool(auroc_drop(own)))
         for own in external.rows
@@ -26,7 +40,22 @@ def external_section(external: ExternalDocument, title: str = "External validati
         "zero."
     )
     plot = forest_plot("external", "AUROC on each data set.", rows, caption)
-    return Section(title, [plot, lead(external.note), _external(external)])
+    parts: list[Part] = [
+        element("p", element("span", "serious", class_="badge serious"), " ", overlap_sentence(row))
+        for row in external.overlapping
+    ]
+    parts += [plot, lead(external.note), _external(external)]
+    return Section(title or external_title(external), parts)
+
+
+def overlap_sentence(row: ExternalRow) -> str:
+    """Describe the overlap of a data set with the training images."""
+    area = (row.without or {}).get("auroc")
+    rest = f" On the other images the AUROC is {metric_text('auroc', area)}." if area else ""
+    return (
+        f"“{row.name}” is not external: {counted(row.overlap or 0, 'image')} of {count(row.n)} "
+        f"overlap with the training and validation images.{rest}"
+    )
 
 
 def _external(external: ExternalDocument) -> Table:
@@ -39,11 +68,23 @@ def _external(external: ExternalDocument) -> Table:
             ),
             "Prevalence": number_cell("prevalence", row.prevalence, percent=True),
             **difference_cells(_METRICS, row.metrics, row.difference),
+            **(_overlap_cells(row) if external.overlapping else {}),
         }
         for row in external.rows
     ]
     caption = "The same model on each data set, with the difference from the first row"
     return Table("external_validation", caption, rows)
+
+
+def _overlap_cells(row: ExternalRow) -> dict[str, Cell]:
+    if row.overlap is None:  # of the bundle's own run
+        none = Cell("–", {})
+        return {"Overlap with training": none, "AUROC without it": none}
+    area = (row.without if row.overlap else row.metrics) or {}
+    return {
+        "Overlap with training": Cell(count(row.overlap), {"overlap": row.overlap}),
+        "AUROC without it": interval_cell("auroc_without", area.get("auroc")),
+    }
 
 
 def seeds_section(seeds: SeedsDocument) -> Section:

@@ -1,0 +1,36 @@
+"""Collects what a bundle keeps of its training and validation images, to recognise them later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.audit.recognition import Basis, fit_basis, in_chunks
+from plainfilm.bundle.training_images import TrainingImages, short_hashes
+from plainfilm.data.pseudonyms import check_key, is_key
+from plainfilm.training.training_images import SplitImages
+
+
+def collect_known_images(*splits: SplitImages) -> TrainingImages:
+    """Return hashes of the files, the images and the patients of some splits."""
+    keys = {str(patient) for split in splits for patient in split.records.patients}
+    known = sorted(key for key in keys if is_key(key))
+    files = {digest for split in splits for digest in split.images.hashes}
+    fitted = fit_basis(images for split in splits for images in _read(split))
+    basis, bits = (Basis.none(), np.empty((0, 0), bool)) if fitted is None else fitted
+    return TrainingImages(
+        contents=np.sort(short_hashes(files)),
+        patients=np.sort(short_hashes(key[1:] for key in known)),
+        salt=check_key() if known else "",
+        views=np.unique(np.packbits(bits, axis=1), axis=0),
+        mean=basis.mean,
+        components=basis.components,
+        medians=basis.medians,
+    )
+
+
+def _read(split: SplitImages) -> Iterator[NDArray[np.uint8]]:
+    for rows in in_chunks(len(split.images)):
+        yield split.images.gather(np.arange(rows.start, rows.stop))
