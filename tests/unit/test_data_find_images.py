@@ -70,7 +70,7 @@ def test_a_name_of_several_files_is_ambiguous(tmp_path: Path) -> None:
 
 def test_masks_are_not_images(tmp_path: Path) -> None:
     files(tmp_path, "images/1.png", "masks/1.png", "ManualMask/leftMask/1.png", "images/2.png")
-    files(tmp_path, "masks/3.png")
+    files(tmp_path, "masks/3.png", "labels/2.png")
     manifest = load_dataset(table(tmp_path, ["1", "2", "3"]), images=tmp_path)
     assert found(manifest) == ["images/1.png", "images/2.png"]
     assert [one.reason for one in manifest.left_out] == ["missing"]
@@ -120,6 +120,8 @@ def test_a_template_builds_paths(tmp_path: Path) -> None:
     assert [(one.id, one.problem) for one in manifest.left_out] == [
         ("row 3", "the cell of the path is blank")
     ]
+    with pytest.raises(UsageError, match="has subject, study, name, label"):
+        load_dataset(path, path_column=template, labels="x")
 
 
 @pytest.mark.parametrize("template", ["{nowhere}.png", "{image", "{image!r}", "{image:d}", "{}x"])

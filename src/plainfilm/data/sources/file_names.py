@@ -22,7 +22,7 @@ def last_part(path: str) -> str:
 
 def plain_name(name: str) -> str:
     """Return a name in one normal form of Unicode, in lower case."""
-    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold().strip()
 
 
 def stem_of(name: str) -> str:

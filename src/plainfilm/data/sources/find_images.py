@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,15 +20,12 @@ from plainfilm.data.sources.file_names import (
     plain_name,
     stem_of,
 )
+from plainfilm.data.sources.masks import is_mask_folder
 
 MISSING = -1
 """Size of a file that does not exist."""
 AMBIGUOUS = -2
 """Size of a file whose name occurs several times in the tree."""
-
-_MASK = re.compile(
-    r"(?:^|[\W_])(?:lung|left|right|manual)?(?:mask|segmentation)s?(?:$|[\W_])", re.IGNORECASE
-)
 
 
 @dataclass(slots=True)
@@ -170,9 +166,13 @@ class _Wanted:
                 path for path in candidates if matching_folders(path, required) == len(required)
             ]
             pool = pool or (candidates if self._unique else [])
-        if not _MASK.search(folder):
-            pool = [path for path in pool if not _MASK.search(path.rpartition("/")[0])]
-        return best_matches(name, pool)
+        if not is_mask_folder(folder):
+            pool = [path for path in pool if not is_mask_folder(path.rpartition("/")[0])]
+        best = best_matches(name, pool)
+        if len(best) > 1:
+            sure = [p for p in best if not is_mask_folder(p.rpartition("/")[0], perhaps=True)]
+            best = sure or best
+        return best
 
     def _is_folder(self, folder: str) -> bool:
         if folder not in self._folders:

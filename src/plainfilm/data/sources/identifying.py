@@ -177,7 +177,7 @@ def looks_like_data(names: Iterable[str]) -> bool:
     return any(
         contains_identity(name)
         or name.replace(".", "", 1).lstrip("-").isdigit()
-        or re.search(r"\.(?:jpe?g|png|dcm|tiff?|bmp)$", name, re.IGNORECASE)
+        or ("{" not in name and re.search(r"\.(?:jpe?g|png|dcm|tiff?|bmp)$", name, re.IGNORECASE))
         for name in names
     )
 

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from plainfilm._text import plural
+from plainfilm.data.sources.identifiers import normal_form
 from plainfilm.data.sources.identifying import name_columns
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.table import Table
@@ -29,7 +30,6 @@ _GLUED = re.compile(
     r"(?:id|uid|key|number|index|name)"
 )
 _MOST_KEYS = 5
-_NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
 
 
 class _Key(NamedTuple):
@@ -45,7 +45,7 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
 
     The tables are joined by the columns of identifiers that both have. As many of them are used as
     possible; together they must be unique in the other table. Identifiers are compared as text, and
-    if they differ as numbers or in lower case (12, 12.0 and 000012 are equal). Rows without a
+    where that fails in their normal form (12, 12.0 and 000012 are equal). Rows without a
     partner have blank cells. A further column with the same name but other values gets the name of
     the other table as suffix.
 
@@ -184,8 +184,7 @@ def _cells(table: Table, columns: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _plain_identifier(cell: str) -> str:
-    number = _NUMBER.fullmatch(cell)
-    return number[1] if number else cell.casefold()
+    return normal_form(cell) or cell
 
 
 def _no_key(

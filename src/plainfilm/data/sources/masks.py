@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -88,9 +89,9 @@ def _visit(branch: Branch, prefix: str, masks: Masks) -> None:
 
 
 def _is_mask_folder(folder: Branch, parent: Branch, masks: Masks) -> bool:
-    words = _WORDS.findall(_CAMEL.sub(" ", folder.name).casefold())
-    if any(map(_MASK.fullmatch, words)):
+    if is_mask_folder(folder.name):
         return True
+    words = _words(folder.name)
     full = [one for one in parent.folders if one.images]
     if not 2 <= len(full) <= _MAX_SIBLINGS:
         return False
@@ -108,6 +109,25 @@ def _is_mask_folder(folder: Branch, parent: Branch, masks: Masks) -> bool:
                 and not any(_look_like_masks(_sample(one), masks) for one in others)
             )
     return masks.decided.get(key, False)
+
+
+@lru_cache(maxsize=4096)
+def is_mask_folder(path: str, *, perhaps: bool = False) -> bool:
+    """Return whether a folder or one above it is for masks by its name.
+
+    With ``perhaps``, names such as ``labels`` count, too.
+
+    Examples
+    --------
+    >>> is_mask_folder("ManualMask/left"), is_mask_folder("labels")
+    (True, False)
+    """
+    words = _words(path)
+    return any(map(_MASK.fullmatch, words)) or (perhaps and not _PERHAPS.isdisjoint(words))
+
+
+def _words(name: str) -> list[str]:
+    return _WORDS.findall(_CAMEL.sub(" ", name).casefold())
 
 
 def _sample(folder: Branch) -> list[tuple[str, str]]:
