@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainfilm._progress import Progress, silent
-from plainfilm.bundle import Bundle, BundleMetadata, Provenance, TrainingImages, write_bundle
+from plainfilm.bundle import Bundle, BundleMetadata, Provenance, write_bundle
 from plainfilm.config import FitConfig, NetworkConfig, Recipe
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.phantom import write_dataset
+from plainfilm.phantom import sample_patient, write_dataset
+from plainfilm.phantom.encode import encode
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Purpose, Task
 from plainfilm.training import Run, train
 
@@ -126,7 +129,8 @@ Draw = Callable[[Path, float], Path]
 def brightness_graph(gains: Sequence[float]) -> bytes:
     """Return a network whose probabilities increase with the brightness of the image.
 
-    Its logit of a label is gain * (mean grey value - 128) / 32.
+    Its logit of a label is gain * (mean grey value - 128) / 32, and the novelty of an image is
+    abs(mean grey value - 128) / 100.
     """
     onnx = pytest.importorskip("onnx")
     helper, numbers = onnx.helper, onnx.numpy_helper.from_array
@@ -138,6 +142,9 @@ def brightness_graph(gains: Sequence[float]) -> bytes:
         helper.make_node("Sub", ["column", "middle"], ["centred"]),
         helper.make_node("Mul", ["centred", "gains"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+        helper.make_node("Squeeze", ["centred", "one"], ["distance"]),
+        helper.make_node("Abs", ["distance"], ["positive"]),
+        helper.make_node("Div", ["positive", "hundred"], ["novelty"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -146,10 +153,12 @@ def brightness_graph(gains: Sequence[float]) -> bytes:
         [
             helper.make_tensor_value_info(name, floats, ["n", len(gains)])
             for name in ("probabilities", "logits")
-        ],
+        ]
+        + [helper.make_tensor_value_info("novelty", floats, ["n"])],
         [
             numbers(np.array([1], np.int64), "one"),
             numbers(np.float32(128), "middle"),
+            numbers(np.float32(100), "hundred"),
             numbers(np.array([gains], np.float32) / 32, "gains"),
         ],
     )
@@ -179,7 +188,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         gains: Sequence[float] = (1.0,),
         thresholds: dict[Purpose, float] | None = None,
         graph: bytes | None = None,
-        training_images: TrainingImages | None = None,
+        **more: Any,
     ) -> Bundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
         metadata = BundleMetadata(
@@ -193,13 +202,13 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             ),
             has_activation_map=False,
             provenance=Provenance(recipe=BRIGHTNESS, seed=0, epoch=1),
+            **more,
         )
         return write_bundle(
             folder or tmp_path / "bright",
             metadata,
             graph=brightness_graph(gains) if graph is None else graph,
             weights=b"none",
-            training_images=training_images,
         )
 
     return make
@@ -211,7 +220,7 @@ def draw_grey() -> Draw:
 
     def draw(path: Path, grey: float) -> Path:
         low = int(grey)
-        contrast = min(low, 254 - low, 40)
+        contrast = max(0, min(low, 254 - low, 40))
         pixels: NDArray[np.uint8] = np.full((SIDE, SIDE), low - contrast, np.uint8)
         pixels[:, ::2] += 2 * contrast
         pixels.flat[: round((grey - low) * SIDE * SIDE)] += 1
@@ -220,3 +229,42 @@ def draw_grey() -> Draw:
         return path
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def doubtful_files() -> dict[str, bytes]:
+    """Draw an ordinary image, one for each reason of a rejection, and an unreadable file.
+
+    The name of each is the reason. The last but one is bright enough for a novelty above 1.
+    """
+    pydicom = pytest.importorskip("pydicom")
+
+    def png(pixels: NDArray[np.uint8]) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "PNG")
+        return out.getvalue()
+
+    def dicom(**header: str) -> bytes:
+        rng = np.random.default_rng(1)
+        patient = sample_patient(rng)
+        film = encode(rng, stripes / 255.0, "dicom", patient=patient, key="x", image=1)
+        dataset = pydicom.dcmread(io.BytesIO(film))
+        for keyword, value in header.items():
+            setattr(dataset, keyword, value)
+        out = io.BytesIO()
+        dataset.save_as(out)
+        return out.getvalue()
+
+    stripes = np.full((64, 64), 90, np.uint8)
+    stripes[:, ::16] = stripes[:, 1::16] = 200
+    hidden = np.dstack([stripes, stripes, stripes, np.zeros_like(stripes)])
+    return {
+        "ordinary": png(stripes),
+        "ordinary-dicom": dicom(Modality="DX", BodyPartExamined="CHEST"),
+        "blank": png(np.full((64, 64), 200, np.uint8)),
+        "invisible": png(hidden),
+        "other-modality": dicom(Modality="MG", BodyPartExamined="BREAST"),
+        "other-body-part": dicom(BodyPartExamined="KNEE"),
+        "unlike-training": png(255 - stripes // 5),
+        "truncated": png(stripes)[:60],
+    }

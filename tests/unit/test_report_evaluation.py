@@ -31,6 +31,7 @@ from plainfilm.report.figures.flow import flow_figure
 from plainfilm.report.file_counts import count_files, describe_counts
 from plainfilm.report.html.table import Row, Table, number_cell, write_tables
 from plainfilm.report.model_card import write_model_card
+from plainfilm.report.sections.analyses import rejection_section
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.sections.checklist import CHECKLISTS, collect_evidence, read_checklist
 from plainfilm.report.wording import METRICS
@@ -218,8 +219,14 @@ def test_rejected_images_and_sensitivity_to_disturbance_are_caveats(scored: Eval
     many = found(30, 1)
     assert "30 images of 160" in many["Unlike the training images"]
     assert "what surrounds the chest" in many["Sensitive to mild disturbance"]
-    titles = {"Unlike the training images", "Sensitive to mild disturbance"}
+    titles = {"Unlike the training images", "Sensitive to mild disturbance", "Doubtful images"}
     assert not titles & set(found(2, 4))
+    doubtful = replace(REJECTION, rejected=12, reasons={"blank": 9, "other-modality": 1})
+    words = caveats(ReportContent(evaluation=replace(document, rejection=doubtful)))
+    assert "10 images (9 blank, 1 other-modality)" in words["Doubtful images"]
+    assert "Unlike the training images" not in words, "only 2 of 160 are"
+    page = "".join(map(str, rejection_section(doubtful).parts))
+    assert "9 further images are rejected" in page and "1 further image is rejected" in page
 
 
 def test_checklists_are_complete() -> None:

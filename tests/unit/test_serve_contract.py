@@ -92,12 +92,15 @@ def test_the_reference_lists_every_code_and_limit() -> None:
 
 
 def test_answers_conform_to_the_document(serve_with: ServeWith) -> None:
-    out = io.BytesIO()
-    Pillow.fromarray(np.full((16, 16), 200, np.uint8)).save(out, "PNG")
+    ramp, blank = io.BytesIO(), io.BytesIO()
+    Pillow.fromarray(np.full((16, 16), 200, np.uint8)).save(blank, "PNG")
+    Pillow.fromarray(np.tile(np.arange(16, dtype=np.uint8) * 9, (16, 1))).save(ramp, "PNG")
 
     async def talk(client: Any, service: Any) -> Any:
-        files = [("a", ("a", out.getvalue())), ("b", ("b", b"nothing"))]
+        contents = (ramp.getvalue(), blank.getvalue(), b"nothing")
+        files = [("a", ("a", content)) for content in contents]
         return [
+            await client.post("/v1/predictions?include=probabilities", files=files),
             await client.post("/v1/predictions?include=seen,original,heatmap", files=files),
             await client.post(
                 "/v1/predictions", content=b"x", headers={"content-type": "image/png"}

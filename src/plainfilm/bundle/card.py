@@ -150,6 +150,10 @@ def _limits(metadata: BundleMetadata) -> str:
         if metadata.rejection
         else "It cannot detect images that are unlike the training images."
     )
+    lines.append(
+        "It predicts no class for a blank or invisible image, nor for a DICOM image of a modality "
+        "or body part other than those of chest radiographs and of its training images."
+    )
     lines += [
         f"A probability of `{label}` from {limits.low:.3f} to {limits.high:.3f} is indeterminate."
         for label, limits in metadata.indeterminate.items()

@@ -198,7 +198,14 @@ def _align(one: Predictions, other: Predictions, names: Sequence[str]) -> Predic
             f"the two evaluations disagree about the ground truth of {names[column]}",
             received=f"{one.ids[row]}: {values}",
         )
-    return Predictions(other.bundle, one.ids, patients, labels, other.probabilities[order])
+    return Predictions(
+        other.bundle,
+        one.ids,
+        patients,
+        labels,
+        other.probabilities[order],
+        other.rejected[order],
+    )
 
 
 def _model(side: Stored) -> ComparedModel:

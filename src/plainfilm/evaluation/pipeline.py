@@ -7,6 +7,8 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
@@ -127,7 +129,8 @@ def evaluate(
     document.write(folder / DOCUMENT)
     write_predictions(folder / PREDICTIONS, scored, bundle)
     found.write(folder / MANIFEST)
-    return Evaluation(folder, document, found, scored.probabilities)
+    rejected = np.array(scored.decisions["rejected"], bool)
+    return Evaluation(folder, document, found, scored.probabilities, rejected)
 
 
 def find_run(path: Path) -> Path | None:

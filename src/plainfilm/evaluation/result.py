@@ -85,12 +85,15 @@ class Evaluation:
         The records that were scored.
     probabilities
         (n, labels), in the order of the records.
+    rejected
+        (n,), whether the bundle rejects the image.
     """
 
     folder: Path
     document: EvaluationDocument
     manifest: Manifest
     probabilities: NDArray[np.float32]
+    rejected: NDArray[np.bool_]
 
     @property
     def metrics(self) -> Mapping[str, Interval]:
@@ -112,9 +115,11 @@ class Evaluation:
         records = tuple(record for record in manifest.records if record.id in rows)
         if len(records) != len(rows):
             raise stored.mismatch("predictions of other images")
-        probabilities = stored.predictions.probabilities[[rows[record.id] for record in records]]
+        order = [rows[record.id] for record in records]
+        probabilities = stored.predictions.probabilities[order]
+        rejected = stored.predictions.rejected[order]
         manifest = replace(manifest, records=records)
-        return cls(stored.folder, stored.document, manifest, probabilities)
+        return cls(stored.folder, stored.document, manifest, probabilities, rejected)
 
     def worst(self, count: int = 12) -> tuple[Mistake, ...]:
         """Return the images that are predicted wrongly, the worst first.
@@ -128,9 +133,9 @@ class Evaluation:
         Parameters
         ----------
         count
-            Largest number of images. There may be fewer, or none: labels without a balanced
-            operating point and unknown labels are left out, and each image is listed once, with
-            the label in which it is most wrong.
+            Largest number of images. There may be fewer, or none: rejected images, labels without
+            a balanced operating point and unknown labels are left out, and each image is listed
+            once, with the label in which it is most wrong.
         """
         task, thresholds = self.manifest.task, self.document.thresholds
         ranked = rank_mistakes(self.manifest.label_array(), self.probabilities, task, thresholds)
@@ -141,7 +146,7 @@ class Evaluation:
                 float(self.probabilities[row, column]),
                 None if task.kind == "multiclass" else thresholds[task.labels[column]],
             )
-            for row, column in ranked[:count]
+            for row, column in [pair for pair in ranked if not self.rejected[pair[0]]][:count]
         )
 
 

@@ -136,6 +136,7 @@ class Predictions:
     patients: tuple[str, ...]
     labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
     probabilities: NDArray[np.float32]  # (n, labels)
+    rejected: NDArray[np.bool_]  # (n,)
 
     @classmethod
     def read(cls, path: Path, labels: Sequence[str]) -> Predictions:
@@ -150,6 +151,9 @@ class Predictions:
                 np.stack([table.column(f"{key}_{label}").to_numpy() for label in labels], axis=1)
                 for key in ("label", "probability")
             )
+            rejected = np.zeros(len(ids), bool)
+            if "rejected" in table.column_names:
+                rejected = np.array(table.column("rejected").to_pylist(), bool)
             if not np.isfinite(y_score).all():
                 raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -158,7 +162,7 @@ class Predictions:
                 received=f"{type(error).__name__}: {error}",
                 remedy="evaluate again",
             ) from error
-        return cls(bundle, ids, patients, y_true, y_score)
+        return cls(bundle, ids, patients, y_true, y_score, rejected)
 
 
 def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
@@ -175,12 +179,12 @@ def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
         columns["novelty"] = scored.novelty
     columns |= {name: list(values) for name, values in scored.decisions.items()}
     for name in dict.fromkeys(name for record in records for name in record.columns):
-        if name in columns or name.startswith(("label_", "probability_")):
+        if name in ("id", "patient") or name.startswith(("label_", "probability_")):
             continue
         values = [record.columns.get(name) for record in records]
         if not all(value is None or isinstance(value, int | float) for value in values):
             values = [None if value is None else str(value) for value in values]
-        columns[name] = values
+        columns[f"source_{name}" if name in columns else name] = values
     origin = _files.canonical_json({"schema": SCHEMA, "bundle": bundle.id})
     table = pyarrow.table(columns).replace_schema_metadata({_METADATA: origin})
     with _files.atomic_path(path) as temporary:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from plainfilm.data import Manifest
 from plainfilm.data.counts import Counts
 from plainfilm.evaluation.document import EvaluationDocument
+from plainfilm.evaluation.document.analyses import Rejection
 from plainfilm.report.html.table import Cell, Row
 from plainfilm.report.wording import count, counted
 
@@ -77,9 +78,16 @@ def count_files(
         },
         unreadable=dict(late.most_common()),
         scored=evaluation.n,
-        rejected=rejection.rejected if rejection and rejection.threshold is not None else None,
+        rejected=_rejected(rejection),
         indeterminate=max(indeterminate.values()) if indeterminate else None,
     )
+
+
+def _rejected(rejection: Rejection | None) -> int | None:
+    """Return the number of rejected images; None if there are none and novelty is unknown."""
+    if rejection is None or (rejection.threshold is None and not rejection.rejected):
+        return None
+    return rejection.rejected
 
 
 def describe_counts(files: FileCounts) -> str:

@@ -125,6 +125,16 @@ class Rejection:
     novelty: Histogram | None
     reasons: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def other_reasons(self) -> dict[str, int]:
+        """Return the reasons that do not depend on novelty."""
+        return {key: count for key, count in self.reasons.items() if key != "unlike-training"}
+
+    @property
+    def unlike_training(self) -> int:
+        """Return the number of images that are rejected for their novelty."""
+        return self.rejected - sum(self.other_reasons.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Undisturbed:

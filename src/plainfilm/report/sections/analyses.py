@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from plainfilm.bundle import REJECTIONS
 from plainfilm.evaluation.document.analyses import Rejection, Robustness, SubgroupColumn, Subgroups
 from plainfilm.report.figures import ForestRow, forest_figure, novelty_figure, robustness_figure
 from plainfilm.report.html.markup import element, lead
@@ -190,13 +191,14 @@ def _robustness_table(robustness: Robustness) -> Table:
 def rejection_section(rejection: Rejection) -> Section:
     """Return the numbers of rejected and indeterminate images, and the results without them."""
     parts: list[Part] = []
+    far = rejection.unlike_training
     if rejection.novelty is None:
         words = "This bundle cannot detect images that differ from its training images."
     else:
         threshold = number(rejection.threshold)
         words = (
-            f"{counted(rejection.rejected, 'image differs', 'images differ')} so much from the "
-            f"training images that the model rejects {'it' if rejection.rejected == 1 else 'them'} "
+            f"{counted(far, 'image differs', 'images differ')} so much from the training images "
+            f"that the model rejects {'it' if far == 1 else 'them'} "
             f"(novelty of at least {threshold}; the threshold {rejection.rule})."
         )
         parts.append(
@@ -205,11 +207,14 @@ def rejection_section(rejection: Rejection) -> Section:
                 novelty_figure(rejection.novelty, rejection.threshold),
                 "Novelty, the distance of an image from the training images. Images to the right "
                 "of the line are rejected: their predictions should not be used.",
-                f"Distribution of novelty; {counted(rejection.rejected, 'image')} at or above the "
-                "threshold.",
+                f"Distribution of novelty; {counted(far, 'image')} rejected for it.",
             )
         )
     parts.append(lead(words))
+    for reason, others in rejection.other_reasons.items():
+        size = counted(others, "further image is", "further images are")
+        words = f"{size} rejected: {REJECTIONS.get(reason, reason)} "
+        parts.append(element("p", words, "(", element("code", reason), ")."))
     for label, own in rejection.indeterminate_ranges.items():
         size = counted(rejection.indeterminate.get(label, 0), "image is", "images are")
         words = (

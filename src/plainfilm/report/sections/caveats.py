@@ -135,12 +135,22 @@ def _disturbances(content: ReportContent) -> Iterator[Caveat]:
 
 def _rejected(content: ReportContent) -> Iterator[Caveat]:
     part, total = content.evaluation.rejection, content.evaluation.n
-    if part is not None and total and part.rejected > _REJECTED * total:
+    if part is None:
+        return
+    if total and part.unlike_training > _REJECTED * total:
         yield Caveat(
             "warning",
             "Unlike the training images",
-            f"The model rejects {counted(part.rejected, 'image')} of {total} as unlike its "
+            f"The model rejects {counted(part.unlike_training, 'image')} of {total} as unlike its "
             "training images; of its own validation images it rejects about 1%.",
+        )
+    if others := part.other_reasons:
+        reasons = ", ".join(f"{size} {reason}" for reason, size in others.items())
+        yield Caveat(
+            "warning",
+            "Doubtful images",
+            f"The model predicts no class for {counted(sum(others.values()), 'image')} "
+            f"({reasons}); the results on all images include them.",
         )
 
 

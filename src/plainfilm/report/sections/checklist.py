@@ -213,9 +213,9 @@ def _analyses(content: ReportContent) -> dict[str, dict[str, str]]:
     if robustness := evaluation.robustness:
         text = f"{len(robustness.disturbances)} kinds of disturbance at several strengths"
         found["Robustness"] = {"robustness": text}
-    if (rejection := evaluation.rejection) and rejection.threshold is not None:
+    if rejection := evaluation.rejection:
         text = (
-            f"{counted(rejection.rejected, 'image')} rejected as unlike the training images, "
+            f"{counted(rejection.rejected, 'image')} rejected, "
             f"{count(max(rejection.indeterminate.values(), default=0))} indeterminate; results "
             "with and without them"
         )
