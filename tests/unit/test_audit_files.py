@@ -114,3 +114,11 @@ def test_headers_of_other_images_are_reported(with_metadata):
         "lateral-view": ("x2.png",),
     }
     assert list(check_header(with_metadata(metadata[3:]))) == []
+
+
+def test_files_that_the_listing_leaves_out_are_not_unreadable(with_metadata):
+    chosen = [LeftOut(f"{n}.png", "", reason, "") for n, reason in enumerate(("mask", "copy"))]
+    evidence = with_metadata({}, left_out=[*chosen, LeftOut("x.png", "", "no-label", "")])
+    (finding,) = check_readable(evidence)
+    assert finding.files == ("x.png",)
+    assert "are not used: no label" in finding.problem

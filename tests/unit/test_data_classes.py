@@ -110,6 +110,10 @@ def test_classes_that_mean_the_same_are_a_warning(tmp_path: Path) -> None:
     assert "classes-alike" not in severities(merged)
 
 
+def test_numbers_of_classes_are_not_alike(tmp_path: Path) -> None:
+    assert "classes-alike" not in severities(load_dataset(table(tmp_path, "0", "1", "2")))
+
+
 def test_classes_are_renamed(tmp_path: Path) -> None:
     put(tmp_path / "a", "0/1.png", "1/2.png", "2/3.png")
     manifest = load_dataset(
@@ -147,6 +151,8 @@ def test_wrong_class_maps(tmp_path: Path) -> None:
         load_dataset(tmp_path, class_map={"a": "NORMAL", "c": "SICK"})
     assert caught.value.received == "'c'"
     assert caught.value.remedy == "the classes are: a, b"
+    # Of several data sets, one may have the new names already.
+    assert load_dataset(tmp_path, class_map={"0": "a", "1": "b"}).task.classes == ("a", "b")
     for text in ("a", "a=", "=b", "a=b,a=c", ""):
         with pytest.raises(UsageError, match="--map"):
             parse_class_map([text])

@@ -115,6 +115,33 @@ def test_sites_of_classes_without_a_negative_one_are_a_warning(tmp_path: Path) -
     assert found(manifest, "site-folders") == ("warning", 2)
 
 
+def test_sites_with_one_class_or_loose_images(tmp_path: Path) -> None:
+    put(tmp_path / "one", *cells(("a",), ("NORMAL",)), *cells(("b",), ("TB",)))
+    assert load_dataset(tmp_path / "one").task.classes == ("NORMAL", "TB")
+    put(tmp_path / "two", *cells(("a", "b"), ("NORMAL", "TB")), "c/1.png")
+    manifest = load_dataset(tmp_path / "two")
+    assert manifest.task.classes == ("NORMAL", "TB")
+    assert found(manifest, "loose-images") == ("warning", 1)
+
+
+def test_folds_repeat_the_images(tmp_path: Path) -> None:
+    for fold in (1, 2):
+        for n, name in enumerate(cells(("train", "test"), ("NORMAL", "TB"))):
+            path = tmp_path / f"fold_{fold}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_stem(f"{n}").write_bytes(f"image {n}".encode())
+    manifest = load_dataset(tmp_path)
+    assert {record.id.split("/")[0] for record in manifest.records} == {"fold_1"}
+    assert len(manifest) == 8
+    assert found(manifest, "repeated-folder") == ("warning", 8)
+
+
+def test_images_in_formats_that_are_not_read(tmp_path: Path) -> None:
+    manifest = load_dataset(put(tmp_path, *cells(("NORMAL", "TB")), "TB/a.heic", "TB/b.jp2"))
+    assert found(manifest, "unread-formats") == ("warning", 2)
+    assert not any(f.check == "other-files" for f in manifest.findings)
+
+
 @pytest.mark.parametrize("below", [("1", "2"), ("patient1", "patient2"), ("PA", "AP")])
 def test_equal_folders_below_the_classes(tmp_path: Path, below: tuple[str, ...]) -> None:
     for names in (("NORMAL", "TB"), ("covid", "flu")):

@@ -23,6 +23,8 @@ _REASONS = {
 }
 UNREADABLE = frozenset({*_REASONS, "unreadable"})
 """Finding ids of files that cannot be read."""
+_REPORTED = frozenset({"copy", "excluded", "mask"})  # by the listing, or asked for by the user
+_WITHOUT_LABEL = frozenset({"no-label", "uncertain"})
 _REMEDIES = {
     "needs-codec": "install the decoders (pip install '.[dicom]') and repeat the audit",
     "no-pixels": "none needed: DICOM reports, plans and directories contain no image",
@@ -53,19 +55,23 @@ def check_readable(evidence: Evidence) -> Iterator[Finding]:
     """Report files that cannot be read, by reason."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for item in evidence.left_out:
-        if item.reason != "excluded":  # by the user
+        if item.reason not in _REPORTED:
             reasons[item.reason].append(item.id)
     total = len(evidence) + len(evidence.left_out)
     for reason, ids in sorted(reasons.items(), key=lambda item: -len(item[1])):
         yield make_finding(
             reason if reason in _REASONS else "unreadable",
             "serious" if len(ids) > max(1, _MANY_UNREADABLE * total) else "warning",
-            f"{len(ids):,} of {total:,} files cannot be read: "
+            f"{len(ids):,} of {total:,} files "
+            f"{'are not used' if reason in _WITHOUT_LABEL else 'cannot be read'}: "
             f"{_REASONS.get(reason, reason.replace('-', ' '))}",
             ids,
             consequence="these files are excluded; if the cause is related to the label, the rest "
             "of the data is biased",
-            remedy=_REMEDIES.get(reason, "obtain the files again"),
+            remedy=_REMEDIES.get(
+                reason,
+                "check the labels" if reason in _WITHOUT_LABEL else "obtain the files again",
+            ),
             exclude=ids,
         )
 

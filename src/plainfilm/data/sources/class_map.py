@@ -57,6 +57,10 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
                 listing.positive = None  # the new names show it
                 item.label = new_names[key]
     unknown = [old for old in class_map if fold_class(str(old)) not in counts]
+    if not counts and {fold_class(name) for name in shown} <= set(
+        map(fold_class, new_names.values())
+    ):
+        return []  # of several data sets, this one has the new names already
     if unknown:
         named = ", ".join(sorted(shown)) if len(shown) <= MAX_CLASSES else f"{len(shown)} names"
         raise UsageError(

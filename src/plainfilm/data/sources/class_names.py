@@ -25,7 +25,7 @@ _DISEASES = re.compile(
     r"non (?:small|specific|tubercul|hodgkin|cardiogenic|calcified)|nontubercul|nonspecific|"
     r"gram neg"
 )
-_SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W_])|(?<=\d)[\s_-]+(?=[^\W\d_])")
+_SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_‐-―−-]+(?=[^\W_])|(?<=\d)[\s_‐-―−-]+(?=[^\W\d_])")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)")
 _BETWEEN = re.compile(r"[\W_]+")
 
@@ -42,7 +42,7 @@ def fold_class(name: str) -> str:
     >>> [fold_class(name) for name in ("COVID-", "COVID+", "stage 1-2")]
     ['covid-', 'covid+', 'stage1-2']
     """
-    text = unicodedata.normalize("NFKC", name).strip().casefold()
+    text = unicodedata.normalize("NFKC", name).strip(" _").casefold()
     return _SEPARATORS.sub("", text)
 
 

@@ -159,10 +159,17 @@ def _merge_spellings(items: Sequence[Item]) -> tuple[dict[str, str], list[Findin
     return spelling, [found]
 
 
+def _is_named(name: str) -> bool:
+    """Return whether a class name is a word and not a number."""
+    return any(map(str.isalpha, name))
+
+
 def _similar_meanings(names: Sequence[str]) -> list[Finding]:
     """Warn of three or more classes with names that mean the same, such as normal and healthy."""
     negative = [name for name in names if is_clearly_negative(name)]
     generic = [name for name in names if fold_class(name) in _GENERIC]
+    if not any(_is_named(name) for name in names if name not in (*negative, *generic)):
+        generic = []
     groups = [group for group in (negative if len(negative) > 1 else [], generic) if group]
     if not groups:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,9 +22,19 @@ from plainfilm.data.sources.listing import (
 )
 from plainfilm.data.sources.masks import set_masks_aside
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.repeated_folders import leave_out_copies, report_neighbours
+from plainfilm.data.sources.repeated_folders import (
+    leave_out_copies,
+    leave_out_repeated_sites,
+    report_neighbours,
+)
 from plainfilm.data.sources.table_files import is_table
-from plainfilm.data.sources.tree import Branch, ImageFile, count_suffixes, read_tree
+from plainfilm.data.sources.tree import (
+    UNREAD_SUFFIXES,
+    Branch,
+    ImageFile,
+    count_suffixes,
+    read_tree,
+)
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.pixels import IMAGE_SUFFIXES
 from plainfilm.records import Split
@@ -73,6 +84,8 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
     level = find_classes(top, listing)
     report_neighbours(level, listing)
     leave_out_copies(level, options.get("class_map") or {}, listing)
+    if any(folder.columns for folder in level.folders):
+        leave_out_repeated_sites(level, listing)
     _check_classes(level, listing)
     for folder in level.folders:
         columns = {n: value for n, value in folder.columns if not contains_identity(value)}
@@ -206,6 +219,25 @@ def _report_loose_images(folders: Iterable[Folder], listing: Listing) -> None:
         )
 
 
+def _unread(tree: Branch) -> Counter[str]:
+    return Counter({s: n for s, n in tree.others.items() if s in UNREAD_SUFFIXES})
+
+
+def _report_unread_formats(tree: Branch, listing: Listing) -> None:
+    """Warn of images in formats that are not read; the class may be part of their cause."""
+    if unread := _unread(tree):
+        total = unread.total()
+        listing.report(
+            "unread-formats",
+            "warning",
+            f"{plural(total, 'image is', 'images are')} in formats that are not read and therefore "
+            f"not used: {count_suffixes(unread)}",
+            total,
+            consequence="if one class has more of them, its images are fewer and different",
+            remedy="convert them to PNG",
+        )
+
+
 def _report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
     if tree.recognised:
         total = tree.recognised.total()
@@ -217,13 +249,15 @@ def _report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing)
             f"{count_suffixes(tree.recognised)}",
             total,
         )
-    if tree.others:
-        total = tree.others.total()
+    _report_unread_formats(tree, listing)
+    others = tree.others - _unread(tree)
+    if others:
+        total = others.total()
         listing.report(
             "other-files",
             "note",
             f"{plural(total, 'file is', 'files are')} not of a known image format and not used: "
-            f"{count_suffixes(tree.others)}",
+            f"{count_suffixes(others)}",
             total,
         )
     if tree.unreadable:

@@ -96,11 +96,11 @@ def find_classes(top: Branch, listing: Listing) -> Level:
         if level.has_images or not groups:
             break
         below = _open(level.folders)
-        if below.has_images or not below.folders:
+        if not below.folders:
             break
         if len(groups) == 1:
             names = [folder.label for folder in below.folders]
-            if is_negative_name(level.folders[0].label) or _are_numbered(names):
+            if below.has_images or is_negative_name(level.folders[0].label) or _are_numbered(names):
                 break
         elif not _are_sites(groups, listing):
             break
@@ -159,11 +159,11 @@ def _are_numbered(names: Iterable[str]) -> bool:
 
 def _are_sites(groups: dict[str, list[Folder]], listing: Listing) -> bool:
     """Return whether the folders of each group are the same classes."""
-    inner = []
+    inner: list[dict[str, str]] = []
+    loose = False  # images of one site may not be in class folders
     for folders in groups.values():
         below = _open(folders)
-        if below.has_images or not below.folders:
-            return False
+        loose = loose or below.has_images
         inner.append({fold_class(folder.label): folder.label for folder in below.folders})
     names = {key: name for one in inner for key, name in one.items()}
     shared = {key for key in names if sum(key in one for one in inner) > 1}
@@ -176,9 +176,13 @@ def _are_sites(groups: dict[str, list[Folder]], listing: Listing) -> bool:
     if numbered and (negative_above or not same or "0" not in names or len(names) > _MAX_CODES):
         return False
     if negative_below and not negative_above:
-        found = all(one.keys() & shared for one in inner)
+        # One site may have one class only, and images of another may not be in class folders.
+        found = len(shared) > loose and all(not one or one.keys() & shared for one in inner)
+        found = found or (not loose and all(len(one) == 1 for one in inner))
     else:
-        found = same and not any(names.keys() <= column for column in _COLUMNS.values())
+        found = (
+            same and not loose and not any(names.keys() <= column for column in _COLUMNS.values())
+        )
     if found:
         _report_sites(
             groups, [*names.values()], sure=negative_below and not numbered, listing=listing

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable
+from filecmp import cmp
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -13,6 +15,7 @@ from plainfilm.data.sources.levels import Folder, Level, find_classes, splits_of
 from plainfilm.data.sources.listing import Listing
 from plainfilm.data.sources.tree import Branch
 
+_NEARLY_ALL = 0.9
 _WORD = r"(?:backup|bak|copia|copie|copy|duplicate|kopie|old|orig(?:inal)?)"
 _COPY = re.compile(
     rf"(?:{_WORD}[\s_-]+(?:of|de|von)[\s_-]+(?P<a>.+?)"
@@ -76,7 +79,7 @@ def _leave_out_copy(folders: list[Folder], originals: list[Folder], listing: Lis
         f"by its name, and not used ({share} with the same name and size)",
         count,
         consequence="as a class it would have the same images as the other",
-        remedy=f"remove it, or use it with class_map='{name}={original}'",
+        remedy="remove it, or name its class with class_map=",
     )
 
 
@@ -96,6 +99,50 @@ def _leave_out_tree(folders: list[Folder], level: Level, listing: Listing) -> No
     top = unwrap(folders[0].branch)
     copies = find_classes(top, Listing("")).folders
     _report_repeated(folders[0].branch, _signature(copies), _signature(others), listing)
+
+
+def leave_out_repeated_sites(level: Level, listing: Listing) -> None:
+    """Remove folders above the classes whose files are those of another one, such as folds."""
+    sites: dict[tuple[tuple[str, str], ...], list[Folder]] = defaultdict(list)
+    for folder in level.folders:
+        sites[folder.columns].append(folder)
+    known: dict[tuple[str, int], str] = {}
+    for columns, folders in sites.items():
+        files = {
+            (file.name.rpartition("/")[2], file.size): f"{folder.branch.path}/{file.name}"
+            for folder in folders
+            for file in folder.branch.walk()
+        }
+        if not (columns and _repeats(files, known)):
+            known |= files
+            continue
+        level.folders = [folder for folder in level.folders if folder not in folders]
+        count = sum(folder.branch.images for folder in folders)
+        listing.report(
+            "repeated-folder",
+            "warning",
+            f"{columns[-1][1]}/ contains {plural(count, 'image')}, nearly all of them again from "
+            "the folders before it; it is not loaded",
+            count,
+            consequence="with both folders every image would be loaded twice",
+            remedy="give the folder that you need, such as one fold",
+        )
+
+
+def _repeats(files: dict[tuple[str, int], str], known: dict[tuple[str, int], str]) -> bool:
+    """Return whether nearly all files are known by name and size, and some of them by content."""
+    repeated = [key for key in files if key in known]
+    if not repeated or len(repeated) < _NEARLY_ALL * len(files):
+        return False
+    sample = repeated[:: max(1, len(repeated) // 3)][:3]
+    return all(_are_equal(files[key], known[key]) for key in sample)
+
+
+def _are_equal(first: str, second: str) -> bool:
+    try:
+        return cmp(first, second, shallow=False)
+    except OSError:
+        return False
 
 
 def report_neighbours(level: Level, listing: Listing) -> None:

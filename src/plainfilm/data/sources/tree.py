@@ -28,6 +28,11 @@ _OTHER_SUFFIXES = frozenset(
     .sqlite .svg .tar .tfrecord .tgz .toml .tsv .txt .url .xls .xlsx .xml .xz .yaml .yml .zip
     """.split()  # noqa: SIM905
 )
+UNREAD_SUFFIXES = frozenset(
+    {".avif", ".heic", ".heif", ".j2k", ".jls", ".jp2", ".jpx", ".jxl", ".mha", ".nii", ".nrrd"}
+)
+"""Endings of images in formats that are not read."""
+
 _HEAD = 512  # bytes, enough to recognise a format
 _MAX_SUFFIXES = 8  # in one message
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}|\.(?:jpe?g|png|tiff?|bmp|dcm)[_!~ -]?[a-z]{0,5}")
