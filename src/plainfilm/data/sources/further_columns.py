@@ -33,7 +33,8 @@ def keep_further_columns(
             dropped.append(name)
             continue
         identifying = {cell for cell in set(cells) if cell and contains_identity(cell)}
-        cells = ["" if cell in identifying else cell for cell in cells]
+        if identifying:
+            cells = ["" if cell in identifying else cell for cell in cells]
         if is_nearly_unique(cells, patients):
             dropped.append(name)
             continue
@@ -63,8 +64,11 @@ def _report(table: Table, dropped: list[str], emptied: list[str], listing: Listi
 
 def _to_numbers(cells: list[str]) -> Sequence[str | float]:
     """Convert a column to floats if all its cells are plain decimal numbers or blank."""
-    numeric = all(is_number(cell) for cell in cells if cell)
-    return [float(cell) if cell else "" for cell in cells] if numeric else cells
+    different = set(cells) - {""}
+    if not all(map(is_number, different)):
+        return cells
+    numbers: dict[str, str | float] = {"": "", **{cell: float(cell) for cell in different}}
+    return [numbers[cell] for cell in cells]
 
 
 def drop_unique_columns(listing: Listing) -> list[Finding]:

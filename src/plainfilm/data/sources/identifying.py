@@ -138,8 +138,11 @@ def is_nearly_unique(cells: Sequence[str], patients: Sequence[str] | None = None
     >>> is_nearly_unique([f"{n}.5" for n in range(10)])
     False
     """
-    filled = [row for row, cell in enumerate(cells) if cell.casefold() not in _BLANK]
-    if len(filled) < _ENOUGH or all(_is_measure(cells[row]) for row in filled):
+    different = {cell for cell in set(cells) if cell.casefold() not in _BLANK}
+    if all(map(_is_measure, different)):
+        return False
+    filled = [row for row, cell in enumerate(cells) if cell in different]
+    if len(filled) < _ENOUGH:
         return False
     owners: list[str | int] = [(patients[row] or row) if patients else row for row in filled]
     if len(set(owners)) < _ENOUGH:

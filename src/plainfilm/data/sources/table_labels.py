@@ -224,9 +224,10 @@ def check_label_column(
 ) -> None:
     """Reject labels that may identify patients, since class names occur in all output."""
     cells = table.columns[name]
-    if split := split_cells(set(cells), separator):
-        cells = [label for cell in cells for label in split[0].get(cell, ())]
     values = set(cells) - {""}
+    if split := split_cells(values, separator):
+        cells = [label for cell in cells for label in split[0].get(cell, ())]
+        values = set(cells)
     nearly_unique = is_nearly_unique(cells)
     if nearly_unique and guessed:
         raise SourceError(
