@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainfilm._progress import Progress, silent
-from plainfilm.bundle import Bundle, BundleMetadata, Provenance, write_bundle
+from plainfilm.bundle import Bundle, BundleMetadata, Provenance, TrainingImages, write_bundle
 from plainfilm.config import FitConfig, NetworkConfig, Recipe
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.phantom import sample_patient, write_dataset
@@ -188,6 +188,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         gains: Sequence[float] = (1.0,),
         thresholds: dict[Purpose, float] | None = None,
         graph: bytes | None = None,
+        training_images: TrainingImages | None = None,
         **more: Any,
     ) -> Bundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
@@ -209,6 +210,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             metadata,
             graph=brightness_graph(gains) if graph is None else graph,
             weights=b"none",
+            training_images=training_images,
         )
 
     return make
