@@ -76,7 +76,8 @@ def patients_of_headers(
         if header is not None and number is not None:
             issuer = normal_form(header.issuer) if number not in plain else None
             node = Node("", f"{issuer}\0{number}" if issuer else number)
-            result.spellings[node].add(f"{header.issuer}\0{header.patient}")
+            spelled = f"{header.issuer}\0{header.patient}" if header.issuer else header.patient
+            result.spellings[node].add(spelled)
         if study is not None:
             node = patients.join(node, Node("study", study))
         nodes.append(node)

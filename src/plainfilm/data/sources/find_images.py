@@ -43,7 +43,7 @@ class Images:
     by_name
         Rows whose file was found by its name.
     other_ending
-        How many of these have another ending than the table says.
+        Those of them that have another ending than the table says.
     clashes
         For each ambiguous row, two or more paths below the base folder.
     """
@@ -52,7 +52,7 @@ class Images:
     sizes: list[int]
     ids: list[str] = field(default_factory=list)
     by_name: list[int] = field(default_factory=list)
-    other_ending: int = 0
+    other_ending: list[int] = field(default_factory=list)
     clashes: dict[int, list[str]] = field(default_factory=dict)
 
 
@@ -105,7 +105,8 @@ def _search(images: Images, cells: Sequence[str], root: str) -> None:
             path = os.path.join(root, found[0])
             images.paths[row], images.sizes[row] = path, _size(path)
             images.by_name.append(row)
-            images.other_ending += plain_name(last_part(found[0])) != plain_name(name)
+            if plain_name(last_part(found[0])) != plain_name(name):
+                images.other_ending.append(row)
         elif found:
             images.sizes[row], images.clashes[row] = AMBIGUOUS, found
 

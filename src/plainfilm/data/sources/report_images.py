@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -27,14 +28,12 @@ def describe_row(files: Images, row: int) -> LeftOut:
 
 def report_images(files: Images, table: Table, column: str, base: Path, listing: Listing) -> None:
     """Add findings about the files of the rows; reject a table without any."""
-    missing = files.sizes.count(MISSING)
-    if missing + len(files.clashes) == len(files.sizes):
+    rows = [row for row, size in enumerate(files.sizes) if size == MISSING]
+    if len(rows) + len(files.clashes) == len(files.sizes):
         raise _nothing_found(files, table, column, base)
-    if files.by_name:
-        count = len(files.by_name)
-        more = f", {files.other_ending:,} of them with another ending than in the table" * bool(
-            files.other_ending
-        )
+    if count := _count(files, files.by_name):
+        other = _count(files, files.other_ending)
+        more = f", {other:,} of them with another ending than in the table" if other else ""
         listing.report(
             "files-found",
             "note",
@@ -42,13 +41,18 @@ def report_images(files: Images, table: Table, column: str, base: Path, listing:
             f"by name in the folders below {base.name}{more}",
             count,
         )
-    if missing:
+    if missing := _count(files, rows):
         _report_left_out(
             "missing", f"{'does' if missing == 1 else 'do'} not exist", missing, table, listing
         )
-    if count := len(files.clashes):
+    if count := _count(files, files.clashes):
         fits = "has a name" if count == 1 else "have names"
         _report_left_out("ambiguous", f"{fits} that several files have", count, table, listing)
+
+
+def _count(files: Images, rows: Iterable[int]) -> int:
+    """Count the files of some rows; several rows may be about one file."""
+    return len({files.paths[row] or row for row in rows})
 
 
 _REMEDIES = {
@@ -64,7 +68,7 @@ def _report_left_out(reason: str, problem: str, count: int, table: Table, listin
         "warning",
         f"{plural(count, 'file')} in {table.path.name} {problem}",
         count,
-        [item.id for item in listing.left_out if item.reason == reason],
+        {item.id for item in listing.left_out if item.reason == reason},
         remedy=_REMEDIES[reason],
     )
 
