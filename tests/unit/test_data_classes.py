@@ -145,6 +145,19 @@ def test_label_columns_are_renamed(tmp_path: Path) -> None:
         load_dataset(tmp_path / "t.csv", class_map={"a_b": "C"}, **given)  # type: ignore[arg-type]
 
 
+def test_a_star_stands_for_all_other_classes(tmp_path: Path) -> None:
+    put(tmp_path / "a", "normal/1.png", "b/2.png", "c/3.png")
+    manifest = load_dataset(tmp_path / "a", class_map={"*": "sick", "normal": "healthy"})
+    assert manifest.task.classes == ("healthy", "sick")
+    assert manifest.label_array()[:, 0].tolist() == [1, 1, 0]
+    # Other cells of a table may be anything: these would be uncertain, and long text.
+    other = table(tmp_path / "t", "-1", "7 " * 120, "8 " * 120, "-1", column="mask")
+    manifest = load_dataset(other, labels="mask", class_map={"-1": "healthy", "*": "sick"})
+    assert manifest.label_array()[:, 0].tolist() == [0, 1, 1, 0]
+    found = next(one for one in manifest.findings if one.check == "classes-renamed")
+    assert found.count == 4
+
+
 def test_wrong_class_maps(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/2.png")
     with pytest.raises(UsageError) as caught:

@@ -252,3 +252,8 @@ def test_too_many_labels_give_the_reason(tmp_path: Path) -> None:
         load(tmp_path, "label", cells)
     assert "102 labels, separated at '|'" in str(caught.value.received)
     assert values(load(tmp_path, "label", cells, positive="7a")).count(1) == 4
+
+
+def test_lists_may_have_many_labels(tmp_path: Path) -> None:
+    cells = [f"\"['{n}a', '{n + 1}a']\"" for n in range(150)] * 2
+    assert len(load(tmp_path, "label", cells).task.labels) == 151

@@ -32,7 +32,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add = options_of(parser.add_argument_group("about the data"))
     add("--layout NAME", "published data set whose files are read as they are")
     add("--positive CLASS", "the positive one of two classes")
-    words = "new names of classes, e.g. 0=NORMAL,1=PNEUMONIA; repeatable"
+    words = "new names of classes, e.g. 0=NORMAL,*=ILL; repeatable"
     add("--map OLD=NEW[,...]", words, action="append", dest="class_map")
     words = "class in the paths of a folder without class folders, e.g. '_([01])[.]png$'"
     add("--label-pattern REGEX", words)

@@ -11,6 +11,9 @@ from plainfilm.data.sources.listing import MAX_CLASSES, Listing, finding
 from plainfilm.errors import UsageError
 from plainfilm.records import Finding
 
+OTHERS = "*"
+"""Old name that stands for all classes that are not named."""
+
 
 def parse_class_map(texts: Sequence[str]) -> dict[str, str]:
     """Return the class map of texts such as ``0=NORMAL,1=PNEUMONIA``.
@@ -33,13 +36,26 @@ def parse_class_map(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def map_cells(cells: Sequence[str], class_map: Mapping[str, str]) -> list[str]:
+    """Return the classes of cells by a map with ``*`` for all other cells; blank cells stay blank.
+
+    Examples
+    --------
+    >>> map_cells(["-1", "387 23 996 33", ""], {"-1": "normal", "*": "mask"})
+    ['normal', 'mask', '']
+    """
+    return [cell and class_map.get(cell, class_map[OTHERS]) for cell in cells]
+
+
 def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) -> list[Finding]:
     """Rename the classes of all listings, or their label columns, in place.
 
-    Old names are found in any spelling. A column of 1 and 0 that is named after its positive class
-    has the old names 1 and 0 as well.
+    Old names are found in any spelling, and ``*`` stands for all other classes. A column of 1 and 0
+    that is named after its positive class has the old names 1 and 0 as well.
     """
     new_names = {fold_class(str(old)): str(new).strip() for old, new in class_map.items()}
+    # Cells of tables may have been renamed already, see map_cells.
+    done = {fold_class(name) for name in new_names.values()} if OTHERS in new_names else set()
     counts: Counter[str] = Counter()
     shown: set[str] = set()
     for listing in listings:
@@ -52,6 +68,10 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
         for item in listing.items:
             key = fold_class(str(item.label))
             key = key if key in new_names else aliases.get(key, key)
+            if key not in new_names and key in done:
+                counts[key] += 1
+                continue
+            key = key if key in new_names else OTHERS
             if key in new_names:
                 counts[key] += 1
                 listing.positive = None  # the new names show it
@@ -61,7 +81,7 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
         map(fold_class, new_names.values())
     ):
         return []  # of several data sets, this one has the new names already
-    if unknown:
+    if unknown and OTHERS not in new_names:
         named = ", ".join(sorted(shown)) if len(shown) <= MAX_CLASSES else f"{len(shown)} names"
         raise UsageError(
             "class_map= names classes that do not exist",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm._text import plural
+from plainfilm.data.sources.class_map import OTHERS, map_cells
 from plainfilm.data.sources.join import join_table
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.options import SourceOptions
@@ -38,6 +39,10 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
     template = options.get("path_column")
     if template is not None and is_template(template, table.columns):
         table.columns[template] = fill_template(template, table.columns)
+    label, class_map = options.get("labels"), options.get("class_map") or {}
+    if OTHERS in class_map and isinstance(label, str) and label in table.columns:
+        # Before labels are checked and read: the other cells may be anything, such as masks.
+        table.columns[label] = map_cells(table.columns[label], class_map)
     return table, findings
 
 

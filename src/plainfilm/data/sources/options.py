@@ -18,6 +18,7 @@ class SourceOptions(TypedDict, total=False):
         Positive class of two.
     class_map
         New names of classes or label columns by their old names; several classes may become one.
+        The old name ``*`` stands for all other classes.
     label_pattern
         For a folder: a regular expression for the path below it, whose only group is the class, in
         place of class folders.

@@ -25,6 +25,7 @@ _GENERIC = frozenset(
     | {"groundtruth", "diagnosis", "result", "outcome"}
 )
 _SHOWN = 20
+_MAX_LABELS = 1000  # in cells that surely contain several labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,8 @@ class _Reader:
             absent: Label = classes[0]
             used = f"{chosen} or not"
         else:
-            if len(labels.names) > MAX_CLASSES:
+            guessed = self._separator is None and how != "as lists"
+            if len(labels.names) > (MAX_CLASSES if guessed else _MAX_LABELS):
                 raise SourceError(
                     f"the column {name!r} has too many different labels",
                     received=f"{len(labels.names)} labels, separated {how}, in {self.table.path}",
