@@ -213,6 +213,12 @@ def padchest(root: Path) -> Path:
         "a12.png,1,S11,P9,1944.0,M,PA,,['scoliosis']",
         "a13.png,1,S12,P10,1937.0,M,AP,,\"['pneumonia', 'suboptimal study']\"",
         "a14.png,54,S13,P11,1966.0,F,COSTAL,,['rib fracture']",
+        "a15.png,0,S14,P12,1953.0,M,PA,,['normal']",
+        "a16.png,0,S15,P13,1990.0,F,PA,,['normal']",
+        "a17.png,1,S16,P14,1939.0,M,PA,,['cardiomegaly']",
+        "a18.png,1,S16,P14,1939.0,M,L,,['cardiomegaly']",
+        "a19.png,54,S17,P15,1946.0,F,AP,,['pneumonia']",
+        "a20.png,54,S18,P16,1951.0,M,PA,,['pleural effusion']",
     ]
     folder = root / "padchest"
     lines = []

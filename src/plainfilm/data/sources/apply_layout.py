@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from plainfilm.data.sources.layouts import LAYOUTS, Layout
+from plainfilm.data.sources.layouts import LAYOUTS, Layout, recognise
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.errors import SourceError, UsageError
+from plainfilm.data.sources.table import Table
+from plainfilm.errors import PlainfilmError, SourceError, UsageError
 from plainfilm.records import Finding
 
 
@@ -54,10 +56,46 @@ def apply_layout(name: str, roots: Sequence[Path], options: SourceOptions) -> Ap
     if "where" in filled and "where" in given:
         given["where"] = f"({filled['where']}) and ({given['where']})"
     used = cast("SourceOptions", {**filled, **given})
-    problem = f"{', '.join(path.name for path in found)} was read as {layout.title}"
-    remedy = f"to use frontal images only, add where= {layout.frontal}" if layout.frontal else ""
-    findings.append(finding("layout", "note", problem, len(found), remedy=remedy))
+    findings += _describe(layout, found)
     return Applied(found, used, findings)
+
+
+@contextmanager
+def propose_layout(table: Table, findings: list[Finding]) -> Iterator[None]:
+    """Propose the layout of a table in a finding, or in the error that its reading raises."""
+    layout = recognise(table.columns)
+    if layout is None:
+        yield
+        return
+    proposal = f"layout= {layout.name} reads its labels, patients and splits"
+    try:
+        yield
+    except PlainfilmError as error:
+        looks = f"the table looks like {layout.title}: {proposal}"
+        error.remedy = f"{error.remedy}; {looks}" if error.remedy else looks
+        raise
+    problem = f"{table.path.name} looks like {layout.title}"
+    findings.append(finding("layout-known", "note", problem, 1, remedy=proposal))
+
+
+def _describe(layout: Layout, found: Sequence[Path]) -> list[Finding]:
+    names = ", ".join(path.name for path in found)
+    problem = f"{names} {'was' if len(found) == 1 else 'were'} read as {layout.title}"
+    remedy = f"to use frontal images only, add where= '{layout.frontal}'" if layout.frontal else ""
+    findings = [finding("layout", "note", problem, len(found), remedy=remedy)]
+    if layout.caution:
+        findings.append(
+            finding(
+                "layout-patients",
+                "warning",
+                f"{layout.title}: {layout.caution}",
+                len(found),
+                consequence="images of one person may be in several splits, and the set is not "
+                "external to ChestX-ray14",
+                remedy="join a table of the persons with join= and name its column with patient=",
+            )
+        )
+    return findings
 
 
 def _find_tables(forms: Sequence[Layout], roots: Sequence[Path]) -> tuple[Layout, list[Path]]:

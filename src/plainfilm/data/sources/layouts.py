@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 from plainfilm.data.sources.options import SourceOptions
 
+_CHEXPERT = (
+    *("Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),
+    *("Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion"),
+    *("Pleural Other", "Fracture", "Support Devices"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -31,6 +37,8 @@ class Layout:
         from the folder of the table.
     frontal
         Expression for ``where=`` that selects frontal images, if the set has others.
+    caution
+        Why identifiers of the set are not those of persons, as a clause without a full stop.
     """
 
     name: str
@@ -39,9 +47,166 @@ class Layout:
     columns: tuple[str, ...]
     options: SourceOptions
     frontal: str = ""
+    caution: str = ""
 
+
+# The names of the column for other diseases differ between the tables of VinDr-CXR.
+_VINDR = (
+    *("Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture"),
+    *("Consolidation", "Edema", "Emphysema", "Enlarged PA", "ILD", "Infiltration", "Lung Opacity"),
+    *("Lung cavity", "Lung cyst", "Mediastinal shift", "Nodule/Mass", "Pleural effusion"),
+    *("Pleural thickening", "Pneumothorax", "Pulmonary fibrosis", "Rib fracture", "Other lesion"),
+    *("COPD", "Lung tumor", "Pneumonia", "Tuberculosis"),
+)
+_IMAGE_IDS = (
+    "its images are from ChestX-ray14, and its patient identifiers name images, not persons"
+)
 
 LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        "nih",
+        "NIH ChestX-ray14",
+        tables=("Data_Entry_2017*.csv*",),
+        columns=("Image Index", "Finding Labels", "Follow-up #"),
+        options={
+            "path_column": "Image Index",
+            "labels": "Finding Labels",
+            "separator": "|",
+            "patient": "Patient ID",
+            "images": ".",
+            "split_lists": ("train_val_list.txt", "test_list.txt"),
+        },
+    ),
+    Layout(
+        "chexpert",
+        "CheXpert",
+        tables=("train.csv", "valid.csv"),
+        columns=("Path", "Frontal/Lateral", "AP/PA", "Enlarged Cardiomediastinum"),
+        options={
+            "path_column": "Path",
+            "labels": _CHEXPERT,
+            "blank": "negative",
+            "uncertain": "unknown",
+            "patient_folder": 2,
+            "images": "..",
+        },
+        frontal='`Frontal/Lateral` == "Frontal"',
+    ),
+    Layout(
+        "mimic-cxr",
+        "MIMIC-CXR-JPG",
+        tables=("mimic-cxr-2.*-split.csv*",),
+        columns=("dicom_id", "study_id", "subject_id"),
+        options={
+            "path_column": "dicom_id",
+            "labels": _CHEXPERT,
+            "blank": "negative",
+            "uncertain": "unknown",
+            "patient": "subject_id",
+            "split_column": "split",
+            "images": "files",
+            "join": ("mimic-cxr-2.*-chexpert.csv*", "mimic-cxr-2.*-metadata.csv*"),
+        },
+        frontal='ViewPosition in ("PA", "AP")',
+    ),
+    Layout(
+        "padchest",
+        "PadChest",
+        tables=("PADCHEST_chest_x_ray_images_labels*.csv*",),
+        columns=("ImageID", "ImageDir", "Projection", "Labels"),
+        options={
+            "path_column": "{ImageDir}/{ImageID}",
+            "labels": "Labels",
+            "patient": "PatientID",
+            "images": ".",
+            # Without a finding: unusable, or as in an earlier image.
+            "where": """not ("'exclude'" in Labels or "'unchanged'" in Labels)""",
+        },
+        frontal='Projection in ("PA", "AP", "AP_horizontal")',
+    ),
+    Layout(
+        "vindr",
+        "VinDr-CXR",
+        tables=("annotations/image_labels_train.csv", "annotations/image_labels_test.csv"),
+        columns=("image_id", "Aortic enlargement", "ILD", "Nodule/Mass"),
+        options={
+            "path_column": "image_id",
+            "labels": _VINDR,
+            "reduce": "majority",
+            "images": "..",
+        },
+    ),
+    Layout(
+        "vindr",
+        "VinDr-CXR, boxes of the Kaggle competition",
+        tables=("train.csv",),
+        columns=("image_id", "class_name", "class_id", "rad_id"),
+        options={
+            "path_column": "image_id",
+            "labels": "class_name",
+            "reduce": "majority",
+            "images": ".",
+        },
+    ),
+    Layout(
+        "rsna",
+        "RSNA Pneumonia Detection Challenge",
+        tables=("stage_2_train_labels.csv",),
+        columns=("patientId", "x", "y", "width", "height", "Target"),
+        options={
+            "path_column": "patientId",
+            "labels": "Target",
+            "class_map": {"0": "No Lung Opacity", "1": "Lung Opacity"},
+            "patient": "patientId",
+            "reduce": "any",
+            "images": ".",
+        },
+        caution=_IMAGE_IDS,
+    ),
+    Layout(
+        "rsna",
+        "RSNA Pneumonia Detection Challenge, three classes",
+        tables=("stage_2_detailed_class_info.csv",),
+        columns=(),
+        options={
+            "path_column": "patientId",
+            "labels": "class",
+            "patient": "patientId",
+            "reduce": "any",
+            "images": ".",
+        },
+        caution=_IMAGE_IDS,
+    ),
+    Layout(
+        "siim",
+        "SIIM-ACR Pneumothorax Segmentation",
+        tables=("train-rle.csv",),
+        columns=("ImageId", "EncodedPixels"),
+        options={
+            "path_column": "ImageId",
+            "labels": "EncodedPixels",
+            "class_map": {"-1": "No Pneumothorax", "*": "Pneumothorax"},
+            "reduce": "any",
+            "images": ".",
+        },
+        caution=_IMAGE_IDS,
+    ),
+    Layout(
+        "openi",
+        "Open-i, Indiana University",
+        tables=("indiana_projections.csv",),
+        columns=("uid", "filename", "projection"),
+        options={
+            "path_column": "filename",
+            "labels": "Problems",
+            "separator": ";",
+            "patient": "uid",
+            "images": ".",
+            "join": ("indiana_reports.csv",),
+            "where": 'Problems != "No Indexing"',
+        },
+        frontal='projection == "Frontal"',
+    ),
     Layout(
         "kermany",
         "Kermany's paediatric set",

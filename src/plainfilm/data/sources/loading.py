@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from plainfilm.data.manifest import Manifest
-from plainfilm.data.sources.apply_layout import apply_layout
+from plainfilm.data.sources.apply_layout import apply_layout, propose_layout
 from plainfilm.data.sources.class_map import rename_classes
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
@@ -108,9 +109,10 @@ def load_dataset(
             listings[-1].scope = scope_of(path)
             continue
         table, found = open_table(path, options)
-        columns = choose_columns(table, options)
+        with nullcontext() if layout else propose_layout(table, found):
+            columns = choose_columns(table, options)
+            listing = list_table(table, columns, options)
         is_column = is_column or patient in table.columns
-        listing = list_table(table, columns, options)
         listing.scope = scope_of(base or path)
         listing.findings += found
         listings.append(listing)
@@ -190,6 +192,8 @@ def _combine(
         )
         for item, row in sorted(kept, key=lambda pair: pair[0].id)
     ]
+    used = {item.path for item in items}  # a file may have rows with and without a label
+    left_out = [*{item.id: item for item in reversed(left_out) if item.path not in used}.values()]
     left_out.sort(key=lambda item: item.id)
     findings = [*findings, *found, *repeats]
     if task.kind != "multilabel":
