@@ -121,6 +121,8 @@ def test_nameless_columns_with_cells_get_a_name(tmp_path: Path) -> None:
         (b"file,file\na,b\n", "the same name"),
         (b"<!DOCTYPE html><html>", "not a table"),
         (b"%PDF-1.7", "not a table"),
+        (b'[{"file": "a.png"}]', "not a table"),
+        (b"\x89PNG\r\n", "not a table"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "not a table"),
         (b"PAR1", "cannot be read"),
         (b"PK\x03\x04", "workbook cannot be read|openpyxl"),

@@ -56,7 +56,7 @@ WORDS = [
 @pytest.mark.parametrize("column", ["Pneumonia", "label", "class"])
 def test_words_for_one_and_zero(tmp_path: Path, words: tuple[str, str], column: str) -> None:
     no, yes = words
-    manifest = load(tmp_path, column, [no, yes, yes, "-1", "uncertain", ""], labels=column)
+    manifest = load(tmp_path, column, [no, yes, yes, "−1", "uncertain", ""], labels=column)
     assert manifest.task.kind == "binary"
     assert values(manifest) == [0, 1, 1]
     assert Counter(row.reason for row in manifest.left_out) == {"uncertain": 2, "no-label": 1}
@@ -161,6 +161,10 @@ def test_another_value_among_ones_and_zeros_is_no_class(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="must contain 1, 0 or blank") as caught:
         load(tmp_path, "label", ["0", "1", "1", "x"])
     assert "'x' in row 4" in str(caught.value.received)
+    with pytest.raises(LabelError) as caught:
+        load(tmp_path, "label", ["0", "0.25", "1"])
+    assert "'0.25' in row 2" in str(caught.value.received)
+    assert load(tmp_path, "label", ["1", "2", "x"]).task.classes == ("1", "2", "x")
 
 
 def test_positives_and_blanks_name_the_option(tmp_path: Path) -> None:
@@ -185,6 +189,7 @@ LISTS = [
     [
         SEVERAL,
         [cell.replace("|", "; ") for cell in SEVERAL],
+        [f'"{cell}"'.replace("|", ", ") for cell in SEVERAL],
         LISTS,
     ],
 )
@@ -210,6 +215,8 @@ def test_a_separator_that_does_not_recur_separates_no_labels(tmp_path: Path) -> 
     assert manifest.task.classes == ("heart", "lung", "lung|left")
     manifest = load(tmp_path, "label", ["left|right", "above", "left|right"])
     assert manifest.task.classes == ("above", "left|right")
+    sides = ['"lung, left"', '"lung, right"', '"rib, left"', '"rib, right"']
+    assert len(load(tmp_path, "label", sides).task.classes) == 4
     manifest = load(tmp_path, "label", ["a + b", "a", "c"], separator="+")
     assert manifest.task.labels == ("a", "b", "c")
 

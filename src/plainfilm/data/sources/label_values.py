@@ -38,6 +38,7 @@ _VALUES = {"unknown": UNKNOWN, "negative": 0.0, "positive": 1.0, "drop": DROP}
 
 def plain_cell(cell: str) -> str:
     """Return a cell with 1.0 and 1,0 written as 1."""
+    cell = cell.replace("\u2212", "-")  # minus sign
     whole = _INTEGER.fullmatch(cell)
     return whole[1] if whole else cell
 

@@ -12,7 +12,7 @@ from plainfilm.data.sources.label_values import meaning_of
 from plainfilm.data.sources.listing import Listing
 from plainfilm.errors import UsageError
 
-_SEPARATORS = ("|", ";")
+_SEPARATORS = ("|", ";", ",")
 _LIST = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _PART = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,'"\s][^,'"]*)""")
 
@@ -24,7 +24,8 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
     """Return the labels of each different cell and how they are separated, or None.
 
     By default a column has several labels in a cell if most of its cells are lists, or if ``|`` or
-    ``;`` separates labels of which most occur in several different cells.
+    ``;`` separates labels of which most occur in several different cells. A comma is also part of
+    names, so that all of its labels must occur in several cells, and be fewer than these.
 
     Examples
     --------
@@ -45,7 +46,9 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
         split = _split_all(cells, lambda cell, mark=mark: cell.split(mark))  # type: ignore[misc]
         counts = Counter(label for labels in split.values() for label in labels)
         joint = {label for labels in split.values() if len(labels) > 1 for label in labels}
-        if joint and 2 * sum(counts[label] > 1 for label in joint) > len(joint):
+        recurring = sum(counts[label] > 1 for label in joint)
+        enough = recurring == len(joint) and len(counts) < len(cells)
+        if joint and (enough if mark == "," else 2 * recurring > len(joint)):
             return split, f"at {mark!r}"
     return None
 

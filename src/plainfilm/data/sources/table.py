@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
@@ -75,6 +76,7 @@ def assemble(
     named = max((n for n, name in enumerate(names, 1) if name), default=0)
     kept: list[list[str]] = []
     ragged: list[int] = []
+    sizes: Counter[int] = Counter()
     for line, row in rows:
         size = len(row)
         if not any(row):
@@ -87,18 +89,19 @@ def assemble(
             kept.append(row[:width])
         elif any(map(str.strip, row)):
             ragged.append(line)
+            sizes[size] += 1
     if ragged and not kept:
         raise SourceError(
             "no line of the table has as many cells as its header",
             received=f"{path}: {plural(width, 'cell')} in the header ({name_columns(names)}), "
-            f"another number in {plural(len(ragged), 'line')}",
-            remedy="name the delimiter with delimiter=, or correct the header",
+            f"{sizes.most_common(1)[0][0]} in most of {plural(len(ragged), 'line')}",
+            remedy="correct the header, or name the delimiter with delimiter=",
         )
     cells = zip(*kept, strict=True) if kept else iter([()] * width)
     columns = [[cell.strip() for cell in column] for column in cells]
     used = [n for n in range(width) if names[n] or any(columns[n])]
     titled = [names[n] or f"column {n + 1}" for n in used]
-    _check_names(path, titled)
+    check_names(path, titled)
     table = Table(path, {name: columns[n] for name, n in zip(titled, used, strict=True)}, ragged)
     if titles:
         count = plural(titles, "line above the header is", "lines above the header are")
@@ -122,7 +125,8 @@ def _find_header(
     return (above[0][1] if above else []), 0, iter(above[1:])
 
 
-def _check_names(path: Path, names: list[str]) -> None:
+def check_names(path: Path, names: list[str]) -> None:
+    """Raise a `SourceError` if two columns have the same name."""
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         private = looks_like_data(names)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from plainfilm._optional import require
 from plainfilm._text import plural
-from plainfilm.data.sources.table import Table, assemble
+from plainfilm.data.sources.table import Table, assemble, check_names
 from plainfilm.data.sources.table_text import read_text
 from plainfilm.errors import SourceError, UsageError
 
@@ -19,12 +19,15 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".par
 """Endings of the names of tables."""
 
 _SUFFIX = re.compile(r"(?:\.(?:csv|tsv|txt)(?:\.gz)?|\.parquet|\.xlsx)$", re.IGNORECASE)
-_OTHER_FORMATS = {
-    b"\xd0\xcf\x11\xe0": "a document of an old Office format; save it as .xlsx or CSV",
-    b"%PDF": "a PDF document; export the table as CSV",
-    b"<!DO": "a web page; download the table again",
-    b"<htm": "a web page; download the table again",
-}
+_OTHER_FORMATS = (
+    (b"\xd0\xcf\x11\xe0", "a document of an old Office format", "save it as .xlsx or CSV"),
+    (b"%PDF", "a PDF document", "export the table as CSV"),
+    (b"<", "a web page or an XML document", "download or export the table again"),
+    (b"{", "a JSON document", "export the table as CSV"),
+    (b"[{", "a JSON document", "export the table as CSV"),
+    (b"\xff\xd8\xff", "an image", "give the table, or the folder of the images"),
+    (b"\x89PNG", "an image", "give the table, or the folder of the images"),
+)
 
 
 def is_table(name: str) -> bool:
@@ -85,8 +88,9 @@ def read_table(
 
 
 def _read_bytes(path: Path, start: bytes) -> bytes:
-    if reason := _OTHER_FORMATS.get(start):
-        raise SourceError("the file is not a table", received=path, remedy=f"it is {reason}")
+    for begin, kind, remedy in _OTHER_FORMATS:
+        if start.startswith(begin):
+            raise SourceError("the file is not a table", received=f"{path}: {kind}", remedy=remedy)
     data = path.read_bytes()
     return gzip.decompress(data) if start.startswith(b"\x1f\x8b") else data
 
@@ -102,7 +106,9 @@ def _read_parquet(path: Path, header: Sequence[str] | None) -> Table:
             remedy="leave it out",
         )
     try:
-        columns = parquet.read_table(path).to_pydict()
+        table = parquet.read_table(path)
+        check_names(path, table.column_names)
+        columns = table.to_pydict()
     except pyarrow.ArrowException as error:
         raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
     return Table(path, {str(n): [_text(cell) for cell in cells] for n, cells in columns.items()})

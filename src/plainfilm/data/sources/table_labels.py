@@ -144,11 +144,7 @@ class _Reader:
                 )
         blank, uncertain = _no_label(name)
         meanings = {cell: meaning_of(cell) for cell in set(cells)}
-        numbers = {m for c, m in meanings.items() if plain_cell(c) in ("0", "1", "-1")}
-        if numbers >= {"yes", "no"}:
-            words = (c for c, m in meanings.items() if m is None and not _is_number(c))
-            if odd := next(words, None):
-                self._reject(name, cells.index(odd), "correct the cell, or rename 1 and 0 there")
+        self._check_numbers(name, meanings)
         self._count(name)
         labels: dict[str, Label] = {cell: plain_cell(cell) for cell in meanings}
         for cell, meaning in meanings.items():
@@ -157,6 +153,17 @@ class _Reader:
             elif meaning == "uncertain":
                 labels[cell] = uncertain
         return [labels[cell] for cell in cells]
+
+    def _check_numbers(self, name: str, meanings: dict[str, Meaning | None]) -> None:
+        """Reject probabilities, and a word among 1 and 0, which would become classes."""
+        others = [cell for cell, meaning in meanings.items() if meaning is None]
+        words = [cell for cell in others if not _is_number(cell)]
+        fractions = [cell for cell in others if _is_number(cell) and not _is_whole(cell)]
+        binary = {m for cell, m in meanings.items() if plain_cell(cell) in ("0", "1")}
+        odd = fractions if not words else words if binary >= {"yes", "no"} else []
+        if odd:
+            row = min(map(self.table.columns[name].index, odd))
+            self._reject(name, row, "correct it, or name a column of 1 and 0 or of class names")
 
     def _read_several(self, name: str, split: Cells, how: str) -> list[Label]:
         cells = self.table.columns[name]
@@ -219,6 +226,10 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_whole(cell: str) -> bool:
+    return float(cell.replace(",", ".", 1)).is_integer()
 
 
 def check_label_column(
