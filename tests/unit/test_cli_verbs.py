@@ -51,6 +51,46 @@ def test_show_counts_and_draws(data: Path, tmp_path: Path, capsys: Capture) -> N
         assert min(picture.size) > 200
 
 
+def test_all_findings_about_the_data_are_printed(
+    data: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (data / "dark" / "0.png").rename(data / "dark" / "0.jpg_large")
+    (data / "dark" / "notes.pdf").write_bytes(b"%PDF")
+    (data / "bright" / "masks").mkdir()
+    (data / "bright" / "masks" / "1.png").write_bytes(b"x")
+    renamed = "--map", "dark=NORMAL,bright=SICK"
+    assert main(["show", str(data), "--out", str(tmp_path / "s.png"), *renamed]) == 0
+    shown_findings = capsys.readouterr()
+    assert shown_findings.out.splitlines()[1].split() == ["NORMAL", "SICK"]
+    assert shown_findings.err.splitlines()[:4] == [
+        "warning: 1 image is a mask by name or content and not used",
+        "  remedy: rename folders or files if they are radiographs",
+        "note: 1 file with an unusual ending is an image by content and used: 1 .jpg_large",
+        "note: 1 file is not of a known image format and not used: 1 .pdf",
+    ]
+    assert "\nnote: classes were renamed: dark to NORMAL, bright to SICK (24 images)\n" in (
+        shown_findings.err
+    )
+    assert shown_findings.err.endswith("left out: 1 file (1 mask)\n")
+
+
+def test_a_training_asks_for_an_unclear_positive_class(
+    data: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert main(["train", str(data), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "bright and dark do not show which class is the disease" in error
+    assert "remedy: name the positive class with --positive" in error
+
+
+def test_labels_from_a_pattern(data: Path, tmp_path: Path, capsys: Capture) -> None:
+    pattern = "--label-pattern", r"([02468]|[13579])\.png$"
+    mapped = "--map", "0=even,2=even,4=even,6=even,8=even", "--map", "1=odd,3=odd,5=odd,7=odd,9=odd"
+    out = "--out", str(tmp_path / "s.png")
+    assert main(["show", str(data), *out, *pattern, *mapped, "--positive", "odd"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == ["all", "12", "12"]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.jpeg", "JPEG"), ("a.webp", "WEBP")]
 )

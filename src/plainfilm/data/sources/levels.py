@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from plainfilm.data.sources.class_names import fold_class, is_negative_name
@@ -91,26 +91,20 @@ def find_classes(top: Branch, listing: Listing) -> Level:
     are the same class names in each.
     """
     level = _open([Folder(top, top.name, "")])
+    level = _skip_wrappers(level)
     for _ in range(_DEEPEST):
         groups = level.groups()
-        if level.has_images or not groups:
+        if level.has_images or len(groups) < 2:
             break
-        below = _open(level.folders)
-        if not below.folders:
-            break
-        if len(groups) == 1:
-            names = [folder.label for folder in below.folders]
-            if below.has_images or is_negative_name(level.folders[0].label) or _are_numbered(names):
+        inner = {key: _skip_wrappers(_open(folders)) for key, folders in groups.items()}
+        if not _are_unpacked(inner):
+            if not _are_sites(groups, inner, listing):
                 break
-        elif not _are_sites(groups, listing):
-            break
-        else:
             column = _column_of(groups)
-            folders = [f._replace(columns=(*f.columns, (column, f.label))) for f in level.folders]
-            below = _open(folders)
-        below.above += level.above
-        below.neighbours += level.neighbours
-        level = below
+            for key, below in inner.items():
+                site = (column, groups[key][0].label)
+                below.folders = [f._replace(columns=(*f.columns, site)) for f in below.folders]
+        level = _merge([*inner.values(), replace(level, folders=[], parents=[])])
     return _join_split_names(level)
 
 
@@ -119,6 +113,45 @@ def _open(folders: Iterable[Folder]) -> Level:
     for folder in folders:
         _open_one(folder, level)
     return level
+
+
+def _skip_wrappers(level: Level) -> Level:
+    """Descend through folders that contain only one folder."""
+    while len(level.groups()) == 1 and not level.has_images:
+        below = _open(level.folders)
+        names = [folder.label for folder in below.folders]
+        if (
+            below.has_images
+            or not names
+            or is_negative_name(level.folders[0].label)
+            or _are_numbered(names)
+        ):
+            break
+        below.above += level.above
+        below.neighbours += level.neighbours
+        level = below
+    return level
+
+
+def _merge(levels: Sequence[Level]) -> Level:
+    merged = Level()
+    for level in levels:
+        merged.folders += level.folders
+        merged.parents += level.parents
+        merged.above += level.above
+        merged.neighbours += level.neighbours
+    return merged
+
+
+def _are_unpacked(inner: Mapping[str, Level]) -> bool:
+    """Return whether each folder contains one folder of its name, as in unpacked archives.
+
+    A service may add a date to the name of the archive: ``NORMAL-20230401-001/NORMAL``.
+    """
+    return all(
+        len(names := [*below.groups()]) == 1 and not below.has_images and key.startswith(names[0])
+        for key, below in inner.items()
+    )
 
 
 def _open_one(folder: Folder, level: Level) -> None:
@@ -157,14 +190,12 @@ def _are_numbered(names: Iterable[str]) -> bool:
     return all(_NUMBERED.fullmatch(name) for name in names)
 
 
-def _are_sites(groups: dict[str, list[Folder]], listing: Listing) -> bool:
-    """Return whether the folders of each group are the same classes."""
-    inner: list[dict[str, str]] = []
-    loose = False  # images of one site may not be in class folders
-    for folders in groups.values():
-        below = _open(folders)
-        loose = loose or below.has_images
-        inner.append({fold_class(folder.label): folder.label for folder in below.folders})
+def _are_sites(
+    groups: Mapping[str, list[Folder]], levels: Mapping[str, Level], listing: Listing
+) -> bool:
+    """Return whether the folders in each group are the same classes."""
+    loose = any(level.has_images for level in levels.values())
+    inner = [{fold_class(f.label): f.label for f in level.folders} for level in levels.values()]
     names = {key: name for one in inner for key, name in one.items()}
     shared = {key for key in names if sum(key in one for one in inner) > 1}
     same = all(len(one) == len(names) for one in inner)
@@ -190,13 +221,13 @@ def _are_sites(groups: dict[str, list[Folder]], listing: Listing) -> bool:
     return found
 
 
-def _column_of(groups: dict[str, list[Folder]]) -> str:
+def _column_of(groups: Mapping[str, list[Folder]]) -> str:
     """Return the column that folders above the classes become."""
     return next((name for name, words in _COLUMNS.items() if groups.keys() <= words), "site")
 
 
 def _report_sites(
-    groups: dict[str, list[Folder]], classes: Sequence[str], *, sure: bool, listing: Listing
+    groups: Mapping[str, list[Folder]], classes: Sequence[str], *, sure: bool, listing: Listing
 ) -> None:
     above = [folders[0].label for folders in groups.values()]
     shown = ", ".join(above[:5]) + ", ..." * (len(above) > 5)

@@ -24,10 +24,11 @@ _PERHAPS = frozenset(
     | {"seg", "segs", "segmentation", "segmentations", "annots", "annot", "truth"}
 )
 _BEFORE = re.compile(
-    r"(.+?)[\W_]*(?:(?<![a-z])(?:seg|segmentation|label|gt|annotation)|mask)s?\d*", re.I
+    r"(.+?)[\s_.-]*(?:(?<![a-z])(?:seg|segmentation|label|gt|annotation)|mask)s?(?:[\s_.-]?\d+)?",
+    re.IGNORECASE,
 )
-_AFTER = re.compile(r"(?:seg|segmentation|label|gt|annotation|mask)s?[\W_]+(.+)", re.I)
-_LAST_WORD = re.compile(r"[\W_]+[a-z]+$", re.I)
+_AFTER = re.compile(r"(?:seg|segmentation|label|gt|annotation|mask)s?[\s_.-]+(.+)", re.IGNORECASE)
+_LAST_WORD = re.compile(r"[\s_.-]+[a-z]+$", re.IGNORECASE)
 _HINTS = ("mask", "seg", "label", "gt", "annot")
 _MAX_SIBLINGS = 12
 _MIN_IMAGES = 5  # in a folder whose name gives no reason
@@ -181,8 +182,8 @@ def _has_few_grey_values(path: str) -> bool | None:
     values, counts = np.unique(pixels, return_counts=True)
     if len(values) <= 8:
         return True
-    ends = (values <= int(values[0]) + 8) | (values >= int(values[-1]) - 8)  # after JPEG
-    return bool(counts[ends].sum() >= 0.98 * pixels.size)
+    ends = (values <= int(values[0]) + 24) | (values >= int(values[-1]) - 24)  # after JPEG
+    return bool(counts[ends].sum() >= 0.95 * pixels.size)
 
 
 def _mask_files(files: Sequence[ImageFile]) -> set[ImageFile]:
