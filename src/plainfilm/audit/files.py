@@ -9,6 +9,7 @@ import numpy as np
 
 from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import images, join_names, make_finding, share
+from plainfilm.bundle.rejection import CHEST, RADIOGRAPHS
 from plainfilm.records import Finding
 
 _REASONS = {
@@ -46,8 +47,6 @@ _FORMATS = {
 _SMALL = 96  # pixels
 _SMALL_SHARE = 0.2  # of the median shorter side
 _MAX_ASPECT_RATIO = 2.5
-_RADIOGRAPHS = {"CR", "DX", "DR", "RG", "OT", "SC", "XC", "PX"}
-_CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
 _LATERAL = {"LL", "RL", "LATERAL", "LAT", "LLD", "RLD"}
 
 
@@ -152,9 +151,9 @@ def check_header(evidence: Evidence) -> Iterator[Finding]:
         kind = str(metadata.get("modality", ""))
         part = str(metadata.get("body_part", ""))
         view = str(metadata.get("view", ""))
-        if kind and kind not in _RADIOGRAPHS:
+        if kind and kind not in RADIOGRAPHS:
             modality.append((identity, kind))
-        elif part and not any(word in part for word in _CHEST):
+        elif part and part not in CHEST:
             body_part.append((identity, part))
         elif view in _LATERAL:
             lateral.append((identity, view))

@@ -28,11 +28,13 @@ BLANK_RANGE = 6
 """Largest number of grey levels between the 1st and the 99th percentile of a blank image."""
 
 _LEAST_SHARE = 0.05  # of the training images
-# OT (other) and HC (hard copy) do not say how the image was made.
-_RADIOGRAPHS = frozenset({"CR", "DX", "RG", "RF", "XA", "DF", "CF", "VF", "OT", "HC"})
-_CHEST = frozenset({"CHEST", "THORAX", "LUNG", "RIB", "RIBS", "HEART", "MEDIASTINUM", "STERNUM"})
-_CHEST |= {"BRONCHUS", "TRACHEA", "AORTA", "ESOPHAGUS"}
-_CHEST |= {"CHESTABDOMEN", "CHESTABDPELVIS", "NECKCHEST", "WHOLEBODY"}
+RADIOGRAPHS = frozenset({"CR", "DX", "RG", "RF", "XA", "DF", "CF", "VF", "OT", "HC"})
+"""Modalities that a chest radiograph may have; OT (other) and HC (hard copy) do not say more."""
+
+CHEST = frozenset({"CHEST", "THORAX", "LUNG", "RIB", "RIBS", "HEART", "MEDIASTINUM", "STERNUM"})
+CHEST |= {"BRONCHUS", "TRACHEA", "AORTA", "ESOPHAGUS"}
+CHEST |= {"CHESTABDOMEN", "CHESTABDPELVIS", "NECKCHEST", "WHOLEBODY"}
+"""Body parts that a chest radiograph may have."""
 
 
 class RejectedImage(NamedTuple):
@@ -55,9 +57,9 @@ def find_rejection(
         return _reject("blank")
     origin = bundle.provenance
     modality, part = str(metadata.get("modality", "")), str(metadata.get("body_part", ""))
-    if modality and modality not in _RADIOGRAPHS and modality not in origin.modalities:
+    if modality and modality not in RADIOGRAPHS and modality not in origin.modalities:
         return _reject("other-modality", modality)
-    if part and part not in _CHEST and part not in origin.body_parts:
+    if part and part not in CHEST and part not in origin.body_parts:
         return _reject("other-body-part", part)
     limit = math.inf if bundle.rejection is None else bundle.rejection.threshold
     return _reject("unlike-training") if novelty is not None and novelty >= limit else None

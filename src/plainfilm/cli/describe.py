@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from plainfilm._text import plural
@@ -98,10 +98,32 @@ def describe_evaluation(document: EvaluationDocument) -> str:
     point = None if document.binary is None else document.binary.balanced
     if point is not None:
         lines.append(f"threshold {point.threshold:.3f}, locked on validation (balanced)")
+    lines += _without_rejected(document)
     lines += _without_overlap(document)
     if document.left_out:
         lines.append(f"left out: {plural(len(document.left_out), 'file')}; see the report")
     return "\n".join(lines)
+
+
+def _without_rejected(document: EvaluationDocument) -> list[str]:
+    """Return the number of rejected images, and the main results without them."""
+    rejection = document.rejection
+    if rejection is None or not rejection.rejected:
+        return []
+    reasons = ", ".join(f"{count} {reason}" for reason, count in rejection.reasons.items())
+    line = f"rejected, without a predicted class: {plural(rejection.rejected, 'image')} ({reasons})"
+    kept = rejection.accepted[document.task.labels[0]].metrics
+    if document.binary is None or not any(math.isfinite(one.value) for one in kept.values()):
+        return [line]
+    return [f"{line}; the others: {_main_results(kept)}"]
+
+
+def _main_results(metrics: Mapping[str, Interval]) -> str:
+    return ", ".join(
+        f"{name} {metrics[name].value:.3f} ({_limits(metrics[name])})"
+        for name in ("auroc", "sensitivity", "specificity")
+        if name in metrics and math.isfinite(metrics[name].value)
+    )
 
 
 def _without_overlap(document: EvaluationDocument) -> list[str]:
@@ -109,15 +131,8 @@ def _without_overlap(document: EvaluationDocument) -> list[str]:
     overlap = document.overlap
     if overlap is None or not overlap.images:
         return []
-    shown = [
-        f"{name} {overlap.metrics[name].value:.3f} ({_limits(overlap.metrics[name])})"
-        for name in ("auroc", "sensitivity", "specificity")
-        if name in overlap.metrics and math.isfinite(overlap.metrics[name].value)
-    ]
-    rest = plural(overlap.others, "image")
-    return [
-        f"without the overlap with the training images: {rest}; {', '.join(shown)}".rstrip("; ")
-    ]
+    rest, shown = plural(overlap.others, "image"), _main_results(overlap.metrics)
+    return [f"without the overlap with the training images: {rest}; {shown}".rstrip("; ")]
 
 
 def describe_external(document: ExternalDocument) -> str:
