@@ -57,6 +57,7 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
     # Cells of tables may have been renamed already, see map_cells.
     done = {fold_class(name) for name in new_names.values()} if OTHERS in new_names else set()
     counts: Counter[str] = Counter()
+    images: set[str] = set()
     shown: set[str] = set()
     for listing in listings:
         if listing.labels is not None:
@@ -70,10 +71,12 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
             key = key if key in new_names else aliases.get(key, key)
             if key not in new_names and key in done:
                 counts[key] += 1
+                images.add(item.id)
                 continue
             key = key if key in new_names else OTHERS
             if key in new_names:
                 counts[key] += 1
+                images.add(item.id)
                 listing.positive = None  # the new names show it
                 item.label = new_names[key]
     unknown = [old for old in class_map if fold_class(str(old)) not in counts]
@@ -89,10 +92,10 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
             remedy=f"the classes are: {named}",
         )
     named = ", ".join(f"{old} to {new}" for old, new in class_map.items())
-    problem = f"classes were renamed: {named} ({plural(counts.total(), 'image')})"
+    problem = f"classes were renamed: {named} ({plural(len(images), 'image')})"
     if all(listing.labels is not None for listing in listings):
         problem = f"label columns were renamed: {named}"
-    return [finding("classes-renamed", "note", problem, counts.total())]
+    return [finding("classes-renamed", "note", problem, len(images) or counts.total())]
 
 
 def _rename_columns(

@@ -125,11 +125,11 @@ def load_dataset(
         _add_prefix(listings)
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)
     findings += [found for listing in listings for found in listing.findings] + from_roots
-    findings += assign_patients(listings, pattern, level)
     if class_map := options.get("class_map"):
         findings += rename_classes(listings, class_map)
     if rule := options.get("reduce"):
         findings += reduce_rows(listings, rule, options.get("positive"))
+    findings += assign_patients(listings, pattern, level)
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
     return _combine(listings, options.get("positive"), findings, name or listings[0].name)
 

@@ -58,7 +58,7 @@ def reduce_rows(listings: Sequence[Listing], rule: str, positive: str | None) ->
     several = [group for group in groups.values() if len(group) > 1]
     differing = [group for group in several if len({str(item.label) for item in group}) > 1]
     if not differing:
-        return []
+        return _keep_first(listings)
     names = None
     if all(one.labels is None for one in listings):
         names = _to_numbers(listings, items, positive)
@@ -75,7 +75,27 @@ def reduce_rows(listings: Sequence[Listing], rule: str, positive: str | None) ->
         rule
     ].format(voters=voters)
     ids = [group[0].id for group in differing]
-    return [finding("rows-reduced", "note", problem, count, ids)]
+    return [finding("rows-reduced", "note", problem, count, ids), *_keep_first(listings)]
+
+
+def _keep_first(listings: Sequence[Listing]) -> list[Finding]:
+    """Keep one row of each image of a listing, so that images and not rows are counted."""
+    images = set()
+    dropped = 0
+    for listing in listings:
+        first: dict[tuple[str, str | None, str | None], Item] = {}
+        for item in listing.items:
+            first.setdefault((item.real, item.official, item.patient), item)
+        seen = Counter(item.id for item in listing.items)
+        images |= {identity for identity, number in seen.items() if number > 1}
+        dropped += len(listing.items) - len(first)
+        listing.items = [*first.values()]
+    if not dropped:
+        return []
+    rows = plural(dropped, "further row")
+    problem = f"{rows} of {plural(len(images), 'image')} {'is' if dropped == 1 else 'are'} combined"
+    problem += " with the first, whose further columns are kept"
+    return [finding("rows-combined", "note", problem, dropped, images)]
 
 
 def _to_numbers(
