@@ -98,6 +98,9 @@ SETS = {
     ),
     "rsna": Counts(images=11, patients=11, positive={"Lung Opacity": 4}, splits={None: 11}),
     "siim": Counts(images=11, patients=10, positive={"Pneumothorax": 4}, splits={None: 11}),
+    "covidx": Counts(
+        images=12, patients=10, positive={"positive": 7}, splits={"train": 8, "test": 4}
+    ),
     "openi": Counts(
         images=10,
         patients=6,
@@ -230,6 +233,20 @@ def test_a_known_table_is_proposed_and_not_applied(tmp_path: Path) -> None:
     )
     assert "layout= nih reads" in findings(manifest)["layout-known"]
     assert {record.official for record in manifest.records} == {None}
+
+
+def test_a_known_list_without_a_header_is_proposed(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        load_dataset(public_sets.covidx(tmp_path) / "train.txt")
+    assert "looks like COVIDx: layout= covidx reads" in str(caught.value.remedy)
+
+
+def test_images_and_not_boxes_are_counted(tmp_path: Path) -> None:
+    found = findings(load_dataset(public_sets.rsna(tmp_path), layout="rsna"))
+    assert "11 images of 11 patients" in found["patient-keys"]
+    assert "(11 images)" in found["classes-renamed"]
+    assert "3 further rows of 2 images are combined" in found["rows-combined"]
+    assert "repeated-files" not in found
 
 
 def test_other_tables_are_not_taken_for_a_known_one(tmp_path: Path) -> None:

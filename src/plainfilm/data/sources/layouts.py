@@ -32,6 +32,8 @@ class Layout:
         Patterns of the paths of its tables below its folder; empty for class folders.
     columns
         Columns by which such a table is recognised.
+    sources
+        Values of the last of four columns by which a table without a header line is recognised.
     options
         Options that the user need not give. Paths in ``images``, ``join`` and ``split_lists`` start
         from the folder of the table.
@@ -48,6 +50,7 @@ class Layout:
     options: SourceOptions
     frontal: str = ""
     caution: str = ""
+    sources: tuple[str, ...] = ()
 
 
 # The names of the column for other diseases differ between the tables of VinDr-CXR.
@@ -192,6 +195,21 @@ LAYOUTS: tuple[Layout, ...] = (
         caution=_IMAGE_IDS,
     ),
     Layout(
+        "covidx",
+        "COVIDx",
+        tables=("train.txt", "val.txt", "test.txt"),
+        columns=(),
+        options={
+            "header": ("patient", "file", "label", "source"),
+            "delimiter": " ",
+            "path_column": "file",
+            "labels": "label",
+            "patient": "patient",
+            "images": ".",
+        },
+        sources=("cohen", "fig1", "actmed", "sirm", "rsna", "ricord", "bimcv", "stonybrook"),
+    ),
+    Layout(
         "openi",
         "Open-i, Indiana University",
         tables=("indiana_projections.csv",),
@@ -219,5 +237,10 @@ LAYOUTS: tuple[Layout, ...] = (
 
 def recognise(columns: Iterable[str]) -> Layout | None:
     """Return the layout of a table with these columns, or None."""
-    known = set(columns)
-    return next((one for one in LAYOUTS if one.columns and known.issuperset(one.columns)), None)
+    names = list(columns)
+    for layout in LAYOUTS:
+        if layout.columns and set(names).issuperset(layout.columns):
+            return layout
+        if len(names) == 4 and names[-1] in layout.sources:  # the first row, read as a header
+            return layout
+    return None
