@@ -81,6 +81,12 @@ def test_cells_may_contain_other_delimiters(tmp_path: Path) -> None:
     assert read_table(one, delimiter="space").ragged == []
 
 
+def test_a_table_of_one_column_has_no_lines_above_its_header(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "file\na.png\nb.png\nc,d.png\nTotal,3\n"))
+    assert table.columns == {"file": ["a.png", "b.png"]}
+    assert table.ragged == [4, 5]
+
+
 @pytest.mark.parametrize("delimiter", [";", "semicolon"])
 def test_a_named_delimiter_is_used(tmp_path: Path, delimiter: str) -> None:
     path = write(tmp_path, "file,x;label,y\na,b;c,d\n")

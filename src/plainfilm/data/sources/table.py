@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import chain, compress, islice
 from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.sources.identifying import looks_like_data, name_columns
 from plainfilm.data.sources.where import select_rows
 from plainfilm.errors import SourceError
+
+_FIRST = 50  # lines that show whether there are lines above the header
 
 
 @dataclass(slots=True)
@@ -112,17 +114,19 @@ def assemble(
 def _find_header(
     rows: Iterator[tuple[int, list[str]]],
 ) -> tuple[list[str], int, Iterator[tuple[int, list[str]]]]:
-    """Return the header, the number of lines of text above it, and the rows below it."""
-    above: list[tuple[int, list[str]]] = []
-    for line, row in rows:
-        names = [name.strip() for name in row]
-        filled = sum(map(bool, names))
-        if filled > 1:
-            return names, len(above), rows
-        if filled:
-            above.append((line, [*filter(None, names)]))
-    # A table of one column.
-    return (above[0][1] if above else []), 0, iter(above[1:])
+    """Return the header, the number of lines of text above it, and the rows below it.
+
+    If most of the first lines have one cell, the table has one column and no lines above.
+    """
+    first = [(line, row) for line, row in islice(rows, _FIRST) if any(map(str.strip, row))]
+    filled = [sum(map(bool, map(str.strip, row))) for _, row in first]
+    several = [at for at, cells in enumerate(filled) if cells > 1]
+    one_column = not several or 2 * len(several) < len(first)
+    at = 0 if one_column else several[0]
+    header = [name.strip() for name in first[at][1]] if first else []
+    if one_column:
+        header = [*filter(None, header)]
+    return header, at, chain(first[at + 1 :], rows)
 
 
 def check_names(path: Path, names: list[str]) -> None:
