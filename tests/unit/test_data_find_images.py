@@ -103,6 +103,12 @@ def test_names_in_another_form_of_unicode(tmp_path: Path) -> None:
     assert len(manifest) == 2
 
 
+def test_rows_without_a_name(tmp_path: Path) -> None:
+    files(tmp_path, "1.png")
+    with pytest.raises(SourceError, match="none of the files"):
+        load_dataset(table(tmp_path, ["", ""]), images=tmp_path)
+
+
 def test_links_to_folders_above_end(tmp_path: Path) -> None:
     files(tmp_path, "x/1.png", "x/2.png")
     (tmp_path / "x" / "again").symlink_to(tmp_path, target_is_directory=True)

@@ -41,7 +41,7 @@ def stem_of(name: str) -> str:
         stem = rest
 
 
-def best_matches(name: str, paths: Sequence[str]) -> list[str]:
+def best_matches(name: str, paths: list[str]) -> list[str]:
     """Return the paths that fit a name best: with its ending and with most of its folders.
 
     Examples
@@ -49,6 +49,8 @@ def best_matches(name: str, paths: Sequence[str]) -> list[str]:
     >>> best_matches("b/1.png", ["a/1.png", "b/1.png", "b/1.dcm"])
     ['b/1.png']
     """
+    if len(paths) < 2:
+        return paths
     file, folders = last_part(name), name.split("/")[:-1]
     pool = (
         [path for path in paths if last_part(path) == file]

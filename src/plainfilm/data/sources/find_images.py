@@ -94,13 +94,15 @@ def _size(path: str) -> int:
 
 def _search(images: Images, cells: Sequence[str], root: str) -> None:
     """Search the tree for the files that are missing."""
-    names = [os.path.normpath(_with_slashes(cell)).replace(os.sep, "/") for cell in cells]
     rows = [row for row, size in enumerate(images.sizes) if size == MISSING and cells[row]]
-    index = _index(root, {stem_of(last_part(names[row])) for row in rows})
+    if not rows:
+        return
+    names = [os.path.normpath(_with_slashes(cell)).replace(os.sep, "/") for cell in cells]
     wanted = _Wanted(names, root)
+    index = _index(root, {wanted.stems[names[row]] for row in rows})
     for row in rows:
         name = last_part(names[row])
-        found = wanted.choose(names[row], index.get(stem_of(name), []))
+        found = wanted.choose(names[row], index.get(wanted.stems[names[row]], []))
         if len(found) == 1:
             path = os.path.join(root, found[0])
             images.paths[row], images.sizes[row] = path, _size(path)
@@ -146,12 +148,13 @@ class _Wanted:
     """Chooses the files that a cell may mean, from the cells of all rows."""
 
     def __init__(self, names: Sequence[str], root: str) -> None:
-        different = set(names) - {"."}  # from blank cells
-        folders = [name.split("/")[:-1] for name in different]
+        # Names without ending; a name of "." is from a blank cell.
+        self.stems = {name: stem_of(last_part(name)) for name in set(names) - {"."}}
+        folders = [name.split("/")[:-1] for name in self.stems]
         # Folders that all cells share may have another name here.
         pairs = zip(min(folders), max(folders), strict=False)
         self._shared = sum(takewhile(bool, (a == b for a, b in pairs)))
-        self._unique = len({stem_of(last_part(name)) for name in different}) == len(different)
+        self._unique = len(set(self.stems.values())) == len(self.stems)
         self._root = root
         self._folders: dict[str, bool] = {}
 
@@ -162,11 +165,7 @@ class _Wanted:
         if folder and self._is_folder(folder):
             pool = [path for path in candidates if path.rpartition("/")[0] == folder]
         else:
-            required = above[self._shared :]
-            pool = [
-                path for path in candidates if matching_folders(path, required) == len(required)
-            ]
-            pool = pool or (candidates if self._unique else [])
+            pool = self._below(above[self._shared :], candidates)
         if not is_mask_folder(folder):
             pool = [path for path in pool if not is_mask_folder(path.rpartition("/")[0])]
         best = best_matches(name, pool)
@@ -174,6 +173,14 @@ class _Wanted:
             sure = [p for p in best if not is_mask_folder(p.rpartition("/")[0], perhaps=True)]
             best = sure or best
         return best
+
+    def _below(self, folders: list[str], candidates: list[str]) -> list[str]:
+        """Return the files below these folders, or all if their names are sufficient."""
+        if not folders:
+            return candidates
+        depth = len(folders)
+        pool = [path for path in candidates if matching_folders(path, folders) == depth]
+        return pool or (candidates if self._unique else [])
 
     def _is_folder(self, folder: str) -> bool:
         if folder not in self._folders:
