@@ -41,10 +41,12 @@ def test_names_are_found_in_a_tree(tmp_path: Path, ending: str) -> None:
     manifest = load_dataset(path, images=tmp_path)
     assert found(manifest) == ["s1/images/1.2.3.png", "s2/images/1.2.40.png"]
     assert problems(manifest)["files-found"].startswith("2 files of t.csv were found by name")
-    same = ending.lower() == ".png"
-    assert ("2 of them with another ending" in problems(manifest)["files-found"]) is not same
+    other = "2 of them with another ending than in the table"
+    assert (other in problems(manifest)["files-found"]) is (ending == ".dcm")
     with pytest.raises(SourceError, match="none of the files"):
         load_dataset(path)  # without images=, no tree is searched
+    with pytest.raises(SourceError, match="images= is not a folder"):
+        load_dataset(path, images=tmp_path / "nowhere")
 
 
 def test_existing_paths_need_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

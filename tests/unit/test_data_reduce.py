@@ -43,7 +43,7 @@ def test_a_class_for_each_box_becomes_several_labels(tmp_path: Path) -> None:
     path = table(tmp_path, *BOXES)
     with pytest.raises(LabelError, match="2 files have several labels") as caught:
         load_dataset(path, labels="class_name")
-    assert "reduce=any" in str(caught.value)
+    assert "reduce= (any or majority)" in str(caught.value)
     manifest = load_dataset(path, labels="class_name", reduce="any")
     assert manifest.task.kind == "multilabel"
     assert manifest.task.labels == ("Effusion", "Nodule")

@@ -107,7 +107,8 @@ def _search(images: Images, cells: Sequence[str], root: str) -> None:
             path = os.path.join(root, found[0])
             images.paths[row], images.sizes[row] = path, _size(path)
             images.by_name.append(row)
-            if plain_name(last_part(found[0])) != plain_name(name):
+            has_ending = plain_name(name) != wanted.stems[names[row]]
+            if has_ending and plain_name(last_part(found[0])) != plain_name(name):
                 images.other_ending.append(row)
         elif found:
             images.sizes[row], images.clashes[row] = AMBIGUOUS, found

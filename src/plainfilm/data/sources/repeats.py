@@ -38,8 +38,8 @@ def merge_repeated(items: Sequence[LabelledItem]) -> tuple[list[LabelledItem], l
         raise LabelError(
             f"{plural(count, 'file has', 'files have')} several labels",
             received=", ".join(sorted(repeats.contradicting)[:5]),
-            remedy="remove the wrong mentions of each file; if they are boxes or readers of one "
-            "image, give reduce=any or reduce=majority",
+            remedy="remove the wrong mentions of each file, or combine boxes or readers of one "
+            "image with reduce= (any or majority)",
         )
     _number_ids(kept)
     return kept, [*_report(repeats)]

@@ -22,6 +22,7 @@ from plainfilm.data.sources.table import Table
 from plainfilm.data.sources.table_columns import Columns
 from plainfilm.data.sources.table_files import table_name
 from plainfilm.data.sources.table_labels import NoLabel, read_labels
+from plainfilm.errors import SourceError
 
 
 def list_table(table: Table, columns: Columns, options: SourceOptions) -> Listing:
@@ -29,6 +30,12 @@ def list_table(table: Table, columns: Columns, options: SourceOptions) -> Listin
     images = options.get("images")
     listing = Listing(name=table_name(table.path), is_table=True)
     base = Path(os.path.abspath(images if images is not None else table.path.parent))
+    if not base.is_dir():
+        raise SourceError(
+            "images= is not a folder",
+            received=images,
+            remedy="give the folder in which the images of the table are",
+        )
     files = find_images(table.columns[columns.path], base, search=images is not None)
     labels = read_labels(table, columns.labels, options, listing)
     splits = read_splits(table, columns.split)
