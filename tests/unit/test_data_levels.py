@@ -124,6 +124,13 @@ def test_sites_with_one_class_or_loose_images(tmp_path: Path) -> None:
     assert found(manifest, "loose-images") == ("warning", 1)
 
 
+def test_sites_in_one_split_only(tmp_path: Path) -> None:
+    put(tmp_path, *cells(("train",), ("NORMAL", "TB")), *cells(("test",), "ab", ("NORMAL", "TB")))
+    manifest = load_dataset(tmp_path)
+    assert Counter(r.official for r in manifest.records) == {"train": 4, "test": 8}
+    assert Counter(r.columns.get("site") for r in manifest.records) == {None: 4, "a": 4, "b": 4}
+
+
 def test_folds_repeat_the_images(tmp_path: Path) -> None:
     for fold in (1, 2):
         for n, name in enumerate(cells(("train", "test"), ("NORMAL", "TB"))):
@@ -203,6 +210,29 @@ def test_masks_are_recognised_by_their_grey_values(tmp_path: Path) -> None:
     assert len(manifest) == 24
     assert {item.id.split("/")[1] for item in manifest.left_out} == {"lungs"}
     assert found(manifest, "masks") == ("warning", 12)
+
+
+def test_masks_of_all_classes_in_one_folder(tmp_path: Path) -> None:
+    for n in range(6):
+        label = "NORMAL" if n < 3 else "TB"
+        draw_chest(tmp_path / label / f"{n}.png", n)
+        draw_mask(tmp_path / "lungs" / f"{n}.png")
+    assert counts(load_dataset(tmp_path)) == {(None, "NORMAL"): 3, (None, "TB"): 3}
+
+
+def test_masks_in_folders_of_patients(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        *(
+            f"{c}/p{n}{c}/{name}.png"
+            for c in ("NORMAL", "TB")
+            for n in range(3)
+            for name in ("cxr", "mask")
+        ),
+    )
+    manifest = load_dataset(tmp_path)
+    assert counts(manifest) == {(None, "NORMAL"): 3, (None, "TB"): 3}
+    assert found(manifest, "masks") == ("warning", 6)
 
 
 def test_a_folder_named_labels_is_opened(tmp_path: Path) -> None:

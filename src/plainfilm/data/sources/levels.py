@@ -90,13 +90,12 @@ def find_classes(top: Branch, listing: Listing) -> Level:
     Splits may be above or below sites and classes. Folders are sites if the folders below them
     are the same class names in each.
     """
-    level = _open([Folder(top, top.name, "")])
-    level = _skip_wrappers(level)
+    level = open_folders([Folder(top, top.name, "")])
     for _ in range(_DEEPEST):
         groups = level.groups()
         if level.has_images or len(groups) < 2:
             break
-        inner = {key: _skip_wrappers(_open(folders)) for key, folders in groups.items()}
+        inner = {key: open_folders(folders) for key, folders in groups.items()}
         if not _are_unpacked(inner):
             if not _are_sites(groups, inner, listing):
                 break
@@ -106,6 +105,11 @@ def find_classes(top: Branch, listing: Listing) -> Level:
                 below.folders = [f._replace(columns=(*f.columns, site)) for f in below.folders]
         level = _merge([*inner.values(), replace(level, folders=[], parents=[])])
     return _join_split_names(level)
+
+
+def open_folders(folders: Iterable[Folder]) -> Level:
+    """Return the folders in folders, through splits, folders of images and single folders."""
+    return _skip_wrappers(_open(folders))
 
 
 def _open(folders: Iterable[Folder]) -> Level:

@@ -28,6 +28,9 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _AFTER = re.compile(r"(?:seg|segmentation|label|gt|annotation|mask)s?[\s_.-]+(.+)", re.IGNORECASE)
+_ALONE = re.compile(
+    r"(?:(?:lung|left|right)[\s_.-]*)?(?:mask|segmentation|seg)s?\d*", re.IGNORECASE
+)
 _LAST_WORD = re.compile(r"[\s_.-]+[a-z]+$", re.IGNORECASE)
 _HINTS = ("mask", "seg", "label", "gt", "annot")
 _MAX_SIBLINGS = 12
@@ -104,8 +107,8 @@ def _is_mask_folder(folder: Branch, parent: Branch, masks: Masks) -> bool:
         if not _PERHAPS.isdisjoint(words):
             masks.decided[key] = _look_like_masks(sample, masks)
         elif folder.images >= _MIN_IMAGES:
-            others = [one for one in full if one is not folder and _has_all(one, sample)]
-            masks.decided[key] = bool(others) and (
+            others = [one for one in full if one is not folder and _has_any(one, sample)]
+            masks.decided[key] = all(any(_has(o, name) for o in others) for name, _ in sample) and (
                 _look_like_masks(sample, masks)
                 and not any(_look_like_masks(_sample(one), masks) for one in others)
             )
@@ -142,9 +145,9 @@ def _sample(folder: Branch) -> list[tuple[str, str]]:
     return [(prefix + files[n].name, str(Path(folder.path, files[n].name))) for n in chosen]
 
 
-def _has_all(folder: Branch, sample: Sequence[tuple[str, str]]) -> bool:
-    """Return whether a folder has images of the same names, with any ending."""
-    return all(_has(folder, name) for name, _ in sample)
+def _has_any(folder: Branch, sample: Sequence[tuple[str, str]]) -> bool:
+    """Return whether a folder has an image of one of the names, with any ending."""
+    return any(_has(folder, name) for name, _ in sample)
 
 
 def _has(folder: Branch, name: str) -> bool:
@@ -193,6 +196,9 @@ def _mask_files(files: Sequence[ImageFile]) -> set[ImageFile]:
         return set()
     stems = {Path(file.name).stem.casefold() for file in files}
     found = {file for file in files if not stems.isdisjoint(_bases(file.name))}
+    if not found:  # image.png and mask.png of one patient
+        alone = {file for file in files if _ALONE.fullmatch(Path(file.name).stem)}
+        return alone if len(alone) < len(files) else set()
     # Other files that are named mask are then masks of missing images.
     return found | {file for file in files if found and _says_mask(file.name)}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.class_names import fold_class
-from plainfilm.data.sources.levels import Folder, Level, find_classes, splits_of, unwrap
+from plainfilm.data.sources.levels import Folder, Level, open_folders, splits_of, unwrap
 from plainfilm.data.sources.listing import Listing
 from plainfilm.data.sources.tree import Branch
 
@@ -52,11 +52,12 @@ def leave_out_copies(level: Level, renamed: Collection[str], listing: Listing) -
         original = copied_name(folders[0].label)
         if original and key != fold_class(original) and fold_class(original) in groups:
             _leave_out_copy(folders, groups[fold_class(original)], listing)
+            inner: list[Folder] = []
         elif _contains_classes(folders, groups):
-            _leave_out_tree(folders, level, listing)
+            inner = _open_tree(folders, level, listing)
         else:
             continue
-        level.folders = [folder for folder in level.folders if folder not in folders]
+        level.folders = [folder for folder in level.folders if folder not in folders] + inner
         del groups[key]
 
 
@@ -85,20 +86,37 @@ def _leave_out_copy(folders: list[Folder], originals: list[Folder], listing: Lis
 
 def _contains_classes(folders: list[Folder], groups: dict[str, list[Folder]]) -> bool:
     """Return whether the folders below are at least two of the other classes, and no others."""
-    names = {
-        fold_class(child.name)
-        for folder in folders
-        for child in unwrap(folder.branch).folders
-        if child.images
-    }
+    names = open_folders(folders).groups().keys()
     return len(names) > 1 and names <= groups.keys()
 
 
-def _leave_out_tree(folders: list[Folder], level: Level, listing: Listing) -> None:
-    others = [folder for folder in level.folders if folder not in folders]
-    top = unwrap(folders[0].branch)
-    copies = find_classes(top, Listing("")).folders
-    _report_repeated(folders[0].branch, _signature(copies), _signature(others), listing)
+def _open_tree(folders: list[Folder], level: Level, listing: Listing) -> list[Folder]:
+    """Return the class folders in a folder next to classes, or none if it repeats their images."""
+    inner = open_folders(folders).folders
+    known = _files([folder for folder in level.folders if folder not in folders])
+    files = _files(inner)
+    if _repeats(files, known, share=0.5):
+        _report_repeated(folders[0].branch, {*files}, {*known}, listing)
+        return []
+    name = folders[0].label
+    count = sum(folder.branch.images for folder in inner)
+    listing.report(
+        "site-folders",
+        "note",
+        f"the folder {name} next to classes contains {plural(count, 'image')} in folders of the "
+        "same classes; it is a value of the column 'site'",
+        count,
+    )
+    return [folder._replace(columns=(*folder.columns, ("site", name))) for folder in inner]
+
+
+def _files(folders: Iterable[Folder]) -> dict[tuple[str, int], str]:
+    """Return the paths of files by class, name and size."""
+    return {
+        (f"{folder.label}/{file.name}".casefold(), file.size): f"{folder.branch.path}/{file.name}"
+        for folder in folders
+        for file in folder.branch.walk()
+    }
 
 
 def leave_out_repeated_sites(level: Level, listing: Listing) -> None:
@@ -113,7 +131,7 @@ def leave_out_repeated_sites(level: Level, listing: Listing) -> None:
             for folder in folders
             for file in folder.branch.walk()
         }
-        if not (columns and _repeats(files, known)):
+        if not (columns and _repeats(files, known, _NEARLY_ALL)):
             known |= files
             continue
         level.folders = [folder for folder in level.folders if folder not in folders]
@@ -129,10 +147,12 @@ def leave_out_repeated_sites(level: Level, listing: Listing) -> None:
         )
 
 
-def _repeats(files: dict[tuple[str, int], str], known: dict[tuple[str, int], str]) -> bool:
-    """Return whether nearly all files are known by name and size, and some of them by content."""
+def _repeats(
+    files: dict[tuple[str, int], str], known: dict[tuple[str, int], str], share: float
+) -> bool:
+    """Return whether a share of files is known by name and size, and a sample by content."""
     repeated = [key for key in files if key in known]
-    if not repeated or len(repeated) < _NEARLY_ALL * len(files):
+    if not repeated or len(repeated) < share * len(files):
         return False
     sample = repeated[:: max(1, len(repeated) // 3)][:3]
     return all(_are_equal(files[key], known[key]) for key in sample)
@@ -149,7 +169,7 @@ def report_neighbours(level: Level, listing: Listing) -> None:
     """Report folders next to the splits; the archive of Kermany's set contains itself twice."""
     for folder, splits in level.neighbours:
         if inner := splits_of(unwrap(folder)):
-            copy, known = _signature(_as_folders(inner)), _signature(_as_folders(splits))
+            copy, known = _signature(inner), _signature(splits)
             if copy & known:
                 _report_repeated(folder, copy, known, listing)
                 continue
@@ -163,17 +183,9 @@ def report_neighbours(level: Level, listing: Listing) -> None:
         )
 
 
-def _as_folders(branches: Iterable[Branch]) -> list[Folder]:
-    return [Folder(branch, branch.name, f"{branch.name}/") for branch in branches]
-
-
-def _signature(folders: Iterable[Folder]) -> set[tuple[str, int]]:
-    """Return class or split, path and size of every file, to compare two copies of a data set."""
-    return {
-        (f"{folder.label}/{file.name}".casefold(), file.size)
-        for folder in folders
-        for file in folder.branch.walk()
-    }
+def _signature(branches: Iterable[Branch]) -> set[tuple[str, int]]:
+    """Return split, path and size of every file, to compare two copies of a data set."""
+    return {*_files(Folder(branch, branch.name, "") for branch in branches)}
 
 
 def _report_repeated(
