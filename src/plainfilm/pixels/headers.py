@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from PIL import ImageFile
 
-from plainfilm.pixels.limits import Limits, broken, check_frame, check_frames
+from plainfilm.pixels.limits import broken
 from plainfilm.pixels.sniff import Format
-
-
-def choose_page(data: bytes, page: int, limits: Limits) -> tuple[bytes, int]:
-    """Return a TIFF file with one of its pages moved to the first place, and the number of pages.
-
-    The directories of the pages form a chain, and only its links are followed (TIFF 6.0, section
-    2; they are wider in BigTIFF). A library would read every directory up to the page.
-    """
-    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-    big = 43 in data[2:4]
-    first, link, count, entry = (8, 8, 8, 20) if big else (4, 4, 2, 12)
-
-    def number(at: int, width: int) -> int:
-        return int.from_bytes(data[at : at + width], order)
-
-    pages: dict[int, None] = {}
-    at = number(first, link)
-    while at and at + count <= len(data) and at not in pages:
-        pages[at] = None
-        check_frames(len(pages), limits)
-        at = number(at + count + entry * number(at, count), link)
-    total = max(1, len(pages))
-    check_frame(page, total)
-    if page:
-        data = data[:first] + [*pages][page].to_bytes(link, order) + data[first + link :]
-    return data, total
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -77,11 +51,6 @@ def exif_orientation(file: ImageFile.ImageFile) -> int:
 def has_exif(file: ImageFile.ImageFile) -> bool:
     """Whether the file has an EXIF block; a PNG may have it behind the pixels: decode first."""
     return bool({"exif", "Raw profile type exif"} & file.info.keys()) or 34665 in _tiff_tags(file)
-
-
-def is_white_zero(file: ImageFile.ImageFile) -> bool:
-    """Whether 0 is white in a TIFF of more than 8 bits; Pillow inverts the other ones itself."""
-    return file.mode[0] in "IF" and _tiff_tags(file).get(262) == 0
 
 
 def _tiff_tags(file: ImageFile.ImageFile) -> Any:

@@ -13,14 +13,12 @@ from PIL import Image as Pillow
 from PIL import ImageChops, ImageFile
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.codestream import check_scans
+from plainfilm.pixels.codestream import check_scans, describe
 from plainfilm.pixels.depth import grey_from_depth
 from plainfilm.pixels.headers import (
     bits_per_sample,
-    choose_page,
     exif_orientation,
     has_exif,
-    is_white_zero,
     jpeg_metadata,
     stores_rgb,
     webp_size,
@@ -32,6 +30,12 @@ from plainfilm.pixels.sniff import Format
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
 _TINT = 8  # levels of Cb or Cr away from the middle; the chroma of a grey JPEG stays below
 _SPECK = 0.001  # share of the pixels of a grey image that may be tinted, of a hidden one visible
+
+_UNSUPPORTED = {
+    "jpeg-ls": "JPEG-LS",
+    "lossless": "lossless JPEG",
+    "other": "arithmetic or hierarchical JPEG",
+}
 
 Need = Callable[[int, int], tuple[int, int]]
 """Full width and height to the width and height that a reduced decoding must still have."""
@@ -92,16 +96,14 @@ def _decode(
 ) -> GreyImage:
     size, frames = len(data), 1
     if kind is Format.TIFF:
+        from plainfilm.pixels.tiff import choose_page  # Pillow's reader only when a TIFF arrives
+
         data, frames = choose_page(data, frame, limits)
     else:
         check_frame(frame, frames)
     if kind is Format.WEBP:
         check_pixels(*webp_size(data), limits)  # Pillow takes the memory when it opens the file
-    # The plugin itself and not Pillow.open, which tries dozens of formats and has its own limit
-    # of pixels.
-    stream = Source(data) if size > _SMALL else io.BytesIO(data)
-    plugin = importlib.import_module(f"PIL.{_name(kind)}ImagePlugin")
-    file: ImageFile.ImageFile = getattr(plugin, f"{_name(kind)}ImageFile")(stream)
+    file = _open(data, kind)
     width, height = file.size
     check_pixels(width, height, limits)
     metadata: dict[str, str | float] = {
@@ -113,13 +115,12 @@ def _decode(
     if frames > 1:
         metadata |= {"frame": float(frame), "frames": float(frames)}
     orientation = exif_orientation(file)
-    inverted = kind is Format.TIFF and is_white_zero(file)
     scale = 1
     if kind is Format.JPEG:
         check_scans(data, width, height, limits)
         metadata |= jpeg_metadata(file)
         scale = _draft(file, need, len(data), colour)
-    picture = _to_grey(file, inverted, metadata)
+    picture = _to_grey(file, metadata)
     if kind is Format.TIFF:  # Pillow has turned it upright
         orientation, (width, height) = 1, file.size
     metadata["exif"] = float(has_exif(file))
@@ -129,6 +130,24 @@ def _decode(
     )
     metadata["decoded_width"] = float(picture.height if turned else picture.width)
     return GreyImage(picture, (width / scale, height / scale), orientation, metadata)
+
+
+def _open(data: bytes, kind: Format) -> ImageFile.ImageFile:
+    """Open a file without decoding it.
+
+    This uses the plugin itself and not Pillow.open, which tries dozens of formats and has its own
+    limit of pixels.
+    """
+    stream = Source(data) if len(data) > _SMALL else io.BytesIO(data)
+    if kind is Format.TIFF:
+        from plainfilm.pixels.tiff import TiffFile
+
+        tiff = TiffFile(stream)
+        tiff.length = len(data)
+        return tiff
+    plugin = importlib.import_module(f"PIL.{_name(kind)}ImagePlugin")
+    file: ImageFile.ImageFile = getattr(plugin, f"{_name(kind)}ImageFile")(stream)
+    return file
 
 
 def _name(kind: Format) -> str:
@@ -149,11 +168,10 @@ def _draft(file: ImageFile.ImageFile, need: Need | None, size: int, colour: bool
     return round(width / file.width) if file.width > 1 else 1
 
 
-def _to_grey(
-    file: ImageFile.ImageFile, inverted: bool, metadata: dict[str, str | float]
-) -> Pillow.Image:
+def _to_grey(file: ImageFile.ImageFile, metadata: dict[str, str | float]) -> Pillow.Image:
     """Return the grey image, and add ``coloured`` to the metadata if it is known."""
-    if file.mode == "L" and "transparency" not in file.info:
+    sign = getattr(file, "sign", "")  # of a TIFF whose samples are not those of Pillow's array
+    if file.mode == "L" and not sign and "transparency" not in file.info:
         file.load()
         if metadata["mode"] == "L":
             metadata["coloured"] = 0.0
@@ -162,11 +180,14 @@ def _to_grey(
         file.load()
         metadata["coloured"] = float(shows_colour(file))
         return file.getchannel("Y")
-    if file.mode[0] in "IF":
+    if sign or file.mode[0] in "IF":
         metadata["coloured"] = 0.0
-        levels, notes = grey_from_depth(np.asarray(file))
+        samples = np.asarray(file)
+        levels, notes = grey_from_depth(
+            samples.view(f"{sign}{samples.itemsize}") if sign else samples
+        )
         metadata |= notes
-        if inverted:
+        if getattr(file, "white_zero", False):
             np.subtract(255, levels, out=levels)
         return Pillow.fromarray(levels)
     if file.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in file.info:
@@ -212,11 +233,19 @@ def _explain(error: Exception, data: bytes, kind: Format) -> ImageError:
     text = str(error).lower()
     if isinstance(error, MemoryError):
         return ImageError("out-of-memory", "there was not enough memory to decode the image")
+    stream = describe(data) if kind is Format.JPEG else None
+    if stream is not None and stream.kind in _UNSUPPORTED:
+        return ImageError(
+            "unsupported-format",
+            f"{_UNSUPPORTED[stream.kind]} is not supported outside of DICOM",
+            received=received,
+            remedy="save it as an 8-bit or 16-bit PNG",
+        )
     if isinstance(error, Pillow.DecompressionBombError) or "too large" in text:
         return ImageError("too-large", "the image needs too much memory", received=received)
     if "truncated" in text or "not enough" in text or isinstance(error, EOFError):
         return broken("truncated", "the file ends before the image is complete", received)
-    if "cannot handle" in text or "unsupported" in text or "unknown" in text:
+    if any(sign in text for sign in ("cannot handle", "unsupported", "unknown", "conversion from")):
         return ImageError(
             "unsupported-format",
             f"this variant of {name} is not supported",
