@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from page_driver import IDLE, WIDTHS, Files, Page, browsing, serving
 
-from plainfilm.bundle import Bundle, IndeterminateRange, read_bundle, write_bundle
+from plainfilm.bundle import Bundle, IndeterminateRange, Rejection, read_bundle, write_bundle
 from plainfilm.evaluation import evaluate
 from plainfilm.metrics import predictive_values, shift_prevalence
 from plainfilm.phantom import draw, sample_patient
@@ -316,14 +316,7 @@ def test_the_worklist_is_sorted_and_exported(
         ]
         assert values == sorted(values, reverse=reverse)
     page.find("prevalence").send_keys("20")
-    page.driver.execute_cdp_cmd(
-        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
-    )
-    page.click("export")
-    end = time.monotonic() + 20
-    while not (tmp_path / "plainfilm.csv").is_file() and time.monotonic() < end:
-        time.sleep(0.05)
-    data = (tmp_path / "plainfilm.csv").read_bytes()
+    data = export(page, tmp_path)
     assert data.startswith(b"\xef\xbb\xbf")
     assert data.count(b"\r\n") == data.count(b"\n") == len(files) + 2
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig")))}
@@ -341,6 +334,77 @@ def test_the_worklist_is_sorted_and_exported(
         assert row["predicted"] == answer.predicted["balanced"]
         assert row["rejected"] == str(answer.rejected).lower()
         assert float(row["novelty"]) == answer.to_json()["novelty"]
+
+
+def export(page: Page, folder: Path) -> bytes:
+    """Export the worklist, and return the CSV."""
+    behaviour = {"behavior": "allow", "downloadPath": str(folder)}
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    page.click("export")
+    end = time.monotonic() + 20
+    while not (folder / "plainfilm.csv").is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    return (folder / "plainfilm.csv").read_bytes()
+
+
+LABELS = ("EFFUSION", "EDEMA", "MASS")
+
+
+@pytest.mark.parametrize(
+    ("task", "gains"),
+    [
+        (Task("binary", ("bright",), ("dark", "bright")), (1.0,)),
+        (Task("multilabel", LABELS, LABELS), (1.0, -1.0, 3.0)),
+        (Task("multiclass", LABELS, LABELS), (0.2, -1.0, 0.6)),
+    ],
+)
+def test_doubtful_images_have_the_fields_of_the_command(
+    driver: Any,
+    make_bundle: Callable[..., Any],
+    doubtful_files: Files,
+    tmp_path: Path,
+    run_plainfilm: Callable[..., Any],
+    task: Task,
+    gains: Sequence[float],
+) -> None:
+    bundle = make_bundle(task=task, gains=gains, rejection=Rejection(1.0, "by hand", 0.0))
+    paths = {name: tmp_path / name for name in doubtful_files}
+    for name, data in doubtful_files.items():
+        paths[name].write_bytes(data)
+    printed = run_plainfilm("predict", bundle.folder, *paths.values(), "--format", "csv").stdout
+    expected = dict(zip(paths, csv.DictReader(io.StringIO(printed)), strict=True))
+    with serving(tmp_path, f"bright={bundle.folder}") as address:
+        page = Page(driver, address).open().drop(doubtful_files)
+        exported = csv.DictReader(io.StringIO(export(page, tmp_path).decode("utf-8-sig")))
+        for found in exported:
+            row = expected[found["file"]]
+            for column in row.keys() - {"file", "problem"}:
+                assert found[column] == row[column], (found["file"], column)
+            if row["reason"] == "truncated":
+                assert found["problem"] == "the file ends too early"
+            else:
+                assert found["problem"] == row["problem"]
+        listed = page.rows()
+        assert list(listed) == list(doubtful_files)
+        for name, (probability, predicted, remark) in listed.items():
+            if expected[name]["rejected"] == "true":
+                assert (probability, predicted) == ("", "rejected")
+                assert remark == expected[name]["problem"]
+            else:
+                assert bool(probability) == name.startswith("ordinary")
+        page.choose("filter", "positive")
+        assert all(name.startswith("ordinary") for name in page.rows())
+        page.choose("filter", "rejected")
+        assert len(page.rows()) == 5
+        for name in page.rows():
+            page.run(f"document.querySelector('#rows button[title=\"{name}\"]').click()")
+            page.wait(IDLE)
+            assert page.text("#result-title") == name
+            text = page.text("#result")
+            assert "No predicted class" in text and name in text and " %" not in text
+        page.wait("return !document.getElementById('radiograph-status').textContent")
+        assert page.pixel()[3] == 255, "the image is shown"
+        assert page.console_errors() == [] and page.violations() == []
 
 
 def test_the_page_works_with_the_keyboard_alone(page: Page, files: Files) -> None:

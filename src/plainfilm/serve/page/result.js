@@ -12,7 +12,7 @@ const NAMES = {
   sex: "Sex", modality: "Modality", body_part: "Body part", manufacturer: "Manufacturer",
   pixel_spacing: "Pixel spacing", photometric: "Photometric", presentation: "Presentation",
   frames: "Frames", frame: "Frame used", orientation: "Orientation", trimmed: "Borders removed",
-  quantisation: "JPEG quantisation", window: "Window",
+  quantisation: "JPEG quantisation", window: "Window", alpha: "Alpha channel", polarity: "Polarity",
 };
 const yesNo = (value) => (value ? "yes" : "no");
 const FORMATS = {
