@@ -56,6 +56,22 @@ def test_rows_of_the_test_table_are_never_trained_on(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("nih_train", "nih_test"), {"train": 4, "test": 4}),
+        (("train_COVIDx9A", "val_COVIDx9A"), {"train": 4, "validation": 4}),
+        (("train_positive", "test_negative"), {"train": 4, "test": 4}),
+        (("pcr_test", "ward"), {None: 8}),
+        (("train_val_list", "test_list"), {"train": 4, "test": 4}),
+    ],
+)
+def test_other_words_in_names_of_tables(
+    tmp_path: Path, names: tuple[str, ...], expected: dict[str | None, int]
+) -> None:
+    assert counts(load_dataset(*tables(tmp_path, dict.fromkeys(names, "")))) == expected
+
+
 @pytest.mark.parametrize("names", [("train",), ("test_a", "test_b"), ("ward_1", "ward_2")])
 def test_names_that_do_not_differ_in_meaning_give_no_split(
     tmp_path: Path, names: tuple[str, ...]

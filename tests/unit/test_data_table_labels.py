@@ -49,6 +49,9 @@ WORDS = [
     ("negative", "Positive"),
     ("neg", "pos"),
     ("absent", "present"),
+    ("nein", "Ja"),
+    ("FALSCH", "WAHR"),
+    ("-", "+"),
 ]
 
 
@@ -203,6 +206,11 @@ def test_several_labels_in_a_cell(tmp_path: Path, cells: list[str]) -> None:
     assert problem(manifest, "labels-separated").endswith(
         "2 labels; No Finding means that no label is present"
     )
+
+
+def test_none_is_a_label_for_none(tmp_path: Path) -> None:
+    manifest = load(tmp_path, "label", ["a|b", "a", "b", "none", "nan"])
+    assert [record.labels for record in manifest.records] == [(1, 1), (1, 0), (0, 1), (0, 0)]
 
 
 def test_a_label_for_none_beside_others_is_a_label(tmp_path: Path) -> None:

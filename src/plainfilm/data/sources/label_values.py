@@ -18,10 +18,11 @@ Meaning = Literal["yes", "no", "blank", "uncertain"]
 DROP = -1.0
 """Value of a label whose image is left out."""
 
+# Also the words that Excel writes for true and false in other languages.
 _MEANINGS: dict[Meaning, str] = {
-    "yes": "1 true t yes y positive pos present +",
-    "no": "0 false f no n negative neg absent",
-    "uncertain": "-1 uncertain unsure maybe possible possibly equivocal indeterminate unclear ?",
+    "yes": "1 true t yes y positive pos present ja oui si sí sì sim wahr vrai vero verdadero +",
+    "no": "0 false f no n negative neg absent nein non não falsch faux falso",
+    "uncertain": "-1 u uncertain unsure maybe possible possibly equivocal indeterminate unclear ?",
     "blank": "nan na n/a n.a. #n/a <na> nat none null - -- . unknown missing",
 }
 _WORDS: dict[str, Meaning] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from plainfilm.data.sources.table import Table
 from plainfilm.errors import SourceError
 from plainfilm.records import Finding, Split
 
+_WORDS = re.compile(r"[^\W\d_]+")
 _CERTAIN = frozenset({"split", "splits", "partition", "fold", "datasplit"})
 _POSSIBLE = frozenset({"set", "subset", "dataset", "datasettype", "subsets", "phase", "usage"})
 
@@ -59,9 +61,7 @@ def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
     folders of the paths in tables, if all of them name one split. Where images have a split from a
     column, it remains, and a disagreement is reported.
     """
-    names = [split_of_name(one.name) for one in listings]
-    if len(set(names)) < 2:
-        names = [None] * len(listings)
+    names = _read_names([one.name for one in listings])
     folders = _read_folders([one for one in listings if one.is_table])
     named: list[str] = []
     by_folder: Counter[Split] = Counter()
@@ -85,6 +85,19 @@ def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
         problem = f"splits were read from the folders in the paths: {listed}"
         findings.append(finding("splits-from-folders", "note", problem, by_folder.total()))
     return findings
+
+
+def _read_names(names: Sequence[str]) -> list[Split | None]:
+    """Return the splits that the names of roots say, if they differ.
+
+    If every name has a word for one split, other words do not matter: nih_train and nih_test.
+    """
+    words = [{split_of_name(word) for word in _WORDS.findall(name)} - {None} for name in names]
+    if all(len(roles) == 1 for roles in words):
+        splits = [next(iter(roles)) for roles in words]
+    else:
+        splits = [split_of_name(name) for name in names]
+    return splits if len(set(splits)) > 1 else [None] * len(names)
 
 
 def _compare(listing: Listing, name: Split | None, folders: dict[int, Split]) -> None:

@@ -34,7 +34,7 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
     >>> split_cells(["left|right", "above"]) is None
     True
     """
-    cells = {cell for cell in column if meaning_of(cell) != "blank"}
+    cells = {cell for cell in column if not _is_blank(cell)}
     if separator:
         return _split_all(cells, lambda cell: cell.split(separator)), f"at {separator!r}"
     lists = sum(_LIST.fullmatch(cell) is not None for cell in cells)
@@ -56,9 +56,13 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
 def _split_all(cells: Collection[str], split: Callable[[str], Sequence[str]]) -> Cells:
     parts = {cell: [part.strip() for part in split(cell)] for cell in cells}
     return {
-        cell: tuple(dict.fromkeys(label for label in labels if meaning_of(label) != "blank"))
+        cell: tuple(dict.fromkeys(label for label in labels if not _is_blank(label)))
         for cell, labels in parts.items()
     }
+
+
+def _is_blank(label: str) -> bool:
+    return meaning_of(label) == "blank" and label.casefold() != "none"
 
 
 def _read_list(cell: str) -> Sequence[str]:

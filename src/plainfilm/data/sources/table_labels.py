@@ -73,8 +73,7 @@ class _Reader:
 
     def read_column(self, name: str) -> list[Label]:
         """Read one column of 1 and 0, of class names, or of several labels in a cell."""
-        cells = self.table.columns[name]
-        different = set(cells)
+        different = set(self._cells(name))
         if split := split_cells(different, self._separator):
             return self._read_several(name, *split)
         meanings = {meaning_of(cell) for cell in different} - {"blank", "uncertain"}
@@ -82,8 +81,13 @@ class _Reader:
             return self._read_two_classes(name)
         return self._read_classes(name)
 
-    def _read_binary(self, name: str) -> list[float]:
+    def _cells(self, name: str) -> list[str]:
+        """Return the cells of a column, with - as 0 where + is in other cells."""
         cells = self.table.columns[name]
+        return ["0" if cell == "-" else cell for cell in cells] if "+" in cells else cells
+
+    def _read_binary(self, name: str) -> list[float]:
+        cells = self._cells(name)
         values = self.policy.values(set(cells))
         if None in values.values():
             row = next(row for row, cell in enumerate(cells) if values[cell] is None)
@@ -101,7 +105,7 @@ class _Reader:
         )
 
     def _count(self, name: str) -> None:
-        cells = self.table.columns[name]
+        cells = self._cells(name)
         counted = Counter(cells)
         counted.subtract(cells[row] for row in _without_partner(self.table, name))
         found: Counter[Meaning] = Counter()
@@ -118,14 +122,14 @@ class _Reader:
         blank, uncertain = _no_label(name)
         return [
             by_value.get(value) or (uncertain if meaning_of(cell) == "uncertain" else blank)
-            for value, cell in zip(values, self.table.columns[name], strict=True)
+            for value, cell in zip(values, self._cells(name), strict=True)
         ]
 
     def _name_classes(self, name: str) -> tuple[str, str]:
         """Return the classes: the values of a column called label, or else the column's name."""
         if "".join(filter(str.isalnum, name.casefold())) not in _GENERIC:
             return negative_name(name), name
-        spellings = Counter(map(plain_cell, self.table.columns[name]))
+        spellings = Counter(map(plain_cell, self._cells(name)))
         found = {
             meaning: cell
             for cell, _ in sorted(spellings.items(), key=lambda pair: (pair[1], pair[0]))
