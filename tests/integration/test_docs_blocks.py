@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 
+import public_sets
 from plainfilm._files import write_json
 from plainfilm.cli.main import main
 from plainfilm.config import load
@@ -147,6 +148,10 @@ def template(
         other = "" if number % 7 == 0 else number % 2
         lines.append(f"{name},{finding},P-{number // 2},{split},{number % 5},{label:g},{other}")
     (folder / "images.csv").write_text("\n".join(lines) + "\n", "utf-8")
+
+    for name in public_sets.__all__:
+        if name != "kermany":  # chest_xray is its structure
+            getattr(public_sets, name)(folder)
 
     first, second, *_ = sorted((folder / "hospital_b").rglob("*.jpeg"))
     shutil.copy(first, folder / "image.jpeg")
