@@ -6,6 +6,7 @@ import pytest
 
 from plainfilm.audit.files import (
     check_colour,
+    check_corrections,
     check_formats,
     check_header,
     check_readable,
@@ -70,6 +71,20 @@ def test_colour_among_grey_images(with_metadata):
     assert list(check_colour(with_metadata([{"coloured": 0.0}, {}]))) == []
     (finding,) = check_colour(with_metadata([{"coloured": 1.0}] * 3))
     assert finding.severity == "note"
+
+
+def test_corrected_headers_are_listed_with_counts(with_metadata):
+    corrected = ["vr", "compression vr", "window", "outliers", "window vr"]
+    metadata = [{"corrected": words} for words in corrected] + [{}] * 3
+    found = {f.check: f for f in check_corrections(with_metadata(metadata))}
+    assert list(found) == ["contradictory-header", "unused-window", "extreme-pixels"]
+    header = found["contradictory-header"]
+    assert header.files == ("x0.png", "x1.png", "x4.png") and header.severity == "warning"
+    assert header.problem.startswith("3 images have a compression that is not the stated one (1); ")
+    assert "or the reverse (3)" in header.problem
+    assert found["unused-window"].files == ("x2.png", "x4.png")
+    assert found["extreme-pixels"].files == ("x3.png",)
+    assert list(check_corrections(with_metadata([{}] * 3))) == []
 
 
 def sized(*sizes):

@@ -10,6 +10,7 @@ import numpy as np
 from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import images, join_names, make_finding, share
 from plainfilm.bundle.rejection import CHEST, RADIOGRAPHS
+from plainfilm.pixels.metadata import CORRECTIONS
 from plainfilm.records import Finding
 
 _REASONS = {
@@ -178,4 +179,55 @@ def check_header(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
-FILE_CHECKS = (check_readable, check_formats, check_colour, check_sizes, check_header)
+def check_corrections(evidence: Evidence) -> Iterator[Finding]:
+    """Report images that are not displayed as their header states, because the data overrule it."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
+        for word in str(metadata.get("corrected", "")).split():
+            found[word].append(identity)
+    for check, words, consequence in _CORRECTED:
+        # The words in their order, so that the text does not depend on the order of the images.
+        counts = [f"{CORRECTIONS[word]} ({len(found[word]):,})" for word in words if word in found]
+        if counts:
+            ids = sorted({identity for word in words for identity in found[word]})
+            yield make_finding(
+                check,
+                "note" if check == "extreme-pixels" else "warning",
+                f"{images(len(ids), 'have')} {'; '.join(counts)}",
+                ids,
+                consequence=consequence,
+                remedy="view some of these images; if one class is affected more often, the cause "
+                "is a shortcut",
+            )
+
+
+_UNUSED = ("window",)
+_EXTREME = ("outliers",)
+_CORRECTED = (
+    (
+        "contradictory-header",
+        tuple(word for word in CORRECTIONS if word not in (*_UNUSED, *_EXTREME)),
+        "plainfilm decodes these images as the data are; other software may show them differently "
+        "or not at all",
+    ),
+    (
+        "unused-window",
+        _UNUSED,
+        "plainfilm uses another window of the file, or the range of its values; other software "
+        "shows these images as almost uniform",
+    ),
+    (
+        "extreme-pixels",
+        _EXTREME,
+        "these pixels become black or white; the grey scale of the image is that of all others",
+    ),
+)
+
+FILE_CHECKS = (
+    check_readable,
+    check_formats,
+    check_colour,
+    check_sizes,
+    check_header,
+    check_corrections,
+)
