@@ -70,6 +70,17 @@ def test_a_name_of_several_files_is_ambiguous(tmp_path: Path) -> None:
     assert "full/ and small/" in str(caught.value)
 
 
+def test_numbers_that_lost_their_zeros(tmp_path: Path) -> None:
+    files(tmp_path, "a/0001.png", "b/0012.png")
+    path = table(tmp_path, ["1", "12.0"])
+    manifest = load_dataset(path, images=tmp_path)
+    assert found(manifest) == ["a/0001.png", "b/0012.png"]
+    assert "other leading zeros" in problems(manifest)["files-found"]
+    files(tmp_path, "a/12.0.png")  # one name is right, so the others are, too
+    with pytest.raises(SourceError, match="only one class"):
+        load_dataset(path, images=tmp_path)
+
+
 def test_masks_are_not_images(tmp_path: Path) -> None:
     files(tmp_path, "images/1.png", "masks/1.png", "ManualMask/leftMask/1.png", "images/2.png")
     files(tmp_path, "masks/3.png", "labels/2.png")
@@ -121,7 +132,7 @@ def test_links_to_folders_above_end(tmp_path: Path) -> None:
 def test_a_template_builds_paths(tmp_path: Path) -> None:
     files(tmp_path, "f/p10/10032/s5/a.jpg", "f/p11/11045/s6/a.jpg")
     path = tmp_path / "t.csv"
-    path.write_text("subject,study,name,label\n10032,5,a,x\n11045,6,a,y\n11045,7,,y\n")
+    path.write_text("subject,study,name,label\n10032,5.0,a,x\n11045,6.0,a,y\n11045,7.0,,y\n")
     template = "f/p{subject:.2}/{subject}/s{study}/{name}.jpg"
     manifest = load_dataset(path, path_column=template)
     assert found(manifest) == ["f/p10/10032/s5/a.jpg", "f/p11/11045/s6/a.jpg"]

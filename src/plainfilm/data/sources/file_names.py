@@ -41,6 +41,19 @@ def stem_of(name: str) -> str:
         stem = rest
 
 
+def number_of(name: str) -> str:
+    """Return the number that a name without ending consists of, or the plain name.
+
+    Examples
+    --------
+    >>> number_of("0012.png"), number_of("12.0"), number_of("A.png")
+    ('12', '12', 'a')
+    """
+    stem = stem_of(name)
+    digits = stem.removesuffix(".0")
+    return digits.lstrip("0") or "0" if digits.isdigit() else stem
+
+
 def best_matches(name: str, paths: list[str]) -> list[str]:
     """Return the paths that fit a name best: with its ending and with most of its folders.
 

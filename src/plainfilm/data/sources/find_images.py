@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +17,7 @@ from plainfilm.data.sources.file_names import (
     best_matches,
     last_part,
     matching_folders,
+    number_of,
     plain_name,
     stem_of,
 )
@@ -46,6 +47,8 @@ class Images:
         Those of them that have another ending than the table says.
     clashes
         For each ambiguous row, two or more paths below the base folder.
+    by_number
+        Whether the names are numbers that have other leading zeros than those of the files.
     """
 
     paths: list[str]
@@ -54,13 +57,15 @@ class Images:
     by_name: list[int] = field(default_factory=list)
     other_ending: list[int] = field(default_factory=list)
     clashes: dict[int, list[str]] = field(default_factory=dict)
+    by_number: bool = False
 
 
 def find_images(cells: Sequence[str], base: Path, *, search: bool) -> Images:
     """Find the file of each row.
 
     A cell is a path relative to the base folder. With ``search``, files that do not exist are
-    searched for in the tree of the base folder by their name, with or without an ending. Folders
+    searched for in the tree of the base folder by their name, with or without an ending. If none is
+    found, numbers may have other leading zeros. Folders
     in a cell that differ between rows must then be those above the file, unless each name occurs
     only once in the table.
     """
@@ -68,7 +73,10 @@ def find_images(cells: Sequence[str], base: Path, *, search: bool) -> Images:
     paths = [_locate(cell, root) for cell in cells]
     images = Images(paths, [_size(path) if path else MISSING for path in paths])
     if search and MISSING in images.sizes and os.path.isdir(root):
-        _search(images, cells, root)
+        _search(images, cells, root, stem_of)
+        if set(images.sizes) == {MISSING}:
+            _search(images, cells, root, number_of)
+            images.by_number = bool(images.by_name)
     images.ids = _name_files(images.paths, root)
     return images
 
@@ -92,35 +100,35 @@ def _size(path: str) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else MISSING
 
 
-def _search(images: Images, cells: Sequence[str], root: str) -> None:
+def _search(images: Images, cells: Sequence[str], root: str, key: Callable[[str], str]) -> None:
     """Search the tree for the files that are missing."""
     rows = [row for row, size in enumerate(images.sizes) if size == MISSING and cells[row]]
     if not rows:
         return
     names = [os.path.normpath(_with_slashes(cell)).replace(os.sep, "/") for cell in cells]
-    wanted = _Wanted(names, root)
-    index = _index(root, {wanted.stems[names[row]] for row in rows})
+    wanted = _Wanted(names, root, key)
+    index = _index(root, {wanted.keys[names[row]] for row in rows}, key)
     for row in rows:
         name = last_part(names[row])
-        found = wanted.choose(names[row], index.get(wanted.stems[names[row]], []))
+        found = wanted.choose(names[row], index.get(wanted.keys[names[row]], []))
         if len(found) == 1:
             path = os.path.join(root, found[0])
             images.paths[row], images.sizes[row] = path, _size(path)
             images.by_name.append(row)
-            has_ending = plain_name(name) != wanted.stems[names[row]]
+            has_ending = plain_name(name) != stem_of(name)
             if has_ending and plain_name(last_part(found[0])) != plain_name(name):
                 images.other_ending.append(row)
         elif found:
             images.sizes[row], images.clashes[row] = AMBIGUOUS, found
 
 
-def _index(root: str, stems: set[str]) -> dict[str, list[str]]:
-    """Return the relative paths of the files with these names without ending."""
+def _index(root: str, keys: set[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    """Return the relative paths of the files whose names have these keys."""
     index: dict[str, list[str]] = defaultdict(list)
     for folder, files in _walk(root):
         for name in files:
-            if (stem := stem_of(name)) in stems:
-                index[stem].append(folder + name)
+            if (found := key(name)) in keys:
+                index[found].append(folder + name)
     return index
 
 
@@ -148,19 +156,19 @@ def _is_loop(folder: str, name: str) -> bool:
 class _Wanted:
     """Chooses the files that a cell may mean, from the cells of all rows."""
 
-    def __init__(self, names: Sequence[str], root: str) -> None:
-        # Names without ending; a name of "." is from a blank cell.
-        self.stems = {name: stem_of(last_part(name)) for name in set(names) - {"."}}
-        folders = [name.split("/")[:-1] for name in self.stems]
+    def __init__(self, names: Sequence[str], root: str, key: Callable[[str], str]) -> None:
+        # A name of "." is from a blank cell.
+        self.keys = {name: key(last_part(name)) for name in set(names) - {"."}}
+        folders = [name.split("/")[:-1] for name in self.keys]
         # Folders that all cells share may have another name here.
         pairs = zip(min(folders), max(folders), strict=False)
         self._shared = sum(takewhile(bool, (a == b for a, b in pairs)))
-        self._unique = len(set(self.stems.values())) == len(self.stems)
+        self._unique = len(set(self.keys.values())) == len(self.keys)
         self._root = root
         self._folders: dict[str, bool] = {}
 
     def choose(self, name: str, candidates: list[str]) -> list[str]:
-        """Return the files that the cell of this name may mean, of those with the same stem."""
+        """Return the files that the cell of this name may mean, of those with the same key."""
         folder = name.rpartition("/")[0]
         above = folder.split("/") if folder else []
         if folder and self._is_folder(folder):

@@ -10,6 +10,7 @@ from plainfilm.data.sources.identifying import name_columns
 from plainfilm.errors import UsageError
 
 _SPEC = re.compile(r"(?:.?[<>^])?\d{0,2}(?:\.\d{1,3})?")
+_WHOLE = re.compile(r"\d+\.0+")
 _EXAMPLE = "write a template such as 'p{subject:.2}/{study}/{image}.jpg'"
 
 
@@ -25,7 +26,8 @@ def fill_template(template: str, columns: Mapping[str, Sequence[str]]) -> list[s
     ----------
     template
         Text with names of columns in braces. After a colon, ``.2`` means the first two characters,
-        ``0>8`` zeros in front up to eight characters.
+        ``0>8`` zeros in front up to eight characters. Whole numbers lose their decimals if the
+        whole column has them.
     columns
         Cells of each column.
 
@@ -48,13 +50,23 @@ def fill_template(template: str, columns: Mapping[str, Sequence[str]]) -> list[s
             remedy=_EXAMPLE,
         )
     literal = _literal_parts(template)
-    cells = [[format(cell, spec) if cell else "" for cell in columns[n]] for n, spec in fields]
+    cells = [
+        [format(cell, spec) if cell else "" for cell in _whole(columns[name])]
+        for name, spec in fields
+    ]
     return [
         "".join(part for pair in zip(literal, [*row, ""], strict=True) for part in pair)
         if all(row)
         else ""
         for row in zip(*cells, strict=True)
     ]
+
+
+def _whole(cells: Sequence[str]) -> Sequence[str]:
+    """Return cells without the decimals of whole numbers, if all cells have them: 12 for 12.0."""
+    if not all(_WHOLE.fullmatch(cell) for cell in cells if cell):
+        return cells
+    return [cell.partition(".")[0] for cell in cells]
 
 
 def _parse(template: str) -> list[tuple[str, str]]:

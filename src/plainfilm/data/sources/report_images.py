@@ -34,6 +34,8 @@ def report_images(files: Images, table: Table, column: str, base: Path, listing:
     if count := _count(files, files.by_name):
         other = _count(files, files.other_ending)
         more = f", {other:,} of them with another ending than in the table" if other else ""
+        if files.by_number:
+            more += "; numbers have other leading zeros there"
         listing.report(
             "files-found",
             "note",
