@@ -228,6 +228,27 @@ def test_the_same_command_again_trains_nothing(job: Job, run_plainfilm: RunPlain
     }
 
 
+def test_a_finished_run_needs_no_images(
+    job: Job, run_plainfilm: RunPlainfilm, tmp_path: Path
+) -> None:
+    moved = job.data.rename(job.data.with_name("moved"))
+    try:
+        done = run_plainfilm(*job.command)
+        assert done.returncode == 0, done.stderr
+        assert "the run is finished" in done.stdout
+        assert f"{job.run.name}/bundle" in done.stdout
+        done = run_plainfilm("evaluate", job.run, "--out", tmp_path / "a", "--no-robustness")
+        assert done.returncode == 1
+        assert "not where they were" in done.stderr and "--images" in done.stderr
+        more = ("--images", moved, "--out", tmp_path / "b", "--no-robustness")
+        done = run_plainfilm("evaluate", job.run, *more)
+        assert done.returncode == 0, done.stderr
+        evaluation = json.loads((tmp_path / "b" / "evaluation.json").read_text("utf-8"))
+        assert evaluation["metrics"] == job.values["metrics"]
+    finally:
+        moved.rename(job.data)
+
+
 def test_another_command_on_the_run_is_refused(job: Job, run_plainfilm: RunPlainfilm) -> None:
     done = run_plainfilm(*job.command, "--seed", "3")
     assert done.returncode == 1

@@ -21,7 +21,7 @@ from sklearn.metrics import (
 )
 
 from plainfilm.bundle import Bundle
-from plainfilm.data import Manifest, load_dataset
+from plainfilm.data import Manifest, load_dataset, relocate
 from plainfilm.errors import (
     BundleError,
     LabelError,
@@ -450,3 +450,31 @@ def test_images_that_were_trained_on_are_a_finding(
     assert found[0].count == overlap.images  # with further images of the same patients
     fresh = evaluate(tiny_run.folder, out=tmp_path / "test", n_bootstrap=20)
     assert "training-overlap" not in {f.check for f in fresh.manifest.findings}
+
+
+def test_moved_images_of_a_run_are_found(
+    scored: tuple[Any, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    manifest = load_dataset(folder)
+    moved = folder.rename(tmp_path / "moved")
+    found = relocate(manifest, moved)
+    assert [Path(record.path) for record in found.records] == [
+        moved / record.id for record in manifest.records
+    ]
+    assert found.hash == manifest.hash
+    prefixed = replace(
+        manifest, records=tuple(replace(r, id=f"a/{r.id}") for r in manifest.records)
+    )
+    assert [r.path for r in relocate(prefixed, moved).records] == [r.path for r in found.records]
+    with pytest.raises(SourceError, match="none of the images"):
+        relocate(manifest, tmp_path)
+
+
+def test_images_that_are_gone(make_bundle: MakeBundle, folder: Path, tmp_path: Path) -> None:
+    manifest = load_dataset(folder, positive="bright")
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(SourceError, match="not where they were") as caught:
+        evaluate(make_bundle(), manifest, out=tmp_path / "o")
+    assert "images=" in str(caught.value.remedy)
+    with pytest.raises(UsageError, match="images of the run"):
+        evaluate(make_bundle(), manifest, images=tmp_path / "moved", out=tmp_path / "o")

@@ -16,7 +16,7 @@ EXAMPLE = "plainfilm evaluate runs/first hospital_a hospital_b --out runs/first-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
-    add_source_arguments(parser, nargs="*")
+    add_source_arguments(parser, "*", "; without DATA, where the images of the run are now")
     add = options_of(parser)
     words = "new folder, or the folder of the same evaluation (default: evaluation, in the run)"
     add("--out FOLDER", words, type=Path)
@@ -38,7 +38,11 @@ def run(args: argparse.Namespace) -> int:
 
     read_bundle(args.model)  # before the images are listed, which may take a while
     data = [official_test(manifest) for manifest in load_each(args)]
-    score = partial(validate, args.model, data) if data else partial(evaluate, args.model)
+    score = (
+        partial(validate, args.model, data)
+        if data
+        else partial(evaluate, args.model, images=args.images)
+    )
     with show_progress() as progress:
         found = score(
             out=args.out,

@@ -25,8 +25,10 @@ def options_of(parser: Any) -> Callable[..., None]:
     return add
 
 
-def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
-    """Add DATA and the options that describe it."""
+def add_source_arguments(
+    parser: argparse.ArgumentParser, nargs: str = "+", images: str = ""
+) -> None:
+    """Add DATA and the options that describe it; ``images`` adds to the help of --images."""
     words = "folder with class folders, or a table (CSV, Parquet, Excel)"
     parser.add_argument("data", nargs=nargs, metavar="DATA", help=words)
     add = options_of(parser.add_argument_group("about the data"))
@@ -48,7 +50,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> N
     add("--reduce RULE", words, choices=("any", "majority"))
     words = "list of the files of a split, e.g. test_list.txt; repeatable"
     add("--split-list FILE", words, action="append")
-    add("--images FOLDER", "folder in which the files of a table are found")
+    words = "folder in which the files of a table are found"
+    add("--images FOLDER", words + images)
     add("--join TABLE", "table with further columns; repeatable", action="append")
     words = 'rows of a table to use, e.g. \'view in ("PA", "AP") and age >= 18\''
     add("--where EXPR", words)

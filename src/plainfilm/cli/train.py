@@ -56,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
             received=args.seeds,
             remedy="give --seeds 2 or more" if args.ensemble else "leave it out for one training",
         )
+    lost = [path for path in args.data if not Path(path).exists()]
+    if lost and (args.out / "plan.json").is_file():
+        return _report_lost(args.out, lost[0])
     manifest = load(args)
     require_positive(manifest)
     if args.exclude:
@@ -64,6 +67,29 @@ def run(args: argparse.Namespace) -> int:
         train_and_report(manifest, args.out, recipe, args)
     else:
         _train_several(manifest, recipe, args)
+    return 0
+
+
+def _report_lost(folder: Path, data: str) -> int:
+    """Report that the images of a run are gone: a finished run does not need them."""
+    from plainfilm.cli.terminal import shown
+    from plainfilm.errors import SourceError
+    from plainfilm.training import open_run
+
+    if not (folder / "bundle" / "SHA256SUMS").exists():
+        raise SourceError(
+            f"the images of the unfinished run {folder} are not where they were",
+            received=data,
+            remedy="give the folder or table where they are now; the run continues if they are "
+            "the same",
+        )
+    print(f"the run is finished; its images are no longer at {data} and are not needed")
+    print(_sealed(open_run(folder)))
+    page = folder / "evaluation" / "report.html"
+    if page.exists():
+        print(f"report: {shown(page)}")
+    else:
+        print(f"to evaluate it: plainfilm evaluate {folder} --images FOLDER")
     return 0
 
 

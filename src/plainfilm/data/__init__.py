@@ -4,7 +4,7 @@ from plainfilm.data.cache import Cache, default_folder
 from plainfilm.data.fill import fill_cache
 from plainfilm.data.fingerprint import fingerprint
 from plainfilm.data.manifest import LeftOut, Manifest
-from plainfilm.data.selection import leave_out, pick
+from plainfilm.data.selection import leave_out, pick, relocate
 from plainfilm.data.sources import (
     KERMANY,
     SourceOptions,
@@ -30,6 +30,7 @@ __all__ = [
     "load_dataset",
     "make_splits",
     "pick",
+    "relocate",
     "require_positive",
     "verify_kermany",
 ]

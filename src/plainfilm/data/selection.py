@@ -1,8 +1,10 @@
-"""Chooses records: leaves out those that a CSV file lists, and picks some to display."""
+"""Chooses and finds records: leaves some out, picks some to display, finds moved images."""
 
 from __future__ import annotations
 
 import csv
+import re
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -105,3 +107,37 @@ def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
     queues = [rng.permutation(members)[::-1].tolist() for _, members in sorted(classes.items())]
     rounds = zip_longest(*queues)
     return [row for some in rounds for row in some if row is not None][:count]
+
+
+def relocate(manifest: Manifest, folder: str | Path) -> Manifest:
+    """Return a manifest whose images were moved to another folder, found by their ids.
+
+    Parameters
+    ----------
+    manifest
+        The records; ids are paths below the former folder.
+    folder
+        The folder where they are now.
+
+    Raises
+    ------
+    SourceError
+        If none of them is there.
+    """
+    root = Path(folder)
+    records = []
+    found = 0
+    for record in manifest.records:
+        name = re.sub(r"#\d+$", "", record.id)
+        # With several sources, ids begin with the name of the source.
+        places = [root / name, root / name.partition("/")[2]]
+        place = next((path for path in places if path.is_file()), None)
+        found += place is not None
+        records.append(replace(record, path=str(place or places[0])))
+    if records and not found:
+        raise SourceError(
+            f"none of the images of {manifest.name} is in the folder",
+            received=f"{folder}; the first image is {records[0].id}",
+            remedy="give the folder that contains it by this path",
+        )
+    return replace(manifest, records=tuple(records))

@@ -12,7 +12,7 @@ import numpy as np
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
-from plainfilm.data import Manifest, load_dataset
+from plainfilm.data import Manifest, load_dataset, relocate
 from plainfilm.errors import RunError, SourceError, UsageError
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.evaluation.document.evaluation import (
@@ -45,6 +45,7 @@ def evaluate(
     model: Bundle | str | Path,
     data: Manifest | str | Path | Sequence[str | Path] | None = None,
     *,
+    images: str | Path | None = None,
     out: str | Path | None = None,
     robustness: bool = True,
     prevalence: float | None = None,
@@ -66,6 +67,8 @@ def evaluate(
         A manifest, which is scored whole. Or what `plainfilm.load_dataset` takes: then its
         official test split is scored, or all of it where there is none. None takes the test split
         of the run.
+    images
+        Folder where the images of the run are now, if they were moved; only without ``data``.
     out
         Folder for the files; None takes the folder ``evaluation`` of the run. A folder that holds
         an evaluation is overwritten only by one of the same bundle and data.
@@ -100,6 +103,10 @@ def evaluate(
     if prevalence is not None:
         check_prevalence(bundle, prevalence)
     manifest, split = _load(path, data)
+    if images is not None:
+        if data is not None:
+            raise UsageError("images= is for the images of the run", received="data and images=")
+        manifest = relocate(manifest, images)
     name = "evaluation" if data is None else f"evaluation-{plain_name(manifest.name)}"
     folder = choose_folder(path, out, name)
     if not len(manifest):

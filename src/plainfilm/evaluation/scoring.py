@@ -51,6 +51,12 @@ def score(
     images = fill_cache(manifest, bundle.pixels, folder=cache, workers=workers, progress=progress)
     left_out = (*manifest.left_out, *images.left_out)
     manifest = manifest.drop(images.left_out)
+    if not len(manifest) and {image.reason for image in images.left_out} == {"missing"}:
+        raise SourceError(
+            f"the images of {manifest.name} are not where they were",
+            received=images.left_out[0].path,
+            remedy="name the folder where they are now with images=",
+        )
     if not len(manifest):
         raise SourceError(
             f"none of the images of {manifest.name} could be read",
