@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -12,8 +14,11 @@ from plainfilm.data.sources.layouts import LAYOUTS, Layout, recognise
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.table_files import is_table
 from plainfilm.errors import PlainfilmError, SourceError, UsageError
 from plainfilm.records import Finding
+
+_LONGEST_HEADER = 100_000  # bytes
 
 
 class Applied(NamedTuple):
@@ -52,12 +57,20 @@ def apply_layout(name: str, roots: Sequence[Path], options: SourceOptions) -> Ap
         )
     layout, found = _find_tables(forms, roots)
     given = {key: value for key, value in options.items() if value is not None}
-    filled, findings = _below(layout, found[0] if found[0].is_dir() else found[0].parent)
+    filled, findings = _below(layout, _folder_of(found[0], layout))
     if "where" in filled and "where" in given:
         given["where"] = f"({filled['where']}) and ({given['where']})"
     used = cast("SourceOptions", {**filled, **given})
-    findings += _describe(layout, found)
+    findings = [*_describe(layout, found, knows_patients="patient" in given), *findings]
     return Applied(found, used, findings)
+
+
+def fit_labels(table: Table, options: SourceOptions, given: SourceOptions) -> SourceOptions:
+    """Return the options with those label columns of a layout that the table has."""
+    labels = options.get("labels")
+    if given.get("labels") is not None or labels is None or isinstance(labels, str):
+        return options
+    return {**options, "labels": [name for name in labels if name in table.columns] or labels}
 
 
 @contextmanager
@@ -78,12 +91,12 @@ def propose_layout(table: Table, findings: list[Finding]) -> Iterator[None]:
     findings.append(finding("layout-known", "note", problem, 1, remedy=proposal))
 
 
-def _describe(layout: Layout, found: Sequence[Path]) -> list[Finding]:
+def _describe(layout: Layout, found: Sequence[Path], *, knows_patients: bool) -> list[Finding]:
     names = ", ".join(path.name for path in found)
     problem = f"{names} {'was' if len(found) == 1 else 'were'} read as {layout.title}"
     remedy = f"to use frontal images only, add where= '{layout.frontal}'" if layout.frontal else ""
     findings = [finding("layout", "note", problem, len(found), remedy=remedy)]
-    if layout.caution:
+    if layout.caution and not knows_patients:
         findings.append(
             finding(
                 "layout-patients",
@@ -108,32 +121,56 @@ def _find_tables(forms: Sequence[Layout], roots: Sequence[Path]) -> tuple[Layout
             forms = [one for one in forms if _matches(root, one)] or forms
             found.append(root)
             continue
-        for layout in forms:
-            if tables := _search(root, layout):
-                forms = [layout]
-                found += tables
-                break
-        else:
+        hits = ((one, tables) for one in forms if (tables := _search(root, one)))
+        layout, tables = next(hits, (None, []))
+        if layout is None:
             raise SourceError(
                 f"the folder has no table of {forms[0].title}",
                 received=root,
                 remedy=f"give the folder that contains {' or '.join(forms[0].tables)}, "
                 "or the table itself",
             )
+        forms = [layout]
+        found += tables
     return forms[0], found
 
 
 def _matches(path: Path, layout: Layout) -> bool:
-    return any(fnmatch(path.name, Path(pattern).name) for pattern in layout.tables)
+    """Return whether a table is of a layout by its name or its columns."""
+    named = any(fnmatch(path.name, Path(pattern).name) for pattern in layout.tables)
+    return named or _has_columns(path, layout)
+
+
+def _has_columns(path: Path, layout: Layout) -> bool:
+    if not layout.columns:
+        return False
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            head = file.readline(_LONGEST_HEADER).decode("utf-8-sig", "replace")
+    except OSError:
+        return False
+    names = {name.strip() for name in next(csv.reader([head]), [])}
+    return names.issuperset(layout.columns)
 
 
 def _search(root: Path, layout: Layout) -> list[Path]:
-    """Return one file for each pattern of tables, in the folder or one folder below it."""
+    """Return the tables of a layout in a folder or one folder below it."""
     for depth in ("", "*/"):
         hits = [sorted(root.glob(depth + pattern)) for pattern in layout.tables]
         if any(hits):
             return [paths[-1] for paths in hits if paths]
-    return []
+    tables = (path for path in sorted(root.iterdir()) if is_table(path.name) and path.is_file())
+    return [path for path in tables if _has_columns(path, layout)]
+
+
+def _folder_of(table: Path, layout: Layout) -> Path:
+    """Return the folder of the set: that of the table, or above it as the layout says."""
+    if table.is_dir():
+        return table
+    for pattern in map(Path, layout.tables):
+        if fnmatch(table.name, pattern.name) and table.parent.name == pattern.parent.name:
+            return table.parents[len(pattern.parts) - 1]
+    return table.parent
 
 
 def _below(layout: Layout, folder: Path) -> tuple[dict[str, Any], list[Finding]]:
@@ -141,9 +178,11 @@ def _below(layout: Layout, folder: Path) -> tuple[dict[str, Any], list[Finding]]
     options: dict[str, Any] = dict(layout.options)
     findings = []
     if "images" in options:
-        options["images"] = folder / options["images"]
-    if "join" in options:
-        options["join"] = [_one(folder, pattern, layout) for pattern in options["join"]]
+        begins = layout.prefix and fnmatch(folder.resolve().name, layout.prefix)
+        options["images"] = folder.resolve().parent if begins else folder / options["images"]
+    further = [path for pattern in layout.further for path in sorted(folder.glob(pattern))[-1:]]
+    if joined := [*(_one(folder, one, layout) for one in options.get("join", ())), *further]:
+        options["join"] = joined
     if "split_lists" in options:
         lists = [folder / name for name in options["split_lists"]]
         options["split_lists"] = [path for path in lists if path.exists()]

@@ -29,14 +29,19 @@ class Layout:
     title
         Name of the set in messages.
     tables
-        Patterns of the paths of its tables below its folder; empty for class folders.
+        Patterns of the paths of its tables below its folder, each for one table; empty for class
+        folders.
     columns
         Columns by which such a table is recognised.
     sources
         Values of the last of four columns by which a table without a header line is recognised.
     options
         Options that the user need not give. Paths in ``images``, ``join`` and ``split_lists`` start
-        from the folder of the table.
+        from the folder of the set. Of several ``labels``, a table may lack some.
+    further
+        Patterns of tables that are joined if they are there.
+    prefix
+        Pattern of the name of its folder, if the paths in its tables begin with that name.
     frontal
         Expression for ``where=`` that selects frontal images, if the set has others.
     caution
@@ -51,6 +56,8 @@ class Layout:
     frontal: str = ""
     caution: str = ""
     sources: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 # The names of the column for other diseases differ between the tables of VinDr-CXR.
@@ -91,8 +98,9 @@ LAYOUTS: tuple[Layout, ...] = (
             "blank": "negative",
             "uncertain": "unknown",
             "patient_folder": 2,
-            "images": "..",
+            "images": ".",
         },
+        prefix="CheXpert*",
         frontal='`Frontal/Lateral` == "Frontal"',
     ),
     Layout(
@@ -108,14 +116,15 @@ LAYOUTS: tuple[Layout, ...] = (
             "patient": "subject_id",
             "split_column": "split",
             "images": "files",
-            "join": ("mimic-cxr-2.*-chexpert.csv*", "mimic-cxr-2.*-metadata.csv*"),
+            "join": ("mimic-cxr-2.*-chexpert.csv*",),
         },
+        further=("mimic-cxr-2.*-metadata.csv*",),
         frontal='ViewPosition in ("PA", "AP")',
     ),
     Layout(
         "padchest",
         "PadChest",
-        tables=("PADCHEST_chest_x_ray_images_labels*.csv*",),
+        tables=("PADCHEST*.csv*",),
         columns=("ImageID", "ImageDir", "Projection", "Labels"),
         options={
             "path_column": "{ImageDir}/{ImageID}",
@@ -136,7 +145,7 @@ LAYOUTS: tuple[Layout, ...] = (
             "path_column": "image_id",
             "labels": _VINDR,
             "reduce": "majority",
-            "images": "..",
+            "images": ".",
         },
     ),
     Layout(
@@ -208,6 +217,20 @@ LAYOUTS: tuple[Layout, ...] = (
             "images": ".",
         },
         sources=("cohen", "fig1", "actmed", "sirm", "rsna", "ricord", "bimcv", "stonybrook"),
+    ),
+    Layout(
+        "covidx",
+        "COVIDx, first version",
+        tables=("train_split*.txt", "test_split*.txt"),
+        columns=(),
+        options={
+            "header": ("patient", "file", "label"),
+            "delimiter": " ",
+            "path_column": "file",
+            "labels": "label",
+            "patient": "patient",
+            "images": ".",
+        },
     ),
     Layout(
         "openi",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from plainfilm.data.manifest import Manifest
-from plainfilm.data.sources.apply_layout import apply_layout, propose_layout
+from plainfilm.data.sources.apply_layout import apply_layout, fit_labels, propose_layout
 from plainfilm.data.sources.class_map import rename_classes
 from plainfilm.data.sources.classes import label_items
 from plainfilm.data.sources.folders import list_folder
@@ -81,6 +81,7 @@ def load_dataset(
         raise UsageError("no folder or table was given", remedy="give at least one")
     paths = [_check(Path(root)) for root in roots]
     findings: list[Finding] = []
+    explicit = options
     if layout := options.get("layout"):
         paths, options, findings = apply_layout(layout, paths, options)
         name = name or layout
@@ -109,9 +110,10 @@ def load_dataset(
             listings[-1].scope = scope_of(path)
             continue
         table, found = open_table(path, options)
+        of_table = fit_labels(table, options, explicit) if layout else options
         with nullcontext() if layout else propose_layout(table, found):
-            columns = choose_columns(table, options)
-            listing = list_table(table, columns, options)
+            columns = choose_columns(table, of_table)
+            listing = list_table(table, columns, of_table)
         is_column = is_column or patient in table.columns
         listing.scope = scope_of(base or path)
         listing.findings += found
