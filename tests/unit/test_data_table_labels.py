@@ -219,8 +219,10 @@ def test_a_label_for_none_beside_others_is_a_label(tmp_path: Path) -> None:
 
 
 def test_a_separator_that_does_not_recur_separates_no_labels(tmp_path: Path) -> None:
-    manifest = load(tmp_path, "label", ["lung|left", "lung", "heart"])
-    assert manifest.task.classes == ("heart", "lung", "lung|left")
+    manifest = load(tmp_path, "label", ["lung; left", "lung", "heart"])
+    assert manifest.task.classes == ("heart", "lung", "lung; left")
+    manifest = load(tmp_path, "label", ["Mass|Edema", "Mass", "No Finding"])
+    assert manifest.task.labels == ("Edema", "Mass")
     manifest = load(tmp_path, "label", ["left|right", "above", "left|right"])
     assert manifest.task.classes == ("above", "left|right")
     sides = ['"lung, left"', '"lung, right"', '"rib, left"', '"rib, right"']

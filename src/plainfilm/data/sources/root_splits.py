@@ -64,6 +64,7 @@ def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
     names = _read_names([one.name for one in listings])
     folders = _read_folders([one for one in listings if one.is_table])
     named: list[str] = []
+    images = 0
     by_folder: Counter[Split] = Counter()
     for one, name in zip(listings, names, strict=True):
         if any(item.official for item in one.items):
@@ -71,6 +72,7 @@ def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
             continue
         if name:
             named.append(f"{name} from {one.name}")
+            images += len(one.items)
             _compare(one, name, folders)
         for item in one.items:
             item.official = name or folders.get(id(item))
@@ -79,7 +81,7 @@ def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
     findings: list[Finding] = []
     if named:
         problem = f"splits were read from the names of the data: {'; '.join(named)}"
-        findings.append(finding("splits-from-names", "note", problem, len(named)))
+        findings.append(finding("splits-from-names", "note", problem, images))
     if by_folder:
         listed = ", ".join(f"{split} {count:,}" for split, count in by_folder.items())
         problem = f"splits were read from the folders in the paths: {listed}"

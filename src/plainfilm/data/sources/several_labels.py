@@ -23,9 +23,10 @@ Cells = Mapping[str, tuple[str, ...]]
 def split_cells(column: Collection[str], separator: str | None = None) -> tuple[Cells, str] | None:
     """Return the labels of each different cell and how they are separated, or None.
 
-    By default a column has several labels in a cell if most of its cells are lists, or if ``|`` or
-    ``;`` separates labels of which most occur in several different cells. A comma is also part of
-    names, so that all of its labels must occur in several cells, and be fewer than these.
+    By default a column has several labels in a cell if most of its cells are lists, or if its
+    labels recur: one of those that ``|`` separates, most of those that ``;`` separates, or, since a
+    comma is often part of a name, all of those that commas separate, if they are fewer than the
+    cells.
 
     Examples
     --------
@@ -47,8 +48,12 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
         counts = Counter(label for labels in split.values() for label in labels)
         joint = {label for labels in split.values() if len(labels) > 1 for label in labels}
         recurring = sum(counts[label] > 1 for label in joint)
-        enough = recurring == len(joint) and len(counts) < len(cells)
-        if joint and (enough if mark == "," else 2 * recurring > len(joint)):
+        enough = {
+            "|": recurring > 0,
+            ";": 2 * recurring > len(joint),
+            ",": recurring == len(joint) > 0 and len(counts) < len(cells),
+        }
+        if enough[mark]:
             return split, f"at {mark!r}"
     return None
 
