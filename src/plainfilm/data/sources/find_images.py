@@ -106,11 +106,11 @@ def _search(images: Images, cells: Sequence[str], root: str, key: Callable[[str]
     if not rows:
         return
     names = [os.path.normpath(_with_slashes(cell)).replace(os.sep, "/") for cell in cells]
-    wanted = _Wanted(names, root, key)
-    index = _index(root, {wanted.keys[names[row]] for row in rows}, key)
+    choice = _Choice(names, root, key)
+    index = _index(root, {choice.keys[names[row]] for row in rows}, key)
     for row in rows:
         name = last_part(names[row])
-        found = wanted.choose(names[row], index.get(wanted.keys[names[row]], []))
+        found = choice.choose(names[row], index.get(choice.keys[names[row]], []))
         if len(found) == 1:
             path = os.path.join(root, found[0])
             images.paths[row], images.sizes[row] = path, _size(path)
@@ -153,7 +153,7 @@ def _is_loop(folder: str, name: str) -> bool:
     return f"{os.path.realpath(folder)}{os.sep}".startswith(f"{os.path.realpath(path)}{os.sep}")
 
 
-class _Wanted:
+class _Choice:
     """Chooses the files that a cell may mean, from the cells of all rows."""
 
     def __init__(self, names: Sequence[str], root: str, key: Callable[[str], str]) -> None:

@@ -107,7 +107,7 @@ def _find(path: Path, names: list[str], index: dict[str, list[Item]]) -> tuple[l
 
 
 def _narrow(name: str, items: list[Item]) -> list[Item]:
-    """Return the images with the folders and the ending of a name, if they tell images apart."""
+    """Return the images with the folders and the ending of a name, if they distinguish images."""
     if len(items) < 2:
         return items
     best = best_matches(name, [item.id for item in items])
