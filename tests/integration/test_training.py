@@ -11,7 +11,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 pytest.importorskip("keras")
 
+from plainfilm.bundle import read_bundle
 from plainfilm.data import fill_cache
 from plainfilm.errors import ConfigError, RunError
-from plainfilm.training import Run, open_run
+from plainfilm.phantom import write_dataset
+from plainfilm.runtime import Predictor
+from plainfilm.training import Run, open_run, train
 from plainfilm.training.networks import keras_probabilities, load_network
 
 pytestmark = pytest.mark.slow
@@ -307,3 +311,24 @@ def test_a_seed_out_of_range(train_tiny: TrainTiny, tmp_path: Path, seed: int) -
     with pytest.raises(ConfigError, match="the seed must be between"):
         train_tiny(tmp_path / "run", seed=seed)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_bundle_knows_the_headers_of_its_training_images(
+    tmp_path: Path, tiny_settings: Sequence[str]
+) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    write_dataset(tmp_path / "data", images={"train": 60}, format="dicom", size=48, workers=1)
+    for number, path in enumerate(sorted((tmp_path / "data").rglob("*.dcm"))):
+        dataset = pydicom.dcmread(path)
+        dataset.Modality, dataset.BodyPartExamined = "CT", "ABDOMEN" if number % 2 else "CHEST"
+        if number == 7:
+            dataset.Modality = "MR"
+        dataset.save_as(path)
+    run = train(tmp_path / "data", out=tmp_path / "run", settings=tiny_settings, workers=0)
+    origin = run.bundle.provenance
+    assert (origin.modalities, origin.body_parts) == (("CT",), ("ABDOMEN", "CHEST"))
+    assert read_bundle(run.folder).provenance == origin
+    found = Counter(
+        one.reason for one in Predictor(run.bundle).predict((tmp_path / "data").rglob("*.dcm"))
+    )
+    assert found["other-modality"] == 1 and found["other-body-part"] == 0

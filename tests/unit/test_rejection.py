@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from plainfilm import evaluate, load_dataset
 from plainfilm.bundle import REJECTIONS, Bundle, Provenance, Rejection, find_rejection
 from plainfilm.bundle.rejection import frequent_values, is_blank
+from plainfilm.cli.describe import describe_evaluation
 from plainfilm.cli.main import main
 from plainfilm.inference.registry import BundleSource
 from plainfilm.pixels import read_image
@@ -238,6 +239,9 @@ def test_an_evaluation_counts_them_and_stores_the_fields(
     assert rejection.reasons == dict.fromkeys(REJECTIONS, 1)
     assert rejection.all["bright"].n == 7 and rejection.accepted["bright"].n == 2
     assert [one.id for one in found.document.left_out] == ["data/bright/truncated.img"]
+    described = describe_evaluation(found.document)
+    assert "rejected, without a predicted class: 5 images (" in described
+    assert "1 other-modality" in described
     stored = parquet.read_table(tmp_path / "e" / "predictions.parquet").to_pylist()
     assert len(stored) == 7
     for one in stored:
