@@ -27,6 +27,7 @@ _KEYWORDS = (
 _ISSUER = "IssuerOfPatientID"
 _REMOVED = "PatientIdentityRemoved"
 _LAST_GROUP = 0x0020
+_RASTERS = tuple(RASTER_SUFFIXES)
 _UID = re.compile(r"\d+(?:\.\d+)+")
 
 
@@ -56,7 +57,7 @@ def read_identity(path: str | Path, name: str) -> Identity | None:
     is the path below the root with forward slashes, as manifests and reports will show it. A
     damaged part of the header counts as absent.
     """
-    if os.path.splitext(path)[1].lower() in RASTER_SUFFIXES:  # noqa: PTH122 (100,000 files)
+    if os.fspath(path).lower().endswith(_RASTERS):  # fast, for 100,000 files
         return None
     try:
         with open(path, "rb") as file:

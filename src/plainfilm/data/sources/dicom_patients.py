@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from plainfilm._text import plural
-from plainfilm.data.sources.identifiers import normal_form
+from plainfilm.data.sources.identifiers import Node, normal_form
 from plainfilm.data.sources.listing import finding
 from plainfilm.pixels.identity import Identity
 from plainfilm.records import Finding
@@ -23,24 +22,17 @@ _PLACEHOLDER_PATIENTS = 4
 """A study of more different identifiers is a placeholder."""
 
 
-class Node(NamedTuple):
-    """An identifier and the scope in which equal identifiers mean one patient."""
-
-    scope: str
-    identifier: str
-
-
 @dataclass(slots=True)
 class HeaderPatients:
     """Patients of files by their headers, or None; for each file, in order.
 
-    ``spellings`` has the ways in which the identifier of a patient is written, and
-    ``placeholders`` counts the files whose identifier is that of all files.
+    ``spellings`` has all identifiers as they are written, with the patient; ``placeholders`` counts
+    the files whose identifier is that of all files.
     """
 
     nodes: list[Node | None]
     placeholders: int = 0
-    spellings: dict[Node, set[str]] = field(default_factory=lambda: defaultdict(set))
+    spellings: dict[str, Node] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -76,8 +68,8 @@ def patients_of_headers(
         if header is not None and number is not None:
             issuer = normal_form(header.issuer) if number not in plain else None
             node = Node("", f"{issuer}\0{number}" if issuer else number)
-            spelled = f"{header.issuer}\0{header.patient}" if header.issuer else header.patient
-            result.spellings[node].add(spelled)
+            written = f"{header.issuer}\0{header.patient}" if header.issuer else header.patient
+            result.spellings[written] = node
         if study is not None:
             node = patients.join(node, Node("study", study))
         nodes.append(node)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 _WORDS = """
     blank deidentified desconhecido
@@ -22,6 +23,13 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _MANY_TOKENS = 6  # more are a random code, where zeros are no padding
 _DOUBTFUL = re.compile(r"0|9{2,}|x")
 _OFTEN = 10
+
+
+class Node(NamedTuple):
+    """An identifier and the scope in which equal identifiers mean one patient."""
+
+    scope: str
+    identifier: str
 
 
 def normal_form(identifier: str) -> str | None:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -96,7 +97,8 @@ def _is_mask_folder(folder: Branch, parent: Branch, masks: Masks) -> bool:
     if is_mask_folder(folder.name):
         return True
     words = _words(folder.name)
-    full = [one for one in parent.folders if one.images]
+    # At most one too many, since a class may have a folder for each of 20,000 patients.
+    full = [*islice((one for one in parent.folders if one.images), _MAX_SIBLINGS + 1)]
     if not 2 <= len(full) <= _MAX_SIBLINGS:
         return False
     sample = _sample(folder)

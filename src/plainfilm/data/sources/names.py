@@ -8,12 +8,12 @@ date.
 
 from __future__ import annotations
 
-import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from plainfilm.data.sources.identifiers import Node
 from plainfilm.data.sources.listing import MAX_CLASSES, Item
 from plainfilm.errors import UsageError
 from plainfilm.pixels.sniff import RASTER_SUFFIXES
@@ -22,40 +22,51 @@ Pattern = Callable[[str], str | None]
 
 
 class Convention(NamedTuple):
-    """A way of naming files: its name, and a pattern of the path below the root."""
+    """A way of naming files; the groups of the pattern, joined with ``-``, are the patient."""
 
     name: str
     pattern: re.Pattern[str]
+    in_folders: bool  # whether the pattern is for the path and not for the file name
+
+    def match(self, path: str) -> re.Match[str] | None:
+        """Match a path below the root."""
+        if self.in_folders:
+            return self.pattern.search(path)
+        return self.pattern.fullmatch(path.rpartition("/")[2])
 
 
-def _convention(name: str, pattern: str) -> Convention:
-    return Convention(name, re.compile(rf"(?:^|/){pattern}$", re.IGNORECASE))
+def _convention(name: str, pattern: str, *, in_folders: bool = False) -> Convention:
+    pattern = rf"(?:^|/){pattern}$" if in_folders else pattern
+    return Convention(name, re.compile(pattern, re.IGNORECASE), in_folders)
 
 
 # The kind of pneumonia is part of the key: the numbers of bacteria and virus are separate, so
 # person 23 with bacteria and person 23 with a virus may be different patients.
 _PERSON = _convention(
     "personN_bacteria_M / personN_virus_M (Kermany 2018)",
-    r"person(?P<b>\d+)_(?P<a>bacteria|virus)_[^/]*",
+    r"person(?P<b>\d+)_(?P<a>bacteria|virus)_.*",
 )
 _IM = _convention(
-    "IM-N-M / NORMAL2-IM-N-M (Kermany 2018)", r"(?P<a>(?:NORMAL\d*-)?IM-\d{4})-\d{4}[^/]*"
+    "IM-N-M / NORMAL2-IM-N-M (Kermany 2018)", r"(?P<a>(?:NORMAL\d*-)?IM-\d{4})-\d{4}.*"
 )
 _MENDELEY = _convention(
     "NORMAL-N-M / BACTERIA-N-M / VIRUS-N-M (Kermany 2018)",
     r"(?:NORMAL|BACTERIA|VIRUS)-(?P<a>\d{4,8})-\d{4}\.[a-z]+",
 )
-_NIH = _convention("NNNNNNNN_MMM (NIH ChestX-ray14)", r"(?P<a>\d{8})_(?:\d{3})(?:\.[a-z]+)*")
-_CHEXPERT = _convention("patientN/studyM/... (CheXpert)", r"(?P<a>patient\d+)/study\d+/[^/]+")
-_MIMIC = _convention("pN/sM/... (MIMIC-CXR)", r"(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)")
+_NIH = _convention("NNNNNNNN_MMM (NIH ChestX-ray14)", r"(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*")
+_CHEXPERT = _convention(
+    "patientN/studyM/... (CheXpert)", r"(?P<a>patient\d+)/study\d+/[^/]+", in_folders=True
+)
+_MIMIC = _convention(
+    "pN/sM/... (MIMIC-CXR)", r"(?P<a>p\d{8})/s\d{8}(?:/[^/]+|\.[a-z]+)", in_folders=True
+)
 CONVENTIONS = (_PERSON, _IM, _MENDELEY, _NIH, _CHEXPERT, _MIMIC)
-FOLDER_CONVENTIONS = (_CHEXPERT, _MIMIC)
-"""Conventions that name the folder of a patient."""
 
 _SUBGROUP = re.compile(r"(?:^|[_\-/ ])(bacteria|virus)(?:l|[_\-/ .]|$)", re.IGNORECASE)
 _DATE = re.compile(r"(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
 _NEARLY_ALL = 0.9
 _LOOK_AT = 50
+_RASTERS = tuple(RASTER_SUFFIXES)
 _LAST_NIH_PATIENT = 30805
 _MAX_FOLDERS = 12
 
@@ -65,18 +76,18 @@ def is_date(text: str) -> bool:
     return _DATE.fullmatch(text) is not None
 
 
-def convention_patients(items: Sequence[Item]) -> list[tuple[str, str] | None]:
-    """Return convention and patient of each image of a root, where a class follows conventions."""
+def convention_patients(items: Sequence[Item]) -> list[Node | None]:
+    """Return the patient of each image of a root, in classes whose files follow conventions."""
     classes: dict[object, list[int]] = defaultdict(list)
     for row, item in enumerate(items):
         classes[item.label].append(row)
     if len(classes) > MAX_CLASSES:
         classes = {None: [*range(len(items))]}
-    found: dict[int, tuple[str, str]] = {}
+    found: dict[int, Node] = {}
     for rows in classes.values():
         looked_at = rows[:: max(1, len(rows) // _LOOK_AT)]
-        likely = [c for c in CONVENTIONS if any(c.pattern.search(items[r].id) for r in looked_at)]
-        of_class: dict[int, tuple[str, str]] = {}
+        likely = [c for c in CONVENTIONS if any(c.match(items[r].id) for r in looked_at)]
+        of_class: dict[int, Node] = {}
         for convention in likely:
             of_class |= _follow(convention, rows, items)
         if len(of_class) >= _NEARLY_ALL * len(rows):
@@ -84,41 +95,48 @@ def convention_patients(items: Sequence[Item]) -> list[tuple[str, str] | None]:
     return [found.get(row) for row in range(len(items))]
 
 
-def _follow(
-    convention: Convention, rows: Sequence[int], items: Sequence[Item]
-) -> dict[int, tuple[str, str]]:
+def _follow(convention: Convention, rows: Sequence[int], items: Sequence[Item]) -> dict[int, Node]:
     """Return the patients of the rows that follow a convention; none if its shape is missing."""
-    search = convention.pattern.search
-    matches = {row: match for row in rows if (match := search(items[row].id))}
-    patients = {row: _join(match) for row, match in matches.items()}
-    if convention in (_PERSON, _IM, _MENDELEY) and not _is_kermany([items[r] for r in matches]):
+    parts = sorted(convention.pattern.groupindex)
+    found: dict[int, Node] = {}
+    nodes: dict[object, Node] = {}  # one object for each patient saves time
+    for row in rows:
+        if match := convention.match(items[row].id):
+            groups: object = match.group(*parts)
+            if (node := nodes.get(groups)) is None:
+                identifier = "-".join(match[part] for part in parts)
+                node = nodes[groups] = Node(convention.name, identifier)
+            found[row] = node
+    if convention in (_PERSON, _IM, _MENDELEY) and not _is_kermany([items[r] for r in found]):
         return {}
-    if convention is _NIH and not _is_nih([*matches.values()]):
+    if convention is _NIH and not _is_nih([(items[r].id, found[r].identifier) for r in found]):
         return {}
-    return {row: (convention.name, patient) for row, patient in patients.items() if patient}
+    return found
 
 
 def _is_kermany(items: Sequence[Item]) -> bool:
     """Return whether the files are rasters in few folders, with names that do not repeat."""
-    if any(os.path.splitext(item.id)[1].lower() not in RASTER_SUFFIXES for item in items):  # noqa: PTH122
+    if not all(item.id.lower().endswith(_RASTERS) for item in items):
         return False
-    paths = [item.id.rpartition("/") for item in items]
-    if len({folder for folder, _, _ in paths}) > _MAX_FOLDERS:
-        return False
-    names = {(item.official, path[2].casefold()) for item, path in zip(items, paths, strict=True)}
-    files = {item.real for item in items}
-    return len(names) >= _NEARLY_ALL * len(files)
+    folders: set[str] = set()
+    names: set[str] = set()
+    for item in items:
+        folder, _, name = item.id.rpartition("/")
+        folders.add(folder)
+        names.add(f"{item.official}/{name}")  # not a tuple, which is slower
+    files = len({item.real for item in items})
+    return len(folders) <= _MAX_FOLDERS and len(names) >= _NEARLY_ALL * files
 
 
-def _is_nih(matches: Sequence[re.Match[str]]) -> bool:
+def _is_nih(names: Sequence[tuple[str, str]]) -> bool:
     """Return whether the numbers are those of the published set, or at least no dates."""
-    numbers = [match["a"] for match in matches]
+    numbers = {number for _, number in names}
     if all(int(number) <= _LAST_NIH_PATIENT for number in numbers):
         return True
     if sum(map(is_date, numbers)) >= _NEARLY_ALL * len(numbers):
         return False
-    first = {m["a"] for m in matches if m[0].rpartition("_")[2].startswith("000")}
-    return 2 * len(first) >= len(Counter(numbers))
+    first = {number for path, number in names if path.rpartition("_")[2].startswith("000")}
+    return 2 * len(first) >= len(numbers)
 
 
 def _join(match: re.Match[str]) -> str | None:
@@ -137,16 +155,19 @@ def patient_of(path: str) -> tuple[str, str] | None:
     >>> patient_of("NORMAL/scan.png") is None
     True
     """
-    for name, pattern in CONVENTIONS:
-        if (match := pattern.search(path)) and (patient := _join(match)):
-            return patient, name
+    for convention in CONVENTIONS:
+        if (match := convention.match(path)) and (patient := _join(match)):
+            return patient, convention.name
     return None
 
 
 def subgroup_of(path: str) -> str | None:
     """Return ``bacteria`` or ``virus`` if the file name contains the kind of pneumonia."""
-    match = _SUBGROUP.search(path.rsplit("/", 1)[-1])
-    return match[1].lower() if match else None
+    name = path.rpartition("/")[2].lower()
+    if "virus" not in name and "bacteria" not in name:  # a fast check, for 100,000 files
+        return None
+    match = _SUBGROUP.search(name)
+    return match[1] if match else None
 
 
 def compile_patient_pattern(pattern: str) -> Pattern:

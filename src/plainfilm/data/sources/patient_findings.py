@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from plainfilm._text import plural
 from plainfilm.data.pseudonyms import salt_file
-from plainfilm.data.sources.dicom_patients import Node
+from plainfilm.data.sources.identifiers import Node
 from plainfilm.data.sources.listing import finding
 from plainfilm.records import Finding, Severity
 
@@ -29,7 +29,7 @@ class Statistics:
     placeholders: int = 0  # DICOM files with the identifier of all files
     words: int = 0  # images of unknown patient with a word such as NA as identifier
     rounded: int = 0
-    spellings: dict[Node, set[str]] = field(default_factory=lambda: defaultdict(set))
+    spellings: dict[str, Node] = field(default_factory=dict)  # identifiers as they are written
 
 
 def report_patients(statistics: Statistics, kept: bool) -> Iterator[Finding]:
@@ -86,9 +86,9 @@ def _sources(statistics: Statistics) -> Finding:
 
 
 def _spellings(statistics: Statistics) -> Iterator[Finding]:
-    merged = [spelled for spelled in statistics.spellings.values() if len(spelled) > 1]
-    if merged:
-        count = sum(map(len, merged))
+    counts = Counter(statistics.spellings.values())
+    if merged := [count for count in counts.values() if count > 1]:
+        count = sum(merged)
         yield finding(
             "patient-ids-merged",
             "note",

@@ -17,11 +17,11 @@ from itertools import chain
 from pathlib import Path
 
 from plainfilm.data.pseudonyms import Pseudonyms
-from plainfilm.data.sources.dicom_patients import Node, patients_of_headers
-from plainfilm.data.sources.identifiers import is_rounded, normal_form, placeholders
+from plainfilm.data.sources.dicom_patients import patients_of_headers
+from plainfilm.data.sources.identifiers import Node, is_rounded, normal_form, placeholders
 from plainfilm.data.sources.listing import Item, Listing, split_of_name
 from plainfilm.data.sources.names import (
-    FOLDER_CONVENTIONS,
+    CONVENTIONS,
     Pattern,
     convention_patients,
     subgroup_of,
@@ -41,6 +41,8 @@ from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import read_identity
 from plainfilm.records import Finding
 
+_GIVEN = (PATTERN, LEVEL, COLUMN, HEADERS)
+"""Sources that are no guess."""
 _MANY_PATIENTS = 10
 """Weaker evidence that joins more patients than these is a placeholder or a folder of a site."""
 
@@ -83,7 +85,7 @@ def assign_patients(
     evidence = [*_collect(listings, pattern, level, statistics, findings)]
     final, sources = _decide(evidence, items, findings)
     pseudonyms = Pseudonyms()
-    key = cache(pseudonyms.key)
+    keys: dict[Node, str] = {}
     for item, node, source in zip(items, final, sources, strict=True):
         if subgroup := subgroup_of(item.id):
             item.columns.setdefault("subgroup", subgroup)
@@ -91,7 +93,9 @@ def assign_patients(
             statistics.unknown.append(item.id)
             item.patient = item.id
         else:
-            item.patient = key(node.identifier, node.scope)
+            if node not in keys:
+                keys[node] = pseudonyms.key(node.identifier, node.scope)
+            item.patient = keys[node]
             statistics.images[source] += 1
             statistics.patients[source].add(node)
     return [*report_patients(statistics, pseudonyms.kept), *findings]
@@ -129,8 +133,7 @@ def _collect(
     known = {node.identifier for node in columns.nodes if node} if columns else set()
     headers = patients_of_headers(roots, [item.id for item in items], known)
     statistics.placeholders = headers.placeholders
-    for node, spelled in headers.spellings.items():
-        statistics.spellings[node] |= spelled
+    statistics.spellings |= headers.spellings
     findings += headers.findings
     yield _Evidence(HEADERS, headers.nodes)
     if columns is not None:
@@ -141,9 +144,8 @@ def _guess(
     listings: Sequence[Listing], scopes: dict[str, str], level: int | None
 ) -> Iterator[_Evidence]:
     """Yield the evidence of folders and names."""
-    by_name = list(chain.from_iterable(convention_patients(one.items) for one in listings))
-    nodes = [None if found is None else Node(*found) for found in by_name]
-    of_folders = {convention.name for convention in FOLDER_CONVENTIONS}
+    nodes = list(chain.from_iterable(convention_patients(one.items) for one in listings))
+    of_folders = {convention.name for convention in CONVENTIONS if convention.in_folders}
     yield _Evidence("", [n if n is not None and n.scope in of_folders else None for n in nodes])
     if level is None:
         names = []
@@ -174,21 +176,20 @@ def _named(
 
 def _read_column(items: Sequence[Item], statistics: Statistics) -> _Evidence:
     """Return the patients of columns, and count identifiers that are unknown or rounded."""
-    nodes: dict[str, Node | None] = {}
+    nodes: dict[str, Node | None] = {"": None}
     found: list[Node | None] = []
     for item in items:
-        cell = item.patient
-        if not cell:
-            found.append(None)
-            continue
+        cell = item.patient or ""
         if cell not in nodes:
             form = normal_form(cell)
             nodes[cell] = None if form is None else Node("", form)
-            if form is not None:
-                statistics.spellings[Node("", form)].add(cell)
         found.append(nodes[cell])
-        statistics.words += nodes[cell] is None
-        statistics.rounded += is_rounded(cell)
+    statistics.spellings |= {cell: node for cell, node in nodes.items() if node is not None}
+    bad = {cell for cell, node in nodes.items() if cell and (node is None or is_rounded(cell))}
+    for item in items if bad else ():
+        if item.patient in bad:
+            statistics.words += nodes[item.patient] is None
+            statistics.rounded += nodes[item.patient] is not None
     unknown = placeholders(node.identifier for node in found if node is not None)
     if unknown:
         statistics.words += sum(node is not None and node.identifier in unknown for node in found)
@@ -209,34 +210,47 @@ def _decide(
     for one in evidence:
         if not any(one.nodes):
             continue
-        stronger: dict[Node, set[Node]] = defaultdict(set)
-        for node, decided in zip(one.nodes, final, strict=True):
-            if node is not None and decided is not None:
-                stronger[node].add(decided)
-        findings += _disagreements(one, final, sources, stronger, items)
+        stronger, divided = _compare(one.nodes, final)
+        findings += _disagreements(one, final, sources, divided, items)
+        if None not in final:
+            continue
         for row, node in enumerate(one.nodes):
             if node is None or final[row] is not None:
                 continue
-            others = stronger.get(node, ())
-            final[row] = next(iter(others)) if len(others) == 1 else node
+            final[row] = node if node in divided else stronger.get(node, node)
             sources[row] = one.source_of(row)
     return final, sources
+
+
+def _compare(
+    nodes: Sequence[Node | None], final: Sequence[Node | None]
+) -> tuple[dict[Node, Node], dict[Node, set[Node]]]:
+    """Return one patient of stronger evidence for each node, and all if there are several."""
+    stronger: dict[Node, Node] = {}
+    divided: dict[Node, set[Node]] = {}
+    for node, decided in zip(nodes, final, strict=True):
+        if node is None or decided is None:
+            continue
+        first = stronger.setdefault(node, decided)
+        if first is not decided and first != decided:
+            divided.setdefault(node, {first}).add(decided)
+    return stronger, divided
 
 
 def _disagreements(
     weaker: _Evidence,
     final: Sequence[Node | None],
     sources: Sequence[str],
-    stronger: dict[Node, set[Node]],
+    divided: dict[Node, set[Node]],
     items: Sequence[Item],
 ) -> Iterator[Finding]:
     """Report groups of weaker evidence to whom stronger evidence gives several patients."""
-    divided = {node for node, found in stronger.items() if 1 < len(found) <= _MANY_PATIENTS}
-    if not divided:
+    plausible = {node for node, found in divided.items() if len(found) <= _MANY_PATIENTS}
+    if not plausible:
         return
     rows: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, node in enumerate(weaker.nodes):
-        if node in divided and final[row] is not None:
+        if node in plausible and final[row] is not None and sources[row] in _GIVEN:
             rows[weaker.source_of(row), sources[row]].append(row)
     for (weak, strong), found in rows.items():
         patients = len({weaker.nodes[row] for row in found})
