@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 from plainfilm._text import plural
@@ -40,13 +40,24 @@ def check_patient_options(patient: str | None, level: int | None) -> None:
         )
 
 
-def _below_class(item: Item, skip: int) -> list[str]:
-    """Return the folders of an image below its class folder and its split."""
-    folders = item.id[skip:].split("/")[:-1]
+def _below_classes(items: Iterable[Item], skip: int) -> list[list[str]]:
+    """Return the folders of each image below its class folder and its split."""
+    found: list[list[str]] = []
+    known: dict[tuple[str, object], list[str]] = {}
+    for item in items:
+        key = item.id.rpartition("/")[0], item.label
+        if key not in known:
+            known[key] = _below_class(*key, skip)
+        found.append(known[key])
+    return found
+
+
+def _below_class(path: str, label: object, skip: int) -> list[str]:
+    folders = path[skip:].split("/") if len(path) > skip else []
     start = 0
-    if isinstance(item.label, str):
-        label = item.label.casefold()
-        start = next((n + 1 for n, one in enumerate(folders) if one.casefold() == label), 0)
+    if isinstance(label, str):
+        folded = label.casefold()
+        start = next((n + 1 for n, one in enumerate(folders) if one.casefold() == folded), 0)
     while start < len(folders) and split_of_name(folders[start]):
         start += 1
     return folders[start:]
@@ -59,7 +70,7 @@ def folders_at(items: Sequence[Item], level: int, skip: int = 0) -> list[str | N
     what is above it are no patients; an image without such a folder has None. ``skip`` is the
     length of the prefix of the ids.
     """
-    below = (_below_class(item, skip) for item in items)
+    below = _below_classes(items, skip)
     return [folders[-level] if len(folders) >= level else None for folders in below]
 
 
@@ -89,9 +100,9 @@ def find_patient_folders(items: Sequence[Item], skip: int = 0) -> list[str | Non
     persons. Folders of dates, batches, sites or scanners are not patients.
     """
     sample = items[:: max(1, len(items) // _LOOK_AT)]
-    if not any(_below_class(item, skip) for item in sample):
+    if not any(_below_classes(sample, skip)):
         return None
-    below = [_below_class(item, skip) for item in items]
+    below = _below_classes(items, skip)
     for depth in range(max(map(len, below))):
         names = [folders[depth] if len(folders) > depth else None for folders in below]
         counts = Counter(name for name in names if name is not None)
