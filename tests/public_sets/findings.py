@@ -228,7 +228,7 @@ def padchest(root: Path) -> Path:
             f"{number},{image},{place},20140915,{study},{patient},{birth},{sex},None,{view},"
             "Manual review of DICOM fields,No,CR,PhilipsMedicalSystems,MONOCHROME2,0,"
             f"\"['1', '1']\",0.2,12,2047.0,4095.0,1760,2140,None,None,None,None,330,4991845,"
-            f'" sin hallazg , signific .",Physician,{labels},[],[],[],[]'
+            f'" sin hallazg , signific {number} .",Physician,{labels},[],[],[],[]'
         )
     write_lines(
         folder / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv",
@@ -262,7 +262,7 @@ def openi(root: Path) -> Path:
         "8": "Calcinosis",  # without an image
     }
     views = {"1": "FL", "2": "FL", "3": "F", "4": "FL", "5": "FL", "6": "FL", "7": "FL"}
-    text = '"The heart, as far as seen, is normal.\nNo ""acute"" disease."'
+    text = '"The heart, as far as seen, is {}.\nNo ""acute"" disease."'
     projections = [
         (uid, f"{uid}_IM-{int(uid):04}-{number}001.dcm.png", view)
         for uid, letters in views.items()
@@ -276,7 +276,7 @@ def openi(root: Path) -> Path:
         "uid,MeSH,Problems,image,indication,comparison,findings,impression",
         *(
             f"{uid},{problems.replace(';', '/borderline;')},{problems},Xray Chest PA and Lateral,"
-            f"Positive TB test,None.,{text},Normal chest x-XXXX."
+            f"Positive TB test,None.,{text.format(uid)},Normal chest x-XXXX."
             for uid, problems in reports.items()
         ),
     )

@@ -188,6 +188,18 @@ def test_the_first_lists_of_covidx_have_no_sources(tmp_path: Path) -> None:
     assert count(load_dataset(folder, layout="covidx")) == SETS["covidx"]
 
 
+def test_reports_and_dates_are_not_kept(tmp_path: Path) -> None:
+    kept = {
+        column
+        for name in ("padchest", "mimic-cxr", "openi")
+        for record in load_dataset(WRITERS[name](tmp_path), layout=name).records
+        for column in record.columns
+    }
+    assert {"Projection", "ViewPosition", "projection", "PatientSex_DICOM"} <= kept
+    assert not kept & {"Report", "StudyDate_DICOM", "StudyID", "study_id", "dicom_id"}
+    assert not kept & {"impression", "indication", "uid", "PatientID", "subject_id"}
+
+
 def test_known_patients_need_no_caution(tmp_path: Path) -> None:
     folder = public_sets.rsna(tmp_path)
     rows = [f"p{number:02},n{number // 2}" for number in range(1, 13)]

@@ -32,7 +32,8 @@ def add_source_arguments(
     words = "folder with class folders, or a table (CSV, Parquet, Excel)"
     parser.add_argument("data", nargs=nargs, metavar="DATA", help=words)
     add = options_of(parser.add_argument_group("about the data"))
-    add("--layout NAME", "published data set whose files are read as they are")
+    words = "public data set: nih, chexpert, mimic-cxr, padchest, vindr, rsna, siim, covidx, openi"
+    add("--layout NAME", f"{words} or kermany")
     add("--positive CLASS", "the positive one of two classes")
     words = "new names of classes, e.g. 0=NORMAL,*=ILL; repeatable"
     add("--map OLD=NEW[,...]", words, action="append", dest="class_map")

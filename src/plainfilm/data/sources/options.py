@@ -63,8 +63,9 @@ class SourceOptions(TypedDict, total=False):
     header
         For a table without a header line: the names of its columns.
     layout
-        Name of a published data set whose columns, labels, patients and splits are known, such as
-        ``kermany``. Other options that are given replace those of the layout.
+        Name of a public data set whose columns, labels, patients and splits are known: ``nih``,
+        ``chexpert``, ``mimic-cxr``, ``padchest``, ``vindr``, ``rsna``, ``siim``, ``covidx``,
+        ``openi`` or ``kermany``. Options that are given replace those of the layout.
     """
 
     labels: str | Sequence[str] | None
