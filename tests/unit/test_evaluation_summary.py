@@ -170,9 +170,17 @@ def test_one_class_gives_reasons_not_numbers(only: float) -> None:
     for patients in ([str(i) for i in range(30)], [str(i // 2) for i in range(30)]):
         answer = summarise(labels, chances, BINARY, patients, POINTS, n_bootstrap=30)
         check_tree(answer)
-        for name in ("auroc", "balanced_accuracy", "mcc"):
-            assert math.isnan(answer.metrics[name].value)
-            assert "no" in (answer.metrics[name].reason or "")
+        rate = {0.0: "specificity", 1.0: "sensitivity"}.get(only)
+        for name, metric in answer.metrics.items():
+            if name in (rate, "calibration_error"):
+                continue
+            assert math.isnan(metric.value), name
+            assert "no" in (metric.reason or "")
+        if rate is not None:
+            assert 0 < answer.metrics[rate].low < answer.metrics[rate].high < 1
+            point = answer.labels["PNEUMONIA"].operating_points["balanced"]
+            assert math.isnan(point.metrics["accuracy"].value)
+            assert point.metrics[rate] == answer.metrics[rate]
     assert math.isnan(answer.labels["PNEUMONIA"].prevalence) == math.isnan(only)
 
 

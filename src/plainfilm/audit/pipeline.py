@@ -144,7 +144,8 @@ def audit_dataset(
     if isinstance(data, Manifest):
         manifest = data
     else:
-        manifest = load_dataset(*([data] if isinstance(data, str | Path) else data))
+        roots = [data] if isinstance(data, str | Path) else data
+        manifest = load_dataset(*roots, one_class=True)
     if quick:
         evidence = _hash_files(manifest, cache, progress)
     else:

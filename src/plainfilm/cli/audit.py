@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from plainfilm.report import audit_lines, write_audit_page
 
     _check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
-    manifest = load(args)
+    manifest = load(args, one_class=True)
     with show_progress() as progress:
         audit = audit_dataset(
             manifest, quick=args.quick, cache=args.cache, workers=args.workers, progress=progress

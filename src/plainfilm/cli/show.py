@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             received=args.out,
             remedy=f"use one of {', '.join(_KINDS)}",
         )
-    manifest = load(args)
+    manifest = load(args, one_class=True)
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
     images, captions = _augmented(args, manifest) if args.augmented else _plain(args, manifest)

@@ -102,17 +102,17 @@ def folder_level(text: str) -> int:
     return int(text)
 
 
-def load(args: argparse.Namespace) -> Manifest:
-    """Load all DATA arguments as one data set."""
-    return _load(args, args.data)
+def load(args: argparse.Namespace, *, one_class: bool = False) -> Manifest:
+    """Load all DATA arguments as one data set, which may have ``one_class`` only."""
+    return _load(args, args.data, one_class)
 
 
 def load_each(args: argparse.Namespace) -> list[Manifest]:
-    """Load each DATA argument as a separate data set."""
-    return [_load(args, [root]) for root in args.data]
+    """Load each DATA argument as a separate data set, which may have one class only."""
+    return [_load(args, [root], True) for root in args.data]
 
 
-def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
+def _load(args: argparse.Namespace, roots: list[str], one_class: bool) -> Manifest:
     from plainfilm.data import load_dataset
     from plainfilm.data.sources.class_map import parse_class_map
 
@@ -135,6 +135,7 @@ def _load(args: argparse.Namespace, roots: list[str]) -> Manifest:
         "encoding": args.encoding,
         "header": args.header,
         "layout": args.layout,
+        "one_class": one_class,
     }
     if args.class_map:
         given["class_map"] = parse_class_map(args.class_map)

@@ -22,6 +22,8 @@ from plainfilm.records import OperatingPoint
 
 _SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
 _HALF_WIDTHS = (0.1, 0.05, 0.03, 0.02, 0.01)
+TRIVIAL = ("accuracy", "ppv", "npv", "f1", "average_precision")
+"""Metrics that show nothing new, or nothing at all, on images of one class."""
 _SAMPLE_SIZE_NOTE = (
     "For an equally good model, the same share of positives and as many images per patient. The "
     "design effect, the variance of this interval over that of independent images, is included."
@@ -106,6 +108,21 @@ def rate_intervals(view: LabelView, predicted: Bools, drawn: Floats) -> dict[str
     return found
 
 
+def without_other_class(
+    view: LabelView, intervals: Mapping[str, metrics.Interval], names: Sequence[str]
+) -> dict[str, metrics.Interval]:
+    """Return the metrics; without images of one class, those of ``names`` are undefined.
+
+    Such a metric would only repeat the sensitivity or specificity, or be 0 or 1 for every model.
+    """
+    found = dict(intervals)
+    if len(view.positive) and view.positive.all() | ~view.positive.any():
+        missing = "negative" if view.positive.all() else "positive"
+        why = metrics.undefined("none", f"there is no {missing} image")
+        found.update((name, why) for name in names if name in found)
+    return found
+
+
 def describe_point(
     view: LabelView, point: OperatingPoint, drawn: Floats, threshold_range: ThresholdRange | None
 ) -> OperatingPointResults:
@@ -122,7 +139,7 @@ def describe_point(
         label=point.label,
         rule=point.rule,
         confusion=metrics.confusion(view.positive, predicted),
-        metrics=rates,
+        metrics=without_other_class(view, rates, TRIVIAL),
         predictive_values=curve,
         threshold_range=threshold_range,
     )

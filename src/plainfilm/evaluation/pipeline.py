@@ -175,7 +175,7 @@ def _load(
         return open_run(path).manifest.select("test"), "test"
     if not isinstance(data, Manifest):
         roots = [data] if isinstance(data, str | Path) else [*data]
-        data = official_test(load_dataset(*roots))
+        data = official_test(load_dataset(*roots, one_class=True))
     return data, name_split(data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
 from plainfilm.data import Cache, LeftOut, Manifest, fill_cache
+from plainfilm.data.sources.class_names import fold_class
 from plainfilm.errors import LabelError, RunError, SourceError
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
@@ -91,27 +93,40 @@ def score(
 def align(manifest: Manifest, task: Task) -> Manifest:
     """Return the manifest with its label columns in the bundle's order, names and direction.
 
-    Raises a `LabelError` if the labels of the data set are not those of the bundle.
+    A data set may lack classes of the bundle. Raises a `LabelError` if its labels or classes are
+    not among those of the bundle.
     """
-    theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
-    missing = [label for label in task.labels if label.casefold() not in theirs]
-    own, given = ({c.casefold() for c in one.classes} for one in (task, manifest.task))
-    same_classes = own == given
-    # The bundle defines which of two classes is the positive one.
-    swapped = bool(missing) and same_classes and task.kind == manifest.task.kind == "binary"
-    if (missing and not swapped) or (task.kind != "multilabel" and not same_classes):
-        raise LabelError(
-            f"the labels of {manifest.name} are not those of the bundle",
-            received=f"{', '.join(manifest.task.classes)}; the bundle: {', '.join(task.classes)}",
-            remedy="give class_map= with the names of the bundle",
-        )
-    columns = [theirs.get(label.casefold(), 0) for label in task.labels]
-
-    def reorder(labels: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(1.0 - labels[c] if swapped else labels[c] for c in columns)
-
-    records = tuple(replace(one, labels=reorder(one.labels)) for one in manifest.records)
+    given = {one.labels for one in manifest.records}
+    if task.kind == "multilabel":
+        theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
+        if any(label.casefold() not in theirs for label in task.labels):
+            raise _misfit(manifest, manifest.task.classes, task)
+        columns = [theirs[label.casefold()] for label in task.labels]
+        rows = {labels: tuple(labels[column] for column in columns) for labels in given}
+    else:
+        # By name: the bundle defines which class is the positive one.
+        own = {fold_class(name): name for name in task.classes}
+        names = {labels: manifest.task.class_of(labels) for labels in given}
+        known = {name for labels, name in names.items() if not any(map(math.isnan, labels))}
+        if manifest.task.kind == "multilabel" or any(fold_class(one) not in own for one in known):
+            raise _misfit(manifest, sorted(known), task)
+        rows = {
+            labels: tuple(
+                float(own[fold_class(name)] == label) if name in known else math.nan
+                for label in task.labels
+            )
+            for labels, name in names.items()
+        }
+    records = tuple(replace(one, labels=rows[one.labels]) for one in manifest.records)
     return replace(manifest, task=task, records=records)
+
+
+def _misfit(manifest: Manifest, received: Sequence[str], task: Task) -> LabelError:
+    return LabelError(
+        f"the labels of {manifest.name} are not those of the bundle",
+        received=f"{', '.join(received)}; the bundle: {', '.join(task.classes)}",
+        remedy="give class_map= with the names of the bundle",
+    )
 
 
 def official_test(manifest: Manifest) -> Manifest:

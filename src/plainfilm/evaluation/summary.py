@@ -16,10 +16,12 @@ from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
 from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.label import (
+    TRIVIAL,
     describe_point,
     describe_sample_sizes,
     rate_intervals,
     score_intervals,
+    without_other_class,
 )
 from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView
 from plainfilm.records import OperatingPoint, Task
@@ -184,6 +186,8 @@ def _estimate(
     else:
         intervals.update(rate_intervals(view, label.predicted, drawn[-1]))
         replicates.update(zip(metrics.RATES, drawn[-1], strict=True))
+    losses = ("brier", "log_loss") if task.kind == "binary" else ()
+    intervals = without_other_class(view, intervals, (*TRIVIAL, *losses))
     own_keys = list(compress(keys, label.known)) if view.clusters.clustered else None
     names = (task.classes[0], task.classes[1]) if task.kind == "binary" else ("other", label.name)
     n, positives = len(view.positive), int(view.positive.sum())

@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
-from plainfilm.data.sources.class_names import fold_class, is_clearly_negative, negative_of
+from plainfilm.data.sources.class_names import (
+    fold_class,
+    is_clearly_negative,
+    is_negative_name,
+    negative_of,
+)
 from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Task
@@ -25,18 +30,21 @@ class Labelling(NamedTuple):
     findings: list[Finding]
 
 
-def label_items(listings: Sequence[Listing], positive: str | None = None) -> Labelling:
+def label_items(
+    listings: Sequence[Listing], positive: str | None = None, *, one_class: bool = False
+) -> Labelling:
     """Choose the task and label every item of every listing, in their order.
 
     By default the positive class of two is the one whose name does not mean normal. If the names do
     not show it, a finding of the check ``positive-class`` asks for it, and a training refuses.
+    With ``one_class``, one class is enough; the other one is named after it.
     """
     if all(listing.labels is None for listing in listings):
-        return _label_classes(listings, positive)
-    return _label_columns(listings, positive)
+        return _label_classes(listings, positive, one_class)
+    return _label_columns(listings, positive, one_class)
 
 
-def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelling:
+def _label_columns(listings: Sequence[Listing], positive: str | None, one_class: bool) -> Labelling:
     first = listings[0].labels or ()
     if any(set(listing.labels or ()) != set(first) for listing in listings):
         raise LabelError(
@@ -62,7 +70,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
         for number, label in enumerate(first)
         if not {0.0, 1.0} <= {row[number] for row in rows}
     ]
-    if len(constant) == len(first):
+    if len(constant) == len(first) and not one_class:
         raise SourceError(
             "no label column has both 1 and 0",
             received=", ".join(first),
@@ -79,7 +87,7 @@ def _label_columns(listings: Sequence[Listing], positive: str | None) -> Labelli
     return Labelling(Task("multilabel", first, first), rows, [found] if constant else [])
 
 
-def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelling:
+def _label_classes(listings: Sequence[Listing], positive: str | None, one_class: bool) -> Labelling:
     spelling, findings = _merge_spellings([item for one in listings for item in one.items])
     sets = {one.name: {spelling[_fold(item)] for item in one.items} for one in listings}
     names = sorted(set().union(*sets.values()), key=str.casefold)
@@ -95,15 +103,20 @@ def _label_classes(listings: Sequence[Listing], positive: str | None) -> Labelli
             received="; ".join(f"{n}: {', '.join(sorted(c))}" for n, c in sets.items()),
             remedy="give class_map= with the names that become equal",
         )
-    if len(names) < 2:
+    if len(names) < 2 and not (names and one_class):
         blank = "; if blank cells of the table mean 0, give blank=negative"
         raise SourceError(
             "there is only one class",
             received=names[0] if names else "no image with a label",
-            remedy="give the folder above the class folders, or a table with both classes"
-            + blank * any(row.reason == "no-label" for one in listings for row in one.left_out),
+            remedy="give the folder above the class folders, or a table with both classes; "
+            "only plainfilm evaluate, audit and show accept one class"
+            + blank
+            * any(row.reason == "no-label" for one in listings for row in one.left_out),
         )
-    if len(names) == 2:
+    if len(names) == 1:
+        task, found = _choose_other(names[0], positive or _shown_positive(listings, names))
+        findings += found
+    elif len(names) == 2:
         task, found = _choose_binary(names, positive or _shown_positive(listings, names))
         findings += found
     elif positive is not None:
@@ -211,6 +224,26 @@ def _choose_binary(names: list[str], positive: str | None) -> tuple[Task, list[F
         remedy="name the positive class with positive=",
     )
     return Task("binary", (chosen,), (negative, chosen)), [] if sure else [unsure]
+
+
+def _choose_other(name: str, positive: str | None) -> tuple[Task, list[Finding]]:
+    """Return the task of a data set that has one class, ``name``."""
+    other = f"not {name}"
+    if positive is not None and fold_class(positive) != fold_class(name):
+        classes = name, positive
+    elif positive is None and is_negative_name(name):
+        classes = name, other
+    else:
+        classes = other, name
+    rate = "sensitivity" if classes[1] == name else "specificity"
+    found = finding(
+        "one-class",
+        "warning",
+        f"all images are of one class, {name}",
+        1,
+        consequence=f"of the rates, only the {rate} can be measured, and no model can be trained",
+    )
+    return Task("binary", (classes[1],), classes), [found]
 
 
 def require_positive(manifest: Manifest) -> None:

@@ -86,15 +86,18 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
     leave_out_copies(level, options.get("class_map") or {}, listing)
     if any(folder.columns for folder in level.folders):
         leave_out_repeated_sites(level, listing)
-    _check_classes(level, listing)
+    _check_classes(level, listing, one_class=options.get("one_class", False))
     for folder in level.folders:
         columns = {n: value for n, value in folder.columns if not contains_identity(value)}
         _list_files(folder, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]
     _report_loose_images([*level.above, *level.parents], listing)
 
 
-def _check_classes(level: Level, listing: Listing) -> None:
-    """Reject too many, missing or empty class folders; report other folders without images."""
+def _check_classes(level: Level, listing: Listing, *, one_class: bool) -> None:
+    """Reject too many, missing or empty class folders; report other folders without images.
+
+    With ``one_class``, empty class folders are a finding.
+    """
     known = level.groups().keys()
     if len(known) > MAX_CLASSES:
         shown = sorted({folder.label for folder in level.folders})[:5]
@@ -122,7 +125,15 @@ def _check_classes(level: Level, listing: Listing) -> None:
             if not child.images and split_of_name(child.name) is None:
                 is_class = not child.others or fold_class(child.name) in known
                 (empty if is_class else ignored).append(parent.prefix + child.name)
-    if empty:
+    if empty and one_class:
+        listing.report(
+            "empty-class",
+            "warning",
+            f"class folders without images: {', '.join(empty)}",
+            len(empty),
+            consequence="a model cannot be trained on these data",
+        )
+    elif empty:
         raise SourceError(
             "a class folder contains no image",
             received=", ".join(empty),

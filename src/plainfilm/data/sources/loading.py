@@ -29,7 +29,7 @@ from plainfilm.data.sources.split_lists import assign_split_lists
 from plainfilm.data.sources.table_columns import choose_columns
 from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table
 from plainfilm.errors import SourceError, UsageError
-from plainfilm.records import Finding, Record
+from plainfilm.records import Finding, Record, Task
 
 
 def load_dataset(
@@ -133,7 +133,11 @@ def load_dataset(
         findings += reduce_rows(listings, rule, options.get("positive"))
     findings += assign_patients(listings, pattern, level)
     findings += [found for listing in listings for found in drop_unique_columns(listing)]
-    return _combine(listings, options.get("positive"), findings, name or listings[0].name)
+    _check_items(listings)
+    task, rows, found = label_items(
+        listings, options.get("positive"), one_class=options.get("one_class", False)
+    )
+    return _combine(listings, task, rows, [*findings, *found], name or listings[0].name)
 
 
 def _check(path: Path) -> Path:
@@ -169,19 +173,26 @@ def _add_prefix(listings: list[Listing]) -> None:
         ]
 
 
-def _combine(
-    listings: list[Listing], positive: str | None, findings: list[Finding], name: str
-) -> Manifest:
-    items = [item for listing in listings for item in listing.items]
+def _check_items(listings: list[Listing]) -> None:
     left_out = [item for listing in listings for item in listing.left_out]
-    if not items:
+    if not any(listing.items for listing in listings):
         reasons = Counter(item.reason for item in left_out)
         raise SourceError(
             "the data set has no usable image",
             received=", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "no file",
             remedy="check that the data set is complete",
         )
-    task, rows, found = label_items(listings, positive)
+
+
+def _combine(
+    listings: list[Listing],
+    task: Task,
+    rows: list[tuple[float, ...]],
+    findings: list[Finding],
+    name: str,
+) -> Manifest:
+    items = [item for listing in listings for item in listing.items]
+    left_out = [item for listing in listings for item in listing.left_out]
     kept, repeats = merge_repeated(list(zip(items, rows, strict=True)))
     records = [
         Record(
@@ -197,8 +208,8 @@ def _combine(
     used = {item.path for item in items}  # a file may have rows with and without a label
     left_out = [*{item.id: item for item in reversed(left_out) if item.path not in used}.values()]
     left_out.sort(key=lambda item: item.id)
-    findings = [*findings, *found, *repeats]
-    if task.kind != "multilabel":
+    findings = [*findings, *repeats]
+    if task.kind != "multilabel" and len({record.labels for record in records}) > 1:
         findings += _missing_classes(records, len(task.classes))
     return Manifest(name, task, tuple(records), tuple(left_out), tuple(findings))
 

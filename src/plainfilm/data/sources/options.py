@@ -62,6 +62,8 @@ class SourceOptions(TypedDict, total=False):
         the encoding, such as ``cp1252``. Default: recognised, and UTF-8.
     header
         For a table without a header line: the names of its columns.
+    one_class
+        Whether a data set may have images of one class only, as one to evaluate on may.
     layout
         Name of a public data set whose columns, labels, patients and splits are known: ``nih``,
         ``chexpert``, ``mimic-cxr``, ``padchest``, ``vindr``, ``rsna``, ``siim``, ``covidx``,
@@ -88,6 +90,7 @@ class SourceOptions(TypedDict, total=False):
     encoding: str | None
     header: str | Sequence[str] | None
     layout: str | None
+    one_class: bool
 
 
 TABLE_OPTIONS = (
