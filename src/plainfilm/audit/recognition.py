@@ -22,7 +22,6 @@ MIN_IMAGES = 100
 
 _SIDE = 16
 _BITS = 128
-_RADIUS = 0.14  # share of the bits in which copies differ at most
 _BLANK = 8  # grey levels; images with a smaller range are not compared
 _MAX_FIT = 8192
 _CHUNK = 512
@@ -103,7 +102,7 @@ def find_copies(basis: Basis, known: Bits, images: NDArray[np.uint8]) -> Bits:
     found = np.zeros(len(images), bool)
     if not len(known):
         return found
-    radius = round(_RADIUS * known.shape[1])
+    radius = _radius(known.shape[1])
     signs = known.astype(np.float32).T * 2 - 1
     for start in range(0, len(images), _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -113,6 +112,14 @@ def find_copies(basis: Basis, known: Bits, images: NDArray[np.uint8]) -> Bits:
             near = agreement.max(axis=1) >= known.shape[1] - 2 * radius
             found[chunk] |= near & visible
     return found
+
+
+def _radius(bits: int) -> int:
+    """Return the number of bits in which a copy differs at most: 5 of 50, 13 of 100, 18 of 128.
+
+    Of few images, the components are less precise, and other images differ in fewer bits.
+    """
+    return round(0.17 * bits - 3.8)
 
 
 def _contrast(small: NDArray[np.uint8]) -> NDArray[np.float32]:

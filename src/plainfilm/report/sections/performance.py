@@ -47,12 +47,16 @@ def _label_plots(
     label: str, results: LabelResults, classes: Sequence[str], suffix: str
 ) -> list[Plot]:
     """Return the figures for which the results of a label are sufficient."""
+    confusion = _confusion(label, results, classes, f"confusion{suffix}")
+    scores = _scores(label, results, f"scores{suffix}")
+    if results.positives in (0, results.n):  # the others compare the classes
+        return [plot for plot in (confusion, scores) if plot is not None]
     plots = (
         _roc(label, results, f"roc{suffix}"),
         _precision_recall(label, results, f"precision-recall{suffix}"),
-        _confusion(label, results, classes, f"confusion{suffix}"),
+        confusion,
         _calibration(label, results, f"calibration{suffix}"),
-        _scores(label, results, f"scores{suffix}"),
+        scores,
         _benefit(label, results, f"decision{suffix}"),
         _prevalence(label, results, f"prevalence{suffix}"),
     )
