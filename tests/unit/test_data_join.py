@@ -63,6 +63,24 @@ def test_columns_of_the_same_name() -> None:
     assert "columns of the same name are now view_second" in found.problem
 
 
+def test_an_exported_index_is_no_identifier() -> None:
+    images = make("images.csv", "index,study_id 0,7 1,8 2,7")
+    joined, (found,) = join_table(images, make("labels.csv", "index,study_id,tb 0,8,0 1,7,1"))
+    assert joined.columns["tb"] == ["1", "0", "1"]
+    assert "by study_id: every row has a partner" in found.problem
+    joined, _ = join_table(images, make("labels.csv", "index,tb 0,5 1,6 2,7"))
+    assert joined.columns["tb"] == ["5", "6", "7"]
+
+
+def test_names_of_files_with_and_without_folders_and_endings() -> None:
+    images = make("images.csv", "image,x a/1.png,0 a/2.png,0 b/3.png,0")
+    joined, _ = join_table(images, make("labels.csv", "image,tb 3,1 1,0"))
+    assert joined.columns["tb"] == ["0", "", "1"]
+    images = make("images.csv", "image,x a/1.png,0 b/1.png,0")
+    with pytest.raises(SourceError, match="no row of the table has a partner"):
+        join_table(images, make("labels.csv", "image,tb 1,1"))
+
+
 def test_a_join_that_multiplies_rows_is_an_error() -> None:
     boxes = make("boxes.csv", "dicom_id,x a,1 a,2 b,1")
     with pytest.raises(SourceError, match="multiply rows") as caught:

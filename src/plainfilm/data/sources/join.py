@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from plainfilm._text import plural
+from plainfilm.data.sources.file_names import last_part, stem_of
 from plainfilm.data.sources.identifiers import normal_form
 from plainfilm.data.sources.identifying import name_columns
 from plainfilm.data.sources.listing import finding
@@ -32,6 +33,10 @@ _GLUED = re.compile(
 _MOST_KEYS = 5
 
 
+Columns = Sequence[Sequence[str]]
+"""Cells of each of some columns."""
+
+
 class _Key(NamedTuple):
     """Columns that identify a row: their names in the table and in the joined table."""
 
@@ -45,9 +50,11 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
 
     The tables are joined by the columns of identifiers that both have. As many of them are used as
     possible; together they must be unique in the other table. Identifiers are compared as text, and
-    where that fails in their normal form (12, 12.0 and 000012 are equal). Rows without a
-    partner have blank cells. A further column with the same name but other values gets the name of
-    the other table as suffix.
+    where that fails in their normal form (12, 12.0 and 000012 are equal). If no row finds a partner
+    in this way, names of files are compared without folders and endings.
+
+    Rows without a partner have blank cells. A further column with the same name but other values
+    gets the name of the other table as suffix.
 
     Raises
     ------
@@ -103,6 +110,13 @@ def _choose_key(table: Table, other: Table) -> _Key:
     """Return the largest set of common columns that is unique there and finds partners."""
     common = _common_columns(table, other)
     identifiers = {name: there for name, there in common.items() if _is_key_name(name)}
+    counted = {
+        name
+        for name, there in identifiers.items()
+        if _is_row_number(table.columns[name]) and _is_row_number(other.columns[there])
+    }
+    if len(counted) < len(identifiers):
+        identifiers = {n: there for n, there in identifiers.items() if n not in counted}
     if not identifiers:
         raise SourceError(
             "the tables to join have no column of identifiers in common",
@@ -118,7 +132,9 @@ def _choose_key(table: Table, other: Table) -> _Key:
         if index.repeats:
             repeated = repeated or names
             continue
-        rows = index.find(table, names)
+        rows = index.find([table.columns[name] for name in names])
+        if not any(row is not None for row in rows):
+            rows = index.find_files([table.columns[name] for name in names])
         if any(row is not None for row in rows):
             return _Key(names, there, rows)
         unmatched = unmatched or names
@@ -156,7 +172,7 @@ class _Index:
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         self._rows: dict[tuple[str, ...], int] = {}
         self.repeats = 0
-        for row, cells in enumerate(_cells(table, columns)):
+        for row, cells in enumerate(zip(*(table.columns[n] for n in columns), strict=True)):
             first = self._rows.setdefault(cells, row)
             if first != row and all(cells):  # rows that are equal as a whole are one
                 self.repeats += any(one[first] != one[row] for one in table.columns.values())
@@ -168,19 +184,37 @@ class _Index:
             plain[normal] = row
         self._plain = {cells: row for cells, row in plain.items() if counts[cells] == 1}
 
-    def find(self, table: Table, columns: Sequence[str]) -> list[int | None]:
-        """Return the row for each row of another table; a blank cell has no partner."""
-        return [
-            None if not all(cells) else self._rows.get(cells, self._find_plain(cells))
-            for cells in _cells(table, columns)
-        ]
+    def find(self, columns: Columns) -> list[int | None]:
+        """Return the row for each row of these columns; a blank cell has no partner."""
+        found: list[int | None] = []
+        for cells in zip(*columns, strict=True):
+            row = self._rows.get(cells) if all(cells) else None
+            if row is None and all(cells):
+                row = self._plain.get(tuple(map(_plain_identifier, cells)))
+            found.append(row)
+        return found
 
-    def _find_plain(self, cells: tuple[str, ...]) -> int | None:
-        return self._plain.get(tuple(map(_plain_identifier, cells)))
+    def find_files(self, columns: Columns) -> list[int | None]:
+        """Compare names of files without folders and endings, if these do not distinguish them."""
+        here = [_files(cells) for cells in columns]
+        there = [_files(cells) for cells in zip(*self._rows, strict=True)]
+        pairs = zip([*here, *there], [*columns, *zip(*self._rows, strict=True)], strict=True)
+        if any(len(set(names)) < len(set(cells)) for names, cells in pairs):
+            return [None] * len(here[0])
+        rows = dict(zip(zip(*there, strict=True), self._rows.values(), strict=True))
+        return [rows.get(names) if all(names) else None for names in zip(*here, strict=True)]
 
 
-def _cells(table: Table, columns: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    return zip(*(table.columns[name] for name in columns), strict=True)
+def _files(cells: Iterable[str]) -> list[str]:
+    return [stem_of(last_part(cell.replace("\\", "/"))) for cell in cells]
+
+
+def _is_row_number(cells: Sequence[str]) -> bool:
+    """Return whether a column counts the rows from 0 or 1, as an exported index does."""
+    start = cells[0] if cells else ""
+    return start in ("0", "1") and [*cells] == [
+        str(number) for number in range(int(start), int(start) + len(cells))
+    ]
 
 
 def _plain_identifier(cell: str) -> str:

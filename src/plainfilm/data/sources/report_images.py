@@ -85,7 +85,7 @@ def _nothing_found(files: Images, table: Table, column: str, base: Path) -> Sour
         shown = " and ".join(sorted({f"{path.rpartition('/')[0] or '.'}/" for path in names})[:3])
         return SourceError(
             "the names in the table fit several files each",
-            received=f"{where}, for example in {shown}",
+            received=where if contains_identity(shown) else f"{where}, for example in {shown}",
             remedy=_REMEDIES["ambiguous"],
         )
     return SourceError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.sources.file_names import best_matches, last_part, stem_of
+from plainfilm.data.sources.identifying import contains_identity
 from plainfilm.data.sources.listing import Item, Listing, finding, split_of_name
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Split
@@ -93,17 +94,23 @@ def _find(path: Path, names: list[str], index: dict[str, list[Item]]) -> tuple[l
     if ambiguous:
         raise SourceError(
             "names in a list of files fit several images each",
-            received=f"{plural(len(ambiguous), 'name')} in {path}, the first is {ambiguous[0]!r}",
+            received=f"{plural(len(ambiguous), 'name')} in {path}{_first(ambiguous)}",
             remedy="write the folders before the names",
         )
     if not found:
         raise SourceError(
             "a list of files names no image of the data",
-            received=f"{path}: {plural(len(names), 'line')}"
-            + (f", the first is {names[0][:60]!r}" if names else ""),
+            received=f"{path}: {plural(len(names), 'line')}{_first(names)}",
             remedy="give a text file with one file name a line",
         )
     return found, unknown
+
+
+def _first(names: list[str]) -> str:
+    """Show the first name, unless it may identify a patient."""
+    if not names or contains_identity(names[0]):
+        return ""
+    return f", the first is {names[0][:60]!r}"
 
 
 def _narrow(name: str, items: list[Item]) -> list[Item]:
