@@ -255,6 +255,11 @@ def test_names_of_a_viewer_in_folders_are_not_those_of_a_published_set(tmp_path:
     assert findings(manifest)["patient-folders"].count == 12
 
 
+def test_a_published_set_does_not_repeat_names_in_its_classes(tmp_path: Path) -> None:
+    names = [f"{label}/IM-{n // 2:04}-{n:04}.jpg" for label in "ab" for n in range(20)]
+    assert findings(load_dataset(put(tmp_path, *names)))["patient-unknown"].count == 40
+
+
 def test_dates_are_not_patients(tmp_path: Path) -> None:
     names = [f"{'ab'[n % 2]}/2024013{n % 2}_{n:03}.png" for n in range(8)]
     manifest = load_dataset(put(tmp_path / "names", *names))
@@ -301,7 +306,8 @@ def test_folders_are_patients_in_both_classes(tmp_path: Path) -> None:
     names = [f"{label}/{n:03}/{i}.png" for label in "ab" for n in range(12) for i in range(2)]
     manifest = load_dataset(put(tmp_path, *names))
     assert manifest.describe().patients == 12
-    assert "48 images in 12 folders" in findings(manifest)["patient-folders"].problem
+    note = findings(manifest)["patient-folders"].problem
+    assert "48 images of 12 patients in 24 folders; folders of one name count as one" in note
     assert load_dataset(tmp_path, patient_folder=0).describe().patients == 48
 
 

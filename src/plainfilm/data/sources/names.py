@@ -68,7 +68,7 @@ _NEARLY_ALL = 0.9
 _LOOK_AT = 50
 _RASTERS = tuple(RASTER_SUFFIXES)
 _LAST_NIH_PATIENT = 30805
-_MAX_FOLDERS = 12
+_MAX_FOLDERS = 24
 
 
 def is_date(text: str) -> bool:
@@ -83,20 +83,28 @@ def convention_patients(items: Sequence[Item]) -> list[Node | None]:
         classes[item.label].append(row)
     if len(classes) > MAX_CLASSES:
         classes = {None: [*range(len(items))]}
-    found: dict[int, Node] = {}
+    found: dict[Convention, dict[int, Node]] = defaultdict(dict)
     for rows in classes.values():
         looked_at = rows[:: max(1, len(rows) // _LOOK_AT)]
-        likely = [c for c in CONVENTIONS if any(c.match(items[r].id) for r in looked_at)]
-        of_class: dict[int, Node] = {}
-        for convention in likely:
-            of_class |= _follow(convention, rows, items)
-        if len(of_class) >= _NEARLY_ALL * len(rows):
-            found |= of_class
-    return [found.get(row) for row in range(len(items))]
+        for convention in CONVENTIONS:
+            if any(convention.match(items[row].id) for row in looked_at):
+                found[convention] |= _follow(convention, rows, items)
+    # The shape of a set is that of all its classes: a viewer uses the same names in each.
+    valid: dict[int, Node] = {}
+    for convention, nodes in found.items():
+        if _has_shape(convention, nodes, items):
+            valid |= nodes
+    result: list[Node | None] = [None] * len(items)
+    for rows in classes.values():
+        known = [row for row in rows if row in valid] if valid else []
+        if len(known) >= _NEARLY_ALL * len(rows):
+            for row in known:
+                result[row] = valid[row]
+    return result
 
 
 def _follow(convention: Convention, rows: Sequence[int], items: Sequence[Item]) -> dict[int, Node]:
-    """Return the patients of the rows that follow a convention; none if its shape is missing."""
+    """Return the patients of the rows whose files have such names."""
     parts = sorted(convention.pattern.groupindex)
     found: dict[int, Node] = {}
     nodes: dict[object, Node] = {}  # one object for each patient saves time
@@ -107,11 +115,16 @@ def _follow(convention: Convention, rows: Sequence[int], items: Sequence[Item]) 
                 identifier = "-".join(match[part] for part in parts)
                 node = nodes[groups] = Node(convention.name, identifier)
             found[row] = node
-    if convention in (_PERSON, _IM, _MENDELEY) and not _is_kermany([items[r] for r in found]):
-        return {}
-    if convention is _NIH and not _is_nih([(items[r].id, found[r].identifier) for r in found]):
-        return {}
     return found
+
+
+def _has_shape(convention: Convention, nodes: dict[int, Node], items: Sequence[Item]) -> bool:
+    """Return whether the files with such names have the other properties of the published set."""
+    if convention in (_PERSON, _IM, _MENDELEY):
+        return _is_kermany([items[row] for row in nodes])
+    if convention is _NIH:
+        return _is_nih([(items[row].id, node.identifier) for row, node in nodes.items()])
+    return True
 
 
 def _is_kermany(items: Sequence[Item]) -> bool:

@@ -27,6 +27,7 @@ class Statistics:
     unknown: list[str] = field(default_factory=list)
     named: int = 0
     placeholders: int = 0  # DICOM files with the identifier of all files
+    folders: int = 0  # that probably stand for patients
     words: int = 0  # images of unknown patient with a word such as NA as identifier
     rounded: int = 0
     spellings: dict[str, Node] = field(default_factory=dict)  # identifiers as they are written
@@ -37,18 +38,7 @@ def report_patients(statistics: Statistics, kept: bool) -> Iterator[Finding]:
     if statistics.images:
         yield _sources(statistics)
     if count := statistics.images[FOLDERS]:
-        folders = plural(len(statistics.patients[FOLDERS]), "folder")
-        yield finding(
-            "patient-folders",
-            "note",
-            f"folders below the classes probably stand for patients: {plural(count, 'image')} in "
-            f"{folders}; images of one folder stay together",
-            count,
-            consequence="if a patient has several folders, images of one patient may be in "
-            "several splits",
-            remedy="name the level of the folders of patients with patient_folder=, or 0 if there "
-            "is none",
-        )
+        yield _folders(statistics, count)
     yield from _spellings(statistics)
     yield from _shared_names(statistics)
     if statistics.unknown:
@@ -83,6 +73,22 @@ def _sources(statistics: Statistics) -> Finding:
     check = "patient-pattern" if PATTERN in statistics.images else "patient-keys"
     problem = f"patients were read from {sources}"
     return finding(check, "note", problem, statistics.images.total())
+
+
+def _folders(statistics: Statistics, count: int) -> Finding:
+    folders, patients = statistics.folders, len(statistics.patients[FOLDERS])
+    equal = "; folders of one name count as one patient in all classes" * (folders > patients)
+    return finding(
+        "patient-folders",
+        "note",
+        f"folders below the classes probably stand for patients: {plural(count, 'image')} of "
+        f"{plural(patients, 'patient')} in {plural(folders, 'folder')}{equal}",
+        count,
+        consequence="images of one folder stay together; if a patient has several folders, they "
+        "may be in several splits",
+        remedy="name the level of the folders of patients with patient_folder=, or 0 if there is "
+        "none",
+    )
 
 
 def _spellings(statistics: Statistics) -> Iterator[Finding]:

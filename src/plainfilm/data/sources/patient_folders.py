@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
+from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.sources.listing import Item, split_of_name
@@ -22,6 +23,13 @@ _GROUP = re.compile(
     r"|machine|ward|group|class|label|series|view|year|shard|chunk|split)s?[-_ .]*[a-z]?\d*",
     re.IGNORECASE,
 )
+
+
+class PatientFolders(NamedTuple):
+    """The name of the folder of each image or None, and the number of folders."""
+
+    names: list[str | None]
+    folders: int
 
 
 def check_patient_options(patient: str | None, level: int | None) -> None:
@@ -92,7 +100,7 @@ def check_level(level: int, found: Sequence[str | None]) -> None:
         )
 
 
-def find_patient_folders(items: Sequence[Item], skip: int = 0) -> list[str | None] | None:
+def find_patient_folders(items: Sequence[Item], skip: int = 0) -> PatientFolders | None:
     """Return the folders that probably stand for patients, or None.
 
     They are the highest level below the class folders with at least ten folders, most with few
@@ -117,8 +125,16 @@ def find_patient_folders(items: Sequence[Item], skip: int = 0) -> list[str | Non
             and _share(counts, _GROUP.fullmatch) < 0.5
             and _share(counts, is_date) < 0.5
         ):
-            return names
+            return PatientFolders(names, _count(items, names))
     return None
+
+
+def _count(items: Sequence[Item], names: Sequence[str | None]) -> int:
+    """Return the number of folders with these names, in all classes."""
+    paths = {
+        (name, item.id.rpartition("/")[0]) for item, name in zip(items, names, strict=True) if name
+    }
+    return len({(name, f"{path}/".rpartition(f"/{name}/")[0]) for name, path in paths})
 
 
 def _share(names: Counter[str], test: Callable[[str], object]) -> float:

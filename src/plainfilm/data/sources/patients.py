@@ -137,21 +137,25 @@ def _collect(
     findings += headers.findings
     yield _Evidence(HEADERS, headers.nodes)
     if columns is not None:
-        yield from _guess(listings, scopes, level)
+        yield from _guess(listings, scopes, level, statistics)
 
 
 def _guess(
-    listings: Sequence[Listing], scopes: dict[str, str], level: int | None
+    listings: Sequence[Listing],
+    scopes: dict[str, str],
+    level: int | None,
+    statistics: Statistics,
 ) -> Iterator[_Evidence]:
     """Yield the evidence of folders and names."""
     nodes = list(chain.from_iterable(convention_patients(one.items) for one in listings))
     of_folders = {convention.name for convention in CONVENTIONS if convention.in_folders}
     yield _Evidence("", [n if n is not None and n.scope in of_folders else None for n in nodes])
     if level is None:
-        names = []
+        names: list[list[str | None]] = []
         for one in listings:
             found = find_patient_folders(one.items, _prefix(one, listings))
-            names.append(found or [None] * len(one.items))
+            names.append(found.names if found else [None] * len(one.items))
+            statistics.folders += found.folders if found else 0
         yield _Evidence(FOLDERS, _named(names, listings, scopes))
     yield _Evidence("", [None if n is None or n.scope in of_folders else n for n in nodes])
 
