@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import public_sets
+from plainfilm.cli.main import main
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.data.sources.layouts import LAYOUTS, Layout
 from plainfilm.errors import SourceError, UsageError
@@ -207,3 +208,25 @@ def test_known_patients_need_no_caution(tmp_path: Path) -> None:
     manifest = load_dataset(folder, layout="rsna", join=folder / "persons.csv", patient="person")
     assert "layout-patients" not in findings(manifest)
     assert len(set(manifest.patients)) == 7
+
+
+def test_show_counts_the_most_frequent_labels_and_prints_the_options_for_frontal_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = public_sets.padchest(tmp_path), tmp_path / "s.png"
+    assert main(["show", str(folder), "--layout", "padchest", "--out", str(out)]) == 0
+    output = capsys.readouterr()
+    rows = [line.split() for line in output.out.splitlines()]
+    assert rows[0] == ["padchest:", "16", "images", "of", "13", "patients"]
+    assert rows[1:5] == [
+        ["positive", "for", "all"],
+        ["cardiomegaly", "4"],
+        ["pleural", "effusion", "3"],
+        ["pneumonia", "3"],
+    ]
+    assert ["none", "of", "the", "labels", "5"] in rows
+    assert ["images", "16"] in rows
+    assert """add --where 'Projection in ("PA", "AP", "AP_horizontal")'""" in output.err
+    vindr = public_sets.vindr(tmp_path)
+    assert main(["show", str(vindr), "--layout", "vindr", "--out", str(out)]) == 0
+    assert "(6 rarer labels)" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from plainfilm._text import plural
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from plainfilm.records import Finding
 
 _OPTION = re.compile(r"--[a-z][a-z-]*")
+_MOST_LABELS = 20
 _SHOWN = (
     *("auroc", "average_precision", "accuracy", "sensitivity", "specificity"),
     *("ppv", "npv", "f1", "brier"),
@@ -32,16 +33,38 @@ def describe_manifest(manifest: Manifest) -> str:
     counts = manifest.describe()
     images, patients = plural(counts.images, "image"), plural(counts.patients, "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
-    cells = Counter(
-        (record.split or record.official or "all", manifest.task.class_of(record.labels))
-        for record in manifest.records
-    )
-    splits = {split for split, _ in cells}
-    classes = sorted({name for _, name in cells})
+    splits = [record.split or record.official or "all" for record in manifest.records]
     order = [split for split in ("train", "validation", "test", "all") if split in splits]
+    if manifest.task.kind == "multilabel":
+        rows = [("positive for", *order), *_count_labels(manifest, splits, order)]
+        return "\n".join([*lines, table(rows, right=tuple(range(1, len(order) + 1)))])
+    names = [manifest.task.class_of(record.labels) for record in manifest.records]
+    cells = Counter(zip(splits, names, strict=True))
+    classes = sorted(set(names))
     rows = [("", *classes)]
     rows += [(split, *(str(cells[split, name]) for name in classes)) for split in order]
     return "\n".join([*lines, table(rows, right=tuple(range(1, len(classes) + 1)))])
+
+
+def _count_labels(
+    manifest: Manifest, splits: Sequence[str], order: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """Return the positive images of the most frequent labels, and all images, in each split."""
+    present = manifest.label_array() == 1
+    of_split = [[one == split for one in splits] for split in order]
+    counts = [present[rows].sum(axis=0).tolist() for rows in of_split]
+    none = ~present.any(axis=1)
+    totals = present.sum(axis=0).tolist()
+    labels = sorted(range(len(totals)), key=lambda label: -totals[label])
+    rows = [
+        (manifest.task.labels[label], *(str(count[label]) for count in counts))
+        for label in labels[:_MOST_LABELS]
+    ]
+    if hidden := labels[_MOST_LABELS:]:
+        rows.append((f"({plural(len(hidden), 'rarer label')})", *("" for _ in order)))
+    rows.append(("none of the labels", *(str(int(none[one].sum())) for one in of_split)))
+    rows.append(("images", *(str(sum(one)) for one in of_split)))
+    return rows
 
 
 def print_audit(audit: Audit, given: frozenset[str] = frozenset()) -> None:
