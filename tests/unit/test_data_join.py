@@ -119,6 +119,12 @@ def test_joined_columns_are_labels_splits_and_conditions(tmp_path: Path) -> None
         ("c.png", "validation"),
     ]
     assert manifest.label_array().ravel().tolist() == [1, 0, 0]
+    (tmp_path / "notes.csv").write_bytes("image;größe\na;1\nb;0\nc;1\n".encode("cp1252"))
+    options = {"delimiter": ",", "encoding": "cp1252"}  # of the first table; the other has ;
+    notes = load_dataset(
+        main, images=tmp_path, join=tmp_path / "notes.csv", labels="größe", **options
+    )
+    assert notes.label_array().ravel().tolist() == [1, 0, 1]
     with pytest.raises(SourceError, match="the table does not exist"):
         load_dataset(main, join=tmp_path / "nowhere.csv")
 

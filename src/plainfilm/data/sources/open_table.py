@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -28,7 +29,7 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
         header = [name.strip() for name in header.split(",")]
     table = _read(path, options, header)
     for path_of_other in as_paths(options.get("join")):
-        table, found = join_table(table, _read(path_of_other, options))
+        table, found = join_table(table, _read_joined(path_of_other, options))
         findings += found
     if expression := options.get("where"):
         rows = len(table)
@@ -51,6 +52,17 @@ def _read(path: Path, options: SourceOptions, header: Sequence[str] | None = Non
         raise SourceError("the table does not exist", received=path, remedy="check the path")
     delimiter, encoding = options.get("delimiter"), options.get("encoding")
     return read_table(path, delimiter=delimiter, encoding=encoding, header=header)
+
+
+def _read_joined(path: Path, options: SourceOptions) -> Table:
+    """Read a table to join, which may have another delimiter and encoding than the first one."""
+    attempts: tuple[SourceOptions, ...] = ({}, {"encoding": options.get("encoding")})
+    for given in attempts:
+        with suppress(SourceError):
+            table = _read(path, given)
+            if len(table.columns) > 1:
+                return table
+    return _read(path, options)
 
 
 def as_paths(given: str | Path | Sequence[str | Path] | None) -> list[Path]:
