@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,11 +119,13 @@ def _read_workbook(path: Path, header: Sequence[str] | None) -> Table:
     """Read the values of the first sheet of an Excel workbook."""
     openpyxl = require("openpyxl", "excel")
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        sheet, *others = book.worksheets
-        sheet.reset_dimensions()  # some programs write wrong ones
-        rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
-        book.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about styles and validations, which are not read
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            sheet, *others = book.worksheets
+            sheet.reset_dimensions()  # some programs write wrong ones
+            rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+            book.close()
     except Exception as error:  # a damaged workbook raises whatever its first bad part does
         raise SourceError("the workbook cannot be read", received=f"{path}: {error}") from error
     width = max(map(len, rows), default=0)
