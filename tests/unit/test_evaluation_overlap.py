@@ -156,7 +156,10 @@ def test_a_data_set_that_overlaps_is_not_external(bundle, phantoms, tmp_path, ca
     one, other = found.document.rows
     assert (one.role, one.overlap, one.without) == ("overlapping", 28, {})
     assert (other.role, other.overlap, other.without) == ("external", 0, None)
-    assert "copies is not external: 28 of 28 images" in found.document.note
+    assert found.document.warnings == (
+        "the data set copies is not external: 28 of 28 images overlap with the training and "
+        "validation images",
+    )
     assert math.isfinite(one.metrics["auroc"].value)
 
     command = ["evaluate", str(bundle.folder), str(copies), "--no-robustness", "--out"]
@@ -171,7 +174,7 @@ def test_a_data_set_that_overlaps_is_not_external(bundle, phantoms, tmp_path, ca
     assert main(both) == 0
     assert "copies is not external" in capsys.readouterr().out
     page = (tmp_path / "q" / "external.html").read_text(encoding="utf-8")
-    assert "“copies” is not external: 28 images of 28 overlap" in page
+    assert "The data set copies is not external: 28 of 28 images overlap" in page
 
 
 def test_arrays_that_do_not_fit_together_are_refused(known, tmp_path):

@@ -169,8 +169,10 @@ def check_columns(columns: Sequence[ColumnResult]) -> Iterator[Finding]:
             consequence=f"{'' if is_acquisition(one.column) else derived}a network that recognises "
             f"{one.column} in the image performs well here, and fails where it is distributed "
             "otherwise",
-            remedy=f"balance {one.column} between the classes or select rows (--where), and report "
-            f"results by {one.column}",
+            remedy="find out where the column comes from"
+            if copy
+            else f"balance {one.column} between the classes or select rows, and report results by "
+            f"{one.column}",
         )
 
 

@@ -170,13 +170,8 @@ def describe_external(document: ExternalDocument) -> str:
         if change is not None and math.isfinite(change.value):
             shown = f"{change.value:+.3f} ({_limits(change, '+.3f')})"
         rows.append((row.name, row.role, f"{row.n:,}", value, _limits(auroc), shown))
-    lines = [table(rows, right=(2, 3))]
-    lines += [
-        f"{row.name} is not external: {row.overlap:,} of {plural(row.n, 'image')} overlap with the "
-        "training and validation images"
-        for row in document.overlapping
-    ]
-    return "\n".join(lines)
+    warnings = [f"serious: {warning}" for warning in document.warnings]
+    return "\n".join([*warnings, table(rows, right=(2, 3))])
 
 
 def describe_variation(document: SeedsDocument) -> str:

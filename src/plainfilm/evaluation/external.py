@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -117,12 +118,8 @@ def validate(
         row = _with_overlap(_row(one.document, "external", one.folder), one.document)
         # Two tables may both have the name "labels".
         rows.append(replace(row, name=name) if plain.count(plain_name(row.name)) > 1 else row)
-        if row.overlap:
-            notes.append(
-                f" {rows[-1].name} is not external: {row.overlap:,} of {plural(row.n, 'image')} "
-                "overlap with the training and validation images."
-            )
     document = ExternalDocument(
+        warnings=tuple(_warn(row) for row in rows if row.overlap),
         version=__version__,
         bundle=evaluations[0].document.bundle,
         label=bundle.task.labels[0] if bundle.task.kind == "binary" else None,
@@ -209,6 +206,18 @@ def _with_overlap(row: ExternalRow, document: EvaluationDocument) -> ExternalRow
         return replace(row, overlap=0)
     without = {name: overlap.metrics[name] for name in METRICS if name in overlap.metrics}
     return replace(row, role=OVERLAPPING, overlap=overlap.images, without=without)
+
+
+def _warn(row: ExternalRow) -> str:
+    """Describe the overlap of a data set with the training images."""
+    area = (row.without or {}).get("auroc")
+    rest = ""
+    if area is not None and math.isfinite(area.value):
+        rest = f"; the AUROC of the others is {area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
+    return (
+        f"the data set {row.name} is not external: {row.overlap:,} of {plural(row.n, 'image')} "
+        f"overlap with the training and validation images{rest}"
+    )
 
 
 def _with_difference(row: ExternalRow, first: ExternalRow) -> ExternalRow:

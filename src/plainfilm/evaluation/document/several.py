@@ -61,21 +61,18 @@ class ExternalRow:
 class ExternalDocument(Document):
     """One bundle on several data sets, the content of ``external.json``.
 
-    ``label`` is that of a binary task. The rows of the bundle's own run come first.
+    ``warnings`` name the data sets that are not external. ``label`` is that of a binary task. The
+    rows of the bundle's own run come first.
     """
 
     SCHEMA: ClassVar[int] = 2
 
+    warnings: tuple[str, ...] = ()
     version: str
     bundle: BundleSummary
     label: str | None
     rows: tuple[ExternalRow, ...]
     note: str
-
-    @property
-    def overlapping(self) -> tuple[ExternalRow, ...]:
-        """Return the rows of data sets that overlap with the training images."""
-        return tuple(row for row in self.rows if row.role == OVERLAPPING)
 
 
 @dataclass(frozen=True, slots=True)

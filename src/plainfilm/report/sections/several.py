@@ -17,7 +17,7 @@ from plainfilm.report.html.table import (
     number_cell,
 )
 from plainfilm.report.sections.analyses import forest_plot
-from plainfilm.report.wording import count, counted, describe, metric_text, number
+from plainfilm.report.wording import count, counted, describe, number, sentence
 
 _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 
@@ -25,7 +25,7 @@ _METRICS = ("auroc", "sensitivity", "specificity", "brier")
 def external_title(external: ExternalDocument) -> str:
     """Return the title of the section: it is no external validation if all sets overlap."""
     some = any(row.role == "external" for row in external.rows)
-    return "External validation" if some or not external.overlapping else "Other data sets"
+    return "External validation" if some or not external.warnings else "Other data sets"
 
 
 def external_section(external: ExternalDocument, title: str | None = None) -> Section:
@@ -40,22 +40,9 @@ def external_section(external: ExternalDocument, title: str | None = None) -> Se
         "zero."
     )
     plot = forest_plot("external", "AUROC on each data set.", rows, caption)
-    parts: list[Part] = [
-        element("p", element("span", "serious", class_="badge serious"), " ", overlap_sentence(row))
-        for row in external.overlapping
-    ]
+    parts: list[Part] = [lead(element("strong", sentence(one))) for one in external.warnings]
     parts += [plot, lead(external.note), _external(external)]
     return Section(title or external_title(external), parts)
-
-
-def overlap_sentence(row: ExternalRow) -> str:
-    """Describe the overlap of a data set with the training images."""
-    area = (row.without or {}).get("auroc")
-    rest = f" On the other images the AUROC is {metric_text('auroc', area)}." if area else ""
-    return (
-        f"“{row.name}” is not external: {counted(row.overlap or 0, 'image')} of {count(row.n)} "
-        f"overlap with the training and validation images.{rest}"
-    )
 
 
 def _external(external: ExternalDocument) -> Table:
@@ -68,7 +55,7 @@ def _external(external: ExternalDocument) -> Table:
             ),
             "Prevalence": number_cell("prevalence", row.prevalence, percent=True),
             **difference_cells(_METRICS, row.metrics, row.difference),
-            **(_overlap_cells(row) if external.overlapping else {}),
+            **(_overlap_cells(row) if external.warnings else {}),
         }
         for row in external.rows
     ]
