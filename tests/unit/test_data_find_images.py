@@ -57,6 +57,15 @@ def test_existing_paths_need_no_search(tmp_path: Path, monkeypatch: pytest.Monke
     assert "files-found" not in problems(manifest)
 
 
+def test_a_few_files_elsewhere_are_a_warning(tmp_path: Path) -> None:
+    files(tmp_path, "1.png", "2.png", "backup/3.png", "s/4.png", "s/5.png")
+    manifest = load_dataset(table(tmp_path, ["1.png", "2.png", "3.png"]), images=tmp_path)
+    (warned,) = (one for one in manifest.findings if one.check == "files-found")
+    assert (warned.severity, warned.files) == ("warning", ("backup/3.png",))
+    manifest = load_dataset(table(tmp_path, ["4", "5"]), images=tmp_path)
+    assert "files-found" in {one.check for one in manifest.findings if one.severity == "note"}
+
+
 def test_a_name_of_several_files_is_ambiguous(tmp_path: Path) -> None:
     files(tmp_path, "full/1.png", "small/1.png", "full/2.png", "full/3.png")
     manifest = load_dataset(table(tmp_path, ["1.png", "2.png", "3.png"]), images=tmp_path)

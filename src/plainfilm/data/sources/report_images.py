@@ -36,12 +36,17 @@ def report_images(files: Images, table: Table, column: str, base: Path, listing:
         more = f", {other:,} of them with another ending than in the table" if other else ""
         if files.by_number:
             more += "; numbers have other leading zeros there"
+        found = sum(size >= 0 for size in files.sizes)
+        mixed = found > len(files.by_name)  # the others are where the table says
         listing.report(
             "files-found",
-            "note",
+            "warning" if mixed else "note",
             f"{plural(count, 'file')} of {table.path.name} {'was' if count == 1 else 'were'} found "
             f"by name in the folders below {base.name}{more}",
             count,
+            [files.ids[row] for row in files.by_name] if mixed else (),
+            consequence="they may be other images of the same name" if mixed else "",
+            remedy="check these files, since the others are at their paths" if mixed else "",
         )
     if missing := _count(files, rows):
         _report_left_out(
