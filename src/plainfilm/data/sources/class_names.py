@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 _STRONG, _WEAK, _RELATIVE = 3, 2, 1
@@ -30,6 +31,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])
 _BETWEEN = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=4096)
 def fold_class(name: str) -> str:
     """Return the key of a class name: names that differ in case, spaces, - and _ have the same.
 

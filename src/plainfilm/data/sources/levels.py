@@ -93,7 +93,7 @@ def find_classes(top: Branch, listing: Listing) -> Level:
     level = open_folders([Folder(top, top.name, "")])
     for _ in range(_DEEPEST):
         groups = level.groups()
-        if level.has_images or len(groups) < 2:
+        if level.has_images or len(groups) < 2 or contain_many(level.folders):
             break
         inner = {key: open_folders(folders) for key, folders in groups.items()}
         if not _are_unpacked(inner):
@@ -105,6 +105,11 @@ def find_classes(top: Branch, listing: Listing) -> Level:
                 below.folders = [f._replace(columns=(*f.columns, site)) for f in below.folders]
         level = _merge([*inner.values(), replace(level, folders=[], parents=[])])
     return _join_split_names(level)
+
+
+def contain_many(folders: Iterable[Folder]) -> bool:
+    """Return whether one of the folders contains more folders than there are classes."""
+    return any(len(folder.branch.folders) > MAX_CLASSES for folder in folders)
 
 
 def open_folders(folders: Iterable[Folder]) -> Level:

@@ -32,6 +32,7 @@ ray rays samples scan scans set sets small split stage subset table the tif tiff
 xrays
 """
 _FILLER_WORDS = frozenset(_FILLERS.split())
+_HINT = re.compile("train|trn|deriv|dev|val|tun|test|tst|hold|held", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d_]+")
 _JOINED = re.compile(
     rf"({'|'.join(sorted(_ROLES, key=len, reverse=True))})"
@@ -53,6 +54,8 @@ def split_of_name(name: str) -> Split | None:
     >>> [split_of_name(name) for name in ("train_test", "test_positive", "fold 1")]
     [None, None, None]
     """
+    if not _HINT.search(name):  # a shortcut, since there may be thousands of folders
+        return None
     roles: set[Split] = set()
     text = re.sub(r"hold[\W_]*out|held[\W_]*out", "holdout", name.casefold())
     for word in _WORDS.findall(text):

@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -83,33 +82,33 @@ def _visit(branch: Branch, prefix: str, masks: Masks) -> None:
     if own := _mask_files(branch.files):
         masks.files += [(prefix + file.name, str(Path(branch.path, file.name))) for file in own]
         branch.files = [file for file in branch.files if file not in own]
-    for folder in [*branch.folders]:
-        if folder.images and _is_mask_folder(folder, branch, masks):
-            branch.folders.remove(folder)
+    full = [one for one in branch.folders if one.images and not is_mask_folder(one.name)]
+    full = full if 2 <= len(full) <= _MAX_SIBLINGS else []
+    kept = []
+    for folder in branch.folders:
+        if folder.images and (is_mask_folder(folder.name) or _is_mask_folder(folder, full, masks)):
             names = (f"{folder.name}/{file.name}" for file in folder.walk())
             masks.files += [(prefix + name, str(Path(branch.path, name))) for name in names]
         else:
+            kept.append(folder)
             _visit(folder, f"{prefix}{folder.name}/", masks)
-    branch.images = len(branch.files) + sum(folder.images for folder in branch.folders)
+    branch.folders = kept
+    branch.images = len(branch.files) + sum(folder.images for folder in kept)
 
 
-def _is_mask_folder(folder: Branch, parent: Branch, masks: Masks) -> bool:
-    if is_mask_folder(folder.name):
-        return True
-    words = _words(folder.name)
-    # At most one too many, since a class may have a folder for each of 20,000 patients.
-    full = [*islice((one for one in parent.folders if one.images), _MAX_SIBLINGS + 1)]
-    if not 2 <= len(full) <= _MAX_SIBLINGS:
+def _is_mask_folder(folder: Branch, siblings: Sequence[Branch], masks: Masks) -> bool:
+    """Return whether a folder whose name does not say so contains masks of its siblings."""
+    if not siblings:
         return False
     sample = _sample(folder)
     if all(_says_mask(name) for name, _ in sample):
         return all(_says_mask(file.name) for file in folder.walk())
-    key = (folder.name, *sorted(one.name for one in full))
+    key = (folder.name, *sorted(one.name for one in siblings))
     if key not in masks.decided:
-        if not _PERHAPS.isdisjoint(words):
+        if not _PERHAPS.isdisjoint(_words(folder.name)):
             masks.decided[key] = _look_like_masks(sample, masks)
         elif folder.images >= _MIN_IMAGES:
-            others = [one for one in full if one is not folder and _has_any(one, sample)]
+            others = [one for one in siblings if one is not folder and _has_any(one, sample)]
             masks.decided[key] = all(any(_has(o, name) for o in others) for name, _ in sample) and (
                 _look_like_masks(sample, masks)
                 and not any(_look_like_masks(_sample(one), masks) for one in others)
@@ -128,6 +127,8 @@ def is_mask_folder(path: str, *, perhaps: bool = False) -> bool:
     >>> is_mask_folder("ManualMask/left"), is_mask_folder("labels")
     (True, False)
     """
+    if not perhaps and "mask" not in path.casefold():
+        return False
     words = _words(path)
     return any(map(_MASK.fullmatch, words)) or (perhaps and not _PERHAPS.isdisjoint(words))
 

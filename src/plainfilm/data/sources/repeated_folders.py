@@ -11,7 +11,14 @@ from pathlib import Path
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.class_names import fold_class
-from plainfilm.data.sources.levels import Folder, Level, open_folders, splits_of, unwrap
+from plainfilm.data.sources.levels import (
+    Folder,
+    Level,
+    contain_many,
+    open_folders,
+    splits_of,
+    unwrap,
+)
 from plainfilm.data.sources.listing import Listing
 from plainfilm.data.sources.tree import Branch
 
@@ -86,6 +93,8 @@ def _leave_out_copy(folders: list[Folder], originals: list[Folder], listing: Lis
 
 def _contains_classes(folders: list[Folder], groups: dict[str, list[Folder]]) -> bool:
     """Return whether the folders below are at least two of the other classes, and no others."""
+    if contain_many(folders):
+        return False
     names = open_folders(folders).groups().keys()
     return len(names) > 1 and names <= groups.keys()
 

@@ -148,8 +148,10 @@ def _read_folder(parent: Branch, name: str, path: str, real: str, above: frozens
         return
     parent.folders.append(child)
     parent.images += child.images
-    parent.others += child.others
-    parent.recognised += child.recognised
+    if child.others:
+        parent.others += child.others
+    if child.recognised:
+        parent.recognised += child.recognised
     parent.unreadable += child.unreadable
 
 
