@@ -230,3 +230,29 @@ def test_show_counts_the_most_frequent_labels_and_prints_the_options_for_frontal
     vindr = public_sets.vindr(tmp_path)
     assert main(["show", str(vindr), "--layout", "vindr", "--out", str(out)]) == 0
     assert "(6 rarer labels)" in capsys.readouterr().out
+
+
+def test_tables_are_joined_in_addition_and_patients_replaced(tmp_path: Path) -> None:
+    folder = public_sets.mimic(tmp_path)
+    people = "subject_id,sex\n10000101,F\n10000102,M\n11000103,F\n11000104,M\n13000107,F\n"
+    (folder / "people.csv").write_text(people)
+    manifest = load_dataset(folder, layout="mimic-cxr", join=folder / "people.csv")
+    assert count(manifest) == SETS["mimic-cxr"]
+    assert [record.columns["sex"] for record in manifest.records].count("F") == 5
+    by_study = load_dataset(folder, layout="mimic-cxr", patient_folder=1)
+    assert len(set(by_study.patients)) == 7
+    by_view = load_dataset(public_sets.chexpert(tmp_path), layout="chexpert", patient=r"view(\d)")
+    assert len(set(by_view.patients)) == 2
+
+
+def test_other_labels_are_not_renamed(tmp_path: Path) -> None:
+    folder = public_sets.rsna(tmp_path)
+    assert load_dataset(folder, layout="rsna", labels="Target").task.classes == ("0", "1")
+
+
+def test_the_second_stage_of_siim(tmp_path: Path) -> None:
+    folder = public_sets.siim(tmp_path)
+    text = (folder / "train-rle.csv").read_text().replace(", ", ",")
+    (folder / "train-rle.csv").rename(folder / "stage_2_sample_submission.csv")
+    (folder / "stage_2_train.csv").write_text(text)
+    assert count(load_dataset(folder, layout="siim")) == SETS["siim"]

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple, cast
 
 from plainfilm.data.sources.layouts import LAYOUTS, Layout, recognise
 from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.open_table import as_paths
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.table import Table
 from plainfilm.data.sources.table_files import is_table
 from plainfilm.errors import PlainfilmError, SourceError, UsageError
 from plainfilm.records import Finding
 
+_REPLACED = {"patient": "patient_folder", "patient_folder": "patient", "labels": "class_map"}
+"""Options that replace another option of a layout."""
 _LONGEST_HEADER = 100_000  # bytes
 
 
@@ -39,7 +42,8 @@ def apply_layout(name: str, roots: Sequence[Path], options: SourceOptions) -> Ap
     roots
         The folder of the set, or its tables.
     options
-        Options that were given; they have priority. Both expressions of ``where`` apply.
+        Options that were given; they have priority. Both expressions of ``where`` apply, and all
+        tables of ``join`` are joined.
 
     Raises
     ------
@@ -60,6 +64,11 @@ def apply_layout(name: str, roots: Sequence[Path], options: SourceOptions) -> Ap
     filled, findings = _below(layout, _folder_of(found[0], layout))
     if "where" in filled and "where" in given:
         given["where"] = f"({filled['where']}) and ({given['where']})"
+    if "join" in given:
+        given["join"] = [*filled.get("join", ()), *as_paths(options.get("join"))]
+    for option, replaced in _REPLACED.items():
+        if option in given:
+            filled.pop(replaced, None)
     used = cast("SourceOptions", {**filled, **given})
     findings = [*_describe(layout, found, knows_patients="patient" in given), *findings]
     return Applied(found, used, findings)
@@ -160,7 +169,7 @@ def _search(root: Path, layout: Layout) -> list[Path]:
         if any(hits):
             return [paths[-1] for paths in hits if paths]
     tables = (path for path in sorted(root.iterdir()) if is_table(path.name) and path.is_file())
-    return [path for path in tables if _has_columns(path, layout)]
+    return [path for path in tables if "submission" not in path.name and _has_columns(path, layout)]
 
 
 def _folder_of(table: Path, layout: Layout) -> Path:
