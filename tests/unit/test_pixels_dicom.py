@@ -692,6 +692,30 @@ def test_the_view_may_be_a_code(meaning: str, view: str | None) -> None:
     assert metadata.get("view") == view
 
 
+@pytest.mark.filterwarnings("ignore")  # pydicom's, while it writes what is not allowed
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("LEFT KNEE, 2 VIEWS", "KNEE"),
+        ("chest pa", "CHEST"),
+        ("CHEST/ABDOMEN", None),
+        ("poumons face", None),
+        ("SI JOINT", None),
+    ],
+)
+def test_the_body_part_may_be_a_word_of_free_text_or_a_code(text: str, part: str | None) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "SCT", text
+    for elements in (
+        {"BodyPartExamined": text},
+        {"AnatomicRegionSequence": Sequence([code])},
+        {"BodyPartExamined": "?", "AnatomicRegionSequence": Sequence([code])},
+    ):
+        assert read_full_image(drawn([1, 2], **elements)).metadata.get("body_part") == part
+    elements = {"BodyPartExamined": "HIP", "AnatomicRegionSequence": Sequence([code])}
+    assert read_full_image(drawn([1, 2], **elements)).metadata["body_part"] == "HIP"
+
+
 def test_another_modality_or_body_part_is_a_fact_and_no_error() -> None:
     metadata = read_full_image(drawn([1, 2], Modality="MR", BodyPartExamined="KNEE")).metadata
     assert (metadata["modality"], metadata["body_part"]) == ("MR", "KNEE")

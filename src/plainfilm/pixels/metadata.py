@@ -8,6 +8,7 @@ C.7.3.1.1.1 (modalities), C.8.11.5 and C.8.1.4 (views), PS3.16 annex L (body par
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from typing import Any
@@ -147,6 +148,8 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
         value = element(dataset, keyword)
         if isinstance(value, str) and (code := value.strip().upper()) in _WORDS[name]:
             metadata[name] = code
+    if "body_part" not in metadata and (part := _described_part(dataset)):
+        metadata["body_part"] = part
     if photometric := stated_photometric(dataset):
         metadata["photometric"] = photometric
     if "view" not in metadata and (view := _described_view(dataset)):
@@ -172,6 +175,19 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
     if isinstance(maker, str) and (found := _MAKER.search(maker)):
         metadata["manufacturer"] = _SPELLED[found[0].casefold()]
     return metadata
+
+
+def _described_part(dataset: Any) -> str | None:
+    """Return the one code that free text has among its words: KNEE of ``Left knee, 2 views``."""
+    texts = [element(dataset, "BodyPartExamined")]
+    with contextlib.suppress(Exception):  # a damaged sequence raises all kinds
+        texts.append(element(dataset, "AnatomicRegionSequence")[0].CodeMeaning)
+    for text in texts:
+        words = set(re.findall(r"[A-Z]{3,}", text.upper())) if isinstance(text, str) else set()
+        codes = words & _WORDS["body_part"] - {"FACE"}  # in French the frontal view
+        if len(codes) == 1:
+            return codes.pop()
+    return None
 
 
 def _described_view(dataset: Any) -> str | None:
