@@ -183,10 +183,10 @@ def _described_part(dataset: Any) -> str | None:
     with contextlib.suppress(Exception):  # a damaged sequence raises all kinds
         texts.append(element(dataset, "AnatomicRegionSequence")[0].CodeMeaning)
     for text in texts:
-        words = set(re.findall(r"[A-Z]{3,}", text.upper())) if isinstance(text, str) else set()
-        codes = words & _WORDS["body_part"] - {"FACE"}  # in French the frontal view
+        words = re.findall(r"[A-Z]{3,}", text.upper()) if isinstance(text, str) else ()
+        codes = _WORDS["body_part"].intersection(words) - {"FACE"}  # in French the frontal view
         if len(codes) == 1:
-            return codes.pop()
+            return next(iter(codes))
     return None
 
 
