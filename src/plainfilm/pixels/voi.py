@@ -138,11 +138,11 @@ def _hides(levels: FloatArray, values: FloatArray, width: float, modality: str) 
     """Whether a window hides the image, by a sample of its levels and values.
 
     It does if it makes more than 95 % of the pixels black or white; more than 75 % if it is also
-    narrower than a twelfth of the values, unless the modality is a cross-sectional one; or if the
-    image uses less than an eighth of the grey levels. An image of fewer than 64 values, or with
-    little contrast in its values, hides itself.
+    narrower than a twelfth of the values; or if the image uses less than an eighth of the grey
+    levels. An image of fewer than 64 values, or with little contrast in its values, hides itself.
+    A cross-sectional image may have a narrow window on purpose, and keeps it.
     """
-    if levels.size < 2:
+    if levels.size < 2 or modality.strip() in _SECTIONS:
         return False
     clipped = _clipped(levels)
     if clipped <= _NARROW_CLIPPED and levels.std() > _USED:
@@ -152,8 +152,7 @@ def _hides(levels: FloatArray, values: FloatArray, width: float, modality: str) 
         return False
     if clipped > _CLIPPED:
         return True
-    narrow = width < _NARROW * (high - low) and modality not in _SECTIONS
-    if clipped > _NARROW_CLIPPED and narrow:
+    if clipped > _NARROW_CLIPPED and width < _NARROW * (high - low):
         return True
     contrast = high - low >= _CONTRAST * max(abs(low), abs(high))
     darkest, brightest = _ends(levels)
