@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -300,3 +301,33 @@ def test_an_ordinary_file_has_nothing_corrected() -> None:
     for elements in ({}, WINDOW, EIGHT, {"PixelRepresentation": 1}):
         top = 255 if elements == EIGHT else 2047
         assert not corrected(read_full_image(drawn(film(top), **elements)))
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_a_high_bit_that_the_values_contradict(signed: int) -> None:
+    values = film() - 2048 * signed
+    whole = drawn(values, PixelRepresentation=signed, **WINDOW)
+    image = read_full_image(drawn(values, PixelRepresentation=signed, HighBit=15, **WINDOW))
+    np.testing.assert_array_equal(image.pixels, read_full_image(whole).pixels)
+    assert corrected(image) == {"pixel-format"}
+    top = read_full_image(drawn(values * 16, PixelRepresentation=signed, HighBit=15, **WINDOW))
+    np.testing.assert_array_equal(top.pixels, image.pixels)
+    assert not corrected(top)
+
+
+def test_plain_data_under_the_deflated_transfer_syntax() -> None:
+    whole = drawn(film(), **WINDOW)
+    data = labelled(drawn(film(), bare=True, **WINDOW), DeflatedExplicitVRLittleEndian)
+    image = read_full_image(data)
+    np.testing.assert_array_equal(image.pixels, read_full_image(whole).pixels)
+    assert corrected(image) == {"compression"}
+
+
+def test_run_lengths_of_fewer_bytes_than_stated() -> None:
+    dataset = dcmread(io.BytesIO(drawn(film(255), **EIGHT)))
+    dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    right = read_full_image(written(dataset, RLELossless))
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    image = read_full_image(written(dataset, RLELossless))
+    np.testing.assert_array_equal(image.pixels, right.pixels)
+    assert corrected(image) == {"depth"} and image.metadata["bits"] == 8

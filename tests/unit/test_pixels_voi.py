@@ -38,6 +38,7 @@ def saved(picture: np.ndarray, kind: str = "png") -> bytes:
         {"WindowCenter": 32767, "WindowWidth": 65535},
         {"WindowCenter": 32768, "WindowWidth": 65536},
         {"WindowCenter": 60000, "WindowWidth": 100},
+        {"WindowCenter": 8192, "WindowWidth": 16384},
         {"WindowCenter": 1500, "WindowWidth": 300},
         {"WindowCenter": -5000, "WindowWidth": 100, "VOILUTFunction": "SIGMOID"},
     ],
@@ -74,6 +75,7 @@ def test_a_window_is_used_where_the_lookup_table_hides_the_image() -> None:
     [
         (film(), {"WindowCenter": 2000, "WindowWidth": 500}),  # clips 85 %
         (film(600), WINDOW),  # uses a seventh of the levels
+        (film(), {"WindowCenter": 4096, "WindowWidth": 8192}),  # uses half of them
         (film(), {"WindowCenter": 1500, "WindowWidth": 300, "Modality": "CT"}),
         (film() // 100 * 100, {"WindowCenter": 1800, "WindowWidth": 1}),  # a mask
         (np.full((60, 80), 1800), {"WindowCenter": 1800, "WindowWidth": 1}),
@@ -115,7 +117,10 @@ def test_a_table_that_stays_a_little_below_its_top_keeps_its_bits() -> None:
 
 @pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
 def test_an_empty_item_of_a_lookup_table_is_an_absent_one(keyword: str) -> None:
-    image = read_full_image(drawn(film(), **{keyword: Sequence([Dataset()])}, **WINDOW))
+    empty = Dataset()
+    empty.LUTDescriptor = None
+    for item in (Dataset(), empty):
+        image = read_full_image(drawn(film(), **{keyword: Sequence([item])}, **WINDOW))
     np.testing.assert_array_equal(image.pixels, read_full_image(drawn(film(), **WINDOW)).pixels)
     table = lut(list(range(4095, -1, -1)), 0, 12)[0]
     both = read_full_image(drawn(film(), **{keyword: Sequence([Dataset(), table])}, **WINDOW))

@@ -32,7 +32,10 @@ def decode_dicom(data: bytes, limits: Limits, frame: int = 0) -> GreyImage:
     with ISOLATION, QUIET_PYDICOM:
         try:
             file = open_dicom(data, limits, frame)
-            return _to_grey(file, _stored_frame(file), frame, len(data))
+            stored = _stored_frame(file)
+            if _ignores_high_bit(stored, file.layout):
+                file = file.with_low_bits()
+            return _to_grey(file, _stored_bits(stored, file), frame, len(data))
         except ImageError as error:
             failure = error
         except Exception as error:  # libraries raise all kinds for hostile bytes
@@ -58,7 +61,7 @@ def _to_grey(file: DicomFile, stored: NDArray[Any], frame: int, size: int) -> Gr
     else:
         metadata["coloured"] = 0.0
         metadata["mode"] = "L" if stored.itemsize == 1 else "I;16" if stored.itemsize == 2 else "I"
-        levels, notes, changed = grey_from_stored(stored, header, frame)
+        levels, notes, changed = grey_from_stored(stored, header, frame, layout.stored)
         metadata |= notes
         corrected |= changed
         picture = Pillow.fromarray(levels)
@@ -103,8 +106,7 @@ def _stored_frame(file: DicomFile) -> NDArray[Any]:
             failure = _explain(error)
         else:
             stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-            above = file.codestream is not None and file.codestream.bits > file.layout.stored
-            return _stored_bits(stored, file, clip=above) if plain or above else stored
+            return stored
     # One of several decoders may be installed, but not the one that this file needs.
     if not plain and any(name.startswith("pylibjpeg") for name in decoder.missing_dependencies):
         failure = _needs_codec(syntax)
@@ -133,14 +135,30 @@ def _options(file: DicomFile) -> dict[str, Any]:
     return options
 
 
-def _stored_bits(stored: NDArray[Any], file: DicomFile, clip: bool) -> NDArray[Any]:
+def _ignores_high_bit(stored: NDArray[Any], layout: Layout) -> bool:
+    """Whether the values are in the low bits although the header states higher ones."""
+    unused = layout.high + 1 - layout.stored
+    if stored.dtype.kind not in "iu" or unused <= 0 or not stored.size:
+        return False
+    low, high = int(stored.min()), int(stored.max())
+    fits = -(1 << layout.stored - 1) <= low and high < 1 << layout.stored
+    return fits and bool((stored & ((1 << unused) - 1)).any())
+
+
+def _stored_bits(stored: NDArray[Any], file: DicomFile) -> NDArray[Any]:
     """Cut the stored bits out of the allocated ones (PS3.5 section 8.1.1).
 
     pydicom assumes that the high bit is the last of the stored ones. Older files store them at the
-    top, or overlays in the remaining bits. ``clip`` is for compressed data: a lossy image may
-    exceed its range by a few levels, which would become the opposite of what they are.
+    top, or overlays in the remaining bits. A compressed frame may be lossy and exceed its range by
+    a few levels, which are limited: cut, they would become the opposite of what they are.
     """
-    allocated, bits, high = 8 * stored.itemsize, file.layout.stored, file.layout.high
+    stream, layout = file.codestream, file.layout
+    if file.syntax.is_encapsulated and file.syntax != RLELossless:
+        if stream is None or stream.bits <= layout.stored:
+            return stored
+    else:
+        stream = None
+    allocated, bits, high = 8 * stored.itemsize, layout.stored, layout.high
     if stored.dtype.kind not in "iu" or not 1 < bits < allocated or high >= allocated:
         return stored
     unsigned = stored.view(f"u{stored.itemsize}")
@@ -148,7 +166,7 @@ def _stored_bits(stored: NDArray[Any], file: DicomFile, clip: bool) -> NDArray[A
         most = int(unsigned.max(initial=0))
         if most < 1 << bits:
             return stored  # there is nothing to cut in nearly every file
-        if clip and most < (1 << bits) + (1 << bits >> 3):
+        if stream is not None and most < (1 << bits) + (1 << bits >> 3):
             limited: NDArray[Any] = np.minimum(stored, stored.dtype.type((1 << bits) - 1))
             return limited
     values: NDArray[Any] = unsigned >> (high + 1 - bits) & ((1 << bits) - 1)

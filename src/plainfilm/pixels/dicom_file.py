@@ -75,11 +75,12 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
             "the transfer syntax of this DICOM file is private or unknown",
             remedy="convert the file to a transfer syntax of the standard",
         )
+    plain = inflated is None and syntax == DeflatedExplicitVRLittleEndian
     file = find_pixel_data(stream, header, syntax, frame, frames, limits)
     if not named:  # there is nothing to contradict
         shown = file.layout.corrected - {"vr", "compression"}
         return replace(file, layout=replace(file.layout, corrected=shown))
-    return file.corrected("byte-order") if turned else file
+    return file.corrected(*["byte-order"] * turned, *["compression"] * plain)
 
 
 def _read_header(stream: Source, data: bytes) -> tuple[Any, bool]:
@@ -87,7 +88,12 @@ def _read_header(stream: Source, data: bytes) -> tuple[Any, bool]:
     start, named = _meta(data)
     first = data[start : start + 6]
     big = first[:1] == b"\0" and first[1:2] not in (b"\0", b"")
-    if not named or big == (named == str(ExplicitVRBigEndian).encode()) or len(first) < 6:
+    turned = big != (named == str(ExplicitVRBigEndian).encode())
+    if (
+        not named
+        or len(first) < 6
+        or not (turned or named == str(DeflatedExplicitVRLittleEndian).encode())
+    ):
         return pydicom.dcmread(stream, stop_before_pixels=True, force=True), False
     meta = pydicom.dcmread(io.BytesIO(data[:start]), force=True).file_meta
     implicit = not begins_with_vr(first[4:])
@@ -97,7 +103,7 @@ def _read_header(stream: Source, data: bytes) -> tuple[Any, bool]:
     )
     header.set_original_encoding(implicit, not big)
     header.file_meta = meta
-    return header, True
+    return header, turned
 
 
 def inflate(data: bytes, limits: Limits) -> bytes | None:
@@ -106,6 +112,8 @@ def inflate(data: bytes, limits: Limits) -> bytes | None:
     pydicom inflates without a limit.
     """
     at, syntax = _meta(data)
+    if data[at : at + 2] == b"\x08\0" and begins_with_vr(data[at + 4 : at + 6]):
+        return None  # the first element is there, whatever the header states
     if data[128:132] != b"DICM" or syntax != str(DeflatedExplicitVRLittleEndian).encode():
         return None
     # First measure the length, and only then inflate into memory.

@@ -16,7 +16,7 @@ _AT_ONCE = 1 << 15  # pixels
 
 
 def grey_from_stored(
-    stored: NDArray[Any], header: Any, frame: int = 0
+    stored: NDArray[Any], header: Any, frame: int = 0, bits: int = 16
 ) -> tuple[NDArray[np.uint8], dict[str, str | float], frozenset[str]]:
     """Apply PS3.3 C.11: modality LUT or rescale, VOI LUT or window, polarity, padding.
 
@@ -50,6 +50,7 @@ def grey_from_stored(
         Occurrence(codes, ignored),
         _macro(header, "FrameVOILUT", frame),
         str(element(header, "Modality") or ""),
+        _possible(values, bits) if codes is not None else np.inf,
     )
     levels, notes = chosen.levels, {**chosen.notes}
     inverted = _is_inverted(header)
@@ -60,6 +61,11 @@ def grey_from_stored(
     notes["polarity"] = "inverted" if inverted else "as-stored"
     grey = table if codes is None else _look_up_all(table, codes)
     return grey, notes, chosen.corrected
+
+
+def _possible(values: FloatArray, bits: int) -> float:
+    """Return the range of all values of the stored bits, by the difference of the first two."""
+    return float(abs(values[1] - values[0])) * (1 << bits) or np.inf
 
 
 def _look_up_all(table: NDArray[np.uint8], codes: NDArray[Any]) -> NDArray[np.uint8]:

@@ -70,6 +70,11 @@ class DicomFile:
             return None
         return (starts, lengths) if len(starts) == len(lengths) else None
 
+    def with_low_bits(self) -> DicomFile:
+        """Return the file with the stored bits at the low end, where the header states others."""
+        low = replace(self.layout, high=self.layout.stored - 1)
+        return replace(self, layout=low).corrected("pixel-format")
+
     def corrected(self, *words: str) -> DicomFile:
         """Return the file with further words of the metadata ``corrected``."""
         found = self.layout.corrected | {*words}
@@ -172,6 +177,7 @@ def _compressed(file: DicomFile, stated: UID, limits: Limits) -> DicomFile:
     plain = 0 <= len(packed) - file.layout.frame_bits // 8 <= 1 and known is None
     if known is None and (_is_rle(packed) or (stated == uid.RLELossless and not plain)):
         syntax = uid.RLELossless
+        known = _run_lengths(packed, file.layout)
     elif plain:
         file = replace(file, stream=io.BytesIO(packed), start=0, index=0)
         return file.corrected("compression")
@@ -197,6 +203,15 @@ def _syntax_of(known: Codestream | None, stated: UID) -> UID:
     if not possible or stated in possible or not replaceable:
         return stated
     return possible[0]
+
+
+def _run_lengths(packed: bytes, layout: Layout) -> Codestream | None:
+    """Describe run lengths that do not have the stated number of bytes for a sample."""
+    segments = int.from_bytes(packed[:4], "little")
+    each, rest = divmod(segments, layout.samples)
+    if rest or each not in (1, 2, 4) or 8 * each == layout.allocated:
+        return None
+    return Codestream("rle", 8 * each, layout.samples)
 
 
 def _is_rle(packed: bytes) -> bool:

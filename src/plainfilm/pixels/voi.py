@@ -22,6 +22,7 @@ _CLIPPED = 0.95  # share of pixels that are black or white by a window that hide
 _NARROW_CLIPPED, _NARROW = 0.75, 1 / 12  # the same if its width is below this share of the values
 _SECTIONS = ("CT", "MR", "PT", "NM")  # modalities whose windows are narrow on purpose
 _USED = 1 / 8  # share of the grey levels: a window that uses less hides the image
+_TOO_WIDE, _USED_OF_TOO_WIDE = 3.9, 0.3  # the same for a window so many times wider than all values
 _CONTRAST = 1 / 8  # of the largest value: an image with less is of one grey and stays as it is
 _DISTINCT = 64  # values: an image with fewer is a mask or of one grey
 _TAIL = 0.001  # share of the pixels at either end that are ignored when a range is measured
@@ -40,7 +41,11 @@ class Chosen:
 def present(source: Any, keyword: str) -> list[Any]:
     """Return the items of a sequence of lookup tables; an empty item counts as absent."""
     items = element(source, keyword) or []
-    return [item for item in items if "LUTDescriptor" in item or "LUTData" in item]
+    return [
+        item
+        for item in items
+        if numbers(item, "LUTDescriptor") or element(item, "LUTData") is not None
+    ]
 
 
 def read_table(item: Any, values: FloatArray) -> tuple[LookupTable, bool]:
@@ -75,7 +80,9 @@ def read_table(item: Any, values: FloatArray) -> tuple[LookupTable, bool]:
     return LookupTable(first, entries.astype(np.float64), bits), spare
 
 
-def choose_levels(values: FloatArray, pixels: Occurrence, source: Any, modality: str) -> Chosen:
+def choose_levels(
+    values: FloatArray, pixels: Occurrence, source: Any, modality: str, possible: float
+) -> Chosen:
     """Choose the first VOI LUT or window that shows the image, else the range of its values.
 
     Parameters
@@ -88,12 +95,15 @@ def choose_levels(values: FloatArray, pixels: Occurrence, source: Any, modality:
         Data set, or item, with the windows.
     modality
         Modality of the header.
+    possible
+        Difference of the highest and the lowest value that the stored bits can have.
     """
     first: Chosen | None = None
     sample = pixels.sample()
     drawn = values.ravel()[sample]
     for levels, width, chosen in _candidates(values, source):
-        if not _hides(levels.ravel()[sample], drawn, width, modality):
+        too_wide = width >= _TOO_WIDE * possible
+        if not _hides(levels.ravel()[sample], drawn, width, modality, too_wide):
             if first is None:
                 return chosen
             return Chosen(levels, chosen.notes, chosen.corrected | {"window"})
@@ -134,18 +144,21 @@ def _notes(name: str, count: int) -> dict[str, str | float]:
     return {"window": name} | ({"windows": float(count)} if count > 1 else {})
 
 
-def _hides(levels: FloatArray, values: FloatArray, width: float, modality: str) -> bool:
+def _hides(
+    levels: FloatArray, values: FloatArray, width: float, modality: str, too_wide: bool
+) -> bool:
     """Whether a window hides the image, by a sample of its levels and values.
 
     It does if it makes more than 95 % of the pixels black or white; more than 75 % if it is also
     narrower than a twelfth of the values; or if the image uses less than an eighth of the grey
-    levels. An image of fewer than 64 values, or with little contrast in its values, hides itself.
+    levels, or less than 30 % and the window is four times wider than all possible values. An image
+    of fewer than 64 values, or with little contrast in its values, hides itself.
     A cross-sectional image may have a narrow window on purpose, and keeps it.
     """
     if levels.size < 2 or modality.strip() in _SECTIONS:
         return False
     clipped = _clipped(levels)
-    if clipped <= _NARROW_CLIPPED and levels.std() > _USED:
+    if clipped <= _NARROW_CLIPPED and levels.std() > _USED and not too_wide:
         return False
     low, high = _ends(values)
     if len(np.unique(values)) < _DISTINCT:
@@ -156,7 +169,7 @@ def _hides(levels: FloatArray, values: FloatArray, width: float, modality: str) 
         return True
     contrast = high - low >= _CONTRAST * max(abs(low), abs(high))
     darkest, brightest = _ends(levels)
-    return contrast and brightest - darkest < _USED
+    return contrast and brightest - darkest < (_USED_OF_TOO_WIDE if too_wide else _USED)
 
 
 def _clipped(levels: FloatArray) -> float:
