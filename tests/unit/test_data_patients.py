@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from plainfilm.cli.main import main
 from plainfilm.data import Manifest, load_dataset, make_splits
 from plainfilm.data.sources.identifiers import is_rounded, normal_form, placeholders
 from plainfilm.errors import UsageError
@@ -115,7 +116,7 @@ def test_different_patients(one: str, other: str) -> None:
             "--",
         ),
         *("?", ".", "unknown", "[Unknown]", "UNBEKANNT", "blank", "-1", "-999", "XXX", "no id"),
-        *("Anonymized", "not available", "k.A.", "\u200b", "—"),
+        *("Anonymized", "not available", "k.A.", "\u200b", "—", "不明"),
     ],
 )
 def test_words_that_mean_unknown(text: str) -> None:
@@ -348,3 +349,23 @@ def test_patient_folders_of_a_table(tmp_path: Path) -> None:
     assert groups(manifest) == [0, 0, 2, 2, 4, 4, 6, 6]
     with pytest.raises(UsageError, match="reaches the class folder"):
         load_dataset(tmp_path / "t.csv", patient_folder=2)
+
+
+def test_patient_folders_below_classes_with_other_names(tmp_path: Path) -> None:
+    names = [f"{c}/x{n}/{i}.png" for c in ("0_well", "1_ill") for n in range(3) for i in range(2)]
+    new_names = {"0_well": "NORMAL", "1_ill": "PNEUMONIA"}
+    put(tmp_path, *names)
+    manifest = load_dataset(tmp_path, class_map=new_names, patient_folder=1)
+    assert manifest.describe().patients == 3
+    with pytest.raises(UsageError, match="reaches the class folder"):
+        load_dataset(tmp_path, class_map=new_names, patient_folder=2)
+
+
+def test_the_option_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path / "d", *(f"{c}/x{n}/{i}.png" for c in "ab" for n in range(3) for i in range(2)))
+    data = str(tmp_path / "d")
+    assert main(["audit", "--quick", data, "--positive", "a", "--patient-folder"]) == 0
+    assert "12 images of 3 patients" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["audit", "--quick", "--patient-folder", data])
+    assert "give DATA before this option" in capsys.readouterr().err

@@ -87,6 +87,7 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
     if any(folder.columns for folder in level.folders):
         leave_out_repeated_sites(level, listing)
     _check_classes(level, listing, one_class=options.get("one_class", False))
+    listing.class_folders = frozenset(folder.prefix for folder in level.folders)
     for folder in level.folders:
         columns = {n: value for n, value in folder.columns if not contains_identity(value)}
         _list_files(folder, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]

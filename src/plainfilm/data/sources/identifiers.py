@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 _WORDS = """
-    blank deidentified desconhecido
-    desconocido empty inconnu keineangabe missing na nan nat nil noid none nopatient notapplicable
-    notavailable notknown null redacted removed sconosciuto tbd unassigned unbekannt undefined unk
-    unknown unspecified
+    blank deidentified desconhecido desconocido empty inconnu keineangabe missing na nan nat nil
+    noid none nopatient notapplicable notavailable notknown null redacted removed sconosciuto tbd
+    unassigned unbekannt undefined unk unknown unspecified неизвестно 未知 不明 不详
 """
 _UNKNOWN = frozenset(_WORDS.split())
 _NO_NUMBER = re.compile(r"anon[a-z]*|-1|-9+|x{2,}|k\. ?a\.")

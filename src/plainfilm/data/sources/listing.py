@@ -96,6 +96,7 @@ class Listing:
     positive: str | None = None  # the class that a table shows to be positive
     absent_positive: str = ""  # labels that a table has instead of the one of positive=
     is_table: bool = False
+    class_folders: frozenset[str] = frozenset()  # starts of the ids, such as train/NORMAL/
     scope: str = ""  # data set of the root; equal patient names mean one patient within it
 
     def report(

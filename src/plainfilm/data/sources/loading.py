@@ -50,7 +50,8 @@ def load_dataset(
     *roots
         Folders and tables with the same classes. With several roots, ids start with the name of
         the root. Equal identifiers from columns or DICOM headers mean one patient, and so do equal
-        names of a known convention; equal matches of a pattern only within one data set.
+        names of a known convention; equal matches of a pattern and equal folders only within one
+        data set.
     name
         Name of the data set. Default: the name of the first root.
     **options

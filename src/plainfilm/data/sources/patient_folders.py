@@ -9,7 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 from plainfilm._text import plural
-from plainfilm.data.sources.listing import Item, split_of_name
+from plainfilm.data.sources.listing import Item, Listing, split_of_name
 from plainfilm.data.sources.names import is_date
 from plainfilm.errors import UsageError
 
@@ -48,37 +48,39 @@ def check_patient_options(patient: str | None, level: int | None) -> None:
         )
 
 
-def _below_classes(items: Iterable[Item], skip: int) -> list[list[str]]:
+def _below_classes(items: Iterable[Item], listing: Listing, skip: int) -> list[list[str]]:
     """Return the folders of each image below its class folder and its split."""
     found: list[list[str]] = []
     known: dict[tuple[str, object], list[str]] = {}
     for item in items:
-        key = item.id.rpartition("/")[0], item.label
+        key = item.id[skip:].rpartition("/")[0], item.label
         if key not in known:
-            known[key] = _below_class(*key, skip)
+            known[key] = _below_class(*key, listing)
         found.append(known[key])
     return found
 
 
-def _below_class(path: str, label: object, skip: int) -> list[str]:
-    folders = path[skip:].split("/") if len(path) > skip else []
+def _below_class(path: str, label: object, listing: Listing) -> list[str]:
+    folders = path.split("/") if path else []
     start = 0
-    if isinstance(label, str):
-        folded = label.casefold()
-        start = next((n + 1 for n, one in enumerate(folders) if one.casefold() == folded), 0)
+    for number, folder in enumerate(folders, 1):
+        is_class = f"{'/'.join(folders[:number])}/" in listing.class_folders
+        if is_class or (listing.is_table and folder.casefold() == str(label).casefold()):
+            start = number
+            break
     while start < len(folders) and split_of_name(folders[start]):
         start += 1
     return folders[start:]
 
 
-def folders_at(items: Sequence[Item], level: int, skip: int = 0) -> list[str | None]:
+def folders_at(listing: Listing, level: int, skip: int = 0) -> list[str | None]:
     """Return the name of the folder that stands for the patient of each image.
 
     Level 1 is the folder that the file is in, level 2 the folder above it. The class folder and
     what is above it are no patients; an image without such a folder has None. ``skip`` is the
     length of the prefix of the ids.
     """
-    below = _below_classes(items, skip)
+    below = _below_classes(listing.items, listing, skip)
     return [folders[-level] if len(folders) >= level else None for folders in below]
 
 
@@ -100,17 +102,18 @@ def check_level(level: int, found: Sequence[str | None]) -> None:
         )
 
 
-def find_patient_folders(items: Sequence[Item], skip: int = 0) -> PatientFolders | None:
+def find_patient_folders(listing: Listing, skip: int = 0) -> PatientFolders | None:
     """Return the folders that probably stand for patients, or None.
 
     They are the highest level below the class folders with at least ten folders, most with few
     images, and with more folders than images in a typical one; or any folders that are named as
     persons. Folders of dates, batches, sites or scanners are not patients.
     """
+    items = listing.items
     sample = items[:: max(1, len(items) // _LOOK_AT)]
-    if not any(_below_classes(sample, skip)):
+    if not any(_below_classes(sample, listing, skip)):
         return None
-    below = _below_classes(items, skip)
+    below = _below_classes(items, listing, skip)
     for depth in range(max(map(len, below))):
         names = [folders[depth] if len(folders) > depth else None for folders in below]
         counts = Counter(name for name in names if name is not None)

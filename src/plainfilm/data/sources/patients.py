@@ -122,7 +122,7 @@ def _collect(
             )
         yield _Evidence(PATTERN, _named(names, listings, scopes))
     elif level:
-        names = [folders_at(one.items, level, _prefix(one, listings)) for one in listings]
+        names = [folders_at(one, level, _prefix(one, listings)) for one in listings]
         check_level(level, [*chain.from_iterable(names)])
         yield _Evidence(LEVEL, _named(names, listings, scopes))
     else:
@@ -153,7 +153,7 @@ def _guess(
     if level is None:
         names: list[list[str | None]] = []
         for one in listings:
-            found = find_patient_folders(one.items, _prefix(one, listings))
+            found = find_patient_folders(one, _prefix(one, listings))
             names.append(found.names if found else [None] * len(one.items))
             statistics.folders += found.folders if found else 0
         yield _Evidence(FOLDERS, _named(names, listings, scopes))
