@@ -213,7 +213,7 @@ def test_none_is_a_label_for_none(tmp_path: Path) -> None:
     assert [record.labels for record in manifest.records] == [(1, 1), (1, 0), (0, 1), (0, 0)]
 
 
-def test_a_label_for_none_beside_others_is_a_label(tmp_path: Path) -> None:
+def test_a_label_for_none_with_others_is_a_label(tmp_path: Path) -> None:
     manifest = load(tmp_path, "label", ["a|normal", "a", "normal", "b"])
     assert manifest.task.labels == ("a", "b", "normal")
 

@@ -46,7 +46,7 @@ class Table:
             raise SourceError(
                 "where= selects no row",
                 received=f"{expression!r} on {plural(len(self), 'row')} of {self.path}",
-                remedy="compare with values as they are in the table, in upper or lower case",
+                remedy="compare with the values in the table, in their upper or lower case",
             )
         columns = {name: [*compress(cells, mask)] for name, cells in self.columns.items()}
         partners = {name: [*compress(rows, mask)] for name, rows in self.partners.items()}
@@ -56,7 +56,7 @@ class Table:
 def assemble(
     path: Path, numbered: Iterable[tuple[int, list[str]]], header: Sequence[str] | None = None
 ) -> Table:
-    """Make a table of rows of text, the first of which has the names of the columns.
+    """Make a table of rows of text; the first one has the names of the columns.
 
     Blank rows, and lines with a single cell above the header, are skipped. Cells beyond the header
     may be blank.
