@@ -76,6 +76,8 @@ def test_the_ensemble_predicts_the_mean_of_its_members(trained: Any) -> None:
     found = Predictor(together.bundle).logits(images)
     np.testing.assert_allclose(found, np.mean(logits, axis=0), atol=1e-5)
     assert together.bundle.rejection is not None
+    own, first = (one.read_training_images() for one in (together.bundle, members[0]))
+    assert own is not None and first is not None and own.to_bytes() == first.to_bytes()
 
 
 def test_the_keras_model_of_the_ensemble_predicts_the_mean(trained: Any) -> None:

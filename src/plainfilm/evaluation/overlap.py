@@ -61,10 +61,9 @@ def find_overlap(bundle: Bundle, scored: Scored) -> Found:
 
 def _find_copies(known: TrainingImages, scored: Scored) -> Bools:
     basis = Basis(known.mean, known.components, known.medians)
-    bits = np.unpackbits(known.views, axis=1, count=len(known.medians)).astype(bool)
     rows = scored.images.positions(scored.manifest.ids)
     parts = [
-        find_copies(basis, bits, scored.images.gather(rows[chunk]))
+        find_copies(basis, known.views, scored.images.gather(rows[chunk]))
         for chunk in in_chunks(len(rows))
     ]
     return np.concatenate(parts)

@@ -19,12 +19,12 @@ def collect_known_images(*splits: SplitImages) -> TrainingImages:
     known = sorted(key for key in keys if is_key(key))
     files = {digest for split in splits for digest in split.images.hashes}
     fitted = fit_basis(images for split in splits for images in _read(split))
-    basis, bits = (Basis.none(), np.empty((0, 0), bool)) if fitted is None else fitted
+    basis, hashes = (Basis.none(), np.empty((0, 0), np.uint8)) if fitted is None else fitted
     return TrainingImages(
         contents=np.sort(short_hashes(files)),
         patients=np.sort(short_hashes(key[1:] for key in known)),
         salt=check_key() if known else "",
-        views=np.unique(np.packbits(bits, axis=1), axis=0),
+        views=np.unique(hashes, axis=0),
         mean=basis.mean,
         components=basis.components,
         medians=basis.medians,
