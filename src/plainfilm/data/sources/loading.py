@@ -37,10 +37,10 @@ def load_dataset(
 ) -> Manifest:
     """List the images of folders and tables, with labels and patients.
 
-    A folder contains one folder for each class, with or without ``train``, ``validation`` and
-    ``test`` above or below them. A table (text, Parquet or Excel) names a file, a class and,
-    optionally, a patient and a split in each row. Its other columns are kept unless they may
-    identify patients.
+    A folder contains one folder for each class; folders of splits (``train``, ``test_set``) and of
+    sites may be above or below them, and masks are left out. A table (text, Parquet or Excel) names
+    a file, a class and, optionally, a patient and a split in each row. Its other columns are kept
+    unless they may identify patients.
     Images are not decoded, but the headers of DICOM files are read for the patient. Patient keys
     are keyed hashes (see ``plainfilm.data.pseudonyms``), whose salt affects neither splits nor
     the hash of the manifest.
