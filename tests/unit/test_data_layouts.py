@@ -256,3 +256,14 @@ def test_the_second_stage_of_siim(tmp_path: Path) -> None:
     (folder / "train-rle.csv").rename(folder / "stage_2_sample_submission.csv")
     (folder / "stage_2_train.csv").write_text(text)
     assert count(load_dataset(folder, layout="siim")) == SETS["siim"]
+
+
+def test_a_part_of_a_set_may_be_present(tmp_path: Path) -> None:
+    folder = public_sets.nih(tmp_path)
+    for path in folder.glob("images_*/images/*.png"):
+        if path.name.startswith(("00000103", "00000106", "00000110")):
+            path.unlink()  # all that the list of the test set names
+    manifest = load_dataset(folder, layout="nih")
+    assert count(manifest).splits == {"train": 11}
+    found = [one for one in manifest.findings if one.check == "split-list-names"]
+    assert [one.count for one in found] == [1, 6]

@@ -120,7 +120,8 @@ def load_dataset(
         listing.findings += found
         listings.append(listing)
     lists = as_paths(options.get("split_lists"))
-    findings += assign_split_lists(listings, lists) if lists else []
+    if lists:
+        findings += assign_split_lists(listings, lists, known=not explicit.get("split_lists"))
     from_roots = assign_splits(listings)
     join_labels(listings)
     check_positive(listings, options.get("positive"))

@@ -14,11 +14,13 @@ from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Split
 
 
-def assign_split_lists(listings: Sequence[Listing], lists: Sequence[Path]) -> list[Finding]:
+def assign_split_lists(
+    listings: Sequence[Listing], lists: Sequence[Path], *, known: bool = False
+) -> list[Finding]:
     """Assign to each image the split of the list that names it; a list replaces a column.
 
     A list is a text file with one name a line, with or without folders and endings. Its own name
-    says the split.
+    says the split. ``known`` lists of a public data set may name no image of a part of it.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def assign_split_lists(listings: Sequence[Listing], lists: Sequence[Path]) -> li
     findings: list[Finding] = []
     for path in lists:
         role = _role_of(path)
-        named, unknown = _find(path, _read(path), index)
+        named, unknown = _find(path, _read(path), index, known=known)
         for item in named:
             if roles.setdefault(item.real, role) != role:
                 contradicting.add(item.id)
@@ -80,7 +82,9 @@ def _read(path: Path) -> list[str]:
     return [*dict.fromkeys(filter(None, names))]
 
 
-def _find(path: Path, names: list[str], index: dict[str, list[Item]]) -> tuple[list[Item], int]:
+def _find(
+    path: Path, names: list[str], index: dict[str, list[Item]], *, known: bool
+) -> tuple[list[Item], int]:
     """Return the images that a list names, and how many names are not in the data."""
     found: list[Item] = []
     unknown = 0
@@ -97,7 +101,7 @@ def _find(path: Path, names: list[str], index: dict[str, list[Item]]) -> tuple[l
             received=f"{plural(len(ambiguous), 'name')} in {path}{_first(ambiguous)}",
             remedy="write the folders before the names",
         )
-    if not found:
+    if not found and not known:
         raise SourceError(
             "a list of files names no image of the data",
             received=f"{path}: {plural(len(names), 'line')}{_first(names)}",
