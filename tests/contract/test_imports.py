@@ -158,7 +158,7 @@ def test_all_but_training_works_without_a_framework(
 
 def test_training_without_a_framework_says_what_to_install(data: Path, tmp_path: Path) -> None:
     for arguments in (
-        ("train", data, "--recipe", "swift", "--out", tmp_path / "run"),
+        ("train", data, "--positive", "bright", "--recipe", "swift", "--out", tmp_path / "run"),
         ("demo", "--out", tmp_path / "demo"),
         ("show", data, "--out", tmp_path / "a.png", "--augmented", "swift"),
     ):
