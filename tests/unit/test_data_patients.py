@@ -11,7 +11,6 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest, load_dataset, make_splits
-from plainfilm.data.sources.identifiers import is_rounded, normal_form, placeholders
 from plainfilm.errors import UsageError
 from plainfilm.records import Finding
 
@@ -58,77 +57,6 @@ def groups(manifest: Manifest) -> list[int]:
 
 def findings(manifest: Manifest) -> dict[str, Finding]:
     return {found.check: found for found in manifest.findings}
-
-
-@pytest.mark.parametrize(
-    "spellings",
-    [
-        ("12", "12.0", "000012", " 12 ", "12,0", "#12", "１２"),
-        ("P-12", "p-12", "P_12", "P12", "p 012", "P–12", "P.0012"),
-        ("h4000", "H4000", "00h4000"),
-        ("Müller 3", "Mu\u0308ller-3", "MÜLLER3"),
-        ("2021-0012", "2021/12", "2021_012"),
-        ("1.2E+11", "120000000000", "120000000000.0", "1,20e+11"),
-    ],
-)
-def test_one_patient_in_several_spellings(spellings: tuple[str, ...]) -> None:
-    assert len({normal_form(text) for text in spellings}) == 1
-    assert normal_form(spellings[0]) is not None
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("1-23", "12-3"),
-        ("1-23", "123"),
-        ("0-12", "12"),
-        ("12.5", "125"),
-        ("12.10", "12.1"),
-        ("P-12", "Q-12"),
-        ("P12", "12"),
-        ("12a", "12b"),
-        ("Anna-Maria", "Annamaria"),
-        ("0a00f3c9b1e2", "0a0f3c9b1e2"),  # zeros of a random code are no padding
-        ("का", "कि"),  # vowels that are combining characters
-        ("0", "00a"),
-    ],
-)
-def test_different_patients(one: str, other: str) -> None:
-    assert normal_form(one) != normal_form(other)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "",
-            "NA",
-            "n/a",
-            "N.A.",
-            "nan",
-            "NaN",
-            "<NA>",
-            "#N/A",
-            "null",
-            "(null)",
-            "None",
-            "-",
-            "--",
-        ),
-        *("?", ".", "unknown", "[Unknown]", "UNBEKANNT", "blank", "-1", "-999", "XXX", "no id"),
-        *("Anonymized", "not available", "k.A.", "\u200b", "—", "不明"),
-    ],
-)
-def test_words_that_mean_unknown(text: str) -> None:
-    assert normal_form(text) is None
-
-
-def test_zero_is_a_patient_unless_many_images_have_it() -> None:
-    assert placeholders(["0"] * 2 + ["1"] * 2) == frozenset()
-    assert placeholders(["0"] * 30 + ["1"] * 10 + ["2"]) == frozenset()
-    assert placeholders(["0"] * 31 + ["1"] * 10 + ["999"] * 40 + ["998"]) == {"0", "999"}
-    assert is_rounded("1.20E+11")
-    assert not is_rounded("12e11")
 
 
 def test_spellings_of_a_column_are_merged_across_tables(tmp_path: Path) -> None:
@@ -225,6 +153,15 @@ def test_a_study_of_many_patients_joins_none(tmp_path: Path) -> None:
     manifest = load_dataset(tmp_path)
     assert manifest.describe().patients == 6
     assert findings(manifest)["study-of-many-patients"].count == 12
+
+
+def test_a_study_alone_is_a_doubtful_patient(tmp_path: Path) -> None:
+    for number in range(8):
+        dicom(tmp_path / "ab"[number % 2] / f"{number}.dcm", f"1.2.{number // 2}", PatientID="")
+    manifest = load_dataset(tmp_path)
+    assert manifest.describe().patients == 4
+    assert findings(manifest)["patient-only-study"].count == 8
+    assert not any("1.2." in text for text in (repr(manifest.findings), repr(manifest.records)))
 
 
 def test_issuers_distinguish_patients_unless_one_is_missing(tmp_path: Path) -> None:

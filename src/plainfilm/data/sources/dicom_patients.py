@@ -21,12 +21,15 @@ _PLACEHOLDER_FILES = 20
 _PLACEHOLDER_PATIENTS = 4
 """A study of more different identifiers is a placeholder."""
 
+STUDY = "study"
+"""Scope of patients who are known by a study only."""
+
 
 @dataclass(slots=True)
 class HeaderPatients:
     """Patients of files by their headers, or None; for each file, in order.
 
-    ``spellings`` has all identifiers as they are written, with the patient; ``placeholders`` counts
+    ``spellings`` has the patient of each identifier in its written form; ``placeholders`` counts
     the files whose identifier is that of all files.
     """
 
@@ -71,7 +74,7 @@ def patients_of_headers(
             written = f"{header.issuer}\0{header.patient}" if header.issuer else header.patient
             result.spellings[written] = node
         if study is not None:
-            node = patients.join(node, Node("study", study))
+            node = patients.join(node, Node(STUDY, study))
         nodes.append(node)
     result.nodes = [None if node is None else patients.first(node) for node in nodes]
     result.findings += _unlike(result.nodes, numbers, ids)

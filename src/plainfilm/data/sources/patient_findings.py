@@ -25,12 +25,13 @@ class Statistics:
     images: Counter[str] = field(default_factory=Counter)  # by source of the key
     patients: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
     unknown: list[str] = field(default_factory=list)
+    only_study: list[str] = field(default_factory=list)  # images with a study but no identifier
     named: int = 0
     placeholders: int = 0  # DICOM files with the identifier of all files
     folders: int = 0  # that probably stand for patients
     words: int = 0  # images of unknown patient with a word such as NA as identifier
     rounded: int = 0
-    spellings: dict[str, Node] = field(default_factory=dict)  # identifiers as they are written
+    spellings: dict[str, Node] = field(default_factory=dict)  # by written form
 
 
 def report_patients(statistics: Statistics, kept: bool) -> Iterator[Finding]:
@@ -41,6 +42,17 @@ def report_patients(statistics: Statistics, kept: bool) -> Iterator[Finding]:
         yield _folders(statistics, count)
     yield from _spellings(statistics)
     yield from _shared_names(statistics)
+    if count := len(statistics.only_study):
+        yield finding(
+            "patient-only-study",
+            "warning",
+            f"{plural(count, 'DICOM file has', 'DICOM files have')} a StudyInstanceUID but no "
+            "PatientID; each study counts as a patient",
+            count,
+            statistics.only_study,
+            consequence="images of a patient with several studies may be in several splits",
+            remedy="name a column or give a regular expression with patient=",
+        )
     if statistics.unknown:
         yield _unknown(statistics)
     if statistics.named:

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from plainfilm.data.pseudonyms import Pseudonyms
-from plainfilm.data.sources.dicom_patients import patients_of_headers
+from plainfilm.data.sources.dicom_patients import STUDY, patients_of_headers
 from plainfilm.data.sources.identifiers import Node, is_rounded, normal_form, placeholders
 from plainfilm.data.sources.listing import Item, Listing, split_of_name
 from plainfilm.data.sources.names import (
@@ -97,6 +97,8 @@ def assign_patients(
                 keys[node] = pseudonyms.key(node.identifier, node.scope)
             item.patient = keys[node]
             statistics.images[source] += 1
+            if node.scope == STUDY:
+                statistics.only_study.append(item.id)
             statistics.patients[source].add(node)
     return [*report_patients(statistics, pseudonyms.kept), *findings]
 
