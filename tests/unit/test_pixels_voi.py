@@ -201,3 +201,11 @@ def test_a_file_read_again_has_the_same_levels() -> None:
     data = drawn(film(), WindowCenter=0, WindowWidth=1)
     again = written(dcmread(io.BytesIO(data)))
     np.testing.assert_array_equal(read_full_image(data).pixels, read_full_image(again).pixels)
+
+
+def test_outliers_of_a_large_image_of_floats() -> None:
+    values = np.tile(film() / 3.0, (20, 20))
+    values[777, 333] = 1e9
+    levels, metadata = grey_from_depth(values)
+    np.testing.assert_array_equal(levels[:60, :80], grey_from_depth(film() / 3.0)[0])
+    assert metadata == {"window": "0..1365", "corrected": "outliers"}

@@ -13,6 +13,7 @@ FEW_BEYOND_GAP = 0.02  # the same, if a gap separates them from all others
 _DISTINCT = 64  # values: an image with fewer is a mask, or of one grey
 _CLEAR = 0.04  # share of a sample at both ends: there is no outlier
 _SAMPLE = 1 << 14  # pixels
+_MOST = 1 << 20  # values to sort
 _AT_ONCE = 1 << 15  # pixels
 
 
@@ -73,18 +74,22 @@ def range_of(
     share = float(np.mean(values.ravel()[sample] > middle)) if sample.size else 0.0
     if high <= low or _CLEAR < share < 1 - _CLEAR:
         return low, high, False
-    order = np.argsort(found, axis=None, kind="stable")
-    ordered = found.ravel()[order].astype(np.float64)
-    weights = pixels.counts(seen)[order]
+    weights = pixels.counts(seen)
+    some = found
+    if found.size > _MOST:  # a sample with both ends: sorting all would take memory and time
+        some = np.concatenate((found[:: -(-found.size // _MOST)], [low, high]))
+        weights = np.ones(some.size, np.intp)
+    order = np.argsort(some, kind="stable")
+    ordered, weights = some[order].astype(np.float64), weights[order]
     if share < 0.5:
-        kept = _highest(ordered, weights)
-        return low, float(ordered[kept]), kept < len(ordered) - 1
-    kept = _highest(-ordered[::-1], weights[::-1])
-    return float(ordered[len(ordered) - 1 - kept]), high, kept < len(ordered) - 1
+        limit = _limit(ordered, weights)
+        return low, float(found[found <= limit].max()), limit < high
+    limit = -_limit(-ordered[::-1], weights[::-1])
+    return float(found[found >= limit].min()), high, limit > low
 
 
-def _highest(ordered: NDArray[np.float64], weights: NDArray[np.intp]) -> int:
-    """Return the position of the highest value that is no outlier."""
+def _limit(ordered: NDArray[np.float64], weights: NDArray[np.intp]) -> float:
+    """Return a limit between the highest value that is no outlier and the lowest that is one."""
     last = len(ordered) - 1
     share = np.cumsum(weights) / weights.sum()
     inner = int(np.searchsorted(share, 1 - FEW))
@@ -94,4 +99,6 @@ def _highest(ordered: NDArray[np.float64], weights: NDArray[np.intp]) -> int:
         wide = np.diff(ordered) >= ordered[:-1] - ordered[0]
         behind = wide & (share[:-1] >= 1 - FEW_BEYOND_GAP)
         kept = int(np.argmax(behind)) if behind.any() else last
-    return kept if len(np.unique(ordered[: kept + 1])) >= _DISTINCT else last
+    if kept == last or len(np.unique(ordered[: kept + 1])) < _DISTINCT:
+        return float(ordered[last])
+    return float(ordered[kept] + ordered[kept + 1]) / 2
