@@ -57,7 +57,7 @@ def test_existing_paths_need_no_search(tmp_path: Path, monkeypatch: pytest.Monke
     assert "files-found" not in problems(manifest)
 
 
-def test_a_few_files_elsewhere_are_a_warning(tmp_path: Path) -> None:
+def test_a_few_files_at_other_paths_are_a_warning(tmp_path: Path) -> None:
     files(tmp_path, "1.png", "2.png", "backup/3.png", "s/4.png", "s/5.png")
     manifest = load_dataset(table(tmp_path, ["1.png", "2.png", "3.png"]), images=tmp_path)
     (warned,) = (one for one in manifest.findings if one.check == "files-found")

@@ -169,7 +169,7 @@ def test_a_table_of_views_may_be_absent(tmp_path: Path) -> None:
     assert count(load_dataset(folder, layout="mimic-cxr")) == SETS["mimic-cxr"]
 
 
-def test_annotations_may_be_anywhere_below_or_beside_the_images(tmp_path: Path) -> None:
+def test_annotations_may_be_anywhere_below_or_next_to_the_images(tmp_path: Path) -> None:
     folder = public_sets.vindr(tmp_path)
     table = folder / "annotations" / "image_labels_test.csv"
     assert len(load_dataset(table, layout="vindr")) == 3

@@ -26,7 +26,7 @@ def draw_class(root, name, draw_grey, greys):
 
 
 def positive_set(tmp_path, draw_grey):
-    """Draw 20 images of the class bright, of which the model calls 15 bright."""
+    """Draw 20 images of the class bright; the model predicts bright for 15."""
     return draw_class(tmp_path / "ward", "bright", draw_grey, [150.0] * 15 + [100.0] * 5)
 
 

@@ -1,4 +1,4 @@
-"""What a bundle knows of the images it was made from, so that an evaluation recognises them.
+"""Stores hashes of the images a bundle was made from, so that an evaluation recognises them.
 
 The file ``training_images.npz`` has no image, name or path. Its lists are sorted, so that no list
 shows which entry of another belongs to the same image.

@@ -20,7 +20,7 @@ LOCK = ".lock"
 class FolderLock:
     """Creates a folder and holds its lock until it is released or the process ends in any way.
 
-    The operating system locks the file, so the file of a process that was killed blocks nobody.
+    The operating system locks the file, so the file of a process that was killed blocks no one.
     File systems without locks, and Windows, are not protected.
 
     Raises
@@ -62,7 +62,7 @@ class FolderLock:
         """Release the lock and remove its file."""
         if not self._file.closed:
             with suppress(OSError):
-                Path(self._file.name).unlink()  # before closing: nobody can hold this file then
+                Path(self._file.name).unlink()  # before closing: no process can hold this file then
             self._file.close()
 
 

@@ -19,7 +19,7 @@ _POSSIBLE = frozenset({"set", "subset", "dataset", "datasettype", "subsets", "ph
 
 
 def find_split_columns(table: Table, plain: Callable[[str], str]) -> list[str]:
-    """Return the columns that hold names of splits, of which there should be one at most.
+    """Return the columns that hold names of splits; there should be one at most.
 
     A column called split, partition or fold needs one such name; other values are then an error. A
     column called set, subset or dataset counts only if it holds nothing else.
