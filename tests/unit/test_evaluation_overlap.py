@@ -105,7 +105,10 @@ def test_further_images_of_the_same_patients(make_bundle, phantoms, tmp_path, mo
     other = write_table(tmp_path / "b.csv", test, range(1120, 1170))
     overlap, findings = overlap_of(bundle, other, tmp_path / "o")
     assert (overlap.images, overlap.same_patient, overlap.patients) == (20, 20, 20)
-    assert "20 further images of the same patients" in findings["training-overlap"].problem
+    assert (
+        "20 further images of the same patients; 20 patients in common"
+        in findings["training-overlap"].problem
+    )
     monkeypatch.setenv("PLAINFILM_SALT", "of another hospital")
     overlap, findings = overlap_of(bundle, other, tmp_path / "p")
     assert overlap.images == 0

@@ -93,22 +93,22 @@ def report_overlap(found: Found, scored: Scored, *, own: bool) -> list[Finding]:
     """
     findings = []
     if count := int(found.images.sum()):
-        ids = [
-            one.id for one, seen in zip(scored.manifest.records, found.images, strict=True) if seen
-        ]
+        records, shared = scored.manifest.records, scored.manifest.patients[found.patients]
+        common = f"; {plural(len(set(shared)), 'patient')} in common" if len(shared) else ""
+        others = "; evaluation.json has the metrics without the overlap"
         findings.append(
             Finding(
                 check=CHECK,
                 severity="serious",
                 problem=f"{count:,} of {plural(len(found.images), 'image')} "
                 f"{'overlaps' if count == 1 else 'overlap'} with the training and validation "
-                f"images of the model: {_describe(found)}",
+                f"images of the model: {_describe(found)}{common}",
                 count=count,
-                files=tuple(ids),
+                files=tuple(records[row].id for row in np.flatnonzero(found.images)[:_LISTED]),
                 consequence="the results are too optimistic, and this is no external validation: "
                 "the model was fitted to these images or patients",
-                remedy="evaluate on other images of other patients; evaluation.json has the "
-                "metrics without the overlap",
+                remedy="evaluate on other images of other patients"
+                + others * (count < len(found.images)),
             )
         )
     if found.unchecked and not own:
