@@ -24,9 +24,6 @@ from plainfilm.prediction import Prediction
 
 __all__ = ["Predictor", "load"]
 
-# ONNX Runtime reports its use to its maker unless this is set before it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
 _CHUNK = 64  # images in a run of the graph: enough to keep all cores busy, with little memory
 _SHARE = 16  # sources that a thread of `Predictor.predict` takes at once
 
@@ -255,10 +252,17 @@ class Predictor:
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _session(graph: bytes, threads: int) -> Any:
-    """Return a session of ONNX Runtime for a graph."""
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime without its reports to its maker."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def _session(graph: bytes, threads: int) -> Any:
+    """Return a session of ONNX Runtime for a graph."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -26,7 +26,7 @@ from plainfilm.errors import RunError
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
 from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
 from plainfilm.records import Task
-from plainfilm.runtime import Predictor
+from plainfilm.runtime import Predictor, import_onnxruntime
 from plainfilm.training.networks import head_of, network_of, one_logit_per_label, predict_outputs
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
@@ -78,8 +78,10 @@ def prepare_seal(
 
     ``sample`` returns images and labels, and ``collect`` what recognises training images.
     """
-    for name in ("onnx", "onnxruntime", "scipy.optimize", "scipy.special"):
-        with contextlib.suppress(ImportError):  # `seal` raises the error
+    with contextlib.suppress(ImportError):  # `seal` raises the error
+        import_onnxruntime()
+    for name in ("onnx", "scipy.optimize", "scipy.special"):
+        with contextlib.suppress(ImportError):
             importlib.import_module(name)
     network = network_of(recipe, task)
     below = feature_network(network)
