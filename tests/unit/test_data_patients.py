@@ -264,6 +264,14 @@ def test_other_folders_are_not_patients(tmp_path: Path, names: list[str]) -> Non
     assert "patient-folders" not in findings(manifest)
 
 
+def test_a_pattern_finds_folders_below_the_classes(tmp_path: Path) -> None:
+    put(tmp_path, *(f"1_{c}/x_{n}/{i}.png" for c in "ab" for n in range(3) for i in range(2)))
+    assert load_dataset(tmp_path, patient=r"(x_\d)").describe().patients == 3
+    assert load_dataset(tmp_path, patient=r"^(\d)\.").describe().patients == 2  # names come first
+    with pytest.raises(UsageError, match="no folder below the classes"):
+        load_dataset(tmp_path, patient=r"(1_)")
+
+
 def test_level_of_patient_folders(tmp_path: Path) -> None:
     put(tmp_path, *(f"{c}/x{n}/s{i}/1.png" for c in "ab" for n in range(3) for i in range(2)))
     assert load_dataset(tmp_path).describe().patients == 12

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from plainfilm.data.sources.identifiers import Node
 from plainfilm.data.sources.listing import MAX_CLASSES, Item
 from plainfilm.errors import UsageError
 from plainfilm.pixels.sniff import RASTER_SUFFIXES
-
-Pattern = Callable[[str], str | None]
 
 
 class Convention(NamedTuple):
@@ -183,10 +182,25 @@ def subgroup_of(path: str) -> str | None:
     return match[1] if match else None
 
 
-def compile_patient_pattern(pattern: str) -> Pattern:
-    """Return a function that reads the patient from a path with a regular expression.
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression whose groups, joined with ``-``, are the patient."""
 
-    The expression is searched in the file name; its groups, joined with ``-``, are the patient.
+    compiled: re.Pattern[str]
+
+    def __call__(self, path: str) -> str | None:
+        """Search in the file name of a path."""
+        return self.search(path.rpartition("/")[2])
+
+    def search(self, text: str) -> str | None:
+        """Search in a text."""
+        match = self.compiled.search(text)
+        return None if match is None else _join(match)
+
+
+def compile_patient_pattern(pattern: str) -> Pattern:
+    """Compile the regular expression of ``patient=``.
+
     An invalid expression or one without a group raises `UsageError`.
     """
     remedy = r"give an expression with a group for the patient, such as r'^(\d+)_'"
@@ -204,9 +218,4 @@ def compile_patient_pattern(pattern: str) -> Pattern:
             received=repr(pattern),
             remedy=remedy,
         )
-
-    def key(path: str) -> str | None:
-        match = compiled.search(path.rsplit("/", 1)[-1])
-        return None if match is None else _join(match)
-
-    return key
+    return Pattern(compiled)

@@ -23,8 +23,9 @@ class SourceOptions(TypedDict, total=False):
         For a folder: a regular expression for the path below it, whose only group is the class, in
         place of class folders.
     patient
-        A column, or a regular expression for the file name whose groups are the patient. Default: a
-        column with a usual name, DICOM headers, folders of patients, or a known naming convention.
+        A column, or a regular expression whose groups are the patient, searched in the file name
+        or, if no name matches, in the path below the class folder. Default: a column with a usual
+        name, DICOM headers, folders of patients, or a known naming convention.
     patient_folder
         Level of the folders whose names are the patients: 1 is the folder that a file is in, 2 the
         folder above it. 0 if no folder stands for a patient.

@@ -73,6 +73,13 @@ def _below_class(path: str, label: object, listing: Listing) -> list[str]:
     return folders[start:]
 
 
+def paths_below_classes(listing: Listing, skip: int = 0) -> list[str]:
+    """Return the path of each image below its class folder and its split."""
+    below = _below_classes(listing.items, listing, skip)
+    names = (item.id.rpartition("/")[2] for item in listing.items)
+    return ["/".join([*folders, name]) for folders, name in zip(below, names, strict=True)]
+
+
 def folders_at(listing: Listing, level: int, skip: int = 0) -> list[str | None]:
     """Return the name of the folder that stands for the patient of each image.
 

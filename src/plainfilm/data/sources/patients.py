@@ -36,7 +36,12 @@ from plainfilm.data.sources.patient_findings import (
     report_disagreement,
     report_patients,
 )
-from plainfilm.data.sources.patient_folders import check_level, find_patient_folders, folders_at
+from plainfilm.data.sources.patient_folders import (
+    check_level,
+    find_patient_folders,
+    folders_at,
+    paths_below_classes,
+)
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import read_identity
 from plainfilm.records import Finding
@@ -115,13 +120,7 @@ def _collect(
     scopes = _name_scopes(listings)
     columns: _Evidence | None = None
     if pattern is not None:
-        names = [[pattern(item.id) for item in listing.items] for listing in listings]
-        if items and not any(map(any, names)):
-            raise UsageError(
-                "patient= matches no file name",
-                received=items[0].id.rsplit("/", 1)[-1],
-                remedy="give an expression that matches such names, or leave patient= out",
-            )
+        names = _search(pattern, listings)
         yield _Evidence(PATTERN, _named(names, listings, scopes))
     elif level:
         names = [folders_at(one, level, _prefix(one, listings)) for one in listings]
@@ -140,6 +139,22 @@ def _collect(
     yield _Evidence(HEADERS, headers.nodes)
     if columns is not None:
         yield from _guess(listings, scopes, level, statistics)
+
+
+def _search(pattern: Pattern, listings: Sequence[Listing]) -> list[list[str | None]]:
+    """Search in the file names or, if none matches, in the paths below the class folders."""
+    found = [[pattern(item.id) for item in listing.items] for listing in listings]
+    if not any(map(any, found)):
+        paths = (paths_below_classes(one, _prefix(one, listings)) for one in listings)
+        found = [[pattern.search(path) for path in of_root] for of_root in paths]
+    first = next((item.id for listing in listings for item in listing.items), None)
+    if first is not None and not any(map(any, found)):
+        raise UsageError(
+            "patient= matches no file name and no folder below the classes",
+            received=first.rpartition("/")[2],
+            remedy="give an expression that matches such names, or leave patient= out",
+        )
+    return found
 
 
 def _guess(
