@@ -16,20 +16,24 @@ _UNFOLDED = 4
 
 
 def columns_section(columns: Sequence[ColumnResult]) -> Html:
-    """Return a cross-table for each column, the one that predicts best first."""
+    """Return a cross-table for each column, the most severe and then the best predictor first."""
     about = (
         "How well each further column of the data set, alone, predicts the label or, within one "
         "class, the split. Columns close to chance are not listed. The AUROC is cross-validated by "
         "patient, and all intervals hold simultaneously with 95 % confidence (Bonferroni)."
     )
-    ranked = sorted(columns, key=lambda one: (one.kind == "shift", -one.auroc.value))
+    order = ("serious", "warning", "note", "no finding", "inconclusive")
+    ranked = sorted(
+        columns,
+        key=lambda one: (one.kind == "shift", order.index(judge_column(one)), -one.auroc.value),
+    )
     parts = [lead(about)]
     for index, one in enumerate(ranked[:_DRAWN]):
         title = f"{one.column}: {one.groups[0]} against {one.groups[1]}"
         if one.kind == "shift":
             title += f", images of {one.target}"
         body = join([_result(one), _table(one)])
-        unfolded = index < _UNFOLDED and judge_column(one) not in ("no finding", "inconclusive")
+        unfolded = index < _UNFOLDED and judge_column(one) in ("serious", "warning")
         parts.append(join([element("h3", title), body]) if unfolded else folded(title, body))
     if len(ranked) > _DRAWN:
         parts.append(quiet(f"The first {_DRAWN} of {len(ranked)} results; audit.json has all."))
