@@ -28,8 +28,10 @@ from test_pixels_dicom import drawn, header, refusal, written
 from test_pixels_golden import encoded, needs_dcmtk
 
 from plainfilm.pixels import Image, read_full_image
+from plainfilm.pixels.identity import read_identity
 
 WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
+PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 EIGHT = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
 
 
@@ -331,3 +333,16 @@ def test_run_lengths_of_fewer_bytes_than_stated() -> None:
     image = read_full_image(written(dataset, RLELossless))
     np.testing.assert_array_equal(image.pixels, right.pixels)
     assert corrected(image) == {"depth"} and image.metadata["bits"] == 8
+
+
+@pytest.mark.parametrize("stated", [*PLAIN, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("actual", PLAIN)
+def test_the_patient_is_found_whatever_the_header_states(
+    stated: UID, actual: UID, tmp_path: Path
+) -> None:
+    if stated == DeflatedExplicitVRLittleEndian and actual != ExplicitVRLittleEndian:
+        pytest.skip("such a file is refused")
+    path = tmp_path / "a.dcm"
+    path.write_bytes(labelled(drawn(film(), actual, bare=True), stated))
+    identity = read_identity(path, "a.dcm")
+    assert identity is not None and identity.patient == "ID-SECRET-1"

@@ -85,18 +85,11 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
 
 def _read_header(stream: Source, data: bytes) -> tuple[Any, bool]:
     """Return the data set without pixels, and whether its byte order is not the stated one."""
-    start, named = _meta(data)
-    first = data[start : start + 6]
-    big = first[:1] == b"\0" and first[1:2] not in (b"\0", b"")
-    turned = big != (named == str(ExplicitVRBigEndian).encode())
-    if (
-        not named
-        or len(first) < 6
-        or not (turned or named == str(DeflatedExplicitVRLittleEndian).encode())
-    ):
+    start, big, turned = find_misstated(data)
+    if not start:
         return pydicom.dcmread(stream, stop_before_pixels=True, force=True), False
     meta = pydicom.dcmread(io.BytesIO(data[:start]), force=True).file_meta
-    implicit = not begins_with_vr(first[4:])
+    implicit = not begins_with_vr(data[start + 4 : start + 6])
     stream.seek(start)
     header = read_dataset(
         stream, implicit, not big, stop_when=lambda tag, vr, length: tag in PIXEL_TAGS
@@ -106,14 +99,33 @@ def _read_header(stream: Source, data: bytes) -> tuple[Any, bool]:
     return header, turned
 
 
+def find_misstated(data: bytes) -> tuple[int, bool, bool]:
+    """Return where a data set starts that is not encoded as its meta header states, else 0.
+
+    Also return whether it is big endian, and whether this is what contradicts the header; else it
+    is a plain data set under the deflated transfer syntax. pydicom itself recognises implicit and
+    explicit value representations.
+    """
+    start, named = _meta(data)
+    first = data[start : start + 6]
+    big = first[:1] == b"\0" and first[1:2] not in (b"\0", b"")
+    turned = big != (named == str(ExplicitVRBigEndian).encode())
+    if named == str(DeflatedExplicitVRLittleEndian).encode():
+        turned = False
+        plain = first[:2] == b"\x08\0" and begins_with_vr(first[4:])
+    else:
+        plain = False
+    return (start if named and len(first) == 6 and (turned or plain) else 0), big, turned
+
+
 def inflate(data: bytes, limits: Limits) -> bytes | None:
     """Return the inflated data set of a deflated file, None for any other.
 
     pydicom inflates without a limit.
     """
     at, syntax = _meta(data)
-    if data[at : at + 2] == b"\x08\0" and begins_with_vr(data[at + 4 : at + 6]):
-        return None  # the first element is there, whatever the header states
+    if find_misstated(data)[0]:
+        return None
     if data[128:132] != b"DICM" or syntax != str(DeflatedExplicitVRLittleEndian).encode():
         return None
     # First measure the length, and only then inflate into memory.

@@ -19,6 +19,7 @@ from plainfilm.pixels.metadata import element
 from plainfilm.pixels.sniff import RASTER_SUFFIXES, Format, sniff
 
 _HEAD = 512
+_LONGEST = 1 << 20  # bytes up to the last element of the identity
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _KEYWORDS = (
     *("PatientID", "PatientName", "OtherPatientIDs", "AccessionNumber"),
@@ -75,7 +76,7 @@ def _read(file: BinaryIO, name: str) -> Identity:
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
-    from plainfilm.pixels.dicom_file import QUIET_PYDICOM, inflate
+    from plainfilm.pixels.dicom_file import QUIET_PYDICOM, find_misstated, inflate
     from plainfilm.pixels.isolation import ISOLATION
 
     def beyond(tag: Any, vr: str | None, length: int) -> bool:
@@ -84,7 +85,12 @@ def _read(file: BinaryIO, name: str) -> Identity:
     with ISOLATION, QUIET_PYDICOM:
         try:
             file.seek(0)
-            if _DEFLATED in file.read(4096):
+            head = file.read(4096)
+            if start := find_misstated(head)[0]:
+                # Without its meta header, pydicom recognises the encoding by the data.
+                file.seek(start)
+                file = io.BytesIO(file.read(_LONGEST))
+            elif _DEFLATED in head:
                 file.seek(0)
                 inflated = inflate(file.read(), LIMITS)
                 file = file if inflated is None else io.BytesIO(inflated)

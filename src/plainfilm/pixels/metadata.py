@@ -57,7 +57,7 @@ CORRECTIONS = {
     "depth": "compressed data of fewer bits than the header states",
     "lut-depth": "a VOI lookup table of fewer bits than its descriptor states",
     "outliers": "few extreme pixels that would set the grey scale",
-    "pixel-format": "an element that describes the pixels and is missing or contradicts them",
+    "pixel-format": "a missing or contradictory element about the pixels",
     "sign": "compressed data that are signed, where the header states unsigned",
     "vr": "value representations that are explicit where implicit ones are stated, or the reverse",
     "window": "a window or VOI lookup table that would hide the image",
