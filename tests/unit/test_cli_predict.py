@@ -17,7 +17,7 @@ from PIL import Image
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
-from plainfilm.data.sources.tree import read_tree
+from plainfilm.data.sources.folders.tree import read_tree
 from plainfilm.records import Task
 
 MakeBundle = Callable[..., Bundle]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from plainfilm.data import Manifest, load_dataset, require_positive
-from plainfilm.data.sources.class_map import parse_class_map
-from plainfilm.data.sources.class_names import fold_class, is_negative_name, negative_of
+from plainfilm.data.sources.classes.mapping import parse_class_map
+from plainfilm.data.sources.classes.names import fold_class, is_negative_name, negative_of
 from plainfilm.errors import LabelError, UsageError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plainfilm.data.sources.identifiers import is_rounded, normal_form, placeholders
+from plainfilm.data.sources.patients.identifiers import is_rounded, normal_form, placeholders
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from plainfilm.data import load_dataset
-from plainfilm.data.sources.join import join_table
-from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.tables.join import join_table
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 
 

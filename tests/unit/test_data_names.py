@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plainfilm.data.sources.listing import split_of_name
-from plainfilm.data.sources.names import compile_patient_pattern, patient_of, subgroup_of
+from plainfilm.data.sources.patients.names import compile_patient_pattern, patient_of, subgroup_of
 from plainfilm.errors import UsageError
 
 

@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from plainfilm.data import Manifest, load_dataset, make_splits
 from plainfilm.data.pseudonyms import Pseudonyms, salt_file, where_is_salt
-from plainfilm.data.sources.dicom_patients import normal_identifier
+from plainfilm.data.sources.patients.dicom import normal_identifier
 from plainfilm.errors import StorageError
 from plainfilm.pixels.identity import read_identity
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from plainfilm.data import load_dataset
-from plainfilm.data.sources.table_files import is_table, read_table, table_name
+from plainfilm.data.sources.tables.files import is_table, read_table, table_name
 from plainfilm.errors import MissingExtraError, PlainfilmError, SourceError, UsageError
 
 EXPECTED = {"file": ["a.png", "b.png"], "label": ["ü", "x y"], "age": ["3", ""]}

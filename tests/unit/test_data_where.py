@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plainfilm.data import load_dataset
-from plainfilm.data.sources.where import select_rows
+from plainfilm.data.sources.tables.where import select_rows
 from plainfilm.errors import SourceError, UsageError
 
 Draw = Callable[[Path, float], Path]

@@ -88,7 +88,7 @@ class _Found:
 
         if number := self.others.total():
             # A prediction on one image does not wait for the modules that list a data set.
-            from plainfilm.data.sources.tree import count_suffixes
+            from plainfilm.data.sources.folders.tree import count_suffixes
 
             yield (
                 f"{plural(number, 'file is', 'files are')} not of a known image format and not "
@@ -108,7 +108,7 @@ def _find(sources: Iterable[Path]) -> _Found:
             found.paths.append(source)
             continue
         # A prediction on one image does not wait for the modules that list a data set.
-        from plainfilm.data.sources.tree import read_tree
+        from plainfilm.data.sources.folders.tree import read_tree
 
         tree = read_tree(source)
         if not tree.images:
@@ -123,7 +123,7 @@ def _find(sources: Iterable[Path]) -> _Found:
 
 def _no_images(found: _Found) -> SourceError:
     from plainfilm._text import plural
-    from plainfilm.data.sources.tree import count_suffixes
+    from plainfilm.data.sources.folders.tree import count_suffixes
     from plainfilm.errors import SourceError
 
     others = f"{plural(found.others.total(), 'other file')}: {count_suffixes(found.others)}"

@@ -114,7 +114,7 @@ def load_each(args: argparse.Namespace) -> list[Manifest]:
 
 def _load(args: argparse.Namespace, roots: list[str], one_class: bool) -> Manifest:
     from plainfilm.data import load_dataset
-    from plainfilm.data.sources.class_map import parse_class_map
+    from plainfilm.data.sources.classes.mapping import parse_class_map
 
     given: SourceOptions = {
         "positive": args.positive,

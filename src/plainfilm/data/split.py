@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.listing import finding
-from plainfilm.data.sources.names import patient_of
+from plainfilm.data.sources.patients.names import patient_of
 from plainfilm.data.stratify import apportion, group_images, quotas, strata_counts
 from plainfilm.errors import ConfigError, SplitError
 from plainfilm.records import SPLITS, Finding, Record, Split, Task

@@ -16,7 +16,7 @@ from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
 from plainfilm.data import Cache, LeftOut, Manifest, fill_cache
-from plainfilm.data.sources.class_names import fold_class
+from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.errors import LabelError, RunError, SourceError
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 
 from plainfilm.data.sources.layouts import LAYOUTS, Layout, recognise
 from plainfilm.data.sources.listing import finding
-from plainfilm.data.sources.open_table import as_paths
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.table import Table
-from plainfilm.data.sources.table_files import is_table
+from plainfilm.data.sources.tables.files import is_table
+from plainfilm.data.sources.tables.open_table import as_paths
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import PlainfilmError, SourceError, UsageError
 from plainfilm.records import Finding
 

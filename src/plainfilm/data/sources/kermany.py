@@ -16,7 +16,7 @@ from plainfilm._files import explain_oserror, make_folder, write_text
 from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
 from plainfilm._text import plural
-from plainfilm.data.sources.folders import list_folder
+from plainfilm.data.sources.folders.list_folder import list_folder
 from plainfilm.data.sources.listing import Listing
 from plainfilm.errors import PlainfilmError, SourceError
 

@@ -10,24 +10,24 @@ from typing import Unpack
 
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.apply_layout import apply_layout, fit_labels, propose_layout
-from plainfilm.data.sources.class_map import rename_classes
-from plainfilm.data.sources.classes import label_items
-from plainfilm.data.sources.folders import list_folder
-from plainfilm.data.sources.further_columns import drop_unique_columns
+from plainfilm.data.sources.classes.mapping import rename_classes
+from plainfilm.data.sources.classes.task import label_items
+from plainfilm.data.sources.folders.list_folder import list_folder
 from plainfilm.data.sources.listing import Listing, finding
-from plainfilm.data.sources.names import compile_patient_pattern
-from plainfilm.data.sources.open_table import as_paths, open_table
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
-from plainfilm.data.sources.patient_folders import check_patient_options
-from plainfilm.data.sources.patients import assign_patients, scope_of
-from plainfilm.data.sources.reduce import reduce_rows
+from plainfilm.data.sources.patients.assign import assign_patients, scope_of
+from plainfilm.data.sources.patients.folders import check_patient_options
+from plainfilm.data.sources.patients.names import compile_patient_pattern
 from plainfilm.data.sources.repeats import merge_repeated
-from plainfilm.data.sources.root_splits import assign_splits
-from plainfilm.data.sources.rows import list_table
-from plainfilm.data.sources.several_labels import check_positive, join_labels
-from plainfilm.data.sources.split_lists import assign_split_lists
-from plainfilm.data.sources.table_columns import choose_columns
-from plainfilm.data.sources.table_files import TABLE_SUFFIXES, is_table
+from plainfilm.data.sources.tables.columns import choose_columns
+from plainfilm.data.sources.tables.files import TABLE_SUFFIXES, is_table
+from plainfilm.data.sources.tables.further_columns import drop_unique_columns
+from plainfilm.data.sources.tables.open_table import as_paths, open_table
+from plainfilm.data.sources.tables.reduce import reduce_rows
+from plainfilm.data.sources.tables.root_splits import assign_splits
+from plainfilm.data.sources.tables.rows import list_table
+from plainfilm.data.sources.tables.several_labels import check_positive, join_labels
+from plainfilm.data.sources.tables.split_lists import assign_split_lists
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.records import Finding, Record, Task
 

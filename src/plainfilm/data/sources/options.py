@@ -50,7 +50,7 @@ class SourceOptions(TypedDict, total=False):
         as ``subject_id`` and ``study_id``.
     where
         For a table: an expression that selects rows, such as ``view in ("PA", "AP") and age >= 18``
-        (see `plainfilm.data.sources.where`).
+        (see `plainfilm.data.sources.tables.where`).
     separator
         For a table: the text between several labels in one cell. Default: recognised.
     blank

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from plainfilm._text import plural
-from plainfilm.data.sources.class_names import fold_class
+from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing, finding
 from plainfilm.errors import UsageError
 from plainfilm.records import Finding

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from plainfilm._optional import require
 from plainfilm._text import plural
-from plainfilm.data.sources.table import Table, assemble, check_names
-from plainfilm.data.sources.table_text import read_text
+from plainfilm.data.sources.tables.table import Table, assemble, check_names
+from plainfilm.data.sources.tables.text import read_text
 from plainfilm.errors import SourceError, UsageError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet", ".xlsx")

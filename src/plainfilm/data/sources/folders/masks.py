@@ -11,8 +11,8 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
+from plainfilm.data.sources.folders.tree import Branch, ImageFile
 from plainfilm.data.sources.listing import Listing
-from plainfilm.data.sources.tree import Branch, ImageFile
 from plainfilm.errors import ImageError
 
 _WORDS = re.compile(r"[^\W\d_]+")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
-from plainfilm.data.sources.class_names import (
+from plainfilm.data.sources.classes.names import (
     fold_class,
     is_clearly_negative,
     is_negative_name,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from plainfilm._text import plural
 from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
 from plainfilm.data.sources.listing import Listing, finding, split_of_name
-from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 from plainfilm.records import Finding, Split
 

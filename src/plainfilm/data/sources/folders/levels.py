@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from plainfilm.data.sources.class_names import fold_class, is_negative_name
+from plainfilm.data.sources.classes.names import fold_class, is_negative_name
+from plainfilm.data.sources.folders.tree import Branch
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing, split_of_name
-from plainfilm.data.sources.tree import Branch
 from plainfilm.records import Split
 
 # Folders of files or formats, which are neither a class nor a site.

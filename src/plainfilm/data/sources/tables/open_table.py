@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from plainfilm._text import plural
-from plainfilm.data.sources.class_map import OTHERS, map_cells
-from plainfilm.data.sources.join import join_table
+from plainfilm.data.sources.classes.mapping import OTHERS, map_cells
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.path_template import fill_template, is_template
-from plainfilm.data.sources.table import Table
-from plainfilm.data.sources.table_files import read_table
+from plainfilm.data.sources.tables.files import read_table
+from plainfilm.data.sources.tables.join import join_table
+from plainfilm.data.sources.tables.path_template import fill_template, is_template
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 from plainfilm.records import Finding
 

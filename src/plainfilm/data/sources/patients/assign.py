@@ -17,16 +17,9 @@ from itertools import chain
 from pathlib import Path
 
 from plainfilm.data.pseudonyms import Pseudonyms
-from plainfilm.data.sources.dicom_patients import STUDY, patients_of_headers
-from plainfilm.data.sources.identifiers import Node, is_rounded, normal_form, placeholders
 from plainfilm.data.sources.listing import Item, Listing, split_of_name
-from plainfilm.data.sources.names import (
-    CONVENTIONS,
-    Pattern,
-    convention_patients,
-    subgroup_of,
-)
-from plainfilm.data.sources.patient_findings import (
+from plainfilm.data.sources.patients.dicom import STUDY, patients_of_headers
+from plainfilm.data.sources.patients.findings import (
     COLUMN,
     FOLDERS,
     HEADERS,
@@ -36,11 +29,18 @@ from plainfilm.data.sources.patient_findings import (
     report_disagreement,
     report_patients,
 )
-from plainfilm.data.sources.patient_folders import (
+from plainfilm.data.sources.patients.folders import (
     check_level,
     find_patient_folders,
     folders_at,
     paths_below_classes,
+)
+from plainfilm.data.sources.patients.identifiers import Node, is_rounded, normal_form, placeholders
+from plainfilm.data.sources.patients.names import (
+    CONVENTIONS,
+    Pattern,
+    convention_patients,
+    subgroup_of,
 )
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import read_identity

@@ -21,7 +21,7 @@ from plainfilm.data.sources.file_names import (
     plain_name,
     stem_of,
 )
-from plainfilm.data.sources.masks import is_mask_folder
+from plainfilm.data.sources.folders.masks import is_mask_folder
 
 MISSING = -1
 """Size of a file that does not exist."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from plainfilm.data.sources.table import Table, assemble
+from plainfilm.data.sources.tables.table import Table, assemble
 from plainfilm.errors import SourceError, UsageError
 
 _WORDS = {"tab": "\t", r"\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.class_names import fold_class, is_clearly_negative, negative_of
+from plainfilm.data.sources.classes.names import fold_class, is_clearly_negative, negative_of
 from plainfilm.data.sources.listing import Item, Listing, finding
 from plainfilm.errors import UsageError
 from plainfilm.records import UNKNOWN, Finding

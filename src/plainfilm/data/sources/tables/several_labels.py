@@ -7,9 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from plainfilm.data.sources.class_names import fold_class, is_negative_name
-from plainfilm.data.sources.label_values import meaning_of
+from plainfilm.data.sources.classes.names import fold_class, is_negative_name
 from plainfilm.data.sources.listing import Listing
+from plainfilm.data.sources.tables.label_values import meaning_of
 from plainfilm.errors import UsageError
 
 _SEPARATORS = ("|", ";", ",")

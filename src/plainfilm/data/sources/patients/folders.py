@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.sources.listing import Item, Listing, split_of_name
-from plainfilm.data.sources.names import is_date
+from plainfilm.data.sources.patients.names import is_date
 from plainfilm.errors import UsageError
 
 _FOLDERS = 10

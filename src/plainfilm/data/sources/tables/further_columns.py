@@ -13,8 +13,8 @@ from plainfilm.data.sources.identifying import (
     looks_like_data,
 )
 from plainfilm.data.sources.listing import Listing, finding
-from plainfilm.data.sources.table import Table
-from plainfilm.data.sources.table_columns import Columns
+from plainfilm.data.sources.tables.columns import Columns
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.records import Finding
 
 

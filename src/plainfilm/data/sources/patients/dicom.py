@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from plainfilm._text import plural
-from plainfilm.data.sources.identifiers import Node, normal_form
 from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.patients.identifiers import Node, normal_form
 from plainfilm.pixels.identity import Identity
 from plainfilm.records import Finding
 

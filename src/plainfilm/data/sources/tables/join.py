@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from plainfilm._text import plural
 from plainfilm.data.sources.file_names import last_part, stem_of
-from plainfilm.data.sources.identifiers import normal_form
 from plainfilm.data.sources.identifying import name_columns
 from plainfilm.data.sources.listing import finding
-from plainfilm.data.sources.table import Table
-from plainfilm.data.sources.table_files import table_name
+from plainfilm.data.sources.patients.identifiers import normal_form
+from plainfilm.data.sources.tables.files import table_name
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 from plainfilm.records import Finding
 

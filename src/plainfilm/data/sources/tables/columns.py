@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.root_splits import find_split_columns
-from plainfilm.data.sources.table import Table, remedy_of_columns
-from plainfilm.data.sources.table_labels import check_label_column
+from plainfilm.data.sources.tables.labels import check_label_column
+from plainfilm.data.sources.tables.root_splits import find_split_columns
+from plainfilm.data.sources.tables.table import Table, remedy_of_columns
 from plainfilm.errors import SourceError, UsageError
 
 _USUAL_NAMES = {

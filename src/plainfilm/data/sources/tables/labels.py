@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plainfilm._text import plural
-from plainfilm.data.sources.class_names import is_negative_name
+from plainfilm.data.sources.classes.names import is_negative_name
 from plainfilm.data.sources.identifying import (
     contains_identity,
     is_identifying_name,
     is_nearly_unique,
 )
-from plainfilm.data.sources.label_values import DROP, LabelPolicy, Meaning, meaning_of, plain_cell
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.several_labels import Cells, Labels, split_cells
-from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.tables.label_values import (
+    DROP,
+    LabelPolicy,
+    Meaning,
+    meaning_of,
+    plain_cell,
+)
+from plainfilm.data.sources.tables.several_labels import Cells, Labels, split_cells
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import LabelError, SourceError, UsageError
 
 _GENERIC = frozenset(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from plainfilm._text import plural
 from plainfilm.data.pseudonyms import salt_file
-from plainfilm.data.sources.identifiers import Node
 from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.patients.identifiers import Node
 from plainfilm.records import Finding, Severity
 
 COLUMN, HEADERS, PATTERN = "a column", "DICOM headers", "the given pattern"

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.find_images import find_images
-from plainfilm.data.sources.further_columns import keep_further_columns
 from plainfilm.data.sources.listing import Item, Listing
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.report_images import describe_row, report_images
-from plainfilm.data.sources.root_splits import read_splits
-from plainfilm.data.sources.table import Table
-from plainfilm.data.sources.table_columns import Columns
-from plainfilm.data.sources.table_files import table_name
-from plainfilm.data.sources.table_labels import NoLabel, read_labels
+from plainfilm.data.sources.tables.columns import Columns
+from plainfilm.data.sources.tables.files import table_name
+from plainfilm.data.sources.tables.find_images import find_images
+from plainfilm.data.sources.tables.further_columns import keep_further_columns
+from plainfilm.data.sources.tables.labels import NoLabel, read_labels
+from plainfilm.data.sources.tables.report_images import describe_row, report_images
+from plainfilm.data.sources.tables.root_splits import read_splits
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.sources.identifying import looks_like_data, name_columns
-from plainfilm.data.sources.where import select_rows
+from plainfilm.data.sources.tables.where import select_rows
 from plainfilm.errors import SourceError
 
 _FIRST = 50  # lines that show whether there are lines above the header

@@ -9,10 +9,23 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.class_names import fold_class
+from plainfilm.data.sources.classes.names import fold_class
+from plainfilm.data.sources.folders.label_pattern import compile_label_pattern
+from plainfilm.data.sources.folders.levels import Folder, Level, find_classes, unwrap
+from plainfilm.data.sources.folders.masks import set_masks_aside
+from plainfilm.data.sources.folders.repeated import (
+    leave_out_copies,
+    leave_out_repeated_sites,
+    report_neighbours,
+)
+from plainfilm.data.sources.folders.tree import (
+    UNREAD_SUFFIXES,
+    Branch,
+    ImageFile,
+    count_suffixes,
+    read_tree,
+)
 from plainfilm.data.sources.identifying import contains_identity
-from plainfilm.data.sources.label_pattern import compile_label_pattern
-from plainfilm.data.sources.levels import Folder, Level, find_classes, unwrap
 from plainfilm.data.sources.listing import (
     MAX_CLASSES,
     Item,
@@ -20,21 +33,8 @@ from plainfilm.data.sources.listing import (
     describe_unusable,
     split_of_name,
 )
-from plainfilm.data.sources.masks import set_masks_aside
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.repeated_folders import (
-    leave_out_copies,
-    leave_out_repeated_sites,
-    report_neighbours,
-)
-from plainfilm.data.sources.table_files import is_table
-from plainfilm.data.sources.tree import (
-    UNREAD_SUFFIXES,
-    Branch,
-    ImageFile,
-    count_suffixes,
-    read_tree,
-)
+from plainfilm.data.sources.tables.files import is_table
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.pixels import IMAGE_SUFFIXES
 from plainfilm.records import Split

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.find_images import AMBIGUOUS, MISSING, Images
 from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
 from plainfilm.data.sources.listing import Listing, describe_unusable
-from plainfilm.data.sources.table import Table
+from plainfilm.data.sources.tables.find_images import AMBIGUOUS, MISSING, Images
+from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from plainfilm.data.sources.identifiers import Node
 from plainfilm.data.sources.listing import MAX_CLASSES, Item
+from plainfilm.data.sources.patients.identifiers import Node
 from plainfilm.errors import UsageError
 from plainfilm.pixels.sniff import RASTER_SUFFIXES
 

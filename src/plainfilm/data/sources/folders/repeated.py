@@ -10,8 +10,8 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.sources.class_names import fold_class
-from plainfilm.data.sources.levels import (
+from plainfilm.data.sources.classes.names import fold_class
+from plainfilm.data.sources.folders.levels import (
     Folder,
     Level,
     contain_many,
@@ -19,8 +19,8 @@ from plainfilm.data.sources.levels import (
     splits_of,
     unwrap,
 )
+from plainfilm.data.sources.folders.tree import Branch
 from plainfilm.data.sources.listing import Listing
-from plainfilm.data.sources.tree import Branch
 
 _NEARLY_ALL = 0.9
 _WORD = r"(?:backup|bak|copia|copie|copy|duplicate|kopie|old|orig(?:inal)?)"

@@ -1,0 +1,1 @@
+"""Converts class names to the labels of a task."""

@@ -1,0 +1,1 @@
+"""Lists folders of class folders, with splits and sites, without masks and copies."""

@@ -1,0 +1,1 @@
+"""Assigns patients to images, from columns, DICOM headers, folders and names."""

@@ -1,0 +1,1 @@
+"""Reads tables of images: files, columns, labels, joins and splits."""
