@@ -64,12 +64,20 @@ def test_rows_of_the_test_table_are_never_trained_on(tmp_path: Path) -> None:
         (("train_positive", "test_negative"), {"train": 4, "test": 4}),
         (("pcr_test", "ward"), {None: 8}),
         (("train_val_list", "test_list"), {"train": 4, "test": 4}),
+        (("nih_train", "nih_test", "siteb"), {"train": 4, "test": 4, None: 4}),
+        (("siteb", "nih_test"), {"test": 4, None: 4}),
+        (("train_test_split_train", "train_test_split_test"), {"train": 4, "test": 4}),
+        (("nih_train_val", "nih_test"), {"train": 4, "test": 4}),
+        (("pcr_train", "pcr_test"), {"train": 4, "test": 4}),
     ],
 )
 def test_other_words_in_names_of_tables(
     tmp_path: Path, names: tuple[str, ...], expected: dict[str | None, int]
 ) -> None:
-    assert counts(load_dataset(*tables(tmp_path, dict.fromkeys(names, "")))) == expected
+    manifest = load_dataset(*tables(tmp_path, dict.fromkeys(names, "")))
+    assert counts(manifest) == expected
+    warned = len(expected) > 1 and None in expected
+    assert ("images-without-split" in problems(manifest)) == warned
 
 
 @pytest.mark.parametrize("names", [("train",), ("test_a", "test_b"), ("ward_1", "ward_2")])
@@ -105,7 +113,19 @@ def test_a_certain_column_counts_before_a_possible_one(tmp_path: Path) -> None:
     assert counts(load_dataset(path)) == {"train": 2, "test": 2}
 
 
-def test_folders_of_paths_are_splits_if_all_rows_have_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folders", [("train", "test", "more"), ("test", "more", "more")])
+def test_folders_of_paths_are_splits_if_some_rows_have_none(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    (path,) = tables(tmp_path, {"all": ""}, folders=folders, n=12)
+    manifest = load_dataset(path)
+    expected = Counter({"train": "train", "test": "test"}.get(folder) for folder in folders)
+    assert counts(manifest) == {split: 4 * number for split, number in expected.items()}
+    without = f"{4 * expected[None]} images have no split"
+    assert problems(manifest)["images-without-split"].startswith(without)
+
+
+def test_folders_of_paths_are_splits_if_they_differ(tmp_path: Path) -> None:
     (path,) = tables(tmp_path, {"all": ""}, folders=("cxr/train/p1", "cxr/valid/p2"))
     manifest = load_dataset(path)
     assert counts(manifest) == {"train": 2, "validation": 2}

@@ -63,6 +63,23 @@ def test_lists_replace_a_column(root: Path) -> None:
     assert checks(manifest)["split-disagreement"][1] == 2
 
 
+def test_lists_replace_folders_and_names_of_tables(tmp_path: Path) -> None:
+    for name in ("train/a/1", "train/b/2", "test/a/3", "test/b/4"):
+        path = tmp_path / "data" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    test = write(tmp_path, "test_list.txt", "1.png", "4.png")
+    manifest = load_dataset(tmp_path / "data", split_lists=test)
+    assert splits(manifest) == {"train/a/1.png": "test", "test/b/4.png": "test"}
+    assert checks(manifest)["not-in-split-lists"][1] == 2
+    paths = [
+        write(tmp_path / "data", "train.csv", "file,label", "train/a/1.png,a", "train/b/2.png,b"),
+        write(tmp_path / "data", "test.csv", "file,label", "test/a/3.png,a", "test/b/4.png,b"),
+    ]
+    manifest = load_dataset(*paths, split_lists=write(tmp_path, "test_list.txt", "2.png"))
+    assert splits(manifest) == {"train/train/b/2.png": "test"}
+
+
 @pytest.mark.parametrize(
     ("name", "lines", "error", "message"),
     [

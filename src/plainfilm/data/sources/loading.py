@@ -122,7 +122,7 @@ def load_dataset(
     lists = as_paths(options.get("split_lists"))
     if lists:
         findings += assign_split_lists(listings, lists, known=not explicit.get("split_lists"))
-    from_roots = assign_splits(listings)
+    from_roots = [] if lists else assign_splits(listings)
     join_labels(listings)
     check_positive(listings, options.get("positive"))
     if len(listings) > 1:

@@ -17,7 +17,9 @@ from plainfilm.records import Finding, Split
 def assign_split_lists(
     listings: Sequence[Listing], lists: Sequence[Path], *, known: bool = False
 ) -> list[Finding]:
-    """Assign to each image the split of the list that names it; a list replaces a column.
+    """Assign to each image the split of the list that names it, and none to the others.
+
+    The lists replace the splits of columns and folders.
 
     A list is a text file with one name a line, with or without folders and endings. Its own name
     says the split. ``known`` lists of a public data set may name no image of a part of it.
@@ -129,15 +131,17 @@ def _assign(items: Sequence[Item], roles: dict[str, Split], lists: Sequence[Path
     unlisted = [item.id for item in items if item.real not in roles]
     other = 0
     for item in items:
-        if role := roles.get(item.real):
-            other += item.official not in (None, role)
-            item.official = role
+        role = roles.get(item.real)
+        other += role is not None and item.official not in (None, role)
+        item.official = role
     counts = Counter(roles.values())
     used = ", ".join(f"{split} {count:,}" for split, count in counts.items())
     problem = f"splits were read from {', '.join(path.name for path in lists)}: {used}"
     findings = [finding("splits-from-lists", "note", problem, counts.total())]
     if other:
-        problem = f"{plural(other, 'image has', 'images have')} another split in a column"
+        problem = (
+            f"{plural(other, 'image has', 'images have')} another split in a column or a folder"
+        )
         findings.append(
             finding("split-disagreement", "warning", f"{problem}; the lists were used", other)
         )
