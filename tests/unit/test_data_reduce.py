@@ -111,3 +111,39 @@ def test_rows_with_equal_labels_need_no_rule(tmp_path: Path) -> None:
     assert load_dataset(path, reduce="any", positive="x").label_array().sum() == 2
     with pytest.raises(UsageError, match="reduce= is not a rule"):
         load_dataset(path, reduce="mean")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "reader",
+        "annotator_id",
+        "radiologist_name",
+        "Reader Name",
+        "reviewer",
+        "labeller",
+        "read_by",
+        "physician",
+        "doctor",
+        "readingPhysician",
+    ],
+)
+def test_readers_are_known_by_many_names_of_columns(tmp_path: Path, column: str) -> None:
+    rows = ["a.png,Mass,Dr A"] * 3 + ["a.png,No finding,Dr B", "a.png,No finding,Dr C"]
+    path = table(tmp_path, f"file,label,{column}", *rows, "b.png,Mass,Dr A")
+    manifest = load_dataset(path, labels="label", reduce="majority")
+    assert manifest.label_array().ravel().tolist() == [0, 1]
+    assert f"most readers ({column}) say" in note(manifest)[0]
+    if column not in ("reader", "annotator_id", "reviewer", "labeller", "read_by"):
+        assert not [name for one in manifest.records for name in one.columns]
+
+
+@pytest.mark.parametrize("column", ["box", "physician", "reader_agreement"])
+def test_a_majority_of_rows_is_a_warning(tmp_path: Path, column: str) -> None:
+    rows = ["a.png,Mass,7"] * 3 + ["a.png,No finding,7"] * 2
+    path = table(tmp_path, f"file,label,{column}", *rows, "b.png,No finding,7")
+    manifest = load_dataset(path, labels="label", reduce="majority")
+    (found,) = (one for one in manifest.findings if one.check == "rows-reduced")
+    assert found.severity == "warning"
+    assert "rows are counted and not readers" in found.consequence
+    assert manifest.label_array().ravel().tolist() == [1, 0]

@@ -81,6 +81,7 @@ class Item:
     official: Split | None = None  # split that the root assigns
     patient: str | None = None  # identifier from a column; after `assign_patients` the key
     columns: dict[str, str | float] = field(default_factory=dict)  # further columns
+    readers: dict[str, str] = field(default_factory=dict)  # for reduce= only; not kept
 
 
 @dataclass(slots=True)

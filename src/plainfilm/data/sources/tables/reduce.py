@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -11,13 +12,19 @@ from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.classes.names import fold_class, is_clearly_negative, negative_of
 from plainfilm.data.sources.listing import Item, Listing, finding
 from plainfilm.errors import UsageError
-from plainfilm.records import UNKNOWN, Finding
+from plainfilm.records import UNKNOWN, Finding, Severity
 
 RULES = ("any", "majority")
 
-_READERS = frozenset(
-    {"reader", "rad", "rater", "radiologist", "annotator", "observer", "expert", "labeler"}
+_ID = r"(?:s?(?:id|ids|identifier|name|number|num|no|nr|code|key|initials))?"
+_READER = re.compile(
+    r"(?:rad|(?:reading|reporting)?(?:reader|radiologist|rater|annotator|observer|expert|labell?er"
+    r"|reviewer|grader|assessor|evaluator|interpreter|befunder|radiologe|radiologue|lecteur|lector))"
+    rf"{_ID}|(?:read|reported|annotated|labell?ed|reviewed|rated|graded|assessed|interpreted)by"
+    rf"|(?:reading|reporting)(?:physician|doctor){_ID}"
 )
+# Also names for who sent the patient, who is the same in all rows of an image.
+_PERHAPS_READER = re.compile(rf"(?:physician|doctor|clinician|arzt|médecin|m[eé]dico){_ID}")
 _RULES = {
     "any": "a label is present if one of them says so",
     "majority": "a label is what most {voters} say, and unknown if they are equally many",
@@ -28,10 +35,10 @@ def reduce_rows(listings: Sequence[Listing], rule: str, positive: str | None) ->
     """Give all rows of one image the same label.
 
     With ``any``, a label is present if one row has it. With ``majority``, it is what more than half
-    of the readers say; a column such as ``rad_id`` shows who the reader is, and without it every
-    row is a reader. Where rows of one image have several of more than two classes, such as one for
-    each box, the classes become the labels of a multi-label task; a class that means normal is the
-    absence of all others.
+    of the readers say; a column such as ``rad_id`` shows who the reader is, and without it rows are
+    counted, with a warning. Where rows of one image have several of more than two classes, such as
+    one for each box, the classes become the labels of a multi-label task; a class that means normal
+    is the absence of all others.
 
     Parameters
     ----------
@@ -75,7 +82,16 @@ def reduce_rows(listings: Sequence[Listing], rule: str, positive: str | None) ->
         rule
     ].format(voters=voters)
     ids = [group[0].id for group in differing]
-    return [finding("rows-reduced", "note", problem, count, ids), *_keep_first(listings)]
+    texts = {}
+    if rule == "majority" and not reader:
+        texts = {
+            "consequence": "no column says who read the image, so rows are counted and not "
+            "readers; one reader with several rows counts several times",
+            "remedy": "name the column of the readers reader_id in the table",
+        }
+    severity: Severity = "warning" if texts else "note"
+    found = finding("rows-reduced", severity, problem, count, ids, **texts)
+    return [found, *_keep_first(listings)]
 
 
 def _keep_first(listings: Sequence[Listing]) -> list[Finding]:
@@ -157,14 +173,31 @@ def _to_classes(listings: Sequence[Listing], names: tuple[str, str]) -> None:
             listing.left_out.append(LeftOut(identity, path, "no-label", problem))
 
 
-def _reader_column(groups: Iterable[Sequence[Item]]) -> str | None:
-    """Return the further column that says who read the image."""
-    names = {name: None for group in groups for item in group for name in item.columns}
-    for name in names:
-        word = "".join(filter(str.isalpha, name.casefold()))
-        if word in _READERS or word.removesuffix("id") in _READERS:
+def find_reader_columns(names: Iterable[str]) -> list[str]:
+    """Return the columns that may say who read an image, the likeliest first.
+
+    Examples
+    --------
+    >>> find_reader_columns(["file", "physician", "Reader Name", "reader_agreement", "read_by"])
+    ['Reader Name', 'read_by', 'physician']
+    """
+    plain = {name: _plain(name) for name in names}
+    sure = [name for name, word in plain.items() if _READER.fullmatch(word)]
+    return sure + [name for name, word in plain.items() if _PERHAPS_READER.fullmatch(word)]
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _reader_column(groups: Sequence[Sequence[Item]]) -> str | None:
+    """Return the column that says who read the image."""
+    names = {name: None for group in groups for item in group for name in item.readers}
+    ordered = find_reader_columns(names)
+    for name in ordered:
+        if any(len({item.readers.get(name) for item in group}) > 1 for group in groups):
             return name
-    return None
+    return next((name for name in ordered if _READER.fullmatch(_plain(name))), None)
 
 
 def _combine(group: Sequence[Item], rule: str, reader: str | None) -> tuple[float, ...]:
@@ -173,7 +206,7 @@ def _combine(group: Sequence[Item], rule: str, reader: str | None) -> tuple[floa
         return tuple(map(_any, zip(*votes, strict=True)))
     by_reader: dict[object, list[tuple[float, ...]]] = defaultdict(list)
     for row, (item, vote) in enumerate(zip(group, votes, strict=True)):
-        by_reader[item.columns.get(reader, row) if reader else row].append(vote)
+        by_reader[item.readers.get(reader, row) if reader else row].append(vote)
     opinions = [tuple(map(_any, zip(*rows, strict=True))) for rows in by_reader.values()]
     return tuple(map(_majority, zip(*opinions, strict=True)))
 

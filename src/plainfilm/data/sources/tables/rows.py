@@ -19,6 +19,7 @@ from plainfilm.data.sources.tables.files import table_name
 from plainfilm.data.sources.tables.find_images import find_images
 from plainfilm.data.sources.tables.further_columns import keep_further_columns
 from plainfilm.data.sources.tables.labels import NoLabel, read_labels
+from plainfilm.data.sources.tables.reduce import find_reader_columns
 from plainfilm.data.sources.tables.report_images import describe_row, report_images
 from plainfilm.data.sources.tables.root_splits import read_splits
 from plainfilm.data.sources.tables.table import Table
@@ -41,6 +42,7 @@ def list_table(table: Table, columns: Columns, options: SourceOptions) -> Listin
     splits = read_splits(table, columns.split)
     patients = table.columns[columns.patient] if columns.patient else None
     extra = keep_further_columns(table, columns, listing)
+    readers = {name: table.columns[name] for name in _reader_columns(table, columns, options)}
     resolve_folder = cache(os.path.realpath)
     for row, (identity, path) in enumerate(zip(files.ids, files.paths, strict=True)):
         label = labels[row]
@@ -58,11 +60,20 @@ def list_table(table: Table, columns: Columns, options: SourceOptions) -> Listin
                     splits[row],
                     (patients[row] or None) if patients else None,
                     {n: cell for n, cells in extra.items() if (cell := cells[row]) != ""},
+                    {n: cell for n, cells in readers.items() if (cell := cells[row].casefold())},
                 )
             )
     report_images(files, table, columns.path, base, listing)
     _report(table, columns, listing)
     return listing
+
+
+def _reader_columns(table: Table, columns: Columns, options: SourceOptions) -> list[str]:
+    """Return the columns of readers for the rule majority, also those that are not kept."""
+    if options.get("reduce") != "majority":
+        return []
+    used = {columns.path, columns.patient, columns.split, *columns.labels}
+    return find_reader_columns(name for name in table.columns if name not in used)
 
 
 def _resolve(path: str, resolve_folder: Callable[[str], str]) -> str:
