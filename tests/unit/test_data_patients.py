@@ -102,6 +102,20 @@ def test_identifiers_that_a_spreadsheet_rounded(tmp_path: Path) -> None:
     assert findings(manifest)["patient-ids-rounded"].count == 2
 
 
+def test_an_identifier_of_too_many_images_is_doubtful(tmp_path: Path) -> None:
+    numbers = [*map(str, range(30))]
+    manifest = load_dataset(table(tmp_path / "a.csv", ["4711"] * 30 + numbers))
+    assert manifest.describe().patients == 31
+    assert findings(manifest)["patient-id-shared"].count == 30
+    manifest = load_dataset(table(tmp_path / "b.csv", ["Studie"] * 30 + numbers))
+    assert manifest.describe().patients == 60
+    assert "30 of 60" in findings(manifest)["patient-unknown"].problem
+    for number in range(60):
+        patient = "77" if number < 30 else f"K{number}"
+        dicom(tmp_path / "d" / "ab"[number % 2] / f"{number}.dcm", PatientID=patient)
+    assert findings(load_dataset(tmp_path / "d"))["patient-id-shared"].count == 30
+
+
 @pytest.mark.parametrize(
     "second",
     [

@@ -35,7 +35,13 @@ from plainfilm.data.sources.patients.folders import (
     folders_at,
     paths_below_classes,
 )
-from plainfilm.data.sources.patients.identifiers import Node, is_rounded, normal_form, placeholders
+from plainfilm.data.sources.patients.identifiers import (
+    Node,
+    is_rounded,
+    normal_form,
+    placeholders,
+    shared_identifier,
+)
 from plainfilm.data.sources.patients.names import (
     CONVENTIONS,
     Pattern,
@@ -135,6 +141,7 @@ def _collect(
     headers = patients_of_headers(roots, [item.id for item in items], known)
     statistics.placeholders = headers.placeholders
     statistics.spellings |= headers.spellings
+    statistics.shared += headers.shared
     findings += headers.findings
     yield _Evidence(HEADERS, headers.nodes)
     if columns is not None:
@@ -215,6 +222,9 @@ def _read_column(items: Sequence[Item], statistics: Statistics) -> _Evidence:
     if unknown:
         statistics.words += sum(node is not None and node.identifier in unknown for node in found)
         found = [None if node is None or node.identifier in unknown else node for node in found]
+    shared = shared_identifier(node.identifier for node in found if node is not None)
+    rows = (item.id for item, node in zip(items, found, strict=True) if node == ("", shared))
+    statistics.shared += rows
     return _Evidence(COLUMN, found)
 
 

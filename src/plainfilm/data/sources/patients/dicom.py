@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 
 from plainfilm._text import plural
 from plainfilm.data.sources.listing import finding
-from plainfilm.data.sources.patients.identifiers import Node, normal_form
+from plainfilm.data.sources.patients.identifiers import (
+    Node,
+    normal_form,
+    placeholders,
+    shared_identifier,
+)
 from plainfilm.pixels.identity import Identity
 from plainfilm.records import Finding
 
@@ -30,11 +35,13 @@ class HeaderPatients:
     """Patients of files by their headers, or None; for each file, in order.
 
     ``spellings`` has the patient of each identifier in its written form; ``placeholders`` counts
-    the files whose identifier is that of all files.
+    the files whose identifier is that of all files, or stands for no patient for another reason;
+    ``shared`` are the ids of the files with one identifier that far more have than any other.
     """
 
     nodes: list[Node | None]
     placeholders: int = 0
+    shared: list[str] = field(default_factory=list)
     spellings: dict[str, Node] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -49,18 +56,24 @@ def patients_of_headers(
     headers = [header for root in roots for header in root]
     numbers: list[str | None] = []
     studies: list[str | None] = []
-    placeholders = 0
+    without = 0
     for root in roots:
         found = [normal_identifier(header) for header in root]
         if _is_placeholder(found):
-            placeholders += sum(number is not None for number in found)
+            without += sum(number is not None for number in found)
             found = [None] * len(root)
         numbers += found
         found = [header.study or None if header is not None else None for header in root]
         studies += [None] * len(root) if _is_placeholder(found) else found
-    result = HeaderPatients([None] * len(headers), placeholders)
+    unknown = placeholders(number for number in numbers if number is not None)
+    without += sum(number in unknown for number in numbers)
+    numbers = [None if number in unknown else number for number in numbers]
+    result = HeaderPatients([None] * len(headers), without)
     if not any(numbers) and not any(studies):
         return result
+    shared = shared_identifier(number for number in numbers if number is not None)
+    if shared is not None:
+        result.shared = [one for one, number in zip(ids, numbers, strict=True) if number == shared]
     result.findings += _drop_shared_studies(numbers, studies, ids)
     plain = {*columns}
     plain |= {n for n, one in zip(numbers, headers, strict=True) if n and one and not one.issuer}

@@ -31,6 +31,7 @@ class Statistics:
     folders: int = 0  # that probably stand for patients
     words: int = 0  # images of unknown patient with a word such as NA as identifier
     rounded: int = 0
+    shared: list[str] = field(default_factory=list)  # images with one identifier of very many
     spellings: dict[str, Node] = field(default_factory=dict)  # by written form
 
 
@@ -52,6 +53,17 @@ def report_patients(statistics: Statistics, kept: bool) -> Iterator[Finding]:
             statistics.only_study,
             consequence="images of a patient with several studies may be in several splits",
             remedy="name a column or give a regular expression with patient=",
+        )
+    if count := len(statistics.shared):
+        yield finding(
+            "patient-id-shared",
+            "warning",
+            f"{plural(count, 'image has', 'images have')} one identifier, far more than have any "
+            "other: it is perhaps no patient but a placeholder",
+            count,
+            statistics.shared,
+            consequence="if it is a placeholder, different patients count as one",
+            remedy="replace it by an empty cell, or name another patient column with patient=",
         )
     if statistics.unknown:
         yield _unknown(statistics)
