@@ -124,6 +124,16 @@ def test_sites_with_one_class_or_loose_images(tmp_path: Path) -> None:
     assert found(manifest, "loose-images") == ("warning", 1)
 
 
+def test_the_inner_of_two_split_folders_is_the_split(tmp_path: Path) -> None:
+    put(tmp_path / "a", *cells(("train",), ("NORMAL", "TB")))
+    put(tmp_path / "a", *cells(("train",), ("test",), ("NORMAL", "TB")))
+    put(tmp_path / "b", *cells(("train",), ("NORMAL", "TB"), ("", "test")))
+    for root in ("a", "b"):
+        manifest = load_dataset(tmp_path / root)
+        assert counts(manifest) == {(s, c): 2 for s in ("train", "test") for c in CLASSES}
+        assert found(manifest, "nested-splits") == ("warning", 4)
+
+
 def test_sites_in_one_split_only(tmp_path: Path) -> None:
     put(tmp_path, *cells(("train",), ("NORMAL", "TB")), *cells(("test",), "ab", ("NORMAL", "TB")))
     manifest = load_dataset(tmp_path)

@@ -166,7 +166,7 @@ def _are_unpacked(inner: Mapping[str, Level]) -> bool:
 def _open_one(folder: Folder, level: Level) -> None:
     """Add the folders of a folder to a level, through splits and folders of images."""
     full = [child for child in folder.branch.folders if child.images]
-    splits = [] if folder.official else splits_of(folder.branch)
+    splits = splits_of(folder.branch)  # also below a split: train/test is a test set
     (level.above if splits else level.parents).append(folder)
     classes = {fold_class(child.name) for split in splits for child in split.folders}
     transparent = not splits and all(is_container(child.name) for child in full)
@@ -177,7 +177,7 @@ def _open_one(folder: Folder, level: Level) -> None:
             _open_one(inner._replace(official=split_of_name(child.name)), level)
         elif transparent:
             _open_one(inner, level)
-        elif splits and fold_class(child.name) not in classes:
+        elif splits and not folder.official and fold_class(child.name) not in classes:
             level.neighbours.append((child, tuple(splits)))
         else:
             level.folders.append(inner)

@@ -66,6 +66,7 @@ def list_folder(root: Path, options: SourceOptions | None = None) -> Listing:
         _list_classes(top, options, listing)
     below = os.path.relpath(top.path, tree.path).replace(os.sep, "/")
     masks.report("" if below == "." else f"{below}/", listing)
+    _report_nested_splits(listing)
     _report_other_files(root, tree, top, listing)
     return listing
 
@@ -160,7 +161,7 @@ def _list_files(
     for file in branch.files:
         _list_file(file, branch.path, prefix, official, label_of, columns, listing)
     for child in branch.folders:
-        split = official or split_of_name(child.name)
+        split = split_of_name(child.name) or official
         inner = folder._replace(branch=child, prefix=f"{prefix}{child.name}/", official=split)
         _list_files(inner, label_of, columns, listing)
 
@@ -214,6 +215,29 @@ def _list_by_pattern(tree: Branch, pattern: str, listing: Listing) -> None:
             len(unmatched),
             unmatched,
             remedy="extend the expression, or remove these files",
+        )
+
+
+def _report_nested_splits(listing: Listing) -> None:
+    """Warn of images in a folder of one split inside that of another."""
+    named: dict[str, bool] = {}
+    nested = []
+    for item in listing.items:
+        folder = item.id.rpartition("/")[0]
+        if (several := named.get(folder)) is None:
+            roles = {split_of_name(part) for part in folder.split("/")} - {None}
+            several = named[folder] = len(roles) > 1
+        if several:
+            nested.append(item.id)
+    if nested:
+        listing.report(
+            "nested-splits",
+            "warning",
+            f"{plural(len(nested), 'image is', 'images are')} in a folder of one split inside a "
+            "folder of another; the inner folder is the split",
+            len(nested),
+            nested,
+            remedy="move the inner folder next to the outer one",
         )
 
 
