@@ -124,6 +124,53 @@ def test_sites_with_one_class_or_loose_images(tmp_path: Path) -> None:
     assert found(manifest, "loose-images") == ("warning", 1)
 
 
+@pytest.mark.parametrize("names", [("Bacterial", "Viral"), ("ohne Befund", "Pneumonie")])
+@pytest.mark.parametrize("stray", ["", "Rome/logo.png", "logo.png"])
+def test_stray_images_do_not_turn_sites_into_classes(
+    tmp_path: Path, names: tuple[str, str], stray: str
+) -> None:
+    put(tmp_path, *cells(("Berlin", "Paris", "Rome"), names), *[stray] * bool(stray))
+    manifest = load_dataset(tmp_path)
+    assert manifest.task.classes == names
+    assert found(manifest, "site-folders")[0] == "warning"
+    assert Counter(r.columns["site"] for r in manifest.records) == dict.fromkeys(
+        ("Berlin", "Paris", "Rome"), 4
+    )
+    if stray:
+        assert found(manifest, "loose-images") == ("warning", 1)
+
+
+def test_a_site_without_one_of_the_classes(tmp_path: Path) -> None:
+    put(tmp_path, *cells(("Berlin", "Paris"), ("Bacterial", "Viral")), "Rome/Viral/1.png")
+    manifest = load_dataset(tmp_path)
+    assert manifest.task.classes == ("Bacterial", "Viral")
+    assert found(manifest, "site-folders") == ("warning", 3)
+
+
+def test_classes_with_folders_of_equal_names_are_serious(tmp_path: Path) -> None:
+    put(tmp_path, *cells(("Berlin", "Paris"), ("Bacterial", "Viral")), "Rome/Fungal/1.png")
+    manifest = load_dataset(tmp_path)
+    assert manifest.task.classes == ("Berlin", "Paris", "Rome")
+    assert found(manifest, "classes-unsure") == ("serious", 3)
+
+
+@pytest.mark.parametrize(
+    ("above", "status"),
+    [
+        (("Tuberculosis", "Pneumonia"), ("HIV-negative", "HIV-positive")),
+        (("Bacterial", "Viral"), ("non-smoker", "smoker")),
+    ],
+)
+def test_status_below_diseases_is_a_warning_with_both_readings(
+    tmp_path: Path, above: tuple[str, ...], status: tuple[str, ...]
+) -> None:
+    manifest = load_dataset(put(tmp_path, *cells(above, status)))
+    assert found(manifest, "site-folders") == ("warning", 2)
+    one = next(f for f in manifest.findings if f.check == "site-folders")
+    assert all(name in one.problem for name in (*above, *status))
+    assert all(name in one.remedy for name in above)
+
+
 def test_the_inner_of_two_split_folders_is_the_split(tmp_path: Path) -> None:
     put(tmp_path / "a", *cells(("train",), ("NORMAL", "TB")))
     put(tmp_path / "a", *cells(("train",), ("test",), ("NORMAL", "TB")))

@@ -13,6 +13,7 @@ _STRONG, _WEAK, _RELATIVE = 3, 2, 1
 _HEALTHY = frozenset({"healthy", "neg", "negative", "negatives", "norm", "normal", "normals"})
 _HEALTHY |= {"unaffected", "undiseased", "uninfected", "uninjured", "unremarkable"}
 _NOT = frozenset({"no", "non", "not", "without", "absent", "absence"})
+_STATUS = frozenset({"neg", "negative", "pos", "positive", "with"})
 _ALONE = frozenset({"0", "clear", "false", "no", "none", "nil"})
 _CONTROLS = frozenset({"control", "controls"})
 _SITES = frozenset({"chest", "cxr", "field", "fields", "lung", "lungs", "xray"})
@@ -64,6 +65,31 @@ def is_negative_name(name: str) -> bool:
 def is_clearly_negative(name: str) -> bool:
     """Return whether a class name means normal, not only the absence of one disease."""
     return _negativity(name) == _STRONG
+
+
+def begins_with_disease(name: str) -> bool:
+    """Return whether a class name begins with a common finding of radiographs.
+
+    Examples
+    --------
+    >>> [begins_with_disease(name) for name in ("Tuberculosis", "COVID-19", "HIV", "Berlin")]
+    [True, True, False, False]
+    """
+    return _DENIED.match(f"no{fold_class(name)}") is not None
+
+
+def status_of(name: str) -> str | None:
+    """Return what a name says to be present or absent, or None.
+
+    Examples
+    --------
+    >>> [status_of(name) for name in ("HIV-negative", "non-smoker", "ICU+", "NORMAL")]
+    ['hiv', 'smoker', 'icu', None]
+    """
+    text = unicodedata.normalize("NFKC", name).casefold()
+    words = [word for word in _BETWEEN.split(text) if word]
+    rest = [word for word in words if word not in _NOT | _STATUS]
+    return " ".join(rest) if rest and (rest != words or text[-1] in "+-") else None
 
 
 def negative_of(names: Sequence[str]) -> str | None:

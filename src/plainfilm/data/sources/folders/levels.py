@@ -8,7 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from plainfilm.data.sources.classes.names import fold_class, is_negative_name
+from plainfilm.data.sources.classes.names import (
+    begins_with_disease,
+    fold_class,
+    is_negative_name,
+    status_of,
+)
 from plainfilm.data.sources.folders.tree import Branch
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing, split_of_name
 from plainfilm.records import Split
@@ -32,6 +37,8 @@ _COLUMNS = {
 }
 _MAX_CODES = 4  # classes that are numbers
 _DEEPEST = 5  # levels of folders above the classes
+_STRAY = 2  # images next to class folders that are no sign of another level
+_STRAY_SHARE = 0.1
 
 
 class Folder(NamedTuple):
@@ -60,6 +67,11 @@ class Level:
     def has_images(self) -> bool:
         """Whether images are next to the folders."""
         return any(folder.branch.files for folder in (*self.parents, *self.above))
+
+    @property
+    def has_many_images(self) -> bool:
+        """Whether more images are next to the folders than a few stray ones, such as a logo."""
+        return _are_many([self])
 
     def groups(self) -> dict[str, list[Folder]]:
         """Return the folders by class, in any spelling."""
@@ -93,7 +105,7 @@ def find_classes(top: Branch, listing: Listing) -> Level:
     level = open_folders([Folder(top, top.name, "")])
     for _ in range(_DEEPEST):
         groups = level.groups()
-        if level.has_images or len(groups) < 2 or contain_many(level.folders):
+        if level.has_many_images or len(groups) < 2 or contain_many(level.folders):
             break
         inner = {key: open_folders(folders) for key, folders in groups.items()}
         if not _are_unpacked(inner):
@@ -103,8 +115,18 @@ def find_classes(top: Branch, listing: Listing) -> Level:
             for key, below in inner.items():
                 site = (column, groups[key][0].label)
                 below.folders = [f._replace(columns=(*f.columns, site)) for f in below.folders]
-        level = _merge([*inner.values(), replace(level, folders=[], parents=[])])
+        above = [*level.above, *(one for one in level.parents if one.branch.files)]
+        level = _merge([*inner.values(), replace(level, folders=[], parents=[], above=above)])
     return _join_split_names(level)
+
+
+def _are_many(levels: Iterable[Level]) -> bool:
+    """Return whether the images next to folders are more than a few, compared to those below."""
+    loose = below = 0
+    for level in levels:
+        loose += sum(len(one.branch.files) for one in (*level.parents, *level.above))
+        below += sum(one.branch.images for one in level.folders)
+    return loose > max(min(_STRAY, below / 2), _STRAY_SHARE * below)
 
 
 def contain_many(folders: Iterable[Folder]) -> bool:
@@ -204,6 +226,7 @@ def _are_sites(
 ) -> bool:
     """Return whether the folders in each group are the same classes."""
     loose = any(level.has_images for level in levels.values())
+    many_loose = _are_many(levels.values())
     inner = [{fold_class(f.label): f.label for f in level.folders} for level in levels.values()]
     names = {key: name for one in inner for key, name in one.items()}
     shared = {key for key in names if sum(key in one for one in inner) > 1}
@@ -215,19 +238,49 @@ def _are_sites(
     numbered = _are_numbered(names.values())  # patients, unless the classes are 0 and 1
     if numbered and (negative_above or not same or "0" not in names or len(names) > _MAX_CODES):
         return False
+    columns = any(names.keys() <= column for column in _COLUMNS.values())
     if negative_below and not negative_above:
         # One site may have one class only, and images of another may not be in class folders.
         found = len(shared) > loose and all(not one or one.keys() & shared for one in inner)
-        found = found or (not loose and all(len(one) == 1 for one in inner))
+        found = found or (not many_loose and all(len(one) == 1 for one in inner))
     else:
-        found = (
-            same and not loose and not any(names.keys() <= column for column in _COLUMNS.values())
-        )
+        # A site may lack a class that several others have.
+        known = all(one and one.keys() <= shared for one in inner)
+        diseases = negative_above or any(begins_with_disease(f[0].label) for f in groups.values())
+        found = not columns and not many_loose and known and (same or not diseases)
     if found:
-        _report_sites(
-            groups, [*names.values()], sure=negative_below and not numbered, listing=listing
-        )
+        sure = negative_below and not numbered and not _may_be_status(groups, names.values())
+        _report_sites(groups, [*names.values()], sure=sure, listing=listing)
+    elif len(shared) > 1 and not (negative_above or columns or numbered):
+        _report_repeated_names(groups, [names[key] for key in names if key in shared], listing)
     return found
+
+
+def _report_repeated_names(
+    groups: Mapping[str, list[Folder]], names: Sequence[str], listing: Listing
+) -> None:
+    """Report class folders that contain folders of equal names, which may be the classes."""
+    above, below = (
+        ", ".join(shown[:5]) + ", ..." * (len(shown) > 5)
+        for shown in ([folders[0].label for folders in groups.values()], names)
+    )
+    listing.report(
+        "classes-unsure",
+        "serious",
+        f"the folders {above} are used as the classes, but several of them contain folders of the "
+        f"same names ({below}), which may be the classes",
+        len(groups),
+        consequence="if the folders above are sites, a model learns the site",
+        remedy=f"if {below} are the classes, name them with label_pattern=",
+    )
+
+
+def _may_be_status(groups: Mapping[str, list[Folder]], names: Iterable[str]) -> bool:
+    """Return whether folders of diseases contain a status of patients, like ``HIV-negative``."""
+    if any(begins_with_disease(folders[0].label) for folders in groups.values()):
+        return True
+    status = {status_of(name) or "" for name in names} - {""}
+    return any(not begins_with_disease(name) for name in status) and len(status) == 1
 
 
 def _column_of(groups: Mapping[str, list[Folder]]) -> str:
@@ -247,7 +300,7 @@ def _report_sites(
         f"{', ...' * (len(classes) > 5)}), which are the classes; the folders above them are the "
         f"column {_column_of(groups)!r}",
         len(above),
-        remedy="" if sure else "if the classes are other folders, name them with label_pattern=",
+        remedy="" if sure else f"if {shown} are the classes, name them with label_pattern=",
     )
 
 
