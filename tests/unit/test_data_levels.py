@@ -171,6 +171,28 @@ def test_status_below_diseases_is_a_warning_with_both_readings(
     assert all(name in one.remedy for name in above)
 
 
+@pytest.mark.parametrize(
+    ("names", "sites"),
+    [
+        (("nih_train", "nih_test"), {None}),
+        (("TRAIN_NIH", "TEST_NIH"), {None}),
+        (("Trainingsdaten", "Testdaten"), {None}),
+        (("internal_train", "external_test"), {"internal", "external"}),
+        (("train", "external_test"), {None, "external"}),
+    ],
+)
+@pytest.mark.parametrize("above", [True, False])
+def test_split_folders_with_another_word(
+    tmp_path: Path, names: tuple[str, ...], sites: set[str | None], above: bool
+) -> None:
+    put(tmp_path, *cells(*((names, CLASSES) if above else (CLASSES, names))))
+    manifest = load_dataset(tmp_path)
+    assert counts(manifest) == {(s, c): 2 for s in ("train", "test") for c in CLASSES}
+    assert {r.columns.get("site") for r in manifest.records} == sites
+    words = any("_" in name for name in names)
+    assert words == any(f.check == "splits-from-names" for f in manifest.findings)
+
+
 def test_the_inner_of_two_split_folders_is_the_split(tmp_path: Path) -> None:
     put(tmp_path / "a", *cells(("train",), ("NORMAL", "TB")))
     put(tmp_path / "a", *cells(("train",), ("test",), ("NORMAL", "TB")))

@@ -36,7 +36,8 @@ _HINT = re.compile("train|trn|deriv|dev|val|tun|test|tst|hold|held", re.IGNORECA
 _WORDS = re.compile(r"[^\W\d_]+")
 _JOINED = re.compile(
     rf"({'|'.join(sorted(_ROLES, key=len, reverse=True))})"
-    r"(?:data|dataset|files|folder|images|image|imgs|img|list|sets|set|split)"
+    r"(?:data|dataset|files|folder|images|image|imgs|img|list|sets|set|split"
+    r"|s?(?:daten|datensatz|bilder|menge|satz))"
 )
 
 
@@ -68,6 +69,36 @@ def split_of_name(name: str) -> Split | None:
     if roles == {"train", "validation"}:
         return "train"
     return roles.pop() if len(roles) == 1 else None
+
+
+@lru_cache(maxsize=4096)
+def split_and_rest(name: str) -> tuple[Split, str] | None:
+    """Return the split that one word of a name says, and the words with another meaning.
+
+    Examples
+    --------
+    >>> [split_and_rest(name) for name in ("nih_train", "test-images", "TB", "train_test")]
+    [('train', 'nih'), ('test', ''), None, None]
+    """
+    if not _HINT.search(name):
+        return None
+    if split := split_of_name(name):
+        return split, ""
+    words = [word for word in re.split(r"[\W_]+", name) if word]
+    roles = {role for word in words if (role := split_of_name(word))}
+    rest = [w for w in words if not split_of_name(w) and w.casefold() not in _FILLER_WORDS]
+    return (roles.pop(), " ".join(rest)) if len(roles) == 1 else None
+
+
+def named_splits(names: Iterable[str]) -> dict[str, tuple[Split, str]]:
+    """Return split and other words of folders next to each other, if every name says a split.
+
+    It is empty if they say only one split.
+    """
+    known = {name: split_and_rest(name) for name in names}
+    found = {name: one for name, one in known.items() if one is not None}
+    several = len({split for split, _ in found.values()}) > 1
+    return found if several and len(found) == len(known) else {}
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from plainfilm.data.sources.classes.names import (
     status_of,
 )
 from plainfilm.data.sources.folders.tree import Branch
-from plainfilm.data.sources.listing import MAX_CLASSES, Listing, split_of_name
+from plainfilm.data.sources.listing import MAX_CLASSES, Listing, named_splits, split_of_name
 from plainfilm.records import Split
 
 # Folders of files or formats, which are neither a class nor a site.
@@ -189,6 +189,13 @@ def _open_one(folder: Folder, level: Level) -> None:
     """Add the folders of a folder to a level, through splits and folders of images."""
     full = [child for child in folder.branch.folders if child.images]
     splits = splits_of(folder.branch)  # also below a split: train/test is a test set
+    roles = {child.name: split_of_name(child.name) for child in splits}
+    sites: dict[str, str] = {}
+    if len({*roles.values()}) < 2 and (named := _splits_with_words(full)):
+        splits = full
+        roles = {name: split for name, (split, _) in named.items()}
+        words = {name: rest for name, (_, rest) in named.items()}
+        sites = words if len({fold_class(word) for word in words.values()}) > 1 else {}
     (level.above if splits else level.parents).append(folder)
     classes = {fold_class(child.name) for split in splits for child in split.folders}
     transparent = not splits and all(is_container(child.name) for child in full)
@@ -196,13 +203,37 @@ def _open_one(folder: Folder, level: Level) -> None:
         prefix = f"{folder.prefix}{child.name}/"
         inner = folder._replace(branch=child, label=child.name, prefix=prefix)
         if child in splits:
-            _open_one(inner._replace(official=split_of_name(child.name)), level)
+            site = (("site", word),) if (word := sites.get(child.name)) else ()
+            columns = (*folder.columns, *site)
+            _open_one(inner._replace(official=roles[child.name], columns=columns), level)
         elif transparent:
             _open_one(inner, level)
         elif splits and not folder.official and fold_class(child.name) not in classes:
             level.neighbours.append((child, tuple(splits)))
         else:
             level.folders.append(inner)
+
+
+def _splits_with_words(folders: Sequence[Branch]) -> dict[str, tuple[Split, str]]:
+    """Return splits and sites of folders such as ``nih_train`` and ``nih_test``.
+
+    The other words may also be classes, as in ``train_normal``. They are not if they are equal, or
+    if the folders contain folders of the same names.
+    """
+    named = named_splits(folder.name for folder in folders)
+    if not named or not all(any(f.images for f in folder.folders) for folder in folders):
+        return {}
+    below = [{fold_class(f.name): f.name for f in one.folders if f.images} for one in folders]
+    names = {key: name for one in below for key, name in one.items()}
+    words = {fold_class(rest): rest for _, rest in named.values()}
+    if len(names) > MAX_CLASSES or any(map(is_negative_name, words.values())):
+        return {}
+    if len(words) > 1:
+        same = len(names) > 1 and all(len(one) == len(names) for one in below)
+        column = any(names.keys() <= column for column in _COLUMNS.values())
+        if not same or column or _are_numbered(names.values()) or any(map(is_container, names)):
+            return {}
+    return named
 
 
 def is_container(name: str) -> bool:

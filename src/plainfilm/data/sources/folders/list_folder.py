@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from plainfilm._text import plural
@@ -31,6 +32,8 @@ from plainfilm.data.sources.listing import (
     Item,
     Listing,
     describe_unusable,
+    named_splits,
+    split_and_rest,
     split_of_name,
 )
 from plainfilm.data.sources.options import SourceOptions
@@ -89,9 +92,13 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
         leave_out_repeated_sites(level, listing)
     _check_classes(level, listing, one_class=options.get("one_class", False))
     listing.class_folders = frozenset(folder.prefix for folder in level.folders)
+    named = named_splits(
+        child.name for one in level.folders for child in one.branch.folders if child.images
+    )
     for folder in level.folders:
-        columns = {n: value for n, value in folder.columns if not contains_identity(value)}
-        _list_files(folder, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]
+        for part, columns in _parts(folder, named):
+            _list_files(part, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]
+    _report_named_splits(listing)
     _report_loose_images([*level.above, *level.parents], listing)
 
 
@@ -148,6 +155,25 @@ def _check_classes(level: Level, listing: Listing, *, one_class: bool) -> None:
             f"folders without images are not classes: {', '.join(ignored[:5])}",
             len(ignored),
         )
+
+
+def _parts(
+    folder: Folder, named: Mapping[str, tuple[Split, str]]
+) -> Iterator[tuple[Folder, dict[str, str]]]:
+    """Yield a class folder and the splits below it, with their columns."""
+    columns = {n: value for n, value in folder.columns if not contains_identity(value)}
+    if not named:
+        yield folder, columns
+        return
+    branch = folder.branch
+    yield folder._replace(branch=replace(branch, folders=[])), columns
+    several = len({fold_class(rest) for _, rest in named.values()}) > 1
+    for child in branch.folders:
+        if child.images:
+            split, rest = named[child.name]
+            site = {"site": rest} if several and rest and not contains_identity(rest) else {}
+            prefix = f"{folder.prefix}{child.name}/"
+            yield folder._replace(branch=child, prefix=prefix, official=split), site | columns
 
 
 def _list_files(
@@ -215,6 +241,27 @@ def _list_by_pattern(tree: Branch, pattern: str, listing: Listing) -> None:
             len(unmatched),
             unmatched,
             remedy="extend the expression, or remove these files",
+        )
+
+
+def _report_named_splits(listing: Listing) -> None:
+    """Note the splits from folders whose names have further words."""
+    names: dict[str, Split] = {}
+    count = 0
+    for item in listing.items:
+        for part in item.id.split("/")[:-1]:
+            known = split_and_rest(part)
+            if known and known[1] and known[0] == item.official:
+                names[part] = known[0]
+                count += 1
+    if names:
+        shown = [f"{split} from {name}" for name, split in names.items()]
+        listing.report(
+            "splits-from-names",
+            "note",
+            f"splits were read from the names of folders: {'; '.join(shown[:5])}"
+            + "; ..." * (len(shown) > 5),
+            count,
         )
 
 
