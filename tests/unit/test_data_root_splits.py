@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plainfilm.data import Manifest, load_dataset, make_splits
+from plainfilm.errors import SourceError
 
 
 def tables(
@@ -97,6 +98,17 @@ def test_names_that_do_not_differ_in_meaning_give_no_split(
         ("partition:training set,", {"train": 2, None: 2}),
         ("fold:0,1", {None: 4}),
         ("dataset:NIH,test", {None: 4}),
+        ("stage:train,test", {"train": 2, "test": 2}),
+        ("Split 1:train,val,test,", {"train": 1, "validation": 1, "test": 1, None: 1}),
+        ("view:train,PA,test,AP", {None: 4}),
+        ("mode:train,train", {None: 4}),
+        ("is_test:0,1", {None: 2, "test": 2}),
+        ("isTest:False,True", {None: 2, "test": 2}),
+        ("In test set:0,1", {None: 2, "test": 2}),
+        ("invalid:0,1", {None: 4}),
+        ("is_valid:0,1", {None: 4}),
+        ("test:0,1", {None: 4}),
+        ("set:train,test,unused,test", {"train": 1, "test": 2, None: 1}),
     ],
 )
 def test_split_columns(tmp_path: Path, column: str, expected: dict[str | None, int]) -> None:
@@ -111,6 +123,49 @@ def test_a_certain_column_counts_before_a_possible_one(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join([f"{lines[0]},set", *(f"{line},test" for line in lines[1:])]))
     assert counts(load_dataset(path)) == {"train": 2, "test": 2}
+
+
+def two_columns(root: Path, column: str, name: str, cells: list[str]) -> Path:
+    (path,) = tables(root, {"t": column})
+    first, *lines = path.read_text().splitlines()
+    rows = [f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)]
+    path.write_text("\n".join([f"{first},{name}", *rows]))
+    return path
+
+
+def test_columns_of_splits_that_disagree_are_named(tmp_path: Path) -> None:
+    cells = ["test", "test", "train", "test"]
+    path = two_columns(tmp_path, "stage:train,test", "cohort", cells)
+    with pytest.raises(SourceError, match="could be the split: stage, cohort"):
+        load_dataset(path)
+    manifest = load_dataset(path, split_column="cohort")
+    assert counts(manifest) == {"train": 1, "test": 3}
+    path = two_columns(tmp_path, "stage:train,test", "split", cells)
+    manifest = load_dataset(path)
+    assert counts(manifest) == {"train": 1, "test": 3}
+    text = problems(manifest)["split-disagreement"]
+    assert text.startswith("1 row has another split in the column 'stage'")
+    path = two_columns(tmp_path, "stage:train,test", "mode", ["train", "test"] * 2)
+    assert counts(load_dataset(path)) == {"train": 2, "test": 2}
+
+
+def test_marks_of_several_splits(tmp_path: Path) -> None:
+    path = two_columns(tmp_path, "is_test:0,1", "is_val", list("1000"))
+    assert counts(load_dataset(path)) == {"validation": 1, "test": 2, None: 1}
+    path = two_columns(tmp_path, "is_test:0,1", "is_val", list("0100"))
+    with pytest.raises(SourceError, match="a row of the table is in several splits"):
+        load_dataset(path)
+
+
+def test_unknown_names_of_splits_are_reported(tmp_path: Path) -> None:
+    manifest = load_dataset(*tables(tmp_path, {"t": "split:treino,teste"}))
+    text = problems(manifest)["split-column-not-used"]
+    assert text.endswith("has no known name of a split (teste, treino) and was not used")
+    manifest = load_dataset(*tables(tmp_path, {"t": "set:train,test,unused,test"}))
+    assert problems(manifest)["images-without-split"].startswith("1 row has no split, since")
+    with pytest.raises(SourceError, match="unknown names") as caught:
+        load_dataset(*tables(tmp_path, {"t": "split:train,test,unused,test"}))
+    assert "split_column=" in str(caught.value)
 
 
 @pytest.mark.parametrize("folders", [("train", "test", "more"), ("test", "more", "more")])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.tables.labels import check_label_column
-from plainfilm.data.sources.tables.root_splits import find_split_columns
+from plainfilm.data.sources.tables.split_columns import find_split_columns
 from plainfilm.data.sources.tables.table import Table, remedy_of_columns
 from plainfilm.errors import SourceError, UsageError
 
@@ -70,7 +70,8 @@ def choose_columns(table: Table, options: SourceOptions) -> Columns:
     if split_column is not None:
         split: str | None = _existing(table, "split_column", split_column)
     else:
-        split = only("split", "split_column", find_split_columns(table, _plain))
+        used = {path, owner, *chosen} - {None}
+        split = only("split", "split_column", find_split_columns(table, used))
     return Columns(path, chosen, owner, split, tuple(guessed))
 
 

@@ -1,16 +1,13 @@
-"""Finds the official splits of tables: from a column, their names, or the folders of the paths."""
+"""Finds the official splits of tables: from their names or the folders of the paths."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from plainfilm._text import plural
-from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
 from plainfilm.data.sources.listing import Listing, finding, split_of_name
-from plainfilm.data.sources.tables.table import Table
-from plainfilm.errors import SourceError
 from plainfilm.records import Finding, Split
 
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -18,44 +15,6 @@ _LABORATORY = re.compile(
     "(?:pcr|antigen|antibody|blood|lab|laboratory|rapid|skin|swab|tuberculin)[\\W_]*tests?",
     re.IGNORECASE,
 )
-_CERTAIN = frozenset({"split", "splits", "partition", "fold", "datasplit"})
-_POSSIBLE = frozenset({"set", "subset", "dataset", "datasettype", "subsets", "phase", "usage"})
-
-
-def find_split_columns(table: Table, plain: Callable[[str], str]) -> list[str]:
-    """Return the columns that hold names of splits; there should be one at most.
-
-    A column called split, partition or fold needs one such name; other values are then an error. A
-    column called set, subset or dataset counts only if it holds nothing else.
-    """
-    certain, possible = [], []
-    for name, cells in table.columns.items():
-        usual = plain(name)
-        if usual not in _CERTAIN and usual not in _POSSIBLE:
-            continue
-        known = [split_of_name(value) is not None for value in set(cells) if value]
-        if usual in _CERTAIN and any(known):
-            certain.append(name)
-        elif known and all(known):
-            possible.append(name)
-    return certain or possible
-
-
-def read_splits(table: Table, column: str | None) -> Sequence[Split | None]:
-    """Return the split of each row by a column."""
-    if column is None:
-        return [None] * len(table)
-    cells = table.columns[column]
-    splits = {cell: split_of_name(cell) for cell in set(cells)}
-    unknown = sorted(cell for cell, split in splits.items() if cell and split is None)
-    if unknown:
-        private = is_identifying_name(column) or any(map(contains_identity, unknown))
-        raise SourceError(
-            f"the split column {column!r} contains unknown names",
-            received=plural(len(unknown), "name") if private else ", ".join(unknown[:5]),
-            remedy="use train, validation, test or blank cells",
-        )
-    return [splits[cell] for cell in cells]
 
 
 def assign_splits(listings: Sequence[Listing]) -> list[Finding]:
