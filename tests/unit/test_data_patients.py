@@ -178,6 +178,34 @@ def test_a_study_alone_is_a_doubtful_patient(tmp_path: Path) -> None:
     assert not any("1.2." in text for text in (repr(manifest.findings), repr(manifest.records)))
 
 
+def test_names_stand_in_for_missing_identifiers(tmp_path: Path) -> None:
+    names = ["Doe^Jane", "DOE, JANE", "Roe^Max", "Roe^Max", "Poe^Eve", "Anonymous", "Hidden", "Loe"]
+    for number, name in enumerate(names):
+        patient = "K5" if number == 3 else ""
+        path = tmp_path / "ab"[number % 2] / f"{number}.dcm"
+        dicom(path, f"1.2.{number}", PatientID=patient, PatientName=name)
+    manifest = load_dataset(tmp_path)
+    patients = {record.id[2:]: record.patient for record in manifest.records}
+    assert patients["0.dcm"] == patients["1.dcm"]
+    assert patients["2.dcm"] == patients["3.dcm"]
+    assert manifest.describe().patients == 6
+    assert findings(manifest)["patient-only-name"].count == 5
+    assert findings(manifest)["patient-only-study"].count == 2
+    assert not any("oe" in text for text in map(repr, manifest.records))
+
+
+def test_names_of_several_patients_or_many_studies_join_none(tmp_path: Path) -> None:
+    for number in range(40):
+        patient, name = ("", "Chest^Room") if number < 30 else (f"K{number}", "Doe^Jane")
+        path = tmp_path / "ab"[number % 2] / f"{number}.dcm"
+        dicom(path, f"1.2.{number}", PatientID=patient, PatientName=name)
+    dicom(tmp_path / "a" / "40.dcm", "1.2.40", PatientID="", PatientName="Doe^Jane")
+    manifest = load_dataset(tmp_path)
+    assert manifest.describe().patients == 41
+    assert findings(manifest)["patient-only-study"].count == 31
+    assert "patient-only-name" not in findings(manifest)
+
+
 def test_issuers_distinguish_patients_unless_one_is_missing(tmp_path: Path) -> None:
     fields = [("7", "North"), ("7", "South"), ("8", "North"), ("8", "")]
     for number, (patient, issuer) in enumerate(fields):

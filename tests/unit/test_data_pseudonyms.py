@@ -23,7 +23,7 @@ from plainfilm.data import Manifest, load_dataset, make_splits
 from plainfilm.data.pseudonyms import Pseudonyms, salt_file, where_is_salt
 from plainfilm.data.sources.patients.dicom import normal_identifier
 from plainfilm.errors import StorageError
-from plainfilm.pixels.identity import read_identity
+from plainfilm.pixels.identity import read_identities, read_identity
 
 
 @pytest.fixture
@@ -160,13 +160,26 @@ def test_placeholders_are_not_patients(tmp_path: Path, number: str) -> None:
 
 
 def test_other_files_than_dicom_have_no_patient(tmp_path: Path) -> None:
-    named = header(tmp_path / "1.JPEG", PatientID="0815")
-    assert read_identity(named, named.name) is None
     text = tmp_path / "2"
     text.write_text("0815")
     assert read_identity(text, "2") is None
     assert read_identity(tmp_path / "nowhere", "3") is None
     assert read_identity(tmp_path, "4") is None
+
+
+def test_dicom_files_with_the_ending_of_another_format(tmp_path: Path) -> None:
+    files = []
+    for number in range(200):
+        path = tmp_path / f"{number}.JPEG"
+        path.write_bytes(b"\xff\xd8\xff\xe0")
+        files.append((str(path), path.name))
+    assert not any(read_identities(files))
+    header(tmp_path / "7.JPEG", PatientID="0815")
+    assert not any(read_identities(files))  # not in the sample
+    for number in range(0, 200, 5):
+        header(tmp_path / f"{number}.JPEG", PatientID="0815")
+    found = read_identities(files)
+    assert sum(one is not None and one.patient == "0815" for one in found) == 41
 
 
 @pytest.mark.parametrize("size", [0, 100, 132, 140, 180, 200, 230, 260])

@@ -25,6 +25,8 @@ from plainfilm.data.sources.patients.findings import (
     HEADERS,
     LEVEL,
     PATTERN,
+    PERSONS,
+    STUDIES,
     Statistics,
     report_disagreement,
     report_patients,
@@ -49,7 +51,7 @@ from plainfilm.data.sources.patients.names import (
     subgroup_of,
 )
 from plainfilm.errors import UsageError
-from plainfilm.pixels.identity import read_identity
+from plainfilm.pixels.identity import read_identities
 from plainfilm.records import Finding
 
 _GIVEN = (PATTERN, LEVEL, COLUMN, HEADERS)
@@ -107,9 +109,13 @@ def assign_patients(
             if node not in keys:
                 keys[node] = pseudonyms.key(node.identifier, node.scope)
             item.patient = keys[node]
-            statistics.images[source] += 1
             if node.scope == STUDY:
+                source = STUDIES
                 statistics.only_study.append(item.id)
+            elif source == HEADERS and item.id in statistics.by_name:
+                source = PERSONS
+                statistics.only_name.append(item.id)
+            statistics.images[source] += 1
             statistics.patients[source].add(node)
     return [*report_patients(statistics, pseudonyms.kept), *findings]
 
@@ -135,13 +141,14 @@ def _collect(
     else:
         columns = _read_column(items, statistics)
         yield columns
-    roots = [[read_identity(item.path, item.id) for item in one.items] for one in listings]
+    roots = [read_identities([(item.path, item.id) for item in one.items]) for one in listings]
     statistics.named = sum(one is not None and one.in_name for root in roots for one in root)
     known = {node.identifier for node in columns.nodes if node} if columns else set()
     headers = patients_of_headers(roots, [item.id for item in items], known)
     statistics.placeholders = headers.placeholders
     statistics.spellings |= headers.spellings
     statistics.shared += headers.shared
+    statistics.by_name = headers.by_name
     findings += headers.findings
     yield _Evidence(HEADERS, headers.nodes)
     if columns is not None:

@@ -1,7 +1,7 @@
-"""Decides which DICOM files are of one patient, from PatientID, its issuer and the study.
+"""Decides which DICOM files are of one patient, from PatientID, its issuer, study and PatientName.
 
 Files of one study belong to one patient even where PatientID differs, because systems pad it,
-change its case or add an issuer.
+change its case or add an issuer. The name counts only for files without an identifier.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ _PLACEHOLDER_FILES = 20
 _PLACEHOLDER_PATIENTS = 4
 """A study of more different identifiers is a placeholder."""
 
+_NAME_STUDIES = 20
+"""A name of more studies without an identifier is a placeholder."""
+
+PERSON = "person"
+"""Scope of patients who are known by a name only."""
 STUDY = "study"
 """Scope of patients who are known by a study only."""
 
@@ -36,12 +41,14 @@ class HeaderPatients:
 
     ``spellings`` has the patient of each identifier in its written form; ``placeholders`` counts
     the files whose identifier is that of all files, or stands for no patient for another reason;
-    ``shared`` are the ids of the files with one identifier that far more have than any other.
+    ``shared`` are the ids of the files with one identifier that far more have than any other,
+    ``by_name`` those of files without an identifier whose name decides.
     """
 
     nodes: list[Node | None]
     placeholders: int = 0
     shared: list[str] = field(default_factory=list)
+    by_name: set[str] = field(default_factory=set)
     spellings: dict[str, Node] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -68,8 +75,9 @@ def patients_of_headers(
     unknown = placeholders(number for number in numbers if number is not None)
     without += sum(number in unknown for number in numbers)
     numbers = [None if number in unknown else number for number in numbers]
+    names = [_normal_name(header) for header in headers]
     result = HeaderPatients([None] * len(headers), without)
-    if not any(numbers) and not any(studies):
+    if not any(numbers) and not any(studies) and not any(names):
         return result
     shared = shared_identifier(number for number in numbers if number is not None)
     if shared is not None:
@@ -79,16 +87,20 @@ def patients_of_headers(
     plain |= {n for n, one in zip(numbers, headers, strict=True) if n and one and not one.issuer}
     nodes: list[Node | None] = []
     patients = _Patients()
-    for header, number, study in zip(headers, numbers, studies, strict=True):
+    for header, number in zip(headers, numbers, strict=True):
         node = None
         if header is not None and number is not None:
             issuer = normal_form(header.issuer) if number not in plain else None
             node = Node("", f"{issuer}\0{number}" if issuer else number)
             written = f"{header.issuer}\0{header.patient}" if header.issuer else header.patient
             result.spellings[written] = node
-        if study is not None:
-            node = patients.join(node, Node(STUDY, study))
         nodes.append(node)
+    by_name = _nodes_of_names(nodes, studies, names)
+    result.by_name = {one for one, node in zip(ids, by_name, strict=True) if node is not None}
+    nodes = [number or name for number, name in zip(nodes, by_name, strict=True)]
+    for row, study in enumerate(studies):
+        if study is not None:
+            nodes[row] = patients.join(nodes[row], Node(STUDY, study))
     result.nodes = [None if node is None else patients.first(node) for node in nodes]
     result.findings += _unlike(result.nodes, numbers, ids)
     return result
@@ -98,6 +110,48 @@ def normal_identifier(header: Identity | None) -> str | None:
     """Return the normal form of PatientID; None if it is a placeholder, such as 0000."""
     number = normal_form(header.patient) if header is not None else None
     return None if number in ("0", "x") else number
+
+
+def _normal_name(header: Identity | None) -> str | None:
+    """Return the parts of PatientName in any order and spelling; None if it means unknown."""
+    name = normal_form(header.person) if header is not None else None
+    if name is None or sum(map(str.isalpha, name)) < 2:
+        return None
+    return "-".join(sorted(name.split("-")))
+
+
+def _nodes_of_names(
+    numbers: Sequence[Node | None], studies: Sequence[str | None], names: Sequence[str | None]
+) -> list[Node | None]:
+    """Return the patients of files without an identifier by their names, or None.
+
+    A name is not used if it is that of all files, of many studies or of several identifiers, since
+    it would join different patients.
+    """
+    result: list[Node | None] = [None] * len(names)
+    alone = [name for number, name in zip(numbers, names, strict=True) if number is None]
+    if not any(alone) or _is_placeholder(alone):
+        return result
+    of_study: dict[str, set[Node]] = defaultdict(set)
+    for number, study in zip(numbers, studies, strict=True):
+        if number is not None and study is not None:
+            of_study[study].add(number)
+    known: dict[str, set[Node]] = defaultdict(set)
+    examined: dict[str, set[object]] = defaultdict(set)
+    for row, (number, study, name) in enumerate(zip(numbers, studies, names, strict=True)):
+        if name is None:
+            continue
+        if number is not None:
+            known[name].add(number)
+        else:
+            known[name] |= of_study.get(study or "", set())
+            examined[name].add(study or row)
+    for row, (number, name) in enumerate(zip(numbers, names, strict=True)):
+        if number is not None or name is None or len(examined[name]) > _NAME_STUDIES:
+            continue
+        if len(known[name]) < 2:
+            result[row] = next(iter(known[name]), Node(PERSON, name))
+    return result
 
 
 class _Patients:

@@ -14,6 +14,7 @@ from plainfilm.records import Finding, Severity
 
 COLUMN, HEADERS, PATTERN = "a column", "DICOM headers", "the given pattern"
 LEVEL, FOLDERS = "the given level of folders", "folders"
+PERSONS, STUDIES = "PatientName in DICOM headers", "StudyInstanceUID in DICOM headers"
 _OPTIONS = (PATTERN, LEVEL)
 
 
@@ -26,6 +27,8 @@ class Statistics:
     patients: dict[str, set[Node]] = field(default_factory=lambda: defaultdict(set))
     unknown: list[str] = field(default_factory=list)
     only_study: list[str] = field(default_factory=list)  # images with a study but no identifier
+    only_name: list[str] = field(default_factory=list)  # images with a name but no identifier
+    by_name: set[str] = field(default_factory=set)  # images whose headers have only a name
     named: int = 0
     placeholders: int = 0  # DICOM files with the identifier of all files
     folders: int = 0  # that probably stand for patients
@@ -47,11 +50,23 @@ def report_patients(statistics: Statistics, kept: bool) -> Iterator[Finding]:
         yield finding(
             "patient-only-study",
             "warning",
-            f"{plural(count, 'DICOM file has', 'DICOM files have')} a StudyInstanceUID but no "
-            "PatientID; each study counts as a patient",
+            f"{plural(count, 'DICOM file has', 'DICOM files have')} a StudyInstanceUID but neither "
+            "a PatientID nor a PatientName that can be used; each study counts as a patient",
             count,
             statistics.only_study,
             consequence="images of a patient with several studies may be in several splits",
+            remedy="name a column or give a regular expression with patient=",
+        )
+    if count := len(statistics.only_name):
+        yield finding(
+            "patient-only-name",
+            "warning",
+            f"{plural(count, 'DICOM file has', 'DICOM files have')} no PatientID that can be used; "
+            "files of one PatientName count as one patient",
+            count,
+            statistics.only_name,
+            consequence="different patients of one name count as one, and a patient whose name is "
+            "written differently may be in several splits",
             remedy="name a column or give a regular expression with patient=",
         )
     if count := len(statistics.shared):
