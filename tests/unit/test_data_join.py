@@ -63,6 +63,17 @@ def test_columns_of_the_same_name() -> None:
     assert "columns of the same name are now view_second" in found.problem
 
 
+def test_labels_and_splits_that_disagree_are_counted() -> None:
+    images = make("images.csv", "image_id,label,split,tb a,x,train,1 b,x,test,0 c,y,val,1")
+    other = make("more.csv", "image_id,label,split,tb a,X,training,1.0 b,y,train,1 c,y,valid,1")
+    _, findings = join_table(images, other, ["tb"])
+    found = [(one.problem, one.count) for one in findings if one.check == "join-disagreement"]
+    assert found == [
+        (f"1 row has another value of '{title}' in more.csv than in images.csv", 1)
+        for title in ("label", "split", "tb")
+    ]
+
+
 def test_an_exported_index_is_no_identifier() -> None:
     images = make("images.csv", "index,study_id 0,7 1,8 2,7")
     joined, (found,) = join_table(images, make("labels.csv", "index,study_id,tb 0,8,0 1,7,1"))

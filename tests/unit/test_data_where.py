@@ -86,3 +86,17 @@ def test_where_selects_the_rows_of_a_table(draw_grey: Draw, tmp_path: Path) -> N
         load_dataset(table, where='view == "pa"')
     with pytest.raises(UsageError, match="where= is for tables"):
         load_dataset(tmp_path, where='view == "PA"')
+
+
+def test_cells_that_are_not_numbers_are_counted(draw_grey: Draw, tmp_path: Path) -> None:
+    rows = ["path,label,age"]
+    for number, age in enumerate(["34", "034Y", '"12,5"', "", "60", "20"]):
+        draw_grey(tmp_path / f"{number}.png", 100)
+        rows.append(f"{number}.png,{'sick' if number % 4 else 'normal'},{age}")
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(rows), encoding="utf-8")
+    manifest = load_dataset(table, where="age >= 18")
+    assert manifest.ids.tolist() == ["0.png", "4.png", "5.png"]
+    found = next(f for f in manifest.findings if f.check == "cells-not-numbers")
+    assert (found.severity, found.count) == ("warning", 2)
+    assert found.problem.startswith("2 cells are not a number (034Y, 12,5) in the column 'age'")

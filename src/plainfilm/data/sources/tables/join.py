@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from plainfilm._text import plural
 from plainfilm.data.sources.file_names import last_part, stem_of
 from plainfilm.data.sources.identifying import name_columns
-from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.listing import finding, split_of_name
 from plainfilm.data.sources.patients.identifiers import normal_form
 from plainfilm.data.sources.tables.files import table_name
 from plainfilm.data.sources.tables.table import Table
@@ -31,6 +31,9 @@ _GLUED = re.compile(
     r"(?:id|uid|key|number|index|name)"
 )
 _MOST_KEYS = 5
+_COMPARED = frozenset(
+    {"label", "class", "target", "split", "partition", "set", "subset", "dataset"}
+)
 
 
 Columns = Sequence[Sequence[str]]
@@ -45,7 +48,9 @@ class _Key(NamedTuple):
     rows: list[int | None]  # row of the joined table for each row of the table
 
 
-def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
+def join_table(
+    table: Table, other: Table, labels: Collection[str] = ()
+) -> tuple[Table, list[Finding]]:
     """Add the columns of another table to the rows of a table.
 
     The tables are joined by the columns of identifiers that both have. As many of them are used as
@@ -54,7 +59,8 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
     in this way, names of files are compared without folders and endings.
 
     Rows without a partner have blank cells. A further column with the same name but other values
-    gets the name of the other table as suffix.
+    gets the name of the other table as suffix; if it is one of ``labels``, or has a usual name of
+    labels or splits, a warning counts the rows that disagree.
 
     Raises
     ------
@@ -67,6 +73,7 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
     has_partner = [row is not None for row in key.rows]
     matched = sum(has_partner)
     renamed: list[str] = []
+    findings: list[Finding] = []
     for title, cells in other.columns.items():
         if title in key.there:
             continue
@@ -77,6 +84,10 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
         elif any(a != b for a, b, row in zip(old, new, key.rows, strict=True) if row is not None):
             columns[f"{title}_{name}"], partners[f"{title}_{name}"] = new, has_partner
             renamed.append(f"{title}_{name}")
+            if title in labels or _plain_name(title) in _COMPARED:
+                other_cells = sum(map(_disagree, old, new))
+                if other_cells:
+                    findings.append(_report_disagreement(title, other_cells, table, other))
     without = len(table) - matched
     problem = f"{other.path.name} was joined to {table.path.name} by {', '.join(key.here)}: " + (
         f"{plural(without, 'row has', 'rows have')} no partner"
@@ -103,7 +114,28 @@ def join_table(table: Table, other: Table) -> tuple[Table, list[Finding]]:
             "header: not joined"
         )
     joined = replace(table, columns=columns, ragged=ragged, notes=notes, partners=partners)
-    return joined, [found]
+    return joined, [found, *findings]
+
+
+def _disagree(one: str, other: str) -> bool:
+    """Return whether two cells have different labels or splits; a blank one agrees with all."""
+    if not one or not other:
+        return False
+    return (split_of_name(one) or _plain_identifier(one.casefold())) != (
+        split_of_name(other) or _plain_identifier(other.casefold())
+    )
+
+
+def _report_disagreement(title: str, count: int, table: Table, other: Table) -> Finding:
+    return finding(
+        "join-disagreement",
+        "warning",
+        f"{plural(count, 'row has', 'rows have')} another value of {title!r} in {other.path.name} "
+        f"than in {table.path.name}",
+        count,
+        consequence=f"the one of {table.path.name} is used unless an option names the other",
+        remedy="check which is right, and remove the other column",
+    )
 
 
 def _choose_key(table: Table, other: Table) -> _Key:

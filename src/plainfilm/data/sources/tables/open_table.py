@@ -8,12 +8,14 @@ from pathlib import Path
 
 from plainfilm._text import plural
 from plainfilm.data.sources.classes.mapping import OTHERS, map_cells
+from plainfilm.data.sources.identifying import contains_identity, is_identifying_name
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.tables.files import read_table
 from plainfilm.data.sources.tables.join import join_table
 from plainfilm.data.sources.tables.path_template import fill_template, is_template
 from plainfilm.data.sources.tables.table import Table
+from plainfilm.data.sources.tables.where import find_not_numbers
 from plainfilm.errors import SourceError
 from plainfilm.records import Finding
 
@@ -28,11 +30,27 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
     if isinstance(header, str):
         header = [name.strip() for name in header.split(",")]
     table = _read(path, options, header)
+    labels = options.get("labels") or ()
+    labels = (labels,) if isinstance(labels, str) else labels
     for path_of_other in as_paths(options.get("join")):
-        table, found = join_table(table, _read_joined(path_of_other, options))
+        table, found = join_table(table, _read_joined(path_of_other, options), labels)
         findings += found
     if expression := options.get("where"):
         rows = len(table)
+        for name, cells in find_not_numbers(expression, table.columns).items():
+            private = is_identifying_name(name) or any(map(contains_identity, set(cells)))
+            shown = "" if private else f" ({', '.join(sorted(set(cells))[:3])})"
+            findings.append(
+                finding(
+                    "cells-not-numbers",
+                    "warning",
+                    f"{plural(len(cells), 'cell is', 'cells are')} not a number{shown} in the "
+                    f"column {name!r} of {path.name}, which where= compares with a number",
+                    len(cells),
+                    consequence="their rows are not selected, except by != and not",
+                    remedy="write plain numbers with a decimal point",
+                )
+            )
         table = table.where(expression)
         if unused := rows - len(table):
             problem = f"{len(table):,} of {plural(rows, 'row')} of {path.name} were selected by "

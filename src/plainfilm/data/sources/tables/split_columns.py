@@ -65,10 +65,10 @@ def report_split_columns(
     """Report cells without a split, columns that disagree, and a split column that is not used."""
     if column is None:
         for name, cells in table.columns.items():
-            unknown = [] if name in used else _unknown(cells)
-            if _plain(name) not in {"split", "splits", "datasplit"} or not unknown:
+            if name in used or _plain(name) not in {"split", "splits", "datasplit"}:
                 continue
-            if len(unknown) <= _MOST_NAMES and not any(map(is_number, unknown)):
+            unknown = _unknown(cells)
+            if 0 < len(unknown) <= _MOST_NAMES and not any(map(is_number, unknown)):
                 listing.report(
                     "split-column-not-used",
                     "warning",
@@ -114,15 +114,15 @@ def _qualifying(
     for name, cells in table.columns.items():
         if name in used:
             continue
-        usual, unknown = _plain(name), _unknown(cells)
+        usual = _plain(name)
         if usual in _CERTAIN:
             if any(map(split_of_name, set(cells))):
                 certain.append(name)
         elif usual in _POSSIBLE:
-            if _has_two_splits(cells) or (not unknown and any(cells)):
+            if _has_two_splits(cells) or (any(cells) and not _unknown(cells)):
                 possible.append(name)
         elif _flag_of(name, cells) in ("validation", "test") or (
-            not unknown and _has_two_splits(cells) and len(set(cells)) <= _MOST_NAMES
+            len(set(cells)) <= _MOST_NAMES and not _unknown(cells) and _has_two_splits(cells)
         ):
             others.append(name)
     return certain, possible, others

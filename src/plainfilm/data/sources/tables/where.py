@@ -60,10 +60,24 @@ def select_rows(expression: str, columns: Mapping[str, Sequence[str]]) -> Mask:
     return _Selection(expression, columns).mask()
 
 
+def find_not_numbers(expression: str, columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the cells by column that an expression compares with numbers, but are text.
+
+    Examples
+    --------
+    >>> find_not_numbers("age >= 18", {"age": ["34", "034Y", "", "12,5"], "view": ["PA"] * 4})
+    {'age': ['034Y', '12,5']}
+    """
+    selection = _Selection(expression, columns)
+    selection.mask()
+    return selection.not_numbers
+
+
 class _Selection:
     def __init__(self, expression: str, columns: Mapping[str, Sequence[str]]) -> None:
         self._expression, self._columns = expression, columns
         self._quoted: list[str] = []
+        self.not_numbers: dict[str, list[str]] = {}
 
     def mask(self) -> Mask:
         if len(self._expression) > _LONGEST:
@@ -130,9 +144,16 @@ class _Selection:
         cells = self._column(name)
         if isinstance(constant, str):
             return np.array(cells, object), constant
-        return np.array([*map(_to_number, cells)]), constant
+        numbers = np.array([*map(_to_number, cells)])
+        pairs = zip(cells, np.isnan(numbers).tolist(), strict=True)
+        if other := [cell for cell, unknown in pairs if unknown and cell.strip()]:
+            self.not_numbers[self._name(name)] = other
+        return numbers, constant
 
     def _column(self, node: ast.expr) -> Sequence[str]:
+        return self._columns[self._name(node)]
+
+    def _name(self, node: ast.expr) -> str:
         if not isinstance(node, ast.Name):
             raise self._error("must compare a column with a constant")
         name = node.id
@@ -144,7 +165,7 @@ class _Selection:
                 received=f"{name!r}; the table has {name_columns(self._columns)}",
                 remedy=f"write an expression {_EXAMPLE}",
             )
-        return self._columns[name]
+        return name
 
     def _constant(self, node: ast.expr) -> str | float:
         match node:
