@@ -193,6 +193,35 @@ def test_split_folders_with_another_word(
     assert words == any(f.check == "splits-from-names" for f in manifest.findings)
 
 
+@pytest.mark.parametrize("name", ["unlabeled", "Unlabelled images", "exclude", "_trash"])
+def test_folders_that_are_not_for_use(tmp_path: Path, name: str) -> None:
+    put(tmp_path, *cells(("train", "test"), (*CLASSES, name)), *cells(("train",), ("TB",), (name,)))
+    manifest = load_dataset(tmp_path)
+    assert counts(manifest) == {(s, c): 2 for s in ("train", "test") for c in CLASSES}
+    assert found(manifest, "ignored-folders") == ("warning", 6)
+    assert Counter(item.reason for item in manifest.left_out) == {"ignored-folder": 6}
+    assert f"train/TB/{name}/0.png" in {item.id for item in manifest.left_out}
+    assert len(load_dataset(tmp_path, class_map={name: "other"}).task.classes) == 3
+
+
+def test_heat_maps_and_overlays(tmp_path: Path) -> None:
+    put(tmp_path, *cells((*CLASSES, "Heat maps", "overlays")))
+    put(tmp_path, "TB/0_overlay.png", "TB/1_heatmap.png", "NORMAL/0_gradcam.png")
+    manifest = load_dataset(tmp_path)
+    assert counts(manifest) == {(None, c): 2 for c in CLASSES}
+    assert found(manifest, "masks") == ("warning", 7)
+
+
+def test_a_class_that_is_left_out_as_masks_is_named_in_the_error(tmp_path: Path) -> None:
+    for n in range(6):
+        draw_chest(tmp_path / "TB" / f"{n}.png", n)
+        draw_mask(tmp_path / "NORMAL" / f"{n}.png")
+    with pytest.raises(SourceError, match="only one class") as error:
+        load_dataset(tmp_path)
+    assert error.value.received == "TB; left out as masks: 6 images in NORMAL"
+    assert "rename folders or files left out as masks" in error.value.remedy
+
+
 def test_the_inner_of_two_split_folders_is_the_split(tmp_path: Path) -> None:
     put(tmp_path / "a", *cells(("train",), ("NORMAL", "TB")))
     put(tmp_path / "a", *cells(("train",), ("test",), ("NORMAL", "TB")))

@@ -14,6 +14,7 @@ from plainfilm.data.sources.classes.names import (
     is_negative_name,
     negative_of,
 )
+from plainfilm.data.sources.identifying import contains_identity
 from plainfilm.data.sources.listing import MAX_CLASSES, Item, Listing, finding
 from plainfilm.errors import LabelError, SourceError, UsageError
 from plainfilm.records import Finding, Task
@@ -104,11 +105,19 @@ def _label_classes(listings: Sequence[Listing], positive: str | None, one_class:
             remedy="give class_map= with the names that become equal",
         )
     if len(names) < 2 and not (names and one_class):
+        masks = [row.id for one in listings for row in one.left_out if row.reason == "mask"]
+        folders = sorted({name.rpartition("/")[0] for name in masks} - {""})
+        folders = [name for name in folders if not any(map(contains_identity, name.split("/")))]
+        shown = ", ".join(folders[:5]) + ", ..." * (len(folders) > 5)
+        left_out = f"; left out as masks: {plural(len(masks), 'image')}" * bool(masks)
+        left_out += f" in {shown}" * bool(folders)
         blank = "; if blank cells of the table mean 0, give blank=negative"
         raise SourceError(
             "there is only one class",
-            received=names[0] if names else "no image with a label",
-            remedy="give the folder above the class folders, or a table with both classes; "
+            received=(names[0] if names else "no image with a label") + left_out,
+            remedy="rename folders or files left out as masks if they are radiographs; "
+            * bool(masks)
+            + "give the folder above the class folders, or a table with both classes; "
             "only plainfilm evaluate, audit and show accept one class"
             + blank
             * any(row.reason == "no-label" for one in listings for row in one.left_out),

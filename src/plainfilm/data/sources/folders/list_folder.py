@@ -11,6 +11,7 @@ from pathlib import Path
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.classes.names import fold_class
+from plainfilm.data.sources.folders.excluded import leave_out_excluded
 from plainfilm.data.sources.folders.label_pattern import compile_label_pattern
 from plainfilm.data.sources.folders.levels import Folder, Level, find_classes, unwrap
 from plainfilm.data.sources.folders.masks import set_masks_aside
@@ -85,6 +86,7 @@ def _no_image(root: Path, tree: Branch) -> SourceError:
 
 
 def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None:
+    leave_out_excluded(top, options.get("class_map") or {}, listing)
     level = find_classes(top, listing)
     report_neighbours(level, listing)
     leave_out_copies(level, options.get("class_map") or {}, listing)

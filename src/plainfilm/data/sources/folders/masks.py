@@ -1,4 +1,4 @@
-"""Sets aside masks: images of outlines that belong to radiographs and are none themselves."""
+"""Sets aside masks and heat maps, which belong to radiographs and are none themselves."""
 
 from __future__ import annotations
 
@@ -17,26 +17,32 @@ from plainfilm.errors import ImageError
 
 _WORDS = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_MASK = re.compile(r"(?:\w*[a-z])?masks?")
+_DRAWN = r"heat[\s_-]?map|overlay|overlaid|grad[\s_-]?cam|saliency"
+_MASK = re.compile(rf"(?:\w*[a-z])?masks?|(?:{_DRAWN})s?")
+_DRAWN_FOLDER = re.compile(rf"(?<![a-z])(?:{_DRAWN})s?(?![a-z])", re.IGNORECASE)
 # Names that may be masks; the images decide.
 _PERHAPS = frozenset(
     {"annotation", "annotations", "contour", "contours", "groundtruth", "gt", "label", "labels"}
     | {"seg", "segs", "segmentation", "segmentations", "annots", "annot", "truth"}
 )
 _BEFORE = re.compile(
-    r"(.+?)[\s_.-]*(?:(?<![a-z])(?:seg|segmentation|label|gt|annotation)|mask)s?(?:[\s_.-]?\d+)?",
+    r"(.+?)[\s_.-]*(?:(?<![a-z])(?:seg|segmentation|label|gt|annotation)|mask|"
+    + _DRAWN
+    + r")s?(?:[\s_.-]?\d+)?",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"(?:seg|segmentation|label|gt|annotation|mask)s?[\s_.-]+(.+)", re.IGNORECASE)
+_AFTER = re.compile(
+    r"(?:seg|segmentation|label|gt|annotation|mask|" + _DRAWN + r")s?[\s_.-]+(.+)", re.IGNORECASE
+)
 _ALONE = re.compile(
     r"(?:(?:lung|left|right)[\s_.-]*)?(?:mask|segmentation|seg)s?\d*", re.IGNORECASE
 )
 _LAST_WORD = re.compile(r"[\s_.-]+[a-z]+$", re.IGNORECASE)
-_HINTS = ("mask", "seg", "label", "gt", "annot")
+_HINTS = ("mask", "seg", "label", "gt", "annot", "heat", "overla", "cam", "salien")
 _MAX_SIBLINGS = 12
 _MIN_IMAGES = 5  # in a folder whose name gives no reason
 _MAX_OPENED = 60  # images of a tree
-_PROBLEM = "the image is a mask of another image"
+_PROBLEM = "the image is a mask or heat map of another image"
 
 
 @dataclass(slots=True)
@@ -57,8 +63,8 @@ class Masks:
         listing.report(
             "masks",
             "warning",
-            f"{plural(count, 'image is a mask', 'images are masks')} by name or content and not "
-            "used",
+            f"{plural(count, 'image is a mask', 'images are masks')} or "
+            f"{'a heat map' if count == 1 else 'heat maps'} by name or content and not used",
             count,
             [item.id for item in listing.left_out if item.reason == "mask"],
             consequence="a model would learn from outlines instead of radiographs",
@@ -127,6 +133,8 @@ def is_mask_folder(path: str, *, perhaps: bool = False) -> bool:
     >>> is_mask_folder("ManualMask/left"), is_mask_folder("labels")
     (True, False)
     """
+    if _DRAWN_FOLDER.search(path):
+        return True
     if not perhaps and "mask" not in path.casefold():
         return False
     words = _words(path)
