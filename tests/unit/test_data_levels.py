@@ -152,6 +152,10 @@ def test_classes_with_folders_of_equal_names_are_serious(tmp_path: Path) -> None
     manifest = load_dataset(tmp_path)
     assert manifest.task.classes == ("Berlin", "Paris", "Rome")
     assert found(manifest, "classes-unsure") == ("serious", 3)
+    put(tmp_path / "b", *cells(("Pneumonia", "TB"), ("Montgomery", "Shenzhen")), "TB/1.png")
+    manifest = load_dataset(tmp_path / "b")
+    assert manifest.task.classes == ("Pneumonia", "TB")
+    assert found(manifest, "classes-unsure") == ("serious", 2)
 
 
 @pytest.mark.parametrize(

@@ -275,10 +275,10 @@ def _are_sites(
         found = len(shared) > loose and all(not one or one.keys() & shared for one in inner)
         found = found or (not many_loose and all(len(one) == 1 for one in inner))
     else:
-        # A site may lack a class that several others have.
+        # A site may lack a class that several others have, unless it has the name of a disease.
         known = all(one and one.keys() <= shared for one in inner)
         diseases = negative_above or any(begins_with_disease(f[0].label) for f in groups.values())
-        found = not columns and not many_loose and known and (same or not diseases)
+        found = not columns and (same and not loose if diseases else known and not many_loose)
     if found:
         sure = negative_below and not numbered and not _may_be_status(groups, names.values())
         _report_sites(groups, [*names.values()], sure=sure, listing=listing)
