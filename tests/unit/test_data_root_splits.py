@@ -161,8 +161,9 @@ def test_unknown_names_of_splits_are_reported(tmp_path: Path) -> None:
     manifest = load_dataset(*tables(tmp_path, {"t": "split:treino,teste"}))
     text = problems(manifest)["split-column-not-used"]
     assert text.endswith("has no known name of a split (teste, treino) and was not used")
-    manifest = load_dataset(*tables(tmp_path, {"t": "set:train,test,unused,test"}))
-    assert problems(manifest)["images-without-split"].startswith("1 row has no split, since")
+    paths = tables(tmp_path, {"t": "set:train,test,unused,test"})
+    for manifest in (load_dataset(*paths), load_dataset(*paths, split_column="set")):
+        assert problems(manifest)["images-without-split"].startswith("1 row has no split, since")
     with pytest.raises(SourceError, match="unknown names") as caught:
         load_dataset(*tables(tmp_path, {"t": "split:train,test,unused,test"}))
     assert "split_column=" in str(caught.value)

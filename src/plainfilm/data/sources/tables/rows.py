@@ -21,7 +21,11 @@ from plainfilm.data.sources.tables.further_columns import keep_further_columns
 from plainfilm.data.sources.tables.labels import NoLabel, read_labels
 from plainfilm.data.sources.tables.reduce import find_reader_columns
 from plainfilm.data.sources.tables.report_images import describe_row, report_images
-from plainfilm.data.sources.tables.split_columns import read_splits, report_split_columns
+from plainfilm.data.sources.tables.split_columns import (
+    read_splits,
+    report_other_cells,
+    report_split_columns,
+)
 from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError
 
@@ -40,6 +44,7 @@ def list_table(table: Table, columns: Columns, options: SourceOptions) -> Listin
     files = find_images(table.columns[columns.path], base, search=images is not None)
     labels = read_labels(table, columns.labels, options, listing)
     splits = read_splits(table, columns.split)
+    report_other_cells(table, columns.split, listing)
     if options.get("split_column") is None:
         used = {columns.path, columns.patient, *columns.labels}
         report_split_columns(table, columns.split, used, listing)

@@ -59,10 +59,29 @@ def read_splits(table: Table, column: str | None) -> Sequence[Split | None]:
     return [splits[cell] for cell in cells]
 
 
+def report_other_cells(table: Table, column: str | None, listing: Listing) -> None:
+    """Report the cells of the split column that are no names of splits."""
+    if column is None:
+        return
+    cells = table.columns[column]
+    if unknown := [] if _flag_of(column, cells) else _unknown(cells):
+        different = set(unknown)
+        count = sum(cell in different for cell in cells)
+        listing.report(
+            "images-without-split",
+            "warning",
+            f"{plural(count, 'row has', 'rows have')} no split, since the column {column!r} of "
+            f"{table.path.name} has other values there ({_show(column, unknown)})",
+            count,
+            consequence="they may be used for training",
+            remedy="leave them out with where=, or name another column with split_column=",
+        )
+
+
 def report_split_columns(
     table: Table, column: str | None, used: Collection[str | None], listing: Listing
 ) -> None:
-    """Report cells without a split, columns that disagree, and a split column that is not used."""
+    """Report columns that disagree with the one that was found, or a split column not used."""
     if column is None:
         for name, cells in table.columns.items():
             if name in used or _plain(name) not in {"split", "splits", "datasplit"}:
@@ -79,18 +98,6 @@ def report_split_columns(
                     remedy="write train, validation or test in it",
                 )
         return
-    cells = table.columns[column]
-    if unknown := [] if _flag_of(column, cells) else _unknown(cells):
-        count = sum(map(cells.count, unknown))
-        listing.report(
-            "images-without-split",
-            "warning",
-            f"{plural(count, 'row has', 'rows have')} no split, since the column {column!r} of "
-            f"{table.path.name} has other values there ({_show(column, unknown)})",
-            count,
-            consequence="they may be used for training",
-            remedy="leave them out with where=, or name another column with split_column=",
-        )
     splits = _lenient(table, column)
     for name in [name for names in _qualifying(table, used) for name in names]:
         pairs = zip(splits, _lenient(table, name), strict=True)
