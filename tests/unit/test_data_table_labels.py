@@ -274,3 +274,63 @@ def test_too_many_labels_give_the_reason(tmp_path: Path) -> None:
 def test_lists_may_have_many_labels(tmp_path: Path) -> None:
     cells = [f"\"['{n}a', '{n + 1}a']\"" for n in range(150)] * 2
     assert len(load(tmp_path, "label", cells).task.labels) == 151
+
+
+def rows_of(manifest: Manifest) -> dict[str, str]:
+    shown = {0.0: "0", 1.0: "1"}
+    return {r.id: "".join(shown.get(v, "-") for v in r.labels) for r in manifest.records}
+
+
+def test_a_denied_label_says_nothing_of_the_others(tmp_path: Path) -> None:
+    cells = ["TB|Mass", "Mass", "No effusion", "Effusion", "PCR negative", "No finding", "TB"]
+    manifest = load(tmp_path, "label", cells)
+    assert manifest.task.labels == ("Effusion", "Mass", "TB")
+    assert rows_of(manifest) == {
+        "0.png": "011",
+        "1.png": "010",
+        "2.png": "0--",
+        "3.png": "100",
+        "5.png": "000",
+        "6.png": "001",
+    }
+    assert [one.id for one in manifest.left_out] == ["4.png"]
+    manifest = load(tmp_path, "label", cells, positive="Mass")
+    assert values(manifest) == [1, 1, 0, 0, 0]
+    manifest = load(tmp_path, "label", ["TB|Mass", "no TB|Mass", "TB", "NoTB"])
+    assert rows_of(manifest) == {"0.png": "11", "1.png": "10", "2.png": "01", "3.png": "-0"}
+
+
+@pytest.mark.parametrize(
+    ("uncertain", "expected"), [("unknown", "1-"), ("negative", "10"), ("positive", "11")]
+)
+def test_an_uncertain_label_of_several(tmp_path: Path, uncertain: str, expected: str) -> None:
+    cells = ["Mass|Pneumonia", "Mass|Pneumonia?", "Mass|uncertain", "Mass", "Pneumonia"]
+    manifest = load(tmp_path, "label", cells, uncertain=uncertain)
+    assert manifest.task.labels == ("Mass", "Pneumonia")
+    assert [*rows_of(manifest).values()] == ["11", expected, expected, "10", "01"]
+    assert f"such as Pneumonia?, count as {uncertain}" in problem(manifest, "labels-separated")
+    dropped = load(tmp_path, "label", cells, uncertain="drop")
+    assert [one.id for one in dropped.left_out] == ["1.png", "2.png"]
+
+
+def test_mixed_separators(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="separated in several ways") as caught:
+        load(tmp_path, "label", ["TB;Mass", '"TB,Mass"', "TB", "Mass"])
+    assert "separator=" in str(caught.value.remedy)
+    for mark in (" / ", "+", " & "):
+        manifest = load(tmp_path, "label", [f"TB{mark}Mass", "TB", "Mass", "normal"])
+        found = next(f for f in manifest.findings if f.check == "labels-not-separated")
+        assert found.severity == "warning"
+        assert f"separator={mark.strip()!r}" in found.remedy
+
+
+def test_labels_of_another_table_are_unknown(tmp_path: Path) -> None:
+    first = table(tmp_path / "a", "label", ["TB|Mass", "TB", "Mass", "normal"], "one.csv")
+    second = table(tmp_path / "b", "label", ["TB|Nodule", "TB", "Nodule", "no TB"], "two.csv")
+    manifest = load_dataset(first, second)
+    assert manifest.task.labels == ("Mass", "Nodule", "TB")
+    shown = [*rows_of(manifest).values()]
+    assert shown == ["1-1", "0-1", "1-0", "000", "-11", "-01", "-10", "--0"]
+    found = [f.problem for f in manifest.findings if f.check == "labels-lacking"]
+    assert "Nodule occurs in other tables only; in one this counts as unknown" in found[0]
+    assert len(found) == 2

@@ -124,7 +124,7 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     labels: tuple[str, ...] | None = None  # names of the label columns, if there are several
-    open_labels: bool = False  # other roots may have further labels, which are then 0 here
+    open_labels: bool = False  # other roots may have further labels
     positive: str | None = None  # the class that a table shows to be positive
     absent_positive: str = ""  # labels that a table has instead of the one of positive=
     is_table: bool = False

@@ -17,6 +17,12 @@ _STATUS = frozenset({"neg", "negative", "pos", "positive", "with"})
 _ALONE = frozenset({"0", "clear", "false", "no", "none", "nil"})
 _CONTROLS = frozenset({"control", "controls"})
 _SITES = frozenset({"chest", "cxr", "field", "fields", "lung", "lungs", "xray"})
+_DENYING = _HEALTHY | _NOT | frozenset({"evidence", "for", "free", "from", "of"})
+_GENERAL = _DENYING | _ALONE | _CONTROLS | _SITES
+_GENERAL |= {"acute", "active", "any", "cardiopulmonary", "case", "cases", "exam", "film", "image"}
+_GENERAL |= {"limits", "other", "radiograph", "ray", "relevant", "scan", "significant", "study"}
+_GENERAL |= {"thorax", "within", "x"}
+_FINDING = re.compile(r"finding|abnormal|disease|patholog|(?:no|non)(?:finding|abnormal|disease)")
 # What "no" and "non" deny when they are written as one word, as in "noncovid".
 _DENIED = re.compile(
     r"no[nt]?(?:abnormal|cancer|cardiomegaly|consolidation|covid|disease|effusion|finding|infect|"
@@ -92,6 +98,39 @@ def status_of(name: str) -> str | None:
     return " ".join(rest) if rest and (rest != words or text[-1] in "+-") else None
 
 
+def means_no_finding(name: str) -> bool:
+    """Return whether a class name means that nothing at all was found, not only one disease.
+
+    Examples
+    --------
+    >>> [means_no_finding(name) for name in ("No Finding", "normal CXR", "none", "0")]
+    [True, True, True, True]
+    >>> [means_no_finding(name) for name in ("no effusion", "PCR negative", "normal heart")]
+    [False, False, False]
+    """
+    words = _split_words(name)
+    general = all(word in _GENERAL or _FINDING.match(word) for word in words)
+    return general and is_negative_name(name)
+
+
+def denied_by(name: str) -> tuple[str, ...] | None:
+    """Return the keys that the denied disease may have, or None if the name denies none.
+
+    Examples
+    --------
+    >>> denied_by("no pleural effusion"), denied_by("TB-negative"), denied_by("NonCOVID")
+    (('pleuraleffusion',), ('tb',), ('covid',))
+    >>> denied_by("Mass") is None, denied_by("benign") is None
+    (True, True)
+    """
+    if _negativity(name) <= _RELATIVE:
+        return None
+    words = _split_words(name)
+    rest = "".join(word for word in words if word not in _DENYING)
+    glued = re.match(r"no[nt]?", rest) if len(words) == 1 and _DENIED.match(rest) else None
+    return (rest,) if glued is None else tuple(rest[end:] for end in range(2, glued.end() + 1))
+
+
 def negative_of(names: Sequence[str]) -> str | None:
     """Return the one of two classes that is without disease, or None if the names do not show it.
 
@@ -123,8 +162,7 @@ def negative_of(names: Sequence[str]) -> str | None:
 
 def _negativity(name: str) -> int:
     """Return how clearly a name means that there is no disease: 3, 2, 1, or 0 for not at all."""
-    text = unicodedata.normalize("NFKC", name)
-    words = [word for word in _BETWEEN.split(_CAMEL.sub(" ", text).casefold()) if word]
+    words = _split_words(name)
     plain = " ".join(words)
     if plain in _ALONE:
         return _STRONG
@@ -143,6 +181,11 @@ def _negativity(name: str) -> int:
         finding = "finding" in plain or "abnormal" in plain or "disease" in plain
         return _STRONG if finding else _WEAK
     return _RELATIVE if "benign" in words else 0
+
+
+def _split_words(name: str) -> list[str]:
+    text = unicodedata.normalize("NFKC", name)
+    return [word for word in _BETWEEN.split(_CAMEL.sub(" ", text).casefold()) if word]
 
 
 def _is_free(words: Sequence[str]) -> bool:

@@ -34,7 +34,8 @@ _CHOICES = {
     "blank": ("unknown", "negative"),
     "uncertain": ("unknown", "negative", "positive", "drop"),
 }
-_VALUES = {"unknown": UNKNOWN, "negative": 0.0, "positive": 1.0, "drop": DROP}
+VALUES = {"unknown": UNKNOWN, "negative": 0.0, "positive": 1.0, "drop": DROP}
+"""Value of a label by the word of a policy."""
 
 
 def plain_cell(cell: str) -> str:
@@ -80,8 +81,8 @@ class LabelPolicy:
         by_meaning: dict[Meaning | None, float | None] = {
             "yes": 1.0,
             "no": 0.0,
-            "blank": _VALUES[self.blank],
-            "uncertain": _VALUES[self.uncertain],
+            "blank": VALUES[self.blank],
+            "uncertain": VALUES[self.uncertain],
             None: None,
         }
         return {cell: by_meaning[meaning_of(cell)] for cell in cells}

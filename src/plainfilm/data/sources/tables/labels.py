@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,18 @@ from plainfilm.data.sources.listing import MAX_CLASSES, Listing
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.tables.label_values import (
     DROP,
+    VALUES,
     LabelPolicy,
     Meaning,
     meaning_of,
     plain_cell,
 )
-from plainfilm.data.sources.tables.several_labels import Cells, Labels, split_cells
+from plainfilm.data.sources.tables.several_labels import (
+    Cells,
+    Labels,
+    find_mixed,
+    split_cells,
+)
 from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import LabelError, SourceError, UsageError
 
@@ -156,6 +163,8 @@ class _Reader:
         meanings = {cell: meaning_of(cell) for cell in set(cells)}
         self._check_numbers(name, meanings)
         self._count(name)
+        if self._separator is None:
+            self._warn_of_separator(name, [cell for cell, found in meanings.items() if not found])
         labels: dict[str, Label] = {cell: plain_cell(cell) for cell in meanings}
         for cell, meaning in meanings.items():
             if meaning == "blank" and cell.casefold() != "none":
@@ -177,9 +186,12 @@ class _Reader:
 
     def _read_several(self, name: str, split: Cells, how: str) -> list[Label]:
         cells = self.table.columns[name]
-        labels = Labels(split[cell] for cell in cells if cell in split)
+        known = (split[cell] for cell in cells if cell in split)
+        labels = Labels(known, VALUES[self.policy.uncertain])
+        if self._separator is None and how != "as lists":
+            self._check_mixed(name, labels.names, how)
         self._count(name)
-        blank, _ = _no_label(name)
+        blank, unsure = _no_label(name)
         values: dict[str, Label]
         shown = ", ".join(labels.names[:_SHOWN]) + ", ..." * (len(labels.names) > _SHOWN)
         if self._positive is not None:
@@ -188,7 +200,10 @@ class _Reader:
             self.listing.positive = chosen
             chosen = chosen or self._positive
             classes = (negative_name(chosen), chosen)
-            values = {cell: classes[one] for cell, one in labels.has(split, chosen).items()}
+            found = labels.value(split, chosen)
+            values = {
+                c: unsure if one not in (0, 1) else classes[int(one)] for c, one in found.items()
+            }
             absent: Label = classes[0]
             used = f"{chosen} or not"
         else:
@@ -201,14 +216,45 @@ class _Reader:
                     "column with labels=",
                 )
             self.listing.labels, self.listing.open_labels = tuple(labels.names), True
-            values = {**labels.columns(split)}
+            nothing = NoLabel("no-label", f"the column {name!r} says nothing of the labels")
+            values = {
+                cell: unsure if DROP in one else nothing if all(map(math.isnan, one)) else one
+                for cell, one in labels.columns(split).items()
+            }
             absent = (0.0,) * len(labels.names)
             used = plural(len(labels.names), "label")
         none = f"; {', '.join(labels.none)} means that no label is present" if labels.none else ""
+        if labels.denials:
+            none += f"; {', '.join(labels.denials[:_SHOWN])} says nothing of other labels"
+        if labels.marked:
+            none += f"; uncertain labels, such as {labels.marked[0]}, count as "
+            none += {"drop": "a reason to leave the image out"}.get(
+                self.policy.uncertain, self.policy.uncertain
+            )
         problem = f"cells of {name} in {self.listing.name} were separated {how}: {used}{none}"
         self.listing.report("labels-separated", "note", problem, len(cells))
         missing = absent if self.policy.blank == "negative" else blank
         return [values.get(cell, missing) for cell in cells]
+
+    def _check_mixed(self, name: str, labels: Sequence[str], how: str) -> None:
+        if mixed := find_mixed(labels):
+            raise LabelError(
+                f"cells of the column {name!r} are separated in several ways",
+                received=f"{mixed[0]!r} beside its parts, in {self.table.path} separated {how}",
+                remedy="write one separator in all cells, or name it with separator= if this is "
+                "one label",
+            )
+
+    def _warn_of_separator(self, name: str, labels: Sequence[str]) -> None:
+        if mixed := find_mixed(labels):
+            self.listing.report(
+                "labels-not-separated",
+                "warning",
+                f"the class {mixed[0]!r} of {name} consists of other classes",
+                1,
+                consequence="an image of it counts as of neither of them",
+                remedy=f"if a cell may have several labels, give separator={mixed[1]!r}",
+            )
 
 
 def _no_label(column: str) -> tuple[NoLabel, NoLabel]:

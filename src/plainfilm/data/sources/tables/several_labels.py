@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from plainfilm.data.sources.classes.names import fold_class, is_negative_name
-from plainfilm.data.sources.listing import Listing
+from plainfilm.data.sources.classes.names import denied_by, fold_class, means_no_finding
+from plainfilm.data.sources.listing import Listing, split_of_name
 from plainfilm.data.sources.tables.label_values import meaning_of
 from plainfilm.errors import UsageError
+from plainfilm.records import UNKNOWN
 
 _SEPARATORS = ("|", ";", ",")
+_MARKS = (*_SEPARATORS, "/", "+", "&")
+_MARK = re.compile(r"^\s*\(?\?\)?\s*|\s*\(?\?+\)?\s*$")
+_SHOWN = 20
 _LIST = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _PART = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,'"\s][^,'"]*)""")
 
@@ -45,8 +49,9 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
         if not any(mark in cell for cell in cells):
             continue
         split = _split_all(cells, lambda cell, mark=mark: cell.split(mark))  # type: ignore[misc]
-        counts = Counter(label for labels in split.values() for label in labels)
-        joint = {label for labels in split.values() if len(labels) > 1 for label in labels}
+        plain = [[*map(without_mark, labels)] for labels in split.values()]
+        counts = Counter(label for labels in plain for label in labels)
+        joint = {label for labels in plain if len(labels) > 1 for label in labels}
         recurring = sum(counts[label] > 1 for label in joint)
         enough = {
             "|": recurring > 0,
@@ -85,24 +90,42 @@ def _read_list(cell: str) -> Sequence[str]:
 class Labels:
     """The different labels of a column, one spelling of each.
 
-    ``none`` are the labels that mean that there is none and that never stand with another.
+    ``none`` are the labels that mean that there is none and that never stand with another. A label
+    that denies one finding, such as ``no effusion``, is the 0 of that label and says nothing of
+    the others; these are ``denials``. A question mark makes a label uncertain, and a word such as
+    ``uncertain`` all labels that the cell does not name.
     """
 
-    def __init__(self, rows: Iterable[tuple[str, ...]]) -> None:
+    def __init__(self, rows: Iterable[tuple[str, ...]], uncertain: float = UNKNOWN) -> None:
+        self._uncertain = uncertain
         counts: Counter[str] = Counter()
         together: set[str] = set()
-        for labels in rows:
+        marked: set[str] = set()
+        for given in rows:
+            labels = tuple(without_mark(label) for label in given)
+            marked.update(n for n in given if n not in labels or _is_uncertain(n))
             counts.update(labels)
             if len(labels) > 1:
                 together.update(labels)
         self._spelling: dict[str, str] = {}
         for label, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-            self._spelling.setdefault(fold_class(label), label)
+            if not _is_uncertain(label):
+                self._spelling.setdefault(fold_class(label), label)
         joint = {fold_class(label) for label in together}
-        none = {k for k, n in self._spelling.items() if k not in joint and is_negative_name(n)}
+        none = {k for k, n in self._spelling.items() if k not in joint and means_no_finding(n)}
+        self._denied: dict[str, str | None] = {}
+        for key, name in self._spelling.items():
+            keys = None if key in none or means_no_finding(name) else denied_by(name)
+            if keys is not None:
+                denied = next((one for one in keys if one in self._spelling), None)
+                if denied or key not in joint:
+                    self._denied[key] = denied
+        self.marked = sorted(marked)
         self.none = sorted(self._spelling[key] for key in none)
+        self.denials = sorted(self._spelling[key] for key in self._denied)
         self.names = sorted(
-            (n for k, n in self._spelling.items() if k not in none), key=str.casefold
+            (n for k, n in self._spelling.items() if k not in none and k not in self._denied),
+            key=str.casefold,
         )
 
     def find(self, name: str) -> str | None:
@@ -110,23 +133,66 @@ class Labels:
         return self._spelling.get(fold_class(name))
 
     def columns(self, cells: Cells) -> dict[str, tuple[float, ...]]:
-        """Return 1 and 0 for each label of each different cell."""
-        place = {name: number for number, name in enumerate(self.names)}
-        return {
-            cell: _mark(
-                {place[n] for label in labels if (n := self.find(label)) in place}, len(place)
-            )
-            for cell, labels in cells.items()
-        }
+        """Return 1, 0 or unknown for each label of each different cell."""
+        place = {fold_class(name): number for number, name in enumerate(self.names)}
+        return {cell: self._values(labels, place) for cell, labels in cells.items()}
 
-    def has(self, cells: Cells, name: str) -> dict[str, bool]:
+    def value(self, cells: Cells, name: str) -> dict[str, float]:
         """Return for each different cell whether it has a label."""
-        key = fold_class(name)
-        return {cell: key in map(fold_class, labels) for cell, labels in cells.items()}
+        place = {fold_class(name): 0}
+        return {cell: self._values(labels, place)[0] for cell, labels in cells.items()}
+
+    def _values(self, labels: Iterable[str], place: Mapping[str, int]) -> tuple[float, ...]:
+        said: dict[int, set[float]] = defaultdict(set)
+        other = 0.0
+        denials = names = 0
+        for label in labels:
+            plain = without_mark(label)
+            if _is_uncertain(plain):
+                other = self._uncertain
+                continue
+            key = fold_class(plain)
+            number, value = place.get(key), self._uncertain if plain != label else 1.0
+            if number is None and key in self._denied:
+                denials += 1
+                number = place.get(self._denied[key] or "")
+                value = self._uncertain if plain != label else 0.0
+            else:
+                names += 1
+            if number is not None:
+                said[number].add(value)
+        if denials and not names and other == 0.0:
+            other = UNKNOWN
+        values = [other] * len(place)
+        for number, found in said.items():
+            values[number] = found.pop() if len(found) == 1 else UNKNOWN
+        return tuple(values)
 
 
-def _mark(places: set[int], size: int) -> tuple[float, ...]:
-    return tuple(float(number in places) for number in range(size))
+def without_mark(label: str) -> str:
+    """Return a label without a question mark at its start or end, as in ``Pneumonia?``."""
+    return _MARK.sub("", label) or label
+
+
+def _is_uncertain(label: str) -> bool:
+    return meaning_of(label) == "uncertain" and label.casefold() != "u"
+
+
+def find_mixed(labels: Collection[str], used: str = "") -> tuple[str, str] | None:
+    """Return a label that another separator would split into labels, and this separator.
+
+    Examples
+    --------
+    >>> find_mixed(["TB", "Mass", "TB,Mass"]), find_mixed(["COVID+", "COVID-", "rib, left"])
+    (('TB,Mass', ','), None)
+    """
+    keys = {fold_class(label) for label in labels}
+    for mark in _MARKS:
+        for label in sorted(labels) if mark != used else ():
+            parts = [fold_class(part.strip()) for part in label.split(mark) if part.strip()]
+            if len(set(parts)) > 1 and keys.issuperset(parts):
+                return label, mark
+    return None
 
 
 def check_positive(listings: Sequence[Listing], positive: str | None) -> None:
@@ -143,6 +209,9 @@ def check_positive(listings: Sequence[Listing], positive: str | None) -> None:
 def join_labels(listings: Sequence[Listing]) -> None:
     """Give all tables with several labels in a cell the same labels; one may lack some of them.
 
+    A label that a table lacks is unknown there, except in images without any label. If all tables
+    are named as splits, they are one data set, and it is 0.
+
     If one table of a data set has cells with several labels, the classes of the others are labels
     as well.
     """
@@ -157,14 +226,32 @@ def join_labels(listings: Sequence[Listing]) -> None:
         for item in one.items:
             item.label = values[str(item.label)]
         one.labels = tuple(labels.names)
+    tables = [*several, *classes]
     spelling: dict[str, str] = {}
-    for one in [*several, *classes]:
+    for one in tables:
         for name in one.labels or ():
             spelling.setdefault(fold_class(name), name)
     names = tuple(sorted(spelling.values(), key=str.casefold))
-    for one in [*several, *classes]:
+    one_set = all(split_of_name(one.name) for one in tables)
+    for one in tables:
         order = [spelling[fold_class(name)] for name in one.labels or ()]
         places = [order.index(name) if name in order else None for name in names]
         for item in one.items:
-            item.label = tuple(0.0 if at is None else float(item.label[at]) for at in places)
+            given = [*map(float, item.label)]
+            absent = 0.0 if one_set or not any(given) else UNKNOWN
+            item.label = tuple(absent if at is None else given[at] for at in places)
         one.labels = names
+        if lacking := [name for name in names if name not in order]:
+            _report_lacking(one, lacking, one_set)
+
+
+def _report_lacking(listing: Listing, lacking: Sequence[str], one_set: bool) -> None:
+    shown = ", ".join(lacking[:_SHOWN]) + ", ..." * (len(lacking) > _SHOWN)
+    effect = (
+        "0, since the tables are the splits of one data set"
+        if one_set
+        else "unknown, and as 0 only for images without any label"
+    )
+    problem = f"{shown} {'occurs' if len(lacking) == 1 else 'occur'} in other tables only; in "
+    problem += f"{listing.name} this counts as {effect}"
+    listing.report("labels-lacking", "note", problem, len(lacking))
