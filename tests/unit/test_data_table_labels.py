@@ -317,8 +317,8 @@ def test_mixed_separators(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="separated in several ways") as caught:
         load(tmp_path, "label", ["TB;Mass", '"TB,Mass"', "TB", "Mass"])
     assert "separator=" in str(caught.value.remedy)
-    for mark in (" / ", "+", " & "):
-        manifest = load(tmp_path, "label", [f"TB{mark}Mass", "TB", "Mass", "normal"])
+    for mark, alone in ((" / ", "Mass"), ("+", "TB"), (" & ", "TB")):
+        manifest = load(tmp_path, "label", [f"TB{mark}Mass", "TB", alone, "normal"])
         found = next(f for f in manifest.findings if f.check == "labels-not-separated")
         assert found.severity == "warning"
         assert f"separator={mark.strip()!r}" in found.remedy
@@ -334,3 +334,63 @@ def test_labels_of_another_table_are_unknown(tmp_path: Path) -> None:
     found = [f.problem for f in manifest.findings if f.check == "labels-lacking"]
     assert "Nodule occurs in other tables only; in one this counts as unknown" in found[0]
     assert len(found) == 2
+
+
+def test_grades_of_plus_have_a_minus(tmp_path: Path) -> None:
+    manifest = load(tmp_path, "TB", ["-", "+", "++", "", "-"], labels="TB")
+    assert sorted(manifest.task.classes) == ["+", "++", "-"]
+    assert [one.id for one in manifest.left_out] == ["3.png"]
+
+
+@pytest.mark.parametrize("code", ["9", "99", "-9"])
+def test_a_code_for_unknown_is_a_warning(tmp_path: Path, code: str) -> None:
+    manifest = load(tmp_path, "TB", ["0", "1", code, "0"], labels="TB")
+    (found,) = (one for one in manifest.findings if one.check == "label-codes")
+    assert found.severity == "warning"
+    assert found.problem.startswith(f"{code} in the label column TB")
+    merged = load(tmp_path, "TB", ["0", "1", code], labels="TB", class_map={code: "0"})
+    assert not [one for one in merged.findings if one.check == "label-codes"]
+    grades = load(tmp_path, "TB", ["0", "1", "2", "3"], labels="TB")
+    assert not [one for one in grades.findings if one.check == "label-codes"]
+
+
+def test_numbers_that_differ_in_all_rows_are_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="nearly as many values as rows"):
+        load(tmp_path, "TB", [*map(str, range(60))], labels="TB")
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["x", "", "X", ""], ("no TB", "TB")),
+        (["Pneumonia", "-", "pneumonia", "-"], ("no Pneumonia", "Pneumonia")),
+    ],
+)
+def test_one_class_and_blank(tmp_path: Path, cells: list[str], classes: tuple[str, str]) -> None:
+    with pytest.raises(SourceError, match="only one class") as caught:
+        load(tmp_path, "TB", cells, labels="TB")
+    assert "blank=negative" in str(caught.value.remedy)
+    manifest = load(tmp_path, "TB", cells, labels="TB", blank="negative")
+    assert manifest.task.classes == classes
+    assert values(manifest) == [1, 0, 1, 0]
+    normal = [cell and "NORMAL" for cell in ("x", "", "x")]
+    with pytest.raises(SourceError, match="only one class") as caught:
+        load(tmp_path, "TB", normal, labels="TB")
+    assert "blank=negative" not in str(caught.value.remedy)
+
+
+def test_none_as_a_class_is_not_blank(tmp_path: Path) -> None:
+    manifest = load(tmp_path, "label", ["none", "pneumonia", "none"])
+    assert values(manifest) == [0, 1, 0]
+    assert not [one for one in manifest.findings if one.check == "label-policy"]
+
+
+def test_a_map_comes_before_the_meaning_of_a_cell(tmp_path: Path) -> None:
+    for class_map in ({"-1": "NORMAL"}, {"-1": "NORMAL", "1": "TB"}):
+        manifest = load(tmp_path, "label", ["-1", "1", "-1.0", "1"], class_map=class_map)
+        assert manifest.task.classes == ("NORMAL", class_map.get("1", "1"))
+        assert values(manifest) == [0, 1, 0, 1]
+    with pytest.raises(UsageError, match="do not exist"):
+        load(tmp_path, "label", ["0", "1"], class_map={"-1": "NORMAL"})
+    with pytest.raises(UsageError, match="gives a class no name"):
+        load(tmp_path, "label", ["0", "1"], class_map={"0": " "})

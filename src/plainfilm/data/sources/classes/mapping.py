@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from plainfilm._text import plural
 from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing, finding
+from plainfilm.data.sources.tables.label_values import meaning_of
 from plainfilm.errors import UsageError
 from plainfilm.records import Finding
 
@@ -54,8 +55,20 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
     that is named after its positive class has the old names 1 and 0 as well.
     """
     new_names = {fold_class(str(old)): str(new).strip() for old, new in class_map.items()}
+    if nameless := [old for old, new in class_map.items() if not str(new).strip()]:
+        raise UsageError(
+            "class_map= gives a class no name",
+            received=", ".join(map(repr, nameless)),
+            remedy="give a new name; rows of a table are left out with where=",
+        )
     # Cells of tables may have been renamed already, see map_cells.
     done = {fold_class(name) for name in new_names.values()} if OTHERS in new_names else set()
+    early = {  # see map_unknown
+        fold_class(str(old)): fold_class(str(new))
+        for old, new in class_map.items()
+        if meaning_of(str(old)) in ("blank", "uncertain")
+    }
+    done |= {*early.values()}
     counts: Counter[str] = Counter()
     images: set[str] = set()
     shown: set[str] = set()
@@ -79,7 +92,8 @@ def rename_classes(listings: Sequence[Listing], class_map: Mapping[str, str]) ->
                 images.add(item.id)
                 listing.positive = None  # the new names show it
                 item.label = new_names[key]
-    unknown = [old for old in class_map if fold_class(str(old)) not in counts]
+    keys = {old: fold_class(str(old)) for old in class_map}
+    unknown = [old for old, key in keys.items() if not {key, early.get(key)} & counts.keys()]
     if not counts and {fold_class(name) for name in shown} <= set(
         map(fold_class, new_names.values())
     ):

@@ -120,6 +120,7 @@ def _label_classes(listings: Sequence[Listing], positive: str | None, one_class:
             + "give the folder above the class folders, or a table with both classes; "
             "only plainfilm evaluate, audit and show accept one class"
             + blank
+            * (not any(map(is_negative_name, names)))
             * any(row.reason == "no-label" for one in listings for row in one.left_out),
         )
     if len(names) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +54,19 @@ def meaning_of(cell: str) -> Meaning | None:
     ['yes', 'no', 'uncertain', 'blank', None]
     """
     return _WORDS.get(plain_cell(cell).casefold())
+
+
+def map_unknown(cells: Sequence[str], class_map: Mapping[str, str]) -> list[str]:
+    """Rename the cells that would otherwise count as blank or uncertain.
+
+    Examples
+    --------
+    >>> map_unknown(["-1", "1", "-1.0", "unknown"], {"-1": "NORMAL", "1": "TB"})
+    ['NORMAL', '1', 'NORMAL', 'unknown']
+    """
+    old = {plain_cell(str(name).strip()).casefold(): str(new) for name, new in class_map.items()}
+    old = {name: new for name, new in old.items() if meaning_of(name) in ("blank", "uncertain")}
+    return [old.get(plain_cell(cell).casefold(), cell) for cell in cells] if old else [*cells]
 
 
 @dataclass(frozen=True, slots=True)

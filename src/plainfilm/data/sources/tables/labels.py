@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plainfilm._text import plural
-from plainfilm.data.sources.classes.names import is_negative_name
+from plainfilm.data.sources.classes.names import fold_class, is_negative_name
 from plainfilm.data.sources.identifying import (
     contains_identity,
     is_identifying_name,
@@ -21,6 +22,7 @@ from plainfilm.data.sources.tables.label_values import (
     VALUES,
     LabelPolicy,
     Meaning,
+    map_unknown,
     meaning_of,
     plain_cell,
 )
@@ -37,6 +39,10 @@ _GENERIC = frozenset(
     {"label", "labels", "class", "classes", "classname", "category", "target", "targets", "y", "gt"}
     | {"groundtruth", "diagnosis", "result", "outcome"}
 )
+_MINUS = frozenset("-\u2212")
+_INTEGER = re.compile(r"-?\d{1,9}")
+_CODE = re.compile("-?(?:9{1,4}|7{2,3}|8{2,3})")  # usual for unknown or not applicable
+_MANY = 10  # different numbers that may not be grades
 _SHOWN = 20
 _MAX_LABELS = 1000  # in cells that surely contain several labels
 
@@ -57,6 +63,9 @@ def read_labels(
     table: Table, names: Sequence[str], options: SourceOptions, listing: Listing
 ) -> list[Label]:
     """Return the label of each row; sets what the listing says about its labels."""
+    class_map = options.get("class_map")
+    if class_map and len(names) == 1:
+        table.columns[names[0]] = map_unknown(table.columns[names[0]], class_map)
     reader = _Reader(table, options, listing)
     labels = reader.read_columns(names) if len(names) > 1 else reader.read_column(names[0])
     reader.policy.report(listing, reader.counts)
@@ -75,6 +84,8 @@ class _Reader:
         self.table, self.listing = table, listing
         self.policy = LabelPolicy.of(options)
         self.counts: dict[str, dict[Meaning, int]] = {}
+        old = map(plain_cell, map(str, options.get("class_map") or {}))
+        self._renamed = {int(name) for name in old if _INTEGER.fullmatch(name)}
         self._separator, self._positive = options.get("separator"), options.get("positive")
 
     def read_columns(self, names: Sequence[str]) -> list[Label]:
@@ -95,9 +106,10 @@ class _Reader:
         return self._read_classes(name)
 
     def _cells(self, name: str) -> list[str]:
-        """Return the cells of a column, with - as 0 where + is in other cells."""
+        """Return the cells of a column, with - as 0 where +, ++ is in other cells."""
         cells = self.table.columns[name]
-        return ["0" if cell == "-" else cell for cell in cells] if "+" in cells else cells
+        graded = any(cell and not cell.strip("+") for cell in set(cells))
+        return ["0" if cell in _MINUS else cell for cell in cells] if graded else cells
 
     def _read_binary(self, name: str) -> list[float]:
         cells = self._cells(name)
@@ -140,7 +152,7 @@ class _Reader:
 
     def _name_classes(self, name: str) -> tuple[str, str]:
         """Return the classes: the values of a column called label, or else the column's name."""
-        if "".join(filter(str.isalnum, name.casefold())) not in _GENERIC:
+        if _plain(name) not in _GENERIC:
             return negative_name(name), name
         spellings = Counter(map(plain_cell, self._cells(name)))
         found = {
@@ -152,6 +164,8 @@ class _Reader:
 
     def _read_classes(self, name: str) -> list[Label]:
         cells = self.table.columns[name]
+        if self.policy.blank == "negative" and (found := self._read_marks(name)):
+            return found
         for option, value in (("blank", self.policy.blank), ("uncertain", self.policy.uncertain)):
             if value in ("negative", "positive"):
                 raise UsageError(
@@ -161,8 +175,14 @@ class _Reader:
                 )
         blank, uncertain = _no_label(name)
         meanings = {cell: meaning_of(cell) for cell in set(cells)}
+        if self._cells(name) is not cells:  # grades such as -, + and ++
+            meanings |= dict.fromkeys(_MINUS & meanings.keys(), None)
         self._check_numbers(name, meanings)
+        self._check_codes(name, meanings)
         self._count(name)
+        self.counts[name]["blank"] = self.counts[name].get("blank", 0) - sum(
+            cell.casefold() == "none" for cell in cells
+        )
         if self._separator is None:
             self._warn_of_separator(name, [cell for cell, found in meanings.items() if not found])
         labels: dict[str, Label] = {cell: plain_cell(cell) for cell in meanings}
@@ -184,11 +204,58 @@ class _Reader:
             row = min(map(self.table.columns[name].index, odd))
             self._reject(name, row, "correct it, or name a column of 1 and 0 or of class names")
 
+    def _read_marks(self, name: str) -> list[Label] | None:
+        """Read a column of one class, or of one mark such as x, and blank cells, which mean 0."""
+        cells = self.table.columns[name]
+        meanings = {cell: meaning_of(cell) for cell in set(cells)}
+        classes = Counter(plain_cell(cell) for cell in cells if meanings[cell] is None)
+        if len({*map(fold_class, classes)}) != 1 or {*meanings.values()} & {"yes", "no"}:
+            return None
+        ((mark, _),) = classes.most_common(1)
+        is_mark = len(mark) == 1 and not mark.isdigit() and _plain(name) not in _GENERIC
+        positive = name if is_mark else mark
+        if is_negative_name(positive):
+            return None
+        self._count(name)
+        self.listing.positive = positive
+        _, uncertain = _no_label(name)
+        labels: dict[Meaning | None, Label] = {None: positive, "blank": negative_name(positive)}
+        other = VALUES[self.policy.uncertain]
+        labels["uncertain"] = {0.0: labels["blank"], 1.0: positive}.get(other, uncertain)
+        return [labels[meanings[cell]] for cell in cells]
+
+    def _check_codes(self, name: str, meanings: dict[str, Meaning | None]) -> None:
+        """Reject a column of numbers that is no class, and warn of a usual code for unknown."""
+        numbers = {int(c) for c in map(plain_cell, meanings) if _INTEGER.fullmatch(c)}
+        rows = len(self.table)
+        if len(numbers) >= _MANY and 2 * len(numbers) > rows:
+            raise LabelError(
+                f"the label column {name!r} has nearly as many values as rows",
+                received=f"{len(numbers)} numbers in {plural(rows, 'row')} of {self.table.path}",
+                remedy="name the column of the classes with labels=",
+            )
+        unnamed = numbers - self._renamed
+        codes = sorted(n for n in unnamed if _CODE.fullmatch(str(n)) and n - 1 not in numbers)
+        if codes and {0, 1} <= numbers:
+            shown = " and ".join(map(str, codes))
+            self.listing.report(
+                "label-codes",
+                "warning",
+                f"{shown} in the label column {name} of {self.listing.name} "
+                f"{'is a usual code' if len(codes) == 1 else 'are usual codes'} for unknown",
+                len(codes),
+                consequence="it is read as a class of its own",
+                remedy="if it means unknown, leave these rows out with where=; "
+                "or merge it with another class with class_map=",
+            )
+
     def _read_several(self, name: str, split: Cells, how: str) -> list[Label]:
         cells = self.table.columns[name]
         known = (split[cell] for cell in cells if cell in split)
         labels = Labels(known, VALUES[self.policy.uncertain])
-        if self._separator is None and how != "as lists":
+        if self._separator is not None:
+            self._warn_of_separator(name, labels.names)
+        elif how != "as lists":
             self._check_mixed(name, labels.names, how)
         self._count(name)
         blank, unsure = _no_label(name)
@@ -240,20 +307,21 @@ class _Reader:
         if mixed := find_mixed(labels):
             raise LabelError(
                 f"cells of the column {name!r} are separated in several ways",
-                received=f"{mixed[0]!r} beside its parts, in {self.table.path} separated {how}",
+                received=f"{mixed[0]!r} as well as its parts, in {self.table.path} separated {how}",
                 remedy="write one separator in all cells, or name it with separator= if this is "
                 "one label",
             )
 
     def _warn_of_separator(self, name: str, labels: Sequence[str]) -> None:
-        if mixed := find_mixed(labels):
+        if mixed := find_mixed(labels, every=False):
             self.listing.report(
                 "labels-not-separated",
                 "warning",
-                f"the class {mixed[0]!r} of {name} consists of other classes",
+                f"the class {mixed[0]!r} of {name} may be several labels",
                 1,
-                consequence="an image of it counts as of neither of them",
-                remedy=f"if a cell may have several labels, give separator={mixed[1]!r}",
+                consequence="it is read as a class of its own",
+                remedy="if a cell may have several labels, write one separator in all cells and "
+                f"give it, such as separator={mixed[1]!r}",
             )
 
 
@@ -274,6 +342,10 @@ def negative_name(name: str) -> str:
     ('no Pneumonia', 'not No Finding')
     """
     return f"not {name}" if is_negative_name(name) else f"no {name}"
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _is_number(cell: str) -> bool:

@@ -178,8 +178,10 @@ def _is_uncertain(label: str) -> bool:
     return meaning_of(label) == "uncertain" and label.casefold() != "u"
 
 
-def find_mixed(labels: Collection[str], used: str = "") -> tuple[str, str] | None:
+def find_mixed(labels: Collection[str], *, every: bool = True) -> tuple[str, str] | None:
     """Return a label that another separator would split into labels, and this separator.
+
+    Without ``every``, one part that is a label is enough, unless the separator is a comma.
 
     Examples
     --------
@@ -188,9 +190,10 @@ def find_mixed(labels: Collection[str], used: str = "") -> tuple[str, str] | Non
     """
     keys = {fold_class(label) for label in labels}
     for mark in _MARKS:
-        for label in sorted(labels) if mark != used else ():
+        enough = all if every or mark == "," else any
+        for label in sorted(labels):
             parts = [fold_class(part.strip()) for part in label.split(mark) if part.strip()]
-            if len(set(parts)) > 1 and keys.issuperset(parts):
+            if len(set(parts)) > 1 and enough(part in keys for part in parts):
                 return label, mark
     return None
 
