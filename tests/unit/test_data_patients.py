@@ -356,3 +356,41 @@ def test_the_option_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         main(["audit", "--quick", "--patient-folder", data])
     assert "give DATA before this option" in capsys.readouterr().err
+
+
+def test_folders_of_patients_above_the_classes(tmp_path: Path) -> None:
+    for number in range(24):
+        label = ("NORMAL", "TB")[number % 2]
+        put(tmp_path / "a", f"patient{number // 2}/{label}/1.png")
+        put(tmp_path / "b", f"site{number // 2}/{label}/1.png")
+    manifest = load_dataset(tmp_path / "a")
+    assert manifest.describe().patients == 12
+    assert findings(manifest)["patient-folders"].count == 24
+    assert not any(record.columns for record in manifest.records)
+    assert load_dataset(tmp_path / "a", patient_folder=0).describe().patients == 24
+    assert {record.columns["site"] for record in load_dataset(tmp_path / "b").records}
+
+
+def test_a_convention_with_what_browsers_append_to_an_ending(tmp_path: Path) -> None:
+    endings = ("jpg_large", "jpeg", "jpg!d", "jpg~")
+    for number in range(24):
+        name = f"IM-{number // 2:04}-000{number % 2}.{endings[number % 4]}"
+        path = put(tmp_path, f"{'ab'[number // 2 % 2]}/{name}") / "ab"[number // 2 % 2] / name
+        path.write_bytes(b"\xff\xd8\xff\xe0" + name.encode())
+    assert load_dataset(tmp_path).describe().patients == 12
+
+
+def test_counts_are_those_of_files_and_not_of_mentions(tmp_path: Path) -> None:
+    for number in range(24):
+        put(tmp_path / "x", f"{'ab'[number % 2]}/patient_{number // 4}/{number}.png")
+    manifest = load_dataset(tmp_path / "x", tmp_path / "x")
+    assert len(manifest.records) == 24
+    assert "24 images of 6 patients" in findings(manifest)["patient-keys"].problem
+    put(tmp_path / "t", *"abcd")
+    rows = ["a,x,1,train", "a,x,1,test", "a,x,1,", "b,y,,", "b,y,2,", "c,x,,", "c,x,,", "d,y,2,"]
+    path = tmp_path / "t" / "t.csv"
+    path.write_text("\n".join(["file,label,patient,split", *rows]))
+    manifest = load_dataset(path)
+    assert len(manifest.records) == 5
+    assert "4 images of 2 patients" in findings(manifest)["patient-keys"].problem
+    assert "1 of 5 images" in findings(manifest)["patient-unknown"].problem

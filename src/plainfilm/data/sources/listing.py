@@ -129,6 +129,7 @@ class Listing:
     absent_positive: str = ""  # labels that a table has instead of the one of positive=
     is_table: bool = False
     class_folders: frozenset[str] = frozenset()  # starts of the ids, such as train/NORMAL/
+    patient_folders: dict[str, str] = field(default_factory=dict)  # names above class folders
     scope: str = ""  # data set of the root; equal patient names mean one patient within it
 
     def report(

@@ -25,6 +25,20 @@ class _Repeats:
     differing: int = 0
 
 
+def rows_to_keep(items: Sequence[Item]) -> Sequence[int]:
+    """Return the rows of one mention of every file, or one for each split."""
+    splits: dict[str, set[str | None]] = defaultdict(set)
+    for item in items:
+        splits[item.real].add(item.official)
+    if len(splits) == len(items):
+        return range(len(items))
+    rows: dict[tuple[str, str | None], int] = {}
+    for row, item in enumerate(items):
+        if item.official is not None or len(splits[item.real]) == 1:
+            rows.setdefault((item.real, item.official), row)
+    return [*rows.values()]
+
+
 def merge_repeated(items: Sequence[LabelledItem]) -> tuple[list[LabelledItem], list[Finding]]:
     """Keep one mention of every file, or one for each split, since the audit must see that."""
     if len({item.real for item, _ in items}) == len(items):  # usual, and fast

@@ -16,6 +16,7 @@ from plainfilm.data.sources.classes.names import (
 )
 from plainfilm.data.sources.folders.tree import Branch
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing, named_splits, split_of_name
+from plainfilm.data.sources.patients.folders import are_patients
 from plainfilm.records import Split
 
 # Folders of files or formats, which are neither a class nor a site.
@@ -36,6 +37,7 @@ _COLUMNS = {
     "sex": {"f", "female", "m", "male"},
 }
 _MAX_CODES = 4  # classes that are numbers
+PATIENT = "patient"  # folders above the classes that are no column
 _DEEPEST = 5  # levels of folders above the classes
 _STRAY = 2  # images next to class folders that are no sign of another level
 _STRAY_SHARE = 0.1
@@ -316,6 +318,9 @@ def _may_be_status(groups: Mapping[str, list[Folder]], names: Iterable[str]) -> 
 
 def _column_of(groups: Mapping[str, list[Folder]]) -> str:
     """Return the column that folders above the classes become."""
+    images = [sum(folder.branch.images for folder in folders) for folders in groups.values()]
+    if are_patients([folders[0].label for folders in groups.values()], images):
+        return PATIENT
     return next((name for name, words in _COLUMNS.items() if groups.keys() <= words), "site")
 
 
@@ -324,12 +329,13 @@ def _report_sites(
 ) -> None:
     above = [folders[0].label for folders in groups.values()]
     shown = ", ".join(above[:5]) + ", ..." * (len(above) > 5)
+    column = _column_of(groups)
+    use = "stand for patients" if column == PATIENT else f"are the column {column!r}"
     listing.report(
         "site-folders",
         "note" if sure else "warning",
         f"the folders {shown} contain the same folders ({', '.join(classes[:5])}"
-        f"{', ...' * (len(classes) > 5)}), which are the classes; the folders above them are the "
-        f"column {_column_of(groups)!r}",
+        f"{', ...' * (len(classes) > 5)}), which are the classes; the folders above them {use}",
         len(above),
         remedy="" if sure else f"if {shown} are the classes, name them with label_pattern=",
     )

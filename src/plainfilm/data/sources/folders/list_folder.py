@@ -13,7 +13,7 @@ from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.data.sources.folders.excluded import leave_out_excluded
 from plainfilm.data.sources.folders.label_pattern import compile_label_pattern
-from plainfilm.data.sources.folders.levels import Folder, Level, find_classes, unwrap
+from plainfilm.data.sources.folders.levels import PATIENT, Folder, Level, find_classes, unwrap
 from plainfilm.data.sources.folders.masks import set_masks_aside
 from plainfilm.data.sources.folders.repeated import (
     leave_out_copies,
@@ -94,6 +94,12 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
         leave_out_repeated_sites(level, listing)
     _check_classes(level, listing, one_class=options.get("one_class", False))
     listing.class_folders = frozenset(folder.prefix for folder in level.folders)
+    listing.patient_folders = {
+        folder.prefix: value
+        for folder in level.folders
+        for column, value in folder.columns
+        if column == PATIENT
+    }
     named = named_splits(
         child.name for one in level.folders for child in one.branch.folders if child.images
     )
@@ -163,7 +169,9 @@ def _parts(
     folder: Folder, named: Mapping[str, tuple[Split, str]]
 ) -> Iterator[tuple[Folder, dict[str, str]]]:
     """Yield a class folder and the splits below it, with their columns."""
-    columns = {n: value for n, value in folder.columns if not contains_identity(value)}
+    columns = {
+        n: value for n, value in folder.columns if n != PATIENT and not contains_identity(value)
+    }
     if not named:
         yield folder, columns
         return

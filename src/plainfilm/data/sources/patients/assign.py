@@ -50,6 +50,7 @@ from plainfilm.data.sources.patients.names import (
     convention_patients,
     subgroup_of,
 )
+from plainfilm.data.sources.repeats import rows_to_keep
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import read_identities
 from plainfilm.records import Finding
@@ -93,31 +94,53 @@ def assign_patients(
     within one data set.
     """
     items = [item for listing in listings for item in listing.items]
-    statistics = Statistics(len(items))
+    rows = rows_to_keep(items)
+    statistics = Statistics(len(rows))
     findings: list[Finding] = []
     evidence = [*_collect(listings, pattern, level, statistics, findings)]
     final, sources = _decide(evidence, items, findings)
     pseudonyms = Pseudonyms()
     keys: dict[Node, str] = {}
-    for item, node, source in zip(items, final, sources, strict=True):
+    for item, node in zip(items, final, strict=True):
         if subgroup := subgroup_of(item.id):
             item.columns.setdefault("subgroup", subgroup)
         if node is None:
-            statistics.unknown.append(item.id)
             item.patient = item.id
-        else:
-            if node not in keys:
-                keys[node] = pseudonyms.key(node.identifier, node.scope)
-            item.patient = keys[node]
-            if node.scope == STUDY:
-                source = STUDIES
-                statistics.only_study.append(item.id)
-            elif source == HEADERS and item.id in statistics.by_name:
-                source = PERSONS
-                statistics.only_name.append(item.id)
-            statistics.images[source] += 1
-            statistics.patients[source].add(node)
+            continue
+        if node not in keys:
+            keys[node] = pseudonyms.key(node.identifier, node.scope)
+        item.patient = keys[node]
+    _count(statistics, rows, items, final, sources)
     return [*report_patients(statistics, pseudonyms.kept), *findings]
+
+
+def _count(
+    statistics: Statistics,
+    rows: Sequence[int],
+    items: Sequence[Item],
+    final: Sequence[Node | None],
+    sources: Sequence[str],
+) -> None:
+    """Count the images in these rows; other mentions of a file may have its patient."""
+    known: dict[str, int] = {}
+    if len(rows) < len(items):
+        for row, node in enumerate(final):
+            if node is not None:
+                known.setdefault(items[row].real, row)
+    for kept in rows:
+        row = kept if final[kept] is not None else known.get(items[kept].real, kept)
+        identity, node, source = items[row].id, final[row], sources[row]
+        if node is None:
+            statistics.unknown.append(identity)
+            continue
+        if node.scope == STUDY:
+            source = STUDIES
+            statistics.only_study.append(identity)
+        elif source == HEADERS and identity in statistics.by_name:
+            source = PERSONS
+            statistics.only_name.append(identity)
+        statistics.images[source] += 1
+        statistics.patients[source].add(node)
 
 
 def _collect(
@@ -229,7 +252,8 @@ def _read_column(items: Sequence[Item], statistics: Statistics) -> _Evidence:
     if unknown:
         statistics.words += sum(node is not None and node.identifier in unknown for node in found)
         found = [None if node is None or node.identifier in unknown else node for node in found]
-    shared = shared_identifier(node.identifier for node in found if node is not None)
+    once = {item.real: node for item, node in zip(items, found, strict=True) if node is not None}
+    shared = shared_identifier(node.identifier for node in once.values())
     rows = (item.id for item, node in zip(items, found, strict=True) if node == ("", shared))
     statistics.shared += rows
     return _Evidence(COLUMN, found)

@@ -120,7 +120,7 @@ def _folders(statistics: Statistics, count: int) -> Finding:
     return finding(
         "patient-folders",
         "note",
-        f"folders below the classes probably stand for patients: {plural(count, 'image')} of "
+        f"folders probably stand for patients: {plural(count, 'image')} of "
         f"{plural(patients, 'patient')} in {plural(folders, 'folder')}{equal}",
         count,
         consequence="images of one folder stay together; if a patient has several folders, they "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ _GROUP = re.compile(
     r"|machine|ward|group|class|label|series|view|year|shard|chunk|split)s?[-_ .]*[a-z]?\d*",
     re.IGNORECASE,
 )
+
+
+_NUMBER = re.compile(r"[a-z]{0,2}[-_ ]?\d+", re.IGNORECASE)
 
 
 class PatientFolders(NamedTuple):
@@ -109,6 +112,19 @@ def check_level(level: int, found: Sequence[str | None]) -> None:
         )
 
 
+def are_patients(names: Sequence[str], images: Sequence[int]) -> bool:
+    """Return whether folders above the classes are patients, by names and numbers of images.
+
+    There are at least ten, most with few images, and nearly all names are those of persons or
+    numbers.
+    """
+    if len(names) < _FOLDERS or median(images) > min(_FEW_IMAGES, len(names)):
+        return False
+    named = [_PERSON.fullmatch(name) or _NUMBER.fullmatch(name) for name in names]
+    dates = sum(map(is_date, names))
+    return sum(map(bool, named)) - dates >= _NEARLY_ALL * len(names)
+
+
 def find_patient_folders(listing: Listing, skip: int = 0) -> PatientFolders | None:
     """Return the folders that probably stand for patients, or None.
 
@@ -117,6 +133,9 @@ def find_patient_folders(listing: Listing, skip: int = 0) -> PatientFolders | No
     persons. Folders of dates, batches, sites or scanners are not patients.
     """
     items = listing.items
+    if listing.patient_folders:
+        above = [_above_class(item.id[skip:], listing.patient_folders) for item in items]
+        return PatientFolders(above, len({name for name in above if name is not None}))
     sample = items[:: max(1, len(items) // _LOOK_AT)]
     if not any(_below_classes(sample, listing, skip)):
         return None
@@ -136,6 +155,15 @@ def find_patient_folders(listing: Listing, skip: int = 0) -> PatientFolders | No
             and _share(counts, is_date) < 0.5
         ):
             return PatientFolders(names, _count(items, names))
+    return None
+
+
+def _above_class(path: str, above: Mapping[str, str]) -> str | None:
+    """Return the name of the folder above the class folder of an image, if it is a patient."""
+    end = 0
+    while end := path.find("/", end) + 1:
+        if (name := above.get(path[:end])) is not None:
+            return name
     return None
 
 

@@ -50,7 +50,7 @@ _IM = _convention(
 )
 _MENDELEY = _convention(
     "NORMAL-N-M / BACTERIA-N-M / VIRUS-N-M (Kermany 2018)",
-    r"(?:NORMAL|BACTERIA|VIRUS)-(?P<a>\d{4,8})-\d{4}\.[a-z]+",
+    r"(?:NORMAL|BACTERIA|VIRUS)-(?P<a>\d{4,8})-\d{4}\.[a-z].*",
 )
 _NIH = _convention("NNNNNNNN_MMM (NIH ChestX-ray14)", r"(?P<a>\d{8})_\d{3}(?:\.[a-z]+)*")
 _CHEXPERT = _convention(
@@ -65,7 +65,10 @@ _SUBGROUP = re.compile(r"(?:^|[_\-/ ])(bacteria|virus)(?:l|[_\-/ .]|$)", re.IGNO
 _DATE = re.compile(r"(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
 _NEARLY_ALL = 0.9
 _LOOK_AT = 50
-_RASTERS = tuple(RASTER_SUFFIXES)
+# Browsers and services append to an ending: .jpg_large, .jpg!d, .jpg~.
+_RASTER = re.compile(
+    rf"(?:{'|'.join(map(re.escape, sorted(RASTER_SUFFIXES)))})(?:[_!~ -][a-z0-9]{{0,8}})?"
+)
 _LAST_NIH_PATIENT = 30805
 _MAX_FOLDERS = 24
 
@@ -128,7 +131,8 @@ def _has_shape(convention: Convention, nodes: dict[int, Node], items: Sequence[I
 
 def _is_kermany(items: Sequence[Item]) -> bool:
     """Return whether the files are rasters in few folders, with names that do not repeat."""
-    if not all(item.id.lower().endswith(_RASTERS) for item in items):
+    endings = {f".{item.id.lower().rpartition('.')[2]}" for item in items}
+    if not all(map(_RASTER.fullmatch, endings)):
         return False
     folders: set[str] = set()
     names: set[str] = set()
