@@ -15,9 +15,10 @@ from plainfilm.data.sources.classes.task import label_items
 from plainfilm.data.sources.folders.list_folder import list_folder
 from plainfilm.data.sources.listing import Listing, finding
 from plainfilm.data.sources.options import TABLE_OPTIONS, SourceOptions
-from plainfilm.data.sources.patients.assign import assign_patients, scope_of
+from plainfilm.data.sources.patients.assign import assign_patients
 from plainfilm.data.sources.patients.folders import check_patient_options
 from plainfilm.data.sources.patients.names import compile_patient_pattern
+from plainfilm.data.sources.patients.scopes import scope_of
 from plainfilm.data.sources.repeats import merge_repeated
 from plainfilm.data.sources.tables.columns import choose_columns
 from plainfilm.data.sources.tables.files import TABLE_SUFFIXES, is_table

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from plainfilm.data.sources.classes.names import (
     begins_with_disease,
     fold_class,
     is_negative_name,
     status_of,
+)
+from plainfilm.data.sources.folders.level import (
+    Folder,
+    Level,
+    are_many,
+    contain_many,
+    splits_of,
 )
 from plainfilm.data.sources.folders.tree import Branch
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing, named_splits, split_of_name
@@ -39,63 +44,6 @@ _COLUMNS = {
 _MAX_CODES = 4  # classes that are numbers
 PATIENT = "patient"  # folders above the classes that are no column
 _DEEPEST = 5  # levels of folders above the classes
-_STRAY = 2  # images next to class folders that are no sign of another level
-_STRAY_SHARE = 0.1
-
-
-class Folder(NamedTuple):
-    """A folder that is a class, or above the classes.
-
-    ``label`` is the name of the class; ``prefix`` begins the ids of the images.
-    """
-
-    branch: Branch
-    label: str
-    prefix: str
-    official: Split | None = None
-    columns: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(slots=True)
-class Level:
-    """Folders that may be the classes, and what is above or next to them."""
-
-    folders: list[Folder] = field(default_factory=list)
-    parents: list[Folder] = field(default_factory=list)  # directly above ``folders``
-    above: list[Folder] = field(default_factory=list)  # contain splits
-    neighbours: list[tuple[Branch, tuple[Branch, ...]]] = field(default_factory=list)
-
-    @property
-    def has_images(self) -> bool:
-        """Whether images are next to the folders."""
-        return any(folder.branch.files for folder in (*self.parents, *self.above))
-
-    @property
-    def has_many_images(self) -> bool:
-        """Whether more images are next to the folders than a few stray ones, such as a logo."""
-        return _are_many([self])
-
-    def groups(self) -> dict[str, list[Folder]]:
-        """Return the folders by class, in any spelling."""
-        groups: dict[str, list[Folder]] = defaultdict(list)
-        for folder in self.folders:
-            groups[fold_class(folder.label)].append(folder)
-        return groups
-
-
-def splits_of(branch: Branch) -> list[Branch]:
-    """Return the folders of a folder that are splits."""
-    return [f for f in branch.folders if f.images and split_of_name(f.name)]
-
-
-def unwrap(branch: Branch) -> Branch:
-    """Skip folders that contain only one folder, as in unpacked archives."""
-    while not branch.files and not splits_of(branch):
-        full = [folder for folder in branch.folders if folder.images]
-        if len(full) != 1 or full[0].files:
-            break
-        branch = full[0]
-    return branch
 
 
 def find_classes(top: Branch, listing: Listing) -> Level:
@@ -120,20 +68,6 @@ def find_classes(top: Branch, listing: Listing) -> Level:
         above = [*level.above, *(one for one in level.parents if one.branch.files)]
         level = _merge([*inner.values(), replace(level, folders=[], parents=[], above=above)])
     return _join_split_names(level)
-
-
-def _are_many(levels: Iterable[Level]) -> bool:
-    """Return whether the images next to folders are more than a few, compared to those below."""
-    loose = below = 0
-    for level in levels:
-        loose += sum(len(one.branch.files) for one in (*level.parents, *level.above))
-        below += sum(one.branch.images for one in level.folders)
-    return loose > max(min(_STRAY, below / 2), _STRAY_SHARE * below)
-
-
-def contain_many(folders: Iterable[Folder]) -> bool:
-    """Return whether one of the folders contains more folders than there are classes."""
-    return any(len(folder.branch.folders) > MAX_CLASSES for folder in folders)
 
 
 def open_folders(folders: Iterable[Folder]) -> Level:
@@ -259,7 +193,7 @@ def _are_sites(
 ) -> bool:
     """Return whether the folders in each group are the same classes."""
     loose = any(level.has_images for level in levels.values())
-    many_loose = _are_many(levels.values())
+    many_loose = are_many(levels.values())
     inner = [{fold_class(f.label): f.label for f in level.folders} for level in levels.values()]
     names = {key: name for one in inner for key, name in one.items()}
     shared = {key for key in names if sum(key in one for one in inner) > 1}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,21 @@ from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.data.sources.folders.excluded import leave_out_excluded
 from plainfilm.data.sources.folders.label_pattern import compile_label_pattern
-from plainfilm.data.sources.folders.levels import PATIENT, Folder, Level, find_classes, unwrap
+from plainfilm.data.sources.folders.level import Folder, Level, unwrap
+from plainfilm.data.sources.folders.levels import PATIENT, find_classes
 from plainfilm.data.sources.folders.masks import set_masks_aside
 from plainfilm.data.sources.folders.repeated import (
     leave_out_copies,
     leave_out_repeated_sites,
     report_neighbours,
 )
+from plainfilm.data.sources.folders.reports import (
+    report_loose_images,
+    report_named_splits,
+    report_nested_splits,
+    report_other_files,
+)
 from plainfilm.data.sources.folders.tree import (
-    UNREAD_SUFFIXES,
     Branch,
     ImageFile,
     count_suffixes,
@@ -34,11 +39,9 @@ from plainfilm.data.sources.listing import (
     Listing,
     describe_unusable,
     named_splits,
-    split_and_rest,
     split_of_name,
 )
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.tables.files import is_table
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.pixels import IMAGE_SUFFIXES
 from plainfilm.records import Split
@@ -70,8 +73,8 @@ def list_folder(root: Path, options: SourceOptions | None = None) -> Listing:
         _list_classes(top, options, listing)
     below = os.path.relpath(top.path, tree.path).replace(os.sep, "/")
     masks.report("" if below == "." else f"{below}/", listing)
-    _report_nested_splits(listing)
-    _report_other_files(root, tree, top, listing)
+    report_nested_splits(listing)
+    report_other_files(root, tree, top, listing)
     return listing
 
 
@@ -106,8 +109,8 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
     for folder in level.folders:
         for part, columns in _parts(folder, named):
             _list_files(part, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]
-    _report_named_splits(listing)
-    _report_loose_images([*level.above, *level.parents], listing)
+    report_named_splits(listing)
+    report_loose_images([*level.above, *level.parents], listing)
 
 
 def _check_classes(level: Level, listing: Listing, *, one_class: bool) -> None:
@@ -251,126 +254,4 @@ def _list_by_pattern(tree: Branch, pattern: str, listing: Listing) -> None:
             len(unmatched),
             unmatched,
             remedy="extend the expression, or remove these files",
-        )
-
-
-def _report_named_splits(listing: Listing) -> None:
-    """Note the splits from folders whose names have further words."""
-    names: dict[str, Split] = {}
-    count = 0
-    for item in listing.items:
-        for part in item.id.split("/")[:-1]:
-            known = split_and_rest(part)
-            if known and known[1] and known[0] == item.official:
-                names[part] = known[0]
-                count += 1
-    if names:
-        shown = [f"{split} from {name}" for name, split in names.items()]
-        listing.report(
-            "splits-from-names",
-            "note",
-            f"splits were read from the names of folders: {'; '.join(shown[:5])}"
-            + "; ..." * (len(shown) > 5),
-            count,
-        )
-
-
-def _report_nested_splits(listing: Listing) -> None:
-    """Warn of images in a folder of one split inside that of another."""
-    named: dict[str, bool] = {}
-    nested = []
-    for item in listing.items:
-        folder = item.id.rpartition("/")[0]
-        if (several := named.get(folder)) is None:
-            roles = {split_of_name(part) for part in folder.split("/")} - {None}
-            several = named[folder] = len(roles) > 1
-        if several:
-            nested.append(item.id)
-    if nested:
-        listing.report(
-            "nested-splits",
-            "warning",
-            f"{plural(len(nested), 'image is', 'images are')} in a folder of one split inside a "
-            "folder of another; the inner folder is the split",
-            len(nested),
-            nested,
-            remedy="move the inner folder next to the outer one",
-        )
-
-
-def _report_loose_images(folders: Iterable[Folder], listing: Listing) -> None:
-    loose = [folder.prefix + file.name for folder in folders for file in folder.branch.files]
-    if loose:
-        listing.report(
-            "loose-images",
-            "warning",
-            f"{plural(len(loose), 'image is', 'images are')} not in a class folder and not used",
-            len(loose),
-            loose,
-            consequence="without a class folder their label is unknown",
-            remedy="move them into a class folder, or remove them",
-        )
-
-
-def _unread(tree: Branch) -> Counter[str]:
-    return Counter({s: n for s, n in tree.others.items() if s in UNREAD_SUFFIXES})
-
-
-def _report_unread_formats(tree: Branch, listing: Listing) -> None:
-    """Warn of images in formats that are not read; the class may be part of their cause."""
-    if unread := _unread(tree):
-        total = unread.total()
-        listing.report(
-            "unread-formats",
-            "warning",
-            f"{plural(total, 'image is', 'images are')} in formats that are not read and therefore "
-            f"not used: {count_suffixes(unread)}",
-            total,
-            consequence="if one class has more of them, its images are fewer and different",
-            remedy="convert them to PNG",
-        )
-
-
-def _report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing) -> None:
-    if tree.recognised:
-        total = tree.recognised.total()
-        listing.report(
-            "found-by-content",
-            "note",
-            f"{plural(total, 'file')} with an unusual ending "
-            f"{'is an image' if total == 1 else 'are images'} by content and used: "
-            f"{count_suffixes(tree.recognised)}",
-            total,
-        )
-    _report_unread_formats(tree, listing)
-    others = tree.others - _unread(tree)
-    if others:
-        total = others.total()
-        listing.report(
-            "other-files",
-            "note",
-            f"{plural(total, 'file is', 'files are')} not of a known image format and not used: "
-            f"{count_suffixes(others)}",
-            total,
-        )
-    if tree.unreadable:
-        listing.report(
-            "unreadable-folders",
-            "warning",
-            f"{plural(len(tree.unreadable), 'folder')} cannot be listed",
-            len(tree.unreadable),
-            (os.path.relpath(path, root) for path in tree.unreadable),
-            remedy="check the permissions of the folders",
-        )
-    names = (path.name for path in Path(top.path).iterdir())
-    # Files named .txt are mostly for readers.
-    tables = sorted(n for n in names if is_table(n) and ".txt" not in n.casefold())
-    if tables:
-        listing.report(
-            "ignored-table",
-            "note",
-            f"the folder also contains {', '.join(tables)}; the labels are the names of the "
-            "class folders",
-            len(tables),
-            remedy="give the table instead of the folder to use its columns",
         )

@@ -11,14 +11,8 @@ from pathlib import Path
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.sources.classes.names import fold_class
-from plainfilm.data.sources.folders.levels import (
-    Folder,
-    Level,
-    contain_many,
-    open_folders,
-    splits_of,
-    unwrap,
-)
+from plainfilm.data.sources.folders.level import Folder, Level, contain_many, splits_of, unwrap
+from plainfilm.data.sources.folders.levels import open_folders
 from plainfilm.data.sources.folders.tree import Branch
 from plainfilm.data.sources.listing import Listing
 

@@ -8,16 +8,14 @@ unknown patient has its own id as key.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 from plainfilm.data.pseudonyms import Pseudonyms
-from plainfilm.data.sources.listing import Item, Listing, split_of_name
+from plainfilm.data.sources.listing import Item, Listing
 from plainfilm.data.sources.patients.dicom import STUDY, patients_of_headers
 from plainfilm.data.sources.patients.findings import (
     COLUMN,
@@ -50,6 +48,7 @@ from plainfilm.data.sources.patients.names import (
     convention_patients,
     subgroup_of,
 )
+from plainfilm.data.sources.patients.scopes import name_scopes
 from plainfilm.data.sources.repeats import rows_to_keep
 from plainfilm.errors import UsageError
 from plainfilm.pixels.identity import read_identities
@@ -71,15 +70,6 @@ class _Evidence:
     def source_of(self, row: int) -> str:
         node = self.nodes[row]
         return self.source or (node.scope if node is not None else "")
-
-
-def scope_of(root: Path) -> str:
-    """Return the data set of a root, within which equal names mean one patient.
-
-    ``train`` and ``test`` in one folder belong to one data set, and so do tables in one folder.
-    """
-    folder = root.resolve() if root.is_dir() else root.resolve().parent
-    return str(folder.parent if split_of_name(folder.name) else folder)
 
 
 def assign_patients(
@@ -152,7 +142,7 @@ def _collect(
 ) -> Iterator[_Evidence]:
     """Yield all evidence, the strongest first."""
     items = [item for listing in listings for item in listing.items]
-    scopes = _name_scopes(listings)
+    scopes = name_scopes(listings)
     columns: _Evidence | None = None
     if pattern is not None:
         names = _search(pattern, listings)
@@ -317,15 +307,3 @@ def _disagreements(
     for (weak, strong), found in rows.items():
         patients = len({weaker.nodes[row] for row in found})
         yield report_disagreement(weak, strong, patients, [items[row].id for row in found])
-
-
-def _name_scopes(listings: Sequence[Listing]) -> dict[str, str]:
-    """Name scopes independently of their path; a scope inside another belongs to it."""
-    scopes = {listing.scope for listing in listings}
-    widest = {
-        scope: min((s for s in scopes if f"{scope}{os.sep}".startswith(f"{s}{os.sep}")), key=len)
-        for scope in scopes
-    }
-    first = {widest[listing.scope]: listing.name for listing in reversed(listings)}
-    names = {scope: f"pattern/{name if len(first) > 1 else ''}" for scope, name in first.items()}
-    return {scope: names[widest[scope]] for scope in scopes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainfilm.data.sources.options import SourceOptions
-from plainfilm.data.sources.tables.labels import check_label_column
+from plainfilm.data.sources.tables.label_columns import check_label_column
 from plainfilm.data.sources.tables.split_columns import find_split_columns
 from plainfilm.data.sources.tables.table import Table, remedy_of_columns
 from plainfilm.errors import SourceError, UsageError
