@@ -63,7 +63,7 @@ def test_all_findings_about_the_data_are_printed(
     shown_findings = capsys.readouterr()
     assert shown_findings.out.splitlines()[1].split() == ["NORMAL", "SICK"]
     assert shown_findings.err.splitlines()[:4] == [
-        "warning: 1 image is a mask by name or content and not used",
+        "warning: 1 image is a mask or a heat map by name or content and not used",
         "  remedy: rename folders or files if they are radiographs",
         "note: 1 file with an unusual ending is an image by content and used: 1 .jpg_large",
         "note: 1 file is not of a known image format and not used: 1 .pdf",
