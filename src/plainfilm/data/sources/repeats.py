@@ -27,11 +27,11 @@ class _Repeats:
 
 def rows_to_keep(items: Sequence[Item]) -> Sequence[int]:
     """Return the rows of one mention of every file, or one for each split."""
+    if len({item.real for item in items}) == len(items):  # usual, and fast
+        return range(len(items))
     splits: dict[str, set[str | None]] = defaultdict(set)
     for item in items:
         splits[item.real].add(item.official)
-    if len(splits) == len(items):
-        return range(len(items))
     rows: dict[tuple[str, str | None], int] = {}
     for row, item in enumerate(items):
         if item.official is not None or len(splits[item.real]) == 1:

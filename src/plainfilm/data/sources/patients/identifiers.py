@@ -46,6 +46,9 @@ class Node(NamedTuple):
     identifier: str
 
 
+_USUAL = re.compile(r"([a-z]+)([1-9][0-9]{0,17})")
+
+
 def normal_form(identifier: str) -> str | None:
     """Return the form in which identifiers of one patient are equal; None if it means unknown.
 
@@ -64,6 +67,8 @@ def normal_form(identifier: str) -> str | None:
         text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
         text = _DASH.sub("-", text)
     text = text.casefold().strip()
+    if (usual := _USUAL.fullmatch(text)) and usual[1] not in _MEANING and text not in _UNKNOWN:
+        return f"{usual[1]}-{usual[2]}"  # as below, in half the time
     if number := _ZEROS_AFTER.fullmatch(text):
         text = number[1]
     if text.isdecimal():

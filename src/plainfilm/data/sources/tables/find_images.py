@@ -84,7 +84,10 @@ def find_images(cells: Sequence[str], base: Path, *, search: bool) -> Images:
 def _locate(cell: str, root: str) -> str:
     if not cell:
         return ""
-    return os.path.normpath(os.path.join(root, os.path.expanduser(_with_slashes(cell))))
+    cell = _with_slashes(cell)
+    if cell.startswith("~"):
+        cell = os.path.expanduser(cell)
+    return os.path.normpath(os.path.join(root, cell))
 
 
 def _with_slashes(cell: str) -> str:

@@ -88,8 +88,10 @@ def _resolve(path: str, resolve_folder: Callable[[str], str]) -> str:
     """Resolve symbolic links in a path, with a cached function for its folder."""
     if os.path.islink(path):
         return os.path.realpath(path)
-    folder, name = os.path.split(path)
-    return os.path.join(resolve_folder(folder), name)
+    folder, separator, name = path.rpartition(os.sep)
+    real = resolve_folder(folder or separator)
+    # Usually no folder is a link, and joining a hundred thousand paths takes long.
+    return path if real == folder else os.path.join(real, name)
 
 
 def _report(table: Table, columns: Columns, listing: Listing) -> None:
