@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
+
+from plainfilm.errors import UsageError
 
 
 class SourceOptions(TypedDict, total=False):
@@ -110,3 +113,15 @@ TABLE_OPTIONS = (
     "header",
 )
 """Options that are for tables only."""
+
+
+def compile_pattern(option: str, pattern: str, remedy: str) -> re.Pattern[str]:
+    """Compile the regular expression of an option; an invalid one raises `UsageError`."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UsageError(
+            f"{option}= is not a valid regular expression: {error}",
+            received=repr(pattern),
+            remedy=remedy,
+        ) from error

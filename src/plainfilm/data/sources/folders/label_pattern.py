@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
+from plainfilm.data.sources.options import compile_pattern
 from plainfilm.errors import UsageError
 
 
@@ -20,14 +20,7 @@ def compile_label_pattern(pattern: str) -> Callable[[str], str | None]:
     ('1', None)
     """
     remedy = r"give an expression with one group for the class, such as '_(\d)\.png$'"
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(
-            f"label_pattern= is not a valid regular expression: {error}",
-            received=repr(pattern),
-            remedy=remedy,
-        ) from error
+    compiled = compile_pattern("label_pattern", pattern, remedy)
     if compiled.groups != 1:
         raise UsageError(
             f"label_pattern= has {compiled.groups} groups instead of 1",

@@ -108,9 +108,13 @@ def _list_classes(top: Branch, options: SourceOptions, listing: Listing) -> None
     )
     for folder in level.folders:
         for part, columns in _parts(folder, named):
-            _list_files(part, lambda _, label=folder.label: label, columns, listing)  # type: ignore[misc]
+            _list_files(part, _always(folder.label), columns, listing)
     report_named_splits(listing)
     report_loose_images([*level.above, *level.parents], listing)
+
+
+def _always(label: str) -> Callable[[str], str]:
+    return lambda _: label
 
 
 def _check_classes(level: Level, listing: Listing, *, one_class: bool) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from plainfilm.data.sources.listing import MAX_CLASSES, Item
+from plainfilm.data.sources.options import compile_pattern
 from plainfilm.data.sources.patients.identifiers import Node
 from plainfilm.errors import UsageError
 from plainfilm.pixels.sniff import RASTER_SUFFIXES
@@ -208,14 +209,7 @@ def compile_patient_pattern(pattern: str) -> Pattern:
     An invalid expression or one without a group raises `UsageError`.
     """
     remedy = r"give an expression with a group for the patient, such as r'^(\d+)_'"
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(
-            f"patient= is not a valid regular expression: {error}",
-            received=repr(pattern),
-            remedy=remedy,
-        ) from error
+    compiled = compile_pattern("patient", pattern, remedy)
     if compiled.groups == 0:
         raise UsageError(
             "patient= is neither a column nor a regular expression with a group",

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from plainfilm._text import plural
 from plainfilm.data.sources.classes.names import fold_class, is_negative_name
-from plainfilm.data.sources.identifying import (
-    contains_identity,
-)
+from plainfilm.data.sources.identifying import contains_identity
 from plainfilm.data.sources.listing import MAX_CLASSES, Listing
 from plainfilm.data.sources.options import SourceOptions
 from plainfilm.data.sources.tables.label_values import (

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import methodcaller
 
 from plainfilm.data.sources.classes.names import denied_by, fold_class, means_no_finding
 from plainfilm.data.sources.listing import Listing, split_of_name
@@ -48,7 +49,7 @@ def split_cells(column: Collection[str], separator: str | None = None) -> tuple[
     for mark in _SEPARATORS:
         if not any(mark in cell for cell in cells):
             continue
-        split = _split_all(cells, lambda cell, mark=mark: cell.split(mark))  # type: ignore[misc]
+        split = _split_all(cells, methodcaller("split", mark))
         plain = [[*map(without_mark, labels)] for labels in split.values()]
         counts = Counter(label for labels in plain for label in labels)
         joint = {label for labels in plain if len(labels) > 1 for label in labels}
