@@ -50,7 +50,7 @@ def seal_ensemble(
         return open_run(folder)
     use_backend(plan.identity.backend)
     from plainfilm.training.seal import write_checked_bundle
-    from plainfilm.training.thresholds import disturbed_images, lock_thresholds
+    from plainfilm.training.thresholds import disturbed_images, lock_on
 
     bundles = [run.bundle for run in runs]
     recipe, task, manifest = plan.identity.recipe, bundles[0].task, runs[0].manifest
@@ -67,7 +67,7 @@ def seal_ensemble(
     disturbed = disturbed_images(validation.images)
     members = [Predictor(bundle) for bundle in bundles]
     logits = np.mean([member.logits(disturbed).astype(np.float64) for member in members], axis=0)
-    locked = lock_thresholds(one_logit_per_label(logits, task, head), validation, task, recipe)
+    locked = lock_on(one_logit_per_label(logits, task, head), validation, task, recipe)
     scales = _novelty_scales(bundles)
     novelty = None
     if scales is not None:

@@ -21,6 +21,7 @@ from plainfilm.bundle import (
     TrainingImages,
     write_bundle,
 )
+from plainfilm.bundle.locking import LockedThresholds
 from plainfilm.config import Recipe
 from plainfilm.errors import RunError
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
@@ -31,10 +32,9 @@ from plainfilm.training.networks import head_of, network_of, one_logit_per_label
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
     DRAWS,
-    LockedThresholds,
     disturbed_images,
+    lock_on,
     lock_rejection,
-    lock_thresholds,
     locked_on,
 )
 from plainfilm.training.training_images import ValidationSet
@@ -107,7 +107,7 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     if images is None:
         images = disturbed_images(validation.images)
     logits, *features = predict_outputs(preparation.outputs, images)
-    locked = lock_thresholds(one_logit_per_label(logits, task, head), validation, task, recipe)
+    locked = lock_on(one_logit_per_label(logits, task, head), validation, task, recipe)
     novelty, scores = _fit_novelty(preparation, images, features)
     columns = zip(task.labels, preparation.training[1].T, strict=True)
     shares = {
