@@ -97,6 +97,25 @@ def test_what_never_differs_has_a_width_and_a_reason() -> None:
     assert "alike" in (same.reason or "")
 
 
+def test_perfect_and_reversed_rankings_give_the_true_reason() -> None:
+    found = metrics.delong_test([0, 0, 1, 1], [1, 2, 3, 4], [4, 3, 2, 1])
+    assert (found.difference.value, math.isnan(found.p)) == (-1.0, True)
+    assert "contributes the same difference" in (found.reason or "")
+    assert "one patient" not in (found.reason or "")
+    lone = metrics.delong_test([0, 0, 1], [1, 2, 3], [1, 3, 2])
+    assert "one patient" in (lone.reason or "")
+
+
+def test_mid_p_of_equal_discordant_counts() -> None:
+    for count in range(1, 40):
+        first, second = (
+            np.r_[np.ones(count), np.zeros(count)],
+            np.r_[np.zeros(count), np.ones(count)],
+        )
+        expected = 1 - math.comb(2 * count, count) / 2 ** (2 * count + 1)
+        assert metrics.mcnemar_test(first, second).p == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", metrics.BOOTSTRAP_METRICS)
 def test_difference_is_that_of_the_metrics_and_pairs_them(name: str) -> None:
     rng = np.random.default_rng(3)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from plainfilm._text import plural
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import (
+    Bools,
     Floats,
     Ints,
     Patients,
@@ -69,8 +70,8 @@ def delong_test(
     Returns
     -------
     PairedTest
-        If both rank the images alike, or a class has one patient, there is no variance: p is 1 for
-        equal areas and NaN otherwise, with the reason.
+        Without variance (both rank the images alike, one patient of a class, or two perfect
+        rankings), p is 1 for equal areas and NaN otherwise, with the reason.
 
     References
     ----------
@@ -91,7 +92,7 @@ def delong_test(
     method = f"{kind}, {100 * level:g} %"
     if variance <= NO_VARIANCE:
         same = abs(difference) < 1e-12
-        why = "both rank the images alike" if same else "a class with one patient has no variance"
+        why = "both rank the images alike" if same else _without_variance(positive, groups)
         empty = Interval(difference, math.nan, math.nan, method, why)
         return PairedTest(empty, 1.0 if same else math.nan, 0.0 if same else math.nan, method, why)
     error = math.sqrt(variance)
@@ -100,6 +101,13 @@ def delong_test(
     return PairedTest(
         Interval(difference, low, high, method), _two_sided(difference / error), error, method
     )
+
+
+def _without_variance(positive: Bools, groups: Ints) -> str:
+    """Return why the difference of two unequal AUROCs has no variance."""
+    if min(len(np.unique(groups[side])) for side in (positive, ~positive)) < 2:
+        return "a class with one patient has no variance"
+    return "every patient of a class contributes the same difference, so DeLong's variance is zero"
 
 
 def mcnemar_test(
@@ -141,10 +149,13 @@ def mcnemar_test(
     difference = float(gain.mean())
     if count == len(one):
         won, lost = int((gain > 0).sum()), int((gain < 0).sum())
-        # Twice the tail minus the probability of the outcome itself.
+        # Twice the tail, in which the outcome itself counts one half. With equal counts both tails
+        # contain the outcome, and it counts one half of the whole.
         fewer, total = min(won, lost), won + lost
         beyond = float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0
-        p, method = min(1.0, float(bdtr(fewer, total, 0.5)) + beyond), "McNemar, mid-p"
+        p, method = float(bdtr(fewer, total, 0.5)) + beyond, "McNemar, mid-p"
+        if won == lost:
+            p = 0.5 + beyond if total else 1.0
     else:
         method = f"Obuchowski's test over {_patients(count)}"
         null = count / (count - 1) * float(by_patient @ by_patient) if count > 1 else 0.0

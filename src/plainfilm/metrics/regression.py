@@ -14,6 +14,7 @@ from plainfilm.metrics.intervals import Interval, normal_quantile, undefined
 CLOSEST = 1e-7
 """Distance from 0 and 1 at which probabilities are clipped for logits: float32's resolution."""
 
+_SHORT = 1e-4  # length of a step of Newton's method that is taken whole
 _NO_WIDTH = 1e-9  # log odds; a variance of zero is below this after rounding
 
 
@@ -90,41 +91,23 @@ def _no_slope(logits: Floats, positive: Bools) -> str | None:
 def _fit(
     design: Floats, offset: Floats, positive: Bools, groups: Ints, method: str, level: float
 ) -> list[Interval]:
-    """Fit by Newton's method with step halving; return an interval per column of the design."""
+    """Fit by maximum likelihood; return an interval per column of the design."""
     from scipy.special import expit, stdtrit
 
-    weights = np.zeros(design.shape[1])
-
-    def loss(candidate: Floats) -> float:
-        signed = np.where(positive, -1, 1) * (design @ candidate + offset)
-        return float(np.logaddexp(0, signed).sum())
-
-    for _ in range(100):
-        expected = expit(design @ weights + offset)
-        spread = np.maximum(expected * (1 - expected), 1e-300)
-        gradient = design.T @ (positive - expected)
-        information = design.T @ (design * spread[:, None])
-        step = np.linalg.lstsq(information, gradient, rcond=None)[0]
-        # With saturated predictions the first steps are far too long.
-        scale = 1.0
-        while scale > 1e-10 and loss(weights + scale * step) > loss(weights):
-            scale /= 2
-        weights = weights + scale * step
-        if np.abs(scale * step).max() < 1e-10:
-            break
+    weights = _maximise(design, offset, positive)
     expected = expit(design @ weights + offset)
     spread = expected * (1 - expected)
     information = design.T @ (design * spread[:, None])
-    _, numbers = np.unique(groups, return_inverse=True)
-    count = int(numbers.max()) + 1
-    scores = np.zeros((count, design.shape[1]))
-    np.add.at(scores, numbers, design * (positive - expected)[:, None])
+    present = np.bincount(groups) > 0
+    count = int(present.sum())
+    parts = design * (positive - expected)[:, None]
+    scores = np.stack([np.bincount(groups, weights=part)[present] for part in parts.T], axis=1)
     if count < 2 or np.linalg.cond(information) > 1e14:
         return [undefined(method, "the data do not determine it")] * design.shape[1]
     bread = np.linalg.inv(information)
     covariance = bread @ (scores.T @ scores) @ bread * count / (count - 1)
     # With few patients the variance is uncertain: Student's t with those of the rarer class.
-    sides = (np.unique(groups[positive]).size, np.unique(groups[~positive]).size)
+    sides = [np.count_nonzero(np.bincount(groups[side])) for side in (positive, ~positive)]
     normal_quantile(level)  # checks the level
     factor = float(stdtrit(max(min(sides) - 1, 1), (1 + level) / 2))
     half = factor * np.sqrt(np.diag(covariance))
@@ -134,3 +117,33 @@ def _fit(
         else Interval(float(value), math.nan, math.nan, method, "all patients are alike")
         for value, wide in zip(weights, half, strict=True)
     ]
+
+
+def _maximise(design: Floats, offset: Floats, positive: Bools) -> Floats:
+    """Return the coefficients with the highest likelihood, by Newton's method with step halving."""
+    from scipy.special import expit
+
+    def loss(candidate: Floats) -> float:
+        signed = np.where(positive, -1, 1) * (design @ candidate + offset)
+        return float(np.logaddexp(0, signed).sum())
+
+    weights, last, smallest = np.zeros(design.shape[1]), math.inf, math.inf
+    for _ in range(100):
+        expected = expit(design @ weights + offset)
+        gradient = design.T @ (positive - expected)
+        size = float(np.abs(gradient).max())
+        if size == 0 or (last <= _SHORT and size >= smallest):
+            break  # only rounding remains
+        smallest = min(size, smallest)
+        spread = np.maximum(expected * (1 - expected), 1e-300)
+        step = np.linalg.lstsq(design.T @ (design * spread[:, None]), gradient, rcond=None)[0]
+        last = float(np.abs(step).max())
+        scale = 1.0
+        # With saturated predictions the first steps are far too long. Short steps are in the region
+        # where Newton's method converges, and losses differ by less than their rounding.
+        if last > _SHORT:
+            before = loss(weights)
+            while scale > 1e-10 and loss(weights + scale * step) > before:
+                scale /= 2
+        weights = weights + scale * step
+    return weights
