@@ -83,6 +83,12 @@ from plainfilm.metrics.ranking import (
     roc_auc_score,
     roc_curve,
 )
+from plainfilm.metrics.recalibration import (
+    LabelFit,
+    Recalibration,
+    fit_recalibration,
+    recalibration_of,
+)
 from plainfilm.metrics.regression import CalibrationLine, calibration_line
 from plainfilm.metrics.scores import (
     RATES,
@@ -132,8 +138,10 @@ __all__ = [
     "Confusion",
     "DecisionCurve",
     "Interval",
+    "LabelFit",
     "PairedTest",
     "PredictiveValues",
+    "Recalibration",
     "ReliabilityBin",
     "Statistic",
     "Temperature",
@@ -165,6 +173,7 @@ __all__ = [
     "detectable_difference",
     "expected_calibration_error",
     "f1_score",
+    "fit_recalibration",
     "fit_temperature",
     "group_index",
     "holm",
@@ -190,6 +199,7 @@ __all__ = [
     "rates",
     "rates_statistic",
     "read_decision",
+    "recalibration_of",
     "reliability_curve",
     "replicate",
     "roc_auc_score",

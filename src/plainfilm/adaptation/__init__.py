@@ -1,0 +1,1 @@
+"""Adapts a bundle to the images of another site: calibration and thresholds, not the network."""
