@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +16,13 @@ from numpy.typing import NDArray
 from plainfilm._machine import cores
 from plainfilm.bundle import Bundle, find_rejection, read_bundle
 from plainfilm.errors import BundleError, ImageError, UsageError
+from plainfilm.network_session import NetworkSession, Shape
 from plainfilm.pixels import Image, read_image
 from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.prediction import Prediction
 
 __all__ = ["Predictor", "load"]
 
-_CHUNK = 64  # images in a run of the graph: enough to keep all cores busy, with little memory
 _SHARE = 16  # sources that a thread of `Predictor.predict` takes at once
 
 Sources = Sequence[tuple[int, str | Path | bytes]]
@@ -52,12 +50,15 @@ class Predictor:
         self._single: Predictor | None = None
         try:
             self._graph = self.bundle.graph.read_bytes()
-            self._session: Any = _session(self._graph, threads)
-        except Exception as error:  # the exceptions of ONNX Runtime have no public base class
+            self._session = NetworkSession(self._graph, threads)
+        except (OSError, BundleError) as error:
+            problem = error.problem if isinstance(error, BundleError) else "it is not readable"
             raise BundleError(
-                f"{self.bundle.graph} cannot be loaded", received=str(error).splitlines()[0]
+                f"{self.bundle.graph} cannot be loaded: {problem}",
+                received=error.received if isinstance(error, BundleError) else error,
+                remedy=error.remedy if isinstance(error, BundleError) else None,
             ) from error
-        self._outputs = {one.name: one.shape for one in self._session.get_outputs()}
+        self._check_interface()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Predictor:
 
         Novelty is None if the bundle has no such output.
         """
-        if self.bundle.rejection is None or "novelty" not in self._outputs:
+        if self.bundle.rejection is None or "novelty" not in self._session.outputs:
             return self._run("probabilities", pixels), None
         probabilities, novelty = self._run_all(("probabilities", "novelty"), pixels)
         return probabilities, novelty
@@ -170,7 +171,7 @@ class Predictor:
             return self
         if self._single is None:
             self._single = copy.copy(self)
-            self._single._session = _session(self._graph, 1)
+            self._single._session = NetworkSession(self._graph, 1)
         return self._single
 
     def _predict(self, share: Sources) -> list[Prediction]:
@@ -197,6 +198,11 @@ class Predictor:
         pixels: NDArray[np.uint8],
         metadata: Mapping[str, str | float],
     ) -> Prediction:
+        if not ((row >= 0) & (row <= 1)).all():  # also where one is NaN
+            shown = ", ".join(f"{value:g}" for value in row[:3])
+            problem = f"the network returned values that are not probabilities ({shown})"
+            counted = _whole_numbers(metadata)
+            return Prediction("", {}, {}, counted, reason="invalid-output", problem=problem)
         probabilities = dict(zip(self.labels, map(float, row), strict=True))
         found = Prediction("", probabilities, {}, _whole_numbers(metadata), novelty=novelty)
         rejection = find_rejection(self.bundle, pixels, metadata, novelty)
@@ -226,6 +232,24 @@ class Predictor:
                 predicted[f"{point.label}/{point.name}"] = "positive" if positive else "negative"
         return predicted
 
+    def _check_interface(self) -> None:
+        """Check the declared shapes of the input and the outputs."""
+        size, labels = self.bundle.pixels.size, len(self.labels)
+        inputs, outputs = self._session.inputs, self._session.outputs
+        image, found = inputs.get("image", ()), outputs.get("probabilities", ())
+        if len(inputs) > 1 or [*image][1:] != [size, size] or "logits" not in outputs:
+            raise BundleError(
+                f"{self.bundle.graph} does not have the input and outputs of a bundle",
+                received=f"inputs {_shapes(inputs)}; outputs {_shapes(outputs)}",
+                remedy=f"the input must be image (n, {size}, {size}), with the outputs "
+                "probabilities and logits",
+            )
+        if len(found) != 2 or (isinstance(found[1], int) and found[1] != labels):
+            raise BundleError(
+                f"{self.bundle.graph} does not have a probability for each label",
+                received=f"probabilities {[*found]}, labels {', '.join(self.labels)}",
+            )
+
     def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         [result] = self._run_all((output,), pixels)
         return result
@@ -239,36 +263,11 @@ class Predictor:
                 f"images must be uint8 of shape (n, {size}, {size}), "
                 f"not {pixels.dtype} of shape {pixels.shape}"
             )
-        if len(pixels) == 0:
-            shapes = (self._outputs[name][1:] for name in outputs)
-            return [
-                np.empty((0, *(side if isinstance(side, int) else 1 for side in shape)), np.float32)
-                for shape in shapes
-            ]
-        parts = [
-            self._session.run([*outputs], {"image": pixels[start : start + _CHUNK]})
-            for start in range(0, len(pixels), _CHUNK)
-        ]
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return self._session.run(outputs, pixels)
 
 
-def import_onnxruntime() -> Any:
-    """Import ONNX Runtime without its reports to its maker."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime
-
-
-def _session(graph: bytes, threads: int) -> Any:
-    """Return a session of ONNX Runtime for a graph."""
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # A thread that waits must not keep a core busy that others decode on.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+def _shapes(named: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {[*shape]}" for name, shape in named.items())
 
 
 def _name(number: int, source: str | Path | bytes) -> str:

@@ -23,7 +23,7 @@ ALLOWED = {
     "markdown_it": {"serve"},
     "matplotlib": set(),  # in report.figures only
     "onnx": {"models", "training"},
-    "onnxruntime": {"runtime"},
+    "onnxruntime": {"network_session"},
     "pydicom": {"phantom", "pixels"},
     "python_multipart": {"serve"},
     "rich": set(),  # in cli.terminal only

@@ -5,7 +5,7 @@
     bundle/
       bundle.json           schema, task, pixel spec, temperature, operating points, provenance
       network.onnx          uint8 images in; probabilities, logits, activation maps, novelty out
-      weights.safetensors   the network's weights, to continue training from
+      weights.safetensors   the network's weights; an imported bundle has none
       MODEL_CARD.md         the metadata for people and for model hubs
       training_images.npz   hashes by which an evaluation recognises the training images
       SHA256SUMS            hashes of all other files, readable by `sha256sum --check`
@@ -21,6 +21,7 @@ from plainfilm.bundle.description import (
     Rejection,
 )
 from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
+from plainfilm.bundle.imported import ImportedFrom, Preprocessing
 from plainfilm.bundle.rejection import REJECTIONS, RejectedImage, find_rejection
 from plainfilm.bundle.training_images import TrainingImages
 
@@ -29,7 +30,9 @@ __all__ = [
     "Bundle",
     "BundleMetadata",
     "Determination",
+    "ImportedFrom",
     "IndeterminateRange",
+    "Preprocessing",
     "Provenance",
     "RejectedImage",
     "Rejection",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from plainfilm._document import Document
 from plainfilm._json import Format, to_json
 from plainfilm._machine import Machine
+from plainfilm.bundle.imported import ImportedFrom
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
@@ -97,6 +98,8 @@ class Provenance:
     modalities, body_parts
         Codes that the DICOM headers of at least 5 % of the training images state. Images with these
         codes are not rejected for them.
+    imported_from
+        The ONNX file that the bundle was made from; None for a bundle that was trained here.
     """
 
     plainfilm: str | None = None
@@ -121,6 +124,7 @@ class Provenance:
     training_prevalence: Mapping[str, float | None] = field(default_factory=dict)
     modalities: tuple[str, ...] = ()
     body_parts: tuple[str, ...] = ()
+    imported_from: ImportedFrom | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

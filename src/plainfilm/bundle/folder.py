@@ -12,7 +12,7 @@ from plainfilm.bundle.training_images import TrainingImages
 from plainfilm.errors import BundleError
 
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"
-_REQUIRED = _METADATA, _GRAPH, _WEIGHTS
+_REQUIRED = _METADATA, _GRAPH
 _CARD, _SUMS = "MODEL_CARD.md", "SHA256SUMS"
 _IMAGES = "training_images.npz"
 # Written by file managers; plainfilm never opens them.
@@ -41,7 +41,7 @@ class Bundle(BundleMetadata):
 
     @property
     def weights(self) -> Path:
-        """Return the path of the network's weights."""
+        """Return the path of the network's weights, which an imported bundle does not have."""
         return self.folder / _WEIGHTS
 
     def read_training_images(self) -> TrainingImages | None:
@@ -55,7 +55,7 @@ def write_bundle(
     metadata: BundleMetadata,
     *,
     graph: bytes,
-    weights: bytes,
+    weights: bytes | None,
     training_images: TrainingImages | None = None,
 ) -> Bundle:
     """Write a bundle and read it back, verified. A bundle in the folder is replaced.
@@ -65,7 +65,7 @@ def write_bundle(
     folder, metadata
         Folder to write to, and content of ``bundle.json``.
     graph, weights
-        ONNX file and safetensors file.
+        ONNX file and safetensors file; the weights of an imported network are in its graph only.
     training_images
         Hashes of the training images, by which an evaluation recognises them.
 
@@ -81,14 +81,15 @@ def write_bundle(
         left.unlink()
     _files.write_json(folder / _METADATA, metadata.to_json())
     _files.write_bytes(folder / _GRAPH, graph)
-    _files.write_bytes(folder / _WEIGHTS, weights)
     _files.write_text(folder / _CARD, model_card(metadata))
     names = [*_REQUIRED, _CARD]
-    if training_images is None:
-        (folder / _IMAGES).unlink(missing_ok=True)  # of the bundle that is replaced
-    else:
-        _files.write_bytes(folder / _IMAGES, training_images.to_bytes())
-        names.append(_IMAGES)
+    images = None if training_images is None else training_images.to_bytes()
+    for name, content in ((_WEIGHTS, weights), (_IMAGES, images)):
+        if content is None:
+            (folder / name).unlink(missing_ok=True)  # of the bundle that is replaced
+        else:
+            _files.write_bytes(folder / name, content)
+            names.append(name)
     sums = "".join(f"{_files.hash_file(folder / name)}  {name}\n" for name in names)
     _files.write_text(folder / _SUMS, sums)
     return read_bundle(folder)
@@ -108,6 +109,8 @@ def read_bundle(folder: str | Path) -> Bundle:
         folder = folder / "bundle"
     _verify(folder)
     metadata = BundleMetadata.read(folder / _METADATA)
+    if metadata.provenance.imported_from is None and not (folder / _WEIGHTS).is_file():
+        raise BundleError(f"the bundle {folder} is incomplete: {_WEIGHTS} is missing")
     values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
     return Bundle(**values, folder=folder, id=_files.hash_file(folder / _SUMS))
 
@@ -124,8 +127,8 @@ def _verify(folder: Path) -> None:
             remedy="give a bundle folder, or a run folder whose training has finished",
         ) from error
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in _REQUIRED:
-        if name not in sums:
+    for name in (*_REQUIRED, _WEIGHTS):
+        if name not in sums and (name in _REQUIRED or (folder / name).exists()):
             raise BundleError(f"the bundle {folder} is damaged: {_SUMS} does not list {name}")
     for name, digest in sums.items():
         _verify_file(folder, name, digest)

@@ -26,8 +26,9 @@ from plainfilm.config import Recipe
 from plainfilm.errors import RunError
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
 from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
+from plainfilm.network_session import import_onnxruntime
 from plainfilm.records import Task
-from plainfilm.runtime import Predictor, import_onnxruntime
+from plainfilm.runtime import Predictor
 from plainfilm.training.networks import head_of, network_of, one_logit_per_label, predict_outputs
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
