@@ -23,6 +23,12 @@ lists and audits its data before it needs it.
 """
 
 from plainfilm.metrics._inputs import as_labels, as_scores, group_index
+from plainfilm.metrics.agreement import (
+    cohens_kappa,
+    fleiss_kappa,
+    gwet_ac1,
+    percent_agreement,
+)
 from plainfilm.metrics.auroc import clustered_delong, delong, delong_covariance
 from plainfilm.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
@@ -64,6 +70,8 @@ from plainfilm.metrics.intervals import (
     undefined,
     wilson,
 )
+from plainfilm.metrics.mrmc import compare_modalities, compare_with_model, reader_mean
+from plainfilm.metrics.mrmc_results import MrmcDifference, MrmcTest, VarianceComponents
 from plainfilm.metrics.paired import PairedTest, delong_test, mcnemar_test
 from plainfilm.metrics.planning import (
     detectable_difference,
@@ -83,6 +91,7 @@ from plainfilm.metrics.ranking import (
     roc_auc_score,
     roc_curve,
 )
+from plainfilm.metrics.reader_covariance import ReaderMetric, reader_covariance
 from plainfilm.metrics.recalibration import (
     LabelFit,
     Recalibration,
@@ -139,12 +148,16 @@ __all__ = [
     "DecisionCurve",
     "Interval",
     "LabelFit",
+    "MrmcDifference",
+    "MrmcTest",
     "PairedTest",
     "PredictiveValues",
+    "ReaderMetric",
     "Recalibration",
     "ReliabilityBin",
     "Statistic",
     "Temperature",
+    "VarianceComponents",
     "Verdict",
     "accuracy_score",
     "apply_temperature",
@@ -163,6 +176,9 @@ __all__ = [
     "clustered_bootstrap",
     "clustered_delong",
     "clustered_difference",
+    "cohens_kappa",
+    "compare_modalities",
+    "compare_with_model",
     "confusion",
     "correlated_difference",
     "decision_curve",
@@ -175,7 +191,9 @@ __all__ = [
     "f1_score",
     "fit_recalibration",
     "fit_temperature",
+    "fleiss_kappa",
     "group_index",
+    "gwet_ac1",
     "holm",
     "images_for_auroc",
     "images_for_proportion",
@@ -190,6 +208,7 @@ __all__ = [
     "newcombe",
     "npv_score",
     "partial_auc_score",
+    "percent_agreement",
     "percentile",
     "pool",
     "ppv_score",
@@ -199,6 +218,8 @@ __all__ = [
     "rates",
     "rates_statistic",
     "read_decision",
+    "reader_covariance",
+    "reader_mean",
     "recalibration_of",
     "reliability_curve",
     "replicate",
