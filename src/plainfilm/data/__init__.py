@@ -3,6 +3,7 @@
 from plainfilm.data.cache import Cache, default_folder
 from plainfilm.data.fill import fill_cache
 from plainfilm.data.fingerprint import fingerprint
+from plainfilm.data.folds import Folds, make_folds
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.selection import leave_out, pick, relocate
 from plainfilm.data.sources import (
@@ -18,6 +19,7 @@ from plainfilm.data.split import limit, make_splits
 __all__ = [
     "KERMANY",
     "Cache",
+    "Folds",
     "LeftOut",
     "Manifest",
     "SourceOptions",
@@ -28,6 +30,7 @@ __all__ = [
     "leave_out",
     "limit",
     "load_dataset",
+    "make_folds",
     "make_splits",
     "pick",
     "relocate",

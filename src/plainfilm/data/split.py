@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from operator import attrgetter
@@ -128,25 +128,43 @@ def _assign(
             remedy="add images without a split or in train",
         )
     names = tuple(shares)
+    rng, sizes = np.random.default_rng(seed), np.array([*shares.values()])
+    parts = divide_patients(
+        pool, manifest.task, names, lambda counts: apportion(counts, sizes, rng)
+    )
+    assigned.update({r.id: names[p] for r, p in zip(pool, parts.tolist(), strict=True)})
+    return assigned
+
+
+def divide_patients(
+    pool: Sequence[Record],
+    task: Task,
+    names: Sequence[str],
+    assign: Callable[[NDArray[np.float64]], NDArray[np.intp]],
+    remedy: str = "request a larger share",
+) -> NDArray[np.intp]:
+    """Divide records, sorted by id, by patient and stratified; return the part of each, (n,).
+
+    ``assign`` returns the part of each patient from the strata counts (patients, k). ``names`` of
+    the parts and the remedy are for the `SplitError` that is raised if a part would lack a class.
+    """
     labels = np.array([record.labels for record in pool], dtype=np.float32)
-    strata = strata_counts(labels, manifest.task)
+    strata = strata_counts(labels, task)
     order = _patient_order(pool)
     keys = np.array([order[record.patient] for record in pool], dtype=np.intp)
     index, counts = group_images(keys, strata)
-    _check_patients(manifest.task, counts, names)
-    rng = np.random.default_rng(seed)
-    parts = apportion(counts, np.array([shares[name] for name in names]), rng)[index]
+    _check_patients(task, counts, names)
+    parts = assign(counts)[index]
     for number, name in enumerate(names):
         held = strata[parts == number].sum(axis=0)
         # A label of a multi-label task may be absent from a split; a class may not.
-        if not held.any() or (manifest.task.kind != "multilabel" and not held.all()):
+        if not held.any() or (task.kind != "multilabel" and not held.all()):
             raise SplitError(
                 f"there are too few patients for the split {name!r}",
                 received=f"{plural(len(counts), 'patient')} with {plural(len(pool), 'image')}",
-                remedy="add data, or request a larger share",
+                remedy=f"add data, or {remedy}",
             )
-    assigned.update({r.id: names[p] for r, p in zip(pool, parts.tolist(), strict=True)})
-    return assigned
+    return parts
 
 
 def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
@@ -163,7 +181,7 @@ def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
     return {patient: number for number, patient in enumerate(sorted(first, key=first.__getitem__))}
 
 
-def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[Split]) -> None:
+def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[str]) -> None:
     """Reject a class with fewer patients than splits (not a rare label of a multi-label task)."""
     patients = (counts > 0).sum(axis=0)
     if task.kind == "multilabel":

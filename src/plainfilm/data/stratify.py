@@ -79,6 +79,28 @@ def _lack(have: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.
     return lack
 
 
+def deal(counts: NDArray[np.float64], parts: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Assign every group to one of several equal parts, so that all have the same strata.
+
+    Groups with the largest shares of the strata come first. Each is assigned to the part that has
+    least of what it adds, which keeps the sum of the squared shares of the parts smallest.
+
+    ``counts`` (groups, k) are numbers of images; ``rng`` orders equal groups and decides ties.
+    Returns the part of each group, (groups,).
+    """
+    shares = np.column_stack([counts, counts.sum(axis=1)])
+    shares /= np.maximum(shares.sum(axis=0), 1)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-shares[order].sum(axis=1), kind="stable")]
+    ties = rng.random(parts) * 1e-12
+    have = np.zeros((parts, shares.shape[1]))
+    part = np.empty(len(counts), dtype=np.intp)
+    for group in order:
+        part[group] = best = int(np.argmin(have @ shares[group] + ties))
+        have[best] += shares[group]
+    return part
+
+
 def quotas(sizes: NDArray[np.intp], n: int) -> NDArray[np.intp]:
     """Divide ``n`` in proportion to ``sizes`` by largest remainders, at most the size each.
 

@@ -53,6 +53,7 @@ from plainfilm.metrics.calibration import (
     reliability_curve,
 )
 from plainfilm.metrics.comparison import Verdict, clustered_difference, holm, judge_margin
+from plainfilm.metrics.crossval import corrected_difference, mean_fold_auroc
 from plainfilm.metrics.decision import lock_operating_points
 from plainfilm.metrics.decision_curve import (
     THRESHOLDS,
@@ -180,6 +181,7 @@ __all__ = [
     "compare_modalities",
     "compare_with_model",
     "confusion",
+    "corrected_difference",
     "correlated_difference",
     "decision_curve",
     "decision_statistic",
@@ -205,6 +207,7 @@ __all__ = [
     "log_losses",
     "matthews_corrcoef",
     "mcnemar_test",
+    "mean_fold_auroc",
     "newcombe",
     "npv_score",
     "partial_auc_score",

@@ -2,11 +2,13 @@
 
 from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
 from plainfilm.training.networks import keras_probabilities, load_network
-from plainfilm.training.pipeline import train, train_seeds
+from plainfilm.training.pipeline import train
 from plainfilm.training.run import Run, open_run
+from plainfilm.training.several import FoldRuns, train_folds, train_seeds
 
 __all__ = [
     "BACKENDS",
+    "FoldRuns",
     "Run",
     "choose_backend",
     "choose_precision",
@@ -14,6 +16,7 @@ __all__ = [
     "load_network",
     "open_run",
     "train",
+    "train_folds",
     "train_seeds",
     "use_backend",
 ]

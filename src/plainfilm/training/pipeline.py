@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
@@ -16,7 +15,7 @@ from plainfilm.bundle import Provenance
 from plainfilm.bundle.rejection import frequent_values
 from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
-from plainfilm.errors import ConfigError, RunError
+from plainfilm.errors import ConfigError
 from plainfilm.training.backend import (
     backend_is_running,
     choose_backend,
@@ -34,18 +33,6 @@ from plainfilm.training.training_images import audit_and_decode, sample_images
 DataSource = Manifest | str | Path | Sequence[str | Path]
 """A manifest, or the sources that `plainfilm.load_dataset` takes."""
 _MANY = 20_000  # records; sending more to a subprocess takes longer than it saves
-
-
-class TrainOptions(TypedDict, total=False):
-    """The arguments of `train` that several trainings have in common."""
-
-    recipe: Recipe | str | Path
-    settings: Sequence[str]
-    backend: str | None
-    cache: str | Path | None
-    workers: int | None
-    exclude: str | Path | None
-    progress: Progress
 
 
 def train(
@@ -99,11 +86,7 @@ def train(
         As early as the error can be detected.
     """
     folder = Path(out)
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, settings)
-    elif settings:
-        raise TypeError("settings override a recipe given by name or path, not a Recipe")
-    check_network(recipe.network.name)
+    recipe = resolve_recipe(recipe, settings)
     if not 0 <= seed < 2**32:
         raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
     backend = choose_backend(backend)
@@ -180,70 +163,27 @@ def train(
         return Run(folder, plan, manifest, bundle)
 
 
-def train_seeds(
-    data: DataSource,
-    *,
-    out: str | Path,
-    seeds: int = 5,
-    seed: int = 0,
-    on_audit: Callable[[Audit], None] | None = None,
-    on_run: Callable[[Run], None] | None = None,
-    **options: Unpack[TrainOptions],
-) -> tuple[Run, ...]:
-    """Train a recipe with several seeds, to show how much a result depends on chance.
+def resolve_recipe(recipe: Recipe | str | Path, settings: Sequence[str]) -> Recipe:
+    """Return a recipe from its name or file with settings, after checking its network."""
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, settings)
+    elif settings:
+        raise TypeError("settings override a recipe given by name or path, not a Recipe")
+    check_network(recipe.network.name)
+    return recipe
 
-    Each seed has a run of its own. All have the same splits, and images are decoded once. The same
-    call continues an interrupted one.
 
-    Parameters
-    ----------
-    out
-        Folder of the runs ``seed-0``, ``seed-1``, ...
-    seeds
-        Number of seeds, 2 or more.
-    seed
-        The first seed.
-    on_audit
-        Called once, with the quick audit of the data.
-    on_run
-        Called with each run after it is sealed.
-    data, options
-        See `train`.
-
-    Raises
-    ------
-    ConfigError, DataError, RunError, StorageError
-        See `train`; RunError also if ``out`` is the folder of a run.
-    """
-    if seeds < 2:
-        raise ConfigError(
-            "training with several seeds needs at least two",
-            received=seeds,
-            remedy="train with one seed by plainfilm.train",
-        )
-    folder = Path(out)
-    if (folder / "plan.json").exists():
-        raise RunError(
-            f"{folder} is a run of one seed",
-            remedy="choose another folder; each seed has a run in it",
-        )
-    runs = []
-    for number in range(seed, seed + seeds):
-        notify = on_audit if number == seed else None
-        run = train(data, out=folder / f"seed-{number}", seed=number, on_audit=notify, **options)
-        runs.append(run)
-        if on_run is not None:
-            on_run(run)
-    return tuple(runs)
+def list_images(data: DataSource, exclude: str | Path | None) -> Manifest:
+    """Return the manifest of a data source, without the excluded records."""
+    if not isinstance(data, Manifest):
+        data = load_dataset(*([data] if isinstance(data, str | Path) else data))
+    require_positive(data)
+    return data if exclude is None else leave_out(data, exclude)
 
 
 def _split_manifest(data: DataSource, recipe: Recipe, exclude: str | Path | None) -> Manifest:
     """Return the manifest with splits, without excluded records, limited as the recipe says."""
-    if not isinstance(data, Manifest):
-        data = load_dataset(*([data] if isinstance(data, str | Path) else data))
-    require_positive(data)
-    if exclude is not None:
-        data = leave_out(data, exclude)
+    data = list_images(data, exclude)
     if not data.is_split:
         data = make_splits(data, validation=recipe.data.validation, test=recipe.data.test)
     if recipe.data.limit:
