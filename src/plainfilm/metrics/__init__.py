@@ -71,6 +71,11 @@ from plainfilm.metrics.intervals import (
     undefined,
     wilson,
 )
+from plainfilm.metrics.label_shift import (
+    ClassShares,
+    estimate_class_shares,
+    shift_class_shares,
+)
 from plainfilm.metrics.mrmc import compare_modalities, compare_with_model, reader_mean
 from plainfilm.metrics.mrmc_results import MrmcDifference, MrmcTest, VarianceComponents
 from plainfilm.metrics.paired import PairedTest, delong_test, mcnemar_test
@@ -116,6 +121,12 @@ from plainfilm.metrics.scores import (
     specificity_score,
     why_undefined,
 )
+from plainfilm.metrics.shift_test import (
+    ScoreCounts,
+    ShiftTest,
+    count_scores,
+    label_shift_test,
+)
 from plainfilm.metrics.small_sample import FEW_PATIENTS, small_sample_interval
 from plainfilm.metrics.statistics import (
     BLOCKS,
@@ -145,6 +156,7 @@ __all__ = [
     "THRESHOLDS",
     "BrierParts",
     "CalibrationLine",
+    "ClassShares",
     "Confusion",
     "DecisionCurve",
     "Interval",
@@ -156,6 +168,8 @@ __all__ = [
     "ReaderMetric",
     "Recalibration",
     "ReliabilityBin",
+    "ScoreCounts",
+    "ShiftTest",
     "Statistic",
     "Temperature",
     "VarianceComponents",
@@ -183,12 +197,14 @@ __all__ = [
     "confusion",
     "corrected_difference",
     "correlated_difference",
+    "count_scores",
     "decision_curve",
     "decision_statistic",
     "delong",
     "delong_covariance",
     "delong_test",
     "detectable_difference",
+    "estimate_class_shares",
     "expected_calibration_error",
     "f1_score",
     "fit_recalibration",
@@ -201,6 +217,7 @@ __all__ = [
     "images_for_proportion",
     "independent_difference",
     "judge_margin",
+    "label_shift_test",
     "likelihood_ratios",
     "lock_operating_points",
     "log_loss",
@@ -229,6 +246,7 @@ __all__ = [
     "roc_auc_score",
     "roc_curve",
     "sensitivity_score",
+    "shift_class_shares",
     "shift_prevalence",
     "small_sample_interval",
     "specificity_score",
