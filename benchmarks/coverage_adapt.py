@@ -5,7 +5,7 @@
 Draws images of patients with one image each, or one to six correlated images of the same class.
 Scores are normal in each class, so that the true slope, intercepts and shares of the classes are
 known exactly. It counts the intervals that contain them, and how often the test of label shift
-rejects at 5 % although only the share of the classes differs (wanted: at most 5 %).
+rejects at 5 % although only the share of the classes differs (target: at most 5 %).
 
 Results are in docs/explanation/intervals.md.
 """
