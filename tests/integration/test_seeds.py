@@ -128,7 +128,8 @@ def test_ensemble_and_member_can_be_compared(
     assert done.returncode == 0, done.stderr
     assert "auroc" in done.stdout
     values = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))
-    [rows] = values["labels"].values()
+    [pair] = values["pairs"]
+    [rows] = pair["labels"].values()
     row = next(row for row in rows if row["metric"] == "auroc")
     assert row["difference"]["value"] == pytest.approx(
         row["second"]["value"] - row["first"]["value"]

@@ -1,4 +1,4 @@
-"""Comparison of two evaluations of the same images."""
+"""Comparison of evaluations of the same images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 from sklearn import metrics as reference
+from statsmodels.stats.multitest import multipletests
 
 from plainfilm import metrics
 from plainfilm.cli.main import main
@@ -74,7 +75,55 @@ def drawn(n: int = 300, gain: float = 0.8) -> tuple[Any, Any, Any]:
 
 
 def rows_of(found: Comparison) -> dict[str, ComparisonRow]:
-    return {row.metric: row for row in found.document.labels[LABEL]}
+    [pair] = found.document.pairs
+    return {row.metric: row for row in pair.labels[LABEL]}
+
+
+def three(write: Write, tmp_path: Path) -> list[Path]:
+    """Write evaluations of three models on 240 images of 120 patients."""
+    labels, first, second = drawn(240)
+    third = np.clip(second + np.random.default_rng(4).normal(0, 0.1, 240), 0, 1)
+    patients = [f"p{k // 2}" for k in range(240)]
+    scores = {"a": first, "b": second, "c": third}
+    return [write(tmp_path / k, labels, own, patients=patients) for k, own in scores.items()]
+
+
+def test_several_models_are_compared_with_the_first(write: Write, tmp_path: Path) -> None:
+    folders = three(write, tmp_path)
+    found = compare(*folders, n_bootstrap=40).document
+    assert [model.name for model in found.models] == ["a", "b", "c"]
+    assert [(pair.first, pair.second) for pair in found.pairs] == [(0, 1), (0, 2)]
+    alone = compare(folders[0], folders[2], n_bootstrap=40).document.pairs[0].labels[LABEL]
+    together = found.pairs[1].labels[LABEL]
+    assert [row.difference for row in together] == [row.difference for row in alone]
+    assert [row.p for row in together] == [row.p for row in alone]
+    every = [row for pair in found.pairs for row in pair.labels[LABEL] if row.p is not None]
+    assert found.tests == len(every) == 8
+    expected = multipletests([row.p for row in every], method="holm")[1]
+    assert [row.p_adjusted for row in every] == pytest.approx(list(expected))
+
+
+def test_every_pair_is_compared_on_request(write: Write, tmp_path: Path) -> None:
+    folders = three(write, tmp_path)
+    found = compare(*folders, metrics=["auroc"], all_pairs=True, n_bootstrap=20, out=tmp_path / "o")
+    pairs = found.document.pairs
+    assert [(pair.first, pair.second) for pair in pairs] == [(0, 1), (0, 2), (1, 2)]
+    gaps = [pair.labels[LABEL][0].difference.value for pair in pairs]
+    assert gaps[0] + gaps[2] == pytest.approx(gaps[1])
+    assert all("120 patients" in str(pair.labels[LABEL][0].test) for pair in pairs)
+    table = (tmp_path / "o" / "comparison.csv").read_text().splitlines()
+    assert table[0].startswith("label,first_model,second_model,metric")
+    assert [line.split(",")[1:3] for line in table[1:]] == [["a", "b"], ["a", "c"], ["b", "c"]]
+
+
+def test_folders_of_one_name_get_the_name_of_the_folder_above(write: Write, tmp_path: Path) -> None:
+    labels, first, second = drawn(60)
+    folders = [
+        write(tmp_path / name / "test", labels, scores)
+        for name, scores in (("x", first), ("y", second))
+    ]
+    found = compare(*folders, n_bootstrap=20).document
+    assert [model.name for model in found.models] == ["x/test", "y/test"]
 
 
 def test_numbers_are_those_of_the_metrics(write: Write, tmp_path: Path) -> None:
@@ -153,6 +202,8 @@ def test_evaluations_that_cannot_be_paired_are_refused(write: Write, tmp_path: P
     for words, folder in cases.items():
         with pytest.raises(UsageError, match=words):
             compare(a, folder)
+    with pytest.raises(UsageError, match="needs two evaluations"):
+        compare(a)
     with pytest.raises(UsageError, match="no such metric"):
         compare(a, a, metrics=["beauty"])
     with pytest.raises(UsageError, match="not compared"):
@@ -207,6 +258,7 @@ def test_the_command_prints_the_comparison(
     output = capsys.readouterr().out
     assert "auroc of ill: B is better" in output
     assert "80 % power" in output
+    assert "Intervals and p are not adjusted" in output
     for name in ("comparison.json", "comparison.csv", "comparison.svg", "comparison.png"):
         assert (tmp_path / "o" / name).is_file()
     assert command("--margin", "much") == 2
@@ -238,3 +290,32 @@ def test_a_metric_named_twice_is_tested_once(
     both = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert main(["compare", *both, "--margin", "0.1", "--margin", "auroc=0.2"]) == 2
     assert "two margins" in capsys.readouterr().err
+
+
+def test_the_command_compares_several_and_draws_the_margin(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = three(write, tmp_path)
+    asked = [
+        "compare",
+        *map(str, folders),
+        "--metrics",
+        "auroc,brier",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main([*asked, "--all-pairs"]) == 0
+    output = capsys.readouterr().out
+    for words in ("A: a (", "C: c (", "C - B", "Holm, 3 tests"):
+        assert words in output
+    without = (tmp_path / "o" / "comparison.svg").read_text(encoding="utf-8")
+    assert "margin" not in without
+    assert main([*asked, "--margin", "auroc=0.31", "--margin", "brier=0.2"]) == 0
+    output = capsys.readouterr().out
+    assert "auroc of ill: C is" in output or "of C to A" in output
+    drawn_with = (tmp_path / "o" / "comparison.svg").read_text(encoding="utf-8")
+    assert "non-inferiority margin" in drawn_with
+    # Both margins, on the side that a loss is on, widen the axis.
+    document = ComparisonDocument.read(tmp_path / "o" / "comparison.json")
+    limits = {row.metric: row.limit for row in document.pairs[0].labels[LABEL]}
+    assert limits == {"auroc": -0.31, "brier": 0.2}

@@ -1,6 +1,7 @@
-"""Compare two models by their evaluations of the same images.
+"""Compare models by their evaluations of the same images.
 
-Differences are B minus A. With a margin, chosen beforehand, it also tests non-inferiority of B.
+Every further model is compared with A; differences are B minus A. With a margin, chosen beforehand,
+it also tests non-inferiority.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from plainfilm.cli.sources import options_of
 
 if TYPE_CHECKING:
     from plainfilm.evaluation.document import ComparisonDocument
-    from plainfilm.evaluation.document.several import ComparedModel, ComparisonRow
+    from plainfilm.evaluation.document.several import ComparedModel, ComparedPair, ComparisonRow
 
 EXAMPLE = "plainfilm compare runs/swift runs/standard --margin auroc=0.01 --out comparison"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, metavar="A", help="run or evaluation")
-    parser.add_argument("second", type=Path, metavar="B", help="run or evaluation")
+    parser.add_argument(
+        "others", type=Path, metavar="B", nargs="+", help="runs or evaluations to compare with A"
+    )
     add = options_of(parser)
     add(
         "--margin METRIC=X",
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
     )
+    add("--all-pairs", "compare every pair, not only with A")
     add("--metrics NAME[,NAME...]", "metrics to compare (default: the usual ones)")
     add("--out FOLDER", "folder for JSON, CSV and a figure", type=Path)
 
@@ -41,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
     margins = _margins(args.margin)
     names = [name.strip() for name in args.metrics.split(",")] if args.metrics else [*METRICS]
     names = list(dict.fromkeys([*names, *margins]))
-    found = compare(args.first, args.second, metrics=names, margins=margins, out=args.out)
+    found = compare(
+        args.first, *args.others,
+        metrics=names, margins=margins, all_pairs=args.all_pairs, out=args.out,
+    )  # fmt: skip
     for line in _lines(found.document):
         print(line)
     if found.folder is not None:
@@ -74,33 +81,61 @@ def _lines(document: ComparisonDocument) -> list[str]:
     from plainfilm._text import plural
     from plainfilm.cli.terminal import table
 
-    lines = [
-        f"A: {_name(document.first)}",
-        f"B: {_name(document.second)}",
+    lines = [f"{letter}: {_name(model)}" for letter, model in _lettered(document)]
+    lines.append(
         f"{document.dataset.name}, {document.dataset.split}: {plural(document.n, 'image')} of "
-        f"{plural(document.patients, 'patient')}",
-    ]
-    for label, rows in document.labels.items():
-        if len(document.labels) > 1:
+        f"{plural(document.patients, 'patient')}"
+    )
+    labels = [*document.pairs[0].labels]
+    for label in labels:
+        if len(labels) > 1:
             lines.append(f"\n{label}")
-        head = ("metric", "A", "B", "B - A", "95 % interval", "p", "adjusted")
-        lines.append(table([head, *map(_row, rows)], right=(1, 2, 3)))
+        head = (
+            "metric", "models", "first", "second", "difference", "95 % interval", "p", "adjusted p",
+        )  # fmt: skip
+        rows = [
+            (pair, row)
+            for rows in zip(*(pair.labels[label] for pair in document.pairs), strict=True)
+            for pair, row in zip(document.pairs, rows, strict=True)
+        ]
+        lines.append(table([head, *(_row(*own) for own in rows)], right=(2, 3, 4)))
         lines += _sentences(label, rows)
+    if document.tests > 1:
+        lines.append(
+            f"Adjusted p: Holm, {document.tests} tests. Intervals and p are not adjusted: among "
+            "this many, some can exclude 0 by chance."
+        )
     return lines
+
+
+def _lettered(document: ComparisonDocument) -> list[tuple[str, ComparedModel]]:
+    return [(_letter(number), model) for number, model in enumerate(document.models)]
+
+
+def _letter(number: int) -> str:
+    """Return A, B, ... Z, A1, B1, ... for the numbers from 0."""
+    turn, place = divmod(number, 26)
+    return chr(ord("A") + place) + (str(turn) if turn else "")
 
 
 def _name(model: ComparedModel) -> str:
     return f"{model.name} ({model.recipe}, seed {model.seed}, bundle {model.id[:12]})"
 
 
-def _row(row: ComparisonRow) -> tuple[str, ...]:
+def _names(pair: ComparedPair) -> tuple[str, str]:
+    return _letter(pair.first), _letter(pair.second)
+
+
+def _row(pair: ComparedPair, row: ComparisonRow) -> tuple[str, ...]:
     gap = row.difference
+    first, second = _names(pair)
+    start = (row.metric, f"{second} - {first}")
     if math.isnan(gap.value):
-        return (row.metric, "", "", "undefined", gap.reason or "", "", "")
+        return (*start, "", "", "undefined", gap.reason or "", "", "")
     limited = math.isfinite(gap.high - gap.low)
     bounds = f"{gap.low:+.3f} to {gap.high:+.3f}" if limited else gap.reason or "no limits"
     values = f"{row.first.value:.3f}", f"{row.second.value:.3f}", f"{gap.value:+.3f}"
-    return (row.metric, *values, bounds, _p(row.p), _p(row.p_adjusted))
+    return (*start, *values, bounds, _p(row.p), _p(row.p_adjusted))
 
 
 def _p(value: float | None) -> str:
@@ -109,19 +144,29 @@ def _p(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _sentences(label: str, rows: Sequence[ComparisonRow]) -> list[str]:
+def _sentences(label: str, rows: Sequence[tuple[ComparedPair, ComparisonRow]]) -> list[str]:
     """Return the verdicts on the margins and the detectable differences in words."""
     lines = []
-    for row in rows:
+    for pair, row in rows:
         if row.verdict is not None:
+            first, second = _names(pair)
             words = {
-                "superior": "B is better: the interval is above 0",
-                "non-inferior": f"B is non-inferior to A with the margin {row.margin:g}",
-                "inferior": f"B is worse than A by more than the margin {row.margin:g}",
-                "not shown": f"non-inferiority with the margin {row.margin:g} is not shown",
+                "superior": f"{second} is better than {first}: the interval does not include 0",
+                "non-inferior": f"{second} is non-inferior to {first} with the margin "
+                f"{row.margin:g}",
+                "inferior": f"{second} is worse than {first} by more than the margin "
+                f"{row.margin:g}",
+                "not shown": f"non-inferiority of {second} to {first} with the margin "
+                f"{row.margin:g} is not shown",
             }[row.verdict]
             lines.append(f"{row.metric} of {label}: {words}")
-    found = [f"{row.metric} {row.detectable:.3f}" for row in rows if row.detectable is not None]
+    several = len({(pair.first, pair.second) for pair, _ in rows}) > 1
+    found = [
+        f"{row.metric} {' - '.join(reversed(_names(pair))) + ' ' if several else ''}"
+        f"{row.detectable:.3f}"
+        for pair, row in rows
+        if row.detectable is not None
+    ]
     if found:
         lines.append(f"difference detectable with 80 % power on these images: {', '.join(found)}")
     return lines

@@ -77,7 +77,7 @@ class ExternalDocument(Document):
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """One of two models: the name of its folder, and its bundle."""
+    """A model that is compared: the name of its folder, and its bundle."""
 
     name: str
     id: str
@@ -92,14 +92,15 @@ class ComparisonRow:
     Attributes
     ----------
     difference
-        Second less first.
+        Second less first, with a 95 % interval that is not adjusted for several tests.
     p, p_adjusted, test
         Two-sided p-value of the paired test, the same adjusted for all tests of the comparison
         after Holm, and the name of the test; None where there is none.
     detectable
         Difference that this many images show with a power of 80 %; None where unknown.
     margin, verdict
-        Non-inferiority margin, and the conclusion from it; None without a margin.
+        Non-inferiority margin, and the conclusion from the unadjusted interval; None without a
+        margin.
     """
 
     metric: str
@@ -114,24 +115,39 @@ class ComparisonRow:
     margin: float | None = None
     verdict: Verdict | None = None
 
+    @property
+    def limit(self) -> float | None:
+        """Return the difference that a margin allows, None without a margin."""
+        if self.margin is None:
+            return None
+        return -self.margin if self.higher_is_better else self.margin
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedPair:
+    """The comparison of two models, given by their numbers from 0, by label."""
+
+    first: int
+    second: int
+    labels: Mapping[str, tuple[ComparisonRow, ...]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonDocument(Document):
-    """Two models on the same images, by label, the content of ``comparison.json``.
+    """Two or more models on the same images, the content of ``comparison.json``.
 
     ``tests`` is the number of tests that the p-values are adjusted for.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     version: str
-    first: ComparedModel
-    second: ComparedModel
+    models: tuple[ComparedModel, ...]
     dataset: DatasetSummary
     n: int
     patients: int
     tests: int
-    labels: Mapping[str, tuple[ComparisonRow, ...]]
+    pairs: tuple[ComparedPair, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,12 +79,13 @@ def prevalence_figure(
 class ForestRow(NamedTuple):
     """A row of a forest plot: its text, its interval, and whether it is marked in orange.
 
-    A row without interval is a heading.
+    A row without interval is a heading. ``limit`` is drawn as a short vertical line.
     """
 
     text: str
     interval: Interval | None = None
     marked: bool = False
+    limit: float | None = None
 
 
 def forest_figure(
@@ -104,6 +105,7 @@ def forest_figure(
         figure, axes = new_axes(1.45 * WIDTH, 0.75 + _ROW * len(rows))
         axes.grid(False, axis="y")
         ends: list[float] = [] if zero is None else [zero]
+        mark = "non-inferiority margin"
         for number, row in enumerate(rows):
             own = row.interval
             if own is None or not math.isfinite(own.value):
@@ -114,6 +116,12 @@ def forest_figure(
                 ends += [own.low, own.high]
             axes.plot([own.value], [number], "o", color=colour, markersize=5.5, zorder=3)
             ends.append(own.value)
+            if row.limit is not None:
+                axes.plot([row.limit] * 2, [number - 0.38, number + 0.38], color=INK[0], label=mark)
+                ends.append(row.limit)
+                mark = "_nolegend_"
+        if mark == "_nolegend_":
+            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
         if zero is not None:
             axes.axvline(zero, color=QUIET[0], linewidth=0.9, dashes=(4, 3), zorder=0)
         if whole is not None:
@@ -131,7 +139,8 @@ def forest_figure(
 def write_comparison_figure(comparison: ComparisonDocument, folder: Path) -> Path:
     """Write ``comparison.svg`` and ``comparison.png``; return the path of the latter.
 
-    Orange marks a difference with an adjusted p-value below 0.05.
+    Intervals are unadjusted 95 % intervals; orange marks a difference with an adjusted p-value
+    below 0.05, and a vertical line the margin.
 
     Raises
     ------
@@ -139,13 +148,21 @@ def write_comparison_figure(comparison: ComparisonDocument, folder: Path) -> Pat
         If the files cannot be written.
     """
     rows: list[ForestRow] = []
-    for label, found in comparison.labels.items():
-        rows += [ForestRow(label)] if len(comparison.labels) > 1 else []
-        for row in found:
-            marked = row.p_adjusted is not None and row.p_adjusted < 0.05
-            rows.append(ForestRow(describe(row.metric).title, row.difference, marked))
-    names = f"{comparison.second.name} minus {comparison.first.name}"
-    drawn = forest_figure(rows, label=names, zero=0.0, name="comparison")
+    names = [model.name for model in comparison.models]
+    several = len(comparison.pairs) > 1
+    for pair in comparison.pairs:
+        couple = f"{names[pair.second]} minus {names[pair.first]}"
+        for label, found in pair.labels.items():
+            parts = [couple] * several + [label] * (len(pair.labels) > 1)
+            rows += [ForestRow(", ".join(parts))] if parts else []
+            for row in found:
+                marked = row.p_adjusted is not None and row.p_adjusted < 0.05
+                title = describe(row.metric).title
+                rows.append(ForestRow(title, row.difference, marked, row.limit))
+    axis = "Difference" if several else couple
+    drawn = forest_figure(
+        rows, label=f"{axis}, unadjusted 95% interval", zero=0.0, name="comparison"
+    )
     write_text(folder / "comparison.svg", drawn)
     write_bytes(folder / "comparison.png", drawn.png)
     return folder / "comparison.png"

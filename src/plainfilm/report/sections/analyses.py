@@ -36,9 +36,9 @@ def forest_plot(
 ) -> Plot:
     """Return a forest plot of AUROCs; its text for screen readers begins with ``about``."""
     values = "; ".join(
-        f"{text}: {number(interval.value)} ({interval_text(interval)})"
-        for text, interval, _ in rows
-        if interval is not None and math.isfinite(interval.value)
+        f"{row.text}: {number(row.interval.value)} ({interval_text(row.interval)})"
+        for row in rows
+        if row.interval is not None and math.isfinite(row.interval.value)
     )
     drawing = forest_figure(rows, zero=zero, whole=whole, name=name)
     return Plot(name, drawing, caption, f"{about} {values}", wide=True)
