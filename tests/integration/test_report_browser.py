@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -163,16 +164,35 @@ def test_it_fits_the_screen_and_loads_nothing(
 
 
 @pytest.mark.parametrize("name", ["report", "external"])
-def test_wide_figures_are_readable_on_a_phone(
+def test_figures_are_readable_on_a_phone(
     open_page: Callable[..., Any], pages: dict[str, Path], name: str
 ) -> None:
     driver = open_page(pages[name], "phone")
     heights = driver.execute_script(
-        "return [...document.querySelectorAll('figure.wide svg text')].map("
+        "return [...document.querySelectorAll('figure svg text')].map("
         "t => t.getBoundingClientRect().height)"
     )
     assert heights
     assert min(heights) > 7
+    cut = driver.execute_script(
+        "return [...document.querySelectorAll('figure.plot:not(.wide) svg')].filter("
+        "s => s.getBoundingClientRect().right > innerWidth).length"
+    )
+    assert cut == 0, "only wide figures are panned"
+
+
+@pytest.mark.parametrize("name", ["report", "external"])
+def test_every_interval_of_a_forest_plot_is_visible_on_a_phone(
+    open_page: Callable[..., Any], pages: dict[str, Path], name: str
+) -> None:
+    driver = open_page(pages[name], "phone")
+    found = driver.execute_script(
+        "return [...document.querySelectorAll('figure svg')].filter("
+        "s => /by subgroup|on each data set/.test(s.getAttribute('aria-label'))).map("
+        "s => [...s.querySelectorAll('use')].map(u => u.getBoundingClientRect()).filter("
+        "r => r.left >= 0 && r.right <= innerWidth).length)"
+    )
+    assert found and min(found) >= 2
 
 
 @pytest.mark.parametrize("name", ["report", "external"])
@@ -253,7 +273,11 @@ def test_it_prints_to_a_pdf_with_the_numbers(pages: dict[str, Path], tmp_path: P
     out = print_pdf(pages["report"], tmp_path / "r.pdf")
     data = out.read_bytes()
     assert data.startswith(b"%PDF-")
-    assert data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") != 1
+    pages_of = len(re.findall(rb"/Type /Page\b", data))
+    assert 3 <= pages_of <= 15
+    boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox \[(.*?)\]", data)}
+    # As wide as A4 (595 points) and as high as Letter (792 points): it fits both.
+    assert all(abs(box[2] - 595.3) < 1 and abs(box[3] - 790.9) < 1 for box in boxes)
     assert not list(tmp_path.glob(".*"))
     reader = shutil.which("pdftotext")
     if reader is not None:

@@ -321,12 +321,12 @@ def test_several_roots(tmp_path: Path) -> None:
     manifest = load_dataset(*roots, name="both")
     assert manifest.name == "both"
     assert manifest.ids.tolist() == [
-        "site-2/Sick/2.png",
-        "site-2/normal/1.png",
-        "site/NORMAL/1.png",
-        "site/SICK/2.png",
+        "one/NORMAL/1.png",
+        "one/SICK/2.png",
+        "two/Sick/2.png",
+        "two/normal/1.png",
     ]
-    assert manifest.label_array()[:, 0].tolist() == [1, 0, 0, 1]
+    assert manifest.label_array()[:, 0].tolist() == [0, 1, 1, 0]
     put(tmp_path / "three", "NORMAL/1.png", "TB/2.png")
     with pytest.raises(LabelError, match="same classes"):
         load_dataset(roots[0], tmp_path / "three")

@@ -218,7 +218,10 @@ def test_rejected_images_and_sensitivity_to_disturbance_are_caveats(scored: Eval
 
     many = found(30, 1)
     assert "30 images of 160" in many["Unlike the training images"]
-    assert "what surrounds the chest" in many["Sensitive to mild disturbance"]
+    masked = many["Sensitive to mild disturbance"]
+    assert "lowers the AUROC by 0.050" in masked
+    assert "relies on" not in masked, "masking alone does not show what the model uses"
+    assert "may use what surrounds the chest, or the mask itself" in masked
     titles = {"Unlike the training images", "Sensitive to mild disturbance", "Doubtful images"}
     assert not titles & set(found(2, 4))
     doubtful = replace(REJECTION, rejected=12, reasons={"blank": 9, "other-modality": 1})

@@ -176,21 +176,22 @@ def describe_external(document: ExternalDocument) -> str:
 
 def describe_variation(document: SeedsDocument) -> str:
     """Return the variation of results across seeds as a table and a sentence."""
-    rows: list[tuple[str, ...]] = [("metric", "mean", "sd", "range", "sampling", "ensemble")]
+    rows: list[tuple[str, ...]] = [
+        ("metric", "mean", "sd (seeds)", "se (images)", "range", "ensemble")
+    ]
     for name, one in document.variation.items():
-        half = one.sampling_half_width
         ensemble = None if document.ensemble is None else document.ensemble.metrics.get(name)
         rows.append(
             (
                 name,
                 f"{one.mean:.3f}",
                 f"{one.sd:.3f}",
+                "" if one.sampling_se is None else f"{one.sampling_se:.3f}",
                 f"{one.minimum:.3f} to {one.maximum:.3f}",
-                "" if half is None else f"± {half:.3f}",
                 "" if ensemble is None or math.isnan(ensemble.value) else f"{ensemble.value:.3f}",
             )
         )
-    return f"{table(rows, right=(1, 2))}\n{document.note}"
+    return f"{table(rows, right=(1, 2, 3))}\n{document.note}"
 
 
 def _limits(metric: Interval, form: str = ".3f") -> str:

@@ -108,8 +108,22 @@ def load(args: argparse.Namespace, *, one_class: bool = False) -> Manifest:
 
 
 def load_each(args: argparse.Namespace) -> list[Manifest]:
-    """Load each DATA argument as a separate data set, which may have one class only."""
-    return [_load(args, [root], True) for root in args.data]
+    """Load each DATA argument as a separate data set, which may have one class only.
+
+    Data sets of one name are named after a folder above them, where that distinguishes them.
+    """
+    from dataclasses import replace
+
+    from plainfilm.data.sources.root_names import name_roots, number_names
+
+    found = [_load(args, [root], True) for root in args.data]
+    if len({manifest.name for manifest in found}) == len(found):
+        return found
+    names = name_roots(args.data) if not args.layout else [own.name for own in found]
+    return [
+        replace(manifest, name=name)
+        for manifest, name in zip(found, number_names(names), strict=True)
+    ]
 
 
 def _load(args: argparse.Namespace, roots: list[str], one_class: bool) -> Manifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from plainfilm._progress import Progress, silent
 from plainfilm._text import plural
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest
+from plainfilm.data.sources.root_names import number_names
 from plainfilm.errors import RunError, SourceError, UsageError
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument
 from plainfilm.evaluation.document.several import OVERLAPPING, ExternalRow, write_with_table
@@ -93,13 +94,15 @@ def validate(
         raise UsageError("there is no data set to evaluate on", remedy="name one or more")
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
-    single, plain = len(data) == 1, [plain_name(manifest.name) for manifest in data]
+    named = number_names([manifest.name for manifest in data])
+    data = [replace(own, name=name) for own, name in zip(data, named, strict=True)]
+    single, plain = len(data) == 1, [plain_name(name) for name in named]
     folder = choose_folder(path, out, f"evaluation-{plain[0]}" if single else "external")
     for manifest in data:
         align(manifest, bundle.task)  # report labels that do not fit before any image is scored
     if not single and out is not None:
         _files.check_output_folder(folder, "external.json")
-    names = _folder_names(plain)
+    names = number_names(plain, taken=(_INTERNAL,))
     again = partial(
         evaluate, cache=cache, workers=workers, n_bootstrap=n_bootstrap, progress=progress
     )
@@ -114,10 +117,10 @@ def validate(
         for manifest, name in zip(data, names, strict=True)
     )
     rows, notes = _internal_rows(path, bundle, folder / _INTERNAL, again)
-    for one, name in zip(evaluations, names, strict=True):
-        row = _with_overlap(_row(one.document, "external", one.folder), one.document)
-        # Two tables may both have the name "labels".
-        rows.append(replace(row, name=name) if plain.count(plain_name(row.name)) > 1 else row)
+    rows += [
+        _with_overlap(_row(one.document, "external", one.folder), one.document)
+        for one in evaluations
+    ]
     document = ExternalDocument(
         warnings=tuple(_warn(row) for row in rows if row.overlap),
         version=__version__,
@@ -128,17 +131,6 @@ def validate(
     )
     write_with_table(document, folder / "external", document.rows)
     return ExternalValidation(folder, document, evaluations)
-
-
-def _folder_names(plain: Iterable[str]) -> list[str]:
-    """Return a unique folder name for each name of a data set."""
-    names: list[str] = []
-    for base in plain:
-        name, number = base, 2
-        while name in names or name == _INTERNAL:
-            name, number = f"{base}-{number}", number + 1
-        names.append(name)
-    return names
 
 
 def _internal_rows(

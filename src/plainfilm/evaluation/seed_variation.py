@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import NormalDist, mean, stdev
 
 from plainfilm import __version__
 from plainfilm.evaluation.document import EvaluationDocument, SeedsDocument
@@ -13,6 +13,7 @@ from plainfilm.evaluation.document.several import MetricVariation, SeedRow, writ
 from plainfilm.metrics import Interval
 from plainfilm.training import Run
 
+_Z = NormalDist().inv_cdf(0.975)
 METRICS = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity", "brier")
 
 
@@ -60,34 +61,34 @@ def _row(run: Run, document: EvaluationDocument) -> SeedRow:
 
 
 def _variation(metrics: Sequence[Interval]) -> MetricVariation | None:
-    """Return mean, standard deviation and range over seeds, and half the mean interval."""
+    """Return mean, standard deviation and range over seeds, and the mean standard error."""
     known = [metric.value for metric in metrics if math.isfinite(metric.value)]
     if len(known) < 2:
         return None
     widths = [metric.high - metric.low for metric in metrics]
-    halves = [width / 2 for width in widths if math.isfinite(width)]
+    errors = [width / (2 * _Z) for width in widths if math.isfinite(width)]
     return MetricVariation(
         mean=mean(known),
         sd=stdev(known),
         minimum=min(known),
         maximum=max(known),
-        sampling_half_width=mean(halves) if halves else None,
+        sampling_se=mean(errors) if errors else None,
     )
 
 
 def _note(variation: Mapping[str, MetricVariation], count: int) -> str:
     start = f"{count} trainings of the same recipe on the same splits."
     auroc = variation.get("auroc")
-    if auroc is None or auroc.sampling_half_width is None:
+    if auroc is None or auroc.sampling_se is None:
         return start
-    sampling = auroc.sampling_half_width
+    sampling = auroc.sampling_se
     which = (
         "the choice of test images contributes more uncertainty than the choice of seed"
-        if sampling > 2 * auroc.sd
+        if sampling > auroc.sd
         else "the choice of seed matters as much as the choice of test images"
     )
     return (
-        f"{start} The standard deviation of the AUROC over seeds is {auroc.sd:.3f}; the half width "
-        f"of its 95 % interval, from the choice of test images alone, is {sampling:.3f}: {which}. "
+        f"{start} The standard deviation of the AUROC over seeds is {auroc.sd:.3f}; its standard "
+        f"error from the choice of test images alone is {sampling:.3f}: {which}. "
         "The interval of a single training covers the choice of test images only."
     )

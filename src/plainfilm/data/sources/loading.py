@@ -20,6 +20,7 @@ from plainfilm.data.sources.patients.folders import check_patient_options
 from plainfilm.data.sources.patients.names import compile_patient_pattern
 from plainfilm.data.sources.patients.scopes import scope_of
 from plainfilm.data.sources.repeats import merge_repeated
+from plainfilm.data.sources.root_names import name_roots
 from plainfilm.data.sources.tables.columns import choose_columns
 from plainfilm.data.sources.tables.files import TABLE_SUFFIXES, is_table
 from plainfilm.data.sources.tables.further_columns import drop_unique_columns
@@ -50,9 +51,9 @@ def load_dataset(
     ----------
     *roots
         Folders and tables with the same classes. With several roots, ids start with the name of
-        the root. Equal identifiers from columns or DICOM headers mean one patient, and so do equal
-        names of a known convention; equal matches of a pattern and equal folders only within one
-        data set.
+        the root, or of a folder above it where two roots have the same name. Equal identifiers
+        from columns or DICOM headers mean one patient, and so do equal names of a known
+        convention; equal matches of a pattern and equal folders only within one data set.
     name
         Name of the data set. Default: the name of the first root.
     **options
@@ -127,7 +128,7 @@ def load_dataset(
     join_labels(listings)
     check_positive(listings, options.get("positive"))
     if len(listings) > 1:
-        _add_prefix(listings)
+        _add_prefix(listings, name_roots(paths))
     pattern = None if patient is None or is_column else compile_patient_pattern(patient)
     findings += [found for listing in listings for found in listing.findings] + from_roots
     if class_map := options.get("class_map"):
@@ -159,14 +160,10 @@ def _check(path: Path) -> Path:
     return path
 
 
-def _add_prefix(listings: list[Listing]) -> None:
-    """Add the name of the root to every id, with a number if two roots have the same name."""
-    seen: Counter[str] = Counter()
-    for listing in listings:
-        seen[listing.name] += 1
-        if seen[listing.name] > 1:
-            listing.name = f"{listing.name}-{seen[listing.name]}"
-        prefix = f"{listing.name}/"
+def _add_prefix(listings: list[Listing], names: list[str]) -> None:
+    """Add the name of its root to every id."""
+    for listing, name in zip(listings, names, strict=True):
+        listing.name, prefix = name, f"{name}/"
         for item in listing.items:
             item.id = prefix + item.id
         listing.left_out = [replace(item, id=prefix + item.id) for item in listing.left_out]

@@ -164,15 +164,16 @@ class SeedRow:
 class MetricVariation:
     """Variation of a metric across seeds.
 
-    ``sd`` is the standard deviation with n - 1; ``sampling_half_width`` is the mean half width of
-    the 95 % intervals, None if there are none.
+    ``sd`` is the standard deviation with n - 1. ``sampling_se`` is the standard error from the
+    choice of test images, the mean half width of the 95 % intervals divided by 1.96; None if there
+    are no intervals. Both are on the same scale.
     """
 
     mean: float
     sd: float
     minimum: float
     maximum: float
-    sampling_half_width: float | None
+    sampling_se: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import bounded, describe
 
 _SHADE = 0.16
-_ROW = 0.36
+_ROW = 0.46  # height of a row of a forest plot in inches: its text above its interval
 
 
 def benefit_figure(curve: DecisionCurveValues, *, name: str = "decision") -> Drawing:
@@ -99,10 +99,11 @@ def forest_figure(
     """Draw values of the quantity ``label`` with their intervals, one below another.
 
     ``zero`` is the value of a dashed line and ``whole`` that of a solid line, the value on all
-    images; None draws no line.
+    images; None draws no line. The text of a row is above its interval, so that the figure is
+    narrow enough for a phone and for a column of a journal.
     """
     with styled(name):
-        figure, axes = new_axes(1.45 * WIDTH, 0.75 + _ROW * len(rows))
+        figure, axes = new_axes(height=0.75 + _ROW * len(rows))
         axes.grid(False, axis="y")
         ends: list[float] = [] if zero is None else [zero]
         mark = "non-inferiority margin"
@@ -126,8 +127,14 @@ def forest_figure(
             axes.axvline(zero, color=QUIET[0], linewidth=0.9, dashes=(4, 3), zorder=0)
         if whole is not None:
             axes.axvline(whole, color=FIRST[0], linewidth=0.8, alpha=0.6, zorder=0)
-        axes.set_yticks(range(len(rows)), [shorten(row.text, 44) for row in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks([])
+        for number, row in enumerate(rows):
+            heading = row.interval is None
+            style = {"color": QUIET[0] if heading else INK[0], "fontsize": 9.5}
+            place = (0.0, number - (0.1 if heading else 0.38))
+            text = shorten(row.text, 50)
+            axes.text(*place, text, va="center", transform=axes.get_yaxis_transform(), **style)
+        axes.set_ylim(len(rows) - 0.6, -0.75)
         if ends:
             margin = 0.04 * max(max(ends) - min(ends), 0.05)
             axes.set_xlim(min(ends) - margin, max(ends) + margin)

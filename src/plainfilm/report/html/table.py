@@ -108,6 +108,7 @@ class Table:
     numeric: bool = False  # columns are wide enough for an interval
     transposed: bool = False  # HTML shows columns as rows
     limit: int | None = None  # number of rows in HTML; the CSV file has all
+    dense: bool = False  # on paper in two columns of small letters
 
     def to_html(self) -> Html:
         """Return the table in a frame that scrolls where it is too wide."""
@@ -131,8 +132,9 @@ class Table:
             element("tbody", *body),
             class_="numbers" if self.numeric else None,
         )
+        style = "scroll dense" if self.dense else "scroll"
         frame = element(
-            "div", table, class_="scroll", role="region", tabindex="0", aria_label=self.caption
+            "div", table, class_=style, role="region", tabindex="0", aria_label=self.caption
         )
         if self.limit is None or len(self.rows) <= self.limit:
             return frame

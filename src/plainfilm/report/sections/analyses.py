@@ -41,7 +41,7 @@ def forest_plot(
         if row.interval is not None and math.isfinite(row.interval.value)
     )
     drawing = forest_figure(rows, zero=zero, whole=whole, name=name)
-    return Plot(name, drawing, caption, f"{about} {values}", wide=True)
+    return Plot(name, drawing, caption, f"{about} {values}")
 
 
 def subgroups_section(subgroups: Subgroups, whole: float | None) -> Section | None:
@@ -58,7 +58,7 @@ def subgroups_section(subgroups: Subgroups, whole: float | None) -> Section | No
         name = "subgroups" if not plots else f"subgroups-{len(plots) + 1:02d}"
         plot = _forest(label, shown, subgroups.tests, None if plots else whole, name)
         plots += [plot] if plot else []
-        tables += _subgroup_tables(label, shown)
+        tables += _subgroup_tables(label, shown, subgroups.tests)
     if not tables:
         return None
     words = (
@@ -87,12 +87,12 @@ def _forest(
     caption = (
         f"AUROC for {label} by subgroup, with 95% confidence intervals that account for several "
         f"images of one patient.{line} Orange: significant difference from the other images after "
-        f"adjustment for {counted(tests, 'test')} (Holm, p < 0.05)."
+        f"adjustment for {counted(tests, 'test')} (Holm, p < 0.05). The intervals are not adjusted."
     )
     return forest_plot(name, f"AUROC for {label} by subgroup.", rows, caption, whole=whole)
 
 
-def _subgroup_tables(label: str, columns: Sequence[SubgroupColumn]) -> list[Table]:
+def _subgroup_tables(label: str, columns: Sequence[SubgroupColumn], tests: int) -> list[Table]:
     """Return the results, and the subgroups that are too small for results."""
     rows: list[Row] = []
     small: list[Row] = []
@@ -122,7 +122,11 @@ def _subgroup_tables(label: str, columns: Sequence[SubgroupColumn]) -> list[Tabl
                     "Reason": left.reason,
                 }
             )
-    caption = f"{label} by subgroup: value, difference from the other images, adjusted p-value"
+    caption = (
+        f"{label} by subgroup: value and difference from the other images, each with its own 95% "
+        "confidence interval (not adjusted), and p-value adjusted for "
+        f"{counted(tests, 'test')} (Holm)"
+    )
     tables = [
         Table("subgroups", caption, rows),
         Table("small_subgroups", "Subgroups that are too small for results", small),

@@ -29,6 +29,11 @@ _GAP = 0.02  # difference of AUROC between validation and test that is mentioned
 _REJECTED = 0.05  # share of rejected images that is mentioned; about 0.01 on validation
 _MILD = 2  # steps of a disturbance up to which it is called mild
 
+_MASKED = (
+    " Masking alone does not show why: the model may use what surrounds the chest, or the mask "
+    "itself, which occurs in no radiograph, may disturb it."
+)
+
 _ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
@@ -124,7 +129,7 @@ def _disturbances(content: ReportContent) -> Iterator[Caveat]:
         return
     kind = next(own for own in part.disturbances if own.name == first.name)
     outside = first.name in ("border", "corners")
-    about = " The model relies on what surrounds the chest." if outside else ""
+    about = _MASKED if outside else ""
     yield Caveat(
         "warning",
         "Sensitive to mild disturbance",

@@ -85,7 +85,7 @@ def checklist_section(content: ReportContent, places: Mapping[str, str]) -> Sect
         filled = sum(item.evidence in evidence for item in checklist.items)
         caption = f"{checklist.name}: {filled} of {len(rows)} items filled in"
         source = quiet(f"{checklist.source}. Topics are abridged.")
-        parts.append(Folded(caption, [Table(table, caption, rows), source]))
+        parts.append(Folded(caption, [Table(table, caption, rows, dense=True), source]))
     return Section(TITLE, parts)
 
 

@@ -119,7 +119,7 @@ def _facts(name: TableName, caption: str, facts: Mapping[str, object]) -> Table:
     rows: list[Row] = [
         {"Property": key.replace("_", " "), "Value": _fact(value)} for key, value in flat
     ]
-    return Table(name, caption, rows)
+    return Table(name, caption, rows, dense=True)
 
 
 def _flatten(facts: Mapping[str, object], above: str = "") -> dict[str, object]:

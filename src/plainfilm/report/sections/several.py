@@ -86,15 +86,19 @@ def seeds_section(seeds: SeedsDocument) -> Section:
         {
             "Metric": Cell(describe(name).title, {"metric": name}),
             "Mean over seeds": number_cell("mean", own.mean),
-            "Standard deviation": number_cell("sd", own.sd),
+            "SD over seeds": number_cell("sd", own.sd),
+            "SE from the test images": number_cell("sampling_se", own.sampling_se),
             "Range": Cell(
                 f"{number(own.minimum)} to {number(own.maximum)}",
                 {"minimum": own.minimum, "maximum": own.maximum},
             ),
-            "Half width of the 95% CI": number_cell("sampling_half_width", own.sampling_half_width),
         }
         for name, own in seeds.variation.items()
     ]
-    caption = "Variation across seeds, and the sampling uncertainty of the test set"
+    caption = (
+        "Variation across seeds: standard deviation (SD) over the trainings, and standard error "
+        "(SE) from the choice of test images, which is the mean half width of the 95% confidence "
+        "intervals divided by 1.96"
+    )
     parts += [Table("seed_variation", caption, table, numeric=True)] if table else []
     return Section("Variation across seeds", parts)

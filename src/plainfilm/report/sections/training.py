@@ -26,6 +26,11 @@ def _defined(training: TrainingContent, epoch: int, key: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _known(training: TrainingContent, key: str) -> bool:
+    """Return whether a quantity has a value in some epoch."""
+    return any(_defined(training, n, key) is not None for n in range(len(training.history)))
+
+
 def _only_epoch(training: TrainingContent) -> str:
     parts = []
     for key, words in _QUANTITIES:
@@ -43,13 +48,15 @@ def _history_plots(training: TrainingContent) -> list[Plot]:
     epochs, epoch = range(len(training.history)), training.provenance.epoch
     kept = [n for n in epochs if training.history[n].get("epoch") == epoch]
     for key, words in _QUANTITIES:
-        if all(_defined(training, n, own) is None for n in epochs for own in (key, f"val_{key}")):
+        if not _known(training, key) and not _known(training, f"val_{key}"):
             continue
         best = _defined(training, kept[0], f"val_{key}") if kept else None
         words_kept = f" The weights of epoch {epoch} were kept (validation: {number(best)})."
         weights = "" if best is None else words_kept
         name = f"history-{key}"
         drawing = history_figure(training.history, best_epoch=epoch, quantities=(key,), name=name)
-        caption = f"{capitalised(words)} on training and validation images by epoch.{weights}"
+        sides = {"training": key, "validation": f"val_{key}"}
+        drawn = [side for side, own in sides.items() if _known(training, own)]
+        caption = f"{capitalised(words)} on {' and '.join(drawn)} images by epoch.{weights}"
         plots.append(Plot(name, drawing, caption, f"{caption} {len(epochs)} epochs."))
     return plots
