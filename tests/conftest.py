@@ -16,13 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from locked_points import locked
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, BundleMetadata, Provenance, TrainingImages, write_bundle
 from plainfilm.config import FitConfig, NetworkConfig, Recipe
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.phantom import sample_patient, write_dataset
 from plainfilm.phantom.encode import encode
-from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Purpose, Task
+from plainfilm.records import PixelSpec, Purpose, Task
 from plainfilm.training import Run, train
 
 TINY = (
@@ -169,12 +170,6 @@ def brightness_graph(gains: Sequence[float]) -> bytes:
 
 BRIGHTNESS = Recipe("brightness", "", PixelSpec(SIDE), NetworkConfig("none"), FitConfig(1))
 """The recipe of bundles that no training made."""
-
-
-def locked(label: str, purpose: Purpose, threshold: float) -> LockedPoint:
-    """Return an operating point that the validation set determines well."""
-    point = OperatingPoint(purpose, purpose, label, threshold, "chosen by hand")
-    return LockedPoint(point, threshold - 0.1, threshold + 0.1, 0.9, 0.8, True, "")
 
 
 @pytest.fixture

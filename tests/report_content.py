@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from locked_points import evidence
 from plainfilm._machine import Machine
 from plainfilm.bundle import Provenance
 from plainfilm.config import load_recipe
@@ -28,7 +29,6 @@ from plainfilm.evaluation.document.label import (
     RocCurve,
     SampleSizes,
     ScoreHistogram,
-    ThresholdRange,
 )
 from plainfilm.metrics import BrierParts, Confusion, Interval, ReliabilityBin
 from plainfilm.records import Finding, Purpose, Task
@@ -83,7 +83,7 @@ def _point(
             "mcc": _interval(0.81, 0.045, "bootstrap"),
         },
         predictive_values=None,
-        threshold_range=ThresholdRange(threshold - 0.15, threshold + 0.14, ""),
+        validation=evidence(threshold - 0.15, threshold + 0.14),
     )
 
 

@@ -18,12 +18,15 @@ __all__ = [
     "LockedPoint",
     "OperatingPoint",
     "PixelSpec",
+    "PointStatus",
     "Purpose",
     "Record",
     "Severity",
     "Split",
     "Task",
     "TaskKind",
+    "ThresholdEvidence",
+    "ValidationRates",
 ]
 
 Split = Literal["train", "validation", "test"]
@@ -33,6 +36,7 @@ Geometry = Literal["squash", "pad", "crop"]
 TaskKind = Literal["binary", "multiclass", "multilabel"]
 Severity = Literal["note", "warning", "serious"]
 Purpose = Literal["balanced", "rule-out", "rule-in", "custom"]
+PointStatus = Literal["determined", "not determined", "not attainable"]
 
 UNKNOWN = math.nan
 """Value of an unknown label; the loss and all metrics ignore it."""
@@ -200,27 +204,72 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class LockedPoint:
-    """An operating point with the precision of its threshold on the validation set.
+class ValidationRates:
+    """Sensitivity and specificity on the validation set; NaN if a class is missing.
+
+    The threshold was selected on these images, so they are not estimates of performance.
+    """
+
+    sensitivity: float
+    specificity: float
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdEvidence:
+    """What the validation set shows about a threshold.
 
     Attributes
     ----------
+    status
+        ``not attainable`` if no threshold reaches the target; ``not determined`` if the threshold
+        is that of the balanced point, or ``note`` has another reason.
+    note
+        Warning for the reader, or an empty string.
     low, high
         5th and 95th percentile of the threshold over bootstrap samples of validation patients,
         0 to 1.
-    sensitivity, specificity
-        Values on the validation set; NaN if a class is missing. The threshold was selected on
-        these images, so they are not estimates of performance.
-    determined
-        Whether the validation set determines the threshold well enough.
-    note
-        Warning for the reader, or an empty string.
+    target
+        Sensitivity (rule-out) or specificity (rule-in) that was requested; None for other points.
+    same_as_balanced
+        Whether another point than the balanced one has its threshold.
+    positives, negatives
+        Number of validation images by known label, without disturbed copies.
+    positive_patients, negative_patients
+        Number of patients who have such an image.
+    copies
+        Number of versions of each image that were used, the unchanged one included.
+    unchanged, all_copies
+        Rates on the unchanged images, and on all versions of the images.
     """
 
-    point: OperatingPoint
+    status: PointStatus
+    note: str
     low: float
     high: float
-    sensitivity: float
-    specificity: float
-    determined: bool
-    note: str
+    target: float | None
+    same_as_balanced: bool
+    positives: int
+    negatives: int
+    positive_patients: int
+    negative_patients: int
+    copies: int
+    unchanged: ValidationRates
+    all_copies: ValidationRates
+
+    @property
+    def determined(self) -> bool:
+        """Return whether the validation set determines the threshold well enough."""
+        return self.status == "determined"
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPoint:
+    """An operating point with what the validation set shows about its threshold."""
+
+    point: OperatingPoint
+    validation: ThresholdEvidence
+
+    @property
+    def determined(self) -> bool:
+        """Return whether the validation set determines the threshold well enough."""
+        return self.validation.determined

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from locked_points import evidence
 from plainfilm._machine import describe_machine
 from plainfilm.bundle import (
     Bundle,
@@ -26,19 +27,14 @@ from plainfilm.bundle import (
 )
 from plainfilm.config import load_recipe
 from plainfilm.errors import BundleError, StorageError
-from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task, ValidationRates
 
 FILES = ("bundle.json", "network.onnx", "weights.safetensors", "MODEL_CARD.md")
 TASK = Task("multilabel", ("effusion", "masse é"), ("effusion", "masse é"))
 POINTS = (
     LockedPoint(
         OperatingPoint("balanced", "balanced", "effusion", 0.123456789012345, "by hand"),
-        0.1,
-        0.2,
-        0.9,
-        math.nan,
-        False,
-        "few images",
+        evidence(0.1, 0.2, "few images", unchanged=ValidationRates(0.9, math.nan)),
     ),
 )
 METADATA = BundleMetadata(
@@ -96,8 +92,12 @@ def test_a_bundle_is_read_as_it_was_written(bundle: Bundle) -> None:
     assert back.graph.read_bytes() == b"a graph"
     assert back.weights.read_bytes() == b"weights"
     (point,) = back.points
-    assert math.isnan(point.specificity)
-    assert replace(point, specificity=0.0) == replace(POINTS[0], specificity=0.0)
+    assert math.isnan(point.validation.unchanged.specificity)
+    known = ValidationRates(0.9, 0.8)
+    assert [
+        replace(one, validation=replace(one.validation, unchanged=known))
+        for one in (point, POINTS[0])
+    ] == [replace(point, validation=replace(point.validation, unchanged=known))] * 2
     assert back.operating_points == (POINTS[0].point,)
     assert back.id == hashlib.sha256((bundle.folder / "SHA256SUMS").read_bytes()).hexdigest()
 
@@ -195,7 +195,7 @@ def test_a_bundle_of_a_newer_version(bundle: Bundle, schema: int) -> None:
     assert caught.value.remedy == "upgrade plainfilm"
 
 
-@pytest.mark.parametrize("schema", [1, 0])
+@pytest.mark.parametrize("schema", [2, 1, 0])
 def test_a_bundle_of_an_older_version(bundle: Bundle, schema: int) -> None:
     # Schema 1 had other keys, and another name for the version of the program.
     edit(bundle.folder, lambda metadata: metadata.update(schema=schema, old_key=1))
@@ -228,7 +228,7 @@ def test_json_that_is_not_the_metadata_of_a_bundle(bundle: Bundle, text: str) ->
         lambda d: d.update(temperature="warm"),
         lambda d: d.update(temperature=None),
         lambda d: d.update(points=[3]),
-        lambda d: d["points"][0].pop("low"),
+        lambda d: d["points"][0]["validation"].pop("low"),
         lambda d: d["points"][0].update(strange=1),
         lambda d: d["points"][0]["point"].pop("threshold"),
         lambda d: d["provenance"].update(seed="three"),

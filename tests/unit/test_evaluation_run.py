@@ -20,6 +20,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from locked_points import evidence
 from plainfilm.bundle import Bundle
 from plainfilm.data import Manifest, load_dataset, relocate
 from plainfilm.errors import (
@@ -31,7 +32,6 @@ from plainfilm.errors import (
     UsageError,
 )
 from plainfilm.evaluation import Evaluation, EvaluationDocument, evaluate
-from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.result import rank_mistakes
 from plainfilm.evaluation.scoring import align, official_test
 from plainfilm.metrics import Confusion
@@ -97,7 +97,7 @@ def test_numbers_are_those_of_scikit_learn(scored: tuple[Any, Manifest]) -> None
         (tn, fp), (fn, tp) = confusion_matrix(truth, chances >= threshold)
         assert point.confusion == Confusion(tp=tp, fp=fp, tn=tn, fn=fn)
         assert point.threshold == threshold
-        assert point.threshold_range == ThresholdRange(threshold - 0.1, threshold + 0.1, "")
+        assert point.validation == evidence(threshold - 0.1, threshold + 0.1)
     for metric in metrics.values():
         if math.isfinite(metric.value) and math.isfinite(metric.low):
             assert metric.low <= metric.value <= metric.high
@@ -323,7 +323,7 @@ def test_several_labels_with_unknown_ones(
         assert section.metrics["auroc"].value == pytest.approx(areas[-1])
         assert section.n + section.unknown == 30
         assert section.unknown == (~known).sum()
-        assert section.operating_points["balanced"].threshold_range == ThresholdRange(0.4, 0.6, "")
+        assert section.operating_points["balanced"].validation == evidence(0.4, 0.6)
         shown = section.curves.scores.counts
         assert sum(map(sum, shown.values())) == known.sum()
     assert evaluation.metrics["auroc"].value == pytest.approx(np.mean(areas))

@@ -34,6 +34,19 @@ def lock(probabilities: Array, labels: Array, **options: object) -> list[LockedP
     return list(metrics.lock_operating_points(probabilities, labels, "X", **options))  # type: ignore[arg-type]
 
 
+def selected_rates(one: LockedPoint) -> tuple[float, float]:
+    rates = one.validation.all_copies
+    return rates.sensitivity, rates.specificity
+
+
+def limits(one: LockedPoint) -> tuple[float, float]:
+    return one.validation.low, one.validation.high
+
+
+def width(one: LockedPoint) -> float:
+    return one.validation.high - one.validation.low
+
+
 def rates_of(probabilities: Array, labels: Array, threshold: float) -> tuple[float, float]:
     called = probabilities >= threshold
     return (
@@ -88,14 +101,11 @@ def test_targets_are_met_by_the_literal_rule() -> None:
         literal = rates_of(chances, labels, max(reachable))
         if max(reachable) <= balanced.point.threshold:
             assert rates_of(chances, labels, out.point.threshold) == literal
-        assert out.sensitivity >= 0.95
-        assert into.specificity >= 0.95
+        assert out.validation.all_copies.sensitivity >= 0.95
+        assert into.validation.all_copies.specificity >= 0.95
         assert out.point.threshold <= balanced.point.threshold <= into.point.threshold
         for one in (balanced, out, into):
-            assert rates_of(chances, labels, one.point.threshold) == (
-                one.sensitivity,
-                one.specificity,
-            )
+            assert rates_of(chances, labels, one.point.threshold) == selected_rates(one)
         lowest = [t for t in chances if rates_of(chances, labels, t)[1] >= 0.95]
         if lowest and min(lowest) > balanced.point.threshold:
             assert rates_of(chances, labels, into.point.threshold) == rates_of(
@@ -126,10 +136,13 @@ def test_perfectly_separated_classes_part_in_the_gap_and_say_so() -> None:
     top, bottom = chances[labels == 0].max(), chances[labels == 1].min()
     for one in points:
         assert top < one.point.threshold < bottom
-        assert (one.sensitivity, one.specificity) == (1, 1)
+        assert selected_rates(one) == (
+            1,
+            1,
+        )
         assert not one.determined
-        assert "perfectly separated" in one.note
-        assert one.low <= one.point.threshold <= one.high
+        assert "perfectly separated" in one.validation.note
+        assert one.validation.low <= one.point.threshold <= one.validation.high
     assert logit(points[0].point.threshold) < (logit(top) + logit(bottom)) / 2
 
 
@@ -155,7 +168,10 @@ def test_saturated_probabilities_still_part() -> None:
         assert not one.determined
     chances[0], chances[50] = 0, 1  # one sure mistake each way
     for one in lock(chances, labels):
-        assert (one.sensitivity, one.specificity) == (0.98, 0.98)
+        assert selected_rates(one) == (
+            0.98,
+            0.98,
+        )
 
 
 def test_target_out_of_reach_is_said() -> None:
@@ -164,17 +180,19 @@ def test_target_out_of_reach_is_said() -> None:
     into = lock(chances, labels)[2]
     assert into.point.threshold == 1
     assert not into.determined
-    assert "no threshold reaches" in into.note
+    assert "no threshold reaches" in into.validation.note
 
 
 def test_determination_narrows_with_data_and_covers_the_long_run() -> None:
     rng = np.random.default_rng(8)
     few = lock(*two_normals(rng, 25, 25, 1.0))[0]
     many = lock(*two_normals(rng, 1500, 1500, 1.0))[0]
-    assert many.high - many.low < 0.5 * (few.high - few.low)
+    assert width(many) < 0.5 * (width(few))
     assert many.determined
-    assert many.note == ""
-    assert many.low < 0.5 < many.high or abs(many.point.threshold - 0.5) < 0.05
+    assert many.validation.note == ""
+    assert (
+        many.validation.low < 0.5 < many.validation.high or abs(many.point.threshold - 0.5) < 0.05
+    )
 
 
 def test_patients_widen_the_range() -> None:
@@ -184,7 +202,7 @@ def test_patients_widen_the_range() -> None:
     patients = [str(i) for i in np.repeat(np.arange(120), 6)]
     together = lock(*copies, patients=patients)[0]
     apart = lock(*copies)[0]
-    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+    assert width(together) > 1.5 * (width(apart))
 
 
 def test_resamples_are_the_same_however_many_are_taken_at_once(
@@ -197,7 +215,7 @@ def test_resamples_are_the_same_however_many_are_taken_at_once(
     monkeypatch.setattr(thresholds, "_AT_ONCE", 700)  # some resamples, then the rest
     parts = metrics.lock_operating_points(chances, truth, "b", n_bootstrap=60)
     for one, other in zip(whole, parts, strict=True):
-        found = [(p.point.threshold, p.low, p.high) for p in (one, other)]
+        found = [(p.point.threshold, p.validation.low, p.validation.high) for p in (one, other)]
         np.testing.assert_allclose(*found, rtol=1e-9)
 
 
@@ -245,17 +263,19 @@ def test_rule_in_is_rule_out_seen_from_the_other_end_also_when_patients_are_draw
     one = metrics.lock_operating_points(chances, truth, "b", **options)
     other = metrics.lock_operating_points(1 - chances, 1 - truth, "b", **options)
     into, out = one[2], other[1]
-    assert (into.low, into.high) == pytest.approx((1 - out.high, 1 - out.low), abs=1e-9)
-    assert into.low < into.high
+    assert (into.validation.low, into.validation.high) == pytest.approx(
+        (1 - out.validation.high, 1 - out.validation.low), abs=1e-9
+    )
+    assert into.validation.low < into.validation.high
 
 
 def test_few_images_and_chance_are_noted() -> None:
     rng = np.random.default_rng(10)
     few = lock(*two_normals(rng, 5, 40, 2.0))[0]
-    assert "only 5 validation image" in few.note
+    assert "only 5 validation image" in few.validation.note
     labels = np.tile([0.0, 1.0], 60)
     same = lock(np.full(120, 0.3), labels)
-    assert all("no better than chance" in one.note for one in same)
+    assert all("no better than chance" in one.validation.note for one in same)
 
 
 @pytest.mark.parametrize("labels", [[1.0, 1, 1], [0.0, 0, np.nan], [np.nan] * 3])
@@ -297,10 +317,13 @@ def test_whatever_comes_the_thresholds_are_ordered_probabilities(
     chances = np.array([chance for _, chance in rows])
     balanced, out, into = lock(chances, labels, n_bootstrap=20)
     assert 0 <= out.point.threshold <= balanced.point.threshold <= into.point.threshold <= 1
-    assert out.sensitivity >= 0.95
-    assert into.specificity >= 0.95 or "no threshold reaches" in into.note
+    assert out.validation.all_copies.sensitivity >= 0.95
+    assert (
+        into.validation.all_copies.specificity >= 0.95
+        or "no threshold reaches" in into.validation.note
+    )
     for one in (balanced, out, into):
-        assert 0 <= one.low <= one.high <= 1
+        assert 0 <= one.validation.low <= one.validation.high <= 1
 
 
 def test_bad_input_is_refused() -> None:
@@ -318,6 +341,6 @@ def test_a_gap_that_is_wide_in_odds_alone_is_noted() -> None:
     labels = np.r_[np.ones(80), np.zeros(80)]
     chances = expit(np.r_[rng.normal(-6, 0.3, 80), rng.normal(-14, 0.3, 80)])
     balanced = lock(chances, labels)[0]
-    assert balanced.high - balanced.low < 0.01
+    assert width(balanced) < 0.01
     assert not balanced.determined
-    assert "gives the same predictions" in balanced.note
+    assert "gives the same predictions" in balanced.validation.note

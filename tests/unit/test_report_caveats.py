@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from locked_points import evidence
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.document.evaluation import LeftOutImage
-from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.metrics import Interval
-from plainfilm.records import Finding, Task
+from plainfilm.records import Finding, Task, ThresholdEvidence
 from plainfilm.report.content import ReportContent
 from plainfilm.report.sections.caveats import Caveat, write_caveats
 from report_content import draw_training
@@ -36,7 +36,7 @@ def sound(make_document: MakeDocument) -> EvaluationDocument:
     point = replace(
         label.operating_points["balanced"],
         metrics=rates,
-        threshold_range=ThresholdRange(0.45, 0.55, ""),
+        validation=evidence(0.45, 0.55, ""),
     )
     metrics = {**label.metrics, **rates, "auroc": interval(0.95)}
     calibration = replace(label.curves.calibration, error=interval(0.01, 0.01))
@@ -74,11 +74,9 @@ def change_metrics(document: EvaluationDocument, **metrics: Interval) -> Evaluat
     return replace(changed, metrics={**document.metrics, **metrics})
 
 
-def change_range(document: EvaluationDocument, known: ThresholdRange) -> EvaluationDocument:
+def change_range(document: EvaluationDocument, known: ThresholdEvidence) -> EvaluationDocument:
     point = document.labels["mass"].operating_points["balanced"]
-    return change_label(
-        document, operating_points={"balanced": replace(point, threshold_range=known)}
-    )
+    return change_label(document, operating_points={"balanced": replace(point, validation=known)})
 
 
 def change_error(document: EvaluationDocument, error: Interval) -> EvaluationDocument:
@@ -139,12 +137,12 @@ CASES: Mapping[str, tuple[Callable[[EvaluationDocument], EvaluationDocument], st
         "The AUROC of mass is undefined: one class.",
     ),
     "loose": (
-        lambda own: change_range(own, ThresholdRange(0.45, 0.7, "")),
+        lambda own: change_range(own, evidence(0.45, 0.7, "")),
         "Imprecise threshold",
         "from 0.45 to 0.70",
     ),
     "note": (
-        lambda own: change_range(own, ThresholdRange(0.45, 0.55, "few cases")),
+        lambda own: change_range(own, evidence(0.45, 0.55, "few cases")),
         "Threshold",
         "Few cases.",
     ),

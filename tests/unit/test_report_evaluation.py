@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from locked_points import evidence
 from plainfilm.bundle import Bundle, BundleMetadata, Provenance
 from plainfilm.bundle.card import front_matter, model_card
 from plainfilm.data import LeftOut, Manifest
@@ -131,6 +131,7 @@ TEXTS = {
     *("metric", "method", "label", "operating_point", "purpose", "rule", "column", "subgroup"),
     *("compared_with", "disturbance", "unit", "included", "data_set", "role", "property"),
     *("value", "item", "topic", "answer", "section", "reason"),
+    "status",
 }
 
 
@@ -377,7 +378,7 @@ def test_names_cannot_break_the_card() -> None:
         task=Task("binary", (label,), ("x", label)),
         pixels=PixelSpec(32),
         temperature=1.0,
-        points=(LockedPoint(point, 0.4, 0.6, 0.9, math.nan, True, "n"),),
+        points=(LockedPoint(point, evidence(0.4, 0.6, "n")),),
         has_activation_map=False,
         provenance=Provenance(dataset='d"\n---\nevil: yes'),
     )

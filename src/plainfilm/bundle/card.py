@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from plainfilm.bundle.description import BundleMetadata, Provenance
+from plainfilm.bundle.evidence_wording import counts_text, rate_text
 from plainfilm.records import LockedPoint
 
 FRONT_MATTER = "---"
@@ -32,7 +33,7 @@ the `MODEL_CARD.md` of an evaluation contain test results with confidence interv
 _POINTS = """## Operating points
 
 These rates were measured on the validation images that temperature and thresholds were selected on,
-so they are optimistic."""
+so they are optimistic. In brackets: the rates with disturbed copies, where they differ."""
 
 _HOW = """## How to use it
 
@@ -125,14 +126,16 @@ def _operating_points(points: Iterable[LockedPoint]) -> str:
             locked.point.label,
             locked.point.name,
             f"{locked.point.threshold:.3f}",
-            _rate(locked.sensitivity),
-            _rate(locked.specificity),
-            locked.note,
+            locked.validation.status,
+            rate_text(locked.validation, "sensitivity"),
+            rate_text(locked.validation, "specificity"),
+            counts_text(locked.validation),
+            locked.validation.note,
         )
         for locked in points
     ]
-    head = ("label", "operating point", "threshold", "sensitivity", "specificity", "note")
-    return f"{_POINTS}\n\n{_table(head, rows)}" if rows else ""
+    head = ("label", "operating point", "threshold", "status", "sensitivity", "specificity")
+    return f"{_POINTS}\n\n{_table((*head, 'validation', 'note'), rows)}" if rows else ""
 
 
 def _limits(metadata: BundleMetadata) -> str:
@@ -160,10 +163,6 @@ def _limits(metadata: BundleMetadata) -> str:
     ]
     lines.append("A heat map shows where the evidence is, not what it is.")
     return "\n".join(["## Limitations", "", *(f"- {line}" for line in lines)])
-
-
-def _rate(value: float) -> str:
-    return "" if value != value else f"{value:.3f}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

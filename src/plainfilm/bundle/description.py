@@ -151,7 +151,7 @@ class BundleMetadata(Document):
         Label to its range of indeterminate probabilities; a label may have none.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
     FORMAT: ClassVar[Format] = Format(BundleError, "key", "an object")
     REMEDY: ClassVar[str] = "train again with this version"
 

@@ -63,7 +63,6 @@ def lock_thresholds(
         Number of versions of each image in ``logits``, the unchanged one included.
     """
     repeated = np.tile(labels, (copies, 1))
-    persons = [*patients] * copies
     weights = np.ones(len(labels)) if weights is None else weights
     temperature = fit_temperature(
         logits, repeated, kind=task.kind, weights=np.tile(weights, copies)
@@ -74,12 +73,13 @@ def lock_thresholds(
         for column, label in enumerate(task.labels)
         for point in lock_operating_points(
             probabilities[:, column],
-            repeated[:, column],
+            labels[:, column],
             label,
-            patients=persons,
+            patients=patients,
             sensitivity=sensitivity,
             specificity=specificity,
             own=own,
+            copies=copies,
         )
     )
     return LockedThresholds(temperature, points, _indeterminate(points, task), probabilities)
@@ -98,8 +98,8 @@ def _indeterminate(points: Sequence[LockedPoint], task: Task) -> dict[str, Indet
         own = {locked.point.purpose: locked for locked in points if locked.point.label == label}
         if {"balanced", "rule-out", "rule-in"} <= set(own):
             ranges[label] = IndeterminateRange(
-                min(own["rule-out"].point.threshold, own["balanced"].low),
-                max(own["rule-in"].point.threshold, own["balanced"].high),
+                min(own["rule-out"].point.threshold, own["balanced"].validation.low),
+                max(own["rule-in"].point.threshold, own["balanced"].validation.high),
                 "from the rule-out to the rule-in threshold, and at least the 5th to 95th "
                 "percentile of the balanced threshold over resampled validation patients",
             )

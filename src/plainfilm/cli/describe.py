@@ -114,18 +114,31 @@ def describe_evaluation(document: EvaluationDocument) -> str:
             rows.append((name, value, metric.reason or "" if undefined else _limits(metric)))
     lines.append(table(rows, right=(1,)))
     lines += [
-        f"worse than chance: the AUROC of {label} is below 0.5; are labels swapped?"
+        f"worse than chance: the whole interval of the AUROC of {label} is below 0.5; check "
+        "whether labels are swapped"
         for label, results in document.labels.items()
         if results.worse_than_chance
     ]
     point = None if document.binary is None else document.binary.balanced
     if point is not None:
         lines.append(f"threshold {point.threshold:.3f}, locked on validation (balanced)")
+        lines += _undistinguished(document)
     lines += _without_rejected(document)
     lines += _without_overlap(document)
     if document.left_out:
         lines.append(f"left out: {plural(len(document.left_out), 'file')}; see the report")
     return "\n".join(lines)
+
+
+def _undistinguished(document: EvaluationDocument) -> list[str]:
+    """Return the points that have the balanced threshold or do not reach their target."""
+    by_rule: dict[str, list[str]] = {}
+    for results in document.labels.values():
+        for name, point in results.operating_points.items():
+            known = point.validation
+            if known and (known.same_as_balanced or known.status == "not attainable"):
+                by_rule.setdefault(point.rule, []).append(name)
+    return [f"{', '.join(names)}: {rule}" for rule, names in by_rule.items()]
 
 
 def _without_rejected(document: EvaluationDocument) -> list[str]:

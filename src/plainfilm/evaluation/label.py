@@ -15,10 +15,9 @@ from plainfilm.evaluation.document.label import (
     SampleSize,
     SampleSizes,
     SampleSizeTarget,
-    ThresholdRange,
 )
 from plainfilm.evaluation.view import Bools, Floats, LabelView
-from plainfilm.records import OperatingPoint
+from plainfilm.records import OperatingPoint, ThresholdEvidence
 
 _SCORES = ("auroc", "average_precision", "partial_auroc", "brier", "log_loss")
 _HALF_WIDTHS = (0.1, 0.05, 0.03, 0.02, 0.01)
@@ -124,7 +123,7 @@ def without_other_class(
 
 
 def describe_point(
-    view: LabelView, point: OperatingPoint, drawn: Floats, threshold_range: ThresholdRange | None
+    view: LabelView, point: OperatingPoint, drawn: Floats, validation: ThresholdEvidence | None
 ) -> OperatingPointResults:
     """Return the results at an operating point, from the replicates of its rates."""
     predicted = view.probabilities >= point.threshold
@@ -141,7 +140,7 @@ def describe_point(
         confusion=metrics.confusion(view.positive, predicted),
         metrics=without_other_class(view, rates, TRIVIAL),
         predictive_values=curve,
-        threshold_range=threshold_range,
+        validation=validation,
     )
 
 

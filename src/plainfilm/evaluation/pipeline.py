@@ -21,7 +21,6 @@ from plainfilm.evaluation.document.evaluation import (
     LeftOutImage,
     TrainingSummary,
 )
-from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.overlap import describe_overlap, find_overlap, report_overlap
 from plainfilm.evaluation.prevalence import check_prevalence, describe_prevalence
 from plainfilm.evaluation.rejection import describe_rejection
@@ -219,10 +218,7 @@ def _analyse(
         bundle.task,
         patients,
         bundle.operating_points,
-        ranges={
-            (one.point.label, one.point.name): ThresholdRange(one.low, one.high, one.note)
-            for one in bundle.points
-        },
+        validation={(one.point.label, one.point.name): one.validation for one in bundle.points},
         n_bootstrap=n_bootstrap,
     )
     names = dict.fromkeys(name for one in scored.metadata for name in one)

@@ -14,7 +14,6 @@ from plainfilm import metrics
 from plainfilm.errors import MetricError
 from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
-from plainfilm.evaluation.document.label import ThresholdRange
 from plainfilm.evaluation.label import (
     TRIVIAL,
     describe_point,
@@ -24,7 +23,7 @@ from plainfilm.evaluation.label import (
     without_other_class,
 )
 from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView
-from plainfilm.records import OperatingPoint, Task
+from plainfilm.records import OperatingPoint, Task, ThresholdEvidence
 
 
 def summarise(
@@ -34,7 +33,7 @@ def summarise(
     patients: Sequence[str],
     points: Sequence[OperatingPoint],
     *,
-    ranges: Mapping[tuple[str, str], ThresholdRange] | None = None,
+    validation: Mapping[tuple[str, str], ThresholdEvidence] | None = None,
     seed: int = 0,
     n_bootstrap: int = 2000,
 ) -> Summary:
@@ -55,8 +54,8 @@ def summarise(
     points
         Operating points locked on validation. Metrics that need a predicted class use the label's
         ``balanced`` point. A multi-class task without one uses the most probable class.
-    ranges
-        How precisely validation determines thresholds, by label and name of the point.
+    validation
+        What validation shows about thresholds, by label and name of the point.
     seed, n_bootstrap
         Seed of the bootstrap, and number of resamples.
 
@@ -87,7 +86,9 @@ def summarise(
         )
     )
     estimates = {
-        view.name: _estimate(view, [next(drawn) for _ in view.statistics], keys, task, ranges or {})
+        view.name: _estimate(
+            view, [next(drawn) for _ in view.statistics], keys, task, validation or {}
+        )
         for view in views
     }
     results = {name: estimate.results for name, estimate in estimates.items()}
@@ -177,7 +178,7 @@ def _estimate(
     drawn: Sequence[Floats],
     keys: Sequence[str],
     task: Task,
-    ranges: Mapping[tuple[str, str], ThresholdRange],
+    validation: Mapping[tuple[str, str], ThresholdEvidence],
 ) -> _Estimate:
     view = label.view
     intervals, error, replicates = score_intervals(view, drawn[:2])
@@ -199,7 +200,7 @@ def _estimate(
         prevalence=positives / n if n else np.nan,
         metrics=intervals,
         operating_points={
-            point.name: describe_point(view, point, own, ranges.get((point.label, point.name)))
+            point.name: describe_point(view, point, own, validation.get((point.label, point.name)))
             for point, own in zip(label.points, drawn[3:], strict=False)
         },
         curves=curves(view, own_keys, names, error, drawn[2]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.errors import RunError
-from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
+from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task, ThresholdEvidence
 
 if TYPE_CHECKING:
     from plainfilm.evaluation.document import EvaluationDocument
@@ -32,12 +32,10 @@ class BundleIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PointDescription(OperatingPoint):
-    """A locked operating point, with its rates on the validation images."""
+    """A locked operating point, and what the validation set shows about its threshold."""
 
-    sensitivity: float
-    specificity: float
     determined: bool
-    note: str
+    validation: ThresholdEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +117,8 @@ def describe(
 def _point(locked: LockedPoint) -> PointDescription:
     return PointDescription(
         **asdict(locked.point),
-        sensitivity=locked.sensitivity,
-        specificity=locked.specificity,
         determined=locked.determined,
-        note=locked.note,
+        validation=locked.validation,
     )
 
 

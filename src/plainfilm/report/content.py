@@ -96,6 +96,14 @@ def default_point(label: LabelResults) -> tuple[str, OperatingPointResults] | No
     return next((own for own in points if own[1].purpose == "balanced"), next(iter(points), None))
 
 
+def distinct_points(label: LabelResults) -> dict[str, OperatingPointResults]:
+    """Return one of the operating points with each threshold, by the names of all of them."""
+    names: dict[float, list[str]] = {}
+    for name, point in label.operating_points.items():
+        names.setdefault(point.threshold, []).append(name)
+    return {", ".join(own): label.operating_points[own[0]] for own in names.values()}
+
+
 def auroc_drop(row: ExternalRow) -> Interval | None:
     """Return the difference of the AUROC if its whole interval is below 0, otherwise None."""
     change = (row.difference or {}).get("auroc")

@@ -115,7 +115,7 @@ class EvaluationDocument(Summary, Document):
         The overlap with the images that the bundle was trained and validated on.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     created: str
     version: str

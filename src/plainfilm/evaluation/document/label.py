@@ -6,19 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plainfilm.metrics import BrierParts, Confusion, Interval, ReliabilityBin
-from plainfilm.records import Purpose
-
-
-@dataclass(frozen=True, slots=True)
-class ThresholdRange:
-    """5th and 95th percentile of a threshold over resampled validation patients, with a warning.
-
-    ``note`` is the warning, empty if there is none.
-    """
-
-    low: float
-    high: float
-    note: str
+from plainfilm.records import Purpose, ThresholdEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +33,8 @@ class OperatingPointResults:
         Counts of images, and the rates of `plainfilm.metrics.RATES`.
     predictive_values
         None where a class is missing.
-    threshold_range
-        How precisely validation determines the threshold; None where unknown.
+    validation
+        What validation shows about the threshold; None where it was not locked on validation.
     """
 
     threshold: float
@@ -56,7 +44,7 @@ class OperatingPointResults:
     confusion: Confusion
     metrics: Mapping[str, Interval]
     predictive_values: PredictiveValueCurve | None
-    threshold_range: ThresholdRange | None = None
+    validation: ThresholdEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

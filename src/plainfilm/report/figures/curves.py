@@ -80,7 +80,7 @@ def _cross(axes: Any, name: str, metrics: Mapping[str, Interval], marker: str) -
 def _mark(axes: Any, x: float, y: float, name: str, marker: str) -> None:
     if math.isfinite(x) and math.isfinite(y):
         style = {"color": SECOND[0], "markersize": 5.5, "zorder": 5, "clip_on": False}
-        axes.plot([x], [y], marker, label=shorten(name, 24), **style)
+        axes.plot([x], [y], marker, label=shorten(name, 32), **style)
 
 
 def precision_recall_figure(

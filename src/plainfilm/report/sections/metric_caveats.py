@@ -63,6 +63,7 @@ def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
                 yield Caveat("serious", "Undefined", text)
         if own:
             yield from _threshold(*own)
+            yield from _points(results)
             yield from _prevalence(name, metrics, results.prevalence)
         yield from _calibration(name, results, evaluation)
     if wide:
@@ -75,7 +76,7 @@ def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
 
 
 def _threshold(name: str, point: OperatingPointResults) -> Iterator[Caveat]:
-    known = point.threshold_range
+    known = point.validation
     if known is None:
         return
     if known.note:
@@ -87,6 +88,17 @@ def _threshold(name: str, point: OperatingPointResults) -> Iterator[Caveat]:
             f"The validation set determines the threshold of “{name}” poorly: other validation "
             f"images of the same kind would have given from {known.low:.2f} to {known.high:.2f}.",
         )
+
+
+def _points(results: LabelResults) -> Iterator[Caveat]:
+    """Yield which points equal the balanced one, or do not reach their target."""
+    by_rule: dict[str, list[str]] = {}
+    for name, point in results.operating_points.items():
+        known = point.validation
+        if known and (known.same_as_balanced or known.status == "not attainable"):
+            by_rule.setdefault(point.rule, []).append(f"“{name}”")
+    for rule, names in by_rule.items():
+        yield Caveat("warning", "Operating points", f"{enumerate_texts(names)}: {rule}.")
 
 
 def _prevalence(name: str, metrics: Mapping[str, Interval], prevalence: float) -> Iterator[Caveat]:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from plainfilm.bundle.evidence_wording import counts_text, rate_text
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.document.analyses import AtPrevalence
 from plainfilm.evaluation.document.label import SampleSizeTarget
 from plainfilm.metrics import Interval
+from plainfilm.records import ThresholdEvidence
 from plainfilm.report.content import ReportContent, default_point, metrics_of, only_label
 from plainfilm.report.html.markup import quiet
 from plainfilm.report.html.page import Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName, interval_cell, interval_cells
 from plainfilm.report.sections.performance import LABELS
 from plainfilm.report.wording import describe, method_of, number, sorted_metrics
+
+_VALIDATION = (
+    "Determined by validation",
+    "Threshold, 5th to 95th percentile over validation patients",
+    "Sensitivity and specificity on validation",
+    "Validation images",
+)
 
 
 def metrics_section(content: ReportContent) -> Section:
@@ -75,20 +84,15 @@ def _operating_points(label: str, results: LabelResults) -> Table:
     names = sorted_metrics(name for own in points.values() for name in own.metrics)
     rows: list[Row] = []
     for name, own in points.items():
-        known, cells = own.threshold_range, own.confusion
-        limits = f" ({known.low:.3f}–{known.high:.3f})" if known else ""
-        threshold = {
-            "threshold": own.threshold,
-            "threshold_low": known.low if known else None,
-            "threshold_high": known.high if known else None,
-        }
+        cells = own.confusion
         rows.append(
             {
                 "Label": Cell(None, {"label": label}),
                 "Operating point": name,
                 "Purpose": own.purpose,
-                "Threshold": Cell(f"{own.threshold:.3f}{limits}", threshold),
+                "Threshold": Cell(f"{own.threshold:.3f}", {"threshold": own.threshold}),
                 "Rule": own.rule,
+                **_validation_cells(own.validation),
                 **interval_cells(names, own.metrics),
                 "True positives": cells.tp,
                 "False positives": cells.fp,
@@ -96,8 +100,34 @@ def _operating_points(label: str, results: LabelResults) -> Table:
                 "False negatives": cells.fn,
             }
         )
-    caption = f"Operating points for {label}, locked on validation, with 95% confidence intervals"
+    caption = (
+        f"Operating points for {label}, locked on validation; metrics of these images with 95% "
+        "confidence intervals"
+    )
     return Table("operating_points", caption, rows, numeric=True, transposed=True)
+
+
+def _validation_cells(known: ThresholdEvidence | None) -> dict[str, Cell]:
+    """Return what validation shows about a threshold, which is no result of this test."""
+    if known is None:
+        return dict.fromkeys(_VALIDATION, Cell("–", {}))
+    rates = {
+        f"validation_{rate}{suffix}": getattr(own, rate)
+        for rate in ("sensitivity", "specificity")
+        for suffix, own in (("", known.unchanged), ("_with_copies", known.all_copies))
+    }
+    sides = ("positives", "negatives", "positive_patients", "negative_patients")
+    both = f"{rate_text(known, 'sensitivity') or '–'} and {rate_text(known, 'specificity') or '–'}"
+    cells = (
+        Cell(known.status, {"status": known.status, "target": known.target}),
+        Cell(
+            f"{known.low:.3f}–{known.high:.3f}",
+            {"threshold_p5": known.low, "threshold_p95": known.high},
+        ),
+        Cell(both, rates),
+        Cell(counts_text(known), {f"validation_{one}": getattr(known, one) for one in sides}),
+    )
+    return dict(zip(_VALIDATION, cells, strict=True))
 
 
 def _sample_sizes(label: str, results: LabelResults) -> list[Row]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from plainfilm.evaluation.document import EvaluationDocument, LabelResults
 from plainfilm.metrics import Interval
-from plainfilm.report.content import ReportContent, default_point, only_label
+from plainfilm.report.content import ReportContent, default_point, distinct_points, only_label
 from plainfilm.report.figures import (
     benefit_figure,
     calibration_figure,
@@ -69,7 +69,7 @@ def _drawable(*columns: Sequence[float]) -> bool:
 
 
 def _points(results: LabelResults) -> Mapping[str, Mapping[str, Interval]]:
-    return {name: point.metrics for name, point in results.operating_points.items()}
+    return {name: point.metrics for name, point in distinct_points(results).items()}
 
 
 def _roc(label: str, results: LabelResults, name: str) -> Plot | None:
@@ -152,7 +152,7 @@ def _scores(label: str, results: LabelResults, name: str) -> Plot | None:
     if not any(map(any, scores.counts.values())):
         return None
     thresholds = {key: point.threshold for key, point in results.operating_points.items()}
-    one = len(thresholds) == 1
+    one = len({*thresholds.values()}) == 1
     lines = "The dotted line is the threshold" if one else "Dotted lines: threshold"
     names = f" {lines} of {enumerate_texts(list(thresholds))}." if thresholds else ""
     return Plot(

@@ -91,7 +91,8 @@ function assumption({ assumed_prevalence: assumed, task }) {
 
 function notes({ operating_points: points, task }) {
   const byNote = new Map(); // several points often have the same note
-  for (const { note, name, label } of points) {
+  for (const { rule, validation, name, label } of points) {
+    const note = validation.same_as_balanced ? rule : validation.note;
     if (!note) continue;
     const point = task.kind === "binary" ? name : `${name} of ${label}`;
     byNote.set(note, [...(byNote.get(note) ?? []), point]);

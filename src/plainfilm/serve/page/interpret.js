@@ -92,9 +92,24 @@ export function withInterval(metric, format) {
 /** Return a text as a sentence with one full stop. */
 export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`.replace(/\.\.$/, ".");
 
-/** Return the names of the operating points in the bundle's order. */
+/** Return the names of the operating points in the bundle's order, one for equal thresholds. */
 export function pointNames(model) {
-  return [...new Set((model.operating_points ?? []).map((point) => point.name))];
+  return [...pointGroups(model).values()].map(([first]) => first);
+}
+
+/** Return the names of the other operating points that have the same thresholds. */
+export function equalNames(model, name) {
+  const group = [...pointGroups(model).values()].find((names) => names.includes(name)) ?? [];
+  return group.filter((other) => other !== name);
+}
+
+function pointGroups(model) {
+  const groups = new Map();
+  for (const name of new Set((model.operating_points ?? []).map((point) => point.name))) {
+    const key = JSON.stringify(model.task.labels.map((label) => findPoint(model, label, name)?.threshold));
+    groups.set(key, [...(groups.get(key) ?? []), name]);
+  }
+  return groups;
 }
 
 /** Return one operating point of a label, or null. */

@@ -1,7 +1,9 @@
 // Settings of the interpretation: operating point, label and prevalence.
 
 import { fill, find, make } from "./dom.js";
-import { assumedPrevalence, findPoint, parsePrevalence, plainPercent, pointNames, sentence } from "./interpret.js";
+import {
+  assumedPrevalence, equalNames, findPoint, parsePrevalence, plainPercent, pointNames, sentence,
+} from "./interpret.js";
 
 const options = (names) => names.map((name) => make("option", { value: name }, name));
 
@@ -27,7 +29,7 @@ export function useModel(state, model) {
   state.prevalences = Object.fromEntries(kept);
   fill(find("point"), options(names)).value = state.point;
   fill(find("label"), options(labels)).value = state.label;
-  find("point-choice").hidden = kind === "multiclass" || !names.length;
+  find("point-choice").hidden = kind === "multiclass" || names.length < 2;
   find("label-choice").hidden = kind !== "multilabel";
   showSettings(state);
 }
@@ -50,13 +52,23 @@ function showBasis(state) {
   const { model, label, point, prevalences } = state;
   const multiclass = model.task.kind === "multiclass";
   const locked = multiclass ? null : findPoint(model, label, point);
-  find("point-rule").textContent = locked ? sentence(`${point}: ${locked.rule}`) : "";
+  find("point-rule").textContent = locked ? rules(model, label, point).map(sentence).join(" ") : "";
   find("point-rule").hidden = !locked;
   const prevalence = prevalences[label] ?? assumedPrevalence(model, label);
   const where = prevalence === null ? "" : ` at a prevalence of ${plainPercent(prevalence)}`;
   find("list-basis").textContent = multiclass
     ? "Probability of the predicted class"
     : `Probability of ${label}${where}`;
+}
+
+/** Return the rules of a point and of those with the same threshold. */
+function rules(model, label, point) {
+  const byRule = new Map();
+  for (const name of [point, ...equalNames(model, point)]) {
+    const { rule } = findPoint(model, label, name);
+    byRule.set(rule, [...(byRule.get(rule) ?? []), name]);
+  }
+  return [...byRule].map(([rule, names]) => `${names.join(" and ")}: ${rule}`);
 }
 
 function enterPrevalence(state, onChange) {
