@@ -20,7 +20,9 @@ __all__ = [
     "PixelSpec",
     "PointStatus",
     "Purpose",
+    "Recalibration",
     "Record",
+    "ScoreCounts",
     "Severity",
     "Split",
     "Task",
@@ -273,3 +275,45 @@ class LockedPoint:
     def determined(self) -> bool:
         """Return whether the validation set determines the threshold well enough."""
         return self.validation.determined
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """Slope and intercept of each label: log odds x become ``slope * x + intercept``.
+
+    For a multi-class task x are the logits of the softmax, and all slopes are equal.
+    """
+
+    slopes: tuple[float, ...]
+    intercepts: tuple[float, ...]
+
+    def after(self, first: Recalibration | None) -> Recalibration:
+        """Return the recalibration that applies ``first`` and then this one."""
+        if first is None:
+            return self
+        slopes = zip(self.slopes, first.slopes, strict=True)
+        both = zip(self.slopes, first.intercepts, self.intercepts, strict=True)
+        return Recalibration(
+            tuple(slope * old for slope, old in slopes),
+            tuple(slope * old + intercept for slope, old, intercept in both),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCounts:
+    """The distribution of a score in each class of the validation images.
+
+    Attributes
+    ----------
+    edges
+        Inner edges of the bins, increasing (bins - 1,); a score on an edge is in the upper bin.
+    counts
+        Number of images by class and bin.
+    design_effects
+        Variance of the shares of the bins relative to that of as many independent images, by class;
+        1 or more.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[tuple[int, ...], ...]
+    design_effects: tuple[float, ...]

@@ -8,7 +8,8 @@ from scipy.special import expit, softmax
 
 from plainfilm.adaptation.graph import recalibrate_graph
 from plainfilm.errors import BundleError
-from plainfilm.metrics.recalibration import Recalibration
+from plainfilm.metrics import apply_recalibration
+from plainfilm.records import Recalibration
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -75,7 +76,7 @@ def test_probabilities_are_recalibrated(head, outputs, labels):
     cool = logits.astype(float) / TEMPERATURE
     if outputs != labels:
         cool = cool[:, 1:] - cool[:, :1]
-    changed = change.apply(cool)
+    changed = apply_recalibration(cool, change)
     expected = softmax(changed, axis=1) if labels > 1 and head == "softmax" else expit(changed)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 

@@ -12,13 +12,13 @@ from scipy.stats import chisquare, norm
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics import (
-    ScoreCounts,
     count_scores,
     estimate_class_shares,
     label_shift_test,
     shift_class_shares,
     shift_prevalence,
 )
+from plainfilm.records import ScoreCounts
 
 GAP = 2.0
 

@@ -11,7 +11,12 @@ from scipy.special import expit, log_softmax, softmax
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics import calibration_line
-from plainfilm.metrics.recalibration import Recalibration, fit_recalibration, recalibration_of
+from plainfilm.metrics.recalibration import (
+    apply_recalibration,
+    fit_recalibration,
+    recalibration_of,
+)
+from plainfilm.records import Recalibration
 
 
 def binary_sample(n=400, seed=0):
@@ -130,15 +135,15 @@ def test_without_images_of_a_class_nothing_changes(kind):
     labels = np.ones((9, 1)) if kind == "binary" else np.tile([1.0, 0.0], (9, 1))
     fits = fit_recalibration(logits, labels, kind=kind)
     found = recalibration_of(fits)
-    np.testing.assert_array_equal(found.apply(logits), logits)
+    np.testing.assert_array_equal(apply_recalibration(logits, found), logits)
     assert all(fit.note for fit in fits)
 
 
 def test_two_recalibrations_are_one():
     first, second = Recalibration((2.0, 0.5), (1.0, -1.0)), Recalibration((3.0, 1.0), (0.5, 2.0))
     logits = np.random.default_rng(0).normal(size=(5, 2))
-    twice = second.apply(first.apply(logits))
-    np.testing.assert_allclose(second.after(first).apply(logits), twice)
+    twice = apply_recalibration(apply_recalibration(logits, first), second)
+    np.testing.assert_allclose(apply_recalibration(logits, second.after(first)), twice)
     assert second.after(None) == second
 
 

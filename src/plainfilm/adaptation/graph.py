@@ -8,7 +8,7 @@ import numpy as np
 
 from plainfilm._optional import require
 from plainfilm.errors import BundleError
-from plainfilm.metrics.recalibration import Recalibration
+from plainfilm.records import Recalibration
 
 _OUTPUT = "probabilities"
 _HEADS = ("Sigmoid", "Softmax")

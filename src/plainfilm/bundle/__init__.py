@@ -14,6 +14,7 @@ Nothing in a bundle is executed or unpickled. A file that `SHA256SUMS` does not 
 """
 
 from plainfilm.bundle.description import (
+    Adaptation,
     BundleMetadata,
     Determination,
     IndeterminateRange,
@@ -27,6 +28,7 @@ from plainfilm.bundle.training_images import TrainingImages
 
 __all__ = [
     "REJECTIONS",
+    "Adaptation",
     "Bundle",
     "BundleMetadata",
     "Determination",

@@ -59,6 +59,7 @@ def model_card(
         _summary(metadata),
         _USE,
         _training(metadata.provenance),
+        _adaptation(metadata.provenance),
         *(list(sections) or [_NO_TEST]),
         _operating_points(metadata.points),
         _limits(metadata),
@@ -120,6 +121,23 @@ def _training(origin: Provenance) -> str:
     return f"## Training\n\n{_table(('', 'value'), known)}" if known else ""
 
 
+def _adaptation(origin: Provenance) -> str:
+    """Return what was adapted to another site, and on which images."""
+    own = origin.adaptation
+    if own is None:
+        return ""
+    rows = {
+        "Adapted from": f"{own.parent_name} (bundle {own.parent[:12]})",
+        "Method": own.method,
+        "Data set": own.dataset,
+        "Images": own.images,
+        "Patients": own.patients,
+        "Labels": ", ".join(own.labels),
+    }
+    changed = "\n".join(f"- {sentence}" for sentence in own.changed)
+    return f"## Adaptation to another site\n\n{_table(('', 'value'), rows.items())}\n\n{changed}"
+
+
 def _operating_points(points: Iterable[LockedPoint]) -> str:
     rows = [
         (
@@ -141,7 +159,11 @@ def _operating_points(points: Iterable[LockedPoint]) -> str:
 def _limits(metadata: BundleMetadata) -> str:
     lines = []
     if assumed := metadata.provenance.assumed_prevalence:
-        classes = "equally frequent classes" if assumed == "balanced" else "the training prevalence"
+        classes = {
+            "balanced": "equally frequent classes",
+            "training": "the training prevalence",
+            "adaptation": "the prevalence of the images that the model was adapted to",
+        }[assumed]
         lines.append(
             f"Probabilities assume {classes}. Correct them where the disease is rarer or more "
             "frequent."

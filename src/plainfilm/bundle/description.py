@@ -13,7 +13,14 @@ from plainfilm._machine import Machine
 from plainfilm.bundle.imported import ImportedFrom
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
-from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task
+from plainfilm.records import (
+    LockedPoint,
+    OperatingPoint,
+    PixelSpec,
+    Recalibration,
+    ScoreCounts,
+    Task,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,38 @@ class Determination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation:
+    """How a bundle was adapted to the images of another site.
+
+    Attributes
+    ----------
+    parent, parent_name
+        Id and folder name of the bundle that was adapted.
+    method
+        ``recalibration`` on labelled images, or ``label shift`` on unlabelled ones.
+    dataset, images, patients
+        Name and size of the data that it was adapted on.
+    held_out_images, held_out_patients
+        Further data of the same site on which the adaptation was evaluated.
+    labels
+        Labels that were changed.
+    changed
+        What was changed, in sentences.
+    """
+
+    parent: str
+    parent_name: str
+    method: Literal["recalibration", "label shift"]
+    dataset: str
+    images: int
+    patients: int
+    held_out_images: int
+    held_out_patients: int
+    labels: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """How a bundle was made. None or empty means unknown.
 
@@ -92,12 +131,15 @@ class Provenance:
         The images that temperature and thresholds were selected on, in words.
     assumed_prevalence
         The prevalence that the probabilities assume: ``balanced`` if training weighs all classes
-        alike, else ``training``, the share of positives in the training images.
+        alike, ``training``, the share of positives in the training images, or ``adaptation``, that
+        of the images of another site that the bundle was adapted to.
     training_prevalence
-        Share of positives of each label among the training images; None where no label is known.
+        Share of positives of each label among these images; None where no label is known.
     modalities, body_parts
         Codes that the DICOM headers of at least 5 % of the training images state. Images with these
         codes are not rejected for them.
+    adaptation
+        How the bundle was adapted to another site; None if it was not.
     imported_from
         The ONNX file that the bundle was made from; None for a bundle that was trained here.
     """
@@ -120,10 +162,11 @@ class Provenance:
     machine: Machine | None = None
     temperature: Determination | None = None
     locked_on: str | None = None
-    assumed_prevalence: Literal["balanced", "training"] | None = None
+    assumed_prevalence: Literal["balanced", "training", "adaptation"] | None = None
     training_prevalence: Mapping[str, float | None] = field(default_factory=dict)
     modalities: tuple[str, ...] = ()
     body_parts: tuple[str, ...] = ()
+    adaptation: Adaptation | None = None
     imported_from: ImportedFrom | None = None
 
 
@@ -149,6 +192,12 @@ class BundleMetadata(Document):
         When an image is unlike the training images; None if the bundle cannot determine this.
     indeterminate
         Label to its range of indeterminate probabilities; a label may have none.
+    recalibration
+        Slope and intercept of each label, applied to the logits divided by the temperature, before
+        the sigmoid or softmax. The graph does this already. None if there is none.
+    validation_scores
+        Label to the distribution of its probability in each class of the validation images, in
+        bins; for a binary or multi-label task the classes are negative and positive.
     """
 
     SCHEMA: ClassVar[int] = 3
@@ -163,6 +212,8 @@ class BundleMetadata(Document):
     provenance: Provenance = Provenance()
     rejection: Rejection | None = None
     indeterminate: Mapping[str, IndeterminateRange] = field(default_factory=dict)
+    recalibration: Recalibration | None = None
+    validation_scores: Mapping[str, ScoreCounts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.temperature):

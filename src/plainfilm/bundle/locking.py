@@ -13,8 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle.description import IndeterminateRange
-from plainfilm.metrics import Temperature, apply_temperature, fit_temperature, lock_operating_points
-from plainfilm.records import LockedPoint, Task
+from plainfilm.metrics import (
+    Temperature,
+    apply_temperature,
+    count_scores,
+    fit_temperature,
+    lock_operating_points,
+)
+from plainfilm.records import LockedPoint, ScoreCounts, Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,12 +28,14 @@ class LockedThresholds:
     """Temperature, operating points and indeterminate ranges.
 
     ``probabilities`` (copies * n, labels) are those of the images that they were selected on.
+    ``scores`` is the distribution of the probabilities of the unchanged images, by label.
     """
 
     temperature: Temperature
     points: tuple[LockedPoint, ...]
     indeterminate: Mapping[str, IndeterminateRange]
     probabilities: NDArray[np.float64]
+    scores: Mapping[str, ScoreCounts]
 
 
 def lock_thresholds(
@@ -82,7 +90,31 @@ def lock_thresholds(
             copies=copies,
         )
     )
-    return LockedThresholds(temperature, points, _indeterminate(points, task), probabilities)
+    scores = _count_scores(probabilities[: len(labels)], labels, patients, task)
+    return LockedThresholds(
+        temperature, points, _indeterminate(points, task), probabilities, scores
+    )
+
+
+def _count_scores(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.float32],
+    patients: Sequence[str],
+    task: Task,
+) -> dict[str, ScoreCounts]:
+    """Return the distribution of the probability of each label, by class."""
+    known = ~np.isnan(labels)
+    if task.kind == "multiclass":
+        classes = np.where(known.all(axis=1), np.nan_to_num(labels).argmax(axis=1), -1)
+        numbers, count = np.tile(classes[:, None], (1, labels.shape[1])), labels.shape[1]
+    else:
+        numbers, count = np.where(known, labels == 1, -1).astype(int), 2
+    return {
+        label: count_scores(
+            numbers[:, column], probabilities[:, column], count, patients=[*patients]
+        )
+        for column, label in enumerate(task.labels)
+    }
 
 
 def _indeterminate(points: Sequence[LockedPoint], task: Task) -> dict[str, IndeterminateRange]:

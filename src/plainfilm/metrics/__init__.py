@@ -100,7 +100,7 @@ from plainfilm.metrics.ranking import (
 from plainfilm.metrics.reader_covariance import ReaderMetric, reader_covariance
 from plainfilm.metrics.recalibration import (
     LabelFit,
-    Recalibration,
+    apply_recalibration,
     fit_recalibration,
     recalibration_of,
 )
@@ -122,7 +122,6 @@ from plainfilm.metrics.scores import (
     why_undefined,
 )
 from plainfilm.metrics.shift_test import (
-    ScoreCounts,
     ShiftTest,
     count_scores,
     label_shift_test,
@@ -166,15 +165,14 @@ __all__ = [
     "PairedTest",
     "PredictiveValues",
     "ReaderMetric",
-    "Recalibration",
     "ReliabilityBin",
-    "ScoreCounts",
     "ShiftTest",
     "Statistic",
     "Temperature",
     "VarianceComponents",
     "Verdict",
     "accuracy_score",
+    "apply_recalibration",
     "apply_temperature",
     "as_labels",
     "as_scores",

@@ -20,37 +20,9 @@ from plainfilm.metrics._inputs import (
     group_index,
 )
 from plainfilm.metrics.intervals import Interval, normal_quantile
-from plainfilm.records import TaskKind
+from plainfilm.records import Recalibration, TaskKind
 
 _LARGEST_SLOPE = 100.0  # a fit that goes beyond has no finite maximum
-
-
-@dataclass(frozen=True, slots=True)
-class Recalibration:
-    """Slope and intercept of each label: log odds x become ``slope * x + intercept``.
-
-    For a multi-class task x are the logits of the softmax, and all slopes are equal.
-    """
-
-    slopes: tuple[float, ...]
-    intercepts: tuple[float, ...]
-
-    def apply(self, logits: ArrayLike) -> Floats:
-        """Return the recalibrated log odds of log odds (n, labels)."""
-        values = np.asarray(logits, np.float64)
-        changed: Floats = values * np.array(self.slopes) + np.array(self.intercepts)
-        return changed
-
-    def after(self, first: Recalibration | None) -> Recalibration:
-        """Return the recalibration that applies ``first`` and then this one."""
-        if first is None:
-            return self
-        slopes = zip(self.slopes, first.slopes, strict=True)
-        both = zip(self.slopes, first.intercepts, self.intercepts, strict=True)
-        return Recalibration(
-            tuple(slope * old for slope, old in slopes),
-            tuple(slope * old + intercept for slope, old, intercept in both),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +97,14 @@ def fit_recalibration(
         own = scores[known, column], truth[known, column] == 1
         fits.append(_fit_label(*own, groups[known], method, level))
     return tuple(fits)
+
+
+def apply_recalibration(logits: ArrayLike, recalibration: Recalibration) -> Floats:
+    """Return the recalibrated log odds of log odds (n, labels)."""
+    values = np.asarray(logits, np.float64)
+    slopes, intercepts = np.array(recalibration.slopes), np.array(recalibration.intercepts)
+    changed: Floats = values * slopes + intercepts
+    return changed
 
 
 def recalibration_of(fits: Sequence[LabelFit]) -> Recalibration:

@@ -9,28 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from plainfilm.metrics._inputs import Floats, Ints, Patients, as_scores, group_index
+from plainfilm.records import ScoreCounts
 
 _FEWEST = 5.0  # expected images in a bin of a chi-squared test
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreCounts:
-    """The distribution of a score in each class of the validation images.
-
-    Attributes
-    ----------
-    edges
-        Inner edges of the bins, increasing (bins - 1,); a score on an edge is in the upper bin.
-    counts
-        Number of images by class and bin.
-    design_effects
-        Variance of the shares of the bins relative to that of as many independent images, by class;
-        1 or more.
-    """
-
-    edges: tuple[float, ...]
-    counts: tuple[tuple[int, ...], ...]
-    design_effects: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

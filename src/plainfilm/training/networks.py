@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError
-from plainfilm.metrics import apply_temperature
+from plainfilm.metrics import apply_recalibration, apply_temperature
 from plainfilm.records import Task
 from plainfilm.training.backend import use_backend
 
@@ -87,7 +87,10 @@ def keras_probabilities(
         bundle.task,
         head_of(bundle.task, recipe.fit.loss),
     )
-    return apply_temperature(logits, bundle.temperature, kind=bundle.task.kind)
+    logits = logits / bundle.temperature
+    if bundle.recalibration is not None:
+        logits = apply_recalibration(logits, bundle.recalibration)
+    return apply_temperature(logits, 1.0, kind=bundle.task.kind)
 
 
 def _recipe(bundle: Bundle) -> Recipe:

@@ -164,6 +164,7 @@ def write_checked_bundle(
         ),
         rejection=None if novelty is None else lock_rejection(novelty, len(validation)),
         indeterminate=locked.indeterminate,
+        validation_scores=locked.scores,
     )
     bundle = write_bundle(folder, metadata, graph=graph, weights=weights, training_images=known)
     shipped, shipped_novelty = Predictor(bundle).probabilities_and_novelty(validation.images)

@@ -154,8 +154,10 @@ def _provenance(evaluation: EvaluationDocument, first: LabelResults) -> dict[str
     }
     if bundle.assumed_prevalence:
         here = f"; {first.prevalence:.1%} of these images are positive" if first.n else ""
-        balanced = bundle.assumed_prevalence == "balanced"
-        classes = "equally frequent classes" if balanced else "the training prevalence"
+        classes = {
+            "balanced": "equally frequent classes",
+            "adaptation": "the prevalence of the images that the model was adapted to",
+        }.get(bundle.assumed_prevalence, "the training prevalence")
         found["balance"] = f"probabilities assume {classes}{here}"
     return found
 

@@ -139,6 +139,8 @@ def _assumed(name: str, evaluation: EvaluationDocument) -> str:
     assumed = evaluation.bundle.assumed_prevalence
     if assumed == "training":
         return f" It assumes the prevalence of {name} in the training images."
+    if assumed == "adaptation":
+        return f" It assumes the prevalence of {name} in the images that the model was adapted to."
     if assumed != "balanced":
         return ""
     if evaluation.task.kind == "multiclass":

@@ -86,6 +86,9 @@ function assumption({ assumed_prevalence: assumed, task }) {
   if (assumed === "training") {
     return "The probabilities assume the prevalence of the training images.";
   }
+  if (assumed === "adaptation") {
+    return "The probabilities assume the prevalence of the images that the model was adapted to.";
+  }
   return "The bundle does not record which prevalence the probabilities assume.";
 }
 

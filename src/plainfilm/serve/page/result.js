@@ -121,9 +121,10 @@ function predictionLine(result, label, { model, point }) {
 
 function basis(model, label, prevalence) {
   if (model.task.kind === "multiclass") {
-    return model.assumed_prevalence === "balanced"
-      ? "Assumes that all classes are equally frequent."
-      : "Assumes the class frequencies of the training images.";
+    return {
+      balanced: "Assumes that all classes are equally frequent.",
+      adaptation: "Assumes the class frequencies of the images that the model was adapted to.",
+    }[model.assumed_prevalence] ?? "Assumes the class frequencies of the training images.";
   }
   const assumed = assumedPrevalence(model, label);
   if (assumed === null) return "The bundle does not record the prevalence that this probability assumes.";
