@@ -62,9 +62,9 @@ def paired(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
 
 def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     """Draw a test set with a small subgroup; return which intervals contain 0."""
-    from plainfilm.data import Manifest
+    from plainfilm.evaluation.predictions import Predictions
     from plainfilm.evaluation.subgroups import describe_subgroups
-    from plainfilm.records import OperatingPoint, Record, Task
+    from plainfilm.records import OperatingPoint, Task
 
     size, sensitivity, clustered, seed = task
     rng = np.random.default_rng([size, seed])
@@ -76,19 +76,16 @@ def subgroup(task: tuple[int, float, bool, int]) -> dict[str, bool | None]:
     own = 0.7 * rng.normal(size=n)[patients] + 0.714 * rng.normal(size=n)
     hit = NormalDist().inv_cdf(sensitivity)
     chances = 1 / (1 + np.exp(-(own + np.where(labels == 1, hit, -0.9))))
-    records = tuple(
-        Record(
-            id=f"{row}",
-            path=f"{row}.png",
-            labels=(float(labels[row]),),
-            patient=f"{patients[row]}",
-            columns={"cell": "small" if row < small else "large"},
-        )
-        for row in range(n)
-    )
     point = OperatingPoint("balanced", "balanced", "P", 0.5, "given")
-    manifest = Manifest("drawn", Task("binary", ("P",), ("N", "P")), records)
-    found = describe_subgroups(manifest, chances[:, None], [point], n_bootstrap=N_BOOTSTRAP)
+    predictions = Predictions(
+        Task("binary", ("P",), ("N", "P")),
+        [*map(str, range(n))],
+        [*map(str, patients)],
+        labels[:, None],
+        chances[:, None],
+        {"cell": ["small" if row < small else "large" for row in range(n)]},
+    )
+    found = describe_subgroups(predictions, [point], n_bootstrap=N_BOOTSTRAP)
     [column] = found.labels["P"]
     [small] = [one for one in column.subgroups if one.value == "small"]
     covered: dict[str, bool | None] = {}

@@ -17,9 +17,9 @@ from plainfilm.evaluation import EvaluationDocument
 from plainfilm.evaluation.document import LabelResults, OperatingPointResults
 from plainfilm.evaluation.document.analyses import Subgroups
 from plainfilm.evaluation.document.evaluation import (
-    BundleSummary,
     DatasetSummary,
     LeftOutImage,
+    ModelSummary,
     TrainingSummary,
 )
 from plainfilm.evaluation.document.label import (
@@ -162,7 +162,9 @@ def draw_evaluation() -> EvaluationDocument:
     return EvaluationDocument(
         created="2025-03-14T15:09:26+00:00",
         version="0.1.0",
-        bundle=BundleSummary(
+        model=ModelSummary(
+            name="compact-2025",
+            kind="bundle",
             id="b7c1" * 16,
             recipe="compact",
             created="2025-03-14T14:00:00+00:00",

@@ -283,7 +283,7 @@ def test_the_run_is_evaluated_on_other_data(
         (job.run / "evaluation-other-clinic" / "evaluation.json").read_text(encoding="utf-8")
     )
     assert values["dataset"]["name"] == "other clinic"
-    assert values["bundle"]["id"] == open_run(job.run).bundle.id
+    assert values["model"]["id"] == open_run(job.run).bundle.id
     # The bundle alone, in another folder, gives the same metrics.
     bundle = Path(shutil.copytree(job.run / "bundle", tmp_path / "shipped"))
     done = run_plainfilm("evaluate", bundle, other, "--out", tmp_path / "e")

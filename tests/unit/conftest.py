@@ -20,8 +20,8 @@ from plainfilm.decoding.decode import decode_one
 from plainfilm.evaluation import EvaluationDocument, summarise
 from plainfilm.evaluation.document.analyses import Subgroups
 from plainfilm.evaluation.document.evaluation import (
-    BundleSummary,
     DatasetSummary,
+    ModelSummary,
     TrainingSummary,
 )
 from plainfilm.phantom import draw
@@ -205,8 +205,18 @@ def make_document() -> Callable[..., EvaluationDocument]:
         document = EvaluationDocument(
             created="2026-01-01T00:00:00+00:00",
             version="0.1.0",
-            bundle=BundleSummary(
-                bundle, "swift", None, None, 0, 1.0, None, None, TrainingSummary(None, None, None)
+            model=ModelSummary(
+                "drawn",
+                "bundle",
+                bundle,
+                "swift",
+                None,
+                None,
+                0,
+                1.0,
+                None,
+                None,
+                TrainingSummary(None, None, None),
             ),
             task=task,
             dataset=DatasetSummary("drawn", "test", "h", "h"),

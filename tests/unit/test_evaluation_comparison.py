@@ -55,7 +55,7 @@ def write(make_document: Callable[..., EvaluationDocument]) -> Write:
             }
         )
         parquet.write_table(
-            table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": bundle})}),
+            table.replace_schema_metadata({"plainfilm": json.dumps({"model": bundle})}),
             folder / "predictions.parquet",
         )
         return folder

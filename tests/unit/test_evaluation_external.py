@@ -179,7 +179,7 @@ def test_a_report_outside_a_run_is_rewritten_by_naming_the_model(
         assert "cannot be read" in capsys.readouterr().err
     predictions.write_bytes(whole)
     table = parquet.read_table(predictions)
-    output = table.replace_schema_metadata({"plainfilm": json.dumps({"bundle": "x"})})
+    output = table.replace_schema_metadata({"plainfilm": json.dumps({"model": "x"})})
     nan = np.full(len(table), math.nan, np.float32)
     column = table.column_names.index("probability_bright")
     for wrong in (output, table.set_column(column, "probability_bright", [nan])):

@@ -17,9 +17,11 @@ from sklearn import metrics as reference
 from plainfilm._json import to_json
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.evaluation.columns import read_columns
+from plainfilm.evaluation.columns import collect_columns, group_columns
 from plainfilm.evaluation.disturbances import DISTURBANCES
 from plainfilm.evaluation.document.analyses import Subgroup, Subgroups
+from plainfilm.evaluation.model import JudgedModel
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.rejection import describe_rejection
 from plainfilm.evaluation.robustness import measure_robustness
 from plainfilm.evaluation.subgroups import describe_subgroups
@@ -47,6 +49,17 @@ def made(labels: Any, columns: dict[str, list[Any]], patients: list[str] | None 
     return Manifest("made", SICK, records)
 
 
+def predicted(manifest: Manifest, chances: Any) -> Predictions:
+    return Predictions(
+        manifest.task,
+        [*manifest.ids],
+        [*manifest.patients],
+        manifest.label_array(),
+        np.asarray(chances),
+        collect_columns(manifest, ()),
+    )
+
+
 def drawn(n: int = 400, seed: int = 0) -> tuple[Any, Any, Any]:
     """Draw labels, probabilities and a site: at the second site the model is worse."""
     rng = np.random.default_rng(seed)
@@ -65,7 +78,7 @@ def subgroups_of(found: Subgroups, column: str) -> dict[str, Subgroup]:
 def test_subgroups_have_the_numbers_of_scikit_learn_and_a_difference_is_found() -> None:
     labels, chances, site = drawn()
     names = ["far" if one else "near" for one in site]
-    found = describe_subgroups(made(labels, {"site": names}), chances[:, None], [HALF])
+    found = describe_subgroups(predicted(made(labels, {"site": names}), chances[:, None]), [HALF])
     subgroups = subgroups_of(found, "site")
     for value, where in (("far", site), ("near", ~site)):
         subgroup = subgroups[value]
@@ -98,7 +111,9 @@ def test_a_false_difference_is_rare_among_many_tests() -> None:
     rng = np.random.default_rng(1)
     labels, chances, _ = drawn(300, seed=5)
     columns = {f"c{k}": [str(one) for one in rng.integers(0, 3, 300)] for k in range(8)}
-    found = describe_subgroups(made(labels, columns), chances[:, None], [HALF], n_bootstrap=300)
+    found = describe_subgroups(
+        predicted(made(labels, columns), chances[:, None]), [HALF], n_bootstrap=300
+    )
     assert found.tests == 8 * 3 * 3
     small = [
         p
@@ -118,7 +133,7 @@ def test_a_small_subgroup_without_an_error_is_not_found_to_be_better() -> None:
     chances[30:324:10] = 0.2
     names = ["small" if n < 24 else "large" for n in range(624)]
     found = describe_subgroups(
-        made(labels, {"site": names}), chances[:, None], [HALF], n_bootstrap=400
+        predicted(made(labels, {"site": names}), chances[:, None]), [HALF], n_bootstrap=400
     )
     subgroup = subgroups_of(found, "site")["small"]
     assert subgroup.metrics["sensitivity"].value == 1
@@ -134,7 +149,7 @@ def test_p_below_five_percent_is_where_the_interval_leaves_zero_out() -> None:
     # Some patients have images in a subgroup and outside it.
     patients = [f"p{n // 2}" for n in range(400)]
     found = describe_subgroups(
-        made(labels, columns, patients), chances[:, None], [HALF], n_bootstrap=200
+        predicted(made(labels, columns, patients), chances[:, None]), [HALF], n_bootstrap=200
     )
     subgroups = [subgroup for entry in found.labels["sick"] for subgroup in entry.subgroups]
     seen = 0
@@ -155,8 +170,7 @@ def test_the_rate_of_false_differences_is_the_level_of_the_test() -> None:
         logits = rng.normal(size=430) + np.where(labels == 1, 1.7, -1.1)
         names = ["small"] * 30 + ["large"] * 400
         found = describe_subgroups(
-            made(labels, {"site": names}),
-            1 / (1 + np.exp(-logits))[:, None],
+            predicted(made(labels, {"site": names}), 1 / (1 + np.exp(-logits))[:, None]),
             [HALF],
             n_bootstrap=200,
         )
@@ -170,7 +184,7 @@ def test_small_subgroups_are_listed_with_the_reason() -> None:
     labels, chances, _ = drawn(120, seed=2)
     names = ["rare" if n < 6 else "a" if n % 2 else "b" for n in range(120)]
     found = describe_subgroups(
-        made(labels, {"site": names}), chances[:, None], [HALF], n_bootstrap=50
+        predicted(made(labels, {"site": names}), chances[:, None]), [HALF], n_bootstrap=50
     )
     [entry] = found.labels["sick"]
     assert [one.value for one in entry.too_small] == ["rare"]
@@ -183,7 +197,9 @@ def test_many_images_of_few_patients_are_too_few() -> None:
     patients = [f"p{n // 20}" for n in range(120)]
     names = ["x" if n < 60 else "y" for n in range(120)]
     found = describe_subgroups(
-        made(labels, {"site": names}, patients), np.full((120, 1), 0.5), [HALF], n_bootstrap=50
+        predicted(made(labels, {"site": names}, patients), np.full((120, 1), 0.5)),
+        [HALF],
+        n_bootstrap=50,
     )
     [entry] = found.labels["sick"]
     assert len(entry.too_small) == 2
@@ -194,7 +210,7 @@ def test_kinds_of_a_disease_are_compared_with_all_healthy_images() -> None:
     rng = np.random.default_rng(0)
     kinds = [("bacteria" if rng.random() < 0.6 else "virus") if label else None for label in labels]
     found = describe_subgroups(
-        made(labels, {"kind": kinds}), chances[:, None], [HALF], n_bootstrap=100
+        predicted(made(labels, {"kind": kinds}), chances[:, None]), [HALF], n_bootstrap=100
     )
     subgroups = subgroups_of(found, "kind")
     for kind in ("bacteria", "virus"):
@@ -212,7 +228,9 @@ def test_kinds_of_a_disease_are_compared_with_all_healthy_images() -> None:
 def test_a_column_that_is_the_label_says_nothing() -> None:
     labels, chances, _ = drawn(100)
     names = ["ill" if label else "fine" for label in labels]
-    found = describe_subgroups(made(labels, {"d": names}), chances[:, None], [HALF], n_bootstrap=20)
+    found = describe_subgroups(
+        predicted(made(labels, {"d": names}), chances[:, None]), [HALF], n_bootstrap=20
+    )
     assert found.labels["sick"] == ()
     assert found.tests == 0
 
@@ -236,7 +254,12 @@ def test_columns_become_groups() -> None:
         "sex": ["F" if n % 3 else "M" for n in range(60)],
         "file_size": numbers,
     }
-    columns = {column.name: column for column in read_columns(manifest, metadata)}
+    rows = [
+        {name: cells[n] for name, cells in metadata.items() if cells[n] is not None}
+        for n in range(len(manifest))
+    ]
+    found = collect_columns(manifest, rows)
+    columns = {column.name: column for column in group_columns(found)}
     assert set(columns) == {"age", "dose", "grade", "gaps", "sex"}
     assert columns["age"].values == (
         "below 18",
@@ -260,19 +283,20 @@ def test_rejected_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
         rejection=Rejection(0.9, "nine tenths", 0.1),
         indeterminate={"sick": IndeterminateRange(0.4, 0.6, "by hand")},
     )
-    found = describe_rejection(
-        bundle,
+    reasons = [
+        "blank" if n == 7 else "unlike-training" if new >= 0.9 else None
+        for n, new in enumerate(novelty)
+    ]
+    predictions = Predictions(
+        SICK,
+        [f"i{n}" for n in range(300)],
+        [f"p{n}" for n in range(300)],
         labels[:, None],
         chances[:, None],
-        novelty,
-        [
-            "blank" if n == 7 else "unlike-training" if new >= 0.9 else None
-            for n, new in enumerate(novelty)
-        ],
-        [f"p{n}" for n in range(300)],
-        [f"i{n}" for n in range(300)],
-        n_bootstrap=100,
+        decisions={"reason": reasons},
+        novelty=novelty,
     )
+    found = describe_rejection(JudgedModel.of(bundle), predictions, n_bootstrap=100)
     kept = (novelty < 0.9) & (np.arange(300) != 7)
     decided = kept & ~((chances >= 0.4) & (chances < 0.6))
     assert found.rejected == (~kept).sum()
@@ -297,9 +321,10 @@ def test_rejected_images_are_counted_and_left_out(make_bundle: MakeBundle) -> No
 
 
 def test_a_bundle_without_novelty_rejects_nothing(make_bundle: MakeBundle) -> None:
-    found = describe_rejection(
-        make_bundle(task=SICK), [[0], [1]], [[0.1], [0.9]], None, [None] * 2, ["a", "b"], ["a", "b"]
-    )
+    names = ["a", "b"]
+    y_true, y_score = np.array([[0.0], [1.0]]), np.array([[0.1], [0.9]])
+    predictions = Predictions(SICK, names, names, y_true, y_score)
+    found = describe_rejection(JudgedModel.of(make_bundle(task=SICK)), predictions)
     assert found.rejected == 0
     assert found.novelty is None
     assert found.threshold is None

@@ -13,6 +13,7 @@ import pytest
 from plainfilm import metrics
 from plainfilm.bundle import Bundle, Provenance
 from plainfilm.errors import UsageError
+from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.prevalence import describe_prevalence
 from plainfilm.records import OperatingPoint, Task
 
@@ -37,7 +38,12 @@ def drawn(share: float, n: int, seed: int) -> tuple[Any, Any]:
 def ask(bundle: Bundle, labels: Any, chances: Any, prevalence: float, **more: Any) -> Any:
     keys = [str(n) for n in range(len(labels))]
     found = describe_prevalence(
-        bundle, labels[:, None], chances[:, None], keys, prevalence, **{"n_bootstrap": 300, **more}
+        JudgedModel.of(bundle),
+        labels[:, None],
+        chances[:, None],
+        keys,
+        prevalence,
+        **{"n_bootstrap": 300, **more},
     )
     return found.labels["ill"]
 
@@ -96,7 +102,7 @@ def test_what_cannot_be_corrected_is_refused(make_bundle: MakeBundle) -> None:
     with pytest.raises(UsageError, match="between 0 and 1"):
         ask(balanced(make_bundle), labels, chances, 1.0)
     unknown = replace(make_bundle(task=ILL), provenance=Provenance(assumed_prevalence="training"))
-    with pytest.raises(UsageError, match="does not say"):
+    with pytest.raises(UsageError, match="it is not known which prevalence"):
         ask(unknown, labels, chances, 0.1)
     known = balanced(make_bundle, assumed_prevalence="training", training_prevalence={"ill": 0.3})
     assert ask(known, labels, chances, 0.1).assumed_prevalence == 0.3
@@ -105,4 +111,4 @@ def test_what_cannot_be_corrected_is_refused(make_bundle: MakeBundle) -> None:
     three = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
     bundle = replace(balanced(make_bundle), task=three)
     with pytest.raises(UsageError, match="several classes"):
-        describe_prevalence(bundle, np.eye(3), np.eye(3), ["a", "b", "c"], 0.1)
+        describe_prevalence(JudgedModel.of(bundle), np.eye(3), np.eye(3), ["a", "b", "c"], 0.1)

@@ -117,7 +117,7 @@ def test_what_is_written_is_what_is_returned(scored: tuple[Any, Manifest]) -> No
         "requested_hash": manifest.hash,
     }
     assert values["task"] == {"kind": "binary", "labels": ["bright"], "classes": ["dark", "bright"]}
-    assert values["bundle"]["recipe"] == "brightness"
+    assert values["model"]["recipe"] == "brightness"
     assert values["left_out"] == []
     again = Evaluation.read(evaluation.folder)
     assert again.document.to_json() == values
@@ -155,12 +155,12 @@ def test_the_worst_are_wrong_at_the_locked_threshold(
     wrong.sort(key=lambda pair: -pair[0])
     every = found.worst(1000)
     assert len(every) > 4
-    assert [one.record.id for one in every] == [name for _, name in wrong]
+    assert [one.id for one in every] == [name for _, name in wrong]
     # Some probabilities above a half are no mistakes, and some below a half are none either.
     assert found.document.binary is not None
     point = found.document.binary.operating_points["balanced"].confusion
     assert len(every) == point.fp + point.fn
-    assert [one.record.id for one in found.worst(3)] == [one.record.id for one in every[:3]]
+    assert [one.id for one in found.worst(3)] == [one.id for one in every[:3]]
     assert {(one.label, one.threshold) for one in every} == {("bright", 0.684)}
     assert found.worst(0) == ()
 
@@ -212,7 +212,7 @@ def test_predictions_have_one_row_per_image(scored: tuple[Any, Manifest]) -> Non
         assert row["label_bright"] == record.labels[0]
         assert row["patient"] == record.patient
     metadata = json.loads(table.schema.metadata[b"plainfilm"])
-    assert metadata == {"schema": 1, "bundle": evaluation.document.bundle.id}
+    assert metadata == {"schema": 2, "model": evaluation.document.model.id}
 
 
 def test_the_histogram_holds_every_image(scored: tuple[Any, Manifest]) -> None:
@@ -395,7 +395,7 @@ def test_another_evaluation_is_not_overwritten(
     assert "other images" in str(caught.value.received)
     with pytest.raises(UsageError, match="would be lost") as caught:
         evaluate(make_bundle(gains=(2.0,)), manifest, out=out)
-    assert "another bundle" in str(caught.value.received)
+    assert "another model" in str(caught.value.received)
     assert (out / "evaluation.json").read_bytes() == before
     (out / "evaluation.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UsageError, match="would be lost"):

@@ -86,7 +86,7 @@ def test_a_binary_summary_has_the_metrics_of_its_label() -> None:
     assert list(answer.metrics) == NAMES
     assert answer.metrics == results.metrics
     assert set(results.operating_points) == {"balanced", "rule-out"}
-    assert results.balanced is results.operating_points["balanced"]
+    assert results.default_point is results.operating_points["balanced"]
     assert results.operating_points["balanced"].metrics == {
         name: answer.metrics[name] for name in DEFAULT
     }
@@ -247,7 +247,7 @@ def test_macro_average_names_the_labels_it_leaves_out() -> None:
         reference.roc_auc_score(labels[:, [0, 2]], chances[:, [0, 2]])
     )
     assert math.isnan(answer.metrics["sensitivity"].value)
-    assert "no balanced operating point" in (answer.metrics["sensitivity"].reason or "")
+    assert "no operating point" in (answer.metrics["sensitivity"].reason or "")
 
 
 @pytest.mark.parametrize("each", [1, 3])

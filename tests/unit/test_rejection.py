@@ -253,8 +253,8 @@ def test_an_evaluation_counts_them_and_stores_the_fields(
         assert 0 <= one["probability_bright"] <= 1, "the evaluation needs all of them"
         assert one["source_reason"] == "x", "a column of the source has another name"
     read = type(found).read(tmp_path / "e")
-    assert read.rejected.tolist() == found.rejected.tolist()
-    worst = {one.record.id for one in read.worst(100)}
+    assert read.predictions.rejected.tolist() == found.predictions.rejected.tolist()
+    worst = {one.id for one in read.worst(100)}
     assert worst and all(rows[Path(id_).stem]["reason"] is None for id_ in worst)
 
 

@@ -240,7 +240,7 @@ def test_miscalibration_names_the_assumed_prevalence(
 ) -> None:
     document = replace(
         change_error(sound, Interval(0.12, 0.08, 0.16, "x")),
-        bundle=replace(sound.bundle, assumed_prevalence=assumed),
+        model=replace(sound.model, assumed_prevalence=assumed),
         task=replace(TASK, kind=kind),
     )
     assert only(document, "Miscalibrated probabilities").text.endswith(words)

@@ -86,7 +86,7 @@ def external(scored: Evaluation, low: float, high: float) -> ExternalDocument:
     rest = (None, None, None, None)
     return ExternalDocument(
         version="0.1.0",
-        bundle=scored.document.bundle,
+        model=scored.document.model,
         label="bright",
         rows=(
             ExternalRow("home", "internal validation", "h", *sizes, metrics(0.95), *rest),

@@ -84,19 +84,22 @@ def _print(findings: Iterable[Finding], given: frozenset[str]) -> None:
 
 
 def print_findings(
-    manifest: Manifest, given: frozenset[str] = frozenset(), *, before: Manifest | None = None
+    data: Manifest | EvaluationDocument,
+    given: frozenset[str] = frozenset(),
+    *,
+    before: Manifest | None = None,
 ) -> None:
-    """Print to stderr the findings about a data set and the number of files left out.
+    """Print to stderr the findings about data and the number of files left out.
 
     ``given`` are the options of the command, such as ``--patient``; what is printed of the
     manifest ``before`` is not printed again.
     """
     known = set(before.findings if before else ())
-    _print([finding for finding in manifest.findings if finding not in known], given)
-    if manifest.left_out and (before is None or manifest.left_out != before.left_out):
-        reasons = Counter(row.reason for row in manifest.left_out)
+    _print([finding for finding in data.findings if finding not in known], given)
+    if data.left_out and (before is None or data.left_out != before.left_out):
+        reasons = Counter(row.reason for row in data.left_out)
         text = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        print(f"left out: {plural(len(manifest.left_out), 'file')} ({text})", file=sys.stderr)
+        print(f"left out: {plural(len(data.left_out), 'file')} ({text})", file=sys.stderr)
 
 
 def describe_evaluation(document: EvaluationDocument) -> str:
@@ -119,9 +122,9 @@ def describe_evaluation(document: EvaluationDocument) -> str:
         for label, results in document.labels.items()
         if results.worse_than_chance
     ]
-    point = None if document.binary is None else document.binary.balanced
+    point = None if document.binary is None else document.binary.default_point
     if point is not None:
-        lines.append(f"threshold {point.threshold:.3f}, locked on validation (balanced)")
+        lines.append(f"threshold {point.threshold:.3f}, {_origin(document)} ({point.purpose})")
         lines += _undistinguished(document)
     lines += _without_rejected(document)
     lines += _without_overlap(document)
@@ -139,6 +142,10 @@ def _undistinguished(document: EvaluationDocument) -> list[str]:
             if known and (known.same_as_balanced or known.status == "not attainable"):
                 by_rule.setdefault(point.rule, []).append(name)
     return [f"{', '.join(names)}: {rule}" for rule, names in by_rule.items()]
+
+
+def _origin(document: EvaluationDocument) -> str:
+    return "given" if document.model.locked_on is None else "locked on validation"
 
 
 def _without_rejected(document: EvaluationDocument) -> list[str]:

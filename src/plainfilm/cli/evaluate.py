@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     home = find_run(args.model)
     run = open_run(home) if home is not None else None
     for evaluation in evaluations:
-        print_findings(evaluation.manifest, args.given)
+        print_findings(evaluation.document, args.given)
         print(describe_evaluation(evaluation.document))
         page = write_report(evaluation, model=args.model, run=run, external=document)
         print(f"report: {shown(page)}")

@@ -27,20 +27,29 @@ class Column:
     codes: NDArray[np.intp]  # (n,)
 
 
-def read_columns(
-    manifest: Manifest, metadata: Mapping[str, Sequence[str | float | None]]
-) -> list[Column]:
-    """Return the columns and metadata fields that have 2 to 12 groups.
+def collect_columns(
+    manifest: Manifest, metadata: Sequence[Mapping[str, str | float]]
+) -> dict[str, Sequence[str | float | None]]:
+    """Return the columns of the records and the metadata (n,) of their files, by name.
 
-    Numbers with more than six different values are binned: ages at 18, 40 and 65 years, others
-    into thirds. A column takes precedence over a metadata field of the same name.
+    A column takes precedence over a metadata field of the same name.
     """
     columns: dict[str, Sequence[str | float | None]] = {
         name: [record.columns.get(name) for record in manifest.records]
         for name in dict.fromkeys(key for record in manifest.records for key in record.columns)
     }
     taken = {name.casefold() for name in columns}
-    columns |= {name: metadata[name] for name in _METADATA if name in metadata.keys() - taken}
+    known = {name for one in metadata for name in one}
+    fields = (name for name in _METADATA if name in known - taken)
+    return columns | {name: [one.get(name) for one in metadata] for name in fields}
+
+
+def group_columns(columns: Mapping[str, Sequence[str | float | None]]) -> list[Column]:
+    """Return the columns (n,) that have 2 to 12 groups.
+
+    Numbers with more than six different values are binned: ages at 18, 40 and 65 years, others
+    into thirds.
+    """
     found = (_group(name, values) for name, values in columns.items())
     return [column for column in found if column is not None]
 

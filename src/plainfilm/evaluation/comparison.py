@@ -171,9 +171,9 @@ def _models(sides: Sequence[Stored]) -> tuple[ComparedModel, ...]:
     return tuple(
         ComparedModel(
             name if names.count(name) == 1 else f"{folder.absolute().parent.name}/{name}",
-            side.document.bundle.id,
-            side.document.bundle.recipe,
-            side.document.bundle.seed,
+            side.document.model.id,
+            side.document.model.recipe,
+            side.document.model.seed,
         )
         for side, folder, name in zip(sides, folders, names, strict=True)
     )

@@ -124,7 +124,7 @@ def validate(
     document = ExternalDocument(
         warnings=tuple(_warn(row) for row in rows if row.overlap),
         version=__version__,
-        bundle=evaluations[0].document.bundle,
+        model=evaluations[0].document.model,
         label=bundle.task.labels[0] if bundle.task.kind == "binary" else None,
         rows=(rows[0], *(_with_difference(row, rows[0]) for row in rows[1:])),
         note="".join([_NOTE, *notes]),
@@ -169,7 +169,7 @@ def stored_evaluation(path: Path, bundle: Bundle) -> EvaluationDocument | None:
         document = EvaluationDocument.read(path)
     except RunError:
         return None
-    same = document.bundle.id == bundle.id and document.version == __version__
+    same = document.model.id == bundle.id and document.version == __version__
     return document if same else None
 
 

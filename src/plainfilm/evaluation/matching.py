@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from plainfilm.errors import RunError, UsageError
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.result import Stored
-from plainfilm.evaluation.scoring import Predictions
 
 
 def read_matched(folders: Sequence[Path]) -> list[Stored]:
@@ -51,7 +52,7 @@ def _check_different(one: Stored, other: Stored) -> None:
     if np.array_equal(one.predictions.probabilities, other.predictions.probabilities):
         raise UsageError(
             "two evaluations have the same probabilities, so there is nothing to compare",
-            received=f"bundles {one.document.bundle.id[:12]} and {other.document.bundle.id[:12]}",
+            received=f"models {one.document.model.id[:12]} and {other.document.model.id[:12]}",
             remedy="give evaluations of different models on the same images",
         )
 
@@ -88,13 +89,13 @@ def _align(first: Stored, second: Stored) -> Predictions:
             f"{first.document.task.labels[column]}",
             received=f"{one.ids[row]}: {values}",
         )
-    return Predictions(
-        other.bundle,
-        one.ids,
-        patients,
-        labels,
-        other.probabilities[order],
-        other.rejected[order],
+    return replace(
+        other,
+        ids=one.ids,
+        patients=patients,
+        labels=labels,
+        probabilities=other.probabilities[order],
+        decisions={},
     )
 
 

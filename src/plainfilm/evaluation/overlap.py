@@ -144,8 +144,8 @@ def describe_overlap(
     if found.images.any() and len(rest):
         metrics = dict(
             summarise(
-                scored.manifest.label_array()[rest],
-                scored.probabilities[rest],
+                scored.predictions.labels[rest],
+                scored.predictions.probabilities[rest],
                 bundle.task,
                 [str(key) for key in keys[rest]],
                 bundle.operating_points,

@@ -1,41 +1,25 @@
-"""Evaluates a bundle: scores images through the predictor and writes the results."""
+"""Evaluates a bundle: scores images through the predictor, analyses and writes the results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from plainfilm import __version__, _files
+from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest, load_dataset, relocate
 from plainfilm.errors import RunError, SourceError, UsageError
+from plainfilm.evaluation.analyse import analyse
 from plainfilm.evaluation.document import EvaluationDocument
-from plainfilm.evaluation.document.evaluation import (
-    BundleSummary,
-    DatasetSummary,
-    LeftOutImage,
-    TrainingSummary,
-)
+from plainfilm.evaluation.document.evaluation import DatasetSummary
+from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.overlap import describe_overlap, find_overlap, report_overlap
-from plainfilm.evaluation.prevalence import check_prevalence, describe_prevalence
-from plainfilm.evaluation.rejection import describe_rejection
-from plainfilm.evaluation.result import DOCUMENT, MANIFEST, PREDICTIONS, Evaluation
+from plainfilm.evaluation.prevalence import check_prevalence
+from plainfilm.evaluation.result import DOCUMENT, Evaluation
 from plainfilm.evaluation.robustness import measure_robustness
-from plainfilm.evaluation.scoring import (
-    Scored,
-    align,
-    name_split,
-    official_test,
-    score,
-    write_predictions,
-)
-from plainfilm.evaluation.subgroups import describe_subgroups
-from plainfilm.evaluation.summary import summarise
+from plainfilm.evaluation.scoring import align, name_split, official_test, score
 from plainfilm.runtime import Predictor
 from plainfilm.training import open_run
 
@@ -99,8 +83,9 @@ def evaluate(
     """
     path = model.folder if isinstance(model, Bundle) else Path(model)
     bundle = model if isinstance(model, Bundle) else read_bundle(path)
+    judged = JudgedModel.of(bundle)
     if prevalence is not None:
-        check_prevalence(bundle, prevalence)
+        check_prevalence(judged, prevalence)
     manifest, split = _load(path, data)
     if images is not None:
         if data is not None:
@@ -115,15 +100,22 @@ def evaluate(
         )
     manifest = align(manifest, bundle.task)
     if out is not None or data is not None:  # the folder within a run follows the run's bundle
-        _check_folder(folder, bundle, manifest)
+        check_folder(folder, bundle.id, manifest.hash)
     _files.make_folder(folder)
     scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
     overlap = find_overlap(bundle, scored)
     found = scored.manifest.with_findings(report_overlap(overlap, scored, own=data is None))
     progress("computing intervals", 0, 1)
-    dataset = DatasetSummary(manifest.name, split, found.hash, manifest.hash)
     document = replace(
-        _analyse(bundle, scored, dataset, n_bootstrap, prevalence),
+        analyse(
+            judged,
+            scored.predictions,
+            DatasetSummary(manifest.name, split, found.hash, manifest.hash),
+            left_out=scored.left_out,
+            findings=found.findings,
+            prevalence=prevalence,
+            n_bootstrap=n_bootstrap,
+        ),
         overlap=describe_overlap(overlap, scored, bundle, n_bootstrap=n_bootstrap),
     )
     progress("computing intervals", 1, 1)
@@ -132,11 +124,9 @@ def evaluate(
             Predictor(bundle), found, cache=cache, workers=workers, progress=progress
         )
         document = replace(document, robustness=disturbed)
-    document.write(folder / DOCUMENT)
-    write_predictions(folder / PREDICTIONS, scored, bundle)
-    found.write(folder / MANIFEST)
-    rejected = np.array(scored.decisions["rejected"], bool)
-    return Evaluation(folder, document, found, scored.probabilities, rejected)
+    evaluation = Evaluation(folder, document, scored.predictions, found)
+    evaluation.write()
+    return evaluation
 
 
 def find_run(path: Path) -> Path | None:
@@ -178,8 +168,11 @@ def _load(
     return data, name_split(data)
 
 
-def _check_folder(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
-    """Refuse a folder in which another evaluation would be overwritten."""
+def check_folder(folder: Path, model: str, data: str) -> None:
+    """Refuse a folder in which another evaluation would be overwritten.
+
+    ``model`` is the id of the model, and ``data`` the hash of the data that are to be evaluated.
+    """
     path = folder / DOCUMENT
     if not path.is_file():
         _files.check_output_folder(folder)
@@ -189,86 +182,13 @@ def _check_folder(folder: Path, bundle: Bundle, manifest: Manifest) -> None:
     except RunError:
         other = f"an {DOCUMENT} that this version of plainfilm cannot read"
     else:
-        same_bundle = stored.bundle.id == bundle.id
-        if same_bundle and stored.dataset.requested_hash == manifest.hash:
+        same_model = stored.model.id == model
+        if same_model and stored.dataset.requested_hash == data:
             return
-        what = "other images, labels or patients" if same_bundle else "another bundle"
+        what = "other images, labels or patients" if same_model else "another model"
         other = f"an evaluation of {what} (the data set {stored.dataset.name})"
     raise UsageError(
         f"{folder} holds another evaluation, which would be lost",
         received=other,
         remedy="name another folder with out=, or remove this one",
-    )
-
-
-def _analyse(
-    bundle: Bundle,
-    scored: Scored,
-    dataset: DatasetSummary,
-    n_bootstrap: int,
-    prevalence: float | None,
-) -> EvaluationDocument:
-    """Return all results that take no further images."""
-    manifest, labels = scored.manifest, scored.manifest.label_array()
-    probabilities = scored.probabilities
-    patients = [str(patient) for patient in manifest.patients]
-    summary = summarise(
-        labels,
-        probabilities,
-        bundle.task,
-        patients,
-        bundle.operating_points,
-        validation={(one.point.label, one.point.name): one.validation for one in bundle.points},
-        n_bootstrap=n_bootstrap,
-    )
-    names = dict.fromkeys(name for one in scored.metadata for name in one)
-    rejection = at_prevalence = None
-    reasons = scored.decisions["reason"]
-    if bundle.rejection is not None or bundle.indeterminate or any(reasons):
-        rejection = describe_rejection(
-            bundle,
-            labels,
-            probabilities,
-            scored.novelty,
-            reasons,
-            patients,
-            [record.id for record in manifest.records],
-            n_bootstrap=n_bootstrap,
-        )
-    if prevalence is not None:
-        at_prevalence = describe_prevalence(
-            bundle, labels, probabilities, patients, prevalence, n_bootstrap=n_bootstrap
-        )
-    return EvaluationDocument(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=__version__,
-        bundle=_summarise_bundle(bundle),
-        task=bundle.task,
-        dataset=dataset,
-        **{one.name: getattr(summary, one.name) for one in fields(summary)},
-        subgroups=describe_subgroups(
-            manifest,
-            probabilities,
-            bundle.operating_points,
-            metadata={name: [one.get(name) for one in scored.metadata] for name in names},
-            n_bootstrap=n_bootstrap,
-        ),
-        left_out=tuple(LeftOutImage(r.id, r.reason, r.problem) for r in scored.left_out),
-        rejection=rejection,
-        at_prevalence=at_prevalence,
-    )
-
-
-def _summarise_bundle(bundle: Bundle) -> BundleSummary:
-    origin = bundle.provenance
-    return BundleSummary(
-        id=bundle.id,
-        recipe=origin.recipe.name if origin.recipe else None,
-        created=origin.created,
-        backend=origin.backend,
-        seed=origin.seed,
-        temperature=bundle.temperature,
-        locked_on=origin.locked_on,
-        assumed_prevalence=origin.assumed_prevalence,
-        training=TrainingSummary(origin.dataset, origin.train_images, origin.validation_images),
     )

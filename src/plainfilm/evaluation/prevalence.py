@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plainfilm.bundle import Bundle
 from plainfilm.errors import UsageError
 from plainfilm.evaluation.document.analyses import (
     AtPrevalence,
@@ -16,6 +15,7 @@ from plainfilm.evaluation.document.analyses import (
     PredictiveValuePair,
 )
 from plainfilm.evaluation.label import predict_values, rate_intervals
+from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.view import ONE_CLASS, Bools, Clusters, Floats, LabelView
 from plainfilm.metrics import Interval, shift_prevalence
 
@@ -28,32 +28,35 @@ _METHOD = "weighted logistic regression with slope 1, sandwich variance over pat
 _CLOSEST = 1e-7
 
 
-def assumed_prevalence(bundle: Bundle, label: str) -> float:
-    """Return the prevalence of a label that the probabilities of a bundle assume."""
-    origin = bundle.provenance
-    if origin.assumed_prevalence == "balanced":
-        return 1 / len(bundle.task.labels) if bundle.task.kind == "multiclass" else 0.5
-    share = origin.training_prevalence.get(label)
+def assumed_prevalence(model: JudgedModel, label: str) -> float:
+    """Return the prevalence of a label that the probabilities of a model assume."""
+    if model.summary.assumed_prevalence == "balanced":
+        return 1 / len(model.task.labels) if model.task.kind == "multiclass" else 0.5
+    share = model.training_prevalence.get(label)
     if share is None or not 0 < share < 1:
+        remedy = "train again with this version, or leave the prevalence out"
+        if model.summary.kind == "predictions":
+            remedy = "calibrate them with validation=, or leave the prevalence out"
         raise UsageError(
-            f"the bundle does not say which prevalence of {label} its probabilities assume",
-            remedy="train again with this version, or leave the prevalence out",
+            f"it is not known which prevalence of {label} the probabilities assume",
+            received=model.summary.name,
+            remedy=remedy,
         )
     return float(share)
 
 
-def check_prevalence(bundle: Bundle, prevalence: float) -> None:
-    """Raise a `UsageError` unless a bundle can be corrected for a prevalence."""
+def check_prevalence(model: JudgedModel, prevalence: float) -> None:
+    """Raise a `UsageError` unless a model can be corrected for a prevalence."""
     if not 0 < prevalence < 1:
         raise UsageError("a prevalence must be between 0 and 1", received=prevalence)
-    if bundle.task.kind == "multiclass":
+    if model.task.kind == "multiclass":
         raise UsageError("a task of several classes cannot be corrected for one prevalence")
-    for label in bundle.task.labels:
-        assumed_prevalence(bundle, label)
+    for label in model.task.labels:
+        assumed_prevalence(model, label)
 
 
 def describe_prevalence(
-    bundle: Bundle,
+    model: JudgedModel,
     labels: ArrayLike,
     probabilities: ArrayLike,
     patients: Sequence[str],
@@ -66,18 +69,18 @@ def describe_prevalence(
     Labels (1, 0 or NaN) and probabilities are (n, labels), patient keys (n,). ``prevalence`` is the
     share of positives to correct for, see `check_prevalence`.
     """
-    check_prevalence(bundle, prevalence)
+    check_prevalence(model, prevalence)
     y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
     clusters = Clusters.of(patients, len(y_true))
     found = {}
-    for column, label in enumerate(bundle.task.labels):
+    for column, label in enumerate(model.task.labels):
         view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
         points = {
             point.name: _predictive_values(view, point.threshold, prevalence, n_bootstrap)
-            for point in bundle.operating_points
+            for point in model.operating_points
             if point.label == label
         }
-        found[label] = _correct(view, assumed_prevalence(bundle, label), prevalence, points)
+        found[label] = _correct(view, assumed_prevalence(model, label), prevalence, points)
     return AtPrevalence(prevalence, _NOTE, found)
 
 

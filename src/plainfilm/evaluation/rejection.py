@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from plainfilm.bundle import Bundle
 from plainfilm.evaluation.document.analyses import Rejection, RejectionResults
 from plainfilm.evaluation.document.label import Histogram
-from plainfilm.evaluation.view import NO_POINT, Bools, Floats, balanced_thresholds, repeated
+from plainfilm.evaluation.model import JudgedModel
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.view import NO_POINT, Bools, Floats, default_thresholds, repeated
 from plainfilm.metrics import clustered_bootstrap, undefined
 
 _LISTED = 200
@@ -22,31 +22,21 @@ _METRICS = ("auroc", "accuracy", "sensitivity", "specificity")
 
 
 def describe_rejection(
-    bundle: Bundle,
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    novelty: NDArray[np.floating[Any]] | None,
-    reasons: Sequence[str | None],
-    patients: Sequence[str],
-    ids: Sequence[str],
-    *,
-    n_bootstrap: int = 2000,
+    model: JudgedModel, predictions: Predictions, *, n_bootstrap: int = 2000
 ) -> Rejection:
-    """Count rejected and indeterminate images, and return the results with and without them.
-
-    Labels (1, 0 or NaN) and probabilities are (n, labels); novelty, the reasons of rejections (None
-    if an image is not rejected), patient keys and record ids are (n,).
-    """
-    y_true, y_score = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    keys = np.asarray(patients)
-    rule = bundle.rejection
+    """Count rejected and indeterminate images, and return the results with and without them."""
+    y_true, y_score = (
+        array.astype(np.float64) for array in (predictions.labels, predictions.probabilities)
+    )
+    keys, ids, reasons = np.asarray(predictions.patients), predictions.ids, predictions.reasons
+    rule, novelty = model.rejection, predictions.novelty
     rejected = np.array([reason is not None for reason in reasons], bool)
-    thresholds = balanced_thresholds(bundle.operating_points)
+    thresholds = default_thresholds(model.operating_points)
     indeterminate, everything, accepted, decided = {}, {}, {}, {}
-    for column, label in enumerate(bundle.task.labels):
+    for column, label in enumerate(model.task.labels):
         known = ~np.isnan(y_true[:, column])
         between = np.zeros(len(y_true), bool)
-        limits = bundle.indeterminate.get(label)
+        limits = model.indeterminate.get(label)
         if limits is not None:
             between = (y_score[:, column] >= limits.low) & (y_score[:, column] < limits.high)
         indeterminate[label] = int((between & known).sum())
@@ -62,7 +52,7 @@ def describe_rejection(
         reasons=dict(Counter(reason for reason in reasons if reason is not None).most_common()),
         rejected_ids=tuple(ids[row] for row in np.flatnonzero(rejected)[:_LISTED]),
         indeterminate=indeterminate,
-        indeterminate_ranges=bundle.indeterminate,
+        indeterminate_ranges=model.indeterminate,
         all=everything,
         accepted=accepted,
         decided=decided,

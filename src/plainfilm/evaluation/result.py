@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from plainfilm.data import Manifest
 from plainfilm.errors import RunError
 from plainfilm.evaluation.document import EvaluationDocument
-from plainfilm.evaluation.scoring import Predictions
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.view import Floats
 from plainfilm.metrics import Interval
-from plainfilm.records import Record, Task
+from plainfilm.records import Task
 
 DOCUMENT, PREDICTIONS, MANIFEST = "evaluation.json", "predictions.parquet", "manifest.parquet"
 
@@ -34,10 +34,10 @@ class Stored(NamedTuple):
         if not (folder / DOCUMENT).is_file() and (folder / "evaluation").is_dir():
             folder = folder / "evaluation"
         document = EvaluationDocument.read(folder / DOCUMENT)
-        predictions = Predictions.read(folder / PREDICTIONS, document.task.labels)
+        model, predictions = Predictions.read(folder / PREDICTIONS, document.task)
         found = cls(folder, document, predictions)
-        if predictions.bundle != document.bundle.id:
-            raise found.mismatch("predictions of another bundle")
+        if model != document.model.id:
+            raise found.mismatch("predictions of another model")
         return found
 
     def mismatch(self, received: str) -> RunError:
@@ -55,8 +55,8 @@ class Mistake:
 
     Attributes
     ----------
-    record
-        The image, with its true labels.
+    id, labels
+        Id of the image, and its true labels (1, 0 or NaN).
     label
         The label that is wrong; of a multi-class task, the predicted class.
     probability
@@ -65,7 +65,8 @@ class Mistake:
         The threshold of the label; None for a multi-class task.
     """
 
-    record: Record
+    id: str
+    labels: tuple[float, ...]
     label: str
     probability: float
     threshold: float | None = None
@@ -73,7 +74,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The result of `evaluate`.
+    """The result of `evaluate` and `evaluate_predictions`.
 
     Attributes
     ----------
@@ -81,24 +82,33 @@ class Evaluation:
         Folder of ``evaluation.json``, ``predictions.parquet`` and ``manifest.parquet``.
     document
         The content of ``evaluation.json``.
+    predictions
+        Ground truth and predictions of the images that were scored.
     manifest
-        The records that were scored.
-    probabilities
-        (n, labels), in the order of the records.
-    rejected
-        (n,), whether the bundle rejects the image.
+        The records of these images, in the same order; None if only their predictions are known.
     """
 
     folder: Path
     document: EvaluationDocument
-    manifest: Manifest
-    probabilities: NDArray[np.float32]
-    rejected: NDArray[np.bool_]
+    predictions: Predictions
+    manifest: Manifest | None = None
 
     @property
     def metrics(self) -> Mapping[str, Interval]:
         """Return the metrics with their intervals, by name: ``evaluation.metrics["auroc"].low``."""
         return self.document.metrics
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Return the probabilities (n, labels)."""
+        return self.predictions.probabilities
+
+    def write(self) -> None:
+        """Write the files of the evaluation into its folder."""
+        self.document.write(self.folder / DOCUMENT)
+        self.predictions.write(self.folder / PREDICTIONS, self.document.model.id)
+        if self.manifest is not None:
+            self.manifest.write(self.folder / MANIFEST)
 
     @classmethod
     def read(cls, folder: str | Path) -> Evaluation:
@@ -110,21 +120,22 @@ class Evaluation:
             If there is no evaluation, or its files cannot be read or do not belong together.
         """
         stored = Stored.read(Path(folder))
+        if stored.document.model.kind == "predictions":
+            return cls(*stored)
         manifest = Manifest.read(stored.folder / MANIFEST)
         rows = {id_: row for row, id_ in enumerate(stored.predictions.ids)}
         records = tuple(record for record in manifest.records if record.id in rows)
         if len(records) != len(rows):
             raise stored.mismatch("predictions of other images")
-        order = [rows[record.id] for record in records]
-        probabilities = stored.predictions.probabilities[order]
-        rejected = stored.predictions.rejected[order]
-        manifest = replace(manifest, records=records)
-        return cls(stored.folder, stored.document, manifest, probabilities, rejected)
+        # Both files are written in the same order.
+        if [record.id for record in records] != [*stored.predictions.ids]:
+            raise stored.mismatch("predictions in another order")
+        return cls(*stored, replace(manifest, records=records))
 
     def worst(self, count: int = 12) -> tuple[Mistake, ...]:
         """Return the images that are predicted wrongly, the worst first.
 
-        A prediction is wrong at the ``balanced`` operating point of its label, as for
+        A prediction is wrong at the default operating point of its label (``balanced``), as for
         `plainfilm predict`, or, of a multi-class task, where the most probable class is not the
         true one. The worst has the largest distance of its probability p from the threshold t,
         relative to the largest possible one: (p - t) / (1 - t) above and (t - p) / t below; or the
@@ -134,19 +145,21 @@ class Evaluation:
         ----------
         count
             Largest number of images. There may be fewer, or none: rejected images, labels without
-            a balanced operating point and unknown labels are left out, and each image is listed
+            an operating point and unknown labels are left out, and each image is listed
             once, with the label in which it is most wrong.
         """
-        task, thresholds = self.manifest.task, self.document.thresholds
-        ranked = rank_mistakes(self.manifest.label_array(), self.probabilities, task, thresholds)
+        one, thresholds = self.predictions, self.document.thresholds
+        task, rejected = one.task, one.rejected
+        ranked = rank_mistakes(one.labels, one.probabilities, task, thresholds)
         return tuple(
             Mistake(
-                self.manifest.records[row],
+                one.ids[row],
+                tuple(map(float, one.labels[row])),
                 task.labels[column],
-                float(self.probabilities[row, column]),
+                float(one.probabilities[row, column]),
                 None if task.kind == "multiclass" else thresholds[task.labels[column]],
             )
-            for row, column in [pair for pair in ranked if not self.rejected[pair[0]]][:count]
+            for row, column in [pair for pair in ranked if not rejected[pair[0]]][:count]
         )
 
 

@@ -25,7 +25,7 @@ from plainfilm.evaluation.document.analyses import (
     Robustness,
     Undisturbed,
 )
-from plainfilm.evaluation.view import ONE_CLASS, Floats, balanced_thresholds
+from plainfilm.evaluation.view import ONE_CLASS, Floats, default_thresholds
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
 
@@ -96,7 +96,7 @@ def measure_robustness(
     images = fill_cache(chosen, spec, folder=cache, workers=workers, progress=progress)
     chosen = chosen.drop(images.left_out)
     large = images.gather(images.positions(chosen.ids))
-    threshold = balanced_thresholds(bundle.operating_points).get(label)
+    threshold = default_thresholds(bundle.operating_points).get(label)
     y_true = chosen.label_array()[:, column].astype(np.float64)
     scorer = _Scorer(y_true, chosen.patients, threshold)
 

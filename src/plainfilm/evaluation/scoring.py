@@ -1,43 +1,37 @@
-"""Scores the images of a manifest, and reads and writes ``predictions.parquet``."""
+"""Scores the images of a manifest with a bundle."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
 from plainfilm.data import Cache, LeftOut, Manifest, fill_cache
 from plainfilm.data.sources.classes.names import fold_class
-from plainfilm.errors import LabelError, RunError, SourceError
+from plainfilm.errors import LabelError, SourceError
+from plainfilm.evaluation.columns import collect_columns
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
-SCHEMA = 1
-_METADATA = "plainfilm"
 _CHUNK = 4096
 _DECISIONS = ("predicted", "rejected", "indeterminate", "reason", "problem")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """The records whose files could be read, and the predictions for them in the same order."""
+    """The records whose files could be read, with all that their files say, in the same order."""
 
     manifest: Manifest
-    probabilities: NDArray[np.float32]  # (n, labels)
-    novelty: NDArray[np.float32] | None  # (n,); None where the bundle does not compute it
-    metadata: tuple[Mapping[str, str | float], ...]
+    predictions: Predictions
     hashes: tuple[str, ...]  # SHA-256 of each file
     left_out: tuple[LeftOut, ...]
-    decisions: Mapping[str, tuple[Any, ...]]  # (n,) each: the other columns of `Prediction.to_row`
     images: Cache
 
 
@@ -78,16 +72,18 @@ def score(
             values.append((scores, one.novelty, *(row[name] for name in _DECISIONS)))
     progress("scoring", len(order), len(order))
     probabilities, novelty, *decisions = zip(*values, strict=True)
-    return Scored(
-        manifest,
+    predictions = Predictions(
+        bundle.task,
+        [record.id for record in manifest.records],
+        [record.patient for record in manifest.records],
+        manifest.label_array(),
         np.array(probabilities, np.float32),
-        None if novelty[0] is None else np.array(novelty, np.float32),
-        metadata,
-        tuple(images.hashes[position] for position in order),
-        left_out,
+        collect_columns(manifest, metadata),
         dict(zip(_DECISIONS, decisions, strict=True)),
-        images,
+        None if novelty[0] is None else np.array(novelty, np.float32),
     )
+    hashes = tuple(images.hashes[position] for position in order)
+    return Scored(manifest, predictions, hashes, left_out, images)
 
 
 def align(manifest: Manifest, task: Task) -> Manifest:
@@ -146,67 +142,3 @@ def name_split(manifest: Manifest) -> str:
     """
     names = {r.split or ("test" if r.official == "test" else "all") for r in manifest.records}
     return names.pop() if len(names) == 1 else "all"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """Predictions and ground truth by image, and the id of the bundle that predicted."""
-
-    bundle: str
-    ids: tuple[str, ...]
-    patients: tuple[str, ...]
-    labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
-    probabilities: NDArray[np.float32]  # (n, labels)
-    rejected: NDArray[np.bool_]  # (n,)
-
-    @classmethod
-    def read(cls, path: Path, labels: Sequence[str]) -> Predictions:
-        """Read the columns of the given labels; raise a `RunError` where that is impossible."""
-        import pyarrow.parquet as parquet
-
-        try:
-            table = parquet.read_table(path)
-            bundle = json.loads(table.schema.metadata[_METADATA.encode()])["bundle"]
-            ids, patients = (tuple(table.column(key).to_pylist()) for key in ("id", "patient"))
-            y_true, y_score = (
-                np.stack([table.column(f"{key}_{label}").to_numpy() for label in labels], axis=1)
-                for key in ("label", "probability")
-            )
-            rejected = np.zeros(len(ids), bool)
-            if "rejected" in table.column_names:
-                rejected = np.array(table.column("rejected").to_pylist(), bool)
-            if not np.isfinite(y_score).all():
-                raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path} cannot be read",
-                received=f"{type(error).__name__}: {error}",
-                remedy="evaluate again",
-            ) from error
-        return cls(bundle, ids, patients, y_true, y_score, rejected)
-
-
-def write_predictions(path: Path, scored: Scored, bundle: Bundle) -> None:
-    """Write one row per image: id, patient, labels, prediction and further columns."""
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    records, labels = scored.manifest.records, scored.manifest.label_array()
-    columns: dict[str, Any] = {key: [getattr(r, key) for r in records] for key in ("id", "patient")}
-    for column, label in enumerate(bundle.task.labels):
-        columns[f"label_{label}"] = labels[:, column]
-        columns[f"probability_{label}"] = scored.probabilities[:, column]
-    if scored.novelty is not None:
-        columns["novelty"] = scored.novelty
-    columns |= {name: list(values) for name, values in scored.decisions.items()}
-    for name in dict.fromkeys(name for record in records for name in record.columns):
-        if name in ("id", "patient") or name.startswith(("label_", "probability_")):
-            continue
-        values = [record.columns.get(name) for record in records]
-        if not all(value is None or isinstance(value, int | float) for value in values):
-            values = [None if value is None else str(value) for value in values]
-        columns[f"source_{name}" if name in columns else name] = values
-    origin = _files.canonical_json({"schema": SCHEMA, "bundle": bundle.id})
-    table = pyarrow.table(columns).replace_schema_metadata({_METADATA: origin})
-    with _files.atomic_path(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")

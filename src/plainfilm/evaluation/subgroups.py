@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from plainfilm import metrics
 from plainfilm._text import plural
-from plainfilm.data import Manifest
-from plainfilm.evaluation.columns import Column, read_columns
+from plainfilm.evaluation.columns import Column, group_columns
 from plainfilm.evaluation.document.analyses import (
     SmallSubgroup,
     Subgroup,
     SubgroupColumn,
     Subgroups,
 )
-from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, balanced_thresholds
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, default_thresholds
 from plainfilm.records import OperatingPoint
 
 MINIMUM = 10
@@ -37,26 +36,22 @@ _METRICS = ("auroc", "sensitivity", "specificity")
 
 
 def describe_subgroups(
-    manifest: Manifest,
-    probabilities: ArrayLike,
-    points: Sequence[OperatingPoint],
-    *,
-    metadata: Mapping[str, Sequence[str | float | None]] | None = None,
-    n_bootstrap: int = 2000,
+    predictions: Predictions, points: Sequence[OperatingPoint], *, n_bootstrap: int = 2000
 ) -> Subgroups:
     """Return the results of every subgroup of every column that has two or more.
 
     Where every value of a column has images of one class only (such as kinds of a disease), each
     subgroup is taken with all images of the other class.
 
-    Probabilities are (n, labels). Sensitivity and specificity are those of a label's ``balanced``
-    operating point. ``metadata`` is name to (n,) values from the files, None where a file has none.
+    Sensitivity and specificity are those of the default operating point of a label.
     """
-    y_true, y_score = manifest.label_array().astype(np.float64), np.asarray(probabilities, float)
-    clusters = Clusters.of([str(key) for key in manifest.patients], len(y_true))
-    columns, thresholds = read_columns(manifest, metadata or {}), balanced_thresholds(points)
+    y_true, y_score = (
+        array.astype(np.float64) for array in (predictions.labels, predictions.probabilities)
+    )
+    clusters = Clusters.of(predictions.patients, len(y_true))
+    columns, thresholds = group_columns(predictions.columns), default_thresholds(points)
     labels: dict[str, tuple[SubgroupColumn, ...]] = {}
-    for position, label in enumerate(manifest.task.labels):
+    for position, label in enumerate(predictions.task.labels):
         known = ~np.isnan(y_true[:, position])
         view = LabelView.of(y_true[:, position], y_score[:, position], clusters)
         threshold = thresholds.get(label)
@@ -173,7 +168,7 @@ def _describe_subgroup(
     for name in _METRICS:
         part, row = (0, 0) if name == "auroc" else (1, metrics.RATES.index(name))
         if part >= half:
-            intervals[name] = metrics.undefined("none", "no balanced operating point is locked")
+            intervals[name] = metrics.undefined("none", "no operating point is given or locked")
             continue
         drawn = [replicates[part + at][row] for at in (0, half)]
         values = [float(cases.view.at_once(statistics[part + at])[row]) for at in (0, half)]

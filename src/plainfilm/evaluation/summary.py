@@ -22,7 +22,7 @@ from plainfilm.evaluation.label import (
     score_intervals,
     without_other_class,
 )
-from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView
+from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView, default_points
 from plainfilm.records import OperatingPoint, Task, ThresholdEvidence
 
 
@@ -52,8 +52,8 @@ def summarise(
         Otherwise intervals are Wilson's (shares of images), DeLong's (AUROC), or from a bootstrap
         of images. The ``method`` of each interval names its method.
     points
-        Operating points locked on validation. Metrics that need a predicted class use the label's
-        ``balanced`` point. A multi-class task without one uses the most probable class.
+        Operating points. Metrics that need a predicted class use the label's ``balanced`` point,
+        or else its first one. A multi-class task without one uses the most probable class.
     validation
         What validation shows about thresholds, by label and name of the point.
     seed, n_bootstrap
@@ -153,10 +153,10 @@ def _prepare(
     known = ~np.isnan(y_true[:, column])
     view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
     own = tuple(point for point in points if point.label == name)
-    balanced = next((point for point in own if point.purpose == "balanced"), None)
+    default = default_points(own).get(name)
     predicted: Bools | None = None
-    if balanced is not None:
-        predicted = view.probabilities >= balanced.threshold
+    if default is not None:
+        predicted = view.probabilities >= default.threshold
     elif task.kind == "multiclass":
         predicted = (y_score.argmax(axis=1) == column)[known]
     rates = [view.probabilities >= point.threshold for point in own]

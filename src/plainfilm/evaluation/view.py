@@ -20,13 +20,22 @@ Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = Bools | NDArray[np.intp]
 
-NO_POINT = metrics.undefined("none", "no balanced operating point is locked for this label")
+NO_POINT = metrics.undefined("none", "no operating point is given or locked for this label")
 ONE_CLASS = metrics.undefined("none", "one class is missing")
 
 
-def balanced_thresholds(points: Iterable[OperatingPoint]) -> dict[str, float]:
-    """Return the threshold of the balanced operating point of each label that has one."""
-    return {point.label: point.threshold for point in points if point.purpose == "balanced"}
+def default_points(points: Iterable[OperatingPoint]) -> dict[str, OperatingPoint]:
+    """Return the balanced operating point of each label, or else its first one."""
+    found: dict[str, OperatingPoint] = {}
+    for point in points:
+        if point.label not in found or point.purpose == "balanced":
+            found[point.label] = point
+    return found
+
+
+def default_thresholds(points: Iterable[OperatingPoint]) -> dict[str, float]:
+    """Return the threshold of the default operating point of each label that has one."""
+    return {label: point.threshold for label, point in default_points(points).items()}
 
 
 def repeated(patients: NDArray[np.str_]) -> NDArray[np.str_] | None:

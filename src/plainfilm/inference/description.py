@@ -149,4 +149,4 @@ def read_evaluation(folder: Path, bundle: Bundle) -> EvaluationDocument | None:
         evaluation = EvaluationDocument.read(folder / "evaluation.json")
     except RunError:
         return None
-    return evaluation if evaluation.bundle.id == bundle.id else None
+    return evaluation if evaluation.model.id == bundle.id else None

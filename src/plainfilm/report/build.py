@@ -55,8 +55,9 @@ def write_external_page(validation: ExternalValidation, out: Path | None = None)
 
     document = validation.document
     links = [
-        element("li", element("a", own.manifest.name, href=f"{own.folder.name}/report.html"))
+        element("li", element("a", name, href=f"{own.folder.name}/report.html"))
         for own in validation.evaluations
+        if (name := own.document.dataset.name)
     ]
     results = external_section(document, "Results on each data set")
     sections = [results, Section("Reports", [element("ul", *links)])]
@@ -81,8 +82,8 @@ def _write_page(
     save_parts(sections, out.parent)
     footer = element(
         "p",
-        "Written by plainfilm from the predictions of a sealed bundle on "
-        f"{counted(images, 'image')}. This page loads nothing and runs nothing. Each figure is "
+        f"Written by plainfilm from predictions on {counted(images, 'image')}. "
+        "This page loads nothing and runs nothing. Each figure is "
         "also in the folder ",
         element("code", "figures"),
         " as SVG and PNG, each table in ",

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
 from plainfilm.errors import ImageError, RunError, UsageError
-from plainfilm.evaluation.document import Document, ExternalDocument, SeedsDocument
+from plainfilm.evaluation.document import (
+    Document,
+    EvaluationDocument,
+    ExternalDocument,
+    SeedsDocument,
+)
 from plainfilm.evaluation.pipeline import find_run
 from plainfilm.evaluation.result import Evaluation
 from plainfilm.explain import heatmap
@@ -34,17 +39,17 @@ _PARTS = ("MODEL_CARD.md", "figures", "tables")  # written next to the page
 def write_report(
     evaluation: Evaluation,
     *,
-    model: str | Path,
+    model: str | Path | None = None,
     run: Run | None = None,
     external: ExternalDocument | None = None,
     out: Path | None = None,
 ) -> Path:
-    """Write ``report.html`` and the model card of an evaluation.
+    """Write ``report.html`` of an evaluation and, of a bundle, the model card.
 
     Parameters
     ----------
     evaluation, model
-        The evaluation, and the bundle or run folder that was evaluated.
+        The evaluation, and the bundle or run folder that was evaluated; None for predictions.
     run
         The run of the bundle, if there is one, for its history and plan.
     external
@@ -53,22 +58,25 @@ def write_report(
     out
         Path of the HTML file; None is ``report.html`` in the folder of the evaluation.
     """
-    predictor = Predictor(model)
-    origin = predictor.bundle.provenance
+    predictor = None if model is None else Predictor(model)
+    manifest, training = evaluation.manifest, None
+    if predictor is not None and run is not None:
+        training = TrainingContent(run.plan, predictor.bundle.provenance, run.history)
     content = ReportContent(
         evaluation=evaluation.document,
-        training=TrainingContent(run.plan, origin, run.history) if run else None,
-        samples=_samples(predictor, evaluation.manifest),
+        training=training,
+        samples=_samples(predictor, manifest) if predictor and manifest else (),
         augmented=_augmented(run.folder / "augmented.npz") if run else (),
-        worst=_worst(predictor, evaluation),
-        findings=evaluation.manifest.findings,
+        worst=_worst(predictor, evaluation, manifest) if predictor and manifest else None,
+        findings=evaluation.document.findings,
         audit=read_audit(run.folder / "audit.json", run.manifest) if run else None,
         external=external or _stored(ExternalDocument, evaluation.folder / "external.json"),
         seeds=_stored(SeedsDocument, run.folder.parent / "seeds.json") if run else None,
-        files=_count_files(evaluation, run),
+        files=_count_files(evaluation.document, manifest, run) if manifest else None,
     )
     path = build_report(content, out or evaluation.folder / "report.html")
-    write_model_card(predictor.bundle, content, path.parent)
+    if predictor is not None:
+        write_model_card(predictor.bundle, content, path.parent)
     return path
 
 
@@ -80,13 +88,13 @@ def _stored(kind: type[_D], path: Path) -> _D | None:
         return None
 
 
-def _count_files(evaluation: Evaluation, run: Run | None) -> FileCounts:
+def _count_files(document: EvaluationDocument, manifest: Manifest, run: Run | None) -> FileCounts:
     """Count the files of the whole run if its own test set was scored, else of the data set."""
-    if run is not None and evaluation.document.dataset.split == "test":
-        scored = {record.id for record in evaluation.manifest.records}
+    if run is not None and document.dataset.split == "test":
+        scored = {record.id for record in manifest.records}
         if scored <= {record.id for record in run.manifest.records if record.split == "test"}:
-            return count_files(run.manifest, evaluation.document)
-    return count_files(evaluation.manifest, evaluation.document, whole=False)
+            return count_files(run.manifest, document)
+    return count_files(manifest, document, whole=False)
 
 
 def rewrite_report(
@@ -113,6 +121,10 @@ def rewrite_report(
     if out is not None:
         _check_page(Path(out))
     place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
+    if place == folder and model is None:
+        evaluation = Evaluation.read(place)
+        if evaluation.document.model.kind == "predictions":
+            return write_report(evaluation, out=out)
     if model is not None:
         home = Path(model)
         bundle, above = read_bundle(home), find_run(home)
@@ -126,7 +138,7 @@ def rewrite_report(
             f"{folder} has not been evaluated", remedy=f"run: plainfilm evaluate {folder}"
         )
     evaluation = Evaluation.read(place)
-    if evaluation.document.bundle.id != bundle.id:
+    if evaluation.document.model.id != bundle.id:
         raise RunError(
             f"{place} was evaluated with another bundle than the one in {home}",
             remedy="evaluate again",
@@ -178,19 +190,21 @@ def _samples(predictor: Predictor, manifest: Manifest) -> list[Sample]:
     ]
 
 
-def _worst(predictor: Predictor, evaluation: Evaluation) -> list[WorstCase] | None:
+def _worst(
+    predictor: Predictor, evaluation: Evaluation, manifest: Manifest
+) -> list[WorstCase] | None:
     """Return images of the largest errors; None if there are errors and no image is readable."""
     cases = []
     mistakes = evaluation.worst(_WORST)
+    records = {record.id: record for record in manifest.records}
     for mistake in mistakes:
-        record, label = mistake.record, mistake.label
-        pixels = _read(predictor, record)
+        pixels, label = _read(predictor, records[mistake.id]), mistake.label
         if pixels is None:
             continue
         heat = heatmap(predictor, pixels, label)
-        name = evaluation.manifest.task.class_of(record.labels)
+        name = manifest.task.class_of(mistake.labels)
         prediction = (mistake.probability, label, mistake.threshold)
-        cases.append(WorstCase(pixels, heat, record.id, name, *prediction))
+        cases.append(WorstCase(pixels, heat, mistake.id, name, *prediction))
     return cases if cases or not mistakes else None
 
 

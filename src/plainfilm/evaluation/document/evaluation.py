@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from plainfilm._document import Document
 from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness, Subgroups
 from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.evaluation.document.overlap import Overlap
 from plainfilm.metrics import Interval
-from plainfilm.records import Task
+from plainfilm.records import Finding, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +24,41 @@ class TrainingSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class BundleSummary:
-    """The bundle that was evaluated.
+class ModelSummary:
+    """The model that was evaluated. None means unknown.
 
     Attributes
     ----------
+    name
+        Name of the folder of the run or bundle, or of the table of predictions.
+    kind
+        ``bundle``, or ``predictions`` if only a table of its predictions is known.
     id
-        SHA-256 that identifies the content of the bundle.
+        SHA-256 that identifies the content of the bundle, or of the table of predictions.
     seed
         An ensemble has the seeds of its members.
     temperature, locked_on
         Divisor of the logits, and the images that it and the thresholds were chosen on, in words.
+        Both None if predictions are evaluated as they are.
     assumed_prevalence
-        ``balanced`` where training gives the classes equal weight.
+        ``balanced`` where training gives the classes equal weight, ``training`` or ``validation``
+        where the probabilities fit the share of positives there.
+    scores
+        How the scores of a table became probabilities, in words.
     """
 
+    name: str
+    kind: Literal["bundle", "predictions"]
     id: str
     recipe: str | None
     created: str | None
     backend: str | None
     seed: int | tuple[int, ...] | None
-    temperature: float
+    temperature: float | None
     locked_on: str | None
     assumed_prevalence: str | None
     training: TrainingSummary
+    scores: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,8 @@ class EvaluationDocument(Summary, Document):
     ----------
     created, version
         Date and time in ISO 8601, and version of plainfilm.
+    findings
+        What was found about the data while reading, splitting and comparing them.
     robustness, rejection, at_prevalence
         None where the analysis was not made.
     overlap
@@ -119,11 +132,12 @@ class EvaluationDocument(Summary, Document):
 
     created: str
     version: str
-    bundle: BundleSummary
+    model: ModelSummary
     task: Task
     dataset: DatasetSummary
     subgroups: Subgroups
     left_out: tuple[LeftOutImage, ...]
+    findings: tuple[Finding, ...] = ()
     robustness: Robustness | None = None
     rejection: Rejection | None = None
     at_prevalence: AtPrevalence | None = None
@@ -141,6 +155,6 @@ class EvaluationDocument(Summary, Document):
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Return the balanced threshold of each label that has one."""
-        points = {label: results.balanced for label, results in self.labels.items()}
+        """Return the threshold of the default operating point of each label that has one."""
+        points = {label: results.default_point for label, results in self.labels.items()}
         return {label: one.threshold for label, one in points.items() if one is not None}

@@ -211,7 +211,8 @@ class LabelResults:
         return self.metrics["auroc"].high < 0.5
 
     @property
-    def balanced(self) -> OperatingPointResults | None:
-        """Return the balanced operating point, or None."""
-        points = self.operating_points.values()
-        return next((point for point in points if point.purpose == "balanced"), None)
+    def default_point(self) -> OperatingPointResults | None:
+        """Return the balanced operating point, else the first one, or None."""
+        points = [*self.operating_points.values()]
+        first = points[0] if points else None
+        return next((point for point in points if point.purpose == "balanced"), first)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from plainfilm import _files
 from plainfilm._document import Document
 from plainfilm._json import to_json
-from plainfilm.evaluation.document.evaluation import BundleSummary, DatasetSummary
+from plainfilm.evaluation.document.evaluation import DatasetSummary, ModelSummary
 from plainfilm.metrics import Interval, Verdict
 
 OVERLAPPING = "overlapping"
@@ -69,7 +69,7 @@ class ExternalDocument(Document):
 
     warnings: tuple[str, ...] = ()
     version: str
-    bundle: BundleSummary
+    model: ModelSummary
     label: str | None
     rows: tuple[ExternalRow, ...]
     note: str

@@ -145,19 +145,23 @@ def _metrics(first: LabelResults) -> dict[str, str]:
 
 
 def _provenance(evaluation: EvaluationDocument, first: LabelResults) -> dict[str, str]:
-    data, bundle = evaluation.dataset, evaluation.bundle
+    data, model = evaluation.dataset, evaluation.model
     found = {
         "data": f"{data.name}, {data.split}; content hash {data.hash[:12]}",
-        "bundle": f"sealed bundle {bundle.id[:12]}: an ONNX graph with everything that a "
+        "bundle": f"sealed bundle {model.id[:12]}: an ONNX graph with everything that a "
         "prediction requires",
-        "temperature": f"temperature {number(bundle.temperature)}, fitted on validation only",
     }
-    if bundle.assumed_prevalence:
+    if model.kind == "predictions":
+        found["bundle"] = f"only the predictions are known: {model.name}, SHA-256 {model.id[:12]}"
+    if model.temperature is not None:
+        fitted = f"temperature {number(model.temperature)}, fitted on validation only"
+        found["temperature"] = fitted
+    if model.assumed_prevalence:
         here = f"; {first.prevalence:.1%} of these images are positive" if first.n else ""
         classes = {
             "balanced": "equally frequent classes",
             "adaptation": "the prevalence of the images that the model was adapted to",
-        }.get(bundle.assumed_prevalence, "the training prevalence")
+        }.get(model.assumed_prevalence, f"the {model.assumed_prevalence} prevalence")
         found["balance"] = f"probabilities assume {classes}{here}"
     return found
 

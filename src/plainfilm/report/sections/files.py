@@ -95,7 +95,7 @@ def provenance_section(content: ReportContent) -> Section:
     evaluation, training = content.evaluation, content.training
     facts: dict[str, object] = {
         "created": evaluation.created,
-        "bundle": asdict(evaluation.bundle),
+        "model": asdict(evaluation.model),
         "data set": asdict(evaluation.dataset),
         "task": asdict(evaluation.task),
     }

@@ -84,7 +84,7 @@ def _save_sheet(path: Path, pixels: Sequence[NDArray[Any]], captions: Sequence[s
 
 
 def _has_balanced(evaluation: EvaluationDocument) -> bool:
-    return any(results.balanced for results in evaluation.labels.values())
+    return any(results.default_point for results in evaluation.labels.values())
 
 
 def _why_none(evaluation: EvaluationDocument) -> str:

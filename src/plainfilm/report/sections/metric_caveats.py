@@ -136,7 +136,7 @@ def _calibration(
 
 def _assumed(name: str, evaluation: EvaluationDocument) -> str:
     """Return the prevalence that the probabilities assume, if it is known."""
-    assumed = evaluation.bundle.assumed_prevalence
+    assumed = evaluation.model.assumed_prevalence
     if assumed == "training":
         return f" It assumes the prevalence of {name} in the training images."
     if assumed == "adaptation":

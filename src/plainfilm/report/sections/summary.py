@@ -84,8 +84,8 @@ def _facts(evaluation: EvaluationDocument) -> str:
         parts.append(f"{single[1].prevalence:.1%} positive")
     whole = dataset.split == "all"
     parts.append(f"all of {dataset.name}" if whole else f"{dataset.split} split of {dataset.name}")
-    if evaluation.bundle.recipe:
-        parts.append(f"recipe {evaluation.bundle.recipe}")
+    if evaluation.model.recipe:
+        parts.append(f"recipe {evaluation.model.recipe}")
     return " · ".join([*parts, when(evaluation.created)])
 
 

@@ -1,0 +1,133 @@
+"""Predictions and ground truth in columns, and the file ``predictions.parquet``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm import _files
+from plainfilm.errors import RunError
+from plainfilm.records import Task
+
+Cells = Sequence[Any]
+"""A column: a sequence or array (n,) of text, numbers or None."""
+
+SCHEMA = 2
+_METADATA = "plainfilm"
+_OWN = ("id", "patient")
+_PREFIXES = ("label_", "probability_")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Predictions and ground truth, one row for each image, without pixels.
+
+    Attributes
+    ----------
+    task
+        Its labels name the columns of the arrays.
+    ids, patients
+        Id and patient key of each image, (n,).
+    labels, probabilities
+        (n, labels): 1, 0 or NaN for unknown; and 0 to 1.
+    columns
+        Further columns of the data (view, sex, age, site, ...) by name, (n,) each.
+    decisions
+        What the model says besides the probabilities, by name, (n,) each: ``predicted``,
+        ``rejected``, ``reason`` and others of `Prediction.to_row`.
+    novelty
+        (n,), or None.
+    """
+
+    task: Task
+    ids: Sequence[str]
+    patients: Sequence[str]
+    labels: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    columns: Mapping[str, Cells] = field(default_factory=dict)
+    decisions: Mapping[str, Cells] = field(default_factory=dict)
+    novelty: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """Return whether the model rejects each image, (n,)."""
+        cells = self.decisions.get("rejected")
+        return np.zeros(len(self), bool) if cells is None else np.array(cells, bool)
+
+    @property
+    def reasons(self) -> Cells:
+        """Return the reason of each rejection, (n,); None for other images."""
+        return self.decisions.get("reason") or [None] * len(self)
+
+    def write(self, path: Path, model: str) -> None:
+        """Write the table of the predictions of the model with the given id."""
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        columns: dict[str, Any] = {"id": self.ids, "patient": self.patients}
+        for column, label in enumerate(self.task.labels):
+            columns[f"label_{label}"] = self.labels[:, column]
+            columns[f"probability_{label}"] = self.probabilities[:, column]
+        if self.novelty is not None:
+            columns["novelty"] = self.novelty
+        columns |= self.decisions
+        for name, cells in self.columns.items():
+            if name not in _OWN and not name.startswith(_PREFIXES):
+                columns[f"source_{name}" if name in columns else name] = _of_one_type(cells)
+        table = pyarrow.table({name: pyarrow.array(own) for name, own in columns.items()})
+        origin = _files.canonical_json({"schema": SCHEMA, "model": model})
+        with _files.atomic_path(path) as temporary:
+            parquet.write_table(
+                table.replace_schema_metadata({_METADATA: origin}), temporary, compression="zstd"
+            )
+
+    @classmethod
+    def read(cls, path: Path, task: Task) -> tuple[str, Predictions]:
+        """Return the id of the model and its predictions, without columns and novelty.
+
+        Raises
+        ------
+        RunError
+            If the table cannot be read or has no column of a label of the task.
+        """
+        import pyarrow.parquet as parquet
+
+        try:
+            table = parquet.read_table(path)
+            model = json.loads(table.schema.metadata[_METADATA.encode()])["model"]
+            ids, patients = (tuple(table.column(key).to_pylist()) for key in _OWN)
+            y_true, y_score = (
+                np.stack([table.column(key + label).to_numpy() for label in task.labels], axis=1)
+                for key in _PREFIXES
+            )
+            decisions = {
+                name: table.column(name).to_pylist()
+                for name in ("rejected", "reason")
+                if name in table.column_names
+            }
+            if not np.isfinite(y_score).all():
+                raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path} cannot be read",
+                received=f"{type(error).__name__}: {error}",
+                remedy="evaluate again",
+            ) from error
+        return model, cls(task, ids, patients, y_true, y_score, decisions=decisions)
+
+
+def _of_one_type(cells: Cells) -> Cells:
+    """Return a column of numbers as it is, and another one as text; blank cells are None."""
+    values = [None if cell == "" else cell for cell in cells]
+    if all(value is None or isinstance(value, int | float) for value in values):
+        return values
+    return [None if value is None else str(value) for value in values]
