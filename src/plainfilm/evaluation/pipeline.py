@@ -171,7 +171,7 @@ def _load(
 def check_folder(folder: Path, model: str, data: str) -> None:
     """Refuse a folder in which another evaluation would be overwritten.
 
-    ``model`` is the id of the model, and ``data`` the hash of the data that are to be evaluated.
+    ``model`` is the id of the model, and ``data`` the hash of the data.
     """
     path = folder / DOCUMENT
     if not path.is_file():

@@ -126,7 +126,7 @@ class Predictions:
 
 
 def _of_one_type(cells: Cells) -> Cells:
-    """Return a column of numbers as it is, and another one as text; blank cells are None."""
+    """Return a column of numbers unchanged, and another one as text; blank cells are None."""
     values = [None if cell == "" else cell for cell in cells]
     if all(value is None or isinstance(value, int | float) for value in values):
         return values

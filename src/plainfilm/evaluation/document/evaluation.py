@@ -39,7 +39,7 @@ class ModelSummary:
         An ensemble has the seeds of its members.
     temperature, locked_on
         Divisor of the logits, and the images that it and the thresholds were chosen on, in words.
-        Both None if predictions are evaluated as they are.
+        Both None if predictions are evaluated unchanged.
     assumed_prevalence
         ``balanced`` where training gives the classes equal weight, ``training`` or ``validation``
         where the probabilities fit the share of positives there.
