@@ -60,7 +60,6 @@ def test_the_state_is_restored_with_its_progress(tmp_path: Path) -> None:
         step=3,
         history=[{"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": float("nan")}],
         best_epoch=1,
-        best_value=1 / 3,
         seconds=12.5,
         loss_sum=0.7,
         accuracy_sum=2.25,

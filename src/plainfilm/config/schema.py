@@ -180,7 +180,8 @@ class FitConfig:
         ``auto`` is bfloat16 where the machine gains from it. Weights are always float32.
     select
         The epoch whose weights are sealed: the ``last``, or the best by ``val_loss``,
-        ``val_accuracy`` or ``val_auroc``.
+        ``val_accuracy`` or ``val_auroc``. Of equal ones it is that of the lowest ``val_loss``, then
+        the latest.
     patience
         Number of epochs without a better one after which training stops; 0 never stops early.
     """

@@ -27,6 +27,7 @@ from plainfilm.training.feed import Feed
 from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
 from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
+from plainfilm.training.selection import is_selected, patience_is_over
 from plainfilm.training.state import TrainingState, load_state, save_state, weights_to_bytes
 from plainfilm.training.training_images import ValidationSet
 
@@ -91,7 +92,7 @@ def fit(
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     total = epochs * feed.steps
 
-    while state.epoch < epochs and not _patience_is_over(state, config):
+    while state.epoch < epochs and not _is_over(state, config):
         for batch in feed.epoch(state.epoch, state.step):
             if not _STEP_RESETS:
                 model.reset_metrics()
@@ -124,9 +125,10 @@ def fit(
                 received=row["loss"],
                 remedy="lower fit.learning_rate, or set fit.precision=float32",
             )
+        best = state.history[state.best_epoch - 1] if state.best_epoch else None
         state.history.append(row)
-        if _is_better(row, state, config.select):
-            state.best_epoch, state.best_value = state.epoch + 1, row.get(config.select)
+        if is_selected(row, best, config.select):
+            state.best_epoch = state.epoch + 1
             _files.write_bytes(best_file, weights_to_bytes(network.variables))
         state.epoch, state.step, state.loss_sum, state.accuracy_sum = state.epoch + 1, 0, 0.0, 0.0
         state.seconds = time.monotonic() - started
@@ -206,19 +208,8 @@ def _auroc(y_true: NDArray[np.float32], y_score: NDArray[np.float32]) -> float:
     return float(roc_auc_score(y_true, y_score)) if np.all(np.isfinite(y_score)) else math.nan
 
 
-def _is_better(row: dict[str, float], state: TrainingState, select: str) -> bool:
-    # A first epoch with an undefined value must not remain the best.
-    if select == "last" or state.best_value is None or math.isnan(state.best_value):
-        return True
-    value = row[select]
-    if math.isnan(value):
-        return False
-    return value < state.best_value if select == "val_loss" else value > state.best_value
-
-
-def _patience_is_over(state: TrainingState, config: FitConfig) -> bool:
-    waited = state.epoch - state.best_epoch
-    return bool(config.patience and state.step == 0 and waited >= config.patience)
+def _is_over(state: TrainingState, config: FitConfig) -> bool:
+    return state.step == 0 and patience_is_over(state.history, config)
 
 
 def _note(state: TrainingState, speed: float) -> str:

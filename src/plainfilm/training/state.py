@@ -30,7 +30,6 @@ class TrainingState:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
-    best_value: float | None = None
     seconds: float = 0.0
     loss_sum: float = 0.0
     accuracy_sum: float = 0.0
