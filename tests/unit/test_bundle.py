@@ -102,6 +102,37 @@ def test_a_bundle_is_read_as_it_was_written(bundle: Bundle) -> None:
     assert back.id == hashlib.sha256((bundle.folder / "SHA256SUMS").read_bytes()).hexdigest()
 
 
+def test_the_card_shows_status_counts_and_both_rates(tmp_path: Path) -> None:
+    rule = "the same threshold as balanced: validation separates the classes too well"
+    known = evidence(
+        0.4,
+        0.6,
+        rule,
+        positives=1,
+        positive_patients=1,
+        negatives=1200,
+        target=0.95,
+        same_as_balanced=True,
+        copies=5,
+        unchanged=ValidationRates(0.99, 0.95),
+        all_copies=ValidationRates(0.97, 0.95),
+    )
+    point = LockedPoint(OperatingPoint("rule-in", "rule-in", "effusion", 0.5, rule), known)
+    folder = write(tmp_path / "bundle", points=(point,)).folder
+    card = (folder / "MODEL_CARD.md").read_text("utf-8")
+    row = next(line for line in card.splitlines() if line.startswith("| effusion"))
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "effusion",
+        "rule-in",
+        "0.500",
+        "not determined",
+        "0.990 (0.970 with disturbed copies)",
+        "0.950",
+        "1 positive image of 1 patient, 1,200 negative images of 80 patients",
+        rule,
+    ]
+
+
 def test_a_bundle_has_the_documented_files(bundle: Bundle) -> None:
     assert sorted(p.name for p in bundle.folder.iterdir()) == sorted([*FILES, "SHA256SUMS"])
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from locked_points import evidence
+from plainfilm.cli.describe import describe_evaluation
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.document.evaluation import LeftOutImage
@@ -175,6 +176,45 @@ def test_each_caveat_has_its_cause(sound: EvaluationDocument, name: str) -> None
     assert words in found[0].text
 
 
+SAME = "the same threshold as balanced: validation separates the classes too well to set another"
+
+
+def add_points(document: EvaluationDocument, *rules: tuple[str, str, Any]) -> EvaluationDocument:
+    """Add points, each with its name, rule and changes of the evidence."""
+    points = dict(document.labels["mass"].operating_points)
+    for name, rule, changes in rules:
+        known = evidence(0.45, 0.55, **changes)
+        points[name] = replace(points["balanced"], rule=rule, validation=known)
+    return change_label(document, operating_points=points)
+
+
+def test_points_that_equal_the_balanced_one_are_a_caveat(sound: EvaluationDocument) -> None:
+    same = {"status": "not determined", "same_as_balanced": True, "target": 0.95}
+    document = add_points(sound, ("rule-out", SAME, same), ("rule-in", SAME, same))
+    assert only(document, "Operating points").text == f"“rule-out” and “rule-in”: {SAME}."
+
+
+def test_a_target_out_of_reach_is_a_caveat(sound: EvaluationDocument) -> None:
+    rule = "no threshold reaches a specificity of 0.95 on validation"
+    document = add_points(sound, ("rule-in", rule, {"status": "not attainable", "target": 0.95}))
+    assert only(document, "Operating points").text == f"“rule-in”: {rule}."
+
+
+def test_distinct_points_are_no_caveat(sound: EvaluationDocument) -> None:
+    document = add_points(sound, ("rule-out", "lowest", {"target": 0.95}))
+    assert titles(ReportContent(evaluation=document)) == [ALWAYS]
+
+
+@pytest.mark.parametrize(("high", "swapped"), [(0.49, True), (0.5, False), (0.53, False)])
+def test_swapped_labels_are_suspected_only_of_a_whole_interval_below_chance(
+    sound: EvaluationDocument, high: float, swapped: bool
+) -> None:
+    document = change_metrics(sound, auroc=Interval(0.41, 0.3, high, "x"))
+    found = [caveat.title for caveat in write_caveats(ReportContent(evaluation=document))]
+    assert ("Worse than chance" in found) is swapped
+    assert ("swapped" in describe_evaluation(document)) is swapped
+
+
 def test_a_calibration_error_within_its_noise_is_no_caveat(sound: EvaluationDocument) -> None:
     noisy = change_error(sound, Interval(0.06, 0.0, 0.1, "x"))
     assert titles(ReportContent(evaluation=noisy)) == [ALWAYS]
@@ -187,7 +227,7 @@ def test_a_lower_auroc_than_on_validation_is_a_caveat(sound: EvaluationDocument)
     training = replace(training, history=history, provenance=kept)
     caveats = write_caveats(ReportContent(evaluation=sound, training=training))
     assert caveats[0].title == "Worse than on validation"
-    assert "was 0.990 on validation and is 0.950 here" in caveats[0].text
+    assert "was 0.990 on the unchanged validation images and is 0.950 here" in caveats[0].text
     assert "outside the interval" in caveats[0].text
     wide = change_metrics(sound, auroc=Interval(0.95, 0.94, 0.995, "x"))
     caveats = write_caveats(ReportContent(evaluation=wide, training=training))
@@ -265,3 +305,14 @@ def test_the_most_severe_is_first_and_titles_take_turns(sound: EvaluationDocumen
     ]
     assert caveats[0].text == "One leaks. Biased."
     assert caveats[2].text == "Two leaks."
+
+
+def test_the_terminal_names_points_without_a_threshold_of_their_own(
+    sound: EvaluationDocument,
+) -> None:
+    same = {"status": "not determined", "same_as_balanced": True, "target": 0.95}
+    document = add_points(sound, ("rule-out", SAME, same), ("rule-in", SAME, same))
+    document = replace(document, task=Task("binary", ("mass",), ("none", "mass")))
+    lines = describe_evaluation(document).splitlines()
+    assert f"rule-out, rule-in: {SAME}" in lines
+    assert not any("0.95 on validation" in line for line in lines)

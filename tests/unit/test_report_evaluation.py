@@ -160,6 +160,12 @@ def test_every_table_is_a_csv_file_of_numbers(scored: Evaluation, tmp_path: Path
         confusion.tp,
         confusion.fn,
     ]
+    known = scored.document.labels["bright"].operating_points["balanced"].validation
+    assert known is not None
+    assert point["status"] == known.status
+    assert [float(point[f"threshold_p{end}"]) for end in (5, 95)] == [known.low, known.high]
+    assert "threshold_low" not in point, "a percentile range is no confidence interval"
+    assert "5th to 95th percentile" in text
     # Tables of an earlier page are removed.
     without = replace(scored.document, robustness=None)
     build_report(ReportContent(evaluation=without), tmp_path / "r.html")

@@ -203,7 +203,8 @@ def _validation(content: ReportContent) -> Iterator[Caveat]:
     if math.isfinite(auroc.high) and before > auroc.high:
         reason = "The validation value is outside the interval here: these images"
     text = (
-        f"The AUROC was {number(before)} on validation and is {number(auroc.value)} here. {reason} "
+        f"The AUROC was {number(before)} on the unchanged validation images and is "
+        f"{number(auroc.value)} here. {reason} "
         "differ from those on which thresholds and temperature were chosen."
     )
     yield Caveat("warning", "Worse than on validation", text)
