@@ -224,6 +224,7 @@ def make_document() -> Callable[..., EvaluationDocument]:
             patients=found.patients,
             metrics=found.metrics,
             labels=found.labels,
+            macro=found.macro,
             micro=found.micro,
             confusion_matrix=found.confusion_matrix,
             subgroups=Subgroups(10, "", 0, {}),

@@ -228,9 +228,9 @@ def test_unknown_labels_are_left_out_label_by_label() -> None:
         area = reference.roc_auc_score(labels[known, column], chances[known, column])
         assert answer.labels[name].metrics["auroc"].value == pytest.approx(area)
         expected.append(area)
-    assert answer.metrics["auroc"].value == pytest.approx(np.mean(expected))
+    assert answer.macro["auroc"].value == pytest.approx(np.mean(expected))
     accuracies = [answer.labels[name].metrics["accuracy"].value for name in "abc"]
-    assert answer.metrics["accuracy"].value == pytest.approx(np.mean(accuracies))
+    assert answer.macro["accuracy"].value == pytest.approx(np.mean(accuracies))
     assert set(answer.micro) == {"auroc", "average_precision"}
 
 
@@ -242,12 +242,12 @@ def test_macro_average_names_the_labels_it_leaves_out() -> None:
     patients = [str(i) for i in range(200)]
     answer = summarise(labels, chances, THREE, patients, [], n_bootstrap=50)
     check_tree(answer)
-    assert "without b" in (answer.metrics["auroc"].reason or "")
-    assert answer.metrics["auroc"].value == pytest.approx(
+    assert "without b" in (answer.macro["auroc"].reason or "")
+    assert answer.macro["auroc"].value == pytest.approx(
         reference.roc_auc_score(labels[:, [0, 2]], chances[:, [0, 2]])
     )
-    assert math.isnan(answer.metrics["sensitivity"].value)
-    assert "no operating point" in (answer.metrics["sensitivity"].reason or "")
+    assert math.isnan(answer.macro["sensitivity"].value)
+    assert "no operating point" in (answer.macro["sensitivity"].reason or "")
 
 
 @pytest.mark.parametrize("each", [1, 3])
@@ -268,13 +268,13 @@ def test_multiclass_has_overall_accuracy_and_a_matrix(each: int) -> None:
     assert accuracy.value == pytest.approx(np.trace(matrix) / 290)
     if each == 1:
         assert accuracy == metrics.wilson(int(np.trace(matrix)), 290)
-    assert answer.metrics["auroc"].value == pytest.approx(
+    assert answer.macro["auroc"].value == pytest.approx(
         reference.roc_auc_score(classes[10:], chances[10:], multi_class="ovr")
     )
-    assert answer.metrics["sensitivity"].value == pytest.approx(
+    assert answer.macro["sensitivity"].value == pytest.approx(
         reference.balanced_accuracy_score(classes[10:], called[10:])
     )
-    assert answer.metrics["f1"].value == pytest.approx(
+    assert answer.macro["f1"].value == pytest.approx(
         reference.f1_score(classes[10:], called[10:], average="macro")
     )
 
@@ -284,7 +284,7 @@ def test_perfect_multiclass_keeps_a_width() -> None:
     patients = [str(i) for i in range(80)]
     answer = summarise(labels, labels, FOUR, patients, [], n_bootstrap=50)
     check_tree(answer)
-    assert answer.metrics["auroc"].low < 1 == answer.metrics["auroc"].high
+    assert answer.macro["auroc"].low < 1 == answer.macro["auroc"].high
 
 
 def test_seed_decides() -> None:

@@ -123,7 +123,9 @@ NO_METRICS = {
     *("roc_curve", "precision_recall_curve", "reliability_curve", "rates", "why_undefined"),
     *("bin_edges", "bin_index", "log_losses", "read_decision", "predictive_values"),
     # Intervals and tests of numbers, not of labels.
-    *("wilson", "clopper_pearson", "newcombe", "delong_covariance"),
+    *("wilson", "clopper_pearson", "newcombe", "delong_covariance", "correlation_interval"),
+    # Confusion matrices of several classes.
+    *("overall_rates", "overall_statistic"),
     *("independent_difference", "correlated_difference"),
     *(
         "holm",

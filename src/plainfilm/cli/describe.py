@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _MOST_LABELS = 20
 _SHOWN = (
-    *("auroc", "average_precision", "accuracy", "sensitivity", "specificity"),
+    *("auroc", "average_precision", "exact_match", "accuracy", "sensitivity", "specificity"),
     *("ppv", "npv", "f1", "brier"),
 )
+_SEVERAL_CLASSES = ("accuracy", "balanced_accuracy", "mcc", "kappa", "auroc", "f1", "brier")
 
 
 def describe_manifest(manifest: Manifest) -> str:
@@ -109,12 +110,12 @@ def describe_evaluation(document: EvaluationDocument) -> str:
         f"{plural(document.n, 'image')} of {plural(document.patients, 'patient')}"
     ]
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
-    for name in _SHOWN:
-        metric = document.metrics.get(name)
+    shown = _SEVERAL_CLASSES if document.task.kind == "multiclass" else _SHOWN
+    for name in shown:
+        metric = document.main.get(name)
         if metric is not None:
-            undefined = math.isnan(metric.value)
-            value = "undefined" if undefined else f"{metric.value:.3f}"
-            rows.append((name, value, metric.reason or "" if undefined else _limits(metric)))
+            title = f"{name} (macro)" if name in document.macro else name
+            rows.append((title, *_cells(metric)))
     lines.append(table(rows, right=(1,)))
     lines += [
         f"worse than chance: the whole interval of the AUROC of {label} is below 0.5; check "
@@ -146,6 +147,13 @@ def _undistinguished(document: EvaluationDocument) -> list[str]:
 
 def _origin(document: EvaluationDocument) -> str:
     return "given" if document.model.locked_on is None else "locked on validation"
+
+
+def _cells(metric: Interval) -> tuple[str, str]:
+    """Return value and limits, or why there is no value."""
+    if math.isnan(metric.value):
+        return "undefined", metric.reason or ""
+    return f"{metric.value:.3f}", _limits(metric)
 
 
 def _without_rejected(document: EvaluationDocument) -> list[str]:

@@ -183,7 +183,7 @@ def _row(document: EvaluationDocument, role: str, folder: Path) -> ExternalRow:
         patients=document.patients,
         positives=None if label is None else label.positives,
         prevalence=None if label is None else label.prevalence,
-        metrics={name: document.metrics[name] for name in METRICS if name in document.metrics},
+        metrics={name: document.main[name] for name in METRICS if name in document.main},
         calibration_slope=None if label is None else label.curves.calibration.slope,
         in_the_large=None if label is None else label.curves.calibration.in_the_large,
         rejected=None if rejection is None else rejection.rejected,

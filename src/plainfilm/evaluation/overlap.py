@@ -150,7 +150,7 @@ def describe_overlap(
                 [str(key) for key in keys[rest]],
                 bundle.operating_points,
                 n_bootstrap=n_bootstrap,
-            ).metrics
+            ).main
         )
     return Overlap(
         images=int(found.images.sum()),

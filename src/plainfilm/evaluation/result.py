@@ -95,8 +95,11 @@ class Evaluation:
 
     @property
     def metrics(self) -> Mapping[str, Interval]:
-        """Return the metrics with their intervals, by name: ``evaluation.metrics["auroc"].low``."""
-        return self.document.metrics
+        """Return the metrics with their intervals, by name: ``evaluation.metrics["auroc"].low``.
+
+        Of several labels, they include the means over the labels (macro averages).
+        """
+        return self.document.main
 
     @property
     def probabilities(self) -> NDArray[np.float32]:

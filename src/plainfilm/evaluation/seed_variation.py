@@ -56,7 +56,7 @@ def _row(run: Run, document: EvaluationDocument) -> SeedRow:
         seed=run.plan.identity.seed,
         folder=run.folder.name,
         bundle=run.bundle.id,
-        metrics={name: document.metrics[name] for name in METRICS if name in document.metrics},
+        metrics={name: document.main[name] for name in METRICS if name in document.main},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from plainfilm import metrics
 from plainfilm.errors import MetricError
+from plainfilm.evaluation.averages import macro_average, micro_average, pool_labels
 from plainfilm.evaluation.curves import curves
 from plainfilm.evaluation.document import LabelResults, Summary
 from plainfilm.evaluation.label import (
@@ -22,6 +22,7 @@ from plainfilm.evaluation.label import (
     score_intervals,
     without_other_class,
 )
+from plainfilm.evaluation.overall import ExactMatch, MostProbable, exact_match
 from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView, default_points
 from plainfilm.records import OperatingPoint, Task, ThresholdEvidence
 
@@ -53,7 +54,7 @@ def summarise(
         of images. The ``method`` of each interval names its method.
     points
         Operating points. Metrics that need a predicted class use the label's ``balanced`` point,
-        or else its first one. A multi-class task without one uses the most probable class.
+        or else its first one. In a multi-class task they use the most probable class.
     validation
         What validation shows about thresholds, by label and name of the point.
     seed, n_bootstrap
@@ -75,37 +76,16 @@ def summarise(
     keys = [str(patient) for patient in patients]
     clusters = Clusters.of(keys, len(y_true))
     views = [_prepare(i, y_true, y_score, clusters, task, points) for i in range(len(task.labels))]
-    pairs = _pool_labels(y_true, y_score, clusters)
-    several = [] if task.kind == "binary" else [pairs.ranking_statistic()]
-    if task.kind == "multiclass":
-        top, correct, matrix = _top_class(y_true, y_score, clusters)
-        several.append(top.rate_statistic(correct))
-    drawn = iter(
-        clusters.replicate(
-            [*(one for view in views for one in view.statistics), *several], n_bootstrap, seed
-        )
-    )
+    several = _Several.of(views, y_true, y_score, clusters, task)
+    statistics = [*(one for view in views for one in view.statistics), *several.statistics]
+    drawn = iter(clusters.replicate(statistics, n_bootstrap, seed))
     estimates = {
         view.name: _estimate(
             view, [next(drawn) for _ in view.statistics], keys, task, validation or {}
         )
         for view in views
     }
-    results = {name: estimate.results for name, estimate in estimates.items()}
-    overall, micro = dict(results[task.labels[0]].metrics), {}
-    if task.kind != "binary":
-        overall = {name: _macro_average(name, estimates) for name in overall}
-        micro = _micro_average(pairs, next(drawn))
-    if task.kind == "multiclass":
-        overall["accuracy"] = rate_intervals(top, correct, next(drawn))["accuracy"]
-    return Summary(
-        n=len(y_true),
-        patients=clusters.patients,
-        metrics=overall,
-        labels=results,
-        micro=micro,
-        confusion_matrix=matrix if task.kind == "multiclass" else None,
-    )
+    return several.summarise(estimates, [*drawn], clusters.patients)
 
 
 def _check(y_true: Floats, task: Task, points: Sequence[OperatingPoint]) -> None:
@@ -155,10 +135,10 @@ def _prepare(
     own = tuple(point for point in points if point.label == name)
     default = default_points(own).get(name)
     predicted: Bools | None = None
-    if default is not None:
-        predicted = view.probabilities >= default.threshold
-    elif task.kind == "multiclass":
+    if task.kind == "multiclass":
         predicted = (y_score.argmax(axis=1) == column)[known]
+    elif default is not None:
+        predicted = view.probabilities >= default.threshold
     rates = [view.probabilities >= point.threshold for point in own]
     rates += [] if predicted is None else [predicted]
     statistics = (*view.score_statistics(), *(view.rate_statistic(one) for one in rates))
@@ -209,60 +189,67 @@ def _estimate(
     return _Estimate(results, replicates)
 
 
-def _top_class(
-    y_true: Floats, y_score: Floats, clusters: Clusters
-) -> tuple[LabelView, Bools, tuple[tuple[int, ...], ...]]:
-    """Return the images of known class, which are correct, and the confusion matrix.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Several:
+    """What is computed of several labels at once; empty for a binary task."""
 
-    In the view every image is positive, so that its accuracy is the share of correct images.
-    """
-    known = ~np.isnan(y_true.sum(axis=1))
-    true, predicted = y_true[known].argmax(axis=1), y_score[known].argmax(axis=1)
-    correct, classes = true == predicted, y_true.shape[1]
-    counts = np.bincount(true * classes + predicted, minlength=classes**2)
-    matrix = tuple(map(tuple, counts.reshape(classes, classes).tolist()))
-    view = LabelView(np.ones_like(correct), y_score[known].max(axis=1), clusters[known])
-    return view, correct, matrix
+    n: int
+    pairs: LabelView | None = None
+    top: MostProbable | None = None
+    match: ExactMatch | None = None
 
+    @classmethod
+    def of(
+        cls,
+        labels: Sequence[_Label],
+        y_true: Floats,
+        y_score: Floats,
+        clusters: Clusters,
+        task: Task,
+    ) -> _Several:
+        n = len(y_true)
+        if task.kind == "binary":
+            return cls(n)
+        pairs = pool_labels(y_true, y_score, clusters)
+        if task.kind == "multiclass":
+            return cls(n, pairs, MostProbable.of(y_true, y_score, clusters))
+        called = [label.predicted for label in labels]
+        return cls(n, pairs, match=ExactMatch.of(y_true, called, clusters))
 
-def _macro_average(name: str, estimates: Mapping[str, _Estimate]) -> metrics.Interval:
-    """Return the mean of a metric over the labels for which it is defined."""
-    intervals = {label: one.results.metrics[name] for label, one in estimates.items()}
-    defined = {label: one for label, one in intervals.items() if not math.isnan(one.value)}
-    if not defined:
-        reasons = sorted({one.reason or "" for one in intervals.values()})
-        return metrics.undefined("none", f"undefined for every label: {'; '.join(reasons)}")
-    missing = [label for label in intervals if label not in defined]
-    left_out = f"without {', '.join(missing)} (undefined)" if missing else None
-    value = float(np.mean([one.value for one in defined.values()]))
-    drawn = np.mean([estimates[label].replicates[name] for label in defined], axis=0)
-    finite = drawn[np.isfinite(drawn)]
-    if not finite.size or np.ptp(finite) < 1e-12:
-        # Every replicate is the same, but the limits of the labels still have a width.
-        low = float(np.mean([one.low for one in defined.values()]))
-        high = float(np.mean([one.high for one in defined.values()]))
-        why = "not every label has limits" if math.isnan(low) else None
-        method = "mean of the labels' limits, 95 %"
-    else:
-        found = metrics.percentile(value, drawn, unit="patients")
-        low, high, method, why = found.low, found.high, found.method, found.reason
-    reason = "; ".join(part for part in (left_out, why) if part) or None
-    return metrics.Interval(value, low, high, method, reason)
+    @property
+    def statistics(self) -> list[metrics.Statistic]:
+        """Return the statistics to draw."""
+        found = [] if self.pairs is None else [self.pairs.ranking_statistic()]
+        found += [] if self.top is None else self.top.statistics
+        return found + ([] if self.match is None else [self.match.statistic])
 
-
-def _pool_labels(labels: Floats, probabilities: Floats, clusters: Clusters) -> LabelView:
-    """Return every pair of an image and a label known for it, from (n, labels) each."""
-    rows, columns = np.nonzero(~np.isnan(labels))
-    return LabelView(labels[rows, columns] == 1, probabilities[rows, columns], clusters[rows])
-
-
-def _micro_average(pairs: LabelView, drawn: Floats) -> dict[str, metrics.Interval]:
-    """Return the ranking metrics of all pairs, from the replicates of their ranking statistic.
-
-    All pairs of an image are drawn together, and so are all images of a patient.
-    """
-    values = pairs.at_once(pairs.ranking_statistic())
-    return {
-        name: pairs.ranking_interval(name, float(values[row]), drawn[row])
-        for row, name in enumerate(("auroc", "average_precision"))
-    }
+    def summarise(
+        self, estimates: Mapping[str, _Estimate], drawn: Sequence[Floats], patients: int
+    ) -> Summary:
+        """Return the summary, from the estimates of each label and the replicates."""
+        results = {name: one.results for name, one in estimates.items()}
+        if self.pairs is None:
+            [only] = results.values()
+            return Summary(n=self.n, patients=patients, metrics=only.metrics, labels=results)
+        names = next(iter(results.values())).metrics
+        macro = {
+            name: macro_average(
+                {label: one.metrics[name] for label, one in results.items()},
+                {k: one.replicates[name] for k, one in estimates.items() if name in one.replicates},
+            )
+            for name in names
+        }
+        overall = exact_match(self.match, drawn[1:])
+        if self.top is not None:
+            overall = self.top.intervals(drawn[1:], macro["sensitivity"])
+        return Summary(
+            n=self.n,
+            patients=patients,
+            metrics=overall,
+            labels=results,
+            macro={name: one for name, one in macro.items() if name not in overall},
+            micro=micro_average(self.pairs, drawn[0]),
+            confusion_matrix=None
+            if self.top is None
+            else tuple(map(tuple, self.top.matrix.tolist())),
+        )

@@ -130,7 +130,7 @@ def _tested(evaluation: EvaluationDocument) -> TestDescription:
         for label, results in evaluation.labels.items()
         for name, point in results.operating_points.items()
     }
-    auroc = _estimate(evaluation.metrics, "auroc")
+    auroc = _estimate(evaluation.main, "auroc")
     return TestDescription(
         evaluation.dataset.name, evaluation.n, evaluation.patients, auroc, points
     )

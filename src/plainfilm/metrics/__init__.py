@@ -35,6 +35,7 @@ from plainfilm.metrics.bootstrap import (
     SMOOTH,
     bootstrap_interval,
     clustered_bootstrap,
+    correlation_interval,
     percentile,
     replicate,
     studentised,
@@ -78,6 +79,7 @@ from plainfilm.metrics.label_shift import (
 )
 from plainfilm.metrics.mrmc import compare_modalities, compare_with_model, reader_mean
 from plainfilm.metrics.mrmc_results import MrmcDifference, MrmcTest, VarianceComponents
+from plainfilm.metrics.multiclass import OVERALL, overall_rates, overall_statistic
 from plainfilm.metrics.paired import PairedTest, delong_test, mcnemar_test
 from plainfilm.metrics.planning import (
     detectable_difference,
@@ -148,6 +150,7 @@ __all__ = [
     "BOOTSTRAP_METRICS",
     "FEW_PATIENTS",
     "MANY",
+    "OVERALL",
     "PREVALENCES",
     "RATES",
     "SMOOTH",
@@ -195,6 +198,7 @@ __all__ = [
     "confusion",
     "corrected_difference",
     "correlated_difference",
+    "correlation_interval",
     "count_scores",
     "decision_curve",
     "decision_statistic",
@@ -225,6 +229,8 @@ __all__ = [
     "mean_fold_auroc",
     "newcombe",
     "npv_score",
+    "overall_rates",
+    "overall_statistic",
     "partial_auc_score",
     "percent_agreement",
     "percentile",

@@ -193,6 +193,29 @@ def studentised(
     return Interval(value, *logit_limits(value, half), method, reason)
 
 
+def correlation_interval(
+    value: float, values: Floats, freedom: int, *, level: float = 0.95, unit: str
+) -> Interval | None:
+    """Return the interval of a coefficient between -1 and 1 (MCC, kappa) from its replicates (R,).
+
+    As `studentised`, on the scale of Fisher's z. It is None at the ends of the scale, without
+    spread, and with less than one degree of freedom.
+    """
+    from scipy.special import stdtrit
+
+    defined = values[np.isfinite(values)]
+    if freedom < 1 or 2 * defined.size < len(values) or abs(value) >= 1 or np.ptp(defined) < 1e-12:
+        return None
+    half = float(stdtrit(freedom, (1 + level) / 2)) * float(defined.std(ddof=1)) / (1 - value**2)
+    missing = len(values) - len(defined)
+    method = (
+        f"bootstrap over {unit}, {len(values)} replicates, t on Fisher's z scale, {100 * level:g} %"
+    )
+    reason = f"{missing} undefined replicates left out" if missing else None
+    low, high = (math.tanh(math.atanh(value) + side * half) for side in (-1, 1))
+    return Interval(value, low, high, method, reason)
+
+
 def check_metric(metric: str) -> None:
     """Raise a `MetricError` unless a metric is in `BOOTSTRAP_METRICS`."""
     if metric not in BOOTSTRAP_METRICS:

@@ -12,7 +12,7 @@ from plainfilm.bundle.card import model_card
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.report.content import ReportContent
 from plainfilm.report.sections.caveats import write_caveats
-from plainfilm.report.wording import bounded, counted, describe, metric_text
+from plainfilm.report.wording import bounded, counted, describe, macro_title, metric_text
 
 _TYPES = {
     "auroc": "roc_auc",
@@ -39,10 +39,11 @@ def _index_entry(evaluation: EvaluationDocument) -> dict[str, Any]:
     """Return an entry of ``model-index``."""
     data, metrics = evaluation.dataset, []
     for name, kind in _TYPES.items():
-        own = evaluation.metrics.get(name)
+        own = evaluation.main.get(name)
         if own is None or not math.isfinite(own.value):
             continue
-        entry: dict[str, Any] = {"type": kind, "name": describe(name).title}
+        title = macro_title(name) if name in evaluation.macro else describe(name).title
+        entry: dict[str, Any] = {"type": kind, "name": title}
         entry["value"] = round(own.value, 4)
         if bounded(own):
             entry["confidence_interval"] = [round(own.low, 4), round(own.high, 4)]
@@ -61,23 +62,31 @@ def _index_entry(evaluation: EvaluationDocument) -> dict[str, Any]:
 
 def _results(content: ReportContent) -> str:
     evaluation = content.evaluation
-    data, metrics = evaluation.dataset, evaluation.metrics
+    data, metrics, macro = evaluation.dataset, evaluation.metrics, evaluation.macro
     lines = [
         f"## Performance on {data.name}, {data.split}",
         "",
         f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}; 95% "
-        "confidence intervals; metrics that require a threshold are at the balanced operating "
-        "point.",
+        "confidence intervals{_conditions(evaluation)}.",
         "",
         "| metric | value |",
         "| --- | --- |",
         *(f"| {describe(own).title} | {metric_text(own, metrics[own])} |" for own in metrics),
+        *(f"| {macro_title(own)} | {metric_text(own, macro[own])} |" for own in macro),
     ]
     for row in content.external.rows if content.external else ():
         if row.role == "external" and row.name != data.name:
             area = metric_text("auroc", row.metrics.get("auroc"))
             lines += ["", f"On {row.name}: AUROC {area}."]
     return "\n".join(lines)
+
+
+def _conditions(evaluation: EvaluationDocument) -> str:
+    """Return which predicted class the metrics are of, as the end of a sentence."""
+    macro = "; macro is the mean over the labels" if evaluation.macro else ""
+    if evaluation.task.kind == "multiclass":
+        return f"; metrics that require a predicted class are of the most probable class{macro}"
+    return f"; metrics that require a threshold are at the balanced operating point{macro}"
 
 
 def _caveats(content: ReportContent) -> str:

@@ -37,8 +37,11 @@ METRICS: dict[str, Metric] = {
         ("accuracy", "Accuracy", True, "share of correct predictions"),
         ("balanced_accuracy", "Balanced accuracy", True, "mean over the true classes of the share "
          "of correct predictions"),
+        ("exact_match", "Exact match", True, "share of images without any wrong label"),
         ("f1", "F1", False, "harmonic mean of PPV and sensitivity"),
         ("mcc", "MCC", False, "Matthews correlation coefficient: 0 is chance, 1 is perfect"),
+        ("kappa", "Cohen's kappa", False, "agreement of predicted and true class beyond chance: 0 "
+         "is chance, 1 is perfect"),
         ("lr_positive", "Positive likelihood ratio", False, "factor by which a positive prediction "
          "multiplies the odds of the class; 1 is no information"),
         ("lr_negative", "Negative likelihood ratio", False, "factor by which a negative prediction "
@@ -65,6 +68,11 @@ counted = partial(plural, separator=_SPACE)
 def describe(name: str) -> Metric:
     """Return a metric's title and meaning; an unknown metric has its own name as title."""
     return METRICS.get(name, Metric(name.replace("_", " "), False, ""))
+
+
+def macro_title(name: str) -> str:
+    """Return the title of the mean of a metric over the labels."""
+    return f"{describe(name).title}, macro"
 
 
 def sorted_metrics(names: Iterable[str]) -> list[str]:

@@ -96,8 +96,12 @@ class Summary:
     Attributes
     ----------
     metrics
-        For a binary task those of its label, otherwise means over the labels. The ``accuracy`` of
-        a multi-class task is that of the most probable class.
+        For a binary task those of its label. For a multi-class task those of the most probable
+        class and of all probabilities, as scikit-learn defines them for several classes; the Brier
+        score is the sum over the classes, 0 to 2. For a multi-label task ``exact_match``, the share
+        of images without any wrong label.
+    macro
+        Means over the labels of the metrics of each; empty for a binary task.
     micro
         Ranking metrics of all pairs of an image and a label; empty for a binary task.
     confusion_matrix
@@ -108,8 +112,14 @@ class Summary:
     patients: int
     metrics: Mapping[str, Interval]
     labels: Mapping[str, LabelResults]
+    macro: Mapping[str, Interval] = field(default_factory=dict)
     micro: Mapping[str, Interval] = field(default_factory=dict)
     confusion_matrix: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def main(self) -> Mapping[str, Interval]:
+        """Return the metrics of the task, and means over the labels of the others."""
+        return {**self.macro, **self.metrics}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

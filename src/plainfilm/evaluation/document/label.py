@@ -192,7 +192,8 @@ class LabelResults:
     patients, positives, prevalence
         Number of patients and of positive images, and share of positives, of the known.
     metrics
-        By name; at the balanced operating point where they need a threshold.
+        By name. Those that need a predicted class are of the most probable class in a multi-class
+        task, and at the balanced operating point in others.
     """
 
     n: int

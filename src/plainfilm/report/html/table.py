@@ -20,7 +20,8 @@ TableName = Literal[
     "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "columns",
     "evaluation",
     "external_validation", "findings", "left_out", "left_out_reasons", "metrics",
-    "metrics_by_label", "metrics_micro", "operating_points", "rejection", "robustness",
+    "metrics_by_label", "metrics_macro", "metrics_micro", "operating_points", "rejection",
+    "robustness",
     "sample_sizes", "seed_variation", "small_subgroups", "splits", "subgroups", "training",
 ]  # fmt: skip
 """Names of the CSV files."""

@@ -193,7 +193,7 @@ def _class_sizes(name: str, results: LabelResults) -> Iterator[Caveat]:
 
 
 def _validation(content: ReportContent) -> Iterator[Caveat]:
-    training, auroc = content.training, content.evaluation.metrics.get("auroc")
+    training, auroc = content.training, content.evaluation.main.get("auroc")
     history = training.history if training else ()
     kept = [row for row in history if training and row.get("epoch") == training.provenance.epoch]
     before = kept[0].get("val_auroc", math.nan) if kept else math.nan

@@ -100,9 +100,9 @@ def collect_evidence(content: ReportContent) -> dict[str, dict[str, str]]:
         "Provenance": _provenance(evaluation, first),
         "Data": _data(content, first),
     }
-    area = evaluation.metrics.get("auroc")
+    area = evaluation.main.get("auroc")
     if area is not None and math.isfinite(area.value):
-        text = f"AUROC {metric_text('auroc', area)}"
+        text = f"{'macro ' if evaluation.macro else ''}AUROC {metric_text('auroc', area)}"
         found["Performance"] |= {"internal": text, "performance": text}
     if point := default_point(first):
         rates = [f"{own} {metric_text(own, point[1].metrics.get(own))}" for own in _RATES]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from plainfilm.bundle.evidence_wording import counts_text, rate_text
-from plainfilm.evaluation.document import LabelResults
+from plainfilm.evaluation.document import EvaluationDocument, LabelResults
 from plainfilm.evaluation.document.analyses import AtPrevalence
 from plainfilm.evaluation.document.label import SampleSizeTarget
 from plainfilm.metrics import Interval
@@ -24,6 +24,13 @@ _VALIDATION = (
     "Sensitivity and specificity on validation",
     "Validation images",
 )
+_SEVERAL = {
+    "brier": "sum over the classes of the squared errors of the probabilities, 0 to 2; lower is "
+    "better",
+    "log_loss": "mean negative log-likelihood of the true class in nats; lower is better",
+    "mcc": "Matthews correlation coefficient of all classes: 0 is chance, 1 is perfect",
+}
+"""Meanings of metrics of several classes that differ from those of two."""
 
 
 def metrics_section(content: ReportContent) -> Section:
@@ -36,8 +43,7 @@ def metrics_section(content: ReportContent) -> Section:
         at = f"; those that require a threshold at “{point[0]}”" if point else ""
         parts.append(_metrics("metrics", metrics_of(single[1]), f"Metrics on all images{at}"))
     else:
-        parts.append(_metrics("metrics", evaluation.metrics, "Metrics, mean over labels"))
-        parts.append(_metrics_by_label(evaluation.labels))
+        parts += _several(evaluation)
     if evaluation.micro:
         caption = "Metrics over all pairs of an image and a label (micro average)"
         parts.append(_metrics("metrics_micro", evaluation.micro, caption))
@@ -55,7 +61,28 @@ def metrics_section(content: ReportContent) -> Section:
     return Section("All metrics", parts)
 
 
-def _metrics(name: TableName, metrics: Mapping[str, Interval], caption: str) -> Table:
+def _several(evaluation: EvaluationDocument) -> list[Part]:
+    """Return the metrics of a task of several labels, each table with one kind of average."""
+    top = evaluation.task.kind == "multiclass"
+    whole = (
+        "Metrics of the most probable of all classes" if top else "Metrics of all labels at once"
+    )
+    condition = "; predicted is the most probable class" if top else ""
+    macro = f"Means over the labels (macro average){condition}"
+    tables = [
+        _metrics("metrics", evaluation.metrics, whole, _SEVERAL if top else {}),
+        _metrics("metrics_macro", evaluation.macro, macro),
+        _metrics_by_label(evaluation.labels, condition),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _metrics(
+    name: TableName,
+    metrics: Mapping[str, Interval],
+    caption: str,
+    meanings: Mapping[str, str] | None = None,
+) -> Table:
     rows: list[Row] = [
         {
             "Metric": Cell(describe(own).title, {"metric": own}),
@@ -63,19 +90,19 @@ def _metrics(name: TableName, metrics: Mapping[str, Interval], caption: str) -> 
             "Method of the CI": Cell(
                 method_of(metrics[own]) or "–", {"method": method_of(metrics[own])}
             ),
-            "Meaning": Cell(describe(own).meaning, {}),
+            "Meaning": Cell((meanings or {}).get(own, describe(own).meaning), {}),
         }
         for own in sorted_metrics(metrics)
     ]
     return Table(name, caption, rows)
 
 
-def _metrics_by_label(labels: Mapping[str, LabelResults]) -> Table:
+def _metrics_by_label(labels: Mapping[str, LabelResults], condition: str) -> Table:
     names = sorted_metrics(name for own in labels.values() for name in own.metrics)
     rows: list[Row] = [
         {"Label": label, **interval_cells(names, own.metrics)} for label, own in labels.items()
     ]
-    caption = "Metrics of each label, with 95% confidence intervals"
+    caption = f"Metrics of each label, with 95% confidence intervals{condition}"
     return Table("metrics_by_label", caption, rows, numeric=True)
 
 

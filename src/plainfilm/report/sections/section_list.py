@@ -24,7 +24,7 @@ def list_sections(content: ReportContent) -> list[Section]:
     """Return the sections that have content."""
     evaluation, external, audit = content.evaluation, content.external, content.audit
     single = len(evaluation.labels) == 1
-    area = evaluation.metrics.get("auroc")
+    area = evaluation.main.get("auroc")
     whole = area.value if single and area is not None else None
     found = [
         performance_section(content),

@@ -23,6 +23,7 @@ from plainfilm.report.wording import (
 CAVEATS = "Caveats"
 """Title of the caveats, whose id is ``caveats``."""
 _SHOWN = 6
+_TOP = "of the most probable class"
 
 
 def subject(evaluation: EvaluationDocument) -> str:
@@ -93,12 +94,13 @@ def _key_results(evaluation: EvaluationDocument) -> list[tuple[str, Interval | N
     """Return name, value and condition of the four key metrics."""
     single = only_label(evaluation)
     if single is None:
-        names = ("auroc", "accuracy", "balanced_accuracy", "average_precision", "brier", "log_loss")
-        several = evaluation.task.kind == "multiclass"
-        mean = f"mean of {len(evaluation.labels)} labels"
-        top = {"accuracy": "of the most probable class"} if several else {}
-        known = [name for name in names if name in evaluation.metrics][:4]
-        return [(name, evaluation.metrics[name], top.get(name, mean)) for name in known]
+        names = ("auroc", "accuracy", "balanced_accuracy", "average_precision", "mcc")
+        mean = f"macro: mean of {len(evaluation.labels)} labels"
+        known = [name for name in names if name in evaluation.main][:4]
+        return [
+            (name, evaluation.main[name], mean if name in evaluation.macro else _TOP)
+            for name in known
+        ]
     results = single[1]
     point = default_point(results)
     shown: list[tuple[str, Interval | None, str]] = [
