@@ -109,6 +109,7 @@ def _training(origin: Provenance) -> str:
         "Data set": origin.dataset,
         "Training images": origin.train_images,
         "Validation images": origin.validation_images,
+        "Members": None if not origin.members else _members(origin),
         "Recipe": origin.recipe.name if origin.recipe else None,
         "Seed": origin.seed if isinstance(origin.seed, int | None) else [*origin.seed],
         "Weights": origin.parameters,
@@ -136,6 +137,15 @@ def _adaptation(origin: Provenance) -> str:
     }
     changed = "\n".join(f"- {sentence}" for sentence in own.changed)
     return f"## Adaptation to another site\n\n{_table(('', 'value'), rows.items())}\n\n{changed}"
+
+
+def _members(origin: Provenance) -> str:
+    if origin.folds is None:
+        return f"{len(origin.members)} networks, trained on the same images"
+    return (
+        f"{len(origin.members)} networks of a cross-validation; each image was used to train all "
+        "but one of them, so no image of this data set can evaluate the bundle"
+    )
 
 
 def _operating_points(points: Iterable[LockedPoint]) -> str:

@@ -113,6 +113,9 @@ class Provenance:
         What was trained; an ensemble has the seeds of its members.
     members
         Ids of the bundles that an ensemble was made from.
+    folds
+        Number of folds if the members are the models of a cross-validation. All but one of the
+        members were trained on any training image, so none of these images can evaluate the bundle.
     manifest
         Content hash of the manifest: ids, labels, patients and splits.
     dataset, train_images, validation_images
@@ -152,6 +155,7 @@ class Provenance:
     backend: str | None = None
     precision: str | None = None
     members: tuple[str, ...] = ()
+    folds: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     dataset: str | None = None
     train_images: int | None = None

@@ -50,6 +50,13 @@ class Folds:
         """Return the number of folds."""
         return max(self.numbers)
 
+    @property
+    def whole(self) -> Manifest:
+        """Return all images: those of the folds for training, and the test set."""
+        train = [replace(record, split="train") for record in self.manifest.records]
+        test = [replace(record, split="test") for record in self.test]
+        return replace(self.manifest, records=(*train, *test))
+
     def split(self, fold: int, validation: float) -> Manifest:
         """Return the manifest with one fold as its test set, to train and evaluate one model.
 

@@ -18,6 +18,7 @@ from plainfilm.bundle import (
     BundleMetadata,
     Determination,
     Provenance,
+    Rejection,
     TrainingImages,
     write_bundle,
 )
@@ -33,10 +34,10 @@ from plainfilm.training.networks import head_of, network_of, one_logit_per_label
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
     DRAWS,
+    describe_images,
     disturbed_images,
     lock_on,
     lock_rejection,
-    locked_on,
 )
 from plainfilm.training.training_images import ValidationSet
 
@@ -108,21 +109,25 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     if images is None:
         images = disturbed_images(validation.images)
     logits, *features = predict_outputs(preparation.outputs, images)
-    locked = lock_on(one_logit_per_label(logits, task, head), validation, task, recipe)
+    one = one_logit_per_label(logits, task, head)
+    locked = lock_on(one, validation.labels, validation.patients, task, recipe)
     novelty, scores = _fit_novelty(preparation, images, features)
     columns = zip(task.labels, preparation.training[1].T, strict=True)
     shares = {
         label: None if np.isnan(column).all() else float(np.nanmean(column))
         for label, column in columns
     }
+    count = len(validation)
     return write_checked_bundle(
         folder,
         recipe,
         task,
-        validation,
         locked,
-        scores,
-        provenance=replace(provenance, training_prevalence=shares),
+        lock_rejection(scores, count),
+        Expected(validation.images, locked.probabilities[:count], scores[:count]),
+        provenance=replace(
+            provenance, training_prevalence=shares, locked_on=describe_images(count)
+        ),
         has_activation_map=has_activation_map(network),
         graph=to_onnx(network, task, head, locked.temperature.value, novelty),
         weights=weights,
@@ -130,13 +135,25 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """Images (n, size, size), and the probabilities and novelty that a bundle must have for them.
+
+    ``novelty`` is None if the graph has no such output.
+    """
+
+    images: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+    novelty: NDArray[np.float64] | None
+
+
 def write_checked_bundle(
     folder: Path,
     recipe: Recipe,
     task: Task,
-    validation: ValidationSet,
     locked: LockedThresholds,
-    novelty: NDArray[np.float64] | None,
+    rejection: Rejection | None,
+    expected: Expected,
     *,
     provenance: Provenance,
     has_activation_map: bool,
@@ -144,10 +161,7 @@ def write_checked_bundle(
     weights: bytes,
     known: TrainingImages | None,
 ) -> Bundle:
-    """Write a bundle and check that it predicts on validation images as expected.
-
-    ``novelty`` is that of the disturbed validation images, or None if the graph has no such output.
-    """
+    """Write a bundle, and check that it predicts as expected."""
     # The probabilities of several labels assume the prevalence that each has in training.
     balanced = recipe.fit.balance == "weights" and task.kind != "multilabel"
     metadata = BundleMetadata(
@@ -159,20 +173,18 @@ def write_checked_bundle(
         provenance=replace(
             provenance,
             temperature=Determination(locked.temperature.determined, locked.temperature.note),
-            locked_on=locked_on(len(validation)),
             assumed_prevalence="balanced" if balanced else "training",
         ),
-        rejection=None if novelty is None else lock_rejection(novelty, len(validation)),
+        rejection=rejection,
         indeterminate=locked.indeterminate,
         validation_scores=locked.scores,
     )
     bundle = write_bundle(folder, metadata, graph=graph, weights=weights, training_images=known)
-    shipped, shipped_novelty = Predictor(bundle).probabilities_and_novelty(validation.images)
-    expected = locked.probabilities[: len(validation)]
-    gap = float(np.max(np.abs(shipped - expected), initial=0.0))
+    shipped, shipped_novelty = Predictor(bundle).probabilities_and_novelty(expected.images)
+    gap = float(np.max(np.abs(shipped - expected.probabilities), initial=0.0))
     novelty_gap = 0.0
-    if novelty is not None and shipped_novelty is not None:
-        own = novelty[: len(validation)]
+    if expected.novelty is not None and shipped_novelty is not None:
+        own = expected.novelty
         relative = np.abs(shipped_novelty - own) / np.maximum(own, 1.0)
         novelty_gap = float(np.max(relative, initial=0.0))
     if not (gap <= _TOLERANCE and novelty_gap <= _NOVELTY_TOLERANCE):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,6 @@ from plainfilm.config import AUGMENTATIONS, Recipe
 from plainfilm.records import Task
 from plainfilm.training.losses import class_weights
 from plainfilm.training.preview import augmented_images
-from plainfilm.training.training_images import ValidationSet
 
 DRAWS = 4
 """Number of disturbed copies of each validation image, in addition to the unchanged image."""
@@ -39,13 +40,17 @@ def disturbed_images(images: NDArray[np.uint8], draws: int = DRAWS) -> NDArray[n
     return result
 
 
-def locked_on(count: int) -> str:
+def describe_images(count: int, kind: str = "validation image") -> str:
     """Return which images the thresholds of a bundle were selected on, in words."""
-    return f"{plural(count, 'validation image', separator='')}, {_COPIES}"
+    return f"{plural(count, kind, separator='')}, {_COPIES}"
 
 
 def lock_on(
-    logits: NDArray[np.float64], validation: ValidationSet, task: Task, recipe: Recipe
+    logits: NDArray[np.float64],
+    labels: NDArray[np.float32],
+    patients: Sequence[str],
+    task: Task,
+    recipe: Recipe,
 ) -> LockedThresholds:
     """Lock temperature and operating points on the `disturbed_images` of validation.
 
@@ -54,13 +59,13 @@ def lock_on(
     """
     return lock_thresholds(
         logits,
-        validation.labels,
-        validation.patients,
+        labels,
+        patients,
         task,
         sensitivity=recipe.points.sensitivity,
         specificity=recipe.points.specificity,
         own=recipe.points.own,
-        weights=_image_weights(validation.labels, task, balanced=recipe.fit.balance == "weights"),
+        weights=_image_weights(labels, task, balanced=recipe.fit.balance == "weights"),
         copies=1 + DRAWS,
     )
 

@@ -30,8 +30,13 @@ class SplitImages:
     def to_validation_set(self) -> ValidationSet:
         """Load all images into memory."""
         patients = [str(patient) for patient in self.records.patients]
-        images = self.images.gather(self.images.positions(self.records.ids))
-        return ValidationSet(images, self.records.label_array(), patients)
+        return ValidationSet(
+            self.gather(range(len(self.records))), self.records.label_array(), patients
+        )
+
+    def gather(self, rows: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Load the images of some records, (n, size, size)."""
+        return self.images.gather(self.images.positions(self.records.ids[rows]))
 
     def check_classes(self, split: Split) -> None:
         """Raise a LabelError unless both classes of each label are present."""

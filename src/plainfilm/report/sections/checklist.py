@@ -170,7 +170,8 @@ def _training(training: TrainingContent) -> dict[str, str]:
     plan, recipe = training.plan, training.plan.identity.recipe
     versions = [f"{name} {version}" for name, version in plan.versions.items()]
     seed, size = plan.identity.seed, recipe.input.size
-    several = None if isinstance(seed, int) else f"mean of the logits of {len(seed)} trainings"
+    members = plan.identity.members
+    several = f"mean of the logits of {len(members)} trainings" if members else None
     return {
         "kind": "deep learning on the image only",
         "preprocessing": "the same for every file; size and geometry are stated",
