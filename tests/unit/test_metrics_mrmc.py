@@ -177,13 +177,13 @@ def test_both_methods_agree_on_calls(metric: str, each: int) -> None:
     calls = (ratings > 0.8).astype(float)
     calls[np.random.default_rng(6).random(calls.shape) < 0.1] = math.nan
     labels[:5] = math.nan
-    values, matrix = reader_covariance(metric, labels, calls, patients)  # type: ignore[arg-type]
+    values, matrix = reader_covariance(metric, labels, calls, patients)
     again, other = reader_covariance(
         metric,
         labels,
         calls,
         patients,
-        method="jackknife",  # type: ignore[arg-type]
+        method="jackknife",
     )
     sign = 1 if metric == "sensitivity" else 0
     used = labels == sign

@@ -35,8 +35,8 @@ def curves(
     and positive class, the calibration error, and the replicates of the net benefits.
     """
     both = view.positive, view.probabilities
-    fpr, tpr, threshold = _thin(*metrics.roc_curve(*both))
-    precision, recall = _thin(*metrics.precision_recall_curve(*both)[:2])
+    fpr, tpr, threshold = thin(*metrics.roc_curve(*both))
+    precision, recall = thin(*metrics.precision_recall_curve(*both)[:2])
     edges = np.linspace(0, 1, 1 + _SCORE_BINS)
     counts = {
         name: tuple(np.histogram(view.probabilities[rows], edges)[0].tolist())
@@ -90,7 +90,7 @@ def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
     )
 
 
-def _thin(*columns: Floats) -> list[tuple[float, ...]]:
+def thin(*columns: Floats) -> list[tuple[float, ...]]:
     """Return at most 500 points of a curve, its ends among them, column by column."""
     length = len(columns[0])
     keep = np.unique(np.linspace(0, max(length - 1, 0), min(length, _POINTS)).round().astype(int))

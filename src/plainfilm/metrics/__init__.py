@@ -77,6 +77,7 @@ from plainfilm.metrics.label_shift import (
     estimate_class_shares,
     shift_class_shares,
 )
+from plainfilm.metrics.matched import difference_at_specificity
 from plainfilm.metrics.mrmc import compare_modalities, compare_with_model, reader_mean
 from plainfilm.metrics.mrmc_results import MrmcDifference, MrmcTest, VarianceComponents
 from plainfilm.metrics.multiclass import OVERALL, overall_rates, overall_statistic
@@ -99,7 +100,7 @@ from plainfilm.metrics.ranking import (
     roc_auc_score,
     roc_curve,
 )
-from plainfilm.metrics.reader_covariance import ReaderMetric, reader_covariance
+from plainfilm.metrics.reader_covariance import READER_METRICS, reader_covariance
 from plainfilm.metrics.recalibration import (
     LabelFit,
     apply_recalibration,
@@ -153,6 +154,7 @@ __all__ = [
     "OVERALL",
     "PREVALENCES",
     "RATES",
+    "READER_METRICS",
     "SMOOTH",
     "TEMPERATURES",
     "THRESHOLDS",
@@ -167,7 +169,7 @@ __all__ = [
     "MrmcTest",
     "PairedTest",
     "PredictiveValues",
-    "ReaderMetric",
+    "Recalibration",
     "ReliabilityBin",
     "ShiftTest",
     "Statistic",
@@ -206,6 +208,7 @@ __all__ = [
     "delong_covariance",
     "delong_test",
     "detectable_difference",
+    "difference_at_specificity",
     "estimate_class_shares",
     "expected_calibration_error",
     "f1_score",

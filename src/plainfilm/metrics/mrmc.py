@@ -124,7 +124,7 @@ def reader_mean(
 
 def compare_with_model(
     values: ArrayLike,
-    model: float,
+    model: ArrayLike,
     covariance: ArrayLike,
     *,
     readers: Readers = "random",
@@ -134,10 +134,12 @@ def compare_with_model(
 
     Parameters
     ----------
-    values, model
-        Metric (r,) of two or more readers, and that of the model.
+    values
+        Metric (r,) of two or more readers.
+    model
+        Metric of the model; or (r,), on the cases of each reader, where readers did not read all.
     covariance
-        Covariance over cases (r + 1, r + 1); the model is the last.
+        Covariance over cases of the values and those of the model: (r + 1, r + 1) or (2 r, 2 r).
     readers, level
         See `compare_modalities`.
 
@@ -152,12 +154,16 @@ def compare_with_model(
     Methods for Diagnostic Imaging, 2017, chapter 22.
     """
     theta = np.asarray(values, np.float64).reshape(-1)
+    own = np.asarray(model, np.float64).reshape(-1)
     whole = np.asarray(covariance, np.float64)
     r = theta.size
-    if whole.shape != (r + 1, r + 1):
-        raise MetricError("the covariance must include the model", received=f"{whole.shape}")
-    contrast = np.hstack([-np.eye(r), np.ones((r, 1))])
-    table, matrix = check_table((model - theta)[None], contrast @ whole @ contrast.T, 1)
+    if own.size not in (1, r) or whole.shape != (r + own.size, r + own.size):
+        raise MetricError(
+            "the covariance must include the readers and the model",
+            received=f"{r} readers, {own.size} values of the model, shape {whole.shape}",
+        )
+    contrast = np.hstack([-np.eye(r), np.ones((r, 1)) if own.size == 1 else np.eye(r)])
+    table, matrix = check_table((own - theta)[None], contrast @ whole @ contrast.T, 1)
     mean, error, freedom = single_modality(table[0], matrix, readers)
     method = f"model less the mean of {r} {readers} readers, Obuchowski-Rockette"
     return difference_of_means(0, 1, mean, error, freedom, method, level)

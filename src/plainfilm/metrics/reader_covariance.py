@@ -12,11 +12,12 @@ from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, as_labels, known_groups
 from plainfilm.metrics.auroc import placements
 
-ReaderMetric = Literal["auroc", "sensitivity", "specificity"]
+READER_METRICS = ("auroc", "sensitivity", "specificity")
+"""Metrics of readers that have a covariance."""
 
 
 def reader_covariance(
-    metric: ReaderMetric,
+    metric: str,
     y_true: ArrayLike,
     ratings: ArrayLike,
     patients: Patients = None,
@@ -48,6 +49,12 @@ def reader_covariance(
     N. A. Obuchowski, Biometrics 53 (1997) 567-578; jackknife: S. L. Hillis, Stat. Med. 33 (2014)
     330-360.
     """
+    if metric not in READER_METRICS:
+        raise MetricError(
+            "there is no such metric of readers",
+            received=metric,
+            remedy=f"use one of {', '.join(READER_METRICS)}",
+        )
     labels = as_labels(y_true)
     matrix = np.atleast_2d(np.asarray(ratings, dtype=np.float64))
     if matrix.ndim != 2 or matrix.shape[1] != labels.size or np.isinf(matrix).any():
