@@ -11,6 +11,10 @@ from plainfilm.bundle.evidence_wording import counts_text, rate_text
 from plainfilm.records import LockedPoint
 
 FRONT_MATTER = "---"
+SYNTHETIC = (
+    "This model was trained on synthetic images that plainfilm drew. Its predictions and results "
+    "say nothing about patients."
+)
 
 _USE = """## Intended use
 
@@ -53,9 +57,11 @@ def model_card(
 ) -> str:
     """Return ``MODEL_CARD.md`` of a bundle; ``sections`` on test results are Markdown."""
     recipe, labels = metadata.provenance.recipe, ", ".join(metadata.task.labels)
+    drawn = metadata.provenance.synthetic_images
     parts = [
         front_matter(metadata, results),
         f"# plainfilm {recipe.name if recipe else 'model'}: {labels}",
+        f"**{SYNTHETIC}**" if drawn else "",
         _summary(metadata),
         _USE,
         _training(metadata.provenance),

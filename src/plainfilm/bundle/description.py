@@ -138,6 +138,8 @@ class Provenance:
         of the images of another site that the bundle was adapted to.
     training_prevalence
         Share of positives of each label among these images; None where no label is known.
+    synthetic_images
+        Number of training images that ``plainfilm.phantom`` drew.
     modalities, body_parts
         Codes that the DICOM headers of at least 5 % of the training images state. Images with these
         codes are not rejected for them.
@@ -168,6 +170,7 @@ class Provenance:
     locked_on: str | None = None
     assumed_prevalence: Literal["balanced", "training", "adaptation"] | None = None
     training_prevalence: Mapping[str, float | None] = field(default_factory=dict)
+    synthetic_images: int | None = None
     modalities: tuple[str, ...] = ()
     body_parts: tuple[str, ...] = ()
     adaptation: Adaptation | None = None

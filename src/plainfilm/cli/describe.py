@@ -109,6 +109,8 @@ def describe_evaluation(document: EvaluationDocument) -> str:
         f"{document.dataset.name}, {document.dataset.split}: "
         f"{plural(document.n, 'image')} of {plural(document.patients, 'patient')}"
     ]
+    if document.dataset.synthetic_images or document.model.training.synthetic_images:
+        lines.append("synthetic images, drawn by plainfilm: the results say nothing about patients")
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
     shown = _SEVERAL_CLASSES if document.task.kind == "multiclass" else _SHOWN
     for name in shown:

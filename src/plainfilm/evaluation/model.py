@@ -50,7 +50,12 @@ class JudgedModel:
             temperature=bundle.temperature,
             locked_on=origin.locked_on,
             assumed_prevalence=origin.assumed_prevalence,
-            training=TrainingSummary(origin.dataset, origin.train_images, origin.validation_images),
+            training=TrainingSummary(
+                origin.dataset,
+                origin.train_images,
+                origin.validation_images,
+                origin.synthetic_images,
+            ),
         )
         return cls(
             summary=summary,

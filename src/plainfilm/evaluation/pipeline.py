@@ -110,7 +110,9 @@ def evaluate(
         analyse(
             judged,
             scored.predictions,
-            DatasetSummary(manifest.name, split, found.hash, manifest.hash),
+            DatasetSummary(
+                manifest.name, split, found.hash, manifest.hash, scored.synthetic_images
+            ),
             left_out=scored.left_out,
             findings=found.findings,
             prevalence=prevalence,

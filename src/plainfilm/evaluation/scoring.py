@@ -17,6 +17,7 @@ from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.errors import LabelError, SourceError
 from plainfilm.evaluation.columns import collect_columns
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.pixels.metadata import is_synthetic
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
@@ -31,6 +32,7 @@ class Scored:
     manifest: Manifest
     predictions: Predictions
     hashes: tuple[str, ...]  # SHA-256 of each file
+    synthetic_images: int  # number of images that plainfilm drew
     left_out: tuple[LeftOut, ...]
     images: Cache
 
@@ -83,7 +85,8 @@ def score(
         None if novelty[0] is None else np.array(novelty, np.float32),
     )
     hashes = tuple(images.hashes[position] for position in order)
-    return Scored(manifest, predictions, hashes, left_out, images)
+    drawn = sum(map(is_synthetic, metadata))
+    return Scored(manifest, predictions, hashes, drawn, left_out, images)
 
 
 def align(manifest: Manifest, task: Task) -> Manifest:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
+from plainfilm.bundle.card import SYNTHETIC
 from plainfilm.errors import RunError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task, ThresholdEvidence
 
@@ -110,6 +111,7 @@ def describe(
         training_prevalence=prevalence,
         has_activation_map=bundle.has_activation_map,
         trained_on=TrainingDescription(origin.dataset, origin.train_images),
+        notice=f"{NOTICE} {SYNTHETIC}" if origin.synthetic_images else NOTICE,
         tested_on=None if evaluation is None else _tested(evaluation),
     )
 

@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field
+from plainfilm.pixels.metadata import PHANTOM
 
 Format = Literal["jpeg", "png", "dicom"]
 
@@ -29,6 +31,7 @@ def encode(
 ) -> bytes:
     """Return the content of an image file: 8 bits, or a DICOM DX image with 12 bits.
 
+    Every file says that it was drawn: its comment, or the manufacturer of a DICOM file.
     ``picture`` is (height, width), 0 (black) to 1 (white); ``key`` names the patient, and
     ``image`` is the number of the image. ``rng`` chooses the JPEG quality, or polarity and window.
     """
@@ -37,9 +40,11 @@ def encode(
     shown = Image.fromarray(np.rint(picture * 255).astype(np.uint8))
     buffer = io.BytesIO()
     if format == "png":
-        shown.save(buffer, "PNG")
+        texts = PngInfo()
+        texts.add_text("Comment", PHANTOM)
+        shown.save(buffer, "PNG", pnginfo=texts)
     else:
-        shown.save(buffer, "JPEG", quality=int(rng.integers(84, 95)))
+        shown.save(buffer, "JPEG", quality=int(rng.integers(84, 95)), comment=PHANTOM)
     return buffer.getvalue()
 
 
@@ -95,7 +100,7 @@ def _study(patient: Patient, key: str, image: int) -> dict[str, object]:
         "SeriesInstanceUID": _uid(key, "series", image),
         "SeriesNumber": 1,
         "InstanceNumber": 1,
-        "Manufacturer": "plainfilm phantom",
+        "Manufacturer": PHANTOM,
         "BodyPartExamined": "CHEST",
         "PresentationIntentType": "FOR PRESENTATION",
         "AcquisitionContextSequence": [],

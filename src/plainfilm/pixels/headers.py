@@ -7,6 +7,7 @@ from typing import Any
 from PIL import ImageFile
 
 from plainfilm.pixels.limits import broken
+from plainfilm.pixels.metadata import PHANTOM
 from plainfilm.pixels.sniff import Format
 
 
@@ -64,6 +65,12 @@ def stores_rgb(file: ImageFile.ImageFile) -> bool:
     if "adobe" in file.info:
         return file.info.get("adobe_transform") == 0
     return bytes(layer[0] for layer in file.layer) == b"RGB"  # type: ignore[attr-defined]
+
+
+def is_drawn(file: ImageFile.ImageFile) -> bool:
+    """Whether the comment of a JPEG or PNG says that ``plainfilm.phantom`` drew the image."""
+    comment = file.info.get("comment" if file.format == "JPEG" else "Comment")
+    return comment in (PHANTOM, PHANTOM.encode())
 
 
 def jpeg_metadata(file: ImageFile.ImageFile) -> dict[str, float]:

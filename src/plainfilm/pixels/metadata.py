@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -75,6 +76,9 @@ _KEYWORDS = {
     "view": "ViewPosition",
 }
 
+PHANTOM = "plainfilm phantom"
+"""The manufacturer of the images that ``plainfilm.phantom`` draws."""
+
 _MAKERS = (
     *("Acuson", "Agfa", "Barco", "Canon", "Carestream", "Del Medical", "DRTECH", "Elscint"),
     *("Esaote", "Fuji", "GE", "General Electric", "Hitachi", "Hologic", "iCRco"),
@@ -82,7 +86,7 @@ _MAKERS = (
     *("McKesson", "Mindray", "Neusoft", "Philips", "Picker", "Planmed", "Rayence", "Samsung"),
     *("Sectra", "Sedecal", "Shimadzu", "Siemens", "Stephanix", "Swissray", "Thales", "Toshiba"),
     *("Trixell", "United Imaging", "Varian", "Vieworks", "Villa", "Vidar", "Ziehm"),
-    "plainfilm phantom",
+    PHANTOM,
 )
 """Makers of X-ray devices, and of readers and scanners of their films."""
 
@@ -100,6 +104,11 @@ _VIEWS = (
     (re.compile(r"right.lateral"), "RL"),
     (re.compile(r"lateral"), "LATERAL"),
 )
+
+
+def is_synthetic(metadata: Mapping[str, object]) -> bool:
+    """Return whether ``plainfilm.phantom`` drew the image with these metadata."""
+    return metadata.get("manufacturer") == PHANTOM
 
 
 def element(dataset: Any, keyword: str) -> Any:

@@ -19,12 +19,14 @@ from plainfilm.pixels.headers import (
     bits_per_sample,
     exif_orientation,
     has_exif,
+    is_drawn,
     jpeg_metadata,
     stores_rgb,
     webp_size,
 )
 from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, broken, check_frame, check_pixels
+from plainfilm.pixels.metadata import PHANTOM
 from plainfilm.pixels.sniff import Format
 
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
@@ -76,7 +78,8 @@ def decode_raster(
     or ``hidden`` if at most 0.1 % of the pixels are visible) if the file has transparency. A JPEG
     has ``progressive`` (1 or 0)
     and ``quantisation``, the mean of the luminance quantisation table (ISO 10918-1, B.2.4.1): 1 is
-    the finest, Pillow's quality 75 gives about 29. A TIFF with several pages has ``frame`` and
+    the finest, Pillow's quality 75 gives about 29. An image drawn by plainfilm has a
+    ``manufacturer``. A TIFF with several pages has ``frame`` and
     ``frames``.
     """
     with ISOLATION, QUIET_STDERR if kind is Format.TIFF else contextlib.nullcontext():
@@ -114,6 +117,8 @@ def _decode(
     }
     if frames > 1:
         metadata |= {"frame": float(frame), "frames": float(frames)}
+    if is_drawn(file):
+        metadata["manufacturer"] = PHANTOM
     orientation = exif_orientation(file)
     scale = 1
     if kind is Format.JPEG:

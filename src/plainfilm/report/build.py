@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plainfilm._files import write_text
 from plainfilm.evaluation import ExternalValidation
-from plainfilm.report.content import ReportContent
+from plainfilm.report.content import ReportContent, is_synthetic
 from plainfilm.report.html.markup import Html, element, lead
 from plainfilm.report.html.page import (
     Section,
@@ -16,7 +16,7 @@ from plainfilm.report.html.page import (
     render_sections,
     save_parts,
 )
-from plainfilm.report.sections.summary import first_screen, subject
+from plainfilm.report.sections.summary import first_screen, subject, synthetic_notice
 from plainfilm.report.wording import counted
 
 
@@ -64,7 +64,9 @@ def write_external_page(validation: ExternalValidation, out: Path | None = None)
     label = document.label or "All labels"
     notice = lead(element("strong", "For research and teaching. Not a medical device."))
     subject = external_title(document).lower()
-    first = page_header(subject, f"{label}: {subject}", notice)
+    drawn = any(is_synthetic(own.document) for own in validation.evaluations)
+    notices = [synthetic_notice(), notice] if drawn else [notice]
+    first = page_header(subject, f"{label}: {subject}", *notices)
     out = out or validation.folder / "external.html"
     images = sum(row.n for row in document.rows)
     return _write_page(out, f"{label} – plainfilm {subject}", first, sections, images)

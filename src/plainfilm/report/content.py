@@ -84,6 +84,12 @@ class ReportContent:
     files: FileCounts | None = None
 
 
+def is_synthetic(evaluation: EvaluationDocument) -> bool:
+    """Return whether plainfilm drew images that the model was trained or evaluated on."""
+    drawn = evaluation.model.training.synthetic_images
+    return bool(drawn or evaluation.dataset.synthetic_images)
+
+
 def only_label(evaluation: EvaluationDocument) -> tuple[str, LabelResults] | None:
     """Return name and results of the label if there is one label, otherwise None."""
     labels = list(evaluation.labels.items())

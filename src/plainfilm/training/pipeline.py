@@ -16,6 +16,7 @@ from plainfilm.bundle.rejection import frequent_values
 from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
+from plainfilm.pixels.metadata import is_synthetic
 from plainfilm.training.backend import (
     backend_is_running,
     choose_backend,
@@ -155,6 +156,7 @@ def train(
             epoch=fitted.state.best_epoch,
             training_seconds=round(fitted.state.seconds, 1),
             machine=plan.machine,
+            synthetic_images=sum(map(is_synthetic, training.images.metadata)),
             modalities=frequent_values(training.images.metadata, "modality"),
             body_parts=frequent_values(training.images.metadata, "body_part"),
         )

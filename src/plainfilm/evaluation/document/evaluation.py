@@ -16,11 +16,15 @@ from plainfilm.records import Finding, Task
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """The data that a bundle was trained on; None where the bundle does not say."""
+    """The data that a bundle was trained on; None where the bundle does not say.
+
+    ``synthetic_images`` is the number of training images that ``plainfilm.phantom`` drew.
+    """
 
     dataset: str | None
     images: int | None
     validation_images: int | None
+    synthetic_images: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,15 @@ class DatasetSummary:
     hash, requested_hash
         Content hash of the scored records, and of the requested ones, which may include unreadable
         files.
+    synthetic_images
+        Number of scored images that ``plainfilm.phantom`` drew.
     """
 
     name: str
     split: str
     hash: str
     requested_hash: str
+    synthetic_images: int = 0
 
 
 @dataclass(frozen=True, slots=True)

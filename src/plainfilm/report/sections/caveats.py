@@ -16,6 +16,7 @@ from plainfilm.report.wording import (
     change_text,
     counted,
     describe,
+    enumerate_texts,
     lower_title,
     metric_text,
     number,
@@ -40,6 +41,7 @@ _ORDER: dict[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 def write_caveats(content: ReportContent) -> list[Caveat]:
     """Return every caveat that the content gives, the most severe first."""
     found = [
+        *_synthetic(content),
         *_overlap(content),
         *_findings(content),
         *_external(content),
@@ -59,6 +61,22 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
         ranked.append((_ORDER[caveat.severity], turns[caveat.title], caveat))
         turns[caveat.title] += 1
     return [caveat for _, _, caveat in sorted(ranked, key=lambda entry: entry[:2])]
+
+
+def _synthetic(content: ReportContent) -> Iterator[Caveat]:
+    evaluation = content.evaluation
+    drawn, trained = evaluation.dataset.synthetic_images, evaluation.model.training
+    parts = []
+    if drawn:
+        whole = drawn == evaluation.n
+        parts.append("all these images" if whole else f"{drawn} of these {evaluation.n} images")
+    if trained.synthetic_images:
+        whole = trained.synthetic_images == trained.images
+        size = f"{counted(trained.synthetic_images, 'training image')}"
+        parts.append("all training images" if whole else size)
+    if parts:
+        text = f"plainfilm drew {enumerate_texts(parts)}. The results say nothing about patients."
+        yield Caveat("serious", "Synthetic images", text)
 
 
 def _overlap(content: ReportContent) -> Iterator[Caveat]:

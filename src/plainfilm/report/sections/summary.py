@@ -6,7 +6,12 @@ import math
 
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.metrics import Interval
-from plainfilm.report.content import ReportContent, default_point, only_label
+from plainfilm.report.content import (
+    ReportContent,
+    default_point,
+    is_synthetic,
+    only_label,
+)
 from plainfilm.report.html.markup import Html, element, folded, join, lead, quiet
 from plainfilm.report.html.page import page_header
 from plainfilm.report.sections.caveats import Caveat, write_caveats
@@ -40,7 +45,9 @@ def subject(evaluation: EvaluationDocument) -> str:
 def first_screen(content: ReportContent) -> Html:
     """Return the head of the page."""
     evaluation, caveats = content.evaluation, write_caveats(content)
-    paragraphs = (lead(_purpose(evaluation)), quiet(_facts(evaluation)))
+    paragraphs = [lead(_purpose(evaluation)), quiet(_facts(evaluation))]
+    if is_synthetic(evaluation):
+        paragraphs.insert(0, synthetic_notice())
     header = page_header("evaluation report", subject(evaluation), *paragraphs)
     results = element(
         "section",
@@ -60,6 +67,15 @@ def first_screen(content: ReportContent) -> Html:
         aria_labelledby="caveats",
     )
     return join([header, element("div", results, limits, class_="first")])
+
+
+def synthetic_notice() -> Html:
+    """Return the paragraph at the top of a page about images that plainfilm drew."""
+    return lead(
+        element("strong", "Synthetic images.", class_="mark serious"),
+        " plainfilm drew images that this model was trained or evaluated on. The results say "
+        "nothing about patients.",
+    )
 
 
 def _purpose(evaluation: EvaluationDocument) -> Html:
