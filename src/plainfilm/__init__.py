@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from plainfilm.audit import audit_dataset
     from plainfilm.data import load_dataset
     from plainfilm.evaluation import compare, evaluate, validate
+    from plainfilm.importing import import_model
     from plainfilm.runtime import load
     from plainfilm.training import train
     from plainfilm.training.preview import augmented_images
@@ -35,6 +36,7 @@ __all__ = [
     "augmented_images",
     "compare",
     "evaluate",
+    "import_model",
     "load",
     "load_dataset",
     "train",
@@ -47,6 +49,7 @@ _HOMES = {
     "augmented_images": "plainfilm.training.preview",
     "compare": "plainfilm.evaluation",
     "evaluate": "plainfilm.evaluation",
+    "import_model": "plainfilm.importing",
     "load": "plainfilm.runtime",
     "load_dataset": "plainfilm.data",
     "train": "plainfilm.training",

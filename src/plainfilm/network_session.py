@@ -46,7 +46,7 @@ class NetworkSession:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised
         # A thread that waits must not keep a core busy that others decode on.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -90,7 +90,13 @@ class NetworkSession:
                     received=f"{some.dtype} of shape {some.shape}, the graph: {list(shape)}; "
                     + str(error).splitlines()[0],
                 ) from error
-            parts.append([one[:count] if one.ndim else one for one in found])
+            if any(one.ndim == 0 or len(one) != len(some) for one in found):
+                shapes = ", ".join(str(list(one.shape)) for one in found)
+                raise BundleError(
+                    "the ONNX graph does not return one row for each image",
+                    received=f"outputs {shapes} for {len(some)} images",
+                )
+            parts.append([one[:count] for one in found])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 

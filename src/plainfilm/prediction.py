@@ -52,14 +52,24 @@ class Prediction:
 
     @property
     def predicted_class(self) -> str | None:
-        """The class at the ``balanced`` operating point; for several labels the positive ones."""
-        if self.reason is not None:
+        """The class at the main operating point; for several labels the positive ones.
+
+        That is ``balanced``, or else ``given``: the threshold that was given for an imported model.
+        None if there is no threshold.
+        """
+        if self.reason is not None or not self.predicted:
             return None
-        if one := self.predicted.get("balanced") or self.predicted.get("most-likely"):
-            return one
-        positive = (key for key, value in self.predicted.items() if value == "positive")
-        labels = [key.rpartition("/")[0] for key in positive if key.endswith("/balanced")]
-        return ", ".join(labels) or "none"
+        for name in ("most-likely", "balanced", "given"):
+            if one := self.predicted.get(name):
+                return one
+            own = {
+                key.rpartition("/")[0]: value
+                for key, value in self.predicted.items()
+                if key.endswith(f"/{name}")
+            }
+            if own:
+                return ", ".join(key for key, value in own.items() if value == "positive") or "none"
+        return "none"
 
     def to_json(self, *, all_probabilities: bool = False) -> dict[str, Any]:
         """Return the fields that all outputs have, without the id.

@@ -65,6 +65,11 @@ class Predictor:
         """Return the labels, in the order of the columns of all arrays."""
         return self.bundle.task.labels
 
+    @property
+    def predicts_class(self) -> bool:
+        """Return whether the bundle has a threshold, or the most probable class is predicted."""
+        return bool(self.bundle.points) or self.bundle.task.kind == "multiclass"
+
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return calibrated probabilities (n, labels) of prepared images (n, size, size)."""
         return self._run("probabilities", pixels)

@@ -198,6 +198,7 @@ def test_the_public_names_are_there() -> None:
         "augmented_images",
         "compare",
         "evaluate",
+        "import_model",
         "load",
         "load_dataset",
         "train",

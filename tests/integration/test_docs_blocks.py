@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 
 import public_sets
+from onnx_networks import residual
 from plainfilm._files import write_json
 from plainfilm.cli.main import main
 from plainfilm.config import load
@@ -161,6 +162,8 @@ def template(
     shutil.copy(next((folder / "dicom").rglob("*.dcm")), folder / "one.dcm")
     write_dataset(folder / "png", images={"train": 4}, format="png", size=96, workers=1)
     shutil.copy(next((folder / "png").rglob("*.png")), folder / "two.png")
+
+    residual(folder / "model.onnx", end="Sigmoid")
 
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         shorten_reports(patch)

@@ -8,6 +8,7 @@ from typing import Any
 
 from plainfilm.bundle.description import BundleMetadata, Provenance
 from plainfilm.bundle.evidence_wording import counts_text, rate_text
+from plainfilm.bundle.origin import NO_THRESHOLD, origin_section
 from plainfilm.records import LockedPoint
 
 FRONT_MATTER = "---"
@@ -57,13 +58,17 @@ def model_card(
 ) -> str:
     """Return ``MODEL_CARD.md`` of a bundle; ``sections`` on test results are Markdown."""
     recipe, labels = metadata.provenance.recipe, ", ".join(metadata.task.labels)
-    drawn = metadata.provenance.synthetic_images
+    drawn, imported = metadata.provenance.synthetic_images, metadata.provenance.imported_from
+    name = f"plainfilm {recipe.name if recipe else 'model'}"
+    if imported:
+        name = f"Imported model {imported.file}"
     parts = [
         front_matter(metadata, results),
-        f"# plainfilm {recipe.name if recipe else 'model'}: {labels}",
+        f"# {name}: {labels}",
         f"**{SYNTHETIC}**" if drawn else "",
         _summary(metadata),
         _USE,
+        origin_section(metadata, imported) if imported else "",
         _training(metadata.provenance),
         _adaptation(metadata.provenance),
         *(list(sections) or [_NO_TEST]),
@@ -81,11 +86,12 @@ def front_matter(metadata: BundleMetadata, results: Iterable[Mapping[str, Any]] 
     """
     origin = metadata.provenance
     recipe = origin.recipe.name if origin.recipe else "model"
+    licence = None if origin.imported_from is None else origin.imported_from.licence
     tags = ["medical-imaging", "chest-x-ray", "radiology", "onnx", *metadata.task.labels]
     lines = [
         FRONT_MATTER,
         "license: other",
-        "license_name: not-stated",
+        f"license_name: {json.dumps(licence, ensure_ascii=False) if licence else 'not-stated'}",
         "library_name: plainfilm",
         "pipeline_tag: image-classification",
         f"tags: {json.dumps(tags, ensure_ascii=False)}",
@@ -125,7 +131,8 @@ def _training(origin: Provenance) -> str:
         "plainfilm": origin.plainfilm,
     }
     known = [(key, value) for key, value in rows.items() if value is not None]
-    return f"## Training\n\n{_table(('', 'value'), known)}" if known else ""
+    name = "Import" if origin.imported_from else "Training"
+    return f"## {name}\n\n{_table(('', 'value'), known)}" if known else ""
 
 
 def _adaptation(origin: Provenance) -> str:
@@ -191,6 +198,8 @@ def _limits(metadata: BundleMetadata) -> str:
         if metadata.rejection
         else "It cannot detect images that are unlike the training images."
     )
+    if not metadata.points and metadata.task.kind != "multiclass":
+        lines.append(f"It predicts probabilities only: {NO_THRESHOLD}.")
     lines.append(
         "It predicts no class for a blank or invisible image, nor for a DICOM image of a modality "
         "or body part other than those of chest radiographs and of its training images."

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-# Each verb is the module of that name in this package; it is imported when the verb is used.
+# Each verb is the module of that name in this package; it is imported when the verb is used. The
+# name `import` belongs to Python, so its module has another one.
 _VERBS = {
     "demo": "run the whole workflow once, on synthetic or given images",
     "fetch": "download a public data set",
     "audit": "find problems of a data set that distort an evaluation",
     "show": "count the images and draw samples",
     "train": "train a classifier and evaluate it",
+    "import": "make a bundle of an ONNX classifier",
     "evaluate": "evaluate a run or bundle",
     "compare": "compare two models on the same images",
     "report": "write the report of an evaluation again",
@@ -28,6 +30,7 @@ _VERBS = {
     "cache": "show or empty the cache of decoded images",
     "doctor": "show what is installed and what is missing",
 }
+_MODULES = {"import": "import_model"}
 _INTERRUPTED = 130
 
 
@@ -56,7 +59,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
         if verb not in (None, name):
             verbs.add_parser(name, help=words, formatter_class=formatter)
             continue
-        module = importlib.import_module(f"plainfilm.cli.{name}")
+        module = importlib.import_module(f"plainfilm.cli.{_MODULES.get(name, name)}")
         sub = verbs.add_parser(
             name,
             help=words,

@@ -59,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
         message = f"no predicted class for {sum(rejected.values())} of {plural(len(paths), 'file')}"
         kinds = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
         print(f"plainfilm: {message}: {kinds}", file=sys.stderr)
+    if not predictor.predicts_class:
+        from plainfilm.bundle.origin import NO_THRESHOLD
+
+        print(f"plainfilm: {NO_THRESHOLD}", file=sys.stderr)
     for message in found.warnings():
         print(f"plainfilm: {message}", file=sys.stderr)
     return 1 if failed == len(paths) else 0
@@ -171,7 +175,7 @@ def _write_table(predictor: Predictor, rows: Iterable[Prediction], everything: b
             continue
         row = one.to_row(predictor.labels, all_probabilities=everything)
         values = ((_cell(name, row[name]) or "-").rjust(width) for name, width in widths.items())
-        predicted = str(row["predicted"]) + (" (indeterminate)" if one.indeterminate else "")
+        predicted = str(row["predicted"] or "-") + (" (indeterminate)" if one.indeterminate else "")
         if one.rejected:
             predicted = f"rejected: {one.problem} ({one.reason})"
         print("  ".join([*values, predicted, _printable(one.id)]))

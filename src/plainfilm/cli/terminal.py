@@ -18,6 +18,7 @@ from plainfilm.errors import PlainfilmError
 _OPTIONS = {
     "class_map": "map",
     "split_lists": "split-list",
+    "value_range": "range",
 }  # arguments whose option has another name
 _ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_]*)=(?![^\s,;:.)])")
 

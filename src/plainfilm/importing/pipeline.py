@@ -1,0 +1,159 @@
+"""Imports an ONNX classifier as a bundle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from plainfilm import __version__, _files
+from plainfilm._machine import versions
+from plainfilm._progress import Progress, silent
+from plainfilm.bundle import Bundle, BundleMetadata, ImportedFrom, Provenance, write_bundle
+from plainfilm.bundle.imported import OutputKind
+from plainfilm.importing.candidate import Candidate, find_candidate
+from plainfilm.importing.images import combine
+from plainfilm.importing.outputs import choose_meaning
+from plainfilm.importing.points import given_points
+from plainfilm.importing.presets import ImageOptions, find_preset
+from plainfilm.importing.samples import check_samples
+from plainfilm.importing.source import read_source
+from plainfilm.network_session import NetworkSession
+from plainfilm.records import TaskKind
+from plainfilm.runtime import Predictor
+
+__all__ = ["import_model"]
+
+
+def import_model(
+    model: str | Path,
+    *,
+    out: str | Path,
+    labels: Sequence[str],
+    negative: str | None = None,
+    task: TaskKind | None = None,
+    preset: str | None = None,
+    images: ImageOptions | None = None,
+    input: str | None = None,
+    output: str | None = None,
+    output_kind: OutputKind | None = None,
+    columns: Sequence[int] | None = None,
+    thresholds: float | Mapping[str, float] | None = None,
+    check: str | Path | None = None,
+    licence: str | None = None,
+    progress: Progress = silent,
+) -> Bundle:
+    """Make a bundle of an ONNX classifier, with which all commands work as with a trained one.
+
+    The graph is checked, and put between the image input and the outputs of a bundle. Drawn images
+    must give the same outputs in the original graph, which NumPy prepares them for. Whether the
+    declared preprocessing is that of the network, only ``check`` can show.
+
+    Parameters
+    ----------
+    model
+        The ONNX file.
+    out
+        New folder for the bundle.
+    labels
+        Names of the columns of the output: the labels, or the classes if they exclude each other.
+    negative
+        Name of the negative class of a binary task.
+    task
+        ``binary``, ``multiclass`` or ``multilabel``; None derives it where that is clear.
+    preset
+        A preset of `plainfilm.importing.PRESETS`.
+    images
+        How the network expects images; its options replace those of the preset.
+    input, output
+        Input and output of the graph; None takes the only one.
+    output_kind
+        ``logits`` or ``probabilities``; None takes probabilities if the graph ends in a sigmoid or
+        softmax.
+    columns
+        Columns of the output to use, counted from 0; None uses all.
+    thresholds
+        A probability for all labels, or one for each label, from which on a label is positive.
+    check
+        Sample images with outputs of the original network: a .npz file with ``images`` (uint8,
+        n x size x size) and ``outputs``, or a table with file names and one column of probabilities
+        for each label. They must be equal to 1e-4.
+    licence
+        Licence of the network, for the model card.
+    progress
+        Called with the progress.
+
+    Returns
+    -------
+    Bundle
+        Verified, in ``out``.
+
+    Raises
+    ------
+    UsageError
+        If an argument is wrong or needed.
+    BundleError
+        If the graph is refused, or does not return what the original returns.
+    """
+    folder = Path(out)
+    _files.check_output_folder(folder)
+    progress("importing", 0, 1)
+    given = images or ImageOptions()
+    source = read_source(Path(model), input, output)
+    candidate = find_candidate(
+        source,
+        given if preset is None else combine(given, find_preset(preset)),
+        lambda total: choose_meaning(
+            source,
+            labels,
+            negative=negative,
+            task=task,
+            kind=output_kind,
+            columns=columns,
+            total=total,
+        ),
+    )
+    graph, meaning = candidate.to_graph(), candidate.meaning
+    checked = "the ONNX file on drawn images"
+    if check is not None:
+        samples = check_samples(Path(check), NetworkSession(graph), candidate.spec, meaning)
+        checked = f"{samples}; {checked}"
+    metadata = BundleMetadata(
+        task=meaning.task,
+        pixels=candidate.spec,
+        temperature=1.0,
+        points=given_points(meaning.task, thresholds),
+        has_activation_map=False,
+        provenance=_provenance(candidate, checked, licence),
+    )
+    bundle = write_bundle(folder, metadata, graph=graph, weights=None)
+    Predictor(bundle)
+    progress("importing", 1, 1)
+    return bundle
+
+
+def _provenance(candidate: Candidate, checked: str, licence: str | None) -> Provenance:
+    source, meaning = candidate.source, candidate.meaning
+    weights = (math.prod(one.dims) for one in source.model.graph.initializer)
+    return Provenance(
+        plainfilm=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions("onnx", "onnxruntime", "numpy", "pillow"),
+        parameters=sum(weights),
+        imported_from=ImportedFrom(
+            file=source.file,
+            sha256=source.sha256,
+            producer=source.producer,
+            opset=source.opset,
+            input=source.input,
+            output=source.output,
+            output_kind=meaning.kind,
+            columns=meaning.columns,
+            names=meaning.names,
+            preprocessing=candidate.preprocessing,
+            batch=candidate.batch,
+            licence=licence,
+            checked=checked,
+        ),
+    )

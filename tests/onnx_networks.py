@@ -1,0 +1,115 @@
+"""Small ONNX classifiers as other libraries export them, built node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+FLOAT = onnx.TensorProto.FLOAT
+TYPES = {"float32": FLOAT, "float16": onnx.TensorProto.FLOAT16, "uint8": onnx.TensorProto.UINT8}
+
+
+class Maker:
+    """Collects nodes and random weights."""
+
+    def __init__(self, seed: int = 0, dtype: str = "float32") -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self.dtype = "float16" if dtype == "float16" else "float32"
+
+    def weight(self, *shape: int, low: float = -0.5, high: float = 0.5) -> str:
+        name = f"w{len(self.weights)}"
+        values = self.rng.uniform(low, high, shape).astype(self.dtype)
+        self.weights.append(numpy_helper.from_array(values, name))
+        return name
+
+    def numbers(self, *values: int) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, [*inputs], [name], **attributes))
+        return name
+
+    def convolve(self, x: str, a: int, b: int, side: int = 3, **more: Any) -> str:
+        """Add a convolution and a batch normalisation in inference mode."""
+        pads = [side // 2] * 4
+        x = self.add("Conv", x, self.weight(b, a, side, side), pads=pads, **more)
+        scale, shift, mean = self.weight(b), self.weight(b), self.weight(b)
+        return self.add(
+            "BatchNormalization", x, scale, shift, mean, self.weight(b, low=0.5, high=2)
+        )
+
+    def save(
+        self, path: Path, shape: Sequence[Any], output: str, columns: int, **more: Any
+    ) -> Path:
+        kind = TYPES[more.pop("dtype", self.dtype)]
+        opset = more.pop("opset", 17)
+        graph = helper.make_graph(
+            self.nodes,
+            "classifier",
+            [helper.make_tensor_value_info("pixels", kind, shape)],
+            [helper.make_tensor_value_info(output, TYPES[self.dtype], [shape[0], columns])],
+            self.weights,
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", opset)],
+            ir_version=8,
+            producer_name="maker",
+            producer_version="1.2",
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+def residual(
+    path: Path,
+    *,
+    columns: int = 1,
+    channels: int = 3,
+    size: Any = 32,
+    batch: Any = "n",
+    end: str | None = None,
+    flat: tuple[int, int] | None = None,
+    dtype: str = "float32",
+    gain: float = 1.0,
+    opset: int = 17,
+) -> Path:
+    """Write a residual network, channels first, like those of torchvision.
+
+    ``end`` is the last operator, and ``flat`` a fixed shape before the last layer, as
+    torch.onnx.export writes it for a fixed batch.
+    """
+    made = Maker(dtype=dtype)
+    x = made.add("Relu", made.convolve("pixels", channels, 4, 7, strides=[2, 2]))
+    way = made.convolve(made.add("Relu", made.convolve(x, 4, 4)), 4, 4)
+    x = made.add("Relu", made.add("Add", x, way))
+    x = made.add("GlobalAveragePool", x)
+    x = made.add("Reshape", x, made.numbers(*flat)) if flat else made.add("Flatten", x)
+    x = made.add("Gemm", x, made.weight(4, columns, low=-gain, high=gain), made.weight(columns))
+    x = made.add(end, x, **({"axis": 1} if end == "Softmax" else {})) if end else x
+    return made.save(path, [batch, channels, size, size], x, columns, opset=opset)
+
+
+def channels_last(path: Path, *, columns: int = 3, end: str | None = "Softmax") -> Path:
+    """Write a network for images with channels last, as a converter from Keras does."""
+    made = Maker(1)
+    x = made.add("Transpose", "pixels", perm=[0, 3, 1, 2])
+    x = made.add("Relu", made.convolve(x, 1, 6))
+    x = made.add(
+        "Transpose", made.add("MaxPool", x, kernel_shape=[4, 4], strides=[4, 4]), perm=[0, 2, 3, 1]
+    )
+    x = made.add("Reshape", x, made.numbers(-1, 6 * 8 * 8))
+    x = made.add("MatMul", x, made.weight(6 * 8 * 8, columns, low=-0.1, high=0.1))
+    x = made.add(end, x, **({"axis": -1} if end == "Softmax" else {})) if end else x
+    return made.save(path, ["batch", 32, 32, 1], x, columns)
