@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from plainfilm._progress import ProgressLines
     from plainfilm.audit import audit_dataset
     from plainfilm.data import load_dataset
-    from plainfilm.evaluation import compare, evaluate, validate
+    from plainfilm.evaluation import compare, evaluate, evaluate_predictions, validate
     from plainfilm.importing import import_model
     from plainfilm.runtime import load
     from plainfilm.training import train
@@ -36,6 +36,7 @@ __all__ = [
     "augmented_images",
     "compare",
     "evaluate",
+    "evaluate_predictions",
     "import_model",
     "load",
     "load_dataset",
@@ -49,6 +50,7 @@ _HOMES = {
     "augmented_images": "plainfilm.training.preview",
     "compare": "plainfilm.evaluation",
     "evaluate": "plainfilm.evaluation",
+    "evaluate_predictions": "plainfilm.evaluation",
     "import_model": "plainfilm.importing",
     "load": "plainfilm.runtime",
     "load_dataset": "plainfilm.data",

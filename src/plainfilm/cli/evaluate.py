@@ -1,22 +1,45 @@
-"""Evaluate a run on its test set, or a model on other data, and write the report.
+"""Evaluate a run on its test set, a model on other data, or a table of predictions.
 
 Each DATA is a separate data set; the report compares it with the run's validation and test sets.
+With --predictions there is no model: a table has the scores, and it or DATA the ground truth.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load_each, options_of
+from plainfilm.cli.sources import (
+    add_cache_arguments,
+    add_source_arguments,
+    load_each,
+    options_of,
+    source_options,
+)
+
+if TYPE_CHECKING:
+    from plainfilm.evaluation import Evaluation
 
 EXAMPLE = "plainfilm evaluate runs/first hospital_a hospital_b --out runs/first-external"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="RUN_OR_BUNDLE", help="folder of the model")
+    parser.add_argument(
+        "model", type=Path, metavar="RUN_OR_BUNDLE", nargs="?", help="folder of the model"
+    )
     add_source_arguments(parser, "*", "; without DATA, where the images of the run are now")
+    add = options_of(parser.add_argument_group("without a model"))
+    words = "table with the scores of any classifier: id, label, score, patient, ..."
+    add("--predictions TABLE", words, type=Path)
+    add("--id COLUMN", "column of the table with the ids or file names")
+    add("--scores COLUMN[,COLUMN...]", "columns of the scores, in the order of the labels")
+    words = "predictions on validation images, to lock thresholds and temperature on"
+    add("--validation TABLE", words, type=Path)
+    words = "threshold, of one label or of all; repeatable"
+    add("--threshold [LABEL=]X", words, action="append", default=[])
     add = options_of(parser)
     words = "new folder, or the folder of the same evaluation (default: evaluation, in the run)"
     add("--out FOLDER", words, type=Path)
@@ -27,15 +50,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    return _evaluate_model(args) if args.predictions is None else _evaluate_table(args)
+
+
+def _evaluate_model(args: argparse.Namespace) -> int:
     from plainfilm.bundle import read_bundle
-    from plainfilm.cli.describe import describe_evaluation, describe_external, print_findings
+    from plainfilm.cli.describe import describe_external
     from plainfilm.cli.terminal import show_progress, shown
+    from plainfilm.errors import UsageError
     from plainfilm.evaluation import Evaluation, evaluate, validate
     from plainfilm.evaluation.pipeline import find_run
     from plainfilm.evaluation.scoring import official_test
     from plainfilm.report import write_external_page, write_report
     from plainfilm.training import open_run
 
+    if args.model is None:
+        raise UsageError(
+            "there is nothing to evaluate",
+            remedy="name a run or bundle, or give a table with --predictions",
+        )
+    if given := [
+        name for name in ("id", "scores", "validation", "threshold") if getattr(args, name)
+    ]:
+        raise UsageError(
+            "the thresholds of a bundle are locked in it",
+            received=", ".join(f"--{name}" for name in given),
+            remedy="leave this out, or give a table with --predictions",
+        )
     read_bundle(args.model)  # before the images are listed, which may take a while
     data = [official_test(manifest) for manifest in load_each(args)]
     score = (
@@ -58,8 +99,7 @@ def run(args: argparse.Namespace) -> int:
     home = find_run(args.model)
     run = open_run(home) if home is not None else None
     for evaluation in evaluations:
-        print_findings(evaluation.document, args.given)
-        print(describe_evaluation(evaluation.document))
+        _print(evaluation, args)
         page = write_report(evaluation, model=args.model, run=run, external=document)
         print(f"report: {shown(page)}")
     if document is not None and len(document.rows) > 1:
@@ -67,3 +107,56 @@ def run(args: argparse.Namespace) -> int:
     if external is not None and len(evaluations) > 1:
         print(f"side by side: {shown(write_external_page(external))}")
     return 0
+
+
+def _evaluate_table(args: argparse.Namespace) -> int:
+    from plainfilm.cli.terminal import show_progress, shown
+    from plainfilm.data import load_dataset
+    from plainfilm.evaluation import evaluate_predictions
+    from plainfilm.report import write_report
+
+    roots = [*([args.model] if args.model else []), *args.data]
+    options = source_options(args)
+    options["one_class"] = True
+    data = load_dataset(*roots, **options) if roots else None
+    with show_progress() as progress:
+        found = evaluate_predictions(
+            args.predictions,
+            data,
+            validation=args.validation,
+            thresholds=_thresholds(args.threshold),
+            id_column=args.id,
+            scores=args.scores.split(",") if args.scores else None,
+            out=args.out,
+            prevalence=args.prevalence,
+            progress=progress,
+            **({} if roots else options),
+        )
+    _print(found, args)
+    print(f"report: {shown(write_report(found))}")
+    return 0
+
+
+def _print(evaluation: Evaluation, args: argparse.Namespace) -> None:
+    from plainfilm.cli.describe import describe_evaluation, print_findings
+
+    print_findings(evaluation.document, args.given)
+    print(describe_evaluation(evaluation.document))
+
+
+def _thresholds(texts: Sequence[str]) -> dict[str, float]:
+    from plainfilm.errors import UsageError
+
+    found: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        name = name.strip() if equals else "*"
+        if name in found:
+            raise UsageError("two thresholds are given for one label", received=", ".join(texts))
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise UsageError(
+                "a threshold has the form LABEL=NUMBER", received=text, remedy="e.g. 0.5"
+            ) from None
+    return found

@@ -128,6 +128,14 @@ def load_each(args: argparse.Namespace) -> list[Manifest]:
 
 def _load(args: argparse.Namespace, roots: list[str], one_class: bool) -> Manifest:
     from plainfilm.data import load_dataset
+
+    options = source_options(args)
+    options["one_class"] = one_class
+    return load_dataset(*roots, **options)
+
+
+def source_options(args: argparse.Namespace) -> SourceOptions:
+    """Return the options that describe the data."""
     from plainfilm.data.sources.classes.mapping import parse_class_map
 
     given: SourceOptions = {
@@ -149,11 +157,10 @@ def _load(args: argparse.Namespace, roots: list[str], one_class: bool) -> Manife
         "encoding": args.encoding,
         "header": args.header,
         "layout": args.layout,
-        "one_class": one_class,
     }
     if args.class_map:
         given["class_map"] = parse_class_map(args.class_map)
     if args.labels:
         names = args.labels.split(",")
         given["labels"] = names[0] if len(names) == 1 else names
-    return load_dataset(*roots, **given)
+    return given

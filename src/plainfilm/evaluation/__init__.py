@@ -7,6 +7,7 @@ from plainfilm.evaluation.pipeline import evaluate
 from plainfilm.evaluation.result import Evaluation, Mistake
 from plainfilm.evaluation.seed_variation import write_seed_variation
 from plainfilm.evaluation.summary import summarise
+from plainfilm.evaluation.tables.pipeline import evaluate_predictions
 
 __all__ = [
     "Comparison",
@@ -16,6 +17,7 @@ __all__ = [
     "Mistake",
     "compare",
     "evaluate",
+    "evaluate_predictions",
     "summarise",
     "validate",
     "write_seed_variation",

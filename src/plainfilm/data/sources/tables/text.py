@@ -37,7 +37,7 @@ def read_text(
     text = _decode(path, data, encoding)
     if line := _SEPARATOR_LINE.match(text):
         text, delimiter = text[line.end() :], delimiter or line[1]
-    chosen = _check(delimiter) if delimiter else _recognise(text, path.name)
+    chosen = _check(delimiter) if delimiter else recognise_delimiter(text, path.name)
     rows = csv.reader(io.StringIO(text, ""), delimiter=chosen, skipinitialspace=True, strict=True)
     skipped = bool(line)
     try:
@@ -89,7 +89,7 @@ def _check(delimiter: str) -> str:
     return chosen
 
 
-def _recognise(text: str, name: str) -> str:
+def recognise_delimiter(text: str, name: str) -> str:
     """Return the delimiter that gives most rows the same number of cells, at least two."""
     sample = text[:_SAMPLE_CHARACTERS]
     if len(text) > len(sample):

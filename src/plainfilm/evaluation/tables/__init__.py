@@ -1,0 +1,1 @@
+"""Evaluates tables of predictions: any classifier, without its images or network."""

@@ -1,0 +1,182 @@
+"""Reads a table of predictions into Arrow columns.
+
+A table may have a million rows and many columns of scores. As one Python object for each cell they
+would take gigabytes, so a plain table is read by Arrow, and only a table that Arrow does not read,
+or one that is joined or selected from, takes the way of tables of images.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.data import SourceOptions
+from plainfilm.data.sources.tables.open_table import open_table
+from plainfilm.data.sources.tables.text import recognise_delimiter
+from plainfilm.errors import LabelError, SourceError
+
+_SAMPLE = 1 << 20  # bytes that show the delimiter and the header
+_BLANK = frozenset({"", "nan", "na", "n/a", "none", "null", "."})
+_TEXT = (".csv", ".tsv", ".txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The columns of a table as Arrow arrays by name; a blank cell is an empty text or null."""
+
+    path: Path
+    columns: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def text(self, name: str) -> list[str]:
+        """Return a column as text, blank if missing; equal cells are one object."""
+        import pyarrow.compute as compute
+
+        column = compute.fill_null(self._strings(name), "").combine_chunks()
+        encoded = column.dictionary_encode()
+        if hasattr(encoded, "combine_chunks"):
+            encoded = encoded.combine_chunks()
+        values = np.array([cell.strip() for cell in encoded.dictionary.to_pylist()], object)
+        cells: list[str] = values[encoded.indices.to_numpy(zero_copy_only=False)].tolist()
+        return cells
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a column of numbers (n,), NaN where it is blank.
+
+        Raises
+        ------
+        LabelError
+            If a cell is another text.
+        """
+        import pyarrow
+        import pyarrow.compute as compute
+
+        column = self.columns[name]
+        if not pyarrow.types.is_string(column.type):
+            try:
+                return _to_numpy(compute.cast(column, pyarrow.float64()))
+            except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+                column = self._strings(name)
+        trimmed = compute.utf8_trim_whitespace(column)
+        known = compute.if_else(
+            compute.is_in(compute.utf8_lower(trimmed), pyarrow.array(sorted(_BLANK))),
+            None,
+            trimmed,
+        )
+        try:
+            return _to_numpy(compute.cast(known, pyarrow.float64()))
+        except pyarrow.ArrowInvalid:
+            return np.array([self._number(name, row, cell) for row, cell in _enumerate(known)])
+
+    def _number(self, name: str, row: int, cell: str | None) -> float:
+        """Read a number that may have a decimal comma or a percent sign."""
+        if cell is None:
+            return math.nan
+        text = cell.replace(",", ".", 1)
+        share = text.endswith("%")
+        try:
+            value = float(text.rstrip("% "))
+        except ValueError:
+            raise LabelError(
+                f"the scores in the column {name!r} must be numbers",
+                received=f"{cell!r} in row {row + 1} of {self.path}",
+                remedy="name the columns of the scores with scores=",
+            ) from None
+        return value / 100 if share else value
+
+    def is_numeric(self, name: str) -> bool:
+        """Return whether the first cells that are not blank are numbers."""
+        try:
+            part = Cells(self.path, {name: self.columns[name].slice(0, 100)}).numbers(name)
+        except LabelError:
+            return False
+        return bool(np.isfinite(part).any())
+
+    def _strings(self, name: str) -> Any:
+        import pyarrow
+        import pyarrow.compute as compute
+
+        column = self.columns[name]
+        if pyarrow.types.is_dictionary(column.type):
+            column = compute.cast(column, column.type.value_type)
+        return compute.cast(column, pyarrow.string())
+
+
+def read_cells(path: Path, options: SourceOptions) -> Cells:
+    """Read a table; the options are those of tables of images.
+
+    Raises
+    ------
+    SourceError
+        If the table is missing, empty or damaged.
+    """
+    if not any(options.get(name) for name in ("join", "where", "header", "encoding")):
+        found = _read_plain(path, options.get("delimiter"))
+        if found is not None:
+            return found
+    import pyarrow
+
+    table, _ = open_table(path, options)
+    columns = {
+        name: pyarrow.array(cells, pyarrow.string()) for name, cells in table.columns.items()
+    }
+    return Cells(path, columns)
+
+
+def _read_plain(path: Path, delimiter: str | None) -> Cells | None:
+    """Read a Parquet file, or UTF-8 text whose first line is the header; None for other tables."""
+    import pyarrow
+    import pyarrow.csv as arrow_csv
+    import pyarrow.parquet as parquet
+
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_SAMPLE)
+        if start.startswith(b"PAR1"):
+            table = parquet.read_table(path)
+        elif not path.name.lower().endswith(_TEXT) or len(delimiter or ",") != 1:
+            return None
+        else:
+            text = start.decode("utf-8-sig", "ignore" if len(start) == _SAMPLE else "strict")
+            used = delimiter or recognise_delimiter(text, path.name)
+            names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=used))]
+            if len(names) < 2 or not all(names):
+                return None
+            table = arrow_csv.read_csv(
+                path,
+                arrow_csv.ReadOptions(column_names=names, skip_rows=1),
+                arrow_csv.ParseOptions(delimiter=used, newlines_in_values=False),
+                arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pyarrow.string())),
+            )
+    except (OSError, ValueError, StopIteration, csv.Error, pyarrow.ArrowException):
+        return None  # the slower reader finds the reason
+    if len(set(table.column_names)) < len(table.column_names) or not len(table):
+        return None
+    return Cells(path, dict(zip(table.column_names, table.columns, strict=True)))
+
+
+def _to_numpy(column: Any) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.float64, copy=False)
+
+
+def _enumerate(column: Any) -> Any:
+    return enumerate(column.to_pylist())
+
+
+def check_table(path: Path) -> Path:
+    """Return the path of an existing file, or raise a `SourceError`."""
+    if not path.is_file():
+        raise SourceError(
+            "the table of predictions does not exist", received=path, remedy="check the path"
+        )
+    return path
