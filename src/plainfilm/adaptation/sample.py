@@ -1,0 +1,192 @@
+"""Scores the images of a site and divides them into an adaptation and a held-out part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm._progress import Progress
+from plainfilm._text import plural
+from plainfilm.adaptation.document import LeftOutCounts, SampleSummary
+from plainfilm.bundle import Bundle
+from plainfilm.data import Cache, Manifest
+from plainfilm.data.split import divide_patients
+from plainfilm.data.stratify import apportion
+from plainfilm.errors import BundleError, ConfigError, SourceError, UsageError
+from plainfilm.evaluation.overlap import find_overlap
+from plainfilm.evaluation.scoring import score
+from plainfilm.metrics import apply_recalibration, apply_temperature
+from plainfilm.records import Task
+from plainfilm.runtime import Predictor
+
+_CHUNK = 1024
+_TOLERANCE = 1e-4
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Images of a site, with the log odds of the bundle.
+
+    ``log_odds`` (n, labels) are those of the present probabilities; for a multi-class task the
+    logits of the softmax.
+    """
+
+    manifest: Manifest
+    images: Cache
+    log_odds: Floats
+
+    @property
+    def task(self) -> Task:
+        """Return the task of the bundle."""
+        return self.manifest.task
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """Return the labels (n, labels), 1, 0 or NaN."""
+        return self.manifest.label_array()
+
+    @property
+    def patients(self) -> list[str]:
+        """Return the patient keys (n,)."""
+        return [str(patient) for patient in self.manifest.patients]
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the prepared images (n, size, size)."""
+        return self.images.gather(self.images.positions(self.manifest.ids))
+
+    @property
+    def hashes(self) -> list[str]:
+        """Return the SHA-256 of each file."""
+        return [self.images.hashes[row] for row in self.images.positions(self.manifest.ids)]
+
+    @property
+    def probabilities(self) -> Floats:
+        """Return the present probabilities (n, labels)."""
+        return apply_temperature(self.log_odds, 1.0, kind=self.task.kind)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Sample:
+        """Return the images of a mask (n,)."""
+        records = tuple(
+            record for record, own in zip(self.manifest.records, chosen, strict=True) if own
+        )
+        manifest = replace(self.manifest, records=records)
+        return Sample(manifest, self.images, self.log_odds[chosen])
+
+    def summary(self) -> SampleSummary:
+        """Return the counts for the document."""
+        labels = self.labels
+        counts = (labels == 1).sum(axis=0).tolist() if np.isfinite(labels).any() else []
+        positives = dict(zip(self.task.labels, counts, strict=False))
+        return SampleSummary(len(self), len(set(self.patients)), positives)
+
+
+def score_sample(
+    bundle: Bundle,
+    manifest: Manifest,
+    *,
+    labelled: bool,
+    cache: str | Path | None,
+    workers: int | None,
+    progress: Progress,
+) -> tuple[Sample, LeftOutCounts]:
+    """Score the images of an aligned manifest that may be used for an adaptation.
+
+    Images of the training or validation set, rejected images and, if ``labelled``, images without
+    a known label are left out.
+    """
+    scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
+    overlap = find_overlap(bundle, scored).images
+    rejected = np.array(scored.decisions["rejected"], bool) & ~overlap
+    known = np.isfinite(scored.manifest.label_array()).any(axis=1)
+    unlabelled = ~known & ~overlap & ~rejected & labelled
+    keep = ~(overlap | rejected | unlabelled)
+    counts = LeftOutCounts(
+        overlapping=int(overlap.sum()),
+        rejected=int(rejected.sum()),
+        unreadable=len(scored.left_out),
+        unlabelled=int(unlabelled.sum()),
+    )
+    if not keep.any():
+        raise SourceError(
+            f"{manifest.name} has no image that the model can be adapted to",
+            received=f"{plural(len(keep), 'image')}: {counts.overlapping} of training or "
+            f"validation, {counts.rejected} rejected, {counts.unlabelled} without a label",
+            remedy="give images of other patients",
+        )
+    own = replace(
+        scored.manifest,
+        records=tuple(
+            record for record, good in zip(scored.manifest.records, keep, strict=True) if good
+        ),
+    )
+    rows = scored.images.positions(own.ids)
+    log_odds = _log_odds(Predictor(bundle), scored.images, rows, scored.probabilities[keep])
+    return Sample(own, scored.images, log_odds), counts
+
+
+def _log_odds(
+    predictor: Predictor, images: Cache, rows: NDArray[np.intp], expected: NDArray[np.float32]
+) -> Floats:
+    """Return the log odds of images from the logits, which saturate less than probabilities."""
+    bundle = predictor.bundle
+    parts = [
+        predictor.logits(images.gather(rows[start : start + _CHUNK])).astype(np.float64)
+        for start in range(0, len(rows), _CHUNK)
+    ]
+    logits = np.concatenate(parts)
+    if bundle.task.kind == "binary" and logits.shape[1] == 2:  # of a softmax of two classes
+        logits = logits[:, 1:] - logits[:, :1]
+    logits /= bundle.temperature
+    if bundle.recalibration is not None:
+        logits = apply_recalibration(logits, bundle.recalibration)
+    gap = np.abs(apply_temperature(logits, 1.0, kind=bundle.task.kind) - expected)
+    if not float(gap.max(initial=0.0)) <= _TOLERANCE:
+        raise BundleError(
+            "the probabilities of the bundle are not those of its logits and temperature",
+            received=f"a difference of up to {float(gap.max()):.2g}",
+            remedy="train or import the model again with this version",
+        )
+    return logits
+
+
+def divide(sample: Sample, share: float, seed: int) -> tuple[Sample, Sample]:
+    """Divide a sample by patient and stratified into an adaptation part and a held-out part.
+
+    If some images have the official split ``test``, they are the held-out part.
+    """
+    if not 0 < share < 1:
+        raise ConfigError("share= must be above 0 and below 1", received=share)
+    records = sample.manifest.records
+    test = np.array([record.official == "test" for record in records])
+    if test.all():
+        raise UsageError(
+            "a model is not adapted to an official test set",
+            received=f"{plural(len(records), 'image')}, all in the official test set",
+            remedy="give images of the training or validation set of this data set",
+        )
+    if test.any():
+        tested = {record.patient for record, own in zip(records, test, strict=True) if own}
+        other = np.array([record.patient not in tested for record in records])
+        return sample.rows(other), sample.rows(test)
+    pool = sorted(records, key=attrgetter("id"))
+    shares, rng = np.array([share, 1 - share]), np.random.default_rng(seed)
+    parts = divide_patients(
+        pool,
+        sample.task,
+        ("adaptation", "held-out"),
+        lambda counts: apportion(counts, shares, rng),
+        "another share=",
+    )
+    chosen = {record.id for record, part in zip(pool, parts.tolist(), strict=True) if part == 0}
+    mask = np.array([record.id in chosen for record in records])
+    return sample.rows(mask), sample.rows(~mask)

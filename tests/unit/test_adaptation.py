@@ -1,0 +1,179 @@
+"""An adaptation restores calibration on other patients, or says why it cannot."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import expit
+
+from plainfilm.adaptation import AdaptationDocument, adapt
+from plainfilm.bundle import read_bundle
+from plainfilm.data import fill_cache, load_dataset
+from plainfilm.errors import ConfigError, DataError, SourceError, UsageError
+from plainfilm.evaluation import evaluate
+from plainfilm.metrics import apply_recalibration
+from plainfilm.records import PixelSpec
+from plainfilm.runtime import Predictor
+from plainfilm.training.known_images import collect_known_images
+from plainfilm.training.training_images import SplitImages
+
+pytest.importorskip("onnx")
+
+GAIN, SLOPE, INTERCEPT = 2.0, 0.5, -1.8
+FAST = {"n_bootstrap": 200}
+
+
+def draw_site(root: Path, patients: int, seed: int, slope=SLOPE, intercept=INTERCEPT):
+    """Draw two images of each patient; the class depends on the mean grey value as given."""
+    rng = np.random.default_rng(seed)
+    for number in range(patients):
+        grey = rng.uniform(64, 192)
+        for image in range(2):
+            noise = rng.normal(grey + rng.normal(scale=6), 20, (16, 16))
+            pixels = np.clip(noise, 0, 255).astype(np.uint8)
+            odds = GAIN * (pixels.mean() - 128) / 32
+            name = "bright" if rng.random() < expit(slope * odds + intercept) else "dark"
+            (root / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / name / f"p{seed}{number:04}_{image}.png")
+    return load_dataset(root, patient=r"p(\d+)_")
+
+
+def known_images(manifest, spec):
+    return collect_known_images(SplitImages(manifest, fill_cache(manifest, spec)))
+
+
+@pytest.fixture
+def bundle(make_bundle, tmp_path):
+    """Return a bundle that was trained on 20 images, too few to recognise altered copies."""
+    own = draw_site(tmp_path / "training", 10, 0)
+    return make_bundle(gains=(GAIN,), training_images=known_images(own, PixelSpec(16)))
+
+
+@pytest.fixture
+def site(tmp_path):
+    return draw_site(tmp_path / "site", 150, 1)
+
+
+def test_calibration_is_restored_on_held_out_patients(bundle, site, tmp_path):
+    found = adapt(bundle, site, out=tmp_path / "new", **FAST)
+    document = found.document
+    assert document == AdaptationDocument.read(tmp_path / "new" / "adaptation.json")
+    assert document.conclusion.startswith("The adaptation improves the probabilities: on ")
+    own = document.labels["bright"]
+    assert own.slope.low < SLOPE < own.slope.high
+    assert own.intercept.low < INTERCEPT < own.intercept.high
+    assert own.calibration.slope_before.high < 1 < own.calibration.slope_after.high
+    before, after = own.calibration.in_the_large_before, own.calibration.in_the_large_after
+    assert abs(after.value) < abs(before.value)
+    assert document.brier.difference.high < 0
+    assert document.brier.difference.value == own.brier.difference.value
+    assert own.log_loss.difference.high < 0
+    # Parts are divided by patient and stratified.
+    used, rest = document.adaptation, document.held_out
+    assert used.images + rest.images == 300
+    assert used.patients + rest.patients == 150
+    assert used.positives["bright"] == pytest.approx(rest.positives["bright"], abs=4)
+    assert {point.name for point in own.points} == {"balanced", "rule-out", "rule-in"}
+    assert all(point.sensitivity.low < point.sensitivity.high for point in own.points)
+    assert all(size.images > used.images for size in own.plan)
+
+
+def test_the_new_bundle_predicts_recalibrated_probabilities_everywhere(bundle, site, tmp_path):
+    found = adapt(bundle, site, out=tmp_path / "new", **FAST)
+    new, change = read_bundle(tmp_path / "new"), found.bundle.recalibration
+    assert new.id == found.bundle.id == found.document.bundle != bundle.id
+    images = np.random.default_rng(0).integers(40, 210, (64, 16, 16)).astype(np.uint8)
+    odds = apply_recalibration(Predictor(bundle).logits(images), change)
+    probabilities = Predictor(new).probabilities(images)
+    np.testing.assert_allclose(probabilities, expit(odds), atol=1e-5)
+    fit = found.document.labels["bright"]
+    assert change.slopes == pytest.approx([fit.slope.value], rel=1e-4)
+    points = {locked.point.name: locked.point.threshold for locked in new.points}
+    assert points == {point.name: point.threshold for point in fit.points}
+    assert new.indeterminate["bright"].low <= points["balanced"] < new.indeterminate["bright"].high
+
+
+def test_provenance_names_the_parent_and_the_images_are_recognised(bundle, site, tmp_path):
+    found = adapt(bundle, site, out=tmp_path / "new", **FAST)
+    origin = found.bundle.provenance
+    assert origin.adaptation.parent == bundle.id
+    assert origin.adaptation.images == found.document.adaptation.images
+    assert origin.assumed_prevalence == "adaptation"
+    assert 0.2 < origin.training_prevalence["bright"] < 0.5
+    card = (found.bundle.folder / "MODEL_CARD.md").read_text()
+    assert f"bundle {bundle.id[:12]}" in card
+    assert "the prevalence of the images that the model was adapted to" in card
+    again = evaluate(found.bundle, site, out=tmp_path / "e", robustness=False, n_bootstrap=20)
+    overlap = again.document.overlap
+    assert overlap.same_patient == overlap.images == found.document.adaptation.images
+    assert overlap.identical == overlap.images
+    # Adapting again leaves these images out, and composes the two recalibrations.
+    twice = adapt(found.bundle, site, out=tmp_path / "twice", share=0.7, **FAST)
+    assert twice.document.left_out.overlapping == overlap.images
+    one, both = found.bundle.recalibration, twice.bundle.recalibration
+    last = twice.document.labels["bright"].slope.value
+    assert both.slopes[0] == pytest.approx(one.slopes[0] * last, rel=1e-4)
+
+
+def test_a_calibrated_model_is_not_shown_to_improve(bundle, tmp_path):
+    site = draw_site(tmp_path / "same", 150, 2, slope=1.0, intercept=0.0)
+    document = adapt(bundle, site, out=tmp_path / "new", **FAST).document
+    assert document.conclusion.startswith("The adaptation is not shown to help: on ")
+    assert "which includes 0" in document.conclusion
+
+
+@pytest.mark.parametrize(
+    ("slope", "problem", "remedy"),
+    [
+        (0.0, "which includes 0.5", "train a model on images of this site"),
+        (-2.0, "worse than chance here", "check whether labels are swapped"),
+    ],
+)
+def test_a_model_at_chance_is_refused(bundle, tmp_path, slope, problem, remedy):
+    site = draw_site(tmp_path / "site", 80, 3, slope=slope, intercept=0.0)
+    with pytest.raises(DataError, match="cannot be adapted") as error:
+        adapt(bundle, site, out=tmp_path / "new", **FAST)
+    assert problem in str(error.value)
+    assert remedy in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_too_few_images_of_a_class_are_refused(bundle, tmp_path):
+    site = draw_site(tmp_path / "site", 24, 4)
+    with pytest.raises(DataError, match="cannot be adapted") as error:
+        adapt(bundle, site, out=tmp_path / "new", **FAST)
+    assert "at least 20 of 10 are required" in str(error.value)
+
+
+def test_an_official_test_set_is_only_held_out(bundle, tmp_path):
+    draw_site(tmp_path / "site" / "train", 100, 5)
+    test = draw_site(tmp_path / "site" / "test", 40, 6)
+    data = load_dataset(tmp_path / "site", patient=r"p(\d+)_")
+    document = adapt(bundle, data, out=tmp_path / "new", **FAST).document
+    assert (document.adaptation.images, document.held_out.images) == (200, 80)
+    only = replace(data, records=tuple(one for one in data.records if one.official == "test"))
+    assert len(only) == len(test)
+    with pytest.raises(UsageError, match="not adapted to an official test set"):
+        adapt(bundle, only, out=tmp_path / "other", **FAST)
+
+
+def test_training_images_are_left_out(bundle, make_bundle, site, tmp_path):
+    known = known_images(site, bundle.pixels)
+    trained = make_bundle(tmp_path / "trained", gains=(GAIN,), training_images=known)
+    with pytest.raises(SourceError, match="no image that the model can be adapted to") as error:
+        adapt(trained, site, out=tmp_path / "new", **FAST)
+    assert "300 of training or validation" in str(error.value)
+
+
+def test_every_share_is_checked_and_the_division_is_reproducible(bundle, site, tmp_path):
+    with pytest.raises(ConfigError, match="share="):
+        adapt(bundle, site, out=tmp_path / "new", share=1.0, **FAST)
+    one, other = (adapt(bundle, site, out=tmp_path / name, **FAST).bundle for name in "ab")
+    assert one.recalibration == other.recalibration
+    assert one.points == other.points
+    assert not math.isnan(one.points[0].point.threshold)
