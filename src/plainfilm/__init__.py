@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from plainfilm._progress import ProgressLines
+    from plainfilm.adaptation import adapt
     from plainfilm.audit import audit_dataset
     from plainfilm.data import load_dataset
     from plainfilm.evaluation import compare, evaluate, evaluate_predictions, validate
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ProgressLines",
     "__version__",
+    "adapt",
     "audit_dataset",
     "augmented_images",
     "compare",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "ProgressLines": "plainfilm._progress",
+    "adapt": "plainfilm.adaptation",
     "audit_dataset": "plainfilm.audit",
     "augmented_images": "plainfilm.training.preview",
     "compare": "plainfilm.evaluation",

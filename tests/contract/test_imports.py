@@ -194,6 +194,7 @@ def test_the_public_names_are_there() -> None:
     assert plainfilm.__all__ == [
         "ProgressLines",
         "__version__",
+        "adapt",
         "audit_dataset",
         "augmented_images",
         "compare",

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from plainfilm.adaptation import AdaptationDocument, adapt
 from plainfilm.bundle import read_bundle
+from plainfilm.cli.main import main
 from plainfilm.data import fill_cache, load_dataset
 from plainfilm.errors import ConfigError, DataError, SourceError, UsageError
 from plainfilm.evaluation import evaluate
@@ -177,3 +178,19 @@ def test_every_share_is_checked_and_the_division_is_reproducible(bundle, site, t
     assert one.recalibration == other.recalibration
     assert one.points == other.points
     assert not math.isnan(one.points[0].point.threshold)
+
+
+def test_the_command_prints_the_conclusion_first(bundle, site, tmp_path, capsys):
+    assert site.name == "site"
+    arguments = ["adapt", str(bundle.folder), str(tmp_path / "site"), "--patient", r"p(\d+)_"]
+    assert main([*arguments, "--positive", "bright", "--out", str(tmp_path / "new")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("The adaptation improves the probabilities: on 150 held-out images")
+    assert (
+        lines[1]
+        == "site: adapted on 150 images of 75 patients; held out: 150 images of 75 patients"
+    )
+    assert any(line.startswith("calibration slope ") for line in lines)
+    assert any(line.startswith("adaptation images for narrower intervals: ") for line in lines)
+    document = AdaptationDocument.read(tmp_path / "new" / "adaptation.json")
+    assert lines[0] == document.conclusion

@@ -106,7 +106,7 @@ def score_sample(
     """
     scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
     overlap = find_overlap(bundle, scored).images
-    rejected = np.array(scored.decisions["rejected"], bool) & ~overlap
+    rejected = scored.predictions.rejected & ~overlap
     known = np.isfinite(scored.manifest.label_array()).any(axis=1)
     unlabelled = ~known & ~overlap & ~rejected & labelled
     keep = ~(overlap | rejected | unlabelled)
@@ -130,7 +130,8 @@ def score_sample(
         ),
     )
     rows = scored.images.positions(own.ids)
-    log_odds = _log_odds(Predictor(bundle), scored.images, rows, scored.probabilities[keep])
+    given = scored.predictions.probabilities[keep]
+    log_odds = _log_odds(Predictor(bundle), scored.images, rows, given)
     return Sample(own, scored.images, log_odds), counts
 
 

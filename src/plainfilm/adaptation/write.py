@@ -79,7 +79,7 @@ def write_adapted(
         folder,
         BundleMetadata(**values),
         graph=recalibrate_graph(bundle.graph.read_bytes(), new.recalibration),
-        weights=bundle.weights.read_bytes(),
+        weights=bundle.weights.read_bytes() if bundle.weights.is_file() else None,
         training_images=_known_images(bundle.read_training_images(), used),
     )
     _check(written, new.recalibration, used)

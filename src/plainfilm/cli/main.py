@@ -24,6 +24,7 @@ _VERBS = {
     "import": "make a bundle of an ONNX classifier",
     "evaluate": "evaluate a run or bundle",
     "compare": "compare two models on the same images",
+    "adapt": "adapt a model's calibration and thresholds to another site",
     "report": "write the report of an evaluation again",
     "predict": "predict on image files and folders",
     "serve": "serve predictions over HTTP, with a web page",

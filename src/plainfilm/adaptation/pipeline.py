@@ -31,8 +31,8 @@ class AdaptedBundle:
     Attributes
     ----------
     folder
-        Folder of ``adaptation.json`` and of the folder ``bundle``. It can be given wherever a
-        bundle can.
+        Folder of ``adaptation.json`` and of the folder ``bundle``. Functions that take a bundle
+        take this folder, too.
     bundle
         The new bundle.
     document
