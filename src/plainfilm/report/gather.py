@@ -26,6 +26,7 @@ from plainfilm.report.build import build_report
 from plainfilm.report.content import ReportContent, Sample, TrainingContent, WorstCase
 from plainfilm.report.file_counts import FileCounts, count_files
 from plainfilm.report.model_card import write_model_card
+from plainfilm.report.paper.export import PaperFiles, write_paper
 from plainfilm.runtime import Predictor
 from plainfilm.training import Run, open_run
 
@@ -43,6 +44,7 @@ def write_report(
     run: Run | None = None,
     external: ExternalDocument | None = None,
     out: Path | None = None,
+    paper: PaperFiles | None = None,
 ) -> Path:
     """Write ``report.html`` of an evaluation and, of a bundle, the model card.
 
@@ -57,6 +59,8 @@ def write_report(
         evaluation's folder, if it exists.
     out
         Path of the HTML file; None is ``report.html`` in the folder of the evaluation.
+    paper
+        Folder and size of the files for a paper, see `write_paper`; None writes none.
     """
     predictor = None if model is None else Predictor(model)
     manifest, training = evaluation.manifest, None
@@ -75,6 +79,8 @@ def write_report(
         files=_count_files(evaluation.document, manifest, run) if manifest else None,
     )
     path = build_report(content, out or evaluation.folder / "report.html")
+    if paper is not None:
+        write_paper(content, paper)
     if predictor is not None:
         write_model_card(predictor.bundle, content, path.parent)
     return path
@@ -98,7 +104,11 @@ def _count_files(document: EvaluationDocument, manifest: Manifest, run: Run | No
 
 
 def rewrite_report(
-    folder: str | Path, out: Path | None = None, *, model: str | Path | None = None
+    folder: str | Path,
+    out: Path | None = None,
+    *,
+    model: str | Path | None = None,
+    paper: PaperFiles | None = None,
 ) -> Path:
     """Write the report of an evaluation again from its files.
 
@@ -110,6 +120,8 @@ def rewrite_report(
         Path of the HTML file; None is ``report.html`` in the folder of the evaluation.
     model
         The run or bundle that was evaluated. None is the run that contains the evaluation.
+    paper
+        Folder and size of the files for a paper; None writes none.
 
     Raises
     ------
@@ -124,7 +136,7 @@ def rewrite_report(
     if place == folder and model is None:
         evaluation = Evaluation.read(place)
         if evaluation.document.model.kind == "predictions":
-            return write_report(evaluation, out=out)
+            return write_report(evaluation, out=out, paper=paper)
     if model is not None:
         home = Path(model)
         bundle, above = read_bundle(home), find_run(home)
@@ -145,7 +157,7 @@ def rewrite_report(
         )
     if run is not None and run.bundle.id != bundle.id:
         run = None
-    return write_report(evaluation, model=home, run=run, out=out)
+    return write_report(evaluation, model=home, run=run, out=out, paper=paper)
 
 
 def _check_page(path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import matplotlib
@@ -16,11 +17,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from plainfilm.report.figures.printing import render_printable
 from plainfilm.report.figures.style import STYLE, Drawing, finish_svg
 from plainfilm.report.html.markup import visible
 
 WIDTH, HEIGHT = 4.8, 4.15
 _DPI = 200
+_PRINTED: ContextVar[float | None] = ContextVar("printed", default=None)
 
 Values = Sequence[float | None] | NDArray[np.floating[Any]]
 
@@ -63,6 +66,16 @@ def unit(axes: Any) -> None:
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
+@contextmanager
+def printed(width: float) -> Iterator[None]:
+    """Render every figure for print as well, ``width`` mm wide."""
+    token = _PRINTED.set(width)
+    try:
+        yield
+    finally:
+        _PRINTED.reset(token)
+
+
 def drawing(figure: Any, name: str, title: str) -> Drawing:
     """Return a figure without date and creator, so that its bytes are reproducible."""
     page = io.StringIO()
@@ -72,4 +85,6 @@ def drawing(figure: Any, name: str, title: str) -> Drawing:
     figure.set_dpi(_DPI)
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
-    return Drawing(finish_svg(page.getvalue(), name, title), picture.getvalue())
+    width = _PRINTED.get()
+    printable = None if width is None else render_printable(figure, width)
+    return Drawing(finish_svg(page.getvalue(), name, title), picture.getvalue(), printable)

@@ -6,6 +6,8 @@ import html
 import re
 from typing import Any
 
+from plainfilm.report.figures.printing import Printable
+
 # Blue and vermilion of Okabe and Ito, distinct for colour-blind readers, darkened for text on white
 # and lightened for text on black: (light page, dark page).
 INK = ("#1f2730", "#e8eaed")
@@ -41,6 +43,7 @@ STYLE: dict[str, Any] = {
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.7,
     "lines.solid_capstyle": "round",
+    "pdf.fonttype": 42,  # fonts that journals accept
     "savefig.facecolor": "none",
     "svg.fonttype": "none",
     "xtick.color": QUIET[0],
@@ -55,15 +58,19 @@ STYLE: dict[str, Any] = {
 
 
 class Drawing(str):
-    """A figure as SVG text; ``png`` is the same at 200 dots per inch on white."""
+    """A figure as SVG text; ``png`` is the same at 200 dots per inch on white.
 
-    __slots__ = ("png",)
+    ``printable`` is the figure for a paper, or None if it was not asked for.
+    """
+
+    __slots__ = ("png", "printable")
     png: bytes
+    printable: Printable | None
 
-    def __new__(cls, svg: str, png: bytes) -> Drawing:
-        """Return a drawing from both forms."""
+    def __new__(cls, svg: str, png: bytes, printable: Printable | None = None) -> Drawing:
+        """Return a drawing from its forms."""
         drawing = super().__new__(cls, svg)
-        drawing.png = png
+        drawing.png, drawing.printable = png, printable
         return drawing
 
 

@@ -79,7 +79,7 @@ def render_sections(sections: Iterable[Section]) -> list[tuple[str, Html]]:
 
 def save_parts(sections: Iterable[Section], folder: Path) -> None:
     """Write each figure as SVG and PNG to ``figures`` and each table as CSV to ``tables``."""
-    parts = [part for section in sections for part in _flatten(section.parts)]
+    parts = [part for section in sections for part in flatten_parts(section.parts)]
     for plot in parts:
         if isinstance(plot, Plot):
             write_text(folder / "figures" / f"{plot.name}.svg", plot.drawing)
@@ -87,7 +87,8 @@ def save_parts(sections: Iterable[Section], folder: Path) -> None:
     write_tables((part for part in parts if isinstance(part, Table)), folder / "tables")
 
 
-def _flatten(parts: Iterable[Part]) -> Iterator[Part]:
+def flatten_parts(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield each part, followed by the parts that it contains."""
     for part in parts:
         yield part
         if isinstance(part, Plots):

@@ -111,13 +111,16 @@ class Table:
     limit: int | None = None  # number of rows in HTML; the CSV file has all
     dense: bool = False  # on paper in two columns of small letters
 
-    def to_html(self) -> Html:
-        """Return the table in a frame that scrolls where it is too wide."""
+    def grid(self, limit: int | None = None) -> list[list[str]]:
+        """Return the heads and at most ``limit`` rows as text or markup, line by line."""
         titles = [title for title, own in self.rows[0].items() if _cell(title, own).shown]
         grid = [titles]
-        grid += [[_cell(t, row[t]).shown or "" for t in titles] for row in self.rows[: self.limit]]
-        if self.transposed:
-            grid = [list(line) for line in zip(*grid, strict=True)]
+        grid += [[_cell(t, row[t]).shown or "" for t in titles] for row in self.rows[:limit]]
+        return [list(line) for line in zip(*grid, strict=True)] if self.transposed else grid
+
+    def to_html(self) -> Html:
+        """Return the table in a frame that scrolls where it is too wide."""
+        grid = self.grid(self.limit)
         body = [
             element(
                 "tr",

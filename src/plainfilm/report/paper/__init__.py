@@ -1,0 +1,1 @@
+"""Tables as LaTeX and Markdown and figures as PDF, for a paper."""
