@@ -113,3 +113,14 @@ def channels_last(path: Path, *, columns: int = 3, end: str | None = "Softmax") 
     x = made.add("MatMul", x, made.weight(6 * 8 * 8, columns, low=-0.1, high=0.1))
     x = made.add(end, x, **({"axis": -1} if end == "Softmax" else {})) if end else x
     return made.save(path, ["batch", 32, 32, 1], x, columns)
+
+
+def brightness(path: Path, *, size: int = 32, gain: float = 20.0, end: str | None = None) -> Path:
+    """Write a network whose logit is ``gain`` times the mean of the image, from 0 to 1, - 0.5."""
+    made = Maker()
+    x = made.add("Flatten", made.add("GlobalAveragePool", "pixels"))
+    for name, value in (("gain", [[gain]]), ("shift", [-gain / 2])):
+        made.weights.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    x = made.add("Gemm", x, "gain", "shift")
+    x = made.add(end, x) if end else x
+    return made.save(path, ["n", 1, size, size], x, 1)

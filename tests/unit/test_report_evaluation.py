@@ -375,6 +375,7 @@ def test_the_card_of_an_evaluation_has_the_results_in_its_header(
         assert metrics[kind]["confidence_interval"][0] == pytest.approx(expected.low, abs=5e-5)
     assert card.count("\n# ") == 1
     assert "## Caveats" in card
+    assert "metrics that require a threshold are at the operating point balanced." in card
 
 
 def test_names_cannot_break_the_card() -> None:

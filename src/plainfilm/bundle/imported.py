@@ -8,7 +8,7 @@ from typing import Literal
 
 from plainfilm.errors import ConfigError
 
-Layout = Literal["nchw", "nhwc", "nhw"]
+Axes = Literal["nchw", "nhwc", "nhw"]
 OutputKind = Literal["logits", "probabilities"]
 Scaling = Literal["fixed", "image"]
 
@@ -24,7 +24,7 @@ class Preprocessing:
     ----------
     channels
         1, or 3 equal ones.
-    layout
+    axes
         Order of the axes: images, channels, height, width; or channels last; or none.
     low, high
         Values of black and white; ``low`` is above ``high`` for inverted images.
@@ -40,7 +40,7 @@ class Preprocessing:
     """
 
     channels: int
-    layout: Layout
+    axes: Axes
     low: float
     high: float
     mean: tuple[float, ...] = (0.0,)

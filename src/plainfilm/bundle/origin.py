@@ -32,7 +32,7 @@ def origin_section(metadata: BundleMetadata, origin: ImportedFrom) -> str:
         "File": f"`{origin.file}`, SHA-256 `{origin.sha256}`",
         "Written by": origin.producer,
         "Operators": f"ONNX opset {origin.opset}",
-        "Input": f"`{origin.input}`: {how.channels} x {size} x {size}, {how.layout}, {how.dtype}",
+        "Input": f"`{origin.input}`: {how.channels} x {size} x {size}, {how.axes}, {how.dtype}",
         "Values": describe_input(how),
         "Output": f"`{origin.output}`: {origin.output_kind}; columns {', '.join(columns)}",
         "Images in a run": origin.batch,

@@ -11,7 +11,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.cli.sources import options_of
+from plainfilm.cli.sources import (
+    add_cache_arguments,
+    add_source_options,
+    load,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from plainfilm.bundle import Bundle
@@ -44,11 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = "columns of the output to use, counted from 0 (default: all)"
     add("--columns N[,N...]", words, type=_whole_numbers)
     _add_image_arguments(parser)
+    words = "labelled images to lock temperature and thresholds on: a folder or table"
+    parser.add_argument("--validation", metavar="DATA", nargs="+", dest="data", help=words)
     words = "threshold of a label, or of all labels; repeatable (default: none)"
     add("--threshold [LABEL=]P", words, action="append", default=[])
     words = "outputs of the original network to compare with: .npz (images, outputs) or a table"
     add("--check SAMPLES", words, type=Path)
     add("--licence NAME", "licence of the network, for the model card")
+    add_source_options(parser, labels="--label-columns")
+    add_cache_arguments(parser)
 
 
 def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +71,7 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
     words = "channels, equal to each other (default: those of the input)"
     add("--channels 1|3", words, type=int, choices=(1, 3))
     words = "order of the axes (default: recognised)"
-    add("--layout nchw|nhwc|nhw", words, choices=("nchw", "nhwc", "nhw"))
+    add("--axes nchw|nhwc|nhw", words, choices=("nchw", "nhwc", "nhw"))
     words = "values of black and white; with a minus: --range=-1,1"
     add("--range LOW,HIGH", words, type=_numbers, dest="value_range")
     add("--mean X[,X,X]", "subtracted after scaling to the range", type=_numbers)
@@ -73,9 +82,13 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from plainfilm.cli.describe import print_findings
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.importing import ImageOptions, import_model
 
+    validation = load(args, one_class=True) if args.data else None
+    if validation is not None:
+        print_findings(validation, args.given)
     with show_progress() as progress:
         bundle = import_model(
             args.model,
@@ -88,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
                 size=args.size,
                 geometry=args.geometry,
                 channels=args.channels,
-                layout=args.layout,
+                axes=args.axes,
                 value_range=args.value_range,
                 mean=args.mean,
                 std=args.std,
@@ -100,8 +113,11 @@ def run(args: argparse.Namespace) -> int:
             output_kind=args.output_kind,
             columns=args.columns,
             thresholds=_thresholds(args.threshold, args.names.split(",")),
+            validation=validation,
             check=args.check,
             licence=args.licence,
+            cache=args.cache,
+            workers=args.workers,
             progress=progress,
         )
     for line in describe(bundle):
@@ -119,7 +135,7 @@ def describe(bundle: Bundle) -> list[str]:
     how = origin.preprocessing
     size, task = bundle.pixels.size, bundle.task
     lines = [
-        f"input {origin.input}: {how.channels} x {size} x {size} ({how.layout}, {how.dtype}), "
+        f"input {origin.input}: {how.channels} x {size} x {size} ({how.axes}, {how.dtype}), "
         f"geometry {bundle.pixels.geometry}, {describe_input(how)}",
         f"output {origin.output}: {origin.output_kind} of {', '.join(origin.names)} ({task.kind})",
         f"compared with: {origin.checked}",
@@ -128,6 +144,12 @@ def describe(bundle: Bundle) -> list[str]:
         lines.append(
             f"images in a run of the graph: {origin.batch}, which is slower than any number"
         )
+    if locked := bundle.provenance.locked_on:
+        lines.append(f"temperature {bundle.temperature:.3g} and thresholds locked on {locked}")
+        lines += [
+            f"  {point.label} {point.name}: {point.threshold:.3f}"
+            for point in bundle.operating_points
+        ]
     if not bundle.points and task.kind != "multiclass":
         lines.append(NO_THRESHOLD)
     return lines

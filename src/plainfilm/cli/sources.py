@@ -31,6 +31,13 @@ def add_source_arguments(
     """Add DATA and the options that describe it; ``images`` adds to the help of --images."""
     words = "folder with class folders, or a table (CSV, Parquet, Excel)"
     parser.add_argument("data", nargs=nargs, metavar="DATA", help=words)
+    add_source_options(parser, images)
+
+
+def add_source_options(
+    parser: argparse.ArgumentParser, images: str = "", labels: str = "--labels"
+) -> None:
+    """Add the options that describe DATA; ``labels`` is the option for label columns."""
     add = options_of(parser.add_argument_group("about the data"))
     words = "public data set: nih, chexpert, mimic-cxr, padchest, vindr, rsna, siim, covidx, openi"
     add("--layout NAME", f"{words} or kermany")
@@ -44,7 +51,7 @@ def add_source_arguments(
         "folders that are patients: 1 (default) is the folder of a file, 2 the one above, 0 none"
     )
     add("--patient-folder LEVEL", words, nargs="?", const=1, type=folder_level)
-    add("--labels COLUMN[,COLUMN...]", "label columns of a table")
+    add(f"{labels} COLUMN[,COLUMN...]", "label columns of a table", dest="labels")
     add("--path-column COLUMN", "column with the paths, or a template: '{a}/{b}.png'")
     add("--split-column COLUMN", "column of a table with the splits")
     words = "label of an image with several rows: any or majority of them"

@@ -14,7 +14,7 @@ from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
 from plainfilm.data import Cache, LeftOut, Manifest, fill_cache
 from plainfilm.data.sources.classes.names import fold_class
-from plainfilm.errors import LabelError, SourceError
+from plainfilm.errors import BundleError, LabelError, SourceError
 from plainfilm.evaluation.columns import collect_columns
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.pixels.metadata import is_synthetic
@@ -70,6 +70,12 @@ def score(
         part = slice(start, start + _CHUNK)
         for one in predictor.predict_pixels(images.gather(order[part]), metadata[part]):
             row = one.to_row(())
+            if not one.probabilities:
+                raise BundleError(
+                    f"the bundle cannot be evaluated on {manifest.name}: {one.problem}",
+                    received=manifest.ids[len(values)],
+                    remedy="check the network, or evaluate it without such images",
+                )
             scores = [one.probabilities[label] for label in predictor.labels]
             values.append((scores, one.novelty, *(row[name] for name in _DECISIONS)))
     progress("scoring", len(order), len(order))

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.bundle.imported import Layout, Preprocessing
+from plainfilm.bundle.imported import Axes, Preprocessing
 from plainfilm.errors import UsageError
 from plainfilm.importing.presets import ImageOptions
 from plainfilm.importing.source import Side, SourceGraph
@@ -33,7 +33,7 @@ def resolve(source: SourceGraph, options: ImageOptions) -> tuple[PixelSpec, Prep
     UsageError
         If an option contradicts the input of the graph, or is needed and missing.
     """
-    layout, (channels, size) = _shape(source, options)
+    axes, (channels, size) = _shape(source, options)
     if options.value_range is None:
         raise UsageError(
             "the values of black and white in the network's input are not given",
@@ -42,7 +42,7 @@ def resolve(source: SourceGraph, options: ImageOptions) -> tuple[PixelSpec, Prep
     low, high = options.value_range
     preprocessing = Preprocessing(
         channels=channels,
-        layout=layout,
+        axes=axes,
         low=float(low),
         high=float(high),
         mean=tuple(map(float, options.mean or (0.0,))),
@@ -54,24 +54,24 @@ def resolve(source: SourceGraph, options: ImageOptions) -> tuple[PixelSpec, Prep
     return PixelSpec(size, options.geometry or "squash"), preprocessing
 
 
-def _shape(source: SourceGraph, options: ImageOptions) -> tuple[Layout, tuple[int, int]]:
-    """Return the layout of the input, its channels and its size."""
-    layout = options.layout or _layout(source.shape, options.channels)
-    if layout is None or len(source.shape) != len(layout):
+def _shape(source: SourceGraph, options: ImageOptions) -> tuple[Axes, tuple[int, int]]:
+    """Return the axes of the input, its channels and its size."""
+    axes = options.axes or _axes(source.shape, options.channels)
+    if axes is None or len(source.shape) != len(axes):
         raise UsageError(
             "the order of the axes of the input is not clear",
             received=f"{source.input} {_shown(source.shape)}",
-            remedy="give layout= (nchw for PyTorch, nhwc for Keras)",
+            remedy="give axes= (nchw for PyTorch, nhwc for Keras)",
         )
-    sides = dict(zip(layout, source.shape, strict=True))
-    if layout == "nhw":
+    sides = dict(zip(axes, source.shape, strict=True))
+    if axes == "nhw":
         sides["c"] = 1
     found: dict[str, int] = {}
-    for name, axes, given in (
+    for name, own, given in (
         ("channels", "c", options.channels),
         ("size", "hw", options.size),
     ):
-        declared = {side for axis in axes if (side := sides[axis]) is not None}
+        declared = {side for axis in own if (side := sides[axis]) is not None}
         if len(declared) > 1:
             raise UsageError(
                 "only networks for square images can be imported",
@@ -90,10 +90,10 @@ def _shape(source: SourceGraph, options: ImageOptions) -> tuple[Layout, tuple[in
                 remedy=f"give {name}=",
             )
         found[name] = given if given is not None else declared.pop()
-    return layout, (found["channels"], found["size"])
+    return axes, (found["channels"], found["size"])
 
 
-def _layout(shape: tuple[Side, ...], channels: int | None) -> Layout | None:
+def _axes(shape: tuple[Side, ...], channels: int | None) -> Axes | None:
     if len(shape) == 3:
         return "nhw"
     known = {1, 3} if channels is None else {channels}
@@ -122,9 +122,9 @@ def prepare(images: NDArray[np.uint8], how: Preprocessing) -> Array:
     mean, std = (np.array(one, np.float32)[:, None, None] for one in (how.mean, how.std))
     low_end, high_end = np.float32(how.low), np.float32(how.high)
     planes = (low_end + (high_end - low_end) * planes - mean) / std
-    if how.layout == "nhwc":
+    if how.axes == "nhwc":
         planes = planes.transpose(0, 2, 3, 1)
-    elif how.layout == "nhw":
+    elif how.axes == "nhw":
         planes = planes[:, 0]
     if how.dtype == "uint8":
         planes = np.rint(planes)

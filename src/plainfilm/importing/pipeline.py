@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from plainfilm import __version__, _files
 from plainfilm._machine import versions
 from plainfilm._progress import Progress, silent
-from plainfilm.bundle import Bundle, BundleMetadata, ImportedFrom, Provenance, write_bundle
+from plainfilm.bundle import (
+    Bundle,
+    BundleMetadata,
+    Determination,
+    ImportedFrom,
+    Provenance,
+    write_bundle,
+)
 from plainfilm.bundle.imported import OutputKind
 from plainfilm.importing.candidate import Candidate, find_candidate
 from plainfilm.importing.images import combine
@@ -19,6 +27,12 @@ from plainfilm.importing.points import given_points
 from plainfilm.importing.presets import ImageOptions, find_preset
 from plainfilm.importing.samples import check_samples
 from plainfilm.importing.source import read_source
+from plainfilm.importing.validation import (
+    Data,
+    Validated,
+    load_validation,
+    validate_network,
+)
 from plainfilm.network_session import NetworkSession
 from plainfilm.records import TaskKind
 from plainfilm.runtime import Predictor
@@ -39,9 +53,12 @@ def import_model(
     output: str | None = None,
     output_kind: OutputKind | None = None,
     columns: Sequence[int] | None = None,
+    validation: Data | None = None,
     thresholds: float | Mapping[str, float] | None = None,
     check: str | Path | None = None,
     licence: str | None = None,
+    cache: str | Path | None = None,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> Bundle:
     """Make a bundle of an ONNX classifier, with which all commands work as with a trained one.
@@ -73,6 +90,10 @@ def import_model(
         softmax.
     columns
         Columns of the output to use, counted from 0; None uses all.
+    validation
+        A manifest, or what `plainfilm.load_dataset` takes: labelled images on which temperature and
+        thresholds are locked. Its validation split is used, or all of it but a test split. None
+        locks nothing: probabilities are not changed.
     thresholds
         A probability for all labels, or one for each label, from which on a label is positive.
     check
@@ -81,6 +102,8 @@ def import_model(
         for each label. They must be equal to 1e-4.
     licence
         Licence of the network, for the model card.
+    cache, workers
+        Folder of decoded images and number of decoding processes, see `plainfilm.train`.
     progress
         Called with the progress.
 
@@ -93,6 +116,8 @@ def import_model(
     ------
     UsageError
         If an argument is wrong or needed.
+    SourceError, LabelError
+        If the validation images cannot be used.
     BundleError
         If the graph is refused, or does not return what the original returns.
     """
@@ -127,10 +152,40 @@ def import_model(
         has_activation_map=False,
         provenance=_provenance(candidate, checked, licence),
     )
-    bundle = write_bundle(folder, metadata, graph=graph, weights=None)
+    known = None
+    if validation is not None:
+        validated = validate_network(
+            graph,
+            candidate.spec,
+            load_validation(validation, meaning.task),
+            cache=cache,
+            workers=workers,
+            progress=progress,
+        )
+        metadata, known = _with_locked(metadata, validated), validated.known
+        graph = candidate.to_graph(metadata.temperature)
+    bundle = write_bundle(folder, metadata, graph=graph, weights=None, training_images=known)
     Predictor(bundle)
     progress("importing", 1, 1)
     return bundle
+
+
+def _with_locked(metadata: BundleMetadata, validated: Validated) -> BundleMetadata:
+    """Return the metadata with what was locked on validation, before the points that were given."""
+    locked, temperature = validated.locked, validated.locked.temperature
+    return replace(
+        metadata,
+        temperature=temperature.value,
+        points=(*locked.points, *metadata.points),
+        indeterminate=locked.indeterminate,
+        validation_scores=locked.scores,
+        provenance=replace(
+            metadata.provenance,
+            temperature=Determination(temperature.determined, temperature.note),
+            locked_on=validated.words,
+            validation_images=len(validated.manifest),
+        ),
+    )
 
 
 def _provenance(candidate: Candidate, checked: str, licence: str | None) -> Provenance:

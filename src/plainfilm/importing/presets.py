@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from plainfilm.bundle.imported import Layout, Scaling
+from plainfilm.bundle.imported import Axes, Scaling
 from plainfilm.errors import UsageError
 from plainfilm.records import Geometry
 
@@ -21,7 +21,7 @@ class ImageOptions:
 
     Attributes
     ----------
-    size, channels, layout
+    size, channels, axes
         Side of the square image, 1 or 3 channels, and ``nchw``, ``nhwc`` or ``nhw``. None takes
         those of the graph's input.
     geometry
@@ -40,7 +40,7 @@ class ImageOptions:
     size: int | None = None
     geometry: Geometry | None = None
     channels: int | None = None
-    layout: Layout | None = None
+    axes: Axes | None = None
     value_range: tuple[float, float] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

@@ -96,9 +96,9 @@ class _Writer:
         offset = self.constant("input_offset", (how.low - mean) / std)
         value = self.add("Mul", [value, scale], "input_scaled")
         value = self.add("Add", [value, offset], "input_planes")
-        if how.layout == "nhwc":
+        if how.axes == "nhwc":
             value = self.add("Transpose", [value], "input_last", perm=[0, 2, 3, 1])
-        elif how.layout == "nhw":
+        elif how.axes == "nhw":
             flat = self.constant("input_shape", [-1, size, size], np.int64)
             value = self.add("Reshape", [value, flat], "input_flat")
         self.add("Cast", [value], "prepared", to=_TYPES[how.dtype])

@@ -10,7 +10,7 @@ from plainfilm._files import write_text
 from plainfilm.bundle import Bundle
 from plainfilm.bundle.card import model_card
 from plainfilm.evaluation.document import EvaluationDocument
-from plainfilm.report.content import ReportContent
+from plainfilm.report.content import ReportContent, default_point
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.wording import bounded, counted, describe, macro_title, metric_text
 
@@ -67,7 +67,7 @@ def _results(content: ReportContent) -> str:
         f"## Performance on {data.name}, {data.split}",
         "",
         f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}; 95% "
-        "confidence intervals{_conditions(evaluation)}.",
+        f"confidence intervals{_conditions(evaluation)}.",
         "",
         "| metric | value |",
         "| --- | --- |",
@@ -86,7 +86,12 @@ def _conditions(evaluation: EvaluationDocument) -> str:
     macro = "; macro is the mean over the labels" if evaluation.macro else ""
     if evaluation.task.kind == "multiclass":
         return f"; metrics that require a predicted class are of the most probable class{macro}"
-    return f"; metrics that require a threshold are at the balanced operating point{macro}"
+    chosen = map(default_point, evaluation.labels.values())
+    names = [*dict.fromkeys(own[0] for own in chosen if own is not None)]
+    if not names:
+        return macro
+    point = f"the operating point {' or '.join(names)}"
+    return f"; metrics that require a threshold are at {point}{macro}"
 
 
 def _caveats(content: ReportContent) -> str:
