@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from plainfilm.adaptation import adapt
     from plainfilm.audit import audit_dataset
     from plainfilm.data import load_dataset
-    from plainfilm.evaluation import compare, evaluate, evaluate_predictions, validate
+    from plainfilm.evaluation import (
+        add_readers,
+        compare,
+        evaluate,
+        evaluate_predictions,
+        validate,
+    )
     from plainfilm.importing import import_model
     from plainfilm.runtime import load
     from plainfilm.training import train
@@ -34,6 +40,7 @@ __all__ = [
     "ProgressLines",
     "__version__",
     "adapt",
+    "add_readers",
     "audit_dataset",
     "augmented_images",
     "compare",
@@ -49,6 +56,7 @@ __all__ = [
 _HOMES = {
     "ProgressLines": "plainfilm._progress",
     "adapt": "plainfilm.adaptation",
+    "add_readers": "plainfilm.evaluation",
     "audit_dataset": "plainfilm.audit",
     "augmented_images": "plainfilm.training.preview",
     "compare": "plainfilm.evaluation",

@@ -150,6 +150,13 @@ def template(
         lines.append(f"{name},{finding},P-{number // 2},{split},{number % 5},{label:g},{other}")
     (folder / "images.csv").write_text("\n".join(lines) + "\n", "utf-8")
 
+    # The calls of three readers of hospital_a, one in five of them wrong.
+    reads = ["id,reader_1,reader_2,reader_3"]
+    for number, (record, label) in enumerate(zip(manifest.records, sick, strict=True)):
+        calls = [int(label != ((number + 2 * reader) % 5 == 0)) for reader in range(3)]
+        reads.append(f"{record.id},{','.join(map(str, calls))}")
+    (folder / "readers.csv").write_text("\n".join(reads) + "\n", "utf-8")
+
     for name in public_sets.__all__:
         if name != "kermany":  # chest_xray is its structure
             getattr(public_sets, name)(folder)

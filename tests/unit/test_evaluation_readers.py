@@ -1,9 +1,10 @@
-"""Human readers: their tables, their results, and the model against them."""
+"""Human readers: their tables, their results, the model against them, and what is shown."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,20 @@ from statsmodels.stats import inter_rater
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from plainfilm import metrics
+from plainfilm import add_readers, metrics
+from plainfilm._json import from_json, to_json
+from plainfilm.cli.main import main
+from plainfilm.cli.readers import describe_readers as text_of
 from plainfilm.errors import MetricError, SourceError, UsageError
+from plainfilm.evaluation import Evaluation, EvaluationDocument
 from plainfilm.evaluation.document.readers import LabelReaders, Readers
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.readers import describe_readers
 from plainfilm.evaluation.reads import Reads, load_reads
 from plainfilm.records import Task
+from plainfilm.report.html.page import Plot
+from plainfilm.report.html.table import Table as HtmlTable
+from plainfilm.report.sections.readers import readers_section
 
 TASK = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
 THREE = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
@@ -150,7 +159,7 @@ def study(
     }
 
 
-def describe(
+def describe_drawn(
     drawn: dict[str, Any], *, ratings: bool = False, threshold: float | None = None, **more: Any
 ) -> LabelReaders:
     values = drawn["ratings"]
@@ -175,7 +184,7 @@ def describe(
 
 def test_numbers_of_calls_are_those_of_other_libraries() -> None:
     drawn = study()
-    found = describe(drawn)
+    found = describe_drawn(drawn)
     y, calls, model = drawn["y_true"], drawn["ratings"][0] >= 4, drawn["score"] >= 0.5
     for own, row in zip(found.readers, calls, strict=True):
         assert own.metrics["sensitivity"].value == pytest.approx(reference.recall_score(y, row))
@@ -215,7 +224,7 @@ def test_numbers_of_calls_are_those_of_other_libraries() -> None:
 
 def test_sensitivity_at_the_specificity_of_a_reader_is_read_from_the_roc_curve() -> None:
     drawn = study(seed=3)
-    found = describe(drawn)
+    found = describe_drawn(drawn)
     y = drawn["y_true"]
     fpr, tpr, _ = reference.roc_curve(y, drawn["score"], drop_intermediate=False)
     for own, row in zip(found.readers, drawn["ratings"][0] >= 4, strict=True):
@@ -235,7 +244,7 @@ def test_sensitivity_at_the_specificity_of_a_reader_is_read_from_the_roc_curve()
 @pytest.mark.parametrize("each", [1, 2])
 def test_ratings_have_areas_and_the_published_test_of_their_mean(each: int) -> None:
     drawn = study(each=each, patients=60, seed=1)
-    found = describe(drawn, ratings=True)
+    found = describe_drawn(drawn, ratings=True)
     y, rows = drawn["y_true"], drawn["ratings"][0]
     patients = drawn["patients"] if each > 1 else None
     values, covariance = metrics.reader_covariance(
@@ -253,15 +262,15 @@ def test_ratings_have_areas_and_the_published_test_of_their_mean(each: int) -> N
         assert own.kappa is None and own.at_specificity is None
     assert found.modalities[0].agreement is None
     assert any("without a threshold" in note for note in found.notes)
-    both = describe(drawn, ratings=True, threshold=4)
+    both = describe_drawn(drawn, ratings=True, threshold=4)
     assert set(both.readers[0].metrics) == {"auroc", "sensitivity", "specificity"}
-    calls = describe(drawn)
+    calls = describe_drawn(drawn)
     assert both.readers[0].metrics["sensitivity"] == calls.readers[0].metrics["sensitivity"]
 
 
 def test_two_modalities_give_the_difference_of_the_published_test() -> None:
     drawn = study(modalities=2, readers=3, seed=2)
-    found = describe(drawn, ratings=True)
+    found = describe_drawn(drawn, ratings=True)
     values, covariance = metrics.reader_covariance(
         "auroc", drawn["y_true"], drawn["ratings"].reshape(6, -1)
     )
@@ -278,7 +287,7 @@ def test_missing_reads_compare_the_model_on_the_same_images() -> None:
     holes = np.random.default_rng(8).random(drawn["ratings"].shape) < 0.3
     drawn["ratings"][holes] = math.nan
     drawn["y_true"][:3] = math.nan
-    found = describe(drawn)
+    found = describe_drawn(drawn)
     y, model = drawn["y_true"], drawn["score"] >= 0.5
     shares = []
     for own, row in zip(found.readers, drawn["ratings"][0], strict=True):
@@ -295,21 +304,19 @@ def test_missing_reads_compare_the_model_on_the_same_images() -> None:
 
 def test_one_reader_and_one_class_leave_out_what_needs_more() -> None:
     drawn = study(readers=1)
-    alone = describe(drawn)
+    alone = describe_drawn(drawn)
     assert alone.modalities[0].mean == {} and alone.modalities[0].agreement is None
     assert any("two readers" in note for note in alone.notes)
     drawn = study(readers=2)
     drawn["y_true"][:] = 1
-    found = describe(drawn)
+    found = describe_drawn(drawn)
     assert math.isnan(found.readers[0].metrics["specificity"].value)
     assert found.readers[0].against["specificity"].p is None
     assert "specificity" not in found.modalities[0].mean
 
 
 def test_the_document_is_read_as_it_was_written() -> None:
-    from plainfilm._json import from_json, to_json
-
-    found = Readers(("readers",), 3, {"PNEUMONIA": describe(study(modalities=2))})
+    found = Readers(("readers",), 3, {"PNEUMONIA": describe_drawn(study(modalities=2))})
     assert to_json(from_json(Readers, to_json(found), "readers")) == to_json(found)
 
 
@@ -318,3 +325,104 @@ def test_calls_that_are_not_calls_are_refused() -> None:
         metrics.difference_at_specificity([0, 1], [0.5, 1], [0.1, 0.2])
     missing = metrics.difference_at_specificity([1, 1], [0, 1], [0.1, 0.2])
     assert missing.reason == "one class is missing"
+
+
+@pytest.fixture
+def evaluation(make_document: Callable[..., EvaluationDocument], tmp_path: Path) -> Evaluation:
+    """Return an evaluation of a table of predictions on 60 images of 30 patients."""
+    drawn = study(patients=30, each=2, seed=6)
+    document = make_document(TASK, n=60)
+    document = replace(document, model=replace(document.model, kind="predictions"))
+    columns = {"labels": drawn["y_true"], "probabilities": drawn["score"]}
+    arrays = {name: own[:, None].astype(np.float32) for name, own in columns.items()}
+    ids = [f"x{n}.png" for n in range(60)]
+    found = Evaluation(
+        tmp_path / "e", document, Predictions(TASK, ids, [*drawn["patients"]], **arrays)
+    )
+    found.folder.mkdir()
+    found.write()
+    return found
+
+
+def calls_of(evaluation: Evaluation, readers: int = 3) -> str:
+    """Return a table of calls of readers, 1 in 6 wrong."""
+    rng = np.random.default_rng(3)
+    labels = evaluation.predictions.labels[:, 0]
+    calls = np.where(rng.random((readers, 60)) < 1 / 6, 1 - labels, labels).astype(int)
+    head = ",".join(["id", *(f"reader_{k + 1}" for k in range(readers))])
+    rows = [f"x{n},{','.join(map(str, calls[:, n]))}" for n in range(60)]
+    return "\n".join([head, *rows])
+
+
+def test_readers_are_added_to_an_evaluation(evaluation: Evaluation, table: Table) -> None:
+    found = add_readers(evaluation.folder, table(calls_of(evaluation)), n_bootstrap=30)
+    assert found.document.readers is not None
+    own = found.document.readers.labels["PNEUMONIA"]
+    assert (own.images, own.patients, len(own.readers)) == (60, 30, 3)
+    assert "patients" in own.readers[0].against["specificity"].test
+    again = Evaluation.read(evaluation.folder).document.readers
+    assert to_json(again) == to_json(found.document.readers)
+    chosen = add_readers(
+        evaluation, table(calls_of(evaluation)), reader_columns=["reader_2"], n_bootstrap=30
+    )
+    assert chosen.document.readers is not None
+    assert [one.reader for one in chosen.document.readers.labels["PNEUMONIA"].readers] == [
+        "reader_2"
+    ]
+
+
+@pytest.mark.parametrize("how", ["calls", "ratings", "both"])
+def test_the_report_shows_each_reader_and_the_mean(evaluation: Evaluation, how: str) -> None:
+    drawn = study(readers=3, modalities=2)
+    own = describe_drawn(drawn, ratings=how != "calls", threshold=4 if how == "both" else None)
+    found = replace(evaluation.document, readers=Readers(("r",), 1, {"PNEUMONIA": own}))
+    section = readers_section(found)
+    assert section is not None
+    text = "".join(part for part in section.parts if isinstance(part, str))
+    assert "3 readers judged 80 images of 80 patients." in text
+    assert "1 read is of images that are not in this evaluation" in text
+    mean = own.modalities[0].mean["auroc" if how == "ratings" else "sensitivity"]
+    gap = mean.difference.value
+    shown = f"{gap:+.3f} (" if how == "ratings" else f"{100 * gap:+.1f} points ("
+    assert shown.replace("-", "−") in text
+    assert ("kappa" in text) == (how != "ratings")
+    tables = {part.name: part for part in section.parts if isinstance(part, HtmlTable)}
+    assert [*tables] == ["readers", "readers_against", "readers_mean"]
+    assert len(tables["readers"].rows) == len(tables["readers_against"].rows) == 6
+    html = tables["readers_against"].to_html()
+    assert f"adjusted for {own.tests} tests" in html
+    [plot] = [part for part in section.parts if isinstance(part, Plot)]
+    words = "curves of their ratings" if how == "ratings" else "95% confidence intervals"
+    assert words in plot.caption and plot.drawing.png.startswith(b"\x89PNG")
+    lines = text_of(Readers(("r",), 1, {"PNEUMONIA": own}))
+    assert lines[0] == "3 readers of PNEUMONIA: 80 images of 80 patients"
+    assert any(line.startswith("readers b less a, mean ") for line in lines)
+    assert f"{mean.difference.value:+.3f}" in "\n".join(lines)
+
+
+def test_the_command_takes_readers_of_one_data_set(
+    make_bundle: Any, tmp_path: Path, draw_grey: Any, table: Table,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    data = tmp_path / "hospital"
+    for folder, levels in (("dark", range(20, 32)), ("bright", range(200, 212))):
+        (data / folder).mkdir(parents=True)
+        for n, level in enumerate(levels):
+            draw_grey(data / folder / f"{folder}{n}.png", level)
+    rows = ["file,R1,R2"]
+    rows += [f"{folder}{n}.png,{folder},{'bright' if n % 3 else folder}"
+             for folder in ("dark", "bright") for n in range(12)]  # fmt: skip
+    asked = ["evaluate", str(make_bundle().folder), str(data), "--no-robustness"]
+    out = tmp_path / "evaluation"
+    readers = ["--readers", str(table("\n".join(rows)))]
+    assert main([*asked, "--out", str(out), *readers]) == 0
+    output = capsys.readouterr().out
+    assert "2 readers of bright: 24 images of 24 patients" in output
+    assert "model less the mean of readers, sensitivity" in output
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Human readers" in page
+    twice = [*asked[:3], *asked[2:], "--out", str(tmp_path / "two"), *readers]
+    assert main(twice) == 2
+    assert "for one data set" in capsys.readouterr().err
+    assert main([*asked, "--out", str(out), "--reader-columns", "R1"]) == 2
+    assert "needs a table of readers" in capsys.readouterr().err

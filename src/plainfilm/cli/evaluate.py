@@ -12,6 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plainfilm.cli.readers import (
+    add_reader_arguments,
+    check_readers,
+    describe_readers,
+    with_readers,
+)
 from plainfilm.cli.sources import (
     add_cache_arguments,
     add_source_arguments,
@@ -46,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-robustness", "skip the evaluation on disturbed images")
     words = "also report PPV, NPV and calibration at this prevalence, e.g. 0.05"
     add("--prevalence SHARE", words, type=float)
+    add_reader_arguments(parser)
     add_cache_arguments(parser)
 
 
@@ -79,6 +86,7 @@ def _evaluate_model(args: argparse.Namespace) -> int:
         )
     read_bundle(args.model)  # before the images are listed, which may take a while
     data = [official_test(manifest) for manifest in load_each(args)]
+    check_readers(args, len(data))
     score = (
         partial(validate, args.model, data)
         if data
@@ -98,7 +106,7 @@ def _evaluate_model(args: argparse.Namespace) -> int:
     document = None if external is None else external.document
     home = find_run(args.model)
     run = open_run(home) if home is not None else None
-    for evaluation in evaluations:
+    for evaluation in [with_readers(args, one) for one in evaluations]:
         _print(evaluation, args)
         page = write_report(evaluation, model=args.model, run=run, external=document)
         print(f"report: {shown(page)}")
@@ -118,6 +126,7 @@ def _evaluate_table(args: argparse.Namespace) -> int:
     roots = [*([args.model] if args.model else []), *args.data]
     options = source_options(args)
     options["one_class"] = True
+    check_readers(args, len(roots))
     data = load_dataset(*roots, **options) if roots else None
     with show_progress() as progress:
         found = evaluate_predictions(
@@ -132,6 +141,7 @@ def _evaluate_table(args: argparse.Namespace) -> int:
             progress=progress,
             **({} if roots else options),
         )
+    found = with_readers(args, found)
     _print(found, args)
     print(f"report: {shown(write_report(found))}")
     return 0
@@ -142,6 +152,8 @@ def _print(evaluation: Evaluation, args: argparse.Namespace) -> None:
 
     print_findings(evaluation.document, args.given)
     print(describe_evaluation(evaluation.document))
+    if evaluation.document.readers is not None:
+        print("\n".join(describe_readers(evaluation.document.readers)))
 
 
 def _thresholds(texts: Sequence[str]) -> dict[str, float]:

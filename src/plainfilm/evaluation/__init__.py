@@ -4,6 +4,7 @@ from plainfilm.evaluation.comparison import Comparison, compare
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.evaluation.external import ExternalValidation, validate
 from plainfilm.evaluation.pipeline import evaluate
+from plainfilm.evaluation.reader_study import add_readers
 from plainfilm.evaluation.result import Evaluation, Mistake
 from plainfilm.evaluation.seed_variation import write_seed_variation
 from plainfilm.evaluation.summary import summarise
@@ -15,6 +16,7 @@ __all__ = [
     "EvaluationDocument",
     "ExternalValidation",
     "Mistake",
+    "add_readers",
     "compare",
     "evaluate",
     "evaluate_predictions",

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm import metrics
+from plainfilm.evaluation.curves import thin
+from plainfilm.evaluation.document.label import RocCurve
 from plainfilm.evaluation.document.readers import AgainstReader, ReaderResults
 from plainfilm.evaluation.view import Bools, Floats
 from plainfilm.metrics import Interval, PairedTest
@@ -56,6 +58,11 @@ class ReadImages:
             return metrics.delong(self.y_true[rows], scores[rows])
         return metrics.clustered_delong(self.y_true[rows], scores[rows], keys)
 
+    def curve(self, scores: Floats, rows: Bools) -> RocCurve:
+        """Return the ROC curve of scores or ratings on some of the images."""
+        fpr, tpr, threshold = thin(*metrics.roc_curve(self.y_true[rows], scores[rows]))
+        return RocCurve(fpr, tpr, threshold)
+
 
 def judge_reader(
     images: ReadImages, reader: str, modality: str, calls: Floats | None, ratings: Floats | None
@@ -96,6 +103,7 @@ def judge_reader(
         at_specificity=at_specificity,
         kappa=kappa,
         ac1=ac1,
+        roc=None if ratings is None else images.curve(ratings, rows),
     )
 
 

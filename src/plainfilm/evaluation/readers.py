@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm import metrics
 from plainfilm.errors import MetricError
-from plainfilm.evaluation.curves import thin
-from plainfilm.evaluation.document.label import RocCurve
 from plainfilm.evaluation.document.readers import (
     LabelReaders,
     ModalityDifference,
@@ -34,8 +34,8 @@ _NO_POINT = "no balanced operating point is locked, so the model makes no calls"
 
 def describe_readers(
     task: Task,
-    labels: Floats,
-    probabilities: Floats,
+    labels: NDArray[np.floating[Any]],
+    probabilities: NDArray[np.floating[Any]],
     patients: Sequence[str],
     thresholds: Mapping[str, float],
     reads: Mapping[str, Reads],
@@ -114,7 +114,7 @@ def _describe_label(
         for number, modality in enumerate(reads.modalities)
     ]
     adjusted, tests = _adjust(readers)
-    fpr, tpr, threshold = thin(*metrics.roc_curve(images.y_true, images.y_score))
+    every = np.ones(len(images.y_true), bool)
     return LabelReaders(
         kind=reads.kind,
         threshold=reader_threshold if ratings is not None else None,
@@ -125,8 +125,8 @@ def _describe_label(
         modalities=tuple(modalities),
         differences=tuple(_compare_modalities(images, reads, by_metric)),
         tests=tests,
-        roc=RocCurve(fpr, tpr, threshold),
-        auroc=images.area(images.y_score, np.ones(len(images.y_true), bool)),
+        roc=images.curve(images.y_score, every),
+        auroc=images.area(images.y_score, every),
         notes=tuple(dict.fromkeys(notes)),
     )
 

@@ -106,9 +106,13 @@ class Evaluation:
         """Return the probabilities (n, labels)."""
         return self.predictions.probabilities
 
+    def write_document(self) -> None:
+        """Write ``evaluation.json`` into the folder of the evaluation."""
+        self.document.write(self.folder / DOCUMENT)
+
     def write(self) -> None:
         """Write the files of the evaluation into its folder."""
-        self.document.write(self.folder / DOCUMENT)
+        self.write_document()
         self.predictions.write(self.folder / PREDICTIONS, self.document.model.id)
         if self.manifest is not None:
             self.manifest.write(self.folder / MANIFEST)

@@ -42,6 +42,9 @@ METRICS: dict[str, Metric] = {
         ("mcc", "MCC", False, "Matthews correlation coefficient: 0 is chance, 1 is perfect"),
         ("kappa", "Cohen's kappa", False, "agreement of predicted and true class beyond chance: 0 "
          "is chance, 1 is perfect"),
+        ("percent_agreement", "Agreement", True, "share of pairs of readers with the same call"),
+        ("ac1", "AC1", False, "agreement of calls beyond chance after Gwet: 0 is chance, 1 is "
+         "perfect; stable where one class is rare"),
         ("lr_positive", "Positive likelihood ratio", False, "factor by which a positive prediction "
          "multiplies the odds of the class; 1 is no information"),
         ("lr_negative", "Negative likelihood ratio", False, "factor by which a negative prediction "
@@ -128,6 +131,11 @@ def change_text(interval: Interval | None, percent: bool = False) -> str:
 
     limits = f" ({signed(interval.low)} to {signed(interval.high)})" if bounded(interval) else ""
     return f"{signed(interval.value)}{unit}{limits}"
+
+
+def p_text(value: float) -> str:
+    """Return a p-value with its letter, such as ``p = 0.031``."""
+    return f"p {'< 0.001' if value < 0.001 else f'= {value:.3f}'}"
 
 
 def method_of(interval: Interval, *, short: bool = False) -> str:

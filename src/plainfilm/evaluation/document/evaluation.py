@@ -10,6 +10,7 @@ from plainfilm._document import Document
 from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness, Subgroups
 from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.evaluation.document.overlap import Overlap
+from plainfilm.evaluation.document.readers import Readers
 from plainfilm.metrics import Interval
 from plainfilm.records import Finding, Task
 
@@ -143,6 +144,8 @@ class EvaluationDocument(Summary, Document):
         None where the analysis was not made.
     overlap
         The overlap with the images that the bundle was trained and validated on.
+    readers
+        Human readers of the same images; None where none were given.
     """
 
     SCHEMA: ClassVar[int] = 3
@@ -159,6 +162,7 @@ class EvaluationDocument(Summary, Document):
     rejection: Rejection | None = None
     at_prevalence: AtPrevalence | None = None
     overlap: Overlap | None = None
+    readers: Readers | None = None
 
     @property
     def binary(self) -> LabelResults | None:

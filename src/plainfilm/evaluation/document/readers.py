@@ -50,6 +50,8 @@ class ReaderResults:
     kappa, ac1
         Agreement of the calls with the model at its balanced threshold (Cohen's kappa, Gwet's
         AC1); None without calls or without a threshold.
+    roc
+        Curve of the ratings; None for calls.
     """
 
     reader: str
@@ -62,6 +64,7 @@ class ReaderResults:
     at_specificity: Interval | None
     kappa: Interval | None
     ac1: Interval | None
+    roc: RocCurve | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from typing import Literal, get_args
 from plainfilm._files import write_text
 from plainfilm.metrics import Interval
 from plainfilm.report.html.markup import Html, element, join, quiet, visible
-from plainfilm.report.wording import change_text, count, describe, metric_text, number
+from plainfilm.report.wording import change_text, count, describe, metric_text, number, p_text
 
 TableName = Literal[
     "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "columns",
     "evaluation",
     "external_validation", "findings", "left_out", "left_out_reasons", "metrics",
-    "metrics_by_label", "metrics_macro", "metrics_micro", "operating_points", "rejection",
+    "metrics_by_label", "metrics_macro", "metrics_micro", "operating_points", "readers",
+    "readers_against", "readers_mean", "rejection",
     "robustness",
     "sample_sizes", "seed_variation", "small_subgroups", "splits", "subgroups", "training",
 ]  # fmt: skip
@@ -79,7 +80,7 @@ def _difference_cell(
     if difference is not None and math.isfinite(difference.value):
         words = change_text(difference, describe(name).percent)
         for own in p:
-            words += "" if own is None else f"; p {'< 0.001' if own < 0.001 else f'= {own:.3f}'}"
+            words += "" if own is None else f"; {p_text(own)}"
         shown.append(quiet(words))
     values = _values(name, interval) | _values(f"{name}_difference", difference)
     return Cell(join(shown), values | {f"{name}_p_adjusted": own for own in p})

@@ -15,6 +15,7 @@ from plainfilm.report.sections.files import data_section, provenance_section
 from plainfilm.report.sections.images import errors_section, images_section
 from plainfilm.report.sections.metrics import metrics_section
 from plainfilm.report.sections.performance import performance_section
+from plainfilm.report.sections.readers import readers_section
 from plainfilm.report.sections.several import external_section, seeds_section
 from plainfilm.report.sections.summary import CAVEATS
 from plainfilm.report.sections.training import training_section
@@ -28,6 +29,7 @@ def list_sections(content: ReportContent) -> list[Section]:
     whole = area.value if single and area is not None else None
     found = [
         performance_section(content),
+        readers_section(evaluation),
         external_section(external) if external and len(external.rows) > 1 else None,
         subgroups_section(evaluation.subgroups, whole),
         robustness_section(evaluation.robustness) if evaluation.robustness else None,
