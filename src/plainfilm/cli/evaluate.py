@@ -126,7 +126,7 @@ def _evaluate_table(args: argparse.Namespace) -> int:
     roots = [*([args.model] if args.model else []), *args.data]
     options = source_options(args)
     options["one_class"] = True
-    check_readers(args, len(roots))
+    check_readers(args, 1)
     data = load_dataset(*roots, **options) if roots else None
     with show_progress() as progress:
         found = evaluate_predictions(
