@@ -41,6 +41,8 @@ pytestmark = [
 ]
 
 TOKEN = "a-token-for-tests-only-42"
+OPTIONS = "return [...document.getElementById(arguments[0]).options].map(one => one.value)"
+SAME = "the same threshold as balanced: validation separates the classes too well to set another"
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +261,13 @@ def test_a_probability_is_adjusted_to_a_prevalence(
         float(shift_prevalence(raw, from_=0.5, to=0.05))
     )
     tested = json.loads((run_folder / "evaluation/evaluation.json").read_text())
-    for name, point in tested["labels"]["PNEUMONIA"]["operating_points"].items():
+    points = tested["labels"]["PNEUMONIA"]["operating_points"]
+    offered = page.run(OPTIONS, "point")
+    assert {points[name]["threshold"] for name in offered} == {
+        point["threshold"] for point in points.values()
+    }
+    for name in offered:
+        point = points[name]
         page.choose("point", name)
         rates = [point["metrics"][rate]["value"] for rate in ("sensitivity", "specificity")]
         values = predictive_values(*rates, [0.05])
@@ -279,6 +287,51 @@ def test_a_probability_is_adjusted_to_a_prevalence(
     page.find("prevalence").send_keys("000")
     assert "above 0 and below 100" in page.text("#prevalence-error")
     assert page.find("prevalence").get_attribute("aria-invalid") == "true"
+
+
+def lock_again(bundle: Bundle, folder: Path, thresholds: dict[str, float]) -> Path:
+    """Write a bundle with other thresholds, of which some are that of the balanced point."""
+    points = []
+    for one in bundle.points:
+        name, threshold = one.point.name, thresholds[one.point.name]
+        same = name != "balanced" and threshold == thresholds["balanced"]
+        rule = SAME if same else f"the rule of {name}"
+        known = dataclasses.replace(
+            one.validation,
+            status="not determined" if same else "determined",
+            note=SAME if same else "",
+            same_as_balanced=same,
+        )
+        point = dataclasses.replace(one.point, threshold=threshold, rule=rule)
+        points.append(dataclasses.replace(one, point=point, validation=known))
+    return reseal(bundle, folder, points=tuple(points), indeterminate={})
+
+
+def test_points_without_a_threshold_of_their_own_are_not_offered(
+    driver: Any, run_folder: Path, files: Files, tmp_path: Path
+) -> None:
+    bundle = read_bundle(run_folder)
+    one = {"balanced": 0.4, "rule-out": 0.4, "rule-in": 0.4}
+    cases = {"one": one, "two": {**one, "rule-in": 0.8}, "three": {**one, "rule-out": 0.2}}
+    cases["three"]["rule-in"] = 0.8
+    folders = [lock_again(bundle, tmp_path / name, own) for name, own in cases.items()]
+    shown = {"one": ["balanced"], "two": ["balanced", "rule-in"], "three": [*one]}
+    with serving(tmp_path, *folders) as address:
+        page = Page(driver, address).open().drop({"ill.jpeg": files["ill.jpeg"]})
+        for name, names in shown.items():
+            page.choose("bundle", name)
+            page.wait(IDLE)
+            assert page.run(OPTIONS, "point") == names
+            assert page.find("point-choice").is_displayed() == (len(names) > 1)
+            equal = [other for other in one if other not in names]
+            words = f"{' and '.join(equal)}: {SAME}."
+            rules = page.text("#point-rule")
+            assert rules.startswith("Balanced: the rule of balanced.")
+            assert (words[0].upper() + words[1:] in rules) == bool(equal)
+            assert (SAME in page.text("#about")) == bool(equal)
+            assert "at least" not in page.text("body")
+            assert not page.console_errors()
+            assert not page.violations()
 
 
 def test_warnings_come_before_the_probability(page: Page, files: Files) -> None:
