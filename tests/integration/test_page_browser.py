@@ -24,7 +24,7 @@ from plainfilm.evaluation import evaluate
 from plainfilm.metrics import predictive_values, shift_prevalence
 from plainfilm.phantom import draw, sample_patient
 from plainfilm.phantom.encode import encode
-from plainfilm.records import Task
+from plainfilm.records import Task, ValidationRates
 from plainfilm.report import write_report
 from plainfilm.report.pdf import find_browser
 from plainfilm.runtime import Predictor
@@ -290,7 +290,7 @@ def test_a_probability_is_adjusted_to_a_prevalence(
 
 
 def lock_again(bundle: Bundle, folder: Path, thresholds: dict[str, float]) -> Path:
-    """Write a bundle with other thresholds, of which some are that of the balanced point."""
+    """Write a bundle with other thresholds; some are equal to that of the balanced point."""
     points = []
     for one in bundle.points:
         name, threshold = one.point.name, thresholds[one.point.name]
@@ -301,6 +301,8 @@ def lock_again(bundle: Bundle, folder: Path, thresholds: dict[str, float]) -> Pa
             status="not determined" if same else "determined",
             note=SAME if same else "",
             same_as_balanced=same,
+            unchanged=ValidationRates(0.9, 0.7),
+            all_copies=ValidationRates(0.8, 0.7),
         )
         point = dataclasses.replace(one.point, threshold=threshold, rule=rule)
         points.append(dataclasses.replace(one, point=point, validation=known))
@@ -330,6 +332,8 @@ def test_points_without_a_threshold_of_their_own_are_not_offered(
             assert (words[0].upper() + words[1:] in rules) == bool(equal)
             assert (SAME in page.text("#about")) == bool(equal)
             assert "at least" not in page.text("body")
+            assert "selected it: sensitivity 90.0 % (80.0 % with disturbed copies), spec" in rules
+            assert "specificity 70.0 %." in rules
             assert not page.console_errors()
             assert not page.violations()
 

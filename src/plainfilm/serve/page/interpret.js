@@ -117,6 +117,17 @@ export function findPoint(model, label, name) {
   return model.operating_points?.find((p) => p.label === label && p.name === name) ?? null;
 }
 
+/** Return the rates on validation, with disturbed copies where they differ; empty if unknown. */
+export function validationText({ unchanged, all_copies: all }) {
+  const rates = ["sensitivity", "specificity"];
+  if (rates.some((rate) => typeof unchanged[rate] !== "number")) return "";
+  const texts = rates.map((rate) => {
+    const [clean, every] = [percent(unchanged[rate]), percent(all[rate])];
+    return `${rate} ${clean}${clean === every ? "" : ` (${every} with disturbed copies)`}`;
+  });
+  return `on the validation images that selected it: ${texts.join(", ")}`;
+}
+
 /** Return sensitivity and specificity of a point in the test, with intervals, or null. */
 export function testedPoint(model, label, name) {
   const points = model.tested_on?.points ?? {};

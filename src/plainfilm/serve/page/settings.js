@@ -3,6 +3,7 @@
 import { fill, find, make } from "./dom.js";
 import {
   assumedPrevalence, equalNames, findPoint, parsePrevalence, plainPercent, pointNames, sentence,
+  validationText,
 } from "./interpret.js";
 
 const options = (names) => names.map((name) => make("option", { value: name }, name));
@@ -52,7 +53,8 @@ function showBasis(state) {
   const { model, label, point, prevalences } = state;
   const multiclass = model.task.kind === "multiclass";
   const locked = multiclass ? null : findPoint(model, label, point);
-  find("point-rule").textContent = locked ? rules(model, label, point).map(sentence).join(" ") : "";
+  const basis = locked ? [...rules(model, label, point), validationText(locked.validation)] : [];
+  find("point-rule").textContent = basis.filter(Boolean).map(sentence).join(" ");
   find("point-rule").hidden = !locked;
   const prevalence = prevalences[label] ?? assumedPrevalence(model, label);
   const where = prevalence === null ? "" : ` at a prevalence of ${plainPercent(prevalence)}`;
