@@ -26,7 +26,7 @@ from plainfilm.training.training_images import SplitImages
 pytest.importorskip("onnx")
 
 GAIN, SLOPE, INTERCEPT = 2.0, 0.5, -1.8
-FAST = {"n_bootstrap": 200}
+FAST = {"n_bootstrap": 200, "workers": 0}
 
 
 def draw_site(root: Path, patients: int, seed: int, slope=SLOPE, intercept=INTERCEPT):

@@ -146,6 +146,13 @@ def test_another_prevalence_is_accepted_and_other_images_are_rejected():
     assert best[1] == pytest.approx(0.3, abs=0.1)
 
 
+def test_probabilities_that_fit_no_shares_have_no_interval():
+    found = estimate_class_shares(np.full((50, 2), [0.8, 0.2]), [0.5, 0.5])
+    assert found.shares[1].value == pytest.approx(0, abs=1e-6)
+    assert math.isnan(found.shares[1].low)
+    assert "not calibrated" in (found.shares[1].reason or "")
+
+
 def test_too_few_images_give_no_p():
     reference = count_scores(*draw(500, 0.5, 7), 2)
     found = label_shift_test(draw(9, 0.5, 1)[1], reference)

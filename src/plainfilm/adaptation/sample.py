@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,18 @@ _CHUNK = 1024
 _TOLERANCE = 1e-4
 
 Floats = NDArray[np.float64]
+
+
+BUNDLE = "bundle"
+"""Name of the folder of the new bundle."""
+
+
+class ScoreOptions(TypedDict):
+    """The options of `plainfilm.evaluation.scoring.score`."""
+
+    cache: str | Path | None
+    workers: int | None
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,16 +108,14 @@ def score_sample(
     manifest: Manifest,
     *,
     labelled: bool,
-    cache: str | Path | None,
-    workers: int | None,
-    progress: Progress,
+    options: ScoreOptions,
 ) -> tuple[Sample, LeftOutCounts]:
     """Score the images of an aligned manifest that may be used for an adaptation.
 
     Images of the training or validation set, rejected images and, if ``labelled``, images without
     a known label are left out.
     """
-    scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
+    scored = score(bundle, manifest, **options)
     overlap = find_overlap(bundle, scored).images
     rejected = scored.predictions.rejected & ~overlap
     known = np.isfinite(scored.manifest.label_array()).any(axis=1)
@@ -191,3 +202,9 @@ def divide(sample: Sample, share: float, seed: int) -> tuple[Sample, Sample]:
     chosen = {record.id for record, part in zip(pool, parts.tolist(), strict=True) if part == 0}
     mask = np.array([record.id in chosen for record in records])
     return sample.rows(mask), sample.rows(~mask)
+
+
+def name_of(bundle: Bundle) -> str:
+    """Return the name of the folder of a bundle, or of the run that it is in."""
+    folder = bundle.folder.resolve()
+    return folder.parent.name if folder.name == BUNDLE else folder.name

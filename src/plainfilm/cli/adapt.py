@@ -1,7 +1,8 @@
 """Adapt a model to another site: its calibration and thresholds, not the network.
 
 DATA are labelled images of the site. They are divided by patient: one part recalibrates the
-model and locks thresholds, the other shows whether that helps.
+model and locks thresholds, the other shows whether that helps. With --label-shift, DATA may
+also be a folder of images without labels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import TYPE_CHECKING
 from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load, options_of
 
 if TYPE_CHECKING:
-    from plainfilm.adaptation.document import AdaptationDocument, Change, LabelAdaptation
+    from plainfilm.adaptation.document import (
+        AdaptationDocument,
+        Change,
+        LabelAdaptation,
+        LabelShiftResults,
+    )
     from plainfilm.metrics import Interval
 
 EXAMPLE = "plainfilm adapt runs/first hospital_a --out runs/first-hospital-a"
@@ -29,18 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out FOLDER", words, type=Path, required=True)
     words = "share of the images to adapt on (default: 0.5); the others are held out"
     add("--share SHARE", words, type=float, default=0.5)
+    words = (
+        "use no labels: correct for another prevalence, unless a test rejects that only it differs"
+    )
+    add("--label-shift", words)
     add("--seed N", "seed of the division (default: 0)", type=int, default=0)
     add_cache_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from plainfilm.adaptation import adapt
+    from plainfilm.adaptation.unlabelled import load_without_labels
     from plainfilm.bundle import read_bundle
     from plainfilm.cli.describe import print_findings
     from plainfilm.cli.terminal import show_progress, shown
 
     bundle = read_bundle(args.model)  # before the images are listed, which may take a while
-    data = load(args)
+    if args.label_shift:
+        data = load_without_labels(
+            args.data, bundle.task, patient=args.patient, patient_folder=args.patient_folder
+        )
+    else:
+        data = load(args)
     print_findings(data, args.given)
     with show_progress() as progress:
         found = adapt(
@@ -48,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             data,
             out=args.out,
             share=args.share,
+            label_shift=args.label_shift,
             seed=args.seed,
             cache=args.cache,
             workers=args.workers,
@@ -76,9 +93,23 @@ def describe_adaptation(document: AdaptationDocument) -> Iterator[str]:
     }
     if any(left.values()):
         yield "left out: " + ", ".join(f"{count} {why}" for why, count in left.items() if count)
+    if document.label_shift is not None:
+        yield from _describe_shift(document.label_shift)
     for label, results in document.labels.items():
         yield ""
         yield from _describe_label(label, results)
+
+
+def _describe_shift(results: LabelShiftResults) -> Iterator[str]:
+    from plainfilm.cli.terminal import table
+
+    rows = [("share of images", "assumed", "estimated", "best mixture", "p of the test")]
+    for label, share in results.shares.items():
+        p = results.tests[label].p_adjusted
+        estimated = _value(share.estimated)
+        rows.append((label, f"{share.assumed:.3f}", estimated, f"{share.mixture:.3f}", f"{p:.3f}"))
+    yield table(rows)
+    yield f"assumption: {results.assumption}"
 
 
 def _describe_label(label: str, results: LabelAdaptation) -> Iterator[str]:

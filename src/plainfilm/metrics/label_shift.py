@@ -6,6 +6,7 @@ and only the share of each class differs. `plainfilm.metrics.label_shift_test` t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -140,8 +141,11 @@ def _interval(
         variance = float(summed @ summed) * float(weights @ score**2) / squares
         return variance > 0 and float(summed.sum()) ** 2 > limit * variance
 
+    if rejected(value):  # at 0 or 1, where a better fit would be beyond
+        why = "no shares of the classes fit: the probabilities are not calibrated for these images"
+        return Interval(value, math.nan, math.nan, method, why)
+
     def end(outer: float) -> float:
-        # The estimate itself is not rejected.
         if not rejected(outer):
             return outer
         near, far = value, outer
