@@ -560,6 +560,15 @@ def test_interpretation_agrees_with_the_metrics(page: Page) -> None:
     assert found == [value if value is None else pytest.approx(value) for value in texts.values()]
 
 
+def test_without_a_threshold_there_is_no_predicted_class(page: Page) -> None:
+    page.open().wait("return document.body.dataset.ready === 'true'")
+    result = {"probabilities": {"a": 0.9, "b": 0.2}, "predicted": {}, "rejected": False}
+    for kind, expected in (("binary", ""), ("multilabel", ""), ("multiclass", "a")):
+        model = {"task": {"kind": kind, "labels": ["a", "b"], "classes": ["b", "a"]}}
+        code = "return m.predictedClass(given[0], given[1], 'balanced')"
+        assert page.module("interpret", code, model, result) == expected
+
+
 def test_csv_cells_are_quoted_and_never_formulas(page: Page) -> None:
     page.open().wait("return document.body.dataset.ready === 'true'")
     names = ["plain", "a,b", 'say "x"', "two\r\nlines", "=1+1", "+1", "-1", "@x", "\tx", '=","']

@@ -344,3 +344,30 @@ def test_a_removed_audit_log_refuses_the_answer(serve_with: ServeWith, tmp_path:
     for one in (refused, unready):
         assert (one.status_code, one.json()["code"]) == (503, "audit-unavailable")
         assert int(one.headers["retry-after"]) > 0
+
+
+def test_outputs_that_are_not_probabilities_are_a_failure_of_the_image(
+    serve_with: ServeWith, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    own = onnx.load_model_from_string(make_bundle().graph.read_bytes())
+    for node in own.graph.node:
+        if node.output[0] == "probabilities":  # the root of a negative logit is NaN
+            node.op_type = "Sqrt"
+    bundle = make_bundle(tmp_path / "sick", graph=own.SerializeToString())
+
+    async def talk(client: Any, service: Any) -> Any:
+        several = await client.post("/v1/predictions", files=parts(png(100), png(129)))
+        one = await client.post("/v1/predictions", content=png(100), headers=PNG)
+        return several, one
+
+    (several, one), _ = serve_with(talk, named=[BundleSource("sick", bundle.folder)])
+    first, second = several.json()["predictions"]
+    assert (first["reason"], first["probabilities"], first["predicted"]) == (
+        "invalid-output",
+        {},
+        {},
+    )
+    assert second["reason"] is None
+    assert one.status_code == 422
+    assert one.json()["code"] == "invalid-output"

@@ -25,6 +25,7 @@ IMAGE_CODES = MappingProxyType(
         "decoder-failed": "the image cannot be decoded",
         "decoder-died": "decoding the image crashes the decoding process",
         "decoder-timeout": "decoding the image exceeds the time limit",
+        "invalid-output": "the model returns values that are not probabilities",
         "wrong-content-type": "the content does not match its declared type",
     }
 )

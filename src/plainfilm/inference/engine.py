@@ -197,6 +197,8 @@ class Engine:
         """Return the outcome for the logs, and the item."""
         image = Image(decoded.pixels, decoded.metadata)
         prediction = await loaded.batcher.predict(image)
+        if prediction.is_unreadable:
+            raise image_error(prediction.reason or "unreadable")
         pictures = {}
         if "seen" in options.include:
             pictures["seen"] = picture_url(encode_png(image.pixels))

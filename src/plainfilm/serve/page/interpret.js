@@ -146,12 +146,13 @@ export function mostProbable(result) {
 export const mainLabel = (model, result, label) =>
   model.task.kind === "multiclass" && !result.rejected ? mostProbable(result) : label;
 
-/** Return the predicted class; for several labels, the positive ones. A rejected image has none. */
+/** Return the predicted class; for several labels, the positive ones. Without a threshold it is empty. */
 export function predictedClass(model, result, point) {
   const { predicted, rejected } = result;
   if (rejected) return "";
   if (model.task.kind === "binary") return predicted[point] ?? Object.values(predicted)[0] ?? "";
   if (model.task.kind === "multiclass") return Object.values(predicted)[0] ?? mostProbable(result);
+  if (!Object.keys(predicted).length) return "";
   const positive = model.task.labels.filter((label) => isPositive(model, result, label, point));
   return positive.join(", ") || "none";
 }

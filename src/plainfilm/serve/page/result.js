@@ -41,7 +41,8 @@ export function summarise(item, { model, point, label, prevalences }) {
   if (result.rejected) return [item.name, "rejected", ...warningsOf(result)].join(", ");
   const shown = mainLabel(model, result, label);
   const value = adjustedProbability(model, shown, result.probabilities[shown], prevalences[shown] ?? null);
-  const predicted = `predicted as ${predictedClass(model, result, point)}`;
+  const found = predictedClass(model, result, point);
+  const predicted = found ? `predicted as ${found}` : "no predicted class";
   return [item.name, ...warningsOf(result), `${shown} ${probabilityPercent(value)}`, predicted].join(", ");
 }
 
@@ -107,6 +108,9 @@ function noveltyLine({ reason, novelty }, model) {
 
 function predictionLine(result, label, { model, point }) {
   const locked = findPoint(model, label, point);
+  if (!locked && model.task.kind !== "multiclass") {
+    return make("p", { class: "predicted" }, `No predicted class: no threshold of ${label} is locked or given.`);
+  }
   const predicted = model.task.kind === "multilabel"
     ? { true: label, false: `not ${label}`, null: "nothing" }[isPositive(model, result, label, point)]
     : predictedClass(model, result, point);
@@ -124,7 +128,8 @@ function basis(model, label, prevalence) {
     return {
       balanced: "Assumes that all classes are equally frequent.",
       adaptation: "Assumes the class frequencies of the images that the model was adapted to.",
-    }[model.assumed_prevalence] ?? "Assumes the class frequencies of the training images.";
+      training: "Assumes the class frequencies of the training images.",
+    }[model.assumed_prevalence] ?? "The bundle does not record the class frequencies that this probability assumes.";
   }
   const assumed = assumedPrevalence(model, label);
   if (assumed === null) return "The bundle does not record the prevalence that this probability assumes.";
