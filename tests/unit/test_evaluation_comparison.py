@@ -17,7 +17,12 @@ from statsmodels.stats.multitest import multipletests
 from plainfilm import metrics
 from plainfilm.cli.main import main
 from plainfilm.errors import UsageError
-from plainfilm.evaluation import Comparison, EvaluationDocument, compare
+from plainfilm.evaluation import (
+    Comparison,
+    EvaluationDocument,
+    compare,
+    evaluate_predictions,
+)
 from plainfilm.evaluation.document import ComparisonDocument
 from plainfilm.evaluation.document.several import ComparisonRow
 from plainfilm.records import Task
@@ -114,6 +119,35 @@ def test_every_pair_is_compared_on_request(write: Write, tmp_path: Path) -> None
     table = (tmp_path / "o" / "comparison.csv").read_text().splitlines()
     assert table[0].startswith("label,first_model,second_model,metric")
     assert [line.split(",")[1:3] for line in table[1:]] == [["a", "b"], ["a", "c"], ["b", "c"]]
+
+
+def test_tables_of_predictions_are_compared_with_bundles(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, first, second = drawn(240)
+    patients = [f"p{k // 2}" for k in range(240)]
+    a = write(tmp_path / "a", labels, first, patients=patients)
+    rows = ["id,label,score"]
+    rows += [
+        f"images/i{k}.png,{LABEL if labels[k] else 'well'},{second[k]:.9g}" for k in range(240)
+    ][::-1]
+    (tmp_path / "other.csv").write_text("\n".join(rows), encoding="utf-8")
+    table = evaluate_predictions(
+        tmp_path / "other.csv", positive=LABEL, thresholds=0.5, out=tmp_path / "t", n_bootstrap=20
+    )
+    assert any(finding.check == "patients-unknown" for finding in table.document.findings)
+    b = write(tmp_path / "b", labels, second, patients=patients)
+    expected = compare(a, b, n_bootstrap=20)
+    for pair in ((a, table.folder), (table.folder, a)):
+        found = compare(*pair, n_bootstrap=20)
+        assert found.document.patients == 120  # those of the bundle
+        gap = rows_of(found)["auroc"].difference
+        sign = 1 if pair[0] == a else -1
+        assert sign * gap.value == pytest.approx(rows_of(expected)["auroc"].difference.value)
+        assert rows_of(found)["auroc"].p == pytest.approx(rows_of(expected)["auroc"].p)
+        assert rows_of(found)["sensitivity"].p == rows_of(expected)["sensitivity"].p
+    assert main(["compare", str(a), str(table.folder), "--metrics", "auroc"]) == 0
+    assert "B: t (predictions " in capsys.readouterr().out
 
 
 def test_folders_of_one_name_get_the_name_of_the_folder_above(write: Write, tmp_path: Path) -> None:

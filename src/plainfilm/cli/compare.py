@@ -119,6 +119,8 @@ def _letter(number: int) -> str:
 
 
 def _name(model: ComparedModel) -> str:
+    if model.kind == "predictions":
+        return f"{model.name} (predictions {model.id[:12]})"
     return f"{model.name} ({model.recipe}, seed {model.seed}, bundle {model.id[:12]})"
 
 

@@ -171,6 +171,7 @@ def _models(sides: Sequence[Stored]) -> tuple[ComparedModel, ...]:
     return tuple(
         ComparedModel(
             name if names.count(name) == 1 else f"{folder.absolute().parent.name}/{name}",
+            side.document.model.kind,
             side.document.model.id,
             side.document.model.recipe,
             side.document.model.seed,

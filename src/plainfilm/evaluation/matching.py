@@ -11,6 +11,7 @@ import numpy as np
 from plainfilm.errors import RunError, UsageError
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.result import Stored
+from plainfilm.evaluation.tables.join import match_ids
 
 
 def read_matched(folders: Sequence[Path]) -> list[Stored]:
@@ -29,12 +30,37 @@ def read_matched(folders: Sequence[Path]) -> list[Stored]:
             raise UsageError(
                 "the models have different tasks",
                 received=f"{first.document.task.classes} and {other.document.task.classes}",
+                remedy="give tables of predictions the names of the classes with --map, or the "
+                "data set with the ground truth",
             )
-        aligned = other._replace(predictions=_align(first, other))
+        found[place] = other._replace(predictions=_align(first, other))
         for earlier in found[:place]:
-            _check_different(earlier, aligned)
-        found[place] = aligned
-    return found
+            _check_different(earlier, found[place])
+    return _group(found)
+
+
+def _group(found: Sequence[Stored]) -> list[Stored]:
+    """Give all evaluations the patients of those that know them, after checking these."""
+    known = [side for side in found if not _without_patients(side)] or [found[0]]
+    patients = known[0].predictions.patients
+    for side in known[1:]:
+        own = side.predictions.patients
+        # Keys may have different salts: only the grouping counts.
+        pairs = set(zip(patients, own, strict=True))
+        if not len(pairs) == len(set(patients)) == len(set(own)):
+            raise UsageError(
+                "the evaluations group the images into different patients",
+                received=f"{len(set(patients))} and {len(set(own))} patients",
+                remedy="give both the same column of patients",
+            )
+    return [
+        side._replace(predictions=replace(side.predictions, patients=patients)) for side in found
+    ]
+
+
+def _without_patients(side: Stored) -> bool:
+    """Return whether the patients of a table of predictions are unknown."""
+    return any(finding.check == "patients-unknown" for finding in side.document.findings)
 
 
 def _read(folder: Path) -> Stored:
@@ -60,24 +86,16 @@ def _check_different(one: Stored, other: Stored) -> None:
 def _align(first: Stored, second: Stored) -> Predictions:
     """Return the second predictions in the order of the first, after checking them."""
     one, other = first.predictions, second.predictions
-    mine, theirs = set(one.ids), set(other.ids)
-    if mine != theirs or len(mine) != len(one.ids) or len(theirs) != len(other.ids):
+    rows = match_ids(other.ids, one.ids)
+    order = [row for row in rows if row is not None]
+    if len(order) < len(rows) or len({*order}) < len(other.ids):
+        mine = [id_ for id_, row in zip(one.ids, rows, strict=True) if row is None]
+        used = {*order}
+        theirs = [id_ for row, id_ in enumerate(other.ids) if row not in used]
         raise UsageError(
             "the evaluations are not of the same images",
-            received=f"{len(mine & theirs)} in both, {_only(first, mine - theirs)}, "
-            f"{_only(second, theirs - mine)}",
+            received=f"{len({*order})} in both, {_only(first, mine)}, {_only(second, theirs)}",
             remedy="evaluate all on the same data: plainfilm evaluate BUNDLE DATA --out FOLDER",
-        )
-    rows = {id_: row for row, id_ in enumerate(other.ids)}
-    order = [rows[id_] for id_ in one.ids]
-    patients = tuple(other.patients[row] for row in order)
-    # Keys may have different salts: only the grouping counts.
-    pairs = set(zip(one.patients, patients, strict=True))
-    if not len(pairs) == len(set(patients)) == len(set(one.patients)):
-        raise UsageError(
-            "the evaluations group the images into different patients",
-            received=f"{len(set(one.patients))} and {len(set(patients))} patients",
-            remedy="give both the same column of patients",
         )
     labels = other.labels[order]
     wrong = np.argwhere(~((one.labels == labels) | (np.isnan(one.labels) & np.isnan(labels))))
@@ -92,14 +110,14 @@ def _align(first: Stored, second: Stored) -> Predictions:
     return replace(
         other,
         ids=one.ids,
-        patients=patients,
+        patients=[other.patients[row] for row in order],
         labels=labels,
         probabilities=other.probabilities[order],
         decisions={},
     )
 
 
-def _only(side: Stored, ids: set[str]) -> str:
+def _only(side: Stored, ids: Sequence[str]) -> str:
     """Return how many images only one evaluation has, with an example."""
     example = f" (such as {min(ids)})" if ids else ""
     return f"{len(ids)} only in {side.folder}{example}"

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from plainfilm import _files
 from plainfilm._document import Document
@@ -77,9 +77,10 @@ class ExternalDocument(Document):
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """A model that is compared: the name of its folder, and its bundle."""
+    """A model that is compared: name of its folder, kind and id as in `ModelSummary`."""
 
     name: str
+    kind: Literal["bundle", "predictions"]
     id: str
     recipe: str | None
     seed: int | tuple[int, ...] | None

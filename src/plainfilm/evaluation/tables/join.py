@@ -28,7 +28,7 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
         If no row is for an image of the data set.
     """
     ids = [record.id for record in manifest.records]
-    rows = _match(table.ids, ids)
+    rows = match_ids(table.ids, ids)
     found = [(row, at) for at, row in enumerate(rows) if row is not None]
     if not found:
         raise SourceError(
@@ -82,8 +82,8 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
     )
 
 
-def _match(given: Sequence[str], targets: Sequence[str]) -> list[int | None]:
-    """Return the row of each image, None where there is none."""
+def match_ids(given: Sequence[str], targets: Sequence[str]) -> list[int | None]:
+    """Return the row in ``given`` of each target, None where there is none; see `join`."""
     exact = {one: row for row, one in enumerate(given)}
     found = [exact.get(one) for one in targets]
     for key in (_end, _stem):
