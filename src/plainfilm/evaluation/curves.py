@@ -18,6 +18,10 @@ from plainfilm.evaluation.document.label import (
 )
 from plainfilm.evaluation.view import BINS, Floats, LabelView
 
+_BAND = (
+    "band and useful thresholds: sup-t band over all thresholds, 95 % together, with exact limits "
+    "where few patients have an outcome"
+)
 _POINTS = 500
 _SCORE_BINS = 40
 
@@ -75,7 +79,11 @@ def _calibration(
 
 def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
     value = view.at_once(view.score_statistics()[2])[:, None]
-    curve = metrics.read_decision(value, benefits, np.array(metrics.THRESHOLDS))
+    at = np.array(metrics.THRESHOLDS)
+    outcomes = metrics.DecisionOutcomes.of(
+        view.positive, view.probabilities, view.clusters.groups, at
+    )
+    curve = metrics.read_decision(value, benefits, at, outcomes)
     return DecisionCurveValues(
         threshold=tuple(curve.threshold.tolist()),
         model=tuple(curve.model.tolist()),
@@ -84,9 +92,11 @@ def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
         treat_all=tuple(curve.treat_all.tolist()),
         treat_all_low=tuple(curve.treat_all_low.tolist()),
         treat_all_high=tuple(curve.treat_all_high.tolist()),
+        band_low=tuple(curve.band_low.tolist()),
+        band_high=tuple(curve.band_high.tolist()),
         useful=tuple(curve.useful),
         method=f"percentile bootstrap over {view.clusters.unit}, {benefits.shape[1]} replicates, "
-        "95 %",
+        f"95 % at each threshold; {_BAND}",
     )
 
 

@@ -56,6 +56,7 @@ from plainfilm.metrics.calibration import (
 from plainfilm.metrics.comparison import Verdict, clustered_difference, holm, judge_margin
 from plainfilm.metrics.crossval import corrected_difference, mean_fold_auroc
 from plainfilm.metrics.decision import lock_operating_points
+from plainfilm.metrics.decision_band import DecisionOutcomes
 from plainfilm.metrics.decision_curve import (
     THRESHOLDS,
     DecisionCurve,
@@ -163,6 +164,7 @@ __all__ = [
     "ClassShares",
     "Confusion",
     "DecisionCurve",
+    "DecisionOutcomes",
     "Interval",
     "LabelFit",
     "MrmcDifference",

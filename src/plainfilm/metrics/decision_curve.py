@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from plainfilm.errors import MetricError
 from plainfilm.metrics._inputs import Bools, Floats, Ints, Patients, known, known_groups
 from plainfilm.metrics.bootstrap import replicate
+from plainfilm.metrics.decision_band import DecisionOutcomes, gain_limits
 from plainfilm.metrics.statistics import Statistic, counts_by_patient
 
 THRESHOLDS: tuple[float, ...] = tuple(round(step / 100, 2) for step in range(1, 100))
@@ -31,8 +32,12 @@ class DecisionCurve:
         false positives weighted with the odds of the threshold, per image.
     treat_all, treat_all_low, treat_all_high
         Net benefit of acting on all images; that of acting on none is 0.
+    band_low, band_high
+        Limits of the net benefit of the model that hold at all thresholds at once with 95 %
+        confidence; never within ``low`` and ``high``, which hold at each threshold alone.
     better
-        Whether the lower limit of the gain over both is above 0 at this threshold (pointwise).
+        Whether the model is better than acting on all images and than acting on none. With 95 %
+        confidence this is true at all of these thresholds.
     """
 
     threshold: Floats
@@ -42,6 +47,8 @@ class DecisionCurve:
     treat_all: Floats
     treat_all_low: Floats
     treat_all_high: Floats
+    band_low: Floats
+    band_high: Floats
     better: Bools
 
     @property
@@ -85,7 +92,7 @@ def decision_curve(
     References
     ----------
     A. J. Vickers & E. B. Elkin, Med. Decis. Making 26 (2006) 565-574; intervals: A. J. Vickers et
-    al., BMC Med. Inform. Decis. Mak. 8 (2008) 53.
+    al., BMC Med. Inform. Decis. Mak. 8 (2008) 53; band: see `simultaneous_limits`.
     """
     at = np.asarray(thresholds, np.float64)
     if at.ndim != 1 or not at.size or np.any((at <= 0) | (at >= 1)) or np.any(np.diff(at) <= 0):
@@ -102,7 +109,8 @@ def decision_curve(
     [drawn] = replicate(
         [statistic], patients=count, images=at.size, n_bootstrap=n_bootstrap, rng=rng
     )
-    return read_decision(statistic(np.ones((1, count))), drawn, at, level=level)
+    outcomes = DecisionOutcomes.of(positive, values, groups, at)
+    return read_decision(statistic(np.ones((1, count))), drawn, at, outcomes, level=level)
 
 
 def decision_statistic(
@@ -134,7 +142,12 @@ def decision_statistic(
 
 
 def read_decision(
-    value: Floats, drawn: Floats, thresholds: Floats, *, level: float = 0.95
+    value: Floats,
+    drawn: Floats,
+    thresholds: Floats,
+    outcomes: DecisionOutcomes,
+    *,
+    level: float = 0.95,
 ) -> DecisionCurve:
     """Return the curve from values (k + 1, 1) and replicates (k + 1, R) of `decision_statistic`.
 
@@ -146,11 +159,21 @@ def read_decision(
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = _limits(drawn[:-1], tails)
     all_low, all_high = _limits(treat_all, tails)
-    gain = drawn[:-1] - np.maximum(treat_all, 0.0)
-    worst, _ = _limits(gain, tails)
-    better = np.where(np.isnan(worst), False, worst > 1e-12)
+    defined = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    band_low, band_high, over_none, over_all = gain_limits(
+        value[:, 0], defined, thresholds, outcomes, level=level
+    )
     return DecisionCurve(
-        thresholds, value[:-1, 0], low, high, all_value[:, 0], all_low, all_high, better
+        threshold=thresholds,
+        model=value[:-1, 0],
+        low=low,
+        high=high,
+        treat_all=all_value[:, 0],
+        treat_all_low=all_low,
+        treat_all_high=all_high,
+        band_low=np.fmin(band_low, low),
+        band_high=np.fmax(band_high, high),
+        better=np.minimum(over_none, over_all) > 1e-12,
     )
 
 

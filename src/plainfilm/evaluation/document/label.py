@@ -98,12 +98,17 @@ class Calibration:
 class DecisionCurveValues:
     """Net benefit per image over the threshold probability, with 95 % limits, (k,) each.
 
+    The limits hold at each threshold alone, except those of the band.
+
     Attributes
     ----------
     model, treat_all
         Acting on the predictions of the model, and on every image. Acting on no image gives 0.
+    band_low, band_high
+        Limits of the model that hold at all thresholds at once.
     useful
-        Ranges of thresholds in which the model is better than both, with 95 % confidence.
+        Ranges of thresholds in which the model is better than both. That all of them are true has
+        95 % confidence.
     """
 
     threshold: tuple[float, ...]
@@ -113,6 +118,8 @@ class DecisionCurveValues:
     treat_all: tuple[float, ...]
     treat_all_low: tuple[float, ...]
     treat_all_high: tuple[float, ...]
+    band_low: tuple[float, ...]
+    band_high: tuple[float, ...]
     useful: tuple[tuple[float, float], ...]
     method: str
 

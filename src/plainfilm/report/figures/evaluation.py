@@ -29,7 +29,7 @@ def benefit_figure(curve: DecisionCurveValues, *, name: str = "decision") -> Dra
     """Draw the net benefit of the model, of treating all and of treating none."""
     at = numbers(curve.threshold)
     model, treat_all = numbers(curve.model), numbers(curve.treat_all)
-    low, high = numbers(curve.model_low), numbers(curve.model_high)
+    low, high = numbers(curve.band_low), numbers(curve.band_high)
     with styled(name):
         figure, axes = new_axes()
         for start, stop in curve.useful:

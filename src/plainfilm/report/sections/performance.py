@@ -173,7 +173,8 @@ def _benefit(label: str, results: LabelResults, name: str) -> Plot | None:
     ]
     useful = (
         f"At thresholds of {enumerate_texts(ranges)} (blue bar at the bottom) it exceeds that of "
-        "treating all and of treating none, with 95% confidence at each threshold."
+        "treating all and of treating none, with 95% confidence for all of these thresholds "
+        "together."
         if ranges
         else "At no threshold is it shown to exceed that of treating all and of treating none."
     )
@@ -181,7 +182,8 @@ def _benefit(label: str, results: LabelResults, name: str) -> Plot | None:
         name,
         benefit_figure(curve, name=name),
         f"Decision curve for {label}: net benefit per image of acting on the predictions, where a "
-        f"false positive is weighted by the odds of the threshold. {useful}",
+        "false positive is weighted by the odds of the threshold. The band holds at all thresholds "
+        f"together with 95% confidence. {useful}",
         f"Decision curve for {label}, the net benefit by threshold. {useful}",
     )
 
