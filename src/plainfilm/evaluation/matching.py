@@ -26,10 +26,12 @@ def read_matched(folders: Sequence[Path]) -> list[Stored]:
     found = [_read(folder) for folder in folders]
     first = found[0]
     for place, other in enumerate(found[1:], 1):
-        if first.document.task != other.document.task:
+        tasks = first.document.task, other.document.task
+        # Of two classes, the name of the negative one does not matter.
+        if len({(task.kind, task.labels) for task in tasks}) > 1:
             raise UsageError(
                 "the models have different tasks",
-                received=f"{first.document.task.classes} and {other.document.task.classes}",
+                received=f"{tasks[0].classes} and {tasks[1].classes}",
                 remedy="give tables of predictions the names of the classes with --map, or the "
                 "data set with the ground truth",
             )

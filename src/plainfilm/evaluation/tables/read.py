@@ -120,7 +120,7 @@ def read_predictions(
     if labels is not None:
         task = as_classes(task, labels, values)
     for row in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
-        left_out.setdefault(row, LeftOut(ids[row], "", "no-score", "the image has no score"))
+        left_out.setdefault(row, LeftOut(ids[row], "", "no-score", "the image has no finite score"))
     owner = _patient_column(cells, options.get("patient"), chosen)
     used |= {owner, *score_columns}
     rest = {n: cells.text(n) for n in cells.columns if n not in used and not _is_output(n)}
@@ -280,10 +280,7 @@ def _patients(ids: Sequence[str], given: list[str] | None, listing: Listing) -> 
             "patients-from-names", "note", "patients were read from the file names", len(ids)
         )
     pseudonyms = Pseudonyms()
-    keys = {
-        name: name if is_key(name) else pseudonyms.key(name, listing.name)
-        for name in {*names} - {""}
-    }
+    keys = {name: name if is_key(name) else pseudonyms.key(name) for name in {*names} - {""}}
     return [keys[name] if name else one for name, one in zip(names, ids, strict=True)]
 
 

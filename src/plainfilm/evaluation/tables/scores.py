@@ -68,11 +68,9 @@ def recognise_scale(scores: NDArray[np.float64], task: Task) -> Scale:
     Raises
     ------
     LabelError
-        If scores are percentages, or infinite.
+        If scores are percentages.
     """
     known = scores[np.isfinite(scores).all(axis=1)]
-    if np.isinf(scores).any():
-        raise LabelError("the scores must be finite", received="infinite scores")
     low, high = float(known.min(initial=0.0)), float(known.max(initial=0.0))
     if low >= 0 and 2 < high <= 100 and np.all(known == np.rint(known)):
         raise LabelError(
