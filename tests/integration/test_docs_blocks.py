@@ -157,6 +157,17 @@ def template(
         reads.append(f"{record.id},{','.join(map(str, calls))}")
     (folder / "readers.csv").write_text("\n".join(reads) + "\n", "utf-8")
 
+    # Scores of another classifier, of test and of validation images, and of hospital_a.
+    for name, first in (("test_scores.csv", 0), ("validation_scores.csv", 40)):
+        rows = [
+            f"{k}.png,{'PNEUMONIA' if k % 2 else 'NORMAL'},{(k * 7 % 10 + k % 2 * 5) / 15:.3f},P{k // 2}"
+            for k in range(first, first + 40)
+        ]
+        text = "\n".join(["id,label,score,patient", *rows])
+        (folder / name).write_text(text + "\n", "utf-8")
+    scores = [f"{record.id},{(n * 7 % 10) / 10}" for n, record in enumerate(manifest.records)]
+    (folder / "scores.csv").write_text("\n".join(["file,score", *scores]) + "\n", "utf-8")
+
     for name in public_sets.__all__:
         if name != "kermany":  # chest_xray is its structure
             getattr(public_sets, name)(folder)
