@@ -160,7 +160,7 @@ def template(
     # Scores of another classifier, of test and of validation images, and of hospital_a.
     for name, first in (("test_scores.csv", 0), ("validation_scores.csv", 40)):
         rows = [
-            f"{k}.png,{'PNEUMONIA' if k % 2 else 'NORMAL'},{(k * 7 % 10 + k % 2 * 5) / 15:.3f},P{k // 2}"
+            f"{k}.png,{('NORMAL', 'PNEUMONIA')[k % 2]},{(k * 7 % 10 + k % 2 * 5) / 15},P{k // 2}"
             for k in range(first, first + 40)
         ]
         text = "\n".join(["id,label,score,patient", *rows])
