@@ -206,7 +206,7 @@ def test_a_data_set_has_the_ground_truth(folder: Path, tmp_path: Path) -> None:
     data = load_dataset(folder)
     names = [f"other/{kind}{k}.jpg" for kind in ("normal", "pneumonia") for k in range(3)]
     scores = [0.1, 0.6, 0.2, 0.9, 0.8, 0.4]
-    table = write(tmp_path / "t.csv", {"file": [*names, "stranger.jpg"], "p": [*scores, 0.5]})
+    table = write(tmp_path / "t.csv", {"file": [*names, "other.jpg"], "p": [*scores, 0.5]})
     found = judged(table, data, thresholds=0.5)
     assert found.document.n == 6
     assert found.metrics["auroc"].value == pytest.approx(
@@ -217,9 +217,9 @@ def test_a_data_set_has_the_ground_truth(folder: Path, tmp_path: Path) -> None:
         "PNEUMONIA/pneumonia3.png",
     }
     assert {"predictions-missing", "rows-unused"} <= checks(found)
-    strangers = write(tmp_path / "s.csv", {"file": ["x1", "x2"], "p": [0.1, 0.2]})
+    others = write(tmp_path / "s.csv", {"file": ["x1", "x2"], "p": [0.1, 0.2]})
     with pytest.raises(SourceError, match=r"no row of s\.csv is for an image of data"):
-        judged(strangers, data)
+        judged(others, data)
 
 
 def test_a_table_is_compared_with_another_one(tmp_path: Path) -> None:
