@@ -194,3 +194,6 @@ def test_the_command_prints_the_conclusion_first(bundle, site, tmp_path, capsys)
     assert any(line.startswith("adaptation images for narrower intervals: ") for line in lines)
     document = AdaptationDocument.read(tmp_path / "new" / "adaptation.json")
     assert lines[0] == document.conclusion
+    page = (tmp_path / "new" / "adaptation.html").read_text()
+    assert f'<p class="lead">{document.conclusion}</p>' in page
+    assert (tmp_path / "new" / "tables" / "adaptation_points.csv").is_file()

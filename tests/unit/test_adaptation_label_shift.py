@@ -138,6 +138,7 @@ def test_the_command_prints_the_assumption(bundle, tmp_path, capsys):
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("The probabilities are corrected for an estimated prevalence of")
+    assert '<h2 id="title-1">Shares of the classes</h2>' in (out / "adaptation.html").read_text()
     assert any(line.startswith("assumption: Label shift: the images of each") for line in lines)
 
 

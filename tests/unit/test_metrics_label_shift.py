@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
-from scipy.stats import chisquare, norm
+from scipy.stats import chisquare, norm, t
 
 from plainfilm.errors import MetricError
 from plainfilm.metrics import (
@@ -55,7 +55,8 @@ def test_shares_have_the_highest_likelihood_and_limits_solve_the_score_equation(
         density = limit * ill + (1 - limit) * well
         score = (ill - well) / density
         variance = (score**2 * density / fitted).sum()
-        assert score.sum() ** 2 / variance == pytest.approx(norm.ppf(0.975) ** 2, rel=1e-5)
+        quantile = t.ppf(0.975, 2 * 500 * best.x - 1)
+        assert score.sum() ** 2 / variance == pytest.approx(quantile**2, rel=1e-4)
 
 
 @pytest.mark.parametrize("prevalence", [0.02, 0.3, 0.9])

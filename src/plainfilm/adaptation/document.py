@@ -193,6 +193,8 @@ class AdaptationDocument(Document):
         Id of the new bundle.
     conclusion
         Whether the adaptation helps on the held-out patients, in one sentence.
+    synthetic
+        Whether plainfilm drew some of the images, or of the training images.
     held_out, brier
         The images that were not used, and the Brier score of all labels on them; None for label
         shift.
@@ -210,6 +212,7 @@ class AdaptationDocument(Document):
     adaptation: SampleSummary
     held_out: SampleSummary | None
     left_out: LeftOutCounts
+    synthetic: bool
     brier: Change | None = None
     labels: Mapping[str, LabelAdaptation] = field(default_factory=dict)
     label_shift: LabelShiftResults | None = None

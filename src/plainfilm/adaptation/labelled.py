@@ -124,6 +124,7 @@ def _document(
         adaptation=used.summary(),
         held_out=rest,
         left_out=left_out,
+        synthetic=used.synthetic or bool(bundle.provenance.synthetic_images),
         brier=brier,
         labels=judge_labels(bundle, used, held_out, adapted, n_bootstrap),
     )

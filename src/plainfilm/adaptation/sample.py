@@ -47,12 +47,13 @@ class Sample:
     """Images of a site, with the log odds of the bundle.
 
     ``log_odds`` (n, labels) are those of the present probabilities; for a multi-class task the
-    logits of the softmax.
+    logits of the softmax. ``synthetic`` is whether plainfilm drew some of the site's images.
     """
 
     manifest: Manifest
     images: Cache
     log_odds: Floats
+    synthetic: bool
 
     @property
     def task(self) -> Task:
@@ -93,7 +94,7 @@ class Sample:
             record for record, own in zip(self.manifest.records, chosen, strict=True) if own
         )
         manifest = replace(self.manifest, records=records)
-        return Sample(manifest, self.images, self.log_odds[chosen])
+        return Sample(manifest, self.images, self.log_odds[chosen], self.synthetic)
 
     def summary(self) -> SampleSummary:
         """Return the counts for the document."""
@@ -143,7 +144,7 @@ def score_sample(
     rows = scored.images.positions(own.ids)
     given = scored.predictions.probabilities[keep]
     log_odds = _log_odds(Predictor(bundle), scored.images, rows, given)
-    return Sample(own, scored.images, log_odds), counts
+    return Sample(own, scored.images, log_odds, scored.synthetic_images > 0), counts
 
 
 def _log_odds(

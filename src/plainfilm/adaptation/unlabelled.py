@@ -72,6 +72,7 @@ def correct_without_labels(
         adaptation=own,
         held_out=None,
         left_out=left_out,
+        synthetic=sample.synthetic or bool(bundle.provenance.synthetic_images),
         label_shift=results,
     )
     return written, document

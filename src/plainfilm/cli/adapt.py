@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from plainfilm.bundle import read_bundle
     from plainfilm.cli.describe import print_findings
     from plainfilm.cli.terminal import show_progress, shown
+    from plainfilm.report import write_adaptation_page
 
     bundle = read_bundle(args.model)  # before the images are listed, which may take a while
     if args.label_shift:
@@ -71,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     print("\n".join(describe_adaptation(found.document)))
-    print(f"written: {shown(found.folder)}")
+    page = write_adaptation_page(found)
+    print(f"written: {shown(found.folder)}  (page: {page.name})")
     return 0
 
 
@@ -85,6 +87,8 @@ def describe_adaptation(document: AdaptationDocument) -> Iterator[str]:
     if rest is not None:
         line += f"; held out: {plural(rest.images, 'image')} of {plural(rest.patients, 'patient')}"
     yield f"{document.dataset}: {line}"
+    if document.synthetic:
+        yield "synthetic images, drawn by plainfilm: the results say nothing about patients"
     left = {
         "of training or validation": document.left_out.overlapping,
         "rejected": document.left_out.rejected,

@@ -84,10 +84,10 @@ def estimate_class_shares(
     ratios = np.clip(values, CLOSEST, 1) / prior
     shares, iterations, converged = _maximise(ratios, prior / prior.sum())
     unit = "images" if patients is None else "patients"
-    method = f"EM; score test with a variance over {unit}, {100 * level:g} %"
-    limit = normal_quantile(level) ** 2
+    method = f"EM; score test with a variance over {unit}, t, {100 * level:g} %"
+    normal_quantile(level)  # checks the level
     intervals = tuple(
-        _interval(ratios, shares, column, groups, count, limit, method)
+        _interval(ratios, shares, column, groups, count, level, method)
         for column in range(len(shares))
     )
     return ClassShares(intervals, iterations, converged)
@@ -112,15 +112,20 @@ def _interval(
     column: int,
     groups: Ints,
     count: int,
-    limit: float,
+    level: float,
     method: str,
 ) -> Interval:
+    from scipy.special import stdtrit
+
     value = float(shares[column])
     others = np.delete(ratios, column, axis=1)
     rest = np.delete(shares, column)
     # The maximum may put all images in one class.
     rest = rest / rest.sum() if rest.sum() > 0 else np.full(len(rest), 1 / len(rest))
     mixed, own = others @ rest, ratios[:, column]
+    # With few patients of the class, the variance of the score is uncertain.
+    freedom = max(2 * count * min(value, 1 - value) - 1, 2)
+    limit = float(stdtrit(freedom, (1 + level) / 2)) ** 2
     fitted = value * own + (1 - value) * mixed
 
     def rejected(share: float) -> bool:

@@ -22,6 +22,7 @@ from plainfilm.metrics._inputs import (
 from plainfilm.metrics.intervals import Interval, normal_quantile
 from plainfilm.records import Recalibration, TaskKind
 
+_LARGEST_STACK = 1 << 24  # numbers
 _LARGEST_SLOPE = 100.0  # a fit that goes beyond has no finite maximum
 
 
@@ -80,15 +81,16 @@ def fit_recalibration(
     References
     ----------
     D. R. Cox, Biometrika 45 (1958) 562-565; E. W. Steyerberg, Clinical Prediction Models, 2019,
-    chapter 20. Variance: the sandwich over patients, K.-Y. Liang & S. L. Zeger, Biometrika 73
-    (1986) 13-22.
+    chapter 20. Variance: the sandwich over patients with the correction for small samples that is
+    close to leaving out each patient in turn (R. M. Bell & D. F. McCaffrey, Surv. Methodol. 28
+    (2002) 169-181, there named jackknife).
     """
     truth = as_labels(y_true, dimensions=2)
     scores = as_scores(logits, truth.shape, name="logits")
     groups, _ = group_index(patients, len(truth))
     normal_quantile(level)  # checks the level
     unit = "images" if patients is None else "patients"
-    method = f"logistic regression, sandwich variance over {unit}, t, {100 * level:g} %"
+    method = f"logistic regression, jackknife variance over {unit}, t, {100 * level:g} %"
     if kind == "multiclass":
         return _fit_classes(scores, truth, groups, method, level)
     fits = []
@@ -206,16 +208,16 @@ def _maximise(
         utility = design @ candidate + offset
         return float((logsumexp(utility, axis=1) - utility[images, answer]).sum())
 
-    def scores_and_information() -> tuple[Floats, Floats]:
+    def scores_and_parts() -> tuple[Floats, Floats]:
+        """Return the score (n, p) and the factors (n, classes, p) of the information."""
         shares = softmax(design @ weights + offset, axis=1)
         mean = np.einsum("ik,ikp->ip", shares, design)
-        spread = np.sqrt(shares)[:, :, None] * (design - mean[:, None])
-        flat = spread.reshape(-1, design.shape[2])
-        return design[images, answer] - mean, flat.T @ flat
+        return design[images, answer] - mean, np.sqrt(shares)[:, :, None] * (design - mean[:, None])
 
     current = loss(weights)
     for _ in range(100):
-        scores, information = scores_and_information()
+        scores, parts = scores_and_parts()
+        information = np.einsum("ikp,ikq->pq", parts, parts)
         step = np.linalg.lstsq(information, scores.sum(axis=0), rcond=None)[0]
         scale = 1.0
         while scale > 1e-10 and loss(weights + scale * step) > current:
@@ -226,15 +228,13 @@ def _maximise(
             return None
         if np.abs(step).max() < 1e-9:
             break
-    scores, information = scores_and_information()
+    scores, parts = scores_and_parts()
+    information = np.einsum("ikp,ikq->pq", parts, parts)
     _, numbers = np.unique(groups, return_inverse=True)
     count = int(numbers.max()) + 1
     if count < 2 or np.linalg.cond(information) > 1e14:
         return None
-    summed = np.zeros((count, len(weights)))
-    np.add.at(summed, numbers, scores)
-    bread = np.linalg.inv(information)
-    covariance = bread @ (summed.T @ summed) @ bread * count / (count - 1)
+    covariance = _jackknife(scores, parts, information, numbers, count)
     fewest = min(np.unique(numbers[answer == one]).size for one in np.unique(answer))
     rows = np.eye(len(weights)) if rows is None else rows
     half = np.sqrt(np.einsum("rp,pq,rq->r", rows, covariance, rows))
@@ -243,3 +243,25 @@ def _maximise(
         (float(value), float(value - wide), float(value + wide))
         for value, wide in zip(rows @ weights, half, strict=True)
     ]
+
+
+def _jackknife(
+    scores: Floats, parts: Floats, information: Floats, numbers: Ints, count: int
+) -> Floats:
+    """Return the covariance (p, p) of the weights from one step without each patient.
+
+    ``scores`` (n, p) and ``parts`` (n, classes, p) are those of the images, ``numbers`` (n,) their
+    patients.
+    """
+    width = scores.shape[1]
+    summed = np.zeros((count, width))
+    np.add.at(summed, numbers, scores)
+    if count * width**2 > _LARGEST_STACK:  # of so many patients none has an influence
+        bread = np.linalg.inv(information)
+        plain: Floats = bread @ (summed.T @ summed) @ bread
+        return plain
+    own = np.zeros((count, width, width))
+    np.add.at(own, numbers, np.einsum("ikp,ikq->ipq", parts, parts))
+    steps = np.einsum("gpq,gq->gp", np.linalg.pinv(information - own, hermitian=True), summed)
+    covariance: Floats = steps.T @ steps * (count - 1) / count
+    return covariance

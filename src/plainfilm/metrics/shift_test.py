@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from plainfilm.metrics._inputs import Floats, Ints, Patients, as_scores, group_index
 from plainfilm.records import ScoreCounts
 
+_ITERATIONS = 20_000
 _FEWEST = 5.0  # expected images in a bin of a chi-squared test
 
 
@@ -96,9 +97,9 @@ def label_shift_test(
 ) -> ShiftTest:
     """Test whether scores are a mixture of those of the classes in validation.
 
-    A minimum chi-squared test: the shares of the mixture are those with which it fits best, and
-    what then remains is compared with what chance explains, in both samples. Several images of a
-    patient count less, by a design effect (Rao and Scott, first order).
+    Pearson's chi-squared test of both samples: the shares of the mixture and the distributions of
+    the classes are those with the highest likelihood. Several images of a patient count less, by a
+    design effect (Rao and Scott, first order).
 
     Parameters
     ----------
@@ -109,7 +110,6 @@ def label_shift_test(
 
     References
     ----------
-    L. P. Hansen, Econometrica 50 (1982) 1029-1054, on the test of overidentifying restrictions;
     J. N. K. Rao & A. J. Scott, J. Am. Stat. Assoc. 76 (1981) 221-230.
     """
     scores = np.asarray(y_score, np.float64)
@@ -127,13 +127,12 @@ def label_shift_test(
     bins = int(merged.max()) + 1
     if bins <= classes:
         return replace(nothing, reason="there are too few images to compare distributions")
-    densities = np.zeros((classes, bins))
+    pooled = np.zeros((classes, bins))
     for column, to in enumerate(merged):
-        densities[:, to] += counts[:, column] / sizes
-    observed = np.bincount(where, minlength=bins) / len(scores)
-    own = _design_effect(where, groups) / len(scores)
-    effects = np.array(reference.design_effects) / sizes
-    shares, statistic = _fit_mixture(observed, densities, own, effects)
+        pooled[:, to] += counts[:, column]
+    observed = np.bincount(where, minlength=bins) / _design_effect(where, groups)
+    effects = np.array(reference.design_effects)[:, None]
+    shares, statistic = _fit_mixture(observed, pooled / effects, classes)
     freedom = bins - classes
     from scipy.special import chdtrc
 
@@ -158,33 +157,27 @@ def _merge(counts: Floats, images: float) -> Ints:
     return merged
 
 
-def _fit_mixture(
-    observed: Floats, densities: Floats, own: float, effects: Floats
-) -> tuple[Floats, float]:
-    """Return the shares (classes,) of the best mixture and the chi-squared distance to it.
+def _fit_mixture(observed: Floats, validation: Floats, classes: int) -> tuple[Floats, float]:
+    """Return the shares (classes,) of the best mixture and Pearson's distance to it.
 
-    ``own`` and ``effects`` (classes,) are the design effects divided by the numbers of images.
+    The densities of the classes are fitted to both samples together (EM algorithm), because few
+    validation images determine them. ``observed`` (bins,) and ``validation`` (classes, bins) are
+    counts divided by design effects.
     """
-    classes = len(densities)
+    sizes = validation.sum(axis=1)
+    densities = (validation + 0.5) / (validation + 0.5).sum(axis=1, keepdims=True)
     shares = np.full(classes, 1 / classes)
-    free = (densities[:-1] - densities[-1])[:, :-1].T  # (bins - 1, classes - 1)
-    target = (observed - densities[-1])[:-1]
-
-    def covariance(density: Floats) -> Floats:
-        return np.diag(density[:-1]) - np.outer(density[:-1], density[:-1])
-
-    distance = math.inf
-    for _ in range(20):
-        weight = own * covariance(shares @ densities)
-        for share, density, effect in zip(shares, densities, effects, strict=True):
-            weight = weight + share**2 * effect * covariance(density)
-        inverse = np.linalg.pinv(weight, hermitian=True)
-        found = np.linalg.lstsq(free.T @ inverse @ free, free.T @ inverse @ target, rcond=None)[0]
-        following = np.clip(np.append(found, 1 - found.sum()), 0, None)
-        following /= following.sum()
-        gap = target - free @ following[:-1]
-        distance = float(gap @ inverse @ gap)
-        if np.abs(following - shares).max() < 1e-8:
-            break
+    for _ in range(_ITERATIONS):
+        weights = shares[:, None] * densities
+        weights /= np.maximum(weights.sum(axis=0), 1e-300)
+        joint = validation + weights * observed
+        following = (weights * observed).sum(axis=1) / observed.sum()
+        densities = joint / joint.sum(axis=1, keepdims=True)
+        change = float(np.abs(following - shares).max())
         shares = following
-    return shares, distance
+        if change < 1e-9:
+            break
+    expected = np.vstack([observed.sum() * (shares @ densities), sizes[:, None] * densities])
+    counts = np.vstack([observed, validation])
+    used = expected > 0
+    return shares, float(((counts - expected)[used] ** 2 / expected[used]).sum())

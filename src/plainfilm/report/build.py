@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plainfilm._files import write_text
 from plainfilm.evaluation import ExternalValidation
+from plainfilm.report.adaptation import adaptation_first_screen, adaptation_sections
 from plainfilm.report.content import ReportContent, is_synthetic
 from plainfilm.report.html.markup import Html, element, lead
 from plainfilm.report.html.page import (
@@ -18,6 +20,9 @@ from plainfilm.report.html.page import (
 )
 from plainfilm.report.sections.summary import first_screen, subject, synthetic_notice
 from plainfilm.report.wording import counted
+
+if TYPE_CHECKING:
+    from plainfilm.adaptation import AdaptedBundle
 
 
 def build_report(content: ReportContent, out: Path) -> Path:
@@ -70,6 +75,22 @@ def write_external_page(validation: ExternalValidation, out: Path | None = None)
     out = out or validation.folder / "external.html"
     images = sum(row.n for row in document.rows)
     return _write_page(out, f"{label} – plainfilm {subject}", first, sections, images)
+
+
+def write_adaptation_page(adapted: AdaptedBundle) -> Path:
+    """Write ``adaptation.html`` next to ``adaptation.json``.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    document = adapted.document
+    first, sections = adaptation_first_screen(document), adaptation_sections(document)
+    images = document.adaptation.images
+    images += 0 if document.held_out is None else document.held_out.images
+    title = f"{document.dataset} – plainfilm adaptation"
+    return _write_page(adapted.folder / "adaptation.html", title, first, sections, images)
 
 
 def _write_page(

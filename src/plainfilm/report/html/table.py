@@ -17,6 +17,7 @@ from plainfilm.report.html.markup import Html, element, join, quiet, visible
 from plainfilm.report.wording import change_text, count, describe, metric_text, number, p_text
 
 TableName = Literal[
+    "adaptation", "adaptation_plan", "adaptation_points", "adaptation_shares",
     "at_prevalence", "checklist_claim", "checklist_stard_ai", "checklist_tripod_ai", "columns",
     "evaluation",
     "external_validation", "findings", "left_out", "left_out_reasons", "metrics",
