@@ -124,3 +124,15 @@ def brightness(path: Path, *, size: int = 32, gain: float = 20.0, end: str | Non
     x = made.add("Gemm", x, "gain", "shift")
     x = made.add(end, x) if end else x
     return made.save(path, ["n", 1, size, size], x, 1)
+
+
+def write_samples(path: Path, network: Path, *, size: int = 32) -> None:
+    """Write images, and what a network of three channels returns for them as torchvision does."""
+    import onnxruntime
+
+    images = np.random.default_rng(4).integers(0, 256, (6, size, size)).astype(np.uint8)
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
+    planes = (np.repeat(images[:, None] / 255, 3, axis=1) - mean) / std
+    outputs = session.run(None, {"pixels": planes.astype(np.float32)})[0]
+    np.savez(path, images=images, outputs=outputs)
