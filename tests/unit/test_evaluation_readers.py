@@ -413,6 +413,9 @@ def test_the_command_takes_readers_of_one_data_set(
     rows += [f"{folder}{n}.png,{folder},{'bright' if n % 3 else folder}"
              for folder in ("dark", "bright") for n in range(12)]  # fmt: skip
     asked = ["evaluate", str(make_bundle().folder), str(data), "--no-robustness"]
+    scores = ["id,label,score"]
+    scores += [f"{folder}{n}.png,{folder},{n / 30 + 0.4 * (folder == 'bright')}"
+               for folder in ("dark", "bright") for n in range(12)]  # fmt: skip
     out = tmp_path / "evaluation"
     readers = ["--readers", str(table("\n".join(rows)))]
     assert main([*asked, "--out", str(out), *readers]) == 0
@@ -421,6 +424,10 @@ def test_the_command_takes_readers_of_one_data_set(
     assert "model less the mean of readers, sensitivity" in output
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Human readers" in page
+    predictions = str(table("\n".join(scores), "scores.csv"))
+    by_table = ["evaluate", "--predictions", predictions, "--positive", "bright"]
+    assert main([*by_table, "--threshold", "0.4", "--out", str(tmp_path / "t"), *readers]) == 0
+    assert "2 readers of bright: 24 images of 24 patients" in capsys.readouterr().out
     twice = [*asked[:3], *asked[2:], "--out", str(tmp_path / "two"), *readers]
     assert main(twice) == 2
     assert "for one data set" in capsys.readouterr().err

@@ -20,8 +20,8 @@ from plainfilm.metrics import Interval, PairedTest
 class ReadImages:
     """Images of known label that a reader read, and the model's scores of them.
 
-    ``patients`` is None where each patient has one image; ``threshold`` is the balanced one of the
-    model, None if there is none.
+    ``patients`` is None where each patient has one image; ``threshold`` is that of the model,
+    None if there is none.
     """
 
     y_true: Floats

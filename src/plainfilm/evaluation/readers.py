@@ -29,7 +29,7 @@ from plainfilm.records import Task
 _NO_RATING_THRESHOLD = (
     "ratings have no sensitivity and specificity without a threshold, which must be given"
 )
-_NO_POINT = "no balanced operating point is locked, so the model makes no calls"
+_NO_POINT = "no operating point is locked or given, so the model makes no calls"
 
 
 def describe_readers(
@@ -54,7 +54,7 @@ def describe_readers(
     patients
         Patient keys (n,).
     thresholds
-        Balanced threshold of the model for each label that has one.
+        Threshold of the model for each label that has one, see `EvaluationDocument.thresholds`.
     reads, unmatched
         See `plainfilm.evaluation.reads.load_reads`.
     source

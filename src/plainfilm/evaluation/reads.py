@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -218,12 +219,17 @@ class _Matcher:
     """Finds the row of an image by its id, or by the name of its file with or without ending."""
 
     def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
         self.exact = {name: row for row, name in enumerate(ids)}
-        self.short: dict[str, int] = {}
-        for row, name in enumerate(ids):
+
+    @cached_property
+    def short(self) -> dict[str, int]:
+        """Return the row of each short name, -1 for a name that several images have."""
+        rows: dict[str, int] = {}
+        for row, name in enumerate(self.ids):
             for form in set(_forms(name)):
-                # A name that several images have is of none.
-                self.short[form] = -1 if form in self.short else row
+                rows[form] = -1 if form in rows else row
+        return rows
 
     def __call__(self, cell: str) -> int:
         if cell in self.exact:

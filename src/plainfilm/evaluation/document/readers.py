@@ -17,7 +17,7 @@ class AgainstReader:
     Attributes
     ----------
     model
-        Value of the model at its balanced threshold, or its AUROC.
+        Sensitivity or specificity of the model at its threshold, or its AUROC.
     p, p_adjusted, test
         Two-sided p-value, the same adjusted for all readers and metrics of the label after Holm,
         and the name of the test; None where there is none. Intervals are not adjusted.
@@ -48,8 +48,8 @@ class ReaderResults:
         Sensitivity of the model at the specificity of the reader, less that of the reader; None
         for ratings without a threshold.
     kappa, ac1
-        Agreement of the calls with the model at its balanced threshold (Cohen's kappa, Gwet's
-        AC1); None without calls or without a threshold.
+        Agreement of the calls with the model at its threshold (Cohen's kappa, Gwet's AC1); None
+        without calls or without a threshold.
     roc
         Curve of the ratings; None for calls.
     """
@@ -139,7 +139,7 @@ class LabelReaders:
     threshold
         Lowest rating that counts as a positive call; None if none was given.
     model_threshold
-        The balanced threshold of the model; None if none is locked.
+        Threshold of the model, see `EvaluationDocument.thresholds`; None if there is none.
     images, patients
         Those that a reader read and whose label is known.
     readers, modalities, differences

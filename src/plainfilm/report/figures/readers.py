@@ -51,7 +51,7 @@ def readers_figure(
             numbers(fpr), numbers(tpr), color=FIRST[0], clip_on=False, zorder=3, label="model"
         )
         if point is not None:
-            _cross(axes, point, FIRST[0], "s", "model, balanced threshold")
+            _cross(axes, point, FIRST[0], "s", "model at its threshold")
         for marker, own in zip(_MARKERS * len(marks), marks, strict=False):
             words = f", {visible(own.name)}" if own.name else ""
             for number, (x, y) in enumerate(own.curves):
