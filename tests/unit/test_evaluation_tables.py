@@ -322,6 +322,9 @@ def test_the_command_prints_results_and_writes_the_report(
     assert "200 images of 100 patients" in shown.out and "locked on validation" in shown.out
     page = (tmp_path / "evaluation-t" / "report.html").read_text("utf-8")
     assert "PNEUMONIA" in page and "sealed bundle" not in page
+    assert "predictions in the table t" in page and "Only the predictions are known" in page
+    assert "Thresholds not locked" not in page and "trained once" not in page
+    assert "receives the image only" not in page
     assert main(["report", "evaluation-t"]) == 0
     assert (tmp_path / "evaluation-t" / "report.html").read_text("utf-8") == page
     assert main(["evaluate", "--predictions", "t.csv", "--threshold", "x"]) == 2

@@ -197,7 +197,7 @@ def rejection_section(rejection: Rejection) -> Section:
     parts: list[Part] = []
     far = rejection.unlike_training
     if rejection.novelty is None:
-        words = "This bundle cannot detect images that differ from its training images."
+        words = "These predictions do not show which images differ from the training images."
     else:
         threshold = number(rejection.threshold)
         words = (

@@ -42,6 +42,7 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
     """Return every caveat that the content gives, the most severe first."""
     found = [
         *_synthetic(content),
+        *_predictions_only(content),
         *_overlap(content),
         *_findings(content),
         *_external(content),
@@ -77,6 +78,24 @@ def _synthetic(content: ReportContent) -> Iterator[Caveat]:
     if parts:
         text = f"plainfilm drew {enumerate_texts(parts)}. The results say nothing about patients."
         yield Caveat("serious", "Synthetic images", text)
+
+
+def _predictions_only(content: ReportContent) -> Iterator[Caveat]:
+    """Say what a table of predictions cannot show."""
+    evaluation = content.evaluation
+    if evaluation.model.kind != "predictions":
+        return
+    text = (
+        "Only the predictions are known. Whether the model was trained on these images, and how it "
+        "behaves on disturbed images, was not examined."
+    )
+    yield Caveat("warning", "Predictions without their model", text)
+    if evaluation.model.locked_on is None and evaluation.thresholds:
+        text = (
+            "The thresholds were given, and no validation predictions show how they were chosen. "
+            "If they were chosen on these images, the results are too optimistic."
+        )
+        yield Caveat("warning", "Thresholds not locked on validation", text)
 
 
 def _overlap(content: ReportContent) -> Iterator[Caveat]:
@@ -243,10 +262,12 @@ def _single_source(content: ReportContent) -> Iterator[Caveat]:
     rows = content.external.rows if content.external else ()
     if content.seeds is not None or any(row.role == "external" for row in rows):
         return
+    known = content.evaluation.model.kind == "bundle"
     yield Caveat(
         "note",
-        "One source, one training",
-        f"All images are from {content.evaluation.dataset.name}, and the model was trained once. "
+        "One source, one training" if known else "One source",
+        f"All images are from {content.evaluation.dataset.name}"
+        f"{', and the model was trained once' if known else ''}. "
         "The intervals cover the sampling of test images only; they do not cover other hospitals, "
         "scanners, age groups or trainings.",
     )

@@ -95,8 +95,10 @@ def collect_evidence(content: ReportContent) -> dict[str, dict[str, str]]:
     first = next(iter(evaluation.labels.values()))
     found = {
         CAVEATS: {"limitations": "derived from the results themselves"},
-        "Performance": {"blind": "the model receives the image only"},
-        "All metrics": _metrics(first),
+        "Performance": {"blind": "the model receives the image only"}
+        if evaluation.model.kind == "bundle"
+        else {},
+        "All metrics": _metrics(evaluation, first),
         "Provenance": _provenance(evaluation, first),
         "Data": _data(content, first),
     }
@@ -124,7 +126,7 @@ def collect_evidence(content: ReportContent) -> dict[str, dict[str, str]]:
     return found
 
 
-def _metrics(first: LabelResults) -> dict[str, str]:
+def _metrics(evaluation: EvaluationDocument, first: LabelResults) -> dict[str, str]:
     found = {
         "missing": f"{counted(first.unknown, 'image')} of unknown label excluded from the results "
         "of that label",
@@ -133,8 +135,10 @@ def _metrics(first: LabelResults) -> dict[str, str]:
     }
     if point := default_point(first):
         found["thresholds"] = (
-            f"calibrated probabilities; {point[0]} threshold {number(point[1].threshold)}, locked "
-            "on validation before the test set was opened"
+            f"{point[0]} threshold {number(point[1].threshold)}, given and not locked on validation"
+            if evaluation.model.locked_on is None and evaluation.model.kind == "predictions"
+            else f"calibrated probabilities; {point[0]} threshold {number(point[1].threshold)}, "
+            "locked on validation before the test set was opened"
         )
     if size := first.sample_sizes.auroc:
         found["sample_size"] = (

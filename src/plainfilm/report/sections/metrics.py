@@ -127,10 +127,7 @@ def _operating_points(label: str, results: LabelResults) -> Table:
                 "False negatives": cells.fn,
             }
         )
-    caption = (
-        f"Operating points for {label}, locked on validation; metrics of these images with 95% "
-        "confidence intervals"
-    )
+    caption = f"Operating points for {label}; metrics of these images with 95% confidence intervals"
     return Table("operating_points", caption, rows, numeric=True, transposed=True)
 
 
