@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import io
 import itertools
-import json
+import math
 import re
 import shutil
 import time
@@ -21,6 +21,7 @@ from page_driver import IDLE, WIDTHS, Files, Page, browsing, serving
 
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection, read_bundle, write_bundle
 from plainfilm.evaluation import evaluate
+from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.metrics import predictive_values, shift_prevalence
 from plainfilm.phantom import draw, sample_patient
 from plainfilm.phantom.encode import encode
@@ -260,27 +261,30 @@ def test_a_probability_is_adjusted_to_a_prevalence(
     assert page.text("#prediction .value") == percent(
         float(shift_prevalence(raw, from_=0.5, to=0.05))
     )
-    tested = json.loads((run_folder / "evaluation/evaluation.json").read_text())
-    points = tested["labels"]["PNEUMONIA"]["operating_points"]
+    tested = EvaluationDocument.read(run_folder / "evaluation/evaluation.json")
+    points = tested.labels["PNEUMONIA"].operating_points
     offered = page.run(OPTIONS, "point")
-    assert {points[name]["threshold"] for name in offered} == {
-        point["threshold"] for point in points.values()
+    assert {points[name].threshold for name in offered} == {
+        point.threshold for point in points.values()
     }
     for name in offered:
         point = points[name]
         page.choose("point", name)
-        rates = [point["metrics"][rate]["value"] for rate in ("sensitivity", "specificity")]
-        values = predictive_values(*rates, [0.05])
         predicted = predictions["ill.jpeg"].predicted[name]
-        share = float(values.ppv[0]) if predicted == "PNEUMONIA" else 1 - float(values.npv[0])
         text = page.text("#reliability")
-        if np.isnan(share):
-            assert "Unknown" in text
+        if point.predictive_values is None:
+            assert "Unknown: Only" in text and "require 20" in text
         else:
+            ppv, npv = point.predictive_values.at(0.05)
+            ends = [ppv.value, ppv.low, ppv.high]
+            if predicted != "PNEUMONIA":
+                ends = [1 - npv.value, 1 - npv.high, 1 - npv.low]
+            share, low, high = ends
             number = page.module("interpret", "return m.ofHundred(given[0])", share)
             assert (
                 f"If 5 % of all images are PNEUMONIA, {number} of 100 images predicted as "
-                f"{predicted} are PNEUMONIA." in text
+                f"{predicted} are PNEUMONIA (95 % confidence interval {math.floor(100 * low)} to "
+                f"{math.ceil(100 * high)})." in text
             )
         assert f"Predicted as {predicted}" in page.text("#prediction")
         assert f"(operating point {name})" in page.text("#prediction")
@@ -545,16 +549,23 @@ def test_interpretation_agrees_with_the_metrics(page: Page) -> None:
     found = page.module("interpret", "return given[0].map(c => m.shiftPrevalence(...c))", cases)
     expected = [float(shift_prevalence(p, from_=a, to=b)) for p, a, b in cases]
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-300)
-    cases = list(itertools.product([0.0, 0.4, 0.974, 1.0], [0.0, 0.752, 1.0], shares))
-    found = page.module(
-        "interpret",
-        "return given[0].map(c => m.predictiveValues(...c)).map(v => [v.ppv, v.npv].map(String))",
-        cases,
-    )
-    for (sensitivity, specificity, share), texts in zip(cases, found, strict=True):
+    rates = list(itertools.product([0.1, 0.4, 0.974, 1.0], [0.1, 0.752, 1.0]))
+    cases = []
+    for (sensitivity, specificity), share in itertools.product(rates, shares):
+        half = predictive_values(sensitivity, specificity, [0.5])
+        one = {"prevalence": 0.5}
+        one["ppv"], one["npv"] = (
+            {"value": float(side[0]), "low": None, "high": 1} for side in (half.ppv, half.npv)
+        )
+        cases.append((one, share))
+    found = page.module("interpret", "return given[0].map(c => m.predictiveValues(...c))", cases)
+    for ((sensitivity, specificity), share), shown in zip(
+        itertools.product(rates, shares), found, strict=True
+    ):
         values = predictive_values(sensitivity, specificity, [share])
-        expected = [float(values.ppv[0]), float(values.npv[0])]
-        assert [float(one) for one in texts] == pytest.approx(expected, rel=1e-12, nan_ok=True)
+        for name, expected in (("ppv", values.ppv[0]), ("npv", values.npv[0])):
+            assert shown[name]["value"] == pytest.approx(float(expected), rel=1e-9)
+            assert (shown[name]["low"], shown[name]["high"]) == (None, 1)
     texts = {"5": 0.05, "0,5": 0.005, " 12 % ": 0.12, "0": None, "100": None, "x": None, "": None}
     found = page.module("interpret", "return given[0].map(m.parsePrevalence)", [*texts])
     assert found == [value if value is None else pytest.approx(value) for value in texts.values()]

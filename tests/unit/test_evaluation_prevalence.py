@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import pytest
 
 from plainfilm import metrics
 from plainfilm.bundle import Bundle, Provenance
+from plainfilm.cli.describe import describe_evaluation
 from plainfilm.errors import UsageError
 from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.prevalence import describe_prevalence
+from plainfilm.evaluation.summary import summarise
 from plainfilm.records import OperatingPoint, Task
 
 MakeBundle = Callable[..., Bundle]
@@ -56,11 +58,14 @@ def test_corrected_probabilities_are_right_at_the_other_prevalence(make_bundle: 
     assert after.low < 0 < after.high
     assert before.value == pytest.approx(math.log(0.05 / 0.95), abs=0.6)
     assert before.high < -1
-    assert found.brier_corrected < found.brier_uncorrected
+    assert found.brier_corrected.high < found.brier_uncorrected.low
     # Where the share really is that, the same numbers come out without any weighing.
     there, scores = drawn(0.05, 200_000, 1)
     moved = metrics.shift_prevalence(scores, from_=0.5, to=0.05)
-    assert found.brier_corrected == pytest.approx(metrics.brier_score_loss(there, moved), rel=0.05)
+    brier = metrics.brier_score_loss(there, moved)
+    assert found.brier_corrected.value == pytest.approx(brier, rel=0.05)
+    expected = 0.03203  # of eight million images
+    assert found.brier_corrected.low < expected < found.brier_corrected.high
 
 
 def test_interval_of_the_intercept_covers_as_it_says(make_bundle: MakeBundle) -> None:
@@ -112,3 +117,86 @@ def test_what_cannot_be_corrected_is_refused(make_bundle: MakeBundle) -> None:
     bundle = replace(balanced(make_bundle), task=three)
     with pytest.raises(UsageError, match="several classes"):
         describe_prevalence(JudgedModel.of(bundle), np.eye(3), np.eye(3), ["a", "b", "c"], 0.1)
+
+
+@pytest.mark.parametrize("patients", [7, 19, 20])
+def test_nothing_is_extrapolated_from_few_negatives(make_bundle: MakeBundle, patients: int) -> None:
+    # Two images of each negative patient: patients count, not images.
+    labels = np.r_[np.ones(60), np.zeros(2 * patients)]
+    chances = np.where(labels == 1, 0.9, 0.1)
+    keys = [*(f"a{row}" for row in range(60)), *(f"b{row // 2}" for row in range(2 * patients))]
+    bundle = balanced(make_bundle)
+    found = describe_prevalence(
+        JudgedModel.of(bundle), labels[:, None], chances[:, None], keys, 0.05, n_bootstrap=50
+    ).labels["ill"]
+    values = [found.in_the_large_corrected, found.brier_corrected]
+    values += [one for pair in found.operating_points.values() for one in (pair.ppv, pair.npv)]
+    point = OperatingPoint("balanced", "balanced", "ill", 0.5, "given")
+    summary = summarise(labels[:, None], chances[:, None], ILL, keys, [point], n_bootstrap=50)
+    curve = summary.labels["ill"].operating_points["balanced"]
+    if patients < 20:
+        for one in values:
+            assert math.isnan(one.value)
+            assert f"only {patients} patients have negative images" in (one.reason or "")
+        assert curve.predictive_values is None
+        assert f"only {patients} patients" in (curve.no_predictive_values or "")
+    else:
+        assert all(math.isfinite(one.value + one.low + one.high) for one in values)
+        assert curve.predictive_values is not None
+        assert curve.no_predictive_values is None
+        ppv, _ = curve.predictive_values.at(0.05)
+        assert ppv.value == 1
+        assert ppv.low < 0.5, "40 images cannot show that 100 of 100 are right"
+
+
+def test_predictive_values_at_a_prevalence_are_those_computed_there() -> None:
+    rng = np.random.default_rng(5)
+    labels, chances = drawn(0.4, 800, 5)
+    keys = [str(row // 2) for row in range(800)]
+    point = OperatingPoint("balanced", "balanced", "ill", 0.6, "given")
+    summary = summarise(labels[:, None], chances[:, None], ILL, keys, [point], n_bootstrap=200)
+    curve = summary.labels["ill"].operating_points["balanced"].predictive_values
+    assert curve is not None
+    for row in rng.integers(0, 50, 10):
+        # From its neighbour to this prevalence: value and limits are the same.
+        rest = replace(
+            curve,
+            **{
+                one.name: tuple(np.delete(getattr(curve, one.name), row))
+                for one in fields(curve)
+                if one.name != "method"
+            },
+        )
+        ppv, npv = rest.at(curve.prevalence[row])
+        for found, name in ((ppv, "ppv"), (npv, "npv")):
+            expected = [getattr(curve, f"{name}{end}")[row] for end in ("", "_low", "_high")]
+            assert [found.value, found.low, found.high] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_terminal_shows_the_results_at_the_prevalence(
+    make_bundle: MakeBundle, make_document: Callable[..., Any]
+) -> None:
+    labels, chances = drawn(0.5, 300, 6)
+    keys = [str(row) for row in range(300)]
+    at = describe_prevalence(
+        JudgedModel.of(balanced(make_bundle)),
+        labels[:, None],
+        chances[:, None],
+        keys,
+        0.05,
+        n_bootstrap=100,
+    )
+    plain = make_document(ILL)
+    shown = describe_evaluation(replace(plain, at_prevalence=at))
+    assert "at a prevalence of 0.05" not in describe_evaluation(plain)
+    assert "at a prevalence of 0.05" in shown
+    found = at.labels["ill"]
+    [name, pair] = next(iter(found.operating_points.items()))
+    for title, one in (
+        (f"ppv, {name}", pair.ppv),
+        (f"npv, {name}", pair.npv),
+        ("calibration in the large, corrected", found.in_the_large_corrected),
+        ("brier, uncorrected", found.brier_uncorrected),
+    ):
+        [line] = [line for line in shown.splitlines() if title in line]
+        assert line.split()[-4:] == [f"{one.value:.3f}", f"{one.low:.3f}", "to", f"{one.high:.3f}"]

@@ -13,7 +13,8 @@ from plainfilm.cli.describe import describe_evaluation
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.document.evaluation import LeftOutImage
-from plainfilm.metrics import Interval
+from plainfilm.evaluation.document.label import PredictiveValueCurve
+from plainfilm.metrics import PREVALENCES, Interval, predictive_values
 from plainfilm.records import Finding, Task, ThresholdEvidence
 from plainfilm.report.content import ReportContent
 from plainfilm.report.sections.caveats import Caveat, write_caveats
@@ -28,6 +29,13 @@ def interval(value: float, half: float = 0.01, reason: str | None = None) -> Int
     return Interval(value, value - half, value + half, "Wilson", reason)
 
 
+def curve_of(*rates: float) -> PredictiveValueCurve:
+    """Return predictive values where sensitivity and specificity are equal: value and limits."""
+    value, low, high = (predictive_values(rate, rate) for rate in rates)
+    columns = (value.ppv, low.ppv, high.ppv, value.npv, low.npv, high.npv)
+    return PredictiveValueCurve(PREVALENCES, *(tuple(one.tolist()) for one in columns), "drawn")
+
+
 @pytest.fixture
 def sound(make_document: MakeDocument) -> EvaluationDocument:
     """Return an evaluation that gives no caveat but the one that is always there."""
@@ -37,6 +45,7 @@ def sound(make_document: MakeDocument) -> EvaluationDocument:
     point = replace(
         label.operating_points["balanced"],
         metrics=rates,
+        predictive_values=curve_of(0.9, 0.87, 0.93),
         validation=evidence(0.45, 0.55, ""),
     )
     metrics = {**label.metrics, **rates, "auroc": interval(0.95)}
@@ -151,7 +160,7 @@ CASES: Mapping[str, tuple[Callable[[EvaluationDocument], EvaluationDocument], st
     "prevalence": (
         lambda own: change_label(own, prevalence=0.5),
         "Prevalence",
-        "about 32 of 100 positive predictions would be correct",
+        "about 32 of 100 positive predictions would be correct (95% CI 26 to 41)",
     ),
     "calibration": (
         lambda own: change_error(own, Interval(0.12, 0.08, 0.16, "x")),

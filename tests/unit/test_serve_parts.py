@@ -261,7 +261,7 @@ def test_a_missing_extra_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) 
 def test_each_of_several_labels_has_its_own_points_and_prevalence(
     make_bundle: MakeBundle, make_document: Callable[..., EvaluationDocument]
 ) -> None:
-    evaluation = make_document(Task("multilabel", ("a", "b"), ("a", "b")), metrics={})
+    evaluation = make_document(Task("multilabel", ("a", "b"), ("a", "b")), macro={})
     expected = evaluation.labels["a"].operating_points["balanced"].metrics["sensitivity"]
     shares = Provenance(training_prevalence={"a": 0.2, "b": 0.4}, assumed_prevalence="training")
     bundle = replace(make_bundle(), provenance=shares)

@@ -129,6 +129,7 @@ def describe_evaluation(document: EvaluationDocument) -> str:
     if point is not None:
         lines.append(f"threshold {point.threshold:.3f}, {_origin(document)} ({point.purpose})")
         lines += _undistinguished(document)
+    lines += _at_prevalence(document)
     lines += _without_rejected(document)
     lines += _without_overlap(document)
     if document.left_out:
@@ -156,6 +157,29 @@ def _cells(metric: Interval) -> tuple[str, str]:
     if math.isnan(metric.value):
         return "undefined", metric.reason or ""
     return f"{metric.value:.3f}", _limits(metric)
+
+
+def _at_prevalence(document: EvaluationDocument) -> list[str]:
+    """Return the results at the given prevalence as a table."""
+    at = document.at_prevalence
+    if at is None:
+        return []
+    rows: list[tuple[str, ...]] = [
+        (f"at a prevalence of {at.prevalence:.4g}", "value", "95 % interval")
+    ]
+    for label, own in at.labels.items():
+        start = f"{label}: " if len(at.labels) > 1 else ""
+        for point, pair in own.operating_points.items():
+            rows.append((f"{start}ppv, {point}", *_cells(pair.ppv)))
+            rows.append((f"{start}npv, {point}", *_cells(pair.npv)))
+        for name, metric in (
+            ("calibration in the large, uncorrected", own.in_the_large_uncorrected),
+            ("calibration in the large, corrected", own.in_the_large_corrected),
+            ("brier, uncorrected", own.brier_uncorrected),
+            ("brier, corrected", own.brier_corrected),
+        ):
+            rows.append((f"{start}{name}", *_cells(metric)))
+    return [table(rows, right=(1,))]
 
 
 def _without_rejected(document: EvaluationDocument) -> list[str]:

@@ -141,7 +141,22 @@ def describe_point(
         metrics=without_other_class(view, rates, TRIVIAL),
         predictive_values=curve,
         validation=validation,
+        no_predictive_values=too_few(view) if curve is None else None,
     )
+
+
+def too_few(view: LabelView) -> str | None:
+    """Return why the images are too few for results at another prevalence, or None."""
+    sides = {"positive": view.positive, "negative": ~view.positive}
+    for name, side in sides.items():
+        count = view.clusters[side].patients
+        if count < metrics.ENOUGH_PATIENTS:
+            have = "patient has" if count == 1 else "patients have"
+            return (
+                f"only {count} {have} {name} images; results at another prevalence require "
+                f"{metrics.ENOUGH_PATIENTS}"
+            )
+    return None
 
 
 def predict_values(
@@ -151,12 +166,12 @@ def predict_values(
     drawn: Floats,
     prevalences: Sequence[float],
 ) -> PredictiveValueCurve | None:
-    """Return PPV and NPV at prevalences (k,), or None where a class is missing.
+    """Return PPV and NPV at prevalences (k,), or None where `too_few` gives a reason.
 
     Takes the positive predictions (n,), and the intervals and replicates (len(RATES), R) of rates.
     """
     hit, clear = rates["sensitivity"], rates["specificity"]
-    if not (math.isfinite(hit.value) and math.isfinite(clear.value)):
+    if too_few(view) is not None:
         return None
     value = metrics.predictive_values(hit.value, clear.value, prevalences)
     outcomes = [

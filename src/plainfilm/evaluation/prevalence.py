@@ -14,10 +14,10 @@ from plainfilm.evaluation.document.analyses import (
     LabelAtPrevalence,
     PredictiveValuePair,
 )
-from plainfilm.evaluation.label import predict_values, rate_intervals
+from plainfilm.evaluation.label import predict_values, rate_intervals, too_few
 from plainfilm.evaluation.model import JudgedModel
-from plainfilm.evaluation.view import ONE_CLASS, Bools, Clusters, Floats, LabelView
-from plainfilm.metrics import Interval, shift_prevalence
+from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView
+from plainfilm.metrics import Interval, shift_prevalence, totals_statistic, undefined
 
 _NOTE = (
     "The test images are weighted so that this share of them is positive, and the odds of each "
@@ -80,17 +80,24 @@ def describe_prevalence(
             for point in model.operating_points
             if point.label == label
         }
-        found[label] = _correct(view, assumed_prevalence(model, label), prevalence, points)
+        assumed = assumed_prevalence(model, label)
+        found[label] = _correct(view, assumed, prevalence, points, n_bootstrap)
     return AtPrevalence(prevalence, _NOTE, found)
 
 
 def _correct(
-    view: LabelView, assumed: float, prevalence: float, points: dict[str, PredictiveValuePair]
+    view: LabelView,
+    assumed: float,
+    prevalence: float,
+    points: dict[str, PredictiveValuePair],
+    n_bootstrap: int,
 ) -> LabelAtPrevalence:
     positive, given = view.positive, view.probabilities
-    share = float(positive.mean()) if positive.size else math.nan
-    if not 0 < share < 1:
-        return LabelAtPrevalence(assumed, ONE_CLASS, ONE_CLASS, math.nan, math.nan, points)
+    why = too_few(view)
+    if why is not None:
+        missing = undefined("none", why)
+        return LabelAtPrevalence(assumed, missing, missing, missing, missing, points)
+    share = float(positive.mean())
     weights = np.where(positive, prevalence / share, (1 - prevalence) / (1 - share))
     corrected = shift_prevalence(given, from_=assumed, to=prevalence)
     groups = view.clusters.groups
@@ -98,10 +105,26 @@ def _correct(
         assumed_prevalence=assumed,
         in_the_large_uncorrected=_intercept(positive, given, weights, groups),
         in_the_large_corrected=_intercept(positive, corrected, weights, groups),
-        brier_uncorrected=float(np.average((given - positive) ** 2, weights=weights)),
-        brier_corrected=float(np.average((corrected - positive) ** 2, weights=weights)),
+        brier_uncorrected=_brier(view, given, prevalence, n_bootstrap),
+        brier_corrected=_brier(view, corrected, prevalence, n_bootstrap),
         operating_points=points,
     )
+
+
+def _brier(view: LabelView, given: Floats, prevalence: float, n_bootstrap: int) -> Interval:
+    """Return the Brier score of probabilities at a prevalence: a mean of those of both classes."""
+    squares, sides = (given - view.positive) ** 2, np.stack([view.positive, ~view.positive])
+    columns = np.concatenate([sides, sides * squares]).T.astype(np.float64)
+    statistic = totals_statistic(columns, view.clusters.drawn, view.clusters.units)
+
+    def mean(sums: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            up, down = sums[2:] / sums[:2]
+        weighted: Floats = prevalence * up + (1 - prevalence) * down
+        return weighted
+
+    [drawn] = view.clusters.replicate([statistic], n_bootstrap)
+    return view.interval("brier", float(mean(view.at_once(statistic))), mean(drawn))
 
 
 def _intercept(
@@ -138,7 +161,8 @@ def _predictive_values(
     rates = rate_intervals(view, predicted, drawn)
     found = predict_values(view, predicted, rates, drawn, [prevalence])
     if found is None:
-        return PredictiveValuePair(ONE_CLASS, ONE_CLASS)
+        missing = undefined("none", too_few(view) or "")
+        return PredictiveValuePair(missing, missing)
     return PredictiveValuePair(
         Interval(found.ppv[0], found.ppv_low[0], found.ppv_high[0], found.method),
         Interval(found.npv[0], found.npv_low[0], found.npv_high[0], found.method),

@@ -14,6 +14,7 @@ from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task, Thre
 
 if TYPE_CHECKING:
     from plainfilm.evaluation.document import EvaluationDocument
+    from plainfilm.evaluation.document.label import PredictiveValueCurve
     from plainfilm.metrics import Interval
 
 NOTICE = (
@@ -57,11 +58,26 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictiveTest:
+    """PPV and NPV at one prevalence; their odds are proportional to those of the class."""
+
+    prevalence: float
+    ppv: Estimate
+    npv: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class PointTest:
-    """Test results at one operating point."""
+    """Test results at one operating point.
+
+    ``predictive_values`` is None where the test has too few patients of a class, and
+    ``no_predictive_values`` says so.
+    """
 
     sensitivity: Estimate | None
     specificity: Estimate | None
+    predictive_values: PredictiveTest | None
+    no_predictive_values: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,10 @@ def _point(locked: LockedPoint) -> PointDescription:
 def _tested(evaluation: EvaluationDocument) -> TestDescription:
     points = {
         name if evaluation.binary is not None else f"{label}/{name}": PointTest(
-            _estimate(point.metrics, "sensitivity"), _estimate(point.metrics, "specificity")
+            _estimate(point.metrics, "sensitivity"),
+            _estimate(point.metrics, "specificity"),
+            _predictive(point.predictive_values),
+            point.no_predictive_values,
         )
         for label, results in evaluation.labels.items()
         for name, point in results.operating_points.items()
@@ -141,6 +160,13 @@ def _tested(evaluation: EvaluationDocument) -> TestDescription:
 def _estimate(metrics: Mapping[str, Interval], name: str) -> Estimate | None:
     found = metrics.get(name)
     return None if found is None else Estimate(found.value, found.low, found.high)
+
+
+def _predictive(curve: PredictiveValueCurve | None) -> PredictiveTest | None:
+    if curve is None:
+        return None
+    ppv, npv = (Estimate(one.value, one.low, one.high) for one in curve.at(0.5))
+    return PredictiveTest(0.5, ppv, npv)
 
 
 def read_evaluation(folder: Path, bundle: Bundle) -> EvaluationDocument | None:

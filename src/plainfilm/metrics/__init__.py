@@ -89,6 +89,7 @@ from plainfilm.metrics.planning import (
     images_for_proportion,
 )
 from plainfilm.metrics.prevalence import (
+    ENOUGH_PATIENTS,
     PREVALENCES,
     PredictiveValues,
     predictive_values,
@@ -150,6 +151,7 @@ from plainfilm.metrics.temperature import (
 __all__ = [
     "BLOCKS",
     "BOOTSTRAP_METRICS",
+    "ENOUGH_PATIENTS",
     "FEW_PATIENTS",
     "MANY",
     "OVERALL",

@@ -15,6 +15,9 @@ PREVALENCES: tuple[float, ...] = tuple(
 )
 """Fifty prevalences from 0.001 to 0.9, evenly spaced in log odds."""
 
+ENOUGH_PATIENTS = 20
+"""Number of patients of each class that results at another prevalence require."""
+
 
 def _share(value: float, name: str) -> float:
     if not 0 < value < 1:

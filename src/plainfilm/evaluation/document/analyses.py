@@ -232,8 +232,8 @@ class LabelAtPrevalence:
     assumed_prevalence: float
     in_the_large_uncorrected: Interval
     in_the_large_corrected: Interval
-    brier_uncorrected: float
-    brier_corrected: float
+    brier_uncorrected: Interval
+    brier_corrected: Interval
     operating_points: Mapping[str, PredictiveValuePair]
 
 

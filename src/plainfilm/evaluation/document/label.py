@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from plainfilm.metrics import BrierParts, Confusion, Interval, ReliabilityBin
 from plainfilm.records import Purpose, ThresholdEvidence
 
@@ -22,6 +24,25 @@ class PredictiveValueCurve:
     npv_high: tuple[float, ...]
     method: str
 
+    def at(self, prevalence: float) -> tuple[Interval, Interval]:
+        """Return PPV and NPV at any prevalence between 0 and 1.
+
+        Their odds, and those of their limits, are proportional to the odds of the class.
+        """
+        given = np.array(self.prevalence)
+        row = int(np.abs(given - prevalence).argmin())
+        factor = float(prevalence * (1 - given[row]) / ((1 - prevalence) * given[row]))
+
+        def moved(columns: tuple[tuple[float, ...], ...], by: float) -> Interval:
+            old = (column[row] for column in columns)
+            value, low, high = (share * by / (share * by + (1 - share)) for share in old)
+            return Interval(value, low, high, self.method)
+
+        return (
+            moved((self.ppv, self.ppv_low, self.ppv_high), factor),
+            moved((self.npv, self.npv_low, self.npv_high), 1 / factor),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPointResults:
@@ -31,8 +52,8 @@ class OperatingPointResults:
     ----------
     confusion, metrics
         Counts of images, and the rates of `plainfilm.metrics.RATES`.
-    predictive_values
-        None where a class is missing.
+    predictive_values, no_predictive_values
+        None where a class has fewer than `plainfilm.metrics.ENOUGH_PATIENTS` patients, and why.
     validation
         What validation shows about the threshold; None where it was not locked on validation.
     """
@@ -45,6 +66,7 @@ class OperatingPointResults:
     metrics: Mapping[str, Interval]
     predictive_values: PredictiveValueCurve | None
     validation: ThresholdEvidence | None = None
+    no_predictive_values: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from plainfilm.evaluation.document import EvaluationDocument, LabelResults, OperatingPointResults
-from plainfilm.metrics import Interval
 from plainfilm.records import Severity
 from plainfilm.report.content import default_point
 from plainfilm.report.wording import (
@@ -64,7 +63,7 @@ def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
         if own:
             yield from _threshold(*own)
             yield from _points(results)
-            yield from _prevalence(name, metrics, results.prevalence)
+            yield from _prevalence(name, own[1], results.prevalence)
         yield from _calibration(name, results, evaluation)
     if wide:
         others = len(wide) - _LISTED
@@ -101,20 +100,18 @@ def _points(results: LabelResults) -> Iterator[Caveat]:
         yield Caveat("warning", "Operating points", f"{enumerate_texts(names)}: {rule}.")
 
 
-def _prevalence(name: str, metrics: Mapping[str, Interval], prevalence: float) -> Iterator[Caveat]:
-    rates = [metrics.get("sensitivity"), metrics.get("specificity")]
-    values = [math.nan if rate is None else rate.value for rate in rates]
-    if not all(map(math.isfinite, values)) or not prevalence >= 4 * _CLINIC:
+def _prevalence(name: str, point: OperatingPointResults, prevalence: float) -> Iterator[Caveat]:
+    values = point.predictive_values
+    if values is None or not prevalence >= 4 * _CLINIC:
         return
-    sensitivity, specificity = values
-    flagged = sensitivity * _CLINIC + (1 - specificity) * (1 - _CLINIC)
-    if flagged > 0:
+    ppv, _ = values.at(_CLINIC)
+    if math.isfinite(ppv.value) and bounded(ppv):
         yield Caveat(
             "note",
             "Prevalence",
             f"{prevalence:.0%} of these images are positive for {name}. At a prevalence of "
-            f"{_CLINIC:.0%}, about {100 * sensitivity * _CLINIC / flagged:.0f} of 100 positive "
-            "predictions would be correct.",
+            f"{_CLINIC:.0%}, about {100 * ppv.value:.0f} of 100 positive predictions would be "
+            f"correct (95% CI {100 * ppv.low:.0f} to {100 * ppv.high:.0f}).",
         )
 
 

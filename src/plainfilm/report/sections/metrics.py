@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from plainfilm.bundle.evidence_wording import counts_text, rate_text
@@ -202,8 +201,7 @@ def _at_prevalence(at: AtPrevalence) -> Table:
             ("corrected", own.in_the_large_corrected, own.brier_corrected),
         ):
             add(label, "calibration_in_the_large", condition, shift)
-            if math.isfinite(brier):
-                add(label, "brier", condition, Interval(brier, math.nan, math.nan, "none"))
+            add(label, "brier", condition, brier)
         for point, pair in own.operating_points.items():
             add(label, "ppv", point, pair.ppv)
             add(label, "npv", point, pair.npv)

@@ -37,6 +37,10 @@ def performance_section(content: ReportContent) -> Section:
         parts += [] if single else [element("h3", label)]
         words = f"No figure can be drawn for {label}; the tables below give the reasons."
         parts.append(Plots(plots) if plots else quiet(words))
+        if plots and (why := _no_prevalence(results)):
+            parts.append(
+                quiet(f"PPV and NPV of {label} at other prevalences are not shown: {why}.")
+            )
     if len(evaluation.labels) > LABELS:
         words = f"Figures of the first {LABELS} labels; the tables have all "
         parts.append(quiet(f"{words}{len(evaluation.labels)}."))
@@ -193,11 +197,12 @@ def _prevalence(label: str, results: LabelResults, name: str) -> Plot | None:
     values = own[1].predictive_values if own else None
     if own is None or values is None or not _drawable(values.prevalence, values.ppv):
         return None
-    rows = zip(values.prevalence, values.ppv, values.npv, strict=True)
+    rows = ((share, *values.at(share)) for share in values.prevalence[::12])
     pairs = "; ".join(
-        f"at a prevalence of {share:.1%}, PPV {ppv:.2f} and NPV {npv:.2f}"
-        for index, (share, ppv, npv) in enumerate(rows)
-        if index % 12 == 0 and math.isfinite(ppv) and math.isfinite(npv)
+        f"at a prevalence of {share:.1%}, PPV {metric_text('ppv', ppv)} and NPV "
+        f"{metric_text('npv', npv)}"
+        for share, ppv, npv in rows
+        if math.isfinite(ppv.value) and math.isfinite(npv.value)
     )
     return Plot(
         name,
@@ -206,6 +211,12 @@ def _prevalence(label: str, results: LabelResults, name: str) -> Plot | None:
         "confidence bands, if sensitivity and specificity are as in this test set.",
         f"Predictive values for {label} by prevalence: {pairs}.",
     )
+
+
+def _no_prevalence(results: LabelResults) -> str | None:
+    """Return why predictive values at other prevalences are missing."""
+    own = default_point(results)
+    return own[1].no_predictive_values if own else None
 
 
 def _matrix(evaluation: EvaluationDocument) -> Plot | None:

@@ -11,14 +11,15 @@ export function shiftPrevalence(probability, from, to) {
   return up / (up + down);
 }
 
-/** Return PPV and NPV by Bayes' theorem; NaN if no image would have the prediction. */
-export function predictiveValues(sensitivity, specificity, prevalence) {
-  const truePositive = sensitivity * prevalence;
-  const trueNegative = specificity * (1 - prevalence);
-  return {
-    ppv: truePositive / (truePositive + (1 - specificity) * (1 - prevalence)),
-    npv: trueNegative / (trueNegative + (1 - sensitivity) * prevalence),
-  };
+/**
+ * Return PPV and NPV of a test, with their limits, at another prevalence.
+ * The odds of PPV are proportional to those of the class, and the odds of NPV to their inverse.
+ */
+export function predictiveValues({ prevalence: tested, ppv, npv }, prevalence) {
+  const move = (metric, from, to) => Object.fromEntries(Object.entries(metric).map(
+    ([end, value]) => [end, typeof value === "number" ? shiftPrevalence(value, from, to) : null],
+  ));
+  return { ppv: move(ppv, tested, prevalence), npv: move(npv, 1 - tested, 1 - prevalence) };
 }
 
 /** Return the prevalence that a bundle's probabilities assume, or null. */
@@ -174,17 +175,26 @@ export function warningsOf(result) {
   ];
 }
 
-/** Return how often such a prediction is correct, with a sentence; null if it was not tested. */
+/** Return why it is unknown how often a prediction is correct; empty if it is known. */
+export function whyUnknown(model, label, point) {
+  const tested = testedPoint(model, label, point);
+  if (!tested) return "there is no test result for this operating point.";
+  return tested.no_predictive_values ? sentence(tested.no_predictive_values) : "";
+}
+
+/** Return how often such a prediction is correct, with a sentence; null if that is unknown. */
 export function reliability(model, label, point, positive, entered) {
   const tested = testedPoint(model, label, point);
   const prevalence = entered ?? assumedPrevalence(model, label);
-  if (!tested || prevalence === null) return null;
-  const { ppv, npv } = predictiveValues(tested.sensitivity.value, tested.specificity.value, prevalence);
-  const share = positive ? ppv : 1 - npv; // of images with this prediction that have the finding
-  if (Number.isNaN(share)) return null;
+  if (!tested?.predictive_values || prevalence === null) return null;
+  const { ppv, npv } = predictiveValues(tested.predictive_values, prevalence);
+  const wrong = { value: 1 - npv.value, low: 1 - npv.high, high: 1 - npv.low };
+  const { value: share, low, high } = positive ? ppv : wrong; // have the finding
+  if (typeof (positive ? ppv : npv).value !== "number" || Number.isNaN(share)) return null;
   const [no, yes] =
     model.task.kind === "binary" ? model.task.classes : [`not ${label}`, label];
   const text = `If ${plainPercent(prevalence)} of all images are ${yes}, `
-    + `${ofHundred(share)} of 100 images predicted as ${positive ? yes : no} are ${yes}.`;
+    + `${ofHundred(share)} of 100 images predicted as ${positive ? yes : no} are ${yes} `
+    + `(95 % confidence interval ${Math.floor(100 * low)} to ${Math.ceil(100 * high)}).`;
   return { text, share, tested };
 }

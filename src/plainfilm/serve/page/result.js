@@ -3,7 +3,8 @@
 import { breakable, definitions, fill, find, make, makeSvg } from "./dom.js";
 import {
   adjustedProbability, assumedPrevalence, decimals, findPoint, isPositive, mainLabel, percent, plainPercent,
-  predictedClass, probabilityDecimals, probabilityPercent, reliability, sentence, warningsOf, withInterval,
+  predictedClass, probabilityDecimals, probabilityPercent, reliability, sentence, warningsOf, whyUnknown,
+  withInterval,
 } from "./interpret.js";
 
 const NAMES = {
@@ -193,7 +194,7 @@ function reliabilityOf(result, { model, label, point, prevalences }) {
   const title = make("h3", {}, "Reliability of this prediction");
   if (!found) {
     return [title, make("p", { class: "quiet" },
-      "Unknown: there is no test result for this operating point.")];
+      `Unknown: ${whyUnknown(model, label, point) || "the prevalence is not known."}`)];
   }
   const { tested, share, text } = found;
   const note = result.indeterminate?.length
