@@ -47,6 +47,22 @@ def describe_manifest(manifest: Manifest) -> str:
     return "\n".join([*lines, table(rows, right=tuple(range(1, len(classes) + 1)))])
 
 
+def describe_characteristics(manifest: Manifest) -> str:
+    """Return a table of age, sex, view and site by split; empty if no column has them."""
+    from plainfilm.data.characteristics import characterise_splits
+    from plainfilm.report.characteristics_table import characteristics_table
+
+    groups = characterise_splits(manifest)
+    if not any(own.has_traits for own in groups):
+        return ""
+    first, *rows = (
+        tuple(cell.replace("\u202f", ",") for cell in row)
+        for row in characteristics_table(groups).grid()
+    )
+    traits = [row for row in rows if row[0].startswith(("Age", "Sex", "View", "Site"))]
+    return table([first, *traits], right=tuple(range(1, len(first))))
+
+
 def _count_labels(
     manifest: Manifest, splits: Sequence[str], order: Sequence[str]
 ) -> list[tuple[str, ...]]:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plainfilm import _files
-    from plainfilm.cli.describe import describe_manifest, print_findings
+    from plainfilm.cli.describe import describe_characteristics, describe_manifest, print_findings
     from plainfilm.cli.terminal import shown
     from plainfilm.errors import UsageError
     from plainfilm.report.figures import sample_grid
@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         )
     manifest = load(args, one_class=True)
     print(describe_manifest(manifest))
+    if lines := describe_characteristics(manifest):
+        print(lines)
     print_findings(manifest, args.given)
     images, captions = _augmented(args, manifest) if args.augmented else _plain(args, manifest)
     picture = sample_grid(images, captions, columns=min(4, args.count))

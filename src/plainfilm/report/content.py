@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle import Provenance
+from plainfilm.data.characteristics import Characteristics
 from plainfilm.evaluation.document import (
     EvaluationDocument,
     ExternalDocument,
@@ -69,6 +70,7 @@ class ReportContent:
 
     ``worst`` holds misclassified images in order of decreasing error; None if they are unknown.
     ``findings`` are those of listing and splitting the data, ``audit`` is that before the training,
+    ``characteristics`` describes the splits of a run and the data that were evaluated on,
     ``external`` the same bundle on several data sets, and ``seeds`` several trainings of a recipe.
     """
 
@@ -82,6 +84,7 @@ class ReportContent:
     external: ExternalDocument | None = None
     seeds: SeedsDocument | None = None
     files: FileCounts | None = None
+    characteristics: Sequence[Characteristics] = ()
 
 
 def is_synthetic(evaluation: EvaluationDocument) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,12 @@ from numpy.typing import NDArray
 
 from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
+from plainfilm.data.characteristics import (
+    Characteristics,
+    characterise,
+    characterise_splits,
+    manifest_columns,
+)
 from plainfilm.errors import ImageError, RunError, UsageError
 from plainfilm.evaluation.document import (
     Document,
@@ -77,6 +84,7 @@ def write_report(
         external=external or _stored(ExternalDocument, evaluation.folder / "external.json"),
         seeds=_stored(SeedsDocument, run.folder.parent / "seeds.json") if run else None,
         files=_count_files(evaluation.document, manifest, run) if manifest else None,
+        characteristics=_characterise(evaluation, run),
     )
     path = build_report(content, out or evaluation.folder / "report.html")
     if paper is not None:
@@ -96,11 +104,29 @@ def _stored(kind: type[_D], path: Path) -> _D | None:
 
 def _count_files(document: EvaluationDocument, manifest: Manifest, run: Run | None) -> FileCounts:
     """Count the files of the whole run if its own test set was scored, else of the data set."""
-    if run is not None and document.dataset.split == "test":
-        scored = {record.id for record in manifest.records}
-        if scored <= {record.id for record in run.manifest.records if record.split == "test"}:
-            return count_files(run.manifest, document)
+    if run is not None and _is_own_test(document, [one.id for one in manifest.records], run):
+        return count_files(run.manifest, document)
     return count_files(manifest, document, whole=False)
+
+
+def _is_own_test(document: EvaluationDocument, ids: Sequence[str], run: Run) -> bool:
+    """Return whether the scored images are of the test set of the run."""
+    own = {record.id for record in run.manifest.records if record.split == "test"}
+    return document.dataset.split == "test" and own.issuperset(ids)
+
+
+def _characterise(evaluation: Evaluation, run: Run | None) -> list[Characteristics]:
+    """Describe the splits of the run, and the images that were scored."""
+    document, scored = evaluation.document, evaluation.predictions
+    groups = characterise_splits(run.manifest) if run is not None else []
+    name = document.dataset.name
+    if run is not None and _is_own_test(document, scored.ids, run):
+        groups, name = [own for own in groups if own.name != "test"], "test"
+    columns = scored.columns
+    if not columns and evaluation.manifest is not None:
+        columns = manifest_columns(evaluation.manifest)
+    own = characterise(name, document.task, scored.patients, scored.labels, columns)
+    return [*groups, own]
 
 
 def rewrite_report(

@@ -8,6 +8,7 @@ from pathlib import Path
 from plainfilm import __version__
 from plainfilm._files import write_text
 from plainfilm.audit import Audit
+from plainfilm.data.characteristics import characterise_splits
 from plainfilm.data.counts import count
 from plainfilm.data.manifest import Manifest
 from plainfilm.records import SPLITS, Record
@@ -16,6 +17,7 @@ from plainfilm.report.audit.columns import columns_section
 from plainfilm.report.audit.findings import finding_card, finding_links
 from plainfilm.report.audit.pictures import Thumbnails
 from plainfilm.report.audit.wording import counted, verdict
+from plainfilm.report.characteristics_table import characteristics_table
 from plainfilm.report.file_counts import split_rows
 from plainfilm.report.html.markup import Html, element, join, lead, quiet
 from plainfilm.report.html.page import page_header, render_page
@@ -60,8 +62,11 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
         ("Shortcuts", _baselines(_SHORTCUTS, audit, "shortcut")),
         ("Differences between splits", _baselines(_SHIFTS, audit, "shift")),
     ]
+    groups = characterise_splits(audit.manifest)
+    if any(own.has_traits for own in groups):
+        sections.insert(1, ("Patients and images", characteristics_table(groups).to_html()))
     if audit.columns:
-        sections.insert(2, ("Columns", columns_section(audit.columns)))
+        sections.insert(-1, ("Columns", columns_section(audit.columns)))
     footer = element(
         "p",
         "Written by plainfilm ",

@@ -9,6 +9,7 @@ from typing import cast
 
 from plainfilm.evaluation.document.evaluation import LeftOutImage
 from plainfilm.records import Finding
+from plainfilm.report.characteristics_table import characteristics_table
 from plainfilm.report.content import ReportContent
 from plainfilm.report.figures import flow_figure
 from plainfilm.report.file_counts import describe_counts, split_rows
@@ -28,7 +29,9 @@ def data_section(content: ReportContent) -> Section:
     if (files := content.files) is not None:
         words = "Flow of the images: files found, files left out and why, splits, images scored."
         parts.append(Plot("flow", flow_figure(files), words, describe_counts(files), wide=True))
-    if content.training is not None and content.training.plan.dataset.splits:
+    if content.characteristics:
+        parts.append(characteristics_table(content.characteristics))
+    elif content.training is not None and content.training.plan.dataset.splits:
         rows = split_rows(content.training.plan.dataset.splits)
         parts.append(Table("splits", "Images and patients in each split", rows, numeric=True))
     left_out = content.evaluation.left_out
