@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from plainfilm.adaptation import AdaptationDocument, adapt
+from plainfilm.adaptation.document import Change, SampleSummary
+from plainfilm.adaptation.judge import conclude
 from plainfilm.bundle import read_bundle
 from plainfilm.cli.main import main
-from plainfilm.data import fill_cache, load_dataset
+from plainfilm.data import Manifest, fill_cache, load_dataset
 from plainfilm.errors import ConfigError, DataError, SourceError, UsageError
 from plainfilm.evaluation import evaluate
-from plainfilm.metrics import apply_recalibration
-from plainfilm.records import PixelSpec
+from plainfilm.metrics import Interval, apply_recalibration
+from plainfilm.records import PixelSpec, Record, Task
 from plainfilm.runtime import Predictor
 from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.training_images import SplitImages
@@ -197,3 +199,90 @@ def test_the_command_prints_the_conclusion_first(bundle, site, tmp_path, capsys)
     page = (tmp_path / "new" / "adaptation.html").read_text()
     assert f'<p class="lead">{document.conclusion}</p>' in page
     assert (tmp_path / "new" / "tables" / "adaptation_points.csv").is_file()
+
+
+def manifest_of(root: Path, task: Task, label, patients: int, seed: int) -> Manifest:
+    """Draw two images of each patient with the labels that ``label(odds, rng)`` draws."""
+    rng = np.random.default_rng(seed)
+    root.mkdir()
+    records = []
+    for number in range(2 * patients):
+        if number % 2 == 0:
+            grey = rng.uniform(64, 192)
+        pixels = np.clip(rng.normal(grey, 20, (16, 16)), 0, 255).astype(np.uint8)
+        path = root / f"{number:04}.png"
+        Image.fromarray(pixels).save(path)
+        labels = tuple(map(float, label(GAIN * (pixels.mean() - 128) / 32, rng)))
+        records.append(
+            Record(id=path.name, path=str(path), labels=labels, patient=f"p{number // 2:016x}")
+        )
+    return Manifest("site", task, tuple(records))
+
+
+def test_a_label_with_few_images_stays_unchanged(make_bundle, tmp_path):
+    task = Task("multilabel", ("a", "b", "c"), ("a", "b", "c"))
+    bundle = make_bundle(task=task, gains=(GAIN, -GAIN, GAIN))
+
+    def label(odds, rng):
+        a, b = rng.random(2) < expit([0.5 * odds - 1, -odds])
+        return a, np.nan if rng.random() < 0.1 else b, rng.random() < 0.05
+
+    site = manifest_of(tmp_path / "images", task, label, 120, 1)
+    found = adapt(bundle, site, out=tmp_path / "new", **FAST)
+    results = found.document.labels
+    assert [results[name].changed for name in "abc"] == [True, True, False]
+    assert "at least 20 of 10 are required" in results["c"].reason
+    assert results["a"].slope.low < 0.5 < results["a"].slope.high
+    assert results["b"].slope.low < 1 < results["b"].slope.high
+    change = found.bundle.recalibration
+    assert (change.slopes[2], change.intercepts[2]) == (1.0, 0.0)
+    points = {
+        name: [one for one in found.bundle.points if one.point.label == name] for name in "abc"
+    }
+    assert points["c"] == [one for one in bundle.points if one.point.label == "c"]
+    assert all(old not in points["a"] for old in bundle.points)
+    assert results["c"].brier.difference.value == 0
+    assert found.document.brier.difference.value < 0
+    assert found.bundle.provenance.adaptation.labels == ("a", "b")
+    assert "not changed: c" in found.bundle.provenance.locked_on
+
+
+def test_several_classes_share_a_slope(make_bundle, tmp_path):
+    task = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
+    made = make_bundle(task=task, gains=(GAIN, 0.0, -GAIN))
+    graph = made.graph.read_bytes().replace(b"Sigmoid", b"Softmax")
+    bundle = make_bundle(tmp_path / "three", task=task, graph=graph)
+
+    def label(odds, rng):
+        chances = softmax(0.5 * odds * np.array([1, 0, -1]) + [1.5, 1, 0])
+        return np.eye(3)[rng.choice(3, p=chances)]
+
+    site = manifest_of(tmp_path / "images", task, label, 150, 2)
+    found = adapt(bundle, site, out=tmp_path / "new", **FAST)
+    results = found.document.labels
+    assert len({results[name].slope for name in "abc"}) == 1
+    assert results["a"].slope.low < 0.5 < results["a"].slope.high
+    assert results["c"].intercept.low < -2.5 / 3 < results["c"].intercept.high
+    assert sum(found.bundle.recalibration.intercepts) == pytest.approx(0, abs=1e-9)
+    assert found.document.conclusion.startswith("The adaptation improves the probabilities")
+    total = [results[name].brier.difference.value for name in "abc"]
+    assert found.document.brier.difference.value == pytest.approx(np.mean(total))
+
+
+@pytest.mark.parametrize(
+    ("limits", "start", "end"),
+    [
+        ((-0.03, -0.01), "The adaptation improves the probabilities: ", "-0.0300 to -0.0100)."),
+        ((-0.03, 0.0), "The adaptation is not shown to help: ", "which includes 0."),
+        ((-0.03, 0.01), "The adaptation is not shown to help: ", "which includes 0."),
+        ((0.01, 0.03), "The adaptation makes the probabilities worse: ", "+0.0100 to +0.0300)."),
+        ((math.nan, math.nan), "It is not known whether the adaptation helps: ", "no interval."),
+    ],
+)
+def test_the_conclusion_follows_from_the_interval(limits, start, end):
+    middle = sum(limits) / 2
+    change = Change(*(Interval(middle, *limits, "") for _ in range(3)))
+    sentence = conclude(change, SampleSummary(1, 1, {}))
+    assert sentence.startswith(f"{start}on 1 held-out image of 1 patient, ")
+    assert sentence.endswith(end)
+    assert (f"changes by {middle:+.4f}" in sentence) == math.isfinite(middle)

@@ -88,7 +88,7 @@ def _areas(sample: Sample, n_bootstrap: int) -> dict[str, Interval]:
     truth, scores, task = sample.labels, sample.probabilities, sample.task
     if task.kind == "multiclass":
         found = summarise(truth, scores, task, sample.patients, (), n_bootstrap=n_bootstrap)
-        return dict.fromkeys(task.labels, found.metrics["auroc"])
+        return dict.fromkeys(task.labels, found.macro["auroc"])
     keys = repeated(np.array(sample.patients))
     areas = {}
     for column, label in enumerate(task.labels):

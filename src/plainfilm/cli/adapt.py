@@ -131,7 +131,7 @@ def _describe_label(label: str, results: LabelAdaptation) -> Iterator[str]:
         yield f"{label}: {results.reason}"
     line = results.calibration
     rows = [
-        ("held-out images", "before", "after", "difference"),
+        ("held-out images", "before", "after", "after - before"),
         ("calibration slope", _value(line.slope_before), _value(line.slope_after), ""),
         (
             "calibration in the large",
@@ -145,7 +145,8 @@ def _describe_label(label: str, results: LabelAdaptation) -> Iterator[str]:
     for point in results.points:
         name = point.name
         old = "" if point.threshold_before is None else f"{point.threshold_before:.3f}"
-        rows.append((f"{name}: threshold", old, f"{point.threshold:.3f}", ""))
+        spread = f"5th to 95th percentile: {point.low:.3f} to {point.high:.3f}"
+        rows.append((f"{name}: threshold", old, f"{point.threshold:.3f}", spread))
         for rate in ("sensitivity", "specificity"):
             before = getattr(point, f"{rate}_before")
             shown = "" if before is None else _value(before)

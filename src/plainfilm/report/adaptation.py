@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from plainfilm.report.html.markup import Html, element, lead
 from plainfilm.report.html.page import Part, Section, page_header
 from plainfilm.report.html.table import Cell, Row, Table, interval_cell, number_cell
 from plainfilm.report.sections.summary import synthetic_notice
-from plainfilm.report.wording import change_text, interval_text
+from plainfilm.report.wording import bounded, change_text, interval_text, number
 
 if TYPE_CHECKING:
     from plainfilm.adaptation.document import (
@@ -59,9 +60,9 @@ def _label_parts(label: str, results: LabelAdaptation) -> Iterator[Part]:
     elif results.slope is not None and results.intercept is not None:
         yield element(
             "p",
-            f"On the adaptation images, the log odds get a slope of {interval_text(results.slope)} "
-            f"and an intercept of {interval_text(results.intercept)}. The AUROC there is "
-            f"{interval_text(results.auroc)}; an adaptation does not change it.",
+            f"On the adaptation images, the log odds get a slope of {_text(results.slope)} "
+            f"and an intercept of {_text(results.intercept)}. The AUROC there is "
+            f"{_text(results.auroc)}; an adaptation does not change it.",
         )
         if results.reason:
             yield element("p", f"Not determined: {results.reason}.")
@@ -84,7 +85,7 @@ def _label_parts(label: str, results: LabelAdaptation) -> Iterator[Part]:
             "Before": _cell("before", before),
             "After": _cell("after", after),
             "Difference": Cell(
-                change_text(difference) if difference is not None else "",
+                "–" if difference is None else change_text(difference),
                 interval_cell("difference", difference).values,
             ),
         }
@@ -99,8 +100,15 @@ def _label_parts(label: str, results: LabelAdaptation) -> Iterator[Part]:
 
 
 def _cell(name: str, interval: Interval | None) -> Cell:
-    shown = "–" if interval is None else interval_text(interval)
-    return Cell(shown, interval_cell(name, interval).values)
+    return Cell(_text(interval), interval_cell(name, interval).values)
+
+
+def _text(interval: Interval | None) -> str:
+    """Return a value with its limits."""
+    if interval is None or math.isnan(interval.value):
+        return "–" if interval is None else f"undefined: {interval.reason}"
+    shown = number(interval.value)
+    return f"{shown} ({interval_text(interval)})" if bounded(interval) else shown
 
 
 def _point_row(label: str, point: PointChange) -> Row:
@@ -108,7 +116,10 @@ def _point_row(label: str, point: PointChange) -> Row:
         "Label": Cell(None, {"label": label}),
         "Operating point": point.name,
         "Threshold before": number_cell("threshold_before", point.threshold_before),
-        "Threshold": number_cell("threshold", point.threshold),
+        "Threshold (5th to 95th percentile)": Cell(
+            f"{number(point.threshold)} ({number(point.low)}–{number(point.high)})",
+            {"threshold": point.threshold, "low": point.low, "high": point.high},
+        ),
         "Sensitivity before": _cell("sensitivity_before", point.sensitivity_before),
         "Sensitivity": _cell("sensitivity", point.sensitivity),
         "Specificity before": _cell("specificity_before", point.specificity_before),
@@ -119,24 +130,26 @@ def _point_row(label: str, point: PointChange) -> Row:
 
 def _plan_rows(label: str, results: LabelAdaptation) -> Iterator[Row]:
     for one in results.plan:
-        yield _plan_row(label, one.quantity, "adaptation", one.target, one.images, one.patients)
+        sizes_of = one.half_width, one.target, one.images, one.patients
+        yield _plan_row(label, one.quantity, "adaptation", *sizes_of)
     sizes = results.sample_sizes
     if sizes is None:
         return
     for name, size in (("sensitivity", sizes.sensitivity), ("specificity", sizes.specificity)):
         for target in () if size is None else size.targets:
-            yield _plan_row(
-                label, name, "held-out", target.half_width, target.images, target.patients
-            )
+            now = math.nan if size is None else size.half_width
+            sizes_of = now, target.half_width, target.images, target.patients
+            yield _plan_row(label, name, "held-out", *sizes_of)
 
 
 def _plan_row(
-    label: str, name: str, part: str, half_width: float, images: int, patients: int
+    label: str, name: str, part: str, now: float, target: float, images: int, patients: int
 ) -> Row:
     return {
         "Label": Cell(None, {"label": label}),
         "Quantity": name,
-        "Half width": number_cell("half_width", half_width),
+        "Half width now": number_cell("half_width", now),
+        "Target": number_cell("target", target),
         "Part": part,
         "Images": images,
         "Patients": patients,
