@@ -81,6 +81,7 @@ def residual(
     batch: Any = "n",
     end: str | None = None,
     flat: tuple[int, int] | None = None,
+    computed: bool = False,
     dtype: str = "float32",
     gain: float = 1.0,
     opset: int = 17,
@@ -88,14 +89,18 @@ def residual(
     """Write a residual network, channels first, like those of torchvision.
 
     ``end`` is the last operator, and ``flat`` a fixed shape before the last layer, as
-    torch.onnx.export writes it for a fixed batch.
+    torch.onnx.export writes it for a fixed batch; if it is ``computed``, it is no constant.
     """
     made = Maker(dtype=dtype)
     x = made.add("Relu", made.convolve("pixels", channels, 4, 7, strides=[2, 2]))
     way = made.convolve(made.add("Relu", made.convolve(x, 4, 4)), 4, 4)
     x = made.add("Relu", made.add("Add", x, way))
     x = made.add("GlobalAveragePool", x)
-    x = made.add("Reshape", x, made.numbers(*flat)) if flat else made.add("Flatten", x)
+    if flat:
+        shape = made.numbers(*flat)
+        x = made.add("Reshape", x, made.add("Identity", shape) if computed else shape)
+    else:
+        x = made.add("Flatten", x)
     x = made.add("Gemm", x, made.weight(4, columns, low=-gain, high=gain), made.weight(columns))
     x = made.add(end, x, **({"axis": 1} if end == "Softmax" else {})) if end else x
     return made.save(path, [batch, channels, size, size], x, columns, opset=opset)

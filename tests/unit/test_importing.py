@@ -111,8 +111,15 @@ def test_extreme_probabilities_keep_their_order(tmp_path: Path) -> None:
 
 def test_a_graph_for_one_image_predicts_on_many(tmp_path: Path) -> None:
     expected = None
-    for name, batch, flat in (("any", "n", None), ("one", 1, (1, 4)), ("declared", 1, None)):
-        path = residual(tmp_path / f"{name}.onnx", batch=batch, flat=flat)
+    kinds: dict[str, dict[str, Any]] = {
+        "any": {},
+        "declared": {"batch": 1},
+        "reshaped": {"batch": 1, "flat": (1, 4)},
+        "inferred": {"batch": 1, "flat": (1, -1)},
+        "one": {"batch": 1, "flat": (1, 4), "computed": True},
+    }
+    for name, kind in kinds.items():
+        path = residual(tmp_path / f"{name}.onnx", **kind)
         bundle = import_model(
             path,
             out=tmp_path / name,
@@ -123,14 +130,14 @@ def test_a_graph_for_one_image_predicts_on_many(tmp_path: Path) -> None:
         )
         origin = bundle.provenance.imported_from
         assert origin is not None
-        assert origin.batch == (1 if name == "one" else None)  # a declared one is tried without
+        assert origin.batch == (1 if name == "one" else None)
         found = Predictor(bundle).probabilities(pictures(70))
         expected = found if expected is None else expected
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_graph_for_three_images_fills_the_last_run(tmp_path: Path) -> None:
-    path = residual(tmp_path / "net.onnx", batch=3, flat=(3, 4))
+    path = residual(tmp_path / "net.onnx", batch=3, flat=(3, 4), computed=True)
     whole = residual(tmp_path / "any.onnx")
     more = {"labels": ["ILL"], "negative": "WELL", "images": UNIT, "output_kind": "logits"}
     found, expected = (

@@ -6,13 +6,17 @@ from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from plainfilm.bundle.imported import Axes, Preprocessing
 from plainfilm.errors import UsageError
 from plainfilm.importing.presets import ImageOptions
 from plainfilm.importing.source import Side, SourceGraph
 from plainfilm.network_session import Array
+from plainfilm.phantom import draw
 from plainfilm.records import PixelSpec
+
+_SMALLEST, _LARGEST = 64, 256  # sides of drawn radiographs, which are resized
 
 __all__ = ["combine", "prepare", "resolve", "test_images"]
 
@@ -132,11 +136,14 @@ def prepare(images: NDArray[np.uint8], how: Preprocessing) -> Array:
 
 
 def test_images(size: int, count: int = 6) -> NDArray[np.uint8]:
-    """Return drawn images (count, size, size): noise, and ramps from corner to corner."""
+    """Return drawn images (count, size, size): radiographs, then noise and ramps."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, size, size)).astype(np.uint8)
+    coarse = max(_SMALLEST, min(size, _LARGEST))
+    for number in range(count // 2):  # a network may be saturated on anything else
+        film = Image.fromarray(draw(rng, size=coarse))
+        images[number] = np.asarray(film.resize((size, size), Image.Resampling.BILINEAR))
     steps = np.arange(size) / max(size - 1, 1)
-    for number in range(count // 2):
-        ramp = np.add.outer((number + 1) * steps, steps**2)
-        images[number] = np.rint(255 * ramp / ramp.max())
+    ramp = np.add.outer(steps, steps**2)
+    images[-1] = np.rint(255 * ramp / ramp.max())
     return images

@@ -9,6 +9,7 @@ import numpy as np
 
 from plainfilm._optional import require
 from plainfilm.bundle.imported import Preprocessing
+from plainfilm.importing.free_batch import free_batch
 from plainfilm.importing.outputs import HIGH, LOW, Meaning
 from plainfilm.importing.source import SourceGraph, infer_shapes
 
@@ -47,16 +48,18 @@ def wrap_graph(
     """
     writer = _Writer()
     writer.add_input(size, how)
-    prefixed = writer.onnx.compose.add_prefix(source.model, _PREFIX).graph
+    declared = source.shape[0]
+    model = source.model if declared in (None, batch) else free_batch(source.model, declared)
+    prefixed = writer.onnx.compose.add_prefix(model, _PREFIX).graph
     for node in prefixed.node:
         node.input[:] = ["prepared" if o == _PREFIX + source.input else o for o in node.input]
     writer.nodes += prefixed.node
     writer.constants += prefixed.initializer
     writer.add_logits(_PREFIX + source.output, columns, meaning)
     writer.add_probabilities(meaning.task.kind == "multiclass", temperature)
-    model = writer.build(source, size, batch, len(meaning.task.labels))
-    infer_shapes(model)
-    data: bytes = model.SerializeToString(deterministic=True)
+    wrapped = writer.build(source, size, batch, len(meaning.task.labels))
+    infer_shapes(wrapped)
+    data: bytes = wrapped.SerializeToString(deterministic=True)
     return data
 
 
