@@ -101,7 +101,7 @@ sys.exit(command.main())
     gone = Gone()
     del gone
     import time
-    time.sleep(20)
+    time.sleep(600)
 """,
     ],
 )
@@ -110,7 +110,7 @@ def test_where_an_interrupt_cannot_be_raised(body: str) -> None:
         [sys.executable, "-c", WORKING.format(body=body), "report", "run"],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 130
@@ -130,7 +130,7 @@ command.main()
         [sys.executable, "-c", code, "report", "run"],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=120,
         check=False,
     )
     assert done.returncode == -signal.SIGINT  # a shell shows it as 130

@@ -467,8 +467,8 @@ def test_reading_a_radiograph_is_far_from_the_limit_of_reads() -> None:
 
 def test_hostile_files_are_rejected_at_once() -> None:
     """A file is rejected by its header, without reading the rest."""
-    start = time.perf_counter()
+    start = time.process_time()
     for name in ("png 65000x65000", "gif claims", "webp claims", "dicom frames 2^31"):
         with pytest.raises(ImageError):
             read_image(MAKERS[name][0](), PixelSpec(16))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

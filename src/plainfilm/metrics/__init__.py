@@ -173,7 +173,6 @@ __all__ = [
     "MrmcTest",
     "PairedTest",
     "PredictiveValues",
-    "Recalibration",
     "ReliabilityBin",
     "ShiftTest",
     "Statistic",
