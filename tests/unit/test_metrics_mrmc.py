@@ -221,6 +221,31 @@ def test_single_modality_is_the_formula_of_hillis() -> None:
     assert (fixed.low, fixed.high) == pytest.approx((0.85 - half, 0.85 + half))
 
 
+def test_a_median_unbiased_mean_square_widens_intervals_of_few_readers() -> None:
+    rng = np.random.default_rng(0)
+    for freedom in (1, 2, 9):
+        factor = freedom / stats.chi2.median(freedom)
+        squares = rng.chisquare(freedom, 40_000) / freedom
+        assert np.mean(factor * squares > 1) == pytest.approx(0.5, abs=0.01)
+    values = np.array([0.8, 0.85, 0.9])
+    matrix = np.full((3, 3), 0.0004) + np.eye(3) * 0.0006
+    square = values.var(ddof=1) * 2 / stats.chi2.median(2)
+    scale = square + 3 * 0.0004
+    half = stats.t.ppf(0.975, 2 * (scale / square) ** 2) * math.sqrt(scale / 3)
+    found = reader_mean(values, matrix, median_unbiased=True)
+    assert (found.low, found.high) == pytest.approx((0.85 - half, 0.85 + half))
+    plain, wide = (
+        compare_modalities(VAN_DYKE, JACKKNIFE, median_unbiased=own) for own in (False, True)
+    )
+    assert wide.p > plain.p
+    assert wide.differences[0].difference.low < plain.differences[0].difference.low
+    both = np.block(
+        [[matrix, np.full((3, 1), 0.0003)], [np.full((1, 3), 0.0003), np.full((1, 1), 0.001)]]
+    )
+    tests = [compare_with_model(values, 0.9, both, median_unbiased=own) for own in (False, True)]
+    assert tests[0].p < tests[1].p
+
+
 def test_errors_name_what_is_missing() -> None:
     with pytest.raises(MetricError, match="two readers and two modalities"):
         compare_modalities([[0.8, 0.9]], np.eye(2))

@@ -196,8 +196,8 @@ def _mean(images: ReadImages, name: str, own: Floats) -> ReadersMean | None:
     )
     r = len(own)
     try:
-        mean = metrics.reader_mean(values[:r], covariance[:r, :r])
-        found = metrics.compare_with_model(values[:r], values[r:], covariance)
+        mean = metrics.reader_mean(values[:r], covariance[:r, :r], median_unbiased=True)
+        found = metrics.compare_with_model(values[:r], values[r:], covariance, median_unbiased=True)
     except MetricError:
         return None
     p = None if np.isnan(found.p) else found.p
@@ -233,7 +233,9 @@ def _compare_modalities(
                 own, covariance = metrics.reader_covariance(
                     name, images.y_true, pair.reshape(2 * r, -1), images.patients
                 )
-                [test] = metrics.compare_modalities(own.reshape(2, r), covariance).differences
+                [test] = metrics.compare_modalities(
+                    own.reshape(2, r), covariance, median_unbiased=True
+                ).differences
             except MetricError:  # fewer than two readers, or a class without patients
                 continue
             names = reads.modalities[first], reads.modalities[second]

@@ -124,14 +124,23 @@ def pooled(matrix: Floats, t: int, r: int) -> tuple[float, float, float, float]:
     return error, cov1, cov2, cov3
 
 
-def single_modality(values: Floats, matrix: Floats, readers: Readers) -> tuple[float, float, float]:
+def median_factor(freedom: int) -> float:
+    """Return the factor that makes the median of a mean square equal to its expectation."""
+    from scipy.special import chdtri
+
+    return freedom / float(chdtri(freedom, 0.5))
+
+
+def single_modality(
+    values: Floats, matrix: Floats, readers: Readers, median_unbiased: bool
+) -> tuple[float, float, float]:
     """Return the mean of one modality, its standard error and its degrees of freedom."""
     r = len(values)
     error, _, cov2, _ = pooled(matrix, 1, r)
     shared = max(cov2, 0.0)
     if readers == "fixed":
         return float(values.mean()), math.sqrt((error + (r - 1) * shared) / r), math.inf
-    spread = float(values.var(ddof=1))
+    spread = float(values.var(ddof=1)) * (median_factor(r - 1) if median_unbiased else 1)
     scale = spread + r * shared
     freedom = (r - 1) * (scale / spread) ** 2 if spread > 0 else math.inf
     return float(values.mean()), math.sqrt(scale / r), freedom
