@@ -8,8 +8,10 @@ from scipy.special import expit, softmax
 
 from plainfilm.adaptation.graph import recalibrate_graph
 from plainfilm.errors import BundleError
+from plainfilm.importing import import_model
 from plainfilm.metrics import apply_recalibration
 from plainfilm.records import Recalibration
+from plainfilm.runtime import Predictor
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -94,3 +96,25 @@ def test_a_graph_without_sigmoid_or_softmax_is_refused():
     with pytest.raises(BundleError, match="cannot be recalibrated") as error:
         recalibrate_graph(graph, Recalibration((1.0,), (0.0,)))
     assert "Tanh" in str(error.value)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_graph_of_an_imported_network_is_recalibrated(tmp_path, count):
+    from onnx_networks import channels_last, residual
+
+    if count == 1:
+        path, labels = residual(tmp_path / "net.onnx"), {"labels": ["ILL"], "negative": "WELL"}
+        options = {"preset": "torchvision", "output_kind": "logits"}
+    else:
+        path, labels = channels_last(tmp_path / "net.onnx"), {"labels": ["A", "B", "C"]}
+        options = {"preset": "keras-tf"}
+    bundle = import_model(path, out=tmp_path / "bundle", **labels, **options)
+    change = Recalibration((0.6,) * count, (0.4, -0.2, 0.1)[:count])
+    images = np.random.default_rng(1).integers(0, 256, (9, 32, 32)).astype(np.uint8)
+    odds = apply_recalibration(Predictor(bundle).logits(images), change)
+    session = onnxruntime.InferenceSession(recalibrate_graph(bundle.graph.read_bytes(), change))
+    size = session.get_inputs()[0].shape[0]
+    chunks = [images] if isinstance(size, str) else [images[i : i + size] for i in range(9)]
+    found = np.concatenate([session.run(["probabilities"], {"image": one})[0] for one in chunks])
+    expected = expit(odds) if count == 1 else softmax(odds, axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

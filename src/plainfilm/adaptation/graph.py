@@ -27,7 +27,7 @@ def recalibrate_graph(graph: bytes, recalibration: Recalibration) -> bytes:
         If the probabilities do not come from a sigmoid or softmax, or the result is not a valid
         graph.
     """
-    onnx = require("onnx", "train")
+    onnx = require("onnx", "onnx")
     model = onnx.load_model_from_string(graph)
     head = _find_head(model.graph)
     names = {one.name for one in model.graph.initializer}
