@@ -139,6 +139,7 @@ def test_the_command_prints_the_assumption(bundle, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("The probabilities are corrected for an estimated prevalence of")
     assert '<h2 id="title-1">Shares of the classes</h2>' in (out / "adaptation.html").read_text()
+    assert "the bundle has no list of its training images" in "".join(lines)
     assert any(line.startswith("assumption: Label shift: the images of each") for line in lines)
 
 

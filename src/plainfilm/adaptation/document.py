@@ -39,12 +39,15 @@ class LeftOutCounts:
         The bundle was trained or validated on them or on another image of their patient.
     rejected, unreadable, unlabelled
         The bundle rejects them, their file cannot be read, or they have no known label.
+    unchecked
+        What could not be compared with the training images, and why.
     """
 
     overlapping: int
     rejected: int
     unreadable: int
     unlabelled: int
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

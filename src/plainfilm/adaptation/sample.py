@@ -117,7 +117,8 @@ def score_sample(
     a known label are left out.
     """
     scored = score(bundle, manifest, **options)
-    overlap = find_overlap(bundle, scored).images
+    found = find_overlap(bundle, scored)
+    overlap = found.images
     rejected = scored.predictions.rejected & ~overlap
     known = np.isfinite(scored.manifest.label_array()).any(axis=1)
     unlabelled = ~known & ~overlap & ~rejected & labelled
@@ -127,6 +128,7 @@ def score_sample(
         rejected=int(rejected.sum()),
         unreadable=len(scored.left_out),
         unlabelled=int(unlabelled.sum()),
+        unchecked=found.unchecked,
     )
     if not keep.any():
         raise SourceError(

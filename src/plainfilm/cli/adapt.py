@@ -97,6 +97,8 @@ def describe_adaptation(document: AdaptationDocument) -> Iterator[str]:
     }
     if any(left.values()):
         yield "left out: " + ", ".join(f"{count} {why}" for why, count in left.items() if count)
+    if unchecked := document.left_out.unchecked:
+        yield f"training images may be among them: {'; '.join(unchecked)}"
     if document.label_shift is not None:
         yield from _describe_shift(document.label_shift)
     for label, results in document.labels.items():

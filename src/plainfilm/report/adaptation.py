@@ -37,6 +37,8 @@ def adaptation_first_screen(document: AdaptationDocument) -> Html:
         f". Left out: {left.overlapping} of training or validation, {left.rejected} rejected, "
         f"{left.unreadable} unreadable, {left.unlabelled} without a label."
     )
+    if left.unchecked:
+        facts += f" Training images may be among them: {'; '.join(left.unchecked)}."
     notice = lead(element("strong", "For research and teaching. Not a medical device."))
     notices = [synthetic_notice(), notice] if document.synthetic else [notice]
     title, conclusion = f"Adaptation to {document.dataset}", lead(document.conclusion)
