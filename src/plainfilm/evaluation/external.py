@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
-from plainfilm._text import plural
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.data import Manifest
 from plainfilm.data.sources.root_names import number_names
@@ -122,7 +120,6 @@ def validate(
         for one in evaluations
     ]
     document = ExternalDocument(
-        warnings=tuple(_warn(row) for row in rows if row.overlap),
         version=__version__,
         model=evaluations[0].document.model,
         label=bundle.task.labels[0] if bundle.task.kind == "binary" else None,
@@ -198,18 +195,6 @@ def _with_overlap(row: ExternalRow, document: EvaluationDocument) -> ExternalRow
         return replace(row, overlap=0)
     without = {name: overlap.metrics[name] for name in METRICS if name in overlap.metrics}
     return replace(row, role=OVERLAPPING, overlap=overlap.images, without=without)
-
-
-def _warn(row: ExternalRow) -> str:
-    """Describe the overlap of a data set with the training images."""
-    area = (row.without or {}).get("auroc")
-    rest = ""
-    if area is not None and math.isfinite(area.value):
-        rest = f"; the AUROC of the others is {area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
-    return (
-        f"the data set {row.name} is not external: {row.overlap:,} of {plural(row.n, 'image')} "
-        f"overlap with the training and validation images{rest}"
-    )
 
 
 def _with_difference(row: ExternalRow, first: ExternalRow) -> ExternalRow:

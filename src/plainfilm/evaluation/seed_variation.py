@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist, mean, stdev
 
@@ -44,7 +44,6 @@ def write_seed_variation(
         rows=rows,
         variation=variation,
         ensemble=None if ensemble is None else _row(*ensemble),
-        note=_note(variation, len(rows)),
     )
     ensembles = () if document.ensemble is None else (document.ensemble,)
     write_with_table(document, Path(folder) / "seeds", (*rows, *ensembles))
@@ -73,22 +72,4 @@ def _variation(metrics: Sequence[Interval]) -> MetricVariation | None:
         minimum=min(known),
         maximum=max(known),
         sampling_se=mean(errors) if errors else None,
-    )
-
-
-def _note(variation: Mapping[str, MetricVariation], count: int) -> str:
-    start = f"{count} trainings of the same recipe on the same splits."
-    auroc = variation.get("auroc")
-    if auroc is None or auroc.sampling_se is None:
-        return start
-    sampling = auroc.sampling_se
-    which = (
-        "the choice of test images contributes more uncertainty than the choice of seed"
-        if sampling > auroc.sd
-        else "the choice of seed matters as much as the choice of test images"
-    )
-    return (
-        f"{start} The standard deviation of the AUROC over seeds is {auroc.sd:.3f}; its standard "
-        f"error from the choice of test images alone is {sampling:.3f}: {which}. "
-        "The interval of a single training covers the choice of test images only."
     )

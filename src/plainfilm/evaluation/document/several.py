@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal
 from plainfilm import _files
 from plainfilm._document import Document
 from plainfilm._json import to_json
+from plainfilm._text import plural
 from plainfilm.evaluation.document.evaluation import DatasetSummary, ModelSummary
 from plainfilm.metrics import Interval, Verdict
 
@@ -56,23 +58,40 @@ class ExternalRow:
     overlap: int | None = None
     without: Mapping[str, Interval] | None = None
 
+    @property
+    def warning(self) -> str | None:
+        """Return why the data set is not external, or None."""
+        if not self.overlap:
+            return None
+        area, rest = (self.without or {}).get("auroc"), ""
+        if area is not None and math.isfinite(area.value):
+            limits = f"{area.low:.3f} to {area.high:.3f}"
+            rest = f"; the AUROC of the others is {area.value:.3f} ({limits})"
+        return (
+            f"the data set {self.name} is not external: {self.overlap:,} of "
+            f"{plural(self.n, 'image')} overlap with the training and validation images{rest}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalDocument(Document):
     """One bundle on several data sets, the content of ``external.json``.
 
-    ``warnings`` name the data sets that are not external. ``label`` is that of a binary task. The
-    rows of the bundle's own run come first.
+    ``label`` is that of a binary task. The rows of the bundle's own run come first.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
-    warnings: tuple[str, ...] = ()
     version: str
     model: ModelSummary
     label: str | None
     rows: tuple[ExternalRow, ...]
     note: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for each data set that is not external."""
+        return tuple(row.warning for row in self.rows if row.warning is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +204,31 @@ class SeedsDocument(Document):
     bundle of all of them, if there is one.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     version: str
     rows: tuple[SeedRow, ...]
     variation: Mapping[str, MetricVariation]
     ensemble: SeedRow | None
-    note: str
+
+    @property
+    def note(self) -> str:
+        """Return what the variation of the AUROC shows, in words."""
+        start = f"{len(self.rows)} trainings of the same recipe on the same splits."
+        auroc = self.variation.get("auroc")
+        if auroc is None or auroc.sampling_se is None:
+            return start
+        which = (
+            "the choice of test images contributes more uncertainty than the choice of seed"
+            if auroc.sampling_se > auroc.sd
+            else "the choice of seed matters as much as the choice of test images"
+        )
+        return (
+            f"{start} The standard deviation of the AUROC over seeds is {auroc.sd:.3f}; its "
+            "standard error from the choice of test images alone is "
+            f"{auroc.sampling_se:.3f}: {which}. The interval of a single training covers the "
+            "choice of test images only."
+        )
 
 
 def write_with_table(document: Document, path: Path, rows: Iterable[object]) -> None:

@@ -100,14 +100,25 @@ def _predictions_only(content: ReportContent) -> Iterator[Caveat]:
 
 def _overlap(content: ReportContent) -> Iterator[Caveat]:
     overlap = content.evaluation.overlap
-    problems = [one.problem for one in content.findings if one.check == OVERLAP]
     if overlap is None or not overlap.images:
         return
+    kinds = [
+        counted(overlap.identical, "identical file") if overlap.identical else "",
+        counted(overlap.altered, "altered copy", "altered copies") if overlap.altered else "",
+        f"{counted(overlap.same_patient, 'image')} of {counted(overlap.patients, 'patient')} of "
+        "those images"
+        if overlap.patients
+        else "",
+    ]
+    start = (
+        f"{overlap.images} of {counted(content.evaluation.n, 'image')} overlap with the images "
+        f"that the model was trained or validated on: {enumerate_texts([*filter(None, kinds)])}."
+    )
     rest = "No image is left without them."
     if area := overlap.metrics.get("auroc"):
         others = counted(overlap.others, "other image")
         rest = f"On the {others}, the AUROC is {metric_text('auroc', area)}."
-    text = " ".join([*map(sentence, problems), "This is no external validation.", rest])
+    text = f"{start} This is no external validation. {rest}"
     yield Caveat("serious", "Trained on these images", text)
 
 
