@@ -299,3 +299,22 @@ def test_an_axis_without_a_fixed_size_takes_the_given_one(tmp_path: Path) -> Non
     assert (bundle.pixels.size, bundle.pixels.geometry) == (48, "pad")
     found = Predictor(bundle).probabilities(pictures(4, 48))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_graph_of_a_bundle_can_be_imported(make_bundle: Any, tmp_path: Path) -> None:
+    """It takes integers without channels, and has several outputs."""
+    own = make_bundle()
+    bundle = import_model(
+        own.graph,
+        out=tmp_path / "imported",
+        labels=["bright"],
+        negative="dark",
+        images=ImageOptions(value_range=(0, 255)),
+        output="logits",
+        output_kind="logits",
+    )
+    images = pictures(20, 16)
+    found, expected = (Predictor(one).probabilities(images) for one in (bundle, own))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(UsageError, match="exactly one output"):
+        import_model(own.graph, out=tmp_path / "other", labels=["a"], images=UNIT)

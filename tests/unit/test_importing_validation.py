@@ -201,3 +201,28 @@ def test_an_evaluation_stops_at_values_that_are_not_probabilities(
     bundle = import_model(path, out=tmp_path / "b", output_kind="probabilities", **more)
     with pytest.raises(BundleError, match=r"cannot be evaluated on .* not probabilities"):
         evaluate(bundle, folder, out=tmp_path / "e", robustness=False, workers=0)
+
+
+def test_a_report_says_what_is_not_known_of_an_imported_network(
+    tmp_path: Path, folder: Path, bundle: Bundle
+) -> None:
+    from plainfilm.report.content import ReportContent, is_locked
+    from plainfilm.report.sections.caveats import write_caveats
+
+    path = brightness(tmp_path / "net.onnx", end="Sigmoid")
+    given = import_model(path, out=tmp_path / "given", thresholds=0.5, **NAMES)
+    plain = import_model(path, out=tmp_path / "plain", **NAMES)
+    more = {"robustness": False, "workers": 0, "n_bootstrap": 20}
+    titles, models = {}, {}
+    for name, own in (("locked", bundle), ("given", given), ("plain", plain)):
+        found = evaluate(own, folder, out=tmp_path / f"e-{name}", **more)
+        models[name] = found.document.model
+        titles[name] = {
+            one.title for one in write_caveats(ReportContent(evaluation=found.document))
+        }
+        assert "Imported model" in titles[name]
+        assert "net.onnx, SHA-256 " in str(models[name].imported_from)
+    assert "Thresholds not locked on validation" in titles["given"]
+    assert "Thresholds not locked on validation" not in titles["locked"] | titles["plain"]
+    assert [is_locked(model) for model in models.values()] == [True, False, False]
+    assert [model.temperature is None for model in models.values()] == [False, True, True]

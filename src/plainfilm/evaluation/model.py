@@ -39,6 +39,8 @@ class JudgedModel:
     def of(cls, bundle: Bundle) -> JudgedModel:
         """Return the description of a bundle."""
         origin = bundle.provenance
+        imported, locked = origin.imported_from, origin.locked_on
+        unchanged = imported is not None and locked is None
         summary = ModelSummary(
             name=_name(bundle.folder),
             kind="bundle",
@@ -47,8 +49,8 @@ class JudgedModel:
             created=origin.created,
             backend=origin.backend,
             seed=origin.seed,
-            temperature=bundle.temperature,
-            locked_on=origin.locked_on,
+            temperature=None if unchanged else bundle.temperature,
+            locked_on=locked,
             assumed_prevalence=origin.assumed_prevalence,
             training=TrainingSummary(
                 origin.dataset,
@@ -56,12 +58,19 @@ class JudgedModel:
                 origin.validation_images,
                 origin.synthetic_images,
             ),
+            imported_from=None
+            if imported is None
+            else f"{imported.file}, SHA-256 {imported.sha256}",
         )
         return cls(
             summary=summary,
             task=bundle.task,
             operating_points=bundle.operating_points,
-            validation={(one.point.label, one.point.name): one.validation for one in bundle.points},
+            validation={
+                (one.point.label, one.point.name): one.validation
+                for one in bundle.points
+                if not unchanged
+            },
             indeterminate=bundle.indeterminate,
             rejection=bundle.rejection,
             training_prevalence=origin.training_prevalence,

@@ -18,6 +18,7 @@ from plainfilm.evaluation.document import (
     OperatingPointResults,
     SeedsDocument,
 )
+from plainfilm.evaluation.document.evaluation import ModelSummary
 from plainfilm.evaluation.document.several import ExternalRow
 from plainfilm.metrics import Interval
 from plainfilm.records import Finding
@@ -97,6 +98,12 @@ def only_label(evaluation: EvaluationDocument) -> tuple[str, LabelResults] | Non
     """Return name and results of the label if there is one label, otherwise None."""
     labels = list(evaluation.labels.items())
     return labels[0] if len(labels) == 1 else None
+
+
+def is_locked(model: ModelSummary) -> bool:
+    """Return whether thresholds were locked on validation; a trained bundle may not say where."""
+    trained = model.kind == "bundle" and model.imported_from is None
+    return trained or model.locked_on is not None
 
 
 def default_point(label: LabelResults) -> tuple[str, OperatingPointResults] | None:

@@ -50,6 +50,8 @@ class ModelSummary:
         where the probabilities fit the share of positives there.
     scores
         How the scores of a table became probabilities, in words.
+    imported_from
+        Name and SHA-256 of the ONNX file of an imported network.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ModelSummary:
     assumed_prevalence: str | None
     training: TrainingSummary
     scores: str | None = None
+    imported_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.overlap import CHECK as OVERLAP
 from plainfilm.metrics import Interval
 from plainfilm.records import Severity
-from plainfilm.report.content import ReportContent, auroc_drop
+from plainfilm.report.content import ReportContent, auroc_drop, is_locked
 from plainfilm.report.sections.metric_caveats import Caveat, metric_caveats
 from plainfilm.report.wording import (
     change_text,
@@ -43,6 +43,8 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
     found = [
         *_synthetic(content),
         *_predictions_only(content),
+        *_imported(content),
+        *_given_thresholds(content),
         *_overlap(content),
         *_findings(content),
         *_external(content),
@@ -90,7 +92,23 @@ def _predictions_only(content: ReportContent) -> Iterator[Caveat]:
         "behaves on disturbed images, was not examined."
     )
     yield Caveat("warning", "Predictions without their model", text)
-    if evaluation.model.locked_on is None and evaluation.thresholds:
+
+
+def _imported(content: ReportContent) -> Iterator[Caveat]:
+    """Say what is not known of an imported network."""
+    if content.evaluation.model.imported_from is None:
+        return
+    text = (
+        "The network comes from another library, and its training images are not known. If it was "
+        "trained on images of these patients, the results are too optimistic."
+    )
+    yield Caveat("warning", "Imported model", text)
+
+
+def _given_thresholds(content: ReportContent) -> Iterator[Caveat]:
+    """Say that thresholds were not locked on validation."""
+    evaluation = content.evaluation
+    if not is_locked(evaluation.model) and evaluation.thresholds:
         text = (
             "The thresholds were given, and no validation predictions show how they were chosen. "
             "If they were chosen on these images, the results are too optimistic."

@@ -11,7 +11,7 @@ from itertools import chain
 
 from plainfilm._json import TOML, from_json
 from plainfilm.evaluation.document import EvaluationDocument, LabelResults
-from plainfilm.report.content import ReportContent, TrainingContent, default_point
+from plainfilm.report.content import ReportContent, TrainingContent, default_point, is_locked
 from plainfilm.report.html.markup import element, join, lead, quiet
 from plainfilm.report.html.page import Folded, Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName
@@ -136,7 +136,7 @@ def _metrics(evaluation: EvaluationDocument, first: LabelResults) -> dict[str, s
     if point := default_point(first):
         found["thresholds"] = (
             f"{point[0]} threshold {number(point[1].threshold)}, given and not locked on validation"
-            if evaluation.model.locked_on is None and evaluation.model.kind == "predictions"
+            if not is_locked(evaluation.model)
             else f"calibrated probabilities; {point[0]} threshold {number(point[1].threshold)}, "
             "locked on validation before the test set was opened"
         )
@@ -155,6 +155,8 @@ def _provenance(evaluation: EvaluationDocument, first: LabelResults) -> dict[str
         "bundle": f"sealed bundle {model.id[:12]}: an ONNX graph with everything that a "
         "prediction requires",
     }
+    if model.imported_from:
+        found["bundle"] += f"; imported from {model.imported_from}"
     if model.kind == "predictions":
         found["bundle"] = f"only the predictions are known: {model.name}, SHA-256 {model.id[:12]}"
     if model.temperature is not None:

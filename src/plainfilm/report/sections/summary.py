@@ -103,6 +103,9 @@ def _facts(evaluation: EvaluationDocument) -> str:
     parts.append(f"all of {dataset.name}" if whole else f"{dataset.split} split of {dataset.name}")
     if evaluation.model.recipe:
         parts.append(f"recipe {evaluation.model.recipe}")
+    if evaluation.model.imported_from:
+        file = evaluation.model.imported_from.rpartition(", SHA-256")[0]
+        parts.append(f"network imported from {file}")
     if evaluation.model.kind == "predictions":
         parts.append(f"predictions in the table {evaluation.model.name}")
     return " · ".join([*parts, when(evaluation.created)])
