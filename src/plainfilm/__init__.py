@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from plainfilm.evaluation import (
         add_readers,
         compare,
+        cross_validate,
         evaluate,
         evaluate_predictions,
         validate,
@@ -44,6 +45,7 @@ __all__ = [
     "audit_dataset",
     "augmented_images",
     "compare",
+    "cross_validate",
     "evaluate",
     "evaluate_predictions",
     "import_model",
@@ -60,6 +62,7 @@ _HOMES = {
     "audit_dataset": "plainfilm.audit",
     "augmented_images": "plainfilm.training.preview",
     "compare": "plainfilm.evaluation",
+    "cross_validate": "plainfilm.evaluation",
     "evaluate": "plainfilm.evaluation",
     "evaluate_predictions": "plainfilm.evaluation",
     "import_model": "plainfilm.importing",

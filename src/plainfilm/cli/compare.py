@@ -99,7 +99,7 @@ def _lines(document: ComparisonDocument) -> list[str]:
             for pair, row in zip(document.pairs, rows, strict=True)
         ]
         lines.append(table([head, *(_row(*own) for own in rows)], right=(2, 3, 4)))
-        lines += _sentences(label, rows)
+        lines += [*_sentences(label, rows), *_over_folds(rows)]
     if document.tests > 1:
         lines.append(
             f"Adjusted p: Holm, {document.tests} tests. Intervals and p are not adjusted: among "
@@ -121,7 +121,8 @@ def _letter(number: int) -> str:
 def _name(model: ComparedModel) -> str:
     if model.kind == "predictions":
         return f"{model.name} (predictions {model.id[:12]})"
-    return f"{model.name} ({model.recipe}, seed {model.seed}, bundle {model.id[:12]})"
+    what = "models of the folds" if model.kind == "folds" else f"bundle {model.id[:12]}"
+    return f"{model.name} ({model.recipe}, seed {model.seed}, {what})"
 
 
 def _names(pair: ComparedPair) -> tuple[str, str]:
@@ -144,6 +145,28 @@ def _p(value: float | None) -> str:
     if value is None:
         return ""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _over_folds(rows: Sequence[tuple[ComparedPair, ComparisonRow]]) -> list[str]:
+    """Return the comparisons of cross-validations over their folds as a table."""
+    from plainfilm.cli.terminal import table
+
+    cells = []
+    for pair, row in rows:
+        if row.folds is not None:
+            gap, (first, second) = row.folds.difference, _names(pair)
+            limited = math.isfinite(gap.high - gap.low)
+            bounds = f"{gap.low:+.3f} to {gap.high:+.3f}" if limited else gap.reason or "no limits"
+            own = (row.metric, f"{second} - {first}", f"{gap.value:+.3f}", bounds)
+            cells.append((*own, _p(row.folds.p), row.folds.test))
+    if not cells:
+        return []
+    head = ("mean of the folds", "models", "difference", "95 % interval", "p", "test")
+    return [
+        table([head, *cells], right=(2,)),
+        "The table above compares these models; this one compares the recipes, trained on as many "
+        "other images.",
+    ]
 
 
 def _sentences(label: str, rows: Sequence[tuple[ComparedPair, ComparisonRow]]) -> list[str]:

@@ -16,7 +16,7 @@ from plainfilm.cli.terminal import table, with_options
 if TYPE_CHECKING:
     from plainfilm.audit import Audit
     from plainfilm.data import Manifest
-    from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument
+    from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument
     from plainfilm.metrics import Interval
     from plainfilm.records import Finding
 
@@ -172,7 +172,7 @@ def _cells(metric: Interval) -> tuple[str, str]:
     """Return value and limits, or why there is no value."""
     if math.isnan(metric.value):
         return "undefined", metric.reason or ""
-    return f"{metric.value:.3f}", _limits(metric)
+    return f"{metric.value:.3f}", limits(metric)
 
 
 def _at_prevalence(document: EvaluationDocument) -> list[str]:
@@ -213,7 +213,7 @@ def _without_rejected(document: EvaluationDocument) -> list[str]:
 
 def _main_results(metrics: Mapping[str, Interval]) -> str:
     return ", ".join(
-        f"{name} {metrics[name].value:.3f} ({_limits(metrics[name])})"
+        f"{name} {metrics[name].value:.3f} ({limits(metrics[name])})"
         for name in ("auroc", "sensitivity", "specificity")
         if name in metrics and math.isfinite(metrics[name].value)
     )
@@ -238,33 +238,14 @@ def describe_external(document: ExternalDocument) -> str:
         change = (row.difference or {}).get("auroc")
         shown = ""
         if change is not None and math.isfinite(change.value):
-            shown = f"{change.value:+.3f} ({_limits(change, '+.3f')})"
-        rows.append((row.name, row.role, f"{row.n:,}", value, _limits(auroc), shown))
+            shown = f"{change.value:+.3f} ({limits(change, '+.3f')})"
+        rows.append((row.name, row.role, f"{row.n:,}", value, limits(auroc), shown))
     warnings = [f"serious: {warning}" for warning in document.warnings]
     return "\n".join([*warnings, table(rows, right=(2, 3))])
 
 
-def describe_variation(document: SeedsDocument) -> str:
-    """Return the variation of results across seeds as a table and a sentence."""
-    rows: list[tuple[str, ...]] = [
-        ("metric", "mean", "sd (seeds)", "se (images)", "range", "ensemble")
-    ]
-    for name, one in document.variation.items():
-        ensemble = None if document.ensemble is None else document.ensemble.metrics.get(name)
-        rows.append(
-            (
-                name,
-                f"{one.mean:.3f}",
-                f"{one.sd:.3f}",
-                "" if one.sampling_se is None else f"{one.sampling_se:.3f}",
-                f"{one.minimum:.3f} to {one.maximum:.3f}",
-                "" if ensemble is None or math.isnan(ensemble.value) else f"{ensemble.value:.3f}",
-            )
-        )
-    return f"{table(rows, right=(1, 2, 3))}\n{document.note}"
-
-
-def _limits(metric: Interval, form: str = ".3f") -> str:
+def limits(metric: Interval, form: str = ".3f") -> str:
+    """Return the limits of an interval, or why there are none."""
     if not math.isfinite(metric.high - metric.low):
         return metric.reason or ""
     return f"{metric.low:{form}} to {metric.high:{form}}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed SEED", words, type=int, default=0)
     words = "train with K seeds, starting at --seed, and report the variation"
     add("--seeds K", words, type=int, default=1)
-    add("--ensemble", "with --seeds: also seal an ensemble of all runs")
+    words = "cross-validate with K folds by patient, or those of a column 'fold'"
+    add("--folds K", words, type=int)
+    add("--ensemble", "with --seeds or --folds: also seal an ensemble of all runs")
     words = "override a setting of the recipe, e.g. epochs=5 or limit=600; repeatable"
     add("--set KEY=VALUE", words, dest="settings", action="append", default=[])
     add("--backend BACKEND", "tensorflow, jax or torch (default: KERAS_BACKEND)")
@@ -47,15 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plainfilm.config import load_recipe
     from plainfilm.data import leave_out, require_positive
-    from plainfilm.errors import UsageError
 
     recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is reported at once
-    if args.seeds < 1 or (args.ensemble and args.seeds < 2):
-        raise UsageError(
-            "an ensemble needs at least 2 seeds" if args.ensemble else "--seeds must be at least 1",
-            received=args.seeds,
-            remedy="give --seeds 2 or more" if args.ensemble else "leave it out for one training",
-        )
+    _check_numbers(args)
     lost = [path for path in args.data if not Path(path).exists()]
     if lost and (args.out / "plan.json").is_file():
         return _report_lost(args.out, lost[0])
@@ -63,11 +60,33 @@ def run(args: argparse.Namespace) -> int:
     require_positive(manifest)
     if args.exclude:
         manifest = leave_out(manifest, args.exclude)
-    if args.seeds == 1:
-        train_and_report(manifest, args.out, recipe, args)
+    if args.folds is not None:
+        _train_folds(manifest, recipe, args)
+    elif args.seeds > 1:
+        _train_seeds(manifest, recipe, args)
     else:
-        _train_several(manifest, recipe, args)
+        train_and_report(manifest, args.out, recipe, args)
     return 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    from plainfilm.errors import UsageError
+
+    if args.folds is not None:
+        if args.folds < 2:
+            raise UsageError("a cross-validation needs 2 or more folds", received=args.folds)
+        if args.seeds != 1:
+            raise UsageError(
+                "--folds and --seeds cannot be combined",
+                received=f"--folds {args.folds} --seeds {args.seeds}",
+                remedy="repeat the cross-validation with another --seed and --out",
+            )
+    elif args.seeds < 1 or (args.ensemble and args.seeds < 2):
+        raise UsageError(
+            "an ensemble needs at least 2 seeds" if args.ensemble else "--seeds must be at least 1",
+            received=args.seeds,
+            remedy="give --seeds 2 or more" if args.ensemble else "leave it out for one training",
+        )
 
 
 def _report_lost(folder: Path, data: str) -> int:
@@ -115,9 +134,42 @@ def train_and_report(
     print(f"report: {shown(made.folder / 'evaluation' / 'report.html')}")
 
 
-def _train_several(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
+def _train_folds(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
+    """Train and evaluate the model of each fold, and seal the ensemble if requested."""
+    from plainfilm.cli.describe import print_findings
+    from plainfilm.cli.describe_several import describe_folds
+    from plainfilm.cli.terminal import show_progress, shown
+    from plainfilm.evaluation import evaluate_folds
+    from plainfilm.report import write_report
+    from plainfilm.training import train_folds
+    from plainfilm.training.ensemble import seal_fold_ensemble
+
+    def on_run(made: Run) -> None:
+        print(f"{made.folder.name}: {_sealed(made)}")
+
+    with _training(manifest, recipe, args) as options:
+        trained = train_folds(manifest, out=args.out, folds=args.folds, on_run=on_run, **options)
+    print_findings(trained.folds.manifest, args.given, before=manifest)
+    shared = {"cache": args.cache, "workers": args.workers}
+    if args.ensemble:
+        with show_progress() as progress:
+            together = seal_fold_ensemble(
+                trained, args.out / "ensemble", progress=progress, **shared
+            )
+        print(f"ensemble: {_sealed(together)}")
+    if args.no_evaluation:
+        return
+    with show_progress() as progress:
+        found = evaluate_folds(trained, progress=progress, **shared)
+    print(describe_folds(found.document))
+    page = found.evaluation.folder / "report.html"
+    print(f"report: {shown(page if page.is_file() else write_report(found.evaluation))}")
+
+
+def _train_seeds(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
     """Train with several seeds, report the variation, and seal the ensemble if requested."""
-    from plainfilm.cli.describe import describe_variation, print_findings
+    from plainfilm.cli.describe import print_findings
+    from plainfilm.cli.describe_several import describe_variation
     from plainfilm.cli.terminal import shown
     from plainfilm.evaluation import write_seed_variation
     from plainfilm.report import rewrite_report
@@ -171,6 +223,9 @@ def _training(
     choose_backend(args.backend)  # a missing one is reported before anything is printed
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
+    # TensorFlow warns of a new graph, which each training of several needs.
+    tensorflow = logging.getLogger("tensorflow")
+    tensorflow.addFilter(lambda record: "retracing" not in record.getMessage())
     with silence_libraries() as until, show_progress() as progress:
         yield {
             "recipe": recipe,

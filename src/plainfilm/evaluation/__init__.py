@@ -1,6 +1,7 @@
 """Evaluates bundles through the predictor; every metric has a confidence interval."""
 
 from plainfilm.evaluation.comparison import Comparison, compare
+from plainfilm.evaluation.crossval import CrossValidation, cross_validate, evaluate_folds
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.evaluation.external import ExternalValidation, validate
 from plainfilm.evaluation.pipeline import evaluate
@@ -12,13 +13,16 @@ from plainfilm.evaluation.tables.pipeline import evaluate_predictions
 
 __all__ = [
     "Comparison",
+    "CrossValidation",
     "Evaluation",
     "EvaluationDocument",
     "ExternalValidation",
     "Mistake",
     "add_readers",
     "compare",
+    "cross_validate",
     "evaluate",
+    "evaluate_folds",
     "evaluate_predictions",
     "summarise",
     "validate",

@@ -45,6 +45,7 @@ def analyse(
         predictions.patients,
         model.operating_points,
         validation=model.validation,
+        thresholds=predictions.thresholds,
         n_bootstrap=n_bootstrap,
     )
     rejection = at_prevalence = None

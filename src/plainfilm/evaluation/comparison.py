@@ -57,7 +57,8 @@ def compare(
     ----------
     evaluations
         Two or more folders of evaluations, of bundles or of tables of predictions, or of runs that
-        were evaluated. A difference is the later model minus the earlier one.
+        were evaluated, or of cross-validations. A difference is the later model minus the earlier
+        one.
     metrics
         Names of `plainfilm.metrics.BOOTSTRAP_METRICS`. Those that need a threshold use each model's
         own ``balanced`` operating point, which was locked on its validation set.
@@ -164,9 +165,8 @@ def _check(metrics: Sequence[str], margins: Mapping[str, float]) -> None:
 
 def _models(sides: Sequence[Stored]) -> tuple[ComparedModel, ...]:
     """Name the models after their folders; equal names get that of the folder above."""
-    folders = [
-        side.folder.parent if side.folder.name == "evaluation" else side.folder for side in sides
-    ]
+    inside = ("evaluation", "crossval")  # of a run, or of a cross-validation
+    folders = [side.folder.parent if side.folder.name in inside else side.folder for side in sides]
     names = [folder.name for folder in folders]
     return tuple(
         ComparedModel(

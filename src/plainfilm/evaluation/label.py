@@ -123,10 +123,13 @@ def without_other_class(
 
 
 def describe_point(
-    view: LabelView, point: OperatingPoint, drawn: Floats, validation: ThresholdEvidence | None
+    view: LabelView,
+    point: OperatingPoint,
+    predicted: Bools,
+    drawn: Floats,
+    validation: ThresholdEvidence | None,
 ) -> OperatingPointResults:
-    """Return the results at an operating point, from the replicates of its rates."""
-    predicted = view.probabilities >= point.threshold
+    """Return the results at an operating point: predictions (n,) and replicates of its rates."""
     rates = rate_intervals(view, predicted, drawn)
     curve = predict_values(view, predicted, rates, drawn, metrics.PREVALENCES)
     if curve is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.errors import RunError, UsageError
-from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.predictions import FOLD, Predictions
 from plainfilm.evaluation.result import Stored
 from plainfilm.evaluation.tables.join import match_ids
 
@@ -38,6 +38,7 @@ def read_matched(folders: Sequence[Path]) -> list[Stored]:
         found[place] = other._replace(predictions=_align(first, other))
         for earlier in found[:place]:
             _check_different(earlier, found[place])
+            _check_folds(earlier, found[place])
     return _group(found)
 
 
@@ -85,6 +86,19 @@ def _check_different(one: Stored, other: Stored) -> None:
         )
 
 
+def _check_folds(one: Stored, other: Stored) -> None:
+    """Raise a `UsageError` if two cross-validations divide the images into different folds."""
+    mine, theirs = one.predictions.folds, other.predictions.folds
+    if mine is None or theirs is None or np.array_equal(mine, theirs):
+        return
+    raise UsageError(
+        "the cross-validations have different folds",
+        received=f"{mine.max()} folds in {one.folder.parent}, {theirs.max()} in "
+        f"{other.folder.parent}; {np.mean(mine != theirs):.0%} of the images are in another one",
+        remedy="give --folds the same number, and the same data or the same column 'fold'",
+    )
+
+
 def _align(first: Stored, second: Stored) -> Predictions:
     """Return the second predictions in the order of the first, after checking them."""
     one, other = first.predictions, second.predictions
@@ -115,7 +129,8 @@ def _align(first: Stored, second: Stored) -> Predictions:
         patients=[other.patients[row] for row in order],
         labels=labels,
         probabilities=other.probabilities[order],
-        decisions={},
+        decisions={} if other.folds is None else {FOLD: other.folds[order].tolist()},
+        thresholds={key: cuts[order] for key, cuts in other.thresholds.items()},
     )
 
 

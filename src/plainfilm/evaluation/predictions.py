@@ -22,6 +22,9 @@ SCHEMA = 2
 _METADATA = "plainfilm"
 _OWN = ("id", "patient")
 _PREFIXES = ("label_", "probability_")
+_THRESHOLD = "threshold_"
+FOLD = "fold"
+"""The decision that holds the fold of each image of a cross-validation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +46,9 @@ class Predictions:
         ``rejected``, ``reason`` and others of `Prediction.to_row`.
     novelty
         (n,), or None.
+    thresholds
+        Thresholds that differ between images, (n,) by label and name of the operating point: each
+        image of a cross-validation has those of the model of its fold.
     """
 
     task: Task
@@ -53,6 +59,7 @@ class Predictions:
     columns: Mapping[str, Cells] = field(default_factory=dict)
     decisions: Mapping[str, Cells] = field(default_factory=dict)
     novelty: NDArray[np.float32] | None = None
+    thresholds: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +75,20 @@ class Predictions:
         """Return the reason of each rejection, (n,); None for other images."""
         return self.decisions.get("reason") or [None] * len(self)
 
+    @property
+    def folds(self) -> NDArray[np.intp] | None:
+        """Return the fold of each image of a cross-validation, (n,); None for others."""
+        cells = self.decisions.get(FOLD)
+        return None if cells is None else np.array(cells, np.intp)
+
+    def cuts(self, column: int, point: str, threshold: float) -> NDArray[np.float64]:
+        """Return the threshold of each image at an operating point of a label, (n,).
+
+        It is the given one unless the thresholds differ between images.
+        """
+        own = self.thresholds.get((self.task.labels[column], point))
+        return np.full(len(self), threshold) if own is None else own
+
     def write(self, path: Path, model: str) -> None:
         """Write the table of the predictions of the model with the given id."""
         import pyarrow
@@ -79,9 +100,11 @@ class Predictions:
             columns[f"probability_{label}"] = self.probabilities[:, column]
         if self.novelty is not None:
             columns["novelty"] = self.novelty
+        for (label, point), cuts in self.thresholds.items():
+            columns[f"{_THRESHOLD}{label}_{point}"] = cuts
         columns |= self.decisions
         for name, cells in self.columns.items():
-            if name not in _OWN and not name.startswith(_PREFIXES):
+            if name not in _OWN and not name.startswith((*_PREFIXES, _THRESHOLD)):
                 columns[f"source_{name}" if name in columns else name] = _of_one_type(cells)
         table = pyarrow.table({name: pyarrow.array(own) for name, own in columns.items()})
         origin = _files.canonical_json({"schema": SCHEMA, "model": model})
@@ -111,8 +134,14 @@ class Predictions:
             )
             decisions = {
                 name: table.column(name).to_pylist()
-                for name in ("rejected", "reason")
+                for name in ("rejected", "reason", FOLD)
                 if name in table.column_names
+            }
+            thresholds = {
+                (label, name.removeprefix(start)): table.column(name).to_numpy()
+                for label in task.labels
+                for name in table.column_names
+                if name.startswith(start := f"{_THRESHOLD}{label}_")
             }
             if not np.isfinite(y_score).all():
                 raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
@@ -122,7 +151,9 @@ class Predictions:
                 received=f"{type(error).__name__}: {error}",
                 remedy="evaluate again",
             ) from error
-        return model, cls(task, ids, patients, y_true, y_score, decisions=decisions)
+        return model, cls(
+            task, ids, patients, y_true, y_score, decisions=decisions, thresholds=thresholds
+        )
 
 
 def _of_one_type(cells: Cells) -> Cells:

@@ -30,9 +30,13 @@ class Stored(NamedTuple):
 
     @classmethod
     def read(cls, folder: Path) -> Stored:
-        """Read the folder of an evaluation, or that of a run; see `Evaluation.read` for errors."""
-        if not (folder / DOCUMENT).is_file() and (folder / "evaluation").is_dir():
-            folder = folder / "evaluation"
+        """Read the folder of an evaluation, of a run or of a cross-validation.
+
+        See `Evaluation.read` for errors.
+        """
+        if not (folder / DOCUMENT).is_file():
+            inside = (folder / name for name in ("evaluation", "crossval"))
+            folder = next((place for place in inside if place.is_dir()), folder)
         document = EvaluationDocument.read(folder / DOCUMENT)
         model, predictions = Predictions.read(folder / PREDICTIONS, document.task)
         found = cls(folder, document, predictions)
@@ -127,7 +131,7 @@ class Evaluation:
             If there is no evaluation, or its files cannot be read or do not belong together.
         """
         stored = Stored.read(Path(folder))
-        if stored.document.model.kind == "predictions":
+        if stored.document.model.kind != "bundle":
             return cls(*stored)
         manifest = Manifest.read(stored.folder / MANIFEST)
         rows = {id_: row for row, id_ in enumerate(stored.predictions.ids)}
@@ -155,7 +159,7 @@ class Evaluation:
             an operating point and unknown labels are left out, and each image is listed
             once, with the label in which it is most wrong.
         """
-        one, thresholds = self.predictions, self.document.thresholds
+        one, thresholds = self.predictions, default_cuts(self.document, self.predictions)
         task, rejected = one.task, one.rejected
         ranked = rank_mistakes(one.labels, one.probabilities, task, thresholds)
         return tuple(
@@ -164,21 +168,33 @@ class Evaluation:
                 tuple(map(float, one.labels[row])),
                 task.labels[column],
                 float(one.probabilities[row, column]),
-                None if task.kind == "multiclass" else thresholds[task.labels[column]],
+                None if task.kind == "multiclass" else float(thresholds[task.labels[column]][row]),
             )
             for row, column in [pair for pair in ranked if not rejected[pair[0]]][:count]
         )
+
+
+def default_cuts(document: EvaluationDocument, predictions: Predictions) -> dict[str, Floats]:
+    """Return the threshold (n,) of the default operating point of each label that has one."""
+    found = {}
+    for column, label in enumerate(document.task.labels):
+        results = document.labels[label]
+        for name, point in results.operating_points.items():
+            if point is results.default_point:
+                found[label] = predictions.cuts(column, name, point.threshold)
+    return found
 
 
 def rank_mistakes(
     labels: NDArray[np.floating[Any]],
     probabilities: NDArray[np.floating[Any]],
     task: Task,
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, Floats | float],
 ) -> list[tuple[int, int]]:
     """Return (row, column) of the images that are predicted wrongly, in the order of `worst`.
 
-    Labels (1, 0 or NaN) and probabilities are (n, labels). Ties are in the order of the rows.
+    Labels (1, 0 or NaN) and probabilities are (n, labels), and a label has one threshold or (n,).
+    Ties are in the order of the rows.
 
     Examples
     --------
@@ -202,7 +218,7 @@ def rank_mistakes(
     return [(int(row), int(columns[row])) for row in order if most[row] >= 0]
 
 
-def _gaps(y_true: Floats, y_score: Floats, threshold: float) -> Floats:
+def _gaps(y_true: Floats, y_score: Floats, threshold: Floats | float) -> Floats:
     """Return how wrong each prediction is, -1 where it is right or the label is unknown."""
     predicted = y_score >= threshold
     largest = np.where(predicted, 1 - threshold, threshold)

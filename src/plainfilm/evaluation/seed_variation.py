@@ -34,11 +34,7 @@ def write_seed_variation(
         The ensemble of the runs, if there is one.
     """
     rows = tuple(_row(*one) for one in runs)
-    variation = {
-        name: found
-        for name in METRICS
-        if (found := _variation([row.metrics[name] for row in rows if name in row.metrics]))
-    }
+    variation = vary([row.metrics for row in rows])
     document = SeedsDocument(
         version=__version__,
         rows=rows,
@@ -55,12 +51,26 @@ def _row(run: Run, document: EvaluationDocument) -> SeedRow:
         seed=run.plan.identity.seed,
         folder=run.folder.name,
         bundle=run.bundle.id,
-        metrics={name: document.main[name] for name in METRICS if name in document.main},
+        metrics=main_metrics(document),
     )
 
 
+def main_metrics(document: EvaluationDocument) -> dict[str, Interval]:
+    """Return the metrics of an evaluation that are compared between trainings."""
+    return {name: document.main[name] for name in METRICS if name in document.main}
+
+
+def vary(rows: Sequence[Mapping[str, Interval]]) -> dict[str, MetricVariation]:
+    """Return the variation of each metric that two or more rows have."""
+    return {
+        name: found
+        for name in METRICS
+        if (found := _variation([row[name] for row in rows if name in row]))
+    }
+
+
 def _variation(metrics: Sequence[Interval]) -> MetricVariation | None:
-    """Return mean, standard deviation and range over seeds, and the mean standard error."""
+    """Return mean, standard deviation and range, and the mean standard error."""
     known = [metric.value for metric in metrics if math.isfinite(metric.value)]
     if len(known) < 2:
         return None

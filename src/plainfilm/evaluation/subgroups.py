@@ -18,7 +18,7 @@ from plainfilm.evaluation.document.analyses import (
     Subgroups,
 )
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, default_thresholds
+from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, default_points
 from plainfilm.records import OperatingPoint
 
 MINIMUM = 10
@@ -49,13 +49,15 @@ def describe_subgroups(
         array.astype(np.float64) for array in (predictions.labels, predictions.probabilities)
     )
     clusters = Clusters.of(predictions.patients, len(y_true))
-    columns, thresholds = group_columns(predictions.columns), default_thresholds(points)
+    columns, defaults = group_columns(predictions.columns), default_points(points)
     labels: dict[str, tuple[SubgroupColumn, ...]] = {}
     for position, label in enumerate(predictions.task.labels):
         known = ~np.isnan(y_true[:, position])
         view = LabelView.of(y_true[:, position], y_score[:, position], clusters)
-        threshold = thresholds.get(label)
-        predicted = None if threshold is None else view.probabilities >= threshold
+        point, predicted = defaults.get(label), None
+        if point is not None:
+            cuts = predictions.cuts(position, point.name, point.threshold)
+            predicted = view.probabilities >= cuts[known]
         cases = _Cases(view, predicted, n_bootstrap)
         found = (_describe_column(cases, column, known) for column in columns)
         labels[label] = tuple(column for column in found if column is not None)

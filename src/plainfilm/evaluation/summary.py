@@ -35,6 +35,7 @@ def summarise(
     points: Sequence[OperatingPoint],
     *,
     validation: Mapping[tuple[str, str], ThresholdEvidence] | None = None,
+    thresholds: Mapping[tuple[str, str], Floats] | None = None,
     seed: int = 0,
     n_bootstrap: int = 2000,
 ) -> Summary:
@@ -57,6 +58,9 @@ def summarise(
         or else its first one. In a multi-class task they use the most probable class.
     validation
         What validation shows about thresholds, by label and name of the point.
+    thresholds
+        Threshold of each image, (n,), by label and name of the points where it differs between
+        images.
     seed, n_bootstrap
         Seed of the bootstrap, and number of resamples.
 
@@ -75,7 +79,11 @@ def summarise(
     _check(y_true, task, points)
     keys = [str(patient) for patient in patients]
     clusters = Clusters.of(keys, len(y_true))
-    views = [_prepare(i, y_true, y_score, clusters, task, points) for i in range(len(task.labels))]
+    own = thresholds or {}
+    views = [
+        _prepare(column, y_true, y_score, clusters, task, points, own)
+        for column in range(len(task.labels))
+    ]
     several = _Several.of(views, y_true, y_score, clusters, task)
     statistics = [*(one for view in views for one in view.statistics), *several.statistics]
     drawn = iter(clusters.replicate(statistics, n_bootstrap, seed))
@@ -117,6 +125,7 @@ class _Label:
     view: LabelView
     known: Bools  # (all images,)
     points: tuple[OperatingPoint, ...]
+    calls: Mapping[str, Bools]  # (known images,) at each point
     predicted: Bools | None  # (known images,) at the default operating point
     statistics: tuple[metrics.Statistic, ...]
 
@@ -128,21 +137,23 @@ def _prepare(
     clusters: Clusters,
     task: Task,
     points: Sequence[OperatingPoint],
+    thresholds: Mapping[tuple[str, str], Floats],
 ) -> _Label:
     name = task.labels[column]
     known = ~np.isnan(y_true[:, column])
     view = LabelView.of(y_true[:, column], y_score[:, column], clusters)
     own = tuple(point for point in points if point.label == name)
+    calls = {}
+    for point in own:
+        cuts = thresholds.get((name, point.name))
+        calls[point.name] = view.probabilities >= (point.threshold if cuts is None else cuts[known])
     default = default_points(own).get(name)
-    predicted: Bools | None = None
+    predicted = None if default is None else calls[default.name]
     if task.kind == "multiclass":
         predicted = (y_score.argmax(axis=1) == column)[known]
-    elif default is not None:
-        predicted = view.probabilities >= default.threshold
-    rates = [view.probabilities >= point.threshold for point in own]
-    rates += [] if predicted is None else [predicted]
+    rates = [*calls.values(), *([] if predicted is None else [predicted])]
     statistics = (*view.score_statistics(), *(view.rate_statistic(one) for one in rates))
-    return _Label(name, view, known, own, predicted, statistics)
+    return _Label(name, view, known, own, calls, predicted, statistics)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +191,9 @@ def _estimate(
         prevalence=positives / n if n else np.nan,
         metrics=intervals,
         operating_points={
-            point.name: describe_point(view, point, own, validation.get((point.label, point.name)))
+            point.name: describe_point(
+                view, point, label.calls[point.name], own, validation.get((point.label, point.name))
+            )
             for point, own in zip(label.points, drawn[3:], strict=False)
         },
         curves=curves(view, own_keys, names, error, drawn[2]),

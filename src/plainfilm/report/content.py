@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from plainfilm.bundle import Provenance
 from plainfilm.data.characteristics import Characteristics
 from plainfilm.evaluation.document import (
+    CrossValidationDocument,
     EvaluationDocument,
     ExternalDocument,
     LabelResults,
@@ -72,7 +73,8 @@ class ReportContent:
     ``worst`` holds misclassified images in order of decreasing error; None if they are unknown.
     ``findings`` are those of listing and splitting the data, ``audit`` is that before the training,
     ``characteristics`` describes the splits of a run and the data that were evaluated on,
-    ``external`` the same bundle on several data sets, and ``seeds`` several trainings of a recipe.
+    ``external`` the same bundle on several data sets, ``seeds`` several trainings of a recipe, and
+    ``crossval`` the cross-validation whose pooled predictions are evaluated.
     """
 
     evaluation: EvaluationDocument
@@ -84,6 +86,7 @@ class ReportContent:
     audit: AuditContent | None = None
     external: ExternalDocument | None = None
     seeds: SeedsDocument | None = None
+    crossval: CrossValidationDocument | None = None
     files: FileCounts | None = None
     characteristics: Sequence[Characteristics] = ()
 

@@ -19,6 +19,7 @@ from plainfilm.data.characteristics import (
 )
 from plainfilm.errors import ImageError, RunError, UsageError
 from plainfilm.evaluation.document import (
+    CrossValidationDocument,
     Document,
     EvaluationDocument,
     ExternalDocument,
@@ -83,6 +84,9 @@ def write_report(
         audit=read_audit(run.folder / "audit.json", run.manifest) if run else None,
         external=external or _stored(ExternalDocument, evaluation.folder / "external.json"),
         seeds=_stored(SeedsDocument, run.folder.parent / "seeds.json") if run else None,
+        crossval=_stored(CrossValidationDocument, evaluation.folder.parent / "crossval.json")
+        if evaluation.document.model.kind == "folds"
+        else None,
         files=_count_files(evaluation.document, manifest, run) if manifest else None,
         characteristics=_characterise(evaluation, run),
     )
@@ -161,7 +165,7 @@ def rewrite_report(
     place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
     if place == folder and model is None:
         evaluation = Evaluation.read(place)
-        if evaluation.document.model.kind == "predictions":
+        if evaluation.document.model.kind != "bundle":
             return write_report(evaluation, out=out, paper=paper)
     if model is not None:
         home = Path(model)

@@ -35,11 +35,12 @@ class ModelSummary:
     Attributes
     ----------
     name
-        Name of the folder of the run or bundle, or of the table of predictions.
+        Name of the folder of the run, bundle or cross-validation, or of the table of predictions.
     kind
-        ``bundle``, or ``predictions`` if only a table of its predictions is known.
+        ``bundle``, ``predictions`` if only a table of its predictions is known, or ``folds`` for
+        the models of a cross-validation, each on the fold that it was not trained on.
     id
-        SHA-256 that identifies the content of the bundle, or of the table of predictions.
+        SHA-256 that identifies the content of the bundle or bundles, or of the table.
     seed
         An ensemble has the seeds of its members.
     temperature, locked_on
@@ -55,7 +56,7 @@ class ModelSummary:
     """
 
     name: str
-    kind: Literal["bundle", "predictions"]
+    kind: Literal["bundle", "predictions", "folds"]
     id: str
     recipe: str | None
     created: str | None

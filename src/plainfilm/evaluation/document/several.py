@@ -99,10 +99,29 @@ class ComparedModel:
     """A model that is compared: name of its folder, kind and id as in `ModelSummary`."""
 
     name: str
-    kind: Literal["bundle", "predictions"]
+    kind: Literal["bundle", "predictions", "folds"]
     id: str
     recipe: str | None
     seed: int | tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoldComparison:
+    """The comparison of two recipes over the folds of a cross-validation.
+
+    Attributes
+    ----------
+    difference
+        Mean over folds of the second less the first, with a 95 % interval that covers the choice of
+        training images as well.
+    p, test
+        Two-sided p-value, not adjusted for several tests, and the name of the test; p is None if it
+        is undefined.
+    """
+
+    difference: Interval
+    p: float | None
+    test: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,8 @@ class ComparisonRow:
     margin, verdict
         Non-inferiority margin, and the conclusion from the unadjusted interval; None without a
         margin.
+    folds
+        The same comparison over the folds; None unless both are cross-validations.
     """
 
     metric: str
@@ -134,6 +155,7 @@ class ComparisonRow:
     detectable: float | None = None
     margin: float | None = None
     verdict: Verdict | None = None
+    folds: FoldComparison | None = None
 
     @property
     def limit(self) -> float | None:

@@ -20,7 +20,7 @@ TableName = Literal[
     "adaptation", "adaptation_plan", "adaptation_points", "adaptation_shares",
     "at_prevalence", "characteristics", "checklist_claim", "checklist_stard_ai",
     "checklist_tripod_ai", "columns", "evaluation",
-    "external_validation", "findings", "left_out", "left_out_reasons", "metrics",
+    "external_validation", "findings", "folds", "left_out", "left_out_reasons", "metrics",
     "metrics_by_label", "metrics_macro", "metrics_micro", "operating_points", "readers",
     "readers_against", "readers_mean", "rejection",
     "robustness",

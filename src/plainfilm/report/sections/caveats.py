@@ -291,6 +291,15 @@ def _single_source(content: ReportContent) -> Iterator[Caveat]:
     rows = content.external.rows if content.external else ()
     if content.seeds is not None or any(row.role == "external" for row in rows):
         return
+    if content.evaluation.model.kind == "folds":
+        yield Caveat(
+            "note",
+            "One source, a model for each fold",
+            f"All images are from {content.evaluation.dataset.name}, each predicted by the model "
+            "of its fold. The intervals take these models as given; they do not cover other "
+            "hospitals, scanners, age groups or trainings.",
+        )
+        return
     known = content.evaluation.model.kind == "bundle"
     yield Caveat(
         "note",

@@ -159,6 +159,8 @@ def _provenance(evaluation: EvaluationDocument, first: LabelResults) -> dict[str
         found["bundle"] += f"; imported from {model.imported_from}"
     if model.kind == "predictions":
         found["bundle"] = f"only the predictions are known: {model.name}, SHA-256 {model.id[:12]}"
+    if model.kind == "folds":
+        found["bundle"] = f"{model.name}: {model.scores}, SHA-256 {model.id[:12]}"
     if model.temperature is not None:
         fitted = f"temperature {number(model.temperature)}, fitted on validation only"
         found["temperature"] = fitted

@@ -11,6 +11,7 @@ from plainfilm.report.sections.analyses import (
     subgroups_section,
 )
 from plainfilm.report.sections.checklist import TITLE, checklist_section
+from plainfilm.report.sections.crossval import crossval_section
 from plainfilm.report.sections.files import data_section, provenance_section
 from plainfilm.report.sections.images import errors_section, images_section
 from plainfilm.report.sections.metrics import metrics_section
@@ -31,6 +32,7 @@ def list_sections(content: ReportContent) -> list[Section]:
         performance_section(content),
         readers_section(evaluation),
         external_section(external) if external and len(external.rows) > 1 else None,
+        crossval_section(content.crossval) if content.crossval else None,
         subgroups_section(evaluation.subgroups, whole),
         robustness_section(evaluation.robustness) if evaluation.robustness else None,
         rejection_section(evaluation.rejection) if evaluation.rejection else None,
