@@ -6,7 +6,7 @@ Mean of the folds: the interval of the mean AUROC should contain the mean of the
 models. `given` models do not depend on the data. `trained` models are linear, fitted on the other
 folds by least squares; their true AUROC is known by formula.
 
-Difference: two linear models, on 4 and on 8 features of which 4 are useless, are trained and
+Difference: two linear models, on 4 useful features and on these and 4 useless ones, are trained and
 compared over the folds. `corrected` is the interval of Nadeau and Bengio, `plain` the ordinary
 t-interval of the folds, and `pooled` the paired DeLong interval of the out-of-fold predictions.
 They should contain the expected difference over data sets of this size.

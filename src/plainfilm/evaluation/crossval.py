@@ -179,7 +179,7 @@ def _pool(
         cuts = np.array([point.threshold for point in one])
         rule = (
             "locked for the model of each fold on its own validation images: thresholds of "
-            f"{cuts.min():.3f} to {cuts.max():.3f}, of which this is the mean"
+            f"{cuts.min():.3f} to {cuts.max():.3f}, shown by their mean"
         )
         points.append(replace(one[0], threshold=float(cuts.mean()), rule=rule))
         thresholds[one[0].label, one[0].name] = np.repeat(cuts, sizes)
