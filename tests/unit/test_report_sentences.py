@@ -17,7 +17,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from plainfilm.cli.describe import describe_evaluation, describe_external, describe_variation
+from plainfilm.cli.describe import describe_evaluation, describe_external
+from plainfilm.cli.describe_several import describe_variation
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument
 from plainfilm.evaluation.document.analyses import DisturbanceResults, FirstDrop
 from plainfilm.evaluation.document.evaluation import LeftOutImage
