@@ -108,3 +108,31 @@ def test_auto_is_bfloat16_where_the_machine_gains(backend: str) -> None:
 
         if not tensorflow.config.list_physical_devices("GPU"):
             assert (chosen == "bfloat16") == cpu_has_bfloat16()
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_float32_is_computed_in_full_on_a_gpu(backend: str) -> None:
+    """The setting that rounds products on a GPU is off inside, and as before outside."""
+    code = f"""
+from plainfilm.training import backend
+backend.use_backend({backend!r})
+backend.has_accelerator = lambda name: True
+def rounds():
+    if {backend!r} == "jax":
+        import jax
+        return jax.config.jax_default_matmul_precision != "highest"
+    if {backend!r} == "torch":
+        import torch
+        return torch.backends.cudnn.allow_tf32
+    import tensorflow as tf
+    return tf.config.experimental.tensor_float_32_execution_enabled()
+before = rounds()
+with backend.full_float32():
+    inside = rounds()
+print(before, inside, rounds())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "False", "True"]

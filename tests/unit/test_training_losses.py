@@ -262,3 +262,11 @@ def test_heads(task: Task, loss: str, head: str, outputs: int) -> None:
     chosen = head_of(task, loss)
     assert chosen == head
     assert outputs_of(task, chosen) == outputs
+
+
+def test_weights_are_tensors_since_a_gpu_takes_no_numpy_arrays() -> None:
+    loss = MaskedLoss("sigmoid", np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), 0.0)
+    zeros, ones_ = loss._weights()
+    assert ops.is_tensor(zeros) and ops.is_tensor(ones_)
+    assert ops.convert_to_numpy(zeros).tolist() == [1.0, 2.0]
+    assert ops.convert_to_numpy(ones_).tolist() == [3.0, 4.0]

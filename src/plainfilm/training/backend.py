@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,37 @@ def has_accelerator(backend: str) -> bool:
     if backend == "jax":
         return str(module.default_backend()) != "cpu"
     return bool(module.cuda.is_available())
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Compute float32 on a GPU in full precision, as the sealed graph does.
+
+    By default GPUs round the factors of a product to 10 bits (TF32). Logits then differ by a
+    thousandth from those of the sealed graph.
+    """
+    backend = _running()
+    if backend is None or not has_accelerator(backend):
+        yield
+    elif backend == "jax":
+        with require("jax", "jax").default_matmul_precision("highest"):
+            yield
+    elif backend == "torch":
+        backends: Any = require("torch", "torch").backends
+        before = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+        backends.cudnn.allow_tf32 = backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = before
+    else:
+        config: Any = require("tensorflow", "train").config.experimental
+        enabled = config.tensor_float_32_execution_enabled()
+        config.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            config.enable_tensor_float_32_execution(enabled)
 
 
 def _running() -> str | None:

@@ -55,17 +55,24 @@ class MaskedLoss(keras.losses.Loss):  # type: ignore[misc]
         logits = ops.cast(y_pred, "float32")
         if self.head == "softmax":
             return self._softmax(y_true, mask, logits)
-        weight = mask * (y_true * self.weights[1] + (1.0 - y_true) * self.weights[0])
+        zeros, ones = self._weights()
+        weight = mask * (y_true * ones + (1.0 - y_true) * zeros)
         target = y_true * (1.0 - self.smoothing) + 0.5 * self.smoothing
         entropy = ops.softplus(logits) - target * logits
         return ops.sum(weight * entropy, axis=-1) / max(1, self.weights.shape[1])
 
+    def _weights(self) -> tuple[Any, Any]:
+        """Return the weights of 0 and 1 as tensors: on a GPU, PyTorch takes no NumPy arrays."""
+        weights = ops.convert_to_tensor(self.weights)
+        return weights[0], weights[1]
+
     def _softmax(self, y_true: Any, mask: Any, logits: Any) -> Any:
+        zeros, ones = self._weights()
         if self.weights.shape[1] == 1:
-            weight = (y_true * self.weights[1] + (1.0 - y_true) * self.weights[0])[:, 0]
+            weight = (y_true * ones + (1.0 - y_true) * zeros)[:, 0]
             y_true = ops.concatenate([1.0 - y_true, y_true], axis=-1)
         else:
-            weight = ops.sum(y_true * self.weights[1], axis=-1)
+            weight = ops.sum(y_true * ones, axis=-1)
         classes = logits.shape[-1]
         target = y_true * (1.0 - self.smoothing) + self.smoothing / classes
         entropy = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)

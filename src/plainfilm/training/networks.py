@@ -13,7 +13,7 @@ from plainfilm.config import Recipe
 from plainfilm.errors import BundleError
 from plainfilm.metrics import apply_recalibration, apply_temperature
 from plainfilm.records import Task
-from plainfilm.training.backend import use_backend
+from plainfilm.training.backend import full_float32, use_backend
 
 Head = Literal["sigmoid", "softmax"]
 _BATCH = 128
@@ -117,12 +117,13 @@ def predict_outputs(
     shape, which takes longer than hundreds of images.
     """
     parts = []
-    for start in range(0, len(images), batch):
-        some = images[start : start + batch]
-        full = np.resize(some, (batch, *some.shape[1:]))
-        result = network.predict_on_batch(full[..., None])
-        outputs = result if isinstance(result, list | tuple) else [result]
-        parts.append([np.asarray(output, np.float64)[: len(some)] for output in outputs])
+    with full_float32():
+        for start in range(0, len(images), batch):
+            some = images[start : start + batch]
+            full = np.resize(some, (batch, *some.shape[1:]))
+            result = network.predict_on_batch(full[..., None])
+            outputs = result if isinstance(result, list | tuple) else [result]
+            parts.append([np.asarray(output, np.float64)[: len(some)] for output in outputs])
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
