@@ -49,7 +49,7 @@ def test_each_seed_is_a_run_and_their_variation_is_written(trained: Any) -> None
         assert run.plan.identity.seed == row["seed"]
         stored = json.loads((run.folder / "evaluation" / "evaluation.json").read_text("utf-8"))
         assert stored["metrics"]["auroc"] == row["metrics"]["auroc"]
-        assert stored["bundle"]["id"] == row["bundle"] == run.bundle.id
+        assert stored["model"]["id"] == row["bundle"] == run.bundle.id
         areas.append(row["metrics"]["auroc"]["value"])
         page = (run.folder / "evaluation" / "report.html").read_text(encoding="utf-8")
         assert "Variation across seeds" in page
