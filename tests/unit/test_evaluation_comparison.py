@@ -225,7 +225,7 @@ def test_evaluations_that_cannot_be_paired_are_refused(write: Write, tmp_path: P
     other = [f"j{k}" if k < 2 else f"i{k}" for k in range(60)]
     wrong = labels.copy()
     wrong[7] = 1 - wrong[7]
-    task = Task("binary", (LABEL,), ("fine", LABEL))
+    task = Task("multilabel", (LABEL,), (LABEL,))
     cases = {
         "not of the same images": write(tmp_path / "b", labels, second, ids=other),
         "disagree about the ground truth": write(tmp_path / "c", wrong, second),
@@ -236,6 +236,8 @@ def test_evaluations_that_cannot_be_paired_are_refused(write: Write, tmp_path: P
     for words, folder in cases.items():
         with pytest.raises(UsageError, match=words):
             compare(a, folder)
+    renamed = write(tmp_path / "g", labels, second, task=Task("binary", (LABEL,), ("fine", LABEL)))
+    assert compare(a, renamed, metrics=["auroc"]).document.tests == 1
     with pytest.raises(UsageError, match="needs two evaluations"):
         compare(a)
     with pytest.raises(UsageError, match="no such metric"):

@@ -54,7 +54,7 @@ def values_of(reads: Reads, reader: str, modality: str = "") -> list[float | Non
 
 
 def test_a_column_for_each_reader_with_calls_as_classes_words_and_numbers(table: Table) -> None:
-    text = "file,reader_1,reader_2,age\nx0.png,PNEUMONIA,1,50\nx1,normal,no,60\nx3,,yes,70\n"
+    text = "file,reader_1,reader_2,row,rx\nx0.png,PNEUMONIA,1,5,0\nx1,normal,no,6,0\nx3,,yes,7,1\n"
     found, unmatched = load_reads([table(text)], IDS, TASK)
     reads = found["PNEUMONIA"]
     assert (reads.kind, reads.readers, unmatched) == ("calls", ("reader_1", "reader_2"), 0)

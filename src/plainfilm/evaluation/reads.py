@@ -24,7 +24,8 @@ from plainfilm.records import Task
 _MODALITY = frozenset({"modality", "mode", "readingmode", "condition", "arm", "session"})
 _CALL = re.compile(r"(?:call|rating|confidence|score|read|diagnosis|class|label|prediction)s?")
 _NUMBERED = re.compile(
-    r"(?:r|rad|reader|radiologist|rater|observer|annotator|expert|physician|doctor)[ _.-]*\w{1,2}",
+    r"(?:r|(?:rad|reader|radiologist|rater|observer|annotator|expert|physician|doctor)s?)"
+    r"(?:[ _.-]*\d{1,2}|[ _.-]+[a-z])",
     re.IGNORECASE,
 )
 
