@@ -357,6 +357,13 @@ VERDICTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"seeds": None, "external": None, "evaluation.model.kind": "predictions"},
         {"evaluation.model.kind": "bundle"},
     ),
+    "Imported model": (
+        {"evaluation.model.imported_from": "torch 2.4"}, {"evaluation.model.imported_from": None},
+    ),
+    "One source, a model for each fold": (
+        {"seeds": None, "external": None, "evaluation.model.kind": "folds"},
+        {"evaluation.model.kind": "bundle"},
+    ),
     "Listing and splitting": (
         {"findings": [Finding(check="c", severity="warning", problem="p", count=1)]},
         {"findings": []},
