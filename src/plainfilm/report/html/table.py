@@ -133,7 +133,7 @@ class Table:
         ]
         table = element(
             "table",
-            element("caption", self.caption),
+            element("caption", element("span", self.caption)),
             element("thead", element("tr", *(element("th", one, scope="col") for one in grid[0]))),
             element("tbody", *body),
             class_="numbers" if self.numeric else None,

@@ -72,7 +72,7 @@ def first_screen(content: ReportContent) -> Html:
 def synthetic_notice() -> Html:
     """Return the paragraph at the top of a page about images that plainfilm drew."""
     return lead(
-        element("strong", "Synthetic images.", class_="mark serious"),
+        element("strong", "Synthetic images", class_="mark serious"),
         " plainfilm drew images that this model was trained or evaluated on. The results say "
         "nothing about patients.",
     )
