@@ -99,7 +99,8 @@ def test_the_first_screen_and_the_first_caveat_say_so(
     content = ReportContent(evaluation=evaluation)
     assert write_caveats(content)[0].text.startswith(f"plainfilm drew {words}.")
     screen = first_screen(content)
-    assert screen.index("Synthetic images</strong>") < screen.index("A classifier"), "it comes first"
+    first = screen.index("Synthetic images</strong>")
+    assert first < screen.index("A classifier"), "it comes first"
     nothing = ReportContent(evaluation=plain)
     assert "ynthetic" not in first_screen(nothing)
     assert all(own.title != "Synthetic images" for own in write_caveats(nothing))
