@@ -35,6 +35,10 @@ def assumed_prevalence(model: JudgedModel, label: str) -> float:
     share = model.training_prevalence.get(label)
     if share is None or not 0 < share < 1:
         remedy = "train again with this version, or leave the prevalence out"
+        if model.summary.imported_from is not None:
+            remedy = (
+                "leave the prevalence out: that of the training of an imported network is unknown"
+            )
         if model.summary.kind == "predictions":
             remedy = "calibrate them with validation=, or leave the prevalence out"
         raise UsageError(

@@ -16,7 +16,15 @@ from plainfilm.importing.source import SourceGraph
 from plainfilm.metrics import apply_temperature
 from plainfilm.network_session import NetworkSession
 
-__all__ = ["TOLERANCE", "Difference", "Reference", "check_wrapped", "largest_difference", "refer"]
+__all__ = [
+    "TOLERANCE",
+    "Difference",
+    "Reference",
+    "check_wrapped",
+    "largest_difference",
+    "refer",
+    "tolerance",
+]
 
 TOLERANCE = 1e-4
 """Largest difference between outputs that are called equal."""
@@ -90,13 +98,18 @@ def _check(
         )
     together = session.run(["logits"], images)[0].astype(np.float64)
     found = largest_difference(together, alone, meaning)
-    if not found.value <= (_HALF_PRECISION if source.dtype == "float16" else TOLERANCE):
+    if not found.value <= tolerance(source.dtype):
         raise BundleError(
             "the network returns other values for several images at once than for each alone",
             received=f"a difference of {found.value:.2g} in the {found.what} of {found.label}",
             remedy="export it in inference mode (model.eval() in PyTorch, training=False in "
             "Keras), with the number of images as a dynamic axis",
         )
+
+
+def tolerance(dtype: str) -> float:
+    """Return the largest difference of outputs for images in batches of other sizes."""
+    return _HALF_PRECISION if dtype == "float16" else TOLERANCE
 
 
 def largest_difference(found: Floats, expected: Floats, meaning: Meaning) -> Difference:

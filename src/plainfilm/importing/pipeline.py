@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from plainfilm import __version__, _files
 from plainfilm._machine import versions
 from plainfilm._progress import Progress, silent
@@ -20,9 +22,11 @@ from plainfilm.bundle import (
     write_bundle,
 )
 from plainfilm.bundle.imported import OutputKind
+from plainfilm.errors import BundleError
 from plainfilm.importing.candidate import Candidate, find_candidate
+from plainfilm.importing.equality import tolerance
 from plainfilm.importing.images import combine
-from plainfilm.importing.outputs import choose_meaning
+from plainfilm.importing.outputs import choose_meaning, to_logits
 from plainfilm.importing.points import given_points
 from plainfilm.importing.presets import ImageOptions, find_preset
 from plainfilm.importing.samples import check_samples
@@ -33,6 +37,7 @@ from plainfilm.importing.validation import (
     load_validation,
     validate_network,
 )
+from plainfilm.metrics import apply_temperature
 from plainfilm.network_session import NetworkSession
 from plainfilm.records import TaskKind
 from plainfilm.runtime import Predictor
@@ -165,9 +170,26 @@ def import_model(
         metadata, known = _with_locked(metadata, validated), validated.known
         graph = candidate.to_graph(metadata.temperature)
     bundle = write_bundle(folder, metadata, graph=graph, weights=None, training_images=known)
-    Predictor(bundle)
+    _verify(bundle, candidate)
     progress("importing", 1, 1)
     return bundle
+
+
+def _verify(bundle: Bundle, candidate: Candidate) -> None:
+    """Check that the bundle predicts like the original on drawn images."""
+    images, outputs = candidate.reference
+    meaning = candidate.meaning
+    logits = to_logits(outputs[:, list(meaning.columns)], meaning)
+    expected = apply_temperature(logits, bundle.temperature, kind=bundle.task.kind)
+    gap = float(np.abs(Predictor(bundle).probabilities(images) - expected).max())
+    allowed = tolerance(candidate.source.dtype)
+    if not gap <= allowed:
+        (bundle.folder / "SHA256SUMS").unlink()  # without it the folder is not a bundle
+        raise BundleError(
+            "the bundle does not predict like the ONNX file that it was made from",
+            received=f"probabilities differ by up to {gap:.2g} (allowed {allowed:.0e})",
+            remedy="report this as a defect, with the file if possible",
+        )
 
 
 def _with_locked(metadata: BundleMetadata, validated: Validated) -> BundleMetadata:
