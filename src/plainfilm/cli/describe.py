@@ -129,12 +129,18 @@ def describe_evaluation(document: EvaluationDocument) -> str:
         lines.append("synthetic images, drawn by plainfilm: the results say nothing about patients")
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval")]
     shown = _SEVERAL_CLASSES if document.task.kind == "multiclass" else _SHOWN
+    undefined: dict[str, list[str]] = {}
     for name in shown:
         metric = document.main.get(name)
-        if metric is not None:
-            title = f"{name} (macro)" if name in document.macro else name
+        if metric is None:
+            continue
+        title = f"{name} (macro)" if name in document.macro else name
+        if math.isnan(metric.value):
+            undefined.setdefault(metric.reason or "no reason is known", []).append(title)
+        else:
             rows.append((title, *_cells(metric)))
     lines.append(table(rows, right=(1,)))
+    lines += [f"undefined: {', '.join(names)} ({why})" for why, names in undefined.items()]
     lines += [
         f"worse than chance: the whole interval of the AUROC of {label} is below 0.5; check "
         "whether labels are swapped"
