@@ -121,6 +121,13 @@ def test_complete_disagreement_has_limits() -> None:
     assert found.low == -1.0 < found.high < 1.0
 
 
+def test_a_rater_with_one_class_leaves_kappa_without_limits() -> None:
+    for pair in (([0, 0, 0, 1], [0, 0, 0, 0]), ([0, 0, 0], [1, 1, 1])):
+        found = cohens_kappa(*pair)
+        assert found.value == 0.0 and math.isnan(found.low)
+        assert "one class to all images" in str(found.reason)
+
+
 def test_one_class_leaves_kappa_undefined_but_not_ac1() -> None:
     ratings = [[0] * 9, [0] * 9]
     assert math.isnan(fleiss_kappa(ratings).value)

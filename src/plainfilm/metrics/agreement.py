@@ -122,6 +122,10 @@ def cohens_kappa(
     table = _Table.of(pair, patients, None)
     one, other = (table.codes[:, rater] for rater in (0, 1))
     ahead, behind = (np.bincount(row, minlength=table.classes) / len(row) for row in (one, other))
+    constant = [row.max() == 1 for row in (ahead, behind)]
+    if any(constant) and not (all(constant) and np.array_equal(ahead, behind)):
+        why = "a rater gave one class to all images, so kappa is 0 for any agreement"
+        return Interval(0.0, math.nan, math.nan, f"Cohen's kappa, {100 * level:g} %", why)
     chance = (behind[one] + ahead[other]) / 2
     return _beyond_chance("Cohen's kappa", table, chance, level)
 
