@@ -13,3 +13,15 @@ def plural(count: int, noun: str, nouns: str | None = None, *, separator: str = 
     """
     number = f"{count:,}".replace(",", separator)
     return f"{number} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
+def printable(text: str, most: int = 200) -> str:
+    """Return text of a file on one line, without control characters, and not longer than ``most``.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[31mb\\nc")
+    'a [31mb c'
+    """
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

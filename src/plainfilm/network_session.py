@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._text import printable
 from plainfilm.bundle.graph_check import check_graph
 from plainfilm.errors import BundleError
 
@@ -55,7 +56,7 @@ class NetworkSession:
             )
         except Exception as error:  # the exceptions of ONNX Runtime have no public base class
             raise BundleError(
-                "ONNX Runtime refuses the graph", received=str(error).splitlines()[0]
+                "ONNX Runtime refuses the graph", received=printable(str(error))
             ) from error
         self.inputs: Mapping[str, Shape] = {o.name: o.shape for o in self._session.get_inputs()}
         self.outputs: Mapping[str, Shape] = {o.name: o.shape for o in self._session.get_outputs()}
@@ -88,7 +89,7 @@ class NetworkSession:
                 raise BundleError(
                     "the ONNX graph fails on an image",
                     received=f"{some.dtype} of shape {some.shape}, the graph: {list(shape)}; "
-                    + str(error).splitlines()[0],
+                    + printable(str(error)),
                 ) from error
             if any(one.ndim == 0 or len(one) != len(some) for one in found):
                 shapes = ", ".join(str(list(one.shape)) for one in found)

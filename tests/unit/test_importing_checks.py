@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.bundle import Bundle
+from plainfilm.cli.import_model import describe
 from plainfilm.errors import BundleError, UsageError
 from plainfilm.importing import ImageOptions, import_model
 from plainfilm.runtime import Predictor
@@ -271,3 +272,24 @@ def test_values_outside_of_probabilities_become_no_class(tmp_path: Path) -> None
     assert one.predicted_class == "ILL"
     assert other.reason == "invalid-output"
     assert not other.predicted
+
+
+def test_names_in_the_file_cannot_break_the_card_or_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, name = tmp_path / "net.onnx", "x\x1b[2J|\n## Cured\n<b>"
+    model = onnx.load_model(residual(path, end="Sigmoid"))
+    model.producer_name = f"maker {name}"
+    model.graph.input[0].name = name
+    model.graph.node[0].input[0] = name
+    path.write_bytes(model.SerializeToString())
+    bundle = bring(path)
+    for line in describe(bundle):
+        print(line)
+    card = (bundle.folder / "MODEL_CARD.md").read_text("utf-8")
+    assert "\x1b" not in capsys.readouterr().out + card
+    assert "\n## Cured" not in card
+    assert "<b>" not in card
+    with pytest.raises(UsageError) as caught:
+        import_model(path, out=tmp_path / "other", labels=["a"], input="y")
+    assert "\x1b" not in str(caught.value)

@@ -15,7 +15,7 @@ from scipy.special import expit
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.errors import BundleError, LabelError, SourceError
+from plainfilm.errors import BundleError, LabelError, SourceError, UsageError
 from plainfilm.evaluation import evaluate
 from plainfilm.explain import heatmap
 from plainfilm.importing import ImageOptions, import_model
@@ -222,6 +222,9 @@ def test_a_report_says_what_is_not_known_of_an_imported_network(
         }
         assert "Imported model" in titles[name]
         assert "net.onnx, SHA-256 " in str(models[name].imported_from)
+    with pytest.raises(UsageError, match="prevalence of BRIGHT") as caught:
+        evaluate(bundle, folder, out=tmp_path / "p", prevalence=0.1, **more)
+    assert "imported network" in str(caught.value.remedy)
     assert "Thresholds not locked on validation" in titles["given"]
     assert "Thresholds not locked on validation" not in titles["locked"] | titles["plain"]
     assert [is_locked(model) for model in models.values()] == [True, False, False]

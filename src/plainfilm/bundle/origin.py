@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plainfilm._text import printable
 from plainfilm.bundle.description import BundleMetadata
 from plainfilm.bundle.imported import ImportedFrom, Preprocessing
 
@@ -39,7 +40,7 @@ def origin_section(metadata: BundleMetadata, origin: ImportedFrom) -> str:
         "Compared with": origin.checked,
         "Licence": origin.licence or "not stated",
     }
-    lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
+    lines = [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value is not None]
     return "\n".join(
         [
             "## Imported network",
@@ -52,3 +53,8 @@ def origin_section(metadata: BundleMetadata, origin: ImportedFrom) -> str:
             *lines,
         ]
     )
+
+
+def _cell(value: object) -> str:
+    """Return text of a file as the cell of a table in Markdown."""
+    return printable(str(value), most=2000).replace("|", "\\|").replace("<", "&lt;")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from plainfilm._text import printable
 from plainfilm.bundle.imported import Axes, Preprocessing
 from plainfilm.errors import UsageError
 from plainfilm.importing.presets import ImageOptions
@@ -64,7 +65,7 @@ def _shape(source: SourceGraph, options: ImageOptions) -> tuple[Axes, tuple[int,
     if axes is None or len(source.shape) != len(axes):
         raise UsageError(
             "the order of the axes of the input is not clear",
-            received=f"{source.input} {_shown(source.shape)}",
+            received=f"{printable(source.input)} {_shown(source.shape)}",
             remedy="give axes= (nchw for PyTorch, nhwc for Keras)",
         )
     sides = dict(zip(axes, source.shape, strict=True))
@@ -79,18 +80,18 @@ def _shape(source: SourceGraph, options: ImageOptions) -> tuple[Axes, tuple[int,
         if len(declared) > 1:
             raise UsageError(
                 "only networks for square images can be imported",
-                received=f"{source.input} {_shown(source.shape)}",
+                received=f"{printable(source.input)} {_shown(source.shape)}",
                 remedy="export the network for a square image",
             )
         if given is not None and declared and given not in declared:
             raise UsageError(
                 f"the {name} given is not that of the graph's input",
-                received=f"a {name} of {given}; {source.input} {_shown(source.shape)}",
+                received=f"a {name} of {given}; {printable(source.input)} {_shown(source.shape)}",
             )
         if given is None and not declared:
             raise UsageError(
                 f"the graph's input does not fix its {name}",
-                received=f"{source.input} {_shown(source.shape)}",
+                received=f"{printable(source.input)} {_shown(source.shape)}",
                 remedy=f"give {name}=",
             )
         found[name] = given if given is not None else declared.pop()

@@ -13,6 +13,7 @@ import numpy as np
 from plainfilm import __version__, _files
 from plainfilm._machine import versions
 from plainfilm._progress import Progress, silent
+from plainfilm._text import printable
 from plainfilm.bundle import (
     Bundle,
     BundleMetadata,
@@ -219,12 +220,12 @@ def _provenance(candidate: Candidate, checked: str, licence: str | None) -> Prov
         versions=versions("onnx", "onnxruntime", "numpy", "pillow"),
         parameters=sum(weights),
         imported_from=ImportedFrom(
-            file=source.file,
+            file=printable(source.file),
             sha256=source.sha256,
             producer=source.producer,
             opset=source.opset,
-            input=source.input,
-            output=source.output,
+            input=printable(source.input),
+            output=printable(source.output),
             output_kind=meaning.kind,
             columns=meaning.columns,
             names=meaning.names,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm._optional import require
+from plainfilm._text import printable
 from plainfilm.bundle.graph_check import MOST_BYTES, check_graph
 from plainfilm.errors import BundleError, UsageError
 
@@ -76,7 +77,7 @@ def read_source(path: Path, input_name: str | None, output_name: str | None) -> 
     if kind.elem_type not in _TYPES:
         raise BundleError(
             "the input must be a tensor of float32, float16, float64 or uint8",
-            received=f"{image.name}: {onnx.TensorProto.DataType.Name(kind.elem_type)}",
+            received=f"{printable(image.name)}: {onnx.TensorProto.DataType.Name(kind.elem_type)}",
             remedy="export the network with an image as its input",
         )
     try:
@@ -93,7 +94,7 @@ def read_source(path: Path, input_name: str | None, output_name: str | None) -> 
         model=model,
         file=path.name,
         sha256=hashlib.sha256(data).hexdigest(),
-        producer=producer or None,
+        producer=printable(producer) or None,
         opset=opset,
         input=image.name,
         shape=_sides(image),
@@ -143,6 +144,7 @@ def _opset(model: Any) -> int:
 
 def _choose(found: Sequence[Any], name: str | None, what: str) -> Any:
     names = [one.name for one in found]
+    shown = printable(", ".join(names))
     if name is None and len(found) == 1:
         return found[0]
     if name not in names:
@@ -150,15 +152,13 @@ def _choose(found: Sequence[Any], name: str | None, what: str) -> Any:
             f"the graph has no {what} of this name"
             if name is not None
             else f"the graph does not have exactly one {what}",
-            received=name if name is not None else ", ".join(names) or f"no {what}",
-            remedy=f"choose one of: {', '.join(names)}, with {what}="
-            if names
-            else "export the network again",
+            received=name if name is not None else shown or f"no {what}",
+            remedy=f"choose one of: {shown}, with {what}=" if names else "export the network again",
         )
     if what == "input" and len(found) > 1:
         raise BundleError(
             "a network must have one input, the image",
-            received=", ".join(names),
+            received=shown,
             remedy="export a network that computes the others itself, or has them as constants",
         )
     return found[names.index(name)]
@@ -181,7 +181,7 @@ def infer_shapes(model: Any) -> dict[str, tuple[Side, ...]]:
         if values > _MOST_VALUES:
             raise BundleError(
                 "a tensor of the ONNX graph does not fit in memory",
-                received=f"{name}: {values:,} values",
+                received=f"{printable(name)}: {values:,} values",
                 remedy="export the network for a smaller image",
             )
     return shapes
@@ -195,7 +195,7 @@ def _columns(shape: Sequence[Side]) -> int | None:
 
 def _first_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return printable(lines[0]) if lines else type(error).__name__
 
 
 def _sides(value: Any) -> tuple[Side, ...]:
