@@ -118,6 +118,8 @@ def _row(one: ReaderResults, shown: Sequence[str], several: bool) -> tuple[str, 
 def _value(interval: Interval) -> str:
     if math.isnan(interval.value):
         return f"undefined: {interval.reason}"
+    if not math.isfinite(interval.high - interval.low):
+        return f"{interval.value:.3f} (no limits: {interval.reason})"
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
