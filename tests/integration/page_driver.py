@@ -70,7 +70,7 @@ class Page:
 
     def wait(self, script: str, *arguments: Any) -> Any:
         """Wait until a script returns a true value."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not (found := self.run(script, *arguments)):
             assert time.monotonic() < end, f"timeout: {script}\n{self.text('body')}"
             time.sleep(0.03)
@@ -205,7 +205,7 @@ def serving(folder: Path, *bundles: object, **environment: str) -> Iterator[str]
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         found = re.search(r'"event": "listening".*"port": (\d+)', log.read_text("utf-8"))
         if found:
