@@ -173,7 +173,13 @@ def test_the_stored_cross_validation_is_read_and_reported(
         np.testing.assert_array_equal(cuts, judged.evaluation.predictions.thresholds[key])
     page = rewrite_report(judged.folder / "crossval").read_text("utf-8")
     mean = judged.document.mean_auroc
-    for text in ("Folds", "mean of the folds", "a model for each fold", f"{mean.value:.3f}"):
+    for text in (
+        "Folds",
+        "mean of the folds",
+        "a model for each fold",
+        "mean over the models",
+        f"{mean.value:.3f}",
+    ):
         assert text in page
     table = (judged.folder / "crossval.csv").read_text("utf-8").splitlines()
     assert table[0].startswith("fold,") and len(table) == FOLDS + 1

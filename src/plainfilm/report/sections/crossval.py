@@ -26,6 +26,10 @@ def crossval_section(document: CrossValidationDocument) -> Section:
     caption = f"{about} The 95% confidence intervals take the models as given."
     how = "the column “fold” of the data" if document.assigned == "column" else "patient"
     text = f"{counted(len(document.rows), 'fold')} by {how}. {document.note}"
+    text += (
+        " Each model has its own thresholds: operating points can be off the pooled ROC curve, and "
+        "a threshold in this report is the mean over the models."
+    )
     if document.test_images:
         text += f" {counted(document.test_images, 'image')} of the test set: in no fold."
     table: list[Row] = []
