@@ -158,7 +158,7 @@ def test_worse_than_chance_is_reported(
 ) -> None:
     command = ["evaluate", str(make_bundle(gains=(-1.0,)).folder), str(data)]
     assert main([*command, "--out", str(tmp_path / "e")]) == 0
-    assert "worse than chance: the AUROC of bright" in capsys.readouterr().out
+    assert "worse than chance: the whole interval of the AUROC of bright" in capsys.readouterr().out
 
 
 def test_doctor_in_json(capsys: Capture) -> None:

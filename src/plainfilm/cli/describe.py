@@ -149,7 +149,8 @@ def describe_evaluation(document: EvaluationDocument) -> str:
     ]
     point = None if document.binary is None else document.binary.default_point
     if point is not None:
-        lines.append(f"threshold {point.threshold:.3f}, {_origin(document)} ({point.purpose})")
+        origin = "given" if point.purpose == "custom" else "locked on validation"
+        lines.append(f"threshold {point.threshold:.3f}, {origin} ({point.purpose})")
         lines += _undistinguished(document)
     lines += _at_prevalence(document)
     lines += _without_rejected(document)
@@ -168,10 +169,6 @@ def _undistinguished(document: EvaluationDocument) -> list[str]:
             if known and (known.same_as_balanced or known.status == "not attainable"):
                 by_rule.setdefault(point.rule, []).append(name)
     return [f"{', '.join(names)}: {rule}" for rule, names in by_rule.items()]
-
-
-def _origin(document: EvaluationDocument) -> str:
-    return "given" if document.model.locked_on is None else "locked on validation"
 
 
 def _cells(metric: Interval) -> tuple[str, str]:

@@ -25,6 +25,7 @@ _PREFIXES = ("label_", "probability_")
 _THRESHOLD = "threshold_"
 FOLD = "fold"
 """The decision that holds the fold of each image of a cross-validation."""
+_DECISIONS = ("predicted", "rejected", "indeterminate", "reason", "problem", FOLD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +116,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path, task: Task) -> tuple[str, Predictions]:
-        """Return the id of the model and its predictions, without columns and novelty.
+        """Return the id of the model and its predictions.
 
         Raises
         ------
@@ -132,11 +133,14 @@ class Predictions:
                 np.stack([table.column(key + label).to_numpy() for label in task.labels], axis=1)
                 for key in _PREFIXES
             )
-            decisions = {
+            known = (*_OWN, "novelty")
+            cells = {
                 name: table.column(name).to_pylist()
-                for name in ("rejected", "reason", FOLD)
-                if name in table.column_names
+                for name in table.column_names
+                if name not in known and not name.startswith((*_PREFIXES, _THRESHOLD))
             }
+            decisions = {name: cells.pop(name) for name in _DECISIONS if name in cells}
+            columns = {name.removeprefix("source_"): own for name, own in cells.items()}
             thresholds = {
                 (label, name.removeprefix(start)): table.column(name).to_numpy()
                 for label in task.labels
@@ -152,7 +156,7 @@ class Predictions:
                 remedy="evaluate again",
             ) from error
         return model, cls(
-            task, ids, patients, y_true, y_score, decisions=decisions, thresholds=thresholds
+            task, ids, patients, y_true, y_score, columns, decisions, thresholds=thresholds
         )
 
 
