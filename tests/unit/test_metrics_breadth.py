@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics as reference
 
 from plainfilm import metrics
 from plainfilm.errors import MetricError
+from plainfilm.evaluation.summary import summarise
 from plainfilm.metrics.bootstrap import replicate
 from plainfilm.metrics.ranking import partial_areas, standardised
-from plainfilm.metrics.statistics import ranking_statistic
+from plainfilm.metrics.statistics import exact_areas, ranking_statistic
+from plainfilm.records import Task
 
 
 def random_case(rng: np.random.Generator) -> tuple[Any, Any]:
@@ -272,3 +274,32 @@ def test_bad_input_is_named(words: str, call: Callable[[], object]) -> None:
         call()
     message = f"{caught.value} {caught.value.received}"
     assert words in message or (words == "NaN or inf" and "finite" in message)
+
+
+@pytest.mark.parametrize("digits", [1, 12])
+def test_areas_of_very_many_images_equal_those_of_few(digits: int) -> None:
+    rng = np.random.default_rng(11)
+    for n in (2, 30, 3000):
+        labels = np.r_[True, False, rng.random(n) < 0.2]
+        scores = np.round(special.expit(rng.normal(labels, 1)), digits)
+        found = exact_areas(labels, scores)
+        expected = [
+            metrics.roc_auc_score(labels, scores),
+            metrics.average_precision_score(labels, scores),
+            metrics.partial_auc_score(labels, scores, max_fpr=0.1),
+        ]
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_many_labels_and_images_give_the_values_of_scikit_learn() -> None:
+    rng = np.random.default_rng(12)
+    labels = (rng.random((metrics.MANY + 5, 2)) < 0.2).astype(float)
+    chances = special.expit(rng.normal(labels, 1)).astype(np.float32)
+    patients = np.arange(len(labels)) // 2
+    task = Task("multilabel", ("a", "b"), ("a", "b"))
+    found = summarise(labels, chances, task, patients.astype(str), [], n_bootstrap=20)
+    for column, name in enumerate("ab"):
+        expected = reference.roc_auc_score(labels[:, column], chances[:, column])
+        assert found.labels[name].metrics["auroc"].value == pytest.approx(expected, rel=1e-9)
+    expected = reference.average_precision_score(labels, chances, average="micro")
+    assert found.micro["average_precision"].value == pytest.approx(expected, rel=1e-9)

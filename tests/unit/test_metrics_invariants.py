@@ -138,7 +138,8 @@ NO_METRICS = {
     ),
     *("images_for_auroc", "images_for_proportion", "detectable_difference"),
     # The bootstrap's machinery, what is chosen on validation, and checks of arrays.
-    *("replicate", "ranking_statistic", "rates_statistic", "totals_statistic"),
+    *("replicate", "ranking_statistic", "rates_statistic", "totals_statistic", "sums_statistic"),
+    *("area_statistic", "score_bins"),
     *("decision_statistic", "pool", "group_index", "as_labels", "as_scores"),
     *("fit_temperature", "apply_temperature", "lock_operating_points", "shift_prevalence"),
 }

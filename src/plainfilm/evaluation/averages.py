@@ -65,16 +65,23 @@ def _correlation(replicates: Floats) -> Floats:
 
 def pool_labels(labels: Floats, probabilities: Floats, clusters: Clusters) -> LabelView:
     """Return every pair of an image and a label known for it, from (n, labels) each."""
-    rows, columns = np.nonzero(~np.isnan(labels))
-    return LabelView(labels[rows, columns] == 1, probabilities[rows, columns], clusters[rows])
+    known = ~np.isnan(labels)
+    groups, drawn = (
+        np.broadcast_to(one[:, None], known.shape)[known]
+        for one in (clusters.groups, clusters.drawn)
+    )
+    pairs = Clusters(groups, drawn, clusters.units, clusters.clustered)
+    return LabelView(labels[known] == 1, probabilities[known], pairs)
 
 
-def micro_average(pairs: LabelView, drawn: Floats) -> dict[str, metrics.Interval]:
-    """Return the ranking metrics of all pairs, from the replicates of their ranking statistic.
+def micro_average(
+    pairs: LabelView, statistic: metrics.Statistic, drawn: Floats
+) -> dict[str, metrics.Interval]:
+    """Return the ranking metrics of all pairs, from their ranking statistic and its replicates.
 
     All pairs of an image are drawn together, and so are all images of a patient.
     """
-    values = pairs.at_once(pairs.ranking_statistic())
+    values = pairs.at_once(statistic)
     return {
         name: pairs.ranking_interval(name, float(values[row]), drawn[row])
         for row, name in enumerate(("auroc", "average_precision"))

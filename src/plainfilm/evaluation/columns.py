@@ -55,17 +55,23 @@ def group_columns(columns: Mapping[str, Sequence[str | float | None]]) -> list[C
 
 
 def _group(name: str, given: Sequence[str | float | None]) -> Column | None:
-    values = [None if _missing(value) else value for value in given]
-    known = [value for value in values if value is not None]
-    numbers = [value for value in known if isinstance(value, int | float)]
-    if known and len(numbers) == len(known) and len(set(numbers)) > 6:
-        return _bin(name, np.array(values, np.float64))
-    texts = ["" if value is None else _text(value) for value in values]
-    kinds = sorted({text for text in texts if text})
+    listed = np.asarray(given).tolist() if hasattr(given, "dtype") else given
+    cells = [None if cell != cell else cell for cell in listed]  # NaN is not equal to itself
+    # Each different cell is read once.
+    known = [cell for cell in dict.fromkeys(cells) if not _missing(cell)]
+    numbers = [cell for cell in known if isinstance(cell, int | float)]
+    if known and len(numbers) == len(known) > 6:
+        value_of = dict.fromkeys(cells, math.nan) | {one: float(one) for one in numbers}
+        return _bin(name, np.fromiter(map(value_of.__getitem__, cells), np.float64, len(cells)))
+    texts = {cell: _text(cell) for cell in known if cell is not None}
+    kinds = sorted({text for text in texts.values() if text})
     if not 2 <= len(kinds) <= _MOST:
         return None
     codes = {kind: number for number, kind in enumerate(kinds)}
-    return Column(name, tuple(kinds), np.array([codes.get(text, -1) for text in texts], np.intp))
+    code_of = dict.fromkeys(cells, -1) | {c: codes.get(text, -1) for c, text in texts.items()}
+    return Column(
+        name, tuple(kinds), np.fromiter(map(code_of.__getitem__, cells), np.intp, len(cells))
+    )
 
 
 def _bin(name: str, values: Floats) -> Column | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,15 +27,15 @@ _SCORE_BINS = 40
 
 def curves(
     view: LabelView,
-    patients: Sequence[str] | None,
     classes: tuple[str, str],
     error: metrics.Interval,
+    benefit: Floats,
     benefits: Floats,
 ) -> Curves:
     """Return the curves of a label.
 
-    Takes the patient keys (n,), None where each patient has one image, the names of the negative
-    and positive class, the calibration error, and the replicates of the net benefits.
+    Takes the names of the negative and positive class, the calibration error, and the net benefits
+    (k,) with their replicates (k, R).
     """
     both = view.positive, view.probabilities
     fpr, tpr, threshold = thin(*metrics.roc_curve(*both))
@@ -49,16 +48,15 @@ def curves(
     return Curves(
         RocCurve(fpr, tpr, threshold),
         PrecisionRecallCurve(recall, precision),
-        _calibration(view, patients, error),
-        _decision(view, benefits) if view.positive.size else None,
+        _calibration(view, error),
+        _decision(view, benefit, benefits) if view.positive.size else None,
         ScoreHistogram(tuple(edges.tolist()), counts),
     )
 
 
-def _calibration(
-    view: LabelView, patients: Sequence[str] | None, error: metrics.Interval
-) -> Calibration:
+def _calibration(view: LabelView, error: metrics.Interval) -> Calibration:
     both = view.positive, view.probabilities
+    patients = view.clusters.groups if view.clusters.clustered else None
     line = metrics.calibration_line(*both, patients=patients)
     bias = metrics.calibration_error_bias(view.probabilities, bins=BINS)
     return Calibration(
@@ -77,13 +75,12 @@ def _calibration(
     )
 
 
-def _decision(view: LabelView, benefits: Floats) -> DecisionCurveValues:
-    value = view.at_once(view.score_statistics()[2])[:, None]
+def _decision(view: LabelView, benefit: Floats, benefits: Floats) -> DecisionCurveValues:
     at = np.array(metrics.THRESHOLDS)
     outcomes = metrics.DecisionOutcomes.of(
         view.positive, view.probabilities, view.clusters.groups, at
     )
-    curve = metrics.read_decision(value, benefits, at, outcomes)
+    curve = metrics.read_decision(benefit[:, None], benefits, at, outcomes)
     return DecisionCurveValues(
         threshold=tuple(curve.threshold.tolist()),
         model=tuple(curve.model.tolist()),

@@ -30,15 +30,15 @@ _SAMPLE_SIZE_NOTE = (
 
 
 def score_intervals(
-    view: LabelView, drawn: Sequence[Floats]
+    view: LabelView, at_once: Sequence[Floats], drawn: Sequence[Floats]
 ) -> tuple[dict[str, metrics.Interval], metrics.Interval, dict[str, Floats]]:
     """Return the metrics that need no threshold, the calibration error, and replicates by metric.
 
-    ``drawn`` contains the replicates of the first two of `LabelView.score_statistics`.
+    Takes the values on all images and the replicates of the first two of
+    `LabelView.score_statistics`.
     """
-    ranking, sums, _ = view.score_statistics()
-    total = view.at_once(sums)
-    values = [*view.at_once(ranking), *_mean_losses(total[:, None])[:, 0]]
+    ranking, total = at_once
+    values = [*ranking, *_mean_losses(total[:, None])[:, 0]]
     replicates = dict(zip(_SCORES, [*drawn[0], *_mean_losses(drawn[1])], strict=True))
     found = {
         name: view.ranking_interval(name, float(value), replicates[name])
@@ -94,7 +94,7 @@ def rate_intervals(view: LabelView, predicted: Bools, drawn: Floats) -> dict[str
         "ppv": (counts.tp, counts.tp + counts.fp),
         "npv": (counts.tn, counts.tn + counts.fn),
     }
-    values = view.at_once(view.rate_statistic(predicted))
+    values = metrics.rates(counts.tp, counts.fp, counts.tn, counts.fn)
     found = {}
     for name, value, replicates in zip(metrics.RATES, values, drawn, strict=True):
         why = metrics.why_undefined(name, counts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm import metrics
 from plainfilm._text import plural
@@ -18,7 +19,14 @@ from plainfilm.evaluation.document.analyses import (
     Subgroups,
 )
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.view import Bools, Clusters, Floats, LabelView, default_points
+from plainfilm.evaluation.view import (
+    Bools,
+    Clusters,
+    Floats,
+    LabelView,
+    default_points,
+    for_each,
+)
 from plainfilm.records import OperatingPoint
 
 MINIMUM = 10
@@ -50,18 +58,23 @@ def describe_subgroups(
     )
     clusters = Clusters.of(predictions.patients, len(y_true))
     columns, defaults = group_columns(predictions.columns), default_points(points)
-    labels: dict[str, tuple[SubgroupColumn, ...]] = {}
-    for position, label in enumerate(predictions.task.labels):
+
+    def describe(position: int) -> tuple[SubgroupColumn, ...]:
+        label = predictions.task.labels[position]
         known = ~np.isnan(y_true[:, position])
         view = LabelView.of(y_true[:, position], y_score[:, position], clusters)
         point, predicted = defaults.get(label), None
         if point is not None:
             cuts = predictions.cuts(position, point.name, point.threshold)
             predicted = view.probabilities >= cuts[known]
-        cases = _Cases(view, predicted, n_bootstrap)
+        many = len(view.positive) > metrics.MANY
+        bins = metrics.score_bins(view.probabilities) if many else None
+        cases = _Cases(view, predicted, bins, n_bootstrap)
         found = (_describe_column(cases, column, known) for column in columns)
-        labels[label] = tuple(column for column in found if column is not None)
-    labels, tests = _adjust(labels)
+        return tuple(column for column in found if column is not None)
+
+    results = for_each(describe, range(len(predictions.task.labels)), len(y_true))
+    labels, tests = _adjust(dict(zip(predictions.task.labels, results, strict=True)))
     return Subgroups(MINIMUM, _METHOD, tests, labels)
 
 
@@ -71,6 +84,7 @@ class _Cases:
 
     view: LabelView
     predicted: Bools | None
+    bins: NDArray[np.intp] | None  # of the scores, where there are very many
     n_bootstrap: int
 
     @property
@@ -80,23 +94,51 @@ class _Cases:
     def patients(self, rows: Bools) -> int:
         return self.view.clusters[rows].patients
 
-    def statistics(self, rows: Bools) -> list[metrics.Statistic]:
-        """Return the ranking statistic and, at an operating point, the rates of some images."""
-        view = self.view[rows]
-        if self.predicted is None:
-            return [view.ranking_statistic()]
-        return [view.ranking_statistic(), view.rate_statistic(self.predicted[rows])]
+    def side(self, rows: Bools) -> _Side:
+        """Return some of the images, to be compared with others."""
+        predicted = None if self.predicted is None else self.predicted[rows]
+        bins = None if self.bins is None else self.bins[rows]
+        return _Side.of(self.view[rows], predicted, bins)
 
-    def interval(self, rows: Bools, name: str, value: float, drawn: Floats) -> metrics.Interval:
-        """Return the interval of a metric of some images, undefined where they are too few."""
-        positive = self.positive[rows]
-        up, down = self.patients(rows & self.positive), self.patients(rows & ~self.positive)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """The images on one side of a comparison, and their patients by number."""
+
+    view: LabelView
+    predicted: Bools | None
+    bins: NDArray[np.intp] | None
+    positives: int  # patients with a positive image
+    negatives: int
+    present: Bools
+
+    @classmethod
+    def of(cls, view: LabelView, predicted: Bools | None, bins: NDArray[np.intp] | None) -> _Side:
+        groups, positive = view.clusters.groups, view.positive
+        up, down = (np.bincount(groups[side]) > 0 for side in (positive, ~positive))
+        size = max(len(up), len(down))
+        up, down = (np.pad(one, (0, size - len(one))) for one in (up, down))
+        return cls(view, predicted, bins, int(up.sum()), int(down.sum()), up | down)
+
+    def statistics(self) -> list[metrics.Statistic]:
+        """Return the statistic of the AUROC and, at an operating point, of the rates."""
+        called = () if self.predicted is None else (self.predicted,)
+        area = self.view.area_statistic(self.bins)
+        return [area, *(self.view.rate_statistic(one) for one in called)]
+
+    def interval(self, name: str, value: float, drawn: Floats) -> metrics.Interval:
+        """Return the interval of a metric, undefined where the patients are too few."""
+        up, down, positive = self.positives, self.negatives, self.view.positive
         needed = {"auroc": min(up, down), "sensitivity": up, "specificity": down}[name]
         if needed < MINIMUM:
             why = metrics.why_undefined(name, metrics.confusion(positive, np.zeros_like(positive)))
             return metrics.undefined("none", why or f"fewer than {MINIMUM} patients of a class")
-        predicted = None if self.predicted is None else self.predicted[rows]
-        return self.view[rows].interval(name, value, drawn, predicted, unit="patients")
+        return self.view.interval(name, value, drawn, self.predicted, unit="patients")
+
+    def shares_patients(self, other: _Side) -> bool:
+        """Return whether some patient is on both sides."""
+        size = min(len(self.present), len(other.present))
+        return bool(np.any(self.present[:size] & other.present[:size]))
 
 
 def _describe_column(cases: _Cases, column: Column, known: Bools) -> SubgroupColumn | None:
@@ -162,8 +204,9 @@ def _describe_subgroup(
 
     ``others`` are the images, if any, that belong to both sides: those of the other class.
     """
-    inside, outside = own | others, (valued & ~own) | others
-    statistics = [*cases.statistics(inside), *cases.statistics(outside)]
+    inside, outside = cases.side(own | others), cases.side((valued & ~own) | others)
+    correlated = inside.shares_patients(outside)
+    statistics = [*inside.statistics(), *outside.statistics()]
     replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap)
     half = len(statistics) // 2
     intervals, differences, p = {}, {}, {}
@@ -174,15 +217,13 @@ def _describe_subgroup(
             continue
         drawn = [replicates[part + at][row] for at in (0, half)]
         values = [float(cases.view.at_once(statistics[part + at])[row]) for at in (0, half)]
-        intervals[name] = one = cases.interval(inside, name, values[0], drawn[0])
-        other = cases.interval(outside, name, values[1], drawn[1])
+        intervals[name] = one = inside.interval(name, values[0], drawn[0])
+        other = outside.interval(name, values[1], drawn[1])
         # The images of the other class are the same on both sides.
         same = "specificity" if cases.positive[own][0] else "sensitivity"
         finite = math.isfinite(one.value) and math.isfinite(other.value)
         if finite and not (others.any() and name == same):
-            groups = cases.view.clusters.groups
-            shared = np.intersect1d(groups[inside], groups[outside]).size
-            correlation = _correlation(*drawn) if shared else 0.0
+            correlation = _correlation(*drawn) if correlated else 0.0
             differences[name] = metrics.correlated_difference(one, other, correlation)
             p[name] = _p_value(differences[name])
     return Subgroup(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +22,15 @@ from plainfilm.evaluation.label import (
     without_other_class,
 )
 from plainfilm.evaluation.overall import ExactMatch, MostProbable, exact_match
-from plainfilm.evaluation.view import NO_POINT, Bools, Clusters, Floats, LabelView, default_points
+from plainfilm.evaluation.view import (
+    NO_POINT,
+    Bools,
+    Clusters,
+    Floats,
+    LabelView,
+    default_points,
+    for_each,
+)
 from plainfilm.records import OperatingPoint, Task, ThresholdEvidence
 
 
@@ -77,23 +84,29 @@ def summarise(
     y_true = metrics.as_labels(labels, dimensions=2)
     y_score = metrics.as_scores(probabilities, y_true.shape, name="probabilities", low=0, high=1)
     _check(y_true, task, points)
-    keys = [str(patient) for patient in patients]
-    clusters = Clusters.of(keys, len(y_true))
-    own = thresholds or {}
-    views = [
-        _prepare(column, y_true, y_score, clusters, task, points, own)
-        for column in range(len(task.labels))
-    ]
-    several = _Several.of(views, y_true, y_score, clusters, task)
-    statistics = [*(one for view in views for one in view.statistics), *several.statistics]
-    drawn = iter(clusters.replicate(statistics, n_bootstrap, seed))
-    estimates = {
-        view.name: _estimate(
-            view, [next(drawn) for _ in view.statistics], keys, task, validation or {}
-        )
-        for view in views
-    }
-    return several.summarise(estimates, [*drawn], clusters.patients)
+    clusters, own = Clusters.of(patients, len(y_true)), thresholds or {}
+
+    def estimate(columns: Sequence[int]) -> dict[str, _Estimate]:
+        views = [_prepare(i, y_true, y_score, clusters, task, points, own) for i in columns]
+        statistics = [one for view in views for one in view.statistics]
+        drawn = iter(clusters.replicate(statistics, n_bootstrap, seed))
+        return {
+            view.name: _estimate(
+                view, [next(drawn) for _ in view.statistics], task, validation or {}
+            )
+            for view in views
+        }
+
+    # The statistics of very many images take much memory, so each label is computed alone. The seed
+    # draws the same patients for all.
+    every = range(len(task.labels))
+    batches = [[column] for column in every] if len(y_true) > metrics.MANY else [[*every]]
+    parts = for_each(estimate, batches, len(y_true))
+    estimates = {name: one for part in parts for name, one in part.items()}
+    several = _Several.of(estimates, y_true, y_score, clusters, task)
+    statistics = several.statistics
+    drawn = clusters.replicate(statistics, n_bootstrap, seed)
+    return several.summarise(estimates, statistics, drawn, clusters.patients)
 
 
 def _check(y_true: Floats, task: Task, points: Sequence[OperatingPoint]) -> None:
@@ -158,21 +171,22 @@ def _prepare(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Estimate:
-    """The results of one label, and the replicates (R,) of its metrics."""
+    """The results of one label, the replicates (R,) of its metrics, and its predictions."""
 
     results: LabelResults
     replicates: Mapping[str, Floats]
+    predicted: Bools | None  # (known images,)
 
 
 def _estimate(
     label: _Label,
     drawn: Sequence[Floats],
-    keys: Sequence[str],
     task: Task,
     validation: Mapping[tuple[str, str], ThresholdEvidence],
 ) -> _Estimate:
     view = label.view
-    intervals, error, replicates = score_intervals(view, drawn[:2])
+    at_once = [view.at_once(one) for one in label.statistics[:3]]
+    intervals, error, replicates = score_intervals(view, at_once[:2], drawn[:2])
     if label.predicted is None:
         intervals.update(dict.fromkeys(metrics.RATES, NO_POINT))
     else:
@@ -180,7 +194,6 @@ def _estimate(
         replicates.update(zip(metrics.RATES, drawn[-1], strict=True))
     losses = ("brier", "log_loss") if task.kind == "binary" else ()
     intervals = without_other_class(view, intervals, (*TRIVIAL, *losses))
-    own_keys = list(compress(keys, label.known)) if view.clusters.clustered else None
     names = (task.classes[0], task.classes[1]) if task.kind == "binary" else ("other", label.name)
     n, positives = len(view.positive), int(view.positive.sum())
     results = LabelResults(
@@ -196,10 +209,10 @@ def _estimate(
             )
             for point, own in zip(label.points, drawn[3:], strict=False)
         },
-        curves=curves(view, own_keys, names, error, drawn[2]),
+        curves=curves(view, names, error, at_once[2], drawn[2]),
         sample_sizes=describe_sample_sizes(view, intervals),
     )
-    return _Estimate(results, replicates)
+    return _Estimate(results, replicates, label.predicted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,7 +227,7 @@ class _Several:
     @classmethod
     def of(
         cls,
-        labels: Sequence[_Label],
+        estimates: Mapping[str, _Estimate],
         y_true: Floats,
         y_score: Floats,
         clusters: Clusters,
@@ -226,7 +239,7 @@ class _Several:
         pairs = pool_labels(y_true, y_score, clusters)
         if task.kind == "multiclass":
             return cls(n, pairs, MostProbable.of(y_true, y_score, clusters))
-        called = [label.predicted for label in labels]
+        called = [one.predicted for one in estimates.values()]
         return cls(n, pairs, match=ExactMatch.of(y_true, called, clusters))
 
     @property
@@ -237,9 +250,13 @@ class _Several:
         return found + ([] if self.match is None else [self.match.statistic])
 
     def summarise(
-        self, estimates: Mapping[str, _Estimate], drawn: Sequence[Floats], patients: int
+        self,
+        estimates: Mapping[str, _Estimate],
+        statistics: Sequence[metrics.Statistic],
+        drawn: Sequence[Floats],
+        patients: int,
     ) -> Summary:
-        """Return the summary, from the estimates of each label and the replicates."""
+        """Return the summary, from the estimates of each label, and statistics with replicates."""
         results = {name: one.results for name, one in estimates.items()}
         if self.pairs is None:
             [only] = results.values()
@@ -261,7 +278,7 @@ class _Several:
             metrics=overall,
             labels=results,
             macro={name: one for name, one in macro.items() if name not in overall},
-            micro=micro_average(self.pairs, drawn[0]),
+            micro=micro_average(self.pairs, statistics[0], drawn[0]),
             confusion_matrix=None
             if self.top is None
             else tuple(map(tuple, self.top.matrix.tolist())),

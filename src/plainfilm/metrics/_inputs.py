@@ -14,8 +14,8 @@ from plainfilm.errors import MetricError
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.intp]
-Patients: TypeAlias = Sequence[str] | NDArray[np.str_] | None
-"""One patient key per image, or None for one patient per image."""
+Patients: TypeAlias = Sequence[str] | NDArray[np.str_] | NDArray[np.intp] | None
+"""One patient key or number per image, or None for one patient per image."""
 
 
 def _as_floats(values: ArrayLike, name: str) -> Floats:
@@ -119,9 +119,15 @@ def group_index(patients: Patients, n: int) -> tuple[Ints, int]:
             "there must be one patient key per image",
             received=f"{plural(n, 'image')}, {plural(len(patients), 'patient key')}",
         )
-    numbers: dict[str, int] = {}
-    index = [numbers.setdefault(str(patient), len(numbers)) for patient in patients]
-    return np.asarray(index, dtype=np.intp), len(numbers)
+    if isinstance(patients, np.ndarray) and patients.dtype.kind in "iu":
+        _, first, inverse = np.unique(patients, return_index=True, return_inverse=True)
+        place = np.empty(len(first), np.intp)
+        place[np.argsort(first)] = np.arange(len(first))
+        return place[inverse.reshape(-1)], len(first)
+    keys = patients.tolist() if isinstance(patients, np.ndarray) else patients
+    texts = list(map(str, keys))
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(texts))}
+    return np.fromiter(map(numbers.__getitem__, texts), np.intp, n), len(numbers)
 
 
 def known_groups(y_true: ArrayLike, patients: Patients) -> tuple[Ints, int]:

@@ -66,6 +66,8 @@ def replicate(
             "the bootstrap needs at least one replicate and one patient",
             received=f"{n_bootstrap} replicates, {patients} patients",
         )
+    if not statistics:
+        return []
     parts: list[list[Floats]] = [[] for _ in statistics]
     for draws in _draws(patients, images, n_bootstrap, rng):
         for part, statistic in zip(parts, statistics, strict=True):

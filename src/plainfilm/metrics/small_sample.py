@@ -20,6 +20,7 @@ from plainfilm.metrics.statistics import RANKINGS
 FEW_PATIENTS = 10
 """Number of patients on either side of a proportion below which its bootstrap is too narrow."""
 
+_FIRST = 10_000
 _WHY_SAME = "all replicates are the same; computed from the numbers of patients"
 # Functions of sensitivity, specificity and prevalence.
 _OF_BOTH = ("balanced_accuracy", "f1", "mcc", "lr_positive", "lr_negative")
@@ -27,6 +28,12 @@ _OF_BOTH = ("balanced_accuracy", "f1", "mcc", "lr_positive", "lr_negative")
 
 def _distinct(groups: Ints, where: Bools) -> int:
     return int(np.count_nonzero(np.bincount(groups[where])))
+
+
+def _are_few(groups: Ints, where: Bools) -> bool:
+    """Return whether the patients of some images are fewer than `FEW_PATIENTS`."""
+    # Of very many images the first ones are enough to know.
+    return all(_distinct(groups[:end], where[:end]) < FEW_PATIENTS for end in (_FIRST, len(groups)))
 
 
 def small_sample_interval(
@@ -103,10 +110,11 @@ def _proportion(name: str, positive: Bools, called: Bools) -> tuple[Bools, Bools
 def _share(
     value: float, hits: Bools, trials: Bools, groups: Ints, level: float, *, same: bool
 ) -> Interval | None:
-    right, wrong = _distinct(groups, trials & hits), _distinct(groups, trials & ~hits)
+    few = _are_few(groups, trials & hits) or _are_few(groups, trials & ~hits)
+    if not (few or same):
+        return None
     patients = _distinct(groups, trials)
-    few = min(right, wrong) < FEW_PATIENTS
-    if not (few or same) or not patients:
+    if not patients:
         return None
     found = wilson(value * patients, patients, level=level)
     counted = plural(patients, "patient")
@@ -129,18 +137,18 @@ def _corner(
     Only if all images of a class have the same predicted class: no replicate then differs in that
     class, as if its rate were known exactly.
     """
-    limits, alike = [], same
-    for hits, trials in ((called, positive), (~called, ~positive)):
-        patients, count = _distinct(groups, trials), int(trials.sum())
-        right = int((hits & trials).sum())
+    sides = ((called, positive), (~called, ~positive))
+    counts = [(int((hits & trials).sum()), int(trials.sum())) for hits, trials in sides]
+    if not (same or any(count and right in (0, count) for right, count in counts)):
+        return None
+    limits = []
+    for (_, trials), (right, count) in zip(sides, counts, strict=True):
         if count:
-            alike = alike or right in (0, count)
+            patients = _distinct(groups, trials)
             found = wilson(right / count * patients, patients, level=level)
             limits.append((found.low, found.high))
         else:
             limits.append((0.0, 1.0))  # its images have the weight 0
-    if not alike:
-        return None
     positives, negatives = float(positive.sum()), float((~positive).sum())
     corners = [
         rates(s * positives, (1 - t) * negatives, t * negatives, (1 - s) * positives)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.metrics._inputs import Bools, Floats, Ints
 from plainfilm.metrics.calibration import log_losses
@@ -29,6 +31,7 @@ error of a standard error is about 1 / sqrt(2 `BLOCKS`), 1.6 %, no more than wit
 """
 
 _SCORE_BINS = 2048
+_PART = 1 << 20  # images that are counted at once, which bounds the memory
 
 
 def draw_counts(patients: int, replicates: int, rng: np.random.Generator) -> Ints:
@@ -63,13 +66,41 @@ def ranking_statistic(
     Label, score and patient are those of the images with known label, (n,). ``max_fpr`` is the
     upper end of the false positive rates of the partial AUROC, which is on McClish's scale.
     """
-    weights = _score_weights(positive, scores, groups)
     if len(scores) <= MANY:
+        weights = _score_weights(positive, scores, groups)
         return lambda draws: _areas(*weights(draws), max_fpr)
-    ones = np.ones((1, patients))
     binned = _binned_weights(positive, scores, groups, patients)
-    gap = _areas(*weights(ones), max_fpr) - _areas(*binned(ones), max_fpr)
+    exact = exact_areas(positive, scores, max_fpr)[:, None]
+    gap = exact - _areas(*binned(np.ones((1, patients))), max_fpr)
     return lambda draws: _areas(*binned(draws), max_fpr) + gap
+
+
+def score_bins(scores: Floats, bins: int = 256) -> Ints:
+    """Return the bin of each score, 0 to ``bins - 1``, highest first, of about equal count."""
+    sample = scores[:: 1 + len(scores) // _PART]
+    edges = np.unique(np.quantile(sample, np.linspace(0, 1, bins + 1)[1:-1]))
+    return len(edges) - np.searchsorted(edges, scores, side="right")
+
+
+def area_statistic(
+    positive: Bools, scores: Floats, groups: Ints, patients: int, bins: Ints | None = None
+) -> Statistic:
+    """Return the statistic of the AUROC alone, (1, R); see `ranking_statistic`.
+
+    For very many images, it counts the bins (n,) of the scores, by default `score_bins`; the spread
+    of an AUROC alone needs fewer bins.
+    """
+    if len(scores) <= MANY:
+        weights = _score_weights(positive, scores, groups)
+        return lambda draws: _area(*weights(draws))[0][None]
+    index = score_bins(scores) if bins is None else bins
+    size = int(index.max()) + 1
+    binned = _table_weights(
+        counts_by_patient(groups[side], index[side], patients, size).astype(np.float32)
+        for side in (positive, ~positive)
+    )
+    gap = exact_areas(positive, scores)[0] - _area(*binned(np.ones((1, patients))))[0]
+    return lambda draws: (_area(*binned(draws))[0] + gap)[None]
 
 
 def counts_by_patient(groups: Ints, index: Ints, patients: int, size: int) -> Ints:
@@ -103,18 +134,27 @@ def _score_weights(positive: Bools, scores: Floats, groups: Ints) -> _Weights:
 
 def _binned_weights(positive: Bools, scores: Floats, groups: Ints, patients: int) -> _Weights:
     """Return the same function with scores in bins of about equal count, highest first."""
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, _SCORE_BINS + 1)[1:-1]))
-    index = len(edges) - np.searchsorted(edges, scores, side="right")
+    sample = scores[:: 1 + len(scores) // _PART]
+    edges = np.unique(np.quantile(sample, np.linspace(0, 1, _SCORE_BINS + 1)[1:-1]))
     size = len(edges) + 1
-    tables = [
-        counts_by_patient(groups[side], index[side], patients, size).astype(np.float32)
-        for side in (positive, ~positive)
-    ]
+    tables = np.zeros((2, patients, size), np.float32)
+    for start in range(0, len(scores), _PART):
+        part = slice(start, start + _PART)
+        index = len(edges) - np.searchsorted(edges, scores[part], side="right")
+        for table, side in zip(tables, (positive[part], ~positive[part]), strict=True):
+            table += counts_by_patient(groups[part][side], index[side], patients, size)
+
+    return _table_weights(tables)
+
+
+def _table_weights(tables: Iterable[NDArray[np.float32]]) -> _Weights:
+    """Return the function of the draws for counts of both classes, (patients, bins) each."""
+    up, down = tables
 
     def weights(draws: Floats) -> tuple[Floats, Floats]:
         # Integers far below 2**24, which single precision represents exactly.
-        plus, minus = ((draws.astype(np.float32) @ table).astype(np.float64) for table in tables)
-        return plus, minus
+        single = draws.astype(np.float32)
+        return (single @ up).astype(np.float64), (single @ down).astype(np.float64)
 
     return weights
 
@@ -139,8 +179,39 @@ def _areas(plus: Floats, minus: Floats, max_fpr: float) -> Floats:
     return np.stack([area, precision_mean, partial])
 
 
+def exact_areas(positive: Bools, scores: Floats, max_fpr: float = 0.1) -> Floats:
+    """Return AUROC, average precision and partial AUROC (3,) of very many images.
+
+    Takes less time and memory than `_areas`, since it sorts each class alone.
+    """
+    up, down = np.sort(scores[positive]), np.sort(scores[~positive])
+    m, n = len(up), len(down)
+    if not (m and n):
+        weights = _score_weights(positive, scores, np.zeros(len(scores), np.intp))
+        return _areas(*weights(np.ones((1, 1))), max_fpr)[:, 0]
+    below = np.searchsorted(down, up, side="left")
+    ties = np.searchsorted(down, up, side="right") - below
+    area = (below.sum() + ties.sum() / 2) / (m * n)
+    found = m - np.searchsorted(up, up, side="left")
+    precision = float((found / (found + n - below)).mean())
+    # The part of the curve up to the highest allowed number of negatives, by distinct score.
+    limit = max_fpr * n
+    top = down[-math.ceil(limit) :] if limit else down[:0]
+    at = np.unique(top)
+    before = n - np.searchsorted(down, at, side="right")
+    minus = n - np.searchsorted(down, at, side="left") - before
+    above = m - np.searchsorted(up, at, side="right")
+    plus = m - np.searchsorted(up, at, side="left") - above
+    inside = np.clip(limit - before, 0, minus)
+    part = float(inside @ (above + plus * (inside / minus) / 2))
+    return np.array([area, precision, float(standardised(part / (m * n), max_fpr))])
+
+
 def _area(plus: Floats, minus: Floats) -> tuple[Floats, Floats, Floats]:
     """Return AUROC (R,), the cumulative weight of negatives (R, k) and their sum (R,)."""
+    if not plus.shape[1]:
+        nothing = np.full(len(plus), np.nan)
+        return nothing, minus, nothing
     fps = np.cumsum(minus, axis=1)
     negatives, positives = fps[:, -1], plus.sum(axis=1)
     above = np.einsum("rn,rn->r", plus, fps) - np.einsum("rn,rn->r", plus, minus) / 2
@@ -152,7 +223,11 @@ def _area(plus: Floats, minus: Floats) -> tuple[Floats, Floats, Floats]:
 def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
     """Return the statistic that sums the columns of ``values`` (n, k) over the drawn images."""
     columns = [np.bincount(groups, weights=column, minlength=patients) for column in values.T]
-    summed = np.stack(columns, axis=1)
+    return sums_statistic(np.stack(columns, axis=1))
+
+
+def sums_statistic(summed: Floats) -> Statistic:
+    """Return the statistic that sums the rows of ``summed`` (patients, k) of the drawn patients."""
 
     def statistic(draws: Floats) -> Floats:
         total: Floats = (draws @ summed).T
@@ -163,9 +238,10 @@ def totals_statistic(values: Floats, groups: Ints, patients: int) -> Statistic:
 
 def rates_statistic(positive: Bools, called: Bools, groups: Ints, patients: int) -> Statistic:
     """Return the statistic of all `RATES` of the predicted classes (n,)."""
-    cells = (positive & called, ~positive & called, ~positive & ~called, positive & ~called)
-    counts = totals_statistic(np.stack(cells, axis=1).astype(np.float64), groups, patients)
-    return lambda draws: rates(*counts(draws))
+    # True and false positives, then true and false negatives.
+    cell = np.where(called, 0, 2) + np.where(positive == called, 0, 1)
+    table = counts_by_patient(groups, cell, patients, 4).astype(np.float64)
+    return lambda draws: rates(*(draws @ table).T)
 
 
 def metric_statistic(
@@ -174,8 +250,7 @@ def metric_statistic(
     """Return a statistic and its row of a metric in `BOOTSTRAP_METRICS`."""
     if metric == "auroc" and 0 < len(values) <= MANY:
         # The AUROC alone takes a third of the time of all three.
-        weights = _score_weights(positive, values, groups)
-        return lambda draws: _area(*weights(draws))[0][None], 0
+        return area_statistic(positive, values, groups, patients), 0
     if metric in RANKINGS:
         return ranking_statistic(positive, values, groups, patients), RANKINGS.index(metric)
     if metric in RATES:
