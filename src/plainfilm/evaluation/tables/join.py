@@ -13,7 +13,7 @@ from plainfilm.data import LeftOut, Manifest
 from plainfilm.data.sources.listing import finding
 from plainfilm.errors import SourceError
 from plainfilm.evaluation.columns import collect_columns
-from plainfilm.evaluation.tables.read import ScoredTable
+from plainfilm.evaluation.tables.rows import ScoredTable
 
 
 def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:

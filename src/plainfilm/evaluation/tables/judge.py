@@ -15,7 +15,7 @@ from plainfilm.data.sources.tables.files import table_name
 from plainfilm.errors import LabelError, UsageError
 from plainfilm.evaluation.document.evaluation import ModelSummary, TrainingSummary
 from plainfilm.evaluation.model import JudgedModel
-from plainfilm.evaluation.tables.read import ScoredTable
+from plainfilm.evaluation.tables.rows import ScoredTable
 from plainfilm.evaluation.tables.scores import Scale
 from plainfilm.metrics import apply_temperature
 from plainfilm.records import OperatingPoint, Task

@@ -27,7 +27,8 @@ from plainfilm.evaluation.scoring import name_split, official_test
 from plainfilm.evaluation.tables.cells import check_table
 from plainfilm.evaluation.tables.join import join
 from plainfilm.evaluation.tables.judge import judge, probabilities_of
-from plainfilm.evaluation.tables.read import ScoredTable, read_predictions
+from plainfilm.evaluation.tables.read import read_predictions
+from plainfilm.evaluation.tables.rows import ScoredTable
 from plainfilm.evaluation.tables.scores import recognise_scale
 from plainfilm.records import Finding
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm._text import plural
 from plainfilm.data import LeftOut, SourceOptions
@@ -21,7 +19,6 @@ from plainfilm.data.sources.tables.further_columns import keep_further_columns
 from plainfilm.data.sources.tables.split_columns import find_split_columns, read_splits
 from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError, UsageError
-from plainfilm.evaluation.predictions import Cells as Column
 from plainfilm.evaluation.tables.cells import Cells, read_cells
 from plainfilm.evaluation.tables.names import (
     OUTPUTS,
@@ -32,50 +29,11 @@ from plainfilm.evaluation.tables.names import (
     fold,
     scored_label,
 )
+from plainfilm.evaluation.tables.rows import ScoredTable
 from plainfilm.evaluation.tables.truth import as_classes, read_truth
-from plainfilm.records import Finding, Split, Task
+from plainfilm.records import Task
 
 _NEARLY_ALL = 0.95
-_Cell = TypeVar("_Cell")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredTable:
-    """The rows of a table of predictions that have scores and, if it has ground truth, a label.
-
-    ``labels`` is None if the table has no column of the ground truth. ``splits`` are those of a
-    column, None without one.
-    """
-
-    path: Path
-    task: Task
-    ids: list[str]
-    patients: list[str]
-    labels: NDArray[np.float32] | None
-    scores: NDArray[np.float64]  # (n, labels)
-    splits: list[Split | None]
-    columns: dict[str, Column]
-    left_out: list[LeftOut]
-    findings: list[Finding]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, rows: NDArray[np.bool_]) -> ScoredTable:
-        kept = np.flatnonzero(rows).tolist()
-
-        def take(cells: Sequence[_Cell]) -> list[_Cell]:
-            return [cells[row] for row in kept]
-
-        return replace(
-            self,
-            ids=take(self.ids),
-            patients=take(self.patients),
-            labels=None if self.labels is None else self.labels[rows],
-            scores=self.scores[rows],
-            splits=take(self.splits),
-            columns={name: take(cells) for name, cells in self.columns.items()},
-        )
 
 
 def read_predictions(
