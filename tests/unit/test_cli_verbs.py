@@ -132,7 +132,7 @@ def test_evaluate_a_bundle_on_other_data(
         metric = values["metrics"][name]
         expected = [f"{metric['value']:.3f}", f"{metric['low']:.3f}", "to", f"{metric['high']:.3f}"]
         assert rows[name] == expected
-    assert "threshold 0.500, given (balanced)" in captured.out  # its origin has no images
+    assert "threshold 0.500, locked on validation (balanced)" in captured.out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.lstrip().lower().startswith("<!doctype html")
     assert (out / "predictions.parquet").is_file()
