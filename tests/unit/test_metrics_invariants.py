@@ -140,6 +140,12 @@ NO_METRICS = {
     # The bootstrap's machinery, what is chosen on validation, and checks of arrays.
     *("replicate", "ranking_statistic", "rates_statistic", "totals_statistic", "sums_statistic"),
     *("area_statistic", "score_bins"),
+    # Raters and readers, folds, and the adaptation to a site have inputs and tests of their own.
+    *("cohens_kappa", "fleiss_kappa", "gwet_ac1", "percent_agreement", "reader_covariance"),
+    *("reader_mean", "compare_modalities", "compare_with_model", "difference_at_specificity"),
+    *("mean_fold_auroc", "corrected_difference", "count_scores", "estimate_class_shares"),
+    *("shift_class_shares", "label_shift_test", "fit_recalibration", "apply_recalibration"),
+    "recalibration_of",
     *("decision_statistic", "pool", "group_index", "as_labels", "as_scores"),
     *("fit_temperature", "apply_temperature", "lock_operating_points", "shift_prevalence"),
 }
