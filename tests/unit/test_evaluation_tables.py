@@ -237,7 +237,12 @@ CASES: dict[str, tuple[Callable[[dict[str, list[Any]]], None], dict[str, Any], s
     "percentages": (
         lambda c: c.__setitem__("score", [round(100 * one) for one in c["score"]]),
         {},
-        "percentages or ratings",
+        "neither probabilities nor logits",
+    ),
+    "percentages with decimals": (
+        lambda c: c.__setitem__("score", [100 * one for one in c["score"]]),
+        {},
+        "neither probabilities nor logits",
     ),
     "text as score": (lambda c: c["score"].__setitem__(7, "high"), {}, "must be numbers"),
     "two truths": (lambda c: c.__setitem__("truth", c["label"]), {}, "ground truth"),
@@ -260,6 +265,52 @@ def test_what_cannot_be_read_is_refused(
         judged(write(tmp_path / "t.csv", columns), **more)
     assert isinstance(caught.value, SourceError | LabelError | UsageError)
     assert caught.value.received
+
+
+def test_a_rounded_probability_above_1_does_not_make_logits_of_all(tmp_path: Path) -> None:
+    columns = drawn(60)
+    columns["score"][0] = 1.0000002
+    found = judged(write(tmp_path / "t.csv", columns), thresholds=0.5)
+    assert found.document.model.scores == "probabilities"
+    assert found.probabilities.max() == 1.0
+
+
+def test_large_logits_keep_their_order(tmp_path: Path) -> None:
+    columns = drawn(200)
+    y_true, y_score = arrays(columns)
+    columns["score"] = [float(one) for one in 20 + 8 * logit(y_score)]
+    columns["score"][0] = -3.0
+    found = judged(write(tmp_path / "t.csv", columns), thresholds=0.5)
+    area = reference.roc_auc_score(y_true, np.clip(columns["score"], None, 36))
+    assert found.metrics["auroc"].value == pytest.approx(area, abs=1e-3)
+    held = drawn(60, 1, start=1000)
+    with pytest.raises(LabelError, match="different scales"):
+        judged(tmp_path / "t.csv", validation=write(tmp_path / "v.csv", held), out=tmp_path / "o")
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "utf16.csv"])
+def test_tables_of_office_programs(tmp_path: Path, name: str) -> None:
+    columns = drawn(60)
+    path = write(tmp_path / "t.csv", columns)
+    expected = judged(path, thresholds=0.5).metrics["auroc"].value
+    if name.endswith("xlsx"):
+        book = pytest.importorskip("openpyxl").Workbook()
+        for row in csv.reader(path.read_text("utf-8").splitlines()):
+            book.active.append([float(one) if one[:2] in ("0.", "1.") else one for one in row])
+        book.save(tmp_path / name)
+    else:
+        (tmp_path / name).write_text(path.read_text("utf-8"), encoding="utf-16")
+    found = judged(tmp_path / name, thresholds=0.5, out=tmp_path / "office")
+    assert found.metrics["auroc"].value == pytest.approx(expected, abs=1e-9)
+
+
+def test_rows_without_a_patient_are_reported(tmp_path: Path) -> None:
+    columns = drawn(60)
+    columns["patient"][:6] = [""] * 6
+    found = judged(write(tmp_path / "t.csv", columns), thresholds=0.5)
+    assert found.document.patients == 27 + 6
+    [blank] = [one for one in found.document.findings if one.check == "patients-blank"]
+    assert blank.count == 6
 
 
 def test_validation_images_are_not_judged(tmp_path: Path) -> None:

@@ -152,6 +152,11 @@ def describe_evaluation(document: EvaluationDocument) -> str:
         origin = "given" if point.purpose == "custom" else "locked on validation"
         lines.append(f"threshold {point.threshold:.3f}, {origin} ({point.purpose})")
         lines += _undistinguished(document)
+        lines += [
+            f"threshold {own.threshold:.3f}, given: {_main_results(own.metrics)}"
+            for own in document.labels[document.task.labels[0]].operating_points.values()
+            if own.purpose == "custom" and own is not point
+        ]
     lines += _at_prevalence(document)
     lines += _without_rejected(document)
     lines += _without_overlap(document)

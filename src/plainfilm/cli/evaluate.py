@@ -40,14 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = options_of(parser.add_argument_group("without a model"))
     words = "table with the scores of any classifier: id, label, score, patient, ..."
     add("--predictions TABLE", words, type=Path)
-    add("--id COLUMN", "column of the table with the ids or file names")
+    add("--id-column COLUMN", "column of the table with the ids or file names")
     add("--scores COLUMN[,COLUMN...]", "columns of the scores, in the order of the labels")
     words = "predictions on validation images, to lock thresholds and temperature on"
     add("--validation TABLE", words, type=Path)
     words = "threshold, of one label or of all; repeatable"
     add("--threshold [LABEL=]X", words, action="append", default=[])
     add = options_of(parser)
-    words = "new folder, or the folder of the same evaluation (default: evaluation, in the run)"
+    words = (
+        "new folder, or that of the same evaluation (default: evaluation, in the run; of a table "
+    )
+    words += "evaluation-NAME, here)"
     add("--out FOLDER", words, type=Path)
     add("--no-robustness", "skip the evaluation on disturbed images")
     words = "also report PPV, NPV and calibration at this prevalence, e.g. 0.05"
@@ -77,11 +80,11 @@ def _evaluate_model(args: argparse.Namespace) -> int:
             remedy="name a run or bundle, or give a table with --predictions",
         )
     if given := [
-        name for name in ("id", "scores", "validation", "threshold") if getattr(args, name)
+        name for name in ("id_column", "scores", "validation", "threshold") if getattr(args, name)
     ]:
         raise UsageError(
             "the thresholds of a bundle are locked in it",
-            received=", ".join(f"--{name}" for name in given),
+            received=", ".join(f"--{name.replace('_', '-')}" for name in given),
             remedy="leave this out, or give a table with --predictions",
         )
     read_bundle(args.model)  # before the images are listed, which may take a while
@@ -120,9 +123,16 @@ def _evaluate_model(args: argparse.Namespace) -> int:
 def _evaluate_table(args: argparse.Namespace) -> int:
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.data import load_dataset
+    from plainfilm.errors import UsageError
     from plainfilm.evaluation import evaluate_predictions
     from plainfilm.report import write_report
 
+    if args.model and any((args.model / name).is_file() for name in ("plan.json", "bundle.json")):
+        raise UsageError(
+            "--predictions takes no model: the table has its scores",
+            received=args.model,
+            remedy="leave one of them out",
+        )
     roots = [*([args.model] if args.model else []), *args.data]
     options = source_options(args)
     options["one_class"] = True
@@ -134,7 +144,7 @@ def _evaluate_table(args: argparse.Namespace) -> int:
             data,
             validation=args.validation,
             thresholds=_thresholds(args.threshold),
-            id_column=args.id,
+            id_column=args.id_column,
             scores=args.scores.split(",") if args.scores else None,
             out=args.out,
             prevalence=args.prevalence,

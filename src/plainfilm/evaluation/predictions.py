@@ -56,7 +56,7 @@ class Predictions:
     ids: Sequence[str]
     patients: Sequence[str]
     labels: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.floating[Any]]
     columns: Mapping[str, Cells] = field(default_factory=dict)
     decisions: Mapping[str, Cells] = field(default_factory=dict)
     novelty: NDArray[np.float32] | None = None

@@ -106,7 +106,7 @@ class Evaluation:
         return self.document.main
 
     @property
-    def probabilities(self) -> NDArray[np.float32]:
+    def probabilities(self) -> NDArray[np.floating[Any]]:
         """Return the probabilities (n, labels)."""
         return self.predictions.probabilities
 

@@ -127,7 +127,8 @@ def read_cells(path: Path, options: SourceOptions) -> Cells:
 
     table, _ = open_table(path, options)
     columns = {
-        name: pyarrow.array(cells, pyarrow.string()) for name, cells in table.columns.items()
+        name: pyarrow.chunked_array([pyarrow.array(cells, pyarrow.string())])
+        for name, cells in table.columns.items()
     }
     return Cells(path, columns)
 
@@ -177,6 +178,8 @@ def check_table(path: Path) -> Path:
     """Return the path of an existing file, or raise a `SourceError`."""
     if not path.is_file():
         raise SourceError(
-            "the table of predictions does not exist", received=path, remedy="check the path"
+            f"the table of predictions {'is a folder' if path.is_dir() else 'does not exist'}",
+            received=path,
+            remedy="give a CSV, Parquet or Excel file with a row for each image",
         )
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +99,14 @@ def _lock(
 
 def probabilities_of(
     model: JudgedModel, scale: Scale, scores: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Return the probabilities (n, labels) that are evaluated, calibrated if validation allows."""
+) -> NDArray[np.floating[Any]]:
+    """Return the probabilities (n, labels) that are evaluated, calibrated if validation allows.
+
+    Those of logits are float64: in float32 all logits above 17 would be one probability.
+    """
     temperature = model.summary.temperature
+    if scale.logits:
+        return apply_temperature(scores, temperature or 1.0, kind=model.task.kind)
     if temperature is None:
         return scale.probabilities(scores, model.task).astype(np.float32)
     logits = scale.as_logits(scores, model.task)

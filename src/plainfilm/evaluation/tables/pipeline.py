@@ -29,7 +29,7 @@ from plainfilm.evaluation.tables.join import join
 from plainfilm.evaluation.tables.judge import judge, probabilities_of
 from plainfilm.evaluation.tables.read import read_predictions
 from plainfilm.evaluation.tables.rows import ScoredTable
-from plainfilm.evaluation.tables.scores import recognise_scale
+from plainfilm.evaluation.tables.scores import common_scale, recognise_scale
 from plainfilm.records import Finding
 
 
@@ -52,7 +52,7 @@ def evaluate_predictions(
     The table has a row for each image: an id, the ground truth, one column of scores for each
     label and, optionally, the patient, the split and further columns, whose values are subgroups.
     Columns with usual names are recognised: ``id``, ``label`` and ``score``, or ``label_Edema`` and
-    ``probability_Edema``. Scores are probabilities or, if some are outside 0 to 1, logits.
+    ``probability_Edema``. Scores are probabilities or, if some are below 0, logits.
 
     Parameters
     ----------
@@ -114,9 +114,10 @@ def evaluate_predictions(
             received=table.left_out[0].problem if table.left_out else "no row",
             remedy="check the columns of the ground truth and of the scores",
         )
-    scale = recognise_scale(
-        table.scores if held is None else np.concatenate([table.scores, held.scores]), table.task
-    )
+    scale = recognise_scale(table.scores, table.task, table.path)
+    if held is not None:
+        other = recognise_scale(held.scores, held.task, held.path)
+        scale = common_scale(scale, other, (table.path, held.path))
     model = judge(table, scale, held, given)
     if prevalence is not None:
         check_prevalence(model, prevalence)
@@ -158,9 +159,10 @@ def _choose_rows(
         names = {*splits.tolist()}
         return table, held, names.pop() if len(names) == 1 and names != {""} else "all"
     own = table[splits == "validation"]
+    used = 0
     if held is None and len(own):
-        held = own
-    others = int(np.sum(splits != "test")) - len(own)
+        held, used = own, len(own)
+    others = int(np.sum(splits != "test")) - used
     chosen = table[splits == "test"]
     if others:
         chosen.findings.append(

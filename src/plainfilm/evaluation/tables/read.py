@@ -237,6 +237,15 @@ def _patients(ids: Sequence[str], given: list[str] | None, listing: Listing) -> 
         listing.report(
             "patients-from-names", "note", "patients were read from the file names", len(ids)
         )
+    if blank := sum(not name for name in names):
+        verb = "has no patient and counts" if blank == 1 else "have no patient and count"
+        listing.report(
+            "patients-blank",
+            "warning",
+            f"{plural(blank, 'row')} of {listing.name} {verb} as a patient of its own",
+            blank,
+            consequence="intervals are too narrow if these images are of the same patients",
+        )
     pseudonyms = Pseudonyms()
     keys = {name: name if is_key(name) else pseudonyms.key(name) for name in {*names} - {""}}
     return [keys[name] if name else one for name, one in zip(names, ids, strict=True)]

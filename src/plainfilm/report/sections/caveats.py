@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.overlap import CHECK as OVERLAP
+from plainfilm.evaluation.tables.scores import CALLS
 from plainfilm.metrics import Interval
 from plainfilm.records import Severity
 from plainfilm.report.content import ReportContent, auroc_drop, is_locked
@@ -92,6 +93,11 @@ def _predictions_only(content: ReportContent) -> Iterator[Caveat]:
         "behaves on disturbed images, was not examined."
     )
     yield Caveat("warning", "Predictions without their model", text)
+    if evaluation.model.scores != "probabilities":
+        text = f"The table has {evaluation.model.scores}."
+        if evaluation.model.scores == CALLS:
+            text += " The AUROC of such scores is only the mean of sensitivity and specificity."
+        yield Caveat("warning", "Scores are not probabilities", text)
 
 
 def _imported(content: ReportContent) -> Iterator[Caveat]:
