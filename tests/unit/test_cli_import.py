@@ -69,6 +69,10 @@ def test_without_a_threshold_no_class_is_shown(
     [
         (["--labels", "a,b"], 2, "give --preset with the library of the network, or --range"),
         (["--labels", "a,b", "--range", "0,1"], 2, "say what it contains with --output-kind"),
+        (["--labels", "a,b", "--range", "1"], 2, "--range needs two numbers LOW,HIGH"),
+        (["--labels", "a,b", "--range", "0,1,2"], 2, "--range needs two numbers LOW,HIGH"),
+        (["--labels", "a,b", "--range", "0,1", "--mean", "1,2"], 2, "the mean must have one value"),
+        (["--labels", "a,b", "--range", "0,1", "--std", "1,2"], 2, "the std must have one value"),
         (["--labels", "a", "--range", "0,1"], 2, "name every column with --labels"),
         (["--labels", "a,b", "--threshold", "half"], 2, "a threshold must be a number"),
         (
@@ -88,3 +92,12 @@ def test_errors_name_options(
     path = residual(tmp_path / "net.onnx", columns=2)
     assert main(["import", str(path), *words, "--out", str(tmp_path / "bundle")]) == status
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--range", "0,x"], ["--mean", ""], ["--std", "0.2,,0.3"]])
+def test_a_scale_must_consist_of_numbers(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["import", "net.onnx", "--labels", "a,b", "--out", "bundle", *words])
+    assert f"{words[0]}: must be numbers, not {words[1]!r}" in capsys.readouterr().err

@@ -44,6 +44,12 @@ def resolve(source: SourceGraph, options: ImageOptions) -> tuple[PixelSpec, Prep
             "the values of black and white in the network's input are not given",
             remedy="give preset= with the library of the network, or value_range= (such as 0,1)",
         )
+    if len(options.value_range) != 2:
+        raise UsageError(
+            "value_range= needs two numbers LOW,HIGH, the values of black and white",
+            received=", ".join(map(str, options.value_range)),
+            remedy="e.g. 0,1",
+        )
     low, high = options.value_range
     preprocessing = Preprocessing(
         channels=channels,
