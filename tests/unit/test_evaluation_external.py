@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -17,7 +18,7 @@ from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.errors import LabelError, MetricError, UsageError
-from plainfilm.evaluation import validate
+from plainfilm.evaluation import external, pipeline, validate
 from plainfilm.evaluation.document import ExternalDocument
 from plainfilm.metrics import (
     Interval,
@@ -85,6 +86,26 @@ def test_one_data_set_uses_the_folder_itself(
     validate(make_bundle(), [near], out=tmp_path / "o", n_bootstrap=20)
     assert (tmp_path / "o" / "evaluation.json").is_file()
     assert (tmp_path / "o" / "external.json").is_file()
+
+
+def test_a_run_without_validation_images_has_no_internal_row_and_a_note(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = draw_set(tmp_path / "own", draw_grey, noise=15, seed=1)
+    far = draw_set(tmp_path / "far", draw_grey, noise=90, seed=2)
+    splits = ["train"] * 15 + ["test"] * 15
+    records = [replace(one, split=s) for one, s in zip(own.records, splits, strict=True)]
+    run = SimpleNamespace(manifest=replace(own, records=tuple(records)))
+    for module in (external, pipeline):
+        monkeypatch.setattr(module, "open_run", lambda home: run)
+    make_bundle(tmp_path / "run" / "bundle")
+    (tmp_path / "run" / "plan.json").touch()
+    found = validate(tmp_path / "run", [far], robustness=False, n_bootstrap=20)
+    assert [row.role for row in found.document.rows] == ["internal test", "external"]
+    assert [row.n for row in found.document.rows] == [15, 30]
+    assert found.document.rows[1].difference is not None
+    assert "Not shown: the internal validation, because the run has no" in found.document.note
+    assert "too optimistic" not in found.document.note
 
 
 def test_data_sets_of_the_same_name_get_different_folders(

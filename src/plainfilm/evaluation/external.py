@@ -25,10 +25,13 @@ METRICS = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity
 """The metrics that are compared."""
 
 _INTERNAL = "internal-validation"
-_NOTE = (
+_VALIDATION = "internal validation"
+_CHOSEN = (
     "Thresholds and temperature were chosen on the internal validation images, so the metrics of "
-    "that row that need a threshold or calibration are too optimistic. A difference is the row "
-    "minus the first one; its interval treats the two as independent. "
+    "that row that need a threshold or calibration are too optimistic. "
+)
+_NOTE = (
+    "A difference is the row minus the first one; its interval treats the two as independent. "
     "A difference may come from other patients, machines, labels or prevalence: the numbers do not "
     "show which."
 )
@@ -124,7 +127,7 @@ def validate(
         model=evaluations[0].document.model,
         label=bundle.task.labels[0] if bundle.task.kind == "binary" else None,
         rows=(rows[0], *(_with_difference(row, rows[0]) for row in rows[1:])),
-        note="".join([_NOTE, *notes]),
+        note="".join([_CHOSEN * (rows[0].role == _VALIDATION), _NOTE, *notes]),
     )
     write_with_table(document, folder / "external", document.rows)
     return ExternalValidation(folder, document, evaluations)
@@ -147,9 +150,16 @@ def _internal_rows(
             notes.append(f" Not shown: {error.problem}.")
 
     manifest = open_run(home).manifest
-    held = manifest.select("validation")
-    internal = partial(again, bundle, held, out=folder, robustness=False)
-    add("internal validation", folder, lambda: internal().document)
+    if any(record.split == "validation" for record in manifest.records):
+        held = manifest.select("validation")
+        internal = partial(again, bundle, held, out=folder, robustness=False)
+        add(_VALIDATION, folder, lambda: internal().document)
+    else:
+        chosen = bundle.provenance.locked_on
+        notes.append(
+            " Not shown: the internal validation, because the run has no validation images"
+            + (f"; thresholds and temperature were chosen on {chosen}." if chosen else ".")
+        )
     own = [record for record in manifest.records if record.split == "test"]
     if own:
         role = "official test" if any(one.official == "test" for one in own) else "internal test"
