@@ -302,6 +302,10 @@ VERDICTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Predictions without their model": (
         {"evaluation.model.kind": "predictions"}, {"evaluation.model.kind": "bundle"},
     ),
+    "Scores are not probabilities": (
+        {"evaluation.model.kind": "predictions", "evaluation.model.scores": "other scores"},
+        {"evaluation.model.kind": "predictions", "evaluation.model.scores": "probabilities"},
+    ),
     "Thresholds not locked on validation": (
         {"evaluation.model.kind": "predictions", "evaluation.model.locked_on": None},
         {"evaluation.model.locked_on": "100 images"},
