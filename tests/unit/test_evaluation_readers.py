@@ -137,6 +137,48 @@ def test_names_of_readers_must_exist(table: Table) -> None:
         load_reads([table(long)], IDS, TASK, columns=["Z"])
 
 
+def columns_of(**readers: list[object]) -> str:
+    """Return a table with a column for each reader."""
+    rows = zip(*readers.values(), strict=True)
+    lines = [",".join([f"x{n}", *map(str, row)]) for n, row in enumerate(rows)]
+    return "\n".join([",".join(["id", *readers]), *lines])
+
+
+def test_readers_who_call_and_readers_who_rate_are_not_mixed(table: Table) -> None:
+    calls, ratings = [0, 1, 1, 0, 1], [1, 5, 4, 2, 3]
+    ids = [f"x{n}" for n in range(5)]
+    path = table(columns_of(R1=calls, R2=ratings, R3=calls))
+    with pytest.raises(SourceError, match="some readers of PNEUMONIA give calls") as caught:
+        load_reads([path], ids, TASK)
+    assert "only 1 and 0: R1, R3; other numbers: R2" in str(caught.value)
+    found, _ = load_reads([path], ids, TASK, columns=["R1", "R3"])
+    assert found["PNEUMONIA"].kind == "calls"
+    # A reader who gave one rating only does not show which kind it is.
+    path = table(columns_of(R1=[1, 1, "", "", ""], R2=ratings))
+    assert load_reads([path], ids, TASK)[0]["PNEUMONIA"].kind == "ratings"
+
+
+def test_a_single_wrong_cell_among_calls_is_named(table: Table) -> None:
+    ids, calls = [f"x{n}" for n in range(40)], [0, 1] * 20
+    wrong: list[object] = [*calls[:7], 2, *calls[8:]]
+    with pytest.raises(SourceError, match="nearly all reads of PNEUMONIA are calls") as caught:
+        load_reads([table(columns_of(R1=calls, R2=wrong))], ids, TASK)
+    assert "2 of R2 for x7; 1 of 40 cells" in str(caught.value)
+    # Rare high ratings are ratings where another reader shows that the scale is longer.
+    longer = [n % 5 for n in range(40)]
+    found, _ = load_reads([table(columns_of(R1=longer, R2=wrong))], ids, TASK)
+    assert found["PNEUMONIA"].kind == "ratings"
+
+
+def test_repeated_reads_are_counted_by_image(table: Table) -> None:
+    text = columns_of(R1=[0, 1, 1], R2=[1, 1, 0]) + "\nx0,0,1\nx1,1,1\n"
+    with pytest.raises(SourceError, match=r"2 images such as x0, 2 readers: R1, R2"):
+        load_reads([table(text)], ["x0", "x1", "x2"], TASK)
+    path = table(columns_of(R1=[0, 1, 1]))
+    with pytest.raises(UsageError, match="two tables of readers have the same name"):
+        load_reads([path, path], ["x0", "x1", "x2"], TASK)
+
+
 def study(
     *, readers: int = 4, patients: int = 80, each: int = 1, modalities: int = 1, seed: int = 0
 ) -> dict[str, Any]:

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 
 from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.data.sources.tables.label_values import meaning_of, plain_cell
 from plainfilm.errors import SourceError
+from plainfilm.evaluation.reader_kinds import Kind, decide_kind
 from plainfilm.evaluation.view import Floats
 from plainfilm.records import Task
 
-Kind = Literal["calls", "ratings"]
 
-
-def read_cells(cells: Sequence[str], column: str, task: Task) -> Iterator[tuple[str, Kind, Floats]]:
+def read_cells(
+    cells: Sequence[str],
+    column: str,
+    task: Task,
+    readers: Sequence[str],
+    images: Sequence[str],
+) -> Iterator[tuple[str, Kind, Floats]]:
     """Yield each label of a column with its kind of cells and their values, NaN where blank.
 
     Parameters
     ----------
     cells
-        Calls (1 and 0, words for yes and no, or classes), or ratings: numbers, where any is
-        neither 1 nor 0.
+        Calls (1 and 0, words for yes and no, or classes), or ratings: numbers, where each reader
+        has some that are neither 1 nor 0.
     column
         The label, or an empty name for a column of classes or of the one label of a binary task.
+    readers, images
+        Reader and image of each cell.
     """
     if task.kind == "multiclass":
         yield from _classes(cells, task)
@@ -41,7 +47,8 @@ def read_cells(cells: Sequence[str], column: str, task: Task) -> Iterator[tuple[
     rated = [numbers[cell] for cell in unique if cell not in blank]
     if all(value is not None for value in rated) and set(rated) - {0.0, 1.0}:
         values = {c: math.nan if c in blank else float(numbers[c] or 0.0) for c in unique}
-        yield label, "ratings", np.array([values[cell] for cell in cells])
+        ratings = np.array([values[cell] for cell in cells])
+        yield label, decide_kind(ratings, readers, images, label), ratings
         return
     called = {cell: math.nan if cell in blank else _call(cell, label, words) for cell in unique}
     yield label, "calls", np.array([called[cell] for cell in cells])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from plainfilm.data.sources.tables.reduce import find_reader_columns
 from plainfilm.data.sources.tables.table import Table
 from plainfilm.errors import SourceError, UsageError
 from plainfilm.evaluation.read_cells import read_cells
+from plainfilm.evaluation.reader_kinds import Kind
 from plainfilm.evaluation.view import Floats
 from plainfilm.records import Task
 
@@ -38,7 +39,7 @@ class Reads:
     single modality has an empty name.
     """
 
-    kind: Literal["calls", "ratings"]
+    kind: Kind
     modalities: tuple[str, ...]
     readers: tuple[str, ...]
     values: Floats
@@ -79,12 +80,19 @@ def load_reads(
     SourceError, UsageError
         If a table cannot be read, or its images, readers or labels are not found.
     """
+    names = [table_name(path) for path in paths]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            "two tables of readers have the same name, so their ways of reading are the same",
+            received=", ".join(path.name for path in paths),
+            remedy="give each table once, under the name of its way of reading",
+        )
     match = _Matcher(ids)
     reads: list[_Read] = []
     unmatched = 0
-    for path in paths:
+    for path, name in zip(paths, names, strict=True):
         table = read_table(path)
-        modality = table_name(path) if len(paths) > 1 else ""
+        modality = name if len(paths) > 1 else ""
         for one in _rows(table, match, task, columns, modality):
             if one.row < 0:
                 unmatched += 1
@@ -96,7 +104,7 @@ def load_reads(
             received=f"{plural(unmatched, 'read')}, evaluation of {', '.join(ids[:2])}, ...",
             remedy="give the ids of the evaluation, or the names of the files, in one column",
         )
-    return _arrange(reads, task, len(ids)), unmatched
+    return _arrange(reads, task, ids), unmatched
 
 
 def _rows(
@@ -192,28 +200,41 @@ def _label_columns(table: Table, task: Task, names: Sequence[str]) -> dict[str, 
     )
 
 
-def _arrange(reads: Sequence[_Read], task: Task, n: int) -> dict[str, Reads]:
+def _arrange(reads: Sequence[_Read], task: Task, ids: Sequence[str]) -> dict[str, Reads]:
     """Return the reads as arrays, by label."""
+    n = len(ids)
     readers = {name: at for at, name in enumerate(dict.fromkeys(one.reader for one in reads))}
     modes = {name: at for at, name in enumerate(dict.fromkeys(one.modality for one in reads))}
     place = np.array([(modes[one.modality], readers[one.reader], one.row) for one in reads])
     flat = np.ravel_multi_index(tuple(place.T), (len(modes), len(readers), n))
-    repeats = np.flatnonzero(np.bincount(flat, minlength=1) > 1)
-    if repeats.size:
-        twice = next(one for one, at in zip(reads, flat, strict=True) if at == repeats[0])
-        raise SourceError(
-            "a reader read an image twice",
-            received=f"{twice.reader}, {plural(len(repeats), 'image')}",
-            remedy="keep one row, or name the way of reading in a column modality",
-        )
+    counts = np.bincount(flat, minlength=1)
+    if (counts > 1).any():
+        raise _repeated([one for one, at in zip(reads, flat, strict=True) if counts[at] > 1], ids)
+    people = [
+        f"{one.reader} ({one.modality})" if len(modes) > 1 else one.reader for one in reads
+    ]  # fmt: skip
+    images = [ids[one.row] for one in reads]
     found: dict[str, Reads] = {}
     for column in dict.fromkeys(name for one in reads for name in one.cells):
         cells = [one.cells.get(column, "") for one in reads]
-        for label, kind, numbers in read_cells(cells, column, task):
+        for label, kind, numbers in read_cells(cells, column, task, people, images):
             values = np.full((len(modes), len(readers), n), np.nan)
             values.reshape(-1)[flat] = numbers
             found[label] = Reads(kind, tuple(modes), tuple(readers), values)
     return found
+
+
+def _repeated(reads: Sequence[_Read], ids: Sequence[str]) -> SourceError:
+    """Return the error on reads that are given more than once."""
+    images = list(dict.fromkeys(ids[one.row] for one in reads))
+    readers = list(dict.fromkeys(one.reader for one in reads))
+    return SourceError(
+        "a reader read an image twice",
+        received=f"{plural(len(images), 'image')} such as {images[0]}, "
+        f"{plural(len(readers), 'reader')}: {', '.join(readers[:5])}"
+        + (", ..." if len(readers) > 5 else ""),
+        remedy="keep one row, or name the way of reading in a column modality",
+    )
 
 
 class _Matcher:
