@@ -13,10 +13,10 @@ OVERALL = ("accuracy", "balanced_accuracy", "mcc", "kappa")
 
 
 def overall_rates(counts: ArrayLike, present: Bools | None = None) -> Floats:
-    """Return all `OVERALL`, (4, *S), of confusion matrices (C, C, *S) with true classes in rows.
+    """Return all `OVERALL`, ``(4, *S)``, of confusion matrices ``(C, C, *S)``.
 
-    Definitions are those of scikit-learn for several classes: the balanced accuracy is the mean
-    recall, MCC is Gorodkin's, and kappa is Cohen's.
+    The true classes are in the rows. Definitions are those of scikit-learn for several classes:
+    the balanced accuracy is the mean recall, MCC is Gorodkin's, and kappa is Cohen's.
 
     Parameters
     ----------
