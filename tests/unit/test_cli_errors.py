@@ -170,11 +170,15 @@ def test_version(capsys: Capture) -> None:
         ("predict", "run", "image", "--format", "xml"),
         ("show", "data"),
         ("fetch", "imagenet", "--out", "o"),
-        ("evaluate",),
+        ("compare", "a"),
     ],
 )
 def test_wrong_use_is_2(fail: Fail, arguments: tuple[str, ...]) -> None:
     assert "usage: plainfilm" in fail(2, *arguments)
+
+
+def test_evaluate_needs_a_model_or_predictions(fail: Fail) -> None:
+    assert "name a run or bundle, or give a table with --predictions" in fail(2, "evaluate")
 
 
 @pytest.mark.parametrize("verb", ["train", "show", "evaluate"])
