@@ -173,6 +173,41 @@ def test_training_images_are_left_out(bundle, make_bundle, site, tmp_path):
     assert "300 of training or validation" in str(error.value)
 
 
+def test_another_adaptation_is_not_overwritten(bundle, make_bundle, site, tmp_path):
+    out = tmp_path / "new"
+    first = adapt(bundle, site, out=out, **FAST)
+    assert first.document.requested_hash == site.hash
+    assert adapt(bundle, site, out=out, seed=1, **FAST).bundle.id != first.bundle.id
+    before = (out / "adaptation.json").read_bytes()
+    fewer = replace(site, records=site.records[2:])
+    with pytest.raises(UsageError, match="holds another adaptation") as error:
+        adapt(bundle, fewer, out=out, **FAST)
+    assert "to other images, labels or patients (the data set site)" in str(error.value)
+    other = make_bundle(tmp_path / "other", gains=(1.5,))
+    with pytest.raises(UsageError, match="holds another adaptation") as error:
+        adapt(other, site, out=out, **FAST)
+    assert "of another model" in str(error.value)
+    assert (out / "adaptation.json").read_bytes() == before
+    (out / "adaptation.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds another adaptation"):
+        adapt(bundle, site, out=out, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("kept", "problem"), [(1, "too few patients"), (12, "cannot be adapted to these images")]
+)
+def test_too_few_images_after_the_overlap_say_how_many_were_left_out(
+    bundle, make_bundle, site, tmp_path, kept, problem
+):
+    patients = sorted(set(site.patients))[kept:]
+    seen = replace(site, records=tuple(one for one in site.records if one.patient in patients))
+    known = known_images(seen, bundle.pixels)
+    trained = make_bundle(tmp_path / "trained", gains=(GAIN,), training_images=known)
+    with pytest.raises(DataError, match=problem) as error:
+        adapt(trained, site, out=tmp_path / "new", **FAST)
+    assert f"{len(seen)} images were left out, because the model was trained" in str(error.value)
+
+
 def test_every_share_is_checked_and_the_division_is_reproducible(bundle, site, tmp_path):
     with pytest.raises(ConfigError, match="share="):
         adapt(bundle, site, out=tmp_path / "new", share=1.0, **FAST)

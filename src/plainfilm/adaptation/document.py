@@ -198,6 +198,9 @@ class AdaptationDocument(Document):
         Whether the adaptation helps on the held-out patients, in one sentence.
     synthetic
         Whether plainfilm drew some of the images, or of the training images.
+    requested_hash
+        Hash of the data that were given, see `plainfilm.data.Manifest.hash`; None from a version
+        that did not write it.
     held_out, brier
         The images that were not used, and the Brier score of all labels on them; None for label
         shift.
@@ -216,6 +219,7 @@ class AdaptationDocument(Document):
     held_out: SampleSummary | None
     left_out: LeftOutCounts
     synthetic: bool
+    requested_hash: str | None = None
     brier: Change | None = None
     labels: Mapping[str, LabelAdaptation] = field(default_factory=dict)
     label_shift: LabelShiftResults | None = None

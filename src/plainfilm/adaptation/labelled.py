@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +13,23 @@ from plainfilm._text import plural
 from plainfilm.adaptation.document import AdaptationDocument, LeftOutCounts, ParentModel
 from plainfilm.adaptation.fit import Adapted, fit_adaptation
 from plainfilm.adaptation.judge import compare_all, conclude, judge_labels
-from plainfilm.adaptation.sample import Sample, ScoreOptions, divide, name_of, score_sample
+from plainfilm.adaptation.sample import (
+    Sample,
+    ScoreOptions,
+    divide,
+    explain_left_out,
+    name_of,
+    score_sample,
+)
 from plainfilm.adaptation.write import Replacement, write_adapted
 from plainfilm.bundle import Adaptation, Bundle
-from plainfilm.data import Manifest, load_dataset
+from plainfilm.data import Manifest
 from plainfilm.evaluation.scoring import align
 
 
 def recalibrate(
     bundle: Bundle,
-    data: Manifest | str | Path | Sequence[str | Path],
+    data: Manifest,
     folder: Path,
     share: float,
     seed: int,
@@ -34,15 +40,13 @@ def recalibrate(
 
     The parameters and errors are those of `plainfilm.adaptation.adapt`.
     """
-    if not isinstance(data, Manifest):
-        roots = [data] if isinstance(data, str | Path) else [*data]
-        data = load_dataset(*roots)
     aligned = align(data, bundle.task)
     sample, left_out = score_sample(bundle, aligned, labelled=True, options=options)
-    used, held_out = divide(sample, share, seed)
     progress = options["progress"]
-    progress("adapting", 0, 1)
-    adapted = fit_adaptation(bundle, used, n_bootstrap=n_bootstrap)
+    with explain_left_out(left_out):
+        used, held_out = divide(sample, share, seed)
+        progress("adapting", 0, 1)
+        adapted = fit_adaptation(bundle, used, n_bootstrap=n_bootstrap)
     parts = used, held_out
     document = _document(bundle, adapted, parts, left_out, data.name, n_bootstrap)
     written = write_adapted(

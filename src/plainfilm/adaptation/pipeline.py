@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plainfilm import _files
@@ -11,9 +11,10 @@ from plainfilm._progress import Progress, silent
 from plainfilm.adaptation.document import AdaptationDocument
 from plainfilm.adaptation.labelled import recalibrate
 from plainfilm.adaptation.sample import BUNDLE, ScoreOptions
-from plainfilm.adaptation.unlabelled import correct_without_labels
+from plainfilm.adaptation.unlabelled import correct_without_labels, load_without_labels
 from plainfilm.bundle import Bundle, read_bundle
-from plainfilm.data import Manifest
+from plainfilm.data import Manifest, load_dataset
+from plainfilm.errors import RunError, UsageError
 
 DOCUMENT = "adaptation.json"
 
@@ -70,7 +71,8 @@ def adapt(
         there is one, is the held-out part. Images that the bundle was trained or validated on, and
         all images of their patients, are left out.
     out
-        Folder for the new bundle and ``adaptation.json``.
+        Folder for the new bundle and ``adaptation.json``. An adaptation of the same model to the
+        same data is replaced.
     share
         Share of the images to adapt on, between 0 and 1; the rest is held out.
     label_shift
@@ -90,17 +92,45 @@ def adapt(
         If a class has too few images, the model does not distinguish the classes at this site, or
         the test rejects label shift.
     UsageError
-        If ``out`` holds other files, or all images are of an official test set.
+        If ``out`` holds other files or another adaptation, or all images are of an official test
+        set.
     BundleError
         If the bundle cannot be verified or its graph cannot be recalibrated.
     """
     bundle = model if isinstance(model, Bundle) else read_bundle(model)
     folder = Path(out)
     _files.check_output_folder(folder, DOCUMENT)
+    if not isinstance(data, Manifest):
+        roots = [data] if isinstance(data, str | Path) else [*data]
+        data = load_without_labels(roots, bundle.task) if label_shift else load_dataset(*roots)
+    _check_folder(folder, bundle.id, data.hash)
     options: ScoreOptions = {"cache": cache, "workers": workers, "progress": progress}
     if label_shift:
         found = correct_without_labels(bundle, data, folder / BUNDLE, options)
     else:
         found = recalibrate(bundle, data, folder / BUNDLE, share, seed, n_bootstrap, options)
-    found[1].write(folder / DOCUMENT)
-    return AdaptedBundle(folder, *found)
+    adapted, document = found[0], replace(found[1], requested_hash=data.hash)
+    document.write(folder / DOCUMENT)
+    return AdaptedBundle(folder, adapted, document)
+
+
+def _check_folder(folder: Path, parent: str, data: str) -> None:
+    """Refuse a folder in which another adaptation would be overwritten."""
+    path = folder / DOCUMENT
+    if not path.is_file():
+        return
+    try:
+        stored = AdaptationDocument.read(path)
+    except RunError:
+        other = f"an {DOCUMENT} that this version of plainfilm cannot read"
+    else:
+        same_parent = stored.parent.id == parent
+        if same_parent and stored.requested_hash == data:
+            return
+        what = "to other images, labels or patients" if same_parent else "of another model"
+        other = f"an adaptation {what} (the data set {stored.dataset})"
+    raise UsageError(
+        f"{folder} holds another adaptation, which would be lost",
+        received=other,
+        remedy="name another folder with out=, or remove this one",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -17,7 +19,7 @@ from plainfilm.bundle import Bundle
 from plainfilm.data import Cache, Manifest
 from plainfilm.data.split import divide_patients
 from plainfilm.data.stratify import apportion
-from plainfilm.errors import BundleError, ConfigError, SourceError, UsageError
+from plainfilm.errors import BundleError, ConfigError, DataError, SourceError, UsageError
 from plainfilm.evaluation.overlap import find_overlap
 from plainfilm.evaluation.scoring import score
 from plainfilm.metrics import apply_recalibration, apply_temperature
@@ -147,6 +149,21 @@ def score_sample(
     given = scored.predictions.probabilities[keep]
     log_odds = _log_odds(Predictor(bundle), scored.images, rows, given)
     return Sample(own, scored.images, log_odds, scored.synthetic_images > 0), counts
+
+
+@contextlib.contextmanager
+def explain_left_out(counts: LeftOutCounts) -> Iterator[None]:
+    """Add to a `DataError` how many images were left out as known to the bundle."""
+    try:
+        yield
+    except DataError as error:
+        if counts.overlapping:
+            left = plural(counts.overlapping, "image was", "images were")
+            error.received = (
+                f"{error.received}; {left} left out, because the model was trained or validated on "
+                f"{'it' if counts.overlapping == 1 else 'them'} or on images of the same patient"
+            )
+        raise
 
 
 def _log_odds(

@@ -11,7 +11,12 @@ from plainfilm import __version__
 from plainfilm._text import plural
 from plainfilm.adaptation.document import AdaptationDocument, ParentModel
 from plainfilm.adaptation.label_shift import conclude_shift, correct_label_shift
-from plainfilm.adaptation.sample import ScoreOptions, name_of, score_sample
+from plainfilm.adaptation.sample import (
+    ScoreOptions,
+    explain_left_out,
+    name_of,
+    score_sample,
+)
 from plainfilm.adaptation.write import write_adapted
 from plainfilm.bundle import Adaptation, Bundle
 from plainfilm.data import Manifest, SourceOptions, load_dataset
@@ -22,7 +27,7 @@ from plainfilm.records import Task
 
 def correct_without_labels(
     bundle: Bundle,
-    data: Manifest | str | Path | Sequence[str | Path],
+    data: Manifest,
     folder: Path,
     options: ScoreOptions,
 ) -> tuple[Bundle, AdaptationDocument]:
@@ -30,8 +35,6 @@ def correct_without_labels(
 
     The parameters and errors are those of `plainfilm.adaptation.adapt`.
     """
-    if not isinstance(data, Manifest):
-        data = load_without_labels(data, bundle.task)
     records = tuple(record for record in data.records if record.official != "test")
     if data.records and not records:
         raise UsageError(
@@ -41,7 +44,8 @@ def correct_without_labels(
         )
     manifest = without_labels(replace(data, records=records), bundle.task)
     sample, left_out = score_sample(bundle, manifest, labelled=False, options=options)
-    new, results = correct_label_shift(bundle, sample)
+    with explain_left_out(left_out):
+        new, results = correct_label_shift(bundle, sample)
     several = sample.task.kind == "multiclass"
     own = sample.summary()
     conclusion = conclude_shift(results, several)
