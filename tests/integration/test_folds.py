@@ -172,6 +172,7 @@ def test_the_stored_cross_validation_is_read_and_reported(
     for key, cuts in again.evaluation.predictions.thresholds.items():
         np.testing.assert_array_equal(cuts, judged.evaluation.predictions.thresholds[key])
     page = rewrite_report(judged.folder / "crossval").read_text("utf-8")
+    assert rewrite_report(judged.folder) == judged.folder / "crossval" / "report.html"
     mean = judged.document.mean_auroc
     for text in (
         "Folds",

@@ -454,3 +454,14 @@ def test_names_that_the_encoding_of_the_output_lacks(tmp_path: Path, draw_grey: 
 )
 def test_wrong_words(fail: Fail, arguments: list[str], words: str) -> None:
     assert words in fail(2, *arguments)
+
+
+def test_a_cross_validation_is_no_model(fail: Fail, data: Path, tmp_path: Path) -> None:
+    folds = tmp_path / "folds"
+    (folds / "fold-1").mkdir(parents=True)
+    (folds / "crossval.json").touch()
+    for arguments in (("evaluate", folds), ("evaluate", folds, data), ("predict", folds, data)):
+        message = fail(1, *arguments)
+        assert "folds is a cross-validation, with one model for each fold" in message
+        for name in ("fold-1", "ensemble", "crossval"):
+            assert str(folds / name) in message

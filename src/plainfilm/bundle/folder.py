@@ -14,6 +14,7 @@ from plainfilm.errors import BundleError
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"
 _REQUIRED = _METADATA, _GRAPH
 _CARD, _SUMS = "MODEL_CARD.md", "SHA256SUMS"
+_FOLDS = "crossval.json"  # in the folder of a cross-validation
 _IMAGES = "training_images.npz"
 # Written by file managers; plainfilm never opens them.
 _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
@@ -107,6 +108,13 @@ def read_bundle(folder: str | Path) -> Bundle:
     folder = Path(folder)
     if not (folder / _SUMS).is_file() and (folder / "bundle").is_dir():
         folder = folder / "bundle"
+    if not (folder / _SUMS).is_file() and (folder / _FOLDS).is_file():
+        raise BundleError(
+            f"{folder} is a cross-validation, with one model for each fold",
+            remedy=f"give the run of a fold, such as {folder / 'fold-1'}, or the ensemble of all, "
+            f"{folder / 'ensemble'}, if there is one; the results of the cross-validation are in "
+            f"{folder / 'crossval'}",
+        )
     _verify(folder)
     metadata = BundleMetadata.read(folder / _METADATA)
     if metadata.provenance.imported_from is None and not (folder / _WEIGHTS).is_file():

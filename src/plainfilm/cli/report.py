@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run_folder",
         type=Path,
         metavar="RUN_OR_EVALUATION",
-        help="folder of an evaluated run, or of an evaluation",
+        help="folder of an evaluated run, of an evaluation, or of a cross-validation",
     )
     add = options_of(parser)
     add(

@@ -18,6 +18,7 @@ from plainfilm.data.characteristics import (
     manifest_columns,
 )
 from plainfilm.errors import ImageError, RunError, UsageError
+from plainfilm.evaluation.crossval import CROSSVAL
 from plainfilm.evaluation.document import (
     CrossValidationDocument,
     Document,
@@ -145,7 +146,7 @@ def rewrite_report(
     Parameters
     ----------
     folder
-        Folder of an evaluated run, or of an evaluation.
+        Folder of an evaluated run, of an evaluation, or of a cross-validation.
     out
         Path of the HTML file; None is ``report.html`` in the folder of the evaluation.
     model
@@ -160,6 +161,8 @@ def rewrite_report(
         is given.
     """
     folder = Path(folder)
+    if (folder / "crossval.json").is_file():
+        folder /= CROSSVAL
     if out is not None:
         _check_page(Path(out))
     place = folder if (folder / "evaluation.json").is_file() else folder / "evaluation"
