@@ -359,6 +359,43 @@ def test_one_reader_and_one_class_leave_out_what_needs_more() -> None:
     assert "specificity" not in found.modalities[0].mean
 
 
+def test_readers_of_several_classes_are_compared_with_the_most_probable_class() -> None:
+    rng = np.random.default_rng(5)
+    truth, scores = rng.integers(0, 3, 60), rng.random((60, 3))
+    reads = np.where(rng.random((2, 60)) < 0.3, (truth + 1) % 3, truth)
+    found = describe_readers(
+        THREE, np.eye(3)[truth], scores, [f"p{n}" for n in range(60)], {},
+        {label: Reads("calls", ("",), ("R1", "R2"), (reads == k)[None].astype(float))
+         for k, label in enumerate("abc")},
+        source=["readers"], n_bootstrap=30,
+    )  # fmt: skip
+    top = scores.argmax(axis=1)
+    recalls = reference.recall_score(truth, top, average=None)
+    for k, label in enumerate("abc"):
+        own = found.labels[label]
+        assert own.modalities[0].mean["sensitivity"].model == pytest.approx(recalls[k])
+        kappa = reference.cohen_kappa_score(reads[0] == k, top == k)
+        assert own.readers[0].kappa is not None
+        assert own.readers[0].kappa.value == pytest.approx(kappa)
+        assert own.model_threshold is None
+        assert [note for note in own.notes if "operating point" in note] == []
+        assert "most probable class" in own.notes[0]
+
+
+def test_a_mean_without_interval_gives_the_reason(evaluation: Evaluation) -> None:
+    drawn = study(readers=2)
+    drawn["ratings"][:] = np.where(drawn["y_true"] == 1, 8, 0)
+    drawn["score"] = np.where(drawn["y_true"] == 1, 0.9, 0.1)
+    found = Readers(("r",), 0, {"PNEUMONIA": describe_drawn(drawn)})
+    why = "the readers' results do not vary"
+    expected = f"model less the mean of readers, specificity: +0.000 (no limits: {why})"
+    assert expected in text_of(found)
+    section = readers_section(replace(evaluation.document, readers=found))
+    assert section is not None
+    text = "".join(part for part in section.parts if isinstance(part, str))
+    assert "specificity +0.0 points (no interval: the readers" in text
+
+
 def test_the_document_is_read_as_it_was_written() -> None:
     found = Readers(("readers",), 3, {"PNEUMONIA": describe_drawn(study(modalities=2))})
     assert to_json(from_json(Readers, to_json(found), "readers")) == to_json(found)

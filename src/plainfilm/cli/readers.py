@@ -125,7 +125,8 @@ def _value(interval: Interval) -> str:
 
 def _signed(interval: Interval) -> str:
     if math.isnan(interval.low):
-        return f"{interval.value:+.3f}"
+        why = f" (no limits: {interval.reason})" if interval.reason else ""
+        return f"{interval.value:+.3f}{why}"
     return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
 
 

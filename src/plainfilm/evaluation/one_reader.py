@@ -20,25 +20,22 @@ from plainfilm.metrics import Interval, PairedTest
 class ReadImages:
     """Images of known label that a reader read, and the model's scores of them.
 
-    ``patients`` is None where each patient has one image; ``threshold`` is that of the model,
-    None if there is none.
+    ``patients`` is None where each patient has one image; ``calls`` are those of the model, (n,),
+    None without a threshold; ``threshold`` is that of the model, None if there is none or the
+    calls are its most probable class.
     """
 
     y_true: Floats
     y_score: Floats
     patients: NDArray[np.str_] | None
     threshold: float | None
+    calls: Floats | None
     n_bootstrap: int
 
     @property
     def count(self) -> int:
         """Return the number of patients."""
         return len(self.y_true) if self.patients is None else len(np.unique(self.patients))
-
-    @property
-    def calls(self) -> Floats | None:
-        """Return the calls of the model, (n,), or None without a threshold."""
-        return None if self.threshold is None else (self.y_score >= self.threshold).astype(float)
 
     def keys(self, rows: Bools) -> NDArray[np.str_] | None:
         """Return the patients of some of the images."""

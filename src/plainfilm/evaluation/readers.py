@@ -30,6 +30,7 @@ _NO_RATING_THRESHOLD = (
     "ratings have no sensitivity and specificity without a threshold, which must be given"
 )
 _NO_POINT = "no operating point is locked or given, so the model makes no calls"
+_TOP = "the call of the model is its most probable class, as that of a reader is one class"
 
 
 def describe_readers(
@@ -55,6 +56,7 @@ def describe_readers(
         Patient keys (n,).
     thresholds
         Threshold of the model for each label that has one, see `EvaluationDocument.thresholds`.
+        For a multi-class task, the calls of the model are its most probable class instead.
     reads, unmatched
         See `plainfilm.evaluation.reads.load_reads`.
     source
@@ -65,6 +67,7 @@ def describe_readers(
         Number of resamples of each bootstrap.
     """
     found = {}
+    top = task.kind == "multiclass"
     for column, label in enumerate(task.labels):
         if label in reads:
             own = reads[label]
@@ -72,23 +75,38 @@ def describe_readers(
             rows = ~np.isnan(y_true) & ~np.isnan(own.values).all(axis=(0, 1))
             if not rows.any():
                 continue
+            threshold = None if top else thresholds.get(label)
+            calls = _model_calls(probabilities[rows], column, threshold, top)
             images = ReadImages(
                 y_true=y_true[rows],
                 y_score=np.asarray(probabilities[rows, column], np.float64),
                 patients=repeated(np.asarray(patients)[rows]),
-                threshold=thresholds.get(label),
+                threshold=threshold,
+                calls=calls,
                 n_bootstrap=n_bootstrap,
             )
             values = own.values[:, :, rows]
-            found[label] = _describe_label(images, replace(own, values=values), reader_threshold)
+            one = _describe_label(images, replace(own, values=values), reader_threshold)
+            found[label] = replace(one, notes=(_TOP, *one.notes)) if top else one
     return Readers(tuple(source), unmatched, found)
+
+
+def _model_calls(
+    probabilities: NDArray[np.floating[Any]], column: int, threshold: float | None, top: bool
+) -> Floats | None:
+    """Return the calls of the model for one label, or None without a threshold."""
+    if top:
+        return np.asarray(probabilities.argmax(axis=1) == column, np.float64)
+    if threshold is None:
+        return None
+    return np.asarray(np.asarray(probabilities[:, column], np.float64) >= threshold, np.float64)
 
 
 def _describe_label(
     images: ReadImages, reads: Reads, reader_threshold: float | None
 ) -> LabelReaders:
     """Return the results of all readers of one label."""
-    notes = [] if images.threshold is not None else [_NO_POINT]
+    notes = [] if images.calls is not None else [_NO_POINT]
     ratings = reads.values if reads.kind == "ratings" else None
     calls: Floats | None = reads.values
     if ratings is not None:
@@ -172,7 +190,7 @@ def _describe_modality(
         own = values[number][~np.isnan(values[number]).all(axis=1)]
         if len(own) < 2:
             notes.append("the mean of readers and their agreement need two readers")
-        elif name != "auroc" and images.threshold is None:
+        elif name != "auroc" and images.calls is None:
             continue
         elif (found := _mean(images, name, own)) is not None:
             mean[name] = found

@@ -83,7 +83,7 @@ def load_reads(
     names = [table_name(path) for path in paths]
     if len(set(names)) < len(names):
         raise UsageError(
-            "two tables of readers have the same name, so their ways of reading are the same",
+            "two tables of readers have the same name, which names the way of reading",
             received=", ".join(path.name for path in paths),
             remedy="give each table once, under the name of its way of reading",
         )

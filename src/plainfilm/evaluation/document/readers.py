@@ -17,7 +17,8 @@ class AgainstReader:
     Attributes
     ----------
     model
-        Sensitivity or specificity of the model at its threshold, or its AUROC.
+        Sensitivity or specificity of the model at its threshold (several classes: of its most
+        probable class), or its AUROC.
     p, p_adjusted, test
         Two-sided p-value, the same adjusted for all readers and metrics of the label after Holm,
         and the name of the test; None where there is none. Intervals are not adjusted.
@@ -139,7 +140,8 @@ class LabelReaders:
     threshold
         Lowest rating that counts as a positive call; None if none was given.
     model_threshold
-        Threshold of the model, see `EvaluationDocument.thresholds`; None if there is none.
+        Threshold of the model, see `EvaluationDocument.thresholds`; None if there is none, or for
+        several classes, where the call of the model is its most probable class.
     images, patients
         Those that a reader read and whose label is known.
     readers, modalities, differences

@@ -18,6 +18,7 @@ from plainfilm.report.html.markup import element, lead, quiet
 from plainfilm.report.html.page import Part, Plot, Section
 from plainfilm.report.html.table import Cell, Row, Table, change_cell, interval_cell, number_cell
 from plainfilm.report.wording import (
+    bounded,
     change_text,
     counted,
     describe,
@@ -89,8 +90,7 @@ def reader_sentences(own: LabelReaders) -> list[str]:
         where = f" ({modality.modality})" if modality.modality else ""
         if modality.mean:
             gaps = [
-                f"{lower_title(describe(name).title)} "
-                f"{change_text(mean.difference, describe(name).percent)}{_p(mean.p)}"
+                f"{lower_title(describe(name).title)} {_change(name, mean.difference)}{_p(mean.p)}"
                 for name, mean in modality.mean.items()
             ]
             lines.append(f"The model less the mean of the readers{where}: {'; '.join(gaps)}.")
@@ -105,8 +105,16 @@ def reader_sentences(own: LabelReaders) -> list[str]:
 
 def _difference(one: ModalityDifference) -> str:
     title = lower_title(describe(one.metric).title)
-    change = change_text(one.difference, describe(one.metric).percent)
+    change = _change(one.metric, one.difference)
     return f"Readers {one.second} less {one.first}: mean {title} {change}{_p(one.p)}."
+
+
+def _change(name: str, difference: Interval) -> str:
+    """Return a difference with its interval, or why it has none."""
+    change = change_text(difference, describe(name).percent)
+    if bounded(difference) or not difference.reason:
+        return change
+    return f"{change} (no interval: {difference.reason})"
 
 
 def _p(value: float | None) -> str:
@@ -202,7 +210,7 @@ def _means(label: str, modalities: Sequence[ModalityResults]) -> list[Row]:
             "Mean of the readers": interval_cell(name, own.mean, named=False),
             "Model": number_cell("model", own.model, percent=describe(name).percent),
             "Difference": Cell(
-                change_text(own.difference, describe(name).percent),
+                _change(name, own.difference),
                 interval_cell("difference", own.difference).values,
             ),
             "p": Cell("–" if own.p is None else p_text(own.p), {"p": own.p}),
