@@ -134,7 +134,11 @@ def describe_evaluation(document: EvaluationDocument) -> str:
         metric = document.main.get(name)
         if metric is None:
             continue
-        title = f"{name} (macro)" if name in document.macro else name
+        title = name
+        if name in document.macro:
+            some, every = document.averaged(name), len(document.labels)
+            part = f", {some} of {every} labels" if 0 < some < every else ""
+            title = f"{name} (macro{part})"
         if math.isnan(metric.value):
             undefined.setdefault(metric.reason or "no reason is known", []).append(title)
         else:

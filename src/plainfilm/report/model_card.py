@@ -12,7 +12,7 @@ from plainfilm.bundle.card import model_card
 from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.report.content import ReportContent, default_point
 from plainfilm.report.sections.caveats import write_caveats
-from plainfilm.report.wording import bounded, counted, describe, macro_title, metric_text
+from plainfilm.report.wording import bounded, counted, describe, macro_title, mean_of, metric_text
 
 _TYPES = {
     "auroc": "roc_auc",
@@ -72,13 +72,22 @@ def _results(content: ReportContent) -> str:
         "| metric | value |",
         "| --- | --- |",
         *(f"| {describe(own).title} | {metric_text(own, metrics[own])} |" for own in metrics),
-        *(f"| {macro_title(own)} | {metric_text(own, macro[own])} |" for own in macro),
+        *(
+            f"| {macro_title(own)}{_partial(evaluation, own)} | {metric_text(own, macro[own])} |"
+            for own in macro
+        ),
     ]
     for row in content.external.rows if content.external else ():
         if row.role == "external" and row.name != data.name:
             area = metric_text("auroc", row.metrics.get("auroc"))
             lines += ["", f"On {row.name}: AUROC {area}."]
     return "\n".join(lines)
+
+
+def _partial(evaluation: EvaluationDocument, name: str) -> str:
+    """Return how many labels a mean includes, if not all."""
+    some = 0 < evaluation.averaged(name) < len(evaluation.labels)
+    return f" ({mean_of(evaluation, name)})" if some else ""
 
 
 def _conditions(evaluation: EvaluationDocument) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from plainfilm._text import plural
+from plainfilm.evaluation.document import Summary
 from plainfilm.metrics import Interval
 
 
@@ -76,6 +77,12 @@ def describe(name: str) -> Metric:
 def macro_title(name: str) -> str:
     """Return the title of the mean of a metric over the labels."""
     return f"{describe(name).title}, macro"
+
+
+def mean_of(summary: Summary, name: str) -> str:
+    """Return how many labels the mean of a metric includes: ``mean of 2 of 3 labels``."""
+    some, every = summary.averaged(name), counted(len(summary.labels), "label")
+    return f"mean of {some} of {every}" if some < len(summary.labels) else f"mean of {every}"
 
 
 def sorted_metrics(names: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -132,6 +133,11 @@ class Summary:
     def main(self) -> Mapping[str, Interval]:
         """Return the metrics of the task, and means over the labels of the others."""
         return {**self.macro, **self.metrics}
+
+    def averaged(self, name: str) -> int:
+        """Return the number of labels in the mean of a metric: those for which it is defined."""
+        found = (own.metrics.get(name) for own in self.labels.values())
+        return sum(one is not None and not math.isnan(one.value) for one in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from plainfilm.report.html.markup import quiet
 from plainfilm.report.html.page import Part, Section
 from plainfilm.report.html.table import Cell, Row, Table, TableName, interval_cell, interval_cells
 from plainfilm.report.sections.performance import LABELS
-from plainfilm.report.wording import describe, method_of, number, sorted_metrics
+from plainfilm.report.wording import describe, mean_of, method_of, number, sorted_metrics
 
 _VALIDATION = (
     "Determined by validation",
@@ -68,9 +68,14 @@ def _several(evaluation: EvaluationDocument) -> list[Part]:
     )
     condition = "; predicted is the most probable class" if top else ""
     macro = f"Means over the labels (macro average){condition}"
+    partial = {
+        name: f"{mean_of(evaluation, name)}; {describe(name).meaning}"
+        for name in evaluation.macro
+        if 0 < evaluation.averaged(name) < len(evaluation.labels)
+    }
     tables = [
         _metrics("metrics", evaluation.metrics, whole, _SEVERAL if top else {}),
-        _metrics("metrics_macro", evaluation.macro, macro),
+        _metrics("metrics_macro", evaluation.macro, macro, partial),
         _metrics_by_label(evaluation.labels, condition),
     ]
     return [table for table in tables if table.rows]

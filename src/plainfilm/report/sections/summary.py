@@ -20,6 +20,7 @@ from plainfilm.report.wording import (
     counted,
     describe,
     interval_text,
+    mean_of,
     method_of,
     number,
     when,
@@ -116,10 +117,13 @@ def _key_results(evaluation: EvaluationDocument) -> list[tuple[str, Interval | N
     single = only_label(evaluation)
     if single is None:
         names = ("auroc", "accuracy", "balanced_accuracy", "average_precision", "mcc")
-        mean = f"macro: mean of {len(evaluation.labels)} labels"
         known = [name for name in names if name in evaluation.main][:4]
         return [
-            (name, evaluation.main[name], mean if name in evaluation.macro else _TOP)
+            (
+                name,
+                evaluation.main[name],
+                f"macro: {mean_of(evaluation, name)}" if name in evaluation.macro else _TOP,
+            )
             for name in known
         ]
     results = single[1]
