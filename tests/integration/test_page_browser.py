@@ -326,6 +326,8 @@ def test_points_without_a_threshold_of_their_own_are_not_offered(
         page = Page(driver, address).open().drop({"ill.jpeg": files["ill.jpeg"]})
         for name, names in shown.items():
             page.choose("bundle", name)
+            # The page may still be idle: the new bundle has arrived when its points are offered.
+            page.wait(f"{OPTIONS}.join() === arguments[1]", "point", ",".join(names))
             page.wait(IDLE)
             assert page.run(OPTIONS, "point") == names
             assert page.find("point-choice").is_displayed() == (len(names) > 1)
