@@ -236,7 +236,10 @@ def test_a_lower_auroc_than_on_validation_is_a_caveat(sound: EvaluationDocument)
     training = replace(training, history=history, provenance=kept)
     caveats = write_caveats(ReportContent(evaluation=sound, training=training))
     assert caveats[0].title == "Worse than on validation"
-    assert "was 0.990 on the unchanged validation images and is 0.950 here" in caveats[0].text
+    assert (
+        "was 0.990 on the unchanged validation images in training and is 0.950 here"
+        in caveats[0].text
+    )
     assert "outside the interval" in caveats[0].text
     wide = change_metrics(sound, auroc=Interval(0.95, 0.94, 0.995, "x"))
     caveats = write_caveats(ReportContent(evaluation=wide, training=training))

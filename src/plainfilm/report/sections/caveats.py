@@ -275,7 +275,7 @@ def _validation(content: ReportContent) -> Iterator[Caveat]:
     if math.isfinite(auroc.high) and before > auroc.high:
         reason = "The validation value is outside the interval here: these images"
     text = (
-        f"The AUROC was {number(before)} on the unchanged validation images and is "
+        f"The AUROC was {number(before)} on the unchanged validation images in training and is "
         f"{number(auroc.value)} here. {reason} "
         "differ from those on which thresholds and temperature were chosen."
     )
