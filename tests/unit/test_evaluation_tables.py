@@ -142,6 +142,11 @@ def test_several_classes_and_our_own_table(tmp_path: Path) -> None:
     halved = judged(write(tmp_path / "h.csv", columns))
     np.testing.assert_allclose(halved.probabilities, scores, atol=1e-5)
     assert "scores-converted" in checks(halved)
+    # All scores 0 means that no class is preferred.
+    for name in "abc":
+        columns[f"prob_{name}"][0] = 0.0
+    zeros = judged(write(tmp_path / "z.csv", columns))
+    np.testing.assert_allclose(zeros.probabilities[0], np.full(3, 1 / 3), atol=1e-6)
 
 
 def test_several_labels_as_logits_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
@@ -204,6 +209,9 @@ def folder(tmp_path: Path, draw_grey: Draw) -> Path:
 
 def test_a_data_set_has_the_ground_truth(folder: Path, tmp_path: Path) -> None:
     data = load_dataset(folder)
+    given = ["other/normal0.jpg", "other/pneumonia0.jpg"]
+    few = write(tmp_path / "few.csv", {"file": given, "p": [0.1, 0.9]})
+    assert judged(few, folder, thresholds=0.5).document.n == 2, "a path works like a manifest"
     names = [f"other/{kind}{k}.jpg" for kind in ("normal", "pneumonia") for k in range(3)]
     scores = [0.1, 0.6, 0.2, 0.9, 0.8, 0.4]
     table = write(tmp_path / "t.csv", {"file": [*names, "other.jpg"], "p": [*scores, 0.5]})

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from plainfilm.importing import ImageOptions, import_model
+from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
 pytest.importorskip("onnx")
@@ -115,6 +116,29 @@ def test_torchxrayvision(tmp_path: Path) -> None:
     )
     with torch.no_grad():
         expected = model(scaled)[:, [3, 0]].numpy()
+    np.testing.assert_allclose(Predictor(bundle).probabilities(images), expected, atol=1e-5)
+
+
+def test_keras_through_the_writer_of_plainfilm(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    from plainfilm.models import build_network
+    from plainfilm.models.export import to_onnx
+
+    keras.utils.set_random_seed(0)
+    network = build_network("compact", SIZE, 1, {"channels": [8, 8]})
+    task = Task("binary", ("ill",), ("well", "ill"))
+    path, images = tmp_path / "net.onnx", pictures()
+    path.write_bytes(to_onnx(network, task, "sigmoid", 1.0))
+    bundle = import_model(
+        path,
+        out=tmp_path / "bundle",
+        labels=["ill"],
+        negative="well",
+        output="probabilities",
+        images=ImageOptions(size=SIZE, value_range=(0, 255)),
+    )
+    logits = np.asarray(network(images[..., None]), np.float64)
+    expected = 1 / (1 + np.exp(-logits))
     np.testing.assert_allclose(Predictor(bundle).probabilities(images), expected, atol=1e-5)
 
 

@@ -122,7 +122,6 @@ def _evaluate_model(args: argparse.Namespace) -> int:
 
 def _evaluate_table(args: argparse.Namespace) -> int:
     from plainfilm.cli.terminal import show_progress, shown
-    from plainfilm.data import load_dataset
     from plainfilm.errors import UsageError
     from plainfilm.evaluation import evaluate_predictions
     from plainfilm.report import write_report
@@ -134,14 +133,11 @@ def _evaluate_table(args: argparse.Namespace) -> int:
             remedy="leave one of them out",
         )
     roots = [*([args.model] if args.model else []), *args.data]
-    options = source_options(args)
-    options["one_class"] = True
     check_readers(args, 1)
-    data = load_dataset(*roots, **options) if roots else None
     with show_progress() as progress:
         found = evaluate_predictions(
             args.predictions,
-            data,
+            roots or None,
             validation=args.validation,
             thresholds=_thresholds(args.threshold),
             id_column=args.id_column,
@@ -149,7 +145,7 @@ def _evaluate_table(args: argparse.Namespace) -> int:
             out=args.out,
             prevalence=args.prevalence,
             progress=progress,
-            **({} if roots else options),
+            **source_options(args),
         )
     found = with_readers(args, found)
     _print(found, args)

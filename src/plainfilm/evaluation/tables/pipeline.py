@@ -13,7 +13,7 @@ import numpy as np
 from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm._text import plural
-from plainfilm.data import Manifest, SourceOptions
+from plainfilm.data import Manifest, SourceOptions, load_dataset
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.tables.files import table_name
 from plainfilm.errors import LabelError, SourceError, UsageError
@@ -35,7 +35,7 @@ from plainfilm.records import Finding
 
 def evaluate_predictions(
     predictions: str | Path,
-    data: Manifest | None = None,
+    data: Manifest | str | Path | Sequence[str | Path] | None = None,
     *,
     validation: str | Path | None = None,
     thresholds: Mapping[str, float] | float | None = None,
@@ -59,8 +59,9 @@ def evaluate_predictions(
     predictions
         The table: CSV, Parquet or Excel.
     data
-        Data set with the ground truth, patients and subgroups, if they are not in the table. Its
-        official test split is evaluated, or all of it where there is none.
+        Data set with the ground truth, patients and subgroups, if they are not in the table: a
+        manifest, or what `plainfilm.load_dataset` takes. Its official test split is evaluated, or
+        all of it where there is none.
     validation
         Table with the scores of validation images, on which temperature and thresholds are
         locked. None takes the validation rows of the column of splits, if there is one; without
@@ -74,8 +75,8 @@ def evaluate_predictions(
     prevalence, n_bootstrap, progress
         See `plainfilm.evaluate`.
     **options
-        Description of both tables, see `plainfilm.data.SourceOptions`; ``labels`` names the column
-        or columns of the ground truth.
+        Description of ``data`` or, without it, of both tables, see
+        `plainfilm.data.SourceOptions`; ``labels`` names the column or columns of the ground truth.
 
     Returns
     -------
@@ -92,6 +93,10 @@ def evaluate_predictions(
     columns = [scores] if isinstance(scores, str) else scores
     given = {} if thresholds is None else thresholds
     given = {"*": float(given)} if isinstance(given, int | float) else given
+    if data is not None and not isinstance(data, Manifest):
+        roots = [data] if isinstance(data, str | Path) else [*data]
+        options["one_class"] = True
+        data, options = load_dataset(*roots, **options), {}
     task = None if data is None else data.task
     progress("reading predictions", 0, 1)
     table = read_predictions(path, options, id_column, columns, task)
@@ -99,12 +104,12 @@ def evaluate_predictions(
     if validation is not None:
         held_path = check_table(Path(validation))
         held = read_predictions(held_path, options, id_column, columns, task)
-    if data is not None:
-        held = None if held is None else join(held, data)
-        table = join(table, official_test(data))
-    split = "all" if data is None else name_split(official_test(data))
     if data is None:
         table, held, split = _choose_rows(table, held)
+    else:
+        held = None if held is None else join(held, data)
+        tested = official_test(data)
+        table, split = join(table, tested), name_split(tested)
     if held is not None:
         table = _check_held(table, held)
     progress("reading predictions", 1, 1)
@@ -165,14 +170,10 @@ def _choose_rows(
     others = int(np.sum(splits != "test")) - used
     chosen = table[splits == "test"]
     if others:
-        chosen.findings.append(
-            finding(
-                "rows-unused",
-                "note",
-                f"{plural(others, 'row')} of other splits are not evaluated",
-                others,
-            )
-        )
+        verb = "is" if others == 1 else "are"
+        problem = f"{plural(others, 'row')} of other splits {verb} not evaluated"
+        unused = finding("rows-unused", "note", problem, others)
+        chosen = replace(chosen, findings=[*chosen.findings, unused])
     return chosen, held, "test"
 
 
@@ -209,9 +210,7 @@ def _check_held(table: ScoredTable, held: ScoredTable) -> ScoredTable:
 def _notes(locked_on: str | None, words: str, given: Mapping[str, float]) -> list[Finding]:
     notes = []
     if words != "probabilities":
-        notes.append(
-            finding("scores-converted", "note", f"the scores are not used as given: {words}", 1)
-        )
+        notes.append(finding("scores-converted", "note", f"the table has {words}", 1))
     if locked_on is None:
         which = "only the given thresholds are judged" if given else "no threshold is judged"
         notes.append(

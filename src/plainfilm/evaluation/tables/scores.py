@@ -54,7 +54,10 @@ class Scale:
         if self.logits:
             return apply_temperature(scores, 1.0, kind=task.kind)
         if self.normalise:
-            shares: NDArray[np.float64] = scores / scores.sum(axis=1, keepdims=True)
+            clipped = np.clip(scores, 0.0, None)
+            sums = clipped.sum(axis=1, keepdims=True)
+            equal = np.full(scores.shape, 1 / scores.shape[1])  # where all scores are 0
+            shares: NDArray[np.float64] = np.divide(clipped, sums, out=equal, where=sums > 0)
             return shares
         return np.clip(scores, 0.0, 1.0)
 
