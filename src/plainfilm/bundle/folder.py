@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from plainfilm import _files
-from plainfilm.bundle.card import model_card
 from plainfilm.bundle.description import BundleMetadata
 from plainfilm.bundle.training_images import TrainingImages
 from plainfilm.errors import BundleError
@@ -82,6 +81,8 @@ def write_bundle(
         left.unlink()
     _files.write_json(folder / _METADATA, metadata.to_json())
     _files.write_bytes(folder / _GRAPH, graph)
+    from plainfilm.bundle.card import model_card  # a prediction needs no card
+
     _files.write_text(folder / _CARD, model_card(metadata))
     names = [*_REQUIRED, _CARD]
     images = None if training_images is None else training_images.to_bytes()

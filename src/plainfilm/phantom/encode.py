@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from plainfilm.phantom.anatomy import Patient
 from plainfilm.phantom.projection import Field
-from plainfilm.pixels.metadata import PHANTOM
+from plainfilm.pixels.headers import PHANTOM
 
 Format = Literal["jpeg", "png", "dicom"]
 

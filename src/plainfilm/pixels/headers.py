@@ -7,8 +7,10 @@ from typing import Any
 from PIL import ImageFile
 
 from plainfilm.pixels.limits import broken
-from plainfilm.pixels.metadata import PHANTOM
 from plainfilm.pixels.sniff import Format
+
+PHANTOM = "plainfilm phantom"
+"""The manufacturer of the images that ``plainfilm.phantom`` draws."""
 
 
 def webp_size(data: bytes) -> tuple[int, int]:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from plainfilm.pixels.headers import PHANTOM
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -75,9 +77,6 @@ _KEYWORDS = {
     "presentation": "PresentationLUTShape",
     "view": "ViewPosition",
 }
-
-PHANTOM = "plainfilm phantom"
-"""The manufacturer of the images that ``plainfilm.phantom`` draws."""
 
 _MAKERS = (
     *("Acuson", "Agfa", "Barco", "Canon", "Carestream", "Del Medical", "DRTECH", "Elscint"),

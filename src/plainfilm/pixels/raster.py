@@ -16,6 +16,7 @@ from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import check_scans, describe
 from plainfilm.pixels.depth import grey_from_depth
 from plainfilm.pixels.headers import (
+    PHANTOM,
     bits_per_sample,
     exif_orientation,
     has_exif,
@@ -26,7 +27,6 @@ from plainfilm.pixels.headers import (
 )
 from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, broken, check_frame, check_pixels
-from plainfilm.pixels.metadata import PHANTOM
 from plainfilm.pixels.sniff import Format
 
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
