@@ -44,6 +44,17 @@ def memory_bytes() -> int | None:
     return total
 
 
+def resident_bytes(*pids: int) -> int | None:
+    """Return the resident memory of processes, by default of this one; None where it is unknown."""
+    if not Path("/proc/self/statm").exists():
+        return None
+    pages = 0
+    for pid in pids or ("self",):
+        with contextlib.suppress(OSError):  # it has ended
+            pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def _cgroup_values(controller: str, name: str) -> Iterator[str]:
     """Yield the content of a file of each control group that this process is in."""
     for folder in _cgroup_folders(controller):

@@ -7,9 +7,11 @@ images are the next batch. A single image is predicted at once, and batches grow
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Protocol
 
 from plainfilm.pixels import Image
@@ -29,7 +31,7 @@ class ImagePredictor(Protocol):
 class Batcher:
     """Runs one bundle's network on batches of waiting images, up to ``runs`` at a time.
 
-    All bundles share the executor; ``on_run`` is called with the number of images of each batch.
+    All bundles share the executor; ``on_run`` is called with the images and seconds of each run.
     """
 
     def __init__(
@@ -39,11 +41,16 @@ class Batcher:
         runs: int,
         *,
         largest: int = LARGEST,
-        on_run: Callable[[int], None] = lambda count: None,
+        on_run: Callable[[int, float], None] = lambda count, seconds: None,
     ) -> None:
         self._predictor, self._executor = predictor, executor
         self._free, self._largest, self._on_run = runs, largest, on_run
         self._waiting: deque[tuple[Image, asyncio.Future[Prediction]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Return how many images wait for a run."""
+        return len(self._waiting)
 
     async def predict(self, image: Image) -> Prediction:
         """Predict on one image, in a batch with the other waiting images."""
@@ -60,19 +67,20 @@ class Batcher:
             if not batch:  # their requests were cancelled
                 continue
             self._free -= 1
-            self._on_run(len(batch))
-            loop = asyncio.get_running_loop()
+            loop, began = asyncio.get_running_loop(), time.monotonic()
             run = loop.run_in_executor(
                 self._executor, self._predictor.predict_images, [image for image, _ in batch]
             )
-            run.add_done_callback(lambda run, batch=batch: self._end_run(run, batch))  # type: ignore[misc]
+            run.add_done_callback(partial(self._end_run, batch, began))
 
     def _end_run(
         self,
-        run: asyncio.Future[list[Prediction]],
         batch: list[tuple[Image, asyncio.Future[Prediction]]],
+        began: float,
+        run: asyncio.Future[list[Prediction]],
     ) -> None:
         self._free += 1
+        self._on_run(len(batch), time.monotonic() - began)
         error = asyncio.CancelledError() if run.cancelled() else run.exception()
         for row, (_, done) in enumerate(batch):
             if done.done():

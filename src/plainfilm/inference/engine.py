@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from plainfilm._files import hash_bytes
-from plainfilm._machine import cores
+from plainfilm._machine import cores, resident_bytes
 from plainfilm.decoding.aio import AsyncPool
 from plainfilm.decoding.decode import Decoded, Failure
 from plainfilm.errors import ImageError, PlainfilmError
@@ -31,6 +31,7 @@ from plainfilm.inference.registry import BundleRegistry, BundleSource, LoadedBun
 from plainfilm.inference.telemetry import Telemetry
 from plainfilm.pixels import Image, sniff
 from plainfilm.pixels.display import encode_png
+from plainfilm.prediction import Prediction
 
 _NOT_READY = 10.0  # seconds after a failed write of the audit log
 
@@ -61,9 +62,7 @@ class Engine:
         runs = threads or cores()
         self._executor = ThreadPoolExecutor(runs, thread_name_prefix="network")
         self._drawing = asyncio.Semaphore(1)
-        self.registry = BundleRegistry(
-            sources, self._executor, runs, on_run=self.telemetry.batches.add
-        )
+        self.registry = BundleRegistry(sources, self._executor, runs, on_run=self.telemetry.add_run)
         self.audit = AuditLog(audit_log) if audit_log is not None else None
         self.active = 0
         self.stopping = False
@@ -75,7 +74,17 @@ class Engine:
         gauge = self.telemetry.gauge
         gauge("requests_active", "Requests in progress.", lambda: self.active)
         gauge("decoding_images", "Images queued or being decoded.", lambda: self.pool.waiting)
+        gauge(
+            "network_images",
+            "Images waiting for the network.",
+            lambda: sum(one.batcher.waiting for one in self.registry),
+        )
         gauge("decoders_ready", "Decoding processes that are running.", lambda: self.pool.ready)
+        gauge(
+            "decoders_resident_bytes",
+            "Memory of all decoding processes.",
+            lambda: resident_bytes(*pids) if (pids := self.pool.pids) else 0,
+        )
         gauge("held_bytes", "Bytes of uploads in memory.", lambda: self.budget.held)
         self.telemetry.info(
             "bundle_info", "Loaded bundles.", lambda: [one.identity for one in self.registry]
@@ -92,6 +101,7 @@ class Engine:
         if self.audit is not None:
             self._tasks.append(asyncio.create_task(self._sync(self.audit)))
         for loaded in self.registry:
+            self.telemetry.start_bundle(loaded.key, loaded.bundle)
             self.log.write("bundle", name=loaded.name, bundle=loaded.bundle.id, outcome="opened")
 
     async def _sync(self, audit: AuditLog) -> None:
@@ -100,6 +110,7 @@ class Engine:
             try:
                 await asyncio.to_thread(audit.sync)
             except OSError as error:
+                self.telemetry.audit_errors.add("not-synced")
                 self.log.write("audit", outcome="not-synced", errno=error.errno)
 
     async def close(self) -> None:
@@ -137,13 +148,19 @@ class Engine:
         return None if self.pool.ready else "no-decoder"
 
     async def reload(self) -> None:
-        """Load every bundle and open the audit log again; after an error the old one stays."""
+        """Load every bundle and open the audit log again; after an error the old one stays.
+
+        The series of a replaced bundle stay in the metrics until the next reload, so that they are
+        collected once more.
+        """
+        self.telemetry.keep_bundles(one.key for one in self.registry)
         for name, outcome in await asyncio.to_thread(self.registry.reload):
             if isinstance(outcome, PlainfilmError):
                 self.telemetry.swaps.add("kept")
                 self.log.write("bundle", name=name, outcome="kept", problem=outcome.problem)
             else:
                 self.telemetry.swaps.add("swapped")
+                self.telemetry.start_bundle(outcome.key, outcome.bundle)
                 self.log.write("bundle", name=name, bundle=outcome.bundle.id, outcome="swapped")
         if self.audit is not None:
             try:
@@ -163,24 +180,28 @@ class Engine:
             _check_content(file)
             display = "original" in options.include
             decoded = await self.pool.decode(file.data, loaded.bundle.pixels, display=display)
+            self.telemetry.decoding.add(time.monotonic() - began)
             if isinstance(decoded, Failure):
                 raise image_error(decoded.reason)
             sha256 = decoded.sha256
-            outcome, item = await self._success(loaded, decoded, index, options)
+            prediction, item = await self._success(loaded, decoded, index, options)
+            self.telemetry.add_prediction(loaded.key, prediction, loaded.bundle)
+            outcome = prediction.reason or "predicted"
         except InferenceError as error:
             sha256, outcome = await _hash(file), error.code
             item = failure(index, sha256, error)
+            self.telemetry.add_failure(loaded.key, outcome)
         self._record(loaded, sha256, outcome, time.monotonic() - began)
         return item
 
     def _record(self, loaded: LoadedBundle, sha256: str, outcome: str, seconds: float) -> None:
-        """Count and log an image before its answer is sent."""
-        self.telemetry.images.add(loaded.name, outcome)
+        """Log an image before its answer is sent."""
         if self.audit is not None:
             try:
                 self.audit.write(loaded.bundle.id, sha256, outcome)
             except OSError as error:
                 self._failed_write = time.monotonic()
+                self.telemetry.audit_errors.add("not-written")
                 self.log.write("audit", outcome="not-written", errno=error.errno)
                 raise InferenceError("audit-unavailable") from error
         self.log.write(
@@ -193,8 +214,8 @@ class Engine:
 
     async def _success(
         self, loaded: LoadedBundle, decoded: Decoded, index: int, options: ItemOptions
-    ) -> tuple[str, Item]:
-        """Return the outcome for the logs, and the item."""
+    ) -> tuple[Prediction, Item]:
+        """Return the prediction and its item."""
         image = Image(decoded.pixels, decoded.metadata)
         prediction = await loaded.batcher.predict(image)
         if prediction.is_unreadable:
@@ -214,8 +235,7 @@ class Engine:
                     self._executor, draw_heatmap, loaded.predictor, image, label
                 )
             pictures["heatmap"] = picture_url(png)
-        outcome = prediction.reason or "predicted"
-        return outcome, success(index, decoded.sha256, prediction, pictures, options)
+        return prediction, success(index, decoded.sha256, prediction, pictures, options)
 
 
 async def _hash(file: ImageFile) -> str:

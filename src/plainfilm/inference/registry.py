@@ -81,6 +81,11 @@ class LoadedBundle:
         """The bundle itself."""
         return self.predictor.bundle
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and id: a bundle with other content under the same name has another key."""
+        return self.name, self.bundle.id
+
 
 class BundleRegistry:
     """All loaded bundles; the first is the default. The other arguments are those of `Batcher`."""
@@ -91,7 +96,7 @@ class BundleRegistry:
         executor: Executor,
         runs: int,
         *,
-        on_run: Callable[[int], None] = lambda count: None,
+        on_run: Callable[[int, float], None] = lambda count, seconds: None,
     ) -> None:
         self._sources, self._executor, self._runs, self._on_run = sources, executor, runs, on_run
         self._loaded = {source.name: self._load(source) for source in sources}
