@@ -6,15 +6,12 @@ A header may contradict the data. What the data show is used, and named in ``Lay
 from __future__ import annotations
 
 import contextlib
-import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import pydicom
 from pydicom import config as pydicom_config
-from pydicom.filereader import read_dataset
 from pydicom.uid import (
     UID,
     AllTransferSyntaxes,
@@ -25,6 +22,7 @@ from pydicom.uid import (
 )
 
 from plainfilm.errors import ImageError
+from plainfilm.pixels.elements import read_after_meta, read_elements, read_meta
 from plainfilm.pixels.isolation import Shared, muted
 from plainfilm.pixels.limits import (
     Limits,
@@ -39,6 +37,7 @@ from plainfilm.pixels.pixel_data import PIXEL_TAGS, DicomFile, find_pixel_data
 from plainfilm.pixels.sniff import begins_with_vr
 
 _BLOCK = 1 << 20
+_META_ELEMENTS = 1000  # there are about ten
 _KNOWN = frozenset(AllTransferSyntaxes)
 
 
@@ -61,14 +60,13 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
     """Read the header of a file, with or without preamble, and check the data of one frame."""
     inflated = inflate(data, limits)
     stream = Source(data if inflated is None else inflated)
-    header, turned = _read_header(stream, data if inflated is None else inflated)
+    header, named, turned = _read_header(stream)
     frames = _check_header(header, limits)
     check_frame(frame, frames)
-    named = header.file_meta.get("TransferSyntaxUID")
     if inflated is not None:
         syntax = ExplicitVRLittleEndian
     else:
-        syntax = UID(str(named).strip("\0 ")) if named else _guess_syntax(header)
+        syntax = UID(named) if named else _guess_syntax(header)
     if syntax not in _KNOWN:
         raise ImageError(
             "unsupported-format",
@@ -83,20 +81,17 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
     return file.corrected(*["byte-order"] * turned, *["compression"] * plain)
 
 
-def _read_header(stream: Source, data: bytes) -> tuple[Any, bool]:
-    """Return the data set without pixels, and whether its byte order is not the stated one."""
-    start, big, turned = find_misstated(data)
+def _read_header(stream: Source) -> tuple[Any, str | None, bool]:
+    """Return the used elements before the pixels, the stated transfer syntax, and whether the byte
+    order is not the stated one."""
+    start, big, turned = find_misstated(stream.getvalue())
+    named = read_meta(stream)
     if not start:
-        return pydicom.dcmread(stream, stop_before_pixels=True, force=True), False
-    meta = pydicom.dcmread(io.BytesIO(data[:start]), force=True).file_meta
-    implicit = not begins_with_vr(data[start + 4 : start + 6])
+        return read_after_meta(stream, named, PIXEL_TAGS.__contains__), named, False
+    stream.seek(start + 4)
+    implicit = not begins_with_vr(stream.read(2))
     stream.seek(start)
-    header = read_dataset(
-        stream, implicit, not big, stop_when=lambda tag, vr, length: tag in PIXEL_TAGS
-    )
-    header.set_original_encoding(implicit, not big)
-    header.file_meta = meta
-    return header, turned
+    return read_elements(stream, implicit, not big, PIXEL_TAGS.__contains__), named, turned
 
 
 def find_misstated(data: bytes) -> tuple[int, bool, bool]:
@@ -129,11 +124,13 @@ def inflate(data: bytes, limits: Limits) -> bytes | None:
     if data[128:132] != b"DICM" or syntax != str(DeflatedExplicitVRLittleEndian).encode():
         return None
     # First measure the length, and only then inflate into memory.
-    engine, length, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data[at:]
-    while rest and not engine.eof:
-        length += len(engine.decompress(rest, _BLOCK))
-        rest = engine.unconsumed_tail
-        check_bytes(length, limits)
+    engine, length = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    for start in range(at, len(data), _BLOCK):
+        rest = data[start : start + _BLOCK]
+        while rest and not engine.eof:
+            length += len(engine.decompress(rest, _BLOCK))
+            rest = engine.unconsumed_tail
+            check_bytes(length, limits)
     length += len(engine.flush())
     check_bytes(length, limits)
     if not engine.eof:
@@ -146,8 +143,9 @@ def _meta(data: bytes) -> tuple[int, bytes]:
 
     They are in explicit VR little endian in every file.
     """
-    at, syntax = 132 if data[128:132] == b"DICM" else 0, b""
-    while data[at : at + 2] == b"\2\0":
+    at, syntax, left = 132 if data[128:132] == b"DICM" else 0, b"", _META_ELEMENTS
+    while data[at : at + 2] == b"\2\0" and left:
+        left -= 1
         long = data[at + 4 : at + 6] in (b"OB", b"UN", b"OW", b"SQ", b"UT")
         start = at + 12 if long else at + 8
         end = start + int.from_bytes(data[at + 8 if long else at + 6 : start], "little")

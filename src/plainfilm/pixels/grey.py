@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.pixels.elements import items
 from plainfilm.pixels.metadata import element, numbers, stated_photometric
 from plainfilm.pixels.outliers import Occurrence
 from plainfilm.pixels.voi import choose_levels, present, read_table
@@ -85,10 +86,9 @@ def _macro(header: Any, name: str, frame: int) -> Any:
         ("PerFrameFunctionalGroupsSequence", frame),
         ("SharedFunctionalGroupsSequence", 0),
     ):
-        items = element(header, groups)
-        found = element(items[at], f"{name}Sequence") if items and at < len(items) else None
-        if found:
-            return found[0]
+        found = items(header, groups)[at : at + 1]
+        if found and (macro := items(found[0], f"{name}Sequence")):
+            return macro[0]
     return header
 
 

@@ -94,32 +94,23 @@ def read_identity(path: str | Path, name: str) -> Identity | None:
 
 
 def _read(file: BinaryIO, name: str) -> Identity:
-    from pydicom.datadict import tag_for_keyword
-    from pydicom.filereader import read_partial
-    from pydicom.tag import Tag
-
     from plainfilm.pixels.dicom_file import QUIET_PYDICOM, find_misstated, inflate
+    from plainfilm.pixels.elements import read_after_meta, read_meta
     from plainfilm.pixels.isolation import ISOLATION
-
-    def beyond(tag: Any, vr: str | None, length: int) -> bool:
-        return bool(tag.group > _LAST_GROUP)
 
     with ISOLATION, QUIET_PYDICOM:
         try:
             file.seek(0)
             head = file.read(4096)
             if start := find_misstated(head)[0]:
-                # Without its meta header, pydicom recognises the encoding by the data.
+                # Without its meta header, the encoding is recognised by the data.
                 file.seek(start)
                 file = io.BytesIO(file.read(_LONGEST))
             elif _DEFLATED in head:
                 file.seek(0)
                 inflated = inflate(file.read(), LIMITS)
                 file = file if inflated is None else io.BytesIO(inflated)
-            file.seek(0)
-            needed = (*_KEYWORDS, _ISSUER, _REMOVED)
-            tags = [Tag(tag_for_keyword(keyword) or 0) for keyword in needed]
-            header = read_partial(file, stop_when=beyond, force=True, specific_tags=tags)
+            header = read_after_meta(file, read_meta(file), lambda tag: tag >> 16 > _LAST_GROUP)
             study = _text(header, "StudyInstanceUID")
             return Identity(
                 _text(header, "PatientID"),

@@ -8,7 +8,6 @@ C.7.3.1.1.1 (modalities), C.8.11.5 and C.8.1.4 (views), PS3.16 annex L (body par
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -105,6 +104,39 @@ _VIEWS = (
 )
 
 
+TABLES = _words(
+    "ExtendedOffsetTable ExtendedOffsetTableLengths LUTData "
+    "RedPaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData "
+    "GreenPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData "
+    "BluePaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData"
+)
+"""Keywords of elements that hold a table; every other value that is used is short."""
+
+USED = TABLES | _words(
+    "SpecificCharacterSet TransferSyntaxUID "
+    # identity, see ``plainfilm.pixels.identity``
+    "PatientID PatientName OtherPatientIDs AccessionNumber IssuerOfPatientID "
+    "PatientIdentityRemoved SOPInstanceUID StudyInstanceUID SeriesInstanceUID "
+    # metadata
+    "Modality BodyPartExamined PatientSex PresentationLUTShape ViewPosition PatientAge "
+    "AnatomicRegionSequence ViewCodeSequence CodeMeaning Manufacturer PatientOrientation "
+    "ImageLaterality Laterality FrameLaterality "
+    "PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing "
+    # layout of the pixels
+    "Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation "
+    "PlanarConfiguration BitsAllocated BitsStored HighBit PixelRepresentation "
+    # grey levels and colours
+    "PixelPaddingValue PixelPaddingRangeLimit RescaleSlope RescaleIntercept "
+    "WindowCenter WindowWidth VOILUTFunction LUTDescriptor "
+    "ModalityLUTSequence VOILUTSequence FrameVOILUTSequence "
+    "PixelValueTransformationSequence PerFrameFunctionalGroupsSequence "
+    "SharedFunctionalGroupsSequence "
+    "RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor "
+    "BluePaletteColorLookupTableDescriptor"
+)
+"""Keywords of the elements that are read; all others are skipped."""
+
+
 def is_synthetic(metadata: Mapping[str, object]) -> bool:
     """Return whether ``plainfilm.phantom`` drew the image with these metadata."""
     return metadata.get("manufacturer") == PHANTOM
@@ -112,6 +144,8 @@ def is_synthetic(metadata: Mapping[str, object]) -> bool:
 
 def element(dataset: Any, keyword: str) -> Any:
     """Return the value of an element, or None if it is absent, empty or unreadable."""
+    if keyword not in USED:
+        raise LookupError(f"{keyword} is not read")
     try:
         value = dataset.get(keyword)
     except Exception:  # converting a damaged value raises all kinds
@@ -187,10 +221,7 @@ def read_metadata(dataset: Any) -> dict[str, str | float]:
 
 def _described_part(dataset: Any) -> str | None:
     """Return the one code that free text has among its words: KNEE of ``Left knee, 2 views``."""
-    texts = [element(dataset, "BodyPartExamined")]
-    with contextlib.suppress(Exception):  # a damaged sequence raises all kinds
-        texts.append(element(dataset, "AnatomicRegionSequence")[0].CodeMeaning)
-    for text in texts:
+    for text in element(dataset, "BodyPartExamined"), _meaning(dataset, "AnatomicRegionSequence"):
         words = re.findall(r"[A-Z]{3,}", text.upper()) if isinstance(text, str) else ()
         codes = _WORDS["body_part"].intersection(words) - {"FACE"}  # in French the frontal view
         if len(codes) == 1:
@@ -199,12 +230,16 @@ def _described_part(dataset: Any) -> str | None:
 
 
 def _described_view(dataset: Any) -> str | None:
-    items = element(dataset, "ViewCodeSequence")
-    try:
-        meaning = str(items[0].CodeMeaning).lower()
-    except Exception:
-        return None
+    meaning = str(_meaning(dataset, "ViewCodeSequence")).lower()
     return next((view for pattern, view in _VIEWS if pattern.search(meaning)), None)
+
+
+def _meaning(dataset: Any, keyword: str) -> Any:
+    """Return the meaning of the code in the first item of a sequence, None if there is none."""
+    from plainfilm.pixels.elements import items  # pydicom only when a DICOM file arrives
+
+    found = items(dataset, keyword)
+    return element(found[0], "CodeMeaning") if found else None
 
 
 def _age(value: Any) -> float | None:

@@ -68,12 +68,16 @@ def expand_segments(words: NDArray[np.uint16], count: int, wide: bool) -> NDArra
     """
     codes: list[int] = words.tolist()
     table: list[int] = []
+    left = _MOST  # a segment has at least one entry
 
     def expand(at: int, segments: int, nested: bool) -> None:
         """Append ``segments`` segments from ``at``; an indirect one must not contain another."""
+        nonlocal left
         while segments > 0 and len(table) < count and at + 2 < len(codes):
             kind, length = codes[at], codes[at + 1]
-            at, segments = at + 2, segments - 1
+            at, segments, left = at + 2, segments - 1, left - 1
+            if left < 0:
+                raise ImageError("corrupt", "a segmented palette of the DICOM file has no entries")
             if kind == _DISCRETE:
                 table.extend(codes[at : at + length])
                 at += length

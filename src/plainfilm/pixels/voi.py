@@ -7,13 +7,15 @@ file, or none, shows the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from plainfilm.errors import ImageError
+from plainfilm.pixels.elements import items
 from plainfilm.pixels.metadata import element, numbers
 from plainfilm.pixels.outliers import Occurrence, range_of
 from plainfilm.pixels.window import FloatArray, LookupTable, Window, look_up, window_levels
@@ -26,6 +28,7 @@ _TOO_WIDE, _USED_OF_TOO_WIDE = 3.9, 0.3  # the same for a window so many times w
 _CONTRAST = 1 / 8  # of the largest value: an image with less is of one grey
 _DISTINCT = 64  # values: an image with fewer is a mask or of one grey
 _TAIL = 0.001  # share of the pixels at either end that are ignored when a range is measured
+_MOST = 256  # windows or lookup tables of an image
 _SPARE_BITS = 2  # of a descriptor, from which on the entries of a table count and not it
 
 
@@ -40,10 +43,11 @@ class Chosen:
 
 def present(source: Any, keyword: str) -> list[Any]:
     """Return the items of a sequence of lookup tables; an empty item counts as absent."""
-    items = element(source, keyword) or []
+    several = items(source, keyword)
+    _check_count(len(several), "lookup tables")
     return [
         item
-        for item in items
+        for item in several
         if numbers(item, "LUTDescriptor") or element(item, "LUTData") is not None
     ]
 
@@ -98,16 +102,15 @@ def choose_levels(
     possible
         Difference of the highest and the lowest value that the stored bits can have.
     """
-    first: Chosen | None = None
+    first: _Candidate | None = None
     sample = pixels.sample()
     drawn = values.ravel()[sample]
-    for levels, width, chosen in _candidates(values, source):
-        too_wide = width >= _TOO_WIDE * possible
-        if not _hides(levels.ravel()[sample], drawn, width, modality, too_wide):
-            if first is None:
-                return chosen
-            return Chosen(levels, chosen.notes, chosen.corrected | {"window"})
-        first = first or chosen
+    for one in _candidates(values, source):
+        too_wide = one.width >= _TOO_WIDE * possible
+        if not _hides(one.levels(drawn), drawn, one.width, modality, too_wide):
+            words = one.corrected if first is None else one.corrected | {"window"}
+            return Chosen(one.levels(values), one.notes, words)
+        first = first or one
     low, high, outliers = range_of(values, pixels, sample)
     words = frozenset({"outliers"} if outliers else ())
     notes: dict[str, str | float] = {"window": f"min-max {low:g}..{high:g}"}
@@ -117,27 +120,50 @@ def choose_levels(
     if first is None:
         return Chosen(levels, notes, words)
     if high <= low or _clipped(levels.ravel()[sample]) > 0.5:
-        return first
+        return Chosen(first.levels(values), first.notes, first.corrected)
     return Chosen(levels, notes, words | {"window"})
 
 
-def _candidates(values: FloatArray, source: Any) -> Iterator[tuple[FloatArray, float, Chosen]]:
-    """Yield levels, width and metadata of each VOI LUT, then of each valid window."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """A VOI LUT or a window of the file."""
+
+    levels: Callable[[FloatArray], FloatArray]  # of any values
+    width: float
+    notes: dict[str, str | float]
+    corrected: frozenset[str] = frozenset()
+
+
+def _candidates(values: FloatArray, source: Any) -> Iterator[_Candidate]:
+    """Yield each VOI LUT, then each valid window."""
     tables = present(source, "VOILUTSequence")
     for item in tables:
         table, spare = read_table(item, values)
-        levels = np.clip(look_up(values, table) / ((1 << table.bits) - 1), 0, 1)
-        notes = _notes("VOI LUT", len(tables))
         words = frozenset({"lut-depth"} if spare else ())
-        yield levels, float(len(table.entries)), Chosen(levels, notes, words)
+        notes = _notes("VOI LUT", len(tables))
+        yield _Candidate(partial(_through, table), float(len(table.entries)), notes, words)
     centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
+    _check_count(len(centers), "windows")
     function = str(element(source, "VOILUTFunction") or "LINEAR").strip().upper()
     for center, width in zip(centers, widths, strict=False):
         window = Window(center, width, function)
         if window.is_valid:
-            levels = window_levels(values, window)
             notes = _notes(str(window), len(centers))
-            yield levels, width, Chosen(levels, notes, frozenset())
+            yield _Candidate(partial(window_levels, window=window), width, notes)
+
+
+def _through(table: LookupTable, values: FloatArray) -> FloatArray:
+    return np.clip(look_up(values, table) / ((1 << table.bits) - 1), 0, 1)
+
+
+def _check_count(count: int, what: str) -> None:
+    if count > _MOST:
+        raise ImageError(
+            "too-large",
+            f"the DICOM file has too many {what}",
+            received=f"{count:,} {what}, of at most {_MOST}",
+            remedy="exclude the file",
+        )
 
 
 def _notes(name: str, count: int) -> dict[str, str | float]:
