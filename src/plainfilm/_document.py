@@ -8,7 +8,10 @@ from typing import Any, ClassVar, Self
 
 from plainfilm import _files
 from plainfilm._json import JSON, Format, from_json, to_json
+from plainfilm._text import printable
 from plainfilm.errors import ConfigError
+
+_MOST_BYTES = 1 << 28
 
 
 class Document:
@@ -39,6 +42,8 @@ class Document:
         """
         try:
             return from_json(cls, cls._upgrade(values, where), where, cls.FORMAT)
+        except RecursionError as error:
+            raise cls.FORMAT.error(f"{where} is nested too deeply") from error
         except ConfigError as error:  # from a value that checks itself
             raise cls.FORMAT.error(
                 f"{where} has a wrong value: {error.problem}", received=error.received
@@ -52,10 +57,20 @@ class Document:
     def read(cls, path: Path) -> Self:
         """Read a file that `write` wrote; errors are those of `from_json`."""
         try:
-            values = _files.read_json(path)
-        except (OSError, ValueError) as error:
-            raise cls.FORMAT.error(f"{path} cannot be read", received=error) from error
-        return cls.from_json(values, str(path))
+            data = _files.read_regular(path, _MOST_BYTES)
+        except OSError as error:
+            reason = error.strerror or error
+            raise cls.FORMAT.error(f"{path} cannot be read", received=reason) from error
+        return cls.parse(data, str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Self:
+        """Return the document from the content of a file; errors are those of `from_json`."""
+        try:
+            values = _files.parse_json(data)
+        except ValueError as error:
+            raise cls.FORMAT.error(f"{where} cannot be read", received=error) from error
+        return cls.from_json(values, where)
 
     @classmethod
     def _upgrade(cls, values: object, where: str) -> Mapping[str, Any]:
@@ -66,6 +81,6 @@ class Document:
         newer = isinstance(schema, int) and schema > cls.SCHEMA
         raise cls.FORMAT.error(
             f"this version of plainfilm cannot read {where}",
-            received="no schema version" if schema is None else f"schema {schema}",
+            received="no schema version" if schema is None else printable(f"schema {schema!r}"),
             remedy="upgrade plainfilm" if newer else cls.REMEDY,
         )

@@ -7,9 +7,10 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from plainfilm.errors import StorageError, UsageError
 
@@ -124,9 +125,64 @@ def read_into(file: Any, out: memoryview) -> None:
         view = view[count:]
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def open_regular(path: Path, most: int) -> BinaryIO:
+    """Open a file that was not written here.
+
+    An OSError is raised if it is a folder, pipe or device, which might never end, or if it has more
+    than ``most`` bytes.
+    """
+    # A pipe that no one writes to would block; on Windows, files are text by default.
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(path, os.O_RDONLY | flags)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if found.st_size > most:
+            size = f"{found.st_size:,} bytes, more than {most:,}"
+            raise OSError(errno.EFBIG, size, str(path))
+        return os.fdopen(handle, "rb", buffering=0)
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a file; errors are those of `open_regular`."""
+    with open_regular(path, most) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise OSError(errno.EIO, "it changes while it is read", str(path))
+    return data
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON document, or raise a ValueError.
+
+    Refused are also NaN and infinity, keys that occur twice, and text that has no form in UTF-8.
+    """
+    text = data.decode("utf-8")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        if "\\ud" in text.lower():  # half of a character that is written as two escapes
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("lists or objects are nested too deeply") from error
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:100]!r} occurs twice")
+    return found
 
 
 def hash_bytes(data: bytes | memoryview) -> str:

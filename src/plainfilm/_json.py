@@ -6,14 +6,17 @@ import contextlib
 import dataclasses
 import functools
 import math
+import reprlib
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from plainfilm._text import printable
 from plainfilm.errors import ConfigError, PlainfilmError, RunError
 
 T = TypeVar("T")
 _NO_DEFAULT = object()
+_LARGEST = 1 << 63  # integers of libraries have 64 bits
 
 
 class Format(NamedTuple):
@@ -25,7 +28,7 @@ class Format(NamedTuple):
 
     def wrong(self, where: str, kind: str, value: object) -> PlainfilmError:
         """Return the error of a value that should be of another kind."""
-        return self.error(f"{where} must be {kind}", received=repr(value))
+        return self.error(f"{where} must be {kind}", received=_shown(value))
 
 
 JSON = Format(RunError, "key", "an object")
@@ -70,7 +73,7 @@ def from_json(kind: type[T], value: object, where: str, form: Format = JSON) -> 
     unknown = [key for key in value if key not in hints]
     if unknown:
         raise form.error(
-            f"{name_unknown(unknown[0], list(hints), form.key)} in {where}",
+            f"{name_unknown(printable(str(unknown[0])), list(hints), form.key)} in {where}",
             remedy=f"known {form.key}s of {where}: {', '.join(hints)}",
         )
     left_out = [one for one in dataclasses.fields(dataclass) if one.name not in value]
@@ -108,7 +111,9 @@ def _convert(hint: Any, value: Any, where: str, form: Format) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if dataclasses.is_dataclass(hint):
         return from_json(hint, value, where, form)  # type: ignore[arg-type]
-    if hint is Any or (origin is Literal and value in arguments):
+    if hint is Any:
+        return _check_plain(value, where, form)
+    if origin is Literal and value in arguments:
         return value
     if origin is Literal:
         raise form.wrong(where, f"one of: {', '.join(map(str, arguments))}", value)
@@ -118,7 +123,8 @@ def _convert(hint: Any, value: Any, where: str, form: Format) -> Any:
         if not isinstance(value, Mapping):
             raise form.wrong(where, form.mapping, value)
         return {
-            key: _convert(arguments[1], own, f"{where}.{key}", form) for key, own in value.items()
+            key: _convert(arguments[1], own, f"{where}.{printable(key)}", form)
+            for key, own in value.items()
         }
     if origin is tuple:
         return _convert_tuple(arguments, value, where, form)
@@ -141,7 +147,7 @@ def _convert_tuple(kinds: Sequence[Any], value: Any, where: str, form: Format) -
     if kinds[-1] is Ellipsis:
         kinds = [kinds[0]] * len(value)
     elif len(kinds) != len(value):
-        raise form.error(f"{where} must have {len(kinds)} values", received=repr(value))
+        raise form.error(f"{where} must have {len(kinds)} values", received=_shown(value))
     return tuple(
         _convert(kind, own, f"{where}[{index}]", form)
         for index, (kind, own) in enumerate(zip(kinds, value, strict=True))
@@ -151,10 +157,32 @@ def _convert_tuple(kinds: Sequence[Any], value: Any, where: str, form: Format) -
 def _convert_scalar(kind: type, value: Any, where: str, form: Format) -> Any:
     if kind is float and value is None:
         return math.nan
+    _check_number(value, where, form)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise form.wrong(where, f"of type {kind.__name__}", value)
+    return value
+
+
+def _check_plain(value: Any, where: str, form: Format) -> Any:
+    """Return a value of any type after checking the numbers in it."""
+    items = value.items() if isinstance(value, Mapping) else ()
+    for key, own in items or (enumerate(value) if isinstance(value, list | tuple) else ()):
+        _check_plain(own, f"{where}.{printable(str(key))}", form)
+    _check_number(value, where, form)
+    return value
+
+
+def _check_number(value: Any, where: str, form: Format) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise form.error(f"{where} must be a finite number", received=value)
-    return value
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        raise form.error(f"{where} must be a number of at most 64 bits", received=_shown(value))
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, not longer than a line."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"
+    return printable(reprlib.repr(value) if isinstance(value, Mapping | list) else repr(value))

@@ -49,16 +49,16 @@ class Predictor:
         self._threads = threads
         self._single: Predictor | None = None
         try:
-            self._graph = self.bundle.graph.read_bytes()
-            self._session = NetworkSession(self._graph, threads)
-        except (OSError, BundleError) as error:
-            problem = error.problem if isinstance(error, BundleError) else "it is not readable"
+            self._session = NetworkSession(self.bundle.read_graph(), threads)
+        except BundleError as error:
             raise BundleError(
-                f"{self.bundle.graph} cannot be loaded: {problem}",
-                received=error.received if isinstance(error, BundleError) else error,
-                remedy=error.remedy if isinstance(error, BundleError) else None,
+                f"{self.bundle.graph} cannot be loaded: {error.problem}",
+                received=error.received,
+                remedy=error.remedy,
             ) from error
         self._check_interface()
+        if threads:  # no second session is made of the graph
+            self.bundle = self.bundle.without_graph()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ class Predictor:
             return self
         if self._single is None:
             self._single = copy.copy(self)
-            self._single._session = NetworkSession(self._graph, 1)
+            self._single._session = NetworkSession(self.bundle.read_graph(), 1)
         return self._single
 
     def _predict(self, share: Sources) -> list[Prediction]:

@@ -144,7 +144,7 @@ def test_a_bundle_keeps_a_few_bytes_of_each_image(bundle, known, phantoms, tmp_p
     for text in (b"", content[:200], content.replace(b"PK", b"KP")):
         damaged.write_bytes(text)
         with pytest.raises(BundleError, match="cannot be read"):
-            TrainingImages.read(damaged)
+            TrainingImages.parse(damaged.read_bytes(), str(damaged))
 
 
 def test_a_data_set_that_overlaps_is_not_external(bundle, phantoms, tmp_path, capsys):
@@ -185,4 +185,4 @@ def test_arrays_that_do_not_fit_together_are_refused(known, tmp_path):
     for change in ({"medians": known.medians[:-1]}, {"views": known.views[:, :-1]}):
         path.write_bytes(replace(known, **change).to_bytes())
         with pytest.raises(BundleError, match="cannot be read"):
-            TrainingImages.read(path)
+            TrainingImages.parse(path.read_bytes(), str(path))

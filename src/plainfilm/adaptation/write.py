@@ -78,8 +78,8 @@ def write_adapted(
     written = write_bundle(
         folder,
         BundleMetadata(**values),
-        graph=recalibrate_graph(bundle.graph.read_bytes(), new.recalibration),
-        weights=bundle.weights.read_bytes() if bundle.weights.is_file() else None,
+        graph=recalibrate_graph(bundle.read_graph(), new.recalibration),
+        weights=bundle.read_weights(),
         training_images=_known_images(bundle.read_training_images(), used),
     )
     _check(written, new.recalibration, used)

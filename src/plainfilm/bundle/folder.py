@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from plainfilm import _files
 from plainfilm.bundle.description import BundleMetadata
+from plainfilm.bundle.graph_check import MOST_BYTES
+from plainfilm.bundle.sealed import SUMS, SealedFolder, open_sealed
 from plainfilm.bundle.training_images import TrainingImages
 from plainfilm.errors import BundleError
 
 _METADATA, _GRAPH, _WEIGHTS = "bundle.json", "network.onnx", "weights.safetensors"
 _REQUIRED = _METADATA, _GRAPH
-_CARD, _SUMS = "MODEL_CARD.md", "SHA256SUMS"
+_CARD = "MODEL_CARD.md"
 _FOLDS = "crossval.json"  # in the folder of a cross-validation
 _IMAGES = "training_images.npz"
-# Written by file managers; plainfilm never opens them.
-_IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+_MOST_TEXT = 1 << 23  # bytes of the metadata or the card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle(BundleMetadata):
     """A verified bundle: its metadata, folder and id.
+
+    The methods that read a file verify the bytes that they return.
 
     Attributes
     ----------
@@ -33,6 +36,8 @@ class Bundle(BundleMetadata):
 
     folder: Path
     id: str
+    _sealed: SealedFolder = field(repr=False, compare=False)
+    _graph: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def graph(self) -> Path:
@@ -44,10 +49,29 @@ class Bundle(BundleMetadata):
         """Return the path of the network's weights, which an imported bundle does not have."""
         return self.folder / _WEIGHTS
 
+    def read_graph(self) -> bytes:
+        """Return the ONNX graph."""
+        return self._sealed.read(_GRAPH, MOST_BYTES) if self._graph is None else self._graph
+
+    def without_graph(self) -> Bundle:
+        """Return the bundle without the copy of its graph in memory."""
+        return replace(self, _graph=None)
+
+    def read_weights(self) -> bytes | None:
+        """Return the safetensors file, or None if the bundle has none."""
+        return self._sealed.read(_WEIGHTS) if _WEIGHTS in self._sealed.sums else None
+
+    def read_card(self) -> str:
+        """Return the model card, or an empty text if the bundle has none."""
+        if _CARD not in self._sealed.sums:
+            return ""
+        return self._sealed.read(_CARD, _MOST_TEXT).decode("utf-8", "replace")
+
     def read_training_images(self) -> TrainingImages | None:
         """Return the hashes of the training images, or None if the bundle has none."""
-        path = self.folder / _IMAGES
-        return TrainingImages.read(path) if path.is_file() else None
+        if _IMAGES not in self._sealed.sums:
+            return None
+        return TrainingImages.parse(self._sealed.read(_IMAGES), str(self.folder / _IMAGES))
 
 
 def write_bundle(
@@ -76,7 +100,7 @@ def write_bundle(
     """
     _files.make_folder(folder)
     # Without SHA256SUMS a folder is not a bundle: remove it first, write it last.
-    (folder / _SUMS).unlink(missing_ok=True)
+    (folder / SUMS).unlink(missing_ok=True)
     for left in folder.glob(".*.part"):  # from an interrupted write
         left.unlink()
     _files.write_json(folder / _METADATA, metadata.to_json())
@@ -93,7 +117,7 @@ def write_bundle(
             _files.write_bytes(folder / name, content)
             names.append(name)
     sums = "".join(f"{_files.hash_file(folder / name)}  {name}\n" for name in names)
-    _files.write_text(folder / _SUMS, sums)
+    _files.write_text(folder / SUMS, sums)
     return read_bundle(folder)
 
 
@@ -107,72 +131,28 @@ def read_bundle(folder: str | Path) -> Bundle:
         or its schema has another version.
     """
     folder = Path(folder)
-    if not (folder / _SUMS).is_file() and (folder / "bundle").is_dir():
+    if not (folder / SUMS).is_file() and (folder / "bundle").is_dir():
         folder = folder / "bundle"
-    if not (folder / _SUMS).is_file() and (folder / _FOLDS).is_file():
+    if not (folder / SUMS).is_file() and (folder / _FOLDS).is_file():
         raise BundleError(
             f"{folder} is a cross-validation, with one model for each fold",
             remedy=f"give the run of a fold, such as {folder / 'fold-1'}, or the ensemble of all, "
             f"{folder / 'ensemble'}, if there is one; the results of the cross-validation are in "
             f"{folder / 'crossval'}",
         )
-    _verify(folder)
-    metadata = BundleMetadata.read(folder / _METADATA)
-    if metadata.provenance.imported_from is None and not (folder / _WEIGHTS).is_file():
-        raise BundleError(f"the bundle {folder} is incomplete: {_WEIGHTS} is missing")
-    values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
-    return Bundle(**values, folder=folder, id=_files.hash_file(folder / _SUMS))
-
-
-def _verify(folder: Path) -> None:
-    """Check that every file is listed and unchanged."""
-    if not folder.is_dir():
-        raise BundleError(f"there is no bundle at {folder}", remedy="give a run or bundle folder")
-    try:
-        lines = (folder / _SUMS).read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(
-            f"{folder} is not a bundle: it has no readable {_SUMS}",
-            remedy="give a bundle folder, or a run folder whose training has finished",
-        ) from error
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    sealed = open_sealed(folder)
     for name in (*_REQUIRED, _WEIGHTS):
-        if name not in sums and (name in _REQUIRED or (folder / name).exists()):
-            raise BundleError(f"the bundle {folder} is damaged: {_SUMS} does not list {name}")
-    for name, digest in sums.items():
-        _verify_file(folder, name, digest)
-    unlisted = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.name not in {*sums, _SUMS} and path.name.casefold() not in _IGNORED
-    )
-    if unlisted:
-        more = f" and {len(unlisted) - 5} more" if len(unlisted) > 5 else ""
-        raise BundleError(
-            f"the bundle {folder} was changed after it was sealed: "
-            f"{_SUMS} does not list every file",
-            received=", ".join(map(repr, unlisted[:5])) + more,
-            remedy="move these files out of the folder, or use an unchanged copy",
-        )
-
-
-def _verify_file(folder: Path, name: str, sealed: str) -> None:
-    path = folder / name
-    if Path(name).name != name:
-        raise BundleError(
-            f"the bundle {folder} is damaged: {_SUMS} lists a file outside the folder",
-            received=repr(name),
-        )
-    if not path.is_file():
-        raise BundleError(f"the bundle {folder} is incomplete: {name} is missing")
-    try:
-        digest = _files.hash_file(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BundleError(f"{path} cannot be read", received=reason) from error
-    if digest != sealed:
-        raise BundleError(
-            f"the bundle {folder} was changed after it was sealed: {name}",
-            received=f"SHA-256 {digest[:16]}…, sealed as {sealed[:16]}…",
-            remedy="use an unchanged copy, or train again",
-        )
+        if name not in sealed.sums and (name in _REQUIRED or (folder / name).exists()):
+            raise BundleError(f"the bundle {folder} is damaged: {SUMS} does not list {name}")
+    content = {
+        _METADATA: sealed.read(_METADATA, _MOST_TEXT),
+        _GRAPH: sealed.read(_GRAPH, MOST_BYTES),
+    }
+    for name in sealed.sums.keys() - content.keys():
+        sealed.verify(name)
+    sealed.check_listing()
+    metadata = BundleMetadata.parse(content[_METADATA], str(folder / _METADATA))
+    if metadata.provenance.imported_from is None and _WEIGHTS not in sealed.sums:
+        raise BundleError(f"the bundle {folder} is incomplete: {_WEIGHTS} is missing")
+    values = {one.name: getattr(metadata, one.name) for one in fields(metadata)}
+    return Bundle(**values, folder=folder, id=sealed.id, _sealed=sealed, _graph=content[_GRAPH])

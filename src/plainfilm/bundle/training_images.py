@@ -10,15 +10,26 @@ import io
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._text import printable
 from plainfilm.errors import BundleError
 
 _SCHEMA = 1
 _DIGITS = 16  # of the 64 bits that are kept of a hash
+# Type and number of axes of each array.
+_ARRAYS = {
+    "contents": ("uint64", 1),
+    "patients": ("uint64", 1),
+    "salt": ("uint8", 1),
+    "views": ("uint8", 2),
+    "mean": ("float32", 1),
+    "components": ("float16", 2),
+    "medians": ("float32", 1),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,35 +71,46 @@ class TrainingImages:
         return file.getvalue()
 
     @classmethod
-    def read(cls, path: Path) -> TrainingImages:
-        """Read a file that has the content of `to_bytes`; raise a BundleError otherwise."""
+    def parse(cls, data: bytes, where: str) -> TrainingImages:
+        """Return what `to_bytes` made a file of; raise a BundleError for another content."""
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                schema = int(file["schema"])
-                arrays = {field.name: file[field.name] for field in fields(cls)}
-        except (
-            *(OSError, EOFError, ValueError, KeyError),  # damaged, or no array
-            *(AttributeError, TypeError, zipfile.BadZipFile),  # one array, or no ZIP file
-        ) as error:
-            raise BundleError(f"{path} cannot be read", received=str(error)) from error
+            schema, arrays = _read_arrays(data)
+        except Exception as error:  # the libraries raise many kinds
+            raise BundleError(f"{where} cannot be read", received=printable(str(error))) from error
         if schema != _SCHEMA:
             raise BundleError(
-                f"this version of plainfilm cannot read {path}",
+                f"this version of plainfilm cannot read {where}",
                 received=f"schema {schema}",
                 remedy="upgrade plainfilm, or train again",
             )
-        found = cls(**arrays | {"salt": arrays["salt"].tobytes().decode("ascii", "replace")})
-        size, bits = found.components.shape if found.components.ndim == 2 else (-1, -1)
-        right = (
-            found.mean.shape == (size,)
-            and found.medians.shape == (bits,)
-            and found.views.shape == (len(found.views), (bits + 7) // 8)
-            and found.views.dtype == np.uint8
-            and found.contents.dtype == found.patients.dtype == np.uint64
+        right = all(
+            arrays[name].dtype == np.dtype(kind) and arrays[name].ndim == axes
+            for name, (kind, axes) in _ARRAYS.items()
         )
-        if not right:
-            raise BundleError(f"{path} cannot be read", received="arrays that do not fit together")
+        salt: Any = arrays["salt"].tobytes().decode("ascii", "replace")
+        found = cls(**arrays | {"salt": salt})
+        size, bits = found.components.shape if right else (-1, -1)
+        if (
+            not right
+            or found.mean.shape != (size,)
+            or found.medians.shape != (bits,)
+            or found.views.shape[1] != (bits + 7) // 8
+        ):
+            raise BundleError(f"{where} cannot be read", received="arrays that do not fit together")
         return found
+
+
+def _read_arrays(data: bytes) -> tuple[int, dict[str, NDArray[Any]]]:
+    """Return the schema and the arrays of a file, which must not be compressed."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.infolist()):
+            raise ValueError("compressed arrays")
+        schema = np.load(io.BytesIO(file.read("schema.npy")), allow_pickle=False)
+        arrays = {
+            name: np.load(io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False)
+            for name in _ARRAYS
+        }
+    return int(schema), arrays
 
 
 def short_hashes(digests: Iterable[str]) -> NDArray[np.uint64]:

@@ -6,6 +6,7 @@ one is freed when its last request ends.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plainfilm import __version__
+from plainfilm._files import read_regular
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.errors import PlainfilmError, UsageError
 from plainfilm.inference.batching import Batcher
@@ -24,6 +26,7 @@ from plainfilm.inference.description import (
 )
 from plainfilm.runtime import Predictor
 
+_MOST_CARD = 1 << 23  # bytes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -134,13 +137,14 @@ class BundleRegistry:
         bundle = read_bundle(source.path)
         # One thread for each run: concurrent runs use the cores better than one run on all cores.
         predictor = Predictor(bundle, threads=1)
-        card, report = bundle.folder / "MODEL_CARD.md", None
+        card, report = bundle.read_card(), None
         folder = bundle.folder.parent / "evaluation"  # a run keeps it next to its bundle
         in_run = bundle.folder.name == "bundle" and folder.is_dir()
         evaluation = read_evaluation(folder, bundle) if in_run else None
         if evaluation is not None:
-            if (folder / card.name).is_file():
-                card = folder / card.name
+            with contextlib.suppress(OSError):
+                own = read_regular(folder / "MODEL_CARD.md", _MOST_CARD)
+                card = own.decode("utf-8", "replace")
             report = folder / "report.html"
         identity = BundleIdentity(source.name, bundle.id, __version__)
         return LoadedBundle(
@@ -149,6 +153,6 @@ class BundleRegistry:
             batcher=Batcher(predictor, self._executor, self._runs, on_run=self._on_run),
             identity=asdict(identity),
             description=describe(bundle, identity, evaluation),
-            card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
+            card=card,
             report=report if report is not None and report.is_file() else None,
         )

@@ -81,7 +81,7 @@ class Members:
         """Write the bundle of the ensemble, and check that it predicts as expected."""
         from plainfilm.training.seal import write_checked_bundle
 
-        graphs = [bundle.graph.read_bytes() for bundle in self.bundles]
+        graphs = [bundle.read_graph() for bundle in self.bundles]
         return write_checked_bundle(
             folder,
             self.recipe,
@@ -118,7 +118,7 @@ def _weights(bundles: Sequence[Bundle]) -> bytes:
     tensors = {
         f"m{number}/{name}": array
         for number, bundle in enumerate(bundles)
-        for name, array in safetensors.load(bundle.weights.read_bytes()).items()
+        for name, array in safetensors.load(bundle.read_weights() or b"").items()
     }
     data: bytes = safetensors.save(tensors)
     return data

@@ -56,7 +56,9 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
     bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
     recipe = _recipe(bundle)
     members = len(bundle.provenance.members)
-    data = bundle.weights.read_bytes()
+    data = bundle.read_weights()
+    if data is None:
+        raise BundleError(f"the bundle {bundle.folder} has no weights")
     if not members:
         network = network_of(recipe, bundle.task)
         read_weights(data, network.variables, str(bundle.weights))
