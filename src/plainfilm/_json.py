@@ -165,11 +165,13 @@ def _convert_scalar(kind: type, value: Any, where: str, form: Format) -> Any:
     return value
 
 
-def _check_plain(value: Any, where: str, form: Format) -> Any:
+def _check_plain(value: Any, where: str, form: Format, depth: int = 16) -> Any:
     """Return a value of any type after checking the numbers in it."""
+    if not depth:
+        raise form.error(f"{where} is nested too deeply")
     items = value.items() if isinstance(value, Mapping) else ()
     for key, own in items or (enumerate(value) if isinstance(value, list | tuple) else ()):
-        _check_plain(own, f"{where}.{printable(str(key))}", form)
+        _check_plain(own, f"{where}.{printable(str(key))}", form, depth - 1)
     _check_number(value, where, form)
     return value
 

@@ -204,6 +204,10 @@ class OperatingPoint:
     threshold: float
     rule: str
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:  # also where it is NaN
+            raise ConfigError("a threshold must be between 0 and 1", received=self.threshold)
+
 
 @dataclass(frozen=True, slots=True)
 class ValidationRates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -205,9 +206,9 @@ class Predictor:
     ) -> Prediction:
         if not ((row >= 0) & (row <= 1)).all():  # also where one is NaN
             shown = ", ".join(f"{value:g}" for value in row[:3])
-            problem = f"the network returned values that are not probabilities ({shown})"
-            counted = _whole_numbers(metadata)
-            return Prediction("", {}, {}, counted, reason="invalid-output", problem=problem)
+            return _invalid(f"values that are not probabilities ({shown})", metadata)
+        if novelty is not None and not math.isfinite(novelty):
+            return _invalid(f"a novelty that is not finite ({novelty:g})", metadata)
         probabilities = dict(zip(self.labels, map(float, row), strict=True))
         found = Prediction("", probabilities, {}, _whole_numbers(metadata), novelty=novelty)
         rejection = find_rejection(self.bundle, pixels, metadata, novelty)
@@ -277,6 +278,11 @@ def _shapes(named: Mapping[str, Shape]) -> str:
 
 def _name(number: int, source: str | Path | bytes) -> str:
     return f"#{number}" if isinstance(source, bytes) else str(source)
+
+
+def _invalid(returned: str, metadata: Mapping[str, str | float]) -> Prediction:
+    counted, problem = _whole_numbers(metadata), f"the network returned {returned}"
+    return Prediction("", {}, {}, counted, reason="invalid-output", problem=problem)
 
 
 def _whole_numbers(metadata: Mapping[str, str | float]) -> dict[str, str | float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plainfilm.bundle import Bundle
+from plainfilm.bundle import Bundle, Rejection
 from plainfilm.bundle.graph_check import check_graph
 from plainfilm.errors import BundleError
 from plainfilm.runtime import Predictor
@@ -157,13 +157,20 @@ def test_a_graph_with_another_input_cannot_be_loaded(
         Predictor(bundle)
 
 
-def test_values_that_are_no_probabilities_never_become_a_class(make_bundle: MakeBundle) -> None:
+@pytest.mark.parametrize(
+    ("output", "operator"),
+    [("probabilities", "Sqrt"), ("positive", "Log")],  # the root and logarithm of -1 are NaN
+)
+def test_values_that_are_no_probabilities_never_become_a_class(
+    make_bundle: MakeBundle, output: str, operator: str
+) -> None:
     own = onnx.load_model_from_string(make_bundle().graph.read_bytes())
     for node in own.graph.node:
-        if node.output[0] == "probabilities":  # the root of a negative logit is NaN
-            node.op_type = "Sqrt"
-    predictor = Predictor(make_bundle(graph=own.SerializeToString()))
-    pixels = np.stack([np.full((16, 16), grey, np.uint8) for grey in (60, 250)])
+        if node.output[0] == output:
+            node.op_type = operator
+    rejection = Rejection(1e30, "", 0.0)
+    predictor = Predictor(make_bundle(graph=own.SerializeToString(), rejection=rejection))
+    pixels = np.stack([np.full((16, 16), grey, np.uint8) for grey in (60, 120)])
     for one in predictor.predict_pixels(pixels, [{}, {}]):
         assert one.reason == "invalid-output"
         assert one.is_unreadable

@@ -19,7 +19,7 @@ from typing import Any, cast, get_args, get_type_hints
 import jsonschema
 import pytest
 
-from plainfilm.bundle import Bundle
+from plainfilm.bundle import BundleMetadata
 from plainfilm.cli.main import build_parser
 from plainfilm.config import Recipe, load_recipe, recipe_names
 from plainfilm.evaluation.document import (
@@ -255,7 +255,7 @@ def test_bundle_page_names_every_key() -> None:
     page = named(REFERENCE / "bundle.md")
     for kind in (LockedPoint, OperatingPoint, PixelSpec, Task):
         assert {field.name for field in fields(kind)} <= page
-    inside = {field.name for field in fields(Bundle)} - {"folder", "id", "points"}
+    inside = {field.name for field in fields(BundleMetadata)} - {"points"}
     assert inside <= page
 
 

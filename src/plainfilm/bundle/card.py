@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from plainfilm._text import code_span, escape_markdown
 from plainfilm.bundle.description import BundleMetadata, Provenance
 from plainfilm.bundle.evidence_wording import counts_text, rate_text
 from plainfilm.bundle.origin import NO_THRESHOLD, origin_section
@@ -64,7 +65,7 @@ def model_card(
         name = f"Imported model {imported.file}"
     parts = [
         front_matter(metadata, results),
-        f"# {name}: {labels}",
+        f"# {escape_markdown(f'{name}: {labels}')}",
         f"**{SYNTHETIC}**" if drawn else "",
         _summary(metadata),
         _USE,
@@ -107,11 +108,11 @@ def front_matter(metadata: BundleMetadata, results: Iterable[Mapping[str, Any]] 
 
 def _summary(metadata: BundleMetadata) -> str:
     task, pixels = metadata.task, metadata.pixels
-    labels = ", ".join(f"`{label}`" for label in task.labels)
+    labels = ", ".join(map(code_span, task.labels))
     return (
         f"Input: a chest X-ray, {pixels.size} x {pixels.size} pixels (geometry "
         f"`{pixels.geometry}`). Output: the probability of {labels} ({task.kind}: "
-        f"{' or '.join(task.classes)})."
+        f"{escape_markdown(' or '.join(task.classes))})."
     )
 
 
@@ -148,7 +149,7 @@ def _adaptation(origin: Provenance) -> str:
         "Patients": own.patients,
         "Labels": ", ".join(own.labels),
     }
-    changed = "\n".join(f"- {sentence}" for sentence in own.changed)
+    changed = "\n".join(f"- {escape_markdown(sentence)}" for sentence in own.changed)
     return f"## Adaptation to another site\n\n{_table(('', 'value'), rows.items())}\n\n{changed}"
 
 
@@ -205,7 +206,8 @@ def _limits(metadata: BundleMetadata) -> str:
         "or body part other than those of chest radiographs and of its training images."
     )
     lines += [
-        f"A probability of `{label}` from {limits.low:.3f} to {limits.high:.3f} is indeterminate."
+        f"A probability of {code_span(label)} from {limits.low:.3f} to {limits.high:.3f} is "
+        "indeterminate."
         for label, limits in metadata.indeterminate.items()
     ]
     lines.append("A heat map shows where the evidence is, not what it is.")
@@ -215,5 +217,5 @@ def _limits(metadata: BundleMetadata) -> str:
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """Return a Markdown table."""
     head = [*head]
-    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    cells = [[escape_markdown(str(cell)) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *cells])

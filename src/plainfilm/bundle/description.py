@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from plainfilm._document import Document
 from plainfilm._json import Format, to_json
 from plainfilm._machine import Machine
+from plainfilm.bundle.checks import check_metadata
 from plainfilm.bundle.imported import ImportedFrom
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
@@ -41,6 +42,12 @@ class Rejection:
     rule: str
     validation_share: float
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.threshold):
+            raise ConfigError(
+                "the novelty of rejected images must be finite", received=self.threshold
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class IndeterminateRange:
@@ -57,6 +64,13 @@ class IndeterminateRange:
     low: float
     high: float
     rule: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise ConfigError(
+                "an indeterminate range must be from a lower to a higher probability",
+                received=f"{self.low} to {self.high}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +237,7 @@ class BundleMetadata(Document):
     validation_scores: Mapping[str, ScoreCounts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.temperature):
-            raise ConfigError("the temperature must be finite", received=self.temperature)
+        check_metadata(self)
 
     @property
     def operating_points(self) -> tuple[OperatingPoint, ...]:

@@ -64,7 +64,7 @@ class Preprocessing:
                     f"the {name} must have one value, or one for each channel",
                     received=f"{len(given)} values for {self.channels} channels",
                 )
-        if min(self.std) <= 0:
+        if not min(self.std) > 0:
             raise ConfigError("the std must be above 0", received=min(self.std))
         if self.dtype == "uint8" and (
             (self.low, self.high) not in ((0.0, 255.0), (255.0, 0.0))
@@ -118,3 +118,10 @@ class ImportedFrom:
     batch: int | None = None
     licence: str | None = None
     checked: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.columns) != len(self.names):
+            raise ConfigError(
+                "each column of an imported network must have a name",
+                received=f"{len(self.columns)} columns, {len(self.names)} names",
+            )

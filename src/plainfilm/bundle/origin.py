@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainfilm._text import printable
+from plainfilm._text import code_span, escape_markdown
 from plainfilm.bundle.description import BundleMetadata
 from plainfilm.bundle.imported import ImportedFrom, Preprocessing
 
@@ -30,17 +30,19 @@ def origin_section(metadata: BundleMetadata, origin: ImportedFrom) -> str:
         f"{column}: {name}" for column, name in zip(origin.columns, origin.names, strict=True)
     )
     rows = {
-        "File": f"`{origin.file}`, SHA-256 `{origin.sha256}`",
-        "Written by": origin.producer,
+        "File": f"{code_span(origin.file)}, SHA-256 {code_span(origin.sha256)}",
+        "Written by": None if origin.producer is None else escape_markdown(origin.producer),
         "Operators": f"ONNX opset {origin.opset}",
-        "Input": f"`{origin.input}`: {how.channels} x {size} x {size}, {how.axes}, {how.dtype}",
+        "Input": f"{code_span(origin.input)}: {how.channels} x {size} x {size}, {how.axes}, "
+        + escape_markdown(how.dtype),
         "Values": describe_input(how),
-        "Output": f"`{origin.output}`: {origin.output_kind}; columns {', '.join(columns)}",
+        "Output": f"{code_span(origin.output)}: {origin.output_kind}; columns "
+        + escape_markdown(", ".join(columns)),
         "Images in a run": origin.batch,
-        "Compared with": origin.checked,
-        "Licence": origin.licence or "not stated",
+        "Compared with": escape_markdown(origin.checked),
+        "Licence": escape_markdown(origin.licence or "not stated"),
     }
-    lines = [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value is not None]
+    lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
     return "\n".join(
         [
             "## Imported network",
@@ -53,8 +55,3 @@ def origin_section(metadata: BundleMetadata, origin: ImportedFrom) -> str:
             *lines,
         ]
     )
-
-
-def _cell(value: object) -> str:
-    """Return text of a file as the cell of a table in Markdown."""
-    return printable(str(value), most=2000).replace("|", "\\|").replace("<", "&lt;")

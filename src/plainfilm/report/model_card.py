@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm._files import write_text
+from plainfilm._text import escape_markdown
 from plainfilm.bundle import Bundle
 from plainfilm.bundle.card import model_card
 from plainfilm.evaluation.document import EvaluationDocument
@@ -64,7 +65,7 @@ def _results(content: ReportContent) -> str:
     evaluation = content.evaluation
     data, metrics, macro = evaluation.dataset, evaluation.metrics, evaluation.macro
     lines = [
-        f"## Performance on {data.name}, {data.split}",
+        f"## Performance on {escape_markdown(data.name)}, {data.split}",
         "",
         f"{counted(evaluation.n, 'image')} of {counted(evaluation.patients, 'patient')}; 95% "
         f"confidence intervals{_conditions(evaluation)}.",
@@ -80,7 +81,7 @@ def _results(content: ReportContent) -> str:
     for row in content.external.rows if content.external else ():
         if row.role == "external" and row.name != data.name:
             area = metric_text("auroc", row.metrics.get("auroc"))
-            lines += ["", f"On {row.name}: AUROC {area}."]
+            lines += ["", f"On {escape_markdown(row.name)}: AUROC {area}."]
     return "\n".join(lines)
 
 
@@ -104,5 +105,8 @@ def _conditions(evaluation: EvaluationDocument) -> str:
 
 
 def _caveats(content: ReportContent) -> str:
-    lines = [f"- **{caveat.title}.** {caveat.text}" for caveat in write_caveats(content)]
+    lines = [
+        f"- **{escape_markdown(caveat.title)}.** {escape_markdown(caveat.text)}"
+        for caveat in write_caveats(content)
+    ]
     return "\n".join(["## Caveats", "", *lines])
