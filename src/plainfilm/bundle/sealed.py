@@ -1,7 +1,7 @@
 """Reads the files of a sealed folder: each is verified against ``SHA256SUMS`` when it is read.
 
-Whoever uses a file takes the bytes that were verified, and never opens the file again: it may have
-been replaced meanwhile.
+Callers use the bytes that were verified and never open a file again, because it may have been
+replaced in between.
 """
 
 from __future__ import annotations
