@@ -23,8 +23,9 @@ from test_data_cache import make, read_number
 from plainfilm._files import hash_bytes
 from plainfilm.decoding.aio import AsyncPool
 from plainfilm.decoding.decode import Decoded, Failure, decode_one
+from plainfilm.decoding.job import Job
 from plainfilm.decoding.pool import Pool
-from plainfilm.decoding.process import DecodingProcess, Job
+from plainfilm.decoding.process import DecodingProcess
 from plainfilm.decoding.sandbox import Sandbox, memory_cap
 from plainfilm.pixels import Limits, read_full_image, read_image
 from plainfilm.records import PixelSpec
@@ -263,9 +264,9 @@ def test_requests_ahead_fit_into_the_pipe(length: int, capacity: int, first: lis
     pool, process = Pool(2, read_image), DecodingProcess("", Sandbox())
     process.capacity = capacity
     empty = np.zeros((16, 16), np.uint8)
-    pool._queue.extend(Job("ä" * length, SPEC, empty, print) for _ in range(500))
+    pool._schedule.add(Job("ä" * length, SPEC, empty, print) for _ in range(500))
     sizes = []
-    while jobs := pool._choose(process):
+    while jobs := pool._schedule.choose(process):
         process.held.append(jobs)
         sizes.append(len(jobs))
         if len(process.held) == 2:  # the process has read the first, and not the second
@@ -279,9 +280,9 @@ def test_requests_become_smaller_towards_the_end() -> None:
     pool, process = Pool(2, read_image), DecodingProcess("", Sandbox())
     process.capacity = 10**6
     empty = np.zeros((16, 16), np.uint8)
-    pool._queue.extend(Job(f"{n}", SPEC, empty, print) for n in range(100))
+    pool._schedule.add(Job(f"{n}", SPEC, empty, print) for n in range(100))
     names, sizes = [], []
-    while jobs := pool._choose(process):
+    while jobs := pool._schedule.choose(process):
         names += [job.source for job in jobs]
         sizes.append(len(jobs))
     assert names == [f"{n}" for n in range(100)]

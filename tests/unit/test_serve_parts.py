@@ -21,6 +21,7 @@ import pytest
 pytest.importorskip("starlette")
 
 from plainfilm.bundle import Bundle, Provenance
+from plainfilm.decoding.fair_queue import NO_KEY, Key
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.inference.batching import Batcher
@@ -64,8 +65,8 @@ def test_waiting_images_are_predicted_together_and_get_their_own_result() -> Non
     async def go() -> list[int]:
         slow = Slow()
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(slow, executor, 1, largest=4)
-            tasks = [asyncio.create_task(batcher.predict(image(n))) for n in range(10)]
+            batcher = Batcher(slow.predict_images, executor, 1, largest=4)
+            tasks = [asyncio.create_task(batcher.run(image(n), NO_KEY)) for n in range(10)]
             await asyncio.sleep(0.05)
             tasks[3].cancel()  # its request was cancelled
             slow.go.set()
@@ -83,12 +84,34 @@ def test_a_failed_run_fails_for_its_own_images_only() -> None:
         slow = Slow()
         slow.go.set()
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(slow, executor, 1)
+            batcher = Batcher(slow.predict_images, executor, 1)
             with pytest.raises(ValueError):
-                await batcher.predict(image(0, bad=True))
-            assert (await batcher.predict(image(5))).probabilities == {"x": 5}
+                await batcher.run(image(0, bad=True), NO_KEY)
+            assert (await batcher.run(image(5), NO_KEY)).probabilities == {"x": 5}
 
     asyncio.run(go())
+
+
+def test_images_of_one_client_do_not_delay_those_of_others() -> None:
+    async def go() -> list[list[float]]:
+        runs: list[list[float]] = []
+        slow = Slow()
+
+        def run(images: Sequence[Image]) -> list[Prediction]:
+            runs.append([float(one.metadata["n"]) for one in images])
+            return slow.predict_images(images)
+
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(run, executor, 1, largest=2)
+            many = [batcher.run(image(n), Key("a", 1)) for n in range(5)]
+            others = [batcher.run(image(9), Key("a", 2)), batcher.run(image(8), Key("b", 3))]
+            tasks = [asyncio.create_task(one) for one in (*many, *others)]
+            await asyncio.sleep(0.05)
+            slow.go.set()
+            await asyncio.gather(*tasks)
+        return runs
+
+    assert asyncio.run(go()) == [[0], [1, 8], [9, 2], [3, 4]]
 
 
 def test_bundles_are_swapped_and_a_broken_one_leaves_the_old(

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from plainfilm.decoding.decode import Decoded, Failure
+from plainfilm.decoding.fair_queue import NO_KEY, Key
+from plainfilm.decoding.job import Job
 from plainfilm.decoding.pool import Pool
-from plainfilm.decoding.process import Job
 from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
@@ -67,8 +68,12 @@ class AsyncPool:
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._pool.start)
 
-    async def decode(self, data: bytes, spec: PixelSpec, *, display: bool) -> Decoded | Failure:
+    async def decode(
+        self, data: bytes, spec: PixelSpec, *, display: bool, key: Key = NO_KEY
+    ) -> Decoded | Failure:
         """Decode the bytes of a file; ``display`` requests a PNG of the whole image too.
+
+        Clients are served in turn, and the requests of each client in turn, by their ``key``.
 
         The failure ``no-decoder`` means that no process can be started, or that the pool is
         being closed.
@@ -80,12 +85,12 @@ class AsyncPool:
                 future.set_result(outcome)
 
         out = np.empty((spec.size, spec.size), np.uint8)
-        job = Job(data, spec, out, lambda outcome: self._call(resolve, outcome), display)
+        job = Job(data, spec, out, lambda outcome: self._call(resolve, outcome), display, key)
         self._pool.submit([job])
         try:
             return await future
         finally:
-            job.cancelled = True
+            self._pool.cancel(job)
 
     async def close(self) -> None:
         """End the processes; files that are not decoded yet fail."""

@@ -82,8 +82,9 @@ class FairQueue(Generic[T]):
 
     def remove(self, item: T, key: Key = NO_KEY) -> bool:
         """Remove an item; return False if it is not in the queue."""
-        items = self._clients.get(key.client, {}).get(key.request, ())
-        if not isinstance(items, deque) or item not in items:
+        requests = self._clients.get(key.client)
+        items = requests.get(key.request) if requests is not None else None
+        if items is None or item not in items:
             return False
         items.remove(item)
         self._length -= 1

@@ -1,4 +1,4 @@
-"""A pool of sandboxed decoding processes: hands out files, watches the time, restarts what died.
+"""A pool of sandboxed decoding processes: watches the time, restarts what died.
 
 The processes are plain interpreters on pipes. A pool of :mod:`multiprocessing` would import the
 caller's ``__main__`` in each of them, so that a script without an ``if __name__ == "__main__"``
@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one, reader_name
-from plainfilm.decoding.process import DecodingProcess, Job
+from plainfilm.decoding.job import Job
+from plainfilm.decoding.process import DecodingProcess, Ending
 from plainfilm.decoding.sandbox import Sandbox
+from plainfilm.decoding.schedule import Schedule
 from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
 
@@ -33,11 +35,9 @@ NO_DECODER = Failure("no-decoder", "no decoding process can be started")
 _SUSPECT = Failure("decoder-died", "a process died, perhaps on the file, and none can be started")
 
 _TOGETHER = 8  # files in one request
-_AHEAD = 4  # files that a process holds, if two requests have fewer
-_SHARES = 4  # each request takes this part of what is left for a process, so that all end together
 _STARTS = 3  # failed starts of every process before waiting files fail
 _PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a process that does not start is tried again
-_TICK = 0.25  # seconds between two looks for overdue replies
+_TICK = 0.1  # seconds between two looks for files that take long
 
 
 class Pool:
@@ -45,8 +45,9 @@ class Pool:
 
     With 0 workers, or if another process cannot import ``reader``, ``decode`` works in the calling
     process, where there is no limit of memory or time. A request has at most ``together`` files.
-    ``notify`` is called with ``started``, ``died`` or ``late`` (killed after too long), in any
-    thread. ``command`` is started instead of the worker in tests.
+    ``notify`` is called with ``started``, ``died``, ``late`` (killed after too long) or
+    ``interrupted`` (killed so that files of other requests go first), in any thread. ``command`` is
+    started instead of the worker in tests.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class Pool:
         command: list[str] | None = None,
     ) -> None:
         self._reader, self._sandbox = reader, sandbox or Sandbox()
-        self._together, self._notify = together, notify
+        self._notify = notify
         name = reader_name(reader)
         self._processes = [
             DecodingProcess(name, self._sandbox, command) for _ in range(workers) if name
         ]
-        self._queue: deque[Job] = deque()
-        self._lock = threading.Lock()  # guards the queue and what the processes hold
+        self._schedule = Schedule(self._processes, together)
+        self._lock = threading.Lock()  # guards the schedule and what the processes hold
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -79,8 +80,7 @@ class Pool:
     def waiting(self) -> int:
         """Return how many files wait or are being decoded."""
         with self._lock:
-            held = sum(len(jobs) for process in self._processes for jobs in process.held)
-            return len(self._queue) + held
+            return self._schedule.waiting
 
     @property
     def pids(self) -> list[int]:
@@ -112,10 +112,16 @@ class Pool:
         """Add files to the queue; never waits."""
         self._start()
         with self._lock:
-            self._queue.extend(jobs)
-            self._dispatch()
+            self._schedule.add(jobs)
+            self._schedule.dispatch()
         if self._closed.is_set() or self._is_hopeless():
-            self._fail_queue()
+            self._fail_waiting()
+
+    def cancel(self, job: Job) -> None:
+        """Forget a file of which the outcome is no longer needed."""
+        with self._lock:
+            job.cancelled = True
+            self._schedule.remove(job)
 
     def decode(
         self,
@@ -157,13 +163,15 @@ class Pool:
             while thread.is_alive():
                 process.kill()
                 thread.join(0.1)
-        self._fail_queue()
+        self._fail_waiting()
 
     def _watch(self) -> None:
         seconds = self._sandbox.seconds
         while not self._closed.wait(_TICK if seconds is None else min(_TICK, seconds / 4)):
             for process in self._processes:
                 process.kill_if_late()
+            with self._lock:
+                self._schedule.interrupt(time.monotonic())
 
     def _keep_up(self, process: DecodingProcess) -> None:
         """Keep a process running, and pass its replies on, until the pool is closed."""
@@ -173,7 +181,7 @@ class Pool:
                 self._notify("started")
                 with self._lock:
                     process.is_up, process.failures = True, 0
-                    self._dispatch()
+                    self._schedule.dispatch()
                 process.tried.set()
                 while self._pass_on(process):
                     pause = _PAUSE
@@ -183,51 +191,16 @@ class Pool:
                 process.failures += 1
                 process.tried.set()
                 if self._is_hopeless():
-                    self._fail_queue()
+                    self._fail_waiting()
             self._closed.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def _dispatch(self) -> None:
-        """Send what can be sent now, to the processes that hold least; the lock is held."""
-        processes = [one for one in self._processes if one.is_up]
-        while processes:
-            process = min(processes, key=lambda one: sum(map(len, one.held)))
-            if jobs := self._choose(process):
-                process.send(jobs)
-            else:
-                processes.remove(process)
-
-    def _choose(self, process: DecodingProcess) -> list[Job]:
-        """Take from the queue what can be sent to a process now."""
-        if not self._queue:
-            return []
-        capacity, held = process.capacity // 2, [job for jobs in process.held for job in jobs]
-        if held:
-            if len(held) >= _AHEAD and len(process.held) > 1:
-                return []
-            # More than fits into its pipe could make it and us wait for each other to read. A
-            # large file has none behind it: another process may be free sooner.
-            capacity = process.capacity - sum(job.size for job in held)
-        most = max(1, min(self._together, len(self._queue) // (_SHARES * len(self._processes))))
-        jobs: list[Job] = []
-        while self._queue and len(jobs) < most:
-            job = self._queue[0]
-            if not job.cancelled:
-                if job.size > capacity and (held or jobs):
-                    break
-                if jobs and not job.can_follow(jobs[0]):
-                    break
-                jobs.append(job)
-                capacity -= job.size
-            self._queue.popleft()
-        return jobs
 
     def _pass_on(self, process: DecodingProcess) -> bool:
         """Wait for outcomes and pass them on; return False if the process is lost."""
         outcomes = process.receive()
         with self._lock:
             finished = process.release(len(outcomes))
-            self._dispatch()
+            self._schedule.dispatch()
         for job, outcome in zip(finished, outcomes, strict=True):
             job.done(outcome)
         return bool(outcomes)
@@ -236,25 +209,21 @@ class Pool:
         """Clean up after a process; return whether it held any files."""
         with self._lock:
             process.is_up = False
-        closed = self._closed.is_set()
-        late, status = process.stop(at_once=closed)
+        ending, status = process.stop(at_once=self._closed.is_set())
+        if self._closed.is_set():
+            ending = "closed"
         with self._lock:
-            held = [job for jobs in process.held for job in jobs]
-            suspects = process.held[0] if held and not closed else []
-            process.held.clear()
-            for job in suspects:
-                job.deaths += 1
-            guilty = [job for job in suspects if job.deaths > 1 or (late and len(suspects) == 1)]
-            self._queue.extendleft(job for job in reversed(held) if job not in guilty)
-            self._dispatch()
-        if not closed:
-            self._notify("late" if late else "died")
+            held = bool(process.held)
+            guilty = self._schedule.take_back(process, ending)
+            self._schedule.dispatch()
+        if ending != "closed":
+            self._notify(ending)
         for job in guilty:
-            job.done(self._blame(late, status))
-        return bool(held)
+            job.done(self._blame(ending, status))
+        return held
 
-    def _blame(self, late: bool, status: int) -> Failure:
-        if late:
+    def _blame(self, ending: Ending, status: int) -> Failure:
+        if ending == "late":
             seconds = self._sandbox.seconds
             return Failure(
                 "decoder-timeout", f"decoding the file took longer than {seconds:g} seconds"
@@ -266,9 +235,8 @@ class Pool:
         """Return whether no process is up, and none has come up in several tries."""
         return not self.ready and all(one.failures >= _STARTS for one in self._processes)
 
-    def _fail_queue(self) -> None:
+    def _fail_waiting(self) -> None:
         with self._lock:
-            jobs = [*self._queue]
-            self._queue.clear()
+            jobs = self._schedule.clear()
         for job in jobs:
             job.done(_SUSPECT if job.deaths else NO_DECODER)

@@ -11,15 +11,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import asdict
+from typing import Any, Literal
 
 from plainfilm._files import read_into
 from plainfilm.decoding.decode import Decoded, Failure
+from plainfilm.decoding.job import Job
 from plainfilm.decoding.sandbox import Sandbox, decoder_environment, start_command
 from plainfilm.records import PixelSpec
 
@@ -31,29 +28,8 @@ _STARTING = 30.0  # seconds
 _ENDING = 1.0  # seconds for a process that closed its pipes, so that its exit status says why
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """One file to decode."""
-
-    source: str | bytes  # a path, or the bytes of a file
-    spec: PixelSpec
-    out: NDArray[np.uint8]  # (size, size), receives the pixels
-    done: Callable[[Decoded | Failure], None]  # called once with the outcome, in any thread
-    display: bool = False  # whether a PNG of the whole image is needed too
-    deaths: int = 0  # of processes that may have been decoding this file
-    cancelled: bool = False  # set by the owner when the outcome is no longer needed
-    size: int = field(init=False)  # bytes that this job adds to a request, rounded up
-
-    def __post_init__(self) -> None:
-        source = self.source
-        if isinstance(source, str):
-            source = source.encode("utf-8", "surrogatepass")
-        self.size = len(source) + 16
-
-    def can_follow(self, first: Job) -> bool:
-        """Return whether this job may be in the same request as another one."""
-        alone = self.deaths or first.deaths
-        return not alone and (self.spec, self.display) == (first.spec, first.display)
+Ending = Literal["died", "late", "interrupted", "closed"]
+"""Why a process ended: by itself, after too long, so that others may go first, with its pool."""
 
 
 class DecodingProcess:
@@ -74,7 +50,8 @@ class DecodingProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._due = math.inf
-        self.late = False  # whether the process was killed because it took too long
+        self._ending: Ending = "died"  # why the process ends if it ends now
+        self.began = 0.0  # when it began with the file that it is decoding
         self.is_up = False  # whether the process is ready for requests
         self.tried = threading.Event()  # set once the process has come up, or has failed to
         self.held: deque[list[Job]] = deque()  # requests not completely answered, in their order
@@ -86,6 +63,11 @@ class DecodingProcess:
         """Return the id of the process, or None while it is not up."""
         process = self._process
         return process.pid if process is not None and self.is_up else None
+
+    @property
+    def is_slow(self) -> bool:
+        """Return whether it decodes a file that is known to be slow."""
+        return bool(self.held) and self.held[0][0].is_slow
 
     def start(self) -> bool:
         """Start the process and return whether it is ready for requests."""
@@ -101,7 +83,7 @@ class DecodingProcess:
             process.stdin.flush()
             ready = process.stdout.readline(_LINE)
         self._set_due(None)
-        if ready == b"ready\n" and not self.late:
+        if ready == b"ready\n" and self._ending == "died":
             return True
         self.stop()
         return False
@@ -180,27 +162,38 @@ class DecodingProcess:
 
     def _set_due(self, seconds: float | None) -> None:
         with self._lock:
-            self._due = math.inf if seconds is None else time.monotonic() + seconds
+            self.began = time.monotonic()
+            self._due = math.inf if seconds is None else self.began + seconds
 
     def kill_if_late(self) -> None:
         """Kill the process if its reply is overdue; another thread calls this."""
         with self._lock:
-            if self._process is not None and time.monotonic() > self._due:
-                self.late, self._due = True, math.inf
-                self._process.kill()
+            if time.monotonic() > self._due:
+                self._kill("late")
+
+    def interrupt(self) -> None:
+        """Kill the process so that other files go first; another thread calls this."""
+        with self._lock:
+            self.is_up = False
+            self._kill("interrupted")
 
     def kill(self) -> None:
         """Kill the process; another thread calls this."""
         if (process := self._process) is not None:
             process.kill()
 
-    def stop(self, *, at_once: bool = False) -> tuple[bool, int]:
-        """End the process; return whether it was late, and its exit status as in subprocess."""
+    def _kill(self, ending: Ending) -> None:
+        if self._process is not None:
+            self._ending, self._due = ending, math.inf
+            self._process.kill()
+
+    def stop(self, *, at_once: bool = False) -> tuple[Ending, int]:
+        """End the process; return why, and its exit status as in subprocess."""
         with self._lock:
             process, self._process = self._process, None
-            late, self.late = self.late, False
+            ending, self._ending = self._ending, "died"
         if process is None:
-            return late, 0
+            return ending, 0
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0 if at_once else _ENDING)
         process.kill()
@@ -208,7 +201,7 @@ class DecodingProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):  # of what it did not read
                     pipe.close()
-        return late, process.wait()
+        return ending, process.wait()
 
 
 @functools.cache

@@ -14,7 +14,9 @@ from plainfilm._files import hash_bytes
 from plainfilm._machine import cores, resident_bytes
 from plainfilm.decoding.aio import AsyncPool
 from plainfilm.decoding.decode import Decoded, Failure
+from plainfilm.decoding.fair_queue import NO_KEY, Key
 from plainfilm.errors import ImageError, PlainfilmError
+from plainfilm.inference.batching import Batcher
 from plainfilm.inference.codes import InferenceError, image_error
 from plainfilm.inference.items import (
     ImageFile,
@@ -32,6 +34,7 @@ from plainfilm.inference.telemetry import Telemetry
 from plainfilm.pixels import Image, sniff
 from plainfilm.pixels.display import encode_png
 from plainfilm.prediction import Prediction
+from plainfilm.runtime import Predictor
 
 _NOT_READY = 10.0  # seconds after a failed write of the audit log
 
@@ -61,7 +64,9 @@ class Engine:
         self.budget = MemoryBudget(limits.held)
         runs = threads or cores()
         self._executor = ThreadPoolExecutor(runs, thread_name_prefix="network")
-        self._drawing = asyncio.Semaphore(1)
+        # A thread of its own: a network without activation maps needs hundreds of runs for one.
+        self._heatmap_thread = ThreadPoolExecutor(1, thread_name_prefix="heatmap")
+        self._heatmaps = Batcher(_draw_heatmaps, self._heatmap_thread, 1, largest=1)
         self.registry = BundleRegistry(sources, self._executor, runs, on_run=self.telemetry.add_run)
         self.audit = AuditLog(audit_log) if audit_log is not None else None
         self.active = 0
@@ -120,6 +125,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
         self._executor.shutdown(wait=True)
+        self._heatmap_thread.shutdown(wait=True)
         if self.audit is not None:
             with contextlib.suppress(OSError):
                 self.audit.close()
@@ -169,9 +175,16 @@ class Engine:
                 self.log.write("audit", outcome="kept")
 
     async def predict(
-        self, loaded: LoadedBundle, file: ImageFile, index: int, options: ItemOptions
+        self,
+        loaded: LoadedBundle,
+        file: ImageFile,
+        index: int,
+        options: ItemOptions,
+        key: Key = NO_KEY,
     ) -> Item:
         """Predict on one file; an unreadable file gives an item with its error.
+
+        Clients are served in turn, and the requests of each client in turn, by their ``key``.
 
         An InferenceError is raised only if the audit log cannot be written.
         """
@@ -179,12 +192,14 @@ class Engine:
         try:
             _check_content(file)
             display = "original" in options.include
-            decoded = await self.pool.decode(file.data, loaded.bundle.pixels, display=display)
+            decoded = await self.pool.decode(
+                file.data, loaded.bundle.pixels, display=display, key=key
+            )
             self.telemetry.decoding.add(time.monotonic() - began)
             if isinstance(decoded, Failure):
                 raise image_error(decoded.reason)
             sha256 = decoded.sha256
-            prediction, item = await self._success(loaded, decoded, index, options)
+            prediction, item = await self._success(loaded, decoded, index, options, key)
             self.telemetry.add_prediction(loaded.key, prediction, loaded.bundle)
             outcome = prediction.reason or "predicted"
         except InferenceError as error:
@@ -213,11 +228,11 @@ class Engine:
         )
 
     async def _success(
-        self, loaded: LoadedBundle, decoded: Decoded, index: int, options: ItemOptions
+        self, loaded: LoadedBundle, decoded: Decoded, index: int, options: ItemOptions, key: Key
     ) -> tuple[Prediction, Item]:
         """Return the prediction and its item."""
         image = Image(decoded.pixels, decoded.metadata)
-        prediction = await loaded.batcher.predict(image)
+        prediction = await loaded.batcher.run(image, key)
         if prediction.is_unreadable:
             raise image_error(prediction.reason or "unreadable")
         pictures = {}
@@ -228,14 +243,14 @@ class Engine:
         if "heatmap" in options.include and (options.all_probabilities or not prediction.rejected):
             probabilities = prediction.probabilities
             label = options.label or max(probabilities, key=probabilities.__getitem__)
-            # One at a time: a network without activation maps needs hundreds of runs for one.
-            async with self._drawing:
-                loop = asyncio.get_running_loop()
-                png = await loop.run_in_executor(
-                    self._executor, draw_heatmap, loaded.predictor, image, label
-                )
+            png = await self._heatmaps.run((loaded.predictor, image, label), key)
             pictures["heatmap"] = picture_url(png)
         return prediction, success(index, decoded.sha256, prediction, pictures, options)
+
+
+def _draw_heatmaps(inputs: Sequence[tuple[Predictor, Image, str]]) -> list[bytes]:
+    """Draw heat maps; each input is a predictor, an image and a label."""
+    return [draw_heatmap(predictor, image, label) for predictor, image, label in inputs]
 
 
 async def _hash(file: ImageFile) -> str:

@@ -24,6 +24,8 @@ from plainfilm.inference.description import (
     describe,
     read_evaluation,
 )
+from plainfilm.pixels import Image
+from plainfilm.prediction import Prediction
 from plainfilm.runtime import Predictor
 
 _MOST_CARD = 1 << 23  # bytes
@@ -73,7 +75,7 @@ class LoadedBundle:
 
     name: str
     predictor: Predictor
-    batcher: Batcher
+    batcher: Batcher[Image, Prediction]
     identity: dict[str, str]
     description: ModelDescription
     card: str
@@ -150,7 +152,9 @@ class BundleRegistry:
         return LoadedBundle(
             name=source.name,
             predictor=predictor,
-            batcher=Batcher(predictor, self._executor, self._runs, on_run=self._on_run),
+            batcher=Batcher(
+                predictor.predict_images, self._executor, self._runs, on_run=self._on_run
+            ),
             identity=asdict(identity),
             description=describe(bundle, identity, evaluation),
             card=card,

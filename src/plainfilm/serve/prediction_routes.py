@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import count
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from plainfilm import __version__
+from plainfilm.decoding.fair_queue import Key
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.items import INCLUDED, ImageFile, Item, ItemOptions
 from plainfilm.inference.registry import LoadedBundle
@@ -34,23 +37,35 @@ def bundle_headers(loaded: LoadedBundle) -> dict[str, str]:
     return {"x-plainfilm-bundle": loaded.bundle.id, "x-plainfilm-version": __version__}
 
 
+def client_of(scope: Scope) -> str:
+    """Return the address of a client, of IPv6 the network (/64) that one client has."""
+    host: str = (scope.get("client") or ("",))[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if address.version == 4 else address.exploded[:19]
+
+
 class PredictionRoutes:
     """Endpoints of ``/v1/predictions`` and ``/v1/predictions/stream``."""
 
     def __init__(self, engine: Engine, limits: ServiceLimits) -> None:
         self._engine, self._limits = engine, limits
+        self._numbers = count(1)
 
     async def predict(self, request: Request) -> Response:
         """Answer when all images are done; the items are in the order of the images."""
         loaded, options = self._read_parameters(request)
+        key = self._key(request)
         body: RequestBody = request.scope["plainfilm.body"]
         if body.is_multipart:
             most = self._limits.pictures if options.pictures else None
-            async with aclosing(self._predict_parts(loaded, body, options, most)) as pairs:
+            async with aclosing(self._predict_parts(loaded, body, options, most, key)) as pairs:
                 results = [pair async for pair in pairs]
             items = [item for _, item in sorted(results, key=lambda pair: pair[0])]
         else:
-            item = await self._engine.predict(loaded, await body.read_file(), 0, options)
+            item = await self._engine.predict(loaded, await body.read_file(), 0, options, key)
             body.hold(len(item.content))
             if item.error is not None:
                 raise Problem.of(item.error, bundle_headers(loaded))
@@ -63,13 +78,17 @@ class PredictionRoutes:
     async def stream(self, request: Request) -> Response:
         """Answer with one JSON line for each image when it is done."""
         loaded, options = self._read_parameters(request)
+        key = self._key(request)
         body: RequestBody = request.scope["plainfilm.body"]
         if not body.is_multipart:
             raise Problem("unsupported-media-type", "send multipart/form-data")
-        results = self._predict_parts(loaded, body, options, None)
+        results = self._predict_parts(loaded, body, options, None, key)
         # An error of the whole request sets the status, so wait for the first result.
         first = await anext(results)
         return _JsonLines(first, results, loaded, body)
+
+    def _key(self, request: Request) -> Key:
+        return Key(client_of(request.scope), next(self._numbers))
 
     def _read_parameters(self, request: Request) -> tuple[LoadedBundle, ItemOptions]:
         parameters = request.query_params
@@ -83,7 +102,12 @@ class PredictionRoutes:
         return loaded, ItemOptions(include, label)
 
     async def _predict_parts(
-        self, loaded: LoadedBundle, body: RequestBody, options: ItemOptions, most: int | None
+        self,
+        loaded: LoadedBundle,
+        body: RequestBody,
+        options: ItemOptions,
+        most: int | None,
+        key: Key,
     ) -> AsyncGenerator[tuple[int, Item], None]:
         """Predict on the parts of a body while it arrives, and yield each result when it is done.
 
@@ -95,7 +119,7 @@ class PredictionRoutes:
         tasks: set[asyncio.Task[tuple[int, Item]]] = set()
 
         async def predict(index: int, file: ImageFile) -> tuple[int, Item]:
-            item = await self._engine.predict(loaded, file, index, options)
+            item = await self._engine.predict(loaded, file, index, options, key)
             body.hold(len(item.content))
             return index, item
 
