@@ -288,3 +288,15 @@ def test_allowed_hosts_have_no_scheme_or_port(name: str) -> None:
 
 def test_names_and_addresses_can_be_allowed() -> None:
     check_settings(Settings(allowed_hosts=("xray.hospital.example", "10.1.2.3", "[::2]", "xray")))
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "expected"),
+    [(1, None, 2), (8, 1 << 40, 8), (8, 4 << 30, 2), (8, 20 << 30, 5)],
+)
+def test_decoding_processes_fit_into_the_memory(
+    monkeypatch: pytest.MonkeyPatch, cores: int, memory: int | None, expected: int
+) -> None:
+    monkeypatch.setattr("plainfilm.inference.limits.cores", lambda: cores)
+    monkeypatch.setattr("plainfilm.inference.limits.memory_bytes", lambda: memory)
+    assert ServiceLimits().decoders == expected

@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--token-file FILE", words, type=Path)
     words = "further host name that clients may use; can be repeated"
     add("--allow-host NAME", words, action="append", default=[])
-    add("--workers N", "decoding processes (default: one per core)", type=worker_count, default=0)
+    add(
+        "--workers N",
+        "decoding processes (default: one per core, at least 2)",
+        type=worker_count,
+        default=0,
+    )
     words = "concurrent runs of the network, each on one core (default: one per core)"
     add("--threads N", words, type=worker_count, default=0)
     add("--audit-log FILE", "file that gets a line for every image", type=Path)

@@ -118,7 +118,7 @@ class Pool:
             self._fail_waiting()
 
     def cancel(self, job: Job) -> None:
-        """Forget a file of which the outcome is no longer needed."""
+        """Forget a file; its outcome is no longer needed."""
         with self._lock:
             job.cancelled = True
             self._schedule.remove(job)

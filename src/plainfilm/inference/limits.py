@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
+from plainfilm._machine import cores, memory_bytes
 from plainfilm.decoding.sandbox import Sandbox, memory_cap
 from plainfilm.errors import UsageError
 from plainfilm.inference.codes import InferenceError
@@ -47,6 +48,18 @@ class InferenceLimits:
         limits = Limits(bytes=self.file, pixels=self.pixels, frames=self.frames)
         memory = memory_cap(limits)
         return Sandbox(limits=limits, memory=memory, seconds=self.decode_seconds, sealed=True)
+
+    @property
+    def decoders(self) -> int:
+        """Decoding processes: one for each core, if the memory suffices for all, at least two.
+
+        With a single one, a file that takes long would delay all others.
+        """
+        total, each = memory_bytes(), self.sandbox.memory
+        most = cores()
+        if total is not None and each is not None:
+            most = min(most, total // each)
+        return max(2, most)
 
 
 def parse_limits(settings: list[str], base: L) -> L:
