@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.limits import Limits, broken, check_pixels
+from plainfilm.pixels.limits import Limits, broken, check_parts, check_pixels
 
 # Marker of a scan. It never occurs in its data, where ff is followed by 0 or a restart marker.
 _SCAN = b"\xff\xda"
 _SCANS = 20  # for an image of the largest size; encoders of progressive JPEG write up to 14
+_MOST_SCANS = 1_000  # for an image of any size
+_SEGMENTS = 1_000  # before the first scan; a profile has up to 255
+_GAP = 65_536  # bytes between two segments
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_BARE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length
 _END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 stream
 # Start-of-frame markers: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -34,7 +40,7 @@ class Codestream:
 def describe(frame: bytes) -> Codestream | None:
     """Return what the header of a frame says; None if it is of no known kind, or damaged."""
     if frame[:2] == b"\xff\xd8":
-        for marker, at in _segments(frame):
+        for marker, at in header_segments(frame):
             if marker in _FRAMES and at + 10 <= len(frame):
                 return Codestream(_KINDS.get(marker, "other"), frame[at + 4], frame[at + 9])
         return None
@@ -82,7 +88,7 @@ def check_scans(data: bytes, width: int, height: int, limits: Limits) -> None:
     Each scan is a pass over the whole image, and one that changes nothing has only a few bytes: a
     file of some kilobytes could take hours.
     """
-    most = _SCANS * limits.pixels // max(1, width * height)
+    most = min(_MOST_SCANS, _SCANS * limits.pixels // max(1, width * height))
     # A scan has at least ten bytes. If the first one of a baseline JPEG has all components, no
     # other is decoded.
     if len(data) // 10 <= most or _is_one_scan(data):
@@ -100,7 +106,7 @@ def find_unset_scan_end(frame: bytes) -> int | None:
     It is the end of the spectral selection of a sequential scan (ISO 10918-1, B.2.3). Decoders
     reject the frame, although the data are complete. None if there is nothing to repair.
     """
-    for marker, at in _segments(frame):
+    for marker, at in header_segments(frame):
         if marker in _FRAMES and marker not in (0xC0, 0xC1):
             return None
         if marker == 0xDA:
@@ -109,23 +115,34 @@ def find_unset_scan_end(frame: bytes) -> int | None:
     return None
 
 
-def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
-    """Yield marker and offset of each JPEG segment up to the first scan."""
+def header_segments(frame: bytes) -> Iterator[tuple[int, int]]:
+    """Yield marker and offset of each JPEG segment up to the first scan.
+
+    As decoders do, it skips fill bytes and other bytes between segments. An ImageError
+    ``too-large`` is raised for more segments or more such bytes than any encoder writes.
+    """
     at = 2
-    while at + 4 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
+    for _ in range(_SEGMENTS):
+        found = _MARKER.search(frame, at, at + _GAP)
+        if found is None:
+            check_parts("bytes between two segments", min(len(frame) - at, _GAP + 1), _GAP)
+            return
+        at, marker = found.start(), frame[found.start() + 1]
+        if marker in _BARE:
+            at += 2
             continue
+        if at + 4 > len(frame):
+            return
         yield marker, at
         if marker == 0xDA:
             return
         at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    check_parts("segments before the image", _SEGMENTS + 1, _SEGMENTS)
 
 
 def _is_one_scan(frame: bytes) -> bool:
     components = 0
-    for marker, at in _segments(frame):
+    for marker, at in header_segments(frame):
         if marker in _FRAMES:
             if marker not in (0xC0, 0xC1) or len(frame) < at + 10:
                 return False
@@ -137,7 +154,7 @@ def _is_one_scan(frame: bytes) -> bool:
 
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
     """Return width and height from the start-of-frame marker (ISO 10918-1, B.2.2)."""
-    for marker, at in _segments(frame):
+    for marker, at in header_segments(frame):
         if marker in _FRAMES and at + 9 <= len(frame):
             height = int.from_bytes(frame[at + 5 : at + 7], "big")
             return int.from_bytes(frame[at + 7 : at + 9], "big"), height

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from PIL import ImageFile
 
+from plainfilm.pixels.directories import check_directories
 from plainfilm.pixels.limits import broken
 from plainfilm.pixels.sniff import Format
 
+_PROFILE = "Raw profile type exif"
 PHANTOM = "plainfilm phantom"
 """The manufacturer of the images that ``plainfilm.phantom`` draws."""
 
@@ -41,9 +44,11 @@ def bits_per_sample(file: ImageFile.ImageFile, data: bytes, kind: Format) -> int
 
 def exif_orientation(file: ImageFile.ImageFile) -> int:
     """Return the EXIF (or XMP) orientation, 1 to 8; 1 if there is none or it is damaged."""
-    blocks = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+    blocks = {"exif", "xmp", "XML:com.adobe.xmp", _PROFILE}
     if not blocks & file.info.keys() and not hasattr(file, "tag_v2"):
         return 1
+    if block := _exif_block(file):
+        check_directories(block)
     try:
         value = file.getexif().get(0x0112, 1)
     except Exception:
@@ -51,9 +56,18 @@ def exif_orientation(file: ImageFile.ImageFile) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def _exif_block(file: ImageFile.ImageFile) -> bytes | None:
+    """Return the EXIF block of a PNG or WebP file; those of other files are checked before."""
+    block = file.info.get("exif")
+    if block is None and (text := file.info.get(_PROFILE)):
+        with contextlib.suppress(ValueError):  # Pillow reads it in the same way
+            block = bytes.fromhex("".join(text.split("\n")[3:]))
+    return block if isinstance(block, bytes) and file.format != "JPEG" else None
+
+
 def has_exif(file: ImageFile.ImageFile) -> bool:
     """Whether the file has an EXIF block; a PNG may have it behind the pixels: decode first."""
-    return bool({"exif", "Raw profile type exif"} & file.info.keys()) or 34665 in _tiff_tags(file)
+    return bool({"exif", _PROFILE} & file.info.keys()) or 34665 in _tiff_tags(file)
 
 
 def _tiff_tags(file: ImageFile.ImageFile) -> Any:

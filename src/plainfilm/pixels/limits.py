@@ -42,9 +42,9 @@ class Source(io.BytesIO):
     to half a billion: reading it would take hours, and all memory.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, reads: int = _READS) -> None:
         super().__init__(data)
-        self.left = _READS
+        self.left = reads
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as from any file, or raise an ImageError ``too-large``."""
@@ -66,6 +66,17 @@ def _above(what: str, limit: str, received: str, reason: str = "too-large") -> I
         received=received,
         remedy="exclude the file, or raise the limit if you trust it",
     )
+
+
+def check_parts(what: str, count: int, most: int) -> None:
+    """Raise an ImageError ``too-large`` for more than ``most`` parts of a file."""
+    if count > most:
+        raise ImageError(
+            "too-large",
+            f"the file has more than {most:,} {what}",
+            received=f"{count:,}",
+            remedy="save the image again with another program",
+        )
 
 
 def check_bytes(count: int, limits: Limits) -> None:

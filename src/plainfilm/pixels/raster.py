@@ -28,8 +28,10 @@ from plainfilm.pixels.headers import (
 from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, broken, check_frame, check_pixels
 from plainfilm.pixels.sniff import Format
+from plainfilm.pixels.structure import check_structure
 
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
+_GIF_READS = 20_000  # two for each block before the image, and one for 64 KiB of the image
 _TINT = 8  # levels of Cb or Cr away from the middle; the chroma of a grey JPEG stays below
 _SPECK = 0.001  # share of the pixels of a grey image that may be tinted, of a hidden one visible
 
@@ -104,6 +106,7 @@ def _decode(
         data, frames = choose_page(data, frame, limits)
     else:
         check_frame(frame, frames)
+    check_structure(data, kind)
     if kind is Format.WEBP:
         check_pixels(*webp_size(data), limits)  # Pillow takes the memory when it opens the file
     file = _open(data, kind)
@@ -143,7 +146,9 @@ def _open(data: bytes, kind: Format) -> ImageFile.ImageFile:
     This uses the plugin itself and not Pillow.open, which tries dozens of formats and has its own
     limit of pixels.
     """
-    stream = Source(data) if len(data) > _SMALL else io.BytesIO(data)
+    stream = io.BytesIO(data) if len(data) <= _SMALL else Source(data)
+    if kind is Format.GIF:  # whose comments are small blocks
+        stream = Source(data, _GIF_READS + len(data) // 4096)
     if kind is Format.TIFF:
         from plainfilm.pixels.tiff import TiffFile
 
