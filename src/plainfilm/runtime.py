@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._machine import cores
 from plainfilm.bundle import Bundle, find_rejection, read_bundle
-from plainfilm.errors import BundleError, ImageError, UsageError
-from plainfilm.network_session import NetworkSession, Shape
+from plainfilm.decoding.decode import clean_metadata
+from plainfilm.errors import BundleError, UsageError
+from plainfilm.file_predictions import Predicted, Source, predict_files
+from plainfilm.network_outputs import check_interface, check_output, scores_of
+from plainfilm.network_session import NetworkSession
 from plainfilm.pixels import Image, read_image
-from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.prediction import Prediction
 
 __all__ = ["Predictor", "load"]
-
-_SHARE = 16  # sources that a thread of `Predictor.predict` takes at once
-
-Sources = Sequence[tuple[int, str | Path | bytes]]
 
 
 class Predictor:
@@ -57,7 +52,7 @@ class Predictor:
                 received=error.received,
                 remedy=error.remedy,
             ) from error
-        self._check_interface()
+        check_interface(self.bundle, self._session)
         if threads:  # no second session is made of the graph
             self.bundle = self.bundle.without_graph()
 
@@ -72,28 +67,38 @@ class Predictor:
         return bool(self.bundle.points) or self.bundle.task.kind == "multiclass"
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return calibrated probabilities (n, labels) of prepared images (n, size, size)."""
-        return self._run("probabilities", pixels)
+        """Return calibrated probabilities (n, labels) of prepared images (n, size, size).
+
+        Raises
+        ------
+        BundleError
+            If the network fails, or its values are not finite numbers of the expected shape.
+        """
+        return self._run(("probabilities",), pixels)[0]
 
     def probabilities_and_novelty(
         self, pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return probabilities (n, labels) and novelty (n,) of prepared images, in one pass.
 
-        Novelty is None if the bundle has no such output.
+        Novelty is None if the bundle does not measure it. Errors are those of `probabilities`.
         """
-        if self.bundle.rejection is None or "novelty" not in self._session.outputs:
-            return self._run("probabilities", pixels), None
-        probabilities, novelty = self._run_all(("probabilities", "novelty"), pixels)
-        return probabilities, novelty
+        probabilities, *novelty = self._run(scores_of(self.bundle), pixels)
+        return probabilities, novelty[0] if novelty else None
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return logits (n, outputs), before the temperature is applied."""
-        return self._run("logits", pixels)
+        """Return logits (n, outputs), before the temperature is applied.
+
+        Errors are those of `probabilities`.
+        """
+        return self._run(("logits",), pixels)[0]
 
     def activation_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        """Return class activation maps (n, labels, height, width), or None if there are none."""
-        return self._run("activation", pixels) if self.bundle.has_activation_map else None
+        """Return class activation maps (n, labels, height, width), or None if there are none.
+
+        Errors are those of `probabilities`.
+        """
+        return self._run(("activation",), pixels)[0] if self.bundle.has_activation_map else None
 
     def read(self, source: bytes | str | Path) -> Image:
         """Read and prepare one file.
@@ -106,7 +111,7 @@ class Predictor:
         return read_image(source, self.bundle.pixels)
 
     def predict(
-        self, sources: Iterable[str | Path | bytes], *, workers: int | None = None
+        self, sources: Iterable[Source], *, workers: int | None = None
     ) -> Iterator[Prediction]:
         """Predict on each source, in order; a file that cannot be read gives an error.
 
@@ -115,13 +120,24 @@ class Predictor:
         sources
             Paths, or the bytes of files.
         workers
-            Number of threads that read and predict. None or 0 uses one more than there are cores,
-            because a thread may have to wait for the interpreter.
+            Number of decoding processes, which have limits of memory and time; 0 decodes in this
+            process, without limits. Default: one for each core, or 0 for fewer than 64 sources.
 
         Raises
         ------
         UsageError
             If the number of workers is negative.
+        """
+        with closing(self.predict_with_pixels(sources, workers=workers)) as predicted:
+            for prediction, _ in predicted:
+                yield prediction
+
+    def predict_with_pixels(
+        self, sources: Iterable[Source], *, workers: int | None = None
+    ) -> Generator[Predicted]:
+        """Predict as `predict`, and yield each prediction with the image that it is of.
+
+        That is uint8 (size, size), or None if the file cannot be read.
         """
         if isinstance(sources, str | bytes | Path) or not isinstance(sources, Iterable):
             raise UsageError(
@@ -131,24 +147,7 @@ class Predictor:
             )
         if workers is not None and workers < 0:
             raise UsageError("the number of workers must not be negative", received=workers)
-        workers = workers or cores() + 1
-        queue = iter(enumerate(sources))
-        share = list(islice(queue, _SHARE))
-        if len(share) == 1:  # starting threads would take longer than predicting
-            yield from self._predict(share)
-            return
-        following = list(islice(queue, _SHARE))
-        predictor = self._with_one_thread() if following and workers > 1 else self
-        with ThreadPoolExecutor(workers) as pool:
-            # Up to two shares for each thread are submitted, so that no thread has to wait.
-            ahead: deque[Future[list[Prediction]]] = deque()
-            while share:
-                ahead.append(pool.submit(predictor._predict, share))
-                share, following = following, list(islice(queue, _SHARE))
-                if not share or len(ahead) >= 2 * workers:
-                    yield from ahead.popleft().result()
-            while ahead:
-                yield from ahead.popleft().result()
+        yield from predict_files(self, sources, workers)
 
     def predict_images(self, images: Sequence[Image]) -> list[Prediction]:
         """Predict on images that are read already, in order and in one pass.
@@ -163,12 +162,24 @@ class Predictor:
     def predict_pixels(
         self, pixels: NDArray[np.uint8], metadata: Sequence[Mapping[str, str | float]]
     ) -> list[Prediction]:
-        """Predict on prepared images (n, size, size) with their metadata, as `predict_images`."""
-        rows, novelty = self.probabilities_and_novelty(pixels)
-        scores = [None] * len(rows) if novelty is None else [*map(float, novelty)]
+        """Predict on prepared images (n, size, size) with their metadata, as `predict_images`.
+
+        An image on which the network fails has no prediction and the reason ``invalid-output``.
+        """
+        if not len(pixels):
+            return []
+        try:
+            rows, *novelty = self._run(scores_of(self.bundle), pixels, finite=False)
+        except BundleError as error:
+            if len(pixels) == 1:
+                return [_invalid(error.problem, metadata[0])]
+            # Perhaps it fails on one image only, which must not cost the others.
+            singly = [slice(row, row + 1) for row in range(len(pixels))]
+            return [one for k in singly for one in self.predict_pixels(pixels[k], metadata[k])]
+        scores = [*map(float, novelty[0])] if novelty else [None] * len(rows)
         return [*map(self._prediction, rows, scores, pixels, metadata)]
 
-    def _with_one_thread(self) -> Predictor:
+    def with_one_thread(self) -> Predictor:
         """Return this predictor with one computing thread, unless their number was given.
 
         Threads that each predict on all cores would wait for each other.
@@ -180,23 +191,6 @@ class Predictor:
             self._single._session = NetworkSession(self.bundle.read_graph(), 1)
         return self._single
 
-    def _predict(self, share: Sources) -> list[Prediction]:
-        """Read some sources and predict on them."""
-        images: list[Image | ImageError] = []
-        with ISOLATION:  # once for all: for a small file it takes a tenth of the decoding time
-            for _, source in share:
-                try:
-                    images.append(self.read(source))
-                except ImageError as error:
-                    images.append(error)
-        good = iter(self.predict_images([one for one in images if isinstance(one, Image)]))
-        return [
-            replace(next(good), id=_name(*one))
-            if isinstance(image, Image)
-            else Prediction(_name(*one), {}, reason=image.reason, problem=image.problem)
-            for one, image in zip(share, images, strict=True)
-        ]
-
     def _prediction(
         self,
         row: NDArray[np.float32],
@@ -206,11 +200,14 @@ class Predictor:
     ) -> Prediction:
         if not ((row >= 0) & (row <= 1)).all():  # also where one is NaN
             shown = ", ".join(f"{value:g}" for value in row[:3])
-            return _invalid(f"values that are not probabilities ({shown})", metadata)
-        if novelty is not None and not math.isfinite(novelty):
-            return _invalid(f"a novelty that is not finite ({novelty:g})", metadata)
+            problem = f"the network returned values that are not probabilities ({shown})"
+            return _invalid(problem, metadata)
+        if novelty is not None and not 0 <= novelty < math.inf:
+            problem = f"the network returned a novelty that is not finite, or below 0 ({novelty:g})"
+            return _invalid(problem, metadata)
         probabilities = dict(zip(self.labels, map(float, row), strict=True))
-        found = Prediction("", probabilities, {}, _whole_numbers(metadata), novelty=novelty)
+        counted = clean_metadata(metadata)
+        found = Prediction("", probabilities, {}, counted, novelty=novelty)
         rejection = find_rejection(self.bundle, pixels, metadata, novelty)
         if rejection is not None:
             return replace(found, rejected=True, **rejection._asdict())
@@ -238,59 +235,25 @@ class Predictor:
                 predicted[f"{point.label}/{point.name}"] = "positive" if positive else "negative"
         return predicted
 
-    def _check_interface(self) -> None:
-        """Check the declared shapes of the input and the outputs."""
-        size, labels = self.bundle.pixels.size, len(self.labels)
-        inputs, outputs = self._session.inputs, self._session.outputs
-        image, found = inputs.get("image", ()), outputs.get("probabilities", ())
-        if len(inputs) > 1 or [*image][1:] != [size, size] or "logits" not in outputs:
-            raise BundleError(
-                f"{self.bundle.graph} does not have the input and outputs of a bundle",
-                received=f"inputs {_shapes(inputs)}; outputs {_shapes(outputs)}",
-                remedy=f"the input must be image (n, {size}, {size}), with the outputs "
-                "probabilities and logits",
-            )
-        if len(found) != 2 or (isinstance(found[1], int) and found[1] != labels):
-            raise BundleError(
-                f"{self.bundle.graph} does not have a probability for each label",
-                received=f"probabilities {[*found]}, labels {', '.join(self.labels)}",
-            )
-
-    def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        [result] = self._run_all((output,), pixels)
-        return result
-
-    def _run_all(
-        self, outputs: Sequence[str], pixels: NDArray[np.uint8]
+    def _run(
+        self, outputs: Sequence[str], pixels: NDArray[np.uint8], *, finite: bool = True
     ) -> list[NDArray[np.float32]]:
+        """Return outputs of the network, whose shapes are checked, and values if ``finite``."""
         size = self.bundle.pixels.size
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
             raise ValueError(
                 f"images must be uint8 of shape (n, {size}, {size}), "
                 f"not {pixels.dtype} of shape {pixels.shape}"
             )
-        return self._session.run(outputs, pixels)
+        found = self._session.run(outputs, pixels)
+        for name, values in zip(outputs, found, strict=True):
+            check_output(name, values, len(pixels), len(self.labels), finite=finite)
+        return found
 
 
-def _shapes(named: Mapping[str, Shape]) -> str:
-    return ", ".join(f"{name} {[*shape]}" for name, shape in named.items())
-
-
-def _name(number: int, source: str | Path | bytes) -> str:
-    return f"#{number}" if isinstance(source, bytes) else str(source)
-
-
-def _invalid(returned: str, metadata: Mapping[str, str | float]) -> Prediction:
-    counted, problem = _whole_numbers(metadata), f"the network returned {returned}"
+def _invalid(problem: str, metadata: Mapping[str, str | float]) -> Prediction:
+    counted = clean_metadata(metadata)
     return Prediction("", {}, {}, counted, reason="invalid-output", problem=problem)
-
-
-def _whole_numbers(metadata: Mapping[str, str | float]) -> dict[str, str | float]:
-    """Return metadata with counts as integers: a width is 224, not 224.0."""
-    return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
-        for name, value in metadata.items()
-    }
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Predictor:

@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,14 @@ from plainfilm.cli.sources import options_of, worker_count
 from plainfilm.prediction import Prediction
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from plainfilm.errors import SourceError
+    from plainfilm.file_predictions import Predicted
     from plainfilm.runtime import Predictor
+
+_LONGEST_STEM = 200  # bytes of the name of a heat map; file systems allow 255 with the rest
 
 EXAMPLE = "plainfilm predict runs/first image.jpeg more_images --format csv"
 
@@ -32,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--heatmaps FOLDER", "folder for heat maps drawn over the images", type=Path)
     words = "show the probabilities of rejected images too"
     parser.add_argument("--all-probabilities", action="store_true", help=words)
-    add("--workers N", "threads (default: cores + 1)", type=worker_count)
+    words = "decoding processes (default: one per core; 0, this process, for fewer than 64 files)"
+    add("--workers N", words, type=worker_count)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
 
         make_folder(args.heatmaps)
     reasons: Counter[tuple[str | None, bool]] = Counter()
-    predictions = _with_heatmaps(predictor, predictor.predict(paths, workers=args.workers), args)
     write = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}[args.format]
-    write(predictor, _count(predictions, reasons), args.all_probabilities)
+    with closing(predictor.predict_with_pixels(paths, workers=args.workers)) as predicted:
+        predictions = _with_heatmaps(predictor, predicted, args)
+        write(predictor, _count(predictions, reasons), args.all_probabilities)
     failed = sum(count for (reason, rejected), count in reasons.items() if reason and not rejected)
     if failed:
         message = f"no prediction for {failed} of {plural(len(paths), 'file')}"
@@ -139,30 +148,41 @@ def _no_images(found: _Found) -> SourceError:
 
 
 def _with_heatmaps(
-    predictor: Predictor, predictions: Iterable[Prediction], args: argparse.Namespace
+    predictor: Predictor, predicted: Iterable[Predicted], args: argparse.Namespace
 ) -> Iterator[Prediction]:
-    if not args.heatmaps:
-        yield from predictions
-        return
+    """Yield the predictions; draw the heat map of each that has a class, if there is a folder."""
+    for number, (one, pixels) in enumerate(predicted):
+        has_class = one.reason is None or (one.rejected and args.all_probabilities)
+        if args.heatmaps and has_class and pixels is not None:
+            # Files of several folders may share a name; the number makes it unique.
+            stem = _printable(Path(one.id).stem).encode()[:_LONGEST_STEM].decode(errors="ignore")
+            yield _draw_heatmap(predictor, one, pixels, args.heatmaps / f"{number:06d}-{stem}.png")
+        else:
+            yield one
+
+
+def _draw_heatmap(
+    predictor: Predictor, one: Prediction, pixels: NDArray[np.uint8], path: Path
+) -> Prediction:
+    """Write a heat map; return the prediction, or that there is none if the network fails."""
     import io
 
     from PIL import Image
 
     from plainfilm._files import write_bytes
+    from plainfilm.errors import BundleError
     from plainfilm.explain import heatmap, overlay
 
-    for number, one in enumerate(predictions):
-        if one.reason is None or (one.rejected and args.all_probabilities):
-            pixels = predictor.read(one.id).pixels
-            label = max(one.probabilities, key=one.probabilities.__getitem__)
-            drawn = Image.fromarray(overlay(pixels, heatmap(predictor, pixels, label)))
-            side = max(384, drawn.width)
-            data = io.BytesIO()
-            drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
-            # Files of several folders may share a name; the number makes it unique.
-            name = f"{number:06d}-{_printable(Path(one.id).stem)}.png"
-            write_bytes(args.heatmaps / name, data.getvalue())
-        yield one
+    label = max(one.probabilities, key=one.probabilities.__getitem__)
+    try:
+        drawn = Image.fromarray(overlay(pixels, heatmap(predictor, pixels, label)))
+    except BundleError as error:
+        return Prediction(one.id, {}, {}, one.metadata, "invalid-output", error.problem)
+    side = max(384, drawn.width)
+    data = io.BytesIO()
+    drawn.resize((side, side), Image.Resampling.BICUBIC).save(data, "PNG")
+    write_bytes(path, data.getvalue())
+    return one
 
 
 def _write_table(predictor: Predictor, rows: Iterable[Prediction], everything: bool) -> None:

@@ -25,14 +25,11 @@ from plainfilm.data.shards import (
     rows_per_shard,
     write_shard,
 )
-from plainfilm.decoding.decode import Decoded, Failure, Reader, reader_name
+from plainfilm.decoding.decode import FEW, Decoded, Failure, Reader, reader_name
 from plainfilm.decoding.pool import Pool
 from plainfilm.errors import StorageError
 from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_colour
 from plainfilm.records import PixelSpec
-
-_FEW = 64
-"""Below this number of images, starting processes takes longer than decoding."""
 
 # Failures that may not occur the next time; they are not stored.
 _TEMPORARY = frozenset(
@@ -88,7 +85,7 @@ def fill_cache(
         check_space(shard_folder, len(todo) * spec.size**2)
         clear_leftovers(shard_folder)
         if workers is None:
-            workers = 0 if len(todo) < _FEW else cores()
+            workers = 0 if len(todo) < FEW else cores()
         with Pool(workers, reader) as pool:
             _decode(todo, pool, shard_folder, spec, found, progress)
     rows, left_out = [], []

@@ -16,6 +16,9 @@ from plainfilm.pixels import LIMITS, Image, Limits, read_full_image
 from plainfilm.pixels.display import encode_png, shrink
 from plainfilm.records import PixelSpec
 
+FEW = 64
+"""Below this number of files, starting processes takes longer than decoding."""
+
 Reader = Callable[[Any, PixelSpec], Image]
 """A function like :func:`plainfilm.pixels.read_image`, of a path or bytes and a pixel spec."""
 
@@ -60,7 +63,7 @@ def decode_one(
             png = encode_png(shrink(whole.pixels))
         if isinstance(source, bytes):
             digest = hash_bytes(source)
-        return Decoded(out, _clean(image.metadata), png, digest)
+        return Decoded(out, clean_metadata(image.metadata), png, digest)
     except ImageError as error:
         return Failure(error.reason, error.problem)
     except MemoryError:
@@ -70,7 +73,7 @@ def decode_one(
         return Failure("decoder-failed", f"the decoder failed: {type(error).__name__}")
 
 
-def _clean(metadata: Mapping[str, Any]) -> dict[str, str | float]:
+def clean_metadata(metadata: Mapping[str, Any]) -> dict[str, str | float]:
     """Return the metadata that JSON can hold, whole numbers as int."""
     clean: dict[str, str | float] = {}
     for name, value in metadata.items():

@@ -133,7 +133,8 @@ class Pool:
         """Decode n files into the rows of ``out``, (n, size, size), and return their outcomes.
 
         ``notify`` is called here after each file. If no process can be started, files are decoded
-        in this process, except those on which a process may have died.
+        in this process, except those on which a process may have died. Several threads may decode
+        at the same time; if one closes the pool, the files of the others fail.
         """
         outcomes: dict[int, Decoded | Failure] = {}
         done: queue.SimpleQueue[tuple[int, Decoded | Failure]] = queue.SimpleQueue()
@@ -147,7 +148,7 @@ class Pool:
                 self.submit(jobs)
             for number in range(len(sources)):
                 row, outcome = done.get() if self._processes else (number, NO_DECODER)
-                if outcome is NO_DECODER:
+                if outcome is NO_DECODER and not self._closed.is_set():
                     outcome = decode_one(self._reader, spec, sources[row], out[row])
                 outcomes[row] = outcome
                 notify()
