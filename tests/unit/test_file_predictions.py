@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from plainfilm.bundle import Bundle, Rejection
 from plainfilm.cli.main import main
 from plainfilm.decoding.pool import Pool
 from plainfilm.decoding.sandbox import Sandbox
-from plainfilm.errors import BundleError
+from plainfilm.errors import BundleError, RunError
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
 SIDE = 16
@@ -251,3 +254,43 @@ def test_heat_maps_are_of_the_pixels_that_were_predicted_on(
     assert main([*map(str, command), "--format", "jsonl"]) == 1
     fields = json.loads(capsys.readouterr().out)
     assert (fields["reason"], fields["probabilities"]) == ("invalid-output", {})
+
+
+def test_a_heat_map_that_fails_is_a_failure_of_its_image(
+    serve_with: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, sources: list[Path | bytes]
+) -> None:
+    pytest.importorskip("starlette")
+
+    def fail(*_: object) -> bytes:
+        raise BundleError("the network returned values that are not finite (activation)")
+
+    monkeypatch.setattr("plainfilm.inference.engine.draw_heatmap", fail)
+
+    async def talk(client: Any, service: Any) -> Any:
+        own = {"content": sources[-1], "headers": {"content-type": "image/png"}}
+        path = "/v1/predictions"
+        return [await client.post(path + more, **own) for more in ("?include=heatmap", "")]
+
+    (failed, good), _ = serve_with(talk)
+    assert (failed.status_code, failed.json()["code"]) == (422, "invalid-output")
+    assert good.status_code == 200
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.5, 126.0])
+def test_stored_predictions_are_probabilities(tmp_path: Path, value: float) -> None:
+    pytest.importorskip("pyarrow")
+    task = Task("binary", ("ILL",), ("WELL", "ILL"))
+    numbers = np.array([[0.0], [1.0]], np.float32)
+    path, cuts = tmp_path / "predictions.parquet", np.array([0.5, 0.5])
+    good = Predictions(task, ["a", "b"], ["a", "b"], numbers, numbers.copy())
+    good = replace(good, thresholds={("ILL", "balanced"): cuts})
+    good.write(path, "model")
+    assert Predictions.read(path, task)[1].probabilities.tolist() == [[0.0], [1.0]]
+    good.probabilities[0] = value
+    good.write(path, "model")
+    with pytest.raises(RunError, match="not from 0 to 1"):
+        Predictions.read(path, task)
+    good.probabilities[0], cuts[1] = 0, np.nan
+    good.write(path, "model")
+    with pytest.raises(RunError, match="thresholds that are not finite"):
+        Predictions.read(path, task)

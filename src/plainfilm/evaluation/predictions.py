@@ -147,8 +147,14 @@ class Predictions:
                 for name in table.column_names
                 if name.startswith(start := f"{_THRESHOLD}{label}_")
             }
-            if not np.isfinite(y_score).all():
-                raise RunError(f"{path} has probabilities that are NaN", remedy="evaluate again")
+            if not ((y_score >= 0) & (y_score <= 1)).all():  # also where one is NaN
+                raise RunError(
+                    f"{path} has probabilities that are not from 0 to 1", remedy="evaluate again"
+                )
+            if not all(np.isfinite(cuts).all() for cuts in thresholds.values()):
+                raise RunError(
+                    f"{path} has thresholds that are not finite", remedy="evaluate again"
+                )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path} cannot be read",

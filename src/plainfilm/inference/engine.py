@@ -15,7 +15,7 @@ from plainfilm._machine import cores, resident_bytes
 from plainfilm.decoding.aio import AsyncPool
 from plainfilm.decoding.decode import Decoded, Failure
 from plainfilm.decoding.fair_queue import NO_KEY, Key
-from plainfilm.errors import ImageError, PlainfilmError
+from plainfilm.errors import BundleError, ImageError, PlainfilmError
 from plainfilm.inference.batching import Batcher
 from plainfilm.inference.codes import InferenceError, image_error
 from plainfilm.inference.items import (
@@ -243,7 +243,10 @@ class Engine:
         if "heatmap" in options.include and (options.all_probabilities or not prediction.rejected):
             probabilities = prediction.probabilities
             label = options.label or max(probabilities, key=probabilities.__getitem__)
-            png = await self._heatmaps.run((loaded.predictor, image, label), key)
+            try:
+                png = await self._heatmaps.run((loaded.predictor, image, label), key)
+            except BundleError as error:  # the map has another shape, or values not finite
+                raise InferenceError("invalid-output") from error
             pictures["heatmap"] = picture_url(png)
         return prediction, success(index, decoded.sha256, prediction, pictures, options)
 
