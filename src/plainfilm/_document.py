@@ -11,8 +11,6 @@ from plainfilm._json import JSON, Format, from_json, to_json
 from plainfilm._text import printable
 from plainfilm.errors import ConfigError
 
-_MOST_BYTES = 1 << 28
-
 
 class Document:
     """A frozen dataclass that is stored as one JSON file with a schema version.
@@ -57,9 +55,9 @@ class Document:
     def read(cls, path: Path) -> Self:
         """Read a file that `write` wrote; errors are those of `from_json`."""
         try:
-            data = _files.read_regular(path, _MOST_BYTES)
+            data = _files.read_regular(path)
         except OSError as error:
-            reason = error.strerror or error
+            reason = _files.reason_of(error)
             raise cls.FORMAT.error(f"{path} cannot be read", received=reason) from error
         return cls.parse(data, str(path))
 

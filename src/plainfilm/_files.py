@@ -1,18 +1,32 @@
-"""Writes files atomically; computes SHA-256 hashes; reads and writes JSON."""
+"""Reads regular files; writes files atomically; computes SHA-256 hashes; reads and writes JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
+import io
 import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from plainfilm._leftovers import create_part, remove_leftovers
 from plainfilm.errors import StorageError, UsageError
+
+MEBI = 1 << 20
+DOCUMENT_BYTES = 256 * MEBI
+"""Most bytes of a document, far above that of a million images."""
+
+_remove_leftovers_once = functools.cache(remove_leftovers)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read, without its path and the number of the error."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def explain_oserror(error: OSError, path: Path | str) -> StorageError:
@@ -66,17 +80,15 @@ def check_output_folder(folder: Path, *markers: str) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary file that replaces ``path`` if the block succeeds.
 
-    Even if the writer is killed, a reader sees the complete old or the complete new file.
+    Even if the writer is killed, a reader sees the complete old or the complete new file. What
+    killed writers left in the folder is removed by the first write of a process to it.
     """
-    import tempfile  # here, so that programs that only read start faster
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _remove_leftovers_once(path.parent)
+        temporary, lock = create_part(path)
     except OSError as error:
         raise explain_oserror(error, path) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -90,6 +102,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise explain_oserror(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -99,8 +113,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` atomically, as UTF-8."""
-    write_bytes(path, text.encode())
+    """Write ``text`` to ``path`` atomically, as UTF-8.
+
+    What UTF-8 cannot hold, as in the name of a file that is not UTF-8, is escaped as in JSON.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def canonical_json(value: Any) -> str:
@@ -125,29 +142,29 @@ def read_into(file: Any, out: memoryview) -> None:
         view = view[count:]
 
 
-def open_regular(path: Path, most: int) -> BinaryIO:
-    """Open a file that was not written here.
+def open_regular(path: str | Path, most: int | None = None) -> io.FileIO:
+    """Open a file that was not written here, without waiting.
 
     An OSError is raised if it is a folder, pipe or device, which might never end, or if it has more
     than ``most`` bytes.
     """
-    # A pipe that no one writes to would block; on Windows, files are text by default.
-    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    handle = os.open(path, os.O_RDONLY | flags)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if found.st_size > most:
-            size = f"{found.st_size:,} bytes, more than {most:,}"
-            raise OSError(errno.EFBIG, size, str(path))
-        return os.fdopen(handle, "rb", buffering=0)
-    except BaseException:
-        os.close(handle)
-        raise
+    file = open(path, "rb", buffering=0, opener=open_at_once)  # noqa: SIM115
+    found = os.fstat(file.fileno())
+    if stat.S_ISREG(found.st_mode) and (most is None or found.st_size <= most):
+        return file
+    file.close()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    size = f"{found.st_size:,} bytes, more than {most:,}"
+    raise OSError(errno.EFBIG, size, str(path))
 
 
-def read_regular(path: Path, most: int) -> bytes:
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file like `os.open`, without waiting for the other end of a named pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_regular(path: str | Path, most: int = DOCUMENT_BYTES) -> bytes:
     """Return the content of a file; errors are those of `open_regular`."""
     with open_regular(path, most) as file:
         size = os.fstat(file.fileno()).st_size
@@ -155,6 +172,11 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(data) != size:
         raise OSError(errno.EIO, "it changes while it is read", str(path))
     return data
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document; raise an OSError or ValueError if it cannot be read."""
+    return parse_json(read_regular(path))
 
 
 def parse_json(data: bytes) -> Any:
@@ -192,10 +214,10 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 def hash_file(path: str | Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_json(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of ``value``."""
-    return hash_bytes(canonical_json(value).encode())
+    return hash_bytes(canonical_json(value).encode("utf-8", "backslashreplace"))

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from plainfilm import _files
 from plainfilm.data import (
     Cache,
     Manifest,
@@ -386,13 +387,13 @@ def test_incomplete_files_of_killed_processes_are_removed(tmp_path: Path) -> Non
     options = {"folder": tmp_path / "c", "reader": read_number}
     fill_cache(manifest, SPEC, **options)  # type: ignore[arg-type]
     (shard,) = (tmp_path / "c").glob("*/*.u8")
-    old, new = shard.parent / ".x.u8.1.part", shard.parent / ".y.u8.2.part"
+    old = shard.parent / ".x.u8.a1b2c3d4.part"
     old.touch()
-    new.touch()
     os.utime(old, (0, 0))
-    fill_cache(make(tmp_path / "data", ["2"]), SPEC, **options)  # type: ignore[arg-type]
-    assert not old.exists()
-    assert new.exists()
+    with _files.atomic_path(shard.parent / "y.u8") as new:
+        fill_cache(make(tmp_path / "data", ["2"]), SPEC, **options)  # type: ignore[arg-type]
+        assert not old.exists()
+        assert new.exists()
 
 
 def test_positions(tmp_path: Path) -> None:

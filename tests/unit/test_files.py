@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import math
 import os
+import socket
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,3 +147,95 @@ def test_hashes_are_sha256(tmp_path: Path) -> None:
     expected = hashlib.sha256(data).hexdigest()
     assert _files.hash_file(tmp_path / "data") == expected
     assert _files.hash_bytes(data) == _files.hash_bytes(memoryview(data)) == expected
+
+
+SPECIAL = ("fifo", "socket", "folder", "loop", "/dev/zero", "/dev/null")
+
+
+@pytest.fixture
+def special(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that makes a path that is not a regular file."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+
+    def make(kind: str) -> Path:
+        path = tmp_path / "special"
+        if kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(tmp_path):
+                one.bind("special")
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to("special" if kind == "loop" else kind)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_only_regular_files_are_read(kind: str, special: Callable[[str], Path]) -> None:
+    path = special(kind)
+    for read in (_files.read_regular, _files.read_json, _files.hash_file):
+        with pytest.raises(OSError) as error:
+            read(path)
+        assert _files.reason_of(error.value)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(1 << 40)  # without content
+    with pytest.raises(OSError, match="more than 268,435,456"):
+        _files.read_json(tmp_path / "large")
+    with pytest.raises(OSError, match="more than 3"):
+        _files.read_regular(tmp_path / "large", 3)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", "", "\ufeff{}", "{"])
+def test_json_that_is_none_is_a_value_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "v.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"."):
+        _files.read_json(tmp_path / "v.json")
+
+
+def test_a_name_that_is_not_utf_8_is_written_as_an_escape(tmp_path: Path) -> None:
+    name = os.fsdecode(b"r\xf6ntgen.png")
+    _files.write_json(tmp_path / "v.json", {name: 1})
+    assert json.loads((tmp_path / "v.json").read_bytes()) == {name: 1}
+    assert _files.hash_json(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ö" * 127, "a\nb\t"])
+def test_every_name_that_the_disk_allows_can_be_written(name: str, tmp_path: Path) -> None:
+    _files.write_text(tmp_path / name, "text")
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the age of a file decides")
+def test_leftovers_of_killed_processes_are_removed_but_not_what_is_being_written(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from plainfilm._files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as part: print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program]
+    killed, writing = (
+        subprocess.Popen([*command, str(tmp_path / name)], stdout=subprocess.PIPE, text=True)
+        for name in ("killed", "writing")
+    )
+    with killed, writing:
+        for process in (killed, writing):
+            assert process.stdout is not None
+            assert process.stdout.readline()
+        killed.kill()
+        killed.wait()
+        (tmp_path / ".of another program.part").touch()
+        left = names(tmp_path)
+        assert len(left) == 3
+        _files.write_text(tmp_path / "new", "text")
+        gone = {name for name in left if name.startswith(".killed.")}
+        assert names(tmp_path) == sorted({*left, "new"} - gone)
+        assert len(gone) == 1
+        writing.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import keras
 from plainfilm.errors import RunError
 from plainfilm.training.fit import LinearSchedule
 from plainfilm.training.state import (
+    HISTORY,
     TrainingState,
     load_state,
     read_weights,
@@ -58,7 +61,7 @@ def test_the_state_is_restored_with_its_progress(tmp_path: Path) -> None:
     state = TrainingState(
         epoch=2,
         step=3,
-        history=[{"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": float("nan")}],
+        history=[dict.fromkeys(HISTORY, 0.0) | {"loss": 0.1 + 0.2, "val_auroc": float("nan")}],
         best_epoch=1,
         seconds=12.5,
         loss_sum=0.7,
@@ -137,3 +140,27 @@ def test_short_trainings_have_positive_learning_rates(rise: float, total: int) -
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(total)]
     assert all(0 < rate <= 1 for rate in rates)
     assert max(rates) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"best_value": 0.5}, "another version"),
+        ({"epoch": -1}, "impossible"),
+        ({"step": True}, "impossible"),
+        ({"best_epoch": 3}, "impossible"),
+        ({"seconds": None}, "impossible"),
+        ({"history": {}}, "impossible"),
+        ({"history": [{"epoch": 1}]}, "impossible"),
+        ({"history": [dict.fromkeys(HISTORY, "x")]}, "impossible"),
+    ],
+)
+def test_a_state_that_cannot_be_continued_is_an_error_with_a_remedy(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    progress = asdict(TrainingState()) | changes
+    data = weights_to_bytes(variables(), {"progress": json.dumps(progress)})
+    (tmp_path / "state").write_bytes(data)
+    with pytest.raises(RunError, match=words) as error:
+        load_state(tmp_path / "state", variables())
+    assert error.value.remedy

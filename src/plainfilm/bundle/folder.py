@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from plainfilm import _files
+from plainfilm._leftovers import remove_leftovers
 from plainfilm.bundle.description import BundleMetadata
 from plainfilm.bundle.graph_check import MOST_BYTES
 from plainfilm.bundle.sealed import SUMS, SealedFolder, open_sealed
@@ -101,8 +102,7 @@ def write_bundle(
     _files.make_folder(folder)
     # Without SHA256SUMS a folder is not a bundle: remove it first, write it last.
     (folder / SUMS).unlink(missing_ok=True)
-    for left in folder.glob(".*.part"):  # from an interrupted write
-        left.unlink()
+    remove_leftovers(folder)
     _files.write_json(folder / _METADATA, metadata.to_json())
     _files.write_bytes(folder / _GRAPH, graph)
     from plainfilm.bundle.card import model_card  # a prediction needs no card

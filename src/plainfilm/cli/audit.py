@@ -81,8 +81,10 @@ def _check_outputs(outputs: Mapping[str, Path | None]) -> None:
 
 def _is_output(option: str, path: Path) -> bool:
     """Return whether a file is the page or the JSON of an audit."""
+    from plainfilm._files import open_regular
+
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start = file.read(1024).lower()
     except OSError:
         return False

@@ -68,11 +68,12 @@ def _token(path: Path | None) -> str | None:
     """Return the token; it is never an argument, which every user of the machine can see."""
     if path is None:
         return os.environ.get("PLAINFILM_TOKEN") or None
+    from plainfilm._files import MEBI, read_regular
     from plainfilm.errors import UsageError
 
     _warn_if_readable(path)
     try:
-        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+        return read_regular(path, MEBI).decode().partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise UsageError(f"the token file {path} cannot be read", received=reason) from error

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from plainfilm import _files
 from plainfilm._json import name_unknown
 from plainfilm.config.schema import AUGMENTATIONS, Recipe
 from plainfilm.errors import ConfigError
@@ -43,7 +44,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     text, stem = _read(name)
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of any length; deep nesting
         raise ConfigError(f"the recipe {name} is not valid TOML", received=error) from error
     tree.setdefault("name", stem)
     tree.setdefault("description", "")
@@ -76,9 +77,10 @@ def _read(name: str | Path) -> tuple[str, str]:
     path = Path(name)
     if path.suffix == ".toml":
         try:
-            return path.read_text(encoding="utf-8"), path.stem
+            return _files.read_regular(path, _files.MEBI).decode("utf-8-sig"), path.stem
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the recipe file {path} cannot be read", received=error) from error
+            reason = _files.reason_of(error)
+            raise ConfigError(f"the recipe file {path} cannot be read", received=reason) from error
     names = recipe_names()
     if str(name) not in names:
         raise ConfigError(
@@ -98,7 +100,7 @@ def _override(tree: dict[str, Any], override: str) -> str:
         raise ConfigError("a setting must have the form key=value", received=override)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     path = key.split(".") if "." in key else _full_path(key)
     node = tree

@@ -13,18 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import hash_bytes, make_folder
+from plainfilm._leftovers import remove_leftovers
 from plainfilm._machine import cores
 from plainfilm._progress import Progress, silent
 from plainfilm.data.cache import Cache, Location, default_folder, explain_cache_errors
 from plainfilm.data.file_hashes import Content, hash_files
 from plainfilm.data.manifest import LeftOut, Manifest
-from plainfilm.data.shards import (
-    Shard,
-    clear_leftovers,
-    read_shards,
-    rows_per_shard,
-    write_shard,
-)
+from plainfilm.data.shards import Shard, read_shards, rows_per_shard, write_shard
 from plainfilm.decoding.decode import FEW, Decoded, Failure, Reader, reader_name
 from plainfilm.decoding.pool import Pool
 from plainfilm.errors import StorageError
@@ -81,9 +76,9 @@ def fill_cache(
         for shard in read_shards(top / _name(spec, read_image_and_colour), spec.size):
             found.add(shard)
     todo = found.missing()
+    remove_leftovers(shard_folder)
     if todo:
         check_space(shard_folder, len(todo) * spec.size**2)
-        clear_leftovers(shard_folder)
         if workers is None:
             workers = 0 if len(todo) < FEW else cores()
         with Pool(workers, reader) as pool:

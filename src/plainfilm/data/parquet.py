@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from plainfilm._files import open_regular, reason_of
 from plainfilm.errors import SourceError
 from plainfilm.records import Record
 
@@ -62,13 +63,14 @@ def read_parquet(path: Path) -> tuple[Table, dict[str, str]]:
     import pyarrow.parquet as parquet
 
     try:
+        open_regular(path).close()
         table = parquet.read_table(path)
     except FileNotFoundError as error:
         raise SourceError("the manifest does not exist", received=path) from error
     except (OSError, pyarrow.ArrowException) as error:
         raise SourceError(
             "the manifest cannot be read",
-            received=f"{path}: {error}",
+            received=f"{path}: {reason_of(error)}",
             remedy="create it again from the data",
         ) from error
     metadata: Mapping[bytes, bytes] = table.schema.metadata or {}

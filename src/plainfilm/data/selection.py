@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import replace
 from itertools import zip_longest
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm._files import read_regular, reason_of
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.listing import finding
@@ -77,13 +79,13 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
 def _read(path: str | Path) -> dict[str, str]:
     """Return the reason for each id in the file."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows, columns = list(reader), set(reader.fieldnames or ())
+        text = read_regular(path).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows, columns = list(reader), set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             "the list of records to leave out cannot be read",
-            received=f"{path}: {error}",
+            received=f"{path}: {reason_of(error)}",
             remedy=_REMEDY,
         ) from error
     if "id" not in columns:

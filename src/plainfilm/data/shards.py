@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, write_text
+from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, read_json, write_text
 from plainfilm.decoding.decode import Failure
 from plainfilm.errors import StorageError
 
@@ -95,7 +95,7 @@ def _read_shard(index: Path, size: int) -> Shard | None:
     """Return a shard, or None if it is missing or damaged."""
     pixels = index.with_suffix(".u8")
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        content: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(index)
         hashes, metadata = tuple(content["hashes"]), tuple(content["metadata"])
         failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
         if (
@@ -136,14 +136,6 @@ def write_shard(
     }
     write_text(index, json.dumps(content, separators=(",", ":"), allow_nan=False))
     return shard
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove incomplete files of killed processes that are more than a day old."""
-    for part in folder.glob(".*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > _DAY:
-                part.unlink()
 
 
 class Stamp(NamedTuple):
@@ -206,7 +198,7 @@ class FileIndex:
 
     def _load(self, name: str) -> dict[str, dict[str, list[Any]]]:
         try:
-            content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+            content = read_json(self._folder / f"{name}.json")
         except (OSError, ValueError):  # missing or damaged: the files are hashed again
             return {}
         return content if isinstance(content, dict) else {}

@@ -126,6 +126,7 @@ class Predictions:
         import pyarrow.parquet as parquet
 
         try:
+            _files.open_regular(path).close()
             table = parquet.read_table(path)
             model = json.loads(table.schema.metadata[_METADATA.encode()])["model"]
             ids, patients = (tuple(table.column(key).to_pylist()) for key in _OWN)
@@ -158,7 +159,7 @@ class Predictions:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path} cannot be read",
-                received=f"{type(error).__name__}: {error}",
+                received=_files.reason_of(error),
                 remedy="evaluate again",
             ) from error
         return model, cls(

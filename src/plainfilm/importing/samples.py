@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm import _files
 from plainfilm._text import plural
 from plainfilm.data.sources.tables.files import read_table
 from plainfilm.errors import BundleError, UsageError
@@ -72,12 +73,12 @@ def check_samples(path: Path, session: NetworkSession, spec: PixelSpec, meaning:
 
 def _read_npz(path: Path, spec: PixelSpec, meaning: Meaning) -> _Samples:
     try:
+        _files.open_regular(path).close()
         with np.load(path, allow_pickle=False) as file:
             images, outputs = file["images"], np.asarray(file["outputs"], np.float64)
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UsageError(
-            "the samples cannot be read", received=f"{path}: {error}", remedy=_FORMAT
-        ) from error
+        reason = f"{path}: {_files.reason_of(error)}"
+        raise UsageError("the samples cannot be read", received=reason, remedy=_FORMAT) from error
     shape = (len(images), spec.size, spec.size) if images.ndim else ()
     outputs = outputs.reshape(len(outputs), -1) if outputs.ndim else outputs.reshape(0, 0)
     chosen = list(meaning.columns)

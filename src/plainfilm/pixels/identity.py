@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from plainfilm._files import open_at_once
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS
 from plainfilm.pixels.metadata import element
@@ -70,7 +71,7 @@ def read_identities(files: Sequence[tuple[str, str]]) -> list[Identity | None]:
 
 def _is_dicom(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
             return sniff(file.read(_HEAD)) is Format.DICOM
     except (ImageError, OSError, ValueError):
         return False
@@ -83,7 +84,7 @@ def read_identity(path: str | Path, name: str) -> Identity | None:
     A damaged part of the header counts as absent.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
             if sniff(file.read(_HEAD)) is not Format.DICOM:
                 return None
             if os.fstat(file.fileno()).st_size > LIMITS.bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from plainfilm._files import open_at_once
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS, Limits, check_bytes
 from plainfilm.pixels.prepare import cover, find_borders, fit, upright
@@ -148,7 +149,7 @@ def _load(source: bytes | str | Path, limits: Limits) -> bytes:
         return source
     try:
         # Unbuffered: one read puts the whole file into the bytes that are decoded.
-        with open(source, "rb", buffering=0, opener=_open_at_once) as file:
+        with open(source, "rb", buffering=0, opener=open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(
@@ -164,8 +165,3 @@ def _load(source: bytes | str | Path, limits: Limits) -> bytes:
             "unreadable", f"the file cannot be read: {reason}", received=str(source)
         )
     raise failure
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Otherwise opening a named pipe waits until another process writes to it.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

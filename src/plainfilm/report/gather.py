@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm import _files
 from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, pick
 from plainfilm.data.characteristics import (
@@ -254,8 +258,19 @@ def _worst(
 
 
 def _augmented(path: Path) -> list[Sample]:
-    if not path.is_file():
+    if not path.exists():
         return []
-    with np.load(path, allow_pickle=False) as stored:
-        pairs = zip(stored["images"], stored["labels"], strict=True)
-        return [Sample(own, f"{n}", str(label)) for n, (own, label) in enumerate(pairs, start=1)]
+    try:
+        with np.load(io.BytesIO(_files.read_regular(path)), allow_pickle=False) as stored:
+            images, labels = stored["images"], stored["labels"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, _files.reason_of(error)) from error
+    if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != (len(images),):
+        raise _damaged(path, f"images {images.dtype} {images.shape}, labels {labels.shape}")
+    pairs = zip(images, labels, strict=True)
+    return [Sample(own, f"{n}", str(label)) for n, (own, label) in enumerate(pairs, start=1)]
+
+
+def _damaged(path: Path, reason: str) -> RunError:
+    remedy = "remove it; the report then shows no augmented images"
+    return RunError(f"{path} is damaged", received=reason, remedy=remedy)

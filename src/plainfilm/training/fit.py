@@ -28,7 +28,13 @@ from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
 from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
 from plainfilm.training.selection import is_selected, patience_is_over
-from plainfilm.training.state import TrainingState, load_state, save_state, weights_to_bytes
+from plainfilm.training.state import (
+    TrainingState,
+    load_state,
+    read_file,
+    save_state,
+    weights_to_bytes,
+)
 from plainfilm.training.training_images import ValidationSet
 
 _STEP_RESETS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
@@ -136,7 +142,7 @@ def fit(
         save_state(state_file, variables, state)
         saved = time.monotonic()
 
-    return Fitted(best_file.read_bytes(), state, int(network.count_params()))
+    return Fitted(read_file(best_file), state, int(network.count_params()))
 
 
 def _training_model(network: Any, recipe: Recipe, seed: int) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from plainfilm._files import make_folder
+from plainfilm._files import make_folder, open_at_once, reason_of
 from plainfilm.errors import RunError, StorageError
 
 LOCK = ".lock"
@@ -68,9 +69,14 @@ class FolderLock:
 
 def _open(path: Path) -> TextIO:
     try:
-        return open(path, "a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8", opener=open_at_once)  # noqa: SIM115
     except OSError as error:
-        raise StorageError("the folder is not writable", received=f"{path}: {error}") from error
+        reason = f"{path}: {reason_of(error)}"
+        raise StorageError("the folder is not writable", received=reason) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise StorageError(f"{path} is not a regular file", remedy="remove it")
+    return file
 
 
 def _is_at(file: TextIO, path: Path) -> bool:

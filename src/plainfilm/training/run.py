@@ -48,13 +48,20 @@ class Run:
         ``learning_rate``, ``seconds``. Empty if the file is missing.
         """
         path = self.folder / "history.csv"
-        if not path.is_file():
+        if not path.exists():
             return []
-        with open(path, newline="", encoding="utf-8") as file:
+        try:
+            text = io.StringIO(_files.read_regular(path).decode(), newline="")
             return [
                 {key: float(value) if value else math.nan for key, value in row.items()}
-                for row in csv.DictReader(file)
+                for row in csv.DictReader(text, strict=True)
             ]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise RunError(
+                f"{path} is damaged",
+                received=_files.reason_of(error),
+                remedy="remove it; the report then shows no history",
+            ) from error
 
 
 def open_run(folder: str | Path) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,12 @@ from plainfilm import _files
 from plainfilm._optional import require
 from plainfilm.errors import RunError
 
+HISTORY: tuple[str, ...] = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auroc")
+HISTORY += ("learning_rate", "seconds")
+"""Columns of the history, which has one row for each epoch."""
+
+_MOST = 1 << 40
+_AGAIN = "train again, into another folder"
 _NUMBER = re.compile(r"_[0-9]+(?=/|$)")
 
 
@@ -55,7 +61,7 @@ def read_weights(data: bytes, variables: Iterable[Any], source: str) -> None:
     try:
         tensors = require("safetensors.numpy", "train").load(data)
     except Exception as error:  # not every version exports the error class of safetensors
-        raise RunError(f"{source} is damaged", received=str(error)) from error
+        raise RunError(f"{source} is damaged", received=str(error), remedy=_AGAIN) from error
     named = _named(variables)
     expected = {(name, tuple(variable.shape)) for name, variable in named.items()}
     differing = sorted(expected ^ {(name, tuple(array.shape)) for name, array in tensors.items()})
@@ -91,14 +97,51 @@ def load_state(path: Path, variables: Iterable[Any]) -> TrainingState:
     """Restore what `save_state` wrote; return a new `TrainingState` if there is no file."""
     if not path.exists():
         return TrainingState()
-    data = path.read_bytes()
+    data = read_file(path)
     read_weights(data, variables, str(path))
     length = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + length])
-        return TrainingState(**json.loads(header["__metadata__"]["progress"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is damaged: it has no progress", received=repr(error)) from error
+        progress = json.loads(header["__metadata__"]["progress"])
+        keys = {*progress}
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path} is damaged: it has no progress", received=repr(error)[:200], remedy=_AGAIN
+        ) from error
+    if keys != {one.name for one in fields(TrainingState)}:
+        raise RunError(
+            f"{path} was written by another version of plainfilm, which trains differently",
+            received=f"progress of {', '.join(sorted(map(str, keys)))}"[:200],
+            remedy=_AGAIN,
+        )
+    _check_progress(path, progress)
+    return TrainingState(**progress)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file of a run."""
+    try:
+        return _files.read_regular(path, _MOST)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read", received=_files.reason_of(error), remedy=_AGAIN
+        ) from error
+
+
+def _check_progress(path: Path, progress: dict[str, Any]) -> None:
+    """Raise a RunError for progress that no training can have."""
+    whole = [progress[name] for name in ("epoch", "step", "best_epoch")]
+    sums = [progress[name] for name in ("seconds", "loss_sum", "accuracy_sum")]
+    history = progress["history"]
+    if not (
+        all(type(number) is int and number >= 0 for number in whole)
+        and all(type(number) in (int, float) for number in sums)
+        and isinstance(history, list)
+        and len(history) >= progress["best_epoch"]
+        and all(isinstance(row, dict) and {*row} == {*HISTORY} for row in history)
+        and all(type(cell) in (int, float) for row in history for cell in row.values())
+    ):
+        raise RunError(f"{path} is damaged: its progress is impossible", remedy=_AGAIN)
 
 
 def _named(variables: Iterable[Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._files import open_regular
 from plainfilm.data import SourceOptions
 from plainfilm.data.sources.tables.open_table import open_table
 from plainfilm.data.sources.tables.text import recognise_delimiter
@@ -140,7 +141,7 @@ def _read_plain(path: Path, delimiter: str | None) -> Cells | None:
     import pyarrow.parquet as parquet
 
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start = file.read(_SAMPLE)
         if start.startswith(b"PAR1"):
             table = parquet.read_table(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import math
 import re
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from plainfilm._files import MEBI, open_regular, read_regular, reason_of
 from plainfilm._optional import require
 from plainfilm._text import plural
 from plainfilm.data.sources.tables.table import Table, assemble, check_names
@@ -20,6 +22,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".par
 """Endings of the names of tables."""
 
 _SUFFIX = re.compile(r"(?:\.(?:csv|tsv|txt)(?:\.gz)?|\.parquet|\.xlsx)$", re.IGNORECASE)
+_LARGEST = 2000 * MEBI  # of a text; as columns it takes tens of gigabytes
 _OTHER_FORMATS = (
     (b"\xd0\xcf\x11\xe0", "a document of an old Office format", "save it as .xlsx or CSV"),
     (b"%PDF", "a PDF document", "export the table as CSV"),
@@ -70,7 +73,7 @@ def read_table(
     if header is not None and len(set(header)) != len(header):
         raise UsageError("header= needs different names", received=", ".join(header))
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start = file.read(4)
         if start == b"PAR1":
             table = _read_parquet(path, header)
@@ -79,7 +82,8 @@ def read_table(
         else:
             table = read_text(path, _read_bytes(path, start), delimiter, encoding, header)
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError("the table cannot be read", received=f"{path}: {error}") from error
+        reason = f"{path}: {reason_of(error)}"
+        raise SourceError("the table cannot be read", received=reason) from error
     if not len(table):
         raise SourceError(
             "the table has no rows below its header" if table.columns else "the table is empty",
@@ -92,8 +96,13 @@ def _read_bytes(path: Path, start: bytes) -> bytes:
     for begin, kind, remedy in _OTHER_FORMATS:
         if start.startswith(begin):
             raise SourceError("the file is not a table", received=f"{path}: {kind}", remedy=remedy)
-    data = path.read_bytes()
-    return gzip.decompress(data) if start.startswith(b"\x1f\x8b") else data
+    if not start.startswith(b"\x1f\x8b"):
+        return read_regular(path, _LARGEST)
+    with open_regular(path) as packed, gzip.GzipFile(fileobj=packed) as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(errno.EFBIG, f"its text is larger than {_LARGEST // MEBI} MiB")
+    return data
 
 
 def _read_parquet(path: Path, header: Sequence[str] | None) -> Table:

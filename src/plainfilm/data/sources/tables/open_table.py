@@ -66,7 +66,7 @@ def open_table(path: Path, options: SourceOptions) -> tuple[Table, list[Finding]
 
 
 def _read(path: Path, options: SourceOptions, header: Sequence[str] | None = None) -> Table:
-    if not path.is_file():
+    if not path.exists():
         raise SourceError("the table does not exist", received=path, remedy="check the path")
     delimiter, encoding = options.get("delimiter"), options.get("encoding")
     return read_table(path, delimiter=delimiter, encoding=encoding, header=header)

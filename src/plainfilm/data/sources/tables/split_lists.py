@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from plainfilm._files import read_regular, reason_of
 from plainfilm._text import plural
 from plainfilm.data.sources.file_names import best_matches, last_part, stem_of
 from plainfilm.data.sources.identifying import contains_identity
@@ -75,10 +76,10 @@ def _role_of(path: Path) -> Split:
 
 def _read(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(
-            "the list of files cannot be read", received=f"{path}: {error}"
+            "the list of files cannot be read", received=f"{path}: {reason_of(error)}"
         ) from error
     names = (line.strip().replace("\\", "/") for line in lines)
     return [*dict.fromkeys(filter(None, names))]
