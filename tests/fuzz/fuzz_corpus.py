@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
@@ -80,25 +82,44 @@ def _rasters(picture: Grey) -> Iterator[tuple[str, bytes]]:
     yield "colour.jpg", _saved(colour, "jpeg")
     yield "progressive.jpg", _saved(colour, "jpeg", progressive=True)
     yield "rgb.jpg", _saved(colour, "jpeg", keep_rgb=True)
+    parts = {"exif": exif, "icc_profile": bytes(300), "xmp": b"<x/>", "comment": b"drawn"}
+    yield "parts.jpg", _saved(grey, "jpeg", **parts)
     yield "cmyk.jpg", _saved(colour.convert("CMYK"), "jpeg")
     yield "grey.png", _saved(grey, "png", exif=exif)
     yield "deep.png", _saved(deep, "png")
     yield "palette.png", _saved(colour.convert("P"), "png", transparency=3)
+    texts = PngInfo()
+    for number, name in enumerate(("Comment", "Raw profile type exif", "exif")):
+        texts.add_text(name, "\nexif\n9\n" + exif.tobytes().hex(), zip=number == 0)
+    yield "texts.png", _saved(grey, "png", pnginfo=texts, icc_profile=bytes(300))
     yield "alpha.png", _saved(clear, "png")
     yield "bits.png", _saved(grey.convert("1"), "png")
     for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         yield f"{name}.tiff", _saved(grey, "tiff", compression=name, exif=exif)
     yield "fax.tiff", _saved(grey.convert("1"), "tiff", compression="group4")
+    yield "strips.tiff", _saved(grey, "tiff", compression="tiff_lzw", strip_size=200)
     yield "deep.tiff", _saved(deep, "tiff")
     yield "float.tiff", _saved(Pillow.fromarray(picture / np.float32(255)), "tiff")
     yield "pages.tiff", _saved(grey, "tiff", save_all=True, append_images=[colour.copy(), deep])
     yield "big.tiff", _saved(grey, "tiff", big_tiff=True)
     yield "grey.bmp", _saved(grey, "bmp")
+    yield "runs.bmp", _runs(picture)
     yield "colour.bmp", _saved(colour, "bmp")
     yield "colour.webp", _saved(colour, "webp", exif=exif)
     yield "lossless.webp", _saved(clear.convert("RGBA"), "webp", lossless=True)
     yield "grey.gif", _saved(grey, "gif")
+    yield "comment.gif", _saved(grey, "gif", comment=b"drawn " * 99)
     yield "moving.gif", _saved(grey, "gif", save_all=True, append_images=[colour.convert("P")])
+
+
+def _runs(picture: Grey) -> bytes:
+    """Write a bitmap with run-length encoding: one run for each pixel."""
+    height, width = picture.shape
+    pixels = b"".join(b"".join(b"\1%c" % v for v in row) + b"\0\0" for row in picture[::-1])
+    palette = b"".join(bytes((v, v, v, 0)) for v in range(256))
+    at = 54 + len(palette)
+    head = struct.pack("<IHHIIiiHH", at + len(pixels), 0, 0, at, 40, width, height, 1, 8)
+    return b"BM" + head + struct.pack("<IIiiII", 1, len(pixels), 0, 0, 256, 0) + palette + pixels
 
 
 def _header(rows: int, columns: int, bits: int, **elements: Any) -> Dataset:

@@ -12,6 +12,7 @@ The corpus is drawn again each time; nothing is kept but a file that broke an in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
 import tempfile
@@ -33,9 +34,14 @@ def check(data: bytes) -> str:
         If an invariant does not hold; whatever else escapes is a defect as well.
     """
     from plainfilm.errors import ImageError
-    from plainfilm.pixels import Limits, read_image, read_image_and_colour
+    from plainfilm.pixels import Limits, read_image, read_image_and_colour, sniff
+    from plainfilm.pixels.directories import check_directories
+    from plainfilm.pixels.structure import check_structure
     from plainfilm.records import PixelSpec
 
+    with contextlib.suppress(ImageError):  # small files are read without this check
+        check_directories(data)
+        check_structure(data, sniff(data))
     kind = len(data)  # each file has a spec of its own, always the same one
     geometry = GEOMETRIES[kind % 3]
     spec = PixelSpec(24, geometry, trim=kind % 2 == 1, frame=kind % 5 // 4)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ _MOST_SCANS = 1_000  # for an image of any size
 _SEGMENTS = 1_000  # before the first scan; a profile has up to 255
 _GAP = 65_536  # bytes between two segments
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_NO_MARKERS = (0x00, 0xFF)  # the second is a fill byte
 _BARE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length
 _END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 stream
 # Start-of-frame markers: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
@@ -121,22 +122,25 @@ def header_segments(frame: bytes) -> Iterator[tuple[int, int]]:
     As decoders do, it skips fill bytes and other bytes between segments. An ImageError
     ``too-large`` is raised for more segments or more such bytes than any encoder writes.
     """
-    at = 2
+    at, last = 2, len(frame) - 4
     for _ in range(_SEGMENTS):
-        found = _MARKER.search(frame, at, at + _GAP)
-        if found is None:
-            check_parts("bytes between two segments", min(len(frame) - at, _GAP + 1), _GAP)
+        if at > last:
             return
-        at, marker = found.start(), frame[found.start() + 1]
+        marker = frame[at + 1]
+        if frame[at] != 0xFF or marker in _NO_MARKERS:
+            found = _MARKER.search(frame, at, at + _GAP)
+            if found is None or found.start() > last:
+                check_parts("bytes between two segments", min(last - at, _GAP + 1), _GAP)
+                return
+            at = found.start()
+            marker = frame[at + 1]
         if marker in _BARE:
             at += 2
             continue
-        if at + 4 > len(frame):
-            return
         yield marker, at
         if marker == 0xDA:
             return
-        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+        at += 2 + (frame[at + 2] << 8 | frame[at + 3])
     check_parts("segments before the image", _SEGMENTS + 1, _SEGMENTS)
 
 

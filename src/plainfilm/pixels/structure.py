@@ -19,6 +19,7 @@ _TABLE_BYTES = 65_536  # of quantisation tables of a JPEG; the largest four have
 _RECORDS = 10_000  # of Photoshop in a JPEG
 _CHUNKS = 1_000  # of a PNG, without those of pixels
 _PIXEL_CHUNKS = 200_000  # of a PNG; libpng writes 65,536 for 512 MiB
+_RIFF_CHUNKS = 100_000  # of a WebP file; one for each image of an animation
 _SLACK = 65_536  # bytes of compressed data above what the pixels take without compression
 _RLE_PIXELS = 30_000_000  # of a run-length encoded bitmap, which Pillow decodes in Python
 _RLE = (1, 2)  # compression of a bitmap
@@ -33,6 +34,8 @@ def check_structure(data: bytes, kind: Format) -> None:
         _check_png(data)
     elif kind is Format.TIFF:
         check_directories(data)
+    elif kind is Format.WEBP:
+        _check_webp(data)
     elif kind is Format.BMP:
         _check_bmp(data)
 
@@ -43,7 +46,7 @@ def _check_jpeg(data: bytes) -> None:
     for marker, at in header_segments(data):
         if marker not in (0xDB, 0xE1, 0xED):
             continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        end = at + 2 + (data[at + 2] << 8 | data[at + 3])
         if marker == 0xDB:
             tables += end - at
         elif marker == 0xED:
@@ -59,15 +62,16 @@ def _check_jpeg(data: bytes) -> None:
 
 def _check_png(data: bytes) -> None:
     at, others, pixels, stored = 8, 0, 0, 0
-    while at + 8 <= len(data):
+    while at + 8 <= len(data) and others <= _CHUNKS and pixels <= _PIXEL_CHUNKS:
         length, kind = struct.unpack_from(">I4s", data, at)
         at += length + 12
         if kind == b"IDAT":
-            stored += length
-        if kind in (b"IDAT", b"fdAT"):
             pixels += 1
-        elif kind == b"IEND" or max(others, pixels - _PIXEL_CHUNKS) > _CHUNKS:
+            stored += length
+        elif kind == b"IEND":
             break
+        elif kind == b"fdAT":  # pixels of the later images of an animation
+            pixels += 1
         else:
             others += 1
     check_parts("chunks", others, _CHUNKS)
@@ -76,6 +80,16 @@ def _check_png(data: bytes) -> None:
         width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
         row = 1 + -(-width * bits * _SAMPLES.get(colour, 4) // 8)
         check_parts("bytes of compressed pixels", stored, 2 * row * height + _SLACK)
+
+
+def _check_webp(data: bytes) -> None:
+    at, end, count = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), 0
+    while at + 8 <= end and count <= _RIFF_CHUNKS:
+        kind, length = struct.unpack_from("<4sI", data, at)
+        # An image of an animation is a chunk of 16 bytes and further chunks.
+        at += 24 if kind == b"ANMF" else 8 + length + (length & 1)
+        count += 1
+    check_parts("chunks", count, _RIFF_CHUNKS)
 
 
 def _check_bmp(data: bytes) -> None:
