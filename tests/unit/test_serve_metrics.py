@@ -28,7 +28,7 @@ ServeWith = Callable[..., Any]
 MakeBundle = Callable[..., Bundle]
 PNG = {"content-type": "image/png"}
 FAR = Rejection(1.0, "of the test", 0.01)
-NAMES = ("a\\b", 'quo"te', "new\nline", "µ {x=1}, y")
+NAMES = ("a\\b", 'quo"te', "a\\n", "µ {x=1}, y")
 
 
 def read(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -182,11 +182,13 @@ def test_large_counts_keep_all_their_digits_and_no_sum_is_spoilt() -> None:
     telemetry = Telemetry()
     telemetry.requests.add("/v1/model", "200", count=123_456_789)
     telemetry.gauge("bytes", "Bytes.", lambda: 98_765_432_101)
+    telemetry.decoders.add("new\nline")  # no name of a bundle has one
     telemetry.gauge("unknown", "Unknown.", lambda: None)
     metrics = read(telemetry.text())
     assert list(metrics["plainfilm_requests_total"].values()) == [123_456_789]
     assert metrics["plainfilm_bytes"] == {(): 98_765_432_101}
     assert "plainfilm_unknown" not in metrics
+    assert select(metrics["plainfilm_decoders_total"])["new\nline"] == 1
     histogram = Histogram((1.0, 2.0))
     for value in (math.nan, math.inf, -math.inf, 0.5, 1.0, 3.0):
         histogram.add(value)
