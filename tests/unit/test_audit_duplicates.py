@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from plainfilm.audit.duplicates import Duplicates, Pair, find_duplicates
 from plainfilm.audit.leaks import check_duplicates, check_similar_patients
 from plainfilm.audit.pipeline import audit_dataset
 from plainfilm.data import load_dataset
+from plainfilm.pixels import read_pixel_hash
 
 
 def crop(image, share=0.02):
@@ -157,3 +159,25 @@ def test_only_different_patients_are_reported_as_similar(make_evidence):
         list(check_similar_patients(evidence, Duplicates((), (), near((0, 1), agreement=0.85))))
         == []
     )
+
+
+def test_many_copies_are_each_read_once(chests, make_evidence, tmp_path, monkeypatch):
+    """Twelve copies are 66 pairs; the last file has other pixels at full size, one is missing."""
+    paths = [str(tmp_path / f"{n}.png") for n in range(12)]
+    for n, path in enumerate(paths[:11]):
+        pixels = chests[0] if n < 10 else chests[0] ^ 1
+        Image.fromarray(pixels).save(path, compress_level=n % 3)
+    evidence = make_evidence([0] * 12, images=chests[[0] * 12])
+    records = (replace(r, path=path) for r, path in zip(evidence.records, paths, strict=True))
+    evidence = replace(evidence, records=tuple(records))
+    read = []
+
+    def count(path, spec):
+        read.append(path)
+        return read_pixel_hash(path, spec)
+
+    monkeypatch.setattr("plainfilm.audit.duplicates.read_pixel_hash", count)
+    found = find_duplicates(evidence)
+    assert found.exact == (tuple(range(10)),)
+    assert {row for pair in found.near for row in (pair.first, pair.second)} >= {10, 11}
+    assert sorted(read) == sorted(paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,10 @@ from plainfilm.audit.alignment import identity_transforms, register
 from plainfilm.audit.clusters import connected_groups, equal_files, links_of
 from plainfilm.audit.evidence import THUMBNAIL, Evidence, downsample
 from plainfilm.audit.hashing import close_pairs, hash_images, local_contrast
-from plainfilm.errors import ImageError
-from plainfilm.pixels import read_full_image
+from plainfilm.decoding.decode import Decoded
+from plainfilm.decoding.pool import decode_files
+from plainfilm.pixels import read_pixel_hash
+from plainfilm.records import PixelSpec
 
 NEAR_DUPLICATE = 0.92
 """Lowest agreement of near duplicates. In the training images of the public paediatric data set,
@@ -31,6 +34,7 @@ _EQUAL_PIXELS = 0.97  # lowest agreement at which pixels are compared
 _REGISTER_ALL = 32  # up to this number of images, all pairs are registered
 _COMPARE_ALL = 400  # up to this number of images, the hashes of all pairs are compared
 _BATCH = 256
+_SPEC = PixelSpec(8)  # of the images that come with the hashes of pixels
 _BLANK = 8  # grey levels; images with a smaller range are ignored
 
 
@@ -63,13 +67,9 @@ def find_duplicates(evidence: Evidence) -> Duplicates:
     compared = visible.copy()
     compared[[row for group in files for row in group[1:]]] = False
     pairs = _similar_pairs(evidence, np.flatnonzero(compared))
-    equal = [
-        (pair.first, pair.second)
-        for pair in pairs
-        if pair.agreement >= _EQUAL_PIXELS
-        and not pair.mirrored
-        and _have_equal_pixels(evidence, pair)
-    ]
+    equal = _equal_pairs(
+        evidence, [pair for pair in pairs if pair.agreement >= _EQUAL_PIXELS and not pair.mirrored]
+    )
     links = [*links_of([group for group in files if visible[group[0]]]), *equal]
     others = [pair for pair in pairs if (pair.first, pair.second) not in set(equal)]
     return Duplicates(
@@ -151,19 +151,27 @@ def _candidates(small: NDArray[np.uint8]) -> NDArray[np.intp]:
     return np.asarray(columns[unique], dtype=np.intp)
 
 
-def _have_equal_pixels(evidence: Evidence, pair: Pair) -> bool:
+def _equal_pairs(evidence: Evidence, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """Return those pairs whose files have equal pixels at full size; each file is read once."""
+    likely = [(pair.first, pair.second) for pair in pairs if _may_be_equal(evidence, pair)]
+    rows = sorted({row for pair in likely for row in pair})
+    if not rows:
+        return []
+    files = [evidence.records[row].path for row in rows]
+    _, outcomes = decode_files(files, _SPEC, read_pixel_hash)
+    hashes = {  # without files that were removed or changed in the meantime
+        row: one.metadata["pixels"]
+        for row, one in zip(rows, outcomes, strict=True)
+        if isinstance(one, Decoded)
+    }
+    return [pair for pair in likely if len({hashes.get(row, row) for row in pair}) == 1]
+
+
+def _may_be_equal(evidence: Evidence, pair: Pair) -> bool:
     rows = [pair.first, pair.second]
     one, other = (evidence.metadata[row] for row in rows)
     if any(one.get(name) != other.get(name) for name in ("width", "height")):
         return False
     assert evidence.cache is not None
     # Files of one format are downsampled in the same way, so equal images are equal in the cache.
-    if one.get("format") == other.get("format") and not np.array_equal(
-        *evidence.cache.gather(rows)
-    ):
-        return False
-    try:
-        first, second = (read_full_image(evidence.records[row].path).pixels for row in rows)
-    except ImageError:  # the file was removed or changed in the meantime
-        return False
-    return bool(np.array_equal(first, second))
+    return one.get("format") != other.get("format") or np.array_equal(*evidence.cache.gather(rows))

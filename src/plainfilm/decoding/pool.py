@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.decoding.decode import Decoded, Failure, Reader, decode_one, reader_name
+from plainfilm._machine import cores
+from plainfilm.decoding.decode import FEW, Decoded, Failure, Reader, decode_one, reader_name
 from plainfilm.decoding.job import Job
 from plainfilm.decoding.process import DecodingProcess, Ending
 from plainfilm.decoding.sandbox import Sandbox
@@ -241,3 +242,15 @@ class Pool:
             jobs = self._schedule.clear()
         for job in jobs:
             job.done(_SUSPECT if job.deaths else NO_DECODER)
+
+
+def decode_files(
+    files: Sequence[str], spec: PixelSpec, reader: Reader = read_image
+) -> tuple[NDArray[np.uint8], list[Decoded | Failure]]:
+    """Decode n files, a few in this process and more in a pool, and return images and outcomes.
+
+    The images are (n, size, size); those of failures are undefined.
+    """
+    out = np.empty((len(files), spec.size, spec.size), np.uint8)
+    with Pool(0 if len(files) < FEW else cores(), reader) as pool:
+        return out, pool.decode(files, spec, out)

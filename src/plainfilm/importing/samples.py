@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from plainfilm import _files
 from plainfilm._text import plural
 from plainfilm.data.sources.tables.files import read_table
-from plainfilm.errors import BundleError, UsageError
+from plainfilm.decoding.decode import Failure
+from plainfilm.decoding.pool import decode_files
+from plainfilm.errors import BundleError, ImageError, UsageError
 from plainfilm.importing.equality import TOLERANCE, Floats, largest_difference
 from plainfilm.importing.outputs import Meaning, check_values, to_logits
 from plainfilm.network_session import NetworkSession
-from plainfilm.pixels import read_image
 from plainfilm.records import PixelSpec
 
 __all__ = ["check_samples"]
@@ -111,7 +112,10 @@ def _read_table(path: Path, spec: PixelSpec, meaning: Meaning) -> _Samples:
             remedy=_FORMAT,
         )
     names = table.columns[files[0]]
-    images = np.stack([read_image(path.parent / name, spec).pixels for name in names])
+    images, outcomes = decode_files([str(path.parent / name) for name in names], spec)
+    for name, one in zip(names, outcomes, strict=True):
+        if isinstance(one, Failure):
+            raise ImageError(one.reason, one.problem, received=name)
     try:
         values = np.array([table.columns[label] for label in labels], np.float64).T
     except ValueError as error:

@@ -11,6 +11,7 @@ from plainfilm.pixels.read import (
     read_full_image,
     read_image,
     read_image_and_colour,
+    read_pixel_hash,
 )
 from plainfilm.pixels.sniff import IMAGE_SUFFIXES, Format, sniff
 
@@ -24,5 +25,6 @@ __all__ = [
     "read_full_image",
     "read_image",
     "read_image_and_colour",
+    "read_pixel_hash",
     "sniff",
 ]
