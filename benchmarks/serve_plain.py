@@ -1,6 +1,6 @@
 """Serves predictions as tutorials do: an upload, Pillow, a resize, ``model.predict``.
 
-    pip install fastapi  # not part of any extra
+    pip install fastapi uvicorn  # not part of any extra
     python benchmarks/serve_plain.py BUNDLE PORT
 
 Started by ``serve.py`` for comparison. The network has the same layers and number of weights as

@@ -16,7 +16,7 @@ pytest.importorskip("importlinter")
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "plainfilm"
 ALLOWED = {
-    "httptools": {"serve"},
+    "h11": {"serve"},
     "jax": {"models", "training"},
     "kagglehub": set(),  # in data.sources only
     "keras": {"models", "training"},
@@ -31,8 +31,6 @@ ALLOWED = {
     "starlette": {"serve"},
     "tensorflow": {"models", "training"},
     "torch": {"models", "training"},
-    "uvicorn": {"serve"},
-    "uvloop": {"serve"},
 }
 """Library to the packages that may import it."""
 

@@ -30,7 +30,7 @@ from plainfilm.report import write_report
 from plainfilm.report.pdf import find_browser
 from plainfilm.runtime import Predictor
 
-for needed, extra in (("starlette", "serve"), ("uvicorn", "serve"), ("selenium", "test")):
+for needed, extra in (("starlette", "serve"), ("h11", "serve"), ("selenium", "test")):
     pytest.importorskip(needed, reason=f"{needed} is not installed (extra {extra})")
 
 pytestmark = [

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("starlette")
-pytest.importorskip("httptools")
+pytest.importorskip("h11")
 
 import test_privacy
 

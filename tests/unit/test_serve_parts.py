@@ -274,7 +274,7 @@ def test_loopback_addresses() -> None:
 
 
 def test_a_missing_extra_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
+    monkeypatch.setitem(__import__("sys").modules, "h11", None)
     with pytest.raises(MissingExtraError, match=r"\.\[serve\]"):
         run_service(["x"], Settings())
 

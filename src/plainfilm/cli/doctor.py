@@ -23,7 +23,7 @@ _PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "train, demo on JAX": ("jax", (*_TRAINING, "jax")),
     "train, demo on PyTorch": ("torch", (*_TRAINING, "torch")),
     "import of ONNX networks": ("onnx", ("onnx",)),
-    "serve": ("serve", ("starlette", "uvicorn", "httptools", "python_multipart")),
+    "serve": ("serve", ("starlette", "h11", "python_multipart")),
     "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg")),
     "fetch": ("fetch", ("kagglehub",)),
     "completion in the shell": ("completion", ("argcomplete",)),

@@ -28,7 +28,8 @@ class InferenceLimits:
     frames
         Frames of a DICOM file or pages of a TIFF.
     held
-        Bytes of all uploads, and of pictures waiting to be sent; further requests are refused.
+        Bytes of all uploads that have arrived, and of pictures waiting to be sent; further requests
+        are refused. Uploads above a 64th of this leave a quarter to smaller ones.
     waiting
         Requests in progress or queued; further ones are refused (``busy``).
     decode_seconds
@@ -88,7 +89,10 @@ def parse_limits(settings: list[str], base: L) -> L:
 
 
 class MemoryBudget:
-    """Bytes of uploads and of pictures in answers that all requests together may hold."""
+    """Bytes of uploads and of pictures in answers that all requests together may hold.
+
+    Large uploads leave a quarter to small ones, so that a few of them do not exhaust it.
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -99,6 +103,11 @@ class MemoryBudget:
         if self.held + count > self.total:
             raise InferenceError("busy")
         self.held += count
+
+    def has_room(self, size: int, own: int) -> bool:
+        """Return whether an upload of ``size`` bytes fits that holds ``own`` of them already."""
+        share = self.total if size <= self.total // 64 else self.total // 4 * 3
+        return self.held + size - own <= share
 
     def give_back(self, count: int) -> None:
         """Release bytes."""

@@ -28,7 +28,7 @@ def run_service(bundles: Sequence[str], settings: Settings) -> int:
     """
     from plainfilm import _optional
 
-    for module in ("starlette", "uvicorn", "httptools", "python_multipart", "markdown_it"):
+    for module in ("starlette", "h11", "python_multipart", "markdown_it"):
         _optional.require(module, "serve")
     from plainfilm.inference.registry import parse_sources
     from plainfilm.serve.server import run

@@ -24,16 +24,17 @@ class ServiceLimits(InferenceLimits):
     ahead
         Images of one request in progress at a time, so that other requests proceed.
     connections
-        Open connections; further ones get status 503.
+        Open connections. A further one takes the place of one that has had no request for a second,
+        or gets status 503.
     head
-        Bytes of a request's first line and headers.
+        Bytes of a request's first line and headers, which have at most 128 lines.
     head_seconds
         Time for these to arrive, counted from the opening of the connection or the first byte
         after the previous answer.
     idle_seconds
         Time that a connection may stay open between two requests.
     stall_seconds
-        Time without progress while a client sends a body or receives an answer.
+        Time without a byte of a body, and for each 256 KiB of an answer that a client receives.
     seconds
         Time for a whole request, from its headers to the answer; then it gets status 504.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,13 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plainfilm.inference.codes import InferenceError
 from plainfilm.inference.engine import Engine
 from plainfilm.serve.limits import Settings
-from plainfilm.serve.problems import PROBLEM_TYPE, Problem
+from plainfilm.serve.problems import Problem
 from plainfilm.serve.request_body import ClientGone, RequestBody
 from plainfilm.serve.security import HEADERS, Guard
 
 _PREDICTION_PATHS = frozenset({"/v1/predictions", "/v1/predictions/stream"})
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
-_PIECE = 1 << 18  # bytes of an answer that the client must accept within the stall limit
 _DEFAULT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
@@ -39,30 +39,29 @@ class Middleware:
             return
         began = time.monotonic()
         scope["app"] = self  # Starlette then raises HTTPException instead of answering itself
-        out = _Output(send, self._engine, self._limits.stall_seconds, scope["method"] != "HEAD")
+        out = _Output(send, self._engine, scope["method"] != "HEAD")
         if scope["method"] == "HEAD":  # the answer of GET without its body (RFC 9110, 9.3.2)
             scope = {**scope, "method": "GET"}
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        body = RequestBody(headers, receive, self._limits, self._engine.budget)
         try:
             self._guard.check(scope["method"], scope["path"], headers)
-            await self._handle(scope, receive, out, body)
+            await self._handle(scope, receive, out, headers)
         except InferenceError as error:
             problem = error if isinstance(error, Problem) else Problem.of(error)
-            await _send_problem(problem, out, body)
+            await _send_problem(problem, out)
         except HTTPException as error:
             code = _HTTP_CODES.get(error.status_code, "bad-request")
-            await _send_problem(Problem(code, headers=error.headers), out, body)
+            await _send_problem(Problem(code, headers=error.headers), out)
         except TimeoutError:
-            await _send_problem(Problem("deadline"), out, body)
+            await _send_problem(Problem("deadline"), out)
         except (ClientGone, OSError):
             out.status = out.status or 499
         except Exception as error:
             # The type only: the message may quote a file.
             self._engine.log.write("defect", error=type(error).__name__, where=_where(error))
-            await _send_problem(Problem("internal"), out, body)
+            await _send_problem(Problem("internal"), out)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             self._engine.telemetry.requests.add(route, str(out.status))
@@ -70,12 +69,13 @@ class Middleware:
                 self._engine.telemetry.seconds.add(time.monotonic() - began)
 
     async def _handle(
-        self, scope: Scope, receive: Receive, out: _Output, body: RequestBody
+        self, scope: Scope, receive: Receive, out: _Output, headers: Mapping[str, str]
     ) -> None:
         async with asyncio.timeout(self._limits.seconds):
             if scope["path"] not in _PREDICTION_PATHS:
                 await self.app(scope, receive, out.send)
                 return
+            body = RequestBody(headers, receive, self._limits, self._engine.budget)
             with self._engine.admit(), body:
                 scope["plainfilm.body"] = body
                 await self.app(scope, receive, out.send)
@@ -84,15 +84,14 @@ class Middleware:
 class _Output:
     """The answer to one request."""
 
-    def __init__(self, send: Send, engine: Engine, seconds: int, with_body: bool) -> None:
-        self._send, self._engine, self._seconds = send, engine, seconds
-        self._with_body = with_body
+    def __init__(self, send: Send, engine: Engine, with_body: bool) -> None:
+        self._send, self._engine, self._with_body = send, engine, with_body
         self.status = 0
         self.ended = False
         self.is_lines = False
 
     async def send(self, message: Message) -> None:
-        """Send a message with the common headers, and in pieces that each have a time limit."""
+        """Send a message with the common headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *HEADERS]
@@ -106,34 +105,18 @@ class _Output:
         body: bytes = message.get("body", b"") if self._with_body else b""
         more: bool = message.get("more_body", False)
         self.ended = self.ended or not more
-        while len(body) > _PIECE:
-            await self._send_in_time({**message, "body": body[:_PIECE], "more_body": True})
-            body = body[_PIECE:]
-        await self._send_in_time({**message, "body": body, "more_body": more})
-
-    async def _send_in_time(self, message: Message) -> None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._send(message)
-        except TimeoutError as error:
-            raise ClientGone from error
+        await self._send({**message, "body": body, "more_body": more})
 
 
-async def _send_problem(problem: Problem, out: _Output, body: RequestBody) -> None:
+async def _send_problem(problem: Problem, out: _Output) -> None:
     if out.status:
         # The status is sent already. A stream reports the problem in its last line; any other
         # answer ends incomplete, which the client notices.
         if out.is_lines and not out.ended:
             await out.send({"type": "http.response.body", "body": problem.body() + b"\n"})
         return
-    await body.drain()
-    if not body.complete:
-        problem.headers["connection"] = "close"
-    content = problem.body()
-    headers = {"content-type": PROBLEM_TYPE, "content-length": str(len(content)), **problem.headers}
-    raw = [(name.lower().encode(), text.encode("latin-1")) for name, text in headers.items()]
-    await out.send({"type": "http.response.start", "status": problem.status, "headers": raw})
-    await out.send({"type": "http.response.body", "body": content})
+    for message in problem.messages():
+        await out.send(message)
 
 
 def _where(error: BaseException) -> str:

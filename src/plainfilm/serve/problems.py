@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from plainfilm.inference.codes import IMAGE_CODES, SERVER_CODES, InferenceError
 
@@ -70,6 +71,20 @@ class Problem(InferenceError):
     def title(self) -> str:
         """Title of the code."""
         return PROBLEMS[self.code][1]
+
+    def messages(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the answer as ASGI messages."""
+        content = self.body()
+        headers = {
+            "content-type": PROBLEM_TYPE,
+            "content-length": str(len(content)),
+            **self.headers,
+        }
+        raw = [(name.lower().encode(), text.encode("latin-1")) for name, text in headers.items()]
+        return (
+            {"type": "http.response.start", "status": self.status, "headers": raw},
+            {"type": "http.response.body", "body": content},
+        )
 
     def body(self) -> bytes:
         """Return the JSON body."""

@@ -6,8 +6,6 @@ on the disk. This module uses the push parser below it.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -38,7 +36,7 @@ MULTIPART = "multipart/form-data"
 _MAX_PART_HEADERS = 8
 _MAX_PART_HEADER_SIZE = 4096
 _MIN_HELD = 1 << 16  # bytes; smaller answers, without pictures, are not counted
-_MAX_DRAINED = 8 << 20  # bytes of a refused body that are read before its answer is sent
+_MAX_TYPE = 1024  # characters of a content type; the parser's time grows with their square
 
 
 class ClientGone(Exception):
@@ -48,8 +46,10 @@ class ClientGone(Exception):
 class RequestBody:
     """The body of one request; a context manager that reserves memory for it.
 
-    Entering raises ``body-too-large`` if the declared length exceeds the limit, and ``busy`` if the
-    memory that all requests share (``budget``) is exhausted. Names of headers are in lower case.
+    Memory is reserved for the bytes that have arrived, not for those that were declared. Entering
+    raises ``body-too-large`` if the declared length exceeds the limit, and ``busy`` if it exceeds
+    the memory that is left of what all requests share (``budget``). Names of headers are in lower
+    case.
     """
 
     def __init__(
@@ -59,17 +59,23 @@ class RequestBody:
         limits: ServiceLimits,
         budget: MemoryBudget,
     ) -> None:
+        self._headers = headers
         self._receive, self._limits, self._budget = receive, limits, budget
-        kind, options = parse_options_header(headers.get("content-type", ""))
-        self.kind = kind.decode("latin-1").lower()
-        self._boundary = options.get(b"boundary", b"")
-        length = headers.get("content-length", "")
-        self._declared = int(length) if length.isdecimal() else 0
-        self._reserved = self._received = self._answers = 0
-        self.complete = False
+        self._reserved = self._answers = self._declared = 0
+        self._complete = False
+        self.kind, self._boundary = "", b""
 
     def __enter__(self) -> RequestBody:
-        self._reserve(self._declared)
+        content_type = self._headers.get("content-type", "")
+        if len(content_type) > _MAX_TYPE:
+            limit = f"at most {_MAX_TYPE:,} characters"
+            raise Problem("unsupported-media-type", limit)
+        kind, options = parse_options_header(content_type)
+        self.kind = kind.decode("latin-1").lower()
+        self._boundary = options.get(b"boundary", b"")
+        length = self._headers.get("content-length", "")
+        self._declared = int(length) if length.isdecimal() else 0
+        self._check_size(self._declared)
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -93,43 +99,31 @@ class RequestBody:
             self._budget.give_back(count)
             self._answers -= count
 
-    def _reserve(self, total: int) -> None:
-        """Reserve memory for ``total`` bytes of the body."""
+    def _check_size(self, total: int) -> None:
         if total > self._limits.body:
             raise Problem("body-too-large", f"at most {self._limits.body:,} bytes in a request")
-        if total > self._reserved:
-            self._budget.take(total - self._reserved)
-            self._reserved = total
+        if not self._budget.has_room(total, self._reserved):
+            raise Problem("busy")
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives.
 
         Raises ``body-timeout``, ``body-too-large`` or ``busy``, or `ClientGone`.
         """
-        while not self.complete:
+        while not self._complete:
             try:
-                async with asyncio.timeout(self._limits.stall_seconds):
-                    message = await self._receive()
+                message = await self._receive()
             except TimeoutError as error:
                 raise Problem("body-timeout", headers={"connection": "close"}) from error
             if message["type"] != "http.request":
                 raise ClientGone
             chunk: bytes = message.get("body", b"")
-            self.complete = not message.get("more_body", False)
-            self._received += len(chunk)
-            self._reserve(self._received)
+            self._complete = not message.get("more_body", False)
+            self._check_size(self._reserved + len(chunk))
+            self._budget.take(len(chunk))
+            self._reserved += len(chunk)
             if chunk:
                 yield chunk
-
-    async def drain(self) -> None:
-        """Read a refused body for up to 2 seconds: a client reads no answer while it sends."""
-        drained = 0
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                while not self.complete and drained < _MAX_DRAINED:
-                    message = await self._receive()
-                    drained += len(message.get("body", b""))
-                    self.complete = not message.get("more_body", False)
 
     async def read_file(self) -> ImageFile:
         """Read a body that is one file.
@@ -146,7 +140,7 @@ class RequestBody:
         parts: list[bytes] = []
         async for chunk in self.chunks():
             parts.append(chunk)
-            if self._received > limit:
+            if self._reserved > limit:
                 raise too_large
         return ImageFile(b"".join(parts), RAW_TYPES[self.kind])
 

@@ -42,6 +42,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 _MIN_TOKEN = 16
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_HOST_HEADER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 def is_loopback(host: str) -> bool:
@@ -95,10 +96,13 @@ class Guard:
             self._names = frozenset(name.lower() for name in (*own, *settings.allowed_hosts))
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Check one request, or raise 401 or 403."""
+        """Check one request, or raise 400, 401 or 403."""
         host = headers.get("host", "").lower()
+        match = _HOST_HEADER.fullmatch(host)
+        if host and match is None:
+            raise Problem("bad-request", "Host must be a name or an address, and a port")
         # The host name of a malicious site may resolve to this machine (DNS rebinding).
-        if self._names is not None and _without_port(host) not in self._names:
+        if self._names is not None and (match is None or match[1] not in self._names):
             raise Problem("forbidden-host", "if this name is yours, add it with --allow-host")
         if method not in _SAFE_METHODS and not _same_site(headers, host):
             raise Problem("forbidden-origin")
@@ -107,12 +111,6 @@ class Guard:
             fits = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
             if scheme.lower() != "bearer" or not fits:
                 raise Problem("unauthorized", "send the header Authorization: Bearer TOKEN")
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
 
 
 def _same_site(headers: Mapping[str, str], host: str) -> bool:

@@ -8,17 +8,15 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
-
-import uvicorn
+from collections.abc import Sequence
 
 from plainfilm.errors import UsageError
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.log import LibraryWarnings, Log
 from plainfilm.inference.registry import BundleSource
 from plainfilm.serve.app import build_app
+from plainfilm.serve.http_server import HttpServer
 from plainfilm.serve.limits import Settings
-from plainfilm.serve.protocol import GracefulServer, limited_protocol
 from plainfilm.serve.security import check_settings
 
 _STOP_DELAY = 0.5  # seconds in which answers announce the stop before the listener is closed
@@ -31,19 +29,9 @@ def run(sources: Sequence[BundleSource], settings: Settings) -> int:
     _disable_core_dumps()
     listener = listen(settings)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(sources, settings, listener))
+        return asyncio.run(_serve(sources, settings, listener))
     finally:
         listener.close()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return the faster event loop if it is installed (not on Windows)."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -84,10 +72,9 @@ async def _serve(
         log=Log(plain=sys.stderr.isatty()),
     )
     # Libraries would print to standard error in their own format.
-    for name in ("uvicorn", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.addHandler(LibraryWarnings(engine.log))
-        logger.propagate = False
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(LibraryWarnings(engine.log))
+    logger.propagate = False
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
@@ -119,36 +106,19 @@ async def serve_until(
     listener is closed, and the requests in progress are finished.
     """
     limits = settings.limits
-    config = uvicorn.Config(
-        build_app(engine, settings),
-        http=limited_protocol(limits),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_keep_alive=limits.idle_seconds,
-        timeout_graceful_shutdown=limits.seconds + 2 * limits.stall_seconds,
-        backlog=_BACKLOG,
-    )
-    server = GracefulServer(config, listener)
+    server = HttpServer(build_app(engine, settings), listener, limits)
+    server.start()
     host, port = listener.getsockname()[:2]
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     url = _url(host, port)
     if sys.stderr.isatty():
         print(f"Open {url} in a browser. Press Ctrl-C to stop.", file=sys.stderr, flush=True)
     else:
         engine.log.write("listening", host=host, port=port, url=url)
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await stop.wait()
     engine.stopping = True
     engine.log.write("stopping", active=engine.active)
     await asyncio.sleep(_STOP_DELAY)
-    server.should_exit = True
-    await serving
+    await server.stop(limits.seconds + 2 * limits.stall_seconds)
     engine.log.write("stopped")
 
 
