@@ -1,8 +1,8 @@
 """Feed the pixel path with files that are drawn, and then mutated where that reaches new code.
 
-    script/check --fuzz [SECONDS]
+    python tests/fuzz/fuzz_pixels.py [SECONDS]
 
-The corpus is drawn again each time; nothing is kept but a file that broke an invariant:
+The invariants:
 
 - nothing but an ImageError escapes;
 - an image has the size that was asked for, uint8, with metadata that are numbers and words;
@@ -11,14 +11,12 @@ The corpus is drawn again each time; nothing is kept but a file that broke an in
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
+from fuzzing import run
 
 __all__ = ["GEOMETRIES", "check", "main"]
 
@@ -64,40 +62,11 @@ def check(data: bytes) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Fuzz for some seconds; return 0 where nothing was found."""
-    parser = argparse.ArgumentParser(description="Fuzz the pixel path.")
-    parser.add_argument("seconds", type=int, nargs="?", default=60)
-    parser.add_argument("--seed", type=int, default=0, help="0 draws one")
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzz"))
-    options = parser.parse_args(arguments)
-    try:
-        import atheris
-    except ImportError:
-        print("fuzzing needs atheris, which exists for Linux: pip install '.[fuzz]'")
-        return 1
-    with atheris.instrument_imports(include=["plainfilm.pixels", "pydicom", "PIL"]):
-        import pydicom.pixels  # noqa: F401 (imported to be instrumented)
-        from PIL import Image  # noqa: F401 (the same)
-
-        import plainfilm.pixels.dicom  # noqa: F401 (the same)
     from fuzz_corpus import draw_corpus
 
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in draw_corpus().items():
-            check(data)
-            (Path(folder) / name).write_bytes(data)
-        options.keep.mkdir(parents=True, exist_ok=True)
-        flags = [
-            f"-max_total_time={options.seconds}",
-            "-timeout=20",
-            "-rss_limit_mb=3000",
-            "-max_len=20000",
-            f"-artifact_prefix={options.keep}/",
-            "-print_final_stats=1",
-            *([f"-seed={options.seed}"] if options.seed else []),
-        ]
-        atheris.Setup([sys.argv[0], *flags, folder], lambda data: check(data) and None)
-        atheris.Fuzz()  # leaves the process: 0, or another code and the file that did it
-    return 0
+    packages = ("plainfilm.pixels", "pydicom", "PIL")
+    modules = ("pydicom.pixels", "PIL.Image", "plainfilm.pixels.dicom")
+    return run(check, draw_corpus(), packages, arguments, modules=modules)
 
 
 if __name__ == "__main__":
