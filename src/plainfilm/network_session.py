@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._machine import memory_bytes
 from plainfilm._text import printable
 from plainfilm.bundle.graph_check import check_graph
 from plainfilm.errors import BundleError
@@ -16,6 +18,8 @@ from plainfilm.errors import BundleError
 __all__ = ["NetworkSession", "import_onnxruntime"]
 
 _CHUNK = 64  # images in a run of the graph: enough to keep all cores busy, with little memory
+_FOLDED = 1 << 26  # bytes of a value that is computed when a graph is loaded
+_MEMORY_SHARE = 0.75  # of the machine, for all graphs of a process
 
 Array = NDArray[Any]
 Shape = Sequence[int | str | None]
@@ -50,6 +54,11 @@ class NetworkSession:
         options.log_severity_level = 4  # errors are raised
         # A thread that waits must not keep a core busy that others decode on.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(
+            "optimization.constant_folding_max_output_size_in_bytes", str(_FOLDED)
+        )
+        if _limit_memory():
+            options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
@@ -99,6 +108,26 @@ class NetworkSession:
                 )
             parts.append([one[:count] for one in found])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+@functools.cache
+def _limit_memory() -> bool:
+    """Let all graphs of this process use a share of the memory; return whether that is possible.
+
+    A graph that needs more fails with an error, instead of the machine.
+    """
+    total = memory_bytes()
+    if total is None:
+        return False
+    onnxruntime = import_onnxruntime()
+    arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    cpu = onnxruntime.OrtMemoryInfo("Cpu", arena, 0, onnxruntime.OrtMemType.DEFAULT)
+    limits = onnxruntime.OrtArenaCfg({"max_mem": int(_MEMORY_SHARE * total)})
+    try:
+        onnxruntime.create_and_register_allocator(cpu, limits)
+    except Exception:  # the program that uses plainfilm has registered its own
+        return False
+    return True
 
 
 def import_onnxruntime() -> Any:

