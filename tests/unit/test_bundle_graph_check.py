@@ -11,6 +11,7 @@ import pytest
 
 from plainfilm.bundle import Bundle, Rejection
 from plainfilm.bundle.graph_check import check_graph
+from plainfilm.bundle.operators import LEARN, STANDARD
 from plainfilm.errors import BundleError
 from plainfilm.runtime import Predictor
 
@@ -110,6 +111,116 @@ def test_a_bundle_with_a_hostile_graph_cannot_be_loaded(make_bundle: MakeBundle)
     bundle = make_bundle(graph=endless().SerializeToString())
     with pytest.raises(BundleError, match=r"network.onnx cannot be loaded: .* loops or branches"):
         Predictor(bundle)
+
+
+N = helper.make_node
+
+
+def sized(*sizes: float, kind: Any = np.int64) -> Any:
+    return onnx.numpy_helper.from_array(np.array(sizes, kind), "s")
+
+
+BOMBS = {
+    "Expand": ([N("Expand", ["x", "s"], ["y"])], sized(400_000, 20_000)),
+    "ConstantOfShape": ([N("ConstantOfShape", ["s"], ["y"])], sized(1 << 40)),
+    "Tile": ([N("Tile", ["x", "s"], ["y"])], sized(1, 1 << 20)),
+    "Pad": ([N("Pad", ["x", "s"], ["y"])], sized(0, 0, 0, 1 << 20)),
+    "Resize": ([N("Resize", ["x", "", "", "s"], ["y"])], sized(1, 1 << 29)),
+    "Resize by scales": ([N("Resize", ["x", "", "s"], ["y"])], sized(1, 1e6, kind=np.float32)),
+    "Upsample": ([N("Upsample", ["x", "s"], ["y"])], sized(1, np.nan, kind=np.float32)),
+    "OneHot": ([N("OneHot", ["x", "s", "t"], ["y"])], sized(1 << 30)),
+    "ConvTranspose": ([N("ConvTranspose", ["x", "s"], ["y"], strides=[1 << 20, 1])], sized(1)),
+    "Conv": ([N("Conv", ["x", "s"], ["y"], pads=[0, 0, 1 << 20, 1])], sized(1)),
+    "Constant": (
+        [N("Constant", [], ["big"], value=sized(1 << 40)), N("Expand", ["x", "big"], ["y"])],
+        sized(1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_constant_that_decides_a_large_size_is_refused(name: str) -> None:
+    nodes, size = BOMBS[name]
+    more = [onnx.numpy_helper.from_array(np.zeros(2, np.float32), "t")]
+    with pytest.raises(BundleError, match="decides a size that is too large") as caught:
+        check_graph(model(nodes, [size, *more]).SerializeToString())
+    assert nodes[-1].op_type in str(caught.value.received)
+
+
+def test_a_range_of_constants_has_a_largest_length() -> None:
+    numbers = [
+        onnx.numpy_helper.from_array(np.array(value, np.int64), name)
+        for name, value in (("a", 0), ("b", 1 << 40), ("c", 1))
+    ]
+    nodes = [N("Range", ["a", "b", "c"], ["y"])]
+    with pytest.raises(BundleError, match="decides a size that is too large"):
+        check_graph(model(nodes, numbers).SerializeToString())
+
+
+def test_constant_shapes_have_a_largest_sum() -> None:
+    nodes = [N("ConstantOfShape", ["s"], [f"y{k}"]) for k in range(5)]
+    with pytest.raises(BundleError, match="constant shapes of an ONNX graph are too large"):
+        check_graph(model(nodes, [sized(1 << 13, 1 << 13)]).SerializeToString())
+
+
+def test_usual_sizes_are_accepted() -> None:
+    nodes = [
+        N("Shape", ["x"], ["shape"]),
+        N("Expand", ["x", "shape"], ["same"]),
+        N("Tile", ["same", "s"], ["tiled"]),
+        N("Resize", ["tiled", "", "", "sides"], ["resized"]),
+        N("Conv", ["resized", "w"], ["y"], pads=[3, 3, 3, 3], strides=[2, 2]),
+    ]
+    sides = onnx.numpy_helper.from_array(np.array([1, 3, 1024, 1024], np.int64), "sides")
+    found = check_graph(model(nodes, [sized(1, 3, 16, 16), sides, constant()]).SerializeToString())
+    assert len(found.operators) == 5
+
+
+def test_the_values_of_an_image_decide_no_size() -> None:
+    nodes = [
+        N("Cast", ["x"], ["whole"], to=onnx.TensorProto.INT64),
+        N("Identity", ["whole"], ["sides"]),
+        N("Expand", ["s", "sides"], ["y"]),
+    ]
+    with pytest.raises(BundleError, match="by the values of the image") as caught:
+        check_graph(model(nodes, [sized(1)]).SerializeToString())
+    assert "Expand" in str(caught.value.received)
+
+
+def test_nodes_that_form_a_cycle_are_refused() -> None:
+    nodes = [N("Add", ["x", "b"], ["a"]), N("Relu", ["a"], ["b"])]
+    with pytest.raises(BundleError, match="before it is computed") as caught:
+        check_graph(model(nodes).SerializeToString())
+    assert "Add: b" in str(caught.value.received)
+
+
+def test_very_old_operators_are_refused() -> None:
+    old = model([RELU])
+    old.opset_import[0].version = 6
+    with pytest.raises(BundleError, match="version 7"):
+        check_graph(old.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("RandomNormal", "Multinomial", "Bernoulli", "NonZero", "Unique", "NonMaxSuppression"),
+        *("SequenceConstruct", "Optional", "StringNormalizer", "ImageDecoder", "BlackmanWindow"),
+        *("SoftmaxCrossEntropyLoss", "Unknown"),
+    ],
+)
+def test_other_operators_are_refused_by_name(kind: str) -> None:
+    with pytest.raises(BundleError, match="only operators of image classifiers") as caught:
+        check_graph(model([N(kind, ["x"], ["y"])]).SerializeToString())
+    assert f"1 x '{kind}'" in str(caught.value.received)
+
+
+def test_every_accepted_operator_exists() -> None:
+    schemas = onnx.defs.get_all_schemas_with_history()
+    for domain, names in (("", STANDARD), ("ai.onnx.ml", LEARN)):
+        known = {one.name for one in schemas if one.domain == domain}
+        newer = {"BitCast", "CumProd", "SwiGLU"}  # than the oldest onnx that is supported
+        assert names - newer <= known
 
 
 @pytest.mark.parametrize("data", [b"", b"a graph", b"\x00" * 50, b"\xff" * 40, b"\x3a\xff\xff\x7f"])

@@ -40,6 +40,16 @@ class Bundle(BundleMetadata):
     _sealed: SealedFolder = field(repr=False, compare=False)
     _graph: bytes | None = field(default=None, repr=False, compare=False)
 
+    @classmethod
+    def join(cls, metadata: BundleMetadata, folder: Path, graph: bytes) -> Bundle:
+        """Return a bundle of metadata and a graph, whose other files cannot be read."""
+        return cls._of(metadata, SealedFolder(folder, "", {}), graph)
+
+    @classmethod
+    def _of(cls, metadata: BundleMetadata, sealed: SealedFolder, graph: bytes) -> Bundle:
+        values = {one.name: getattr(metadata, one.name) for one in fields(metadata)}
+        return cls(**values, folder=sealed.path, id=sealed.id, _sealed=sealed, _graph=graph)
+
     @property
     def graph(self) -> Path:
         """Return the path of the ONNX graph."""
@@ -154,5 +164,4 @@ def read_bundle(folder: str | Path) -> Bundle:
     metadata = BundleMetadata.parse(content[_METADATA], str(folder / _METADATA))
     if metadata.provenance.imported_from is None and _WEIGHTS not in sealed.sums:
         raise BundleError(f"the bundle {folder} is incomplete: {_WEIGHTS} is missing")
-    values = {one.name: getattr(metadata, one.name) for one in fields(metadata)}
-    return Bundle(**values, folder=folder, id=sealed.id, _sealed=sealed, _graph=content[_GRAPH])
+    return Bundle._of(metadata, sealed, content[_GRAPH])

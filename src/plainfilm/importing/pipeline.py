@@ -42,6 +42,7 @@ from plainfilm.metrics import apply_temperature
 from plainfilm.network_session import NetworkSession
 from plainfilm.records import TaskKind
 from plainfilm.runtime import Predictor
+from plainfilm.trial import try_bundle
 
 __all__ = ["import_model"]
 
@@ -171,7 +172,12 @@ def import_model(
         metadata, known = _with_locked(metadata, validated), validated.known
         graph = candidate.to_graph(metadata.temperature)
     bundle = write_bundle(folder, metadata, graph=graph, weights=None, training_images=known)
-    _verify(bundle, candidate)
+    try:
+        try_bundle(bundle)
+        _verify(bundle, candidate)
+    except BundleError:
+        (bundle.folder / "SHA256SUMS").unlink()  # without it the folder is not a bundle
+        raise
     progress("importing", 1, 1)
     return bundle
 
@@ -185,7 +191,6 @@ def _verify(bundle: Bundle, candidate: Candidate) -> None:
     gap = float(np.abs(Predictor(bundle).probabilities(images) - expected).max())
     allowed = tolerance(candidate.source.dtype)
     if not gap <= allowed:
-        (bundle.folder / "SHA256SUMS").unlink()  # without it the folder is not a bundle
         raise BundleError(
             "the bundle does not predict like the ONNX file that it was made from",
             received=f"probabilities differ by up to {gap:.2g} (allowed {allowed:.0e})",

@@ -161,9 +161,12 @@ class Engine:
         """
         self.telemetry.keep_bundles(one.key for one in self.registry)
         for name, outcome in await asyncio.to_thread(self.registry.reload):
-            if isinstance(outcome, PlainfilmError):
+            if isinstance(outcome, Exception):
+                problem = type(outcome).__name__  # of a defect: its text may quote a file
+                if isinstance(outcome, PlainfilmError):
+                    problem = outcome.problem
                 self.telemetry.swaps.add("kept")
-                self.log.write("bundle", name=name, outcome="kept", problem=outcome.problem)
+                self.log.write("bundle", name=name, outcome="kept", problem=problem)
             else:
                 self.telemetry.swaps.add("swapped")
                 self.telemetry.start_bundle(outcome.key, outcome.bundle)

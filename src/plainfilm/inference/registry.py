@@ -16,7 +16,7 @@ from pathlib import Path
 from plainfilm import __version__
 from plainfilm._files import read_regular
 from plainfilm.bundle import Bundle, read_bundle
-from plainfilm.errors import PlainfilmError, UsageError
+from plainfilm.errors import UsageError
 from plainfilm.inference.batching import Batcher
 from plainfilm.inference.description import (
     BundleIdentity,
@@ -27,6 +27,7 @@ from plainfilm.inference.description import (
 from plainfilm.pixels import Image
 from plainfilm.prediction import Prediction
 from plainfilm.runtime import Predictor
+from plainfilm.trial import try_bundle
 
 _MOST_CARD = 1 << 23  # bytes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -118,16 +119,17 @@ class BundleRegistry:
         """Return a bundle by name, or the default one for None; None if there is no such bundle."""
         return self._loaded.get(self.default if name is None else name)
 
-    def reload(self) -> list[tuple[str, LoadedBundle | PlainfilmError]]:
+    def reload(self) -> list[tuple[str, LoadedBundle | Exception]]:
         """Load every bundle again from its folder, and return each new bundle or its error.
 
-        After an error the previous bundle stays in use. Takes seconds: call it in a thread.
+        After an error, whatever it is, the previous bundle stays in use, and the other bundles are
+        loaded. Takes seconds: call it in a thread.
         """
-        outcomes: list[tuple[str, LoadedBundle | PlainfilmError]] = []
+        outcomes: list[tuple[str, LoadedBundle | Exception]] = []
         for source in self._sources:
             try:
                 loaded = self._load(source)
-            except PlainfilmError as error:
+            except Exception as error:
                 outcomes.append((source.name, error))
             else:
                 # One assignment, so that other threads see either the old or the new bundle.
@@ -137,6 +139,7 @@ class BundleRegistry:
 
     def _load(self, source: BundleSource) -> LoadedBundle:
         bundle = read_bundle(source.path)
+        try_bundle(bundle)
         # One thread for each run: concurrent runs use the cores better than one run on all cores.
         predictor = Predictor(bundle, threads=1)
         card, report = bundle.read_card(), None
