@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-
+from collections.abc import Iterable, Mapping, Sequence
 from plainfilm._text import is_name, printable
 from plainfilm.errors import ConfigError
-from plainfilm.records import LONGEST_NAME, Recalibration, ScoreCounts, Task
-
-if TYPE_CHECKING:
-    from plainfilm.bundle.description import BundleMetadata
+from plainfilm.records import LONGEST_NAME, OperatingPoint, Recalibration, ScoreCounts, Task
 
 
-def check_metadata(found: BundleMetadata) -> None:
-    """Raise a ConfigError if the labels, thresholds and ranges do not fit together."""
-    if not 0 < found.temperature < float("inf"):
-        raise ConfigError(
-            "the temperature must be a finite number above 0", received=found.temperature
-        )
-    task = found.task
+def check_thresholds(
+    task: Task,
+    temperature: float,
+    points: Sequence[OperatingPoint],
+    indeterminate: Iterable[str],
+) -> None:
+    """Raise a ConfigError if the labels, temperature, points and ranges do not fit together."""
+    if not 0 < temperature < float("inf"):
+        raise ConfigError("the temperature must be a finite number above 0", received=temperature)
     _check_task(task)
-    points = [locked.point for locked in found.points]
     _check_names({point.name for point in points})
     _check_labels("an operating point", [point.label for point in points], task)
     twice = [key for key, n in Counter((o.label, o.name) for o in points).items() if n > 1]
     if twice:
         raise ConfigError("a label has two operating points of one name", received=twice[0])
-    _check_labels("an indeterminate range", found.indeterminate, task)
-    _check_labels("a distribution of scores", found.validation_scores, task)
-    for scores in found.validation_scores.values():
+    _check_labels("an indeterminate range", indeterminate, task)
+
+
+def check_scores(task: Task, distributions: Mapping[str, ScoreCounts]) -> None:
+    """Raise a ConfigError if the distributions of scores are not those of the labels."""
+    _check_labels("a distribution of scores", distributions, task)
+    for scores in distributions.values():
         _check_scores(scores, len(task.labels) if task.kind == "multiclass" else 2)
-    if found.recalibration is not None:
-        _check_recalibration(found.recalibration, len(task.labels))
 
 
 def _check_task(task: Task) -> None:
@@ -83,7 +81,8 @@ def _check_scores(scores: ScoreCounts, classes: int) -> None:
         )
 
 
-def _check_recalibration(found: Recalibration, labels: int) -> None:
+def check_recalibration(found: Recalibration, labels: int) -> None:
+    """Raise a ConfigError if a recalibration is not that of a number of labels."""
     values = (*found.slopes, *found.intercepts)
     if (
         len(found.slopes) != labels

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from plainfilm._document import Document
 from plainfilm._json import Format, to_json
 from plainfilm._machine import Machine
-from plainfilm.bundle.checks import check_metadata
+from plainfilm.bundle.checks import check_recalibration, check_scores, check_thresholds
 from plainfilm.bundle.imported import ImportedFrom
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
@@ -237,7 +237,10 @@ class BundleMetadata(Document):
     validation_scores: Mapping[str, ScoreCounts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_metadata(self)
+        check_thresholds(self.task, self.temperature, self.operating_points, self.indeterminate)
+        check_scores(self.task, self.validation_scores)
+        if self.recalibration is not None:
+            check_recalibration(self.recalibration, len(self.task.labels))
 
     @property
     def operating_points(self) -> tuple[OperatingPoint, ...]:
