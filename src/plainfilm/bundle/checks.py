@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+
 from plainfilm._text import is_name, printable
 from plainfilm.errors import ConfigError
 from plainfilm.records import LONGEST_NAME, OperatingPoint, Recalibration, ScoreCounts, Task
