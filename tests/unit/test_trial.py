@@ -147,7 +147,7 @@ def test_a_network_that_takes_too_long_is_refused(make_bundle: MakeBundle) -> No
     assert time.monotonic() - began < 8
 
 
-def test_a_process_that_ends_or_lies_is_a_refusal(
+def test_a_process_that_ends_without_a_reply_is_a_refusal(
     make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = make(make_bundle, [*ENDS, node("Abs", ["mean"], ["unused"])])
