@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID
 
 from plainfilm._optional import install_hint
 from plainfilm.errors import ImageError
@@ -83,15 +83,13 @@ def _stored_frame(file: DicomFile) -> NDArray[Any]:
         raise ImageError("unsupported-format", "this DICOM compression is not supported")
     if not decoder.is_available:
         raise _needs_codec(syntax)
-    plain = not syntax.is_encapsulated or syntax == RLELossless
     options = _options(file)
-    if plain:
+    if not syntax.is_encapsulated:
         options["correct_unused_bits"] = False
     failure = ImageError("corrupt", "the DICOM data are damaged")
     # Pillow is always installed and comes first, so that the levels of a lossy image do not depend
-    # on what else is installed; "" lets pydicom try every decoder. Run lengths are for pydicom
-    # alone: another decoder panics where they are too long.
-    for plugin in ("pydicom",) if syntax == RLELossless else ("pillow", ""):
+    # on what else is installed; "" lets pydicom try every decoder.
+    for plugin in ("pillow", ""):
         if plugin and plugin not in decoder.available_plugins:
             continue
         file.stream.seek(file.start)
@@ -108,7 +106,9 @@ def _stored_frame(file: DicomFile) -> NDArray[Any]:
             stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
             return stored
     # One of several decoders may be installed, but not the one that this file needs.
-    if not plain and any(name.startswith("pylibjpeg") for name in decoder.missing_dependencies):
+    if syntax.is_encapsulated and any(
+        name.startswith("pylibjpeg") for name in decoder.missing_dependencies
+    ):
         failure = _needs_codec(syntax)
     raise failure
 
@@ -130,8 +130,6 @@ def _options(file: DicomFile) -> dict[str, Any]:
     }
     if file.vr is not None:
         options["pixel_vr"] = file.vr
-    if file.offsets is not None:
-        options["extended_offsets"] = file.offsets
     return options
 
 
@@ -153,7 +151,7 @@ def _stored_bits(stored: NDArray[Any], file: DicomFile) -> NDArray[Any]:
     a few levels, which are limited: cut, they would become the opposite of what they are.
     """
     stream, layout = file.codestream, file.layout
-    if file.syntax.is_encapsulated and file.syntax != RLELossless:
+    if file.syntax.is_encapsulated:
         if stream is None or stream.bits <= layout.stored:
             return stored
     else:

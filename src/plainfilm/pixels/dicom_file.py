@@ -6,6 +6,7 @@ A header may contradict the data. What the data show is used, and named in ``Lay
 from __future__ import annotations
 
 import contextlib
+import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +27,6 @@ from plainfilm.pixels.elements import read_after_meta, read_elements, read_meta
 from plainfilm.pixels.isolation import Shared, muted
 from plainfilm.pixels.limits import (
     Limits,
-    Source,
     check_bytes,
     check_frame,
     check_frames,
@@ -59,7 +59,7 @@ QUIET_PYDICOM = Shared(_quiet)
 def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
     """Read the header of a file, with or without preamble, and check the data of one frame."""
     inflated = inflate(data, limits)
-    stream = Source(data if inflated is None else inflated)
+    stream = io.BytesIO(data if inflated is None else inflated)
     header, named, turned = _read_header(stream)
     frames = _check_header(header, limits)
     check_frame(frame, frames)
@@ -81,7 +81,7 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
     return file.corrected(*["byte-order"] * turned, *["compression"] * plain)
 
 
-def _read_header(stream: Source) -> tuple[Any, str | None, bool]:
+def _read_header(stream: io.BytesIO) -> tuple[Any, str | None, bool]:
     """Return the used elements before the pixels, the stated transfer syntax, and whether the byte
     order is not the stated one."""
     start, big, turned = find_misstated(stream.getvalue())

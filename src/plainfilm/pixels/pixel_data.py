@@ -17,8 +17,9 @@ from pydicom.uid import UID
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import Codestream, check_codestream, describe, find_unset_scan_end
 from plainfilm.pixels.layout import Layout, resolve_layout
-from plainfilm.pixels.limits import Limits, Source, broken
+from plainfilm.pixels.limits import Limits, broken
 from plainfilm.pixels.metadata import element
+from plainfilm.pixels.rle import count_segments, decode_rle, is_rle
 
 PIXEL_TAGS = {
     0x7FE00008: "FloatPixelData",
@@ -30,7 +31,8 @@ _FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _VRS = (b"OB", b"OW", b"UN", b"OF", b"OD", b"OL", b"OV")
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
-_RLE_HEADER = 64  # bytes: the number of segments, and the offset of each
+_FRAGMENTS = 250_000  # of all frames; large files have some ten thousand
+_OFFSETS = 1 << 20
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 _HIGH_THROUGHPUT = (uid.HTJ2K, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL)
@@ -58,17 +60,8 @@ class DicomFile:
     layout: Layout
     keyword: str  # of the element with the pixel data
     vr: str | None  # of this element, None if implicit
-    index: int  # of the frame in the stream
+    index: int = 0  # of the frame in the stream; a compressed one is alone there
     codestream: Codestream | None = None  # of a compressed frame
-
-    @property
-    def offsets(self) -> tuple[bytes, bytes] | None:
-        """The extended offset table if the decoders of pydicom will use it."""
-        starts = element(self.header, "ExtendedOffsetTable")
-        lengths = element(self.header, "ExtendedOffsetTableLengths")
-        if not isinstance(starts, bytes) or not isinstance(lengths, bytes):
-            return None
-        return (starts, lengths) if len(starts) == len(lengths) else None
 
     def with_low_bits(self) -> DicomFile:
         """Return the file with the stored bits at the low end, where the header states others."""
@@ -94,7 +87,7 @@ class _Element:
 
 
 def find_pixel_data(
-    stream: Source, header: Any, syntax: UID, frame: int, frames: int, limits: Limits
+    stream: io.BytesIO, header: Any, syntax: UID, frame: int, frames: int, limits: Limits
 ) -> DicomFile:
     """Read the pixel data element at the position of the stream and check the data of a frame.
 
@@ -115,11 +108,9 @@ def find_pixel_data(
     in_items = stream.read(4) == _ITEM
     if not in_items and not fits and (image := _bare_image(file, found)):
         # A compressed image without the items that must contain it.
-        size = len(image).to_bytes(4, "little")
-        packed = io.BytesIO(_ITEM + bytes(4) + _ITEM + size + image + _END)
-        return _compressed(replace(file, stream=packed, start=0), syntax, limits)
+        return _compressed(file, image, syntax, limits)
     if (in_items and not fits) or (syntax.is_encapsulated and (in_items or not fits)):
-        return _compressed(file, syntax, limits)
+        return _compressed(file, _fragments(file), syntax, limits)
     if found.rest < (needed := layout.frame_bits * (frame + 1) // 8):
         raise broken(
             "truncated",
@@ -129,7 +120,7 @@ def find_pixel_data(
     return file.corrected("compression") if syntax.is_encapsulated else file
 
 
-def _read_element(stream: Source, syntax: UID) -> _Element:
+def _read_element(stream: io.BytesIO, syntax: UID) -> _Element:
     """Read the head of the pixel data element, in the encoding that its bytes show."""
     at = stream.seek(0, io.SEEK_CUR)
     head = stream.read(12)
@@ -161,39 +152,79 @@ def _bare_image(file: DicomFile, found: _Element) -> bytes:
     return value if describe(value) is not None else b""
 
 
-def _compressed(file: DicomFile, stated: UID, limits: Limits) -> DicomFile:
-    """Recognise the compression of a frame and check it, and repair a known defect."""
-    file.stream.seek(file.start)
-    frames = file.layout.frames
+def _fragments(file: DicomFile) -> bytes:
+    """Return the compressed bytes of the frame, empty if its fragments are not found."""
+    whole, start = file.stream.getvalue(), file.start
+    # pydicom looks for fragments where the offset tables point to, and each has this mark.
+    table = int.from_bytes(whole[start + 4 : start + 8], "little") // 4
+    for count, most, what in (
+        (whole.count(_ITEM, start), _FRAGMENTS, "fragments"),
+        (table, _OFFSETS, "offsets"),
+    ):
+        if count > most:
+            raise ImageError(
+                "too-large",
+                f"the pixel data of the DICOM file have too many {what}",
+                received=f"{count:,} {what}, of at most {most:,}",
+                remedy="exclude the file",
+            )
+    starts = element(file.header, "ExtendedOffsetTable")
+    lengths = element(file.header, "ExtendedOffsetTableLengths")
+    tables = None
+    if isinstance(starts, bytes) and isinstance(lengths, bytes) and len(starts) == len(lengths):
+        tables = starts, lengths
+    file.stream.seek(start)
     try:
-        packed = get_frame(
-            file.stream, file.index, number_of_frames=frames, extended_offsets=file.offsets
+        packed: bytes = get_frame(
+            *(file.stream, file.index),
+            number_of_frames=file.layout.frames,
+            extended_offsets=tables,
         )
-    except ImageError:
-        raise
-    except Exception:
-        packed = b""
+    except Exception:  # pydicom raises all kinds
+        return b""
+    return packed
+
+
+def _compressed(file: DicomFile, packed: bytes, stated: UID, limits: Limits) -> DicomFile:
+    """Recognise the compression of a frame and check it, and repair a known defect."""
     known = describe(packed)
     plain = 0 <= len(packed) - file.layout.frame_bits // 8 <= 1 and known is None
-    if known is None and (_is_rle(packed) or (stated == uid.RLELossless and not plain)):
-        syntax = uid.RLELossless
+    if known is None and (is_rle(packed) or (stated == uid.RLELossless and not plain)):
         known = _run_lengths(packed, file.layout)
-    elif plain:
+        file = _expanded(file, packed, _layout(file, known))
+        return file if stated == uid.RLELossless else file.corrected("compression")
+    if plain:
         file = replace(file, stream=io.BytesIO(packed), start=0, index=0)
         return file.corrected("compression")
-    else:
-        check_codestream(packed, limits)
-        _repair(file, packed)
-        syntax = _syntax_of(known, stated)
+    check_codestream(packed, limits)
+    syntax = _syntax_of(known, stated)
     if not syntax.is_encapsulated:
         raise ImageError(
             "unsupported-format", "the compression of this DICOM file is not recognised"
         )
-    layout = resolve_layout(file.header, frames, None, known)
-    corrected = layout.corrected | (file.layout.corrected & {"vr"})
-    layout = replace(layout, corrected=corrected)
-    file = replace(file, syntax=syntax, layout=layout, codestream=known)
+    packed = _repaired(packed)
+    # Alone, so that a decoder does not parse the fragments again.
+    alone = _ITEM + bytes(4) + _ITEM + len(packed).to_bytes(4, "little") + packed + _END
+    file = replace(file, stream=io.BytesIO(alone), start=0, index=0, syntax=syntax)
+    file = replace(file, layout=_layout(file, known), codestream=known)
     return file if syntax == stated else file.corrected("compression")
+
+
+def _expanded(file: DicomFile, packed: bytes, layout: Layout) -> DicomFile:
+    """Return the file with run lengths replaced by the samples, one colour after another."""
+    pixels = layout.rows * layout.columns
+    levels = decode_rle(packed, pixels, layout.samples, layout.allocated)
+    # Run lengths leave out no half of the colour.
+    photometric = layout.photometric.replace("YBR_FULL_422", "YBR_FULL")
+    layout = replace(layout, planar=1, photometric=photometric)
+    native, stream = uid.ExplicitVRLittleEndian, io.BytesIO(levels)
+    return replace(file, stream=stream, start=0, index=0, syntax=native, layout=layout, vr="OW")
+
+
+def _layout(file: DicomFile, known: Codestream | None) -> Layout:
+    """Resolve the layout again, by the header of the frame."""
+    layout = resolve_layout(file.header, file.layout.frames, None, known)
+    return replace(layout, corrected=layout.corrected | (file.layout.corrected & {"vr"}))
 
 
 def _syntax_of(known: Codestream | None, stated: UID) -> UID:
@@ -207,33 +238,12 @@ def _syntax_of(known: Codestream | None, stated: UID) -> UID:
 
 def _run_lengths(packed: bytes, layout: Layout) -> Codestream | None:
     """Describe run lengths that do not have the stated number of bytes for a sample."""
-    segments = int.from_bytes(packed[:4], "little")
-    each, rest = divmod(segments, layout.samples)
+    each, rest = divmod(count_segments(packed), layout.samples)
     if rest or each not in (1, 2, 4) or 8 * each == layout.allocated:
         return None
     return Codestream("rle", 8 * each, layout.samples)
 
 
-def _is_rle(packed: bytes) -> bool:
-    """Whether a frame begins as run lengths do (PS3.5 annex G.5)."""
-    numbers = [int.from_bytes(packed[at : at + 4], "little") for at in range(0, _RLE_HEADER, 4)]
-    count = numbers[0]
-    starts, unused = numbers[1 : count + 1], numbers[count + 1 :]
-    return (
-        1 <= count <= 15
-        and starts[0] == _RLE_HEADER
-        and starts == sorted(set(starts))
-        and starts[-1] < len(packed)
-        and not any(unused)
-    )
-
-
-def _repair(file: DicomFile, packed: bytes) -> None:
-    if (unset := find_unset_scan_end(packed)) is None:
-        return
-    # A frame may consist of several fragments; its headers are in the first. Other frames may
-    # have the same headers.
-    whole, at = file.stream.getvalue(), file.start
-    while (at := whole.find(packed[: unset + 1], at)) >= 0:
-        file.stream.getbuffer()[at + unset] = 63
-        at += unset
+def _repaired(packed: bytes) -> bytes:
+    unset = find_unset_scan_end(packed)
+    return packed if unset is None else packed[:unset] + b"\x3f" + packed[unset + 1 :]
