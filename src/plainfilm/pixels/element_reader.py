@@ -19,8 +19,7 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 from pydicom.values import convert_string
 
-from plainfilm.errors import ImageError
-from plainfilm.pixels.limits import broken
+from plainfilm.pixels.limits import broken, check_parts
 from plainfilm.pixels.metadata import TABLES, USED
 
 _PARTS = 2_000_000  # elements and items; an enhanced file of 10,000 frames may have a million
@@ -84,8 +83,7 @@ class Reader:
         """Read the items of a sequence that takes ``length`` bytes."""
         found: list[Dataset] = []
         for size in self._items(encoding, length, 0):
-            if len(found) == _ITEMS:
-                raise _too_large("has too many items in a sequence", f"more than {_ITEMS:,}")
+            check_parts("items in a DICOM sequence", len(found) + 1, _ITEMS)
             found.append(self.data_set(encoding, length=size, depth=1))
         return found
 
@@ -150,8 +148,7 @@ class Reader:
 
     def _items(self, encoding: Encoding, length: int | None, depth: int) -> Iterator[int | None]:
         """Go to each item of a sequence, of a length or up to its delimiter; yield its length."""
-        if depth > _DEPTH:
-            raise _too_large("has too many nested sequences", f"more than {_DEPTH}")
+        check_parts("nested DICOM sequences", depth, _DEPTH)
         start = self.stream.seek(0, HERE)
         while length is None or self.stream.seek(0, HERE) - start < length:
             group, element, size = _UNPACK[encoding.little](self._exactly(8))
@@ -164,7 +161,7 @@ class Reader:
         """Count an element or item, or the work that it causes."""
         self.left -= parts
         if self.left < 0:
-            raise _too_large("has too many elements", f"more than {_PARTS:,}")
+            check_parts("DICOM elements", _PARTS - self.left, _PARTS)
 
     def _skip_undefined(
         self, tag: int, vr: str | None, encoding: Encoding, depth: int
@@ -226,7 +223,7 @@ class Reader:
             return empty
         value = self.stream.read(min(length, longest + 1))
         if len(value) > longest:
-            raise _too_large("has an element that is too long", f"{keyword} of {length:,} bytes")
+            check_parts(f"bytes of {keyword}", length, longest)
         return value
 
     def _exactly(self, count: int) -> bytes:
@@ -244,12 +241,3 @@ def _tag(data: bytes, little: bool) -> int:
     """Return the tag in four bytes."""
     group, element = (data[:2], data[2:]) if little else (data[1::-1], data[:1:-1])
     return int.from_bytes(group, "little") << 16 | int.from_bytes(element, "little")
-
-
-def _too_large(problem: str, received: str) -> ImageError:
-    return ImageError(
-        "too-large",
-        f"the header of the DICOM file {problem}",
-        received=received,
-        remedy="exclude the file",
-    )

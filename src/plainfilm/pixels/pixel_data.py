@@ -16,10 +16,13 @@ from pydicom.uid import UID
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import Codestream, check_codestream, describe, find_unset_scan_end
+from plainfilm.pixels.jpeg_2000 import check_jpeg_2000
 from plainfilm.pixels.layout import Layout, resolve_layout
-from plainfilm.pixels.limits import Limits, broken
+from plainfilm.pixels.limits import Limits, broken, check_parts
 from plainfilm.pixels.metadata import element
 from plainfilm.pixels.rle import count_segments, decode_rle, is_rle
+from plainfilm.pixels.sniff import Format
+from plainfilm.pixels.structure import check_structure
 
 PIXEL_TAGS = {
     0x7FE00008: "FloatPixelData",
@@ -157,17 +160,8 @@ def _fragments(file: DicomFile) -> bytes:
     whole, start = file.stream.getvalue(), file.start
     # pydicom looks for fragments where the offset tables point to, and each has this mark.
     table = int.from_bytes(whole[start + 4 : start + 8], "little") // 4
-    for count, most, what in (
-        (whole.count(_ITEM, start), _FRAGMENTS, "fragments"),
-        (table, _OFFSETS, "offsets"),
-    ):
-        if count > most:
-            raise ImageError(
-                "too-large",
-                f"the pixel data of the DICOM file have too many {what}",
-                received=f"{count:,} {what}, of at most {most:,}",
-                remedy="exclude the file",
-            )
+    check_parts("fragments of pixel data", whole.count(_ITEM, start), _FRAGMENTS)
+    check_parts("offsets of fragments", table, _OFFSETS)
     starts = element(file.header, "ExtendedOffsetTable")
     lengths = element(file.header, "ExtendedOffsetTableLengths")
     tables = None
@@ -197,6 +191,10 @@ def _compressed(file: DicomFile, packed: bytes, stated: UID, limits: Limits) -> 
         file = replace(file, stream=io.BytesIO(packed), start=0, index=0)
         return file.corrected("compression")
     check_codestream(packed, limits)
+    if packed.startswith(b"\xff\xd8"):
+        check_structure(packed, Format.JPEG)
+    else:
+        check_jpeg_2000(packed)
     syntax = _syntax_of(known, stated)
     if not syntax.is_encapsulated:
         raise ImageError(

@@ -16,6 +16,7 @@ import numpy as np
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.elements import items
+from plainfilm.pixels.limits import check_parts
 from plainfilm.pixels.metadata import element, numbers
 from plainfilm.pixels.outliers import Occurrence, range_of
 from plainfilm.pixels.window import FloatArray, LookupTable, Window, look_up, window_levels
@@ -44,7 +45,7 @@ class Chosen:
 def present(source: Any, keyword: str) -> list[Any]:
     """Return the items of a sequence of lookup tables; an empty item counts as absent."""
     several = items(source, keyword)
-    _check_count(len(several), "lookup tables")
+    check_parts("lookup tables", len(several), _MOST)
     return [
         item
         for item in several
@@ -143,7 +144,7 @@ def _candidates(values: FloatArray, source: Any) -> Iterator[_Candidate]:
         notes = _notes("VOI LUT", len(tables))
         yield _Candidate(partial(_through, table), float(len(table.entries)), notes, words)
     centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
-    _check_count(len(centers), "windows")
+    check_parts("windows", len(centers), _MOST)
     function = str(element(source, "VOILUTFunction") or "LINEAR").strip().upper()
     for center, width in zip(centers, widths, strict=False):
         window = Window(center, width, function)
@@ -154,16 +155,6 @@ def _candidates(values: FloatArray, source: Any) -> Iterator[_Candidate]:
 
 def _through(table: LookupTable, values: FloatArray) -> FloatArray:
     return np.clip(look_up(values, table) / ((1 << table.bits) - 1), 0, 1)
-
-
-def _check_count(count: int, what: str) -> None:
-    if count > _MOST:
-        raise ImageError(
-            "too-large",
-            f"the DICOM file has too many {what}",
-            received=f"{count:,} {what}, of at most {_MOST}",
-            remedy="exclude the file",
-        )
 
 
 def _notes(name: str, count: int) -> dict[str, str | float]:
