@@ -86,7 +86,7 @@ class NetworkSession:
         if len(images) == 0:
             return [_empty(self.outputs[one]) for one in outputs]
         step = self.batch or _CHUNK
-        parts = []
+        parts: list[list[Array]] = []
         for start in range(0, len(images), step):
             some = images[start : start + step]
             count = len(some)
@@ -100,11 +100,12 @@ class NetworkSession:
                     received=f"{some.dtype} of shape {some.shape}, the graph: {list(shape)}; "
                     + printable(str(error)),
                 ) from error
-            if any(one.ndim == 0 or len(one) != len(some) for one in found):
-                shapes = ", ".join(str(list(one.shape)) for one in found)
+            shapes = [getattr(one, "shape", ()) for one in found]  # a sequence or map has none
+            earlier = [one.shape[1:] for one in parts[0]] if parts else [s[1:] for s in shapes]
+            if any(s[:1] != (len(some),) for s in shapes) or [s[1:] for s in shapes] != earlier:
                 raise BundleError(
                     "the ONNX graph does not return one row for each image",
-                    received=f"outputs {shapes} for {len(some)} images",
+                    received=f"outputs {', '.join(map(str, shapes))} for {len(some)} images",
                 )
             parts.append([one[:count] for one in found])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -219,6 +219,19 @@ def test_an_image_on_which_the_network_fails_costs_no_other(
     assert [one.reason for one in found] == [None, None, "invalid-output", None, None]
 
 
+def test_an_output_that_is_no_array_is_no_prediction(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(make_bundle().graph.read_bytes())
+    kind = onnx.helper.make_tensor_sequence_value_info("novelty", onnx.TensorProto.FLOAT, None)
+    model.graph.output[2].CopyFrom(kind)
+    model.graph.node[-1].op_type = "SequenceConstruct"
+    bundle = make_bundle(tmp_path / "bad", graph=model.SerializeToString(), rejection=LIMIT)
+    (one,) = Predictor(bundle).predict_pixels(np.zeros((1, SIDE, SIDE), np.uint8), [{}])
+    assert one.reason == "invalid-output"
+
+
 def test_a_bundle_without_an_output_that_it_needs_cannot_be_loaded(
     make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
