@@ -36,7 +36,7 @@ from plainfilm.records import Task
 from plainfilm.serve import Settings, run_service
 from plainfilm.serve.card_page import card_page
 from plainfilm.serve.security import is_loopback
-from plainfilm.serve.server import listen
+from plainfilm.serve.server import invitation, listen
 
 MakeBundle = Callable[..., Bundle]
 BLACK = Image(np.zeros((2, 2), np.uint8), {})
@@ -266,6 +266,23 @@ def test_an_address_in_use_is_an_error() -> None:
             listen(Settings(port=port))
     with pytest.raises(UsageError):
         listen(Settings(host="203.0.113.7"))
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "text"),
+    [
+        ("127.0.0.1", None, "Open http://127.0.0.1:80 in a browser. Press Ctrl-C to stop."),
+        ("::1", None, "Open http://[::1]:80 in a browser. Press Ctrl-C to stop."),
+        (
+            "0.0.0.0",
+            "secret",
+            "Open http://localhost:80 in a browser, or port 80 of this machine's name from another "
+            "machine; the page asks for the token. Press Ctrl-C to stop.",
+        ),
+    ],
+)
+def test_a_terminal_shows_the_address_to_open(host: str, token: str | None, text: str) -> None:
+    assert invitation(host, 80, token) == text
 
 
 def test_loopback_addresses() -> None:

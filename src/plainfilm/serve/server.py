@@ -60,6 +60,15 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def invitation(host: str, port: int, token: str | None) -> str:
+    """Return what a person at the terminal can do next."""
+    text = f"Open {_url(host, port)} in a browser"
+    if host in ("0.0.0.0", "::"):
+        text += f", or port {port} of this machine's name from another machine"
+    text += "." if token is None else "; the page asks for the token."
+    return f"{text} Press Ctrl-C to stop."
+
+
 async def _serve(
     sources: Sequence[BundleSource], settings: Settings, listener: socket.socket
 ) -> int:
@@ -109,11 +118,10 @@ async def serve_until(
     server = HttpServer(build_app(engine, settings), listener, limits)
     server.start()
     host, port = listener.getsockname()[:2]
-    url = _url(host, port)
     if sys.stderr.isatty():
-        print(f"Open {url} in a browser. Press Ctrl-C to stop.", file=sys.stderr, flush=True)
+        print(invitation(host, port, settings.token), file=sys.stderr, flush=True)
     else:
-        engine.log.write("listening", host=host, port=port, url=url)
+        engine.log.write("listening", host=host, port=port, url=_url(host, port))
     await stop.wait()
     engine.stopping = True
     engine.log.write("stopping", active=engine.active)
