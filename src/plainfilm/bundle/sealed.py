@@ -116,19 +116,19 @@ def open_sealed(folder: Path) -> SealedFolder:
         raise BundleError(f"there is no bundle at {folder}", remedy="give a run or bundle folder")
     try:
         data = _files.read_regular(folder / SUMS, _MOST_SUMS)
-        lines = data.decode("ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BundleError(
             f"{folder} is not a bundle: it has no readable {SUMS}",
-            received=getattr(error, "strerror", None) or "not a text file",
+            received=error.strerror,
             remedy="give a bundle folder, or a run folder whose training has finished",
         ) from error
-    return SealedFolder(folder, _files.hash_bytes(data), dict(_parse(folder, lines)))
+    return SealedFolder(folder, _files.hash_bytes(data), parse_sums(folder, data))
 
 
-def _parse(folder: Path, lines: list[str]) -> Mapping[str, str]:
+def parse_sums(folder: Path, data: bytes) -> Mapping[str, str]:
+    """Return file name to SHA-256 from the content of ``SHA256SUMS``; raise a BundleError."""
     sums: dict[str, str] = {}
-    for line in lines:
+    for line in data.decode("ascii", "replace").splitlines():
         match = _LINE.fullmatch(line)
         problem = None
         if match is None:
