@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plainfilm import __version__, _files
+from plainfilm._csv import csv_text
 from plainfilm._progress import Progress, silent
 from plainfilm.audit.baselines import fit_baselines
 from plainfilm.audit.clusters import (
@@ -102,11 +101,8 @@ class Audit:
 
         `plainfilm.train` accepts the file as ``exclude``.
         """
-        text = io.StringIO(newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["id", "check"])
-        rows.writerows(sorted(self.exclusions.items()))
-        _files.write_text(Path(path), text.getvalue())
+        rows = [("id", "check"), *sorted(self.exclusions.items())]
+        _files.write_text(Path(path), csv_text(rows))
         return len(self.exclusions)
 
 

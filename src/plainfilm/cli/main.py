@@ -33,6 +33,7 @@ _VERBS = {
 }
 _MODULES = {"import": "import_model"}
 _INTERRUPTED = 130
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow and PyTorch
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
@@ -133,6 +134,8 @@ def _run(arguments: list[str], interrupts: object) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        from plainfilm.cli.places import check_places
+
         # The first word that is no option is the verb; the command itself takes no other words.
         verb = next((word for word in arguments if not word.startswith("-")), "")
         parser = build_parser(verb)
@@ -147,6 +150,7 @@ def _run(arguments: list[str], interrupts: object) -> int:
             _refuse_words(args.parser, unknown)
         # Findings do not repeat advice that the user has already followed.
         args.given = frozenset(word.partition("=")[0] for word in arguments if word[:2] == "--")
+        check_places(args)
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -214,7 +218,7 @@ def _report(error: Exception) -> int:
 
     if isinstance(error, PlainfilmError):
         return _fail(with_options(str(error)), 2 if isinstance(error, UsageError) else 1)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ in _OUT_OF_MEMORY:
         return _fail("there is not enough memory\n  remedy: take a smaller recipe or data set", 1)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

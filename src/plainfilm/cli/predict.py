@@ -207,12 +207,15 @@ def _printable(name: str) -> str:
 
 
 def _write_csv(predictor: Predictor, rows: Iterable[Prediction], everything: bool) -> None:
+    from plainfilm._csv import neutral_row
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     empty = Prediction("", {}).to_row(predictor.labels)
     writer.writerow(["file", *empty])
     for one in rows:
         row = one.to_row(predictor.labels, all_probabilities=everything)
-        writer.writerow([one.id, *(_cell(name, value) for name, value in row.items())])
+        cells = [one.id, *(_cell(name, value) for name, value in row.items())]
+        writer.writerow(neutral_row(cells))
 
 
 def _cell(name: str, value: str | float | bool | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
             remedy=f"use one of {', '.join(_KINDS)}",
         )
     manifest = load(args, one_class=True)
+    if any(_is_file(record.path, args.out) for record in manifest.records if args.out.exists()):
+        raise UsageError("--out would overwrite an image of the data", received=args.out)
     print(describe_manifest(manifest))
     if lines := describe_characteristics(manifest):
         print(lines)
@@ -55,6 +58,12 @@ def run(args: argparse.Namespace) -> int:
     _files.write_bytes(args.out, _as(kind, picture))
     print(f"image: {shown(args.out)}")
     return 0
+
+
+def _is_file(path: str, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return other.samefile(path)
+    return False
 
 
 def _as(kind: str, png: bytes) -> bytes:

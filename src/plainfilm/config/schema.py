@@ -14,6 +14,9 @@ from plainfilm.records import PixelSpec
 NETWORKS = ("compact", "tutorial")
 """Names of the networks that `plainfilm.models.build_network` builds."""
 
+_LARGEST_BATCH = 65_536
+_LONGEST_NAME = 200
+
 
 def check_network(name: str) -> None:
     """Raise a ConfigError if there is no such network, without importing Keras."""
@@ -204,6 +207,11 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         _check_each(self, "fit: epochs batch", lambda v: v >= 1, "must be at least 1")
+        _check(
+            self.batch <= _LARGEST_BATCH,
+            f"fit.batch must be at most {_LARGEST_BATCH:,}",
+            self.batch,
+        )
         names = "fit: minimum_steps weight_decay clip_norm patience"
         _check_each(self, names, lambda v: v >= 0, "must not be negative")
         _check_each(self, "fit: warmup label_smoothing", lambda v: 0 <= v < 1, "must be in [0, 1)")
@@ -259,6 +267,9 @@ class Recipe:
     points: PointsConfig = PointsConfig()
 
     def __post_init__(self) -> None:
+        problem = f"the name must be printable text of at most {_LONGEST_NAME} characters"
+        printable = self.name.isprintable() and len(self.name) <= _LONGEST_NAME
+        _check(printable, problem, repr(self.name[:_LONGEST_NAME]))
         _check(
             self.augment.crop_from == 0 or self.augment.crop_from >= self.input.size,
             f"augment.crop_from must be 0, or at least input.size, which is {self.input.size}",

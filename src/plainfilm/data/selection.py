@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm._csv import original
 from plainfilm._files import read_regular, reason_of
 from plainfilm._text import plural
 from plainfilm.data.manifest import LeftOut, Manifest
@@ -94,7 +95,7 @@ def _read(path: str | Path) -> dict[str, str]:
             received=", ".join(sorted(map(str, columns))) or "an empty file",
             remedy=_REMEDY,
         )
-    return {row["id"]: row.get("check") or "listed" for row in rows}
+    return {original(row["id"] or ""): row.get("check") or "listed" for row in rows}
 
 
 def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:

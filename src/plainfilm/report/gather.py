@@ -203,6 +203,12 @@ def _check_page(path: Path) -> None:
         raise UsageError(
             "the report is an HTML file", received=path, remedy="give a name that ends in .html"
         )
+    if path.exists() and not _is_page(path):
+        raise UsageError(
+            "the report would replace a file that is not a report",
+            received=path,
+            remedy="name a new file, or remove this one",
+        )
     others = [name for name in _PARTS if (path.parent / name).exists()]
     if others and not path.exists():
         raise UsageError(
@@ -210,6 +216,16 @@ def _check_page(path: Path) -> None:
             received=", ".join(others),
             remedy="write the report into a folder of its own",
         )
+
+
+def _is_page(path: Path) -> bool:
+    """Return whether a file is a report of an earlier call."""
+    try:
+        with _files.open_regular(path) as file:
+            start = file.read(1024).lower()
+    except OSError:
+        return False
+    return start.startswith(b"<!doctype html>") and b"plainfilm" in start
 
 
 def _run_of(place: Path) -> Path:

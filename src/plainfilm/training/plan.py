@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ def make_plan(
 def check_folder(folder: Path, plan: Plan) -> None:
     """Raise a RunError unless the folder is missing, empty or that of a run with the same plan."""
     if not folder.is_dir():
+        if folder.exists() or folder.is_symlink():
+            raise _files.explain_oserror(FileExistsError(errno.EEXIST, "it exists"), folder)
         return
     if not (folder / PLAN).exists():
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm import _files
+from plainfilm._csv import csv_text
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.config import Recipe
 from plainfilm.data import Manifest, fingerprint, pick
@@ -94,11 +95,8 @@ def open_run(folder: str | Path) -> Run:
 
 def write_data(folder: Path, manifest: Manifest, training: SplitImages) -> None:
     """Write which files were left out, and the fingerprint of the training set."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "reason", "problem"])
-    writer.writerows([item.id, item.reason, item.problem] for item in manifest.left_out)
-    _files.write_text(folder / "left_out.csv", text.getvalue())
+    rows = [(item.id, item.reason, item.problem) for item in manifest.left_out]
+    _files.write_text(folder / "left_out.csv", csv_text([("id", "reason", "problem"), *rows]))
     _files.write_json(
         folder / "fingerprint.json", fingerprint(training.records, training.images).to_json()
     )

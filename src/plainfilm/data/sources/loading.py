@@ -180,7 +180,9 @@ def _check_items(listings: list[Listing]) -> None:
         raise SourceError(
             "the data set has no usable image",
             received=", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "no file",
-            remedy="check that the data set is complete",
+            remedy="rename the folder, whose name is not valid text (UTF-8)"
+            if [*reasons] == ["invalid-name"]
+            else "check that the data set is complete",
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from plainfilm import _files
+from plainfilm._csv import records_to_csv
 from plainfilm._document import Document
 from plainfilm._json import to_json
 from plainfilm._text import plural
@@ -261,12 +260,7 @@ def write_with_table(document: Document, path: Path, rows: Iterable[object]) -> 
     """
     document.write(path.with_suffix(".json"))
     flat = [dict(_flatten(to_json(row), ())) for row in rows]
-    text = io.StringIO(newline="")
-    columns = dict.fromkeys(name for row in flat for name in row)
-    writer = csv.DictWriter(text, [*columns], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    _files.write_text(path.with_suffix(".csv"), text.getvalue())
+    _files.write_text(path.with_suffix(".csv"), records_to_csv(flat))
 
 
 def _flatten(value: object, path: tuple[str, ...]) -> Iterable[tuple[str, object]]:

@@ -178,8 +178,9 @@ def _enumerate(column: Any) -> Any:
 def check_table(path: Path) -> Path:
     """Return the path of an existing file, or raise a `SourceError`."""
     if not path.is_file():
+        kind = "is not a regular file" if path.exists() else "does not exist"
         raise SourceError(
-            f"the table of predictions {'is a folder' if path.is_dir() else 'does not exist'}",
+            f"the table of predictions {'is a folder' if path.is_dir() else kind}",
             received=path,
             remedy="give a CSV, Parquet or Excel file with a row for each image",
         )

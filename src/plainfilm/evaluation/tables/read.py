@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm._csv import original
 from plainfilm._text import plural
 from plainfilm.data import LeftOut, SourceOptions
 from plainfilm.data.pseudonyms import Pseudonyms, is_key
@@ -64,7 +65,11 @@ def read_predictions(
     listing = Listing(path.name, is_table=True)
     chosen: dict[str, str] = {}
     id_column = _choose(cells, "id", id_column, "id_column", chosen)
-    ids = cells.text(id_column) if id_column else [f"row {n + 1}" for n in range(len(cells))]
+    ids = (
+        [*map(original, cells.text(id_column))]
+        if id_column
+        else [f"row {n + 1}" for n in range(len(cells))]
+    )
     _check_ids(path, id_column, ids)
     labels, truths = None, dict[str, str]()
     left_out: dict[int, LeftOut] = {}

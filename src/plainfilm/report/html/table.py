@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from plainfilm._csv import records_to_csv
 from plainfilm._files import write_text
 from plainfilm.metrics import Interval
 from plainfilm.report.html.markup import Html, element, join, quiet, visible
@@ -175,12 +174,7 @@ def write_tables(tables: Iterable[Table], folder: Path) -> None:
         if name not in files:
             path.unlink(missing_ok=True)
             continue
-        text = io.StringIO(newline="")
-        names = dict.fromkeys(key for record in files[name] for key in record)
-        writer = csv.DictWriter(text, [*names], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(files[name])
-        write_text(path, text.getvalue())
+        write_text(path, records_to_csv(files[name]))
 
 
 def _record(row: Row) -> dict[str, Value]:
@@ -190,6 +184,5 @@ def _record(row: Row) -> dict[str, Value]:
 
 def _plain(value: Value) -> Value:
     if isinstance(value, str):
-        text = visible(value)
-        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+        return visible(value)
     return value if value is None or math.isfinite(value) else None

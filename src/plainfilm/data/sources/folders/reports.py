@@ -129,7 +129,7 @@ def report_other_files(root: Path, tree: Branch, top: Branch, listing: Listing) 
             f"{plural(len(tree.unreadable), 'folder')} cannot be listed",
             len(tree.unreadable),
             (os.path.relpath(path, root) for path in tree.unreadable),
-            remedy="check the permissions of the folders",
+            remedy="check the permissions of the folders, and links between them",
         )
     names = (path.name for path in Path(top.path).iterdir())
     # Files named .txt are mostly for readers.

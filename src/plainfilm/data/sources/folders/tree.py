@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import Counter
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from plainfilm._files import open_at_once
 from plainfilm.errors import ImageError, SourceError
 from plainfilm.pixels import IMAGE_SUFFIXES, sniff
 
@@ -33,6 +35,8 @@ UNREAD_SUFFIXES = frozenset(
 )
 """Endings of images in formats that are not read."""
 
+_LEVELS = 100  # of folders within folders
+_VISITS = 16  # of one folder, by itself and through symbolic links
 _HEAD = 512  # bytes, enough to recognise a format
 _MAX_SUFFIXES = 8  # in one message
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}|\.(?:jpe?g|png|tiff?|bmp|dcm)[_!~ -]?[a-z]{0,5}")
@@ -89,7 +93,7 @@ def _is_image(path: str, suffix: str) -> bool:
     if suffix in _OTHER_SUFFIXES or os.path.basename(path) == "DICOMDIR":
         return False
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
             sniff(file.read(_HEAD))
     except (ImageError, OSError):
         return False
@@ -99,14 +103,18 @@ def _is_image(path: str, suffix: str) -> bool:
 def read_tree(root: Path) -> Branch:
     """List the images below ``root``; symbolic links are followed, but not in a loop."""
     try:
-        return _read(root.name, str(root), os.path.realpath(root), frozenset())
+        return _read(root.name, str(root), os.path.realpath(root), frozenset(), Counter())
     except OSError as error:
         raise SourceError(
             "the folder cannot be listed", received=f"{root}: {error.strerror}"
         ) from error
 
 
-def _read(name: str, path: str, real: str, above: frozenset[str]) -> Branch:
+def _read(name: str, path: str, real: str, above: frozenset[str], visits: Counter[str]) -> Branch:
+    """List a folder below the folders ``above``, and count how often each folder is listed."""
+    visits[real] += 1
+    if len(above) == _LEVELS or visits[real] > _VISITS:
+        raise OSError(errno.ELOOP, "there are too many folders within folders", path)
     branch = Branch(name, path, real)
     above = above | {real}
     with os.scandir(path) as entries:
@@ -116,19 +124,28 @@ def _read(name: str, path: str, real: str, above: frozenset[str]) -> Branch:
             continue
         linked = entry.is_symlink()
         target = os.path.realpath(entry.path) if linked else f"{real}{os.sep}{entry.name}"
-        if entry.is_dir():
+        is_folder, is_file = _kind(entry)
+        if is_folder:
             if target not in above:  # a link to a folder above would be an endless loop
-                _read_folder(branch, entry.name, entry.path, target, above)
-        elif looks_like_image(entry.name) and (entry.is_file() or linked):
+                _read_folder(branch, entry.name, entry.path, target, above, visits)
+        elif looks_like_image(entry.name) and (is_file or linked):
             _add_file(branch, entry, target)
         else:
             suffix = os.path.splitext(entry.name)[1].lower()
-            if entry.is_file() and _is_image(entry.path, suffix):
+            if is_file and _is_image(entry.path, suffix):
                 branch.recognised[suffix] += 1
                 _add_file(branch, entry, target)
             else:
                 branch.others[suffix] += 1
     return branch
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Return whether an entry is a folder, and whether it is a regular file."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:  # a link to itself
+        return False, False
 
 
 def _add_file(branch: Branch, entry: os.DirEntry[str], target: str) -> None:
@@ -140,9 +157,16 @@ def _add_file(branch: Branch, entry: os.DirEntry[str], target: str) -> None:
     branch.images += 1
 
 
-def _read_folder(parent: Branch, name: str, path: str, real: str, above: frozenset[str]) -> None:
+def _read_folder(
+    parent: Branch,
+    name: str,
+    path: str,
+    real: str,
+    above: frozenset[str],
+    visits: Counter[str],
+) -> None:
     try:
-        child = _read(name, path, real, above)
+        child = _read(name, path, real, above, visits)
     except OSError:
         parent.unreadable.append(path)
         return
