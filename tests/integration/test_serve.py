@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,13 @@ def start() -> Iterator[Start]:
     """Return a function that starts a service; the fixture stops all of them."""
     started: list[Server] = []
 
-    def run(*bundles: object, limits: dict[str, int] | None = None, **env: str) -> Server:
-        command = [sys.executable, "-m", "plainfilm", "serve", *map(str, bundles), "--port", "0"]
+    def run(
+        *bundles: object,
+        limits: dict[str, int] | None = None,
+        program: Sequence[str] = ("-m", "plainfilm"),
+        **env: str,
+    ) -> Server:
+        command = [sys.executable, *program, "serve", *map(str, bundles), "--port", "0"]
         for name, value in (limits or {}).items():
             command += ["--limit", f"{name}={value}"]
         process = subprocess.Popen(
@@ -423,6 +428,60 @@ def test_stopping_under_load_loses_no_request(
     assert load.outcomes["200"] > 20 and load.outcomes["refused"] == 6
     assert set(load.outcomes) <= {"200", "refused", "not sent"}, load.outcomes
     server.wait_for("stopped")
+
+
+HANGING = """
+import sys, threading
+from plainfilm.cli.main import main
+from plainfilm.runtime import Predictor
+
+Predictor.predict_images = lambda self, images: threading.Event().wait()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "signals", "status", "seconds"),
+    [
+        ({"stop_seconds": 2}, 1, 1, 2),  # the request is still in progress
+        ({"stop_seconds": 60}, 2, 1, 0.5),
+        ({"stop_seconds": 60, "seconds": 1}, 1, 0, 3),  # the client has its 504
+    ],
+)
+def test_a_network_that_never_returns_does_not_prevent_the_stop(
+    start: Start,
+    bundle: Path,
+    drawn: list[bytes],
+    tmp_path: Path,
+    limits: dict[str, int],
+    signals: int,
+    status: int,
+    seconds: float,
+) -> None:
+    script = tmp_path / "hanging.py"
+    script.write_text(HANGING, encoding="utf-8")
+    server = start(bundle, limits=limits, program=[str(script)])
+    children = server.children()
+    with server.connect() as client:
+        client.sendall(
+            b"POST /v1/predictions HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\n"
+            + f"content-length: {len(drawn[0])}\r\n\r\n".encode()
+            + drawn[0]
+        )
+        if status == 0:
+            assert b" 504 " in client.recv(100)
+        else:
+            time.sleep(0.5)
+        began = time.monotonic()
+        for _ in range(signals):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert server.process.wait(30) == status
+    assert time.monotonic() - began < seconds + 3
+    if status:
+        assert server.wait_for("stopped", outcome="forced")["active"] == 1
+    assert children
+    assert not any(Path(f"/proc/{pid}/cwd").exists() for pid in children)
 
 
 def test_bundles_are_swapped_under_load(

@@ -124,8 +124,8 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
-        self._executor.shutdown(wait=True)
-        self._heatmap_thread.shutdown(wait=True)
+        for executor in (self._executor, self._heatmap_thread):
+            executor.shutdown(wait=False, cancel_futures=True)  # a network may never return
         if self.audit is not None:
             with contextlib.suppress(OSError):
                 self.audit.close()

@@ -37,6 +37,8 @@ class ServiceLimits(InferenceLimits):
         Time without a byte of a body, and for each 256 KiB of an answer that a client receives.
     seconds
         Time for a whole request, from its headers to the answer; then it gets status 504.
+    stop_seconds
+        Time from SIGTERM to the end of the process, whatever is still in progress.
     """
 
     body: int = 256 * MIB
@@ -49,6 +51,7 @@ class ServiceLimits(InferenceLimits):
     idle_seconds: int = 30
     stall_seconds: int = 10
     seconds: int = 60
+    stop_seconds: int = 75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from plainfilm.serve.app import build_app
 from plainfilm.serve.http_server import HttpServer
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.security import check_settings
+from plainfilm.serve.shutdown import Shutdown
 
 _STOP_DELAY = 0.5  # seconds in which answers announce the stop before the listener is closed
 _BACKLOG = 1024
@@ -85,6 +86,7 @@ async def _serve(
     logger.addHandler(LibraryWarnings(engine.log))
     logger.propagate = False
     stop = asyncio.Event()
+    shutdown = Shutdown(stop, engine, settings.limits.stop_seconds)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
 
@@ -96,13 +98,14 @@ async def _serve(
     # Windows has no such handlers: there Ctrl-C cancels this coroutine, and no bundle is swapped.
     with contextlib.suppress(NotImplementedError, AttributeError):
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, shutdown.on_signal)
         loop.add_signal_handler(signal.SIGHUP, reload)
     await engine.start()
     try:
         await serve_until(stop, engine, settings, listener)
     finally:
         await engine.close()
+    shutdown.finish()
     return 0
 
 
@@ -114,8 +117,7 @@ async def serve_until(
     For half a second the service still answers, and each answer closes its connection. Then the
     listener is closed, and the requests in progress are finished.
     """
-    limits = settings.limits
-    server = HttpServer(build_app(engine, settings), listener, limits)
+    server = HttpServer(build_app(engine, settings), listener, settings.limits)
     server.start()
     host, port = listener.getsockname()[:2]
     if sys.stderr.isatty():
@@ -126,7 +128,7 @@ async def serve_until(
     engine.stopping = True
     engine.log.write("stopping", active=engine.active)
     await asyncio.sleep(_STOP_DELAY)
-    await server.stop(limits.seconds + 2 * limits.stall_seconds)
+    await server.stop(settings.limits.stop_seconds)
     engine.log.write("stopped")
 
 
