@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -376,3 +377,21 @@ def test_a_failure_is_an_outcome_and_no_error(tmp_path: Path) -> None:
     out = np.zeros((16, 16), np.uint8)
     found = decode_one(read_number, SPEC, str(tmp_path / "x"), out)
     assert found == Failure("corrupt", "the number is broken")
+
+
+def test_threads_that_decode_at_once_share_the_processes(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", [str(n) for n in range(8)])
+    events: list[str] = []
+    out = np.zeros((8, 16, 16), np.uint8)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with Pool(2, read_number, notify=events.append) as pool, ThreadPoolExecutor(8) as threads:
+            jobs = [([one.path], out[n : n + 1]) for n, one in enumerate(manifest.records)]
+            found = [*threads.map(lambda job: pool.decode(job[0], SPEC, job[1]), jobs)]
+            assert len(pool.pids) <= 2
+    finally:
+        sys.setswitchinterval(before)
+    assert all(isinstance(one, Decoded) for (one,) in found)
+    assert out[:, 0, 0].tolist() == [*range(8)]
+    assert events.count("started") <= 2

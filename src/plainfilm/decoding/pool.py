@@ -101,7 +101,9 @@ class Pool:
             process.tried.wait()
 
     def _start(self) -> None:
-        if not self._threads:
+        with self._lock:  # several threads may submit the first files
+            if self._threads:
+                return
             self._threads = [
                 threading.Thread(target=self._keep_up, args=(process,), daemon=True)
                 for process in self._processes
