@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 # Spreadsheets treat a cell that begins like this as a formula, even in quotes. The page of the
 # service does the same (serve/page/csv.js).
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_QUOTE = '"'
+_QUOTED = re.compile(r'[",\r\n]')
 _NUMBER = re.compile(r"[+-]?\d[\d.,%]*(?:e[+-]?\d+)?(?: (?:to )?[+-]?\d[\d.,%]*)*", re.IGNORECASE)
 
 
@@ -36,19 +36,27 @@ def original(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
-def neutral_row(cells: Iterable[object]) -> list[object]:
-    """Return the cells of a row with an apostrophe before each formula."""
-    return [neutral(cell) if isinstance(cell, str) else cell for cell in cells]
+def csv_line(cells: Iterable[object]) -> str:
+    """Return a row of a CSV file, with an apostrophe before each formula; None is a blank cell.
+
+    Unlike `csv.writer` it also quotes a carriage return, which ends a row for most readers.
+    """
+    return ",".join(map(_cell, cells)) + "\n"
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    text = neutral(value)
+    return f'"{text.replace(_QUOTE, _QUOTE * 2)}"' if _QUOTED.search(text) else text
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV, with an apostrophe before each formula; None is a blank cell."""
-    file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\n").writerows(map(neutral_row, rows))
-    return file.getvalue()
+    """Return rows as the text of a CSV file."""
+    return "".join(map(csv_line, rows))
 
 
 def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:
-    """Return records as CSV, below the names of all their columns."""
+    """Return records as the text of a CSV file, below the names of all their columns."""
     names = [*dict.fromkeys(name for record in records for name in record)]
     return csv_text([names, *([record.get(name) for name in names] for record in records)])

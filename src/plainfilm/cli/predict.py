@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections import Counter
@@ -207,15 +206,12 @@ def _printable(name: str) -> str:
 
 
 def _write_csv(predictor: Predictor, rows: Iterable[Prediction], everything: bool) -> None:
-    from plainfilm._csv import neutral_row
+    from plainfilm._csv import csv_line
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    empty = Prediction("", {}).to_row(predictor.labels)
-    writer.writerow(["file", *empty])
+    sys.stdout.write(csv_line(["file", *Prediction("", {}).to_row(predictor.labels)]))
     for one in rows:
         row = one.to_row(predictor.labels, all_probabilities=everything)
-        cells = [one.id, *(_cell(name, value) for name, value in row.items())]
-        writer.writerow(neutral_row(cells))
+        sys.stdout.write(csv_line([one.id, *(_cell(name, own) for name, own in row.items())]))
 
 
 def _cell(name: str, value: str | float | bool | None) -> str:
