@@ -15,6 +15,7 @@ ONNX Runtime is not called: the graphs that the checks accept are tried in a pro
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import sys
@@ -76,7 +77,7 @@ def _read_wrong_values(data: bytes) -> None:
         with contextlib.suppress(TypeError, LookupError):  # an earlier value has replaced it
             for key in keys:
                 inner = inner[key]
-            inner[last] = VALUES[value[0] % len(VALUES)]
+            inner[last] = copy.deepcopy(VALUES[value[0] % len(VALUES)])
     _read_metadata(json.dumps(content).encode())
 
 
