@@ -29,7 +29,7 @@ from plainfilm.errors import BundleError, PlainfilmError
 from plainfilm.network_session import import_onnxruntime
 from plainfilm.runtime import Predictor
 
-__all__ = ["TRIAL", "TrialLimits", "try_bundle"]
+__all__ = ["TRIAL", "TrialLimits", "stop_trials", "try_bundle"]
 
 _BATCH = 16  # images in a run of a service
 _QUICK = 2.0  # seconds for two images, above which no larger batch is tried
@@ -46,6 +46,7 @@ class TrialLimits:
 
 TRIAL = TrialLimits()
 _passed: set[str] = set()  # ids, which stand for all content of a bundle
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def try_bundle(bundle: Bundle, limits: TrialLimits = TRIAL) -> None:
@@ -74,15 +75,7 @@ def try_bundle(bundle: Bundle, limits: TrialLimits = TRIAL) -> None:
     lines = f"{json.dumps(sys.path)}\n{json.dumps(order)}\n".encode()
     where = f"the bundle {bundle.folder} does not pass its trial"
     try:
-        done = subprocess.run(
-            start_command("plainfilm.trial"),
-            input=lines + graph,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=decoder_environment(),
-            timeout=limits.seconds,
-            check=False,
-        )
+        output, status = _communicate(lines + graph, limits.seconds)
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"{where}: it takes too long",
@@ -90,17 +83,42 @@ def try_bundle(bundle: Bundle, limits: TrialLimits = TRIAL) -> None:
             remedy=_REMEDY,
         ) from error
     try:
-        reply = json.loads(done.stdout)
+        reply = json.loads(output)
         problem, received = reply.get("problem"), reply.get("received")
     except (ValueError, AttributeError) as error:
         raise BundleError(
             f"{where}: the process that runs it ended",
-            received=f"exit status {done.returncode}, limit of memory {memory >> 20:,} MiB",
+            received=f"exit status {status}, limit of memory {memory >> 20:,} MiB",
             remedy=_REMEDY,
         ) from error
     if problem:
         raise BundleError(f"{where}: {problem}", received=received or None, remedy=_REMEDY)
     _passed.add(bundle.id)
+
+
+def stop_trials() -> None:
+    """Let the trials that other threads wait for end at once, without success."""
+    for process in [*_running]:
+        process.kill()
+
+
+def _communicate(request: bytes, seconds: float) -> tuple[bytes, int]:
+    """Return the reply to a request, and the exit status of the process that gave it."""
+    process = subprocess.Popen(
+        start_command("plainfilm.trial"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=decoder_environment(),
+    )
+    with process:
+        _running.add(process)
+        try:
+            output, _ = process.communicate(request, seconds)
+        finally:
+            process.kill()
+            _running.discard(process)
+    return output, process.returncode
 
 
 def serve() -> None:

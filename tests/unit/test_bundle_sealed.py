@@ -120,7 +120,7 @@ def test_a_file_that_is_not_a_bounded_regular_file_is_refused(
         (f"{64 * '0'}  ../t.png", "outside the folder"),
         (f"{64 * '0'}  /etc/passwd", "outside the folder"),
         (f"{64 * '0'}  a\\b", "outside the folder"),
-        (f"{64 * '0'}  ..", "outside the folder|cannot be read"),
+        (f"{64 * '0'}  ..", "outside the folder"),
         (f"{64 * '0'}  ", "not a hash and a name"),
         (f"{64 * 'G'}  MODEL_CARD.md", "not a hash and a name"),
         (f"{64 * '0'} MODEL_CARD.md", "not a hash and a name"),

@@ -147,6 +147,17 @@ def test_a_network_that_takes_too_long_is_refused(make_bundle: MakeBundle) -> No
     assert time.monotonic() - began < 8
 
 
+def test_a_service_that_stops_ends_its_trials(make_bundle: MakeBundle) -> None:
+    bundle, began = make(make_bundle, multiply(2000)), time.monotonic()
+    with ThreadPoolExecutor(1) as executor:
+        result = executor.submit(try_bundle, bundle)
+        while not result.done():
+            trial.stop_trials()
+            time.sleep(0.05)
+    assert "the process that runs it ended" in str(result.exception())
+    assert time.monotonic() - began < 10
+
+
 def test_a_process_that_ends_without_a_reply_is_a_refusal(
     make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,7 @@ def parse_sums(folder: Path, data: bytes) -> Mapping[str, str]:
         problem = None
         if match is None:
             problem = "has a line that is not a hash and a name"
-        elif Path(match[2]).name != match[2] or "\\" in match[2]:
+        elif Path(match[2]).name != match[2] or "\\" in match[2] or match[2] == "..":
             problem = "lists a file outside the folder"
         elif match[2] in sums or match[2] == SUMS:
             problem = "lists a file twice" if match[2] in sums else "lists itself"

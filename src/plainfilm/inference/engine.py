@@ -35,6 +35,7 @@ from plainfilm.pixels import Image, sniff
 from plainfilm.pixels.display import encode_png
 from plainfilm.prediction import Prediction
 from plainfilm.runtime import Predictor
+from plainfilm.trial import stop_trials
 
 _NOT_READY = 10.0  # seconds after a failed write of the audit log
 
@@ -120,6 +121,7 @@ class Engine:
 
     async def close(self) -> None:
         """Stop the decoding processes and close the logs."""
+        stop_trials()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

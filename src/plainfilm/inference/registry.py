@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -105,6 +106,7 @@ class BundleRegistry:
         on_run: Callable[[int, float], None] = lambda count, seconds: None,
     ) -> None:
         self._sources, self._executor, self._runs, self._on_run = sources, executor, runs, on_run
+        self._reloading = threading.Lock()
         self._loaded = {source.name: self._load(source) for source in sources}
 
     def __iter__(self) -> Iterator[LoadedBundle]:
@@ -126,15 +128,16 @@ class BundleRegistry:
         loaded. Takes seconds: call it in a thread.
         """
         outcomes: list[tuple[str, LoadedBundle | Exception]] = []
-        for source in self._sources:
-            try:
-                loaded = self._load(source)
-            except Exception as error:
-                outcomes.append((source.name, error))
-            else:
-                # One assignment, so that other threads see either the old or the new bundle.
-                self._loaded = {**self._loaded, source.name: loaded}
-                outcomes.append((source.name, loaded))
+        with self._reloading:
+            for source in self._sources:
+                try:
+                    loaded = self._load(source)
+                except Exception as error:
+                    outcomes.append((source.name, error))
+                else:
+                    # One assignment, so that other threads see either the old or the new bundle.
+                    self._loaded = {**self._loaded, source.name: loaded}
+                    outcomes.append((source.name, loaded))
         return outcomes
 
     def _load(self, source: BundleSource) -> LoadedBundle:
