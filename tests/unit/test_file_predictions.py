@@ -24,6 +24,7 @@ from plainfilm.decoding.pool import Pool
 from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.errors import BundleError, RunError
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.network_session import NetworkSession
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
@@ -219,17 +220,18 @@ def test_an_image_on_which_the_network_fails_costs_no_other(
     assert [one.reason for one in found] == [None, None, "invalid-output", None, None]
 
 
-def test_an_output_that_is_no_array_is_no_prediction(
-    make_bundle: MakeBundle, tmp_path: Path
-) -> None:
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load_model_from_string(make_bundle().graph.read_bytes())
-    kind = onnx.helper.make_tensor_sequence_value_info("novelty", onnx.TensorProto.FLOAT, None)
-    model.graph.output[2].CopyFrom(kind)
-    model.graph.node[-1].op_type = "SequenceConstruct"
-    bundle = make_bundle(tmp_path / "bad", graph=model.SerializeToString(), rejection=LIMIT)
-    (one,) = Predictor(bundle).predict_pixels(np.zeros((1, SIDE, SIDE), np.uint8), [{}])
-    assert one.reason == "invalid-output"
+@pytest.mark.parametrize("second", [np.zeros((6, 2), np.float32), [0.5] * 6, np.float32(0)])
+def test_outputs_of_each_run_are_arrays_of_one_shape(make_bundle: MakeBundle, second: Any) -> None:
+    session = NetworkSession(make_bundle().read_graph())
+    runs = iter([[np.zeros((64, 1), np.float32)], [second]])
+
+    class Stub:
+        def run(self, *_: object) -> list[Any]:
+            return next(runs)
+
+    session._session = Stub()
+    with pytest.raises(BundleError, match="one row for each image"):
+        session.run(["probabilities"], np.zeros((70, SIDE, SIDE), np.uint8))
 
 
 def test_a_bundle_without_an_output_that_it_needs_cannot_be_loaded(
