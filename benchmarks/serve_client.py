@@ -55,12 +55,14 @@ def raw_request(path: str, data: bytes, kind: str = "image/jpeg") -> bytes:
     return _request(path, data, kind)
 
 
-def multipart_request(path: str, files: Sequence[bytes], field_name: str = "file") -> bytes:
+def multipart_request(
+    path: str, files: Sequence[bytes], field_name: str = "file", kind: str = "image/jpeg"
+) -> bytes:
     """Return the bytes of a request with several files."""
     mark = secrets.token_hex(16)
     parts = [
         f'--{mark}\r\ncontent-disposition: form-data; name="{field_name}"; filename="a"\r\n'
-        "content-type: image/jpeg\r\n\r\n".encode()
+        f"content-type: {kind}\r\n\r\n".encode()
         + data
         + b"\r\n"
         for data in files

@@ -197,7 +197,8 @@ def resident(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """Return the child processes of a process."""
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # each thread has its own
+    return [int(one) for some in lists for one in some.read_text().split()]
 
 
 def soak(model: Path, minutes: float, seed: int = 0) -> None:

@@ -59,7 +59,9 @@ def with_pool(use: Callable[[AsyncPool], Awaitable[T]]) -> tuple[T, Counter[str]
 
     async def go() -> T:
         command = [sys.executable, "-S", "-E", "-c", SLEEPER]
-        pool = AsyncPool(2, Sandbox(), command=command, notify=lambda event: events.update([event]))
+        pool = AsyncPool(
+            2, Sandbox(), spare=1, command=command, notify=lambda event: events.update([event])
+        )
         await pool.start()
         try:
             async with asyncio.timeout(30):
@@ -172,14 +174,17 @@ def test_files_of_a_folder_are_never_interrupted() -> None:
     assert all(process.is_up for process in processes)
 
 
-def test_a_slow_file_is_interrupted_once_and_then_runs_alone() -> None:
+GOOD = [Key("good", number) for number in range(2, 6)]
+
+
+def test_a_slow_file_is_interrupted_once_and_its_request_runs_alone() -> None:
     first, second = processes = [Recorder(), Recorder()]
     plan = Schedule(processes, 4)
     plan.add([job("slow-1"), job("slow-2"), job("slow-3")])
     plan.dispatch()
     assert (first.sent, second.sent) == (["slow-1", "slow-3"], ["slow-2"])
     plan.interrupt(time.monotonic() + 9)  # no other request waits
-    plan.add([job("good-1", Key("good", 2)), job("good-2", Key("good", 3))])
+    plan.add([job("good-1", GOOD[0]), job("good-2", GOOD[1])])
     plan.dispatch()
     plan.interrupt(time.monotonic())  # not yet
     assert first.is_up and second.is_up
@@ -193,15 +198,64 @@ def test_a_slow_file_is_interrupted_once_and_then_runs_alone() -> None:
     assert first.is_up and not second.is_up  # only the one that has not given way yet
     plan.take_back(second, "interrupted")
     second.is_up = True
+    plan.add([job("slow-4")])
     plan.dispatch()
     while second.held:
         second.held.popleft()
         plan.dispatch()
-    assert first.sent[-1] == "slow-1" and plan.waiting == 2  # slow-2 waits for its end
-    assert {*second.sent[-3:]} == {"good-1", "good-2", "slow-3"}
-    first.held.clear()
+    assert {*second.sent[-2:]} == {"good-1", "good-2"}
+    assert first.sent[-1] == "slow-1" and plan.waiting == 4  # three wait for its end
+
+
+def test_a_fast_file_acquits_its_request() -> None:
+    first, second = processes = [Recorder(), Recorder()]
+    plan = Schedule(processes, 4)
+    plan.add([*(job(f"bad-{n}") for n in range(4)), *(job("good", key) for key in GOOD * 2)])
     plan.dispatch()
-    assert first.sent[-1] == "slow-2" or second.sent[-1] == "slow-2"
+    assert plan.waiting == 12 and len(plan.clear()) == 4
+    plan.add([*(job(f"bad-{n}") for n in range(4, 8)), job("good", GOOD[0])])
+    plan.interrupt(time.monotonic() + 9)
+    plan.take_back(first, "interrupted")
+    first.is_up = True
+    second.held.clear()
+    plan.dispatch()
+    slow = first if first.is_slow else second
+    slow.began = 0.0
+    plan.release(slow, 1)  # it took long
+    plan.dispatch()
+    slow = first if first.is_slow else second
+    assert slow.is_slow and slow.sent[-1].startswith("bad")
+    plan.release(slow, 1)  # this one did not: the others are as any
+    plan.dispatch()
+    assert slow.held and not first.is_slow and not second.is_slow
+
+
+def test_a_spare_process_rests_and_then_waits_for_new_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processes = [Recorder(), Recorder(), Recorder()]
+    plan = Schedule(processes, 1, spare=1)
+    plan.add(job(str(n), Key("many", n)) for n in range(20))
+    plan.dispatch()
+    assert [bool(process.sent) for process in processes] == [True, True, False]
+    plan.interrupt(time.monotonic() + 9)
+    assert [process.is_up for process in processes] == [False, False, True]
+    for process in processes[:2]:
+        plan.take_back(process, "interrupted")
+        process.is_up = True
+    monkeypatch.setattr(schedule, "_NEW", 0.0)  # all have waited for long
+    plan.dispatch()
+    slow, turn, rest = processes[2], processes[0], processes[1]
+    assert slow.is_slow and turn.held and not turn.is_slow and not rest.held
+    monkeypatch.setattr(schedule, "_NEW", 9.0)
+    plan.add([job("new", Key("many", 30))])
+    plan.dispatch()
+    assert rest.sent[-1] == "new"
+    monkeypatch.setattr(schedule, "_NEW", 0.0)
+    rest.held.clear()
+    plan._lead = 2.0  # new files had much more time than others
+    plan.dispatch()
+    assert rest.held
 
 
 def test_with_one_process_left_slow_files_still_run() -> None:

@@ -290,7 +290,7 @@ def test_names_and_addresses_can_be_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "memory", "expected"),
-    [(1, None, 2), (8, 1 << 40, 8), (8, 4 << 30, 2), (8, 20 << 30, 5)],
+    [(1, None, 2), (8, 1 << 40, 8), (8, 4 << 30, 2), (8, 20 << 30, 4)],
 )
 def test_decoding_processes_fit_into_the_memory(
     monkeypatch: pytest.MonkeyPatch, cores: int, memory: int | None, expected: int

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--allow-host NAME", words, action="append", default=[])
     add(
         "--workers N",
-        "decoding processes (default: one per core, at least 2)",
+        "decoding processes besides a spare one (default: one per core)",
         type=worker_count,
         default=0,
     )

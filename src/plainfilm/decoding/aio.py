@@ -29,6 +29,7 @@ class AsyncPool:
         workers: int,
         sandbox: Sandbox,
         *,
+        spare: int = 0,
         notify: Callable[[str], None] = lambda event: None,
         command: list[str] | None = None,
     ) -> None:
@@ -39,6 +40,7 @@ class AsyncPool:
             read_image,
             sandbox,
             together=4,
+            spare=spare,
             notify=lambda event: self._call(self._notify, event),
             command=command,
         )

@@ -26,14 +26,12 @@ class FairQueue(Generic[T]):
     With c clients that wait, the first item of a client's only request is taken within c turns; if
     the client has r requests, within c * r turns. Items of one request keep their order.
 
-    With ``newest``, every second turn goes to the request with the highest number instead, so these
-    bounds double. A new request then overtakes many old ones that take long, and none starves.
+    With ``newest``, a turn goes to the request with the highest number instead.
     """
 
     def __init__(self) -> None:
         self._clients: OrderedDict[str, OrderedDict[int, deque[T]]] = OrderedDict()
         self._length = 0
-        self._is_turn_of_newest = True
 
     def __len__(self) -> int:
         return self._length
@@ -71,7 +69,6 @@ class FairQueue(Generic[T]):
     def pop(self, *, newest: bool = False) -> T:
         """Take the next item; the queue is not empty."""
         key = self._next(newest)
-        self._is_turn_of_newest = not self._is_turn_of_newest
         item = self._clients[key.client][key.request].popleft()
         self._length -= 1
         if not self._drop_if_empty(key):
@@ -82,14 +79,24 @@ class FairQueue(Generic[T]):
 
     def remove(self, item: T, key: Key = NO_KEY) -> bool:
         """Remove an item; return False if it is not in the queue."""
-        requests = self._clients.get(key.client)
-        items = requests.get(key.request) if requests is not None else None
+        items = self._clients.get(key.client, OrderedDict()).get(key.request)
         if items is None or item not in items:
             return False
         items.remove(item)
         self._length -= 1
         self._drop_if_empty(key)
         return True
+
+    def take(self, key: Key) -> list[T]:
+        """Remove all items of a request and return them."""
+        items = self._clients.get(key.client, OrderedDict()).get(key.request)
+        if items is None:
+            return []
+        taken = [*items]
+        items.clear()
+        self._length -= len(taken)
+        self._drop_if_empty(key)
+        return taken
 
     def clear(self) -> list[T]:
         """Remove all items and return them."""
@@ -101,7 +108,7 @@ class FairQueue(Generic[T]):
         return items
 
     def _next(self, newest: bool) -> Key:
-        if newest and self._is_turn_of_newest:
+        if newest:
             return max(self.keys(), key=lambda key: key.request)
         client, requests = next(iter(self._clients.items()))
         return Key(client, next(iter(requests)))

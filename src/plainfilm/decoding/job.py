@@ -25,7 +25,10 @@ class Job:
     key: Key = NO_KEY  # of the client and the request
     deaths: int = 0  # of processes that may have been decoding this file
     is_alone: bool = False  # whether it must be the only file of a request to a process
-    is_slow: bool = False  # whether it took long while others waited
+    is_slow: bool = False  # whether it waits with the slow files
+    queued: float = 0.0  # when it began to wait
+    was_newest: bool = False  # whether it was taken because its request was the newest
+    gave_way: bool = False  # whether it took long itself while others waited
     cancelled: bool = False  # set by the owner when the outcome is no longer needed
     size: int = field(init=False)  # bytes that this job adds to a request, rounded up
 

@@ -46,6 +46,8 @@ class Pool:
 
     With 0 workers, or if another process cannot import ``reader``, ``decode`` works in the calling
     process, where there is no limit of memory or time. A request has at most ``together`` files.
+    ``spare`` is the number of further processes that rest until one is replaced; files with keys
+    need one.
     ``notify`` is called with ``started``, ``died``, ``late`` (killed after too long) or
     ``interrupted`` (killed so that files of other requests go first), in any thread. ``command`` is
     started instead of the worker in tests.
@@ -58,16 +60,18 @@ class Pool:
         sandbox: Sandbox | None = None,
         *,
         together: int = _TOGETHER,
+        spare: int = 0,
         notify: Callable[[str], None] = lambda event: None,
         command: list[str] | None = None,
     ) -> None:
         self._reader, self._sandbox = reader, sandbox or Sandbox()
         self._notify = notify
         name = reader_name(reader)
+        count = workers + spare if name else 0
         self._processes = [
-            DecodingProcess(name, self._sandbox, command) for _ in range(workers) if name
+            DecodingProcess(name or "", self._sandbox, command) for _ in range(count)
         ]
-        self._schedule = Schedule(self._processes, together)
+        self._schedule = Schedule(self._processes, together, spare)
         self._lock = threading.Lock()  # guards the schedule and what the processes hold
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -203,7 +207,7 @@ class Pool:
         """Wait for outcomes and pass them on; return False if the process is lost."""
         outcomes = process.receive()
         with self._lock:
-            finished = process.release(len(outcomes))
+            finished = self._schedule.release(process, len(outcomes))
             self._schedule.dispatch()
         for job, outcome in zip(finished, outcomes, strict=True):
             job.done(outcome)

@@ -43,9 +43,10 @@ _NOT_READY = 10.0  # seconds after a failed write of the audit log
 class Engine:
     """Bundles, decoding processes, counters and logs of one server.
 
-    ``workers`` is the number of decoding processes; 0 uses ``limits.decoders``. ``threads`` is the
-    number of concurrent runs of the network, each on one core; 0 uses one for each core. A
-    BundleError or StorageError is raised if a bundle or the audit log cannot be opened.
+    ``workers`` is the number of decoding processes besides a spare one; 0 uses ``limits.decoders``.
+    ``threads`` is the number of concurrent runs of the network, each on one core; 0 uses one for
+    each core. A BundleError or StorageError is raised if a bundle or the audit log cannot be
+    opened.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Engine:
         self._failed_write = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
         self.pool = pool or AsyncPool(
-            workers or limits.decoders, limits.sandbox, notify=self._on_decoder_event
+            workers or limits.decoders, limits.sandbox, spare=1, notify=self._on_decoder_event
         )
         gauge = self.telemetry.gauge
         gauge("requests_active", "Requests in progress.", lambda: self.active)

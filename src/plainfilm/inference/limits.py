@@ -52,14 +52,15 @@ class InferenceLimits:
 
     @property
     def decoders(self) -> int:
-        """Decoding processes: one for each core, if the memory suffices for all, at least two.
+        """Decoding processes: one for each core, as far as the memory suffices, at least two.
 
-        With a single one, a file that takes long would delay all others.
+        A service has a spare one too, so that there are three while files are slow: one for these,
+        one for files that wait, and one for files that have just come.
         """
         total, each = memory_bytes(), self.sandbox.memory
         most = cores()
         if total is not None and each is not None:
-            most = min(most, total // each)
+            most = min(most, total // each - 1)
         return max(2, most)
 
 

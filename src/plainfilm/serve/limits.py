@@ -67,8 +67,8 @@ class Settings:
     allowed_hosts
         Further host names that clients may use; needed behind a proxy.
     workers
-        Number of decoding processes; 0 uses one for each core, at least two. With one, a file that
-        takes long delays all others.
+        Number of decoding processes besides a spare one; 0 uses one for each core, as far as the
+        memory suffices.
     threads
         Number of concurrent runs of the network, each on one core; 0 uses one for each core.
     audit_log
