@@ -1,4 +1,4 @@
-"""One request and its answer: the ``receive`` and ``send`` of ASGI, with framing by h11."""
+"""One request and its answer: the ``receive`` and ``send`` of ASGI. h11 parses the body."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from plainfilm.serve.wire import READ, Wire
 _EVENTS = 64  # chunks of a body between two turns of other connections
 _REASONS = {one.value: one.phrase.encode("ascii") for one in HTTPStatus}
 _CLOSE = (b"connection", b"close")
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Exchange:
@@ -28,14 +29,22 @@ class Exchange:
         self, wire: Wire, parser: h11.Connection, request: h11.Request, limits: ServiceLimits
     ) -> None:
         self._wire, self._parser, self._limits = wire, parser, limits
-        headers = dict(request.headers)
-        self._unread = float(headers.get(b"content-length", 0))  # bytes of the body
-        if b"transfer-encoding" in headers:
-            self._unread = math.inf
-        self._closes = b"upgrade" in headers
+        self._unread = 0.0  # bytes of the body
+        self._has_chunks = request.http_version == b"1.1"  # whether the client understands them
+        self._closes = not self._has_chunks
+        self._is_head = request.method == b"HEAD"
+        for name, value in request.headers:
+            if name == b"content-length":
+                self._unread = float(value)
+            elif name == b"transfer-encoding":
+                self._unread = math.inf
+            elif name == b"upgrade" or (name == b"connection" and b"close" in value.lower()):
+                self._closes = True
         self._has_ended = False  # whether the application has the last piece of the body
         self._came = 0
-        self._head = b""
+        self._head = b""  # of the answer, until it is sent
+        self._unsent: int | None = None  # bytes of the answer; None for chunks
+        self._is_answered = False
 
     async def receive(self) -> Message:
         """Return the next piece of the body, and read it only now.
@@ -46,9 +55,8 @@ class Exchange:
         if self._has_ended:
             return {"type": "http.disconnect"}
         if self._parser.they_are_waiting_for_100_continue:
-            await self._wire.write(
-                self._parser.send(h11.InformationalResponse(status_code=100, headers=[]))
-            )
+            response = h11.InformationalResponse(status_code=100, headers=[])
+            await self._wire.write(self._parser.send(response))
         pieces: list[bytes] = []
         for _ in range(_EVENTS):
             event = self._next_event()
@@ -87,25 +95,32 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a part of the answer; the head is sent with the first part of the body."""
         if message["type"] == "http.response.start":
-            headers = [(b"date", _date(int(time.time()))), *message.get("headers", ())]
-            if self._must_close() and _CLOSE not in headers:
+            headers = list(message.get("headers", ()))
+            length = next((value for name, value in headers if name == b"content-length"), None)
+            self._unsent = None if length is None else int(length)
+            if length is None and self._has_chunks:
+                headers.append((b"transfer-encoding", b"chunked"))
+            self._closes |= _CLOSE in headers or self._cannot_go_on()
+            if self._closes and _CLOSE not in headers:
                 headers.append(_CLOSE)
-            status = message["status"]
-            response = h11.Response(
-                status_code=status, headers=headers, reason=_REASONS.get(status, b"")
-            )
-            self._head = self._parser.send(response)
+            self._head = _format_head(message["status"], headers)
             return
-        pieces, self._head = [self._head], b""
-        if body := message.get("body", b""):
-            pieces += self._parser.send_with_data_passthrough(h11.Data(data=body)) or ()
-        if not message.get("more_body", False):
-            pieces += self._parser.send_with_data_passthrough(h11.EndOfMessage()) or ()
-        await self._wire.write(*pieces)
+        body, ends = message.get("body", b""), not message.get("more_body", False)
+        if self._is_head:
+            body = b""
+        elif self._unsent is not None:
+            self._unsent -= len(body)
+            if self._unsent < 0 or (ends and self._unsent):
+                raise RuntimeError("the answer does not have the declared length")
+        elif self._has_chunks:
+            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + _LAST_CHUNK * ends
+        head, self._head = self._head, b""
+        await self._wire.write(head, body)
+        self._is_answered = ends
 
-    def _must_close(self) -> bool:
+    def _cannot_go_on(self) -> bool:
         """Return whether the rest of the body is too long to be read after the answer."""
-        if self._closes or self._parser.their_state is h11.ERROR:
+        if self._parser.their_state is h11.ERROR:
             return True
         if not self._unread:
             return False
@@ -118,7 +133,7 @@ class Exchange:
         connection cannot be used again.
         """
         parser = self._parser
-        if parser.our_state is not h11.DONE:
+        if self._closes or not self._is_answered:
             return None
         try:
             async with asyncio.timeout(seconds):
@@ -134,11 +149,16 @@ class Exchange:
 def refusal(problem: Problem) -> bytes:
     """Return the bytes of an answer to something that is not a request."""
     start, end = problem.messages()
-    writer, headers = h11.Connection(h11.SERVER), [*start["headers"], _CLOSE]
-    status, reason = problem.status, _REASONS[problem.status]
-    response = h11.Response(status_code=status, headers=headers, reason=reason)
-    pieces = (response, h11.Data(data=end["body"]), h11.EndOfMessage())
-    return b"".join(writer.send(piece) for piece in pieces)
+    head = _format_head(problem.status, [*start["headers"], _CLOSE])
+    return head + bytes(end["body"])
+
+
+def _format_head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    if lines.count(b"\n") != len(headers):
+        raise RuntimeError("a header of the answer has a line break")
+    reason, date = _REASONS.get(status, b""), _date(int(time.time()))
+    return b"HTTP/1.1 %d %b\r\ndate: %b\r\n%b\r\n" % (status, reason, date, lines)
 
 
 @lru_cache(1)
