@@ -131,7 +131,7 @@ MAKERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "jpeg exif values": (lambda: exif_segments(rationals(130_000)), "values"),
     "jpeg exif shared": (
         lambda: exif_segments(directory([(n, 7, 90_000, None) for n in range(9)], bytes(90_000))),
-        "bytes in values",
+        "overlapping values",
     ),
     "png chunks": (lambda: chunks(chunk(b"gAMA", bytes(9)), 1_001), "chunks"),
     "png chunks behind": (lambda: chunks(chunk(b"gAMA", bytes(9)), 1_001, b"IEND"), "chunks"),
@@ -156,7 +156,7 @@ MAKERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "tiff values": (lambda: tiff((320, 3, 1_000_001, None), values=bytes(2_000_002)), "values"),
     "tiff rationals": (lambda: tiff((282, 5, 126_000, None), values=bytes(1_008_000)), "values"),
     "tiff strips": (lambda: strips(100_001, 1, b"\7"), "strips"),
-    "tiff shared strips": (lambda: strips(1_000, 8, bytes(20_000)), "bytes in strips"),
+    "tiff shared strips": (lambda: strips(1_000, 8, bytes(20_000)), "overlapping strips"),
     "tiff directories": (
         lambda: directory([(34665, 4, 1, 8)] * 2_000),
         "directories",
@@ -177,6 +177,21 @@ def test_many_parts_are_rejected_at_once(name: str) -> None:
         read_image_and_colour(data, PixelSpec(16))
     assert time.process_time() - start < 0.5
     assert caught.value.reason == "too-large"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        chunks(chunk(b"IDAT", bytes(90_000)), 1),
+        chunks(chunk(b"zTXt", b"a\0\0" + bytes(90_000)), 1),
+        strips(9, 8, bytes(20_000)),
+        tiff((279, 4, 1, 90_000), (259, 3, 1, 50000), values=bytes(90_000)),
+    ],
+    ids=["png pixels", "png text", "tiff strips", "tiff strip"],
+)
+def test_compressed_bytes_are_limited_like_pixels(data: bytes) -> None:
+    with pytest.raises(ImageError, match="compressed bytes"):
+        read_image_and_colour(data, PixelSpec(16), limits=Limits(pixels=64 * 64))
 
 
 @pytest.mark.parametrize(

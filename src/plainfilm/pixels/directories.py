@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from plainfilm.pixels.limits import check_parts
+from plainfilm.pixels.limits import LIMITS, Limits, check_deflated, check_parts
 
 _EXIF = b"Exif\0\0"
 _DIRECTORIES = 32  # below the first one
@@ -24,6 +24,8 @@ _SHARED = 16 << 20  # bytes; strips or tiles that are equal may share their data
 
 _PLACES = frozenset((273, 279, 324, 325))  # offsets and lengths of strips and tiles
 _LENGTHS = frozenset((279, 325))
+_COMPRESSION = 259
+_DEFLATES = frozenset((8, 32946, 34925, 50000))  # Deflate (two numbers), LZMA and Zstandard
 _CHILDREN = frozenset((34665, 34853, 40965))  # directories of EXIF, GPS and interoperability
 # Bytes of a value by its type, and the cost of a value as an object; 0 for texts and bytes.
 _TYPES = {
@@ -43,7 +45,9 @@ class _Counter:
     inside: int  # bytes of values that an entry itself holds
     directories: int = 0
     values: int = 0
-    bytes: int = 0
+    bytes: int = 0  # of values
+    stored: int = 0  # bytes of strips and tiles
+    deflated: bool = False
 
     def check(self, at: int, depth: int = 0) -> None:
         """Count the directory at an offset, and those below it."""
@@ -59,32 +63,38 @@ class _Counter:
         whole = self.data[start : start + entries * entry.size]
         for number, (tag, kind, count, value) in enumerate(entry.iter_unpack(whole)):
             size, cost = _TYPES.get(kind, (0, 0))
-            place = value
-            if size * count <= self.inside:
-                place = start + (number + 1) * entry.size - self.inside
-            elif value + size * count <= len(self.data):
-                self._count(tag, size, count, value, cost)
-            if tag in _CHILDREN and size and place + size <= len(self.data):
-                order: Literal["little", "big"] = "little" if self.order == "<" else "big"
-                children.append(int.from_bytes(self.data[place : place + size], order))
+            inline = size * count <= self.inside
+            place = start + (number + 1) * entry.size - self.inside if inline else value
+            if not size * count or place + size * count > len(self.data):
+                continue
+            self.bytes += 0 if inline else size * count
+            self._count(tag, size, count, cost, place)
+            if tag in _CHILDREN:
+                children.append(self._number(place, size))
         check_parts("values in directories", self.values, _VALUES)
-        check_parts("bytes in values that share them", self.bytes, len(self.data) + _SLACK)
+        check_parts("bytes in overlapping values", self.bytes, len(self.data) + _SLACK)
         for child in children:
             self.check(child, depth + 1)
 
-    def _count(self, tag: int, size: int, count: int, at: int, cost: int) -> None:
-        self.bytes += size * count
-        if tag not in _PLACES:
+    def _count(self, tag: int, size: int, count: int, cost: int, place: int) -> None:
+        """Count the values of one entry."""
+        if tag in _PLACES:
+            check_parts("strips or tiles", count, _STRIPS)
+        else:
             self.values += cost * count
-            return
-        check_parts("strips or tiles", count, _STRIPS)
         if tag in _LENGTHS:
-            lengths = np.frombuffer(self.data, f"{self.order}u{size}", count, at)
-            needed = int(np.minimum(lengths, len(self.data)).sum(dtype=np.uint64))
-            check_parts("bytes in strips that share them", needed, len(self.data) + _SHARED)
+            lengths = np.frombuffer(self.data, f"{self.order}u{size}", count, place)
+            self.stored += int(np.minimum(lengths, len(self.data)).sum(dtype=np.uint64))
+        elif tag == _COMPRESSION:
+            self.deflated |= self._number(place, size) in _DEFLATES
+
+    def _number(self, place: int, size: int) -> int:
+        return int.from_bytes(
+            self.data[place : place + size], "little" if self.order == "<" else "big"
+        )
 
 
-def check_directories(data: bytes) -> None:
+def check_directories(data: bytes, limits: Limits = LIMITS) -> None:
     """Raise an ImageError ``too-large`` if the first directory of a TIFF file has too many parts.
 
     ``data`` may also be an EXIF block. What does not fit into the file is left to the reader.
@@ -96,3 +106,6 @@ def check_directories(data: bytes) -> None:
     else:
         counter, first = _Counter(data, order, "H", "HHII", 4), data[4:8]
     counter.check(int.from_bytes(first, "little" if order == "<" else "big"))
+    check_parts("bytes in overlapping strips", counter.stored, len(data) + _SHARED)
+    if counter.deflated:
+        check_deflated(counter.stored, limits)

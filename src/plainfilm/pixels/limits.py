@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from plainfilm.errors import ImageError
 
 _READS = 2_000_000
+_SLACK = 65_536  # bytes; an image of few pixels may have a long header
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,9 @@ class Limits:
     bytes
         Size of the file, and of a compressed header or data set after inflation.
     pixels
-        Width times height. The largest radiographs have about 30 million.
+        Width times height, and compressed bytes of a PNG or of a TIFF with Deflate, LZMA or
+        Zstandard.
+        The largest radiographs have about 30 million pixels.
     frames
         Number of frames of a DICOM file, or of pages of a TIFF; one of them is read.
     """
@@ -77,6 +80,14 @@ def check_parts(what: str, count: int, most: int) -> None:
             received=f"{count:,}",
             remedy="save the image again with another program",
         )
+
+
+def check_deflated(stored: int, limits: Limits) -> None:
+    """Raise an ImageError ``too-large`` for more compressed bytes than ``limits.pixels``.
+
+    Such data may consist of tables, each of which takes as long as a thousand pixels.
+    """
+    check_parts("compressed bytes", stored, limits.pixels + _SLACK)
 
 
 def check_bytes(count: int, limits: Limits) -> None:

@@ -108,7 +108,7 @@ def _decode(
     else:
         check_frame(frame, frames)
     if size > _TINY or kind is Format.BMP:
-        check_structure(data, kind)
+        check_structure(data, kind, limits)
     if kind is Format.WEBP:
         check_pixels(*webp_size(data), limits)  # Pillow takes the memory when it opens the file
     file = _open(data, kind)

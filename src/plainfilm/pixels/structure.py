@@ -11,13 +11,14 @@ import struct
 
 from plainfilm.pixels.codestream import header_segments
 from plainfilm.pixels.directories import check_directories
-from plainfilm.pixels.limits import check_parts
+from plainfilm.pixels.limits import LIMITS, Limits, check_deflated, check_parts
 from plainfilm.pixels.sniff import Format
 
 _EXIF_SEGMENTS = 64  # of a JPEG; one holds nearly 64 KiB
 _TABLE_BYTES = 65_536  # of quantisation tables of a JPEG; the largest four have 516
 _RECORDS = 10_000  # of Photoshop in a JPEG
 _CHUNKS = 1_000  # of a PNG, without those of pixels
+_DEFLATED = (b"iCCP", b"zTXt", b"iTXt")
 _PIXEL_CHUNKS = 200_000  # of a PNG; libpng writes 65,536 for 512 MiB
 _RIFF_CHUNKS = 100_000  # of a WebP file; one for each image of an animation
 _SLACK = 65_536  # bytes of compressed data above what the pixels take without compression
@@ -26,14 +27,14 @@ _RLE = (1, 2)  # compression of a bitmap
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a PNG
 
 
-def check_structure(data: bytes, kind: Format) -> None:
+def check_structure(data: bytes, kind: Format, limits: Limits = LIMITS) -> None:
     """Raise an ImageError ``too-large`` for a file with more parts than any encoder writes."""
     if kind is Format.JPEG:
         _check_jpeg(data)
     elif kind is Format.PNG:
-        _check_png(data)
+        _check_png(data, limits)
     elif kind is Format.TIFF:
-        check_directories(data)
+        check_directories(data, limits)
     elif kind is Format.WEBP:
         _check_webp(data)
     elif kind is Format.BMP:
@@ -60,8 +61,8 @@ def _check_jpeg(data: bytes) -> None:
         check_directories(b"".join(exif))
 
 
-def _check_png(data: bytes) -> None:
-    at, others, pixels, stored = 8, 0, 0, 0
+def _check_png(data: bytes, limits: Limits) -> None:
+    at, others, pixels, stored, deflated = 8, 0, 0, 0, 0
     while at + 8 <= len(data) and others <= _CHUNKS and pixels <= _PIXEL_CHUNKS:
         length, kind = struct.unpack_from(">I4s", data, at)
         at += length + 12
@@ -74,8 +75,10 @@ def _check_png(data: bytes) -> None:
             pixels += 1
         else:
             others += 1
+            deflated += length if kind in _DEFLATED else 0
     check_parts("chunks", others, _CHUNKS)
     check_parts("chunks of pixels", pixels, _PIXEL_CHUNKS)
+    check_deflated(stored + deflated, limits)
     if stored > _SLACK:
         width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
         row = 1 + -(-width * bits * _SAMPLES.get(colour, 4) // 8)
