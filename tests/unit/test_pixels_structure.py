@@ -35,6 +35,14 @@ def segments(marker: int, value: bytes, count: int) -> bytes:
     return data[:2] + one * count + data[2:]
 
 
+def arithmetic(side: int) -> bytes:
+    """Write a JPEG of a few bytes that says it has arithmetic coding, and how large it is."""
+    frame = b"\xff\xc9\0\x0b\x08" + struct.pack(">HH", side, side) + b"\1\1\x11\0"
+    data = saved("jpeg")
+    at = data.index(b"\xff\xc0")
+    return data[:at] + frame + data[at + len(frame) :]
+
+
 def exif_segments(block: bytes) -> bytes:
     data, size = saved("jpeg"), 65_000
     parts = (b"Exif\0\0" + block[at : at + size] for at in range(0, len(block), size))
@@ -123,6 +131,7 @@ MAKERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "jpeg segments": (lambda: segments(0xE5, bytes(20), 1_001), "segments"),
     "jpeg exif segments": (lambda: segments(0xE1, b"Exif\0\0" + bytes(300), 65), "EXIF segments"),
     "jpeg tables": (lambda: segments(0xDB, (b"\0" + b"\1" * 64) * 999, 2), "quantisation"),
+    "jpeg arithmetic": (lambda: arithmetic(6_000), "arithmetic"),
     "jpeg records": (
         lambda: segments(0xED, b"Photoshop 3.0\0" + (b"8BIM" + bytes(8)) * 5_400, 2),
         "Photoshop",
@@ -199,6 +208,7 @@ def test_compressed_bytes_are_limited_like_pixels(data: bytes) -> None:
     [
         segments(0xE2, b"ICC_PROFILE\0\1\1" + bytes(60_000), 255),
         segments(0xFE, b"comment", 900),
+        arithmetic(64),
         exif_segments(directory([(0x010E, 2, 130_000, None), (0x0112, 3, 1, 6)], b"a" * 130_000)),
         saved("jpeg").replace(b"\xff\xdb", b"\xff" * 1_000 + b"\xff\xdb"),
         chunks(chunk(b"tEXt", b"Comment\0text"), 900),

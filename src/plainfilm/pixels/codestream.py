@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from plainfilm.pixels.limits import Limits, broken, check_parts, check_pixels
 
 # Marker of a scan. It never occurs in its data, where ff is followed by 0 or a restart marker.
 _SCAN = b"\xff\xda"
+ARITHMETIC = (0xC9, 0xCA)
+"""Start-of-frame markers of JPEG with arithmetic coding that libjpeg decodes."""
 _SCANS = 20  # for an image of the largest size; encoders of progressive JPEG write up to 14
 _MOST_SCANS = 1_000  # for an image of any size
 _SEGMENTS = 1_000  # before the first scan; a profile has up to 255
@@ -81,6 +84,19 @@ def check_codestream(frame: bytes, limits: Limits) -> None:
         check_pixels(*size, limits)
         if is_jpeg:
             check_scans(frame, *size, limits)
+            for marker, at in header_segments(frame):
+                check_arithmetic(frame, marker, at, limits)
+
+
+def check_arithmetic(frame: bytes, marker: int, at: int, limits: Limits) -> None:
+    """Check the size and the scans of a JPEG if this segment says that it has arithmetic coding.
+
+    It takes ten times as long as Huffman coding, also for a file of a few bytes.
+    """
+    if marker in ARITHMETIC and len(frame) >= at + 9:
+        height, width = struct.unpack_from(">HH", frame, at + 5)
+        check_parts("pixels with arithmetic coding", width * height, limits.pixels // 5)
+        check_parts("scans with arithmetic coding", frame.count(_SCAN), _SCANS)
 
 
 def check_scans(data: bytes, width: int, height: int, limits: Limits) -> None:

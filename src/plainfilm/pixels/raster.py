@@ -28,9 +28,8 @@ from plainfilm.pixels.headers import (
 from plainfilm.pixels.isolation import ISOLATION, QUIET_STDERR
 from plainfilm.pixels.limits import Limits, Source, broken, check_frame, check_pixels
 from plainfilm.pixels.sniff import Format
-from plainfilm.pixels.structure import check_structure
+from plainfilm.pixels.structure import check_structure, is_harmless
 
-_TINY = 16_384  # bytes; only of a bitmap can a smaller file have parts that take long
 _SMALL = 1 << 20  # bytes: a smaller file has no header that takes long to read
 _GIF_READS = 20_000  # two for each block before the image, and one for 64 KiB of the image
 _TINT = 8  # levels of Cb or Cr away from the middle; the chroma of a grey JPEG stays below
@@ -107,7 +106,7 @@ def _decode(
         data, frames = choose_page(data, frame, limits)
     else:
         check_frame(frame, frames)
-    if size > _TINY or kind is Format.BMP:
+    if not is_harmless(data, kind):
         check_structure(data, kind, limits)
     if kind is Format.WEBP:
         check_pixels(*webp_size(data), limits)  # Pillow takes the memory when it opens the file

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import struct
 
-from plainfilm.pixels.codestream import header_segments
+from plainfilm.pixels.codestream import ARITHMETIC, check_arithmetic, header_segments
 from plainfilm.pixels.directories import check_directories
 from plainfilm.pixels.limits import LIMITS, Limits, check_deflated, check_parts
 from plainfilm.pixels.sniff import Format
 
+_SMALL = 16_384  # bytes
 _EXIF_SEGMENTS = 64  # of a JPEG; one holds nearly 64 KiB
 _TABLE_BYTES = 65_536  # of quantisation tables of a JPEG; the largest four have 516
 _RECORDS = 10_000  # of Photoshop in a JPEG
@@ -30,7 +31,7 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a
 def check_structure(data: bytes, kind: Format, limits: Limits = LIMITS) -> None:
     """Raise an ImageError ``too-large`` for a file with more parts than any encoder writes."""
     if kind is Format.JPEG:
-        _check_jpeg(data)
+        _check_jpeg(data, limits)
     elif kind is Format.PNG:
         _check_png(data, limits)
     elif kind is Format.TIFF:
@@ -41,10 +42,22 @@ def check_structure(data: bytes, kind: Format, limits: Limits = LIMITS) -> None:
         _check_bmp(data)
 
 
-def _check_jpeg(data: bytes) -> None:
+def is_harmless(data: bytes, kind: Format) -> bool:
+    """Whether a file is too small to have parts that take long."""
+    if len(data) > _SMALL or kind is Format.BMP:
+        return False
+    if kind is Format.JPEG:
+        for marker, _ in header_segments(data):
+            if marker in ARITHMETIC:
+                return False
+    return True
+
+
+def _check_jpeg(data: bytes, limits: Limits) -> None:
     exif: list[bytes] = []
     tables = records = 0
     for marker, at in header_segments(data):
+        check_arithmetic(data, marker, at, limits)
         if marker not in (0xDB, 0xE1, 0xED):
             continue
         end = at + 2 + (data[at + 2] << 8 | data[at + 3])
