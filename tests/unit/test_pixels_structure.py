@@ -166,6 +166,10 @@ MAKERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "tiff rationals": (lambda: tiff((282, 5, 126_000, None), values=bytes(1_008_000)), "values"),
     "tiff strips": (lambda: strips(100_001, 1, b"\7"), "strips"),
     "tiff shared strips": (lambda: strips(1_000, 8, bytes(20_000)), "overlapping strips"),
+    "tiff arithmetic": (
+        lambda: tiff((256, 3, 1, 6_000), (257, 3, 1, 6_000), (259, 3, 1, 7), values=arithmetic(8)),
+        "arithmetic",
+    ),
     "tiff directories": (
         lambda: directory([(34665, 4, 1, 8)] * 2_000),
         "directories",

@@ -6,11 +6,12 @@ Sources: TIFF 6.0, section 2; Exif 2.3, section 4.6.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from plainfilm.pixels.codestream import ARITHMETIC
 from plainfilm.pixels.limits import LIMITS, Limits, check_deflated, check_parts
 
 _EXIF = b"Exif\0\0"
@@ -24,7 +25,8 @@ _SHARED = 16 << 20  # bytes; strips or tiles that are equal may share their data
 
 _PLACES = frozenset((273, 279, 324, 325))  # offsets and lengths of strips and tiles
 _LENGTHS = frozenset((279, 325))
-_COMPRESSION = 259
+_WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
+_JPEG = frozenset((6, 7))
 _DEFLATES = frozenset((8, 32946, 34925, 50000))  # Deflate (two numbers), LZMA and Zstandard
 _CHILDREN = frozenset((34665, 34853, 40965))  # directories of EXIF, GPS and interoperability
 # Bytes of a value by its type, and the cost of a value as an object; 0 for texts and bytes.
@@ -47,7 +49,8 @@ class _Counter:
     values: int = 0
     bytes: int = 0  # of values
     stored: int = 0  # bytes of strips and tiles
-    deflated: bool = False
+    sizes: dict[int, int] = field(default_factory=dict)  # width and height of the page
+    compressions: set[int] = field(default_factory=set)
 
     def check(self, at: int, depth: int = 0) -> None:
         """Count the directory at an offset, and those below it."""
@@ -86,7 +89,9 @@ class _Counter:
             lengths = np.frombuffer(self.data, f"{self.order}u{size}", count, place)
             self.stored += int(np.minimum(lengths, len(self.data)).sum(dtype=np.uint64))
         elif tag == _COMPRESSION:
-            self.deflated |= self._number(place, size) in _DEFLATES
+            self.compressions.add(self._number(place, size))
+        elif tag in (_WIDTH, _HEIGHT):
+            self.sizes[tag] = max(self.sizes.get(tag, 0), self._number(place, size))
 
     def _number(self, place: int, size: int) -> int:
         return int.from_bytes(
@@ -107,5 +112,8 @@ def check_directories(data: bytes, limits: Limits = LIMITS) -> None:
         counter, first = _Counter(data, order, "H", "HHII", 4), data[4:8]
     counter.check(int.from_bytes(first, "little" if order == "<" else "big"))
     check_parts("bytes in overlapping strips", counter.stored, len(data) + _SHARED)
-    if counter.deflated:
+    if counter.compressions & _DEFLATES:
         check_deflated(counter.stored, limits)
+    if counter.compressions & _JPEG and any(b"\xff%c\0" % sof in data for sof in ARITHMETIC):
+        pixels = counter.sizes.get(_WIDTH, 0) * counter.sizes.get(_HEIGHT, 0)
+        check_parts("pixels with arithmetic coding", pixels, limits.pixels // 5)

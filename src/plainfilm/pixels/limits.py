@@ -85,7 +85,7 @@ def check_parts(what: str, count: int, most: int) -> None:
 def check_deflated(stored: int, limits: Limits) -> None:
     """Raise an ImageError ``too-large`` for more compressed bytes than ``limits.pixels``.
 
-    Such data may consist of tables, each of which takes as long as a thousand pixels.
+    Such data may consist of code tables, and each one takes as long as a thousand pixels.
     """
     check_parts("compressed bytes", stored, limits.pixels + _SLACK)
 

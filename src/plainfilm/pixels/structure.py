@@ -44,7 +44,7 @@ def check_structure(data: bytes, kind: Format, limits: Limits = LIMITS) -> None:
 
 def is_harmless(data: bytes, kind: Format) -> bool:
     """Whether a file is too small to have parts that take long."""
-    if len(data) > _SMALL or kind is Format.BMP:
+    if len(data) > _SMALL or kind in (Format.BMP, Format.TIFF):
         return False
     if kind is Format.JPEG:
         for marker, _ in header_segments(data):
