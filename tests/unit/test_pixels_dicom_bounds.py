@@ -371,6 +371,18 @@ def test_a_radiograph_is_far_from_the_limits() -> None:
     assert element_reader._PARTS - reader.left < 200
 
 
+def test_a_sequence_is_no_identifier(tmp_path: Path) -> None:
+    """Each level has two items: converted as a whole and printed, they would fill the memory."""
+    inner = b""
+    for _ in range(12):
+        inner = value((0x0010, 0x0020), b"SQ", item(inner) * 2)
+    data = drawn([1, 2, 3], PatientID="4711")
+    at = data.find(b"\x10\0\x20\0")
+    end = at + 8 + data[at + 6]
+    found = read_identity(saved(tmp_path, data[:end] + inner + data[end:]), "a.dcm")
+    assert found is not None and found.patient == "4711"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 def test_a_named_pipe_has_no_identity(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.dcm")

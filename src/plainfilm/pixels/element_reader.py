@@ -34,6 +34,8 @@ _UNDEFINED = 0xFFFFFFFF
 _CHARSET, _SYNTAX = BaseTag(0x00080005), BaseTag(0x00020010)
 _ITEM, _END_OF_ITEM, _END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _USED = {BaseTag(tag_for_keyword(keyword) or 0): keyword for keyword in USED}
+TAGS = (*map(int, _USED),)
+"""Tags of the elements that are read."""
 VRS = {vr.value.encode(): vr.value for vr in VR if len(vr.value) == 2}
 _LONG = frozenset(str(vr.value) for vr in EXPLICIT_VR_LENGTH_32)
 _BLOCK = 1 << 13
@@ -118,7 +120,8 @@ class Reader:
                 vr = self._skip_undefined(tag, vr, encoding, depth)
                 size = seek(0, HERE) - at
                 seek(at)
-            if found is None or tag not in _USED:
+            # pydicom would convert a sequence where a value is expected, without bounds.
+            if found is None or tag not in _USED or (vr == "SQ" and not _is_sequence(tag)):
                 seek(size, HERE)
                 continue
             raw = self._value(tag, vr, size)
@@ -216,7 +219,7 @@ class Reader:
         longest = _LONGEST_TABLE if keyword in TABLES else _LONGEST
         if tag == _CHARSET:
             longest = _LONGEST_CHARSET
-        elif keyword.endswith("Sequence"):
+        elif _is_sequence(tag):
             longest = length
         if not length:
             empty: bytes | None = empty_value_for_VR(vr, raw=True)
@@ -230,6 +233,10 @@ class Reader:
         if len(data := self.stream.read(count)) < count:
             raise broken("corrupt", "the DICOM data are damaged")
         return data
+
+
+def _is_sequence(tag: int) -> bool:
+    return _USED[BaseTag(tag)].endswith("Sequence")
 
 
 def _is_implicit(kind: bytes) -> bool:

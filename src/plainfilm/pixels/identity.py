@@ -85,16 +85,17 @@ def read_identity(path: str | Path, name: str) -> Identity | None:
     """
     try:
         with open(path, "rb", opener=open_at_once) as file:
-            if sniff(file.read(_HEAD)) is not Format.DICOM:
-                return None
             if os.fstat(file.fileno()).st_size > LIMITS.bytes:
-                return _NOTHING
-            return _read(file, name)
+                return _NOTHING if sniff(file.read(_HEAD)) is Format.DICOM else None
+            return read_identity_from(file, name)
     except (ImageError, OSError, ValueError):
         return None
 
 
-def _read(file: BinaryIO, name: str) -> Identity:
+def read_identity_from(file: BinaryIO, name: str) -> Identity | None:
+    """Read the identity from an open file, as :func:`read_identity` does."""
+    if sniff(file.read(_HEAD)) is not Format.DICOM:
+        return None
     from plainfilm.pixels.dicom_file import QUIET_PYDICOM, find_misstated, inflate
     from plainfilm.pixels.elements import read_after_meta, read_meta
     from plainfilm.pixels.isolation import ISOLATION
