@@ -6,7 +6,8 @@
 - cold: the whole process that predicts on one JPEG;
 - warm: one image at a time in a process that has predicted before, including reading the file;
 - folder: images per second for many files, of 224x224 (the official test set, four times) and full
-  size (`kermany_originals`, eight times); and decoding only, with the same reader and threads;
+  size (`kermany_originals`, eight times), in processes as by default and in this process
+  (`workers=0`); and decoding only, in the same processes;
 - int8: the sealed graph, quantised with the tool of ONNX Runtime (static, calibrated on training
   images), and in bfloat16 with OpenVINO: speed of the network, and the loss of AUROC on the
   official test set with the interval of the paired difference (bootstrap of patients). Bundles
@@ -217,28 +218,21 @@ def folder_ours(run: Path, _: Path) -> Callable[[list[str]], Any]:
     return lambda files: [one.probabilities for one in predictor.predict(files)]
 
 
+def folder_here(run: Path, _: Path) -> Callable[[list[str]], Any]:
+    """Return the prediction of plainfilm on many files, decoded in this process."""
+    from plainfilm.runtime import Predictor
+
+    predictor = Predictor(run)
+    return lambda files: [one.probabilities for one in predictor.predict(files, workers=0)]
+
+
 def folder_decoding(run: Path, _: Path) -> Callable[[list[str]], Any]:
     """Return the decoding of many files, as plainfilm does it, without prediction."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from plainfilm._machine import cores
     from plainfilm.bundle import read_bundle
-    from plainfilm.pixels import read_image
-    from plainfilm.pixels.isolation import ISOLATION
+    from plainfilm.decoding.pool import decode_files
 
-    spec, share = read_bundle(run).pixels, 16
-
-    def read(files: list[str]) -> None:
-        with ISOLATION:
-            for file in files:
-                read_image(file, spec)
-
-    def read_all(files: list[str]) -> None:
-        with ThreadPoolExecutor(cores() + 1) as pool:
-            for _ in pool.map(read, [files[i : i + share] for i in range(0, len(files), share)]):
-                pass
-
-    return read_all
+    spec = read_bundle(run).pixels
+    return lambda files: decode_files(files, spec)
 
 
 def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
@@ -468,6 +462,7 @@ PROGRAMS: dict[str, Callable[[Path, Path], Predict]] = {
 OTHER_PROGRAMS = [name for name in PROGRAMS if name != "plainfilm"]
 FOLDERS = {
     "plainfilm": folder_ours,
+    "plainfilm, workers=0": folder_here,
     "decoding only": folder_decoding,
     "Keras": folder_keras,
     "saved model": folder_saved,
