@@ -58,7 +58,9 @@ class Document:
             data = _files.read_regular(path)
         except OSError as error:
             reason = _files.reason_of(error)
-            raise cls.FORMAT.error(f"{path} cannot be read", received=reason) from error
+            raise cls.FORMAT.error(
+                f"{path} cannot be read", received=reason, remedy=cls.REMEDY
+            ) from error
         return cls.parse(data, str(path))
 
     @classmethod
@@ -67,7 +69,9 @@ class Document:
         try:
             values = _files.parse_json(data)
         except ValueError as error:
-            raise cls.FORMAT.error(f"{where} cannot be read", received=error) from error
+            raise cls.FORMAT.error(
+                f"{where} cannot be read", received=error, remedy=cls.REMEDY
+            ) from error
         return cls.from_json(values, where)
 
     @classmethod

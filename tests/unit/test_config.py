@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,86 @@ def test_an_old_or_newer_recipe_of_a_bundle_is_refused() -> None:
         Recipe.from_json({**stored, "teacher": {}})
     with pytest.raises(ConfigError, match="must be a table"):
         Recipe.from_json({**stored, "fit": None})
+
+
+RECIPE = """
+[input]
+size = 32
+[network]
+name = "compact"
+options = {channels = [16, 16]}
+[fit]
+epochs = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        *[("size = 32", f"size = {value}") for value in ('"32"', "32.0", "nan", "-1", "[32]")],
+        *[
+            ("size = 32", f"size = {value}")
+            for value in ("1979-05-27", "true", "9" * 20, "9" * 6000)
+        ],
+        *[("epochs = 1", f"epochs = {value}") for value in ("inf", "0", "1979-99-99", "{}")],
+        *[("epochs = 1", f"epochs = 1\nbatch = {value}") for value in ("0", "1000000")],
+        *[
+            ("epochs = 1", f"epochs = 1\nlearning_rate = {value}")
+            for value in ("nan", "-1.0", "inf")
+        ],
+        ("epochs = 1", "epochs = 1\nepochs = 2"),
+        ("epochs = 1", "epoch = 1"),
+        ("[fit]", "[[fit]]"),
+        ("[16, 16]", "[nan]"),
+        ("[16, 16]", "[99999999999999999999]"),
+        ("{channels = [16, 16]}", "[1]"),
+        ("[input]", f'name = "{"x" * 201}"\n[input]'),
+        ("[input]", 'name = "a\\u001b[31m"\n[input]'),
+        ("[input]", "name = 3\n[input]"),
+        ("[input]", 'augment = ["radiograph"]\n[input]'),
+        ("[input]", 'points.own."" = 0.5\n[input]'),
+        ("[input]", 'points.own."a\\nb" = 0.5\n[input]'),
+        ("[input]", "points.own.x = nan\n[input]"),
+        ("[input]", "x = " + "[" * 100_000),
+        ("[input]", "x = " + "{a = " * 3000 + "1" + "}" * 3000 + "\n[input]"),
+        ("[input]", "#" + "x" * 2_000_000 + "\n[input]"),
+        ("[input]", "\0"),
+    ],
+)
+def test_a_hostile_recipe_is_an_error(old: str, new: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    load_recipe(path)
+    path.write_text(RECIPE.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_recipe(path)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"\xf6", bytes(range(256))])
+def test_a_recipe_that_is_not_text_is_an_error(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_bytes(data)
+    with pytest.raises(ConfigError, match=r"cannot be read|valid TOML"):
+        load_recipe(tmp_path / "own.toml")
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(RECIPE, encoding="utf-8-sig")
+    assert load_recipe(tmp_path / "own.toml").input.size == 32
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_recipe_that_is_a_pipe_or_a_device_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "device.toml").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load_recipe(tmp_path / f"{name}.toml")
+
+
+@pytest.mark.parametrize(
+    "setting", ["epochs=1\nbatch=2", "epochs=" + "[" * 5000, "epochs=" + "9" * 6000, "=", "fit=1"]
+)
+def test_a_hostile_setting_is_an_error(setting: str) -> None:
+    with pytest.raises(ConfigError):
+        load_recipe("swift", [setting])

@@ -125,7 +125,7 @@ def table(rows: Sequence[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> st
 
 def shown(path: Path) -> str:
     """Return a path relative to the current folder, if it is below it."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RuntimeError):  # a link to itself
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
 

@@ -99,7 +99,8 @@ def _override(tree: dict[str, Any], override: str) -> str:
     if not equals or not key:
         raise ConfigError("a setting must have the form key=value", received=override)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
+        value = parsed["value"] if len(parsed) == 1 else text.strip()
     except (ValueError, RecursionError):
         value = text.strip()
     path = key.split(".") if "." in key else _full_path(key)

@@ -31,6 +31,14 @@ def _check(condition: bool, problem: str, received: object) -> None:
         raise ConfigError(problem, received=received)
 
 
+def _check_text(what: str, text: str, least: int = 0) -> None:
+    _check(
+        least <= len(text) <= _LONGEST_NAME and text.isprintable(),
+        f"{what} must have {least} to {_LONGEST_NAME} printable characters",
+        repr(text[:_LONGEST_NAME]),
+    )
+
+
 def _check_each(config: Any, names: str, holds: Callable[[float], bool], problem: str) -> None:
     """Check several values; ``names`` are like ``fit: epochs batch``."""
     section, _, keys = names.partition(": ")
@@ -249,6 +257,7 @@ class PointsConfig:
         _check_each(self, names, lambda v: 0 < v <= 1, "must be in (0, 1]")
         for name, threshold in self.own.items():
             where = f"points.own.{name}"
+            _check_text("the name of an operating point", name, least=1)
             _check(name not in _RESERVED, f"{where}: the name is reserved", name)
             _check(0 <= threshold <= 1, f"{where} must be in [0, 1]", threshold)
 
@@ -267,9 +276,7 @@ class Recipe:
     points: PointsConfig = PointsConfig()
 
     def __post_init__(self) -> None:
-        problem = f"the name must be printable text of at most {_LONGEST_NAME} characters"
-        printable = self.name.isprintable() and len(self.name) <= _LONGEST_NAME
-        _check(printable, problem, repr(self.name[:_LONGEST_NAME]))
+        _check_text("the name of a recipe", self.name)
         _check(
             self.augment.crop_from == 0 or self.augment.crop_from >= self.input.size,
             f"augment.crop_from must be 0, or at least input.size, which is {self.input.size}",

@@ -7,6 +7,7 @@ one is freed when its last request ends.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +50,7 @@ def parse_sources(arguments: Iterable[str]) -> list[BundleSource]:
         name, equals, path = argument.partition("=")
         if not equals or "/" in name:
             path = argument
-            folder = Path(path).resolve()
+            folder = Path(os.path.realpath(path))
             name = folder.parent.name if folder.name == "bundle" else folder.name
         if not _NAME.fullmatch(name):
             raise UsageError(

@@ -54,7 +54,7 @@ class Run:
         try:
             text = io.StringIO(_files.read_regular(path).decode(), newline="")
             return [
-                {key: float(value) if value else math.nan for key, value in row.items()}
+                {key: float(cell) if cell else math.nan for key, cell in _whole(row).items()}
                 for row in csv.DictReader(text, strict=True)
             ]
         except (OSError, ValueError, TypeError, csv.Error) as error:
@@ -63,6 +63,12 @@ class Run:
                 received=_files.reason_of(error),
                 remedy="remove it; the report then shows no history",
             ) from error
+
+
+def _whole(row: dict[str, str]) -> dict[str, str]:
+    if None in row.values():
+        raise ValueError("a row is incomplete")
+    return row
 
 
 def open_run(folder: str | Path) -> Run:

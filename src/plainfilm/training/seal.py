@@ -104,7 +104,7 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     """
     recipe, task, validation = preparation.recipe, preparation.task, preparation.validation
     head, network = head_of(task, recipe.fit.loss), preparation.network
-    read_weights(weights, network.variables, "the trained weights")
+    read_weights(weights, network.variables, "the file of the trained weights")
     images = preparation.disturbed
     if images is None:
         images = disturbed_images(validation.images)
