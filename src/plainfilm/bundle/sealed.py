@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from plainfilm import _files
 from plainfilm.errors import BundleError
@@ -29,8 +28,7 @@ _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class SealedFolder:
+class SealedFolder(NamedTuple):
     """A folder with the hash of each of its files.
 
     Attributes

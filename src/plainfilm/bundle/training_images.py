@@ -7,7 +7,6 @@ shows which entry of another belongs to the same image.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -102,6 +101,8 @@ class TrainingImages:
 
 def _read_arrays(data: bytes) -> tuple[int, dict[str, NDArray[Any]]]:
     """Return the schema and the arrays of a file, which must not be compressed."""
+    import zipfile  # here, so that predictions start faster
+
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.infolist()):
             raise ValueError("compressed arrays")
