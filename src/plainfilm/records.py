@@ -102,7 +102,7 @@ class Task:
         ``multilabel``: any number of labels are 1, unknown ones are NaN.
     labels
         Names of the label columns, in order; for ``binary`` the single positive label. A name has
-        at most `LONGEST_NAME` printable characters.
+        at most 200 printable characters.
     classes
         Names of the classes; for ``binary`` (negative, positive).
     """
