@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from plainfilm import _files
 from plainfilm.errors import BundleError
@@ -21,7 +21,6 @@ MOST_BYTES = 8 << 30
 
 _MOST_SUMS = 1 << 16
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-_PIECE = 1 << 20
 # Written by file managers; plainfilm never opens them.
 _IGNORED = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
@@ -62,7 +61,7 @@ class SealedFolder(NamedTuple):
 
         def hash_it(path: Path) -> str:
             with _files.open_regular(path, MOST_BYTES) as file:
-                return _hash_pieces(file)
+                return hashlib.file_digest(file, "sha256").hexdigest()
 
         self._compare(name, self._access(name, hash_it))
 
@@ -141,11 +140,3 @@ def parse_sums(folder: Path, data: bytes) -> Mapping[str, str]:
             )
         sums[match[2]] = match[1]
     return sums
-
-
-def _hash_pieces(file: BinaryIO) -> str:
-    digest, piece = hashlib.sha256(), bytearray(_PIECE)
-    view = memoryview(piece)
-    while count := file.readinto(piece):  # type: ignore[attr-defined]
-        digest.update(view[:count])
-    return digest.hexdigest()
