@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -236,6 +237,15 @@ def test_a_header_behind_other_bytes_is_checked() -> None:
     huge = data[:at] + b"junk" + data[at : at + 5] + b"\xf0\0\xf0\0" + data[at + 9 :]
     with pytest.raises(ImageError, match="pixels"):
         check_codestream(huge, Limits())
+
+
+@pytest.mark.parametrize(("kind", "size"), [(1, 1), (3, 2), (4, 4), (16, 8)])
+@pytest.mark.parametrize("order", "<>")
+def test_lengths_of_strips_have_any_width(kind: int, size: int, order: str) -> None:
+    # The file is longer than a length of 8 or 16 bits can say.
+    name: Literal["little", "big"] = "little" if order == "<" else "big"
+    lengths = b"".join((n + 1).to_bytes(size, name) for n in range(100))
+    check_directories(directory([(279, kind, 100, None)], lengths.ljust(99_000, b"\0"), order))
 
 
 def test_directories_that_are_cut_off_are_left_to_the_reader() -> None:

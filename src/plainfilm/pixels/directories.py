@@ -87,7 +87,8 @@ class _Counter:
             self.values += cost * count
         if tag in _LENGTHS:
             lengths = np.frombuffer(self.data, f"{self.order}u{size}", count, place)
-            self.stored += int(np.minimum(lengths, len(self.data)).sum(dtype=np.uint64))
+            # A length may have 8 or 16 bits, and the file may be longer than these can hold.
+            self.stored += int(np.minimum(lengths.astype(np.uint64), len(self.data)).sum())
         elif tag == _COMPRESSION:
             self.compressions.add(self._number(place, size))
         elif tag in (_WIDTH, _HEIGHT):
