@@ -207,3 +207,15 @@ def test_ids_that_look_like_formulas_are_excluded(data: Path, tmp_path: Path) ->
     assert {own.id for own in leave_out(load_dataset(data), tmp_path / "list.csv").left_out} == {
         *listed
     }
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_or_device_as_a_network_is_an_error(tmp_path: Path, capfd: Capture) -> None:
+    pytest.importorskip("onnx")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "device.onnx").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        words = ("--labels", "bright", "--out", tmp_path / "out")
+        status, _, error = run(capfd, "import", tmp_path / f"{name}.onnx", *words)
+        assert status == 2
+        assert "not a regular file" in error

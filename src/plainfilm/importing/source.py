@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plainfilm._files import read_regular
 from plainfilm._optional import require
 from plainfilm._text import printable
 from plainfilm.bundle.graph_check import MOST_BYTES, check_graph
@@ -63,7 +64,7 @@ def read_source(path: Path, input_name: str | None, output_name: str | None) -> 
                 received=f"{path}: {path.stat().st_size >> 20:,} MiB",
                 remedy="export the network with weights of 16 bits",
             )
-        data = path.read_bytes()
+        data = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise UsageError(
             "the ONNX file cannot be read", received=f"{path}: {error.strerror}"
