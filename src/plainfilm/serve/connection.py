@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 
 import h11
 from starlette.types import ASGIApp
@@ -35,6 +36,7 @@ from plainfilm.serve.wire import Wire
 
 _REST_SECONDS = 2
 _FAREWELL_BYTES = 8 << 20
+_FAREWELL_PAUSE = 0.005  # seconds between two reads, so that requests go first
 
 
 class Connection:
@@ -116,9 +118,10 @@ class Connection:
 
     async def _say_farewell(self) -> None:
         """Discard what the client still sends: to close now would cost it the answer."""
-        self._wait(_REST_SECONDS)
+        self.waiting_since = -math.inf  # the first to give its place to another connection
         self._wire.end()
         left = _FAREWELL_BYTES
         async with asyncio.timeout(_REST_SECONDS):
             while left > 0 and (data := await self._wire.read(_REST_SECONDS)):
                 left -= len(data)
+                await asyncio.sleep(_FAREWELL_PAUSE)
