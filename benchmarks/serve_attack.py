@@ -3,7 +3,8 @@
     python benchmarks/serve_attack.py RUN [--seconds 10] [--connections 64]
 
 RUN is a run or bundle. Each attack keeps its connections busy and opens a new one for each that the
-service closes. Meanwhile a good client sends one image after another, each over a new connection.
+service closes. A good client sends one image after another at the same time,
+each over a new connection.
 Results are in docs/explanation/serving.md.
 """
 
@@ -45,7 +46,7 @@ ATTACKS: dict[str, tuple[bytes, bytes]] = {
     "chunk trailers": (CHUNKED + b"3\r\nabc\r\n0\r\n", b"a:b\r\n"),
     "chunk extensions": (CHUNKED + b"3;", b"a"),
     "chunks of one byte": (CHUNKED, b"1\r\na\r\n"),
-    "bodies nobody reads": (b"GET /healthz" + HEAD + LONG, b"a"),
+    "unused bodies": (b"GET /healthz" + HEAD + LONG, b"a"),
     "declared bodies": (POST + LONG + b"abc", b""),
     "endless bodies": (POST + LONG, b"a"),
 }
