@@ -18,6 +18,8 @@ from plainfilm.errors import ImageError
 from plainfilm.pixels import Limits, read_image_and_colour
 from plainfilm.pixels.codestream import check_codestream
 from plainfilm.pixels.directories import check_directories
+from plainfilm.pixels.sniff import Format
+from plainfilm.pixels.structure import check_structure
 from plainfilm.records import PixelSpec
 
 GREY = (np.arange(64 * 64) % 251).astype(np.uint8).reshape(64, 64)
@@ -246,6 +248,10 @@ def test_lengths_of_strips_have_any_width(kind: int, size: int, order: str) -> N
     name: Literal["little", "big"] = "little" if order == "<" else "big"
     lengths = b"".join((n + 1).to_bytes(size, name) for n in range(100))
     check_directories(directory([(279, kind, 100, None)], lengths.ljust(99_000, b"\0"), order))
+
+
+def test_a_png_that_ends_within_its_header_is_left_to_the_reader() -> None:
+    check_structure(b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIDAT", Format.PNG, Limits(pixels=1 << 32))
 
 
 def test_directories_that_are_cut_off_are_left_to_the_reader() -> None:

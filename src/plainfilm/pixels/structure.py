@@ -92,7 +92,7 @@ def _check_png(data: bytes, limits: Limits) -> None:
     check_parts("chunks", others, _CHUNKS)
     check_parts("chunks of pixels", pixels, _PIXEL_CHUNKS)
     check_deflated(stored + deflated, limits)
-    if stored > _SLACK:
+    if stored > _SLACK and len(data) >= 26:
         width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
         row = 1 + -(-width * bits * _SAMPLES.get(colour, 4) // 8)
         check_parts("bytes of compressed pixels", stored, 2 * row * height + _SLACK)
