@@ -174,6 +174,20 @@ def test_files_of_a_folder_are_never_interrupted() -> None:
     assert all(process.is_up for process in processes)
 
 
+def test_a_large_file_does_not_take_the_last_process() -> None:
+    first, second = processes = [Recorder(), Recorder()]
+    plan = Schedule(processes, 8)
+    large = [Job(bytes(3 << 20), SPEC, OUT, lambda outcome: None, key=BAD) for _ in range(4)]
+    plan.add(large)
+    plan.dispatch()
+    assert sum(len(process.held) for process in processes) == 1
+    plan.add([job("good", GOOD[0])])
+    plan.dispatch()
+    assert first.held and second.held and "good" in first.sent + second.sent
+    plan.add(Job(bytes(3 << 20), SPEC, OUT, lambda outcome: None) for _ in range(4))
+    assert not any(one.is_slow for one in plan.clear() if one.key != BAD)  # of a folder
+
+
 GOOD = [Key("good", number) for number in range(2, 6)]
 
 

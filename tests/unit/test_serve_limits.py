@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -35,6 +36,15 @@ def png(side: int = 16) -> bytes:
 
 def codes(answers: list[Any]) -> list[tuple[int, str | None]]:
     return [(one.status_code, one.json().get("code")) for one in answers]
+
+
+def streamed(*files: bytes) -> dict[str, Any]:
+    """Return arguments of a request with these files that arrive in small pieces."""
+    head = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n'
+    body = b"".join(head + one + b"\r\n" for one in files) + b"--b--\r\n"
+    pieces = (body[start : start + 20_000] for start in range(0, len(body), 20_000))
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    return {"content": in_pieces(*pieces), "headers": kind}
 
 
 async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
@@ -145,18 +155,30 @@ def test_all_uploads_together_are_limited(serve_with: ServeWith) -> None:
 def test_pictures_that_wait_to_be_sent_count_as_held(serve_with: ServeWith) -> None:
     async def talk(client: Any, service: Any) -> Any:
         path = "/v1/predictions{}?include=original"
-        files = [("a", ("a", png(400)))] * 4  # noise: 160 kB each, and a third more as text
+        files = [png(400)] * 4  # noise: 160 kB each, and a third more as text
         found = [
-            await client.post(path.format(""), files=files[:1]),
-            await client.post(path.format(""), files=files),
-            await client.post(path.format("/stream"), files=files),
+            await client.post(path.format(""), **streamed(*files[:1])),
+            await client.post(path.format(""), **streamed(*files)),
+            await client.post(path.format("/stream"), **streamed(*files)),
         ]
         return found, service.budget.held, service.active
 
-    (found, held, active), _ = serve_with(talk, limits={"held": 1_400_000, "pictures": 8})
+    (found, held, active), _ = serve_with(talk, limits={"held": 800_000, "pictures": 8})
     assert [one.status_code for one in found] == [200, 429, 200]
     assert found[2].text.count("data:image/png") == 4
     assert held == active == 0
+
+
+def test_a_body_may_be_larger_than_the_memory_of_all_uploads(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        files = [png(400)] * 8 + [bytes(1_500_000)]  # the last is too large, so it is not kept
+        found = await client.post("/v1/predictions/stream", **streamed(*files))
+        return found, service.budget.held
+
+    (found, held), _ = serve_with(talk, limits={"held": 800_000, "file": 400_000})
+    items = [json.loads(line) for line in found.text.splitlines()]
+    assert Counter(one.get("reason", "problem") for one in items) == {None: 8, "too-large": 1}
+    assert held == 0
 
 
 def test_a_slow_answer_is_a_problem(serve_with: ServeWith) -> None:

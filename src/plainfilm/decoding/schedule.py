@@ -9,6 +9,8 @@ At least one process works on slow files while any wait, and at least one never 
 others then takes only files that have just come, so that these need not wait until all older ones
 have shown what they are. A pool may have a spare process, which rests while no files are slow.
 
+A large file begins as a slow one: to find out would cost a process half a second.
+
 Files without a key (of a folder) are one request, so nothing of this applies to them.
 """
 
@@ -17,11 +19,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from plainfilm.decoding.fair_queue import FairQueue, Key
+from plainfilm.decoding.fair_queue import NO_KEY, FairQueue, Key
 from plainfilm.decoding.job import Job
 from plainfilm.decoding.process import DecodingProcess, Ending
 
 LONG = 0.5  # seconds after which a file is interrupted if files of other requests wait
+_LARGE = 2 << 20  # bytes of a file that may take so long: a radiograph of JPEG 2000 does
 _NEW = 0.5  # seconds for which a file counts as one that has just come
 _DEBT = 1.0  # seconds by which new files may be ahead of older ones
 _AHEAD = 4  # files that a process holds, if two requests have fewer
@@ -49,7 +52,8 @@ class Schedule:
         slow = {*self._slow.keys(), *(one.held[0][0].key for one in self._up() if one.is_slow)}
         now = time.monotonic()
         for job in jobs:
-            job.is_slow, job.queued = job.key in slow, now
+            large = job.size > _LARGE and job.key != NO_KEY
+            job.is_slow, job.queued = large or job.key in slow, now
             self._queue(job).push(job, job.key)
 
     def remove(self, job: Job) -> None:

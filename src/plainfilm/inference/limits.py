@@ -39,7 +39,7 @@ class InferenceLimits:
     file: int = 64 * MIB
     pixels: int = 50_000_000
     frames: int = 1_000
-    held: int = 512 * MIB
+    held: int = 128 * MIB
     waiting: int = 256
     decode_seconds: int = 20
 

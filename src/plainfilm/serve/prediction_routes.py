@@ -111,15 +111,17 @@ class PredictionRoutes:
     ) -> AsyncGenerator[tuple[int, Item], None]:
         """Predict on the parts of a body while it arrives, and yield each result when it is done.
 
-        At most ``limits.ahead`` images are in progress. The rest of the body waits in the socket,
-        which slows the client down.
+        At most ``limits.ahead`` images are in progress, and a quarter of the memory for all
+        requests. The rest of the body waits in the socket, which slows the client down.
         """
         # Pictures take megabytes each, and they wait here while the client reads slowly.
         ahead = min(self._limits.ahead, self._limits.pictures if options.pictures else 1 << 30)
+        share = self._limits.held // 4
         tasks: set[asyncio.Task[tuple[int, Item]]] = set()
 
         async def predict(index: int, file: ImageFile) -> tuple[int, Item]:
             item = await self._engine.predict(loaded, file, index, options, key)
+            body.finish(file)
             body.hold(len(item.content))
             return index, item
 
@@ -133,9 +135,10 @@ class PredictionRoutes:
                     tasks.add(asyncio.create_task(predict(index, file)))
                     index += 1
                     done = {task for task in tasks if task.done()}
-                    if len(tasks) - len(done) >= ahead:
-                        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                     tasks -= done
+                    while len(tasks) >= ahead or (tasks and body.in_progress > share):
+                        some, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                        done |= some
                     for task in done:
                         yield task.result()
             while tasks:

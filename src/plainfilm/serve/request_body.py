@@ -46,10 +46,10 @@ class ClientGone(Exception):
 class RequestBody:
     """The body of one request; a context manager that reserves memory for it.
 
-    Memory is reserved for the bytes that have arrived, not for those that were declared. Entering
-    raises ``body-too-large`` if the declared length exceeds the limit, and ``busy`` if it exceeds
-    the memory that is left of what all requests share (``budget``). Names of headers are in lower
-    case.
+    Memory is reserved for the bytes that have arrived, not for those that were declared, and given
+    back with `finish` of each file. Entering raises ``body-too-large`` if the declared length
+    exceeds the limit, and ``busy`` if a declared file exceeds the memory that is left of what all
+    requests share (``budget``). Names of headers are in lower case.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class RequestBody:
     ) -> None:
         self._headers = headers
         self._receive, self._limits, self._budget = receive, limits, budget
-        self._reserved = self._answers = self._declared = 0
+        self._received = self._reserved = self._answers = self._declared = 0
+        self.in_progress = 0  # bytes of the parts that were yielded and are not finished
         self._complete = False
         self.kind, self._boundary = "", b""
 
@@ -76,6 +77,8 @@ class RequestBody:
         length = self._headers.get("content-length", "")
         self._declared = int(length) if length.isdecimal() else 0
         self._check_size(self._declared)
+        if not self.is_multipart:  # of a multipart body only some files are held at a time
+            self._check_room(self._declared)
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -102,8 +105,23 @@ class RequestBody:
     def _check_size(self, total: int) -> None:
         if total > self._limits.body:
             raise Problem("body-too-large", f"at most {self._limits.body:,} bytes in a request")
-        if not self._budget.has_room(total, self._reserved):
+
+    def _check_room(self, held: int) -> None:
+        if not self._budget.has_room(held, self._reserved):
             raise Problem("busy")
+
+    def _reserve(self, held: int) -> None:
+        """Reserve memory for ``held`` bytes of the body in all."""
+        if held > self._reserved:
+            self._budget.take(held - self._reserved)
+        else:
+            self._budget.give_back(self._reserved - held)
+        self._reserved = held
+
+    def finish(self, file: ImageFile) -> None:
+        """Give back the memory of a part that is no longer used."""
+        self.in_progress -= len(file.data)
+        self._reserve(max(0, self._reserved - len(file.data)))
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives.
@@ -119,9 +137,10 @@ class RequestBody:
                 raise ClientGone
             chunk: bytes = message.get("body", b"")
             self._complete = not message.get("more_body", False)
-            self._check_size(self._reserved + len(chunk))
-            self._budget.take(len(chunk))
-            self._reserved += len(chunk)
+            self._received += len(chunk)
+            self._check_size(self._received)
+            self._check_room(self._reserved + len(chunk))
+            self._reserve(self._reserved + len(chunk))
             if chunk:
                 yield chunk
 
@@ -137,15 +156,15 @@ class RequestBody:
         too_large = Problem("body-too-large", f"at most {limit:,} bytes in an image")
         if self._declared > limit:
             raise too_large
-        parts: list[bytes] = []
+        data = bytearray()
         async for chunk in self.chunks():
-            parts.append(chunk)
-            if self._reserved > limit:
+            data += chunk
+            if self._received > limit:
                 raise too_large
-        return ImageFile(b"".join(parts), RAW_TYPES[self.kind])
+        return ImageFile(bytes(data), RAW_TYPES[self.kind])
 
     async def parts(self) -> AsyncGenerator[ImageFile, None]:
-        """Yield the files of a multipart body, each when it is complete.
+        """Yield the files of a multipart body, each when it is complete; `finish` each.
 
         Raises ``bad-multipart``, ``no-images``, ``too-many-images``, or an error of `chunks`.
         """
@@ -162,12 +181,16 @@ class RequestBody:
             )
             async for chunk in self.chunks():
                 parser.write(chunk)
+                self._reserve(self.in_progress + collector.held)
                 while collector.files:
                     count += 1
                     if count > self._limits.images:
                         limit = self._limits.images
                         raise Problem("too-many-images", f"at most {limit:,} images in a request")
-                    yield collector.files.popleft()
+                    file = collector.files.popleft()
+                    collector.held -= len(file.data)
+                    self.in_progress += len(file.data)
+                    yield file
         except FormParserError as error:
             raise Problem("bad-multipart") from error
         if not collector.ended:
@@ -182,6 +205,7 @@ class _PartCollector:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.files: deque[ImageFile] = deque()
+        self.held = 0  # bytes of ``files`` and of the one that arrives
         self.ended = False
         self._on_begin()
 
@@ -202,7 +226,7 @@ class _PartCollector:
         self._name = self._value = b""
         self._is_file = False
         self._size = 0
-        self._chunks: list[bytes] = []
+        self._data = bytearray()
         self._digest: Any = None
 
     def _on_name(self, data: bytes, start: int, end: int) -> None:
@@ -223,19 +247,19 @@ class _PartCollector:
             raise Problem("bad-multipart", "every part must be a file")
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        chunk = data[start:end]
-        self._size += len(chunk)
-        self._chunks.append(chunk)
+        self._size += end - start
+        self.held += end - start
+        self._data += memoryview(data)[start:end]
         if self._size > self._limit:
             # A file that is too large is hashed here and not kept; others are hashed when decoded.
             self._digest = self._digest or hashlib.sha256()
-            for one in self._chunks:
-                self._digest.update(one)
-            self._chunks.clear()
+            self._digest.update(self._data)
+            self.held -= len(self._data)
+            self._data = bytearray()
 
     def _on_end(self) -> None:
         digest = None if self._digest is None else self._digest.hexdigest()
-        self.files.append(ImageFile(b"".join(self._chunks), too_large=digest))
+        self.files.append(ImageFile(bytes(self._data), too_large=digest))
         self._on_begin()
 
     def _on_finish(self) -> None:

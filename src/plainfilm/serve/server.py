@@ -22,12 +22,14 @@ from plainfilm.serve.shutdown import Shutdown
 
 _STOP_DELAY = 0.5  # seconds in which answers announce the stop before the listener is closed
 _BACKLOG = 1024
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt in glibc
 
 
 def run(sources: Sequence[BundleSource], settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status; see `plainfilm.serve`."""
     check_settings(settings)
     _disable_core_dumps()
+    _return_large_blocks()
     listener = listen(settings)
     try:
         return asyncio.run(_serve(sources, settings, listener))
@@ -138,3 +140,17 @@ def _disable_core_dumps() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _return_large_blocks() -> None:
+    """Let glibc return the memory of each upload to the system when it is freed.
+
+    Otherwise blocks of up to 32 MiB come from the heap once the first one was freed, and the heap
+    does not shrink while something behind them is in use.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 22)
