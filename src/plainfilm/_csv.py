@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _QUOTE = '"'
 _QUOTED = re.compile(r'[",\r\n]')
-_NUMBER = re.compile(r"[+-]?\d[\d.,%]*(?:e[+-]?\d+)?(?: (?:to )?[+-]?\d[\d.,%]*)*", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?\d[\d.,%]*(?:e[+-]?\d+)?(?: (?:to )?[+-]?\d[\d.,%]*)*", re.IGNORECASE | re.ASCII
+)
 
 
 def neutral(text: str) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from page_driver import IDLE, WIDTHS, Files, Page, browsing, serving
 
+from plainfilm._csv import neutral
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection, read_bundle, write_bundle
 from plainfilm.evaluation import evaluate
 from plainfilm.evaluation.document import EvaluationDocument
@@ -585,11 +586,13 @@ def test_without_a_threshold_there_is_no_predicted_class(page: Page) -> None:
 
 def test_csv_cells_are_quoted_and_never_formulas(page: Page) -> None:
     page.open().wait("return document.body.dataset.ready === 'true'")
-    names = ["plain", "a,b", 'say "x"', "two\r\nlines", "=1+1", "+1", "-1", "@x", "\tx", '=","']
+    plain = ["plain", "a,b", 'say "x"', "two\r\nlines", "+1", "-1", "-0.5 to 0.3", "'tis"]
+    formulas = ["=1+1", "+1+1", "-a.png", "@x", "\tx", '=","', "'=1", "-1\n", "-٣", "＝1"]
+    names = plain + formulas
     text = page.module("csv", "return m.writeCsv([given[0]])", names)
     [row] = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    assert row[:4] == names[:4]
-    assert row[4:] == [f"'{name}" for name in names[4:]]
+    assert row == plain + [f"'{name}" for name in formulas]
+    assert row == [neutral(name) for name in names]
 
 
 def test_requests_to_a_busy_service_are_repeated(page: Page) -> None:

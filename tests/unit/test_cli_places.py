@@ -113,7 +113,7 @@ def test_a_grid_does_not_replace_an_image_of_a_table(data: Path, capfd: Capture)
 
 
 def test_formulas_are_neutral_and_come_back() -> None:
-    for text in (*FORMULAS, "=cmd|' /C calc'!A0", "''@", "'tis", "a=b", "", "'"):
+    for text in (*FORMULAS, "-٣", "=cmd|' /C calc'!A0", "''@", "'tis", "a=b", "", "'"):
         made = neutral(text)
         assert not made.startswith(("=", "+", "-", "@", "\t", "＝"))
         assert original(made) == text

@@ -201,13 +201,16 @@ def test_a_report_outside_a_run_is_rewritten_by_naming_the_model(
     predictions.write_bytes(whole)
     table = parquet.read_table(predictions)
     output = table.replace_schema_metadata({"plainfilm": json.dumps({"model": "x"})})
-    nan = np.full(len(table), math.nan, np.float32)
+    nan, two = (np.full(len(table), value, np.float32) for value in (math.nan, 2))
     column = table.column_names.index("probability_bright")
-    for wrong in (output, table.set_column(column, "probability_bright", [nan])):
+    for wrong, problem in (
+        (output, "are not those of its evaluation"),
+        (table.set_column(column, "probability_bright", [nan]), "that are not from 0 to 1"),
+        (table.set_column(column, "probability_bright", [two]), "that are not from 0 to 1"),
+    ):
         parquet.write_table(wrong, predictions)
         assert main(["report", str(place), "--model", str(bundle.folder)]) == 1
-        message = capsys.readouterr().err
-        assert "are not those of its evaluation" in message or "that are NaN" in message
+        assert problem in capsys.readouterr().err
 
 
 def test_difference_of_newcombe() -> None:

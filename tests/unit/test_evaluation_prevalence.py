@@ -13,7 +13,7 @@ import pytest
 from plainfilm import metrics
 from plainfilm.bundle import Bundle, Provenance
 from plainfilm.cli.describe import describe_evaluation
-from plainfilm.errors import UsageError
+from plainfilm.errors import ConfigError, UsageError
 from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.prevalence import describe_prevalence
 from plainfilm.evaluation.summary import summarise
@@ -114,7 +114,9 @@ def test_what_cannot_be_corrected_is_refused(make_bundle: MakeBundle) -> None:
     ones = ask(balanced(make_bundle), np.ones(20), np.full(20, 0.7), 0.1)
     assert math.isnan(ones.in_the_large_corrected.value)
     three = Task("multiclass", ("a", "b", "c"), ("a", "b", "c"))
-    bundle = replace(balanced(make_bundle), task=three)
+    with pytest.raises(ConfigError, match="a label that the task does not have"):
+        replace(balanced(make_bundle), task=three)
+    bundle = replace(balanced(make_bundle), task=three, points=(), indeterminate={})
     with pytest.raises(UsageError, match="several classes"):
         describe_prevalence(JudgedModel.of(bundle), np.eye(3), np.eye(3), ["a", "b", "c"], 0.1)
 

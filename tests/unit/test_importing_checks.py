@@ -13,7 +13,7 @@ from PIL import Image
 from plainfilm.bundle import Bundle
 from plainfilm.cli.import_model import describe
 from plainfilm.errors import BundleError, UsageError
-from plainfilm.importing import ImageOptions, import_model
+from plainfilm.importing import ImageOptions, candidate, import_model
 from plainfilm.runtime import Predictor
 
 onnx = pytest.importorskip("onnx")
@@ -50,10 +50,20 @@ def not_a_number(model: Any) -> None:
     replace_last(model, "Neg", "Exp", "Log", "Log", "Sqrt", "Log")
 
 
-def memory_bomb(model: Any) -> None:
+def large_size(model: Any) -> None:
     side = onnx.numpy_helper.from_array(np.array([1 << 20, 1 << 20], np.int64), "sides")
     model.graph.initializer.append(side)
     model.graph.node.insert(0, onnx.helper.make_node("ConstantOfShape", ["sides"], ["bomb"]))
+
+
+def memory_bomb(model: Any) -> None:
+    """Add a row and a column of 32,768 values, whose sum is too large."""
+    make = onnx.helper.make_node
+    for name, sides in (("row", [1, 1 << 15]), ("column", [1 << 15, 1])):
+        constant = onnx.numpy_helper.from_array(np.array(sides, np.int64), f"{name}_sides")
+        model.graph.initializer.append(constant)
+        model.graph.node.insert(0, make("ConstantOfShape", [f"{name}_sides"], [name]))
+    model.graph.node.insert(2, make("Add", ["row", "column"], ["bomb"]))
 
 
 def second_input(model: Any) -> None:
@@ -80,7 +90,7 @@ def constant(model: Any) -> None:
 
 
 def noisy(model: Any) -> None:
-    """Add noise, as dropout in training mode does."""
+    """Add noise."""
     last = model.graph.node[-1]
     make = onnx.helper.make_node
     place = len(model.graph.node) - 1
@@ -100,22 +110,28 @@ def mixing(model: Any) -> None:
     last.input[0] = "mixed"
 
 
+def unknown_attribute(model: Any) -> None:
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("invented", 1))
+
+
 def one_value(model: Any) -> None:
     replace_last(model, "ReduceMean", keepdims=0)
 
 
 HOSTILE: list[tuple[Change, str]] = [
     (not_a_number, "values that are not finite"),
+    (large_size, "decides a size that is too large"),
     (memory_bomb, "does not fit in memory"),
     (second_input, "must have one input"),
     (external, "weights in other files"),
     (constant, "same values for every image"),
-    (noisy, "does not return what the ONNX file returns|other values for several images"),
+    (noisy, "only operators of image classifiers in inference"),
     (mixing, "other values for several images"),
     (one_value, "one row for each image"),
-    (lambda model: model.graph.node.pop(0), "not valid"),
+    (lambda model: model.graph.node.pop(0), "uses a value before it is computed"),
     (lambda model: setattr(model.opset_import[0], "version", 7), "version 8"),
-    (lambda model: setattr(model.graph.node[0], "op_type", "Invented"), "not valid"),
+    (unknown_attribute, "not valid"),
+    (lambda model: setattr(model.graph.node[0], "op_type", "Invented"), "only operators of"),
     (lambda model: setattr(model.graph.node[0], "domain", "com.microsoft"), "standard operators"),
 ]
 
@@ -131,6 +147,21 @@ def test_a_hostile_network_is_refused(tmp_path: Path, change: Change, problem: s
             input="pixels",
         )
     assert "\n" not in caught.value.problem
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_network_that_returns_other_values_than_its_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refer = candidate.refer
+
+    def other(*given: Any) -> Any:
+        found = refer(*given)
+        return found._replace(outputs=found.outputs * 0.999)
+
+    monkeypatch.setattr(candidate, "refer", other)
+    with pytest.raises(BundleError, match="does not return what the ONNX file returns"):
+        bring(residual(tmp_path / "net.onnx", end="Sigmoid"))
     assert not (tmp_path / "bundle").exists()
 
 
@@ -277,7 +308,8 @@ def test_values_outside_of_probabilities_become_no_class(tmp_path: Path) -> None
 def test_names_in_the_file_cannot_break_the_card_or_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, name = tmp_path / "net.onnx", "x\x1b[2J|\n## Cured\n<b>"
+    markdown = pytest.importorskip("markdown_it")
+    path, name = tmp_path / "net.onnx", "x\x1b[2J|\n## Cured\n<b>` <b> ``<b>\\|<b>`"
     model = onnx.load_model(residual(path, end="Sigmoid"))
     model.producer_name = f"maker {name}"
     model.graph.input[0].name = name
@@ -289,7 +321,11 @@ def test_names_in_the_file_cannot_break_the_card_or_the_terminal(
     card = (bundle.folder / "MODEL_CARD.md").read_text("utf-8")
     assert "\x1b" not in capsys.readouterr().out + card
     assert "\n## Cured" not in card
-    assert "<b>" not in card
+    # HTML is on, as in most viewers of Markdown: no name ends its code span or cell.
+    page = markdown.MarkdownIt("commonmark", {"html": True}).enable("table").render(card)
+    assert "<b>" not in page
+    assert "<code>x [2J| ## Cured &lt;b&gt;` &lt;b&gt; ``&lt;b&gt;\\|&lt;b&gt;`</code>" in page
+    assert "<td>maker x [2J| ## Cured &lt;b&gt;` &lt;b&gt; ``&lt;b&gt;\\|&lt;b&gt;`" in page
     with pytest.raises(UsageError) as caught:
         import_model(path, out=tmp_path / "other", labels=["a"], input="y")
     assert "\x1b" not in str(caught.value)

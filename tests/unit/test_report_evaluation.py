@@ -174,13 +174,15 @@ def test_every_table_is_a_csv_file_of_numbers(scored: Evaluation, tmp_path: Path
 
 
 def test_a_cell_that_looks_like_a_formula_is_neutralised(tmp_path: Path) -> None:
-    texts = ("=1+1", "+1", "-1", "@sum", "\tx", "a=1")
+    formulas = ("=1+1", "+1+cmd", "-1+1", "-a.png", "@sum", "\tx", "'=1")
+    others = ("+1", "-1", "-0.5 to 0.3", "a=1")  # numbers are not changed
+    texts = (*formulas, *others)
     rows: list[Row] = [
         {"File": text, "Change in AUROC": number_cell("change", -0.5)} for text in texts
     ]
     write_tables([Table("left_out", "x", rows)], tmp_path)
     read = read_csv(tmp_path / "left_out.csv")
-    assert [row["file"] for row in read] == ["'=1+1", "'+1", "'-1", "'@sum", "'\tx", "a=1"]
+    assert [row["file"] for row in read] == [*(f"'{text}" for text in formulas), *others]
     assert {row["change"] for row in read} == {"-0.5"}
 
 

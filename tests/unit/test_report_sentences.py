@@ -61,6 +61,8 @@ DRAWN = re.compile(
     r"|\.calibration\.(bins|brier_parts)\.|\.roc\."
 )
 """Curves, which figures show; sentences do not list their points."""
+RANGE = re.compile(r"\.indeterminate(_ranges)?\.\w+\.low$")
+"""The lower end of an indeterminate range."""
 
 NOT_SHOWN: Mapping[str, tuple[str, ...]] = {
     "evaluation": (
@@ -245,7 +247,10 @@ def test_a_planted_number_changes_every_sentence_that_states_it(name: str) -> No
             hidden.add(re.sub(r"\.\d+(?=\.|$)", "", path)[1:])
             continue
         number = 0.9994 if isinstance(value, float) else 19_999
-        after = sentences(change(content, {name + path: number})) - others
+        values: dict[str, float | int] = {name + path: number}
+        if RANGE.search(path):  # its upper end must not be below the lower one
+            values = {f"{name}{path.removesuffix('low')}high": 0.9998, **values}
+        after = sentences(change(content, values)) - others
         stale += [(path, value, line) for line in after if shown.search(line)]
     assert not stale
     known = NOT_SHOWN[name]

@@ -2,14 +2,16 @@
 
 import { adjustedProbability, predictedClass } from "./interpret.js";
 
-// Spreadsheets treat a cell that begins like this as a formula, even in quotes.
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/u;
+// Spreadsheets treat a cell that begins like this as a formula, even in quotes. Numbers are not
+// changed. `plainfilm predict` does the same (_csv.py).
+const FORMULA = /^'*[=+\-@\t\r\n＝＋－＠]/u;
+const NUMBER = /^[+-]?\d[\d.,%]*(?:e[+-]?\d+)?(?: (?:to )?[+-]?\d[\d.,%]*)*$/i;
 
 /** Return one cell, quoted if necessary and with an apostrophe before a formula. */
 export function cell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "boolean") return String(value);
-  const text = FORMULA.test(value) ? `'${value}` : value;
+  const text = FORMULA.test(value) && !NUMBER.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
