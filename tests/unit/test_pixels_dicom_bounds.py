@@ -32,8 +32,8 @@ from plainfilm.pixels import element_reader, pixel_data, read_full_image
 from plainfilm.pixels.elements import items
 from plainfilm.pixels.identity import read_identity
 from plainfilm.pixels.jpeg_2000 import check_jpeg_2000
-from plainfilm.pixels.metadata import USED, element
 from plainfilm.pixels.rle import decode_rle
+from plainfilm.pixels.used_elements import USED, element
 
 ITEM, END, OPEN = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0", b"\xff\xff\xff\xff"
 END_OF_ITEM = b"\xfe\xff\x0d\xe0\0\0\0\0"

@@ -134,8 +134,6 @@ def _run(arguments: list[str], interrupts: object) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        from plainfilm.cli.places import check_places
-
         # The first word that is no option is the verb; the command itself takes no other words.
         verb = next((word for word in arguments if not word.startswith("-")), "")
         parser = build_parser(verb)
@@ -150,6 +148,8 @@ def _run(arguments: list[str], interrupts: object) -> int:
             _refuse_words(args.parser, unknown)
         # Findings do not repeat advice that the user has already followed.
         args.given = frozenset(word.partition("=")[0] for word in arguments if word[:2] == "--")
+        from plainfilm.cli.places import check_places  # help does not wait for it
+
         check_places(args)
         status: int = args.run(args)
         sys.stdout.flush()

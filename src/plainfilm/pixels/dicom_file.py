@@ -32,9 +32,10 @@ from plainfilm.pixels.limits import (
     check_frames,
     check_pixels,
 )
-from plainfilm.pixels.metadata import element, numbers, read_metadata
+from plainfilm.pixels.metadata import read_metadata
 from plainfilm.pixels.pixel_data import PIXEL_TAGS, DicomFile, find_pixel_data
 from plainfilm.pixels.sniff import begins_with_vr
+from plainfilm.pixels.used_elements import element, numbers
 
 _BLOCK = 1 << 20
 _META_ELEMENTS = 1000  # there are about ten

@@ -20,7 +20,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 from pydicom.values import convert_string
 
 from plainfilm.pixels.limits import broken, check_parts
-from plainfilm.pixels.metadata import TABLES, USED
+from plainfilm.pixels.used_elements import TABLES, USED
 
 _PARTS = 2_000_000  # elements and items; an enhanced file of 10,000 frames may have a million
 _USED_PARTS, _CHARSET_PARTS = 2, 50  # what keeping an element, and a character set, adds

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.pixels.elements import items
-from plainfilm.pixels.metadata import element, numbers, stated_photometric
+from plainfilm.pixels.metadata import stated_photometric
 from plainfilm.pixels.outliers import Occurrence
+from plainfilm.pixels.used_elements import element, numbers
 from plainfilm.pixels.voi import choose_levels, present, read_table
 from plainfilm.pixels.window import FloatArray, look_up
 

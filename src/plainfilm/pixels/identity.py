@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 from plainfilm._files import open_at_once
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS
-from plainfilm.pixels.metadata import element
 from plainfilm.pixels.sniff import RASTER_SUFFIXES, Format, sniff
+from plainfilm.pixels.used_elements import element
 
 _HEAD = 512
 _SAMPLE = 100

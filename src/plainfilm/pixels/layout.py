@@ -10,7 +10,8 @@ from typing import Any
 
 from plainfilm.errors import ImageError
 from plainfilm.pixels.codestream import Codestream
-from plainfilm.pixels.metadata import GREY, element, stated_photometric
+from plainfilm.pixels.metadata import GREY, stated_photometric
+from plainfilm.pixels.used_elements import element
 
 _WIDTHS = (8, 16, 32, 64)  # bits of a sample in memory
 

@@ -8,12 +8,12 @@ C.7.3.1.1.1 (modalities), C.8.11.5 and C.8.1.4 (views), PS3.16 annex L (body par
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from plainfilm.pixels.headers import PHANTOM
+from plainfilm.pixels.used_elements import element, numbers
 
 
 def _words(text: str) -> frozenset[str]:
@@ -104,66 +104,9 @@ _VIEWS = (
 )
 
 
-TABLES = _words(
-    "ExtendedOffsetTable ExtendedOffsetTableLengths LUTData "
-    "RedPaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData "
-    "GreenPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData "
-    "BluePaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData"
-)
-"""Keywords of elements that hold a table; every other value that is used is short."""
-
-USED = TABLES | _words(
-    "SpecificCharacterSet TransferSyntaxUID "
-    # identity, see ``plainfilm.pixels.identity``
-    "PatientID PatientName OtherPatientIDs AccessionNumber IssuerOfPatientID "
-    "PatientIdentityRemoved SOPInstanceUID StudyInstanceUID SeriesInstanceUID "
-    # metadata
-    "Modality BodyPartExamined PatientSex PresentationLUTShape ViewPosition PatientAge "
-    "AnatomicRegionSequence ViewCodeSequence CodeMeaning Manufacturer PatientOrientation "
-    "ImageLaterality Laterality FrameLaterality "
-    "PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing "
-    # layout of the pixels
-    "Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation "
-    "PlanarConfiguration BitsAllocated BitsStored HighBit PixelRepresentation "
-    # grey levels and colours
-    "PixelPaddingValue PixelPaddingRangeLimit RescaleSlope RescaleIntercept "
-    "WindowCenter WindowWidth VOILUTFunction LUTDescriptor "
-    "ModalityLUTSequence VOILUTSequence FrameVOILUTSequence "
-    "PixelValueTransformationSequence PerFrameFunctionalGroupsSequence "
-    "SharedFunctionalGroupsSequence "
-    "RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor "
-    "BluePaletteColorLookupTableDescriptor"
-)
-"""Keywords of the elements that are read; all others are skipped."""
-
-
 def is_synthetic(metadata: Mapping[str, object]) -> bool:
     """Return whether ``plainfilm.phantom`` drew the image with these metadata."""
     return metadata.get("manufacturer") == PHANTOM
-
-
-def element(dataset: Any, keyword: str) -> Any:
-    """Return the value of an element, or None if it is absent, empty or unreadable."""
-    if keyword not in USED:
-        raise LookupError(f"{keyword} is not read")
-    try:
-        value = dataset.get(keyword)
-    except Exception:  # converting a damaged value raises all kinds
-        return None
-    return None if value is None or value == "" else value
-
-
-def numbers(dataset: Any, keyword: str) -> list[float]:
-    """Return the values of a numeric element, or an empty list if one is no finite number."""
-    value = element(dataset, keyword)
-    if value is None:
-        return []
-    several = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
-    try:
-        found = [float(one) for one in several]
-    except (TypeError, ValueError):
-        return []
-    return found if all(map(math.isfinite, found)) else []
 
 
 def stated_photometric(dataset: Any) -> str | None:

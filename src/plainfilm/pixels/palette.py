@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.metadata import element, numbers
+from plainfilm.pixels.used_elements import element, numbers
 
 _MOST = 65536  # entries of a table, by the standard
 _DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2

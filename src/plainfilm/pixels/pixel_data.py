@@ -19,10 +19,10 @@ from plainfilm.pixels.codestream import Codestream, check_codestream, describe, 
 from plainfilm.pixels.jpeg_2000 import check_jpeg_2000
 from plainfilm.pixels.layout import Layout, resolve_layout
 from plainfilm.pixels.limits import Limits, broken, check_parts
-from plainfilm.pixels.metadata import element
 from plainfilm.pixels.rle import count_segments, decode_rle, is_rle
 from plainfilm.pixels.sniff import Format
 from plainfilm.pixels.structure import check_structure
+from plainfilm.pixels.used_elements import element
 
 PIXEL_TAGS = {
     0x7FE00008: "FloatPixelData",

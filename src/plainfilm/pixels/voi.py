@@ -17,8 +17,8 @@ import numpy as np
 from plainfilm.errors import ImageError
 from plainfilm.pixels.elements import items
 from plainfilm.pixels.limits import check_parts
-from plainfilm.pixels.metadata import element, numbers
 from plainfilm.pixels.outliers import Occurrence, range_of
+from plainfilm.pixels.used_elements import element, numbers
 from plainfilm.pixels.window import FloatArray, LookupTable, Window, look_up, window_levels
 
 _CLIPPED = 0.95  # share of pixels that are black or white by a window that hides the image
