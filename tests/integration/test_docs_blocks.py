@@ -262,7 +262,7 @@ class Session:
         self.service = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         for _ in range(300):
             assert self.service.poll() is None, f"{arguments} ended"
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            with contextlib.suppress(OSError):  # also a TimeoutError: it listens before it is ready
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
                 return
             time.sleep(0.1)
