@@ -7,6 +7,7 @@ on the disk. This module uses the push parser below it.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -156,12 +157,14 @@ class RequestBody:
         too_large = Problem("body-too-large", f"at most {limit:,} bytes in an image")
         if self._declared > limit:
             raise too_large
-        data = bytearray()
-        async for chunk in self.chunks():
-            data += chunk
-            if self._received > limit:
-                raise too_large
-        return ImageFile(bytes(data), RAW_TYPES[self.kind])
+        # It returns what was written without a copy, and a refused request keeps none of it while
+        # its answer is sent.
+        with io.BytesIO() as data:
+            async for chunk in self.chunks():
+                data.write(chunk)
+                if self._received > limit:
+                    raise too_large
+            return ImageFile(data.getvalue(), RAW_TYPES[self.kind])
 
     async def parts(self) -> AsyncGenerator[ImageFile, None]:
         """Yield the files of a multipart body, each when it is complete; `finish` each.
@@ -193,6 +196,8 @@ class RequestBody:
                     yield file
         except FormParserError as error:
             raise Problem("bad-multipart") from error
+        finally:
+            collector.forget()
         if not collector.ended:
             raise Problem("bad-multipart", "the body ends within a part")
         if not count:
@@ -222,11 +227,16 @@ class _PartCollector:
             "on_end": self._on_finish,
         }
 
+    def forget(self) -> None:
+        """Free the memory of the files that were not used."""
+        self.files.clear()
+        self._data.close()
+
     def _on_begin(self) -> None:
         self._name = self._value = b""
         self._is_file = False
         self._size = 0
-        self._data = bytearray()
+        self._data = io.BytesIO()
         self._digest: Any = None
 
     def _on_name(self, data: bytes, start: int, end: int) -> None:
@@ -249,17 +259,17 @@ class _PartCollector:
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
         self.held += end - start
-        self._data += memoryview(data)[start:end]
+        self._data.write(memoryview(data)[start:end])
         if self._size > self._limit:
             # A file that is too large is hashed here and not kept; others are hashed when decoded.
             self._digest = self._digest or hashlib.sha256()
-            self._digest.update(self._data)
-            self.held -= len(self._data)
-            self._data = bytearray()
+            self._digest.update(self._data.getbuffer())
+            self.held -= self._data.tell()
+            self._data = io.BytesIO()
 
     def _on_end(self) -> None:
         digest = None if self._digest is None else self._digest.hexdigest()
-        self.files.append(ImageFile(bytes(self._data), too_large=digest))
+        self.files.append(ImageFile(self._data.getvalue(), too_large=digest))
         self._on_begin()
 
     def _on_finish(self) -> None:
