@@ -264,7 +264,7 @@ class _PartCollector:
             # A file that is too large is hashed here and not kept; others are hashed when decoded.
             self._digest = self._digest or hashlib.sha256()
             self._digest.update(self._data.getbuffer())
-            self.held -= self._data.tell()
+            self.held -= self._data.getbuffer().nbytes
             self._data = io.BytesIO()
 
     def _on_end(self) -> None:
