@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 from collections import Counter
@@ -16,6 +17,7 @@ from PIL import Image as Pillow
 pytest.importorskip("starlette")
 
 from plainfilm.errors import UsageError
+from plainfilm.inference.codes import InferenceError
 from plainfilm.inference.limits import MemoryBudget, parse_limits
 from plainfilm.serve import ServiceLimits, Settings
 from plainfilm.serve.problems import Problem
@@ -139,6 +141,19 @@ def test_requests_above_the_limit_are_refused_and_no_other_is_lost(serve_with: S
     counts = Counter(codes(found))
     assert counts == {(200, None): 3, (429, "busy"): 6} and active == 0
     assert {one.headers["retry-after"] for one in found if one.status_code == 429} == {"1"}
+
+
+def test_one_client_leaves_a_quarter_of_the_requests_to_others(serve_with: ServeWith) -> None:
+    async def talk(client: Any, service: Any) -> Any:
+        with contextlib.ExitStack() as held:
+            for _ in range(6):
+                held.enter_context(service.admit("10.0.0.1"))
+            with pytest.raises(InferenceError), service.admit("10.0.0.1"):
+                pass
+            return [await client.post("/v1/predictions", content=png(32), headers=PNG)]
+
+    found, _ = serve_with(talk, limits={"waiting": 8})
+    assert codes(found) == [(200, None)]
 
 
 def test_all_uploads_together_are_limited(serve_with: ServeWith) -> None:

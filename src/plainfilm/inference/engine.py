@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +73,7 @@ class Engine:
         self.registry = BundleRegistry(sources, self._executor, runs, on_run=self.telemetry.add_run)
         self.audit = AuditLog(audit_log) if audit_log is not None else None
         self.active = 0
+        self._active: Counter[str] = Counter()  # by client
         self.stopping = False
         self._failed_write = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
@@ -135,15 +137,20 @@ class Engine:
         self.log.flush()
 
     @contextlib.contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a request as active, or raise ``busy``."""
-        if self.active >= self.limits.waiting:
+    def admit(self, client: str) -> Iterator[None]:
+        """Count a request as active, or raise ``busy``; one client leaves a quarter to others."""
+        most = self.limits.waiting
+        if self.active >= most or self._active[client] >= most - most // 4:
             raise InferenceError("busy")
         self.active += 1
+        self._active[client] += 1
         try:
             yield
         finally:
             self.active -= 1
+            self._active[client] -= 1
+            if not self._active[client]:
+                del self._active[client]
 
     @property
     def not_ready(self) -> str | None:

@@ -31,7 +31,8 @@ class InferenceLimits:
         Bytes of all uploads that have arrived, and of pictures waiting to be sent; further requests
         are refused. Uploads above a 64th of this leave a quarter to smaller ones.
     waiting
-        Requests in progress or queued; further ones are refused (``busy``).
+        Requests in progress or queued; further ones are refused (``busy``). One client's address
+        may have three quarters of them.
     decode_seconds
         Time for one image in a decoding process, which is then killed.
     """

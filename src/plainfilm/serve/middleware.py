@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plainfilm.inference.codes import InferenceError
 from plainfilm.inference.engine import Engine
 from plainfilm.serve.limits import Settings
+from plainfilm.serve.prediction_routes import client_of
 from plainfilm.serve.problems import Problem
 from plainfilm.serve.request_body import ClientGone, RequestBody
 from plainfilm.serve.security import HEADERS, Guard
@@ -76,7 +77,7 @@ class Middleware:
                 await self.app(scope, receive, out.send)
                 return
             body = RequestBody(headers, receive, self._limits, self._engine.budget)
-            with self._engine.admit(), body:
+            with self._engine.admit(client_of(scope)), body:
                 scope["plainfilm.body"] = body
                 await self.app(scope, receive, out.send)
 

@@ -87,6 +87,8 @@ async def _serve(
     logger = logging.getLogger("asyncio")
     logger.addHandler(LibraryWarnings(engine.log))
     logger.propagate = False
+    # It reports what is wrong with a multipart body, so clients would write its lines.
+    logging.getLogger("python_multipart").addHandler(logging.NullHandler())
     stop = asyncio.Event()
     shutdown = Shutdown(stop, engine, settings.limits.stop_seconds)
     loop = asyncio.get_running_loop()
