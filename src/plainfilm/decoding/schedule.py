@@ -9,7 +9,8 @@ At least one process works on slow files while any wait, and at least one never 
 others then takes only files that have just come, so that these need not wait until all older ones
 have shown what they are. A pool may have a spare process, which rests while no files are slow.
 
-A large file begins as a slow one: to find out would cost a process half a second.
+A large file counts as slow from the start: an interruption would replace its process, which takes
+longer than most small files.
 
 Files without a key (of a folder) are one request, so nothing of this applies to them.
 """
