@@ -80,6 +80,45 @@ def test_everything_is_the_mean_of_the_members(task: Task, head: str) -> None:
     np.testing.assert_allclose(chances, expected, atol=1e-5)
 
 
+def test_a_common_trunk_is_in_the_merged_graph_once() -> None:
+    import keras
+    import onnx
+
+    from plainfilm.models import build_network
+    from plainfilm.models.export import to_onnx
+    from plainfilm.models.merge import merge_graphs
+
+    network = build_network("compact", 32, 1, {})
+    graphs = []
+    for seed in (1, 2, 3):
+        keras.utils.set_random_seed(seed)
+        network.layers[-1].kernel.assign(np.random.default_rng(seed).normal(size=(128, 1)))
+        graphs.append(to_onnx(network, BINARY, "sigmoid", 1.0))
+    merged = merge_graphs(graphs, BINARY, "sigmoid", 1.0)
+    kinds = [node.op_type for node in onnx.load_model_from_string(merged).graph.node]
+    own = [node.op_type for node in onnx.load_model_from_string(graphs[0]).graph.node]
+    # Each member has its own last layer and activation map; one constant of both is shared.
+    assert kinds.count("Conv") == own.count("Conv") + 2
+    assert kinds.count("Gemm") == 3
+    assert len(merged) < len(graphs[0]) + 3 * 2500
+    images, names = pictures(9, 8), ("logits", "activation")
+    each = [ask(graph, images, *names) for graph in graphs]
+    for found, parts in zip(ask(merged, images, *names), zip(*each, strict=True), strict=True):
+        np.testing.assert_allclose(found, np.mean(parts, 0), atol=1e-5)
+
+
+def test_equal_members_predict_as_one() -> None:
+    from plainfilm.models.merge import merge_graphs
+
+    graph, _ = export(BINARY, "softmax", 1)
+    images, names = pictures(9, 8), ("logits", "activation", "novelty")
+    merged = merge_graphs([graph, graph], BINARY, "softmax", 1.0, (2.0, 4.0))
+    logits, activation, novelty = ask(graph, images, *names)
+    expected = logits, activation, novelty * (1 / 2 + 1 / 4) / 2
+    for found, own in zip(ask(merged, images, *names), expected, strict=True):
+        np.testing.assert_allclose(found, own, rtol=1e-5)
+
+
 def test_without_scales_there_is_no_novelty() -> None:
     import onnx
 

@@ -47,16 +47,22 @@ class GraphBuilder:
             one, two = self.constant("one", [1], np.int64), self.constant("two", [2], np.int64)
             self.add("Slice", ["both", one, two, one], "probabilities")
 
-    def build(self, name: str, size: int, outputs: Mapping[str, Sequence[str | int]]) -> bytes:
-        """Return the checked graph with these output shapes as the bytes of an ONNX file."""
+    def build(
+        self, name: str, size: int, outputs: Mapping[str, Sequence[str | int]], like: Any = None
+    ) -> bytes:
+        """Return the checked graph with these output shapes as the bytes of an ONNX file.
+
+        Its operators have the versions of the graph ``like``, if that is given.
+        """
         helper, types = self.onnx.helper, self.onnx.TensorProto
         tensor = helper.make_tensor_value_info
         inputs = [tensor(IMAGE, types.UINT8, ["n", size, size])]
         results = [tensor(output, types.FLOAT, shape) for output, shape in outputs.items()]
         graph = helper.make_graph(self.nodes, name, inputs, results, self.constants)
-        opset = helper.make_opsetid("", _OPSET)
+        opsets = [helper.make_opsetid("", _OPSET)] if like is None else like.opset_import
+        version = _IR if like is None else max(_IR, like.ir_version)
         model = helper.make_model(
-            graph, opset_imports=[opset], ir_version=_IR, producer_name="plainfilm"
+            graph, opset_imports=opsets, ir_version=version, producer_name="plainfilm"
         )
         self.onnx.checker.check_model(model, full_check=True)
         data: bytes = model.SerializeToString(deterministic=True)
