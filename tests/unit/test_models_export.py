@@ -181,3 +181,31 @@ def test_same_padding_of_every_parity(stride: int, kernel: int, side: int) -> No
     reference = np.asarray(network.predict_on_batch(pixels[..., None]))
     results = run(to_onnx(network, BINARY, "sigmoid", 1.0), pixels)
     np.testing.assert_allclose(results["logits"], reference, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Conv2D", {"filters": 4, "dilation_rate": 2}),
+        ("Conv2D", {"filters": 6, "groups": 2, "strides": 2}),
+        ("DepthwiseConv2D", {"strides": 2}),
+        ("DepthwiseConv2D", {"depth_multiplier": 3, "use_bias": False}),
+        ("DepthwiseConv2D", {"dilation_rate": 2, "activation": "relu"}),
+    ],
+)
+def test_convolutions_by_channel_and_with_gaps(
+    kind: str, options: dict[str, Any], padding: str
+) -> None:
+    image = keras.Input((13, 13, 1))
+    x = keras.layers.Conv2D(4, 1)(image)
+    x = getattr(keras.layers, kind)(kernel_size=3, padding=padding, **options)(x)
+    x = keras.layers.ReLU(max_value=6.0)(x)
+    network = keras.Model(image, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+    shake(network, seed=4)
+    for variable in network.variables[:2]:
+        variable.assign(variable / 64)  # within both limits of the ReLU
+    pixels = images(13)
+    reference = np.asarray(network.predict_on_batch(pixels[..., None]))
+    results = run(to_onnx(network, BINARY, "sigmoid", 1.0), pixels)
+    np.testing.assert_allclose(results["logits"], reference, rtol=1e-5, atol=1e-4)

@@ -157,9 +157,11 @@ def _pads(layer: Any) -> list[int]:
     if layer.padding == "valid":
         return [0, 0, 0, 0]
     window = getattr(layer, "kernel_size", None) or layer.pool_size
+    spread = getattr(layer, "dilation_rate", (1, 1))
+    sides = zip(layer.input.shape[1:3], layer.strides, window, spread, strict=True)
     missing = [
-        max((-(-side // stride) - 1) * stride + width - side, 0)
-        for side, stride, width in zip(layer.input.shape[1:3], layer.strides, window, strict=True)
+        max((-(-side // stride) - 1) * stride + (width - 1) * gap + 1 - side, 0)
+        for side, stride, width, gap in sides
     ]
     return [*(one // 2 for one in missing), *(one - one // 2 for one in missing)]
 
@@ -182,11 +184,43 @@ def _group_normalization(w: _Writer, layer: Any, x: list[str]) -> str:
 def _convolution(w: _Writer, layer: Any, x: list[str]) -> str:
     standardised = isinstance(layer, StandardisedConv2D)
     kernel = _numpy(layer.standardised_kernel() if standardised else layer.kernel)
-    inputs = [*x, w.constant(f"{layer.name}_kernel", kernel.transpose(3, 2, 0, 1))]
+    return _convolve(w, layer, x, kernel.transpose(3, 2, 0, 1), layer.groups)
+
+
+def _depthwise_convolution(w: _Writer, layer: Any, x: list[str]) -> str:
+    kernel = _numpy(layer.kernel)  # height, width, channels, filters of each channel
+    height, width, channels, filters = kernel.shape
+    each = kernel.transpose(2, 3, 0, 1).reshape(channels * filters, 1, height, width)
+    return _convolve(w, layer, x, each, channels)
+
+
+def _convolve(
+    w: _Writer, layer: Any, x: list[str], kernel: NDArray[np.float32], groups: int
+) -> str:
+    inputs = [*x, w.constant(f"{layer.name}_kernel", kernel)]
     if layer.use_bias:
         inputs.append(w.constant(f"{layer.name}_bias", _numpy(layer.bias)))
-    convolved = w.add("Conv", inputs, layer.name, strides=list(layer.strides), pads=_pads(layer))
-    return _activation(w, layer, convolved)
+    # Attributes with the default of ONNX are omitted.
+    further: dict[str, Any] = {} if groups == 1 else {"group": groups}
+    if tuple(layer.dilation_rate) != (1, 1):
+        further["dilations"] = list(layer.dilation_rate)
+    window = {"strides": list(layer.strides), "pads": _pads(layer)}
+    return _activation(w, layer, w.add("Conv", inputs, layer.name, **window, **further))
+
+
+def _relu(w: _Writer, layer: Any, x: list[str]) -> str:
+    if layer.negative_slope or layer.threshold:
+        raise ConfigError(
+            f"the layer {layer.name} cannot be exported",
+            received=f"negative_slope={layer.negative_slope}, threshold={layer.threshold}",
+            remedy="use a ReLU without them",
+        )
+    if layer.max_value is None:
+        return w.add("Relu", x, layer.name)
+    limits = [
+        w.constant(f"{layer.name}_{key}", v) for key, v in (("low", 0), ("high", layer.max_value))
+    ]
+    return w.add("Clip", [*x, *limits], layer.name)
 
 
 def _batch_normalization(w: _Writer, layer: Any, x: list[str]) -> str:
@@ -244,7 +278,8 @@ _WRITERS: dict[type, Callable[[_Writer, Any, list[str]], str]] = {
     layers.Conv2D: _convolution,
     StandardisedConv2D: _convolution,
     layers.BatchNormalization: _batch_normalization,
-    layers.ReLU: lambda w, layer, x: w.add("Relu", x, layer.name),
+    layers.DepthwiseConv2D: _depthwise_convolution,
+    layers.ReLU: _relu,
     layers.MaxPooling2D: _pooling("MaxPool"),
     layers.AveragePooling2D: _pooling("AveragePool"),
     layers.GlobalAveragePooling2D: _global_average_pooling,
