@@ -73,10 +73,21 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """Name of the network, and its options: the keywords of the function that builds it."""
+    """The network.
+
+    Attributes
+    ----------
+    name
+        Name of the network.
+    options
+        Its options: the keywords of the function that builds it.
+    mirror
+        Whether the sealed model predicts the mean of the logits of an image and its mirror image.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    mirror: bool = False
 
 
 @dataclass(frozen=True, slots=True)

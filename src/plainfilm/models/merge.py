@@ -5,12 +5,12 @@ What the members have in common, such as a frozen encoder, is in the merged grap
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from plainfilm.errors import ConfigError
-from plainfilm.models.graph import IMAGE, GraphBuilder
+from plainfilm.models.graph import GraphBuilder
+from plainfilm.models.shared_nodes import SharedNodes, output_shapes
 from plainfilm.records import Task
 
 
@@ -32,11 +32,11 @@ def merge_graphs(
         raise ConfigError("an ensemble needs at least two members", received=len(graphs))
     builder = GraphBuilder()
     members = [builder.onnx.load_model_from_string(graph) for graph in graphs]
-    shapes = [_output_shapes(member) for member in members]
+    shapes = [output_shapes(member) for member in members]
     optional = ["activation"] if scales is None else ["activation", "novelty"]
     names = ["logits", *(name for name in optional if all(name in own for own in shapes))]
     _check(members, shapes, names)
-    shared = _Shared(builder)
+    shared = SharedNodes(builder)
     outputs = [
         shared.add(member.graph, f"m{number}_", names) for number, member in enumerate(members)
     ]
@@ -57,13 +57,6 @@ def merge_graphs(
     return builder.build("plainfilm-ensemble", size, results, like=members[0])
 
 
-def _output_shapes(model: Any) -> dict[str, list[Any]]:
-    return {
-        one.name: [dim.dim_param or dim.dim_value for dim in one.type.tensor_type.shape.dim]
-        for one in model.graph.output
-    }
-
-
 def _check(members: Sequence[Any], shapes: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     """Check that all members have the same input, outputs and versions of operators."""
     inputs = {member.graph.input[0].type.SerializeToString() for member in members}
@@ -75,64 +68,3 @@ def _check(members: Sequence[Any], shapes: Sequence[dict[str, Any]], names: Sequ
             received=f"{len(inputs)} kinds of input, {len(outputs)} of outputs, {len(versions)} "
             "versions of operators",
         )
-
-
-class _Shared:
-    """Adds graphs to a builder; a node or constant that an earlier graph has is not added again.
-
-    Two nodes are the same if operator, attributes and inputs are, so that two equal encoders become
-    one from the image to the first layer that differs.
-    """
-
-    def __init__(self, builder: GraphBuilder) -> None:
-        self.builder = builder
-        self.known: dict[str, Sequence[str]] = {}  # content to the names that it has in the graph
-
-    def add(self, graph: Any, prefix: str, outputs: Sequence[str]) -> dict[str, str]:
-        """Add what ``outputs`` depend on; return the name that each has in the merged graph."""
-        nodes = _required_nodes(graph, outputs)
-        used = {name for node in nodes for name in node.input}
-        names = {"": "", IMAGE: IMAGE}  # an omitted input has no name; all members share the image
-        for own in graph.initializer:
-            if own.name in used:
-                constant = _copy(own, name="", doc_string="")
-                [names[own.name]] = self._find(constant, [prefix + own.name])
-                if names[own.name] == prefix + own.name:
-                    constant.name = prefix + own.name
-                    self.builder.constants.append(constant)
-        for own in nodes:
-            node = _copy(own, name="", doc_string="")
-            node.input[:] = [names[name] for name in own.input]
-            node.output[:] = ["" if not name else "output" for name in own.output]
-            new = [name and prefix + name for name in own.output]
-            found = self._find(node, new)
-            names.update(zip(own.output, found, strict=True))
-            if found == new:
-                node.name, node.output[:] = prefix + own.name, new
-                self.builder.nodes.append(node)
-        return {name: names[name] for name in outputs}
-
-    def _find(self, part: Any, names: Sequence[str]) -> Sequence[str]:
-        """Return the names of the same part of an earlier graph, or the given ones."""
-        content = part.SerializeToString(deterministic=True)
-        kind = type(part).__name__
-        return self.known.setdefault(f"{kind} {hashlib.sha256(content).hexdigest()}", names)
-
-
-def _copy(message: Any, **changed: str) -> Any:
-    """Return a copy of a part of a graph with other texts."""
-    copy = type(message)()
-    copy.CopyFrom(message)
-    for name, text in changed.items():
-        setattr(copy, name, text)
-    return copy
-
-
-def _required_nodes(graph: Any, outputs: Sequence[str]) -> list[Any]:
-    """Return the nodes that some outputs depend on, in their order."""
-    required, kept = set(outputs), []
-    for node in reversed(graph.node):
-        if required & set(node.output):
-            kept.append(node)
-            required |= set(node.input)
-    return kept[::-1]

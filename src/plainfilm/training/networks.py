@@ -43,7 +43,8 @@ def network_of(recipe: Recipe, task: Task) -> Any:
 def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> Any:
     """Return the Keras model of a bundle, from images (n, size, size, 1) to logits.
 
-    The model of an ensemble returns the mean of its members' logits.
+    The model of an ensemble returns the mean of its members' logits, and that of a recipe with
+    ``network.mirror`` the mean of those of an image and its mirror image.
 
     Raises
     ------
@@ -59,20 +60,20 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
     data = bundle.read_weights()
     if data is None:
         raise BundleError(f"the bundle {bundle.folder} has no weights")
-    if not members:
-        network = network_of(recipe, bundle.task)
-        read_weights(data, network.variables, str(bundle.weights))
-        return network
-    from keras import Input, Model, layers
-
-    networks = [network_of(recipe, bundle.task) for _ in range(members)]
+    networks = [network_of(recipe, bundle.task) for _ in range(members or 1)]
     for number, network in enumerate(networks):
-        own = part_weights(data, f"m{number}/")
+        own = part_weights(data, f"m{number}/") if members else data
         read_weights(own, network.variables, str(bundle.weights))
+    if not members and not recipe.network.mirror:
+        return networks[0]
+    from keras import Input, Model, layers, ops
+
     image = Input((recipe.input.size, recipe.input.size, 1))
+    images = [image, ops.flip(image, axis=2)] if recipe.network.mirror else [image]
     # Keras requires unique names for the parts of a model.
     named = [Model(n.input, n.output, name=f"member{m}") for m, n in enumerate(networks)]
-    return Model(image, layers.Average()([network(image) for network in named]))
+    logits = [network(own) for network in named for own in images]
+    return Model(image, layers.Average()(logits))
 
 
 def keras_probabilities(

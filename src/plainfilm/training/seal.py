@@ -26,6 +26,7 @@ from plainfilm.bundle.locking import LockedThresholds
 from plainfilm.config import Recipe
 from plainfilm.errors import RunError
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
+from plainfilm.models.mirror import mirror_graph
 from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
 from plainfilm.network_session import import_onnxruntime
 from plainfilm.records import Task
@@ -109,6 +110,8 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     if images is None:
         images = disturbed_images(validation.images)
     logits, *features = predict_outputs(preparation.outputs, images)
+    if recipe.network.mirror:
+        logits = (logits + predict_outputs(preparation.outputs, images[:, :, ::-1])[0]) / 2
     one = one_logit_per_label(logits, task, head)
     locked = lock_on(one, validation.labels, validation.patients, task, recipe)
     novelty, scores = _fit_novelty(preparation, images, features)
@@ -117,7 +120,10 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
         label: None if np.isnan(column).all() else float(np.nanmean(column))
         for label, column in columns
     }
-    count = len(validation)
+    count, temperature = len(validation), locked.temperature.value
+    graph = to_onnx(network, task, head, temperature, novelty)
+    if recipe.network.mirror:
+        graph = mirror_graph(graph, task, head, temperature)
     return write_checked_bundle(
         folder,
         recipe,
@@ -129,7 +135,7 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
             provenance, training_prevalence=shares, locked_on=describe_images(count)
         ),
         has_activation_map=has_activation_map(network),
-        graph=to_onnx(network, task, head, locked.temperature.value, novelty),
+        graph=graph,
         weights=weights,
         known=preparation.known,
     )
