@@ -15,7 +15,8 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
 from plainfilm.records import Task
-from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
+from plainfilm.training.class_weights import class_weights
+from plainfilm.training.losses import MaskedAccuracy, MaskedLoss
 from plainfilm.training.networks import head_of, outputs_of
 
 BINARY = Task("binary", ("sick",), ("well", "sick"))

@@ -23,8 +23,9 @@ from plainfilm.metrics import roc_auc_score
 from plainfilm.models import Augment
 from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
+from plainfilm.training.class_weights import class_weights
 from plainfilm.training.feed import Feed
-from plainfilm.training.losses import MaskedAccuracy, MaskedLoss, class_weights
+from plainfilm.training.losses import MaskedAccuracy, MaskedLoss
 from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
 from plainfilm.training.selection import is_selected, patience_is_over

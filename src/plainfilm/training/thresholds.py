@@ -12,7 +12,7 @@ from plainfilm.bundle import Rejection
 from plainfilm.bundle.locking import LockedThresholds, lock_thresholds
 from plainfilm.config import AUGMENTATIONS, Recipe
 from plainfilm.records import Task
-from plainfilm.training.losses import class_weights
+from plainfilm.training.class_weights import class_weights
 from plainfilm.training.preview import augmented_images
 
 DRAWS = 4
