@@ -23,6 +23,7 @@ from plainfilm.bundle.description import (
 )
 from plainfilm.bundle.folder import Bundle, read_bundle, write_bundle
 from plainfilm.bundle.imported import ImportedFrom, Preprocessing
+from plainfilm.bundle.pretrained import PretrainedWeights
 from plainfilm.bundle.rejection import REJECTIONS, RejectedImage, find_rejection
 from plainfilm.bundle.training_images import TrainingImages
 
@@ -35,6 +36,7 @@ __all__ = [
     "ImportedFrom",
     "IndeterminateRange",
     "Preprocessing",
+    "PretrainedWeights",
     "Provenance",
     "RejectedImage",
     "Rejection",

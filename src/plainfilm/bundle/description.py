@@ -12,6 +12,7 @@ from plainfilm._json import Format, to_json
 from plainfilm._machine import Machine
 from plainfilm.bundle.checks import check_recalibration, check_scores, check_thresholds
 from plainfilm.bundle.imported import ImportedFrom
+from plainfilm.bundle.pretrained import PretrainedWeights
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import (
@@ -161,6 +162,8 @@ class Provenance:
         How the bundle was adapted to another site; None if it was not.
     imported_from
         The ONNX file that the bundle was made from; None for a bundle that was trained here.
+    pretrained
+        The weights from which the training started; None if they were random.
     """
 
     plainfilm: str | None = None
@@ -189,6 +192,7 @@ class Provenance:
     body_parts: tuple[str, ...] = ()
     adaptation: Adaptation | None = None
     imported_from: ImportedFrom | None = None
+    pretrained: PretrainedWeights | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
