@@ -63,6 +63,6 @@ def lite_blocks(variant: int) -> tuple[LiteBlock, ...]:
 
 def _scaled(channels: int, width: float) -> int:
     """Return the scaled width, a multiple of 8 that is at least nine tenths of it."""
-    wanted = channels * width
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wanted else rounded
+    scaled = channels * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
