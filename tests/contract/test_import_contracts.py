@@ -22,7 +22,7 @@ ALLOWED = {
     "keras": {"models", "training"},
     "markdown_it": {"serve"},
     "matplotlib": set(),  # in report.figures only
-    "onnx": {"importing", "models", "training"},
+    "onnx": {"encoders", "importing", "models", "training"},
     "onnxruntime": {"network_session"},
     "pydicom": {"phantom", "pixels"},
     "python_multipart": {"serve"},

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from plainfilm.bundle.imported import Preprocessing
+from plainfilm.encoders.images import resolve, test_images
+from plainfilm.encoders.presets import ImageOptions
+from plainfilm.encoders.source import SourceGraph
 from plainfilm.errors import BundleError
 from plainfilm.importing.equality import Reference, check_wrapped, refer
-from plainfilm.importing.images import resolve, test_images
 from plainfilm.importing.outputs import Meaning
-from plainfilm.importing.presets import ImageOptions
-from plainfilm.importing.source import SourceGraph
 from plainfilm.importing.wrap import wrap_graph
 from plainfilm.records import PixelSpec
 

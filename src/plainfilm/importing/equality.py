@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle.imported import Preprocessing
+from plainfilm.encoders.images import prepare
+from plainfilm.encoders.source import SourceGraph
 from plainfilm.errors import BundleError
-from plainfilm.importing.images import prepare
 from plainfilm.importing.outputs import Meaning, check_values, to_logits
-from plainfilm.importing.source import SourceGraph
 from plainfilm.metrics import apply_temperature
 from plainfilm.network_session import NetworkSession
 

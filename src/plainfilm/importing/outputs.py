@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle.imported import OutputKind
+from plainfilm.encoders.source import SourceGraph
 from plainfilm.errors import BundleError, UsageError
-from plainfilm.importing.source import SourceGraph
 from plainfilm.records import Task, TaskKind
 
 __all__ = ["HIGH", "LOW", "Meaning", "check_values", "choose_meaning", "to_logits"]

@@ -23,15 +23,15 @@ from plainfilm.bundle import (
     write_bundle,
 )
 from plainfilm.bundle.imported import OutputKind
+from plainfilm.encoders.images import combine
+from plainfilm.encoders.presets import ImageOptions, find_preset
+from plainfilm.encoders.source import read_source
 from plainfilm.errors import BundleError
 from plainfilm.importing.candidate import Candidate, find_candidate
 from plainfilm.importing.equality import tolerance
-from plainfilm.importing.images import combine
 from plainfilm.importing.outputs import choose_meaning, to_logits
 from plainfilm.importing.points import given_points
-from plainfilm.importing.presets import ImageOptions, find_preset
 from plainfilm.importing.samples import check_samples
-from plainfilm.importing.source import read_source
 from plainfilm.importing.validation import (
     Data,
     Validated,

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm._optional import require
 from plainfilm.bundle.imported import Preprocessing
-from plainfilm.importing.free_batch import free_batch
+from plainfilm.encoders.free_batch import free_batch
+from plainfilm.encoders.graph_input import TYPES, add_input
+from plainfilm.encoders.source import SourceGraph, infer_shapes
 from plainfilm.importing.outputs import HIGH, LOW, Meaning
-from plainfilm.importing.source import SourceGraph, infer_shapes
+from plainfilm.models.graph import IMAGE, GraphBuilder
 
 __all__ = ["wrap_graph"]
 
 _PREFIX = "model_"
 _IR = 8
-_FLOAT, _TYPES = 1, {"float32": 1, "float16": 10, "float64": 11, "uint8": 2}
 
 
 def wrap_graph(
@@ -46,79 +46,30 @@ def wrap_graph(
     temperature
         Divisor of the logits.
     """
-    writer = _Writer()
-    writer.add_input(size, how)
+    writer = _Writer("onnx")
+    prepared = add_input(writer, size, how)
     declared = source.shape[0]
     model = source.model if declared in (None, batch) else free_batch(source.model, declared)
     prefixed = writer.onnx.compose.add_prefix(model, _PREFIX).graph
     for node in prefixed.node:
-        node.input[:] = ["prepared" if o == _PREFIX + source.input else o for o in node.input]
+        node.input[:] = [prepared if o == _PREFIX + source.input else o for o in node.input]
     writer.nodes += prefixed.node
     writer.constants += prefixed.initializer
     writer.add_logits(_PREFIX + source.output, columns, meaning)
-    writer.add_probabilities(meaning.task.kind == "multiclass", temperature)
-    wrapped = writer.build(source, size, batch, len(meaning.task.labels))
+    head = "softmax" if meaning.task.kind == "multiclass" else "sigmoid"
+    writer.add_probabilities(head, len(meaning.task.labels), temperature)
+    wrapped = writer.build_like(source, size, batch, len(meaning.task.labels))
     infer_shapes(wrapped)
     data: bytes = wrapped.SerializeToString(deterministic=True)
     return data
 
 
-class _Writer:
-    """Collects the nodes and constants of a graph."""
-
-    def __init__(self) -> None:
-        self.onnx = require("onnx", "onnx")
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        node = self.onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
-        self.nodes.append(node)
-        return output
-
-    def constant(self, name: str, value: Any, kind: Any = np.float32) -> str:
-        array = np.asarray(value, kind)
-        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def add_input(self, size: int, how: Preprocessing) -> None:
-        """Add everything from ``image`` to ``prepared``, as `images.prepare` does it."""
-        self.add("Cast", ["image"], "image_float", to=_FLOAT)
-        shape = self.constant("plane_shape", [-1, 1, size, size], np.int64)
-        value = self.add("Reshape", ["image_float", shape], "image_plane")
-        if how.transposed:
-            value = self.add("Transpose", [value], "image_transposed", perm=[0, 1, 3, 2])
-        if how.scaling == "image":
-            value = self.add_spread(value)
-        unit = 1.0 if how.scaling == "image" else 255.0
-        mean, std = (
-            np.broadcast_to(np.array(one, np.float64), how.channels).reshape(1, -1, 1, 1)
-            for one in (how.mean, how.std)
-        )
-        scale = self.constant("input_scale", (how.high - how.low) / unit / std)
-        offset = self.constant("input_offset", (how.low - mean) / std)
-        value = self.add("Mul", [value, scale], "input_scaled")
-        value = self.add("Add", [value, offset], "input_planes")
-        if how.axes == "nhwc":
-            value = self.add("Transpose", [value], "input_last", perm=[0, 2, 3, 1])
-        elif how.axes == "nhw":
-            flat = self.constant("input_shape", [-1, size, size], np.int64)
-            value = self.add("Reshape", [value, flat], "input_flat")
-        self.add("Cast", [value], "prepared", to=_TYPES[how.dtype])
-
-    def add_spread(self, value: str) -> str:
-        """Scale each image from its darkest to its lightest pixel to 0..1."""
-        top = self.add("GlobalMaxPool", [value], "image_top")
-        negative = self.add("Neg", [value], "image_negative")
-        bottom = self.add("GlobalMaxPool", [negative], "image_bottom")  # minus the smallest value
-        spread = self.add("Add", [top, bottom], "image_spread")
-        safe = self.add("Max", [spread, self.constant("grey_level", [1.0])], "image_spread_safe")
-        above = self.add("Add", [value, bottom], "image_above")
-        return self.add("Div", [above, safe], "image_unit")
+class _Writer(GraphBuilder):
+    """Adds the outputs of a bundle to a network."""
 
     def add_logits(self, output: str, columns: int, meaning: Meaning) -> None:
         """Add one logit per label, as `outputs.to_logits` does it."""
-        self.add("Cast", [output], "output_float", to=_FLOAT)
+        self.add("Cast", [output], "output_float", to=TYPES["float32"])
         shape = self.constant("output_shape", [-1, columns], np.int64)
         value = self.add("Reshape", ["output_float", shape], "output_columns")
         if meaning.kind == "logits" and meaning.pair:
@@ -146,22 +97,14 @@ class _Writer:
         numbers = self.constant(f"{name}_columns", list(columns), np.int64)
         return self.add("Gather", [value, numbers], name, axis=1)
 
-    def add_probabilities(self, softmax: bool, temperature: float) -> None:
-        """Add the same names as a trained graph has, from ``logits`` to ``probabilities``."""
-        self.add("Div", ["logits", self.constant("temperature", temperature)], "cool")
-        if softmax:
-            self.add("Softmax", ["cool"], "probabilities", axis=1)
-        else:
-            self.add("Sigmoid", ["cool"], "probabilities")
-
-    def build(self, source: SourceGraph, size: int, batch: int | None, labels: int) -> Any:
+    def build_like(self, source: SourceGraph, size: int, batch: int | None, labels: int) -> Any:
         helper, types = self.onnx.helper, self.onnx.TensorProto
         count: int | str = "n" if batch is None else batch
         tensor = helper.make_tensor_value_info
         graph = helper.make_graph(
             self.nodes,
             "plainfilm-imported",
-            [tensor("image", types.UINT8, [count, size, size])],
+            [tensor(IMAGE, types.UINT8, [count, size, size])],
             [tensor(name, types.FLOAT, [count, labels]) for name in ("probabilities", "logits")],
             self.constants,
         )

@@ -15,10 +15,13 @@ _IR = 8
 
 
 class GraphBuilder:
-    """Collects the nodes and constants of a graph."""
+    """Collects the nodes and constants of a graph.
 
-    def __init__(self) -> None:
-        self.onnx = require("onnx", "train")
+    ``extra`` is the extra of plainfilm that installs what the caller needs.
+    """
+
+    def __init__(self, extra: str = "train") -> None:
+        self.onnx = require("onnx", extra)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from plainfilm._text import printable
 from plainfilm.bundle.imported import Axes, Preprocessing
+from plainfilm.encoders.presets import ImageOptions
+from plainfilm.encoders.source import Side, SourceGraph
 from plainfilm.errors import UsageError
-from plainfilm.importing.presets import ImageOptions
-from plainfilm.importing.source import Side, SourceGraph
 from plainfilm.network_session import Array
 from plainfilm.phantom import draw
 from plainfilm.records import PixelSpec

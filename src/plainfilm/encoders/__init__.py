@@ -1,0 +1,1 @@
+"""ONNX networks of other programs: reads them, and prepares images as they expect them."""
