@@ -160,11 +160,13 @@ def test_a_layer_that_cannot_be_written_is_named() -> None:
 
 def test_an_activation_that_cannot_be_written_is_named() -> None:
     image = keras.Input((8, 8, 1))
-    x = keras.layers.Conv2D(2, 3, activation="tanh", name="bent")(image)
+    x = keras.layers.Conv2D(2, 3, activation="selu", name="bent")(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
     network = keras.Model(image, keras.layers.Dense(1)(x))
-    with pytest.raises(ConfigError, match="bent"):
+    with pytest.raises(ConfigError, match="bent") as caught:
         to_onnx(network, BINARY, "sigmoid", 1.0)
+    assert caught.value.received == "selu"
+    assert "gelu" in (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -209,3 +211,100 @@ def test_convolutions_by_channel_and_with_gaps(
     reference = np.asarray(network.predict_on_batch(pixels[..., None]))
     results = run(to_onnx(network, BINARY, "sigmoid", 1.0), pixels)
     np.testing.assert_allclose(results["logits"], reference, rtol=1e-5, atol=1e-4)
+
+
+def end(image: Any, x: Any) -> Any:
+    """Return the network that ends in a dense layer."""
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+
+
+def check_equal(network: Any, seed: int = 5) -> None:
+    shake(network, seed)
+    pixels = images(int(network.inputs[0].shape[1]))
+    reference = np.asarray(network.predict_on_batch(pixels[..., None]))
+    assert np.ptp(reference) > 1e-3
+    results = run(to_onnx(network, MANY, "sigmoid", 1.0), pixels)
+    np.testing.assert_allclose(results["logits"], reference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["linear", "relu", "relu6", "sigmoid", "tanh", "silu", "hard_silu", "hard_sigmoid", "gelu"],
+)
+def test_activations(name: str) -> None:
+    image = keras.Input((6, 6, 1))
+    x = keras.layers.Rescaling(1 / 32, offset=-4)(image)  # both ends of every function
+    check_equal(end(image, keras.layers.Activation(name)(x)))
+
+
+def test_layers_that_change_shapes() -> None:
+    image = keras.Input((9, 9, 1))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.ZeroPadding2D(((1, 0), (2, 3)))(x)
+    x = keras.layers.SeparableConv2D(4, 3, strides=2, padding="same", depth_multiplier=3)(x)
+    x = keras.layers.Cropping2D(((1, 0), (0, 2)))(x)
+    pooled = keras.layers.GlobalMaxPooling2D(keepdims=True)(x)
+    mean = keras.layers.Reshape((1, 1, 4))(keras.layers.GlobalAveragePooling2D()(x))
+    gate = keras.layers.Dense(4, use_bias=False, activation="sigmoid")(pooled + mean * 0.5)
+    x = keras.layers.Multiply()([x, gate, gate])
+    x = keras.layers.Concatenate(axis=1)([x, keras.layers.ReLU()(x)])
+    x = keras.layers.Concatenate()([x, keras.layers.Rescaling(2.0)(x)])
+    check_equal(end(image, keras.layers.Reshape((4, 2, -1))(x)))
+
+
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}])
+def test_normalisations(options: dict[str, Any]) -> None:
+    image = keras.Input((6, 6, 1))
+    x = keras.layers.Conv2D(5, 3)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.LayerNormalization(**options)(x)
+    x = keras.layers.BatchNormalization(**options)(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.LayerNormalization(**options)(x)
+    check_equal(keras.Model(image, keras.layers.Dense(3)(x)))
+
+
+def test_networks_within_the_network_and_layers_that_are_used_twice() -> None:
+    inner = keras.Input((8, 8, 3))
+    block = keras.Model(inner, keras.layers.Conv2D(3, 3, padding="same", name="conv")(inner))
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(3, 1, name="conv")(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Add()([block(x), keras.layers.ReLU()(block(block(x)))])
+    x = keras.Sequential([keras.layers.Conv2D(2, 3), keras.layers.ReLU()])(x)
+    network = end(image, x)
+    check_equal(network)
+    # Layers without a name have one that does not depend on what was built before.
+    twin = keras.models.clone_model(network)
+    twin.set_weights(network.get_weights())
+    graphs = [to_onnx(one, MANY, "sigmoid", 1.0) for one in (network, twin)]
+    assert graphs[0].replace(twin.name.encode(), b"") == graphs[1].replace(twin.name.encode(), b"")
+
+
+def test_layers_without_effect_in_prediction_are_left_out() -> None:
+    import onnx
+
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Activation("linear")(keras.layers.Dropout(0.5)(image))
+    x = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(x))
+    graph = to_onnx(
+        keras.Model(image, keras.layers.Dense(1, name="logits")(x)), BINARY, "sigmoid", 1
+    )
+    kinds = [node.op_type for node in onnx.load_model_from_string(graph).graph.node]
+    assert "Identity" not in kinds
+    assert "Dropout" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("layer", "remedy"),
+    [
+        (lambda: keras.layers.ReLU(negative_slope=0.1), "without"),
+        (lambda: keras.layers.LayerNormalization(axis=1), "channels"),
+        (lambda: keras.layers.BatchNormalization(axis=1), "channel"),
+        (lambda: keras.layers.GroupNormalization(1), "center"),
+        (lambda: keras.layers.Lambda(lambda x: 2 * x, name="own"), "use only"),
+    ],
+)
+def test_options_of_layers_that_cannot_be_exported(layer: Any, remedy: str) -> None:
+    image = keras.Input((8, 8, 1))
+    with pytest.raises(ConfigError, match="cannot be exported") as caught:
+        to_onnx(end(image, layer()(image)), MANY, "sigmoid", 1.0)
+    assert remedy in (caught.value.remedy or "")

@@ -1,0 +1,5 @@
+"""Exports Keras networks as ONNX graphs, layer by layer."""
+
+from plainfilm.models.export.network import feature_network, has_activation_map, to_onnx
+
+__all__ = ["feature_network", "has_activation_map", "to_onnx"]

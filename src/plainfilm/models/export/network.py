@@ -1,0 +1,120 @@
+"""Exports a Keras network as an ONNX graph, layer by layer.
+
+The networks consist of a few dozen kinds of layers. Writing them out gives the same bytes on every
+backend, a readable graph, and the class activation map and the novelty as further outputs. A
+general converter would trace the graph of one backend and bring its own dependencies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from plainfilm.models.export.layers import find_writer
+from plainfilm.models.export.writer import Writer, to_numpy
+from plainfilm.models.graph import IMAGE
+from plainfilm.models.novelty import FLOOR, SIDE, Distance, Novelty
+from plainfilm.records import Task
+
+_MAX_FEATURES = 1024  # a covariance of more would be larger than the network
+
+
+def has_activation_map(network: Any) -> bool:
+    """Return whether the network ends in global average pooling (dropout) and a dense layer."""
+    return _final_pooling(network) is not None
+
+
+def feature_network(network: Any) -> Any | None:
+    """Return the network up to the input of its last dense layer; None if that is too wide."""
+    *_, last = network.layers
+    if not isinstance(last, layers.Dense) or int(last.input.shape[-1]) > _MAX_FEATURES:
+        return None
+    return keras.Model(network.inputs, last.input)
+
+
+def to_onnx(
+    network: Any, task: Task, head: str, temperature: float, novelty: Novelty | None = None
+) -> bytes:
+    """Return the graph of a network as the bytes of an ONNX file.
+
+    The input is ``image`` uint8 (n, size, size). The outputs are ``probabilities`` (n, labels),
+    ``logits`` (n, outputs), ``activation`` (n, labels, height, width) if the network ends in global
+    pooling, and ``novelty`` (n,) if it is given. A ConfigError is raised for an unknown layer.
+    """
+    writer = _NetworkWriter()
+    writer.add_network(network)
+    writer.add_probabilities(head, len(task.labels), temperature)
+    outputs: dict[str, list[str | int]] = {
+        "probabilities": ["n", len(task.labels)],
+        "logits": ["n", int(network.outputs[0].shape[-1])],
+    }
+    if (pooling := _final_pooling(network)) is not None:
+        writer.add_activation_map(pooling, network.layers[-1], head, len(task.labels))
+        outputs["activation"] = ["n", len(task.labels), "height", "width"]
+    size = int(network.inputs[0].shape[1])
+    if novelty is not None:
+        writer.add_novelty(novelty, network.layers[-1], size)
+        outputs["novelty"] = ["n"]
+    return writer.build(f"plainfilm-{network.name}", size, outputs)
+
+
+def _final_pooling(network: Any) -> Any | None:
+    """Return the global pooling below the last dense layer, if the network ends that way."""
+    *_, last = network.layers
+    if not isinstance(last, layers.Dense):
+        return None
+    below = last.input._keras_history.operation
+    if isinstance(below, layers.Dropout):
+        below = below.input._keras_history.operation
+    return below if isinstance(below, layers.GlobalAveragePooling2D) else None
+
+
+class _NetworkWriter(Writer):
+    """Adds a network from the image to the outputs of a bundle."""
+
+    def add_network(self, network: Any) -> None:
+        """Add everything from the image to the logits."""
+        self.add("Cast", [IMAGE], "image_float", to=self.onnx.TensorProto.FLOAT)
+        axis = self.constant("axis_one", [1], np.int64)
+        self.add("Unsqueeze", ["image_float", axis], "image_planes")
+        self.names[id(network.inputs[0])] = "image_planes"
+        self.add_operations(network, find_writer)
+        logits = self.names[id(network.outputs[0])]
+        if logits != "logits":
+            self.add("Identity", [logits], "logits")
+
+    def add_activation_map(self, pooling: Any, dense: Any, head: str, labels: int) -> None:
+        kernel = to_numpy(dense.kernel)
+        if head == "softmax" and labels == 1:
+            kernel = kernel[:, 1:] - kernel[:, :1]
+        weight = self.constant("activation_kernel", kernel.T[:, :, None, None])
+        self.add("Conv", [self.names[id(pooling.input)], weight], "activation")
+
+    def add_novelty(self, novelty: Novelty, dense: Any, size: int) -> None:
+        step = size // min(SIDE, size)
+        window = {"kernel_shape": [step, step], "strides": [step, step]}
+        coarse = self.add("AveragePool", ["image_planes"], "copy_coarse", **window)
+        flat = self.add("Flatten", [coarse], "copy_flat")
+        centred, variance = self.add_variance([flat], "copy", [1])
+        contrast = self.add("Sqrt", [variance], "copy_contrast")
+        floored = self.add("Add", [contrast, self.constant("copy_floor", FLOOR)], "copy_floored")
+        copy = self.add("Div", [centred, floored], "copy")
+        distances = [self.add_distance(novelty.copies, copy, "copy")]
+        if novelty.features is not None:
+            below = self.names[id(dense.input)]
+            distances.append(self.add_distance(novelty.features, below, "feature"))
+        self.add("Max", distances, "novelty")
+
+    def add_distance(self, distance: Distance, values: str, name: str) -> str:
+        """Add the distance to the nearest of several means."""
+        whitening = self.constant(f"{name}_whitening", distance.whitening / distance.scale)
+        lengths = []
+        for number, mean in enumerate(distance.means):
+            own = f"{name}_{number}"
+            moved = self.add("Sub", [values, self.constant(f"{own}_mean", mean)], f"{own}_moved")
+            white = self.add("MatMul", [moved, whitening], f"{own}_white")
+            lengths.append(self.add("ReduceL2", [white], f"{own}_distance", axes=[1], keepdims=0))
+        return self.add("Min", lengths, f"{name}_distance")
