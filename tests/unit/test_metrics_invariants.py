@@ -104,6 +104,12 @@ TABLE: dict[str, Entry] = {
         lambda y, p, c: metrics.clustered_delong(y, p, np.arange(len(y))).low, ranks=True
     ),
     "delong_test": Entry(lambda y, p, c: metrics.delong_test(y, p, c).difference.value),
+    "stratified_auroc": Entry(
+        lambda y, p, c: metrics.stratified_auroc(y, p, np.arange(len(y)) * 0).value, ranks=True
+    ),
+    "stratified_difference": Entry(
+        lambda y, p, c: metrics.stratified_difference(y, p, c.astype(int)).difference.value
+    ),
     "clustered_bootstrap": Entry(
         lambda y, p, c: metrics.clustered_bootstrap("auroc", y, p, None, n_bootstrap=20).value,
         ranks=True,
@@ -145,7 +151,7 @@ NO_METRICS = {
     *("reader_mean", "compare_modalities", "compare_with_model", "difference_at_specificity"),
     *("mean_fold_auroc", "corrected_difference", "count_scores", "estimate_class_shares"),
     *("shift_class_shares", "label_shift_test", "fit_recalibration", "apply_recalibration"),
-    "recalibration_of",
+    *("recalibration_of", "association_test"),
     *("decision_statistic", "pool", "group_index", "as_labels", "as_scores"),
     *("fit_temperature", "apply_temperature", "lock_operating_points", "shift_prevalence"),
 }

@@ -29,6 +29,7 @@ from plainfilm.metrics.agreement import (
     gwet_ac1,
     percent_agreement,
 )
+from plainfilm.metrics.association import association_test
 from plainfilm.metrics.auroc import clustered_delong, delong, delong_covariance
 from plainfilm.metrics.bootstrap import (
     BOOTSTRAP_METRICS,
@@ -144,6 +145,7 @@ from plainfilm.metrics.statistics import (
     sums_statistic,
     totals_statistic,
 )
+from plainfilm.metrics.strata import stratified_auroc, stratified_difference
 from plainfilm.metrics.temperature import (
     TEMPERATURES,
     Temperature,
@@ -188,6 +190,7 @@ __all__ = [
     "area_statistic",
     "as_labels",
     "as_scores",
+    "association_test",
     "average_precision_score",
     "balanced_accuracy_score",
     "bin_edges",
@@ -265,6 +268,8 @@ __all__ = [
     "shift_prevalence",
     "small_sample_interval",
     "specificity_score",
+    "stratified_auroc",
+    "stratified_difference",
     "studentised",
     "sums_statistic",
     "totals_statistic",
