@@ -1,167 +1,169 @@
 """Compares recipes within the official training folder, without the official test set.
 
-    python benchmarks/choosing.py --seeds 3 swift \
-        "swift network.options.channels=[48,96] network.options.stem=2"
+    python benchmarks/choosing.py --seeds 0,1,2 --out scores.jsonl swift \
+        "narrow: swift network.options.channels=[16,32]"
+    python benchmarks/choosing.py --table scores.jsonl --known swift=0.961 --known standard=0.977
 
-A candidate is the name of a recipe, followed by settings. A validation set from the training folder
-is too easy (AUROC 0.998), so each candidate is tested twice on harder images of that folder: it is
-trained on one series of normals and the bacterial pneumonias and tested on the other series and the
-viral pneumonias, and vice versa. Test images are used unchanged and with disturbances that keep the
-diagnosis (the third step of each kind of `plainfilm.evaluation.disturbances` except inversion). The
-table also has the speed of the training.
+A candidate is the name or file of a recipe, followed by settings, and its own name before a colon.
+Each is trained, sealed and scored for every part of every question of `_questions.py`: AUROC of
+unchanged images, of images of which each is disturbed in another way (``mixed``) and within each
+kind of disturbance (``by kind``), and balanced accuracy at the locked threshold (``locked``).
 
-Results are in docs/reference/performance.md. Needs the images of PLAINFILM_DATA (with
-``kermany224``) and the extra ``train``.
+Each result is a line of JSON in the file of ``--out``; results that are there are not repeated.
+``--table`` prints the results of such files, and Kendall's tau of each question with the known test
+results. Needs the images of PLAINFILM_DATA (with ``kermany224``) and the extra ``train``. Neither
+the official test images nor those of another hospital are read.
+
+Results are in docs/explanation/choosing-recipes.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import json
+import multiprocessing
 import os
 import sys
-import tempfile
-import time
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from _measure import need
+from _questions import QUESTIONS, Part, answer, decode, official_training, parts_of
+from _ranking import combine, cost_table, ranking_table, read_lines, value_table
 
+from plainfilm._machine import cores
 from plainfilm.config import Recipe, load_recipe
-from plainfilm.data import Manifest, fill_cache, load_dataset
-from plainfilm.evaluation.disturbances import DISTURBANCES
-from plainfilm.metrics import roc_auc_score
-from plainfilm.training import use_backend
-from plainfilm.training.backend import choose_precision
+from plainfilm.data import limit, load_dataset
 
-ROOT = Path(__file__).resolve().parent.parent
-LEFT_OUT = ("inversion",)
-STEP = 2  # clearly visible, but keeps the diagnosis
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training: a candidate, a part of a question, and a seed."""
+
+    candidate: str
+    recipe: Recipe
+    part: Part
+    seed: int
+    threads: int
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """Return what identifies the trial in a file of results."""
+        return self.candidate, self.seed, self.part.question, self.part.name
 
 
 def main() -> int:
-    """Train each candidate in both directions, and print its row."""
+    """Train all candidates, or print the tables."""
+    args = parse()
+    if args.table:
+        lines = read_lines(args.table)
+        known = {name: float(value) for name, _, value in (k.rpartition("=") for k in args.known)}
+        scores = combine(lines)
+        print("\n\n".join([ranking_table(scores, known), value_table(scores), cost_table(lines)]))
+        return 0
+    if args.backend:
+        os.environ["KERAS_BACKEND"] = args.backend
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # processes share a GPU
+    done = {
+        (line["candidate"], line["seed"], line["question"], line["part"])
+        for line in read_lines([args.out] if args.out.exists() else [])
+    }
+    todo = [trial for trial in trials(args) if trial.key not in done]
+    return run(todo, args.jobs, args.out)
+
+
+def parse() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("candidates", nargs="+", metavar="'RECIPE [KEY=VALUE ...]'")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("candidates", nargs="*", metavar="'[NAME:] RECIPE [KEY=VALUE ...]'")
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated seeds")
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS)
+    parser.add_argument("--styles", type=int, default=6, help="number of acquisition styles")
+    parser.add_argument("--limit", type=int, default=0, help="number of images, to try it out")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel trainings")
     parser.add_argument("--backend", default=None)
+    parser.add_argument("--out", type=Path, default=Path("choosing.jsonl"))
+    parser.add_argument("--table", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--known", action="append", default=[], metavar="NAME=AUROC")
     args = parser.parse_args()
-    data = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
-    if not data.is_dir():
-        print(f"there are no images at {data}; set PLAINFILM_DATA", file=sys.stderr)
-        return 1
-    backend = use_backend(args.backend)
-    manifest = load_dataset(data)
-    print("| candidate | AUROC on the other series | with disturbances | images/s | CPU ms/image |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
-    for candidate in args.candidates:
-        name, *settings = candidate.split()
-        recipe = load_recipe(name, settings)
-        rows = [
-            measure(recipe, manifest, seed, swapped, backend)
-            for seed in range(args.seeds)
-            for swapped in (False, True)
-        ]
-        clean, disturbed, speed, effort = map(list, zip(*rows, strict=True))
-        print(
-            f"| {candidate} | {spread(clean, args.seeds)} | {spread(disturbed, args.seeds)} "
-            f"| {max(speed):.0f} | {min(effort):.2f} |",
-            flush=True,
+    if not args.candidates and not args.table:
+        parser.error("name a candidate, or give --table")
+    return args
+
+
+def trials(args: argparse.Namespace) -> list[Trial]:
+    """Return all trials, the first seed of every candidate first, after decoding the images."""
+    manifest = official_training(load_dataset(need("kermany224")))
+    if args.limit:
+        every = replace(
+            manifest, records=tuple(replace(one, split="train") for one in manifest.records)
         )
-    return 0
-
-
-def spread(values: list[float], seeds: int) -> str:
-    """Return the mean over seeds and directions, and its standard deviation over seeds."""
-    each = [mean(values[at : at + 2]) for at in range(0, len(values), 2)]
-    return f"{mean(each):.4f}" + (f" (sd {stdev(each):.4f})" if seeds > 1 else "")
-
-
-def measure(
-    recipe: Recipe, manifest: Manifest, seed: int, swapped: bool, backend: str
-) -> tuple[float, float, float, float]:
-    """Return AUROC on the other series, its mean under disturbances, images/s and CPU ms/image."""
-    from plainfilm.training.feed import Feed
-    from plainfilm.training.fit import fit
-    from plainfilm.training.training_images import ValidationSet
-
-    training, test = (series(manifest, one) for one in (swapped, not swapped))
-    images, y_true = load_images(training, recipe)
-    others, labels = load_images(test, recipe)
-    feed = Feed(
-        lambda rows: images[rows], y_true, recipe.augment, recipe.input.size, recipe.fit.batch, seed
-    )
-    epochs = max(recipe.fit.epochs, -(-recipe.fit.minimum_steps // feed.steps))
-    few = np.arange(0, len(others), 20)  # fit needs a validation set; nothing is selected on it
-    with tempfile.TemporaryDirectory() as folder:
-        effort = time.process_time()
-        fitted = fit(
-            recipe,
-            manifest.task,
-            feed,
-            ValidationSet(others[few], labels[few], ["p"] * len(few)),
-            Path(folder),
-            precision=choose_precision(recipe.fit.precision, backend),
-        )
-        effort = time.process_time() - effort
-    network = rebuild(recipe, manifest, fitted.weights)
-    rng = np.random.default_rng(0)
-    kinds = [kind for kind in DISTURBANCES if kind.name not in LEFT_OUT]
-    disturbed = [
-        auroc(network, np.stack([k.apply(one, k.strengths[STEP], rng) for one in others]), labels)
-        for k in kinds
+        chosen = limit(every, args.limit).records
+        manifest = replace(manifest, records=tuple(replace(one, split=None) for one in chosen))
+    recipes: dict[str, Recipe] = {}
+    for text in args.candidates:
+        name, colon, rest = text.partition(": ")
+        recipe, *settings = (rest if colon else text).split()
+        recipes[name] = load_recipe(recipe, settings)
+        decode(manifest, recipes[name])
+    parts = [part for one in args.questions for part in parts_of(manifest, one, args.styles)]
+    for part in parts:
+        print(f"{part.question}, {part.name}: {describe(part)}", file=sys.stderr)
+    threads = max(1, cores() // args.jobs)
+    return [
+        Trial(name, recipe, part, seed, threads)
+        for seed in map(int, args.seeds.split(","))
+        for part in parts
+        for name, recipe in recipes.items()
     ]
-    seen = epochs * feed.steps * feed.batch
+
+
+def describe(part: Part) -> str:
+    """Return the numbers of images of a part."""
+    positive = part.test.label_array()[:, 0] == 1
     return (
-        auroc(network, others, labels),
-        mean(disturbed),
-        seen / fitted.state.seconds,
-        1000 * effort / seen,
+        f"{len(part.training.select('train'))} training images, {int(positive.sum())} positive "
+        f"and {int((~positive).sum())} negative test images"
     )
 
 
-def series(manifest: Manifest, swapped: bool) -> Manifest:
-    """Return one series of normals and one kind of pneumonia from the official training folder."""
-    marks = ("NORMAL2-", "_virus_") if swapped else ("IM-", "_bacteria_")
-    chosen = [
-        record
-        for record in manifest.records
-        if record.official == "train"
-        and (record.id.rsplit("/", 1)[-1].startswith(marks[0]) or marks[1] in record.id)
-    ]
-    return replace(manifest, records=tuple(chosen))
+def run(todo: list[Trial], jobs: int, out: Path) -> int:
+    """Run trials in parallel, and append each result to a file."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        open(out, "a", encoding="utf-8") as file,
+        ProcessPoolExecutor(jobs, spawn) as pool,
+    ):
+        running = {pool.submit(attempt, trial): trial for trial in todo}
+        for number, future in enumerate(as_completed(running), start=1):
+            candidate, seed, question, part = running[future].key
+            key = {"candidate": candidate, "seed": seed, "question": question, "part": part}
+            try:
+                line = json.dumps(key | future.result())
+            except Exception as error:  # the other trials go on
+                failed += 1
+                print(f"{key} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                continue
+            print(line, file=file, flush=True)
+            print(f"{number} of {len(todo)}: {line}", flush=True)
+    return 1 if failed else 0
 
 
-def load_images(
-    manifest: Manifest, recipe: Recipe
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return images (n, size, size) and labels (n, 1)."""
-    cache = fill_cache(manifest, recipe.input)
-    return cache.gather(cache.positions(manifest.ids)), manifest.label_array()
-
-
-def rebuild(recipe: Recipe, manifest: Manifest, weights: bytes) -> Any:
-    """Return the trained network in float32."""
-    from plainfilm.models import build_network
-    from plainfilm.training.networks import head_of, outputs_of
-    from plainfilm.training.state import read_weights
-
-    outputs = outputs_of(manifest.task, head_of(manifest.task, recipe.fit.loss))
-    network = build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
-    read_weights(weights, network.variables, "the weights")
-    return network
-
-
-def auroc(network: Any, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> float:
-    """Return the AUROC of the last logit of the network."""
-    from plainfilm.training.networks import predict_logits
-
-    logits = predict_logits(network, images)
-    return float(roc_auc_score(labels[:, 0], logits[:, -1]))
+def attempt(trial: Trial) -> dict[str, Any]:
+    """Run one trial in this process, and free what the backend holds."""
+    try:
+        return answer(trial.recipe, trial.part, trial.seed, trial.threads)
+    finally:
+        if keras := sys.modules.get("keras"):
+            keras.utils.clear_session()
+        gc.collect()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from plainfilm.data import fill_cache
 from plainfilm.evaluation.disturbances import DISTURBANCES
 from plainfilm.metrics import lock_operating_points, roc_curve
+from plainfilm.models.head import fit_head
 from plainfilm.runtime import Predictor
 from plainfilm.training import open_run, use_backend
 from plainfilm.training.thresholds import DRAWS, disturbed_images
@@ -80,14 +81,31 @@ def equal_errors(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) 
     return float(min(at[np.argmin(np.abs(tpr - (1 - fpr)))], 1.0))
 
 
+def platt(y: Floats, p: Floats, *_: Any) -> float:
+    """Return where a logistic regression with balanced classes predicts 0.5, on clean images."""
+    kept = np.clip(p, 1e-6, 1 - 1e-6)
+    logits = np.log(kept / (1 - kept))
+    shares = np.array([[1 - y.mean()], [y.mean()]])
+    head = fit_head(logits[:, None], y[:, None], head="sigmoid", weights=0.5 / shares, penalty=1.0)
+    crossing = head.mean[0] - head.bias[0] * head.deviation[0] / head.kernel[0, 0]
+    return float(1 / (1 + np.exp(-crossing)))
+
+
+def platt_disturbed(y: Floats, p: Floats, more_y: Floats, more_p: Floats, *_: Any) -> float:
+    """Return the crossing of `platt` on clean and disturbed images."""
+    return platt(more_y, more_p)
+
+
 RULES: dict[str, Rule] = {
     "0.5": lambda *_: 0.5,
     "largest Youden index, clean": youden,
     "nearest to the corner, clean": corner,
     "middle of the best, clean": middle,
     "kernel-smoothed, clean": smoothed,
+    "balanced Platt crossing, clean": platt,
     "largest Youden index, disturbed": youden_disturbed,
     "equal errors, disturbed": equal_errors,
+    "balanced Platt crossing, disturbed": platt_disturbed,
     "kernel-smoothed, disturbed (ours)": ours,
 }
 
