@@ -14,7 +14,7 @@ Each result is a line of JSON in the file of ``--out``; results that are there a
 results. Needs the images of PLAINFILM_DATA (with ``kermany224``) and the extra ``train``. Neither
 the official test images nor those of another hospital are read.
 
-Results are in docs/explanation/choosing-recipes.md.
+Earlier results are in docs/explanation/what-was-tried.md.
 """
 
 from __future__ import annotations
