@@ -6,8 +6,8 @@
 
 A candidate is the name or file of a recipe, followed by settings, and its own name before a colon.
 Each is trained, sealed and scored for every part of every question of `_questions.py`: AUROC of
-unchanged images, of images of which each is disturbed in another way (``mixed``) and within each
-kind of disturbance (``by kind``), and balanced accuracy at the locked threshold (``locked``).
+unchanged images (``clean``), of all images together, each under one random disturbance (``mixed``),
+of these within each kind (``by kind``), and balanced accuracy at the locked threshold (``locked``).
 
 Each result is a line of JSON in the file of ``--out``; results that are there are not repeated.
 ``--table`` prints the results of such files, and Kendall's tau of each question with the known test
