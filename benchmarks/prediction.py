@@ -239,7 +239,7 @@ def folder_keras(run: Path, folder: Path) -> Callable[[list[str]], Any]:
     """Return the usual Keras code: tf.data with parallel decoding, then ``predict``."""
     import keras
 
-    import plainfilm.models  # noqa: F401 - registers the layers
+    import plainfilm.models.layers  # noqa: F401 - registers them
 
     model = keras.models.load_model(folder / "model.keras", compile=False)
     return lambda files: model.predict(batches(files, run), verbose=0)
@@ -297,7 +297,7 @@ def predict_keras(run: Path, folder: Path) -> Predict:
     """Return the prediction of Keras."""
     import keras
 
-    import plainfilm.models  # noqa: F401 - registers the layers
+    import plainfilm.models.layers  # noqa: F401 - registers them
 
     model = keras.models.load_model(folder / "model.keras", compile=False)
     side = size_of(run)

@@ -17,6 +17,7 @@ from keras import ops
 
 from plainfilm.config import AUGMENTATIONS, AugmentConfig
 from plainfilm.data import Manifest, fill_cache
+from plainfilm.models import TONES
 from plainfilm.records import PixelSpec, Record, Task
 from plainfilm.training import feed as module
 from plainfilm.training.feed import Batch, Feed, images_of
@@ -60,7 +61,7 @@ def test_every_image_occurs_once_and_the_last_batch_is_filled(
         assert one.images.shape == (batch, SIDE, SIDE, 1)
         assert one.images.dtype == np.uint8
         assert one.transforms.shape == (batch, 8)
-        assert one.tones.shape == (batch, 5)
+        assert one.tones.shape == (batch, TONES)
         assert one.labels.shape == (batch, 1)
         assert one.labels.dtype == np.float32
     seen = numbers(batches)

@@ -91,19 +91,14 @@ def _augmented(args: argparse.Namespace, manifest: Manifest) -> tuple[Any, list[
 
     import numpy as np
 
-    from plainfilm.cli.terminal import silence_libraries
     from plainfilm.config import load_recipe
     from plainfilm.pixels import read_image
-    from plainfilm.training import use_backend
+    from plainfilm.training.preview import augmented_images
 
     recipe = load_recipe(args.augmented)
     spec = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
     images, captions = _read(args, manifest, lambda path: read_image(path, spec).pixels)
-    with silence_libraries():
-        use_backend()
-        from plainfilm.training.preview import augmented_images
-
-        made = augmented_images(recipe.augment, recipe.input.size, np.stack(images), args.seed)
+    made = augmented_images(recipe.augment, recipe.input.size, np.stack(images), args.seed)
     return list(made), captions
 
 

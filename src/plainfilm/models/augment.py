@@ -1,9 +1,4 @@
-"""Augments images: a few numbers for each image are drawn on the host and applied on the device.
-
-Flip, rotation, shift, zoom, shear and crop are combined in one matrix, so that an image is
-resampled only once. The numbers come from an explicit random generator, so that any step of any
-epoch can be drawn again. An interrupted run therefore continues exactly.
-"""
+"""The augmentation before the network: applies on the device what was drawn on the host."""
 
 from __future__ import annotations
 
@@ -15,113 +10,114 @@ from keras import ops
 from numpy.typing import NDArray
 
 from plainfilm.config import AugmentConfig
-
-Array = NDArray[np.float32]
-
-_BANK = 64  # number of images in the noise bank
-_NOISE = 0x6E6F  # separates this use of the seed from others
-
-
-def draw_augmentation(
-    config: AugmentConfig, rng: np.random.Generator, n: int, size: int
-) -> tuple[Array, Array]:
-    """Draw the augmentation of ``n`` images to a side of ``size``, as float32 arrays.
-
-    The transforms (n, 8) are affine maps from output to input pixels, as in
-    `keras.ops.image.affine_transform`. The tones (n, 5) are contrast factor, brightness and noise
-    level in grey values, and the first rows of the image's two windows of the noise bank.
-    """
-
-    def symmetric(limit: float) -> NDArray[np.float64]:
-        return rng.uniform(-limit, limit, n)
-
-    angle = np.deg2rad(symmetric(config.rotation))
-    if config.quarter_turns:
-        angle += rng.integers(0, 3, n) * (np.pi / 2)
-    zoom = np.exp(symmetric(np.log1p(config.zoom)))
-    aspect = np.exp(symmetric(np.log1p(config.aspect)) / 2)
-    shear = np.tan(np.deg2rad(symmetric(config.shear)))
-    mirror = np.where(rng.random(n) < 0.5, -1.0, 1.0) if config.flip else np.ones(n)
-    corner = np.zeros((n, 2))
-    if config.crop_from:
-        corner += rng.integers(0, config.crop_from - size + 1, (n, 2))
-    shift = np.stack([symmetric(config.shift), symmetric(config.shift)], 1) * size
-
-    # Output pixel p is input pixel M (p - centre) + centre + corner + shift.
-    along, across = zoom * aspect, zoom / aspect
-    cos, sin = np.cos(angle), np.sin(angle)
-    m00 = cos * along * mirror
-    m01 = (cos * shear - sin) * across
-    m10 = sin * along * mirror
-    m11 = (sin * shear + cos) * across
-    centre = (size - 1) / 2
-    offset_x = centre - centre * (m00 + m01) + corner[:, 0] + shift[:, 0]
-    offset_y = centre - centre * (m10 + m11) + corner[:, 1] + shift[:, 1]
-    zero = np.zeros(n)
-    transforms = np.stack([m00, m01, offset_x, m10, m11, offset_y, zero, zero], 1)
-
-    contrast = np.exp(symmetric(np.log1p(config.contrast)))
-    brightness = 255 * symmetric(config.brightness)
-    # Squared, so that most images have little noise.
-    noise = 255 * config.noise * rng.random(n) ** 2
-    rows = rng.integers(0, _BANK * size, (n, 2)) if config.noise else np.zeros((n, 2))
-    tones = np.column_stack([contrast, brightness, noise, rows])
-    return transforms.astype(np.float32), tones.astype(np.float32)
+from plainfilm.models.augment_draw import LEAST_EXPONENT, Tone, noise_bank, text_bank
 
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Applies what `draw_augmentation` drew, on the device; parts of zero strength are omitted.
-
-    Drawing a normal number for every pixel takes a twentieth of a step. Therefore a bank of noise
-    is drawn once, from ``seed``. The noise of an image is the difference of two windows of the
-    bank, divided by the square root of 2 to keep its level. This gives millions of noise images,
-    the same on every backend.
-    """
+    """Applies what `draw_augmentation` drew, on the device; parts of zero strength are omitted."""
 
     def __init__(self, config: AugmentConfig, size: int, seed: int) -> None:
         super().__init__(name="augment", dtype="float32")
         self.config = config
         self.size = size
         self.seed = seed
-        moves = (config.flip, config.quarter_turns, config.crop_from, config.rotation)
-        self.moves = any((*moves, config.shift, config.zoom, config.aspect, config.shear))
 
     def build(self, *_: Any) -> None:
-        """Draw the noise bank, rows of pixels."""
+        """Draw the banks of noise and text."""
         if self.config.noise:
-            rng = np.random.default_rng([self.seed, _NOISE])
-            rows = rng.standard_normal(((_BANK + 1) * self.size, self.size), np.float32)
-            self.bank = self.add_weight(
-                shape=rows.shape,
-                initializer=lambda *_, **__: ops.convert_to_tensor(rows / np.float32(np.sqrt(2))),
-                trainable=False,
-                name="bank",
-            )
+            self.noise = self._constant("bank", noise_bank(self.size, self.seed))
+        if self.config.text:
+            self.text = self._constant("text", text_bank(self.size, self.seed))
         super().build(None)
+
+    def _constant(self, name: str, values: NDArray[Any]) -> Any:
+        return self.add_weight(
+            shape=values.shape,
+            initializer=lambda *_, **__: ops.convert_to_tensor(values.copy()),
+            dtype=values.dtype.name,
+            trainable=False,
+            name=name,
+        )
 
     def call(self, images: Any, transforms: Any, tones: Any) -> Any:
         """Return augmented images (n, size, size, 1), float32, 0 to 255 before noise is added."""
+
+        def tone(column: Tone) -> Any:
+            return tones[:, None, None, column : column + 1]
+
+        config = self.config
         x = ops.cast(images, "float32")
-        if self.moves:
-            x = resample(x, transforms, self.size, nearest=self.config.fill == "nearest")
-        tones = tones[:, None, None, :]
-        if self.config.contrast or self.config.brightness:
-            x = ops.clip((x - 128.0) * tones[..., 0:1] + (128.0 + tones[..., 1:2]), 0.0, 255.0)
-        if self.config.noise:
-            rows = ops.cast(tones[:, 0, 0, 3:5], "int32")
-            x = x + tones[..., 2:3] * (self._window(rows[:, 0]) - self._window(rows[:, 1]))
+        if config.moves:
+            x = resample(x, transforms, self.size, nearest=config.fill == "nearest")
+        if config.blur or config.sharpen:
+            blurred = _blur(x, tones[:, Tone.SIGMA], self.size)
+            x = ops.clip(x + tone(Tone.SHARPNESS) * (x - blurred), 0.0, 255.0)
+        if config.side_bars:
+            x = self._with_bars(x, tone)
+        if config.text:
+            chosen = ops.take(self.text, ops.cast(tones[:, Tone.TEXT], "int32"), axis=0)
+            letters = ops.cast(chosen, "float32")[..., None] * tone(Tone.TEXT_LEVEL)
+            x = ops.maximum(x, letters)
+        if config.gamma:
+            x = 255.0 * ops.power(ops.maximum(x / 255.0, 0.0), tone(Tone.GAMMA))
+        if config.contrast or config.brightness:
+            shift = 128.0 + tone(Tone.BRIGHTNESS)
+            x = ops.clip((x - 128.0) * tone(Tone.CONTRAST) + shift, 0.0, 255.0)
+        if config.noise:
+            rows = ops.cast(tones[:, Tone.FIRST_ROW : Tone.SECOND_ROW + 1], "int32")
+            x = x + tone(Tone.NOISE) * (self._window(rows[:, 0]) - self._window(rows[:, 1]))
+        if config.border or config.box:
+            x = self._with_covers(x, tone)
+        if config.inversion:
+            x = ops.where(tone(Tone.INVERTED) > 0.5, 255.0 - x, x)
         return x
 
     def _window(self, first: Any) -> Any:
         """Return noise (n, size, size, 1) from the bank's rows that start at ``first`` (n,)."""
         rows = first[:, None] + ops.arange(self.size, dtype="int32")[None]
-        return ops.take(self.bank, rows, axis=0)[..., None]
+        return ops.take(self.noise, rows, axis=0)[..., None]
+
+    def _with_bars(self, x: Any, tone: Any) -> Any:
+        columns = ops.arange(self.size, dtype="float32")[None, None, :, None]
+        outside = self.size - tone(Tone.BAR_RIGHT)
+        covered = ops.logical_or(columns < tone(Tone.BAR_LEFT), columns >= outside)
+        return ops.where(covered, tone(Tone.BAR_GREY), x)
+
+    def _with_covers(self, x: Any, tone: Any) -> Any:
+        """Return images with the black border and the grey box."""
+        steps = ops.arange(self.size, dtype="float32")
+        rows, columns = steps[None, :, None, None], steps[None, None, :, None]
+        if self.config.border:
+            distance = ops.minimum(steps, self.size - 1 - steps)
+            distance = ops.minimum(distance[None, :, None, None], distance[None, None, :, None])
+            x = ops.where(distance < tone(Tone.BORDER), 0.0, x)
+        if self.config.box:
+            down, right = rows - tone(Tone.BOX_TOP), columns - tone(Tone.BOX_LEFT)
+            side = tone(Tone.BOX_SIDE)
+            high = ops.logical_and(down >= 0, down < side)
+            wide = ops.logical_and(right >= 0, right < side)
+            x = ops.where(ops.logical_and(high, wide), tone(Tone.BOX_GREY), x)
+        return x
 
     def compute_output_shape(
         self, images_shape: Any, transforms_shape: Any, tones_shape: Any
     ) -> tuple[Any, int, int, int]:
         """Return (n, size, size, 1)."""
         return (images_shape[0], self.size, self.size, 1)
+
+
+def _blur(images: Any, sigma: Any, size: int) -> Any:
+    """Return images (n, size, size, 1) blurred with their own standard deviations, in pixels.
+
+    A product with a matrix along each axis takes the same time for every width of the blur.
+    """
+    steps = np.arange(size, dtype=np.float32)
+    distances = ops.convert_to_tensor((steps - steps[:, None]) ** 2)
+    exponents = distances[None] * (-0.5 / sigma**2)[:, None, None]
+    kernel = ops.exp(ops.maximum(exponents, LEAST_EXPONENT))
+    kernel = kernel / ops.sum(kernel, axis=2, keepdims=True)
+    blurred = ops.matmul(kernel, ops.matmul(images[..., 0], ops.transpose(kernel, (0, 2, 1))))
+    return blurred[..., None]
 
 
 def resample(images: Any, transforms: Any, size: int, *, nearest: bool) -> Any:

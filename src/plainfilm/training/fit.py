@@ -20,7 +20,7 @@ from plainfilm._progress import Progress, silent
 from plainfilm.config import FitConfig, Recipe
 from plainfilm.errors import RunError
 from plainfilm.metrics import roc_auc_score
-from plainfilm.models import Augment
+from plainfilm.models import TONES, Augment
 from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.class_weights import class_weights
@@ -151,7 +151,7 @@ def _training_model(network: Any, recipe: Recipe, seed: int) -> Any:
     side = recipe.augment.crop_from or recipe.input.size
     images = keras.Input((side, side, 1), dtype="uint8", name="images")
     transforms = keras.Input((8,), name="transforms")
-    tones = keras.Input((5,), name="tones")
+    tones = keras.Input((TONES,), name="tones")
     augment = Augment(recipe.augment, recipe.input.size, seed)
     return keras.Model([images, transforms, tones], network(augment(images, transforms, tones)))
 

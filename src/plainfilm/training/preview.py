@@ -1,4 +1,4 @@
-"""Makes augmented images to look at, and imports Keras for it."""
+"""Augments images outside of training, without a training framework."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.config import AugmentConfig
-from plainfilm.training.backend import use_backend
-
-_CHUNK = 1 << 20  # pixels; as floats, all images would take four times their memory
+from plainfilm.models import apply_augmentation, draw_augmentation
 
 
 def augmented_images(
@@ -30,23 +28,6 @@ def augmented_images(
     Returns
     -------
     uint8 (n, size, size)
-
-    Raises
-    ------
-    MissingExtraError
-        If no training framework is installed.
     """
-    use_backend()
-    from keras import ops
-
-    from plainfilm.models import Augment, draw_augmentation
-
-    augment = Augment(config, size, seed)
     transforms, tones = draw_augmentation(config, np.random.default_rng(seed), len(images), size)
-    result = np.empty((len(images), size, size), np.uint8)
-    step = max(1, _CHUNK // size**2)
-    for start in range(0, len(images), step):
-        part = slice(start, start + step)
-        augmented = augment(images[part, ..., None], transforms[part], tones[part])
-        result[part] = np.clip(np.rint(ops.convert_to_numpy(augmented)[..., 0]), 0, 255)
-    return result
+    return apply_augmentation(config, images, transforms, tones, size=size, seed=seed)
