@@ -122,9 +122,11 @@ def test_an_unknown_normalisation_is_refused() -> None:
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("size", [50, 64])
 def test_networks_return_logits_of_images(name: str, outputs: int, size: int) -> None:
-    options: dict[str, Any] = (
-        {"channels": [16, 24]} if name == "compact" else {"filters": (4, 8), "dense": 8}
-    )
+    small: dict[str, dict[str, Any]] = {
+        "compact": {"channels": [16, 24]},
+        "tutorial": {"filters": (4, 8), "dense": 8},
+    }
+    options = small.get(name, {"stages": 2})
     network = build_network(name, size, outputs, options)
     assert tuple(network.input.shape) == (None, size, size, 1)
     logits = np.asarray(network.predict_on_batch(np.zeros((3, size, size, 1), np.uint8)))

@@ -11,7 +11,13 @@ from plainfilm._json import TOML, from_json, name_unknown
 from plainfilm.errors import ConfigError
 from plainfilm.records import PixelSpec
 
-NETWORKS = ("compact", "tutorial")
+NETWORKS = (
+    "compact",
+    "tutorial",
+    "efficientnet-lite0",
+    "efficientnet-lite1",
+    "efficientnet-lite2",
+)
 """Names of the networks that `plainfilm.models.build_network` builds."""
 
 _LARGEST_BATCH = 65_536

@@ -108,3 +108,41 @@ class SkipGain(layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "start": self.start}
+
+
+@keras.saving.register_keras_serializable("plainfilm")
+class MeanAndDeviation(layers.Layer):  # type: ignore[misc]
+    """Mean and standard deviation of each channel over the plane, as features (n, 2 channels)."""
+
+    EPSILON = 1e-6
+    """Added to the variance, so that the gradient of a constant plane is finite."""
+
+    def call(self, inputs: Any) -> Any:
+        """Pool ``inputs`` (n, height, width, channels)."""
+        mean, variance = ops.moments(inputs, axes=(1, 2))
+        return ops.concatenate([mean, ops.sqrt(variance + self.EPSILON)], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return (n, 2 channels)."""
+        return (input_shape[0], 2 * input_shape[-1])
+
+
+@keras.saving.register_keras_serializable("plainfilm")
+class FeatureScaling(layers.Layer):  # type: ignore[misc]
+    """Subtracts a constant from each feature and divides by another; neither is trained."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create the constants, 0 and 1."""
+        width = (input_shape[-1],)
+        self.mean = self.add_weight(shape=width, initializer="zeros", trainable=False, name="mean")
+        self.deviation = self.add_weight(
+            shape=width, initializer="ones", trainable=False, name="deviation"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Scale ``inputs`` (n, features)."""
+        return (inputs - self.mean) / self.deviation
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape unchanged."""
+        return input_shape

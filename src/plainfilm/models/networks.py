@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras import layers
 
 from plainfilm.config import check_network
 from plainfilm.errors import ConfigError
+from plainfilm.models.efficientnet_lite import efficientnet_lite
 from plainfilm.models.layers import SkipGain, StandardisedConv2D, normalise
 
 
@@ -104,7 +106,13 @@ def tutorial(
     return keras.Model(image, logits, name="tutorial")
 
 
-NETWORKS: Mapping[str, Callable[..., Any]] = {"compact": compact, "tutorial": tutorial}
+NETWORKS: Mapping[str, Callable[..., Any]] = {
+    "compact": compact,
+    "tutorial": tutorial,
+    "efficientnet-lite0": partial(efficientnet_lite, 0),
+    "efficientnet-lite1": partial(efficientnet_lite, 1),
+    "efficientnet-lite2": partial(efficientnet_lite, 2),
+}
 """Functions that build networks of inputs (size, size, 1); `plainfilm.config` lists the names."""
 
 

@@ -19,7 +19,7 @@ from plainfilm.models.export.convolutions import (
     pooling,
 )
 from plainfilm.models.export.writer import LayerWriter, Writer, to_numpy, unsupported
-from plainfilm.models.layers import SkipGain, StandardisedConv2D
+from plainfilm.models.layers import FeatureScaling, MeanAndDeviation, SkipGain, StandardisedConv2D
 
 _CHANNEL_AXIS = 1  # in the graph, of images and of vectors
 
@@ -130,6 +130,21 @@ def _skip_gain(w: Writer, layer: Any, name: str, x: list[str]) -> str:
     return w.add("Mul", [*x, w.constant(f"{name}_factor", to_numpy(layer.factor))], name)
 
 
+def _mean_and_deviation(w: Writer, layer: Any, name: str, x: list[str]) -> str:
+    _, variance = w.add_variance(x, name, [2, 3])
+    safe = w.add("Add", [variance, w.constant(f"{name}_epsilon", layer.EPSILON)], f"{name}_safe")
+    deviation = w.add("Sqrt", [safe], f"{name}_deviation")
+    planes = w.add("Concat", [f"{name}_mean", deviation], f"{name}_planes", axis=_CHANNEL_AXIS)
+    return w.add("Flatten", [planes], name)
+
+
+def _feature_scaling(w: Writer, layer: Any, name: str, x: list[str]) -> str:
+    mean = w.constant(f"{name}_mean", to_numpy(layer.mean))
+    centred = w.add("Sub", [*x, mean], f"{name}_centred")
+    deviation = w.constant(f"{name}_deviation", to_numpy(layer.deviation))
+    return w.add("Div", [centred, deviation], name)
+
+
 def _layer_scale(w: Writer, layer: Any, name: str, x: list[str]) -> str:
     factor = w.constant(f"{name}_factor", _per_channel(to_numpy(layer.gamma), layer))
     return w.add("Mul", [*x, factor], name)
@@ -178,6 +193,8 @@ _WRITERS: Mapping[type, LayerWriter] = {
     layers.Multiply: _product,
     layers.Dropout: lambda w, layer, name, x: x[0],  # in inference
     SkipGain: _skip_gain,
+    MeanAndDeviation: _mean_and_deviation,
+    FeatureScaling: _feature_scaling,
 }
 
 _INTERNAL: Mapping[str, LayerWriter] = {
