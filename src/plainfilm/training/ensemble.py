@@ -15,12 +15,19 @@ from plainfilm._progress import Progress, silent
 from plainfilm.data import fill_cache
 from plainfilm.errors import RunError
 from plainfilm.metrics import apply_temperature
-from plainfilm.training.backend import use_backend
+from plainfilm.training.checked_bundle import Expected, prevalences
 from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.members import Members, Scores
 from plainfilm.training.plan import Plan, claim_folder
 from plainfilm.training.run import Run, open_run, write_data
 from plainfilm.training.several import FoldRuns
+from plainfilm.training.thresholds import (
+    DRAWS,
+    describe_images,
+    disturbed_images,
+    lock_on,
+    lock_rejection,
+)
 from plainfilm.training.training_images import SplitImages
 
 _SHARED = ("audit.json", "augmented.npz", "fingerprint.json", "left_out.csv")
@@ -44,14 +51,6 @@ def seal_ensemble(
     folder, plan, manifest = Path(folder), _plan_of_seeds(runs), runs[0].manifest
     if _is_sealed(folder, plan):
         return open_run(folder)
-    from plainfilm.training.seal import Expected
-    from plainfilm.training.thresholds import (
-        describe_images,
-        disturbed_images,
-        lock_on,
-        lock_rejection,
-    )
-
     _copy_shared(runs[0].folder, folder, _SHARED)
     manifest.write(folder / "manifest.parquet")
     recipe, records = plan.identity.recipe, manifest.select("validation")
@@ -92,9 +91,6 @@ def seal_fold_ensemble(
     folder, plan = Path(folder), _plan_of_folds(trained)
     if _is_sealed(folder, plan):
         return open_run(folder)
-    from plainfilm.training.seal import Expected
-    from plainfilm.training.thresholds import describe_images, lock_on, lock_rejection
-
     recipe, records = plan.identity.recipe, trained.folds.manifest
     images = fill_cache(records, recipe.input, folder=cache, workers=workers, progress=progress)
     data = SplitImages(records.drop(images.left_out), images)
@@ -110,7 +106,6 @@ def seal_fold_ensemble(
     some = data.gather(np.arange(min(count, _CHUNK)))
     own, own_novelty = members.score(some)
     probabilities = apply_temperature(own, locked.temperature.value, kind=members.task.kind)
-    shares = (float(np.nanmean(one)) if np.isfinite(one).any() else None for one in labels.T)
     bundle = members.seal(
         folder / "bundle",
         locked,
@@ -121,7 +116,7 @@ def seal_fold_ensemble(
             folds=trained.folds.count,
             train_images=count,
             validation_images=None,
-            training_prevalence=dict(zip(members.task.labels, shares, strict=True)),
+            training_prevalence=prevalences(labels, members.task),
             locked_on=describe_images(count, "out-of-fold image"),
         ),
         known=collect_known_images(data),
@@ -131,12 +126,9 @@ def seal_fold_ensemble(
 
 
 def _is_sealed(folder: Path, plan: Plan) -> bool:
-    """Claim a folder for an ensemble; return whether it is finished, or else load the backend."""
+    """Claim a folder for an ensemble; return whether it is finished."""
     claim_folder(folder, plan)
-    if (folder / "bundle" / "SHA256SUMS").exists():
-        return True
-    use_backend(plan.identity.backend)
-    return False
+    return (folder / "bundle" / "SHA256SUMS").exists()
 
 
 def _copy_shared(source: Path, folder: Path, names: Sequence[str]) -> None:
@@ -147,8 +139,6 @@ def _copy_shared(source: Path, folder: Path, names: Sequence[str]) -> None:
 
 def _score_held_out(members: Members, trained: FoldRuns, data: SplitImages) -> Scores:
     """Return the scores of the disturbed images, each by the member that was not trained on it."""
-    from plainfilm.training.thresholds import DRAWS, disturbed_images
-
     of = dict(zip(trained.folds.manifest.ids.tolist(), trained.folds.numbers, strict=True))
     numbers = np.array([of[name] for name in data.records.ids.tolist()])
     logits = np.empty((1 + DRAWS, len(numbers), len(members.task.labels)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +12,14 @@ from numpy.typing import NDArray
 from plainfilm import __version__
 from plainfilm._optional import require
 from plainfilm.bundle import Bundle, Provenance, Rejection, TrainingImages
+from plainfilm.bundle.locking import LockedThresholds
 from plainfilm.config import Recipe
 from plainfilm.models.merge import merge_graphs
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
+from plainfilm.training.checked_bundle import Expected, write_checked_bundle
 from plainfilm.training.networks import head_of, one_logit_per_label
 from plainfilm.training.plan import Identity
-
-if TYPE_CHECKING:
-    from plainfilm.bundle.locking import LockedThresholds
-    from plainfilm.training.seal import Expected
 
 Scores = tuple[NDArray[np.float64], NDArray[np.float64] | None]
 """One logit per label (n, labels), and novelty (n,), 1 at the threshold of a member."""
@@ -79,8 +75,6 @@ class Members:
         known: TrainingImages | None,
     ) -> Bundle:
         """Write the bundle of the ensemble, and check that it predicts as expected."""
-        from plainfilm.training.seal import write_checked_bundle
-
         graphs = [bundle.read_graph() for bundle in self.bundles]
         return write_checked_bundle(
             folder,
@@ -102,7 +96,6 @@ class Members:
         return replace(
             origins[0],
             plainfilm=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
             seed=identity.seed,
             members=identity.members,
             manifest=identity.manifest,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from plainfilm import __version__, _files
@@ -17,19 +15,13 @@ from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
 from plainfilm.pixels.metadata import is_synthetic
-from plainfilm.training.backend import (
-    backend_is_running,
-    choose_backend,
-    choose_precision,
-    use_backend,
-)
-from plainfilm.training.known_images import collect_known_images
+from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.lock import FolderLock
-from plainfilm.training.networks import network_of
-from plainfilm.training.plan import check_folder, claim_folder, make_plan
+from plainfilm.training.plan import Plan, check_folder, claim_folder, make_plan
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
-from plainfilm.training.startup import Background, Subprocess
-from plainfilm.training.training_images import audit_and_decode, sample_images
+from plainfilm.training.startup import Subprocess
+from plainfilm.training.trainer import Work
+from plainfilm.training.training_images import audit_and_decode
 
 DataSource = Manifest | str | Path | Sequence[str | Path]
 """A manifest, or the sources that `plainfilm.load_dataset` takes."""
@@ -90,25 +82,20 @@ def train(
     recipe = resolve_recipe(recipe, settings)
     if not 0 <= seed < 2**32:
         raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
-    backend = choose_backend(backend)
-    precision = choose_precision(recipe.fit.precision, backend)
+    trainer = KerasTrainer(recipe, backend)
     manifest = _split_manifest(data, recipe, exclude)
-    plan = make_plan(recipe, manifest, seed=seed, backend=backend, precision=precision)
+    plan = make_plan(
+        recipe, manifest, seed=seed, backend=trainer.backend, precision=trainer.precision
+    )
     check_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
         return open_run(folder)
 
     with ExitStack() as lock:
-        # The subprocess audits and decodes while this process imports Keras.
         arguments = (manifest, recipe, cache, workers)
-        must_import = not backend_is_running()
-        enabled = must_import and len(manifest) <= _MANY
+        enabled = trainer.starts_slowly and len(manifest) <= _MANY
         with Subprocess(audit_and_decode, *arguments, enabled=enabled) as preparation:
-            if must_import:
-                progress(f"importing {backend}", 0, 1)
-                use_backend(backend)
-                progress(f"importing {backend}", 1, 1)
-            network_of(recipe, manifest.task)  # raises a ConfigError if an option is wrong
+            trainer.start(recipe, manifest.task, progress)
             lock.enter_context(FolderLock(folder))
             claim_folder(folder, plan)
             results = preparation.values(progress)
@@ -123,46 +110,30 @@ def train(
         _files.write_bytes(folder / "manifest.parquet", table)
         write_data(folder, manifest, training)
         write_augmented(folder, recipe, training, seed)
-
-        # These modules import Keras.
-        from plainfilm.training.feed import Feed, images_of
-        from plainfilm.training.fit import fit
-        from plainfilm.training.seal import SAMPLE, prepare_seal, seal
-
-        held_out = validation.to_validation_set()
-        sample = partial(sample_images, training.records, recipe.input, cache, workers, SAMPLE)
-        collect = partial(collect_known_images, training, validation)
-        sealing = Background(
-            partial(prepare_seal, recipe, manifest.task, held_out, sample, collect), progress
-        )
-        gather, labels = images_of(training.images, backend), training.records.label_array()
-        feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, seed)
-        report = sealing.progress
-        fitted = fit(recipe, manifest.task, feed, held_out, folder, precision, progress=report)
-        progress("sealing", 0, 1)
-        provenance = Provenance(
-            plainfilm=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            recipe=recipe,
-            seed=seed,
-            manifest=plan.identity.manifest,
-            backend=backend,
-            precision=precision,
-            versions=plan.versions,
-            dataset=manifest.name,
-            train_images=len(training.records),
-            validation_images=len(validation.records),
-            parameters=fitted.parameters,
-            epoch=fitted.state.best_epoch,
-            training_seconds=round(fitted.state.seconds, 1),
-            machine=plan.machine,
-            synthetic_images=sum(map(is_synthetic, training.images.metadata)),
-            modalities=frequent_values(training.images.metadata, "modality"),
-            body_parts=frequent_values(training.images.metadata, "body_part"),
-        )
-        bundle = seal(sealing.result(), fitted.weights, folder / "bundle", provenance)
-        progress("sealing", 1, 1)
+        work = Work(recipe, manifest.task, seed, folder, training, validation, cache, workers)
+        bundle = trainer.train(work, _provenance(plan, manifest, work), progress)
         return Run(folder, plan, manifest, bundle)
+
+
+def _provenance(plan: Plan, manifest: Manifest, work: Work) -> Provenance:
+    """Return the provenance of a bundle, without what training finds."""
+    metadata = work.training.images.metadata
+    return Provenance(
+        plainfilm=__version__,
+        recipe=work.recipe,
+        seed=work.seed,
+        manifest=plan.identity.manifest,
+        backend=plan.identity.backend,
+        precision=plan.identity.precision,
+        versions=plan.versions,
+        dataset=manifest.name,
+        train_images=len(work.training.records),
+        validation_images=len(work.validation.records),
+        machine=plan.machine,
+        synthetic_images=sum(map(is_synthetic, metadata)),
+        modalities=frequent_values(metadata, "modality"),
+        body_parts=frequent_values(metadata, "body_part"),
+    )
 
 
 def resolve_recipe(recipe: Recipe | str | Path, settings: Sequence[str]) -> Recipe:

@@ -13,24 +13,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.bundle import (
-    Bundle,
-    BundleMetadata,
-    Determination,
-    Provenance,
-    Rejection,
-    TrainingImages,
-    write_bundle,
-)
-from plainfilm.bundle.locking import LockedThresholds
+from plainfilm.bundle import Bundle, Provenance, TrainingImages
 from plainfilm.config import Recipe
-from plainfilm.errors import RunError
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
 from plainfilm.models.mirror import mirror_graph
 from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
 from plainfilm.network_session import import_onnxruntime
 from plainfilm.records import Task
-from plainfilm.runtime import Predictor
+from plainfilm.training.checked_bundle import Expected, prevalences, write_checked_bundle
 from plainfilm.training.networks import head_of, network_of, one_logit_per_label, predict_outputs
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
@@ -46,8 +36,6 @@ SAMPLE = 1000
 """Largest number of training images that novelty is fitted on."""
 
 _LARGE = 1 << 26  # bytes of disturbed images that would take much memory next to a training
-_TOLERANCE = 1e-5
-_NOVELTY_TOLERANCE = 1e-3  # a distance in hundreds of dimensions, in single precision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,11 +103,6 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     one = one_logit_per_label(logits, task, head)
     locked = lock_on(one, validation.labels, validation.patients, task, recipe)
     novelty, scores = _fit_novelty(preparation, images, features)
-    columns = zip(task.labels, preparation.training[1].T, strict=True)
-    shares = {
-        label: None if np.isnan(column).all() else float(np.nanmean(column))
-        for label, column in columns
-    }
     count, temperature = len(validation), locked.temperature.value
     graph = to_onnx(network, task, head, temperature, novelty)
     if recipe.network.mirror:
@@ -132,75 +115,15 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
         lock_rejection(scores, count),
         Expected(validation.images, locked.probabilities[:count], scores[:count]),
         provenance=replace(
-            provenance, training_prevalence=shares, locked_on=describe_images(count)
+            provenance,
+            training_prevalence=prevalences(preparation.training[1], task),
+            locked_on=describe_images(count),
         ),
         has_activation_map=has_activation_map(network),
         graph=graph,
         weights=weights,
         known=preparation.known,
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Expected:
-    """Images (n, size, size), and the probabilities and novelty that a bundle must have for them.
-
-    ``novelty`` is None if the graph has no such output.
-    """
-
-    images: NDArray[np.uint8]
-    probabilities: NDArray[np.float64]
-    novelty: NDArray[np.float64] | None
-
-
-def write_checked_bundle(
-    folder: Path,
-    recipe: Recipe,
-    task: Task,
-    locked: LockedThresholds,
-    rejection: Rejection | None,
-    expected: Expected,
-    *,
-    provenance: Provenance,
-    has_activation_map: bool,
-    graph: bytes,
-    weights: bytes,
-    known: TrainingImages | None,
-) -> Bundle:
-    """Write a bundle, and check that it predicts as expected."""
-    # The probabilities of several labels assume the prevalence that each has in training.
-    balanced = recipe.fit.balance == "weights" and task.kind != "multilabel"
-    metadata = BundleMetadata(
-        task=task,
-        pixels=recipe.input,
-        temperature=locked.temperature.value,
-        points=locked.points,
-        has_activation_map=has_activation_map,
-        provenance=replace(
-            provenance,
-            temperature=Determination(locked.temperature.determined, locked.temperature.note),
-            assumed_prevalence="balanced" if balanced else "training",
-        ),
-        rejection=rejection,
-        indeterminate=locked.indeterminate,
-        validation_scores=locked.scores,
-    )
-    bundle = write_bundle(folder, metadata, graph=graph, weights=weights, training_images=known)
-    shipped, shipped_novelty = Predictor(bundle).probabilities_and_novelty(expected.images)
-    gap = float(np.max(np.abs(shipped - expected.probabilities), initial=0.0))
-    novelty_gap = 0.0
-    if expected.novelty is not None and shipped_novelty is not None:
-        own = expected.novelty
-        relative = np.abs(shipped_novelty - own) / np.maximum(own, 1.0)
-        novelty_gap = float(np.max(relative, initial=0.0))
-    if not (gap <= _TOLERANCE and novelty_gap <= _NOVELTY_TOLERANCE):
-        (folder / "SHA256SUMS").unlink()  # without it the folder is not a bundle
-        raise RunError(
-            "the sealed graph does not predict like the network that it was made from",
-            received=f"probabilities differ by up to {gap:.2g} (allowed {_TOLERANCE:.0e}), "
-            f"novelty by {novelty_gap:.2g} (allowed {_NOVELTY_TOLERANCE:.0e})",
-        )
-    return bundle
 
 
 def _fit_novelty(

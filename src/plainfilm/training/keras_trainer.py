@@ -1,0 +1,70 @@
+"""Trains networks with Keras."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from plainfilm._progress import Progress
+from plainfilm.bundle import Bundle, Provenance
+from plainfilm.config import Recipe
+from plainfilm.records import Task
+from plainfilm.training.backend import (
+    backend_is_running,
+    choose_backend,
+    choose_precision,
+    use_backend,
+)
+from plainfilm.training.known_images import collect_known_images
+from plainfilm.training.networks import network_of
+from plainfilm.training.startup import Background
+from plainfilm.training.trainer import Work
+from plainfilm.training.training_images import sample_images
+
+
+class KerasTrainer:
+    """Trains all weights of a network by gradient descent."""
+
+    def __init__(self, recipe: Recipe, backend: str | None) -> None:
+        self.backend = choose_backend(backend)
+        self.precision = choose_precision(recipe.fit.precision, self.backend)
+        self.starts_slowly = not backend_is_running()
+
+    def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
+        """Import Keras, and build the network once to check its options."""
+        if self.starts_slowly:
+            progress(f"importing {self.backend}", 0, 1)
+            use_backend(self.backend)
+            progress(f"importing {self.backend}", 1, 1)
+        network_of(recipe, task)
+
+    def train(self, work: Work, provenance: Provenance, progress: Progress) -> Bundle:
+        """Train a network and seal it."""
+        # These modules import Keras.
+        from plainfilm.training.feed import Feed, images_of
+        from plainfilm.training.fit import fit
+        from plainfilm.training.seal import SAMPLE, prepare_seal, seal
+
+        recipe, task, training = work.recipe, work.task, work.training
+        held_out = work.validation.to_validation_set()
+        sample = partial(
+            sample_images, training.records, recipe.input, work.cache, work.workers, SAMPLE
+        )
+        collect = partial(collect_known_images, training, work.validation)
+        sealing = Background(
+            partial(prepare_seal, recipe, task, held_out, sample, collect), progress
+        )
+        gather, labels = images_of(training.images, self.backend), training.records.label_array()
+        feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, work.seed)
+        report = sealing.progress
+        fitted = fit(recipe, task, feed, held_out, work.folder, self.precision, progress=report)
+        progress("sealing", 0, 1)
+        provenance = replace(
+            provenance,
+            parameters=fitted.parameters,
+            epoch=fitted.state.best_epoch,
+            training_seconds=round(fitted.state.seconds, 1),
+        )
+        bundle = seal(sealing.result(), fitted.weights, work.folder / "bundle", provenance)
+        progress("sealing", 1, 1)
+        return bundle

@@ -1,0 +1,52 @@
+"""Defines what every way of training provides, and what it receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from plainfilm._progress import Progress
+from plainfilm.bundle import Bundle, Provenance
+from plainfilm.config import Recipe
+from plainfilm.records import Task
+from plainfilm.training.training_images import SplitImages
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What is trained, on which images, and the folder of the run.
+
+    ``cache`` and ``workers`` are those of `plainfilm.train`.
+    """
+
+    recipe: Recipe
+    task: Task
+    seed: int
+    folder: Path
+    training: SplitImages
+    validation: SplitImages
+    cache: str | Path | None
+    workers: int | None
+
+
+class Trainer(Protocol):
+    """A way of training.
+
+    Attributes
+    ----------
+    backend, precision
+        What computes, and with which numbers; both are part of the identity of a run.
+    starts_slowly
+        Whether `start` takes seconds, so that a subprocess decodes images at the same time.
+    """
+
+    backend: str
+    precision: str
+    starts_slowly: bool
+
+    def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
+        """Load what training needs, and raise a ConfigError for an option that is wrong."""
+
+    def train(self, work: Work, provenance: Provenance, progress: Progress) -> Bundle:
+        """Train and write the bundle of the run; ``provenance`` lacks what training finds."""
