@@ -28,7 +28,7 @@ from plainfilm.config import Recipe
 from plainfilm.data import Cache, Manifest, fill_cache, make_splits
 from plainfilm.evaluation.disturbances import DISTURBANCES
 from plainfilm.evaluation.robustness import _disturb, _enlarged
-from plainfilm.metrics import roc_auc_score
+from plainfilm.metrics import roc_auc_score, stratified_auroc
 from plainfilm.records import PixelSpec, Record
 from plainfilm.runtime import Predictor
 
@@ -139,9 +139,11 @@ def answer(recipe: Recipe, part: Part, seed: int, threads: int) -> dict[str, Any
         effort = time.process_time() - effort
         predictor = Predictor(run.bundle, threads=threads)
         provenance = run.bundle.provenance
+        scores, accuracy = score(predictor, part.training.select("validation"), part.test)
         return {
             "pairs": part.pairs,
-            "scores": score(predictor, part.test),
+            "scores": scores,
+            "accuracy": accuracy,
             "training_images": provenance.train_images,
             "training_seconds": provenance.training_seconds,
             "cpu_seconds": round(effort, 1),
@@ -149,23 +151,44 @@ def answer(recipe: Recipe, part: Part, seed: int, threads: int) -> dict[str, Any
         }
 
 
-def score(predictor: Predictor, test: Manifest) -> dict[str, float]:
-    """Return AUROC and balanced accuracy of test images, unchanged and disturbed.
+def score(
+    predictor: Predictor, validation: Manifest, test: Manifest
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return AUROCs of test images, and balanced accuracies at thresholds of several rules.
 
     ``mixed`` disturbs each image in one way, drawn by its number, and ranks all images together.
     ``by kind`` ranks only images that are disturbed in the same way.
     """
+    from locking import balanced
+
     spec = predictor.bundle.pixels
     y_true = test.label_array()[:, 0].astype(np.float64)
-    clean = load_images(test, spec)
     mixed, kinds = disturb(load_images(test, _enlarged(spec)), spec.size)
+    thresholds = thresholds_of(predictor, validation)
     scores: dict[str, float] = {}
-    for name, images in (("clean", clean), ("mixed", mixed)):
+    accuracy: dict[str, float] = {}
+    for name, images in (("clean", load_images(test, spec)), ("mixed", mixed)):
         logits = predictor.logits(images)[:, -1].astype(np.float64)
         scores[name] = float(roc_auc_score(y_true, logits))
-        scores[f"{name}, locked"] = _balanced_accuracy(predictor, images, y_true)
-    scores["by kind"] = stratified_auroc(y_true, logits, kinds)
-    return scores
+        y_prob = predictor.probabilities(images)[:, 0].astype(np.float64)
+        for rule, threshold in thresholds.items():
+            accuracy[f"{name}, {rule}"] = balanced(y_true, y_prob, threshold)
+    scores["by kind"] = stratified_auroc(y_true, logits, kinds).value
+    return scores, accuracy
+
+
+def thresholds_of(predictor: Predictor, validation: Manifest) -> dict[str, float]:
+    """Return the locked threshold and those of other rules, by name."""
+    from locking import platt
+
+    from plainfilm.training.thresholds import DRAWS, disturbed_images
+
+    images = disturbed_images(load_images(validation, predictor.bundle.pixels))
+    y_true = np.tile(validation.label_array()[:, 0].astype(np.float64), 1 + DRAWS)
+    y_prob = predictor.probabilities(images)[:, 0].astype(np.float64)
+    points = predictor.bundle.operating_points
+    locked = next(own.threshold for own in points if own.name == "balanced")
+    return {"locked": locked, "Platt": platt(y_true, y_prob), "0.5": 0.5}
 
 
 def disturb(images: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
@@ -177,21 +200,3 @@ def disturb(images: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], ND
             chosen = kinds == number
             result[chosen] = _disturb(KINDS[number], STEP, images[chosen], size, 0, pool)
     return result, kinds
-
-
-def stratified_auroc(y_true: Floats, y_score: Floats, strata: NDArray[np.intp]) -> float:
-    """Return the AUROC over pairs of images of the same stratum."""
-    total = won = 0.0
-    for stratum in np.unique(strata):
-        y, s = y_true[strata == stratum], y_score[strata == stratum]
-        pairs = float((y == 1).sum() * (y == 0).sum())
-        if pairs:
-            total, won = total + pairs, won + pairs * float(roc_auc_score(y, s))
-    return won / total
-
-
-def _balanced_accuracy(predictor: Predictor, images: NDArray[np.uint8], y_true: Floats) -> float:
-    """Return the balanced accuracy at the locked operating point ``balanced``."""
-    point = next(own for own in predictor.bundle.operating_points if own.name == "balanced")
-    positive = predictor.probabilities(images)[:, 0] >= point.threshold
-    return float((positive[y_true == 1].mean() + (~positive[y_true == 0]).mean()) / 2)

@@ -28,8 +28,8 @@ def read_lines(files: Iterable[Path]) -> list[dict[str, Any]]:
     return lines
 
 
-def combine(lines: Sequence[Mapping[str, Any]]) -> Scores:
-    """Return the value of each question for each candidate and seed.
+def combine(lines: Sequence[Mapping[str, Any]], kind: str = "scores") -> Scores:
+    """Return the value of each question for each candidate and seed, of ``scores`` or ``accuracy``.
 
     It is the mean over the parts of the question; styles count by their pairs of images. A seed of
     which a part is missing is left out.
@@ -44,21 +44,21 @@ def combine(lines: Sequence[Mapping[str, Any]]) -> Scores:
         if own.keys() != parts[question]:
             continue
         weights = [one["pairs"] if question == "styles" else 1 for one in own.values()]
-        for name in next(iter(own.values()))["scores"]:
-            values = [one["scores"][name] for one in own.values()]
+        for name in next(iter(own.values()))[kind]:
+            values = [one[kind][name] for one in own.values()]
             total = sum(w * v for w, v in zip(weights, values, strict=True))
             scores[f"{question}, {name}"][candidate][seed] = total / sum(weights)
     return scores
 
 
 def value_table(scores: Scores) -> str:
-    """Return the mean and standard deviation over seeds, a row for each candidate."""
+    """Return the mean and standard deviation over seeds, a column for each candidate."""
     candidates = dict.fromkeys(name for own in scores.values() for name in own)
     rows = [
-        [name, *(_spread([*scores[question].get(name, {}).values()]) for question in scores)]
-        for name in candidates
+        [question, *(_spread([*own.get(name, {}).values()]) for name in candidates)]
+        for question, own in scores.items()
     ]
-    return table(["candidate", *scores], rows)
+    return table(["question", *candidates], rows)
 
 
 def ranking_table(scores: Scores, known: Mapping[str, float]) -> str:

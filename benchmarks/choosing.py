@@ -7,7 +7,8 @@
 A candidate is the name or file of a recipe, followed by settings, and its own name before a colon.
 Each is trained, sealed and scored for every part of every question of `_questions.py`: AUROC of
 unchanged images (``clean``), of all images together, each under one random disturbance (``mixed``),
-of these within each kind (``by kind``), and balanced accuracy at the locked threshold (``locked``).
+of these within each kind (``by kind``), and balanced accuracy at the locked threshold (``locked``)
+and at the balanced Platt crossing (``Platt``) of `locking.py`.
 
 Each result is a line of JSON in the file of ``--out``; results that are there are not repeated.
 ``--table`` prints the results of such files, and Kendall's tau of each question with the known test
@@ -62,7 +63,8 @@ def main() -> int:
         lines = read_lines(args.table)
         known = {name: float(value) for name, _, value in (k.rpartition("=") for k in args.known)}
         scores = combine(lines)
-        print("\n\n".join([ranking_table(scores, known), value_table(scores), cost_table(lines)]))
+        tables = [ranking_table(scores, known), value_table(scores), cost_table(lines)]
+        print("\n\n".join([*tables, value_table(combine(lines, "accuracy"))]))
         return 0
     if args.backend:
         os.environ["KERAS_BACKEND"] = args.backend
