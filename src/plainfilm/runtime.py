@@ -93,6 +93,21 @@ class Predictor:
         """
         return self._run(("logits",), pixels)[0]
 
+    def log_odds(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the log odds (n, labels) of the probabilities, which saturate less than these.
+
+        For a multi-class task they are the logits of the softmax. Errors are those of
+        `probabilities`.
+        """
+        from plainfilm.metrics import apply_recalibration  # not needed for prediction
+
+        logits = self.logits(pixels).astype(np.float64)
+        if self.bundle.task.kind == "binary" and logits.shape[1] == 2:  # a softmax of two classes
+            logits = logits[:, 1:] - logits[:, :1]
+        logits /= self.bundle.temperature
+        recalibration = self.bundle.recalibration
+        return logits if recalibration is None else apply_recalibration(logits, recalibration)
+
     def activation_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """Return class activation maps (n, labels, height, width), or None if there are none.
 

@@ -174,9 +174,10 @@ def test_every_dependency_is_justified_and_no_other() -> None:
 
 def settings() -> Iterator[tuple[str, Any]]:
     """Yield every section of a recipe with its dataclass."""
-    for section, kind in get_type_hints(Recipe).items():
-        if is_dataclass(kind):
-            yield section, kind
+    for section, hint in get_type_hints(Recipe).items():
+        for kind in (hint, *get_args(hint)):
+            if is_dataclass(kind):
+                yield section, kind
 
 
 @pytest.mark.parametrize(("section", "kind"), [*settings()], ids=[name for name, _ in settings()])

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 pytest.importorskip("keras")
 
 from keras import ops
+from scipy.special import expit, log_expit, log_softmax
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
 from plainfilm.records import Task
 from plainfilm.training.class_weights import class_weights
-from plainfilm.training.losses import MaskedAccuracy, MaskedLoss
+from plainfilm.training.losses import DistilLoss, MaskedAccuracy, MaskedLoss
 from plainfilm.training.networks import head_of, outputs_of
 
 BINARY = Task("binary", ("sick",), ("well", "sick"))
@@ -271,3 +272,54 @@ def test_weights_are_tensors_since_a_gpu_takes_no_numpy_arrays() -> None:
     assert ops.is_tensor(zeros) and ops.is_tensor(ones_)
     assert ops.convert_to_numpy(zeros).tolist() == [1.0, 2.0]
     assert ops.convert_to_numpy(ones_).tolist() == [3.0, 4.0]
+
+
+def distilled(
+    head: str, truth: NDArray[np.float32], taught: NDArray[np.float32], logits: NDArray[np.float32]
+) -> float:
+    """Return the loss with a share of 0.25 at temperature 3 and weights 0.5 and 2."""
+    weights = np.array([[0.5] * truth.shape[1], [2.0] * truth.shape[1]], np.float32)
+    loss = DistilLoss(head, weights, 0.0, 0.25, 3.0)  # type: ignore[arg-type]
+    hard = MaskedLoss(head, weights, 0.0)  # type: ignore[arg-type]
+    both = value(loss, np.concatenate([truth, taught], axis=1), logits)
+    return (both - 0.75 * value(hard, truth, logits)) / 0.25
+
+
+def test_distillation_of_labels_equals_scipy() -> None:
+    truth = rng().integers(0, 2, (6, 3)).astype(np.float32)
+    taught, logits = rng().normal(0, 3, (2, 6, 3)).astype(np.float32)
+    truth[0, 1] = truth[3] = np.nan
+    target, found = expit(taught / 3), logits / 3
+    entropy = -target * log_expit(found) - (1 - target) * log_expit(-found)
+    share = np.where(np.isnan(truth), expit(taught), truth)
+    expected = 9 * np.mean((0.5 + 1.5 * share) * entropy)
+    assert distilled("sigmoid", truth, taught, logits) == pytest.approx(expected, rel=1e-4)
+    # A softmax of two classes has the loss of the difference of its logits.
+    one, both = logits[:, :1], np.concatenate([logits[:, 1:2], logits[:, 1:2] + logits[:, :1]], 1)
+    sigmoid = distilled("sigmoid", truth[:, :1], taught[:, :1], one)
+    assert distilled("softmax", truth[:, :1], taught[:, :1], both) == pytest.approx(
+        sigmoid, rel=1e-4
+    )
+
+
+def test_distillation_of_classes_equals_scipy() -> None:
+    truth = one_hot(rng().integers(0, 4, 6), 4)
+    taught, logits = rng().normal(0, 3, (2, 6, 4)).astype(np.float32)
+    truth[2] = np.nan
+    entropy = -(softmax(taught / 3) * log_softmax(logits / 3, axis=1)).sum(axis=1)
+    expected = 9 * np.mean(2 * entropy)  # all classes have one weight
+    assert distilled("softmax", truth, taught, logits) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_student_that_predicts_as_its_teacher_has_the_least_loss() -> None:
+    loss = DistilLoss("sigmoid", ones(1), 0.0, 1.0, 2.0)
+    logits = np.array([[0.7], [-2.0]], np.float32)
+    truth = np.concatenate([np.array([[1.0], [NAN]], np.float32), logits], axis=1)
+    for step in (-0.1, 0.1):
+        assert value(loss, truth, logits + np.float32(step)) > value(loss, truth, logits)
+
+
+def test_accuracy_ignores_what_follows_the_labels() -> None:
+    accuracy = MaskedAccuracy("softmax", 2)
+    accuracy.update_state(np.array([[1.0, 0.0, 0.0, 9.0]]), np.array([[2.0, 1.0]]))
+    assert float(accuracy.result()) == 1.0

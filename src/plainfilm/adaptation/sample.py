@@ -22,7 +22,7 @@ from plainfilm.data.stratify import apportion
 from plainfilm.errors import BundleError, ConfigError, DataError, SourceError, UsageError
 from plainfilm.evaluation.overlap import find_overlap
 from plainfilm.evaluation.scoring import score
-from plainfilm.metrics import apply_recalibration, apply_temperature
+from plainfilm.metrics import apply_temperature
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
@@ -169,19 +169,13 @@ def explain_left_out(counts: LeftOutCounts) -> Iterator[None]:
 def _log_odds(
     predictor: Predictor, images: Cache, rows: NDArray[np.intp], expected: NDArray[np.float32]
 ) -> Floats:
-    """Return the log odds of images from the logits, which saturate less than probabilities."""
-    bundle = predictor.bundle
+    """Return the log odds of images, after comparing them with the expected probabilities."""
     parts = [
-        predictor.logits(images.gather(rows[start : start + _CHUNK])).astype(np.float64)
+        predictor.log_odds(images.gather(rows[start : start + _CHUNK]))
         for start in range(0, len(rows), _CHUNK)
     ]
     logits = np.concatenate(parts)
-    if bundle.task.kind == "binary" and logits.shape[1] == 2:  # of a softmax of two classes
-        logits = logits[:, 1:] - logits[:, :1]
-    logits /= bundle.temperature
-    if bundle.recalibration is not None:
-        logits = apply_recalibration(logits, bundle.recalibration)
-    gap = np.abs(apply_temperature(logits, 1.0, kind=bundle.task.kind) - expected)
+    gap = np.abs(apply_temperature(logits, 1.0, kind=predictor.bundle.task.kind) - expected)
     if not float(gap.max(initial=0.0)) <= _TOLERANCE:
         raise BundleError(
             "the probabilities of the bundle are not those of its logits and temperature",

@@ -124,6 +124,7 @@ def _training(origin: Provenance) -> str:
         "Validation images": origin.validation_images,
         "Members": None if not origin.members else _members(origin),
         "Recipe": origin.recipe.name if origin.recipe else None,
+        "Teacher": _teacher(origin),
         "Seed": origin.seed if isinstance(origin.seed, int | None) else [*origin.seed],
         "Weights": origin.parameters,
         "Backend": origin.backend,
@@ -160,6 +161,11 @@ def _members(origin: Provenance) -> str:
         f"{len(origin.members)} networks of a cross-validation; each image was used to train all "
         "but one of them, so no image of this data set can evaluate the bundle"
     )
+
+
+def _teacher(origin: Provenance) -> str | None:
+    own = None if origin.recipe is None else origin.recipe.distil
+    return None if own is None else f"bundle {own.teacher[:12]}"
 
 
 def _operating_points(points: Iterable[LockedPoint]) -> str:

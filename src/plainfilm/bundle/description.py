@@ -163,7 +163,8 @@ class Provenance:
     imported_from
         The ONNX file that the bundle was made from; None for a bundle that was trained here.
     pretrained
-        The weights from which the training started; None if they were random.
+        The weights from which the training, or that of the teacher, started; None if they were
+        random.
     """
 
     plainfilm: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,20 @@ class TrainingImages:
 
     def __len__(self) -> int:
         return len(self.contents)
+
+    def including(self, other: TrainingImages | None) -> TrainingImages:
+        """Return these images and those of another bundle.
+
+        Patients are included if the keys of both have one salt. Views are not: their hashes are
+        computed with other components.
+        """
+        if other is None:
+            return self
+        patients, salt = self.patients, self.salt or other.salt
+        if salt == other.salt:
+            patients = np.union1d(patients, other.patients)
+        contents = np.union1d(self.contents, other.contents)
+        return replace(self, contents=contents, patients=patients, salt=salt)
 
     def to_bytes(self) -> bytes:
         """Return the content of the file."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 from collections.abc import Iterator
 from functools import partial
@@ -27,7 +28,7 @@ EXAMPLE = "plainfilm train chest_xray --recipe standard --out runs/first"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser)
     add = options_of(parser)
-    words = "tutorial, swift, standard or a TOML file (default: standard)"
+    words = "tutorial, swift, standard, distil or a TOML file (default: standard)"
     add("--recipe NAME|FILE", words, default="standard")
     add("--out RUN", "folder of the run", type=Path, required=True)
     words = "seed for initialisation, shuffling and augmentation (default: 0)"
@@ -39,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ensemble", "with --seeds or --folds: also seal an ensemble of all runs")
     words = "override a setting of the recipe, e.g. epochs=5 or limit=600; repeatable"
     add("--set KEY=VALUE", words, dest="settings", action="append", default=[])
+    words = "bundle or run that a recipe with [distil] learns from"
+    add("--teacher BUNDLE", words, type=Path)
     add("--backend BACKEND", "tensorflow, jax or torch (default: KERAS_BACKEND)")
     words = "leave out the records in this list, such as plainfilm audit --exclude writes"
     add("--exclude FILE.csv", words, type=Path)
@@ -51,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     from plainfilm.config import load_recipe
     from plainfilm.data import leave_out, require_positive
 
-    recipe = load_recipe(args.recipe, args.settings)  # a wrong setting is reported at once
+    settings = [*args.settings]
+    if args.teacher is not None:
+        settings.append(f"distil.teacher={json.dumps(str(args.teacher), ensure_ascii=False)}")
+    recipe = load_recipe(args.recipe, settings)  # a wrong setting is reported at once
     _check_numbers(args)
     lost = [path for path in args.data if not Path(path).exists()]
     if lost and (args.out / "plan.json").is_file():

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from plainfilm import _files
 from plainfilm._json import name_unknown
@@ -120,7 +120,12 @@ def _full_path(leaf: str) -> list[str]:
     hints = get_type_hints(Recipe)
     if leaf in hints:
         return [leaf]
-    sections = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    sections = {
+        name: kind
+        for name, hint in hints.items()
+        for kind in (hint, *get_args(hint))  # a section may be left out
+        if dataclasses.is_dataclass(kind)
+    }
     paths = [[section, field.name] for section, kind in sections.items() for field in fields(kind)]
     found = [path for path in paths if path[1] == leaf]
     if len(found) == 1:

@@ -308,6 +308,34 @@ class FitConfig:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DistilConfig:
+    """How a network learns from the predictions of a teacher.
+
+    The loss is (1 - ``share``) times that of the labels plus ``share`` times ``temperature``
+    squared times that of the teacher's probabilities, where the logits of both are divided by
+    ``temperature`` (Hinton et al., "Distilling the knowledge in a neural network", 2015). An
+    unknown label has the second part only.
+
+    Attributes
+    ----------
+    teacher
+        Folder of a bundle or run; in a sealed bundle, the id of that bundle.
+    share
+        Share of the loss that is of the teacher's predictions, above 0 and up to 1.
+    temperature
+        Divisor of the logits of student and teacher.
+    """
+
+    teacher: str = ""
+    share: float = 0.7
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        _check(0 < self.share <= 1, "distil.share must be in (0, 1]", self.share)
+        _check(self.temperature > 0, "distil.temperature must be positive", self.temperature)
+
+
 _RESERVED = ("balanced", "rule-out", "rule-in")
 
 
@@ -351,6 +379,7 @@ class Recipe:
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     points: PointsConfig = PointsConfig()
+    distil: DistilConfig | None = None
 
     def __post_init__(self) -> None:
         _check_text("the name of a recipe", self.name)

@@ -25,6 +25,7 @@ def compact(
     stem: int = 1,
     dropout: float = 0.0,
     normalisation: str = "image",
+    shrink: int = 1,
 ) -> Any:
     """Build a small residual network, which a laptop trains in seconds to minutes.
 
@@ -46,9 +47,12 @@ def compact(
         Share of the pooled features that are dropped in training, 0 to 1.
     normalisation
         ``midrange`` or ``image``, see `plainfilm.models.layers.normalise`.
+    shrink
+        Divisor of the side, by averaging, before everything else.
     """
     image = keras.Input((size, size, 1), name="image")
-    x = normalise(image, normalisation)
+    x = image if shrink == 1 else layers.AveragePooling2D(shrink, name="shrink")(image)
+    x = normalise(x, normalisation)
     for step in range(1, stem + 1):
         width = channels[0] // 2 ** (stem - step)
         x = _convolve(x, width, 3, stride=2, name=f"stem{step}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from plainfilm._machine import memory_bytes
 from plainfilm.config import AugmentConfig
 from plainfilm.data import Cache
-from plainfilm.models import draw_augmentation
+from plainfilm.models import apply_augmentation, draw_augmentation
 from plainfilm.training.backend import has_accelerator
+from plainfilm.training.distil import Teacher, map_ahead
 
 _MAX_ON_DEVICE = 2 << 30  # bytes
 
@@ -24,7 +25,7 @@ Gather = Callable[[NDArray[np.int64]], Any]
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The input of one step: images uint8 (batch, side, side, 1), what `draw_augmentation` drew for
-    them, and labels float32 (batch, labels).
+    them, and labels float32 (batch, labels), followed by the teacher's log odds, if there is one.
     """
 
     images: Any
@@ -35,7 +36,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Shuffled batches of images, augmented to a side of ``size``, with labels (n, labels)."""
+    """Shuffled batches of images, augmented to a side of ``size``, with labels (n, labels).
+
+    With a ``teacher`` the images of a batch are augmented already, because it predicts on them.
+    """
 
     gather: Gather
     labels: NDArray[np.float32]
@@ -43,6 +47,12 @@ class Feed:
     size: int
     batch: int
     seed: int
+    teacher: Teacher | None = None
+
+    @property
+    def on_device(self) -> AugmentConfig:
+        """Return the augmentation that remains for the device."""
+        return self.augment if self.teacher is None else AugmentConfig()
 
     @property
     def steps(self) -> int:
@@ -55,6 +65,24 @@ class Feed:
         All batches have the same size, so that the backend compiles only once. The last one is
         filled up with the first images of the epoch.
         """
+        batches = self._draw(epoch, first_step)
+        return batches if self.teacher is None else map_ahead(self._teach, batches)
+
+    def _teach(self, batch: Batch) -> Batch:
+        """Augment the images of a batch, and add the predictions of the teacher to its labels."""
+        assert self.teacher is not None
+        images = apply_augmentation(
+            self.augment,
+            batch.images[..., 0],
+            batch.transforms,
+            batch.tones,
+            size=self.size,
+            seed=self.seed,
+        )
+        labels = np.concatenate([batch.labels, self.teacher.log_odds(images)], axis=1)
+        return replace(batch, images=images[..., None], labels=labels)
+
+    def _draw(self, epoch: int, first_step: int) -> Iterator[Batch]:
         n = len(self.labels)
         rng = np.random.default_rng([self.seed, epoch])
         order = np.resize(rng.permutation(n), self.steps * self.batch)
@@ -68,17 +96,18 @@ class Feed:
             )
 
 
-def images_of(cache: Cache, backend: str) -> Gather:
+def images_of(cache: Cache, backend: str | None) -> Gather:
     """Return the function by which `Feed` gets the images of a cache.
 
     Images that take at most a quarter of the memory are held in memory, others are read from the
-    cache. Up to 2 GiB are copied to an accelerator once, so that a step sends no pixels.
+    cache. Up to 2 GiB are copied to an accelerator of the ``backend`` once, so that a step sends no
+    pixels; None leaves them on the host.
     """
     size = len(cache) * cache.spec.size**2
     if size > (memory_bytes() or 2**32) // 4:
         return cache.gather
     images = cache.all()
-    if size <= _MAX_ON_DEVICE and has_accelerator(backend):
+    if backend and size <= _MAX_ON_DEVICE and has_accelerator(backend):
         from keras import ops
 
         tensor = ops.convert_to_tensor(images)

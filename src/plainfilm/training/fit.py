@@ -25,7 +25,7 @@ from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.class_weights import class_weights
 from plainfilm.training.feed import Feed
-from plainfilm.training.losses import MaskedAccuracy, MaskedLoss
+from plainfilm.training.losses import DistilLoss, MaskedAccuracy, MaskedLoss
 from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
 from plainfilm.training.selection import is_selected, patience_is_over
@@ -79,7 +79,7 @@ def fit(
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     try:
         network = network_of(recipe, task)
-        model = _training_model(network, recipe, feed.seed)
+        model = _training_model(network, feed)
     finally:
         keras.config.set_dtype_policy("float32")
     epochs = max(config.epochs, -(-config.minimum_steps // feed.steps))
@@ -87,8 +87,8 @@ def fit(
     weights = class_weights(feed.labels, task, balanced=config.balance == "weights")
     model.compile(
         optimizer=optimiser,
-        loss=MaskedLoss(head, weights, config.label_smoothing),
-        metrics=[MaskedAccuracy(head)],
+        loss=_loss(recipe, head, weights),
+        metrics=[MaskedAccuracy(head, len(task.labels))],
         jit_compile=keras.backend.backend() == "jax",
     )
     optimiser.build(network.trainable_variables)
@@ -146,14 +146,22 @@ def fit(
     return Fitted(read_file(best_file), state, int(network.count_params()))
 
 
-def _training_model(network: Any, recipe: Recipe, seed: int) -> Any:
+def _training_model(network: Any, feed: Feed) -> Any:
     """Return the network with the augmentation before it."""
-    side = recipe.augment.crop_from or recipe.input.size
+    config = feed.on_device
+    side = config.crop_from or feed.size
     images = keras.Input((side, side, 1), dtype="uint8", name="images")
     transforms = keras.Input((8,), name="transforms")
     tones = keras.Input((TONES,), name="tones")
-    augment = Augment(recipe.augment, recipe.input.size, seed)
+    augment = Augment(config, feed.size, feed.seed)
     return keras.Model([images, transforms, tones], network(augment(images, transforms, tones)))
+
+
+def _loss(recipe: Recipe, head: Head, weights: NDArray[np.float32]) -> MaskedLoss:
+    own, smoothing = recipe.distil, recipe.fit.label_smoothing
+    if own is None:
+        return MaskedLoss(head, weights, smoothing)
+    return DistilLoss(head, weights, smoothing, own.share, own.temperature)
 
 
 class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

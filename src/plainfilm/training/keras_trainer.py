@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from plainfilm._progress import Progress
-from plainfilm.bundle import Bundle, Provenance
+from plainfilm.bundle import Bundle, Provenance, TrainingImages
 from plainfilm.config import Recipe
 from plainfilm.records import Task
 from plainfilm.training.backend import (
@@ -50,12 +50,13 @@ class KerasTrainer:
         sample = partial(
             sample_images, training.records, recipe.input, work.cache, work.workers, SAMPLE
         )
-        collect = partial(collect_known_images, training, work.validation)
+        collect = partial(_collect, work)
         sealing = Background(
             partial(prepare_seal, recipe, task, held_out, sample, collect), progress
         )
-        gather, labels = images_of(training.images, self.backend), training.records.label_array()
-        feed = Feed(gather, labels, recipe.augment, recipe.input.size, recipe.fit.batch, work.seed)
+        gather = images_of(training.images, None if work.teacher else self.backend)
+        labels, size = training.records.label_array(), recipe.input.size
+        feed = Feed(gather, labels, recipe.augment, size, recipe.fit.batch, work.seed, work.teacher)
         report = sealing.progress
         fitted = fit(recipe, task, feed, held_out, work.folder, self.precision, progress=report)
         progress("sealing", 0, 1)
@@ -68,3 +69,10 @@ class KerasTrainer:
         bundle = seal(sealing.result(), fitted.weights, work.folder / "bundle", provenance)
         progress("sealing", 1, 1)
         return bundle
+
+
+def _collect(work: Work) -> TrainingImages:
+    """Return what recognises the images that the network or its teacher learnt from."""
+    own = collect_known_images(work.training, work.validation)
+    teacher = work.teacher
+    return own if teacher is None else own.including(teacher.bundle.read_training_images())

@@ -15,6 +15,7 @@ from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
 from plainfilm.pixels.metadata import is_synthetic
+from plainfilm.training.distil import open_teacher
 from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.lock import FolderLock
 from plainfilm.training.plan import Plan, check_folder, claim_folder, make_plan
@@ -84,6 +85,7 @@ def train(
         raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
     trainer = KerasTrainer(recipe, backend)
     manifest = _split_manifest(data, recipe, exclude)
+    recipe, teacher = open_teacher(recipe, manifest.task)
     plan = make_plan(
         recipe, manifest, seed=seed, backend=trainer.backend, precision=trainer.precision
     )
@@ -110,7 +112,8 @@ def train(
         _files.write_bytes(folder / "manifest.parquet", table)
         write_data(folder, manifest, training)
         write_augmented(folder, recipe, training, seed)
-        work = Work(recipe, manifest.task, seed, folder, training, validation, cache, workers)
+        splits = training, validation
+        work = Work(recipe, manifest.task, seed, folder, *splits, cache, workers, teacher)
         bundle = trainer.train(work, _provenance(plan, manifest, work), progress)
         return Run(folder, plan, manifest, bundle)
 
@@ -133,6 +136,7 @@ def _provenance(plan: Plan, manifest: Manifest, work: Work) -> Provenance:
         synthetic_images=sum(map(is_synthetic, metadata)),
         modalities=frequent_values(metadata, "modality"),
         body_parts=frequent_values(metadata, "body_part"),
+        pretrained=None if work.teacher is None else work.teacher.bundle.provenance.pretrained,
     )
 
 

@@ -136,6 +136,12 @@ def train_folds(
         run.
     """
     recipe = resolve_recipe(options.get("recipe", "standard"), options.pop("settings", ()))
+    if recipe.distil is not None:
+        raise ConfigError(
+            "a cross-validation has no teacher: it would have seen the images of each fold",
+            received=recipe.name,
+            remedy="train with several seeds, or cross-validate another recipe",
+        )
     divided = make_folds(list_images(data, options.pop("exclude", None)), folds)
     options["recipe"] = recipe
     trainings = [

@@ -10,6 +10,7 @@ from plainfilm._progress import Progress
 from plainfilm.bundle import Bundle, Provenance
 from plainfilm.config import Recipe
 from plainfilm.records import Task
+from plainfilm.training.distil import Teacher
 from plainfilm.training.training_images import SplitImages
 
 
@@ -28,6 +29,7 @@ class Work:
     validation: SplitImages
     cache: str | Path | None
     workers: int | None
+    teacher: Teacher | None = None
 
 
 class Trainer(Protocol):
