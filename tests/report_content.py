@@ -15,7 +15,6 @@ from plainfilm.config import load_recipe
 from plainfilm.data.counts import Counts, Description
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.evaluation.document import LabelResults, OperatingPointResults
-from plainfilm.evaluation.document.analyses import Subgroups
 from plainfilm.evaluation.document.evaluation import (
     DatasetSummary,
     LeftOutImage,
@@ -30,6 +29,7 @@ from plainfilm.evaluation.document.label import (
     SampleSizes,
     ScoreHistogram,
 )
+from plainfilm.evaluation.document.subgroups import Subgroups
 from plainfilm.metrics import BrierParts, Confusion, Interval, ReliabilityBin
 from plainfilm.records import Finding, Purpose, Task
 from plainfilm.report import ReportContent, Sample, WorstCase

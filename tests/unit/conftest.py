@@ -18,12 +18,12 @@ from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, eviden
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.decoding.decode import decode_one
 from plainfilm.evaluation import EvaluationDocument, summarise
-from plainfilm.evaluation.document.analyses import Subgroups
 from plainfilm.evaluation.document.evaluation import (
     DatasetSummary,
     ModelSummary,
     TrainingSummary,
 )
+from plainfilm.evaluation.document.subgroups import Subgroups
 from plainfilm.phantom import draw
 from plainfilm.pixels import read_image
 from plainfilm.records import OperatingPoint, Record, Task

@@ -19,7 +19,7 @@ from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.evaluation.columns import collect_columns, group_columns
 from plainfilm.evaluation.disturbances import DISTURBANCES
-from plainfilm.evaluation.document.analyses import Subgroup, Subgroups
+from plainfilm.evaluation.document.subgroups import Subgroup, Subgroups
 from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.rejection import describe_rejection

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from plainfilm.evaluation.document.analyses import Subgroup, SubgroupColumn, Subgroups
+from plainfilm.evaluation.document.subgroups import Subgroup, SubgroupColumn, Subgroups
 from plainfilm.evaluation.seed_variation import write_seed_variation
 from plainfilm.metrics import Interval
 from plainfilm.report.figures import ForestRow, forest_figure

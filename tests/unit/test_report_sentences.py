@@ -51,6 +51,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("labels", "indeterminate", "all", "accepted", "decided"), TASK.labels),
     **dict.fromkeys(("indeterminate_ranges",), TASK.labels),
     **dict.fromkeys(("operating_points",), POINTS),
+    **dict.fromkeys(POINTS, ("sensitivity", "specificity")),
     **dict.fromkeys(("metrics", "difference", "p", "p_adjusted", "without", "variation"), METRICS),
     **dict.fromkeys(("mean", "against"), ("auroc", "sensitivity")),
     "counts": TASK.classes,
@@ -73,7 +74,8 @@ NOT_SHOWN: Mapping[str, tuple[str, ...]] = {
         "robustness.undisturbed.*",
         "subgroups.*.missing", "subgroups.*.metrics.brier.*", "subgroups.*.difference.brier.*",
         "subgroups.*.p.*", "subgroups.*.p_adjusted.brier", "subgroups.*.subgroups.patients",
-        "subgroups.*.too_small.positives",
+        "subgroups.*.too_small.positives", "subgroups.*.operating_points.balanced.*",
+        "subgroups.*.within.p",
         "readers.*.freedom", "readers.*.model_threshold", "readers.*.threshold",
         "readers.*.against.*.model.*", "readers.*.against.*.p", "readers.*.readers.patients",
     ),
@@ -92,8 +94,9 @@ NOT_SHOWN: Mapping[str, tuple[str, ...]] = {
 class Codes:
     """Numbers that occur once in a document, and so can be found in a text."""
 
-    def __init__(self) -> None:
-        self._shares = (n / 1000 for n in itertools.cycle(n for n in range(101, 990) if n % 10))
+    def __init__(self, *, falling: bool = False) -> None:
+        shares = [n / 1000 for n in range(101, 990) if n % 10]
+        self._shares = itertools.cycle(shares[::-1] if falling else shares)
         self._counts = itertools.count(20_011, 7)
 
     def number(self, kind: type) -> float | int:
@@ -230,7 +233,8 @@ def make_content(name: str) -> tuple[ReportContent, set[str]]:
     if name == "evaluation":
         return plain, set()
     kind = ExternalDocument if name == "external" else SeedsDocument
-    return replace(plain, **{name: fill(kind, Codes())}), sentences(plain)
+    # In falling order, an interval is not written like one of the evaluation.
+    return replace(plain, **{name: fill(kind, Codes(falling=True))}), sentences(plain)
 
 
 @pytest.mark.parametrize("name", ["evaluation", "external", "seeds"])
@@ -268,6 +272,7 @@ def change(content: ReportContent, values: Mapping[str, Any]) -> ReportContent:
 LABEL = "evaluation.labels.ILL"
 POINT = f"{LABEL}.operating_points.balanced"
 GROUP = "evaluation.subgroups.labels.ILL.0.subgroups.0"
+WITHIN = "evaluation.subgroups.labels.ILL.0.within"
 HISTORY = [{"epoch": 8, "val_auroc": 0.95}]
 VERDICTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # Title of a caveat: what gives it, and what then removes it.
@@ -326,6 +331,10 @@ VERDICTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Unequal performance in subgroups": (
         {f"{GROUP}.p_adjusted.auroc": 0.01, f"{GROUP}.difference.auroc.value": -0.1},
         {f"{GROUP}.p_adjusted.auroc": 0.06},
+    ),
+    "AUROC mixes strata": (
+        {f"{WITHIN}.p_adjusted": 0.01, f"{WITHIN}.difference.value": -0.1},
+        {f"{WITHIN}.p_adjusted": 0.06},
     ),
     "Sensitive to mild disturbance": (
         {"evaluation.robustness.first_drop.step": 1},

@@ -146,11 +146,15 @@ def describe_evaluation(document: EvaluationDocument) -> str:
     lines.append(table(rows, right=(1,)))
     lines += [f"undefined: {', '.join(names)} ({why})" for why, names in undefined.items()]
     lines += [
-        f"worse than chance: the whole interval of the AUROC of {label} is below 0.5; check "
-        "whether labels are swapped"
-        for label, results in document.labels.items()
-        if results.worse_than_chance
+        f"worse than chance: the whole interval of the AUROC of {label} is below 0.5; "
+        + (
+            "check whether labels are swapped"
+            if column is None
+            else f"within {column.column} it is not"
+        )
+        for label, column in document.worse_than_chance().items()
     ]
+    lines += document.mixing
     point = None if document.binary is None else document.binary.default_point
     if point is not None:
         origin = "given" if point.purpose == "custom" else "locked on validation"

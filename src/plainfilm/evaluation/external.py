@@ -182,6 +182,7 @@ def stored_evaluation(path: Path, bundle: Bundle) -> EvaluationDocument | None:
 
 def _row(document: EvaluationDocument, role: str, folder: Path) -> ExternalRow:
     label, rejection = document.binary, document.rejection
+    columns = () if label is None else document.subgroups.labels.get(document.task.labels[0], ())
     return ExternalRow(
         name=document.dataset.name,
         role=role,
@@ -195,6 +196,7 @@ def _row(document: EvaluationDocument, role: str, folder: Path) -> ExternalRow:
         in_the_large=None if label is None else label.curves.calibration.in_the_large,
         rejected=None if rejection is None else rejection.rejected,
         indeterminate=None if rejection is None else rejection.indeterminate,
+        within={one.column: one.within.auroc for one in columns if one.within is not None},
     )
 
 

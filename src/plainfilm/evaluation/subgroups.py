@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm import metrics
 from plainfilm._text import plural
 from plainfilm.evaluation.columns import Column, group_columns
-from plainfilm.evaluation.document.analyses import (
+from plainfilm.evaluation.document.subgroups import (
     SmallSubgroup,
     Subgroup,
     SubgroupColumn,
     Subgroups,
 )
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.sides import MINIMUM, Cases, Side
+from plainfilm.evaluation.strata import adjust_within, describe_within, find_recorded
 from plainfilm.evaluation.view import (
     Bools,
     Clusters,
@@ -28,9 +29,6 @@ from plainfilm.evaluation.view import (
     for_each,
 )
 from plainfilm.records import OperatingPoint
-
-MINIMUM = 10
-"""Number of patients of a class that results for the class take."""
 
 _METHOD = (
     "over patients, 95 %, each interval by the method that it names; a difference is the "
@@ -51,102 +49,53 @@ def describe_subgroups(
     Where every value of a column has images of one class only (such as kinds of a disease), each
     subgroup is taken with all images of the other class.
 
-    Sensitivity and specificity are those of the default operating point of a label.
+    Sensitivity and specificity are those of the default operating point of a label; in columns that
+    are related to the label, those of every point.
     """
     y_true, y_score = (
         array.astype(np.float64) for array in (predictions.labels, predictions.probabilities)
     )
     clusters = Clusters.of(predictions.patients, len(y_true))
     columns, defaults = group_columns(predictions.columns), default_points(points)
+    recorded = find_recorded(column.name for column in columns)
 
     def describe(position: int) -> tuple[SubgroupColumn, ...]:
         label = predictions.task.labels[position]
         known = ~np.isnan(y_true[:, position])
         view = LabelView.of(y_true[:, position], y_score[:, position], clusters)
-        point, predicted = defaults.get(label), None
-        if point is not None:
-            cuts = predictions.cuts(position, point.name, point.threshold)
-            predicted = view.probabilities >= cuts[known]
+        default = defaults.get(label)
+        others = {
+            own.name: view.probabilities
+            >= predictions.cuts(position, own.name, own.threshold)[known]
+            for own in points
+            if own.label == label
+        }
+        predicted = None if default is None else others.pop(default.name)
         many = len(view.positive) > metrics.MANY
         bins = metrics.score_bins(view.probabilities) if many else None
-        cases = _Cases(view, predicted, bins, n_bootstrap)
-        found = (_describe_column(cases, column, known) for column in columns)
+        cases = Cases(view, predicted, others, bins, n_bootstrap)
+        found = (
+            _describe_column(cases, column, known, always=column.name in recorded)
+            for column in columns
+        )
         return tuple(column for column in found if column is not None)
 
     results = for_each(describe, range(len(predictions.task.labels)), len(y_true))
     labels, tests = _adjust(dict(zip(predictions.task.labels, results, strict=True)))
-    return Subgroups(MINIMUM, _METHOD, tests, labels)
+    return Subgroups(MINIMUM, _METHOD, tests, adjust_within(labels))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cases:
-    """The images of known label, with their predicted class and the size of the bootstrap."""
-
-    view: LabelView
-    predicted: Bools | None
-    bins: NDArray[np.intp] | None  # of the scores, where there are very many
-    n_bootstrap: int
-
-    @property
-    def positive(self) -> Bools:
-        return self.view.positive
-
-    def patients(self, rows: Bools) -> int:
-        return self.view.clusters[rows].patients
-
-    def side(self, rows: Bools) -> _Side:
-        """Return some of the images, to be compared with others."""
-        predicted = None if self.predicted is None else self.predicted[rows]
-        bins = None if self.bins is None else self.bins[rows]
-        return _Side.of(self.view[rows], predicted, bins)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Side:
-    """The images on one side of a comparison, and their patients by number."""
-
-    view: LabelView
-    predicted: Bools | None
-    bins: NDArray[np.intp] | None
-    positives: int  # patients with a positive image
-    negatives: int
-    present: Bools
-
-    @classmethod
-    def of(cls, view: LabelView, predicted: Bools | None, bins: NDArray[np.intp] | None) -> _Side:
-        groups, positive = view.clusters.groups, view.positive
-        up, down = (np.bincount(groups[side]) > 0 for side in (positive, ~positive))
-        size = max(len(up), len(down))
-        up, down = (np.pad(one, (0, size - len(one))) for one in (up, down))
-        return cls(view, predicted, bins, int(up.sum()), int(down.sum()), up | down)
-
-    def statistics(self) -> list[metrics.Statistic]:
-        """Return the statistic of the AUROC and, at an operating point, of the rates."""
-        called = () if self.predicted is None else (self.predicted,)
-        area = self.view.area_statistic(self.bins)
-        return [area, *(self.view.rate_statistic(one) for one in called)]
-
-    def interval(self, name: str, value: float, drawn: Floats) -> metrics.Interval:
-        """Return the interval of a metric, undefined where the patients are too few."""
-        up, down, positive = self.positives, self.negatives, self.view.positive
-        needed = {"auroc": min(up, down), "sensitivity": up, "specificity": down}[name]
-        if needed < MINIMUM:
-            why = metrics.why_undefined(name, metrics.confusion(positive, np.zeros_like(positive)))
-            return metrics.undefined("none", why or f"fewer than {MINIMUM} patients of a class")
-        return self.view.interval(name, value, drawn, self.predicted, unit="patients")
-
-    def shares_patients(self, other: _Side) -> bool:
-        """Return whether some patient is on both sides."""
-        size = min(len(self.present), len(other.present))
-        return bool(np.any(self.present[:size] & other.present[:size]))
-
-
-def _describe_column(cases: _Cases, column: Column, known: Bools) -> SubgroupColumn | None:
+def _describe_column(
+    cases: Cases, column: Column, known: Bools, *, always: bool
+) -> SubgroupColumn | None:
     codes = column.codes[known]
     members = [codes == number for number in range(len(column.values))]
     pure = _pure_values(cases.positive, members)
     if pure is not None and max(pure.values()) < 2:
         return None  # the column is the label
+    within = None if pure is not None else describe_within(cases.view, codes, always=always)
+    if within is None:
+        cases = replace(cases, others={})
     subgroups, too_small = [], []
     for value, own in zip(column.values, members, strict=True):
         if not own.any():
@@ -169,6 +118,7 @@ def _describe_column(cases: _Cases, column: Column, known: Bools) -> SubgroupCol
         subgroups=tuple(subgroups),
         too_small=tuple(too_small),
         missing=int((codes < 0).sum()),
+        within=within,
     )
 
 
@@ -184,7 +134,7 @@ def _pure_values(positive: Bools, members: Sequence[Bools]) -> dict[bool, int] |
     return {True: up, False: len(sides) - up}
 
 
-def _too_small(cases: _Cases, rows: Bools) -> str | None:
+def _too_small(cases: Cases, rows: Bools) -> str | None:
     sizes = {
         "positive": cases.patients(rows & cases.positive),
         "negative": cases.patients(rows & ~cases.positive),
@@ -198,7 +148,7 @@ def _too_small(cases: _Cases, rows: Bools) -> str | None:
 
 
 def _describe_subgroup(
-    cases: _Cases, value: str, own: Bools, valued: Bools, others: Bools
+    cases: Cases, value: str, own: Bools, valued: Bools, others: Bools
 ) -> Subgroup:
     """Compare the images ``own`` with the rest of the images that have a value.
 
@@ -217,8 +167,8 @@ def _describe_subgroup(
             continue
         drawn = [replicates[part + at][row] for at in (0, half)]
         values = [float(cases.view.at_once(statistics[part + at])[row]) for at in (0, half)]
-        intervals[name] = one = inside.interval(name, values[0], drawn[0])
-        other = outside.interval(name, values[1], drawn[1])
+        intervals[name] = one = inside.interval(name, values[0], drawn[0], inside.predicted)
+        other = outside.interval(name, values[1], drawn[1], outside.predicted)
         # The images of the other class are the same on both sides.
         same = "specificity" if cases.positive[own][0] else "sensitivity"
         finite = math.isfinite(one.value) and math.isfinite(other.value)
@@ -228,6 +178,7 @@ def _describe_subgroup(
             p[name] = _p_value(differences[name])
     return Subgroup(
         value=value,
+        operating_points=_at_other_points(cases, inside, own | others),
         n=int(own.sum()),
         patients=cases.patients(own),
         positives=int((own & cases.positive).sum()),
@@ -236,6 +187,23 @@ def _describe_subgroup(
         p=p,
         p_adjusted={},
     )
+
+
+def _at_other_points(
+    cases: Cases, inside: Side, rows: Bools
+) -> dict[str, dict[str, metrics.Interval]]:
+    """Return sensitivity and specificity of the images of a side at each other operating point."""
+    found = {}
+    for point, every in cases.others.items():
+        predicted = every[rows]
+        statistic = inside.view.rate_statistic(predicted)
+        [drawn] = cases.view.clusters.replicate([statistic], cases.n_bootstrap)
+        values = inside.view.at_once(statistic)
+        found[point] = {
+            name: inside.interval(name, float(values[row]), drawn[row], predicted)
+            for name, row in ((name, metrics.RATES.index(name)) for name in _METRICS[1:])
+        }
+    return found
 
 
 def _correlation(one: Floats, other: Floats) -> float:

@@ -81,7 +81,11 @@ def _results(content: ReportContent) -> str:
     for row in content.external.rows if content.external else ():
         if row.role == "external" and row.name != data.name:
             area = metric_text("auroc", row.metrics.get("auroc"))
-            lines += ["", f"On {escape_markdown(row.name)}: AUROC {area}."]
+            within = "".join(
+                f"; within {escape_markdown(column)} {metric_text('auroc', own)}"
+                for column, own in row.within.items()
+            )
+            lines += ["", f"On {escape_markdown(row.name)}: AUROC {area}{within}."]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The results of the further analyses: subgroups, robustness, rejection and prevalence."""
+"""The results of further analyses: robustness, rejection and prevalence."""
 
 from __future__ import annotations
 
@@ -8,79 +8,6 @@ from dataclasses import dataclass, field
 from plainfilm.bundle import IndeterminateRange
 from plainfilm.evaluation.document.label import Histogram
 from plainfilm.metrics import Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Subgroup:
-    """The results of the images that share one value of a column.
-
-    Attributes
-    ----------
-    n, patients, positives
-        Number of images, of patients and of positive images.
-    metrics
-        AUROC, and sensitivity and specificity at the balanced operating point.
-    difference, p, p_adjusted
-        By metric: the subgroup less the other images, the two-sided p-value, and the same
-        adjusted for all tests of the evaluation after Holm.
-    """
-
-    value: str
-    n: int
-    patients: int
-    positives: int
-    metrics: Mapping[str, Interval]
-    difference: Mapping[str, Interval]
-    p: Mapping[str, float]
-    p_adjusted: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class SmallSubgroup:
-    """A subgroup that is too small for results, and the reason."""
-
-    value: str
-    n: int
-    positives: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SubgroupColumn:
-    """The subgroups of one column.
-
-    Attributes
-    ----------
-    compared_with
-        The images on both sides of each comparison, in words: all of the other class where every
-        value of the column occurs in one class only, otherwise None.
-    subgroups, too_small, missing
-        Subgroups with and without results, and number of images without a value.
-    """
-
-    column: str
-    compared_with: str | None
-    subgroups: tuple[Subgroup, ...]
-    too_small: tuple[SmallSubgroup, ...]
-    missing: int
-
-
-@dataclass(frozen=True, slots=True)
-class Subgroups:
-    """Results by subgroup, for the columns of each label.
-
-    Attributes
-    ----------
-    minimum_patients
-        Number of patients of a class that results for the class require.
-    tests
-        Number of tests that the p-values are adjusted for.
-    """
-
-    minimum_patients: int
-    method: str
-    tests: int
-    labels: Mapping[str, tuple[SubgroupColumn, ...]]
 
 
 @dataclass(frozen=True, slots=True)

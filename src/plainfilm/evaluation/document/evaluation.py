@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from plainfilm._document import Document
-from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness, Subgroups
+from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness
 from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.evaluation.document.overlap import Overlap
 from plainfilm.evaluation.document.readers import Readers
+from plainfilm.evaluation.document.subgroups import SubgroupColumn, Subgroups
 from plainfilm.metrics import Interval
 from plainfilm.records import Finding, Task
 
@@ -183,6 +184,36 @@ class EvaluationDocument(Summary, Document):
     def overlapping(self) -> int:
         """Return the number of images that the bundle was trained or validated on."""
         return 0 if self.overlap is None else self.overlap.images
+
+    @property
+    def mixing(self) -> tuple[str, ...]:
+        """Return a sentence for each AUROC that differs from the one within strata."""
+        found = (
+            column.mixing(label)
+            for label, columns in self.subgroups.labels.items()
+            for column in columns
+        )
+        return tuple(one for one in found if one is not None)
+
+    def worse_than_chance(self) -> dict[str, SubgroupColumn | None]:
+        """Return each label that the model ranks worse than chance, and what may explain it.
+
+        That is a column within whose values the AUROC is not below 0.5 with confidence, if any.
+        """
+        return {
+            label: next(
+                (
+                    column
+                    for column in self.subgroups.labels.get(label, ())
+                    if column.within is not None
+                    and column.within.differs
+                    and column.within.auroc.high >= 0.5
+                ),
+                None,
+            )
+            for label, results in self.labels.items()
+            if results.worse_than_chance
+        }
 
     @property
     def thresholds(self) -> dict[str, float]:

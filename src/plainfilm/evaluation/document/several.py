@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -39,6 +39,9 @@ class ExternalRow:
     overlap, without
         Number of images that the bundle was trained or validated on, or whose patient is, and the
         metrics of the others; both None in the rows of the bundle's own run.
+    within
+        AUROC within the values of each column that is related to the label (see
+        `plainfilm.evaluation.document.subgroups.WithinStrata`); empty if the task is not binary.
     """
 
     name: str
@@ -56,6 +59,7 @@ class ExternalRow:
     difference: Mapping[str, Interval] | None = None
     overlap: int | None = None
     without: Mapping[str, Interval] | None = None
+    within: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def warning(self) -> str | None:

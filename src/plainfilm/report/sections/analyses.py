@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from plainfilm.bundle import REJECTIONS
-from plainfilm.evaluation.document.analyses import Rejection, Robustness, SubgroupColumn, Subgroups
+from plainfilm.evaluation.document.analyses import Rejection, Robustness
+from plainfilm.evaluation.document.subgroups import SubgroupColumn, Subgroups
 from plainfilm.report.figures import ForestRow, forest_figure, novelty_figure, robustness_figure
 from plainfilm.report.html.markup import element, lead
 from plainfilm.report.html.page import Folded, Part, Plot, Section

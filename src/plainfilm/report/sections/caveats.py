@@ -49,6 +49,10 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
         *_overlap(content),
         *_findings(content),
         *_external(content),
+        *(
+            Caveat("warning", "AUROC mixes strata", sentence(one))
+            for one in content.evaluation.mixing
+        ),
         *_subgroups(content),
         *_disturbances(content),
         *_rejected(content),

@@ -39,14 +39,20 @@ class Caveat:
 def metric_caveats(evaluation: EvaluationDocument) -> Iterator[Caveat]:
     """Yield the caveats on the metrics of each label."""
     wide: list[str] = []
+    chance = evaluation.worse_than_chance()
     for name, results in evaluation.labels.items():
         own = default_point(results)
         metrics = {**results.metrics, **(own[1].metrics if own else {})}
-        if results.worse_than_chance:
+        if name in chance:
+            column = chance[name]
+            remedy = (
+                "Check whether the labels of these images or of the training images are swapped."
+                if column is None
+                else f"Within {column.column} it is not."
+            )
             text = (
                 f"The AUROC of {name} is {number(metrics['auroc'].value)}, and its whole interval "
-                "is below 0.5: the model ranks negative images above positive ones. Check whether "
-                "the labels of these images or of the training images are swapped."
+                f"is below 0.5: the model ranks negative images above positive ones. {remedy}"
             )
             yield Caveat("serious", "Worse than chance", text)
         for key in ("auroc", "sensitivity", "specificity"):

@@ -18,6 +18,7 @@ from plainfilm.report.sections.metrics import metrics_section
 from plainfilm.report.sections.performance import performance_section
 from plainfilm.report.sections.readers import readers_section
 from plainfilm.report.sections.several import external_section, seeds_section
+from plainfilm.report.sections.strata import strata_section
 from plainfilm.report.sections.summary import CAVEATS
 from plainfilm.report.sections.training import training_section
 
@@ -33,6 +34,7 @@ def list_sections(content: ReportContent) -> list[Section]:
         readers_section(evaluation),
         external_section(external) if external and len(external.rows) > 1 else None,
         crossval_section(content.crossval) if content.crossval else None,
+        strata_section(evaluation),
         subgroups_section(evaluation.subgroups, whole),
         robustness_section(evaluation.robustness) if evaluation.robustness else None,
         rejection_section(evaluation.rejection) if evaluation.rejection else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from plainfilm.evaluation.document import ExternalDocument, SeedsDocument
 from plainfilm.evaluation.document.several import ExternalRow
 from plainfilm.report.content import auroc_drop
@@ -46,6 +48,7 @@ def external_section(external: ExternalDocument, title: str | None = None) -> Se
 
 
 def _external(external: ExternalDocument) -> Table:
+    within = [*dict.fromkeys(column for row in external.rows for column in row.within)]
     rows: list[Row] = [
         {
             "Data set": Cell(f"{row.name}, {row.role}", {"data_set": row.name, "role": row.role}),
@@ -55,12 +58,23 @@ def _external(external: ExternalDocument) -> Table:
             ),
             "Prevalence": number_cell("prevalence", row.prevalence, percent=True),
             **difference_cells(_METRICS, row.metrics, row.difference),
+            **(_within_cells(row, within) if within else {}),
             **(_overlap_cells(row) if external.warnings else {}),
         }
         for row in external.rows
     ]
     caption = "The same model on each data set, with the difference from the first row"
     return Table("external_validation", caption, rows)
+
+
+def _within_cells(row: ExternalRow, columns: Sequence[str]) -> dict[str, Cell]:
+    """Return the AUROC within the values of each column that some data set has."""
+    return {
+        f"AUROC within {name}": interval_cell(f"auroc_within_{name}", own)
+        if (own := row.within.get(name))
+        else Cell("–", {})
+        for name in columns
+    }
 
 
 def _overlap_cells(row: ExternalRow) -> dict[str, Cell]:
