@@ -31,6 +31,7 @@ def test_a_backend_trains_and_its_bundle_runs(
         pytest.skip(f"{backend} is not installed")
     out = tmp_path / "run"
     settings = ("--set", "epochs=1", "--set", "minimum_steps=0", "--set", "limit=64")
+    settings += ("--set", "augment=robust", "--set", "augment.text=0.3")
     done = run_plainfilm(
         *("train", phantoms, "--recipe", "swift", "--out", out, *settings),
         KERAS_BACKEND=backend,
@@ -41,11 +42,21 @@ def test_a_backend_trains_and_its_bundle_runs(
     assert run.plan.identity.backend == backend
     assert np.isfinite(float((out / "history.csv").read_text().splitlines()[1].split(",")[1]))
 
-    # The Keras model on this backend and the bundle predict the same.
+    # The Keras model on this backend and the bundle predict the same, and the backend augments like
+    # the preview, which needs no backend.
     code = f"""
 import json, numpy as np
+from plainfilm.models import Augment, draw_augmentation
+from plainfilm.training import open_run
 from plainfilm.training.networks import keras_probabilities
+from plainfilm.training.preview import augmented_images
+from keras import ops
 images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
+config = open_run({str(out)!r}).plan.identity.recipe.augment
+drawn = draw_augmentation(config, np.random.default_rng(1), 4, 64)
+augmented = ops.convert_to_numpy(Augment(config, 64, 1)(images[..., None], *drawn))[..., 0]
+gap = np.abs(np.clip(augmented, 0, 255) - augmented_images(config, 64, images, seed=1)).max()
+assert gap < 0.51, gap
 print(json.dumps(keras_probabilities({str(out)!r}, images).tolist()))
 """
     output = subprocess.run(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from plainfilm.config import AugmentConfig
 from plainfilm.models.augment_draw import LEAST_EXPONENT, Tone, noise_bank, text_bank
 
+_LOG_255 = float(np.log(255))
+
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Applies what `draw_augmentation` drew, on the device; parts of zero strength are omitted."""
@@ -59,7 +61,9 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             letters = ops.cast(chosen, "float32")[..., None] * tone(Tone.TEXT_LEVEL)
             x = ops.maximum(x, letters)
         if config.gamma:
-            x = 255.0 * ops.power(ops.maximum(x / 255.0, 0.0), tone(Tone.GAMMA))
+            # Exponential and logarithm take a third of the time of ops.power.
+            gamma = tone(Tone.GAMMA)
+            x = ops.exp(gamma * ops.log(ops.maximum(x, 1e-30)) + (1.0 - gamma) * _LOG_255)
         if config.contrast or config.brightness:
             shift = 128.0 + tone(Tone.BRIGHTNESS)
             x = ops.clip((x - 128.0) * tone(Tone.CONTRAST) + shift, 0.0, 255.0)
