@@ -3,6 +3,7 @@
 from plainfilm.config.load import load_recipe, recipe_names
 from plainfilm.config.schema import (
     AUGMENTATIONS,
+    KERAS_PREFIX,
     NETWORKS,
     AugmentConfig,
     DataConfig,
@@ -16,6 +17,7 @@ from plainfilm.config.schema import (
 
 __all__ = [
     "AUGMENTATIONS",
+    "KERAS_PREFIX",
     "NETWORKS",
     "AugmentConfig",
     "DataConfig",

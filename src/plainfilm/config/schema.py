@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,15 +21,23 @@ NETWORKS = (
 )
 """Names of the networks that `plainfilm.models.build_network` builds."""
 
+KERAS_PREFIX = "keras:"
+"""Begins the name of a network of Keras Applications, such as ``keras:DenseNet121``."""
+
 _LARGEST_BATCH = 65_536
 _LONGEST_NAME = 200
 
 
 def check_network(name: str) -> None:
-    """Raise a ConfigError if there is no such network, without importing Keras."""
-    if name not in NETWORKS:
+    """Raise a ConfigError if there is no such network, without importing Keras.
+
+    Which networks Keras Applications has is known when it is imported.
+    """
+    if name not in NETWORKS and not re.fullmatch(f"{KERAS_PREFIX}[A-Za-z][A-Za-z0-9]*", name):
         raise ConfigError(
-            name_unknown(name, NETWORKS, "network"), remedy=f"choose one of: {', '.join(NETWORKS)}"
+            name_unknown(name, NETWORKS, "network"),
+            remedy=f"choose one of: {', '.join(NETWORKS)}, or {KERAS_PREFIX} and the name of a "
+            "network of Keras Applications",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -146,3 +147,28 @@ class FeatureScaling(layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape unchanged."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable("plainfilm")
+class GreyToChannels(layers.Layer):  # type: ignore[misc]
+    """Make channels from grey images (n, height, width, 1), each with its own scale and offset."""
+
+    def __init__(self, scale: Sequence[float], offset: Sequence[float], **options: Any) -> None:
+        super().__init__(**options)
+        self.scale, self.offset = [*scale], [*offset]
+
+    def call(self, inputs: Any) -> Any:
+        """Return images (n, height, width, channels)."""
+        scale, offset = (
+            ops.convert_to_tensor(values, self.compute_dtype)
+            for values in (self.scale, self.offset)
+        )
+        return ops.cast(inputs, self.compute_dtype) * scale + offset
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return (n, height, width, channels)."""
+        return (*input_shape[:-1], len(self.scale))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from plainfilm.config import check_network
+from plainfilm.config import KERAS_PREFIX, check_network
 from plainfilm.errors import ConfigError
+from plainfilm.models.applications import keras_application
 from plainfilm.models.efficientnet_lite import efficientnet_lite
 from plainfilm.models.layers import SkipGain, StandardisedConv2D, normalise
 
@@ -127,7 +128,10 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
     such network or option, or the input is too small for the network.
     """
     check_network(name)
-    build = NETWORKS[name]
+    if name.startswith(KERAS_PREFIX):
+        build: Callable[..., Any] = partial(keras_application, name.removeprefix(KERAS_PREFIX))
+    else:
+        build = NETWORKS[name]
     parameters = inspect.signature(build).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     for key in options:

@@ -27,6 +27,10 @@ FLOOR = 8.0
 _CHUNK = 1024
 _SHRINKAGE = 0.1
 _QUANTILE = 0.99
+# Features that hardly vary would amplify rounding errors: least variance, relative to the mean
+# square, and least distance that is scaled to 1.
+_LEAST_VARIANCE = 1e-3
+_LEAST_SCALE = 1.0
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +59,7 @@ class Distance:
 
     def scaled(self, distances: Floats) -> Distance:
         """Return this distance divided by a high quantile of the given distances."""
-        return replace(self, scale=max(float(np.quantile(distances, _QUANTILE)), 1e-12))
+        return replace(self, scale=max(float(np.quantile(distances, _QUANTILE)), _LEAST_SCALE))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +127,8 @@ def _fit(values: Floats, classes: NDArray[np.intp]) -> Distance:
     residuals = values - means[np.searchsorted(kinds, classes)]
     covariance = residuals.T @ residuals / max(len(residuals) - len(kinds), 1)
     width = len(covariance)
-    variance = max(float(np.trace(covariance)) / width, 1e-12)
+    least = _LEAST_VARIANCE * float(np.mean(np.square(values)))
+    variance = max(float(np.trace(covariance)) / width, least, 1e-12)
     shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * variance * np.eye(width)
     eigenvalues, eigenvectors = np.linalg.eigh(shrunk)
     return Distance(means, eigenvectors / np.sqrt(eigenvalues))

@@ -19,7 +19,13 @@ from plainfilm.models.export.convolutions import (
     pooling,
 )
 from plainfilm.models.export.writer import LayerWriter, Writer, to_numpy, unsupported
-from plainfilm.models.layers import FeatureScaling, MeanAndDeviation, SkipGain, StandardisedConv2D
+from plainfilm.models.layers import (
+    FeatureScaling,
+    GreyToChannels,
+    MeanAndDeviation,
+    SkipGain,
+    StandardisedConv2D,
+)
 
 _CHANNEL_AXIS = 1  # in the graph, of images and of vectors
 
@@ -39,6 +45,14 @@ def find_writer(layer: Any) -> LayerWriter:
 def _rescaling(w: Writer, layer: Any, name: str, x: list[str]) -> str:
     scaled = w.add("Mul", [*x, w.constant(f"{name}_scale", layer.scale)], f"{name}_scaled")
     return w.add("Add", [scaled, w.constant(f"{name}_offset", layer.offset)], name)
+
+
+def _grey_to_channels(w: Writer, layer: Any, name: str, x: list[str]) -> str:
+    scale, offset = (
+        w.constant(f"{name}_{key}", np.reshape(getattr(layer, key), (-1, 1, 1)))
+        for key in ("scale", "offset")
+    )
+    return w.add("Add", [w.add("Mul", [*x, scale], f"{name}_scaled"), offset], name)
 
 
 def _group_normalization(w: Writer, layer: Any, name: str, x: list[str]) -> str:
@@ -192,6 +206,7 @@ _WRITERS: Mapping[type, LayerWriter] = {
     layers.Add: _operator("Sum"),
     layers.Multiply: _product,
     layers.Dropout: lambda w, layer, name, x: x[0],  # in inference
+    GreyToChannels: _grey_to_channels,
     SkipGain: _skip_gain,
     MeanAndDeviation: _mean_and_deviation,
     FeatureScaling: _feature_scaling,
