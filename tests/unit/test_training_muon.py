@@ -96,13 +96,13 @@ def test_shared_iterations_change_only_the_rounding(
         assert np.allclose(found, ops.convert_to_numpy(orthogonalise([matrix])[0]), atol=1e-5)
 
 
-def test_the_last_layer_and_vectors_are_not_kernels() -> None:
+def test_the_last_layer_and_lists_of_filters_are_not_kernels() -> None:
     image = keras.Input((8, 8, 1))
-    x = keras.layers.Conv2D(4, 3)(image)
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False)(keras.layers.Conv2D(4, 3)(image))
     x = keras.layers.Dense(5, name="dense")(keras.layers.Flatten()(x))
     model = keras.Model(image, keras.layers.Dense(2, name="logits")(x))
     kinds = [is_kernel(variable) for variable in model.trainable_variables]
-    assert kinds == [True, False, True, False, False, False]
+    assert kinds == [True, False, False, True, False, False, False]
 
 
 def test_the_variables_of_the_optimiser() -> None:

@@ -112,8 +112,12 @@ class Muon(keras.optimizers.Optimizer):  # type: ignore[misc]
 
 
 def is_kernel(variable: Any) -> bool:
-    """Return whether a variable is the kernel of a convolution or a hidden dense layer."""
-    return len(variable.shape) in (2, 4) and "logits" not in variable.path
+    """Return whether a variable is the kernel of a convolution or a hidden dense layer.
+
+    That of a depthwise convolution is a list of filters, not a matrix.
+    """
+    matrix = len(variable.shape) in (2, 4) and variable.shape[-1] > 1
+    return matrix and "logits" not in variable.path
 
 
 def orthogonalise(matrices: Sequence[Any], shared_iterations: int = _ITERATIONS) -> list[Any]:
