@@ -18,7 +18,14 @@ from PIL import Image
 
 from locked_points import locked
 from plainfilm._progress import Progress, silent
-from plainfilm.bundle import Bundle, BundleMetadata, Provenance, TrainingImages, write_bundle
+from plainfilm.bundle import (
+    Bundle,
+    BundleMetadata,
+    PretrainedWeights,
+    Provenance,
+    TrainingImages,
+    write_bundle,
+)
 from plainfilm.config import FitConfig, NetworkConfig, Recipe
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.phantom import sample_patient, write_dataset
@@ -184,6 +191,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         thresholds: dict[Purpose, float] | None = None,
         graph: bytes | None = None,
         training_images: TrainingImages | None = None,
+        pretrained: PretrainedWeights | None = None,
         **more: Any,
     ) -> Bundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
@@ -197,7 +205,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
                 for purpose, threshold in chosen.items()
             ),
             has_activation_map=False,
-            provenance=Provenance(recipe=BRIGHTNESS, seed=0, epoch=1),
+            provenance=Provenance(recipe=BRIGHTNESS, seed=0, epoch=1, pretrained=pretrained),
             **more,
         )
         return write_bundle(

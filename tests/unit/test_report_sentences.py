@@ -378,6 +378,15 @@ VERDICTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Imported model": (
         {"evaluation.model.imported_from": "torch 2.4"}, {"evaluation.model.imported_from": None},
     ),
+    "Pretrained weights": (
+        {"evaluation.model.pretrained.trained_on": ()},
+        {"evaluation.model.pretrained.trained_on": ("ImageNet",)},
+    ),
+    "Weights that may have seen these images": (
+        {"evaluation.findings": (Finding(check="pretrained-overlap", severity="warning",
+                                         problem="p", count=1),)},
+        {"evaluation.findings": ()},
+    ),
     "One source, a model for each fold": (
         {"seeds": None, "external": None, "evaluation.model.kind": "folds"},
         {"evaluation.model.kind": "bundle"},

@@ -10,6 +10,7 @@ from plainfilm._text import code_span, escape_markdown
 from plainfilm.bundle.description import BundleMetadata, Provenance
 from plainfilm.bundle.evidence_wording import counts_text, rate_text
 from plainfilm.bundle.origin import NO_THRESHOLD, origin_section
+from plainfilm.bundle.public_sets import shared_sets
 from plainfilm.records import LockedPoint
 
 FRONT_MATTER = "---"
@@ -71,6 +72,7 @@ def model_card(
         _USE,
         origin_section(metadata, imported) if imported else "",
         _training(metadata.provenance),
+        _pretrained(metadata.provenance),
         _adaptation(metadata.provenance),
         *(list(sections) or [_NO_TEST]),
         _operating_points(metadata.points),
@@ -135,6 +137,32 @@ def _training(origin: Provenance) -> str:
     known = [(key, value) for key, value in rows.items() if value is not None]
     name = "Import" if origin.imported_from else "Training"
     return f"## {name}\n\n{_table(('', 'value'), known)}" if known else ""
+
+
+def _pretrained(origin: Provenance) -> str:
+    """Return which weights the training started from, and whether they saw its data set."""
+    own = origin.pretrained
+    if own is None:
+        return ""
+    rows = {
+        "Name": own.name,
+        "SHA-256": own.sha256,
+        "Licence": own.licence or "not stated",
+        "Source": own.source or "not stated",
+        "Trained on": ", ".join(own.trained_on) or "not stated",
+    }
+    parts = ["## Pretrained weights", _table(("", "value"), rows.items())]
+    if shared := shared_sets(own.trained_on, [origin.dataset or ""]):
+        parts.append(
+            f"The weights were trained on {escape_markdown(' and '.join(shared))}, as was this "
+            "model. If they were trained on its test images, results on these are too optimistic."
+        )
+    elif not own.trained_on:
+        parts.append(
+            "It is not stated which images the weights were trained on. Results on images that are "
+            "among them are too optimistic."
+        )
+    return "\n\n".join(parts)
 
 
 def _adaptation(origin: Provenance) -> str:

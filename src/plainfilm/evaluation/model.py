@@ -61,6 +61,7 @@ class JudgedModel:
             imported_from=None
             if imported is None
             else f"{imported.file}, SHA-256 {imported.sha256}",
+            pretrained=origin.pretrained,
         )
         return cls(
             summary=summary,

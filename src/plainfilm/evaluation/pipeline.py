@@ -16,6 +16,7 @@ from plainfilm.evaluation.document import EvaluationDocument
 from plainfilm.evaluation.document.evaluation import DatasetSummary
 from plainfilm.evaluation.model import JudgedModel
 from plainfilm.evaluation.overlap import describe_overlap, find_overlap, report_overlap
+from plainfilm.evaluation.pretraining import report_pretraining
 from plainfilm.evaluation.prevalence import check_prevalence
 from plainfilm.evaluation.result import DOCUMENT, Evaluation
 from plainfilm.evaluation.robustness import measure_robustness
@@ -104,7 +105,12 @@ def evaluate(
     _files.make_folder(folder)
     scored = score(bundle, manifest, cache=cache, workers=workers, progress=progress)
     overlap = find_overlap(bundle, scored)
-    found = scored.manifest.with_findings(report_overlap(overlap, scored, own=data is None))
+    found = scored.manifest.with_findings(
+        [
+            *report_overlap(overlap, scored, own=data is None),
+            *report_pretraining(bundle.provenance.pretrained, scored.manifest),
+        ]
+    )
     progress("computing intervals", 0, 1)
     document = replace(
         analyse(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from plainfilm._document import Document
+from plainfilm.bundle.pretrained import PretrainedWeights
 from plainfilm.evaluation.document.analyses import AtPrevalence, Rejection, Robustness
 from plainfilm.evaluation.document.label import LabelResults
 from plainfilm.evaluation.document.overlap import Overlap
@@ -55,6 +56,8 @@ class ModelSummary:
         How the scores of a table became probabilities, in words.
     imported_from
         Name and SHA-256 of the ONNX file of an imported network.
+    pretrained
+        The weights from which the training started; None if they were random or are not known.
     """
 
     name: str
@@ -70,6 +73,7 @@ class ModelSummary:
     training: TrainingSummary
     scores: str | None = None
     imported_from: str | None = None
+    pretrained: PretrainedWeights | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from plainfilm.evaluation.document import LabelResults
 from plainfilm.evaluation.overlap import CHECK as OVERLAP
+from plainfilm.evaluation.pretraining import CHECK as PRETRAINED
 from plainfilm.evaluation.tables.scores import CALLS
 from plainfilm.metrics import Interval
 from plainfilm.records import Severity
@@ -45,6 +46,7 @@ def write_caveats(content: ReportContent) -> list[Caveat]:
         *_synthetic(content),
         *_predictions_only(content),
         *_imported(content),
+        *_pretrained(content),
         *_given_thresholds(content),
         *_overlap(content),
         *_findings(content),
@@ -113,6 +115,21 @@ def _imported(content: ReportContent) -> Iterator[Caveat]:
         "trained on images of these patients, the results are too optimistic."
     )
     yield Caveat("warning", "Imported model", text)
+
+
+def _pretrained(content: ReportContent) -> Iterator[Caveat]:
+    """Say that pretrained weights saw this data set, or that their images are not known."""
+    weights = content.evaluation.model.pretrained
+    for finding in content.evaluation.findings:
+        if finding.check == PRETRAINED:
+            text = f"{sentence(finding.problem)} {sentence(finding.consequence)}"
+            yield Caveat("warning", "Weights that may have seen these images", text)
+    if weights is not None and not weights.trained_on:
+        text = (
+            f"The training started from the weights {weights.name}, and it is not stated which "
+            "images they were trained on. If these are among them, the results are too optimistic."
+        )
+        yield Caveat("warning", "Pretrained weights", text)
 
 
 def _given_thresholds(content: ReportContent) -> Iterator[Caveat]:
