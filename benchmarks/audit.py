@@ -47,7 +47,7 @@ from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.data import load_dataset
 from plainfilm.data.fill import fill_cache
 from plainfilm.phantom import write_dataset
-from plainfilm.pixels import read_image, read_image_and_colour
+from plainfilm.pixels import read_image, read_image_and_text
 from plainfilm.records import Finding, PixelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -427,7 +427,7 @@ def measure_alone(what: str, *arguments: str) -> int:
                 sum(pool.map(decode_fully, files, chunksize=4))
         else:
             how, _, side = what.partition("-")
-            reader = read_image_and_colour if how == "channels" else read_image
+            reader = read_image_and_text if how == "channels" else read_image
             spec = PixelSpec(int(side))
             fill_cache(load_dataset(data), spec, folder=cache, workers=workers, reader=reader)
         print(json.dumps({"seconds": time.perf_counter() - began}))

@@ -32,7 +32,7 @@ def check(data: bytes) -> str:
         If an invariant does not hold; whatever else escapes is a defect as well.
     """
     from plainfilm.errors import ImageError
-    from plainfilm.pixels import Limits, read_image, read_image_and_colour, sniff
+    from plainfilm.pixels import Limits, read_image, read_image_and_text, sniff
     from plainfilm.pixels.directories import check_directories
     from plainfilm.pixels.structure import check_structure
     from plainfilm.records import PixelSpec
@@ -45,7 +45,7 @@ def check(data: bytes) -> str:
     spec = PixelSpec(24, geometry, trim=kind % 2 == 1, frame=kind % 5 // 4)  # type: ignore[arg-type]
     limits = Limits(bytes=1 << 22, pixels=1 << 20, frames=100)
     found: list[tuple[str, bytes]] = []
-    for reader in (read_image, read_image, read_image_and_colour):
+    for reader in (read_image, read_image, read_image_and_text):
         try:
             image = reader(data, spec, limits=limits)
         except ImageError as error:

@@ -13,14 +13,22 @@ from plainfilm.audit.quality import (
     check_outliers,
     check_text,
 )
+from plainfilm.pixels.text import SIDE, find_text, write_lines
 
 CHECKS = (check_contrast, check_orientation, check_outliers, check_text)
 
 
 def reported(check, make_evidence, images):
     """Return the indices of the images of each finding."""
-    findings = check(make_evidence([n % 2 for n in range(len(images))], images=images))
+    labels = [n % 2 for n in range(len(images))]
+    findings = check(make_evidence(labels, images=images, metadata=searched(images)))
     return {f.check: sorted(int(name[1:-4]) for name in f.files) for f in findings}
+
+
+def searched(images):
+    """Return the metadata of images in which text was searched for."""
+    large = [np.asarray(Image.fromarray(image).resize((SIDE, SIDE))) for image in images]
+    return [{"text": write_lines(lines)} if (lines := find_text(one)) else {} for one in large]
 
 
 def altered(chests, changes):

@@ -78,6 +78,13 @@ def test_tone_is_that_of_the_quantiles_inside(chests):
     assert feature(chests, "white") == pytest.approx((inner >= 250).mean(axis=1), abs=1e-12)
 
 
+@pytest.mark.parametrize("width", [3, 5, 9])
+def test_box_means_are_those_of_scipy(chests, width):
+    planes = chests[:3].astype(np.float32)
+    expected = uniform_filter(planes, (0, width, width), mode="nearest")
+    assert styles._box_means(planes, width) == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "rises"),
     [

@@ -34,7 +34,7 @@ from plainfilm.data.fill import _Found, check_space
 from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
 from plainfilm.decoding.process import DecodingProcess
 from plainfilm.errors import DataError, ImageError, StorageError
-from plainfilm.pixels import Image, read_image, read_image_and_colour
+from plainfilm.pixels import Image, read_image, read_image_and_text
 from plainfilm.records import PixelSpec, Record, Task
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -268,16 +268,14 @@ def test_the_cache_of_the_colour_reader_serves_the_plain_reader(tmp_path: Path) 
         records.append(Record(id=path.name, path=str(path), labels=(0,), patient=path.name))
     manifest = Manifest("drawn", TASK, tuple(records))
     folder, listener = tmp_path / "c", Listener()
-    known = fill_cache(manifest, SPEC, folder=folder, reader=read_image_and_colour)
+    known = fill_cache(manifest, SPEC, folder=folder, reader=read_image_and_text)
     assert [metadata["coloured"] for metadata in known.metadata] == [0, 1]
     plain = fill_cache(manifest, SPEC, folder=folder, progress=listener)
     assert "decoding images" not in listener.totals
     np.testing.assert_array_equal(plain.all(), known.all())
     # In the other direction the metadata lack the colour, and the files are decoded.
     fill_cache(manifest, SPEC, folder=tmp_path / "d")
-    fill_cache(
-        manifest, SPEC, folder=tmp_path / "d", reader=read_image_and_colour, progress=listener
-    )
+    fill_cache(manifest, SPEC, folder=tmp_path / "d", reader=read_image_and_text, progress=listener)
     assert listener.totals["decoding images"] == 2
 
 

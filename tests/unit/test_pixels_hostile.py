@@ -345,7 +345,7 @@ SWEEP = """
 import json, re, sys, time, warnings
 warnings.simplefilter("error")
 from plainfilm.errors import ImageError
-from plainfilm.pixels import read_image, read_image_and_colour
+from plainfilm.pixels import read_image, read_image_and_text
 from plainfilm.records import PixelSpec
 import plainfilm.pixels.dicom
 def peak():
@@ -355,7 +355,7 @@ for line in sys.stdin:
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # forget the peak so far
     before, start, outcomes = peak(), time.process_time(), []
-    for reader in (read_image, read_image_and_colour):
+    for reader in (read_image, read_image_and_text):
         try:
             assert reader(line.rstrip("\\n"), PixelSpec(64)).pixels.shape == (64, 64)
             outcomes.append("image")

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from PIL import ImageFile
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels import Limits, read_full_image, read_image, read_image_and_colour
+from plainfilm.pixels import Limits, read_full_image, read_image, read_image_and_text
 from plainfilm.pixels.depth import grey_from_depth
 from plainfilm.records import PixelSpec
 
@@ -115,7 +115,7 @@ def tinted(amount: int, part: float = 1.0) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "webp", "tiff", "gif"])
 def test_colour_is_distinguished_from_grey_in_colour_files(kind: str) -> None:
     def coloured(picture: np.ndarray | Pillow.Image) -> float | str:
-        image = read_image_and_colour(saved(picture, kind), PixelSpec(64))
+        image = read_image_and_text(saved(picture, kind), PixelSpec(64))
         np.testing.assert_array_equal(
             image.pixels, read_image(saved(picture, kind), PixelSpec(64)).pixels
         )
@@ -150,7 +150,7 @@ def test_looking_for_colour_leaves_the_luminance_as_it_is(
     rgb = options.get("rgb", False)
     data = saved(picture, "jpeg", **({"keep_rgb": True} if rgb else options))
     plain = read_image(data, PixelSpec(size))
-    asked = read_image_and_colour(data, PixelSpec(size))
+    asked = read_image_and_text(data, PixelSpec(size))
     np.testing.assert_array_equal(asked.pixels, plain.pixels)
     assert asked.metadata == {**plain.metadata, "coloured": 1.0}
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels import Limits, read_image_and_colour
+from plainfilm.pixels import Limits, read_image_and_text
 from plainfilm.pixels.codestream import check_codestream
 from plainfilm.pixels.directories import check_directories
 from plainfilm.pixels.sniff import Format
@@ -190,7 +190,7 @@ def test_many_parts_are_rejected_at_once(name: str) -> None:
     data = make()
     start = time.process_time()
     with pytest.raises(ImageError, match=what) as caught:
-        read_image_and_colour(data, PixelSpec(16))
+        read_image_and_text(data, PixelSpec(16))
     assert time.process_time() - start < 0.5
     assert caught.value.reason == "too-large"
 
@@ -207,7 +207,7 @@ def test_many_parts_are_rejected_at_once(name: str) -> None:
 )
 def test_compressed_bytes_are_limited_like_pixels(data: bytes) -> None:
     with pytest.raises(ImageError, match="compressed bytes"):
-        read_image_and_colour(data, PixelSpec(16), limits=Limits(pixels=64 * 64))
+        read_image_and_text(data, PixelSpec(16), limits=Limits(pixels=64 * 64))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_compressed_bytes_are_limited_like_pixels(data: bytes) -> None:
     ids=lambda data: f"{len(data)} bytes",
 )
 def test_what_programs_write_is_read(data: bytes) -> None:
-    assert read_image_and_colour(data, PixelSpec(16)).pixels.shape == (16, 16)
+    assert read_image_and_text(data, PixelSpec(16)).pixels.shape == (16, 16)
 
 
 def test_a_header_behind_other_bytes_is_checked() -> None:

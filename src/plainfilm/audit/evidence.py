@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from plainfilm.data.cache import Cache
 from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.pixels.text import TextLine, read_lines
 from plainfilm.records import Record
 
 SIDE = 128
@@ -18,11 +19,6 @@ SIDE = 128
 THUMBNAIL = 32
 """Side of the thumbnails, in pixels."""
 _CHUNK = 512
-# Text is searched for in the upper and the lower quarter: the number of strokes in the window with
-# most of them, five rows high (almost a line of text) and three eighths of the image wide.
-_BAND = 32
-_WINDOW_ROWS, _WINDOW_COLUMNS = 5, 48
-_STROKE = 16  # grey levels by which a stroke is brighter than the pixels to its left and right
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,9 +28,6 @@ class ImageSummaries:
     thumbnails: NDArray[np.uint8]  # (n, 32, 32) block means
     histograms: NDArray[np.uint16]  # (n, 256) of every other row and column
     grey_range: NDArray[np.intp]  # (n,) grey levels between the 1st and the 99th percentile
-    # (n,) largest number of vertical strokes in a window at the upper or lower edge: a line of text
-    # has 20 to 60; a side marker, ribs and cables have 6 to 16.
-    strokes: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +58,10 @@ class Evidence:
         values = (metadata.get(name) for metadata in self.metadata)
         numeric = [v if isinstance(v, int | float) else np.nan for v in values]
         return np.array(numeric, dtype=np.float64)
+
+    def text_lines(self) -> list[tuple[TextLine, ...]]:
+        """Return the lines of burnt-in text of each image; none in a quick audit."""
+        return [read_lines(str(metadata.get("text", "[]"))) for metadata in self.metadata]
 
     def ids_where(self, mask: NDArray[np.bool_]) -> list[str]:
         """Return the ids of the rows that a mask (n,) selects."""
@@ -123,16 +120,12 @@ def _summarise(cache: Cache) -> ImageSummaries:
     count = len(cache)
     thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL), dtype=np.uint8)
     histograms = np.empty((count, 256), dtype=np.uint16)
-    strokes = np.empty(count, dtype=np.intp)
     for start in range(0, count, _CHUNK):
         images = cache.gather(np.arange(start, min(start + _CHUNK, count)))
         chunk = slice(start, start + len(images))
         thumbnails[chunk] = downsample(images, THUMBNAIL)
         histograms[chunk] = _histograms(images[:, ::2, ::2])
-        strokes[chunk] = np.maximum(
-            _most_strokes(images[:, :_BAND]), _most_strokes(images[:, -_BAND:])
-        )
-    return ImageSummaries(thumbnails, histograms, _grey_ranges(histograms), strokes)
+    return ImageSummaries(thumbnails, histograms, _grey_ranges(histograms))
 
 
 def downsample(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -160,18 +153,3 @@ def _grey_ranges(histograms: NDArray[np.uint16]) -> NDArray[np.intp]:
     sums = np.cumsum(histograms, axis=1, dtype=np.int32)
     low, high = (sums < share * sums[:, -1:] for share in (0.01, 0.99))
     return np.asarray(high.sum(axis=1) - low.sum(axis=1), dtype=np.intp)
-
-
-def _most_strokes(band: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Count the strokes in the window of a band (n, rows, columns) that has most of them."""
-    levels = band[:, :, 1:-1].astype(np.int16)
-    steps = levels[:, :, 1:] - levels[:, :, :-1]
-    # A stroke is one pixel wide; what is two pixels wide at this size is an edge, a rib or a cable.
-    strokes = (steps[:, :, :-1] > _STROKE) & (steps[:, :, 1:] < -_STROKE)
-    width = strokes.shape[2]
-    begin = np.arange(0, width - _WINDOW_COLUMNS + 1, 4)
-    column = np.arange(width)[:, None]
-    windows = ((column >= begin) & (column < begin + _WINDOW_COLUMNS)).astype(np.float32)
-    counts = strokes.astype(np.float32) @ windows
-    rows = np.lib.stride_tricks.sliding_window_view(counts, _WINDOW_ROWS, axis=1).sum(axis=-1)
-    return np.asarray(rows.max(axis=(1, 2)), dtype=np.intp)

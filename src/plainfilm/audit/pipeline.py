@@ -35,7 +35,7 @@ from plainfilm.data.fill import fill_cache
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources import load_dataset
 from plainfilm.errors import SourceError
-from plainfilm.pixels import read_image_and_colour
+from plainfilm.pixels import read_image_and_text
 from plainfilm.records import Finding, PixelSpec
 
 _FEW_DUPLICATES = 0.01
@@ -151,7 +151,7 @@ def audit_dataset(
             folder=cache,
             workers=workers,
             progress=progress,
-            reader=read_image_and_colour,
+            reader=read_image_and_text,
         )
         evidence = evidence_from_cache(manifest, images)
     if not len(evidence):

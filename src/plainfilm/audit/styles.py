@@ -215,18 +215,30 @@ def _tones(images: NDArray[np.uint8]) -> Floats:
 
 def _detail(planes: Planes) -> tuple[Floats, Floats]:
     """Return the features of sharpness, (n, 3), and of marks, (n, 3)."""
-    from scipy.ndimage import uniform_filter
-
     side = planes.shape[1]
     small, large = 2 * (side // 85) + 1, 2 * (side // 56) + 1
-    near = uniform_filter(planes, (0, small, small))
+    near = _box_means(planes, small)
     fine = planes - near
     half = near[:, ::2, ::2]
-    coarse = half - uniform_filter(half, (0, large, large))
+    coarse = half - _box_means(half, large)
     across, along = (_energy(np.diff(half, axis=axis)) for axis in (2, 1))
     # The fourth power weighs few strong edges: it separates grain, which is everywhere, from them.
     ratios = _energy(fine) / _energy(coarse), _energy(fine) ** 2 / _energy(fine**2), across / along
     return np.log(np.stack(ratios, axis=1)), _marks(fine > _MARK)
+
+
+def _box_means(planes: Planes, width: int) -> Planes:
+    """Return the means over squares of an odd width; the border is repeated outwards."""
+    reach = width // 2
+    padded = np.pad(planes, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    # Adding slices is faster than a sum over windows.
+    rows = padded[:, : planes.shape[1]].copy()
+    for shift in range(1, width):
+        rows += padded[:, shift : shift + planes.shape[1]]
+    sums = rows[:, :, : planes.shape[2]].copy()
+    for shift in range(1, width):
+        sums += rows[:, :, shift : shift + planes.shape[2]]
+    return np.asarray(sums / np.float32(width * width), np.float32)
 
 
 def _energy(planes: Planes) -> Floats:

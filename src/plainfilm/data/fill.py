@@ -23,7 +23,7 @@ from plainfilm.data.shards import Shard, read_shards, rows_per_shard, write_shar
 from plainfilm.decoding.decode import FEW, Decoded, Failure, Reader, reader_name
 from plainfilm.decoding.pool import Pool
 from plainfilm.errors import StorageError
-from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_colour
+from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_text
 from plainfilm.records import PixelSpec
 
 # Failures that may not occur the next time; they are not stored.
@@ -73,7 +73,7 @@ def fill_cache(
     shard_folder = top / _name(spec, reader)
     found = _Found(files.values(), read_shards(shard_folder, spec.size))
     if reader is read_image:  # this reader gives the same pixels, with more metadata
-        for shard in read_shards(top / _name(spec, read_image_and_colour), spec.size):
+        for shard in read_shards(top / _name(spec, read_image_and_text), spec.size):
             found.add(shard)
     todo = found.missing()
     remove_leftovers(shard_folder)

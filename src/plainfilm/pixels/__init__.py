@@ -10,7 +10,7 @@ from plainfilm.pixels.read import (
     Image,
     read_full_image,
     read_image,
-    read_image_and_colour,
+    read_image_and_text,
     read_pixel_hash,
 )
 from plainfilm.pixels.sniff import IMAGE_SUFFIXES, Format, sniff
@@ -24,7 +24,7 @@ __all__ = [
     "Limits",
     "read_full_image",
     "read_image",
-    "read_image_and_colour",
+    "read_image_and_text",
     "read_pixel_hash",
     "sniff",
 ]

@@ -38,7 +38,8 @@ class Image:
         ``mode`` and ``decoded_width``. ``frame`` (counted from 0) and ``frames`` if there are
         several; DICOM always has ``frames``. ``window`` if more than 8 bits became 8. ``trimmed``
         (share of the area cut off as border, 0 to 1) if the spec trims. ``coloured`` (1 if the
-        image shows colour, else 0; absent if unknown, see :func:`read_image_and_colour`). ``alpha``
+        image shows colour, else 0; absent if unknown) and ``text`` (lines of burnt-in text), see
+        :func:`read_image_and_text`. ``alpha``
         (``opaque``, ``partial`` or ``hidden``) if the file has transparency. ``corrected`` (words,
         separated by spaces) if the data overrule the header or an extreme pixel does not set the
         scale, see ``plainfilm.pixels.metadata.CORRECTIONS``. ``exif``, ``progressive`` and
@@ -77,24 +78,33 @@ def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = 
         ``no-such-frame``, ``truncated``, ``corrupt``, ``no-pixels``, ``needs-codec``,
         ``out-of-memory`` (which may succeed another time).
     """
-    return _read(source, spec, limits, False)
+    return _read(_load(source, limits), spec, limits, False)[0]
 
 
-def read_image_and_colour(
+def read_image_and_text(
     source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS
 ) -> Image:
-    """Read as :func:`read_image` does, and always determine whether the file shows colour.
+    """Read as :func:`read_image` does, and also look for colour and for burnt-in text.
 
     The pixels are the same to the bit. The metadata contain ``coloured`` also for a JPEG with
-    colour channels; :func:`read_image` decodes only its luminance. Such a JPEG of 224 x 224 pixels
-    takes about twice as long as there, every other file the same time. A cache filled with this
-    reader also serves :func:`read_image`.
+    colour channels; :func:`read_image` decodes only its luminance. They contain ``text`` if
+    :mod:`plainfilm.pixels.text` finds any. A cache filled with this reader also serves
+    :func:`read_image`.
     """
-    return _read(source, spec, limits, True)
+    from plainfilm.pixels.text import SIDE, find_text, write_lines
 
-
-def _read(source: bytes | str | Path, spec: PixelSpec, limits: Limits, colour: bool) -> Image:
     data = _load(source, limits)
+    image, decoded = _read(data, spec, limits, True)
+    whole = PixelSpec(SIDE, frame=spec.frame)
+    if spec.size < SIDE and decoded.metadata["decoded_width"] != decoded.metadata["width"]:
+        # A JPEG was decoded at a fraction of its size: letters need more.
+        decoded = _decode(data, sniff(data), limits, cover(whole), spec.frame, False)
+    if lines := find_text(np.asarray(fit(decoded, whole))):
+        return Image(image.pixels, {**image.metadata, "text": write_lines(lines)})
+    return image
+
+
+def _read(data: bytes, spec: PixelSpec, limits: Limits, colour: bool) -> tuple[Image, GreyImage]:
     kind = sniff(data)
     decoded = _decode(data, kind, limits, cover(spec), spec.frame, colour)
     box = None
@@ -112,7 +122,7 @@ def _read(source: bytes | str | Path, spec: PixelSpec, limits: Limits, colour: b
             box = box[0] * x, box[1] * y, box[2] * x, box[3] * y
             finer.metadata["trimmed"] = decoded.metadata["trimmed"]
             decoded = finer
-    return Image(_array(fit(decoded, spec, box)), decoded.metadata)
+    return Image(_array(fit(decoded, spec, box)), decoded.metadata), decoded
 
 
 def read_full_image(
