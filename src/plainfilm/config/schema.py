@@ -24,6 +24,9 @@ NETWORKS = (
 KERAS_PREFIX = "keras:"
 """Begins the name of a network of Keras Applications, such as ``keras:DenseNet121``."""
 
+ORIGIN_OPTIONS = ("licence", "trained_on")
+"""Options of every network that describe a file of weights."""
+
 _LARGEST_BATCH = 65_536
 _LONGEST_NAME = 200
 
@@ -95,13 +98,17 @@ class NetworkConfig:
     name
         Name of the network.
     options
-        Its options: the keywords of the function that builds it.
+        Its options: the keywords of the function that builds it; ``licence`` and ``trained_on`` of
+        a file of weights.
+    weights
+        The weights from which a training starts: ``random``, ``imagenet`` or the path of a file.
     mirror
         Whether the sealed model predicts the mean of the logits of an image and its mirror image.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = "random"
     mirror: bool = False
 
 

@@ -78,17 +78,19 @@ def backend_is_running() -> bool:
     return _running() is not None
 
 
-def choose_precision(precision: str, backend: str) -> str:
-    """Resolve ``auto`` to ``bfloat16`` or ``float32``.
+def choose_precision(precision: str, backend: str, network: str = "compact") -> str:
+    """Resolve ``auto`` to ``bfloat16`` or ``float32`` for a network.
 
     bfloat16 is faster on a GPU. On a CPU with matrix units for it, it is faster with TensorFlow and
-    PyTorch, whose kernels use them, but slower with JAX.
+    PyTorch, whose kernels use them, but slower with JAX, and for networks with depthwise
+    convolutions, which have no such kernels.
     """
     if precision != "auto":
         return precision
     if has_accelerator(backend):
         return "bfloat16"
-    return "bfloat16" if backend != "jax" and cpu_has_bfloat16() else "float32"
+    faster = backend != "jax" and network in ("compact", "tutorial") and cpu_has_bfloat16()
+    return "bfloat16" if faster else "float32"
 
 
 def cpu_has_bfloat16() -> bool:

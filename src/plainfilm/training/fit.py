@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.class_weights import class_weights
 from plainfilm.training.feed import Feed
+from plainfilm.training.head_start import below_last_layer, start_last_layer
+from plainfilm.training.initial_weights import InitialWeights
 from plainfilm.training.losses import DistilLoss, MaskedAccuracy, MaskedLoss
 from plainfilm.training.muon import Muon
 from plainfilm.training.networks import Head, head_of, network_of, predict_logits
@@ -61,11 +63,13 @@ def fit(
     validation: ValidationSet,
     folder: Path,
     precision: str,
+    initial: InitialWeights | None = None,
     *,
     progress: Progress = silent,
 ) -> Fitted:
     """Train a network, or continue the interrupted training of a folder.
 
+    With ``initial`` weights, the last layer is fitted before the first step.
     The folder receives the training state, the best weights and ``history.csv``. A RunError is
     raised if the loss is no longer finite, or the state in the folder is of another network.
     """
@@ -97,6 +101,13 @@ def fit(
     variables = [*network.variables, *optimiser.variables]
     state = load_state(state_file, variables)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
+    if initial is not None and not state_file.exists():
+        initial.assign(network)
+        own = replace(feed, teacher=None)
+        features = _training_model(below_last_layer(network), own)
+        # The images of an epoch after the last, whose augmentation training does not draw.
+        batches, count = own.epoch(epochs), len(feed.labels)
+        start_last_layer(network, features, batches, count, head, weights, progress)
     total = epochs * feed.steps
 
     while state.epoch < epochs and not _is_over(state, config):

@@ -15,6 +15,7 @@ from plainfilm.training.backend import (
     choose_precision,
     use_backend,
 )
+from plainfilm.training.initial_weights import initial_weights
 from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.networks import network_of
 from plainfilm.training.startup import Background
@@ -27,16 +28,20 @@ class KerasTrainer:
 
     def __init__(self, recipe: Recipe, backend: str | None) -> None:
         self.backend = choose_backend(backend)
-        self.precision = choose_precision(recipe.fit.precision, self.backend)
+        self.precision = choose_precision(recipe.fit.precision, self.backend, recipe.network.name)
+        self.initial = initial_weights(recipe.network)
+        self.pretrained = None if self.initial is None else self.initial.origin
         self.starts_slowly = not backend_is_running()
 
     def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
-        """Import Keras, and build the network once to check its options."""
+        """Import Keras, and build the network once to check its options and initial weights."""
         if self.starts_slowly:
             progress(f"importing {self.backend}", 0, 1)
             use_backend(self.backend)
             progress(f"importing {self.backend}", 1, 1)
-        network_of(recipe, task)
+        network = network_of(recipe, task)
+        if self.initial is not None:
+            self.initial.assign(network)
 
     def train(self, work: Work, provenance: Provenance, progress: Progress) -> Bundle:
         """Train a network and seal it."""
@@ -58,7 +63,16 @@ class KerasTrainer:
         labels, size = training.records.label_array(), recipe.input.size
         feed = Feed(gather, labels, recipe.augment, size, recipe.fit.batch, work.seed, work.teacher)
         report = sealing.progress
-        fitted = fit(recipe, task, feed, held_out, work.folder, self.precision, progress=report)
+        fitted = fit(
+            recipe,
+            task,
+            feed,
+            held_out,
+            work.folder,
+            self.precision,
+            self.initial,
+            progress=report,
+        )
         progress("sealing", 0, 1)
         provenance = replace(
             provenance,

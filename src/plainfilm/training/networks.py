@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle import Bundle, read_bundle
-from plainfilm.config import Recipe
+from plainfilm.config import ORIGIN_OPTIONS, Recipe
 from plainfilm.errors import BundleError
 from plainfilm.metrics import apply_recalibration, apply_temperature
 from plainfilm.records import Task
@@ -37,7 +37,9 @@ def network_of(recipe: Recipe, task: Task) -> Any:
     from plainfilm.models import build_network
 
     outputs = outputs_of(task, head_of(task, recipe.fit.loss))
-    return build_network(recipe.network.name, recipe.input.size, outputs, recipe.network.options)
+    own = recipe.network.options.items()
+    options = {key: value for key, value in own if key not in ORIGIN_OPTIONS}
+    return build_network(recipe.network.name, recipe.input.size, outputs, options)
 
 
 def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> Any:

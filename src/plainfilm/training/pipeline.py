@@ -9,13 +9,14 @@ from pathlib import Path
 from plainfilm import __version__, _files
 from plainfilm._progress import Progress, silent
 from plainfilm.audit.pipeline import Audit
-from plainfilm.bundle import Provenance
+from plainfilm.bundle import PretrainedWeights, Provenance
 from plainfilm.bundle.rejection import frequent_values
 from plainfilm.config import Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
 from plainfilm.pixels.metadata import is_synthetic
 from plainfilm.training.distil import open_teacher
+from plainfilm.training.initial_weights import without_folders
 from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.lock import FolderLock
 from plainfilm.training.plan import Plan, check_folder, claim_folder, make_plan
@@ -85,9 +86,14 @@ def train(
         raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
     trainer = KerasTrainer(recipe, backend)
     manifest = _split_manifest(data, recipe, exclude)
-    recipe, teacher = open_teacher(recipe, manifest.task)
+    recipe, teacher = open_teacher(without_folders(recipe), manifest.task)
     plan = make_plan(
-        recipe, manifest, seed=seed, backend=trainer.backend, precision=trainer.precision
+        recipe,
+        manifest,
+        seed=seed,
+        backend=trainer.backend,
+        precision=trainer.precision,
+        pretrained=trainer.pretrained,
     )
     check_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
@@ -136,8 +142,12 @@ def _provenance(plan: Plan, manifest: Manifest, work: Work) -> Provenance:
         synthetic_images=sum(map(is_synthetic, metadata)),
         modalities=frequent_values(metadata, "modality"),
         body_parts=frequent_values(metadata, "body_part"),
-        pretrained=None if work.teacher is None else work.teacher.bundle.provenance.pretrained,
+        pretrained=plan.identity.pretrained or _pretrained_teacher(work),
     )
+
+
+def _pretrained_teacher(work: Work) -> PretrainedWeights | None:
+    return None if work.teacher is None else work.teacher.bundle.provenance.pretrained
 
 
 def resolve_recipe(recipe: Recipe | str | Path, settings: Sequence[str]) -> Recipe:

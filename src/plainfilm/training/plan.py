@@ -12,6 +12,7 @@ from plainfilm import __version__, _files
 from plainfilm._document import Document
 from plainfilm._json import to_json
 from plainfilm._machine import Machine, describe_machine, versions
+from plainfilm.bundle import PretrainedWeights
 from plainfilm.config import Recipe
 from plainfilm.data import Manifest
 from plainfilm.data.counts import Description
@@ -32,6 +33,8 @@ class Identity:
         Content hash of the manifest.
     members
         Ids of the bundles that an ensemble is made from.
+    pretrained
+        The weights from which the training starts; None if they are random.
     """
 
     recipe: Recipe
@@ -40,6 +43,7 @@ class Identity:
     backend: str
     precision: str
     members: tuple[str, ...] = ()
+    pretrained: PretrainedWeights | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,16 @@ class Plan(Document):
 
 
 def make_plan(
-    recipe: Recipe, manifest: Manifest, *, seed: int, backend: str, precision: str
+    recipe: Recipe,
+    manifest: Manifest,
+    *,
+    seed: int,
+    backend: str,
+    precision: str,
+    pretrained: PretrainedWeights | None = None,
 ) -> Plan:
     """Return the plan of a run."""
-    identity = Identity(recipe, seed, manifest.hash, backend, precision)
+    identity = Identity(recipe, seed, manifest.hash, backend, precision, pretrained=pretrained)
     others = versions("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "pillow")
     own = {"plainfilm": __version__}
     return Plan(identity, manifest.describe(), describe_machine(), own | others)

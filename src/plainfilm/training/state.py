@@ -53,8 +53,10 @@ def weights_to_bytes(variables: Iterable[Any], metadata: dict[str, str] | None =
     return data
 
 
-def read_weights(data: bytes, variables: Iterable[Any], source: str) -> None:
-    """Assign the weights that `weights_to_bytes` returned.
+def read_weights(
+    data: bytes, variables: Iterable[Any], source: str, *, ignored: Iterable[Any] = ()
+) -> None:
+    """Assign the weights that `weights_to_bytes` returned, except to the ``ignored`` variables.
 
     A RunError, with the name ``source``, is raised if names or shapes of ``variables`` differ.
     """
@@ -62,7 +64,10 @@ def read_weights(data: bytes, variables: Iterable[Any], source: str) -> None:
         tensors = require("safetensors.numpy", "train").load(data)
     except Exception as error:  # not every version exports the error class of safetensors
         raise RunError(f"{source} is damaged", received=str(error), remedy=_AGAIN) from error
-    named = _named(variables)
+    named, skipped = _named(variables), {id(variable) for variable in ignored}
+    for name in [name for name, variable in named.items() if id(variable) in skipped]:
+        del named[name]
+        tensors.pop(name, None)
     expected = {(name, tuple(variable.shape)) for name, variable in named.items()}
     differing = sorted(expected ^ {(name, tuple(array.shape)) for name, array in tensors.items()})
     if differing:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from plainfilm._progress import Progress
-from plainfilm.bundle import Bundle, Provenance
+from plainfilm.bundle import Bundle, PretrainedWeights, Provenance
 from plainfilm.config import Recipe
 from plainfilm.records import Task
 from plainfilm.training.distil import Teacher
@@ -39,12 +39,15 @@ class Trainer(Protocol):
     ----------
     backend, precision
         What computes, and with which numbers; both are part of the identity of a run.
+    pretrained
+        The weights from which the training starts, also part of the identity; None if random.
     starts_slowly
         Whether `start` takes seconds, so that a subprocess decodes images at the same time.
     """
 
     backend: str
     precision: str
+    pretrained: PretrainedWeights | None
     starts_slowly: bool
 
     def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
