@@ -187,6 +187,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         folder: Path | None = None,
         *,
         task: Task = BRIGHT,
+        pixels: PixelSpec = BRIGHTNESS.input,
         gains: Sequence[float] = (1.0,),
         thresholds: dict[Purpose, float] | None = None,
         graph: bytes | None = None,
@@ -197,7 +198,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
         metadata = BundleMetadata(
             task=task,
-            pixels=PixelSpec(SIDE),
+            pixels=pixels,
             temperature=1.0,
             points=tuple(
                 locked(label, purpose, threshold)

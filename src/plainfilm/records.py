@@ -17,6 +17,7 @@ __all__ = [
     "UNKNOWN",
     "Finding",
     "Geometry",
+    "Histogram",
     "LockedPoint",
     "OperatingPoint",
     "PixelSpec",
@@ -37,6 +38,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 Geometry = Literal["squash", "pad", "crop"]
+Histogram = Literal["as-is", "matched"]
 TaskKind = Literal["binary", "multiclass", "multilabel"]
 Severity = Literal["note", "warning", "serious"]
 Purpose = Literal["balanced", "rule-out", "rule-in", "custom"]
@@ -64,12 +66,16 @@ class PixelSpec:
     frame
         Frame of a multi-frame DICOM file or page of a TIFF, counted from 0. Files without it are
         left out.
+    histogram
+        ``as-is``, or ``matched``: the grey levels are mapped to a fixed distribution
+        (`plainfilm.pixels.histogram.match_histogram`).
     """
 
     size: int
     geometry: Geometry = "squash"
     trim: bool = False
     frame: int = 0
+    histogram: Histogram = "as-is"
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
@@ -82,13 +88,22 @@ class PixelSpec:
             )
         if self.frame < 0:
             raise ConfigError("the frame must be 0 or more", received=self.frame)
+        if self.histogram not in ("as-is", "matched"):
+            raise ConfigError(
+                "the histogram must be as-is or matched", received=repr(self.histogram)
+            )
 
     @property
     def key(self) -> str:
         """A short name, unique to this spec and valid as a folder name."""
         trim = "-trim" if self.trim else ""
         frame = f"-frame{self.frame}" if self.frame else ""
-        return f"{self.size}-{self.geometry}{trim}{frame}-{hash_json(asdict(self))[:8]}"
+        values = asdict(self)
+        matched = "-matched"
+        if self.histogram == "as-is":
+            matched = ""
+            del values["histogram"]  # so that the key is that of a spec without this field
+        return f"{self.size}-{self.geometry}{trim}{frame}{matched}-{hash_json(values)[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 from sklearn import metrics as reference
 
@@ -25,7 +26,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.rejection import describe_rejection
 from plainfilm.evaluation.robustness import measure_robustness
 from plainfilm.evaluation.subgroups import describe_subgroups
-from plainfilm.records import OperatingPoint, Record, Task
+from plainfilm.records import OperatingPoint, PixelSpec, Record, Task
 from plainfilm.runtime import Predictor
 
 MakeBundle = Callable[..., Bundle]
@@ -393,6 +394,27 @@ def test_a_model_of_brightness_is_hurt_by_exposure_alone(
     turned = kinds["inversion"].steps[0]
     assert turned.auroc.value == pytest.approx(1 - area, abs=0.02)
     assert found.first_drop is None or found.first_drop.name != "inversion"
+
+
+def test_histograms_are_matched_after_the_disturbance(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for n in range(24):
+        path = tmp_path / "d" / ("bright" if n % 2 else "dark") / f"p{n}-0.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spread = rng.normal(150 if n % 2 else 100, 25, (32, 32))
+        Image.fromarray(np.clip(spread, 1, 255).astype(np.uint8)).save(path)
+    manifest = load_dataset(tmp_path / "d", positive="bright")
+    flipped = {}
+    for histogram in ("as-is", "matched"):
+        pixels = PixelSpec(16, histogram=histogram)  # type: ignore[arg-type]
+        predictor = Predictor(make_bundle(tmp_path / histogram, pixels=pixels))
+        found = measure_robustness(predictor, manifest, workers=0)
+        kinds = {kind.name: kind for kind in found.disturbances}
+        flipped[histogram] = kinds["darker"].steps[-1].flipped, kinds["brighter"].steps[-1].flipped
+    assert flipped["matched"] == (0, 0)
+    assert min(flipped["as-is"]) > 0.3
 
 
 def test_whole_patients_are_drawn(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from PIL import Image as Pillow
 
 from plainfilm import evaluate, load_dataset
 from plainfilm.bundle import REJECTIONS, Bundle, Provenance, Rejection, find_rejection
-from plainfilm.bundle.rejection import frequent_values, is_blank
+from plainfilm.bundle.rejection import frequent_values
 from plainfilm.cli.describe import describe_evaluation
 from plainfilm.cli.main import main
 from plainfilm.inference.registry import BundleSource
 from plainfilm.pixels import read_image
+from plainfilm.pixels.histogram import is_blank
 from plainfilm.prediction import Prediction
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor

@@ -11,7 +11,7 @@ from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import images, make_finding
 from plainfilm.audit.orientation import ORIENTATIONS, estimate_orientation
 from plainfilm.audit.outliers import outlier_scores
-from plainfilm.bundle.rejection import BLANK_RANGE
+from plainfilm.pixels.histogram import BLANK_RANGE
 from plainfilm.records import Finding
 
 _LOW_CONTRAST = 56

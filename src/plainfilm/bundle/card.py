@@ -111,9 +111,10 @@ def front_matter(metadata: BundleMetadata, results: Iterable[Mapping[str, Any]] 
 def _summary(metadata: BundleMetadata) -> str:
     task, pixels = metadata.task, metadata.pixels
     labels = ", ".join(map(code_span, task.labels))
+    matched = ", histogram `matched`" if pixels.histogram == "matched" else ""
     return (
         f"Input: a chest X-ray, {pixels.size} x {pixels.size} pixels (geometry "
-        f"`{pixels.geometry}`). Output: the probability of {labels} ({task.kind}: "
+        f"`{pixels.geometry}`{matched}). Output: the probability of {labels} ({task.kind}: "
         f"{escape_markdown(' or '.join(task.classes))})."
     )
 

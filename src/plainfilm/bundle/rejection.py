@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle.description import BundleMetadata
+from plainfilm.pixels.histogram import is_blank
 
 REJECTIONS = MappingProxyType(
     {
@@ -23,9 +24,6 @@ REJECTIONS = MappingProxyType(
     }
 )
 """Reasons for a rejection, the first that applies is given: code to sentence."""
-
-BLANK_RANGE = 6
-"""Largest number of grey levels between the 1st and the 99th percentile of a blank image."""
 
 _LEAST_SHARE = 0.05  # of the training images
 RADIOGRAPHS = frozenset({"CR", "DX", "RG", "RF", "XA", "DF", "CF", "VF", "OT", "HC"})
@@ -68,24 +66,6 @@ def find_rejection(
 def _reject(reason: str, received: str | None = None) -> RejectedImage:
     value = "" if received is None else f" ({received})"
     return RejectedImage(reason, REJECTIONS[reason] + value)
-
-
-def is_blank(pixels: NDArray[np.uint8], *, padded: bool = False) -> bool:
-    """Return whether nearly all pixels have the same grey level.
-
-    ``padded`` ignores black lines at the edges, which preparation may have added.
-    """
-    if padded and pixels.any():
-        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-        pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # Counting every pixel takes ten times as long as comparing the quartiles of a grid.
-    step = max(1, len(pixels) // 16)
-    grid = np.sort(pixels[::step, ::step], axis=None)
-    if int(grid[3 * grid.size // 4]) - int(grid[grid.size // 4]) > BLANK_RANGE:
-        return False
-    below = np.cumsum(np.bincount(pixels.ravel(), minlength=256)) / pixels.size
-    low, high = np.searchsorted(below, (0.01, 0.99))
-    return bool(high - low <= BLANK_RANGE)
 
 
 def frequent_values(metadata: Iterable[Mapping[str, object]], name: str) -> tuple[str, ...]:

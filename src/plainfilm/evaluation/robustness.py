@@ -26,6 +26,7 @@ from plainfilm.evaluation.document.analyses import (
     Undisturbed,
 )
 from plainfilm.evaluation.view import ONE_CLASS, Floats, default_thresholds
+from plainfilm.pixels.histogram import match_histogram
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
 
@@ -92,7 +93,7 @@ def measure_robustness(
     label = bundle.task.labels[column]
     known = tuple(r for r in manifest.records if not np.isnan(r.labels[column]))
     chosen = _draw(replace(manifest, records=known), limit, seed)
-    spec, size = _enlarged(bundle.pixels), bundle.pixels.size
+    spec, own = _enlarged(bundle.pixels), bundle.pixels
     images = fill_cache(chosen, spec, folder=cache, workers=workers, progress=progress)
     chosen = chosen.drop(images.left_out)
     large = images.gather(images.positions(chosen.ids))
@@ -105,12 +106,12 @@ def measure_robustness(
 
     disturbances, done, total = [], 0, sum(len(kind.strengths) for kind in DISTURBANCES)
     with ThreadPoolExecutor() as pool:
-        before = predict(np.stack([*pool.map(lambda image: _shrink(image, size), large)]))
+        before = predict(np.stack([*pool.map(lambda image: _prepare(image, own), large)]))
         for kind in DISTURBANCES:
             steps: list[DisturbanceStep] = []
             for number, strength in enumerate(kind.strengths):
                 progress("disturbing", done, total)
-                after = predict(_disturb(kind, number, large, size, seed, pool))
+                after = predict(_disturb(kind, number, large, own, seed, pool))
                 steps.append(scorer.step(strength, before, after))
                 done += 1
             names = kind.name, kind.description, kind.unit
@@ -147,33 +148,38 @@ def _draw(manifest: Manifest, limit: int, seed: int) -> Manifest:
 
 
 def _enlarged(spec: PixelSpec) -> PixelSpec:
-    """Return the spec at a whole multiple of its size, about `_RESOLUTION` or the size itself."""
-    return replace(spec, size=spec.size * max(1, round(_RESOLUTION / spec.size)))
+    """Return the spec at a whole multiple of its size, about `_RESOLUTION` or the size itself.
+
+    The histogram is matched after the disturbance, as it would be for a disturbed file.
+    """
+    size = spec.size * max(1, round(_RESOLUTION / spec.size))
+    return replace(spec, size=size, histogram="as-is")
 
 
 def _disturb(
     kind: Disturbance,
     step: int,
     images: NDArray[np.uint8],
-    size: int,
+    spec: PixelSpec,
     seed: int,
     pool: ThreadPoolExecutor,
 ) -> NDArray[np.uint8]:
-    """Return every image disturbed and shrunk; the same draw for an image at every strength."""
+    """Return every image disturbed and prepared; the same draw for an image at every strength."""
     name = zlib.crc32(kind.name.encode())
 
     def one(number: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng([seed, name, number])
-        return _shrink(kind.apply(images[number], kind.strengths[step], rng), size)
+        return _prepare(kind.apply(images[number], kind.strengths[step], rng), spec)
 
     return np.stack([*pool.map(one, range(len(images)))])
 
 
-def _shrink(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    if len(image) == size:
-        return image
-    small = Pillow.fromarray(image).resize((size, size), Pillow.Resampling.BILINEAR)
-    return np.asarray(small)
+def _prepare(image: NDArray[np.uint8], spec: PixelSpec) -> NDArray[np.uint8]:
+    """Return a square image at the size and with the histogram of a spec."""
+    if len(image) != spec.size:
+        small = Pillow.fromarray(image).resize((spec.size,) * 2, Pillow.Resampling.BILINEAR)
+        image = np.asarray(small)
+    return match_histogram(image) if spec.histogram == "matched" else image
 
 
 def _first_drop(disturbances: Sequence[DisturbanceResults]) -> FirstDrop | None:

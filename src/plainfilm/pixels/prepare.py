@@ -1,4 +1,4 @@
-"""Resizes and crops a grey image to the square input of a network."""
+"""Turns a grey image into the square input of a network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from plainfilm.pixels.histogram import match_histogram
 from plainfilm.pixels.raster import GreyImage, Need
 from plainfilm.records import PixelSpec
 
@@ -59,7 +60,7 @@ def cover(spec: PixelSpec, share: tuple[float, float] = (1.0, 1.0)) -> Need:
 
 
 def fit(decoded: GreyImage, spec: PixelSpec, box: Box | None = None) -> Pillow.Image:
-    """Return the upright square image, made by one antialiased resize.
+    """Return the upright square image, made by one antialiased resize, with the spec's histogram.
 
     ``box`` is the part of the image to use, in its own pixels; None uses all.
     """
@@ -80,11 +81,13 @@ def fit(decoded: GreyImage, spec: PixelSpec, box: Box | None = None) -> Pillow.I
     if picture.size != target or (left, top, right, bottom) != (0, 0, *target):
         picture = picture.resize(target, Pillow.Resampling.BILINEAR, (left, top, right, bottom))
     picture = upright(picture, decoded.orientation)
-    if picture.size == (spec.size, spec.size):
-        return picture
-    square = Pillow.new("L", (spec.size, spec.size), 0)
-    square.paste(picture, ((spec.size - picture.width) // 2, (spec.size - picture.height) // 2))
-    return square
+    if picture.size != (spec.size, spec.size):
+        square = Pillow.new("L", (spec.size, spec.size), 0)
+        square.paste(picture, ((spec.size - picture.width) // 2, (spec.size - picture.height) // 2))
+        picture = square
+    if spec.histogram == "matched":
+        picture = Pillow.fromarray(match_histogram(np.asarray(picture)))
+    return picture
 
 
 def _whole(start: float, stop: float, limit: int) -> tuple[int, int]:

@@ -179,10 +179,11 @@ def _training(training: TrainingContent) -> dict[str, str]:
     versions = [f"{name} {version}" for name, version in plan.versions.items()]
     seed, size = plan.identity.seed, recipe.input.size
     members = plan.identity.members
+    matched = "; histograms are matched" if recipe.input.histogram == "matched" else ""
     several = f"mean of the logits of {len(members)} trainings" if members else None
     return {
         "kind": "deep learning on the image only",
-        "preprocessing": "the same for every file; size and geometry are stated",
+        "preprocessing": f"the same for every file; size and geometry are stated{matched}",
         "identity": "patient keys are keyed hashes; see also your data source",
         "network": f"{recipe.network.name}, {count(training.provenance.parameters or 0)} "
         f"parameters, {size} x {size}, {recipe.input.geometry}",
