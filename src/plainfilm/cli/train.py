@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ensemble", "with --seeds or --folds: also seal an ensemble of all runs")
     words = "override a setting of the recipe, e.g. epochs=5 or limit=600; repeatable"
     add("--set KEY=VALUE", words, dest="settings", action="append", default=[])
-    words = "bundle or run that a recipe with [distil] learns from"
+    words = "bundle or run that the network also learns from, as with the recipe distil"
     add("--teacher BUNDLE", words, type=Path)
     add("--backend BACKEND", "tensorflow, jax or torch (default: KERAS_BACKEND)")
     words = "leave out the records in this list, such as plainfilm audit --exclude writes"

@@ -181,6 +181,7 @@ def _training(training: TrainingContent) -> dict[str, str]:
     members = plan.identity.members
     matched = "; histograms are matched" if recipe.input.histogram == "matched" else ""
     several = f"mean of the logits of {len(members)} trainings" if members else None
+    teacher = f", distilled from the bundle {recipe.distil.teacher[:12]}" if recipe.distil else ""
     return {
         "kind": "deep learning on the image only",
         "preprocessing": f"the same for every file; size and geometry are stated{matched}",
@@ -191,7 +192,8 @@ def _training(training: TrainingContent) -> dict[str, str]:
         "seed": f"random, seed {seed}",
         "training": f"recipe {recipe.name}, "
         f"{counted(len(training.history) or recipe.fit.epochs, 'epoch')}, "
-        f"augmentation {recipe.augment.name}, {plan.identity.precision} on {plan.identity.backend}",
+        f"augmentation {recipe.augment.name}, {plan.identity.precision} on {plan.identity.backend}"
+        f"{teacher}",
         "ensemble": several or "none",
     }
 
