@@ -17,7 +17,7 @@ import keras
 from plainfilm.errors import ConfigError
 from plainfilm.models import build_network
 from plainfilm.models.efficientnet_lite import assign_convolutions
-from plainfilm.models.export import to_onnx
+from plainfilm.models.export import has_activation_map, to_onnx
 from plainfilm.models.lite_blocks import VARIANTS, lite_blocks
 from plainfilm.models.pretrained import lite_weights
 from plainfilm.records import Task
@@ -118,6 +118,43 @@ def test_network_and_graph_equal_numpy(
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     [own] = session.run(["logits"], {"image": pixels})
     np.testing.assert_allclose(own, logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("head", "outputs"), [("sigmoid", 2), ("softmax", 2)])
+def test_activation_map_shows_where_the_logit_comes_from(head: str, outputs: int) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = build_network("efficientnet-lite0", 72, outputs, {"dropout": 0.1})
+    weights = shake(network)
+    pixels = np.random.default_rng(3).integers(0, 256, (2, 72, 72), dtype=np.uint8)
+    labels = ("a", "b") if head == "sigmoid" else ("b",)
+    task = Task("multilabel" if head == "sigmoid" else "binary", labels, ("a", "b"))
+    assert has_activation_map(network)
+    session = onnxruntime.InferenceSession(
+        to_onnx(network, task, head, 1.0), providers=["CPUExecutionProvider"]
+    )
+    logits, maps = session.run(["logits", "activation"], {"image": pixels})
+    planes = [network.get_layer(name).input for name in ("pool4", "pool5")]
+    kernel = weights["logits/kernel"] / weights["scale_features/deviation"][:, None]
+    offset, bias = -weights["scale_features/mean"] @ kernel, weights["logits/bias"]
+    expected, first = np.zeros((2, 5, 5, outputs)), 0
+    for x in keras.Model(network.input, planes).predict_on_batch(pixels[..., None]):
+        x = np.asarray(x, np.float64)
+        squares = np.square(x - x.mean((1, 2), keepdims=True)) + 1e-6
+        deviation = np.sqrt(squares.mean((1, 2), keepdims=True))
+        both = np.concatenate([x, squares / deviation], axis=-1)
+        expected += both @ kernel[first : first + both.shape[-1]]
+        first += both.shape[-1]
+    expected = (expected + offset).transpose(0, 3, 1, 2)
+    if head == "softmax":
+        expected, logits = expected[:, 1:] - expected[:, :1], logits[:, 1:] - logits[:, :1]
+        bias = bias[1:] - bias[:1]
+    np.testing.assert_allclose(maps, expected, atol=1e-3)
+    np.testing.assert_allclose(maps.mean(axis=(2, 3)) + bias, logits, atol=1e-3)
+
+
+def test_stages_of_different_sizes_have_no_activation_map() -> None:
+    network = build_network("efficientnet-lite0", 64, 1, {"pooled": [3, 5]})
+    assert not has_activation_map(network)
 
 
 @pytest.mark.parametrize("variant", INSTALLED)

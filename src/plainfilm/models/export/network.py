@@ -13,18 +13,14 @@ import keras
 import numpy as np
 from keras import layers
 
+from plainfilm.models.export.activation_map import add_activation_map, has_activation_map
 from plainfilm.models.export.layers import find_writer
-from plainfilm.models.export.writer import Writer, to_numpy
+from plainfilm.models.export.writer import Writer
 from plainfilm.models.graph import IMAGE
 from plainfilm.models.novelty import FLOOR, SIDE, Distance, Novelty
 from plainfilm.records import Task
 
 _MAX_FEATURES = 1024  # a covariance of more would be larger than the network
-
-
-def has_activation_map(network: Any) -> bool:
-    """Return whether the network ends in global average pooling (dropout) and a dense layer."""
-    return _final_pooling(network) is not None
 
 
 def feature_network(network: Any) -> Any | None:
@@ -41,8 +37,9 @@ def to_onnx(
     """Return the graph of a network as the bytes of an ONNX file.
 
     The input is ``image`` uint8 (n, size, size). The outputs are ``probabilities`` (n, labels),
-    ``logits`` (n, outputs), ``activation`` (n, labels, height, width) if the network ends in global
-    pooling, and ``novelty`` (n,) if it is given. A ConfigError is raised for an unknown layer.
+    ``logits`` (n, outputs), ``activation`` (n, labels, height, width) if
+    `has_activation_map`, and ``novelty`` (n,) if it is given. A ConfigError is raised for an
+    unknown layer.
     """
     writer = _NetworkWriter()
     writer.add_network(network)
@@ -51,25 +48,14 @@ def to_onnx(
         "probabilities": ["n", len(task.labels)],
         "logits": ["n", int(network.outputs[0].shape[-1])],
     }
-    if (pooling := _final_pooling(network)) is not None:
-        writer.add_activation_map(pooling, network.layers[-1], head, len(task.labels))
+    if has_activation_map(network):
+        add_activation_map(writer, network, head, len(task.labels))
         outputs["activation"] = ["n", len(task.labels), "height", "width"]
     size = int(network.inputs[0].shape[1])
     if novelty is not None:
         writer.add_novelty(novelty, network.layers[-1], size)
         outputs["novelty"] = ["n"]
     return writer.build(f"plainfilm-{network.name}", size, outputs)
-
-
-def _final_pooling(network: Any) -> Any | None:
-    """Return the global pooling below the last dense layer, if the network ends that way."""
-    *_, last = network.layers
-    if not isinstance(last, layers.Dense):
-        return None
-    below = last.input._keras_history.operation
-    if isinstance(below, layers.Dropout):
-        below = below.input._keras_history.operation
-    return below if isinstance(below, layers.GlobalAveragePooling2D) else None
 
 
 class _NetworkWriter(Writer):
@@ -85,13 +71,6 @@ class _NetworkWriter(Writer):
         logits = self.names[id(network.outputs[0])]
         if logits != "logits":
             self.add("Identity", [logits], "logits")
-
-    def add_activation_map(self, pooling: Any, dense: Any, head: str, labels: int) -> None:
-        kernel = to_numpy(dense.kernel)
-        if head == "softmax" and labels == 1:
-            kernel = kernel[:, 1:] - kernel[:, :1]
-        weight = self.constant("activation_kernel", kernel.T[:, :, None, None])
-        self.add("Conv", [self.names[id(pooling.input)], weight], "activation")
 
     def add_novelty(self, novelty: Novelty, dense: Any, size: int) -> None:
         step = size // min(SIDE, size)
