@@ -163,7 +163,7 @@ def score(
 
     spec = predictor.bundle.pixels
     y_true = test.label_array()[:, 0].astype(np.float64)
-    mixed, kinds = disturb(load_images(test, _enlarged(spec)), spec.size)
+    mixed, kinds = disturb(load_images(test, _enlarged(spec)), spec)
     thresholds = thresholds_of(predictor, validation)
     scores: dict[str, float] = {}
     accuracy: dict[str, float] = {}
@@ -191,12 +191,14 @@ def thresholds_of(predictor: Predictor, validation: Manifest) -> dict[str, float
     return {"locked": locked, "Platt": platt(y_true, y_prob), "0.5": 0.5}
 
 
-def disturb(images: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """Return each image under one disturbance, shrunk to ``size``, and the kinds' numbers."""
+def disturb(
+    images: NDArray[np.uint8], spec: PixelSpec
+) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """Return each image under one disturbance, as a spec reads it, and the kinds' numbers."""
     kinds = np.random.default_rng(0).integers(0, len(KINDS), len(images))
-    result = np.empty((len(images), size, size), np.uint8)
+    result = np.empty((len(images), spec.size, spec.size), np.uint8)
     with ThreadPoolExecutor() as pool:
         for number in np.unique(kinds):
             chosen = kinds == number
-            result[chosen] = _disturb(KINDS[number], STEP, images[chosen], size, 0, pool)
+            result[chosen] = _disturb(KINDS[number], STEP, images[chosen], spec, 0, pool)
     return result, kinds

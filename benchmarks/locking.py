@@ -139,7 +139,7 @@ def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Float
         for kind in DISTURBANCES:
             if kind.name in UNSEEN:
                 for step in range(len(kind.strengths)):
-                    turned = _disturb(kind, step, pixels, spec.size, 7, pool)
+                    turned = _disturb(kind, step, pixels, spec, 7, pool)
                     shifts[kind.name, step] = predictor.probabilities(turned)[:, 0].astype(float)
     labels = replace(held).label_array()[:, 0].astype(np.float64)
     return labels, held.patients, seen.reshape(1 + DRAWS, -1), shifts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plainfilm.data import Manifest
-from plainfilm.records import Record, Task
+from plainfilm.records import PixelSpec, Record, Task
 
 TASK = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
 
@@ -104,11 +104,11 @@ def test_mixed_images_have_one_disturbance_each():
     import _questions
 
     images = np.random.default_rng(1).integers(0, 256, (60, 64, 64)).astype(np.uint8)
-    mixed, kinds = _questions.disturb(images, 32)
+    mixed, kinds = _questions.disturb(images, PixelSpec(32))
 
     assert mixed.shape == (60, 32, 32)
     assert len(np.unique(kinds)) > 6
-    again, _ = _questions.disturb(images, 32)
+    again, _ = _questions.disturb(images, PixelSpec(32))
     np.testing.assert_array_equal(mixed, again)
 
 
