@@ -151,7 +151,7 @@ NO_METRICS = {
     *("reader_mean", "compare_modalities", "compare_with_model", "difference_at_specificity"),
     *("mean_fold_auroc", "corrected_difference", "count_scores", "estimate_class_shares"),
     *("shift_class_shares", "label_shift_test", "fit_recalibration", "apply_recalibration"),
-    *("recalibration_of", "association_test"),
+    *("recalibration_of", "association_test", "stratified_comparison"),
     *("decision_statistic", "pool", "group_index", "as_labels", "as_scores"),
     *("fit_temperature", "apply_temperature", "lock_operating_points", "shift_prevalence"),
 }

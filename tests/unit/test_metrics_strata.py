@@ -18,6 +18,7 @@ from plainfilm.metrics import (
     delong,
     newcombe,
     stratified_auroc,
+    stratified_comparison,
     stratified_difference,
 )
 
@@ -88,6 +89,8 @@ def test_errors_are_those_of_the_jackknife_by_patient(seed: int, sizes: tuple[in
     one = draw(seed, sizes=sizes)
     found = stratified_auroc(one.labels, one.scores, one.strata, patients=one.patients)
     gap = stratified_difference(one.labels, one.scores, one.strata, patients=one.patients)
+    both = stratified_comparison(one.labels, one.scores, one.strata, patients=one.patients)
+    assert both == (found, gap)
     left = leave_one_out(one)
     error = logit_error(found, one)
     assert error == pytest.approx(standard_error(left[:, 1]), rel=1e-9)

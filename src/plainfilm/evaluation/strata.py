@@ -41,8 +41,7 @@ def describe_within(
     related = metrics.association_test(positive, codes, patients=patients)
     if related > _RELATED and not always:
         return None
-    test = metrics.stratified_difference(positive, scores, codes, patients=patients)
-    area = metrics.stratified_auroc(positive, scores, codes, patients=patients)
+    area, test = metrics.stratified_comparison(positive, scores, codes, patients=patients)
     return WithinStrata(
         related=related,
         pairs=float(up @ down / (up.sum() * down.sum())),

@@ -18,7 +18,7 @@ from plainfilm.evaluation.document.subgroups import (
     Subgroups,
 )
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.sides import MINIMUM, Cases, Side
+from plainfilm.evaluation.sides import MINIMUM, Cases
 from plainfilm.evaluation.strata import adjust_within, describe_within, find_recorded
 from plainfilm.evaluation.view import (
     Bools,
@@ -157,8 +157,10 @@ def _describe_subgroup(
     inside, outside = cases.side(own | others), cases.side((valued & ~own) | others)
     correlated = inside.shares_patients(outside)
     statistics = [*inside.statistics(), *outside.statistics()]
-    replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap)
     half = len(statistics) // 2
+    called = {name: every[own | others] for name, every in cases.others.items()}
+    statistics += map(inside.view.rate_statistic, called.values())
+    replicates = cases.view.clusters.replicate(statistics, cases.n_bootstrap)
     intervals, differences, p = {}, {}, {}
     for name in _METRICS:
         part, row = (0, 0) if name == "auroc" else (1, metrics.RATES.index(name))
@@ -176,9 +178,9 @@ def _describe_subgroup(
             correlation = _correlation(*drawn) if correlated else 0.0
             differences[name] = metrics.correlated_difference(one, other, correlation)
             p[name] = _p_value(differences[name])
+    at_others = zip(called, statistics[2 * half :], replicates[2 * half :], strict=True)
     return Subgroup(
         value=value,
-        operating_points=_at_other_points(cases, inside, own | others),
         n=int(own.sum()),
         patients=cases.patients(own),
         positives=int((own & cases.positive).sum()),
@@ -186,24 +188,19 @@ def _describe_subgroup(
         difference=differences,
         p=p,
         p_adjusted={},
+        operating_points={
+            point: {
+                name: inside.interval(
+                    name,
+                    float(cases.view.at_once(statistic)[metrics.RATES.index(name)]),
+                    drawn_rates[metrics.RATES.index(name)],
+                    called[point],
+                )
+                for name in _METRICS[1:]
+            }
+            for point, statistic, drawn_rates in at_others
+        },
     )
-
-
-def _at_other_points(
-    cases: Cases, inside: Side, rows: Bools
-) -> dict[str, dict[str, metrics.Interval]]:
-    """Return sensitivity and specificity of the images of a side at each other operating point."""
-    found = {}
-    for point, every in cases.others.items():
-        predicted = every[rows]
-        statistic = inside.view.rate_statistic(predicted)
-        [drawn] = cases.view.clusters.replicate([statistic], cases.n_bootstrap)
-        values = inside.view.at_once(statistic)
-        found[point] = {
-            name: inside.interval(name, float(values[row]), drawn[row], predicted)
-            for name, row in ((name, metrics.RATES.index(name)) for name in _METRICS[1:])
-        }
-    return found
 
 
 def _correlation(one: Floats, other: Floats) -> float:

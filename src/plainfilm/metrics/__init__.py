@@ -145,7 +145,11 @@ from plainfilm.metrics.statistics import (
     sums_statistic,
     totals_statistic,
 )
-from plainfilm.metrics.strata import stratified_auroc, stratified_difference
+from plainfilm.metrics.strata import (
+    stratified_auroc,
+    stratified_comparison,
+    stratified_difference,
+)
 from plainfilm.metrics.temperature import (
     TEMPERATURES,
     Temperature,
@@ -269,6 +273,7 @@ __all__ = [
     "small_sample_interval",
     "specificity_score",
     "stratified_auroc",
+    "stratified_comparison",
     "stratified_difference",
     "studentised",
     "sums_statistic",

@@ -60,20 +60,7 @@ def stratified_auroc(
     >>> stratified_auroc(y_true, y_score, ["AP", "AP", "AP", "PA", "PA", "PA"]).value
     1.0
     """
-    positive, values, _ = known(y_true, y_score)
-    groups, count = patients_of(y_true, patients)
-    own = known_groups(y_true, strata)[0]
-    within = _leave_each_out(positive, values, own, groups)
-    method = f"jackknife within strata, {_units(count, positive)}, logit scale, {100 * level:g} %"
-    if within is None:
-        return undefined(method, _NO_PAIRS)
-    error = within.standard_error
-    if not error**2 > NO_VARIANCE or within.area in (0.0, 1.0):
-        why = f"an AUROC of {within.area:.3g} within strata has no variance"
-        sizes = _worth(positive, own, groups)
-        return replace(newcombe(within.area, *sizes, level=level), reason=why)
-    half = _quantile(positive, groups, level) * error
-    return Interval(within.area, *logit_limits(within.area, half), method)
+    return _Images.of(y_true, y_score, strata, patients, level).within()
 
 
 def stratified_difference(
@@ -94,42 +81,99 @@ def stratified_difference(
     PairedTest
         The difference is undefined if no stratum has images of both classes.
     """
-    positive, values, _ = known(y_true, y_score)
-    groups, count = patients_of(y_true, patients)
-    own = known_groups(y_true, strata)[0]
-    method = f"paired jackknife, {_units(count, positive)}, {100 * level:g} %"
-    within = _leave_each_out(positive, values, own, groups)
-    pooled = _leave_each_out(positive, values, np.zeros_like(own), groups)
-    if within is None or pooled is None:
-        return PairedTest(undefined(method, _NO_PAIRS), math.nan, math.nan, method, _NO_PAIRS)
-    gap = _Jackknife(within.area - pooled.area, within.without - pooled.without)
-    value, error = gap.area, gap.standard_error
-    if not error**2 > NO_VARIANCE:
-        same, why = abs(value) < 1e-12, "the difference does not vary between patients"
-        empty = Interval(value, math.nan, math.nan, method, why)
-        return PairedTest(empty, 1.0 if same else math.nan, math.nan, method, why)
-    from scipy.special import stdtr
-
-    half = _quantile(positive, groups, level) * error
-    low, high = max(-1.0, value - half), min(1.0, value + half)
-    p = 2 * float(stdtr(_freedom(positive, groups), -abs(value) / error))
-    return PairedTest(Interval(value, low, high, method), p, error, method)
+    return _Images.of(y_true, y_score, strata, patients, level).difference()
 
 
-def _units(patients: int, positive: Bools) -> str:
-    clustered = patients < len(positive)
-    return plural(patients, "patient", separator="") if clustered else "by image"
+def stratified_comparison(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    strata: Patients,
+    *,
+    patients: Patients = None,
+    level: float = 0.95,
+) -> tuple[Interval, PairedTest]:
+    """Return the results of `stratified_auroc` and `stratified_difference`, in less time."""
+    images = _Images.of(y_true, y_score, strata, patients, level)
+    return images.within(), images.difference()
 
 
-def _freedom(positive: Bools, groups: Ints) -> int:
-    """Return the degrees of freedom: patients of the rarer class less one, at least 1."""
-    return max(min(len(np.unique(groups[side])) for side in (positive, ~positive)) - 1, 1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Images:
+    """Images of known label, and their AUROC within strata; None without pairs."""
 
+    positive: Bools
+    y_score: Floats
+    strata: Ints
+    groups: Ints
+    level: float
+    jackknife: _Jackknife | None
 
-def _quantile(positive: Bools, groups: Ints, level: float) -> float:
-    from scipy.special import stdtrit
+    @classmethod
+    def of(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        strata: Patients,
+        patients: Patients,
+        level: float,
+    ) -> _Images:
+        positive, values, _ = known(y_true, y_score)
+        own, groups = known_groups(y_true, strata)[0], patients_of(y_true, patients)[0]
+        jackknife = _leave_each_out(positive, values, own, groups)
+        return cls(positive, values, own, groups, level, jackknife)
 
-    return float(stdtrit(_freedom(positive, groups), (1 + level) / 2))
+    def within(self) -> Interval:
+        """Return the AUROC within strata."""
+        found, level = self.jackknife, self.level
+        method = f"jackknife within strata, {self.units}, logit scale, {100 * level:g} %"
+        if found is None:
+            return undefined(method, _NO_PAIRS)
+        error = found.standard_error
+        if not error**2 > NO_VARIANCE or found.area in (0.0, 1.0):
+            why = f"an AUROC of {found.area:.3g} within strata has no variance"
+            sizes = _worth(self.positive, self.strata, self.groups)
+            return replace(newcombe(found.area, *sizes, level=level), reason=why)
+        return Interval(found.area, *logit_limits(found.area, self.quantile * error), method)
+
+    def difference(self) -> PairedTest:
+        """Test the AUROC within strata against that over all pairs."""
+        from scipy.special import stdtr
+
+        method = f"paired jackknife, {self.units}, {100 * self.level:g} %"
+        within, one = self.jackknife, np.zeros_like(self.strata)
+        pooled = _leave_each_out(self.positive, self.y_score, one, self.groups)
+        if within is None or pooled is None:
+            return PairedTest(undefined(method, _NO_PAIRS), math.nan, math.nan, method, _NO_PAIRS)
+        gap = _Jackknife(within.area - pooled.area, within.without - pooled.without)
+        value, error = gap.area, gap.standard_error
+        if not error**2 > NO_VARIANCE:
+            same, why = abs(value) < 1e-12, "the difference does not vary between patients"
+            empty = Interval(value, math.nan, math.nan, method, why)
+            return PairedTest(empty, 1.0 if same else math.nan, math.nan, method, why)
+        half = self.quantile * error
+        low, high = max(-1.0, value - half), min(1.0, value + half)
+        p = 2 * float(stdtr(self.freedom, -abs(value) / error))
+        return PairedTest(Interval(value, low, high, method), p, error, method)
+
+    @property
+    def units(self) -> str:
+        """Return over what the jackknife is, in words."""
+        patients = int(self.groups.max(initial=-1)) + 1
+        clustered = patients < len(self.positive)
+        return plural(patients, "patient", separator="") if clustered else "by image"
+
+    @property
+    def freedom(self) -> int:
+        """Return the degrees of freedom: patients of the rarer class less one, at least 1."""
+        sides = (np.bincount(self.groups[side]) for side in (self.positive, ~self.positive))
+        return max(min(int(np.count_nonzero(side)) for side in sides) - 1, 1)
+
+    @property
+    def quantile(self) -> float:
+        """Return the quantile of Student's t at the level."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.freedom, (1 + self.level) / 2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,45 +196,47 @@ def _leave_each_out(
 ) -> _Jackknife | None:
     """Return the AUROC over the pairs of one stratum; None without pairs."""
     count = int(groups.max(initial=-1)) + 1
-    won, rivals = _pairs(positive, y_score, strata)
+    codes = np.unique(y_score, return_inverse=True)[1].reshape(-1)
+    won, rivals = _pairs(positive, codes, strata)
     pairs, wins = float(rivals[positive].sum()), float(won[positive].sum())
     if not pairs:
         return None
-    # A patient takes the pairs of all his images along; those of two of them are counted twice.
-    own = np.unique(strata * count + groups, return_inverse=True)[1]
-    twice = [one[positive] for one in _pairs(positive, y_score, own)]
-    lost_wins, lost = (
-        np.bincount(groups, every, count) - np.bincount(groups[positive], one, count)
-        for every, one in zip((won, rivals), twice, strict=True)
-    )
+    lost_wins, lost = (np.bincount(groups, one, count) for one in (won, rivals))
+    # A patient takes the pairs of all images along; a pair of two of them was counted twice.
+    sides = [np.bincount(groups[side], minlength=count) > 0 for side in (positive, ~positive)]
+    mixed = np.flatnonzero((sides[0] & sides[1])[groups])
+    if len(mixed):
+        cells = np.unique(strata[mixed] * count + groups[mixed], return_inverse=True)[1].reshape(-1)
+        own, keys = positive[mixed], groups[mixed]
+        twice = _pairs(own, codes[mixed], cells)
+        lost_wins -= np.bincount(keys[own], twice[0][own], count)
+        lost -= np.bincount(keys[own], twice[1][own], count)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _Jackknife(wins / pairs, (wins - lost_wins) / (pairs - lost))
 
 
-def _pairs(positive: Bools, y_score: Floats, strata: Ints) -> tuple[Floats, Floats]:
-    """Return how many pairs of its stratum each image is in, after those that are ranked right.
+def _pairs(positive: Bools, codes: Ints, strata: Ints) -> tuple[Floats, Floats]:
+    """Return how many pairs of its stratum each image ranks right, and how many it has.
 
-    Of two equal scores a half is ranked right.
+    ``codes`` are the numbers of the scores in ascending order. Of two equal scores a half is right.
     """
-    rivals = np.empty(len(positive))
+    keys = strata * (int(codes.max()) + 1) + codes
+    order = np.argsort(keys)
+    is_first = np.r_[True, np.diff(keys[order]) != 0]
+    tie = np.cumsum(is_first) - 1  # images of one stratum and score
+    where = np.empty(len(order), np.intp)
+    where[order] = tie
+    stratum = strata[order][is_first]
+    won, rivals = np.empty(len(order)), np.empty(len(order))
     for side in (positive, ~positive):
-        rivals[side] = np.bincount(strata[~side], minlength=int(strata.max()) + 1)[strata[side]]
-    lower = _ranks(y_score, strata) - _ranks(y_score, 2 * strata + positive)
-    return np.where(positive, lower, rivals - lower), rivals
-
-
-def _ranks(values: Floats, cells: Ints) -> Floats:
-    """Return ranks within each cell from 1; equal values share the mean of their ranks."""
-    order = np.lexsort((values, cells))
-    own, sorted_ = cells[order], values[order]
-    is_first = np.r_[True, own[1:] != own[:-1]]
-    firsts = np.flatnonzero(is_first)
-    starts = np.flatnonzero(is_first | np.r_[True, sorted_[1:] != sorted_[:-1]])
-    ties = np.diff(np.r_[starts, len(order)])
-    ranks = np.empty(len(order))
-    ranks[order] = np.repeat(starts + (ties + 1) / 2, ties)
-    ranks[order] -= np.repeat(firsts, np.diff(np.r_[firsts, len(order)]))
-    return ranks
+        others = np.bincount(tie, ~side[order])
+        total = np.bincount(stratum, others)
+        before = np.r_[0.0, np.cumsum(total)][stratum]
+        lower = np.cumsum(others) - others / 2 - before
+        rivals[side] = total[strata[side]]
+        won[side] = lower[where[side]]
+    won[~positive] = rivals[~positive] - won[~positive]
+    return won, rivals
 
 
 def _worth(positive: Bools, strata: Ints, groups: Ints) -> tuple[float, float]:
