@@ -79,8 +79,15 @@ def is_acquisition(column: str) -> bool:
 
 def measure_columns(evidence: Evidence, *, seed: int = 0) -> tuple[ColumnResult, ...]:
     """Measure every column that varies; those that are close to chance are left out."""
-    comparisons = [*label_comparisons(evidence), *_split_comparisons(evidence)]
     columns = [(name, *grouped) for name, cells in _cells(evidence) if (grouped := _group(cells))]
+    return measure_groups(evidence, columns, seed=seed)
+
+
+def measure_groups(
+    evidence: Evidence, columns: Sequence[tuple[str, Sequence[str], Ints]], *, seed: int = 0
+) -> tuple[ColumnResult, ...]:
+    """Measure columns of groups: each has a name, the names of its groups, and codes (n,)."""
+    comparisons = comparisons_of(evidence)
     tests = len(comparisons) * len(columns)
     patients, groups = np.unique(evidence.groups, return_inverse=True)
     if not tests or len(patients) < 2 * _FOLDS:
@@ -126,10 +133,12 @@ def _sides(comparison: Comparison) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     return comparison.y_true, ~comparison.y_true
 
 
-def _split_comparisons(evidence: Evidence) -> Iterator[Comparison]:
+def comparisons_of(evidence: Evidence) -> list[Comparison]:
+    """Return the comparisons of each label, and of the splits unless there are several labels."""
     # Many labels would make many comparisons of the same two splits.
-    if evidence.manifest.task.kind != "multilabel":
-        yield from split_comparisons(evidence)
+    several = evidence.manifest.task.kind == "multilabel"
+    splits = [] if several else split_comparisons(evidence)
+    return [*label_comparisons(evidence), *splits]
 
 
 def _cells(evidence: Evidence) -> Iterator[tuple[str, list[str | float | None]]]:

@@ -110,6 +110,67 @@ class ColumnResult:
         return all(min(one.counts) == 0 for one in self.table)
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedImage:
+    """An image with burnt-in text, and the boxes of its lines.
+
+    A box has left, upper, right and lower edge, 0 to 1.
+    """
+
+    id: str
+    boxes: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextCounts:
+    """How many images of two groups have burnt-in text.
+
+    Attributes
+    ----------
+    kind, target, groups
+        See `Baseline`.
+    counts, totals
+        Images with the text, and all images, of each group.
+    p_value
+        p-value of Fisher's exact test on the patients, times the number of tests, at most 1.
+    """
+
+    kind: Literal["shortcut", "shift"]
+    target: str
+    groups: tuple[str, str]
+    counts: tuple[int, int]
+    totals: tuple[int, int]
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextGroup:
+    """Burnt-in text at one place that looks alike, or all burnt-in text."""
+
+    place: str  # such as ``lower right``; empty for all text
+    count: int  # images with it
+    comparisons: tuple[TextCounts, ...]
+    examples: tuple[str, ...]  # ids
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """A feature that distinguishes a style."""
+
+    name: str  # one of `plainfilm.audit.styles.FEATURES`
+    deviation: float  # standard deviations above the mean of all images
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """An acquisition style, numbered from 1 by its place in the list."""
+
+    count: int
+    traits: tuple[Trait, ...]
+    mean: MeanImage
+    examples: tuple[str, ...]  # ids
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditDocument(Document):
     """The results of an audit.
@@ -136,6 +197,14 @@ class AuditDocument(Document):
         Number of records that the findings recommend to exclude.
     columns
         The further columns that are not close to chance.
+    texts
+        Burnt-in text: all of it, then each that recurs, the most frequent first.
+    marked
+        Up to 200 images with burnt-in text, those of ``texts`` first.
+    styles
+        Acquisition styles, the most frequent first.
+    style_results
+        How well the style alone predicts a label or a split, unless close to chance.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -150,3 +219,7 @@ class AuditDocument(Document):
     baselines: tuple[Baseline, ...]
     excludable: int
     columns: tuple[ColumnResult, ...] = ()
+    texts: tuple[TextGroup, ...] = ()
+    marked: tuple[MarkedImage, ...] = ()
+    styles: tuple[Style, ...] = ()
+    style_results: tuple[ColumnResult, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from plainfilm.audit.clusters import (
     merge_patients,
 )
 from plainfilm.audit.columns import measure_columns
-from plainfilm.audit.document import AuditDocument, Baseline, ColumnResult
+from plainfilm.audit.document import (
+    AuditDocument,
+    Baseline,
+    ColumnResult,
+    MarkedImage,
+    Style,
+    TextGroup,
+)
 from plainfilm.audit.duplicates import find_duplicates
 from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
 from plainfilm.audit.files import FILE_CHECKS
@@ -29,6 +36,8 @@ from plainfilm.audit.leaks import check_duplicates, check_similar_patients
 from plainfilm.audit.patient_keys import PATIENT_CHECKS
 from plainfilm.audit.quality import IMAGE_CHECKS
 from plainfilm.audit.shortcuts import check_columns, check_shift, check_shortcuts
+from plainfilm.audit.style_checks import check_styles, measure_styles
+from plainfilm.audit.text import check_text_ties, find_recurring_text, mark_images
 from plainfilm.data.cache import default_folder
 from plainfilm.data.file_hashes import hash_files
 from plainfilm.data.fill import fill_cache
@@ -48,11 +57,22 @@ _SEVERITIES = ("serious", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Traces:
+    """Burnt-in text and acquisition styles; see `AuditDocument`."""
+
+    texts: tuple[TextGroup, ...] = ()
+    marked: tuple[MarkedImage, ...] = ()
+    styles: tuple[Style, ...] = ()
+    style_results: tuple[ColumnResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Audit:
     """Results of an audit: findings, the most severe first, and all baseline models.
 
     ``images`` is the number of images that could be read; in a ``quick`` audit none was decoded.
-    ``columns`` are the further columns of the data set that are not close to chance.
+    ``columns`` are the further columns of the data set that are not close to chance; ``traces`` is
+    what devices and operators left in the images.
     """
 
     manifest: Manifest
@@ -61,6 +81,7 @@ class Audit:
     images: int
     quick: bool = False
     columns: tuple[ColumnResult, ...] = ()
+    traces: Traces = field(default_factory=Traces)
 
     @property
     def serious(self) -> tuple[Finding, ...]:
@@ -90,6 +111,10 @@ class Audit:
             baselines=self.baselines,
             excludable=len(self.exclusions),
             columns=self.columns,
+            texts=self.traces.texts,
+            marked=self.traces.marked,
+            styles=self.traces.styles,
+            style_results=self.traces.style_results,
         )
 
     def write(self, path: str | Path) -> None:
@@ -161,12 +186,12 @@ def audit_dataset(
             remedy="give the folder or table of the radiographs",
         )
     progress("auditing", 0, 1)
-    findings, baselines, columns = _run_checks(evidence)
+    findings, baselines, columns, traces = _run_checks(evidence)
     made = {finding.check for finding in findings}
     listed = [f for f in manifest.findings if _REPLACED_BY.get(f.check) not in made]
     findings = sorted([*listed, *findings], key=lambda f: _SEVERITIES.index(f.severity))
     progress("auditing", 1, 1)
-    return Audit(manifest, tuple(findings), baselines, len(evidence), quick, columns)
+    return Audit(manifest, tuple(findings), baselines, len(evidence), quick, columns, traces)
 
 
 def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
@@ -183,18 +208,22 @@ def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progres
 
 def _run_checks(
     evidence: Evidence,
-) -> tuple[list[Finding], tuple[Baseline, ...], tuple[ColumnResult, ...]]:
-    """Run all checks; those of files and images run while threads do the two that take longest."""
+) -> tuple[list[Finding], tuple[Baseline, ...], tuple[ColumnResult, ...], Traces]:
+    """Run all checks; those of files and images run while threads do those that take longest."""
     from threadpoolctl import threadpool_limits
 
     # The matrices are small: one BLAS thread per task is faster than all cores for one product.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=3) as pool:
         known = equal_files(evidence.hashes)
         search = pool.submit(find_duplicates, evidence)
-        fit = pool.submit(fit_baselines, merge_patients(evidence, known))
-        columns = measure_columns(merge_patients(evidence, known))
+        merged = merge_patients(evidence, known)
+        fit = pool.submit(fit_baselines, merged)
+        style = pool.submit(measure_styles, merged)
+        columns = measure_columns(merged)
+        texts = find_recurring_text(merged)
         findings = [f for check in (*FILE_CHECKS, *IMAGE_CHECKS) for f in check(evidence)]
         duplicates, baselines = search.result(), fit.result()
+        styles, style_results = style.result()
         near = [(pair.first, pair.second) for pair in duplicates.near]
         groups = connected_groups([*links_of(known), *links_of(duplicates.exact), *near])
         if count_redundant(groups) - count_redundant(known) > _FEW_DUPLICATES * len(evidence):
@@ -206,4 +235,7 @@ def _run_checks(
     findings += check_shortcuts(evidence, baselines)
     findings += check_shift(evidence, baselines)
     findings += check_columns(columns)
-    return findings, baselines, columns
+    findings += check_text_ties(evidence, texts)
+    findings += check_styles(style_results)
+    traces = Traces(texts, mark_images(evidence, texts), styles, style_results)
+    return findings, baselines, columns, traces

@@ -111,7 +111,7 @@ def read_audit(path: Path, manifest: Manifest) -> AuditContent | None:
         findings=audit.findings,
         baselines=audit.baselines,
         quick=audit.quick,
-        thumbnails=Thumbnails(manifest, audit.findings),
+        thumbnails=Thumbnails(manifest, audit.findings, audit.marked),
     )
 
 

@@ -16,6 +16,7 @@ from plainfilm.report.audit.baselines import baseline_cards, forest
 from plainfilm.report.audit.columns import columns_section
 from plainfilm.report.audit.findings import finding_card, finding_links
 from plainfilm.report.audit.pictures import Thumbnails
+from plainfilm.report.audit.traces import styles_section, text_section
 from plainfilm.report.audit.wording import counted, verdict
 from plainfilm.report.characteristics_table import characteristics_table
 from plainfilm.report.file_counts import split_rows
@@ -55,7 +56,7 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     StorageError
         If the file cannot be written.
     """
-    thumbnails = Thumbnails(audit.manifest, audit.findings)
+    thumbnails = Thumbnails(audit.manifest, audit.findings, audit.traces.marked)
     cards = [finding_card(finding, thumbnails, n) for n, finding in enumerate(audit.findings)]
     sections = [
         ("Findings", join(cards) or lead("No check reported a finding.")),
@@ -65,6 +66,11 @@ def write_audit_page(audit: Audit, path: str | Path) -> Path:
     groups = characterise_splits(audit.manifest)
     if any(own.has_traits for own in groups):
         sections.insert(1, ("Patients and images", characteristics_table(groups).to_html()))
+    if audit.traces.texts:
+        sections.insert(-1, ("Burnt-in text", text_section(audit.traces.texts, thumbnails)))
+    if audit.traces.styles:
+        own = (audit.traces.styles, audit.traces.style_results)
+        sections.insert(-1, ("Acquisition styles", styles_section(*own, thumbnails)))
     if audit.columns:
         sections.insert(-1, ("Columns", columns_section(audit.columns)))
     footer = element(

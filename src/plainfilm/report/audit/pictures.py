@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from plainfilm._text import plural
-from plainfilm.audit.document import MeanImage
+from plainfilm.audit.document import MarkedImage, MeanImage
 from plainfilm.audit.files import UNREADABLE
 from plainfilm.data import Manifest
 from plainfilm.errors import ImageError
@@ -20,6 +20,7 @@ from plainfilm.report.html.markup import Html, data_uri, element, join, quiet
 
 _SIDE = 96  # pixels
 _QUALITY = 82
+_ENLARGED = 512  # pixels a side of the image from which text is enlarged
 _BLUE, _ORANGE, _NEUTRAL = (10, 106, 168), (194, 80, 15), (244, 244, 242)
 
 
@@ -27,15 +28,22 @@ class Thumbnails:
     """Thumbnails of the records of a manifest; each file is read once.
 
     Files that the findings report as unreadable are not opened, since some would end this process.
+    Images in ``marked`` have their burnt-in text outlined, and enlarged.
     """
 
-    def __init__(self, manifest: Manifest, findings: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        findings: Sequence[Finding] = (),
+        marked: Sequence[MarkedImage] = (),
+    ) -> None:
         self._manifest = manifest
         self._records = {record.id: record for record in manifest.records}
         self._unreadable = {item.id for item in manifest.left_out}
         for finding in findings:
             if finding.check in UNREADABLE:
                 self._unreadable.update(finding.files)
+        self._boxes = {one.id: one.boxes for one in marked}
         self._sources: dict[str, str | None] = {}
 
     def tiles(self, finding: Finding, *, limit: int = 8, groups: int = 6, members: int = 4) -> Html:
@@ -50,8 +58,11 @@ class Thumbnails:
             return join([element("div", *shown, class_="groups"), _quiet(text)])
         if not finding.files:
             return Html("")
-        tiles = [self.tile(identity) for identity in finding.files[:limit]]
-        return element("div", *tiles, class_="thumbs")
+        return self.row(finding.files[:limit])
+
+    def row(self, identities: Sequence[str]) -> Html:
+        """Return the thumbnails of files in a row."""
+        return element("div", *(self.tile(one) for one in identities), class_="thumbs")
 
     def _by_patient(self, files: Sequence[str]) -> list[list[str]]:
         """Return the files of each patient, one of each split first."""
@@ -100,7 +111,10 @@ class Thumbnails:
         if identity not in self._sources:
             record = self._records.get(identity)
             readable = record is not None and identity not in self._unreadable
-            self._sources[identity] = _thumbnail(record.path) if record and readable else None
+            boxes = self._boxes.get(identity, ())
+            self._sources[identity] = (
+                _thumbnail(record.path, boxes) if record and readable else None
+            )
         return self._sources[identity]
 
 
@@ -108,12 +122,46 @@ def _split(record: Record) -> str:
     return record.split or record.official or ""
 
 
-def _thumbnail(path: str) -> str | None:
+def _thumbnail(path: str, boxes: Sequence[Sequence[float]]) -> str | None:
     try:
+        if boxes:
+            return data_uri(_with_text(path, boxes), "JPEG", quality=_QUALITY)
         pixels = read_image(path, PixelSpec(_SIDE, "pad")).pixels
     except ImageError:
         return None
     return data_uri(Image.fromarray(pixels), "JPEG", quality=_QUALITY)
+
+
+def _with_text(path: str, boxes: Sequence[Sequence[float]]) -> Image.Image:
+    """Return a thumbnail of twice the size with text outlined, and the first line enlarged."""
+    side = 2 * _SIDE
+    image = read_image(path, PixelSpec(side, "pad"))
+    width, height = (float(image.metadata[name]) for name in ("width", "height"))
+    wide, high = (side * length / max(width, height) for length in (width, height))
+    picture = Image.fromarray(image.pixels).convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    for left, top, right, bottom in boxes:
+        x, y = (side - wide) / 2, (side - high) / 2
+        outline = (x + left * wide - 3, y + top * high - 3, x + right * wide + 2, y + bottom * high)
+        pen.rectangle((*outline[:3], outline[3] + 2), outline=_ORANGE, width=2)
+    enlarged = _enlarge(path, boxes[0], side)
+    # At the end away from the text.
+    picture.paste(enlarged, (0, 0 if boxes[0][1] > 0.5 else side - enlarged.height))
+    return picture
+
+
+def _enlarge(path: str, box: Sequence[float], width: int) -> Image.Image:
+    """Return the surroundings of a box, (height, width), a third as high as wide."""
+    pixels = Image.fromarray(read_image(path, PixelSpec(_ENLARGED)).pixels)
+    left, top, right, bottom = (edge * _ENLARGED for edge in box)
+    across = max(1.3 * (right - left), 3 * 1.4 * (bottom - top), 48.0)
+    middle, centre = (left + right) / 2, (top + bottom) / 2
+    part = (middle - across / 2, centre - across / 6, middle + across / 2, centre + across / 6)
+    shown = pixels.crop(tuple(round(edge) for edge in part))  # type: ignore[arg-type]
+    size = (width - 4, width // 3 - 4)
+    framed = Image.new("RGB", (width, width // 3), _ORANGE)
+    framed.paste(shown.resize(size, Image.Resampling.BICUBIC), (2, 2))
+    return framed
 
 
 def _quiet(text: str) -> Html:
@@ -140,6 +188,11 @@ def mean_pictures(
     pixels = _coloured(difference, largest)
     figures.append(_figure(pixels, f"Difference, {text}", "difference", text))
     return element("div", *figures, class_="means")
+
+
+def mean_picture(mean: MeanImage, text: str) -> Html:
+    """Return the mean image of a group."""
+    return _figure(_grey(np.array(mean, np.float64)), f"Mean image, {text}", "mean", text)
 
 
 def _grey(plane: NDArray[np.float64]) -> NDArray[np.uint8]:

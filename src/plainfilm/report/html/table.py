@@ -24,7 +24,7 @@ TableName = Literal[
     "readers_against", "readers_mean", "rejection",
     "robustness",
     "sample_sizes", "seed_variation", "small_subgroups", "splits", "strata",
-    "strata_points", "subgroups", "training",
+    "strata_points", "subgroups", "texts", "training",
 ]  # fmt: skip
 """Names of the CSV files."""
 
