@@ -36,10 +36,12 @@ _COLUMN_LIMITS = (0.55, 0.7)
 _REMEDIES: Mapping[FeatureSet, str] = {
     "file metadata": "save all images with the same size, format and quality before training, and "
     "evaluate on external data",
-    "border": "crop or trim the borders (input.trim), mask markers, and evaluate on external data",
+    "border": "trim the borders (input.trim) or augment them (augment.border, augment.side_bars), "
+    "mask markers, and evaluate on external data",
     "thumbnail": "compare every model with this AUROC: a thumbnail shows no detail of the lungs; "
     "evaluate on external data",
-    "histogram": "augment brightness and contrast (augment), and evaluate on external data",
+    "histogram": "augment gamma, brightness and contrast (augment) or match histograms "
+    "(input.histogram), and evaluate on external data",
 }
 
 

@@ -98,7 +98,7 @@ def check_styles(results: Sequence[ColumnResult]) -> Iterator[Finding]:
                 count=count,
                 consequence="a network can recognise the device or the crop instead of the "
                 "disease, and fail on images of another style",
-                remedy='augment margins, tone and sharpness (augment.preset = "robust"), choose '
+                remedy='augment margins, tone and sharpness (augment = "robust"), choose '
                 "models by styles they were not trained on, and report results by style",
             )
             continue
