@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn import metrics as reference
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.describe import describe_evaluation
 from plainfilm.data import load_dataset
-from plainfilm.evaluation import Evaluation, EvaluationDocument, validate
+from plainfilm.evaluation import Evaluation, EvaluationDocument, evaluate, validate
 from plainfilm.evaluation.document.subgroups import SubgroupColumn, Subgroups, WithinStrata
 from plainfilm.evaluation.external import ExternalValidation
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.style_column import COLUMN as STYLE
 from plainfilm.evaluation.subgroups import describe_subgroups
 from plainfilm.records import OperatingPoint, Task
 from plainfilm.report import ReportContent, build_report
@@ -181,3 +183,31 @@ def test_an_auroc_below_chance_that_the_view_explains_is_not_blamed_on_swapped_l
     assert "within view it is not" in describe_evaluation(worse)
     bare = replace(worse, subgroups=replace(worse.subgroups, labels={}))
     assert "check whether labels are swapped" in describe_evaluation(bare)
+
+
+def test_the_acquisition_style_of_the_images_is_such_a_column(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    barred = []
+    for n in range(240):
+        bright, bars = n % 2, rng.random() < (0.8 if n % 2 else 0.2)
+        grey = 128 + (10 if bright else -10) - (40 if bars else 0)
+        pixels = np.clip(rng.normal(grey, 25, (64, 64)), 1, 254).astype(np.uint8)
+        pixels[:, :12] = pixels[:, -12:] = 0 if bars else pixels[:, 12:24]
+        path = tmp_path / "d" / ("bright" if bright else "dark") / f"{n:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        barred.append((path.name, bars))
+    found = evaluate(
+        make_bundle(), tmp_path / "d", out=tmp_path / "e", robustness=False, n_bootstrap=50
+    )
+    styles = dict(zip(found.predictions.ids, found.predictions.columns[STYLE], strict=True))
+    kinds = {Path(name).name: style for name, style in styles.items()}
+    with_bars = {kinds[name] for name, bars in barred if bars}
+    without = {kinds[name] for name, bars in barred if not bars}
+    assert not with_bars & without
+    [column] = [one for one in found.document.subgroups.labels["bright"] if one.column == STYLE]
+    assert column.within is not None
+    assert column.within.auroc.value > column.within.pooled + 0.1
+    assert any(STYLE in sentence for sentence in found.document.mixing)

@@ -17,6 +17,8 @@ from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.errors import BundleError, LabelError, SourceError
 from plainfilm.evaluation.columns import collect_columns
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.style_column import COLUMN as STYLE
+from plainfilm.evaluation.style_column import group_by_style
 from plainfilm.pixels.metadata import is_synthetic
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
@@ -80,13 +82,16 @@ def score(
             values.append((scores, one.novelty, *(row[name] for name in _DECISIONS)))
     progress("scoring", len(order), len(order))
     probabilities, novelty, *decisions = zip(*values, strict=True)
+    columns = collect_columns(manifest, metadata)
+    if style := group_by_style(images, np.asarray(order, np.intp), metadata):
+        columns.setdefault(STYLE, style)
     predictions = Predictions(
         bundle.task,
         [record.id for record in manifest.records],
         [record.patient for record in manifest.records],
         manifest.label_array(),
         np.array(probabilities, np.float32),
-        collect_columns(manifest, metadata),
+        columns,
         dict(zip(_DECISIONS, decisions, strict=True)),
         None if novelty[0] is None else np.array(novelty, np.float32),
     )
