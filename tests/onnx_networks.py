@@ -53,11 +53,13 @@ class Maker:
     ) -> Path:
         kind = TYPES[more.pop("dtype", self.dtype)]
         opset = more.pop("opset", 17)
+        axes = more.pop("axes", 2)
+        sides = {2: [columns], 3: ["tokens", columns], 4: [columns, "height", "width"]}[axes]
         graph = helper.make_graph(
             self.nodes,
             "classifier",
             [helper.make_tensor_value_info("pixels", kind, shape)],
-            [helper.make_tensor_value_info(output, TYPES[self.dtype], [shape[0], columns])],
+            [helper.make_tensor_value_info(output, TYPES[self.dtype], [shape[0], *sides])],
             self.weights,
         )
         model = helper.make_model(
@@ -118,6 +120,38 @@ def channels_last(path: Path, *, columns: int = 3, end: str | None = "Softmax") 
     x = made.add("MatMul", x, made.weight(6 * 8 * 8, columns, low=-0.1, high=0.1))
     x = made.add(end, x, **({"axis": -1} if end == "Softmax" else {})) if end else x
     return made.save(path, ["batch", 32, 32, 1], x, columns)
+
+
+def encoder(
+    path: Path,
+    *,
+    output: str = "planes",
+    channels: int = 1,
+    size: Any = 32,
+    batch: Any = "n",
+    opset: int = 17,
+    dead: float | None = None,
+) -> Path:
+    """Write a convolutional encoder with the output ``planes``, ``tokens`` or ``features``.
+
+    The first weights are ``dead`` if that is given. With a fixed ``batch`` the last reshape has it.
+    """
+    made = Maker(3)
+    x = made.add("Relu", made.convolve("pixels", channels, 6, 5, strides=[2, 2]))
+    x = made.add("Relu", made.convolve(x, 6, 8, strides=[2, 2]))
+    if dead is not None:
+        made.weights[0] = numpy_helper.from_array(
+            np.full((6, channels, 5, 5), dead, np.float32), "w0"
+        )
+    if output == "planes":
+        return made.save(path, [batch, channels, size, size], x, 8, opset=opset, axes=4)
+    if output == "tokens":
+        x = made.add("Reshape", x, made.numbers(0 if batch == "n" else batch, 8, 64))
+        x = made.add("Transpose", x, perm=[0, 2, 1])
+        return made.save(path, [batch, channels, size, size], x, 8, opset=opset, axes=3)
+    x = made.add("GlobalAveragePool", x)
+    x = made.add("Reshape", x, made.numbers(-1 if batch == "n" else batch, 8))
+    return made.save(path, [batch, channels, size, size], x, 8, opset=opset)
 
 
 def brightness(path: Path, *, size: int = 32, gain: float = 20.0, end: str | None = None) -> Path:

@@ -222,11 +222,11 @@ def _training(
     """Print the counts of the data set, and yield the arguments of a training with progress."""
     from plainfilm.cli.describe import describe_manifest, print_audit, print_findings
     from plainfilm.cli.terminal import show_progress, silence_libraries
-    from plainfilm.training import choose_backend
+    from plainfilm.training import choose_trainer
     from plainfilm.training.startup import skip_when_importing
 
     skip_when_importing("matplotlib")
-    choose_backend(args.backend)  # a missing one is reported before anything is printed
+    choose_trainer(recipe, args.backend)  # an error is reported before anything is printed
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
     # TensorFlow warns of a new graph, which each training of several needs.

@@ -27,6 +27,9 @@ KERAS_PREFIX = "keras:"
 ORIGIN_OPTIONS = ("licence", "trained_on")
 """Options of every network that describe a file of weights."""
 
+PROBE = "probe"
+"""Name of the network that consists of an encoder, which is not trained, and a linear layer."""
+
 _LARGEST_BATCH = 65_536
 _LONGEST_NAME = 200
 
@@ -36,10 +39,11 @@ def check_network(name: str) -> None:
 
     Which networks Keras Applications has is known when it is imported.
     """
-    if name not in NETWORKS and not re.fullmatch(f"{KERAS_PREFIX}[A-Za-z][A-Za-z0-9]*", name):
+    known = (*NETWORKS, PROBE)
+    if name not in known and not re.fullmatch(f"{KERAS_PREFIX}[A-Za-z][A-Za-z0-9]*", name):
         raise ConfigError(
-            name_unknown(name, NETWORKS, "network"),
-            remedy=f"choose one of: {', '.join(NETWORKS)}, or {KERAS_PREFIX} and the name of a "
+            name_unknown(name, known, "network"),
+            remedy=f"choose one of: {', '.join(known)}, or {KERAS_PREFIX} and the name of a "
             "network of Keras Applications",
         )
 
@@ -104,12 +108,26 @@ class NetworkConfig:
         The weights from which a training starts: ``random``, ``imagenet`` or the path of a file.
     mirror
         Whether the sealed model predicts the mean of the logits of an image and its mirror image.
+    encoder
+        Encoder of a ``probe``: ``efficientnet-lite0``, ``1`` or ``2`` with ImageNet weights, or the
+        path of an ONNX file.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "random"
     mirror: bool = False
+    encoder: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.name == PROBE) != bool(self.encoder):
+            raise ConfigError(
+                "network.encoder is needed for a probe and only for it",
+                received=f"network.name {self.name}, network.encoder {self.encoder or 'not given'}",
+                remedy="set network.encoder to efficientnet-lite0 or the path of an ONNX file"
+                if self.name == PROBE
+                else f"leave it out, or set network.name to {PROBE}",
+            )
 
 
 @dataclass(frozen=True, slots=True)

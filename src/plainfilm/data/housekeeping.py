@@ -12,22 +12,24 @@ from pathlib import Path
 from plainfilm.data.shards import INDEX
 from plainfilm.pixels import DECODER_VERSION
 
+FEATURES = "features"
+"""Name of the folder with the features of encoders."""
 _DAY = 24 * 3600.0
 # Only folders and files of these names are counted and removed: a user may name any folder.
 _ENTRY = re.compile(r"(?P<size>\d+)-(?:squash|pad|crop)\S*-v(?P<version>\d+)(?:-[0-9a-f]{8})?")
-_FILE = re.compile(r"[0-9a-f]{32}\.(?:u8|json)|[0-9a-f]{2}\.json|\..*\.part")
+_FILE = re.compile(r"[0-9a-f]{32}\.(?:u8|json|npy)|[0-9a-f]{2}\.json|\..*\.part")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One folder of the cache: the images of one pixel spec, or the hashes of files.
+    """One folder of the cache: the images of one pixel spec, hashes of files, or features.
 
     Attributes
     ----------
     folder
         The folder.
     images
-        Number of decoded images; 0 for the hashes of files.
+        Number of decoded images; 0 for hashes and features.
     bytes
         Size of its files.
     used
@@ -88,7 +90,7 @@ def _entries(folder: Path) -> Iterator[tuple[Path, int, int | None]]:
     if not folder.is_dir():
         return
     for entry in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if entry.name == INDEX:
+        if entry.name in (INDEX, FEATURES):
             yield entry, 0, None
         elif found := _ENTRY.fullmatch(entry.name):
             yield entry, int(found["size"]), int(found["version"])

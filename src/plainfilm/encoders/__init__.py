@@ -1,1 +1,1 @@
-"""ONNX networks of other programs: reads them, and prepares images as they expect them."""
+"""ONNX networks that turn images into features, and how they expect images."""

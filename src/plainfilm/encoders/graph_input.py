@@ -1,19 +1,45 @@
-"""Adds the nodes that prepare the image of a bundle as a network expects it."""
+"""Adds a network of another program to a graph, with the nodes that prepare its images."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from plainfilm.bundle.imported import Preprocessing
+from plainfilm.encoders.free_batch import free_batch
+from plainfilm.encoders.source import SourceGraph
 from plainfilm.models.graph import IMAGE, GraphBuilder
 
-__all__ = ["TYPES", "add_input"]
+__all__ = ["TYPES", "add_source"]
+
+_PREFIX = "model_"
 
 TYPES = {"float32": 1, "float16": 10, "float64": 11, "uint8": 2}
 """Types of the input of a network, as ONNX numbers them."""
 
 
-def add_input(builder: GraphBuilder, size: int, how: Preprocessing) -> str:
+def add_source(
+    builder: GraphBuilder,
+    source: SourceGraph,
+    size: int,
+    how: Preprocessing,
+    batch: int | None = None,
+) -> str:
+    """Add a network from the image of a bundle on; return the name of its output.
+
+    ``batch`` is the number of images in a run, None for any number.
+    """
+    prepared = _add_input(builder, size, how)
+    declared = source.shape[0]
+    model = source.model if declared in (None, batch) else free_batch(source.model, declared)
+    prefixed = builder.onnx.compose.add_prefix(model, _PREFIX).graph
+    for node in prefixed.node:
+        node.input[:] = [prepared if o == _PREFIX + source.input else o for o in node.input]
+    builder.nodes += prefixed.node
+    builder.constants += prefixed.initializer
+    return _PREFIX + source.output
+
+
+def _add_input(builder: GraphBuilder, size: int, how: Preprocessing) -> str:
     """Add everything from the image to the input of a network, as `images.prepare` does it.
 
     The operators have one form in all versions since the oldest that is read. Returns the name of

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from plainfilm.bundle.imported import Preprocessing
-from plainfilm.encoders.free_batch import free_batch
-from plainfilm.encoders.graph_input import TYPES, add_input
+from plainfilm.encoders.graph_input import TYPES, add_source
 from plainfilm.encoders.source import SourceGraph, infer_shapes
 from plainfilm.importing.outputs import HIGH, LOW, Meaning
 from plainfilm.models.graph import IMAGE, GraphBuilder
 
 __all__ = ["wrap_graph"]
 
-_PREFIX = "model_"
 _IR = 8
 
 
@@ -47,15 +45,8 @@ def wrap_graph(
         Divisor of the logits.
     """
     writer = _Writer("onnx")
-    prepared = add_input(writer, size, how)
-    declared = source.shape[0]
-    model = source.model if declared in (None, batch) else free_batch(source.model, declared)
-    prefixed = writer.onnx.compose.add_prefix(model, _PREFIX).graph
-    for node in prefixed.node:
-        node.input[:] = [prepared if o == _PREFIX + source.input else o for o in node.input]
-    writer.nodes += prefixed.node
-    writer.constants += prefixed.initializer
-    writer.add_logits(_PREFIX + source.output, columns, meaning)
+    output = add_source(writer, source, size, how, batch)
+    writer.add_logits(output, columns, meaning)
     head = "softmax" if meaning.task.kind == "multiclass" else "sigmoid"
     writer.add_probabilities(head, len(meaning.task.labels), temperature)
     wrapped = writer.build_like(source, size, batch, len(meaning.task.labels))

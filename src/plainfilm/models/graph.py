@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,13 @@ class GraphBuilder:
         array = np.ascontiguousarray(value, dtype=kind).reshape(np.shape(value))
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of values of all constants of real numbers."""
+        kinds = self.onnx.TensorProto
+        real = {kinds.FLOAT, kinds.FLOAT16, kinds.DOUBLE, kinds.BFLOAT16}
+        return sum(math.prod(one.dims) for one in self.constants if one.data_type in real)
 
     def add_probabilities(self, head: str, labels: int, temperature: float) -> None:
         """Add the nodes from ``logits`` to ``probabilities`` (n, labels)."""

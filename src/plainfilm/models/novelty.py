@@ -24,6 +24,8 @@ SIDE = 16
 """Side of the coarse copy in pixels."""
 FLOOR = 8.0
 """Grey levels added to the contrast by which a copy is divided; that of a blank image is 0."""
+MAX_FEATURES = 1024
+"""Largest number of features whose distance is used: the covariance of more would be too large."""
 _CHUNK = 1024
 _SHRINKAGE = 0.1
 _QUANTILE = 0.99

@@ -53,7 +53,7 @@ class SharedNodes:
             found = self._find(node, new)
             names.update(zip(own.output, found, strict=True))
             if found == new:
-                node.name, node.output[:] = prefix + own.name, new
+                node.name, node.output[:] = own.name and prefix + own.name, new
                 self.builder.nodes.append(node)
         return {name: names[name] for name in outputs}
 

@@ -2,7 +2,7 @@
 
 from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
 from plainfilm.training.networks import keras_probabilities, load_network
-from plainfilm.training.pipeline import train
+from plainfilm.training.pipeline import choose_trainer, train
 from plainfilm.training.run import Run, open_run
 from plainfilm.training.several import FoldRuns, train_folds, train_seeds
 
@@ -12,6 +12,7 @@ __all__ = [
     "Run",
     "choose_backend",
     "choose_precision",
+    "choose_trainer",
     "keras_probabilities",
     "load_network",
     "open_run",

@@ -53,8 +53,12 @@ def write_checked_bundle(
     graph: bytes,
     weights: bytes,
     known: TrainingImages | None,
+    tolerance: float | None = None,
 ) -> Bundle:
-    """Write a bundle, and check that it predicts as expected."""
+    """Write a bundle, and check that it predicts as expected.
+
+    ``tolerance`` is the largest difference between equal probabilities, 1e-5 if it is None.
+    """
     # The probabilities of several labels assume the prevalence that each has in training.
     balanced = recipe.fit.balance == "weights" and task.kind != "multilabel"
     metadata = BundleMetadata(
@@ -81,11 +85,12 @@ def write_checked_bundle(
         own = expected.novelty
         relative = np.abs(shipped_novelty - own) / np.maximum(own, 1.0)
         novelty_gap = float(np.max(relative, initial=0.0))
-    if not (gap <= _TOLERANCE and novelty_gap <= _NOVELTY_TOLERANCE):
+    allowed = _TOLERANCE if tolerance is None else tolerance
+    if not (gap <= allowed and novelty_gap <= _NOVELTY_TOLERANCE):
         (folder / "SHA256SUMS").unlink()  # without it the folder is not a bundle
         raise RunError(
             "the sealed graph does not predict like the network that it was made from",
-            received=f"probabilities differ by up to {gap:.2g} (allowed {_TOLERANCE:.0e}), "
+            received=f"probabilities differ by up to {gap:.2g} (allowed {allowed:.0e}), "
             f"novelty by {novelty_gap:.2g} (allowed {_NOVELTY_TOLERANCE:.0e})",
         )
     return bundle

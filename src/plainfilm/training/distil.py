@@ -100,8 +100,11 @@ def _columns(teacher: Task, task: Task) -> tuple[int, ...]:
 
 def map_ahead(function: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
     """Yield the results for some items in order, computed ahead in one thread for each core."""
+    from threadpoolctl import threadpool_limits
+
     workers = cores()
     pool, waiting = ThreadPoolExecutor(workers), deque[Future[T]]()
+    limits = threadpool_limits(1, "blas")  # augmentation multiplies small matrices
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -111,3 +114,4 @@ def map_ahead(function: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        limits.restore_original_limits()

@@ -75,9 +75,10 @@ def initial_weights(network: NetworkConfig) -> InitialWeights | None:
 
 
 def without_folders(recipe: Recipe) -> Recipe:
-    """Return a recipe that names the file of weights without its folder, for runs and bundles."""
-    name = Path(recipe.network.weights).name
-    return replace(recipe, network=replace(recipe.network, weights=name))
+    """Return a recipe that names files of weights without their folders, for runs and bundles."""
+    weights, encoder = Path(recipe.network.weights).name, recipe.network.encoder
+    encoder = None if encoder is None else Path(encoder).name
+    return replace(recipe, network=replace(recipe.network, weights=weights, encoder=encoder))
 
 
 def _of_lite(variant: int, path: Path | None) -> InitialWeights:

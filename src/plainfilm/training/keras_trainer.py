@@ -18,6 +18,7 @@ from plainfilm.training.backend import (
 from plainfilm.training.initial_weights import initial_weights
 from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.networks import network_of
+from plainfilm.training.seal_scored import SAMPLE
 from plainfilm.training.startup import Background
 from plainfilm.training.trainer import Work
 from plainfilm.training.training_images import sample_images
@@ -48,7 +49,7 @@ class KerasTrainer:
         # These modules import Keras.
         from plainfilm.training.feed import Feed, images_of
         from plainfilm.training.fit import fit
-        from plainfilm.training.seal import SAMPLE, prepare_seal, seal
+        from plainfilm.training.seal import prepare_seal, seal
 
         recipe, task, training = work.recipe, work.task, work.training
         held_out = work.validation.to_validation_set()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.bundle import Bundle, read_bundle
-from plainfilm.config import ORIGIN_OPTIONS, Recipe
+from plainfilm.config import ORIGIN_OPTIONS, PROBE, Recipe
 from plainfilm.errors import BundleError
 from plainfilm.metrics import apply_recalibration, apply_temperature
 from plainfilm.records import Task
@@ -53,11 +53,11 @@ def load_network(bundle: Bundle | str | Path, *, backend: str | None = None) -> 
     BundleError
         If the bundle cannot be verified.
     """
+    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    recipe = _recipe(bundle)
     use_backend(backend)
     from plainfilm.training.state import part_weights, read_weights
 
-    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-    recipe = _recipe(bundle)
     members = len(bundle.provenance.members)
     data = bundle.read_weights()
     if data is None:
@@ -102,6 +102,12 @@ def _recipe(bundle: Bundle) -> Recipe:
     recipe = bundle.provenance.recipe
     if recipe is None:
         raise BundleError(f"the bundle {bundle.folder} has no recipe, so no network can be built")
+    if recipe.network.name == PROBE:
+        raise BundleError(
+            "a probe has no Keras network",
+            received=str(bundle.folder),
+            remedy="use its ONNX graph, for example with plainfilm.load",
+        )
     return recipe
 
 

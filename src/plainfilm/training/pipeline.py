@@ -11,7 +11,7 @@ from plainfilm._progress import Progress, silent
 from plainfilm.audit.pipeline import Audit
 from plainfilm.bundle import PretrainedWeights, Provenance
 from plainfilm.bundle.rejection import frequent_values
-from plainfilm.config import Recipe, check_network, load_recipe
+from plainfilm.config import PROBE, Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
 from plainfilm.pixels.metadata import is_synthetic
@@ -20,9 +20,10 @@ from plainfilm.training.initial_weights import without_folders
 from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.lock import FolderLock
 from plainfilm.training.plan import Plan, check_folder, claim_folder, make_plan
+from plainfilm.training.probe.trainer import ProbeTrainer
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
 from plainfilm.training.startup import Subprocess
-from plainfilm.training.trainer import Work
+from plainfilm.training.trainer import Trainer, Work
 from plainfilm.training.training_images import audit_and_decode
 
 DataSource = Manifest | str | Path | Sequence[str | Path]
@@ -84,7 +85,7 @@ def train(
     recipe = resolve_recipe(recipe, settings)
     if not 0 <= seed < 2**32:
         raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
-    trainer = KerasTrainer(recipe, backend)
+    trainer = choose_trainer(recipe, backend)
     manifest = _split_manifest(data, recipe, exclude)
     recipe, teacher = open_teacher(without_folders(recipe), manifest.task)
     plan = make_plan(
@@ -148,6 +149,21 @@ def _provenance(plan: Plan, manifest: Manifest, work: Work) -> Provenance:
 
 def _pretrained_teacher(work: Work) -> PretrainedWeights | None:
     return None if work.teacher is None else work.teacher.bundle.provenance.pretrained
+
+
+def choose_trainer(recipe: Recipe, backend: str | None = None) -> Trainer:
+    """Return what trains a recipe; ``backend`` is that of `train`.
+
+    Raises
+    ------
+    ConfigError
+        If the backend or a setting cannot be used.
+    MissingExtraError
+        If something that training needs is not installed.
+    """
+    if recipe.network.name == PROBE:
+        return ProbeTrainer(recipe, backend)
+    return KerasTrainer(recipe, backend)
 
 
 def resolve_recipe(recipe: Recipe | str | Path, settings: Sequence[str]) -> Recipe:

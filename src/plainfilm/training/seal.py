@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,16 @@ from numpy.typing import NDArray
 from plainfilm.bundle import Bundle, Provenance, TrainingImages
 from plainfilm.config import Recipe
 from plainfilm.models.export import feature_network, has_activation_map, to_onnx
-from plainfilm.models.mirror import mirror_graph
-from plainfilm.models.novelty import Novelty, class_numbers, fit_novelty
 from plainfilm.network_session import import_onnxruntime
 from plainfilm.records import Task
-from plainfilm.training.checked_bundle import Expected, prevalences, write_checked_bundle
-from plainfilm.training.networks import head_of, network_of, one_logit_per_label, predict_outputs
+from plainfilm.training.networks import head_of, network_of, predict_outputs
+from plainfilm.training.seal_scored import Scored, seal_scored
 from plainfilm.training.state import read_weights
 from plainfilm.training.thresholds import (
     DRAWS,
-    describe_images,
     disturbed_images,
-    lock_on,
-    lock_rejection,
 )
 from plainfilm.training.training_images import ValidationSet
-
-SAMPLE = 1000
-"""Largest number of training images that novelty is fitted on."""
 
 _LARGE = 1 << 26  # bytes of disturbed images that would take much memory next to a training
 
@@ -100,42 +92,24 @@ def seal(preparation: Preparation, weights: bytes, folder: Path, provenance: Pro
     logits, *features = predict_outputs(preparation.outputs, images)
     if recipe.network.mirror:
         logits = (logits + predict_outputs(preparation.outputs, images[:, :, ::-1])[0]) / 2
-    one = one_logit_per_label(logits, task, head)
-    locked = lock_on(one, validation.labels, validation.patients, task, recipe)
-    novelty, scores = _fit_novelty(preparation, images, features)
-    count, temperature = len(validation), locked.temperature.value
-    graph = to_onnx(network, task, head, temperature, novelty)
-    if recipe.network.mirror:
-        graph = mirror_graph(graph, task, head, temperature)
-    return write_checked_bundle(
+    learnt, labels = preparation.training
+    scored = Scored(
+        images,
+        logits,
+        features[0] if features else None,
+        learnt,
+        labels,
+        predict_outputs(preparation.outputs, learnt)[1] if features else None,
+    )
+    return seal_scored(
         folder,
         recipe,
         task,
-        locked,
-        lock_rejection(scores, count),
-        Expected(validation.images, locked.probabilities[:count], scores[:count]),
-        provenance=replace(
-            provenance,
-            training_prevalence=prevalences(preparation.training[1], task),
-            locked_on=describe_images(count),
-        ),
+        validation,
+        scored,
+        lambda temperature, novelty: to_onnx(network, task, head, temperature, novelty),
+        provenance=provenance,
         has_activation_map=has_activation_map(network),
-        graph=graph,
         weights=weights,
         known=preparation.known,
     )
-
-
-def _fit_novelty(
-    preparation: Preparation, images: NDArray[np.uint8], features: Sequence[NDArray[np.float64]]
-) -> tuple[Novelty, NDArray[np.float64]]:
-    """Fit novelty on the training images of a `Preparation`; return it and its scores.
-
-    ``features`` of ``images`` is empty if those of the network are too wide.
-    """
-    learnt, labels = preparation.training
-    classes = np.tile(class_numbers(labels, preparation.task), 2)
-    held = features[0] if features else None
-    own = predict_outputs(preparation.outputs, learnt)[1] if features else None
-    novelty = fit_novelty((learnt, own, classes), (images, held))
-    return novelty, novelty.score(held, images)

@@ -17,16 +17,15 @@ from plainfilm.models.export.activation_map import add_activation_map, has_activ
 from plainfilm.models.export.layers import find_writer
 from plainfilm.models.export.writer import Writer
 from plainfilm.models.graph import IMAGE
-from plainfilm.models.novelty import FLOOR, SIDE, Distance, Novelty
+from plainfilm.models.novelty import MAX_FEATURES, Novelty
+from plainfilm.models.novelty_graph import add_novelty
 from plainfilm.records import Task
-
-_MAX_FEATURES = 1024  # a covariance of more would be larger than the network
 
 
 def feature_network(network: Any) -> Any | None:
     """Return the network up to the input of its last dense layer; None if that is too wide."""
     *_, last = network.layers
-    if not isinstance(last, layers.Dense) or int(last.input.shape[-1]) > _MAX_FEATURES:
+    if not isinstance(last, layers.Dense) or int(last.input.shape[-1]) > MAX_FEATURES:
         return None
     return keras.Model(network.inputs, last.input)
 
@@ -53,7 +52,8 @@ def to_onnx(
         outputs["activation"] = ["n", len(task.labels), "height", "width"]
     size = int(network.inputs[0].shape[1])
     if novelty is not None:
-        writer.add_novelty(novelty, network.layers[-1], size)
+        below = writer.names[id(network.layers[-1].input)]
+        add_novelty(writer, novelty, "image_planes", below, size)
         outputs["novelty"] = ["n"]
     return writer.build(f"plainfilm-{network.name}", size, outputs)
 
@@ -71,29 +71,3 @@ class _NetworkWriter(Writer):
         logits = self.names[id(network.outputs[0])]
         if logits != "logits":
             self.add("Identity", [logits], "logits")
-
-    def add_novelty(self, novelty: Novelty, dense: Any, size: int) -> None:
-        step = size // min(SIDE, size)
-        window = {"kernel_shape": [step, step], "strides": [step, step]}
-        coarse = self.add("AveragePool", ["image_planes"], "copy_coarse", **window)
-        flat = self.add("Flatten", [coarse], "copy_flat")
-        centred, variance = self.add_variance([flat], "copy", [1])
-        contrast = self.add("Sqrt", [variance], "copy_contrast")
-        floored = self.add("Add", [contrast, self.constant("copy_floor", FLOOR)], "copy_floored")
-        copy = self.add("Div", [centred, floored], "copy")
-        distances = [self.add_distance(novelty.copies, copy, "copy")]
-        if novelty.features is not None:
-            below = self.names[id(dense.input)]
-            distances.append(self.add_distance(novelty.features, below, "feature"))
-        self.add("Max", distances, "novelty")
-
-    def add_distance(self, distance: Distance, values: str, name: str) -> str:
-        """Add the distance to the nearest of several means."""
-        whitening = self.constant(f"{name}_whitening", distance.whitening / distance.scale)
-        lengths = []
-        for number, mean in enumerate(distance.means):
-            own = f"{name}_{number}"
-            moved = self.add("Sub", [values, self.constant(f"{own}_mean", mean)], f"{own}_moved")
-            white = self.add("MatMul", [moved, whitening], f"{own}_white")
-            lengths.append(self.add("ReduceL2", [white], f"{own}_distance", axes=[1], keepdims=0))
-        return self.add("Min", lengths, f"{name}_distance")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from plainfilm._text import plural
+from plainfilm.config import PROBE
 from plainfilm.report.content import TrainingContent
 from plainfilm.report.figures import history_figure
 from plainfilm.report.html.markup import lead
@@ -14,11 +16,27 @@ _QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"), ("auroc", "AUROC"))
 
 
 def training_section(training: TrainingContent) -> Section | None:
-    """Return the curves by epoch, or a sentence for a single epoch; None without history."""
+    """Return the curves by epoch, or a sentence for a single epoch or a probe.
+
+    None if neither is known.
+    """
+    recipe = training.provenance.recipe
+    if recipe is not None and recipe.network.name == PROBE:
+        return Section("Training", [lead(_probe(recipe.fit.epochs - 1))])
     if len(training.history) == 1:
         return Section("Training", [lead(_only_epoch(training))])
     plots = _history_plots(training)
     return Section("Training", [Plots(plots)]) if plots else None
+
+
+def _probe(copies: int) -> str:
+    augmented = (
+        f" and of {plural(copies, 'augmented copy', 'augmented copies')} of each" if copies else ""
+    )
+    return (
+        "There are no curves of the training. The encoder was not trained, and the linear layer "
+        f"was fitted in one step, on the features of the unchanged training images{augmented}."
+    )
 
 
 def _defined(training: TrainingContent, epoch: int, key: str) -> float | None:

@@ -1,0 +1,1 @@
+"""Trains probes, a linear layer on the features of an encoder, without a training framework."""
