@@ -263,6 +263,16 @@ def test_normalisations(options: dict[str, Any]) -> None:
     check_equal(keras.Model(image, keras.layers.Dense(3)(x)))
 
 
+def test_layers_of_keras_applications_that_are_not_public() -> None:
+    from keras.src.applications.convnext import LayerScale
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    image = keras.Input((6, 6, 1))
+    x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(image))
+    x = CustomScaleLayer(0.17)([x, LayerScale(0.5, 4)(x)])
+    check_equal(end(image, (x + 3.0) * 0.25 + x))
+
+
 def test_networks_within_the_network_and_layers_that_are_used_twice() -> None:
     inner = keras.Input((8, 8, 3))
     block = keras.Model(inner, keras.layers.Conv2D(3, 3, padding="same", name="conv")(inner))

@@ -14,7 +14,7 @@ class PretrainedWeights:
     name
         Name of the weights or of their file.
     sha256
-        Hash of the file.
+        Hash of the file; for ImageNet weights that Keras downloads, of their values in its order.
     licence, source
         Licence and origin, in words; None if they are not stated.
     trained_on

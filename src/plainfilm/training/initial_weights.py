@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from plainfilm import _files
 from plainfilm.bundle import PretrainedWeights
-from plainfilm.config import ORIGIN_OPTIONS, NetworkConfig, Recipe
+from plainfilm.config import KERAS_PREFIX, ORIGIN_OPTIONS, NetworkConfig, Recipe
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.models.pretrained import lite_weights
+from plainfilm.training.backend import use_backend
 
 _LITE = re.compile(r"efficientnet-lite([0-9])")
 _SAME = "give the file weights.safetensors of a bundle with the same network"
@@ -35,8 +38,10 @@ class InitialWeights:
     assign: Callable[[Any], None]
 
 
-def initial_weights(network: NetworkConfig) -> InitialWeights | None:
+def initial_weights(network: NetworkConfig, backend: str | None = None) -> InitialWeights | None:
     """Return the weights that ``network.weights`` names; None if they are random.
+
+    Keras is imported, on the given backend, if it has to download them.
 
     Raises
     ------
@@ -59,6 +64,11 @@ def initial_weights(network: NetworkConfig) -> InitialWeights | None:
     path = Path(weights)
     if lite and (weights == "imagenet" or path.suffix == ".pth"):
         return _of_lite(int(lite[1]), None if weights == "imagenet" else path)
+    if network.name.startswith(KERAS_PREFIX):
+        if weights == "imagenet":
+            return _of_keras(network.name.removeprefix(KERAS_PREFIX), backend)
+        if path.suffix in (".h5", ".keras"):
+            return _of_keras_file(network, path)
     if weights == "imagenet":
         raise ConfigError(
             f"there are no ImageNet weights for the network {network.name!r}",
@@ -70,8 +80,14 @@ def initial_weights(network: NetworkConfig) -> InitialWeights | None:
     raise ConfigError(
         "network.weights must be random, imagenet or a file of weights",
         received=weights,
-        remedy=_SAME + (", or the .pth file of the ImageNet weights" if lite else ""),
+        remedy=_SAME + _other_files(network.name),
     )
+
+
+def _other_files(network: str) -> str:
+    if network.startswith(KERAS_PREFIX):
+        return ", or a .h5 or .keras file of Keras"
+    return ", or the .pth file of the ImageNet weights" if _LITE.fullmatch(network) else ""
 
 
 def without_folders(recipe: Recipe) -> Recipe:
@@ -92,13 +108,46 @@ def _of_lite(variant: int, path: Path | None) -> InitialWeights:
     return InitialWeights(found.origin, assign)
 
 
+def _of_keras(name: str, backend: str | None) -> InitialWeights:
+    """Return the ImageNet weights of a network of Keras Applications."""
+    use_backend(backend)
+    from plainfilm.models.application_weights import (
+        assign_encoder,
+        encoder_weights,
+        imagenet_origin,
+    )
+
+    arrays = encoder_weights(name, "imagenet")
+    return InitialWeights(imagenet_origin(name, arrays), partial(assign_encoder, arrays=arrays))
+
+
+def _of_keras_file(network: NetworkConfig, path: Path) -> InitialWeights:
+    """Return the weights of a file of Keras, which is read when they are assigned."""
+    try:
+        with _files.open_regular(path, _MOST) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+
+    def assign(keras_network: Any) -> None:
+        from plainfilm.models.application_weights import assign_encoder, encoder_weights
+
+        name = network.name.removeprefix(KERAS_PREFIX)
+        assign_encoder(keras_network, encoder_weights(name, str(path)))
+
+    return InitialWeights(_declared(network, path, sha256), assign)
+
+
+def _cannot_read(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"the weights {path} cannot be read", received=_files.reason_of(error))
+
+
 def _of_bundle(network: NetworkConfig, path: Path) -> InitialWeights:
     """Return the weights of a bundle; only the user knows what they were trained on."""
     try:
         data = _files.read_regular(path, _MOST)
     except OSError as error:
-        reason = _files.reason_of(error)
-        raise ConfigError(f"the weights {path} cannot be read", received=reason) from error
+        raise _cannot_read(path, error) from error
 
     def assign(keras_network: Any) -> None:
         from plainfilm.training.state import read_weights
@@ -109,16 +158,11 @@ def _of_bundle(network: NetworkConfig, path: Path) -> InitialWeights:
         except RunError as error:
             raise ConfigError(error.problem, received=error.received, remedy=_SAME) from error
 
-    licence, trained_on = _declared(network)
-    sha256 = _files.hash_bytes(data)
-    origin = PretrainedWeights(
-        name=path.name, sha256=sha256, licence=licence, trained_on=trained_on
-    )
-    return InitialWeights(origin, assign)
+    return InitialWeights(_declared(network, path, _files.hash_bytes(data)), assign)
 
 
-def _declared(network: NetworkConfig) -> tuple[str | None, tuple[str, ...]]:
-    """Return the licence of a file of weights and what it was trained on, as the user states."""
+def _declared(network: NetworkConfig, path: Path, sha256: str) -> PretrainedWeights:
+    """Return the origin of a file of weights, with what the user states."""
     licence = network.options.get("licence")
     trained_on = network.options.get("trained_on", [])
     if not isinstance(licence, str | None):
@@ -127,4 +171,6 @@ def _declared(network: NetworkConfig) -> tuple[str | None, tuple[str, ...]]:
         raise ConfigError(
             "network.options.trained_on must be a list of names", received=repr(trained_on)
         )
-    return licence, tuple(trained_on)
+    return PretrainedWeights(
+        name=path.name, sha256=sha256, licence=licence, trained_on=tuple(trained_on)
+    )

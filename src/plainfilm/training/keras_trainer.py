@@ -30,7 +30,7 @@ class KerasTrainer:
     def __init__(self, recipe: Recipe, backend: str | None) -> None:
         self.backend = choose_backend(backend)
         self.precision = choose_precision(recipe.fit.precision, self.backend, recipe.network.name)
-        self.initial = initial_weights(recipe.network)
+        self.initial = initial_weights(recipe.network, self.backend)
         self.pretrained = None if self.initial is None else self.initial.origin
         self.starts_slowly = not backend_is_running()
 
