@@ -70,8 +70,8 @@ def _cannot_read(name: str, weights: str, error: Exception) -> ConfigError:
         return ConfigError(
             f"Keras cannot load the ImageNet weights of {name}",
             received=reason,
-            remedy="connect to the internet once, or download the file without the top elsewhere "
-            "and set network.weights to its path",
+            remedy="connect to the internet once, or download the file on another machine and set "
+            "network.weights to its path",
         )
     return ConfigError(
         f"{weights} does not contain weights of {name} without its last layer",
