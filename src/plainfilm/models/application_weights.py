@@ -21,8 +21,8 @@ _LARGE_CONVNEXT = ("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge")
 def encoder_weights(name: str, weights: str) -> list[NDArray[np.float32]]:
     """Return the weights of a network of Keras Applications without its last layer.
 
-    ``weights`` is ``imagenet``, which Keras downloads once, or the path of a file: ``.h5`` or
-    ``.keras``, of which nothing is executed.
+    ``weights`` is ``imagenet``, which Keras downloads once, or the path of a ``.h5`` or ``.keras``
+    file. Nothing in a file is executed.
 
     Raises
     ------
