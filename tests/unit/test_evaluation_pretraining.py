@@ -16,6 +16,7 @@ from plainfilm.data import Manifest
 from plainfilm.data.sources.layouts import LAYOUTS
 from plainfilm.evaluation import EvaluationDocument
 from plainfilm.evaluation.pretraining import CHECK, report_pretraining
+from plainfilm.inference.description import BundleIdentity, describe
 from plainfilm.records import Record, Task
 
 MakeBundle = Callable[..., Bundle]
@@ -138,3 +139,9 @@ def test_the_sealed_card_says_what_is_not_stated_and_what_was_seen(make_bundle: 
     seen = model_card(replace(bundle, provenance=own))
     assert "were trained on NIH ChestX-ray14, as was this model" in seen
     assert "Pretrained weights" not in model_card(replace(bundle, provenance=Provenance()))
+
+
+def test_the_service_describes_the_weights(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle(pretrained=WEIGHTS)
+    identity = BundleIdentity("b", bundle.id, "0")
+    assert describe(bundle, identity, None).trained_on.pretrained == WEIGHTS

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
+from plainfilm.bundle import Bundle, IndeterminateRange, PretrainedWeights, Rejection
 from plainfilm.bundle.card import SYNTHETIC
 from plainfilm.errors import RunError
 from plainfilm.records import LockedPoint, OperatingPoint, PixelSpec, Task, ThresholdEvidence
@@ -42,10 +42,14 @@ class PointDescription(OperatingPoint):
 
 @dataclass(frozen=True, slots=True)
 class TrainingDescription:
-    """Data set and number of training images; None if the bundle does not say."""
+    """Data set, number of training images, and the weights that the training started from.
+
+    None if the bundle does not say, or if these weights were random.
+    """
 
     dataset: str | None
     images: int | None
+    pretrained: PretrainedWeights | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def describe(
         assumed_prevalence=origin.assumed_prevalence,
         training_prevalence=prevalence,
         has_activation_map=bundle.has_activation_map,
-        trained_on=TrainingDescription(origin.dataset, origin.train_images),
+        trained_on=TrainingDescription(origin.dataset, origin.train_images, origin.pretrained),
         notice=f"{NOTICE} {SYNTHETIC}" if origin.synthetic_images else NOTICE,
         tested_on=None if evaluation is None else _tested(evaluation),
     )

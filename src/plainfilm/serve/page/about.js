@@ -16,6 +16,7 @@ function facts(model) {
   const rows = [
     task.kind === "binary" ? ["Classes", task.classes.join(", ")] : ["Labels", task.labels.join(", ")],
     ["Training data", trainedOn(model.trained_on)],
+    ["Pretrained weights", pretrained(model.trained_on.pretrained)],
     ["Test data", testedOn(model.tested_on)],
     ["AUROC", withInterval(model.tested_on?.auroc, decimals)],
     ["Bundle", make("code", { title: bundle.id }, `${bundle.name} ${bundle.id.slice(0, 12)}`)],
@@ -26,6 +27,12 @@ function facts(model) {
 function trainedOn({ dataset, images }) {
   if (images === null) return dataset ?? "not recorded in the bundle";
   return dataset === null ? count(images, "image") : `${dataset} (${count(images, "image")})`;
+}
+
+function pretrained(weights) {
+  if (!weights) return null;
+  const images = weights.trained_on.join(", ") || "images that are not stated";
+  return `${weights.name}, trained on ${images}; licence: ${weights.licence ?? "not stated"}`;
 }
 
 function testedOn(tested) {
