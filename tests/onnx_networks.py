@@ -146,7 +146,7 @@ def encoder(
     if output == "planes":
         return made.save(path, [batch, channels, size, size], x, 8, opset=opset, axes=4)
     if output == "tokens":
-        x = made.add("Reshape", x, made.numbers(0 if batch == "n" else batch, 8, 64))
+        x = made.add("Reshape", x, made.numbers(0 if batch == "n" else batch, 8, -1))
         x = made.add("Transpose", x, perm=[0, 2, 1])
         return made.save(path, [batch, channels, size, size], x, 8, opset=opset, axes=3)
     x = made.add("GlobalAveragePool", x)

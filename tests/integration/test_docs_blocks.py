@@ -21,6 +21,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +30,14 @@ from typing import Any
 import pytest
 
 import public_sets
-from onnx_networks import residual, write_samples
+from onnx_networks import encoder, residual, write_samples
 from plainfilm._files import write_json
 from plainfilm.cli.main import main
 from plainfilm.config import load
 from plainfilm.data import load_dataset
 from plainfilm.phantom import write_dataset
 from plainfilm.report.pdf import find_browser
+from stand_ins import add_libraries
 
 pytest.importorskip("keras")
 pytest.importorskip("starlette")
@@ -186,6 +188,11 @@ def template(
     residual(folder / "model.onnx", end="Sigmoid")
     write_samples(folder / "samples.npz", folder / "model.onnx")
 
+    # What a page exports where PyTorch is installed.
+    encoder(folder / "dinov2.onnx", output="tokens", channels=3, size=224)
+    encoder(folder / "rad-dino.onnx", output="tokens", channels=3, size=518)
+    encoder(folder / "densenet.onnx", size=224)
+
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         shorten_reports(patch)
         for command in (
@@ -222,7 +229,9 @@ class Session:
         if "import torch" in text and importlib.util.find_spec("torch") is None:
             return
         text = text.replace("folds=5", "folds=2")
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            if "import torch" in text:  # its exporter calls functions that are deprecated
+                warnings.simplefilter("ignore", DeprecationWarning)
             exec(compile(text, "block", "exec"), self.names)
 
     def write_recipe(self, text: str) -> None:
@@ -285,6 +294,7 @@ def test_the_blocks_of_a_page_run(
     monkeypatch.chdir(folder)
     if page.name not in WITH_REPORTS:
         shorten_reports(monkeypatch)
+    add_libraries(monkeypatch)
     session = Session(folder)
     try:
         for block in read_blocks(page):

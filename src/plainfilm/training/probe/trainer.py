@@ -55,7 +55,9 @@ class ProbeTrainer:
         recipe, task, encoder = work.recipe, work.task, self._encoder
         held, labels = work.validation.to_validation_set(), work.training.records.label_array()
         copies, sides = recipe.fit.epochs, 2 if recipe.network.mirror else 1
+        narrow = encoder.width <= MAX_FEATURES
         total = copies * len(labels) + sides * (1 + DRAWS) * len(held)
+        total += 2 * min(SAMPLE, len(labels)) if narrow else 0
         reader = FeatureReader(encoder, work.cache, total, progress)
         features = _training_features(work, reader, encoder.width)
         progress("fitting", 0, 1)
@@ -70,7 +72,7 @@ class ProbeTrainer:
         del features
         progress("fitting", 1, 1)
         seconds = time.monotonic() - started
-        scored = _score(work, held, head, reader, narrow=encoder.width <= MAX_FEATURES)
+        scored = _score(work, held, head, reader, narrow=narrow)
         progress("sealing", 0, 1)
         bundle = seal_scored(
             work.folder / "bundle",
