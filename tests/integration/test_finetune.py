@@ -78,11 +78,10 @@ def test_other_backends_fine_tune(
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     out = tmp_path / "run"
+    smaller = ("network.options.stages=1", "limit=32", "epochs=1", "augment=none")
     command = ["train", phantoms, "--recipe", "finetune", "--out", out, "--no-evaluation"]
-    command += [part for setting in SETTINGS for part in ("--set", setting)]
-    done = run_plainfilm(
-        *command, "--set", "epochs=1", "--set", "augment=none", KERAS_BACKEND=backend
-    )
+    command += [part for setting in (*SETTINGS, *smaller) for part in ("--set", setting)]
+    done = run_plainfilm(*command, KERAS_BACKEND=backend)
     assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
     assert open_run(out).plan.identity.backend == backend
     assert plainfilm.load(out).probabilities(np.zeros((1, 32, 32), np.uint8)).shape == (1, 1)

