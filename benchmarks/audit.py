@@ -4,11 +4,12 @@
     python benchmarks/audit.py --only planted --seeds 1     # planted flaws in drawn images
     python benchmarks/audit.py --only near --images 2000    # altered copies of real radiographs
     python benchmarks/audit.py --only turned                # orientation
+    python benchmarks/audit.py --only text                  # text drawn on real radiographs
     python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
     python benchmarks/audit.py --only growth                # near-duplicate search only
 
 ``planted`` and ``growth`` draw their images; the others need the images of PLAINFILM_DATA:
-``kermany224`` (``near`` and ``turned`` use its training set only) and, for ``cost``,
+``kermany224`` (``near``, ``turned`` and ``text`` use its training set only) and, for ``cost``,
 ``kermany_originals``.
 
 Results are in docs/reference/performance.md.
@@ -30,14 +31,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from plainfilm.audit.duplicates import find_duplicates
 from plainfilm.audit.evidence import SIDE, evidence_from_cache
@@ -48,6 +49,7 @@ from plainfilm.data import load_dataset
 from plainfilm.data.fill import fill_cache
 from plainfilm.phantom import write_dataset
 from plainfilm.pixels import read_image, read_image_and_text
+from plainfilm.pixels.text import find_text
 from plainfilm.records import Finding, PixelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +57,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from planting import FlawKind, plant  # noqa: E402 - in the folder of the tests
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
-PARTS = ("planted", "near", "turned", "cost", "growth")
+PARTS = ("planted", "near", "turned", "text", "cost", "growth")
 MARGINS = (0.25, 0.5)  # of plainfilm.audit.quality: a note, and a warning
 
 
@@ -118,6 +120,7 @@ def main() -> int:
         for part, name in (
             *(("near", "kermany224/train"), ("cost", "kermany224")),
             ("turned", "kermany224"),
+            ("text", "kermany224/train"),
             ("cost", "kermany_originals"),
         )
         if part in args.only and not (DATA / name).is_dir()
@@ -132,6 +135,8 @@ def main() -> int:
             near(Path(scratch), args.images)
         if "turned" in args.only:
             turned(Path(scratch))
+        if "text" in args.only:
+            text(args.images)
         if "cost" in args.only:
             cost(args.runs, args.workers)
         if "growth" in args.only:
@@ -341,6 +346,70 @@ def report_near(
     )
     for pair, value in sorted(wrong.items(), key=lambda item: -item[1])[:40]:
         print(f"  {value:.3f}  {'  '.join(sorted(pair))}")
+
+
+# ---- text --------------------------------------------------------------------------------------
+
+WORDS = ("KV59", "A-P", "PORTABLE", "12:04:33", "L SUPINE", "ID 84312", "SYNTHETIC, PAT 1234")
+TALL = (5, 8, 12)  # height of the capitals in pixels of 256
+CONTRASTS = (-256, -100, -60, 60, 100, 256)  # grey levels above the median behind the text
+
+
+def text(count: int) -> None:
+    """Draw text on training images in which none was found, and search them again."""
+    rng = np.random.default_rng(0)
+    files = sorted((DATA / "kermany224" / "train").glob("*/*.jpeg"))
+    tally: dict[tuple[int, int], list[bool]] = defaultdict(list)
+    elsewhere = planted_count = 0
+    for row in rng.permutation(len(files))[:count].tolist():
+        pixels = read_image(files[row], PixelSpec(256)).pixels
+        if find_text(pixels):
+            continue
+        picture, box, height, contrast = _write(rng, pixels)
+        column = int(np.searchsorted(TALL, height, side="right")) - 1
+        place = int(np.searchsorted(CONTRASTS, contrast, side="right")) - 1
+        found = [line.box for line in find_text(picture)]
+        hits = [one for one in found if _overlap(one, box) > 0]
+        tally[place, column].append(any(_overlap(one, box) > 0.4 for one in hits))
+        elsewhere += len(found) - len(hits)
+        planted_count += 1
+    print(f"\ntext: drawn on {planted_count} training images in which none was found; recall")
+    print("contrast,", ", ".join(f"{a} to {b - 1} pixels" for a, b in pairwise((*TALL, 18))))
+    for place, (low, high) in enumerate(pairwise(CONTRASTS)):
+        cells = [tally[place, column] for column in range(len(TALL))]
+        shown = [f"{sum(cell)} of {len(cell)}" if cell else "-" for cell in cells]
+        print(f"{low} to {high}: {', '.join(shown)}")
+    print(f"lines reported elsewhere in these images: {elsewhere}")
+
+
+def _write(rng: np.random.Generator, pixels: Any) -> tuple[Any, tuple[float, ...], int, float]:
+    """Return an image with text at one of six places, its box, height and contrast."""
+    words = WORDS[rng.integers(len(WORDS))]
+    font = ImageFont.load_default(int(rng.integers(8, 24)))
+    picture = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(picture)
+    left, top, right, bottom = pen.textbbox((0, 0), words, font=font)
+    wide, high = right - left, bottom - top
+    x = (4, (256 - wide) / 2, 252 - wide)[rng.integers(3)]
+    y = (4, 252 - high)[rng.integers(2)]
+    behind = pixels[int(y) : int(y + high), max(0, int(x)) : int(x + wide)]
+    level = int(rng.integers(0, 256))
+    pen.text((x - left, y - top), words, fill=level, font=font)
+    capital = pen.textbbox((0, 0), "K", font=font)
+    box = (x, y, x + wide, y + high)
+    return (
+        np.asarray(picture),
+        box,
+        round(capital[3] - capital[1]),
+        level - float(np.median(behind)),
+    )
+
+
+def _overlap(found: Sequence[float], box: Sequence[float]) -> float:
+    """Return the share of a box that a found line covers."""
+    across = min(found[2], box[2]) - max(found[0], box[0])
+    down = min(found[3], box[3]) - max(found[1], box[1])
+    return max(0.0, across) * max(0.0, down) / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
 # ---- cost --------------------------------------------------------------------------------------

@@ -121,10 +121,21 @@ def test_without_text_there_is_nothing(make_evidence):
 def test_marked_images_have_the_boxes_of_their_lines(make_evidence):
     texts = {3: text_of(("KV59", LOW), ("A-P", HIGH)), 5: VIEW}
     evidence = evidence_with(make_evidence, [0, 1] * 10, texts)
-    marked = mark_images(evidence, find_recurring_text(evidence))
+    marked = mark_images(evidence)
     assert [(one.id, len(one.boxes)) for one in marked] == [("x3.png", 2), ("x5.png", 1)]
     left, top, right, bottom = marked[1].boxes[0]
     assert 0 < left < right < 0.25 and 0 < top < bottom < 0.15
+
+
+def test_examples_have_the_box_of_the_text_of_their_group(make_evidence):
+    both = text_of(("KV59", LOW), ("A-P", HIGH))
+    evidence = evidence_with(make_evidence, [0, 1] * 20, dict.fromkeys(range(12), both))
+    groups = {one.place: one for one in find_recurring_text(evidence)}
+    for place, below in (("lower right", True), ("upper left", False)):
+        assert len(groups[place].examples) == 12
+        for one in groups[place].examples:
+            ((_, top, _, _),) = one.boxes
+            assert (top > 0.5) == below
 
 
 def test_fisher_exact_is_that_of_scipy():

@@ -145,12 +145,12 @@ class TextCounts:
 
 @dataclass(frozen=True, slots=True)
 class TextGroup:
-    """Burnt-in text at one place that looks alike, or all burnt-in text."""
+    """Burnt-in text that looks alike, or all burnt-in text."""
 
-    place: str  # such as ``lower right``; empty for all text
+    place: str  # where most of it is, such as ``lower right``; empty for all text
     count: int  # images with it
     comparisons: tuple[TextCounts, ...]
-    examples: tuple[str, ...]  # ids
+    examples: tuple[MarkedImage, ...]  # the box is that of the text of the group
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class AuditDocument(Document):
     texts
         Burnt-in text: all of it, then each that recurs, the most frequent first.
     marked
-        Up to 200 images with burnt-in text, those of ``texts`` first.
+        The first 200 images with burnt-in text.
     styles
         Acquisition styles, the most frequent first.
     style_results

@@ -237,5 +237,5 @@ def _run_checks(
     findings += check_columns(columns)
     findings += check_text_ties(evidence, texts)
     findings += check_styles(style_results)
-    traces = Traces(texts, mark_images(evidence, texts), styles, style_results)
+    traces = Traces(texts, mark_images(evidence), styles, style_results)
     return findings, baselines, columns, traces

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +12,7 @@ from plainfilm.audit.columns import comparisons_of
 from plainfilm.audit.document import MarkedImage, TextCounts, TextGroup
 from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import SETS, images, join_names, make_finding, share
-from plainfilm.pixels.text import SIDE, TextLine
+from plainfilm.pixels.text import SHAPE, SIDE, TextLine
 from plainfilm.records import Finding, Severity
 
 _ALIKE = 0.3  # correlation of two shapes; KV59 and KV70 have 0.4, KV59 and A-P at most 0.2
@@ -29,14 +29,14 @@ def find_recurring_text(evidence: Evidence) -> tuple[TextGroup, ...]:
     """Return all text, then each that recurs, with its counts in the groups of images."""
     lines = evidence.text_lines()
     members = _recurring(lines)
-    if anywhere := [row for row, own in enumerate(lines) if own]:
+    if anywhere := {row: own[0] for row, own in enumerate(lines) if own}:
         members = [("", anywhere), *members]
     comparisons = comparisons_of(evidence)
     tests = len(members) * len(comparisons)
     groups = []
     for place, rows in members:
         has = np.zeros(len(evidence), bool)
-        has[rows] = True
+        has[[*rows]] = True
         counts = [
             TextCounts(
                 kind=one.kind,
@@ -50,23 +50,22 @@ def find_recurring_text(evidence: Evidence) -> tuple[TextGroup, ...]:
             )
             for one in comparisons
         ]
-        examples = tuple(evidence.ids[row] for row in rows[:_EXAMPLES])
+        first = [*rows.items()][:_EXAMPLES]
+        examples = tuple(_mark(evidence.ids[row], [line]) for row, line in first)
         groups.append(TextGroup(place, len(rows), tuple(counts), examples))
     return tuple(groups)
 
 
-def mark_images(evidence: Evidence, groups: Sequence[TextGroup]) -> tuple[MarkedImage, ...]:
-    """Return the boxes of the text in up to 200 images, first the examples of the groups."""
-    lines = dict(zip(evidence.ids, evidence.text_lines(), strict=True))
-    examples = [identity for group in groups for identity in group.examples]
-    order = dict.fromkeys([*examples, *(identity for identity in lines if lines[identity])])
-    return tuple(
-        MarkedImage(
-            identity,
-            tuple(tuple(round(edge / SIDE, 4) for edge in line.box) for line in lines[identity]),
-        )
-        for identity in [*order][:_MARKED]
-    )
+def mark_images(evidence: Evidence) -> tuple[MarkedImage, ...]:
+    """Return the boxes of the text in the first 200 images that have any."""
+    both = zip(evidence.ids, evidence.text_lines(), strict=True)
+    found = [(identity, lines) for identity, lines in both if lines][:_MARKED]
+    return tuple(_mark(identity, lines) for identity, lines in found)
+
+
+def _mark(identity: str, lines: Sequence[TextLine]) -> MarkedImage:
+    boxes = (tuple(round(edge / SIDE, 4) for edge in line.box) for line in lines)
+    return MarkedImage(identity, tuple(boxes))
 
 
 def is_tied(counts: TextCounts) -> bool:
@@ -112,19 +111,15 @@ def check_text_ties(evidence: Evidence, groups: Sequence[TextGroup]) -> Iterator
         )
 
 
-def _recurring(lines: Sequence[Sequence[TextLine]]) -> list[tuple[str, list[int]]]:
-    """Return the places and rows of the text that recurs, the most frequent first."""
-    places: dict[tuple[str, bool], list[tuple[int, TextLine]]] = defaultdict(list)
-    for row, own in enumerate(lines):
-        for line in own:
-            places[_place(line), line.dark].append((row, line))
+def _recurring(lines: Sequence[Sequence[TextLine]]) -> list[tuple[str, dict[int, TextLine]]]:
+    """Return the usual place, rows and lines of the text that recurs, the most frequent first."""
+    groups = _alike([(row, line) for row, own in enumerate(lines) for line in own])
     found = [
-        (place, rows)
-        for (place, _), members in sorted(places.items())
-        for rows in _alike(members)
-        if len(rows) >= _RECURRING
+        (Counter(_place(line) for _, line in group).most_common(1)[0][0], dict(group))
+        for group in groups
     ]
-    return sorted(found, key=lambda one: -len(one[1]))
+    recurring = (one for one in found if len(one[1]) >= _RECURRING)
+    return sorted(recurring, key=lambda one: -len(one[1]))
 
 
 def _place(line: TextLine) -> str:
@@ -133,23 +128,22 @@ def _place(line: TextLine) -> str:
     return f"{('upper', 'middle', 'lower')[down]} {('left', 'centre', 'right')[across]}"
 
 
-def _alike(members: Sequence[tuple[int, TextLine]]) -> list[list[int]]:
+def _alike(members: Sequence[tuple[int, TextLine]]) -> list[list[tuple[int, TextLine]]]:
     """Group lines by shape: each joins the group whose mean shape is most similar."""
-    rows: list[dict[int, None]] = []
-    sums: list[NDArray[np.float64]] = []
+    groups: list[list[tuple[int, TextLine]]] = []
+    sums = np.empty((0, SHAPE[0] * SHAPE[1]))
     for row, line in members:
         shape = _standard(line.shape)
-        if sums:
-            means = np.stack(sums)
-            similar = means @ shape / np.linalg.norm(means, axis=1)
+        if groups:
+            similar = sums @ shape / np.linalg.norm(sums, axis=1)
             best = int(similar.argmax())
             if similar[best] >= _ALIKE:
-                sums[best] = sums[best] + shape
-                rows[best][row] = None
+                sums[best] += shape
+                groups[best].append((row, line))
                 continue
-        sums.append(shape)
-        rows.append({row: None})
-    return [[*group] for group in rows]
+        sums = np.concatenate([sums, shape[None]])
+        groups.append([(row, line)])
+    return groups
 
 
 def _standard(shape: str) -> NDArray[np.float64]:

@@ -40,6 +40,7 @@ _LONG = 6  # the same; A-P has 5
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class TextLine:
         The strokes at `SHAPE` pixels, one bit each, in hexadecimal digits.
     """
 
-    box: tuple[int, int, int, int]
+    box: Box
     strokes: int
     dark: bool
     shape: str
@@ -78,8 +79,15 @@ def find_text(image: Grey) -> tuple[TextLine, ...]:
     least = max(_INK, _NOISE * float(np.quantile(steps[::4, ::4], 0.75)))
     lines: list[TextLine] = []
     for dark, excess in ((False, levels - around), (True, around - levels)):
-        lines += _lines(excess > least, levels, steps, dark)
+        found = _lines(excess > least, levels, steps, dark)
+        # Bright letters with a dark outline are one line.
+        lines += [line for line in found if not any(_meet(line.box, one.box) for one in lines)]
     return tuple(sorted(lines, key=lambda line: (line.box[1], line.box[0])))
+
+
+def _meet(first: Box, second: Box) -> bool:
+    """Return whether two boxes have a pixel in common."""
+    return all(max(first[n], second[n]) < min(first[n + 2], second[n + 2]) for n in (0, 1))
 
 
 def _lines(
@@ -111,9 +119,7 @@ def _lines(
             yield TextLine(box, int(counts.max()), dark, _shape(own))
 
 
-def _stands_free(
-    box: tuple[int, int, int, int], own: Mask, ink: Mask, levels: NDArray[np.int16], dark: bool
-) -> bool:
+def _stands_free(box: Box, own: Mask, ink: Mask, levels: NDArray[np.int16], dark: bool) -> bool:
     """Return whether the pixels around a box have no other strokes, and another grey level."""
     left, top, right, bottom = box
     strokes = float(np.median(levels[top:bottom, left:right][own]))
@@ -127,9 +133,7 @@ def _stands_free(
     return far - strokes >= _CONTRAST and float(np.quantile(near, 0.9)) - far < _CONTRAST
 
 
-def _ring(
-    box: tuple[int, int, int, int], distance: int, plane: NDArray[np.int16] | Mask
-) -> NDArray[np.int16] | Mask:
+def _ring(box: Box, distance: int, plane: NDArray[np.int16] | Mask) -> NDArray[np.int16] | Mask:
     """Return the pixels of a frame around a box, at this distance from it."""
     left, top, right, bottom = box
     low, high = distance, distance + _FRAME

@@ -43,7 +43,7 @@ class Thumbnails:
         for finding in findings:
             if finding.check in UNREADABLE:
                 self._unreadable.update(finding.files)
-        self._boxes = {one.id: one.boxes for one in marked}
+        self._marked = {one.id: one for one in marked}
         self._sources: dict[str, str | None] = {}
 
     def tiles(self, finding: Finding, *, limit: int = 8, groups: int = 6, members: int = 4) -> Html:
@@ -60,9 +60,9 @@ class Thumbnails:
             return Html("")
         return self.row(finding.files[:limit])
 
-    def row(self, identities: Sequence[str]) -> Html:
+    def row(self, files: Sequence[str | MarkedImage]) -> Html:
         """Return the thumbnails of files in a row."""
-        return element("div", *(self.tile(one) for one in identities), class_="thumbs")
+        return element("div", *(self.tile(one) for one in files), class_="thumbs")
 
     def _by_patient(self, files: Sequence[str]) -> list[list[str]]:
         """Return the files of each patient, one of each split first."""
@@ -83,13 +83,14 @@ class Thumbnails:
         text = f"and {more} more" if more else ""
         return element("div", element("div", *tiles, class_="thumbs"), _quiet(text), class_="group")
 
-    def tile(self, identity: str) -> Html:
+    def tile(self, file: str | MarkedImage) -> Html:
         """Return the thumbnail of a file or a placeholder, with name, split and class."""
+        identity = file if isinstance(file, str) else file.id
         record = self._records.get(identity)
         about = []
         if record is not None:
             about = [*filter(None, [_split(record)]), self._manifest.task.class_of(record.labels)]
-        source = self.source(identity)
+        source = self.source(identity) if isinstance(file, str) else self._read(identity, file)
         text = ", ".join([identity, *about])
         side = str(_SIDE)
         if source is None:
@@ -109,13 +110,14 @@ class Thumbnails:
     def source(self, identity: str) -> str | None:
         """Return a thumbnail as a data URI, or None if the file cannot be read."""
         if identity not in self._sources:
-            record = self._records.get(identity)
-            readable = record is not None and identity not in self._unreadable
-            boxes = self._boxes.get(identity, ())
-            self._sources[identity] = (
-                _thumbnail(record.path, boxes) if record and readable else None
-            )
+            self._sources[identity] = self._read(identity, self._marked.get(identity))
         return self._sources[identity]
+
+    def _read(self, identity: str, marked: MarkedImage | None) -> str | None:
+        record = self._records.get(identity)
+        if record is None or identity in self._unreadable:
+            return None
+        return _thumbnail(record.path, marked.boxes if marked else ())
 
 
 def _split(record: Record) -> str:

@@ -19,14 +19,15 @@ _GROUPS, _EXAMPLES, _STYLE_EXAMPLES = 8, 8, 6
 def text_section(groups: Sequence[TextGroup], thumbnails: Thumbnails) -> Html:
     """Return the text that recurs: its share in each group of images, and examples."""
     about = (
-        "Lines of letters near an edge, found at 256 x 256 pixels. Similar lines at one place form "
-        "a group. The text is outlined, and the first line of each image is enlarged. Each "
+        "Lines of letters near an edge, found at 256 x 256 pixels. Similar lines form a group, "
+        "named after the place where most of them are. The text is outlined and enlarged. Each "
         "comparison is Fisher's exact test on patients; the p-value is multiplied by the number of "
         "tests (Bonferroni)."
     )
     parts = [lead(about)]
     recurring = [group for group in groups if group.place] or groups
-    rows = [_row(group, one) for group in groups for one in group.comparisons]
+    every = [(group, one) for group in groups for one in group.comparisons]
+    rows = [_row(group, one) for group, one in every if not group.place or is_tied(one)]
     if rows:
         parts.append(Table("texts", "Images with burnt-in text", rows).to_html())
     for group in recurring[:_GROUPS]:
