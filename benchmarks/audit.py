@@ -360,7 +360,7 @@ def text(count: int) -> None:
     rng = np.random.default_rng(0)
     files = sorted((DATA / "kermany224" / "train").glob("*/*.jpeg"))
     tally: dict[tuple[int, int], list[bool]] = defaultdict(list)
-    elsewhere = planted_count = 0
+    outside = drawn = 0
     for row in rng.permutation(len(files))[:count].tolist():
         pixels = read_image(files[row], PixelSpec(256)).pixels
         if find_text(pixels):
@@ -371,15 +371,15 @@ def text(count: int) -> None:
         found = [line.box for line in find_text(picture)]
         hits = [one for one in found if _overlap(one, box) > 0]
         tally[place, column].append(any(_overlap(one, box) > 0.4 for one in hits))
-        elsewhere += len(found) - len(hits)
-        planted_count += 1
-    print(f"\ntext: drawn on {planted_count} training images in which none was found; recall")
+        outside += len(found) - len(hits)
+        drawn += 1
+    print(f"\ntext: drawn on {drawn} training images in which none was found; recall")
     print("contrast,", ", ".join(f"{a} to {b - 1} pixels" for a, b in pairwise((*TALL, 18))))
     for place, (low, high) in enumerate(pairwise(CONTRASTS)):
         cells = [tally[place, column] for column in range(len(TALL))]
         shown = [f"{sum(cell)} of {len(cell)}" if cell else "-" for cell in cells]
         print(f"{low} to {high}: {', '.join(shown)}")
-    print(f"lines reported elsewhere in these images: {elsewhere}")
+    print(f"lines reported at other places of these images: {outside}")
 
 
 def _write(rng: np.random.Generator, pixels: Any) -> tuple[Any, tuple[float, ...], int, float]:
