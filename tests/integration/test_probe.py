@@ -190,7 +190,7 @@ def test_other_tasks(
 
 
 def test_settings_that_a_probe_does_not_have_are_refused(
-    train_probe: TrainProbe, encoder: Path, tmp_path: Path
+    train_probe: TrainProbe, manifest: Manifest, settings: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     with pytest.raises(ConfigError, match="no backend"):
@@ -202,6 +202,10 @@ def test_settings_that_a_probe_does_not_have_are_refused(
         train_probe(out, f"network.encoder='{tmp_path / 'missing.onnx'}'")
     with pytest.raises(ConfigError, match="needed for a probe and only for it"):
         load_recipe("swift", ["network.encoder=efficientnet-lite0"])
+    with pytest.raises(ConfigError, match="differ only in its augmented copies"):
+        train_seeds(
+            manifest, out=out, seeds=2, recipe="probe", settings=[*settings, "epochs=1"], workers=0
+        )
     assert not out.exists()
 
 

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 from plainfilm._files import check_output_folder
 from plainfilm._progress import Progress
 from plainfilm.audit.pipeline import Audit
-from plainfilm.config import Recipe
+from plainfilm.config import PROBE, Recipe
 from plainfilm.data import Folds, make_folds
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.training.lock import FolderLock
@@ -74,6 +74,14 @@ def train_seeds(
             received=seeds,
             remedy="train with one seed by plainfilm.train",
         )
+    recipe = resolve_recipe(options.get("recipe", "standard"), options.pop("settings", ()))
+    if recipe.network.name == PROBE and recipe.fit.epochs == 1:
+        raise ConfigError(
+            "the seeds of a probe differ only in its augmented copies, and there are none",
+            received="fit.epochs = 1",
+            remedy="set fit.epochs to 2 or more, or train with one seed",
+        )
+    options["recipe"] = recipe
     numbers = range(seed, seed + seeds)
     trainings = [(f"seed-{number}", data, number) for number in numbers]
     return _train_each(Path(out), trainings, on_audit, on_run, options)
