@@ -29,18 +29,18 @@ def add_libraries(patch: pytest.MonkeyPatch) -> None:
 
 
 def _vision_transformer(name: str) -> Any:
-    """Return a vision transformer with patches of 14 pixels, a class token and one layer."""
+    """Return a vision transformer with a class token, 16 x 16 patches and one layer."""
     import torch
     from torch import nn
 
-    width, side = 16, 518 if "rad-dino" in name else 224
+    width, patch = 16, 32 if "rad-dino" in name else 14
 
     class Transformer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.patches = nn.Conv2d(3, width, 14, 14)
+            self.patches = nn.Conv2d(3, width, patch, patch)
             self.token = nn.Parameter(torch.randn(1, 1, width))
-            self.places = nn.Parameter(torch.randn(1, 1 + (side // 14) ** 2, width))
+            self.places = nn.Parameter(torch.randn(1, 1 + 16**2, width))
             self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
             self.qkv = nn.Linear(width, 3 * width)
             self.mlp = nn.Sequential(

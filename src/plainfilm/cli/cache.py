@@ -1,8 +1,8 @@
-"""Show or empty the cache of decoded images.
+"""Show or empty the cache of decoded images and of the features of encoders.
 
 size prints the total, list the entries. prune removes what this version cannot use and, with
 --days, what was not used recently; clear removes everything. Nothing is lost: images are decoded
-again when they are needed.
+and encoded again when they are needed.
 """
 
 from __future__ import annotations
