@@ -76,7 +76,7 @@ def test_features_are_those_of_keras_for_a_grey_image_in_three_channels() -> Non
     pixels = np.random.default_rng(2).integers(0, 256, (3, 40, 40, 1), dtype=np.uint8)
     prepared = keras.applications.mobilenet_v3.preprocess_input(np.repeat(pixels, 3, axis=3))
     expected = np.asarray(keras.ops.convert_to_numpy(original(prepared)))
-    found = np.asarray(keras.ops.convert_to_numpy(feature_network(network)([pixels])))
+    found = np.asarray(keras.ops.convert_to_numpy(feature_network(network)(pixels)))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
 

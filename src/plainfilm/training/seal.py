@@ -68,7 +68,7 @@ def prepare_seal(
             importlib.import_module(name)
     network = network_of(recipe, task)
     below = feature_network(network)
-    both = network if below is None else keras.Model(network.inputs, [network.output, below.output])
+    both = network if below is None else keras.Model(network.input, [network.output, below.output])
     # The first prediction traces the model.
     predict_outputs(both, np.zeros((1, recipe.input.size, recipe.input.size), np.uint8))
     small = (1 + DRAWS) * validation.images.nbytes <= _LARGE

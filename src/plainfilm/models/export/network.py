@@ -27,7 +27,7 @@ def feature_network(network: Any) -> Any | None:
     *_, last = network.layers
     if not isinstance(last, layers.Dense) or int(last.input.shape[-1]) > MAX_FEATURES:
         return None
-    return keras.Model(network.inputs, last.input)
+    return keras.Model(network.input, last.input)
 
 
 def to_onnx(
