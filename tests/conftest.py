@@ -193,6 +193,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         graph: bytes | None = None,
         training_images: TrainingImages | None = None,
         pretrained: PretrainedWeights | None = None,
+        dataset: str | None = None,
         **more: Any,
     ) -> Bundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
@@ -206,7 +207,9 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
                 for purpose, threshold in chosen.items()
             ),
             has_activation_map=False,
-            provenance=Provenance(recipe=BRIGHTNESS, seed=0, epoch=1, pretrained=pretrained),
+            provenance=Provenance(
+                recipe=BRIGHTNESS, seed=0, epoch=1, dataset=dataset, pretrained=pretrained
+            ),
             **more,
         )
         return write_bundle(

@@ -45,6 +45,23 @@ def test_a_student_learns_from_its_teacher_alone(student: Run, tiny_run: Run) ->
         assert str(tiny_run.folder) not in file.read_text(encoding="utf-8")
 
 
+def test_weights_of_student_and_teacher_are_kept(
+    train_tiny: TrainTiny, tiny_run: Run, tmp_path: Path
+) -> None:
+    start = tiny_run.bundle
+    own = f"network.weights='{start.weights}'"
+    teacher = train_tiny(tmp_path / "teacher", own).bundle
+    student = train_tiny(tmp_path / "student", own, *taught(teacher.folder)[:2]).bundle
+    origin = student.provenance
+    assert origin.pretrained == teacher.provenance.pretrained
+    assert origin.pretrained is not None
+    assert origin.pretrained.name == f"weights of the bundle {start.id[:12]}"
+    assert origin.pretrained.trained_on == (start.provenance.dataset,)
+    assert [one.role for one in origin.inherited] == ["teacher"]
+    phrase = f"the teacher started from the weights of the bundle {start.id[:12]}"
+    assert origin.inherited[0].beginning == phrase
+
+
 def test_interrupted_and_continued_with_a_moved_teacher(
     train_tiny: TrainTiny, student: Run, tiny_run: Run, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from plainfilm.bundle import Bundle, PretrainedWeights, Provenance
 from plainfilm.bundle.card import model_card
+from plainfilm.bundle.imported import ImportedFrom, Preprocessing
 from plainfilm.bundle.public_sets import public_sets, shared_sets
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest
@@ -81,16 +82,60 @@ def test_sets_that_share_images_and_equal_names_are_found() -> None:
 def test_the_warning_needs_a_set_that_the_weights_saw(
     name: str, files: list[str], found: bool
 ) -> None:
-    findings = report_pretraining(WEIGHTS, listed(name, files))
+    findings = report_pretraining([WEIGHTS], listed(name, files))
     assert [one.check for one in findings] == [CHECK] * found
     assert all(NIH in one.problem and one.count == 60 for one in findings)
     saw = replace(WEIGHTS, trained_on=("PneumoniaMNIST",))
-    assert bool(report_pretraining(saw, listed(name, files))) == (files is PERSONS)
+    assert bool(report_pretraining([saw], listed(name, files))) == (files is PERSONS)
 
 
 def test_without_weights_or_their_images_there_is_no_warning() -> None:
-    assert report_pretraining(None, listed("nih", NIH_FILES)) == []
-    assert report_pretraining(replace(WEIGHTS, trained_on=()), listed("nih", NIH_FILES)) == []
+    assert report_pretraining([], listed("nih", NIH_FILES)) == []
+    assert report_pretraining([replace(WEIGHTS, trained_on=())], listed("nih", NIH_FILES)) == []
+
+
+def test_weights_of_the_network_and_of_its_teacher_are_both_checked() -> None:
+    other = replace(WEIGHTS, name="lite0", role="teacher", trained_on=("NIH",))
+    origin = Provenance(pretrained=replace(WEIGHTS, trained_on=("ImageNet",)), inherited=(other,))
+    (found,) = report_pretraining(origin.all_pretrained, listed("nih", NIH_FILES))
+    assert found.problem.startswith("the teacher started from the weights lite0, which were")
+    both = replace(origin, pretrained=WEIGHTS)
+    assert len(report_pretraining(both.all_pretrained, listed("nih", NIH_FILES))) == 2
+
+
+def test_the_card_of_a_student_says_whose_weights_they_are(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    student = Provenance(inherited=Provenance(pretrained=WEIGHTS).as_teacher())
+    card = model_card(replace(bundle, provenance=student))
+    assert "## Pretrained weights of the teacher" in card
+    assert "## Pretrained weights\n" not in card
+    continued = Provenance(inherited=student.as_start())
+    card = model_card(replace(bundle, provenance=continued))
+    assert "## Weights that the pretrained weights go back to" in card
+
+
+def test_the_images_of_an_imported_teacher_are_not_known(make_bundle: MakeBundle) -> None:
+    how = Preprocessing(channels=1, axes="nchw", low=0.0, high=1.0)
+    network = ImportedFrom(
+        file="net.onnx",
+        sha256="cd" * 32,
+        producer=None,
+        opset=17,
+        input="x",
+        output="y",
+        output_kind="logits",
+        columns=(0,),
+        names=("ill",),
+        preprocessing=how,
+        licence="MIT",
+    )
+    (teacher,) = Provenance(imported_from=network).as_teacher()
+    assert (teacher.name, teacher.role, teacher.licence) == ("net.onnx", "imported", "MIT")
+    student = Provenance(inherited=(teacher,))
+    assert student.as_teacher() == (teacher,)
+    card = model_card(replace(make_bundle(), provenance=student))
+    assert "## Imported teacher" in card
+    assert "not stated which images the imported network was trained on" in card
 
 
 def test_terminal_document_report_and_card_say_it(

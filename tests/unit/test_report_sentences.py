@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from plainfilm.bundle import PretrainedWeights
 from plainfilm.cli.describe import describe_evaluation, describe_external
 from plainfilm.cli.describe_several import describe_variation
 from plainfilm.evaluation.document import EvaluationDocument, ExternalDocument, SeedsDocument
@@ -143,7 +144,7 @@ def fill_fields(kind: Any, codes: Codes, depth: int) -> Any:
         values |= {"name": "border", "step": 1}
     if "purpose" in values:
         values["purpose"] = "balanced"
-    if "role" in values:
+    if "role" in values and kind is not PretrainedWeights:
         values["role"] = "external"
     return kind(**values)
 
@@ -381,6 +382,10 @@ VERDICTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Pretrained weights": (
         {"evaluation.model.pretrained.trained_on": ()},
         {"evaluation.model.pretrained.trained_on": ("ImageNet",)},
+    ),
+    "Imported teacher": (
+        {"evaluation.model.inherited": (PretrainedWeights(name="n", sha256="", role="imported"),)},
+        {"evaluation.model.inherited": ()},
     ),
     "Weights that may have seen these images": (
         {"evaluation.findings": (Finding(check="pretrained-overlap", severity="warning",

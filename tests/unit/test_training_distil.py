@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,15 @@ import pytest
 from scipy.special import logit
 
 from plainfilm.bundle import Bundle, TrainingImages
-from plainfilm.config import AUGMENTATIONS, DistilConfig, Recipe, load_recipe
+from plainfilm.config import AUGMENTATIONS, DistilConfig, NetworkConfig, Recipe, load_recipe
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.models import apply_augmentation
 from plainfilm.records import PixelSpec, Recalibration, Task
 from plainfilm.runtime import Predictor
+from plainfilm.training import keras_trainer
 from plainfilm.training.distil import map_ahead, open_teacher
 from plainfilm.training.feed import Feed
+from plainfilm.training.initial_weights import initial_weights
 
 pytest.importorskip("onnxruntime")
 
@@ -146,19 +150,20 @@ def test_results_come_in_order_and_errors_are_raised() -> None:
     assert len(seen) < 500
 
 
-def test_images_of_the_teacher_are_recognised() -> None:
-    def images(contents: list[int], patients: list[int], salt: str) -> TrainingImages:
-        none = np.empty((0, 0))
-        return TrainingImages(
-            np.array(contents, np.uint64),
-            np.array(patients, np.uint64),
-            salt,
-            none.astype(np.uint8),
-            np.empty(0, np.float32),
-            none.astype(np.float16),
-            np.empty(0, np.float32),
-        )
+def images(contents: list[int], patients: list[int], salt: str) -> TrainingImages:
+    none = np.empty((0, 0))
+    return TrainingImages(
+        np.array(contents, np.uint64),
+        np.array(patients, np.uint64),
+        salt,
+        none.astype(np.uint8),
+        np.empty(0, np.float32),
+        none.astype(np.float16),
+        np.empty(0, np.float32),
+    )
 
+
+def test_images_of_the_teacher_are_recognised() -> None:
     own = images([1, 5], [3], "s")
     both = own.including(images([2, 5], [4], "s"))
     assert both.contents.tolist() == [1, 2, 5]
@@ -168,3 +173,18 @@ def test_images_of_the_teacher_are_recognised() -> None:
     assert own.including(images([2], [], "")).patients.tolist() == [3]
     assert own.including(None) is own
     assert TrainingImages.parse(both.to_bytes(), "here").contents.tolist() == [1, 2, 5]
+
+
+def test_images_of_teacher_and_initial_weights_are_carried_over(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = make_bundle(tmp_path / "start", training_images=images([2], [], ""))
+    teacher = make_bundle(tmp_path / "teacher", training_images=images([3], [], ""))
+    initial = initial_weights(NetworkConfig("compact", {}, str(start.weights)))
+    work: Any = SimpleNamespace(
+        training=None, validation=None, teacher=SimpleNamespace(bundle=teacher)
+    )
+    monkeypatch.setattr(keras_trainer, "collect_known_images", lambda *_: images([1], [], ""))
+    assert keras_trainer._collect(work, initial).contents.tolist() == [1, 2, 3]
+    work.teacher = None
+    assert keras_trainer._collect(work, None).contents.tolist() == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ pytest.importorskip("keras")
 import keras
 from sklearn.linear_model import LogisticRegression
 
+from plainfilm.bundle import PretrainedWeights
 from plainfilm.config import NetworkConfig, load_recipe
-from plainfilm.errors import ConfigError, MissingExtraError
+from plainfilm.errors import BundleError, ConfigError, MissingExtraError
 from plainfilm.models import build_network
 from plainfilm.training.feed import Batch
 from plainfilm.training.head_start import below_last_layer, start_last_layer
@@ -74,6 +76,22 @@ def test_weights_of_a_bundle_may_have_another_last_layer(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="another network") as caught:
         initial.assign(build(stages=3))
     assert "same network" in str(caught.value.remedy)
+
+
+def test_weights_of_a_bundle_keep_its_provenance(make_bundle: Any) -> None:
+    earlier = PretrainedWeights(name="encoder.h5", sha256="ab" * 32)
+    bundle = make_bundle(pretrained=earlier, dataset="hospital_a")
+    options = {"trained_on": ["NIH", "hospital_a"]}
+    initial = initial_weights(NetworkConfig("compact", options, str(bundle.weights)))
+    assert initial is not None
+    assert initial.origin.name == f"weights of the bundle {bundle.id[:12]}"
+    assert initial.origin.trained_on == ("hospital_a", "NIH")
+    assert initial.inherited == (replace(earlier, role="earlier"),)
+    assert initial.bundle is not None
+    assert initial.bundle.id == bundle.id
+    bundle.weights.write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"damaged|changed"):
+        initial_weights(NetworkConfig("compact", {}, str(bundle.weights)))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from plainfilm._text import code_span, escape_markdown
 from plainfilm.bundle.description import BundleMetadata, Provenance
 from plainfilm.bundle.evidence_wording import counts_text, rate_text
 from plainfilm.bundle.origin import NO_THRESHOLD, origin_section
+from plainfilm.bundle.pretrained import PretrainedWeights
 from plainfilm.bundle.public_sets import shared_sets
 from plainfilm.records import LockedPoint
 
@@ -72,7 +73,7 @@ def model_card(
         _USE,
         origin_section(metadata, imported) if imported else "",
         _training(metadata.provenance),
-        _pretrained(metadata.provenance),
+        *(_pretrained(metadata.provenance, one) for one in metadata.provenance.all_pretrained),
         _adaptation(metadata.provenance),
         *(list(sections) or [_NO_TEST]),
         _operating_points(metadata.points),
@@ -140,11 +141,8 @@ def _training(origin: Provenance) -> str:
     return f"## {name}\n\n{_table(('', 'value'), known)}" if known else ""
 
 
-def _pretrained(origin: Provenance) -> str:
-    """Return which weights the training started from, and whether they saw its data set."""
-    own = origin.pretrained
-    if own is None:
-        return ""
+def _pretrained(origin: Provenance, own: PretrainedWeights) -> str:
+    """Return what is known of weights, and whether they saw the data set of the training."""
     rows = {
         "Name": own.name,
         "SHA-256": own.sha256,
@@ -152,15 +150,22 @@ def _pretrained(origin: Provenance) -> str:
         "Source": own.source or "not stated",
         "Trained on": ", ".join(own.trained_on) or "not stated",
     }
-    parts = ["## Pretrained weights", _table(("", "value"), rows.items())]
+    title = {
+        "start": "Pretrained weights",
+        "earlier": "Weights that the pretrained weights go back to",
+        "teacher": "Pretrained weights of the teacher",
+        "imported": "Imported teacher",
+    }[own.role]
+    parts = [f"## {title}", _table(("", "value"), rows.items())]
     if shared := shared_sets(own.trained_on, [origin.dataset or ""]):
         parts.append(
             f"The weights were trained on {escape_markdown(' and '.join(shared))}, as was this "
             "model. If they were trained on its test images, results on these are too optimistic."
         )
     elif not own.trained_on:
+        what = "imported network was" if own.role == "imported" else "weights were"
         parts.append(
-            "It is not stated which images the weights were trained on. Results on images that are "
+            f"It is not stated which images the {what} trained on. Results on images that are "
             "among them are too optimistic."
         )
     return "\n\n".join(parts)

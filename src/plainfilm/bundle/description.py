@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 from plainfilm._document import Document
@@ -12,7 +12,7 @@ from plainfilm._json import Format, to_json
 from plainfilm._machine import Machine
 from plainfilm.bundle.checks import check_recalibration, check_scores, check_thresholds
 from plainfilm.bundle.imported import ImportedFrom
-from plainfilm.bundle.pretrained import PretrainedWeights
+from plainfilm.bundle.pretrained import PretrainedWeights, Role
 from plainfilm.config import Recipe
 from plainfilm.errors import BundleError, ConfigError
 from plainfilm.records import (
@@ -163,8 +163,10 @@ class Provenance:
     imported_from
         The ONNX file that the bundle was made from; None for a bundle that was trained here.
     pretrained
-        The weights from which the training, or that of the teacher, started; None if they were
-        random.
+        The weights from which the training started; None if they were random.
+    inherited
+        Further weights that the network goes back to: those of its teacher, and those that
+        ``pretrained`` was trained from. An imported teacher is among them.
     """
 
     plainfilm: str | None = None
@@ -194,6 +196,33 @@ class Provenance:
     adaptation: Adaptation | None = None
     imported_from: ImportedFrom | None = None
     pretrained: PretrainedWeights | None = None
+    inherited: tuple[PretrainedWeights, ...] = ()
+
+    @property
+    def all_pretrained(self) -> tuple[PretrainedWeights, ...]:
+        """Return all weights that the network goes back to."""
+        return self.inherited if self.pretrained is None else (self.pretrained, *self.inherited)
+
+    def as_teacher(self) -> tuple[PretrainedWeights, ...]:
+        """Return the weights that a student of this bundle goes back to."""
+        return (*_with_role(self.all_pretrained, "teacher"), *self._imported_network())
+
+    def as_start(self) -> tuple[PretrainedWeights, ...]:
+        """Return the weights that a training from the weights of this bundle goes back to."""
+        return _with_role(self.all_pretrained, "earlier")
+
+    def _imported_network(self) -> tuple[PretrainedWeights, ...]:
+        """Return the imported network that the bundle was made from, as a teacher."""
+        own = self.imported_from
+        if own is None:
+            return ()
+        name, sha256, licence = own.file, own.sha256, own.licence
+        return (PretrainedWeights(name=name, sha256=sha256, licence=licence, role="imported"),)
+
+
+def _with_role(weights: tuple[PretrainedWeights, ...], role: Role) -> tuple[PretrainedWeights, ...]:
+    """Return weights with another role; an imported teacher remains one."""
+    return tuple(one if one.role == "imported" else replace(one, role=role) for one in weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

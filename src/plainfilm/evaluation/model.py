@@ -62,6 +62,7 @@ class JudgedModel:
             if imported is None
             else f"{imported.file}, SHA-256 {imported.sha256}",
             pretrained=origin.pretrained,
+            inherited=origin.inherited,
         )
         return cls(
             summary=summary,

@@ -108,7 +108,7 @@ def evaluate(
     found = scored.manifest.with_findings(
         [
             *report_overlap(overlap, scored, own=data is None),
-            *report_pretraining(bundle.provenance.pretrained, scored.manifest),
+            *report_pretraining(bundle.provenance.all_pretrained, scored.manifest),
         ]
     )
     progress("computing intervals", 0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from plainfilm.bundle.pretrained import PretrainedWeights
 from plainfilm.bundle.public_sets import shared_sets
 from plainfilm.data import Manifest
@@ -14,28 +16,27 @@ CHECK = "pretrained-overlap"
 _NEARLY_ALL = 0.9
 
 
-def report_pretraining(weights: PretrainedWeights | None, manifest: Manifest) -> list[Finding]:
-    """Return a warning if the weights were trained on the public set that is evaluated.
+def report_pretraining(weights: Iterable[PretrainedWeights], manifest: Manifest) -> list[Finding]:
+    """Return a warning for each of the weights trained on the public set that is evaluated.
 
     The set is recognised by the name of the data and by the names of its files.
     """
-    if weights is None or not weights.trained_on:
-        return []
-    shared = shared_sets(weights.trained_on, [manifest.name, *_conventions(manifest)])
-    if not shared:
-        return []
+    known = [one for one in weights if one.trained_on]
+    names = [manifest.name, *_conventions(manifest)] if known else []
     return [
         Finding(
             check=CHECK,
             severity="warning",
-            problem=f"the training started from the weights {weights.name}, which were trained on "
-            f"{' and '.join(shared)}, and these images have the names of that data set",
+            problem=f"{one.beginning}, which were trained on {' and '.join(shared)}, and these "
+            "images have the names of that data set",
             count=len(manifest),
             consequence="if the weights were trained on these images, the results are too "
             "optimistic",
             remedy="evaluate on images of another source, or check that the weights were not "
             "trained on these images",
         )
+        for one in known
+        if (shared := shared_sets(one.trained_on, names))
     ]
 
 

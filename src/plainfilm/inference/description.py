@@ -44,12 +44,14 @@ class PointDescription(OperatingPoint):
 class TrainingDescription:
     """Data set, number of training images, and the weights that the training started from.
 
-    None if the bundle does not say, or if these weights were random.
+    None if the bundle does not say, or if these weights were random. ``inherited`` are further
+    weights that the network goes back to, such as those of its teacher.
     """
 
     dataset: str | None
     images: int | None
     pretrained: PretrainedWeights | None
+    inherited: tuple[PretrainedWeights, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ def describe(
         assumed_prevalence=origin.assumed_prevalence,
         training_prevalence=prevalence,
         has_activation_map=bundle.has_activation_map,
-        trained_on=TrainingDescription(origin.dataset, origin.train_images, origin.pretrained),
+        trained_on=TrainingDescription(
+            origin.dataset, origin.train_images, origin.pretrained, origin.inherited
+        ),
         notice=f"{NOTICE} {SYNTHETIC}" if origin.synthetic_images else NOTICE,
         tested_on=None if evaluation is None else _tested(evaluation),
     )

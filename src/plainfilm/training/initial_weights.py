@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm import _files
-from plainfilm.bundle import PretrainedWeights
+from plainfilm.bundle import Bundle, PretrainedWeights, read_bundle
+from plainfilm.bundle.pretrained import OF_BUNDLE
+from plainfilm.bundle.sealed import SUMS
 from plainfilm.config import KERAS_PREFIX, ORIGIN_OPTIONS, NetworkConfig, Recipe
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.models.pretrained import lite_weights
@@ -32,10 +34,18 @@ class InitialWeights:
         What is known of them, for the bundle.
     assign
         Function that assigns them to a Keras network, except to its last layer.
+    bundle
+        The bundle that they are from, if it is in the same folder.
     """
 
     origin: PretrainedWeights
     assign: Callable[[Any], None]
+    bundle: Bundle | None = None
+
+    @property
+    def inherited(self) -> tuple[PretrainedWeights, ...]:
+        """Return the weights that these go back to."""
+        return () if self.bundle is None else self.bundle.provenance.as_start()
 
 
 def initial_weights(network: NetworkConfig, backend: str | None = None) -> InitialWeights | None:
@@ -49,6 +59,8 @@ def initial_weights(network: NetworkConfig, backend: str | None = None) -> Initi
         If there are no such weights for this network, or the file is another one.
     MissingExtraError
         If the package of the weights is not installed.
+    BundleError
+        If the bundle that the weights are in is damaged.
     """
     weights, lite = network.weights, _LITE.fullmatch(network.name)
     if weights in ("random", "imagenet"):
@@ -143,11 +155,20 @@ def _cannot_read(path: Path, error: OSError) -> ConfigError:
 
 
 def _of_bundle(network: NetworkConfig, path: Path) -> InitialWeights:
-    """Return the weights of a bundle; only the user knows what they were trained on."""
+    """Return the weights of a bundle, or of a copy of its file without what the bundle states."""
     try:
         data = _files.read_regular(path, _MOST)
     except OSError as error:
         raise _cannot_read(path, error) from error
+    origin = _declared(network, path, _files.hash_bytes(data))
+    bundle = _bundle_of(path, data)
+    if bundle is not None:
+        named = [bundle.provenance.dataset] if bundle.provenance.dataset else []
+        origin = replace(
+            origin,
+            name=f"{OF_BUNDLE} {bundle.id[:12]}",
+            trained_on=tuple(dict.fromkeys([*named, *origin.trained_on])),
+        )
 
     def assign(keras_network: Any) -> None:
         from plainfilm.training.state import read_weights
@@ -158,7 +179,15 @@ def _of_bundle(network: NetworkConfig, path: Path) -> InitialWeights:
         except RunError as error:
             raise ConfigError(error.problem, received=error.received, remedy=_SAME) from error
 
-    return InitialWeights(_declared(network, path, _files.hash_bytes(data)), assign)
+    return InitialWeights(origin, assign, bundle)
+
+
+def _bundle_of(path: Path, data: bytes) -> Bundle | None:
+    """Return the verified bundle with a file of weights, None if the file is in none."""
+    if not (path.parent / "bundle.json").is_file() or not (path.parent / SUMS).is_file():
+        return None
+    bundle = read_bundle(path.parent)
+    return bundle.without_graph() if bundle.read_weights() == data else None
 
 
 def _declared(network: NetworkConfig, path: Path, sha256: str) -> PretrainedWeights:

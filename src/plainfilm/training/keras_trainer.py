@@ -15,7 +15,7 @@ from plainfilm.training.backend import (
     choose_precision,
     use_backend,
 )
-from plainfilm.training.initial_weights import initial_weights
+from plainfilm.training.initial_weights import InitialWeights, initial_weights
 from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.networks import network_of
 from plainfilm.training.seal_scored import SAMPLE
@@ -32,6 +32,7 @@ class KerasTrainer:
         self.precision = choose_precision(recipe.fit.precision, self.backend, recipe.network.name)
         self.initial = initial_weights(recipe.network, self.backend)
         self.pretrained = None if self.initial is None else self.initial.origin
+        self.inherited = () if self.initial is None else self.initial.inherited
         self.starts_slowly = not backend_is_running()
 
     def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
@@ -56,7 +57,7 @@ class KerasTrainer:
         sample = partial(
             sample_images, training.records, recipe.input, work.cache, work.workers, SAMPLE
         )
-        collect = partial(_collect, work)
+        collect = partial(_collect, work, self.initial)
         sealing = Background(
             partial(prepare_seal, recipe, task, held_out, sample, collect), progress
         )
@@ -86,8 +87,9 @@ class KerasTrainer:
         return bundle
 
 
-def _collect(work: Work) -> TrainingImages:
-    """Return what recognises the images that the network or its teacher learnt from."""
+def _collect(work: Work, initial: InitialWeights | None) -> TrainingImages:
+    """Return what recognises the images that network, teacher or initial weights learnt from."""
     own = collect_known_images(work.training, work.validation)
-    teacher = work.teacher
-    return own if teacher is None else own.including(teacher.bundle.read_training_images())
+    for bundle in (work.teacher and work.teacher.bundle, initial and initial.bundle):
+        own = own.including(bundle.read_training_images() if bundle else None)
+    return own

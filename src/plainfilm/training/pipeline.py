@@ -121,13 +121,17 @@ def train(
         write_augmented(folder, recipe, training, seed)
         splits = training, validation
         work = Work(recipe, manifest.task, seed, folder, *splits, cache, workers, teacher)
-        bundle = trainer.train(work, _provenance(plan, manifest, work), progress)
+        provenance = _provenance(plan, manifest, work, trainer.inherited)
+        bundle = trainer.train(work, provenance, progress)
         return Run(folder, plan, manifest, bundle)
 
 
-def _provenance(plan: Plan, manifest: Manifest, work: Work) -> Provenance:
+def _provenance(
+    plan: Plan, manifest: Manifest, work: Work, inherited: tuple[PretrainedWeights, ...]
+) -> Provenance:
     """Return the provenance of a bundle, without what training finds."""
-    metadata = work.training.images.metadata
+    metadata, teacher = work.training.images.metadata, work.teacher
+    taught = () if teacher is None else teacher.bundle.provenance.as_teacher()
     return Provenance(
         plainfilm=__version__,
         recipe=work.recipe,
@@ -143,12 +147,9 @@ def _provenance(plan: Plan, manifest: Manifest, work: Work) -> Provenance:
         synthetic_images=sum(map(is_synthetic, metadata)),
         modalities=frequent_values(metadata, "modality"),
         body_parts=frequent_values(metadata, "body_part"),
-        pretrained=plan.identity.pretrained or _pretrained_teacher(work),
+        pretrained=plan.identity.pretrained,
+        inherited=(*inherited, *taught),
     )
-
-
-def _pretrained_teacher(work: Work) -> PretrainedWeights | None:
-    return None if work.teacher is None else work.teacher.bundle.provenance.pretrained
 
 
 def choose_trainer(recipe: Recipe, backend: str | None = None) -> Trainer:

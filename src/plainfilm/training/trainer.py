@@ -41,6 +41,8 @@ class Trainer(Protocol):
         What computes, and with which numbers; both are part of the identity of a run.
     pretrained
         The weights from which the training starts, also part of the identity; None if random.
+    inherited
+        Weights that these go back to.
     starts_slowly
         Whether `start` takes seconds, so that a subprocess decodes images at the same time.
     """
@@ -48,6 +50,7 @@ class Trainer(Protocol):
     backend: str
     precision: str
     pretrained: PretrainedWeights | None
+    inherited: tuple[PretrainedWeights, ...]
     starts_slowly: bool
 
     def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:

@@ -58,6 +58,8 @@ class ModelSummary:
         Name and SHA-256 of the ONNX file of an imported network.
     pretrained
         The weights from which the training started; None if they were random or are not known.
+    inherited
+        Further weights that the network goes back to, such as those of its teacher.
     """
 
     name: str
@@ -74,6 +76,7 @@ class ModelSummary:
     scores: str | None = None
     imported_from: str | None = None
     pretrained: PretrainedWeights | None = None
+    inherited: tuple[PretrainedWeights, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,17 +119,21 @@ def _imported(content: ReportContent) -> Iterator[Caveat]:
 
 def _pretrained(content: ReportContent) -> Iterator[Caveat]:
     """Say that pretrained weights saw this data set, or that their images are not known."""
-    weights = content.evaluation.model.pretrained
     for finding in content.evaluation.findings:
         if finding.check == PRETRAINED:
             text = f"{sentence(finding.problem)} {sentence(finding.consequence)}"
             yield Caveat("warning", "Weights that may have seen these images", text)
-    if weights is not None and not weights.trained_on:
-        text = (
-            f"The training started from the weights {weights.name}, and it is not stated which "
-            "images they were trained on. If these are among them, the results are too optimistic."
+    model = content.evaluation.model
+    for weights in filter(None, (model.pretrained, *model.inherited)):
+        if weights.trained_on:
+            continue
+        imported = weights.role == "imported"
+        text = sentence(
+            f"{weights.beginning}, and it is not stated which images "
+            f"{'it was' if imported else 'they were'} trained on"
         )
-        yield Caveat("warning", "Pretrained weights", text)
+        text += " If these are among them, the results are too optimistic."
+        yield Caveat("warning", "Imported teacher" if imported else "Pretrained weights", text)
 
 
 def _given_thresholds(content: ReportContent) -> Iterator[Caveat]:

@@ -17,12 +17,15 @@ function facts(model) {
     task.kind === "binary" ? ["Classes", task.classes.join(", ")] : ["Labels", task.labels.join(", ")],
     ["Training data", trainedOn(model.trained_on)],
     ["Pretrained weights", pretrained(model.trained_on.pretrained)],
+    ...model.trained_on.inherited.map((weights) => [ROLES[weights.role], pretrained(weights)]),
     ["Test data", testedOn(model.tested_on)],
     ["AUROC", withInterval(model.tested_on?.auroc, decimals)],
     ["Bundle", make("code", { title: bundle.id }, `${bundle.name} ${bundle.id.slice(0, 12)}`)],
   ];
   return make("dl", { class: "metadata" }, definitions(rows.filter(([, value]) => value !== null)));
 }
+
+const ROLES = { earlier: "Earlier weights", teacher: "Weights of the teacher", imported: "Imported teacher" };
 
 function trainedOn({ dataset, images }) {
   if (images === null) return dataset ?? "not recorded in the bundle";

@@ -41,6 +41,7 @@ class ProbeTrainer:
         self.backend, self.precision, self.starts_slowly = "onnxruntime", "float32", False
         self._source = EncoderSource.of(recipe)
         self.pretrained: PretrainedWeights | None = self._source.origin
+        self.inherited: tuple[PretrainedWeights, ...] = ()
 
     def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
         """Read the encoder."""
