@@ -89,8 +89,10 @@ def name_unknown(key: str, known: Sequence[str], noun: str = "setting") -> str:
     """Return that there is no such key, with the closest known one."""
     import difflib  # only for errors
 
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"there is no {noun} {key!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+    folded = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(key.lower(), folded, n=1)
+    hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
+    return f"there is no {noun} {key!r}{hint}"
 
 
 @functools.cache

@@ -141,6 +141,8 @@ def test_evaluation_report_and_other_seeds(
     evaluation = evaluate(probe.folder, out=tmp_path / "evaluation", robustness=False)
     page = write_report(evaluation, model=probe.folder, run=probe).read_text(encoding="utf-8")
     assert "There are no curves of the training" in page
+    assert "recipe · network · encoder" in page
+    assert "recipe · network · weights" not in page
     seeds = train_seeds(
         manifest, out=tmp_path / "seeds", seeds=2, recipe="probe", settings=settings, workers=0
     )
@@ -200,6 +202,15 @@ def test_settings_that_a_probe_does_not_have_are_refused(
     assert caught.value.received == "fit.learning_rate, augment.crop_from"
     with pytest.raises(ConfigError, match="neither a built-in one nor an ONNX file"):
         train_probe(out, f"network.encoder='{tmp_path / 'missing.onnx'}'")
+    for encoder, problem in {
+        str(tmp_path): "is a folder",
+        "efficientnet-lite9": "there is no encoder .* did you mean 'efficientnet-lite",
+        "keras:DenseNet121": "Keras Applications cannot be the encoder",
+    }.items():
+        with pytest.raises(ConfigError, match=problem):
+            train(manifest, out=out, recipe="probe", settings=[f"network.encoder={encoder}"])
+    with pytest.raises(ConfigError, match="a probe cannot have a teacher"):
+        train_probe(out, "distil.teacher=none")
     with pytest.raises(ConfigError, match="needed for a probe and only for it"):
         load_recipe("swift", ["network.encoder=efficientnet-lite0"])
     with pytest.raises(ConfigError, match="differ only in its augmented copies"):
@@ -207,6 +218,20 @@ def test_settings_that_a_probe_does_not_have_are_refused(
             manifest, out=out, seeds=2, recipe="probe", settings=[*settings, "epochs=1"], workers=0
         )
     assert not out.exists()
+
+
+def test_a_loss_that_cannot_describe_the_task_is_refused(
+    train_probe: TrainProbe, manifest: Manifest, tmp_path: Path
+) -> None:
+    records = tuple(
+        replace(one, labels=(one.labels[0], 1 - one.labels[0])) for one in manifest.records
+    )
+    for kind, loss in (("multiclass", "sigmoid"), ("multilabel", "softmax")):
+        task = Task(kind, ("a", "b"), ("a", "b"))  # type: ignore[arg-type]
+        data = replace(manifest, task=task, records=records)
+        with pytest.raises(ConfigError, match=r"exclude each other, so fit\.loss must be auto or"):
+            train_probe(tmp_path / "run", f"loss={loss}", data=data)
+    assert not (tmp_path / "run").exists()
 
 
 def test_features_that_are_not_finite_are_an_error(train_probe: TrainProbe, tmp_path: Path) -> None:
@@ -234,4 +259,5 @@ assert not {{"keras", "tensorflow", "jax", "torch"}} & {{*sys.modules}}
 def test_the_recipe_probe_has_only_settings_of_a_probe() -> None:
     recipe: Recipe = load_recipe("probe")
     assert recipe.network.encoder == "efficientnet-lite0"
+    assert not recipe.network.options  # those of another encoder can be set alone
     assert recipe.augment.name == "robust"

@@ -376,3 +376,21 @@ def test_a_recipe_that_is_a_pipe_or_a_device_is_an_error(tmp_path: Path) -> None
 def test_a_hostile_setting_is_an_error(setting: str) -> None:
     with pytest.raises(ConfigError):
         load_recipe("swift", [setting])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Keras:MobileNetV3Small", "keras:MobileNetV3Small"),
+        ("KERAS:VGG16", "keras:VGG16"),
+        ("EfficientNet-Lite1", "efficientnet-lite1"),
+    ],
+)
+def test_a_network_with_other_capitals_is_suggested_before_weights_are_sought(
+    name: str, meant: str
+) -> None:
+    from plainfilm.training import choose_trainer
+
+    recipe = load_recipe("finetune", [f"network.name={name}"])
+    with pytest.raises(ConfigError, match=f"did you mean '{meant}'"):
+        choose_trainer(recipe)

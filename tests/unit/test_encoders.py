@@ -94,6 +94,34 @@ def test_encoders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     refused(UsageError, "no preset", options(preset="none"))
 
 
+def test_errors_name_the_file_and_the_settings_of_a_recipe(tmp_path: Path) -> None:
+    path = onnx_networks.encoder(tmp_path / "e.onnx")
+    with pytest.raises(ConfigError) as caught:
+        read_encoder(path, SPEC, ProbeOptions())
+    assert caught.value.remedy == (
+        "give network.options.preset with the library of the network, or "
+        "network.options.value_range (such as [0, 1])"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_encoder(path, SPEC, options(output="logits"))
+    assert (caught.value.remedy or "").endswith("with network.options.output")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no graph")
+    with pytest.raises(BundleError) as damaged:
+        read_encoder(broken, SPEC, options())
+    assert damaged.value.received == "broken.onnx: 8 bytes"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e30, 3e38])
+def test_features_that_are_too_large_are_refused_without_a_warning(
+    tmp_path: Path, size: float
+) -> None:
+    path = onnx_networks.encoder(tmp_path / "e.onnx", dead=size)
+    with pytest.raises(BundleError, match="not finite"):
+        read_encoder(path, SPEC, options())
+
+
 def test_an_encoder_for_one_image_says_how_to_export_it(tmp_path: Path) -> None:
     path = onnx_networks.residual(
         tmp_path / "e.onnx", columns=8, channels=1, batch=1, flat=(1, 4), computed=True
@@ -155,7 +183,7 @@ def test_a_built_in_encoder_is_the_network_of_keras(
 
 
 def test_stages_that_do_not_exist_are_refused() -> None:
-    for stages in ((), (0,), (8,)):
+    for stages in ((), (0,), (8,), (4, 4)):
         with pytest.raises(ConfigError, match="stages must be some of"):
             lite_encoder(random_weights(0), 0, 32, stages)
 

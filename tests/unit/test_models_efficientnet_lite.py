@@ -223,7 +223,17 @@ def test_leading_blocks_are_not_trained() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"stages": 0}, {"stages": 8}, {"pooled": []}, {"pooled": [6]}, {"pooled": 2}, {"frozen": "a"}],
+    [
+        {"stages": 0},
+        {"stages": 8},
+        {"pooled": []},
+        {"pooled": [6]},
+        {"pooled": 2},
+        {"frozen": "a"},
+        {"frozen": -1},
+        {"frozen": 13},
+        {"frozen": 999},
+    ],
 )
 def test_impossible_options_are_an_error_of_the_recipe(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

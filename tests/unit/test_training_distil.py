@@ -90,6 +90,21 @@ def test_a_missing_teacher_is_named(tmp_path: Any) -> None:
         open_teacher(load_recipe("distil"), BRIGHT)
     with pytest.raises(BundleError, match="no bundle"):
         open_teacher(recipe(tmp_path / "none"), BRIGHT)
+    (tmp_path / "seeds" / "seed-3").mkdir(parents=True)
+    (tmp_path / "seeds" / "seed-3" / "plan.json").touch()
+    with pytest.raises(BundleError, match="holds several runs") as caught:
+        open_teacher(recipe(tmp_path / "seeds"), BRIGHT)
+    assert (caught.value.remedy or "").endswith("seed-3")
+    (tmp_path / "seeds" / "ensemble").mkdir()
+    with pytest.raises(BundleError) as caught:
+        open_teacher(recipe(tmp_path / "seeds"), BRIGHT)
+    assert (caught.value.remedy or "").endswith("ensemble")
+
+
+def test_the_temperature_is_limited() -> None:
+    for temperature in (0.0, 101.0, float("inf")):
+        with pytest.raises(ConfigError, match="temperature must be above 0 and at most 100"):
+            DistilConfig(temperature=temperature)
 
 
 @pytest.mark.parametrize("own", [None, Recalibration((2.0,), (-1.0,))])

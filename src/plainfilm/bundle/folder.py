@@ -150,6 +150,13 @@ def read_bundle(folder: str | Path) -> Bundle:
             f"{folder / 'ensemble'}, if there is one; the results of the cross-validation are in "
             f"{folder / 'crossval'}",
         )
+    if not (folder / SUMS).is_file() and (runs := sorted(folder.glob("seed-*/plan.json"))):
+        together = folder / "ensemble"
+        raise BundleError(
+            f"{folder} holds several runs, one for each seed",
+            remedy=f"give one of them, such as {runs[0].parent}"
+            + (f", or their ensemble, {together}" if together.is_dir() else ""),
+        )
     sealed = open_sealed(folder)
     for name in (*_REQUIRED, _WEIGHTS):
         if name not in sealed.sums and (name in _REQUIRED or (folder / name).exists()):

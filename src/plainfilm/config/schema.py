@@ -30,8 +30,10 @@ ORIGIN_OPTIONS = ("licence", "trained_on")
 PROBE = "probe"
 """Name of the network that consists of an encoder, which is not trained, and a linear layer."""
 
+_APPLICATION = re.compile(f"{KERAS_PREFIX}[A-Za-z][A-Za-z0-9]*")
 _LARGEST_BATCH = 65_536
 _LONGEST_NAME = 200
+_HOTTEST = 100  # temperature: beyond it, all probabilities of a teacher are nearly equal
 
 
 def check_network(name: str) -> None:
@@ -40,9 +42,11 @@ def check_network(name: str) -> None:
     Which networks Keras Applications has is known when it is imported.
     """
     known = (*NETWORKS, PROBE)
-    if name not in known and not re.fullmatch(f"{KERAS_PREFIX}[A-Za-z][A-Za-z0-9]*", name):
+    if name not in known and not _APPLICATION.fullmatch(name):
+        meant = KERAS_PREFIX + name[len(KERAS_PREFIX) :]
+        is_meant = meant.lower() == name.lower() and _APPLICATION.fullmatch(meant)
         raise ConfigError(
-            name_unknown(name, known, "network"),
+            name_unknown(name, (*known, meant) if is_meant else known, "network"),
             remedy=f"choose one of: {', '.join(known)}, or {KERAS_PREFIX} and the name of a "
             "network of Keras Applications",
         )
@@ -358,7 +362,7 @@ class DistilConfig:
     share
         Share of the loss that is of the teacher's predictions, above 0 and up to 1.
     temperature
-        Divisor of the logits of student and teacher.
+        Divisor of the logits of student and teacher, above 0 and up to 100.
     """
 
     teacher: str = ""
@@ -367,7 +371,8 @@ class DistilConfig:
 
     def __post_init__(self) -> None:
         _check(0 < self.share <= 1, "distil.share must be in (0, 1]", self.share)
-        _check(self.temperature > 0, "distil.temperature must be positive", self.temperature)
+        problem = f"distil.temperature must be above 0 and at most {_HOTTEST}"
+        _check(0 < self.temperature <= _HOTTEST, problem, self.temperature)
 
 
 _RESERVED = ("balanced", "rule-out", "rule-in")

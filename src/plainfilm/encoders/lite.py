@@ -30,11 +30,13 @@ def lite_encoder(weights: LiteWeights, variant: int, size: int, stages: Sequence
     Raises
     ------
     ConfigError
-        If a stage does not exist.
+        If there is no stage, or one does not exist or is repeated.
     """
-    if not stages or not set(stages) <= set(range(1, STAGES + 1)):
+    known = set(range(1, STAGES + 1))
+    if not stages or not set(stages) <= known or len(set(stages)) < len(stages):
         raise ConfigError(
-            f"network.options.stages must be some of 1 to {STAGES}", received=[*stages]
+            f"network.options.stages must be some of 1 to {STAGES}, each once",
+            received=[*stages],
         )
     builder = _LiteBuilder(weights, size)
     value = builder.convolve("stem", builder.add_input(), stride=2, relu=True)

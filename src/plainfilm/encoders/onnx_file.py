@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from plainfilm.encoders.images import prepare, resolve, test_images
 from plainfilm.encoders.options import ProbeOptions
 from plainfilm.encoders.pooling import add_pooling, pool
 from plainfilm.encoders.source import SourceGraph, read_source
-from plainfilm.errors import BundleError
+from plainfilm.errors import BundleError, ConfigError, MissingExtraError, UsageError
 from plainfilm.models.graph import GraphBuilder
 from plainfilm.network_session import NetworkSession
 from plainfilm.records import PixelSpec
@@ -24,6 +25,7 @@ __all__ = ["read_encoder"]
 _HALF_PRECISION = 1e-2
 _OLDEST = 13  # the oldest opset in which a mirrored graph can be written
 _WIDEST = 20_000  # features
+_ARGUMENT = re.compile(r"(?<![\w.])(preset|value_range|axes|channels|input|output)=(?!\w)")
 
 
 def read_encoder(path: Path, spec: PixelSpec, options: ProbeOptions) -> Encoder:
@@ -37,6 +39,34 @@ def read_encoder(path: Path, spec: PixelSpec, options: ProbeOptions) -> Encoder:
     ConfigError, UsageError
         If an option is wrong or needed.
     """
+    try:
+        with np.errstate(all="ignore"):  # features that are too large are refused
+            return _read(path, spec, options)
+    except BundleError as error:
+        name, received = printable(path.name), error.received
+        if received is None or name not in str(received):
+            received = name if received is None else f"{name}: {received}"
+        raise BundleError(
+            error.problem, received=received, remedy=_with_settings(error.remedy)
+        ) from error
+    except MissingExtraError:
+        raise
+    except UsageError as error:
+        raise ConfigError(
+            _with_settings(error.problem) or "",
+            received=error.received,
+            remedy=_with_settings(error.remedy),
+        ) from error
+
+
+def _with_settings(text: str | None) -> str | None:
+    """Replace the arguments of `plainfilm.import_model` in a message by settings of a recipe."""
+    if text is None:
+        return None
+    return _ARGUMENT.sub(r"network.options.\1", text).replace("such as 0,1", "such as [0, 1]")
+
+
+def _read(path: Path, spec: PixelSpec, options: ProbeOptions) -> Encoder:
     source = read_source(path, options.input, options.output)
     if source.opset < _OLDEST:
         raise BundleError(
@@ -99,10 +129,12 @@ def _check_equality(
     many = np.concatenate([images, images[:1]])
     try:
         together = session.run([FEATURES], many)[0][: len(images)]
-        gap = np.abs(together - expected).max(axis=1) / np.abs(expected).max(axis=1)
-        received = f"a relative difference of {gap.max():.2g} for three images at once"
     except BundleError as error:
         gap, received = np.array([np.inf]), f"{error.problem}: {error.received}"
+    else:
+        check_finite(together)  # the deviation of a plane may exceed the largest float32
+        gap = np.abs(together - expected).max(axis=1) / np.abs(expected).max(axis=1)
+        received = f"a relative difference of {gap.max():.2g} for three images at once"
     if not gap.max() <= encoder.tolerance:
         size = "" if declared is None else f" for {plural(declared, 'image')} in a run"
         raise BundleError(

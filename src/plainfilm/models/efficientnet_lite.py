@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from plainfilm.errors import ConfigError
 from plainfilm.models.layers import FeatureScaling, MeanAndDeviation, normalise
 from plainfilm.models.lite_blocks import STAGES, STEM_WIDTH, LiteBlock, lite_blocks
 
@@ -38,18 +39,24 @@ def efficientnet_lite(
     pooled
         Stages whose mean and standard deviation are features; None uses the last two.
     frozen
-        Number of leading blocks, the stem included, that are not trained.
+        Number of leading blocks, the stem included, that are not trained, 0 to all.
     dropout
         Share of the features that are dropped in training, 0 to 1.
     """
     chosen = set(range(max(1, stages - 1), stages + 1) if pooled is None else pooled)
     if not 1 <= stages <= STAGES or not chosen or not chosen <= set(range(1, stages + 1)):
         raise ValueError(f"stages must be 1 to {STAGES}, and pooled some of 1 to stages")
+    blocks = [block for block in lite_blocks(variant) if block.stage <= stages]
+    if not 0 <= frozen <= len(blocks) + 1:
+        raise ConfigError(
+            f"network.options.frozen must be 0 to {len(blocks) + 1}, the stem and "
+            f"{len(blocks)} blocks",
+            received=frozen,
+        )
     image = keras.Input((size, size, 1), name="image")
     x = normalise(image, "image")
     x = layers.Rescaling(_INPUT_SCALE, dtype="float32", name="scale_input")(x)
     x = _convolve(x, STEM_WIDTH, 3, stride=2, trainable=frozen < 1, name="stem")
-    blocks = [block for block in lite_blocks(variant) if block.stage <= stages]
     features = []
     for number, block in enumerate(blocks, start=1):
         x = _inverted_residual(x, block, trainable=number >= frozen, name=f"block{number}")

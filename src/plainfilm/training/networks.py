@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from plainfilm.bundle import Bundle, read_bundle
 from plainfilm.config import ORIGIN_OPTIONS, PROBE, Recipe
-from plainfilm.errors import BundleError
+from plainfilm.errors import BundleError, ConfigError
 from plainfilm.metrics import apply_recalibration, apply_temperature
 from plainfilm.records import Task
 from plainfilm.training.backend import full_float32, use_backend
@@ -19,11 +19,26 @@ Head = Literal["sigmoid", "softmax"]
 _BATCH = 128
 
 
+def check_loss(task: Task, loss: str) -> None:
+    """Raise a ConfigError if the recipe's ``loss`` cannot describe a task."""
+    if task.kind == "multiclass" and loss == "sigmoid":
+        raise ConfigError(
+            "the classes of this task exclude each other, so fit.loss must be auto or softmax",
+            received=loss,
+        )
+    if task.kind == "multilabel" and loss == "softmax":
+        raise ConfigError(
+            "the labels of this task do not exclude each other, so fit.loss must be auto or "
+            "sigmoid",
+            received=loss,
+        )
+
+
 def head_of(task: Task, loss: str) -> Head:
     """Resolve the recipe's ``loss`` for a task."""
     if loss == "auto":
         return "softmax" if task.kind == "multiclass" else "sigmoid"
-    # The labels of a multi-label task do not exclude each other, so softmax cannot describe them.
+    # Bundles of older versions may have softmax for several labels, for which it was not used.
     return "softmax" if loss == "softmax" and task.kind != "multilabel" else "sigmoid"
 
 

@@ -19,6 +19,7 @@ from plainfilm.training.distil import open_teacher
 from plainfilm.training.initial_weights import without_folders
 from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.lock import FolderLock
+from plainfilm.training.networks import check_loss
 from plainfilm.training.plan import Plan, check_folder, claim_folder, make_plan
 from plainfilm.training.probe.trainer import ProbeTrainer
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
@@ -87,6 +88,7 @@ def train(
         raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
     trainer = choose_trainer(recipe, backend)
     manifest = _split_manifest(data, recipe, exclude)
+    check_loss(manifest.task, recipe.fit.loss)
     recipe, teacher = open_teacher(without_folders(recipe), manifest.task)
     plan = make_plan(
         recipe,
@@ -162,6 +164,7 @@ def choose_trainer(recipe: Recipe, backend: str | None = None) -> Trainer:
     MissingExtraError
         If something that training needs is not installed.
     """
+    check_network(recipe.network.name)
     if recipe.network.name == PROBE:
         return ProbeTrainer(recipe, backend)
     return KerasTrainer(recipe, backend)

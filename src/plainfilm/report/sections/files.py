@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import cast
 
+from plainfilm.config import PROBE
 from plainfilm.evaluation.document.evaluation import LeftOutImage
 from plainfilm.records import Finding
 from plainfilm.report.characteristics_table import characteristics_table
@@ -104,8 +105,11 @@ def provenance_section(content: ReportContent) -> Section:
     }
     parts = [_facts("evaluation", "Evaluation", facts)]
     if training is not None:
+        identity = asdict(training.plan.identity)
+        if training.plan.identity.recipe.network.name == PROBE:
+            del identity["recipe"]["network"]["weights"]  # those of the encoder are listed below
         facts = {
-            **asdict(training.plan.identity),
+            **identity,
             "parameters": training.provenance.parameters,
             "epochs": len(training.history) or training.plan.identity.recipe.fit.epochs,
             "epoch kept": training.provenance.epoch,

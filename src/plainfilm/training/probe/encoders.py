@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainfilm import _files
+from plainfilm._json import name_unknown
 from plainfilm._text import printable
 from plainfilm.bundle import PretrainedWeights
-from plainfilm.config import Recipe
+from plainfilm.config import KERAS_PREFIX, Recipe
 from plainfilm.encoders.encoder import Encoder
 from plainfilm.encoders.lite import lite_encoder
 from plainfilm.encoders.onnx_file import read_encoder
@@ -46,6 +47,7 @@ class EncoderSource:
         """
         name, weights = recipe.network.encoder or "", recipe.network.weights
         variant = _BUILT_IN.get(name)
+        sha256 = "" if variant is not None else _hash(name)
         options = ProbeOptions.of(recipe.network.options, built_in=variant is not None)
         if variant is not None:  # its weights are pretrained, so random ones are not meant
             path = None if weights in ("random", "imagenet") else weights
@@ -59,7 +61,7 @@ class EncoderSource:
             )
         origin = PretrainedWeights(
             name=printable(Path(name).name),
-            sha256=_hash(name),
+            sha256=sha256,
             licence=options.licence,
             trained_on=options.trained_on,
         )
@@ -75,17 +77,36 @@ class EncoderSource:
         """
         name, spec = self.recipe.network.encoder or "", self.recipe.input
         if self.weights is not None:
-            stages = self.options.stages or _STAGES
+            chosen = self.options.stages
+            stages = _STAGES if chosen is None else chosen
             return lite_encoder(self.weights, _BUILT_IN[name], spec.size, stages)
         return read_encoder(Path(name), spec, self.options)
 
 
 def _hash(name: str) -> str:
+    """Return the hash of the ONNX file that an encoder names; raise a ConfigError without one."""
+    path = Path(name)
+    remedy = f"choose one of {', '.join(_BUILT_IN)}, or give the path of an ONNX file"
     try:
-        return _files.hash_file(Path(name))
-    except OSError as error:
+        if path.is_dir():
+            raise ConfigError(
+                "the encoder is a folder and not an ONNX file",
+                received=name,
+                remedy="give the path of the .onnx file",
+            )
+        return _files.hash_file(path)
+    except (OSError, ValueError) as error:
+        if name.lower().startswith(KERAS_PREFIX):
+            raise ConfigError(
+                "a network of Keras Applications cannot be the encoder of a probe",
+                received=name,
+                remedy="export it as an ONNX file, or set network.name instead of "
+                "network.encoder, in another recipe",
+            ) from error
+        if path.name == name and not path.suffix:
+            raise ConfigError(name_unknown(name, [*_BUILT_IN], "encoder"), remedy=remedy) from error
         raise ConfigError(
             "the encoder is neither a built-in one nor an ONNX file that can be read",
             received=f"{name}: {_files.reason_of(error)}",
-            remedy=f"choose one of {', '.join(_BUILT_IN)}, or give the path of an ONNX file",
+            remedy=remedy,
         ) from error

@@ -106,6 +106,12 @@ def _check(recipe: Recipe, backend: str | None) -> None:
             received=backend,
             remedy="leave out the backend",
         )
+    if recipe.distil is not None:
+        raise ConfigError(
+            "a probe cannot have a teacher",
+            received=recipe.distil.teacher or "distil",
+            remedy="leave out --teacher",
+        )
     default = FitConfig(recipe.fit.epochs)
     unused = [
         f"fit.{one.name}"
@@ -113,7 +119,6 @@ def _check(recipe: Recipe, backend: str | None) -> None:
         if one.name not in _USED and getattr(recipe.fit, one.name) != getattr(default, one.name)
     ]
     unused += ["augment.crop_from"] if recipe.augment.crop_from else []
-    unused += ["distil"] if recipe.distil is not None else []
     if unused:
         raise ConfigError(
             "the recipe has settings that a probe does not have",
