@@ -14,6 +14,9 @@ import pytest
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import _columns, main
+from plainfilm.cli.train import RECIPES
+from plainfilm.config import recipe_names
+from plainfilm.errors import ConfigError
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -82,6 +85,23 @@ def test_help_is_as_wide_as_the_terminal(
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
     assert _columns() == shutil.get_terminal_size().columns
+
+
+def test_help_of_train_lists_every_recipe() -> None:
+    assert set(RECIPES) == set(recipe_names())
+
+
+def test_libraries_that_speak_before_the_data_are_described_are_held_back(
+    fail: Fail, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> object:
+        os.write(2, b"hello from C++\n")
+        raise ConfigError("Keras cannot load the weights")
+
+    monkeypatch.setattr("plainfilm.training.choose_trainer", load)
+    output = fail(2, *train(data, tmp_path / "run"))
+    assert "cannot load the weights" in output
+    assert "hello from C++" not in output
 
 
 def test_help_lists_every_verb(capsys: Capture) -> None:

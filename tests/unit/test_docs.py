@@ -87,6 +87,13 @@ def test_relative_links_resolve(page: Path) -> None:
 
 
 @each_page
+def test_each_table_begins_with_a_header(page: Path) -> None:
+    lines = ["", *prose(page).splitlines(), ""]
+    starts = [n for n, line in enumerate(lines) if line[:1] == "|" != lines[n - 1][:1]]
+    assert [lines[n] for n in starts if not re.fullmatch(r"[|:\- ]+", lines[n + 1])] == []
+
+
+@each_page
 def test_commands_parse(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for block in blocks(page, "console"):
         for line in block.replace("\\\n", " ").splitlines():

@@ -27,6 +27,7 @@ from plainfilm.report.html.table import Table
 from plainfilm.report.model_card import write_model_card
 from plainfilm.report.sections.caveats import write_caveats
 from plainfilm.report.sections.several import external_section
+from plainfilm.report.sections.strata import _forest
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -145,6 +146,13 @@ def mixed(make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path) -> ExternalV
     )
 
 
+def assert_caption_names_what_is_drawn(column: SubgroupColumn) -> None:
+    """The caption mentions values of a column only if any has an AUROC."""
+    assert "and of each value" in _forest("bright", [column], "strata").caption
+    without = _forest("bright", [replace(column, subgroups=())], "strata").caption
+    assert "within the values of a column, with 95% confidence" in without
+
+
 def test_terminal_report_tables_card_and_external_table_say_it(
     mixed: ExternalValidation, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
@@ -163,6 +171,7 @@ def test_terminal_report_tables_card_and_external_table_say_it(
     table = (tmp_path / "r" / "tables" / "strata.csv").read_text(encoding="utf-8")
     assert f"{within.auroc.value}" in table
     assert "PA" in (tmp_path / "r" / "tables" / "strata_points.csv").read_text(encoding="utf-8")
+    assert_caption_names_what_is_drawn(column)
     [row, _] = mixed.document.rows
     assert row.within == {"view": within.auroc}
     [table_] = [one for one in external_section(mixed.document).parts if isinstance(one, Table)]

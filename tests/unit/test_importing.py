@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from plainfilm.bundle import read_bundle
-from plainfilm.errors import UsageError
+from plainfilm.bundle.imported import Preprocessing
+from plainfilm.errors import ConfigError, UsageError
 from plainfilm.importing import PRESETS, ImageOptions, import_model
 from plainfilm.runtime import Predictor
 
@@ -318,3 +319,9 @@ def test_the_graph_of_a_bundle_can_be_imported(make_bundle: Any, tmp_path: Path)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     with pytest.raises(UsageError, match="exactly one output"):
         import_model(own.graph, out=tmp_path / "other", labels=["a"], images=UNIT)
+
+
+def test_numbers_of_values_and_channels_are_worded() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Preprocessing(channels=1, axes="nchw", low=0.0, high=1.0, mean=(0.1, 0.2, 0.3))
+    assert caught.value.received == "3 values for 1 channel"

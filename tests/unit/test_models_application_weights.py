@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import keras
 from plainfilm.config import NetworkConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models import build_network
+from plainfilm.models.application_weights import assign_encoder, encoder_weights
 from plainfilm.training.initial_weights import initial_weights
 
 SMALL = "MobileNet"
@@ -108,13 +110,38 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "wide.weights.h5"
     image = keras.Input((32, 32, 3))
     keras.Model(image, keras.layers.Conv2D(4, 3)(image)).save_weights(path)
+    layer = keras.layers.Conv2D(4, 3, use_bias=False)
+    keras.Model(image, layer(image)).save_weights(tmp_path / "other.weights.h5")
     (tmp_path / "damaged.h5").write_bytes(b"no weights")
-    for name in ("wide.weights.h5", "damaged.h5"):
+    for name in ("wide.weights.h5", "other.weights.h5", "damaged.h5"):
         initial = initial_weights(NetworkConfig(f"keras:{SMALL}", weights=str(tmp_path / name)))
         assert initial is not None
         with pytest.raises(ConfigError, match="does not contain weights") as caught:
             initial.assign(build_network(f"keras:{SMALL}", 32, 1, {}))
         assert "include_top=False" in str(caught.value.remedy)
+        assert re.search(r"[.)]$", str(caught.value.received)), "a sentence, without variables"
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_the_last_layer_in_a_file_is_ignored_or_refused(tmp_path: Path, suffix: str) -> None:
+    keras.utils.set_random_seed(1)
+    whole, path = keras.applications.MobileNet(weights=None), tmp_path / f"whole{suffix}"
+    (whole.save_weights if suffix == ".weights.h5" else whole.save)(path)
+    if suffix == ".h5":  # the older format, in which layers have no names that would match
+        with pytest.raises(ConfigError, match="found 55 saved layers"):
+            encoder_weights(SMALL, str(path))
+        return
+    network = build_network(f"keras:{SMALL}", 32, 1, {})
+    assign_encoder(network, encoder_weights(SMALL, str(path)))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
+    bottom = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    for layer in bottom.layers:
+        layer.set_weights(whole.get_layer(layer.name).get_weights() if layer.weights else [])
+    expected = np.asarray(keras.ops.convert_to_numpy(bottom(images)))
+    found = np.asarray(keras.ops.convert_to_numpy(network.get_layer("encoder")(images)))
+    assert np.ptp(expected) > 0
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(

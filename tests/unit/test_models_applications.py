@@ -144,7 +144,9 @@ def test_layers_within_networks_are_counted() -> None:
         ("keras:", 64, {}, "keras: and the name"),
         ("keras:Xception", 64, {}, "at least 71"),
         (SMALL, 64, {"frozen": 1.5}, "between 0 and 1"),
-        (SMALL, 64, {"dropout": 2}, "64 pixels"),
+        (SMALL, 64, {"frozen": "half"}, "between 0 and 1"),
+        (SMALL, 64, {"dropout": 1.5}, "options.dropout must be between 0 and 1"),
+        ("compact", 64, {"dropout": -1}, "options.dropout must be between 0 and 1"),
         (SMALL, 64, {"depth": 3}, "frozen, dropout"),
     ],
 )

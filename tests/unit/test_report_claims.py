@@ -66,6 +66,16 @@ def test_captions_state_what_is_adjusted_for_several_tests() -> None:
     assert plot.caption.endswith("The intervals are not adjusted.")
 
 
+def test_without_tests_captions_mention_no_adjustment() -> None:
+    own = Subgroup("F", 200, 150, 90, {"auroc": Interval(0.9, 0.8, 0.95, "DeLong")}, {}, {}, {})
+    columns = {"PNEUMONIA": (SubgroupColumn("sex", None, (own,), (), 0),)}
+    section = subgroups_section(Subgroups(10, "", 0, columns), 0.95)
+    assert section is not None
+    captions = [part.caption for part in section.parts if isinstance(part, Plot | Table)]
+    assert len(captions) == 2
+    assert not any("adjust" in caption.replace("(not adjusted)", "") for caption in captions)
+
+
 def test_captions_of_a_training_name_the_curves_that_are_drawn() -> None:
     training = draw_training()
     history = [

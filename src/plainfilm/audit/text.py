@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._text import plural
 from plainfilm.audit.columns import comparisons_of
 from plainfilm.audit.document import MarkedImage, TextCounts, TextGroup
 from plainfilm.audit.evidence import Evidence
@@ -81,10 +82,14 @@ def check_text_ties(evidence: Evidence, groups: Sequence[TextGroup]) -> Iterator
         tied = [group for group in groups if is_tied(group.comparisons[number])]
         if not tied:
             continue
-        parts = [_words(group, group.comparisons[number]) for group in tied]
+        parts = [_words(group, group.comparisons[number]) for group in tied[:_SHOWN]]
+        if more := len(tied) - len(parts):
+            words = "further group of similar text also differs"
+            parts.append(plural(more, words, "further groups of similar text also differ"))
         files = [identity for identity, own in zip(evidence.ids, lines, strict=True) if own]
-        within = f", among the images of {one.target}" if one.kind == "shift" else ""
-        problem = f"{join_names(parts, _SHOWN)}{within}"
+        within = f"among the images of {one.target}, " if one.kind == "shift" else ""
+        others = (part[0].upper() + part[1:] for part in parts[1:])
+        problem = within + ". ".join([parts[0], *others])
         if one.kind == "shortcut":
             first, second = _shares(tied[0].comparisons[number])
             severity: Severity = "serious" if abs(first - second) > _SERIOUS else "warning"
@@ -188,13 +193,10 @@ def _shares(counts: TextCounts) -> tuple[float, float]:
 
 
 def _words(group: TextGroup, counts: TextCounts) -> str:
-    rows = [*zip(counts.groups, counts.counts, counts.totals, strict=True)]
-    if group.place:
-        shares = join_names([share(n, total) for _, n, total in rows])
-        return f"similar text at the {group.place} in {shares}"
     parts = [
         f"{share(n, total)} of {images(total)} of {'the ' if name in SETS else ''}"
         f"{SETS.get(name, name)}"
-        for name, n, total in rows
+        for name, n, total in zip(counts.groups, counts.counts, counts.totals, strict=True)
     ]
-    return f"burnt-in text is in {join_names(parts)}"
+    what = f"similar text at the {group.place}" if group.place else "burnt-in text"
+    return f"{what} is in {join_names(parts)}"

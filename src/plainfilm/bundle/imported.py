@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from plainfilm._text import plural
 from plainfilm.errors import ConfigError
 
 Axes = Literal["nchw", "nhwc", "nhw"]
@@ -60,9 +61,10 @@ class Preprocessing:
             )
         for name, given in (("mean", self.mean), ("std", self.std)):
             if len(given) not in (1, self.channels):
+                count = plural(len(given), "value")
                 raise ConfigError(
                     f"the {name} must have one value, or one for each channel",
-                    received=f"{len(given)} values for {self.channels} channels",
+                    received=f"{count} for {plural(self.channels, 'channel')}",
                 )
         if not min(self.std) > 0:
             raise ConfigError("the std must be above 0", received=min(self.std))

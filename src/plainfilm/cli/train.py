@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from plainfilm.training import Run
 
 EXAMPLE = "plainfilm train chest_xray --recipe standard --out runs/first"
+RECIPES = ("tutorial", "swift", "standard", "probe", "finetune", "distil")
+"""What `plainfilm.config.recipe_names` returns, without its imports."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser)
     add = options_of(parser)
-    words = "tutorial, swift, standard, distil or a TOML file (default: standard)"
+    words = f"{', '.join(RECIPES)} or a TOML file (default: standard)"
     add("--recipe NAME|FILE", words, default="standard")
     add("--out RUN", "folder of the run", type=Path, required=True)
     words = "seed for initialisation, shuffling and augmentation (default: 0)"
@@ -226,7 +228,8 @@ def _training(
     from plainfilm.training.startup import skip_when_importing
 
     skip_when_importing("matplotlib")
-    choose_trainer(recipe, args.backend)  # an error is reported before anything is printed
+    with silence_libraries():  # weights of Keras are loaded, which imports the backend
+        choose_trainer(recipe, args.backend)  # an error is reported before anything is printed
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
     # TensorFlow warns of a new graph, which each training of several needs.

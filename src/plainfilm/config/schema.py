@@ -213,10 +213,10 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         shares = "shift blur sharpen side_bars text brightness noise border box inversion"
-        names = f"augment: rotation zoom enlarge aspect shear gamma contrast {shares}"
+        names = "augment: rotation zoom enlarge aspect shear gamma contrast"
         _check_each(self, names, lambda v: 0 <= v <= 180, "must be between 0 and 180")
-        problem = "is a share and must be at most 1"
-        _check_each(self, f"augment: {shares}", lambda v: v <= 1, problem)
+        problem = "is a share and must be between 0 and 1"
+        _check_each(self, f"augment: {shares}", lambda v: 0 <= v <= 1, problem)
         _check(
             self.blur + self.sharpen <= 1,
             "augment.blur and augment.sharpen are of different images: their sum must be at most 1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import sys
 import warnings
 from typing import Any
@@ -65,7 +66,10 @@ def _hash(arrays: list[NDArray[np.float32]]) -> str:
 
 
 def _cannot_read(name: str, weights: str, error: Exception) -> ConfigError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    # Keras announces a reason, and prints the variables of the layer after it.
+    lines = (line.strip() for line in str(error).splitlines())
+    reason = next((line for line in lines if line and line[-1] != ":"), type(error).__name__)
+    reason = re.split(r" Expected: \[| Target variable: ", reason)[0]
     if weights == "imagenet":
         return ConfigError(
             f"Keras cannot load the ImageNet weights of {name}",
@@ -76,5 +80,5 @@ def _cannot_read(name: str, weights: str, error: Exception) -> ConfigError:
     return ConfigError(
         f"{weights} does not contain weights of {name} without its last layer",
         received=reason,
-        remedy="give the file for include_top=False of the same network",
+        remedy="give a file of the same network, saved with include_top=False",
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -48,8 +48,7 @@ def keras_application(
     dropout
         Share of the pooled features that are dropped in training, 0 to 1.
     """
-    if not 0 <= frozen <= 1:
-        raise ConfigError("network.options.frozen must be between 0 and 1", received=frozen)
+    check_share({"frozen": frozen}, "frozen")
     encoder, scale, offset = build_encoder(name, size)
     image = keras.Input((size, size, 1), name="image")
     x = GreyToChannels(scale, offset, dtype="float32", name="channels")(image)
@@ -61,6 +60,13 @@ def keras_application(
     for layer in own[: int(frozen * len(own))]:
         layer.trainable = False
     return keras.Model(image, logits, name=name.lower())
+
+
+def check_share(options: Mapping[str, Any], key: str) -> None:
+    """Raise a ConfigError if an option that is a share, where given, is not between 0 and 1."""
+    value = options.get(key, 0)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError(f"network.options.{key} must be between 0 and 1", received=value)
 
 
 def build_encoder(name: str, size: int | None) -> tuple[Any, list[float], list[float]]:

@@ -12,7 +12,7 @@ from keras import layers
 
 from plainfilm.config import KERAS_PREFIX, check_network
 from plainfilm.errors import ConfigError
-from plainfilm.models.applications import keras_application
+from plainfilm.models.applications import check_share, keras_application
 from plainfilm.models.efficientnet_lite import efficientnet_lite
 from plainfilm.models.layers import SkipGain, StandardisedConv2D, normalise
 
@@ -140,6 +140,7 @@ def build_network(name: str, size: int, outputs: int, options: Mapping[str, Any]
                 f"the network {name!r} has no option {key!r}",
                 remedy=f"known options: {', '.join(known)}",
             )
+    check_share(options, "dropout")
     try:
         return build(size, outputs, **options)
     except (TypeError, ValueError, IndexError) as error:

@@ -87,9 +87,13 @@ def _forest(
     line = "" if whole is None else " The solid line is the AUROC on all images."
     caption = (
         f"AUROC for {label} by subgroup, with 95% confidence intervals that account for several "
-        f"images of one patient.{line} Orange: significant difference from the other images after "
-        f"adjustment for {counted(tests, 'test')} (Holm, p < 0.05). The intervals are not adjusted."
+        f"images of one patient.{line}"
     )
+    if tests:
+        caption += (
+            " Orange: significant difference from the other images after adjustment for "
+            f"{counted(tests, 'test')} (Holm, p < 0.05). The intervals are not adjusted."
+        )
     return forest_plot(name, f"AUROC for {label} by subgroup.", rows, caption, whole=whole)
 
 
@@ -125,9 +129,10 @@ def _subgroup_tables(label: str, columns: Sequence[SubgroupColumn], tests: int) 
             )
     caption = (
         f"{label} by subgroup: value and difference from the other images, each with its own 95% "
-        "confidence interval (not adjusted), and p-value adjusted for "
-        f"{counted(tests, 'test')} (Holm)"
+        "confidence interval (not adjusted)"
     )
+    if tests:
+        caption += f", and p-value adjusted for {counted(tests, 'test')} (Holm)"
     tables = [
         Table("subgroups", caption, rows),
         Table("small_subgroups", "Subgroups that are too small for results", small),

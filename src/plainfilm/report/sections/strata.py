@@ -78,12 +78,13 @@ def _forest(label: str, columns: Sequence[SubgroupColumn], name: str) -> Part:
             for one in column.subgroups
             if math.isfinite(one.metrics["auroc"].value)
         ]
+    each = ", and of each value" if any(not row.text.startswith("within ") for row in rows) else ""
     pooled = {round(column.within.pooled, 3) for column in columns if column.within is not None}
     whole = pooled.pop() if len(pooled) == 1 else None
     line = "" if whole is None else " The solid line is the AUROC over all pairs of images."
     about = f"AUROC for {label} within strata."
     caption = (
-        f"AUROC for {label} within the values of a column, and of each value, with 95% confidence "
+        f"AUROC for {label} within the values of a column{each}, with 95% confidence "
         f"intervals by patient.{line} Orange: significant difference from the AUROC over all pairs "
         "(Holm, p < 0.05)."
     )
