@@ -225,7 +225,7 @@ def test_a_setting_is_key_equals_value(small: Path, setting: str) -> None:
         ("rotation=181", "between 0 and 180"),
         ("shift=1.5", "between 0 and 1"),
         ("noise=2", "between 0 and 1"),
-        ("text=-1", "between 0 and 1"),
+        ("text=-1", "a share and must be between 0 and 1"),
         ("crop_from=-5", "negative"),
         ("crop_from=39", "at least input.size, which is 40"),
         ("epochs=0", "at least 1"),
