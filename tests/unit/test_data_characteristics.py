@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from plainfilm.audit.pipeline import Audit
 from plainfilm.cli.describe import describe_characteristics
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.data.characteristics import (
@@ -141,9 +141,7 @@ def test_columns_of_public_sets_are_recognised(
 
 
 def test_audit_page_and_terminal_show_the_table(listed: Manifest, tmp_path: Path) -> None:
-    audit: Any = SimpleNamespace(
-        manifest=listed, findings=(), baselines=(), columns=(), images=7, quick=True
-    )
+    audit = Audit(listed, (), (), images=7, quick=True)
     page = write_audit_page(audit, tmp_path / "a.html").read_text("utf-8")
     assert "Patients and images</h2>" in page
     assert "Sex: female" in page

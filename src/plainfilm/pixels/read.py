@@ -88,7 +88,7 @@ def read_image_and_text(
 
     The pixels are the same to the bit. The metadata contain ``coloured`` also for a JPEG with
     colour channels; :func:`read_image` decodes only its luminance. They contain ``text`` if
-    :mod:`plainfilm.pixels.text` finds any. A cache filled with this reader also serves
+    ``plainfilm.pixels.text`` finds any. A cache filled with this reader also serves
     :func:`read_image`.
     """
     from plainfilm.pixels.text import SIDE, find_text, write_lines
