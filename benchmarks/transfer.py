@@ -49,7 +49,9 @@ def main() -> int:
     parser.add_argument("recipe", choices=["keras", "timm"])
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, help="time this number of steps of each phase only")
+    parser.add_argument(
+        "--steps", type=int, help="time this number of steps, 8 or more, of each phase only"
+    )
     args = parser.parse_args()
     data = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data")) / "kermany224"
     if not data.is_dir():
