@@ -1,13 +1,12 @@
 """Recipes: frozen dataclasses that are read from TOML files."""
 
+from plainfilm.config.augment import AUGMENTATIONS, AugmentConfig
 from plainfilm.config.load import load_recipe, recipe_names
 from plainfilm.config.schema import (
-    AUGMENTATIONS,
     KERAS_PREFIX,
     NETWORKS,
     ORIGIN_OPTIONS,
     PROBE,
-    AugmentConfig,
     DataConfig,
     DistilConfig,
     FitConfig,

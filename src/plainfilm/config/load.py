@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from plainfilm import _files
 from plainfilm._json import name_unknown
-from plainfilm.config.schema import AUGMENTATIONS, Recipe
+from plainfilm.config.augment import AUGMENTATIONS
+from plainfilm.config.schema import Recipe
 from plainfilm.errors import ConfigError
 
 if TYPE_CHECKING:

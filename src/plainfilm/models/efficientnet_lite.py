@@ -76,7 +76,7 @@ def _inverted_residual(x: Any, block: LiteBlock, *, trainable: bool, name: str) 
     if block.expansion > 1:
         width = block.inputs * block.expansion
         y = _convolve(y, width, 1, trainable=trainable, name=f"{name}_expand")
-    # In bfloat16 the gradient takes up to ten times as long.
+    # In bfloat16 the gradient takes several times as long on CPUs.
     depthwise = layers.DepthwiseConv2D(
         block.kernel,
         strides=block.stride,
