@@ -7,6 +7,7 @@
     python benchmarks/audit.py --only text                  # text drawn on real radiographs
     python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
     python benchmarks/audit.py --only growth                # near-duplicate search only
+    python benchmarks/audit.py --only growth --hashes 10000000
 
 ``planted`` and ``growth`` draw their images; the others need the images of PLAINFILM_DATA:
 ``kermany224`` (``near``, ``turned`` and ``text`` use its training set only) and, for ``cost``,
@@ -42,7 +43,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from plainfilm.audit.duplicates import find_duplicates
 from plainfilm.audit.evidence import SIDE, evidence_from_cache
-from plainfilm.audit.hashing import close_pairs
+from plainfilm.audit.hashing import close_pairs, pack_bits
 from plainfilm.audit.orientation import estimate_orientation
 from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.data import load_dataset
@@ -111,6 +112,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2, help="decoding processes")
+    parser.add_argument("--hashes", type=int, nargs="+", default=list(SIZES), help="of growth")
     parser.add_argument("--alone", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
@@ -140,7 +142,7 @@ def main() -> int:
         if "cost" in args.only:
             cost(args.runs, args.workers)
         if "growth" in args.only:
-            growth()
+            growth(args.hashes)
     return 0
 
 
@@ -512,48 +514,51 @@ def decode_fully(path: str) -> int:
 
 # ---- growth ------------------------------------------------------------------------------------
 
-SIZES = (25_000, 50_000, 100_000, 200_000)
-ERRORS = 0.12
+SIZES = (25_000, 50_000, 100_000, 200_000, 1_000_000)
+ERRORS = (0.05, 0.08, 0.1, 0.12, 0.15)
 
 
-def growth() -> None:
+def growth(sizes: Sequence[int]) -> None:
     """Search increasing numbers of random hashes for close pairs."""
-    print(
-        f"\ngrowth: 64-bit hashes; 5 % are copies of others with {ERRORS:.0%} of the bits changed"
-    )
-    print(
-        f"{'hashes':>9}{'seconds':>9}{'recall':>9}{'pairs':>9}{'peak MiB':>10}{'of the search':>14}"
-    )
+    print("\ngrowth: 64-bit hashes; 1 % are copies for each share of changed bits; recall by share")
+    shares = "".join(f"{share:>8.0%}" for share in ERRORS)
+    heads = f"{'hashes':>11}{'CPU s':>9}{shares}{'pairs':>12}{'peak MiB':>10}{'of the search':>15}"
+    print(heads, flush=True)
     rows = []
-    for count in SIZES:
+    for count in sizes:
         one = call_alone("growth", str(count))
         rows.append(one)
+        recall = "".join(f"{one[str(share)]:>8.4f}" for share in ERRORS)
         print(
-            f"{count:>9,}{one['seconds']:>9.2f}{one['recall']:>9.4f}{one['pairs']:>9.0f}"
-            f"{one['peak']:>10.0f}{one['own']:>14.0f}"
+            f"{count:>11,}{one['seconds']:>9.2f}{recall}{one['pairs']:>12,.0f}"
+            f"{one['peak']:>10.0f}{one['own']:>15.0f}",
+            flush=True,
         )
-    slope = np.polyfit(np.log(SIZES), np.log([row["seconds"] for row in rows]), 1)[0]
-    print(f"time grows with the number of hashes to the power {slope:.2f}")
+    if len(sizes) > 1:
+        slope = np.polyfit(np.log(sizes), np.log([row["seconds"] for row in rows]), 1)[0]
+        print(f"time grows with the number of hashes to the power {slope:.2f}")
 
 
 def search(count: int) -> dict[str, float]:
     """Draw hashes, some of them copies, and search them."""
     rng = np.random.default_rng(count)
-    copies = count // 20
-    # Drawn as booleans to save memory, so that the peak is that of the search.
-    bits = rng.integers(0, 2, (count, 64), dtype=np.bool_)
-    places = rng.permutation(count)
-    ours, theirs = places[:copies], places[copies : 2 * copies]
-    bits[theirs] = bits[ours] ^ (rng.random((copies, 64)) < ERRORS)
+    words = rng.integers(0, 2**64, count, dtype=np.uint64)
+    copies = count // 100
+    places = rng.permutation(count)[: 2 * copies * len(ERRORS)].reshape(2, len(ERRORS), copies)
+    for ours, theirs, share in zip(*places, ERRORS, strict=True):
+        words[theirs] = words[ours] ^ pack_bits(rng.random((copies, 64)) < share)
     before = _peak()
-    began = time.perf_counter()
-    pairs = close_pairs(bits)
-    seconds, peak = time.perf_counter() - began, _peak()
-    reported = set(map(tuple, pairs.tolist()))
-    planted = set(zip(np.minimum(ours, theirs), np.maximum(ours, theirs), strict=True))
-    return {
+    began = time.process_time()
+    pairs = close_pairs(words)
+    seconds, peak = time.process_time() - began, _peak()
+    reported = pairs[:, 0] * count + pairs[:, 1]
+    planted = places.min(axis=0) * count + places.max(axis=0)
+    recall = {
+        str(share): np.isin(own, reported).mean()
+        for share, own in zip(ERRORS, planted, strict=True)
+    }
+    return recall | {
         "seconds": seconds,
-        "recall": len(planted & reported) / copies,
         "pairs": float(len(pairs)),
         "peak": peak,
         "own": peak - before,

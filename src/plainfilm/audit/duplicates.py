@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.alignment import identity_transforms, register
 from plainfilm.audit.clusters import connected_groups, equal_files, links_of
-from plainfilm.audit.evidence import THUMBNAIL, Evidence, downsample
+from plainfilm.audit.evidence import Evidence, downsample
 from plainfilm.audit.hashing import close_pairs, hash_images, local_contrast
 from plainfilm.decoding.decode import Decoded
 from plainfilm.decoding.pool import decode_files
@@ -34,6 +34,7 @@ _EQUAL_PIXELS = 0.97  # lowest agreement at which pixels are compared
 _REGISTER_ALL = 32  # up to this number of images, all pairs are registered
 _COMPARE_ALL = 400  # up to this number of images, the hashes of all pairs are compared
 _BATCH = 256
+_GATHERED = 1 << 16  # pairs
 _SPEC = PixelSpec(8)  # of the images that come with the hashes of pixels
 _BLANK = 8  # grey levels; images with a smaller range are ignored
 
@@ -84,36 +85,40 @@ def _similar_pairs(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:
     assert evidence.summaries is not None and evidence.cache is not None
     if len(rows) < 2:
         return []
-    small = evidence.summaries.thumbnails[rows]
-    candidates = _candidates(small)
-    views = {
-        THUMBNAIL: local_contrast(small, 3.0),
-        16: local_contrast(downsample(small, 16), 3.0),
-    }
+    candidates = _candidates(evidence.summaries.thumbnails[rows])
     pairs: list[Pair] = []
     for start in range(0, len(candidates), _BATCH):
         batch = candidates[start : start + _BATCH]
         parameters = identity_transforms(len(batch))
         for side, steps, minimum in _COARSE:
-            if not len(batch):
-                break
-            first, second, mirrored, _ = batch.T
-            moving = _mirror(views[side][second], mirrored)
-            agreement, parameters = register(views[side][first], moving, parameters, steps)
-            good = agreement >= minimum
-            batch, parameters = batch[good], parameters[good]
+            if len(batch):
+                small = evidence.summaries.thumbnails[rows[batch[:, :2].T.ravel()]]
+                agreement, parameters = _register(small, batch, side, parameters, steps)
+                good = agreement >= minimum
+                batch, parameters = batch[good], parameters[good]
         if not len(batch):
             continue
         images = evidence.cache.gather(rows[batch[:, :2].T.ravel()])
-        fine = local_contrast(downsample(images, 64), 3.0)
-        moving = _mirror(fine[len(batch) :], batch[:, 2])
-        agreement, _ = register(fine[: len(batch)], moving, parameters, _FINE_STEPS)
+        agreement, _ = _register(images, batch, 64, parameters, _FINE_STEPS)
         for (first, second, mirrored, promising), value in zip(
             batch.tolist(), agreement.tolist(), strict=True
         ):
-            if promising or value >= NEAR_DUPLICATE:
+            if value >= (SIMILAR if promising else NEAR_DUPLICATE):
                 pairs.append(Pair(int(rows[first]), int(rows[second]), value, bool(mirrored)))
     return pairs
+
+
+def _register(
+    images: NDArray[np.uint8],
+    batch: NDArray[np.intp],
+    side: int,
+    start: NDArray[np.float32],
+    steps: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Register pairs at ``side`` pixels; all first images come before the second ones."""
+    views = local_contrast(downsample(images, side), 3.0)
+    moving = _mirror(views[len(batch) :], batch[:, 2])
+    return register(views[: len(batch)], moving, start, steps)
 
 
 def _mirror(images: NDArray[np.float32], mirrored: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -132,23 +137,30 @@ def _candidates(small: NDArray[np.uint8]) -> NDArray[np.intp]:
         zero = np.zeros(len(first), dtype=np.intp)
         return np.concatenate([np.column_stack([first, second, zero + n, zero]) for n in (0, 1)])
     # The mirror image of each image is hashed too, since a copy may be mirrored.
-    hashes = hash_images(np.concatenate([small, small[:, :, ::-1]]))
+    hashes = hash_images(small, mirrored=True)
     if count <= _COMPARE_ALL:
-        cosine = hashes.vectors[:count] @ hashes.vectors.T
+        vectors = hashes.vectors.astype(np.float32)
+        cosine = vectors[:count] @ vectors.T
         pairs = np.column_stack(np.nonzero(np.triu(cosine >= _POSSIBLE, 1)))
         promising = cosine[pairs[:, 0], pairs[:, 1]] >= _PROMISING
     else:
-        pairs = close_pairs(hashes.bits)
+        pairs = close_pairs(hashes.words, hashes.width)
         pairs = pairs[pairs[:, 0] < count]  # pairs of mirror images repeat those of images
-        first, second = pairs[:, 0], pairs[:, 1]
-        cosine = np.einsum("ij,ij->i", hashes.vectors[first], hashes.vectors[second])
-        pairs = pairs[cosine >= _PROMISING]
+        pairs = pairs[_cosines(hashes.vectors, pairs) >= _PROMISING]
         promising = np.ones(len(pairs), dtype=bool)
     mirrored = (pairs[:, 1] >= count).astype(np.intp)
     first, second = pairs[:, 0], pairs[:, 1] - mirrored * count
     unique = first < second  # (a, mirrored b) and (b, mirrored a) are the same pair
     columns = np.column_stack([first, second, mirrored, promising])
     return np.asarray(columns[unique], dtype=np.intp)
+
+
+def _cosines(vectors: NDArray[np.float16], pairs: NDArray[np.intp]) -> NDArray[np.float32]:
+    cosines = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _GATHERED):
+        own = vectors[pairs[start : start + _GATHERED]].astype(np.float32)
+        cosines[start : start + len(own)] = np.einsum("ij,ij->i", own[:, 0], own[:, 1])
+    return cosines
 
 
 def _equal_pairs(evidence: Evidence, pairs: Sequence[Pair]) -> list[tuple[int, int]]:

@@ -9,8 +9,8 @@ the bits then differ between different images, and about a tenth between two cop
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +20,26 @@ from plainfilm.audit.evidence import downsample
 BITS = 64
 _SIDE = 16
 _MAX_FIT = 8192
+_CHUNK = 4096  # images that are hashed at once
 _TABLES = 160
 _ROWS_PER_KEY = 2  # log2 of the number of rows that have the same key in a table
 _CHANCE_PAIRS = 2.0  # accepted number of unrelated pairs per row
 _MAX_RADIUS = 18  # differing bits; copies cropped by 3 % a side differ in no more
 _WINDOW = 48
+_BLOCK = 1 << 17  # rows of a sorted table that are compared at once
+_MOST_PAIRS = 64  # pairs of a row with later rows that are kept
+
+Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hashes:
     """Hashes of n images."""
 
-    bits: NDArray[np.bool_]  # (n, k), k at most 64
+    words: Words  # (n,), the k bits of each, k at most 64
+    width: int  # k
     # (n, k) of length 1: the cosine of two is 1 for equal images, and about 0 for unrelated ones.
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.float16]
 
 
 def local_contrast(images: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
@@ -65,40 +71,75 @@ def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return blurred
 
 
-def hash_images(images: NDArray[np.uint8], *, seed: int = 0) -> Hashes:
-    """Hash images (n, 32, 32) by their principal components, fitted to at most 8192 of them."""
-    rows = local_contrast(downsample(images, _SIDE), 3.0).reshape(len(images), -1)
-    count = len(rows)
-    chosen = rows
+def hash_images(images: NDArray[np.uint8], *, mirrored: bool = False, seed: int = 0) -> Hashes:
+    """Hash images (n, 32, 32) by their principal components, fitted to at most 8192 of them.
+
+    With ``mirrored``, the hashes of the mirror images follow those of the images. Besides the
+    hashes, memory does not grow with the number of images.
+    """
+    count = len(images) * (1 + mirrored)
+    chosen = np.arange(count)
     if count > _MAX_FIT:
-        chosen = rows[np.random.default_rng(seed).choice(count, _MAX_FIT, replace=False)]
-    mean = chosen.mean(axis=0)
-    centred = chosen - mean
+        chosen = np.random.default_rng(seed).choice(count, _MAX_FIT, replace=False)
+    sample = np.concatenate([_contrast(images, chosen[part]) for part in _parts(len(chosen))])
+    mean = sample.mean(axis=0)
+    centred = sample - mean
     width = min(BITS, max(1, count // 2))
-    values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(chosen) - 1))
+    values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(sample) - 1))
     order = np.argsort(values)[::-1][:width]
-    scale = np.sqrt(np.maximum(values[order], 1e-9))
-    projected = np.asarray((rows - mean) @ (vectors[:, order] / scale), dtype=np.float32)
-    bits = projected > np.median(projected, axis=0)
-    projected /= np.linalg.norm(projected, axis=1, keepdims=True) + 1e-9
-    return Hashes(bits, projected)
+    components = vectors[:, order] / np.sqrt(np.maximum(values[order], 1e-9))
+    projected = np.empty((count, width), np.float16)
+    for part in _parts(count):
+        own = _contrast(images, np.arange(count)[part]) - mean
+        projected[part] = np.clip(own @ components, -1000, 1000)
+    medians = np.array([np.median(column.astype(np.float32)) for column in projected.T])
+    words = np.empty(count, np.uint64)
+    for part in _parts(count):
+        own = projected[part].astype(np.float32)
+        words[part] = pack_bits(own > medians)
+        projected[part] = own / (np.linalg.norm(own, axis=1, keepdims=True) + 1e-9)
+    return Hashes(words, width, projected)
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _CHUNK, count)) for start in range(0, max(count, 1), _CHUNK))
+
+
+def _contrast(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the local contrast (m, 256) of rows; those from n on are mirror images."""
+    own = images[rows % max(1, len(images))]
+    other = rows >= len(images)
+    own[other] = own[other, :, ::-1]
+    return local_contrast(downsample(own, _SIDE), 3.0).reshape(len(rows), -1)
+
+
+def pack_bits(bits: NDArray[np.bool_]) -> Words:
+    """Return bits (n, k), k at most 64, as words (n,)."""
+    padded = np.zeros((len(bits), BITS), dtype=bool)
+    padded[:, : bits.shape[1]] = bits
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.uint64)
 
 
 def close_pairs(
-    bits: NDArray[np.bool_], *, radius: int | None = None, tables: int = _TABLES, seed: int = 0
+    words: Words,
+    width: int = BITS,
+    *,
+    radius: int | None = None,
+    tables: int = _TABLES,
+    seed: int = 0,
 ) -> NDArray[np.intp]:
-    """Find the pairs of rows that differ in at most ``radius`` of k bits, k at most 64.
+    """Find the pairs of hashes that differ in at most ``radius`` of their ``width`` bits.
 
     Locality-sensitive hashing: each table sorts the rows by a few random bits and compares rows
-    with equal bits. Time grows as n log n, memory as n. More tables find more pairs.
+    with equal bits. More tables find more pairs. Time grows as n log n. Memory is 8 bytes a row and
+    about 50 bytes a pair; of the pairs of one row with later rows, 64 are kept.
 
     Without a radius, it is the largest number up to 18 for which at most two pairs per row are
     expected by chance: 15 for 200,000 rows. Returns sorted pairs (m, 2), the lower row first.
     """
-    count, width = bits.shape
+    count = len(words)
     if count < 2:
         return np.empty((0, 2), dtype=np.intp)
-    words = _pack(bits)
     if radius is None:
         radius = _default_radius(count, width)
     rng = np.random.default_rng(seed)
@@ -106,13 +147,17 @@ def close_pairs(
     found: NDArray[np.int64] = np.empty(0, dtype=np.int64)
     pending: list[NDArray[np.int64]] = []
     for table in range(tables):
-        keys = _keys(words, rng.choice(width, key_bits, replace=False))
-        order = np.argsort(keys, kind="stable")
-        pending.append(_pairs_with_equal_keys(keys[order], order, words, radius))
+        entries = _sorted_by_key(words, rng.choice(width, key_bits, replace=False))
+        pending += [
+            _pairs_with_equal_keys(entries[start : start + _BLOCK + _WINDOW - 1], words, radius)
+            for start in range(0, count, _BLOCK)
+        ]
         if table == tables - 1 or sum(map(len, pending)) > max(len(found), count):
-            found = np.unique(np.concatenate([found, *pending]))
+            found = _merge([found, *pending], count)
             pending = []
-    return np.stack(np.divmod(found, count), axis=1).astype(np.intp)
+    pairs = np.empty((len(found), 2), np.intp)
+    np.divmod(found, count, out=(pairs[:, 0], pairs[:, 1]))
+    return pairs
 
 
 def _default_radius(count: int, width: int) -> int:
@@ -124,38 +169,48 @@ def _default_radius(count: int, width: int) -> int:
     return _MAX_RADIUS
 
 
-def _pack(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    padded = np.zeros((len(bits), BITS), dtype=bool)
-    padded[:, : bits.shape[1]] = bits
-    return np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.uint64)
+def _sorted_by_key(words: Words, chosen: NDArray[np.intp]) -> Words:
+    """Return numbers in order: the upper half is a key of the chosen bits, the lower half the row.
+
+    Two keys can be equal by chance, since they are a product's upper half; the words decide.
+    """
+    entries = words & np.bitwise_or.reduce(np.uint64(1) << chosen.astype(np.uint64))
+    entries *= np.uint64(0x9E3779B97F4A7C15)
+    entries &= np.uint64(0xFFFFFFFF00000000)
+    entries |= np.arange(len(words), dtype=np.uint64)
+    entries.sort()
+    return entries
 
 
-def _keys(words: NDArray[np.uint64], chosen: NDArray[np.intp]) -> NDArray[np.unsignedinteger[Any]]:
-    keys = np.zeros(len(words), dtype=np.uint32)
-    for position, bit in enumerate(chosen):
-        keys |= ((words >> np.uint64(bit)) & np.uint64(1)).astype(np.uint32) << np.uint32(position)
-    # numpy sorts 16-bit numbers by radix, several times faster.
-    return keys.astype(np.uint16) if len(chosen) <= 16 else keys
+def _pairs_with_equal_keys(entries: Words, words: Words, radius: int) -> NDArray[np.int64]:
+    """Return the close pairs of sorted entries with equal keys, each as one number.
 
-
-def _pairs_with_equal_keys(
-    keys: NDArray[np.unsignedinteger[Any]],
-    order: NDArray[np.intp],
-    words: NDArray[np.uint64],
-    radius: int,
-) -> NDArray[np.int64]:
-    """Return the close pairs among rows with equal keys, each as one number; keys are sorted."""
-    count = len(keys)
-    sorted_words = words[order]
-    pairs = []
+    The first of a pair is among the first `_BLOCK` entries.
+    """
+    keys, rows = entries >> np.uint64(32), (entries & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    own = words[rows]
+    pairs = [np.empty(0, np.int64)]
+    same = np.arange(min(_BLOCK, len(entries)))
     # Many equal keys: only neighbours are compared, which differ from table to table.
-    for step in range(1, min(_WINDOW, count)):
-        same = np.flatnonzero(keys[:-step] == keys[step:])
+    for step in range(1, _WINDOW):
+        same = same[: np.searchsorted(same, len(entries) - step)]
+        same = same[keys[same] == keys[same + step]]
         if not len(same):
             break
-        distance = np.bitwise_count(sorted_words[same] ^ sorted_words[same + step])
-        same = same[distance <= radius]
-        first, second = order[same], order[same + step]
-        low, high = np.minimum(first, second), np.maximum(first, second)
-        pairs.append(low.astype(np.int64) * count + high)
-    return np.concatenate(pairs) if pairs else np.empty(0, dtype=np.int64)
+        near = same[np.bitwise_count(own[same] ^ own[same + step]) <= radius]
+        first, second = rows[near], rows[near + step]
+        pairs.append(np.minimum(first, second) * len(words) + np.maximum(first, second))
+    return np.concatenate(pairs)
+
+
+def _merge(parts: list[NDArray[np.int64]], count: int) -> NDArray[np.int64]:
+    """Return the distinct pairs in order, of each lower row at most the first 64."""
+    merged = np.concatenate(parts)
+    merged.sort()
+    merged = merged[np.concatenate([[True], merged[1:] != merged[:-1]])] if len(merged) else merged
+    if len(merged) <= _MOST_PAIRS:
+        return merged
+    # The pair 64 places before belongs to another row.
+    kept = np.ones(len(merged), bool)
+    kept[_MOST_PAIRS:] = merged[_MOST_PAIRS:] // count != merged[:-_MOST_PAIRS] // count
+    return merged[kept]
