@@ -117,7 +117,8 @@ def pack_bits(bits: NDArray[np.bool_]) -> Words:
     """Return bits (n, k), k at most 64, as words (n,)."""
     padded = np.zeros((len(bits), BITS), dtype=bool)
     padded[:, : bits.shape[1]] = bits
-    return np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.uint64)
+    words = np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1)
+    return np.asarray(words, np.uint64)
 
 
 def close_pairs(
