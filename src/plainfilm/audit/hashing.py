@@ -175,7 +175,7 @@ def _sorted_by_key(words: Words, chosen: NDArray[np.intp]) -> Words:
 
     Two keys can be equal by chance, since they are a product's upper half; the words decide.
     """
-    entries = words & np.bitwise_or.reduce(np.uint64(1) << chosen.astype(np.uint64))
+    entries: Words = words & np.bitwise_or.reduce(np.uint64(1) << chosen.astype(np.uint64))
     entries *= np.uint64(0x9E3779B97F4A7C15)
     entries &= np.uint64(0xFFFFFFFF00000000)
     entries |= np.arange(len(words), dtype=np.uint64)
