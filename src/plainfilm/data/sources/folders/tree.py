@@ -88,7 +88,12 @@ def looks_like_image(name: str) -> bool:
     return suffix.isdigit() or f".{suffix.lower()}" in IMAGE_SUFFIXES
 
 
-def _is_image(path: str, suffix: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is one of the operating system's own, which are not used."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def is_image_by_content(path: str, suffix: str) -> bool:
     """Return whether a file whose name does not say so is an image, by its first bytes."""
     if suffix in _OTHER_SUFFIXES or os.path.basename(path) == "DICOMDIR":
         return False
@@ -120,7 +125,7 @@ def _read(name: str, path: str, real: str, above: frozenset[str], visits: Counte
     with os.scandir(path) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
-        if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
+        if is_hidden(entry.name):
             continue
         linked = entry.is_symlink()
         target = os.path.realpath(entry.path) if linked else f"{real}{os.sep}{entry.name}"
@@ -132,7 +137,7 @@ def _read(name: str, path: str, real: str, above: frozenset[str], visits: Counte
             _add_file(branch, entry, target)
         else:
             suffix = os.path.splitext(entry.name)[1].lower()
-            if is_file and _is_image(entry.path, suffix):
+            if is_file and is_image_by_content(entry.path, suffix):
                 branch.recognised[suffix] += 1
                 _add_file(branch, entry, target)
             else:

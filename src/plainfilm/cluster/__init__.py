@@ -1,0 +1,1 @@
+"""Scores and audits archives with several processes and machines."""

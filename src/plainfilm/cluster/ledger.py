@@ -1,0 +1,277 @@
+"""Records which chunks of a plan are done: a chunk is done when its part exists.
+
+``parts/FFFFF-GGGGG.parquet`` is the part of row group GGGGG of plan file FFFFF. It is written once
+and completely; the first writer wins. There is no other state, so that any number of processes on
+any number of machines can work on one output, and any of them can be killed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from plainfilm._document import Document
+from plainfilm._files import canonical_json, hash_json, parse_json
+from plainfilm._text import printable
+from plainfilm.cluster.plan import Chunk, Plan
+from plainfilm.cluster.stores import Store
+from plainfilm.errors import RunError, UsageError
+
+PARTS = "parts"
+FAILED = "failed"
+DONE = "DONE.json"
+_IDENTITY = b"plainfilm.identity"
+_COUNTS = b"plainfilm.counts"
+_READERS = 8
+
+
+class Share(NamedTuple):
+    """One of several equal shares of the chunks, as of the jobs of a job array."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Return the share that a text such as ``3/16`` names.
+
+        >>> Share.parse("3/16")
+        Share(number=3, of=16)
+        """
+        number, slash, of = text.partition("/")
+        if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+            return cls(int(number), int(of))
+        raise UsageError(
+            "a share must be K/N with K from 1 to N",
+            received=printable(text),
+            remedy="give 1/16 for the first of 16 shares",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Document):
+    """The content of ``DONE.json``: written when every chunk has a valid part.
+
+    Attributes
+    ----------
+    identity
+        Hash of the job's identity document.
+    rows, parts
+        Number of rows and parts.
+    counts
+        Number of rows by reason why there is no result.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+
+    identity: str
+    rows: int
+    parts: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Ledger:
+    """The parts of a plan that are done, for one job.
+
+    Parameters
+    ----------
+    store
+        The output.
+    plan
+        The plan of the output.
+    identity
+        What the results depend on. It is written to ``document`` by the first process; another
+        identity is refused later.
+    document
+        Name of the identity document.
+
+    Raises
+    ------
+    UsageError
+        If the output is that of another identity or plan.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        identity: Mapping[str, Any],
+        *,
+        document: str = "score.json",
+    ) -> None:
+        self.store, self.plan, self.document = store, plan, document
+        values = {**identity, "plan": plan.identity}
+        text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        if not store.put_new(document, text.encode() + b"\n"):
+            self._check(values)
+        self.identity = hash_json(values)
+
+    def to_do(self, share: Share | None = None) -> list[Chunk]:
+        """Return the chunks without a part, in order; all of them or those of a share."""
+        done = self._done_names()
+        number, of = share or Share(1, 1)
+        return [
+            chunk
+            for position, chunk in enumerate(self.plan.chunks())
+            if position % of == number - 1 and chunk.name not in done
+        ]
+
+    def commit(
+        self, chunk: Chunk, table: Any, counts: Mapping[str, int], *, replace: bool = False
+    ) -> bool:
+        """Write the part of a chunk; return False if another process was first.
+
+        ``counts`` is the number of rows by reason why there is no result. ``replace`` writes the
+        part again, as when errors are retried.
+        """
+        if len(table) != chunk.rows:
+            raise ValueError(f"{len(table)} rows for {chunk}")
+        data = self._encode(table, counts)
+        name = _part(chunk)
+        if replace:
+            self.store.replace(name, data)
+            self.store.remove(DONE)
+            return True
+        return self.store.put_new(name, data)
+
+    def fail(self, chunk: Chunk, reason: str, attempts: int) -> None:
+        """Record that a chunk failed in all attempts; it is tried again in the next run."""
+        values = {"chunk": chunk.name, "rows": chunk.rows, "reason": reason, "attempts": attempts}
+        self.store.replace(f"{FAILED}/{chunk.name}.json", canonical_json(values).encode())
+
+    def clear_failed(self, chunk: Chunk) -> None:
+        """Remove the record of a failure, after the chunk is done."""
+        self.store.remove(f"{FAILED}/{chunk.name}.json")
+
+    def failed(self) -> dict[str, str]:
+        """Return the chunks that failed and have no part, with the reason."""
+        done = self._done_names()
+        found = {}
+        for entry in self.store.entries(FAILED):
+            values = parse_json(self.store.read(entry.name))
+            if values["chunk"] not in done:
+                found[values["chunk"]] = str(values["reason"])
+        return dict(sorted(found.items()))
+
+    def read(self, chunk: Chunk, columns: Sequence[str] | None = None) -> Any:
+        """Return the part of a chunk as an Arrow table.
+
+        Raises a RunError if it is damaged, of another job, or has another number of rows.
+        """
+        with self.store.open(_part(chunk)) as file:
+            return self._read(chunk, file, columns)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Yield the tables of all parts in the order of the plan."""
+        for chunk in self.plan.chunks():
+            yield self.read(chunk, columns)
+
+    def counts(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, dict[str, int]]]:
+        """Yield the number of rows of each part by reason; the parts are checked as by `read`."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            yield from zip(chunks, pool.map(self._read_counts, chunks), strict=True)
+
+    def finish(self) -> Done | None:
+        """Write ``DONE.json`` if every chunk has a valid part; return its content or None."""
+        if self.to_do():
+            return None
+        counts: Counter[str] = Counter()
+        chunks = list(self.plan.chunks())
+        for _, own in self.counts(chunks):
+            counts.update(own)
+        done = Done(self.identity, len(self.plan), len(chunks), dict(sorted(counts.items())))
+        self.store.replace(DONE, canonical_json(done.to_json()).encode())
+        return done
+
+    def _done_names(self) -> set[str]:
+        """Return the names of the parts, without suffix."""
+        suffix = ".parquet"
+        return {
+            entry.name[len(PARTS) + 1 : -len(suffix)]
+            for entry in self.store.entries(PARTS)
+            if entry.name.endswith(suffix)
+        }
+
+    def _encode(self, table: Any, counts: Mapping[str, int]) -> bytes:
+        """Return a table as a Parquet file with the identity and the counts."""
+        import pyarrow.parquet as parquet
+
+        metadata = {_IDENTITY: self.identity.encode(), _COUNTS: canonical_json(counts).encode()}
+        file = io.BytesIO()
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+        parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
+        return file.getvalue()
+
+    def _read(self, chunk: Chunk, file: Any, columns: Sequence[str] | None) -> Any:
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        try:
+            opened = parquet.ParquetFile(file, page_checksum_verification=True)
+            self._check_part(chunk, opened)
+            return opened.read(columns=columns, use_threads=False)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise self._damaged(chunk) from error
+
+    def _read_counts(self, chunk: Chunk) -> dict[str, int]:
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        try:
+            with self.store.open(_part(chunk)) as file:
+                opened = parquet.ParquetFile(file)
+                return self._check_part(chunk, opened)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise self._damaged(chunk) from error
+
+    def _check_part(self, chunk: Chunk, opened: Any) -> dict[str, int]:
+        """Return the counts of a part after checking its job and number of rows."""
+        metadata = opened.schema_arrow.metadata or {}
+        if metadata.get(_IDENTITY) != self.identity.encode():
+            raise self._damaged(chunk, "of another job")
+        if opened.metadata.num_rows != chunk.rows:
+            raise self._damaged(chunk, f"{opened.metadata.num_rows} rows, not {chunk.rows}")
+        return dict(parse_json(metadata[_COUNTS]))
+
+    def _damaged(self, chunk: Chunk, reason: str = "truncated or damaged") -> RunError:
+        name = _part(chunk)
+        return RunError(
+            f"a part cannot be used: {name}",
+            received=reason,
+            remedy=f"remove {self.store.uri}/{name} and run the same command again",
+        )
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        """Raise a UsageError if the stored identity is another one."""
+        where = f"{self.store.uri}/{self.document}"
+        try:
+            stored = parse_json(self.store.read(self.document))
+        except ValueError as error:
+            raise UsageError(
+                f"{where} cannot be read", received=error, remedy="choose another output folder"
+            ) from error
+        if not isinstance(stored, dict):
+            stored = {}
+        differing = [key for key in {**stored, **values} if stored.get(key) != values.get(key)]
+        if differing:
+            raise UsageError(
+                f"{self.store.uri} is the output of another job",
+                received="; ".join(
+                    f"{key}: {_shown(values.get(key))}, stored: {_shown(stored.get(key))}"
+                    for key in differing
+                ),
+                remedy="choose another output folder",
+            )
+
+
+def _part(chunk: Chunk) -> str:
+    return f"{PARTS}/{chunk.name}.parquet"
+
+
+def _shown(value: object) -> str:
+    return printable("nothing" if value is None else canonical_json(value), 80)
