@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from plainfilm._progress import ProgressLines
     from plainfilm.adaptation import adapt
     from plainfilm.audit import audit_dataset
+    from plainfilm.cluster.score import score
     from plainfilm.data import load_dataset
     from plainfilm.evaluation import (
         add_readers,
@@ -51,6 +52,7 @@ __all__ = [
     "import_model",
     "load",
     "load_dataset",
+    "score",
     "train",
     "validate",
 ]
@@ -68,6 +70,7 @@ _HOMES = {
     "import_model": "plainfilm.importing",
     "load": "plainfilm.runtime",
     "load_dataset": "plainfilm.data",
+    "score": "plainfilm.cluster.score",
     "train": "plainfilm.training",
     "validate": "plainfilm.evaluation",
 }

@@ -27,7 +27,7 @@ from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.prediction import Prediction
 from plainfilm.records import PixelSpec
 
-__all__ = ["Predicted", "Source", "predict_files"]
+__all__ = ["Predicted", "Source", "predict_files", "predict_outcomes"]
 
 _SHARE = 16  # files that are predicted on in one run of the network
 
@@ -102,20 +102,32 @@ def _predict(
     pixels = np.empty((len(share), spec.size, spec.size), np.uint8)
     files = [source if isinstance(source, bytes) else str(source) for _, source in share]
     outcomes = decode(files, spec, pixels)
+    with runs:
+        made = predict_outcomes(predictor, outcomes, pixels)
+    predicted: list[Predicted] = []
+    for (number, source), outcome, one, row in zip(share, outcomes, made, pixels, strict=True):
+        name = f"#{number}" if isinstance(source, bytes) else str(source)
+        predicted.append((replace(one, id=name), None if isinstance(outcome, Failure) else row))
+    return predicted
+
+
+def predict_outcomes(
+    predictor: _PixelPredictor, outcomes: Sequence[Decoded | Failure], pixels: NDArray[np.uint8]
+) -> list[Prediction]:
+    """Predict on decoded files in one run of the network; a failure gives its reason.
+
+    ``pixels`` are the rows (n, size, size) into which the files were decoded.
+    """
     rows = [row for row, one in enumerate(outcomes) if isinstance(one, Decoded)]
     metadata = [one.metadata for one in outcomes if isinstance(one, Decoded)]
     chosen = pixels if len(rows) == len(pixels) else pixels[rows]
-    with runs:
-        made = dict(zip(rows, predictor.predict_pixels(chosen, metadata), strict=True))
-    predicted: list[Predicted] = []
-    for row, ((number, source), outcome) in enumerate(zip(share, outcomes, strict=True)):
-        name = f"#{number}" if isinstance(source, bytes) else str(source)
-        if isinstance(outcome, Failure):
-            failed = Prediction(name, {}, reason=outcome.reason, problem=outcome.problem)
-            predicted.append((failed, None))
-        else:
-            predicted.append((replace(made[row], id=name), pixels[row]))
-    return predicted
+    made = iter(predictor.predict_pixels(chosen, metadata))
+    return [
+        Prediction("", {}, reason=one.reason, problem=one.problem)
+        if isinstance(one, Failure)
+        else next(made)
+        for one in outcomes
+    ]
 
 
 def _decode_here(

@@ -27,6 +27,7 @@ _VERBS = {
     "adapt": "adapt a model's calibration and thresholds to another site",
     "report": "write the report of an evaluation again",
     "predict": "predict on image files and folders",
+    "score": "predict on an archive of any size, with several processes",
     "serve": "serve predictions over HTTP, with a web page",
     "cache": "show or empty the cache of decoded images",
     "doctor": "show what is installed and what is missing",

@@ -48,7 +48,7 @@ def _inputs(args: argparse.Namespace) -> Iterator[Path]:
 def _outputs(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     for name in _WRITTEN:
         path = getattr(args, name, None)
-        if path is not None:
+        if path is not None and "://" not in str(path):
             # The demonstration writes next to the images that it draws.
             own = Path(path, "run") if (args.verb, name) == ("demo", "out") else Path(path)
             yield f"{name}=", own

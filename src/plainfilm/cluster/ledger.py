@@ -121,6 +121,10 @@ class Ledger:
             if position % of == number - 1 and chunk.name not in done
         ]
 
+    def is_done(self, chunk: Chunk) -> bool:
+        """Return whether a chunk has a part."""
+        return self.store.exists(_part(chunk))
+
     def commit(
         self, chunk: Chunk, table: Any, counts: Mapping[str, int], *, replace: bool = False
     ) -> bool:

@@ -1,0 +1,80 @@
+"""Predict on an archive of any size, with several processes, into a Parquet data set.
+
+An ARCHIVE is a folder, a prefix of an object store (s3://BUCKET/PREFIX), or a list of paths or
+URIs (CSV, TSV, Parquet). The same command continues after an interruption, also on several
+machines that share the output at the same time. `plainfilm score status OUT` shows how far it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plainfilm.cli.sources import options_of, worker_count
+from plainfilm.errors import UsageError
+
+if TYPE_CHECKING:
+    from plainfilm.cluster.score import Scores
+
+EXAMPLE = "plainfilm score /archive --bundle runs/first --out scores"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    words = "folder, prefix of an object store, or list of URIs"
+    parser.add_argument("sources", nargs="+", metavar="ARCHIVE", help=words)
+    add = options_of(parser)
+    add("--bundle RUN_OR_BUNDLE", "folder of the model", type=Path)
+    add("--out OUT", "folder or prefix of an object store for the output")
+    add("--on ENGINE", "what runs the workers: local (default)", default="local")
+    add("--workers N", "worker processes (default: one per core)", type=worker_count)
+    add("--share K/N", "work on one of N equal shares, as in a job array, such as 3/16")
+    add("--column NAME", "column of a list with the URIs (default: uri, file or path)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from plainfilm.cli.terminal import show_progress
+    from plainfilm.cluster.score import score
+
+    if missing := [name for name in ("bundle", "out") if getattr(args, name) is None]:
+        raise UsageError(
+            f"score needs {' and '.join(f'--{name}' for name in missing)}",
+            remedy=f"as in: {EXAMPLE}",
+        )
+    with show_progress() as progress:
+        scores = score(
+            args.sources,
+            args.bundle,
+            args.out,
+            on=args.on,
+            workers=args.workers,
+            share=args.share,
+            column=args.column,
+            progress=progress,
+        )
+    return _report(scores)
+
+
+def _report(scores: Scores) -> int:
+    """Print what was done, and return the exit status."""
+    import sys
+
+    from plainfilm._text import plural
+
+    rows = scores.planned if scores.finished else scores.rows
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(scores.counts.items()))
+    print(f"{plural(rows, 'image')}" + (f", no predicted class: {reasons}" if reasons else ""))
+    if scores.finished:
+        print(f"finished: {scores.out}")
+    for name, problem in scores.failed.items():
+        print(f"plainfilm: the chunk {name} failed: {problem}", file=sys.stderr)
+    if scores.failed:
+        print(
+            f"plainfilm: {plural(len(scores.failed), 'chunk')} failed; the same command tries "
+            f"{'it' if len(scores.failed) == 1 else 'them'} again",
+            file=sys.stderr,
+        )
+        return 1
+    if not scores.finished:
+        print(f"not finished: other shares of {plural(scores.planned, 'image')} are not done")
+    return 0
