@@ -125,3 +125,16 @@ def test_results_are_read_as_they_were_written(make_evidence, chest_images):
         read = from_json(Baseline, json.loads(written), "baseline")
         assert to_json(read) == to_json(baseline)
         assert (read.means is None) != (read.histograms is None)
+
+
+def test_of_a_large_class_images_are_drawn(make_evidence, chest_images, monkeypatch):
+    monkeypatch.setattr("plainfilm.audit.comparisons._MOST", 120)
+    evidence = make_evidence(LABELS, images=chest_images, metadata=metadata(LABELS, 8_000))
+    baselines, found = check(evidence)
+    assert {one.counts for one in baselines} == {(120, 120)}
+    assert {one.drawn_from for one in baselines} == {(192, 192)}
+    finding = found["shortcut-file-metadata"]
+    assert finding.count == 384
+    assert "measured on 240 of 384 images, drawn at random" in finding.problem
+    again = [one.auroc for one in fit_baselines(evidence)]
+    assert [one.auroc for one in baselines] == again, "the same images are drawn again"

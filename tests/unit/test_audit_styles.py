@@ -183,3 +183,16 @@ def test_few_or_equal_images():
     for k in (0, 6):
         with pytest.raises(ValueError, match=f"k is {k}; give 1 to 5"):
             cluster_styles(same, k)
+
+
+def test_of_many_images_some_are_drawn_and_the_others_join_their_groups(chests, monkeypatch):
+    images = np.concatenate([chests, with_curve(chests, 0.4)])
+    features = describe_styles(images)
+    expected = cluster_styles(features, 2)
+    monkeypatch.setattr(styles, "_MAX_FIT", 100)
+    monkeypatch.setattr(styles, "_AT_ONCE", 64)
+    found = cluster_styles(features, 2)
+    assert len(found.members) == len(images)
+    agreement = np.mean(found.members == expected.members)
+    assert max(agreement, 1 - agreement) > 0.95
+    assert (np.diff(np.bincount(found.members)) <= 0).all(), "the most frequent comes first"

@@ -39,45 +39,55 @@ METADATA: Mapping[str, tuple[str, str]] = {
     "quantisation": ("JPEG quantisation", ""),
 }
 """Names and units of the numeric metadata."""
+_CHUNK = 4096
 _STRINGS = ("format", "mode", "bits", "progressive", "exif", "coloured", "manufacturer", "view")
 
 
 def fit_baselines(evidence: Evidence, *, seed: int = 0) -> tuple[Baseline, ...]:
-    """Fit a model on each feature set for each label, and for the splits within each class."""
+    """Fit a model on each feature set for each label, and for the splits within each class.
+
+    Of more than 50,000 images of a class or a split, as many are drawn at random.
+    """
     comparisons = [*label_comparisons(evidence), *split_comparisons(evidence)]
     metadata = _numeric_metadata(evidence)
-    features = _features(evidence, metadata)
-    tests = len(comparisons) * len(features)
-    level = 1 - 0.05 / max(1, tests)  # Bonferroni
+    encoded = _encode(evidence, metadata)
+    sets = [name for name in FEATURE_SETS if _has(name, evidence, encoded)]
+    level = 1 - 0.05 / max(1, len(comparisons) * len(sets))  # Bonferroni
     baselines = []
-    for comparison in comparisons:
+    for whole in comparisons:
+        comparison = whole.drawn(seed=seed)
         rows, y_true = comparison.rows, comparison.y_true
-        for name, columns in features.items():
-            matrix = columns[rows]
-            if name != "file metadata":
-                matrix = standardise_columns(matrix)
-            groups = evidence.groups[rows]
-            scores = cross_validated_scores(matrix, y_true, groups, seed=seed)
-            strongest: tuple[SingleFeature, ...] = ()
+        groups = evidence.groups[rows]
+        sides = (rows[y_true], rows[~y_true])
+        for name in sets:
             if name == "file metadata":
+                matrix = encoded[rows].astype(np.float64)
                 strongest = _strongest(metadata, comparison)
-            sides = (rows[y_true], rows[~y_true])
+            else:
+                matrix = standardise_columns(_image_features(name, evidence.summaries, rows))
+                strongest = ()
+            scores = cross_validated_scores(matrix, y_true, groups, seed=seed)
             baselines.append(
                 Baseline(
                     kind=comparison.kind,
                     features=name,
                     target=comparison.target,
                     groups=comparison.groups,
-                    counts=(len(sides[0]), len(sides[1])),
+                    counts=comparison.counts,
                     auroc=undefined("none", "too few patients")
                     if scores is None
                     else clustered_delong(y_true, scores, groups, level=level),
                     strongest=strongest,
                     histograms=_histograms(name, evidence, metadata, strongest, sides),
                     means=_mean_images(name, evidence, sides),
+                    drawn_from=None if comparison is whole else whole.counts,
                 )
             )
     return tuple(baselines)
+
+
+def _has(name: FeatureSet, evidence: Evidence, encoded: NDArray[np.bool_]) -> bool:
+    return bool(encoded.shape[1]) if name == "file metadata" else evidence.summaries is not None
 
 
 def _numeric_metadata(evidence: Evidence) -> dict[str, Floats]:
@@ -100,22 +110,29 @@ def _numeric_metadata(evidence: Evidence) -> dict[str, Floats]:
     }
 
 
-def _features(evidence: Evidence, metadata: Mapping[str, Floats]) -> dict[FeatureSet, Floats]:
-    """Return the columns of each feature set, (n, k)."""
+def _encode(evidence: Evidence, metadata: Mapping[str, Floats]) -> NDArray[np.bool_]:
+    """Return indicators of the file metadata, (n, k)."""
     strings = []
     for name in _STRINGS:
         values = [item.get(name) for item in evidence.metadata]
         if len({str(value) for value in values}) > 1:
             strings.append([None if value is None else f"{value}" for value in values])
-    encoded = encode_metadata([*(column.tolist() for column in metadata.values()), *strings])
-    features: dict[FeatureSet, Floats] = {"file metadata": encoded} if encoded.shape[1] else {}
-    if evidence.summaries is not None:
-        count = len(evidence)
-        small = evidence.summaries.thumbnails.astype(np.float64)
-        features["border"] = _border(small).reshape(count, -1)
-        features["thumbnail"] = _block_means(small, 8).reshape(count, -1)
-        levels = _coarse_histograms(evidence.summaries)
-        features["histogram"] = np.sqrt(levels / np.maximum(1, levels.sum(axis=1, keepdims=True)))
+    return encode_metadata([*(column.tolist() for column in metadata.values()), *strings])
+
+
+def _image_features(
+    name: FeatureSet, summaries: ImageSummaries | None, rows: NDArray[np.intp]
+) -> Floats:
+    """Return the features of images, (n, k)."""
+    assert summaries is not None
+    if name == "histogram":
+        levels = _coarse_histograms(summaries, rows)
+        return np.asarray(np.sqrt(levels / np.maximum(1, levels.sum(axis=1, keepdims=True))))
+    features = np.empty((len(rows), 64))
+    for start in range(0, len(rows), _CHUNK):
+        small = summaries.thumbnails[rows[start : start + _CHUNK]].astype(np.float64)
+        own = _border(small) if name == "border" else _block_means(small, 8)
+        features[start : start + len(small)] = own.reshape(len(small), -1)
     return features
 
 
@@ -137,9 +154,9 @@ def _block_means(images: Floats, side: int) -> Floats:
     return np.asarray(blocks.mean(axis=(2, 4)))
 
 
-def _coarse_histograms(summaries: ImageSummaries) -> NDArray[np.integer]:
+def _coarse_histograms(summaries: ImageSummaries, rows: NDArray[np.intp]) -> NDArray[np.integer]:
     """Return histograms of 32 bins, (n, 32)."""
-    return np.asarray(summaries.histograms.reshape(-1, 32, 8).sum(axis=2))
+    return np.asarray(summaries.histograms[rows].reshape(-1, 32, 8).sum(axis=2))
 
 
 def _strongest(metadata: Mapping[str, Floats], comparison: Comparison) -> tuple[SingleFeature, ...]:
@@ -168,8 +185,8 @@ def _histograms(
 ) -> Histograms | None:
     if features == "histogram":
         assert evidence.summaries is not None
-        levels = _coarse_histograms(evidence.summaries)
-        shares = [levels[side].sum(axis=0) / max(1, levels[side].sum()) for side in sides]
+        levels = [_coarse_histograms(evidence.summaries, side).sum(axis=0) for side in sides]
+        shares = [own / max(1, own.sum()) for own in levels]
         edges = tuple(256 * n / 32 for n in range(33))
         return Histograms(
             "grey level", edges, (tuple(shares[0].tolist()), tuple(shares[1].tolist()))

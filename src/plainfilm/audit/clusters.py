@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from plainfilm.audit.evidence import Evidence
 
 Groups = Sequence[Sequence[int]]
@@ -53,10 +55,11 @@ def merge_patients(evidence: Evidence, groups: Groups) -> Evidence:
 
     In cross-validation, copies of an image are then in the same fold.
     """
-    count = len(evidence)
-    # Patients are nodes after the rows, so that rows are linked through copies and patients alike.
-    owners = [(row, count + owner) for row, owner in enumerate(evidence.groups.tolist())]
-    numbers = evidence.groups.copy()
-    for number, members in enumerate(connected_groups([*owners, *links_of(groups)])):
-        numbers[[row for row in members if row < count]] = number
-    return replace(evidence, groups=numbers)
+    owners = evidence.groups
+    numbers = np.arange(owners.max(initial=-1) + 1)
+    # Patients are numbered in the order of their first images, also after they are merged.
+    links = ((int(owners[one]), int(owners[other])) for one, other in links_of(groups))
+    for first, *others in connected_groups(links):
+        numbers[others] = first
+    _, merged = np.unique(numbers[owners], return_inverse=True)
+    return replace(evidence, groups=merged.astype(np.intp))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ from plainfilm.audit.evidence import Evidence
 
 MIN_IMAGES = 10
 """Smallest number of images in each group."""
+_MOST = 50_000
+"""Number of images of each group that `Comparison.drawn` keeps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +26,21 @@ class Comparison:
     groups: tuple[str, str]
     rows: NDArray[np.intp]
     y_true: NDArray[np.bool_]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of images of each group."""
+        first = int(self.y_true.sum())
+        return first, len(self.rows) - first
+
+    def drawn(self, *, seed: int = 0) -> Comparison:
+        """Return the comparison with at most 50,000 images of each group, drawn at random."""
+        if max(self.counts) <= _MOST:
+            return self
+        rng = np.random.default_rng(seed)
+        sides = [np.flatnonzero(side) for side in (self.y_true, ~self.y_true)]
+        kept = np.sort(np.concatenate([rng.permutation(side)[:_MOST] for side in sides]))
+        return replace(self, rows=self.rows[kept], y_true=self.y_true[kept])
 
 
 def label_comparisons(evidence: Evidence) -> Iterator[Comparison]:

@@ -72,7 +72,7 @@ def standardise_columns(features: Floats) -> Floats:
     return np.asarray((features - features.mean(axis=0)) / scale)
 
 
-def encode_metadata(columns: Sequence[Sequence[object]]) -> Floats:
+def encode_metadata(columns: Sequence[Sequence[object]]) -> NDArray[np.bool_]:
     """Encode columns of numbers or strings as indicators, (n, k).
 
     A number becomes indicators of eight quantile steps, so that a linear model can use any range of
@@ -92,8 +92,8 @@ def encode_metadata(columns: Sequence[Sequence[object]]) -> Floats:
             frequent = values[np.argsort(-counts, kind="stable")][:_CATEGORIES]
             parts += [strings == value for value in frequent if len(frequent) > 1]
     if not parts:
-        return np.zeros((len(columns[0]) if columns else 0, 0))
-    return np.column_stack(parts).astype(np.float64)
+        return np.zeros((len(columns[0]) if columns else 0, 0), bool)
+    return np.column_stack(parts)
 
 
 def _steps(numbers: Floats) -> list[NDArray[np.bool_]]:

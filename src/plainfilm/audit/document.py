@@ -51,6 +51,8 @@ class Baseline:
         Names of the positive and of the negative group.
     counts
         Number of images in each.
+    drawn_from
+        If the images were drawn at random: the number of images in each from which they were drawn.
     auroc
         Cross-validated AUROC. All intervals of an audit hold simultaneously with 95 % confidence.
     strongest
@@ -70,6 +72,7 @@ class Baseline:
     strongest: tuple[SingleFeature, ...] = ()
     histograms: Histograms | None = None
     means: tuple[MeanImage, MeanImage] | None = None
+    drawn_from: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _similar_pairs(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:
     assert evidence.summaries is not None and evidence.cache is not None
     if len(rows) < 2:
         return []
-    candidates = _candidates(evidence.summaries.thumbnails[rows])
+    candidates = _candidates(evidence.summaries.thumbnails, rows)
     pairs: list[Pair] = []
     for start in range(0, len(candidates), _BATCH):
         batch = candidates[start : start + _BATCH]
@@ -125,19 +125,19 @@ def _mirror(images: NDArray[np.float32], mirrored: NDArray[np.intp]) -> NDArray[
     return np.where(mirrored.astype(bool)[:, None, None], images[:, :, ::-1], images)
 
 
-def _candidates(small: NDArray[np.uint8]) -> NDArray[np.intp]:
+def _candidates(thumbnails: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return candidate pairs (m, 4): two positions, whether the second is mirrored, promising.
 
     In a small data set all or nearly all pairs are candidates, and many agree a little by chance;
     only promising ones can be reported as similar.
     """
-    count = len(small)
+    count = len(rows)
     if count <= _REGISTER_ALL:
         first, second = np.triu_indices(count, 1)
         zero = np.zeros(len(first), dtype=np.intp)
         return np.concatenate([np.column_stack([first, second, zero + n, zero]) for n in (0, 1)])
     # The mirror image of each image is hashed too, since a copy may be mirrored.
-    hashes = hash_images(small, mirrored=True)
+    hashes = hash_images(thumbnails, rows, mirrored=True)
     if count <= _COMPARE_ALL:
         vectors = hashes.vectors.astype(np.float32)
         cosine = vectors[:count] @ vectors.T

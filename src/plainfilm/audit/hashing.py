@@ -71,17 +71,27 @@ def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return blurred
 
 
-def hash_images(images: NDArray[np.uint8], *, mirrored: bool = False, seed: int = 0) -> Hashes:
-    """Hash images (n, 32, 32) by their principal components, fitted to at most 8192 of them.
+def hash_images(
+    images: NDArray[np.uint8],
+    rows: NDArray[np.intp] | None = None,
+    *,
+    mirrored: bool = False,
+    seed: int = 0,
+) -> Hashes:
+    """Hash images (n, 32, 32), or some ``rows`` of them.
 
-    With ``mirrored``, the hashes of the mirror images follow those of the images. Besides the
-    hashes, memory does not grow with the number of images.
+    The hashes are projections on the principal components of at most 8192 images. With
+    ``mirrored``, the hashes of the mirror images follow those of the images. Memory grows by the
+    hashes only.
     """
-    count = len(images) * (1 + mirrored)
+    shown = np.arange(len(images)) if rows is None else rows
+    count = len(shown) * (1 + mirrored)
     chosen = np.arange(count)
     if count > _MAX_FIT:
         chosen = np.random.default_rng(seed).choice(count, _MAX_FIT, replace=False)
-    sample = np.concatenate([_contrast(images, chosen[part]) for part in _parts(len(chosen))])
+    sample = np.concatenate(
+        [_contrast(images, shown, chosen[part]) for part in _parts(len(chosen))]
+    )
     mean = sample.mean(axis=0)
     centred = sample - mean
     width = min(BITS, max(1, count // 2))
@@ -90,7 +100,7 @@ def hash_images(images: NDArray[np.uint8], *, mirrored: bool = False, seed: int 
     components = vectors[:, order] / np.sqrt(np.maximum(values[order], 1e-9))
     projected = np.empty((count, width), np.float16)
     for part in _parts(count):
-        own = _contrast(images, np.arange(count)[part]) - mean
+        own = _contrast(images, shown, np.arange(part.start, part.stop)) - mean
         projected[part] = np.clip(own @ components, -1000, 1000)
     medians = np.array([np.median(column.astype(np.float32)) for column in projected.T])
     words = np.empty(count, np.uint64)
@@ -105,12 +115,17 @@ def _parts(count: int) -> Iterator[slice]:
     return (slice(start, min(start + _CHUNK, count)) for start in range(0, max(count, 1), _CHUNK))
 
 
-def _contrast(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return the local contrast (m, 256) of rows; those from n on are mirror images."""
-    own = images[rows % max(1, len(images))]
-    other = rows >= len(images)
+def _contrast(
+    images: NDArray[np.uint8], shown: NDArray[np.intp], chosen: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return the local contrast (m, 256) of the chosen of n ``shown`` images.
+
+    Numbers from n on are mirror images.
+    """
+    own = images[shown[chosen % max(1, len(shown))]]
+    other = chosen >= len(shown)
     own[other] = own[other, :, ::-1]
-    return local_contrast(downsample(own, _SIDE), 3.0).reshape(len(rows), -1)
+    return local_contrast(downsample(own, _SIDE), 3.0).reshape(len(chosen), -1)
 
 
 def pack_bits(bits: NDArray[np.bool_]) -> Words:

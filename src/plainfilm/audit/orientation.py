@@ -21,6 +21,8 @@ ORIENTATIONS = ("upright", "rotated left", "upside down", "rotated right")
 _SIDE = 16
 _FOLDS = 4
 _TRAINING_IMAGES = 1500
+_CHUNK = 4096
+_MAX_MEDIAN = 100_000  # images, drawn at random, of which the median is computed
 _RIDGE = 0.1
 _MIN_PATIENTS = 24
 
@@ -65,17 +67,18 @@ def estimate_orientation(
     patients = np.unique(groups)
     if len(patients) < _MIN_PATIENTS:
         return None
-    views = standardise(images, _SIDE)
     order = np.empty(int(patients.max()) + 1, dtype=np.intp)
     order[patients] = np.random.default_rng(seed).permutation(len(patients))
     fold = order[groups] % _FOLDS
     # In a large data set, a sample of the patients is enough for training.
     training = order[groups] < max(_MIN_PATIENTS, _TRAINING_IMAGES * len(patients) // len(groups))
-    weights = _train(views[training], fold[training])
-    rows = _features(views)
-    scores = np.empty((len(views), 8), dtype=np.float32)
-    for number in range(_FOLDS):
-        scores[fold == number] = rows[fold == number] @ weights[number]
+    weights = _train(standardise(images[training], _SIDE), fold[training])
+    scores = np.empty((len(images), 8), dtype=np.float32)
+    for start in range(0, len(images), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        rows, own = _features(standardise(images[part], _SIDE)), fold[part]
+        for number in range(_FOLDS):
+            scores[part][own == number] = rows[own == number] @ weights[number]
     best = scores.argmax(axis=1)
     margin = scores[np.arange(len(scores)), best] - scores[:, 0]
     return Orientation(best.astype(np.intp), margin.astype(np.float32), _overall(images))
@@ -130,8 +133,16 @@ def _feature_maps(side: int) -> tuple[NDArray[np.intp], Floats]:
     return permutation.astype(np.intp), sign
 
 
+def draw_images(images: NDArray[np.uint8], most: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return all images, or ``most`` of them that are drawn at random."""
+    if len(images) <= most:
+        return images
+    return images[np.sort(np.random.default_rng(seed).choice(len(images), most, replace=False))]
+
+
 def _overall(images: NDArray[np.uint8]) -> int:
-    median = np.median(standardise(images, 8), axis=0)[None].astype(np.float32)
+    drawn = draw_images(images, _MAX_MEDIAN)
+    median = np.median(standardise(drawn, 8), axis=0)[None].astype(np.float32)
     upright = standardise(np.array(_UPRIGHT, dtype=np.uint8)[None], 8)
     turned = [np.rot90(upright, turns, (1, 2)) for turns in range(4)]
     return int(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.audit.orientation import standardise
+from plainfilm.audit.orientation import draw_images, standardise
 
 Floats = NDArray[np.float64]
 
@@ -14,6 +16,8 @@ _COMPONENTS = 32
 _MIN_IMAGES = 60
 _MAX_FIT = 8192
 _INLIER = 3.0
+_CHUNK = 4096
+_MAX_MEDIAN = 100_000  # images, drawn at random, of which the median is computed
 
 
 def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None:
@@ -26,10 +30,10 @@ def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None
     count = len(images)
     if count < _MIN_IMAGES:
         return None
-    rows = standardise(images, _SIDE).reshape(count, -1)
     width = min(_COMPONENTS, count // 20)
+    median = np.median(_rows(draw_images(images, _MAX_MEDIAN)), axis=0)
     # The first fit leaves out the tenth that is least similar to the median image.
-    similarity = rows @ np.median(rows, axis=0)
+    similarity = np.concatenate([_rows(images[part]) @ median for part in _parts(count)])
     inlier = similarity >= np.quantile(similarity, 0.1)
     scores = np.zeros(count)
     rng = np.random.default_rng(seed)
@@ -37,15 +41,27 @@ def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None
         chosen = np.flatnonzero(inlier)
         if len(chosen) > _MAX_FIT:
             chosen = rng.choice(chosen, _MAX_FIT, replace=False)
-        centred = rows - rows[chosen].mean(axis=0)
-        values, vectors = np.linalg.eigh(centred[chosen].T @ centred[chosen] / len(chosen))
+        fitted = _rows(images[chosen])
+        mean = fitted.mean(axis=0)
+        values, vectors = np.linalg.eigh((fitted - mean).T @ (fitted - mean) / len(chosen))
         order = np.argsort(values)[::-1][:width]
-        projected = centred @ vectors[:, order]
-        residual = (centred**2).sum(axis=1) - (projected**2).sum(axis=1)
-        distance = (projected**2 / np.maximum(values[order], 1e-9)).sum(axis=1)
+        residual, distance = np.empty(count), np.empty(count)
+        for part in _parts(count):
+            centred = _rows(images[part]) - mean
+            projected = centred @ vectors[:, order]
+            residual[part] = (centred**2).sum(axis=1) - (projected**2).sum(axis=1)
+            distance[part] = (projected**2 / np.maximum(values[order], 1e-9)).sum(axis=1)
         scores = np.maximum(_robust_z(residual, inlier), _robust_z(distance, inlier))
         inlier = scores < _INLIER
     return scores
+
+
+def _rows(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return standardise(images, _SIDE).reshape(len(images), -1)
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
 
 
 def _robust_z(values: Floats, inlier: NDArray[np.bool_]) -> Floats:

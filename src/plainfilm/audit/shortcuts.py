@@ -66,6 +66,19 @@ def _limits(baseline: Baseline) -> tuple[float, float]:
     return _SHORTCUT_LIMITS[baseline.features] if baseline.kind == "shortcut" else _SHIFT_LIMITS
 
 
+def drawn_images(baseline: Baseline) -> str:
+    """Return how many images were drawn at random, or an empty text if all were used."""
+    if baseline.drawn_from is None:
+        return ""
+    whole = images(sum(baseline.drawn_from))
+    return f"{sum(baseline.counts):,} of {whole}, drawn at random"
+
+
+def _measured_on(baseline: Baseline) -> str:
+    words = drawn_images(baseline)
+    return words and f", measured on {words}"
+
+
 def check_shortcuts(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterator[Finding]:
     """Report baseline models that predict a label."""
     inconclusive = []
@@ -80,8 +93,9 @@ def check_shortcuts(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterat
             f"shortcut-{baseline.features.replace(' ', '-')}",
             judgement,
             f"a baseline model that sees only {FEATURE_SETS[baseline.features]} predicts "
-            f"{baseline.target} with AUROC {_write(baseline.auroc)}{_strongest(baseline)}",
-            count=sum(baseline.counts),
+            f"{baseline.target} with AUROC {_write(baseline.auroc)}{_strongest(baseline)}"
+            f"{_measured_on(baseline)}",
+            count=sum(baseline.drawn_from or baseline.counts),
             consequence="a network can learn the same shortcut, perform well here, and fail on "
             "data from another source",
             remedy=_REMEDIES[baseline.features],
@@ -111,7 +125,8 @@ def check_shift(evidence: Evidence, baselines: Sequence[Baseline]) -> Iterator[F
             continue
         reported.sort(key=lambda baseline: -baseline.auroc.value)
         parts = [
-            f"{b.target} by {b.features}: AUROC {_write(b.auroc)}{_strongest(b)}" for b in reported
+            f"{b.target} by {b.features}: AUROC {_write(b.auroc)}{_strongest(b)}{_measured_on(b)}"
+            for b in reported
         ]
         yield make_finding(
             f"shift-{split}",

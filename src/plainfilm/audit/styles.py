@@ -38,6 +38,8 @@ _WHITE = 250
 _MARK = 24  # grey levels by which a stroke is brighter than the mean around it
 _LIMIT = 3.0  # standard deviations; a rare value does not make a style of its own
 _STARTS, _MAX_STEPS = 8, 100
+_MAX_FIT = 100_000  # images, drawn at random, that are grouped; the others join their groups
+_AT_ONCE = 65_536  # images that join groups at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +63,12 @@ class Styles:
 
     def assign(self, features: Floats) -> NDArray[np.intp]:
         """Return the number of the nearest style (m,) of further images (m, features)."""
-        points = _scaled(features, self.mean, self.scale)
-        return np.asarray(_distances(points, self.centres).argmin(axis=1), np.intp)
+        members = np.empty(len(features), np.intp)
+        for start in range(0, len(features), _AT_ONCE):
+            points = _scaled(features[start : start + _AT_ONCE], self.mean, self.scale)
+            nearest = _distances(points, self.centres).argmin(axis=1)
+            members[start : start + len(nearest)] = nearest
+        return members
 
     def traits(self, style: int, limit: int = 3) -> tuple[tuple[str, float], ...]:
         """Return the features that distinguish a style, with their standard deviations."""
@@ -100,6 +106,9 @@ def describe_styles(images: NDArray[np.uint8], aspects: Floats | None = None) ->
 def cluster_styles(features: Floats, k: int, seed: int = 0) -> Styles:
     """Group images by style: k-means on the standardised features.
 
+    Of more than 100,000 images, as many are drawn at random and grouped; each of the others joins
+    the nearest group.
+
     Parameters
     ----------
     features
@@ -118,12 +127,17 @@ def cluster_styles(features: Floats, k: int, seed: int = 0) -> Styles:
 
     if not 1 <= k <= len(features):
         raise ValueError(f"k is {k}; give 1 to {len(features)}, the number of images")
-    mean, scale = _standard(features)
-    points = _scaled(features, mean, scale)
     rng = np.random.default_rng(seed)
+    drawn = features
+    if len(features) > _MAX_FIT:
+        drawn = features[np.sort(rng.choice(len(features), _MAX_FIT, replace=False))]
+    mean, scale = _standard(drawn)
+    points = _scaled(drawn, mean, scale)
     with threadpool_limits(1, "blas"):  # the matrices are small
         runs = [_k_means(points, _start(points, k, rng)) for _ in range(_STARTS)]
     members, centres, _ = min(runs, key=lambda run: run[2])
+    if drawn is not features:
+        members = Styles(members, centres, mean, scale).assign(features)
     order = np.argsort(-np.bincount(members, minlength=k), kind="stable")
     return Styles(np.argsort(order)[members], centres[order], mean, scale)
 

@@ -12,7 +12,7 @@ from plainfilm._text import plural
 from plainfilm.audit import Audit
 from plainfilm.audit.baselines import FEATURE_SETS
 from plainfilm.audit.document import Baseline
-from plainfilm.audit.shortcuts import judge, reporting_limit
+from plainfilm.audit.shortcuts import drawn_images, judge, reporting_limit
 from plainfilm.records import Finding, Severity
 from plainfilm.report.html.markup import visible
 from plainfilm.report.wording import interval_text, number
@@ -66,6 +66,8 @@ def baseline_sentence(baseline: Baseline) -> str:
         return (
             f"Inconclusive for a {model} and distinguishes {first} from {second}{within}: {reason}."
         )
+    words = drawn_images(baseline)
+    drawn = words and f" It was measured on {words}."
     meaning = (
         f"Of a random image of each group, it scores the one of {first} higher in "
         f"{round(100 * auroc.value)} of 100 pairs."
@@ -74,7 +76,7 @@ def baseline_sentence(baseline: Baseline) -> str:
     )
     return (
         f"A {model} distinguishes {first} from {second}{within} with AUROC {number(auroc.value)} "
-        f"({interval_text(auroc)}). {meaning} {_interpretation(baseline)}"
+        f"({interval_text(auroc)}). {meaning} {_interpretation(baseline)}{drawn}"
     )
 
 
