@@ -22,7 +22,7 @@ _SIDE = 16
 _FOLDS = 4
 _TRAINING_IMAGES = 1500
 _CHUNK = 4096
-_MAX_MEDIAN = 100_000  # images, drawn at random, of which the median is computed
+_MAX_MEDIAN = 100_000  # images; of more, as many are drawn at random to compute the median
 _RIDGE = 0.1
 _MIN_PATIENTS = 24
 

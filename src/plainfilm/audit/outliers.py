@@ -17,7 +17,7 @@ _MIN_IMAGES = 60
 _MAX_FIT = 8192
 _INLIER = 3.0
 _CHUNK = 4096
-_MAX_MEDIAN = 100_000  # images, drawn at random, of which the median is computed
+_MAX_MEDIAN = 100_000  # images; of more, as many are drawn at random to compute the median
 
 
 def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None:
