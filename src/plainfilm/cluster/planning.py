@@ -92,7 +92,7 @@ def write_plan(
         planned.rows,
         planned.bytes,
         column,
-        dict(sorted(left_out.items())),
+        {reason: count for reason, count in sorted(left_out.items()) if count},
     )
     return _commit(store, index)
 
@@ -236,7 +236,11 @@ def _names(sources: Iterable[tuple[str, int | None]], column: str | None) -> str
 
 def _no_images(source: Source, left_out: Counter[str]) -> SourceError:
     """Return the error of a source without images."""
-    others = [f"{plural(count, 'entry', 'entries')} {reason}" for reason, count in left_out.items()]
+    others = [
+        f"{plural(count, 'entry', 'entries')} {reason}"
+        for reason, count in left_out.items()
+        if count
+    ]
     return SourceError(
         f"{source.uri} contains no {'URIs' if source.bytes is not None else 'images'}",
         received=f"only {', '.join(others)}" if others else None,

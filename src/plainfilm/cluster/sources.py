@@ -1,4 +1,4 @@
-"""Lists the files of the archives that a plan is made of."""
+"""Finds the archives that are planned, and lists their files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from plainfilm._text import printable
+from plainfilm.cluster.lists import LIST_SUFFIXES, ListSource
 from plainfilm.cluster.plan import SCHEMA, PlannedSource
-from plainfilm.cluster.uris import path_of, uri_of
+from plainfilm.cluster.uris import is_object, path_of, uri_of
 from plainfilm.cluster.walk import walk
-from plainfilm.errors import SourceError
+from plainfilm.data.sources.folders.tree import is_hidden, looks_like_image
+from plainfilm.errors import SourceError, UsageError
 
 BATCH = 65_536
 
@@ -20,9 +23,17 @@ BATCH = 65_536
 class Source(Protocol):
     """A folder, list or prefix."""
 
-    uri: str
-    bytes: int | None
-    may_repeat: bool
+    @property
+    def uri(self) -> str:
+        """Its absolute path or URI."""
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of a list; None for a folder or prefix."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may name a file twice."""
 
     def tables(self, left_out: Counter[str]) -> Iterator[Any]:
         """Yield tables of rows in a fixed order, and count what is not an image."""
@@ -39,8 +50,6 @@ class FolderSource:
 
     def __init__(self, path: Path) -> None:
         self.uri = os.path.abspath(path)  # noqa: PTH100
-        if not path.is_dir():
-            raise SourceError("the archive does not exist or is not a folder", received=path)
 
     def tables(self, left_out: Counter[str]) -> Iterator[Any]:
         """Yield the images in the order of their paths."""
@@ -52,13 +61,73 @@ class FolderSource:
         return PlannedSource(self.uri, root=self.uri)
 
 
+class PrefixSource:
+    """The images below a prefix of an object store.
+
+    An object is an image if its name says so, as for a local file: it has the suffix of an image
+    format, or one of digits, or no suffix and a digit in its name. No object is opened.
+    """
+
+    bytes: int | None = None
+    may_repeat = False
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+
+    def tables(self, left_out: Counter[str]) -> Iterator[Any]:
+        """Yield the images in the order of the listing, which is that of their keys."""
+        return make_tables(self._rows(left_out))
+
+    def _rows(self, left_out: Counter[str]) -> Iterator[tuple[str, int | None, str | None]]:
+        from plainfilm.cluster.object_store import list_objects, split
+
+        bucket, prefix = split(self.uri)
+        start = len(prefix) + 1 if prefix else 0
+        for found in list_objects(self.uri):
+            parts = found["path"][start:].split("/")
+            if any(map(is_hidden, parts)):
+                continue
+            if looks_like_image(parts[-1]):
+                yield f"{bucket}/{found['path']}", found["size"], found["e_tag"]
+            else:
+                left_out["not an image"] += 1
+
+    def describe(self) -> PlannedSource:
+        """Return the prefix."""
+        return PlannedSource(self.uri)
+
+
 def find_sources(archives: Sequence[str | Path], column: str | None = None) -> list[Source]:
-    """Return the sources that are given as folders, prefixes or lists."""
-    return [_find(archive, column) for archive in archives]
+    """Return the sources that are given as folders, prefixes or lists.
+
+    Raises a SourceError if one is missing, and a UsageError if ``column`` is given without a list.
+    """
+    sources = [_find(archive, column) for archive in archives]
+    if column is not None and all(source.bytes is None for source in sources):
+        raise UsageError(
+            "a column is for lists of URIs, and there is no list",
+            received=printable(column),
+            remedy=f"leave it out, or give a list ({', '.join(LIST_SUFFIXES)})",
+        )
+    return sources
 
 
 def _find(archive: str | Path, column: str | None) -> Source:
-    return FolderSource(path_of(archive))
+    is_list = str(archive).lower().endswith(LIST_SUFFIXES)
+    if is_object(archive):
+        return ListSource(str(archive), column) if is_list else PrefixSource(str(archive))
+    path = path_of(archive)
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.exists():
+        raise SourceError("the archive does not exist", received=path)
+    if not is_list:
+        raise SourceError(
+            "the archive is neither a folder nor a list",
+            received=path,
+            remedy=f"give a folder, or a list of URIs that ends with {', '.join(LIST_SUFFIXES)}",
+        )
+    return ListSource(os.path.abspath(path), column)  # noqa: PTH100
 
 
 def make_tables(rows: Iterable[tuple[str, int | None, str | None]]) -> Iterator[Any]:

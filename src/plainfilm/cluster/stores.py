@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol
 
-from plainfilm.cluster.uris import path_of
+from plainfilm.cluster.uris import is_object, path_of
 from plainfilm.errors import StorageError
 
 Reason = Literal["missing", "changed", "unreachable", "unreadable"]
@@ -70,6 +70,10 @@ def open_store(uri: str | Path) -> Store:
 
     Raises a UsageError for other kinds of URI and for one that contains credentials.
     """
+    if is_object(uri):
+        from plainfilm.cluster.object_store import ObjectStore
+
+        return ObjectStore(str(uri))
     from plainfilm.cluster.local_store import LocalStore
 
     return LocalStore(path_of(uri))

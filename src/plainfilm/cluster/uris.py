@@ -86,6 +86,8 @@ def normal_uri(uri: str, base: str) -> str:
     A relative path becomes an absolute one below ``base``, and ``file:`` URIs become paths, so that
     one file is not planned twice because its URI is written in two ways.
     """
+    if "://" not in uri and "://" in base and not uri.startswith("/"):
+        uri = f"{base}/{uri}"
     if "://" in uri:
         if is_object(uri):
             return uri
