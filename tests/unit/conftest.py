@@ -15,7 +15,10 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.audit.evidence import SIDE, Evidence, evidence_from_cache, evidence_from_files
+from plainfilm.data.file_hashes import FileHashes
+from plainfilm.data.file_index import from_hex
 from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.metadata import Metadata
 from plainfilm.decoding.decode import decode_one
 from plainfilm.evaluation import EvaluationDocument, summarise
 from plainfilm.evaluation.document.evaluation import (
@@ -43,8 +46,8 @@ class ArrayCache:
         metadata: Sequence[Mapping[str, str | float]],
         left_out: Sequence[LeftOut],
     ) -> None:
-        self.images, self.ids, self.hashes = images, tuple(ids), tuple(hashes)
-        self.metadata, self.left_out = [*metadata], tuple(left_out)
+        self.images, self.ids, self.hashes = images, tuple(ids), from_hex(hashes)
+        self.metadata, self.left_out = Metadata.of(metadata), tuple(left_out)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,7 +95,8 @@ def make_evidence() -> MakeEvidence:
         )
         manifest = Manifest("drawn", task, records)
         if images is None:
-            return evidence_from_files(manifest, dict(zip(ids, hashes, strict=True)))
+            files = FileHashes(ids, from_hex(hashes), np.zeros((count, 2), np.int64), {})
+            return evidence_from_files(manifest, files)
         cache = ArrayCache(images, ids, hashes, metadata, left_out)
         return evidence_from_cache(manifest, cache)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from plainfilm.audit.columns import is_acquisition, measure_columns
 from plainfilm.audit.document import ColumnResult
 from plainfilm.audit.shortcuts import check_columns, judge_column
 from plainfilm.cli.main import main
+from plainfilm.data.metadata import Metadata
 from plainfilm.report import write_audit_page
 
 
@@ -113,7 +114,7 @@ def test_a_column_that_differs_between_splits_within_a_class(with_columns):
 
 def test_metadata_of_files_count_where_no_column_has_them(with_columns):
     labels = [1] * 60 + [0] * 60
-    metadata = [{"bytes": 1.0, "view": "AP" if label else "PA"} for label in labels]
+    metadata = Metadata.of([{"bytes": 1.0, "view": "AP" if label else "PA"} for label in labels])
     evidence = replace(with_columns(labels, {}), metadata=metadata)
     results, findings = find(evidence)
     assert [one.severity for one in findings] == ["serious"]

@@ -63,7 +63,7 @@ def test_mirror_images_are_identified(chests, make_evidence):
 
 
 def test_equal_files_are_found_without_decoding(make_evidence):
-    evidence = make_evidence([0] * 5, hashes=list("abaca"))
+    evidence = make_evidence([0] * 5, hashes=[64 * letter for letter in "abaca"])
     assert find_duplicates(evidence) == Duplicates(((0, 2, 4),), (), ())
 
 

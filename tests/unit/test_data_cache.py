@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -29,9 +30,11 @@ from plainfilm.data import (
     make_splits,
 )
 from plainfilm.data import shards as shards_module
-from plainfilm.data.file_hashes import Content
-from plainfilm.data.fill import _Found, check_space
-from plainfilm.data.shards import FileIndex, Stamp, read_shards, rows_per_shard
+from plainfilm.data.contents import Contents
+from plainfilm.data.file_hashes import FileHashes, hash_files
+from plainfilm.data.file_index import FileIndex
+from plainfilm.data.fill import check_space
+from plainfilm.data.shards import read_shards, rows_per_shard
 from plainfilm.decoding.process import DecodingProcess
 from plainfilm.errors import DataError, ImageError, StorageError
 from plainfilm.pixels import Image, read_image, read_image_and_text
@@ -113,7 +116,7 @@ def test_images_come_in_the_order_of_the_manifest(tmp_path: Path, workers: int) 
     words = [str(n) for n in range(100)]
     manifest = make(tmp_path / "data", words)
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=workers, reader=read_number)
-    assert cache.ids == tuple(manifest.ids.tolist())
+    np.testing.assert_array_equal(cache.ids, manifest.ids)
     assert len(cache) == 100
     assert not cache.left_out
     images = cache.all()
@@ -136,8 +139,8 @@ def test_second_time_nothing_is_decoded_or_read(tmp_path: Path, workers: int) ->
     assert one.left_out == two.left_out
     assert [item.reason for item in two.left_out] == ["corrupt"]
     np.testing.assert_array_equal(one.all(), two.all())
-    assert one.metadata == two.metadata
-    assert one.hashes == two.hashes
+    assert [*one.metadata] == [*two.metadata] and len(one.metadata) == 20
+    np.testing.assert_array_equal(one.hashes, two.hashes)
 
 
 def test_images_are_found_by_content_and_not_by_path(tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_images_are_found_by_content_and_not_by_path(tmp_path: Path) -> None:
     cache = fill_cache(other, SPEC, folder=folder, reader=read_number, progress=listener)
     assert numbers(cache) == [3, 1, 1, 4]
     assert listener.totals == {"reading files": 4, "decoding images": 1}
-    assert cache.hashes[1] == cache.hashes[2] != cache.hashes[0]
+    assert cache.hashes[1].tolist() == cache.hashes[2].tolist() != cache.hashes[0].tolist()
 
 
 def test_changed_file_is_decoded_again(tmp_path: Path) -> None:
@@ -247,8 +250,8 @@ def test_select_returns_some_records_of_a_cache(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "broken", "3", "4", "broken"])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
     part = cache.select(["0003.txt", "0001.txt", "0000.txt"])
-    assert part.ids == ("0003.txt", "0000.txt") and numbers(part) == [4, 1]
-    assert part.hashes == (cache.hashes[2], cache.hashes[0])
+    assert part.ids.tolist() == ["0003.txt", "0000.txt"] and numbers(part) == [4, 1]
+    assert part.hashes.tolist() == cache.hashes[[2, 0]].tolist()
     assert [metadata["number"] for metadata in part.metadata] == [4, 1]
     assert [item.id for item in part.left_out] == ["0001.txt"]
     assert part.positions(["0000.txt"]).tolist() == [1]
@@ -436,7 +439,7 @@ def test_images_of_several_shards_in_any_order(tmp_path: Path) -> None:
         fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
     manifest = make(tmp_path / "data", [*map(str, range(90))])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
-    assert len(cache._files) == 3
+    assert len(cache._shards) == 3
     shuffled = np.random.default_rng(0).permutation(90)
     assert (cache.gather(shuffled)[:, 0, 0] == shuffled).all()
     assert numbers(cache) == [*range(90)]
@@ -469,11 +472,15 @@ def test_only_rows_of_the_own_data_set_are_kept_in_memory(tmp_path: Path) -> Non
     assert numbers(cache) == [7, 200]
     assert [one.reason for one in cache.left_out] == ["corrupt"]
     assert [fact["number"] for fact in cache.metadata] == [7, 200]
-    assert len(cache._files) == 2  # 7 is in the shard of the other data set
+    assert len(cache._shards) == 2  # 7 is in the shard of the other data set
     [place] = (tmp_path / "c").glob("16-*")
-    content = Content(cache.hashes[0], few.records[0].path, Stamp(0, 0))
-    found = _Found([content], read_shards(place, 16))
-    assert ([*found.rows], [*found.failures]) == ([cache.hashes[0]], [])
+    path = few.records[0].path
+    contents = Contents(FileHashes([path], cache.hashes[:1], np.zeros((1, 2), np.int64), {}))
+    for shard in read_shards(place, 16):
+        contents.add(shard)
+    assert len(contents.missing()) == 0 and contents.failures == {}
+    [metadata] = contents.to_cache(replace(few, records=few.records[:1]), SPEC).metadata
+    assert metadata["number"] == 7
 
 
 def test_a_file_is_not_a_cache_folder(tmp_path: Path) -> None:
@@ -566,16 +573,83 @@ def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
 def test_file_index_does_not_store_files_that_may_still_change(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("1")
-    index = FileIndex(tmp_path / "i")
-    index.put(str(path), Stamp.of(path.stat()), "now")
-    assert index.get(str(path), Stamp.of(path.stat())) is None
+
+    def read() -> list[str]:
+        listener = Listener()
+        files = hash_files([str(path)], tmp_path / "i", listener)
+        assert files.digests.tobytes() == hashlib.sha256(path.read_bytes()).digest()
+        return [*listener.totals]
+
+    assert read() == read() == ["reading files"]
     os.utime(path, (1000, 1000))
-    index.put(str(path), Stamp.of(path.stat()), "stable")
-    index.save()
-    again = FileIndex(tmp_path / "i")
-    assert again.get(str(path), Stamp.of(path.stat())) == "stable"
+    assert (read(), read()) == (["reading files"], [])
     os.utime(path, (1001, 1001))
-    assert again.get(str(path), Stamp.of(path.stat())) is None
+    assert (read(), read()) == (["reading files"], [])
+
+
+def test_file_index_of_many_folders(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = [f"/data/{n % 300}/{n}.png" for n in range(5000)]
+    stamps = rng.integers(0, 2**60, (5000, 2))
+    digests = rng.integers(0, 2, (5000, 32), np.uint8)  # many end with zeros
+    for rows in (slice(0, 3000), slice(2000, 5000)):
+        FileIndex(tmp_path).store(paths[rows], stamps[rows], digests[rows])
+    index, order = FileIndex(tmp_path), rng.permutation(5000)
+    found, known = index.find([paths[row] for row in order], stamps[order])
+    assert known.all() and (found == digests[order]).all()
+    stamps[7, 1] += 1
+    found, known = index.find(paths, stamps)
+    assert np.flatnonzero(~known).tolist() == [7] and not found[7].any()
+    index.store(paths[7:8], stamps[7:8], digests[8:9])
+    assert (index.find(paths[7:8], stamps[7:8])[0] == digests[8]).all()
+    assert not any(b"data" in path.read_bytes() for path in tmp_path.iterdir())  # no names
+
+
+def test_damaged_and_older_files_of_the_index_are_replaced(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", ["1", "2"])
+    paths = [record.path for record in manifest.records]
+    first = hash_files(paths, tmp_path / "c", Listener())
+    [stored] = (tmp_path / "c" / "files").iterdir()
+    stored.write_bytes(b"damaged")
+    stored.with_suffix(".json").write_text("{}")  # as earlier versions wrote it
+    for stages in ({"reading files": 2}, {}):
+        listener = Listener()
+        assert (hash_files(paths, tmp_path / "c", listener).digests == first.digests).all()
+        assert listener.totals == stages
+    assert [*(tmp_path / "c" / "files").iterdir()] == [stored]
+
+
+def test_hashes_before_an_interruption_are_kept(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "data", [*map(str, range(200))])
+    paths = [record.path for record in manifest.records]
+
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if done > 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hash_files(paths, tmp_path / "c", stop)
+    listener = Listener()
+    hash_files(paths, tmp_path / "c", listener)
+    assert 0 < listener.totals["reading files"] < 150
+
+
+def test_only_some_of_many_shards_are_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plainfilm.data.cache._MAPPED", 2)
+    monkeypatch.setattr(shards_module, "_ROWS", 10)
+    manifest = make(tmp_path / "data", [*map(str, range(90))])
+    cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", workers=0, reader=read_number)
+    assert (len(cache._maps), len(cache._shards)) == (2, 9)
+    order = np.random.default_rng(0).permutation(90)
+    assert cache.gather(order)[:, 0, 0].tolist() == order.tolist()
+    for path in (tmp_path / "c").rglob("*.u8"):
+        path.unlink()
+    with pytest.raises(StorageError, match="disappeared"):
+        cache.all()
+    mapped = np.flatnonzero(cache._places[:, 0] < 2)
+    assert cache.gather(mapped)[:, 0, 0].tolist() == mapped.tolist()
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sklearn import metrics as reference
 from plainfilm._json import to_json
 from plainfilm.bundle import Bundle, IndeterminateRange, Rejection
 from plainfilm.data import Manifest, load_dataset
+from plainfilm.data.metadata import Metadata
 from plainfilm.evaluation.columns import collect_columns, group_columns
 from plainfilm.evaluation.disturbances import DISTURBANCES
 from plainfilm.evaluation.document.subgroups import Subgroup, Subgroups
@@ -57,7 +58,7 @@ def predicted(manifest: Manifest, chances: Any) -> Predictions:
         [*manifest.patients],
         manifest.label_array(),
         np.asarray(chances),
-        collect_columns(manifest, ()),
+        collect_columns(manifest),
     )
 
 
@@ -259,7 +260,7 @@ def test_columns_become_groups() -> None:
         {name: cells[n] for name, cells in metadata.items() if cells[n] is not None}
         for n in range(len(manifest))
     ]
-    found = collect_columns(manifest, rows)
+    found = collect_columns(manifest, Metadata.of(rows))
     columns = {column.name: column for column in group_columns(found)}
     assert set(columns) == {"age", "dose", "grade", "gaps", "sex"}
     assert columns["age"].values == (

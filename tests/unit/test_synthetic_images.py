@@ -20,7 +20,7 @@ from plainfilm.inference.description import BundleIdentity, describe
 from plainfilm.phantom import sample_patient
 from plainfilm.phantom.encode import encode
 from plainfilm.pixels import read_image
-from plainfilm.pixels.metadata import is_synthetic
+from plainfilm.pixels.metadata import count_synthetic
 from plainfilm.records import PixelSpec
 from plainfilm.report import ReportContent
 from plainfilm.report.sections.caveats import write_caveats
@@ -42,14 +42,15 @@ def test_a_drawn_file_is_recognised_under_any_name(form: Any, tmp_path: Path) ->
         pytest.importorskip("pydicom")
     path = tmp_path / "IM-0001.bin"
     path.write_bytes(draw_film(form))
-    assert is_synthetic(read_image(path, PixelSpec(32)).metadata)
+    assert count_synthetic([read_image(path, PixelSpec(32)).metadata["manufacturer"]]) == 1
 
 
 @pytest.mark.parametrize("comment", [b"", b"CREATOR: x", b"plainfilm phantoms"])
 def test_other_files_are_not(comment: bytes) -> None:
     out = io.BytesIO()
     Image.fromarray(np.full((64, 64), 90, np.uint8)).save(out, "JPEG", comment=comment)
-    assert not is_synthetic(read_image(out.getvalue(), PixelSpec(32)).metadata)
+    metadata = read_image(out.getvalue(), PixelSpec(32)).metadata
+    assert count_synthetic([metadata.get("manufacturer")]) == 0
 
 
 def test_an_evaluation_counts_drawn_images(

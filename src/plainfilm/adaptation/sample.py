@@ -78,9 +78,9 @@ class Sample:
         return self.images.gather(self.images.positions(self.manifest.ids))
 
     @property
-    def hashes(self) -> list[str]:
-        """Return the SHA-256 of each file."""
-        return [self.images.hashes[row] for row in self.images.positions(self.manifest.ids)]
+    def hashes(self) -> NDArray[np.uint8]:
+        """Return the SHA-256 of each file, (n, 32)."""
+        return self.images.hashes[self.images.positions(self.manifest.ids)]
 
     @property
     def probabilities(self) -> Floats:

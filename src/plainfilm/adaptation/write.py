@@ -21,7 +21,7 @@ from plainfilm.bundle import (
     TrainingImages,
     write_bundle,
 )
-from plainfilm.bundle.training_images import short_hashes
+from plainfilm.bundle.training_images import short_hashes, short_keys
 from plainfilm.data.pseudonyms import check_key, is_key
 from plainfilm.errors import RunError
 from plainfilm.metrics import apply_recalibration, apply_temperature
@@ -110,7 +110,7 @@ def _known_images(known: TrainingImages | None, used: Sample) -> TrainingImages:
     salt, patients = known.salt, known.patients
     if keys and (not salt or salt == check_key()):  # keys of two salts cannot be compared
         salt = check_key()
-        patients = np.union1d(patients, short_hashes(key[1:] for key in keys))
+        patients = np.union1d(patients, short_keys(keys))
     views = known.views
     if len(known.medians):
         basis = Basis(known.mean, known.components, known.medians)

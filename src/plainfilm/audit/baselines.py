@@ -114,7 +114,7 @@ def _encode(evidence: Evidence, metadata: Mapping[str, Floats]) -> NDArray[np.bo
     """Return indicators of the file metadata, (n, k)."""
     strings = []
     for name in _STRINGS:
-        values = [item.get(name) for item in evidence.metadata]
+        values = evidence.metadata.values(name)
         if len({str(value) for value in values}) > 1:
             strings.append([None if value is None else f"{value}" for value in values])
     return encode_metadata([*(column.tolist() for column in metadata.values()), *strings])

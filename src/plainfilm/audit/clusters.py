@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from plainfilm.audit.evidence import Evidence
+from plainfilm.data.file_index import Digests, sortable
 
 Groups = Sequence[Sequence[int]]
 
@@ -37,12 +38,14 @@ def links_of(groups: Groups) -> Iterator[tuple[int, int]]:
     return ((group[0], row) for group in groups for row in group[1:])
 
 
-def equal_files(hashes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+def equal_files(hashes: Digests) -> tuple[tuple[int, ...], ...]:
     """Return the groups of rows whose files are equal byte for byte."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(hashes):
-        groups[digest].append(row)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+    _, numbers, counts = np.unique(sortable(hashes), return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[numbers] > 1)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row, number in zip(rows.tolist(), numbers[rows].tolist(), strict=True):
+        groups[number].append(row)
+    return tuple(map(tuple, groups.values()))
 
 
 def count_redundant(groups: Groups) -> int:

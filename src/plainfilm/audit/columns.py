@@ -148,10 +148,9 @@ def _cells(evidence: Evidence) -> Iterator[tuple[str, list[str | float | None]]]
     for name in names:
         yield name, [one.get(name) for one in columns]
     taken = {name.casefold() for name in names}
-    present = {name for one in evidence.metadata for name in one}
     for name in _METADATA:
-        if name in present and name not in taken:
-            yield name, [one.get(name) for one in evidence.metadata]
+        if name in evidence.metadata.names and name not in taken:
+            yield name, evidence.metadata.values(name)
 
 
 def _group(cells: Sequence[str | float | None]) -> tuple[tuple[str, ...], Ints] | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.data.cache import Cache
+from plainfilm.data.file_hashes import FileHashes, left_out_records
+from plainfilm.data.file_index import Digests
 from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.metadata import Metadata
 from plainfilm.pixels.text import TextLine, read_lines
 from plainfilm.records import Record
 
@@ -38,8 +40,8 @@ class Evidence:
     left_out: tuple[LeftOut, ...]  # files that cannot be read, with reasons
     records: tuple[Record, ...]
     ids: tuple[str, ...]
-    metadata: Sequence[Mapping[str, str | float]]
-    hashes: tuple[str, ...]  # SHA-256 of the files
+    metadata: Metadata
+    hashes: Digests  # SHA-256 of the files, (n, 32)
     labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
     splits: NDArray[np.str_]  # (n,) names; empty for a record without a split
     groups: NDArray[np.intp]  # (n,) patient numbers
@@ -55,13 +57,11 @@ class Evidence:
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a numeric metadata item, (n,), NaN where it is missing."""
-        values = (metadata.get(name) for metadata in self.metadata)
-        numeric = [v if isinstance(v, int | float) else np.nan for v in values]
-        return np.array(numeric, dtype=np.float64)
+        return self.metadata.numbers(name)
 
     def text_lines(self) -> list[tuple[TextLine, ...]]:
         """Return the lines of burnt-in text of each image; none in a quick audit."""
-        return [read_lines(str(metadata.get("text", "[]"))) for metadata in self.metadata]
+        return [read_lines(str(text or "[]")) for text in self.metadata.values("text")]
 
     def ids_where(self, mask: NDArray[np.bool_]) -> list[str]:
         """Return the ids of the rows that a mask (n,) selects."""
@@ -77,22 +77,21 @@ def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
     return replace(evidence, cache=cache, summaries=_summarise(cache))
 
 
-def evidence_from_files(
-    manifest: Manifest, hashes: Mapping[str, str], unreadable: Sequence[LeftOut] = ()
-) -> Evidence:
-    """Collect the evidence that needs no decoding; ``hashes`` maps ids to those of their files."""
-    records = tuple(record for record in manifest.records if record.id in hashes)
-    metadata = [{"bytes": _size(record.path)} for record in records]
-    digests = tuple(hashes[record.id] for record in records)
-    return _evidence(manifest, records, (*manifest.left_out, *unreadable), metadata, digests)
+def evidence_from_files(manifest: Manifest, files: FileHashes) -> Evidence:
+    """Collect the evidence that needs no decoding, from the files of the manifest."""
+    rows = files.readable
+    records = tuple(manifest.records[row] for row in rows)
+    left_out = (*manifest.left_out, *left_out_records(manifest, files.failures))
+    sizes = Metadata(len(rows), bytes=files.stamps[rows, 0].astype(np.float64))
+    return _evidence(manifest, records, left_out, sizes, files.digests[rows])
 
 
 def _evidence(
     manifest: Manifest,
     records: tuple[Record, ...],
     left_out: tuple[LeftOut, ...],
-    metadata: Sequence[Mapping[str, str | float]],
-    hashes: tuple[str, ...],
+    metadata: Metadata,
+    hashes: Digests,
 ) -> Evidence:
     numbers = {patient: n for n, patient in enumerate(dict.fromkeys(r.patient for r in records))}
     labels = np.array([r.labels for r in records], dtype=np.float32)
@@ -107,13 +106,6 @@ def _evidence(
         splits=np.array([r.split or r.official or "" for r in records], dtype=np.str_),
         groups=np.array([numbers[r.patient] for r in records], dtype=np.intp),
     )
-
-
-def _size(path: str) -> float:
-    try:
-        return float(Path(path).stat().st_size)
-    except OSError:
-        return float("nan")
 
 
 def _summarise(cache: Cache) -> ImageSummaries:

@@ -79,8 +79,8 @@ def check_readable(evidence: Evidence) -> Iterator[Finding]:
 def check_formats(evidence: Evidence) -> Iterator[Finding]:
     """Report files whose extension does not match their format."""
     ids, mismatches = [], set()
-    for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
-        actual = str(metadata.get("format", ""))
+    for identity, found in zip(evidence.ids, evidence.metadata.values("format"), strict=True):
+        actual = str(found or "")
         extension = identity.rpartition(".")[2].lower()
         if actual and _FORMATS.get(extension, actual) != actual:
             ids.append(identity)
@@ -148,16 +148,14 @@ def check_sizes(evidence: Evidence) -> Iterator[Finding]:
 def check_header(evidence: Evidence) -> Iterator[Finding]:
     """Report images whose header does not describe a frontal chest radiograph."""
     modality, body_part, lateral = [], [], []
-    for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
-        kind = str(metadata.get("modality", ""))
-        part = str(metadata.get("body_part", ""))
-        view = str(metadata.get("view", ""))
+    cells = (evidence.metadata.values(name) for name in ("modality", "body_part", "view"))
+    for identity, kind, part, view in zip(evidence.ids, *cells, strict=True):
         if kind and kind not in RADIOGRAPHS:
-            modality.append((identity, kind))
+            modality.append((identity, str(kind)))
         elif part and part not in CHEST:
-            body_part.append((identity, part))
+            body_part.append((identity, str(part)))
         elif view in _LATERAL:
-            lateral.append((identity, view))
+            lateral.append((identity, str(view)))
     for check, rows, description in (
         ("wrong-modality", modality, "a modality other than radiography"),
         ("wrong-body-part", body_part, "a body part other than the chest"),
@@ -182,8 +180,8 @@ def check_header(evidence: Evidence) -> Iterator[Finding]:
 def check_corrections(evidence: Evidence) -> Iterator[Finding]:
     """Report images that are not displayed as their header states, because the data overrule it."""
     found: dict[str, list[str]] = defaultdict(list)
-    for identity, metadata in zip(evidence.ids, evidence.metadata, strict=True):
-        for word in str(metadata.get("corrected", "")).split():
+    for identity, text in zip(evidence.ids, evidence.metadata.values("corrected"), strict=True):
+        for word in str(text or "").split():
             found[word].append(identity)
     for check, words, consequence in _CORRECTED:
         # The words in their order, so that the text does not depend on the order of the images.

@@ -41,7 +41,7 @@ from plainfilm.audit.text import check_text_ties, find_recurring_text, mark_imag
 from plainfilm.data.cache import default_folder
 from plainfilm.data.file_hashes import hash_files
 from plainfilm.data.fill import fill_cache
-from plainfilm.data.manifest import LeftOut, Manifest
+from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources import load_dataset
 from plainfilm.errors import SourceError
 from plainfilm.pixels import read_image_and_text
@@ -196,14 +196,8 @@ def audit_dataset(
 
 def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
     place = Path(folder) if folder is not None else default_folder()
-    files, failures = hash_files(manifest.records, place, progress)
-    unreadable = [
-        LeftOut(record.id, record.path, failure.reason, failure.problem)
-        for record in manifest.records
-        if (failure := failures.get(record.id))
-    ]
-    digests = {identity: content.digest for identity, content in files.items()}
-    return evidence_from_files(manifest, digests, unreadable)
+    paths = [record.path for record in manifest.records]
+    return evidence_from_files(manifest, hash_files(paths, place, progress))
 
 
 def _run_checks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -68,8 +68,7 @@ def _reject(reason: str, received: str | None = None) -> RejectedImage:
     return RejectedImage(reason, REJECTIONS[reason] + value)
 
 
-def frequent_values(metadata: Iterable[Mapping[str, object]], name: str) -> tuple[str, ...]:
-    """Return the values that at least 5 % of the training images have, sorted."""
-    values = [one.get(name) for one in metadata]
+def frequent_values(values: Sequence[object]) -> tuple[str, ...]:
+    """Return the texts that at least 5 % of the training images have, sorted."""
     counts = Counter(value for value in values if isinstance(value, str))
     return tuple(sorted(v for v, n in counts.items() if n >= _LEAST_SHARE * len(values)))

@@ -128,12 +128,17 @@ def _read_arrays(data: bytes) -> tuple[int, dict[str, NDArray[Any]]]:
     return int(schema), arrays
 
 
-def short_hashes(digests: Iterable[str]) -> NDArray[np.uint64]:
-    """Return the first 64 bits of hexadecimal digests, in their order.
+def short_hashes(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the first 64 bits of hashes (n, 32), in their order.
 
     Examples
     --------
-    >>> short_hashes(["000000000000000a" + 48 * "f"])
+    >>> short_hashes(np.array([[0] * 7 + [10] * 25], np.uint8))
     array([10], dtype=uint64)
     """
-    return np.array([int(digest[:_DIGITS], 16) for digest in digests], dtype=np.uint64)
+    return np.ascontiguousarray(hashes[:, :8]).view(">u8").ravel().astype(np.uint64)
+
+
+def short_keys(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the first 64 bits of patient keys, a letter and hexadecimal digits."""
+    return np.array([int(key[1 : 1 + _DIGITS], 16) for key in keys], dtype=np.uint64)

@@ -9,31 +9,33 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
+from plainfilm.data.file_index import Digests
 from plainfilm.data.manifest import LeftOut
-from plainfilm.data.shards import open_pixels, read_pixels
+from plainfilm.data.metadata import Metadata
+from plainfilm.data.shards import lost_pixels, open_pixels, read_pixels
 from plainfilm.errors import DataError, StorageError
 from plainfilm.records import PixelSpec
 
 _FEW = 16
 """Below this number of images of a shard, its memory map is faster than opening its file."""
+_MAPPED = 128
+"""Number of shards with a memory map: each is an open file, whose number is limited."""
 
 
-class Location(NamedTuple):
-    """The shard, its number of rows, and the row of a decoded image, with its metadata."""
+class ShardFile(NamedTuple):
+    """The file with the images of a shard, and their number."""
 
-    shard: Path
+    path: Path
     rows: int
-    row: int
-    metadata: Mapping[str, str | float]
 
 
 class Cache:
@@ -41,34 +43,33 @@ class Cache:
 
     Attributes
     ----------
-    ids
-        Ids of the records with an image.
     spec
         Pixel spec of the images.
+    hashes
+        SHA-256 of each file, (n, 32).
+    metadata
+        Metadata of each file.
     left_out
         Records whose file cannot be decoded.
-    metadata
-        Metadata of each file, in the order of ``ids``.
-    hashes
-        SHA-256 of each file, in the order of ``ids``.
     """
 
     def __init__(
         self,
         spec: PixelSpec,
-        rows: Sequence[tuple[str, str, Location]],
-        left_out: Sequence[LeftOut],
+        ids: Iterable[str],
+        hashes: Digests,
+        metadata: Metadata,
+        left_out: Iterable[LeftOut],
+        shards: Sequence[ShardFile],
+        places: NDArray[np.int32],
     ) -> None:
-        self.spec = spec
+        """Hold images that are at these ``places``, (n, 2): number of the shard, row in it."""
+        import pyarrow
+
+        self.spec, self.hashes, self.metadata = spec, hashes, metadata
         self.left_out = tuple(left_out)
-        self.ids: tuple[str, ...] = tuple(identity for identity, _, _ in rows)
-        self.hashes: tuple[str, ...] = tuple(digest for _, digest, _ in rows)
-        self.metadata: list[Mapping[str, str | float]] = [at.metadata for _, _, at in rows]
-        self._files = [*dict.fromkeys((at.shard, at.rows) for _, _, at in rows)]
-        numbers = {path: number for number, (path, _) in enumerate(self._files)}
-        self._shard = np.array([numbers[at.shard] for _, _, at in rows], dtype=np.intp)
-        self._row = np.array([at.row for _, _, at in rows], dtype=np.intp)
-        self._position = {identity: number for number, identity in enumerate(self.ids)}
+        self._ids = pyarrow.array(ids, pyarrow.string())
+        self._shards, self._places = tuple(shards), places
         self._maps = self._open()
 
     def __getstate__(self) -> dict[str, object]:
@@ -79,22 +80,29 @@ class Cache:
         self._maps = self._open()
 
     def _open(self) -> list[NDArray[np.uint8]]:
-        return [open_pixels(path, count, self.spec.size) for path, count in self._files]
+        few = self._shards[:_MAPPED]
+        return [open_pixels(shard.path, shard.rows, self.spec.size) for shard in few]
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self._places)
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Ids of the records with an image, (n,)."""
+        return np.array(self._ids.to_pylist(), np.str_)
 
     def select(self, ids: Iterable[str]) -> Cache:
         """Return the cache of some of the records, in the order of ``ids``."""
-        selected = list(ids)
-        rows = [self._position[identity] for identity in selected if identity in self._position]
-        part, chosen = copy.copy(self), set(selected)
-        part.ids = tuple(self.ids[row] for row in rows)
-        part.hashes = tuple(self.hashes[row] for row in rows)
-        part.metadata = [self.metadata[row] for row in rows]
-        part.left_out = tuple(record for record in self.left_out if record.id in chosen)
-        part._shard, part._row = self._shard[rows], self._row[rows]
-        part._position = {identity: number for number, identity in enumerate(part.ids)}
+        import pyarrow
+
+        chosen = pyarrow.array(ids, pyarrow.string())
+        rows = self._find(chosen)
+        rows = rows[rows >= 0]
+        part = copy.copy(self)
+        part._ids, part.metadata = self._ids.take(rows), self.metadata.take(rows)
+        part.hashes, part._places = self.hashes[rows], self._places[rows]
+        known = {*chosen.to_pylist()} if self.left_out else ()
+        part.left_out = tuple(record for record in self.left_out if record.id in known)
         return part
 
     def positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
@@ -102,15 +110,25 @@ class Cache:
 
         Raises `DataError` if an id is not in the cache.
         """
-        try:
-            return np.array([self._position[str(identity)] for identity in ids], dtype=np.intp)
-        except KeyError as error:
+        import pyarrow
+
+        chosen = pyarrow.array(ids, pyarrow.string())
+        rows = self._find(chosen)
+        if (rows < 0).any():
             raise DataError(
                 "an image is not in the cache",
-                received=error.args[0],
+                received=chosen[int(np.argmin(rows))].as_py(),
                 remedy="fill the cache from the manifest that has it, "
                 "and drop the records it left out",
-            ) from error
+            )
+        return rows
+
+    def _find(self, ids: Any) -> NDArray[np.intp]:
+        """Return the positions of the images of ids in an Arrow array, -1 for no image."""
+        import pyarrow.compute as compute
+
+        rows: NDArray[np.intp] = compute.index_in(ids, self._ids).fill_null(-1).to_numpy()
+        return rows.astype(np.intp)
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """Copy images into memory, (n, size, size), 0 to 255.
@@ -121,10 +139,10 @@ class Cache:
         positions = np.asarray(indices, dtype=np.intp).reshape(-1)
         size = self.spec.size
         out = np.empty((len(positions), size, size), dtype=np.uint8)
-        shards, rows = self._shard[positions], self._row[positions]
+        shards, rows = self._places[positions].T
         # A sequential read consists of a few runs of rows in one shard.
         edges = np.flatnonzero(np.diff(shards)) + 1
-        if len(edges) < len(self._maps):
+        if len(edges) < len(self._shards):
             for start, stop in pairwise([0, *edges.tolist(), len(positions)]):
                 if stop > start:
                     self._read(int(shards[start]), rows[start:stop], out[start:stop])
@@ -140,10 +158,13 @@ class Cache:
         """Read rows of a shard into ``out``, (k, size, size)."""
         # A memory map also loads neighbouring pages, which count as memory of this process as
         # long as the map exists. A read does not.
-        if len(rows) >= _FEW:
+        mapped = shard < len(self._maps)
+        if len(rows) >= _FEW or not mapped:
             with contextlib.suppress(OSError):  # the file was removed; the map still has the data
-                read_pixels(self._files[shard][0], rows, out)
+                read_pixels(self._shards[shard].path, rows, out)
                 return
+        if not mapped:
+            raise lost_pixels(f"{self._shards[shard].path} is missing")
         np.take(self._maps[shard], rows, axis=0, out=out)
 
     def all(self) -> NDArray[np.uint8]:

@@ -57,11 +57,9 @@ def fingerprint(manifest: Manifest, cache: Cache | None = None) -> Fingerprint:
     result = Fingerprint(counts=manifest.describe(), hash=manifest.hash, prevalence=prevalence)
     if cache is None:
         return result
-    sizes = np.array(
-        [(m["width"], m["height"]) for m in cache.metadata if "width" in m and "height" in m],
-        dtype=np.float64,
-    ).reshape(-1, 2)
-    formats = Counter(str(m["format"]) for m in cache.metadata if "format" in m)
+    sizes = np.stack([cache.metadata.numbers(name) for name in ("width", "height")], axis=1)
+    sizes = sizes[np.isfinite(sizes).all(axis=1)]
+    formats = Counter(str(one) for one in cache.metadata.values("format") if one is not None)
     return replace(
         result,
         formats=dict(formats.most_common()),

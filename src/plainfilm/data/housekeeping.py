@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plainfilm.data.shards import INDEX
+from plainfilm.data.file_index import INDEX
 from plainfilm.pixels import DECODER_VERSION
 
 FEATURES = "features"
@@ -17,7 +17,7 @@ FEATURES = "features"
 _DAY = 24 * 3600.0
 # Only folders and files of these names are counted and removed: a user may name any folder.
 _ENTRY = re.compile(r"(?P<size>\d+)-(?:squash|pad|crop)\S*-v(?P<version>\d+)(?:-[0-9a-f]{8})?")
-_FILE = re.compile(r"[0-9a-f]{32}\.(?:u8|json|npy)|[0-9a-f]{2}\.json|\..*\.part")
+_FILE = re.compile(r"[0-9a-f]{32}\.(?:u8|json|npy)|[0-9a-f]{2}\.(?:bin|json)|\..*\.part")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reads and writes the files of a cache: shards of decoded images, and an index of file hashes.
+"""Reads and writes the shards of decoded images of a cache.
 
 A shard consists of two files. ``NAME.u8`` holds the images; ``NAME.json`` holds their content
 hashes and metadata, and the files that cannot be decoded. The second is written last and
@@ -16,12 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._files import atomic_path, hash_bytes, hash_json, read_into, read_json, write_text
+from plainfilm._files import atomic_path, hash_json, read_into, read_json, write_text
+from plainfilm.data.file_index import Digests, from_hex
 from plainfilm.decoding.decode import Failure
 from plainfilm.errors import StorageError
 
@@ -30,11 +31,7 @@ _ROWS = 1024
 _BYTES = 64 * 1024 * 1024
 _CLOSE = 4
 """A span of up to this many rows for each requested row is faster to read in one piece."""
-INDEX = "files"
-"""Name of the folder with the hashes of files."""
 _DAY = 24 * 3600.0
-_SAFE_AGE = 2.0
-"""Seconds after which a rewritten file has another modification time on every file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Shard:
     """Some decoded images; hashes are SHA-256 of their files."""
 
     path: Path  # of the pixels
-    hashes: tuple[str, ...]  # of each row
+    hashes: Digests  # of each row, (n, 32)
     metadata: tuple[dict[str, str | float], ...]  # of each row
     failures: dict[str, Failure]  # of files that cannot be decoded, by hash
 
@@ -72,11 +69,16 @@ def _read_into(file: io.FileIO, first: int, out: NDArray[np.uint8]) -> None:
     try:
         read_into(file, out.data)
     except EOFError as error:
-        raise StorageError(
-            "decoded images disappeared from the cache while they were in use",
-            received=f"{file.name} became shorter",
-            remedy="run the command again; missing images are decoded again",
-        ) from error
+        raise lost_pixels(f"{file.name} became shorter") from error
+
+
+def lost_pixels(received: str) -> StorageError:
+    """Return the error for images that were removed from the cache after it was opened."""
+    return StorageError(
+        "decoded images disappeared from the cache while they were in use",
+        received=received,
+        remedy="run the command again; missing images are decoded again",
+    )
 
 
 def rows_per_shard(size: int) -> int:
@@ -96,12 +98,13 @@ def _read_shard(index: Path, size: int) -> Shard | None:
     pixels = index.with_suffix(".u8")
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         content: dict[str, Any] = read_json(index)
-        hashes, metadata = tuple(content["hashes"]), tuple(content["metadata"])
+        hashes, metadata = from_hex(content["hashes"]), tuple(content["metadata"])
         failures = {digest: Failure(*pair) for digest, pair in content["failures"].items()}
+        from_hex(failures)  # raises an error if one is not a hash
         if (
             (content["schema"], content["size"], len(metadata)) == (_SCHEMA, size, len(hashes))
             and all(isinstance(one, dict) for one in metadata)
-            and not (hashes and pixels.stat().st_size != len(hashes) * size**2)
+            and not (len(hashes) and pixels.stat().st_size != len(hashes) * size**2)
         ):
             with contextlib.suppress(OSError):  # `prune_cache` removes what was not used for long
                 if time.time() - index.stat().st_mtime > _DAY:
@@ -119,7 +122,7 @@ def write_shard(
 ) -> Shard:
     """Write a shard, named by the hash of its content; on an error no incomplete shard remains."""
     name = hash_json([*hashes, *sorted(failures)])[:32]
-    shard = Shard(folder / f"{name}.u8", tuple(hashes), tuple(metadata), failures)
+    shard = Shard(folder / f"{name}.u8", from_hex(hashes), tuple(metadata), failures)
     index = folder / f"{name}.json"
     size = pixels.shape[1]
     if existing := _read_shard(index, size):
@@ -136,69 +139,3 @@ def write_shard(
     }
     write_text(index, json.dumps(content, separators=(",", ":"), allow_nan=False))
     return shard
-
-
-class Stamp(NamedTuple):
-    """Size and modification time of a file, which change when the file does."""
-
-    size: int
-    modified: int  # ns
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """Return the stamp of a file from its status."""
-        return cls(status.st_size, status.st_mtime_ns)
-
-
-class FileIndex:
-    """Content hashes of files by path, valid while the stamp is unchanged.
-
-    The index consists of 256 small files, by folder of the hashed files, each replaced atomically.
-    If two processes replace one at the same time, the entries of one are lost and its files are
-    hashed again.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._buckets: dict[str, dict[str, dict[str, list[Any]]]] = {}
-        self._changed: set[str] = set()
-        self._bucket_of: dict[str, str] = {}
-
-    def get(self, path: str, stamp: Stamp) -> str | None:
-        """Return the hash of a file, or None if it is new or has changed."""
-        folder, name = os.path.split(path)
-        entry = self._bucket(folder).get(folder, {}).get(name)
-        if entry is None or entry[:2] != [*stamp]:
-            return None
-        return str(entry[2])
-
-    def put(self, path: str, stamp: Stamp, digest: str) -> None:
-        """Store the hash of a file, unless the file may still be changing."""
-        if time.time() - stamp.modified / 1e9 < _SAFE_AGE:
-            return
-        folder, name = os.path.split(path)
-        self._bucket(folder).setdefault(folder, {})[name] = [*stamp, digest]
-        self._changed.add(self._bucket_of[folder])
-
-    def save(self) -> None:
-        """Write new entries. If the folder is not writable, the next call hashes again."""
-        with contextlib.suppress(StorageError):
-            for name in sorted(self._changed):
-                text = json.dumps(self._buckets[name], separators=(",", ":"))
-                write_text(self._folder / f"{name}.json", text)
-        self._changed.clear()
-
-    def _bucket(self, folder: str) -> dict[str, dict[str, list[Any]]]:
-        if folder not in self._bucket_of:
-            self._bucket_of[folder] = hash_bytes(os.fsencode(folder))[:2]
-        name = self._bucket_of[folder]
-        if name not in self._buckets:
-            self._buckets[name] = self._load(name)
-        return self._buckets[name]
-
-    def _load(self, name: str) -> dict[str, dict[str, list[Any]]]:
-        try:
-            content = read_json(self._folder / f"{name}.json")
-        except (OSError, ValueError):  # missing or damaged: the files are hashed again
-            return {}
-        return content if isinstance(content, dict) else {}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.data import Manifest
+from plainfilm.data.metadata import Metadata
 from plainfilm.evaluation.view import Floats
 
 _MOST = 12  # a column with more values holds names, not groups
@@ -28,7 +29,7 @@ class Column:
 
 
 def collect_columns(
-    manifest: Manifest, metadata: Sequence[Mapping[str, str | float]]
+    manifest: Manifest, metadata: Metadata | None = None
 ) -> dict[str, Sequence[str | float | None]]:
     """Return the columns of the records and the metadata (n,) of their files, by name.
 
@@ -38,10 +39,11 @@ def collect_columns(
         name: [record.columns.get(name) for record in manifest.records]
         for name in dict.fromkeys(key for record in manifest.records for key in record.columns)
     }
+    if metadata is None:
+        return columns
     taken = {name.casefold() for name in columns}
-    known = {name for one in metadata for name in one}
-    fields = (name for name in _METADATA if name in known - taken)
-    return columns | {name: [one.get(name) for one in metadata] for name in fields}
+    fields = (name for name in _METADATA if name in metadata.names - taken)
+    return columns | {name: metadata.values(name) for name in fields}
 
 
 def group_columns(columns: Mapping[str, Sequence[str | float | None]]) -> list[Column]:

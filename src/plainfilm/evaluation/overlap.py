@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plainfilm._text import plural
 from plainfilm.audit.recognition import MIN_IMAGES, Basis, find_copies, in_chunks
 from plainfilm.bundle import Bundle, TrainingImages
-from plainfilm.bundle.training_images import short_hashes
+from plainfilm.bundle.training_images import short_hashes, short_keys
 from plainfilm.data.pseudonyms import check_key, is_key
 from plainfilm.evaluation.document.overlap import Overlap
 from plainfilm.evaluation.scoring import Scored
@@ -80,8 +80,7 @@ def _find_patients(known: TrainingImages, keys: Sequence[str]) -> tuple[Bools, l
     if known.salt != check_key():
         return found, ["patients were not compared, since the bundle was made with another salt"]
     found[own] = np.isin(
-        short_hashes(key[1:] for key, is_own in zip(keys, own, strict=True) if is_own),
-        known.patients,
+        short_keys(key for key, is_own in zip(keys, own, strict=True) if is_own), known.patients
     )
     return found, []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
@@ -19,7 +20,7 @@ from plainfilm.evaluation.columns import collect_columns
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.style_column import COLUMN as STYLE
 from plainfilm.evaluation.style_column import group_by_style
-from plainfilm.pixels.metadata import is_synthetic
+from plainfilm.pixels.metadata import count_synthetic
 from plainfilm.records import Task
 from plainfilm.runtime import Predictor
 
@@ -33,7 +34,7 @@ class Scored:
 
     manifest: Manifest
     predictions: Predictions
-    hashes: tuple[str, ...]  # SHA-256 of each file
+    hashes: NDArray[np.uint8]  # SHA-256 of each file, (n, 32)
     synthetic_images: int  # number of images that plainfilm drew
     left_out: tuple[LeftOut, ...]
     images: Cache
@@ -65,7 +66,7 @@ def score(
         )
     predictor = Predictor(bundle)
     order = images.positions(manifest.ids)
-    metadata = tuple(images.metadata[position] for position in order)
+    metadata = images.metadata.take(order)
     values: list[tuple[Any, ...]] = []
     for start in range(0, len(order), _CHUNK):
         progress("scoring", start, len(order))
@@ -83,7 +84,7 @@ def score(
     progress("scoring", len(order), len(order))
     probabilities, novelty, *decisions = zip(*values, strict=True)
     columns = collect_columns(manifest, metadata)
-    if style := group_by_style(images, np.asarray(order, np.intp), metadata):
+    if style := group_by_style(images, order, metadata):
         columns.setdefault(STYLE, style)
     predictions = Predictions(
         bundle.task,
@@ -95,9 +96,8 @@ def score(
         dict(zip(_DECISIONS, decisions, strict=True)),
         None if novelty[0] is None else np.array(novelty, np.float32),
     )
-    hashes = tuple(images.hashes[position] for position in order)
-    drawn = sum(map(is_synthetic, metadata))
-    return Scored(manifest, predictions, hashes, drawn, left_out, images)
+    drawn = count_synthetic(metadata.values("manufacturer"))
+    return Scored(manifest, predictions, images.hashes[order], drawn, left_out, images)
 
 
 def align(manifest: Manifest, task: Task) -> Manifest:

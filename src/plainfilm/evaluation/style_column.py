@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.audit.styles import FAMILIES, FEATURES, Styles, cluster_styles, describe_styles
 from plainfilm.data import Cache
+from plainfilm.data.metadata import Metadata
 
 COLUMN = "acquisition style"
 
@@ -17,9 +16,7 @@ _FITTED = 20_000  # images that the styles are fitted on
 _CHUNK = 1024
 
 
-def group_by_style(
-    images: Cache, positions: NDArray[np.intp], metadata: Sequence[Mapping[str, str | float]]
-) -> list[str]:
+def group_by_style(images: Cache, positions: NDArray[np.intp], metadata: Metadata) -> list[str]:
     """Return the style of each image (n,), or nothing for fewer than 200 images.
 
     The margins, the sharpness, the marks and the aspect ratio make a style. The tone curve does
@@ -33,19 +30,15 @@ def group_by_style(
     ]
     features = np.concatenate(parts)
     features[:, [FEATURES.index(name) for name in FAMILIES["tone"]]] = np.nan
-    features[:, FEATURES.index("aspect ratio")] = [_log_aspect(one) for one in metadata]
+    width, height = metadata.numbers("width"), metadata.numbers("height")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        aspect = np.log(width / height)
+    features[:, FEATURES.index("aspect ratio")] = np.where(np.isfinite(aspect), aspect, np.nan)
     chosen = np.random.default_rng(0).permutation(len(features))[:_FITTED]
     count = min(_MOST, len(features) // _IMAGES_EACH)
     styles = cluster_styles(features[np.sort(chosen)], count)
     names = [_name(styles, number) for number in range(count)]
     return [names[number] for number in styles.assign(features)]
-
-
-def _log_aspect(metadata: Mapping[str, str | float]) -> float:
-    width, height = metadata.get("width"), metadata.get("height")
-    if isinstance(width, int | float) and isinstance(height, int | float) and width and height:
-        return float(np.log(width / height))
-    return float("nan")
 
 
 def _name(styles: Styles, number: int) -> str:

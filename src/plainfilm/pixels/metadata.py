@@ -9,7 +9,7 @@ C.7.3.1.1.1 (modalities), C.8.11.5 and C.8.1.4 (views), PS3.16 annex L (body par
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from plainfilm.pixels.headers import PHANTOM
@@ -104,9 +104,9 @@ _VIEWS = (
 )
 
 
-def is_synthetic(metadata: Mapping[str, object]) -> bool:
-    """Return whether ``plainfilm.phantom`` drew the image with these metadata."""
-    return metadata.get("manufacturer") == PHANTOM
+def count_synthetic(manufacturers: Sequence[object]) -> int:
+    """Return how many images of these manufacturers ``plainfilm.phantom`` drew."""
+    return manufacturers.count(PHANTOM)
 
 
 def stated_photometric(dataset: Any) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.audit.recognition import Basis, fit_basis, in_chunks
-from plainfilm.bundle.training_images import TrainingImages, short_hashes
+from plainfilm.bundle.training_images import TrainingImages, short_hashes, short_keys
 from plainfilm.data.pseudonyms import check_key, is_key
 from plainfilm.training.training_images import SplitImages
 
@@ -17,12 +17,12 @@ def collect_known_images(*splits: SplitImages) -> TrainingImages:
     """Return hashes of the files, the images and the patients of some splits."""
     keys = {str(patient) for split in splits for patient in split.records.patients}
     known = sorted(key for key in keys if is_key(key))
-    files = {digest for split in splits for digest in split.images.hashes}
+    files = np.concatenate([split.images.hashes for split in splits])
     fitted = fit_basis(images for split in splits for images in _read(split))
     basis, hashes = (Basis.none(), np.empty((0, 0), np.uint8)) if fitted is None else fitted
     return TrainingImages(
-        contents=np.sort(short_hashes(files)),
-        patients=np.sort(short_hashes(key[1:] for key in known)),
+        contents=np.unique(short_hashes(files)),
+        patients=np.sort(short_keys(known)),
         salt=check_key() if known else "",
         views=np.unique(hashes, axis=0),
         mean=basis.mean,

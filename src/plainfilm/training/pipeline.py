@@ -14,7 +14,7 @@ from plainfilm.bundle.rejection import frequent_values
 from plainfilm.config import PROBE, Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
-from plainfilm.pixels.metadata import is_synthetic
+from plainfilm.pixels.metadata import count_synthetic
 from plainfilm.training.distil import open_teacher
 from plainfilm.training.initial_weights import without_folders
 from plainfilm.training.keras_trainer import KerasTrainer
@@ -146,9 +146,9 @@ def _provenance(
         train_images=len(work.training.records),
         validation_images=len(work.validation.records),
         machine=plan.machine,
-        synthetic_images=sum(map(is_synthetic, metadata)),
-        modalities=frequent_values(metadata, "modality"),
-        body_parts=frequent_values(metadata, "body_part"),
+        synthetic_images=count_synthetic(metadata.values("manufacturer")),
+        modalities=frequent_values(metadata.values("modality")),
+        body_parts=frequent_values(metadata.values("body_part")),
         pretrained=plan.identity.pretrained,
         inherited=(*inherited, *taught),
     )

@@ -76,7 +76,7 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
         labels=kept.label_array(),
         scores=table.scores[np.array([row for row, _ in found])],
         splits=[record.split or record.official for record in records],
-        columns=dict(collect_columns(kept, ())),
+        columns=collect_columns(kept),
         left_out=left_out,
         findings=findings,
     )
