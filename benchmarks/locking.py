@@ -123,7 +123,7 @@ def best(y: Floats, p: Floats) -> float:
 
 def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Floats]]:
     """Return labels, patients, probabilities (1 + DRAWS, n) clean and disturbed, and by shift."""
-    from plainfilm.evaluation.robustness import _disturb, _enlarged
+    from plainfilm.evaluation.robustness import disturb_images, enlarged
 
     run = open_run(folder)
     use_backend()
@@ -132,14 +132,14 @@ def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Float
     own = fill_cache(held, spec)
     images = own.gather(own.positions(held.ids))
     seen = predictor.probabilities(disturbed_images(images))[:, 0].astype(np.float64)
-    large = fill_cache(held, _enlarged(spec))
+    large = fill_cache(held, enlarged(spec))
     pixels = large.gather(large.positions(held.ids))
     shifts = {}
     with ThreadPoolExecutor() as pool:
         for kind in DISTURBANCES:
             if kind.name in UNSEEN:
                 for step in range(len(kind.strengths)):
-                    turned = _disturb(kind, step, pixels, spec, 7, pool)
+                    turned = disturb_images(kind, step, pixels, spec, 7, pool)
                     shifts[kind.name, step] = predictor.probabilities(turned)[:, 0].astype(float)
     labels = replace(held).label_array()[:, 0].astype(np.float64)
     return labels, held.patients, seen.reshape(1 + DRAWS, -1), shifts

@@ -1,8 +1,9 @@
 """Every code block of the README and the docs runs, on small drawn data sets.
 
 A block that cannot run here has a comment with the reason above it: ``<!-- not run: reason -->``.
-To save time, trainings have one epoch and two seeds, ``train`` and ``evaluate`` get
-``--no-robustness``, networks are small, and reports are written on two pages only.
+To save time, trainings have one epoch and two seeds, a search has one trial, ``train`` and
+``evaluate`` get ``--no-robustness``, networks are small, and reports are written on
+two pages only.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ SHORTER = {
     "--folds 5": "--folds 2",
     "plainfilm train": "plainfilm train --no-robustness",
     "plainfilm evaluate": "plainfilm evaluate --no-robustness",
+    "plainfilm search": "plainfilm search --trials 1 --seeds 1",
+    "--trials 30": "",
 }
 WITH_REPORTS = {"publish-an-evaluation.md", "use-from-python.md"}
 NOT_CODE = {"text"}  # output and file trees

@@ -10,6 +10,8 @@ import pytest
 
 from plainfilm.data import Manifest
 from plainfilm.records import PixelSpec, Record, Task
+from plainfilm.search import questions
+from plainfilm.search.scoring import disturb_each
 
 TASK = Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA"))
 
@@ -44,17 +46,25 @@ def manifest() -> Manifest:
 @pytest.fixture
 def bars(manifest, monkeypatch):
     """Give every third patient's images a dark bar; return the number of images with one."""
-    import _questions
 
-    def draw(own: Manifest, spec) -> np.ndarray:
-        rng = np.random.default_rng(0)
-        images = rng.integers(90, 160, (len(own), spec.size, spec.size)).astype(np.uint8)
-        for row, record in enumerate(own.records):
-            if int(record.patient[1:]) % 3 == 0:
-                images[row, :, : spec.size // 4] = 0
-        return images
+    class Drawn:
+        left_out = ()
 
-    monkeypatch.setattr(_questions, "load_images", draw)
+        def __init__(self, own: Manifest, spec, **_) -> None:
+            rng = np.random.default_rng(0)
+            images = rng.integers(90, 160, (len(own), spec.size, spec.size)).astype(np.uint8)
+            for row, record in enumerate(own.records):
+                if int(record.patient[1:]) % 3 == 0:
+                    images[row, :, : spec.size // 4] = 0
+            self.images = images
+
+        def positions(self, ids) -> np.ndarray:
+            return np.arange(len(ids))
+
+        def gather(self, rows) -> np.ndarray:
+            return self.images[rows]
+
+    monkeypatch.setattr(questions, "fill_cache", Drawn)
 
 
 @pytest.mark.parametrize("question", ["validation", "series", "styles"])
@@ -91,24 +101,22 @@ def test_styles_do_not_depend_on_labels_and_small_ones_join_others(manifest, bar
     import _questions
 
     own = _questions.official_training(manifest)
-    members = _questions.group_by_style(own, 2)
+    members = questions.group_by_style(own, 2)[1]
     has_bar = [int(patient[1:]) % 3 == 0 for patient in own.patients]
 
     assert len(set(zip(members, has_bar, strict=True))) == 2
     one_class = [r for r in own.records if int(r.patient[1:]) % 3 or r.labels[0] == 1]
     rare = Manifest("drawn", TASK, tuple(one_class))
-    assert len(np.unique(_questions.group_by_style(rare, 2))) == 1
+    assert len(np.unique(questions.group_by_style(rare, 2)[1])) == 1
 
 
 def test_mixed_images_have_one_disturbance_each():
-    import _questions
-
     images = np.random.default_rng(1).integers(0, 256, (60, 64, 64)).astype(np.uint8)
-    mixed, kinds = _questions.disturb(images, PixelSpec(32))
+    mixed, kinds = disturb_each(images, PixelSpec(32))
 
     assert mixed.shape == (60, 32, 32)
     assert len(np.unique(kinds)) > 6
-    again, _ = _questions.disturb(images, PixelSpec(32))
+    again, _ = disturb_each(images, PixelSpec(32))
     np.testing.assert_array_equal(mixed, again)
 
 

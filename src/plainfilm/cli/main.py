@@ -21,6 +21,7 @@ _VERBS = {
     "audit": "find problems of a data set that distort an evaluation",
     "show": "count the images and draw samples",
     "train": "train a classifier and evaluate it",
+    "search": "search for the best settings of recipes",
     "import": "make a bundle of an ONNX classifier",
     "evaluate": "evaluate a run or bundle",
     "compare": "compare two models on the same images",

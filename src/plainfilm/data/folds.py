@@ -71,7 +71,7 @@ class Folds:
         return replace(self.manifest, records=(*divided, *inside))
 
 
-def make_folds(manifest: Manifest, count: int) -> Folds:
+def make_folds(manifest: Manifest, count: int, seed: int = _SEED) -> Folds:
     """Divide the images outside the test set into folds.
 
     A column ``fold`` of the source assigns the folds. Otherwise they are assigned by patient and
@@ -84,6 +84,8 @@ def make_folds(manifest: Manifest, count: int) -> Folds:
         The data set. Records of its test set, split or official, are in no fold.
     count
         Number of folds, 2 or more; that of the column ``fold`` if there is one.
+    seed
+        Seed of the random assignment.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def make_folds(manifest: Manifest, count: int) -> Folds:
     if name is not None:
         return _read_column(own, test, name, count)
     names = [f"fold {number + 1}" for number in range(count)]
-    assign = partial(deal, parts=count, rng=np.random.default_rng(_SEED))
+    assign = partial(deal, parts=count, rng=np.random.default_rng(seed))
     parts = divide_patients(pool, manifest.task, names, assign, "request fewer folds")
     return Folds(own, tuple((parts + 1).tolist()), test)
 

@@ -93,7 +93,7 @@ def measure_robustness(
     label = bundle.task.labels[column]
     known = tuple(r for r in manifest.records if not np.isnan(r.labels[column]))
     chosen = _draw(replace(manifest, records=known), limit, seed)
-    spec, own = _enlarged(bundle.pixels), bundle.pixels
+    spec, own = enlarged(bundle.pixels), bundle.pixels
     images = fill_cache(chosen, spec, folder=cache, workers=workers, progress=progress)
     chosen = chosen.drop(images.left_out)
     large = images.gather(images.positions(chosen.ids))
@@ -111,7 +111,7 @@ def measure_robustness(
             steps: list[DisturbanceStep] = []
             for number, strength in enumerate(kind.strengths):
                 progress("disturbing", done, total)
-                after = predict(_disturb(kind, number, large, own, seed, pool))
+                after = predict(disturb_images(kind, number, large, own, seed, pool))
                 steps.append(scorer.step(strength, before, after))
                 done += 1
             names = kind.name, kind.description, kind.unit
@@ -147,7 +147,7 @@ def _draw(manifest: Manifest, limit: int, seed: int) -> Manifest:
     return replace(manifest, records=tuple(compress(manifest.records, taken[numbers])))
 
 
-def _enlarged(spec: PixelSpec) -> PixelSpec:
+def enlarged(spec: PixelSpec) -> PixelSpec:
     """Return the spec at a whole multiple of its size, about `_RESOLUTION` or the size itself.
 
     The histogram is matched after the disturbance, as it would be for a disturbed file.
@@ -156,7 +156,7 @@ def _enlarged(spec: PixelSpec) -> PixelSpec:
     return replace(spec, size=size, histogram="as-is")
 
 
-def _disturb(
+def disturb_images(
     kind: Disturbance,
     step: int,
     images: NDArray[np.uint8],

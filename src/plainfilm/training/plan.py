@@ -92,7 +92,7 @@ def check_folder(folder: Path, plan: Plan) -> None:
             )
         return
     old, new = (to_json(own.identity, complete=True) for own in (Plan.read(folder / PLAN), plan))
-    differing = _differences(old, new)
+    differing = differences(old, new)
     if differing:
         raise RunError(
             f"{folder} holds another run",
@@ -110,13 +110,13 @@ def claim_folder(folder: Path, plan: Plan) -> None:
         plan.write(folder / PLAN)
 
 
-def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
     """Return a sentence for each difference between two plain values."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
             for key in dict.fromkeys([*old, *new])
-            for line in _differences(old.get(key), new.get(key), f"{where}.{key}".strip("."))
+            for line in differences(old.get(key), new.get(key), f"{where}.{key}".strip("."))
         ]
     if old == new:
         return []
