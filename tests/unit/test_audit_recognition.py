@@ -43,7 +43,7 @@ def cropped(pixels):
 
 def test_altered_copies_are_found_and_other_images_are_not(pictures):
     known, others = pictures[:120], pictures[120:]
-    found = fit_basis([known[:50], known[50:]])
+    found = fit_basis([known[:50], known[50:]], len(known))
     assert found is not None
     basis, hashes = found
     assert hashes.shape == (120, 8)
@@ -59,10 +59,10 @@ def test_altered_copies_are_found_and_other_images_are_not(pictures):
 
 
 def test_a_small_set_and_blank_images_are_not_compared(pictures):
-    assert fit_basis([pictures[: MIN_IMAGES - 1]]) is None
-    assert fit_basis([]) is None
+    assert fit_basis([pictures[: MIN_IMAGES - 1]], MIN_IMAGES) is None
+    assert fit_basis([], 0) is None
     blank = np.full((30, 128, 128), 7, np.uint8)
-    basis, hashes = fit_basis([pictures[:MIN_IMAGES], blank])
+    basis, hashes = fit_basis([pictures[:MIN_IMAGES], blank], MIN_IMAGES + len(blank))
     assert len(hashes) == MIN_IMAGES, "blank images are left out"
     assert not find_copies(basis, hashes, blank).any()
 

@@ -75,23 +75,27 @@ def shrink(images: NDArray[np.uint8], side: int = _SIDE, *, zoom: float = 1.0) -
     return np.asarray(np.round(small), dtype=np.uint8)
 
 
-def fit_basis(chunks: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[Basis, Hashes] | None:
-    """Fit a basis to a set of images that is given in chunks, and return it with their hashes.
+def fit_basis(
+    chunks: Iterable[NDArray[np.uint8]], count: int, *, seed: int = 0
+) -> tuple[Basis, Hashes] | None:
+    """Fit a basis to ``count`` images that are given in chunks, and return it with their hashes.
 
     Blank images are left out. Returns None if fewer than `MIN_IMAGES` are left.
     """
-    rows = []
+    small = np.empty((count, _SIDE, _SIDE), np.uint8)
+    count = 0
     for images in chunks:
-        small = shrink(images)
-        visible = np.ptp(small.reshape(len(small), -1), axis=1) >= _BLANK
-        rows.append(_contrast(small[visible]))
-    contrast = np.concatenate(rows) if rows else np.empty((0, _SIDE**2), np.float32)
-    if len(contrast) < MIN_IMAGES:
+        shrunk = shrink(images)
+        shrunk = shrunk[np.ptp(shrunk.reshape(len(shrunk), -1), axis=1) >= _BLANK]
+        small[count : count + len(shrunk)] = shrunk
+        count += len(shrunk)
+    small = small[:count]
+    if count < MIN_IMAGES:
         return None
-    chosen = contrast
-    if len(contrast) > _MAX_FIT:
-        picked = np.random.default_rng(seed).choice(len(contrast), _MAX_FIT, replace=False)
-        chosen = contrast[np.sort(picked)]
+    fitted = small
+    if count > _MAX_FIT:
+        fitted = small[np.sort(np.random.default_rng(seed).choice(count, _MAX_FIT, replace=False))]
+    chosen = _contrast(fitted)
     mean = chosen.mean(axis=0)
     centred = chosen - mean
     values, vectors = np.linalg.eigh(centred.T @ centred / (len(chosen) - 1))
@@ -100,7 +104,8 @@ def fit_basis(chunks: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[Ba
     components = (vectors[:, order] / scale).astype(np.float16)
     medians = np.median((chosen - mean) @ components.astype(np.float32), axis=0)
     basis = Basis(mean, components, medians.astype(np.float32))
-    return basis, basis._hash(contrast)
+    hashes = [basis._hash(_contrast(small[rows])) for rows in in_chunks(count, _MAX_FIT)]
+    return basis, np.concatenate(hashes)
 
 
 def find_copies(basis: Basis, known: Hashes, images: NDArray[np.uint8]) -> Bits:
@@ -152,6 +157,6 @@ def _contrast(small: NDArray[np.uint8]) -> NDArray[np.float32]:
     return local_contrast(small, 3.0).reshape(len(small), _SIDE**2)
 
 
-def in_chunks(count: int) -> Iterator[slice]:
-    """Yield slices that cover ``count`` images."""
-    return (slice(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
+def in_chunks(count: int, size: int = _CHUNK) -> Iterator[slice]:
+    """Yield slices of at most ``size`` that cover ``count`` images."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -63,22 +63,38 @@ def draw_augmentation(
     The transforms (n, 8) are affine maps from output to input pixels, as in
     `keras.ops.image.affine_transform`. The tones (n, TONES) have the columns of `Tone`.
     """
+    transforms = _draw_transforms(config, rng, n, size)  # the order of drawing is fixed
+    contrast = np.exp(_symmetric(rng, np.log1p(config.contrast), n))
+    brightness = 255 * _symmetric(rng, config.brightness, n)
+    # Squared, so that most images have little noise.
+    noise = 255 * config.noise * rng.random(n) ** 2
+    rows = rng.integers(0, _BANK * size, (n, 2)) if config.noise else np.zeros((n, 2))
+    gamma = np.exp(_symmetric(rng, np.log1p(config.gamma), n))
+    others = _draw_sharpness(config, rng, n, size) + _draw_overlays(config, rng, n, size)
+    columns = [contrast, brightness, noise, *rows.T, gamma, *others]
+    tones = np.empty((n, TONES), np.float32)
+    for tone, values in zip(Tone, columns, strict=True):
+        tones[:, tone] = values
+    return transforms, tones
 
-    def symmetric(limit: float) -> NDArray[np.float64]:
-        return rng.uniform(-limit, limit, n)
 
-    angle = np.deg2rad(symmetric(config.rotation))
+def _symmetric(rng: np.random.Generator, limit: float, n: int) -> NDArray[np.float64]:
+    return rng.uniform(-limit, limit, n)
+
+
+def _draw_transforms(config: AugmentConfig, rng: np.random.Generator, n: int, size: int) -> Array:
+    angle = np.deg2rad(_symmetric(rng, config.rotation, n))
     if config.quarter_turns:
         angle += rng.integers(0, 3, n) * (np.pi / 2)
     widest = np.log1p(config.zoom)
     zoom = np.exp(rng.uniform(-(widest + np.log1p(config.enlarge)), widest, n))
-    aspect = np.exp(symmetric(np.log1p(config.aspect)) / 2)
-    shear = np.tan(np.deg2rad(symmetric(config.shear)))
+    aspect = np.exp(_symmetric(rng, np.log1p(config.aspect), n) / 2)
+    shear = np.tan(np.deg2rad(_symmetric(rng, config.shear, n)))
     mirror = np.where(rng.random(n) < 0.5, -1.0, 1.0) if config.flip else np.ones(n)
     corner = np.zeros((n, 2))
     if config.crop_from:
         corner += rng.integers(0, config.crop_from - size + 1, (n, 2))
-    shift = np.stack([symmetric(config.shift), symmetric(config.shift)], 1) * size
+    shift = np.stack([_symmetric(rng, config.shift, n) for _ in range(2)], 1) * size
 
     # Output pixel p is input pixel M (p - centre) + centre + corner + shift.
     along, across = zoom * aspect, zoom / aspect
@@ -90,18 +106,10 @@ def draw_augmentation(
     centre = (size - 1) / 2
     offset_x = centre - centre * (m00 + m01) + corner[:, 0] + shift[:, 0]
     offset_y = centre - centre * (m10 + m11) + corner[:, 1] + shift[:, 1]
-    zero = np.zeros(n)
-    transforms = np.stack([m00, m01, offset_x, m10, m11, offset_y, zero, zero], 1)
-
-    contrast = np.exp(symmetric(np.log1p(config.contrast)))
-    brightness = 255 * symmetric(config.brightness)
-    # Squared, so that most images have little noise.
-    noise = 255 * config.noise * rng.random(n) ** 2
-    rows = rng.integers(0, _BANK * size, (n, 2)) if config.noise else np.zeros((n, 2))
-    gamma = np.exp(symmetric(np.log1p(config.gamma)))
-    others = _draw_sharpness(config, rng, n, size) + _draw_overlays(config, rng, n, size)
-    tones = np.column_stack([contrast, brightness, noise, rows, gamma, *others])
-    return transforms.astype(np.float32), tones.astype(np.float32)
+    transforms = np.zeros((n, 8), np.float32)
+    for column, values in enumerate([m00, m01, offset_x, m10, m11, offset_y]):
+        transforms[:, column] = values
+    return transforms
 
 
 def _draw_sharpness(

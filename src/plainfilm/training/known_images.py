@@ -18,7 +18,8 @@ def collect_known_images(*splits: SplitImages) -> TrainingImages:
     keys = {str(patient) for split in splits for patient in split.records.patients}
     known = sorted(key for key in keys if is_key(key))
     files = np.concatenate([split.images.hashes for split in splits])
-    fitted = fit_basis(images for split in splits for images in _read(split))
+    count = sum(len(split.images) for split in splits)
+    fitted = fit_basis((images for split in splits for images in _read(split)), count)
     basis, hashes = (Basis.none(), np.empty((0, 0), np.uint8)) if fitted is None else fitted
     return TrainingImages(
         contents=np.unique(short_hashes(files)),

@@ -22,7 +22,7 @@ from plainfilm.records import PixelSpec, Split
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitImages:
-    """The records of a split whose files could be decoded, and their images."""
+    """The records of a split whose files could be decoded, and their images in the same order."""
 
     records: Manifest
     images: Cache
@@ -30,13 +30,11 @@ class SplitImages:
     def to_validation_set(self) -> ValidationSet:
         """Load all images into memory."""
         patients = [str(patient) for patient in self.records.patients]
-        return ValidationSet(
-            self.gather(range(len(self.records))), self.records.label_array(), patients
-        )
+        return ValidationSet(self.images.all(), self.records.label_array(), patients)
 
     def gather(self, rows: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
         """Load the images of some records, (n, size, size)."""
-        return self.images.gather(self.images.positions(self.records.ids[rows]))
+        return self.images.gather(rows)
 
     def check_classes(self, split: Split) -> None:
         """Raise a LabelError unless both classes of each label are present."""

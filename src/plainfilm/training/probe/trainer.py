@@ -141,7 +141,7 @@ def _training_images(work: Work, copy: int) -> Images:
     """Return the function that reads training images, augmented unless ``copy`` is 0."""
     recipe, training = work.recipe, work.training
     config, size = recipe.augment, recipe.input.size
-    order = training.images.positions(training.records.ids)
+    order = np.arange(len(training.images))
     if copy == 0:
         return lambda rows: training.images.gather(order[rows])
     rng = np.random.default_rng([work.seed, copy])
