@@ -339,5 +339,11 @@ def test_the_command_prints_what_was_chosen_and_why(
     text = capsys.readouterr().out
     assert "20 images of the test set took no part" in text
     assert "optimistic because it is the best of 3 trials" in text
+    page = (searched / "search.html").read_text("utf-8")
+    assert "Synthetic images" in page
+    assert "optimistic, because it was selected among 3 trials" in page
+    assert page.count("<svg") == 3
+    rows = (searched / "tables" / "search_trials.csv").read_text("utf-8").splitlines()
+    assert len(rows) == 1 + 3
     assert main([*arguments, "--over", "fit.epochz=1,2", "--out", str(searched)]) == 2
     assert "there is no setting 'epochz'" in capsys.readouterr().err

@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from plainfilm.cli.describe import describe_manifest, print_findings
     from plainfilm.cli.terminal import show_progress, shown, silence_libraries
     from plainfilm.data import leave_out, require_positive
-    from plainfilm.search import search
+    from plainfilm.search import search, write_search_page
+    from plainfilm.search.pipeline import BEST_RECIPE
     from plainfilm.search.space import make_space
 
     recipes = args.recipes or ["standard"]
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
             progress=until("training", progress),
         )
     print("\n".join(describe_search(document)))
-    print(f"recipe: {shown(args.out / 'best.toml')}")
+    print(f"recipe: {shown(args.out / BEST_RECIPE)}")
+    print(f"report: {shown(write_search_page(document, args.out))}")
     return 0
 
 
@@ -113,23 +115,17 @@ def describe_trial(stage: Stage, result: TrialResult) -> str:
 def describe_search(document: SearchDocument) -> list[str]:
     """Return the lines about a search, the conclusion first."""
     from plainfilm._text import plural
-    from plainfilm.search.document import SCORE_NAMES
+    from plainfilm.search.document import SCORE_NAMES, held_out_words
 
     choice, plan = document.choice, document.plan
     assert choice is not None
     chosen = next(one for one in document.trials if one.number == choice.trial)
     score = SCORE_NAMES[plan.objective]
-    test = {
-        "official": f"{plural(plan.test.images, 'image')} of the test set took no part",
-        "drawn": f"{plural(plan.test.images, 'image')} took no part: the test set that plainfilm "
-        "train draws from these data",
-        "none": "the data have no test set",
-    }
     return [
         f"chosen: trial {choice.trial} of {len(document.trials)}  ({chosen.name})",
         f"why: {choice.reason}",
         f"AUROC ({score}) with fresh seeds: {choice.fresh_score:.4f} (sd "
         f"{choice.fresh_spread:.4f}); in the search: {choice.search_score:.4f}, optimistic "
         f"because it is the best of {plural(len(document.trials), 'trial')}",
-        test[plan.test.origin],
+        held_out_words(plan),
     ]

@@ -9,6 +9,7 @@ from statistics import mean
 from typing import ClassVar, Literal
 
 from plainfilm._document import Document
+from plainfilm._text import plural
 from plainfilm.config import Recipe
 from plainfilm.search.scoring import Scores
 from plainfilm.search.space import Setting, Space
@@ -250,6 +251,8 @@ class SearchDocument(Document):
         The best trials and the unchanged recipes again, with fresh seeds and divisions.
     choice
         What was chosen; None until the search has ended.
+    synthetic
+        Whether there are images among them that plainfilm has drawn.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -259,3 +262,14 @@ class SearchDocument(Document):
     trials: tuple[TrialResult, ...] = ()
     confirmations: tuple[TrialResult, ...] = ()
     choice: Choice | None = None
+    synthetic: bool = False
+
+
+def held_out_words(plan: SearchPlan) -> str:
+    """Return what the test set did, as a sentence without a full stop."""
+    images = plural(plan.test.images, "image")
+    return {
+        "official": f"{images} of the test set took no part",
+        "drawn": f"{images} took no part: the test set that plainfilm train draws from these data",
+        "none": "the data have no test set",
+    }[plan.test.origin]

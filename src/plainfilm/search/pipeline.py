@@ -14,6 +14,7 @@ from plainfilm import _files
 from plainfilm._json import to_json
 from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
+from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, make_splits
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.search.choose import choose, to_confirm
@@ -24,6 +25,8 @@ from plainfilm.search.document import (
     Origin,
     SearchDocument,
     SearchPlan,
+    Trial,
+    held_out_words,
 )
 from plainfilm.search.folder import SearchFolder
 from plainfilm.search.parallel import work_in_processes
@@ -235,23 +238,28 @@ def finish(root: Path) -> SearchDocument:
             remedy="train one recipe with plainfilm train to find the reason",
         )
     choice = choose(trials, again, objective)
-    document = replace(document, trials=tuple(trials), confirmations=tuple(again), choice=choice)
+    chosen = next(own for own in folder.trials("search") if own.number == choice.trial)
+    run = folder.folder_of(chosen) / trials[choice.trial].trainings[0].run
+    document = replace(
+        document,
+        trials=tuple(trials),
+        confirmations=tuple(again),
+        choice=choice,
+        synthetic=bool(read_bundle(run / "bundle").provenance.synthetic_images),
+    )
     with folder.turn():
-        _write_recipe(root / BEST_RECIPE, folder, document, choice)
+        _write_recipe(root / BEST_RECIPE, chosen, document, choice)
         document.write(root / SEARCH)
     return document
 
 
-def _write_recipe(
-    path: Path, folder: SearchFolder, document: SearchDocument, choice: Choice
-) -> None:
-    trial = next(own for own in folder.trials("search") if own.number == choice.trial)
+def _write_recipe(path: Path, trial: Trial, document: SearchDocument, choice: Choice) -> None:
     plan = document.plan
     comments = (
         f"Found by plainfilm search: trial {choice.trial} of {len(document.trials)}.",
         f"AUROC ({SCORE_NAMES[plan.objective]}) with fresh seeds: {choice.fresh_score:.4f} "
         f"(sd {choice.fresh_spread:.4f}); in the search: {choice.search_score:.4f}.",
         f"Searched over: {'; '.join(own.name for own in plan.over) or 'recipes'}.",
-        "The test set took no part.",
+        f"Test set: {held_out_words(plan)}.",
     )
     _files.write_text(path, recipe_to_toml(trial.recipe, comments))

@@ -23,7 +23,8 @@ TableName = Literal[
     "metrics_by_label", "metrics_macro", "metrics_micro", "operating_points", "readers",
     "readers_against", "readers_mean", "rejection",
     "robustness",
-    "sample_sizes", "seed_variation", "small_subgroups", "splits", "strata",
+    "sample_sizes", "search_confirmation", "search_space", "search_trials", "seed_variation",
+    "small_subgroups", "splits", "strata",
     "strata_points", "subgroups", "texts", "training",
 ]  # fmt: skip
 """Names of the CSV files."""
