@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from plainfilm.config import Recipe
 from plainfilm.data import Cache, Manifest, fill_cache, make_splits
 from plainfilm.evaluation.robustness import enlarged
-from plainfilm.records import Record
 from plainfilm.runtime import Predictor
 from plainfilm.search.questions import Part, group_by_style, part_without
 from plainfilm.search.scoring import ScoredImages, load_images, score
@@ -37,35 +36,30 @@ Floats = NDArray[np.float64]
 
 def parts_of(manifest: Manifest, question: str, styles: int) -> Iterator[Part]:
     """Yield the parts of a question about images of the official training folder."""
-    records = manifest.records
     if question == "validation":
         split = make_splits(manifest, test=0)
         yield Part(question, "patients", split, split.select("validation"))
     elif question == "series":
-        for name, swapped in (("NORMAL2 and viral", False), ("IM and bacterial", True)):
-            later = [record for record in records if _later(record) != swapped]
-            yield part_without(manifest, question, name, later)
+        later = np.array([_later(identity) for identity in manifest.ids.tolist()])
+        yield part_without(manifest, question, "NORMAL2 and viral", later)
+        yield part_without(manifest, question, "IM and bacterial", ~later)
     else:
         kept, members = group_by_style(manifest, styles)
         for style in np.unique(members):
-            inside = [r for r, own in zip(kept.records, members, strict=True) if own == style]
-            yield part_without(kept, question, f"style {style}", inside)
+            yield part_without(kept, question, f"style {style}", members == style)
 
 
-def _later(record: Record) -> bool:
+def _later(identity: str) -> bool:
     """Return whether an image is of the second series of normals or a viral pneumonia."""
-    name = record.id.rsplit("/", 1)[-1]
+    name = identity.rsplit("/", 1)[-1]
     return name.startswith("NORMAL2-") or "_virus_" in name
 
 
 def official_training(manifest: Manifest) -> Manifest:
     """Return the official training records, without splits."""
-    own = [
-        replace(record, split=None, official=None)
-        for record in sorted(manifest.records, key=lambda record: record.id)
-        if record.official == "train"
-    ]
-    return replace(manifest, records=tuple(own))
+    records = manifest.records.take(manifest.records.order())
+    own = records.where(records.officials == "train").replace(split="", official="")
+    return replace(manifest, records=own)
 
 
 def decode(manifest: Manifest, recipe: Recipe) -> list[Cache]:

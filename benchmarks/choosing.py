@@ -102,11 +102,9 @@ def trials(args: argparse.Namespace) -> list[Trial]:
     """Return all trials, the first seed of every candidate first, after decoding the images."""
     manifest = official_training(load_dataset(need("kermany224")))
     if args.limit:
-        every = replace(
-            manifest, records=tuple(replace(one, split="train") for one in manifest.records)
-        )
+        every = replace(manifest, records=manifest.records.replace(split="train"))
         chosen = limit(every, args.limit).records
-        manifest = replace(manifest, records=tuple(replace(one, split=None) for one in chosen))
+        manifest = replace(manifest, records=chosen.replace(split=""))
     recipes: dict[str, Recipe] = {}
     for text in args.candidates:
         name, colon, rest = text.partition(": ")

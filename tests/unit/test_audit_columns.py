@@ -15,6 +15,7 @@ from plainfilm.audit.document import ColumnResult
 from plainfilm.audit.shortcuts import check_columns, judge_column
 from plainfilm.cli.main import main
 from plainfilm.data.metadata import Metadata
+from plainfilm.data.record_table import Records
 from plainfilm.report import write_audit_page
 
 
@@ -28,7 +29,7 @@ def with_columns(make_evidence):
             replace(record, columns={name: cells[n] for name, cells in columns.items()})
             for n, record in enumerate(evidence.records)
         )
-        return replace(evidence, records=records)
+        return replace(evidence, records=Records.of(records, 1))
 
     return make
 

@@ -168,8 +168,7 @@ def test_many_copies_are_each_read_once(chests, make_evidence, tmp_path, monkeyp
         pixels = chests[0] if n < 10 else chests[0] ^ 1
         Image.fromarray(pixels).save(path, compress_level=n % 3)
     evidence = make_evidence([0] * 12, images=chests[[0] * 12])
-    records = (replace(r, path=path) for r, path in zip(evidence.records, paths, strict=True))
-    evidence = replace(evidence, records=tuple(records))
+    evidence = replace(evidence, records=evidence.records.replace(path=paths))
     read = []
 
     def count(path, spec):

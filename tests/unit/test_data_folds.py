@@ -128,7 +128,7 @@ def test_a_column_that_cannot_be_used_is_an_error() -> None:
     def change(cell: str | float) -> Manifest:
         changed = replace(first, columns={"Fold": cell})
         return replace(
-            manifest, records=tuple(changed if r is first else r for r in manifest.records)
+            manifest, records=tuple(changed if r.id == first.id else r for r in manifest.records)
         )
 
     other = float((int(str(first.columns["Fold"])[0]) + 1) % 4)

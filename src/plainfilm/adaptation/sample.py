@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import TypedDict
 
@@ -92,10 +91,7 @@ class Sample:
 
     def rows(self, chosen: NDArray[np.bool_]) -> Sample:
         """Return the images of a mask (n,)."""
-        records = tuple(
-            record for record, own in zip(self.manifest.records, chosen, strict=True) if own
-        )
-        manifest = replace(self.manifest, records=records)
+        manifest = replace(self.manifest, records=self.manifest.records.where(chosen))
         return Sample(manifest, self.images, self.log_odds[chosen], self.synthetic)
 
     def summary(self) -> SampleSummary:
@@ -139,12 +135,7 @@ def score_sample(
             f"validation, {counts.rejected} rejected, {counts.unlabelled} without a label",
             remedy="give images of other patients",
         )
-    own = replace(
-        scored.manifest,
-        records=tuple(
-            record for record, good in zip(scored.manifest.records, keep, strict=True) if good
-        ),
-    )
+    own = replace(scored.manifest, records=scored.manifest.records.where(keep))
     rows = scored.images.positions(own.ids)
     given = scored.predictions.probabilities[keep]
     log_odds = _log_odds(Predictor(bundle), scored.images, rows, given)
@@ -193,7 +184,7 @@ def divide(sample: Sample, share: float, seed: int) -> tuple[Sample, Sample]:
     if not 0 < share < 1:
         raise ConfigError("share= must be above 0 and below 1", received=share)
     records = sample.manifest.records
-    test = np.array([record.official == "test" for record in records])
+    test = records.officials == "test"
     if test.all():
         raise UsageError(
             "a model is not adapted to an official test set",
@@ -201,20 +192,19 @@ def divide(sample: Sample, share: float, seed: int) -> tuple[Sample, Sample]:
             remedy="give images of the training or validation set of this data set",
         )
     if test.any():
-        tested = {record.patient for record, own in zip(records, test, strict=True) if own}
-        other = np.array([record.patient not in tested for record in records])
+        other = ~np.isin(records.groups, records.groups[test])
         return sample.rows(other), sample.rows(test)
-    pool = sorted(records, key=attrgetter("id"))
+    order = records.order()
     shares, rng = np.array([share, 1 - share]), np.random.default_rng(seed)
     parts = divide_patients(
-        pool,
+        records.take(order),
         sample.task,
         ("adaptation", "held-out"),
         lambda counts: apportion(counts, shares, rng),
         "another share=",
     )
-    chosen = {record.id for record, part in zip(pool, parts.tolist(), strict=True) if part == 0}
-    mask = np.array([record.id in chosen for record in records])
+    mask = np.zeros(len(records), bool)
+    mask[order[parts == 0]] = True
     return sample.rows(mask), sample.rows(~mask)
 
 

@@ -35,7 +35,7 @@ def correct_without_labels(
 
     The parameters and errors are those of `plainfilm.adaptation.adapt`.
     """
-    records = tuple(record for record in data.records if record.official != "test")
+    records = data.records.where(data.records.officials != "test")
     if data.records and not records:
         raise UsageError(
             "a model is not adapted to an official test set",

@@ -104,8 +104,8 @@ def _check(bundle: Bundle, recalibration: Recalibration, used: Sample) -> None:
 def _known_images(known: TrainingImages | None, used: Sample) -> TrainingImages:
     """Return the training images of the parent and the images that it was adapted on."""
     if known is None:
-        ids = [record.id for record in used.manifest.records]
-        return collect_known_images(SplitImages(used.manifest, used.images.select(ids)))
+        images = used.images.select(used.manifest.ids.tolist())
+        return collect_known_images(SplitImages(used.manifest, images))
     keys = sorted({key for key in used.patients if is_key(key)})
     salt, patients = known.salt, known.patients
     if keys and (not salt or salt == check_key()):  # keys of two salts cannot be compared

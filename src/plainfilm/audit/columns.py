@@ -143,10 +143,9 @@ def comparisons_of(evidence: Evidence) -> list[Comparison]:
 
 def _cells(evidence: Evidence) -> Iterator[tuple[str, list[str | float | None]]]:
     """Yield the columns of the records, and metadata of files that no column has."""
-    columns = [record.columns for record in evidence.records]
-    names = dict.fromkeys(name for one in columns for name in one if name != _DERIVED)
+    names = [name for name in evidence.records.column_names if name != _DERIVED]
     for name in names:
-        yield name, [one.get(name) for one in columns]
+        yield name, evidence.records.column(name)
     taken = {name.casefold() for name in names}
     for name in _METADATA:
         if name in evidence.metadata.names and name not in taken:

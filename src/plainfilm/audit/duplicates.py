@@ -169,7 +169,7 @@ def _equal_pairs(evidence: Evidence, pairs: Sequence[Pair]) -> list[tuple[int, i
     rows = sorted({row for pair in likely for row in pair})
     if not rows:
         return []
-    files = [evidence.records[row].path for row in rows]
+    files = evidence.records.take(rows).paths
     _, outcomes = decode_files(files, _SPEC, read_pixel_hash)
     hashes = {  # without files that were removed or changed in the meantime
         row: one.metadata["pixels"]

@@ -13,8 +13,8 @@ from plainfilm.data.file_hashes import FileHashes, left_out_records
 from plainfilm.data.file_index import Digests
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.metadata import Metadata
+from plainfilm.data.record_table import Records
 from plainfilm.pixels.text import TextLine, read_lines
-from plainfilm.records import Record
 
 SIDE = 128
 """Side of the square images that an audit decodes, in pixels."""
@@ -38,7 +38,7 @@ class Evidence:
 
     manifest: Manifest  # all records, including those that cannot be read
     left_out: tuple[LeftOut, ...]  # files that cannot be read, with reasons
-    records: tuple[Record, ...]
+    records: Records
     ids: tuple[str, ...]
     metadata: Metadata
     hashes: Digests  # SHA-256 of the files, (n, 32)
@@ -70,8 +70,7 @@ class Evidence:
 
 def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
     """Collect the evidence of a manifest from its decoded images of 128 pixels a side."""
-    cached = set(cache.ids)
-    records = tuple(record for record in manifest.records if record.id in cached)
+    records = manifest.records.where(manifest.records.contains_ids(cache.ids))
     left_out = (*manifest.left_out, *cache.left_out)
     evidence = _evidence(manifest, records, left_out, cache.metadata, cache.hashes)
     return replace(evidence, cache=cache, summaries=_summarise(cache))
@@ -80,7 +79,7 @@ def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
 def evidence_from_files(manifest: Manifest, files: FileHashes) -> Evidence:
     """Collect the evidence that needs no decoding, from the files of the manifest."""
     rows = files.readable
-    records = tuple(manifest.records[row] for row in rows)
+    records = manifest.records.take(rows)
     left_out = (*manifest.left_out, *left_out_records(manifest, files.failures))
     sizes = Metadata(len(rows), bytes=files.stamps[rows, 0].astype(np.float64))
     return _evidence(manifest, records, left_out, sizes, files.digests[rows])
@@ -88,23 +87,21 @@ def evidence_from_files(manifest: Manifest, files: FileHashes) -> Evidence:
 
 def _evidence(
     manifest: Manifest,
-    records: tuple[Record, ...],
+    records: Records,
     left_out: tuple[LeftOut, ...],
     metadata: Metadata,
     hashes: Digests,
 ) -> Evidence:
-    numbers = {patient: n for n, patient in enumerate(dict.fromkeys(r.patient for r in records))}
-    labels = np.array([r.labels for r in records], dtype=np.float32)
     return Evidence(
         manifest=manifest,
         left_out=left_out,
         records=records,
-        ids=tuple(record.id for record in records),
+        ids=tuple(records.ids.tolist()),
         metadata=metadata,
         hashes=hashes,
-        labels=labels.reshape(len(records), len(manifest.task.labels)),
-        splits=np.array([r.split or r.official or "" for r in records], dtype=np.str_),
-        groups=np.array([numbers[r.patient] for r in records], dtype=np.intp),
+        labels=records.labels,
+        splits=records.known_splits,
+        groups=records.groups,
     )
 
 

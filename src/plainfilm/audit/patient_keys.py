@@ -110,7 +110,7 @@ def check_patient_keys(evidence: Evidence) -> Iterator[Finding]:
             consequence="the key may be a placeholder for unknown patients",
             remedy="check the key, and leave it empty where the patient is unknown",
         )
-    if all(record.patient == record.id for record in evidence.records):
+    if not evidence.records.has_patients:
         yield from _names_that_group(evidence)
     yield from _kinds_numbered_separately(evidence)
 

@@ -196,7 +196,7 @@ def audit_dataset(
 
 def _hash_files(manifest: Manifest, folder: str | Path | None, progress: Progress) -> Evidence:
     place = Path(folder) if folder is not None else default_folder()
-    paths = [record.path for record in manifest.records]
+    paths = manifest.records.paths
     return evidence_from_files(manifest, hash_files(paths, place, progress))
 
 

@@ -31,15 +31,17 @@ _SEVERAL_CLASSES = ("accuracy", "balanced_accuracy", "mcc", "kappa", "auroc", "f
 
 def describe_manifest(manifest: Manifest) -> str:
     """Return the number of images and patients, and a table of classes by split."""
+    from plainfilm.data.counts import class_names
+
     counts = manifest.describe()
     images, patients = plural(counts.images, "image"), plural(counts.patients, "patient")
     lines = [f"{manifest.name}: {images} of {patients}"]
-    splits = [record.split or record.official or "all" for record in manifest.records]
+    splits = [split or "all" for split in manifest.records.known_splits.tolist()]
     order = [split for split in ("train", "validation", "test", "all") if split in splits]
     if manifest.task.kind == "multilabel":
         rows = [("positive for", *order), *_count_labels(manifest, splits, order)]
         return "\n".join([*lines, table(rows, right=tuple(range(1, len(order) + 1)))])
-    names = [manifest.task.class_of(record.labels) for record in manifest.records]
+    names = class_names(manifest.task, manifest.records.labels).tolist()
     cells = Counter(zip(splits, names, strict=True))
     classes = sorted(set(names))
     rows = [("", *classes)]

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             remedy=f"use one of {', '.join(_KINDS)}",
         )
     manifest = load(args, one_class=True)
-    if any(_is_file(record.path, args.out) for record in manifest.records if args.out.exists()):
+    if args.out.exists() and any(_is_file(path, args.out) for path in manifest.records.paths):
         raise UsageError("--out would overwrite an image of the data", received=args.out)
     print(describe_manifest(manifest))
     if lines := describe_characteristics(manifest):

@@ -260,7 +260,7 @@ def _evaluate(made: Run, args: argparse.Namespace) -> EvaluationDocument | None:
     from plainfilm.evaluation.external import stored_evaluation
     from plainfilm.report import write_report
 
-    if not any(record.split == "test" for record in made.manifest.records):
+    if "test" not in made.manifest.splits:
         return None
     folder = made.folder / "evaluation"
     done = stored_evaluation(folder / "evaluation.json", made.bundle)

@@ -124,22 +124,21 @@ def characterise(
 def characterise_splits(manifest: Manifest) -> list[Characteristics]:
     """Describe each split of a manifest; a manifest without splits is described as ``all``."""
     columns = _known_columns(manifest_columns(manifest))
-    places = np.array([one.split or one.official or "all" for one in manifest.records])
+    splits = manifest.records.known_splits
     patients, labels = manifest.patients, manifest.label_array()
     described = []
-    for split in (*SPLITS, "all"):
-        rows: list[int] = np.flatnonzero(places == split).tolist()
+    for split in (*SPLITS, ""):
+        rows: list[int] = np.flatnonzero(splits == split).tolist()
         if rows:
             some = {name: [cells[row] for row in rows] for name, cells in columns.items()}
             keys = [str(key) for key in patients[rows]]
-            described.append(characterise(split, manifest.task, keys, labels[rows], some))
+            described.append(characterise(split or "all", manifest.task, keys, labels[rows], some))
     return described
 
 
 def manifest_columns(manifest: Manifest) -> dict[str, list[Value]]:
     """Return the further columns (n,) of a manifest by name."""
-    names = dict.fromkeys(name for record in manifest.records for name in record.columns)
-    return {name: [record.columns.get(name) for record in manifest.records] for name in names}
+    return {name: manifest.records.column(name) for name in manifest.records.column_names}
 
 
 def _known_columns(columns: Columns) -> Columns:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plainfilm.records import SPLITS, Record, Task, TaskKind
+from plainfilm.data.record_table import Records
+from plainfilm.records import SPLITS, UNKNOWN, Task, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,11 @@ class Description:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def describe(
-    name: str, task: Task, records: Sequence[Record], left_out: Counter[str]
-) -> Description:
+def describe(name: str, task: Task, records: Records, left_out: Counter[str]) -> Description:
     """Count records by class and split, and files that are left out by reason."""
     total = count(task, records)
-    parts = {split: [r for r in records if r.split == split] for split in SPLITS}
+    splits = records.splits
+    parts = {split: records.where(splits == split) for split in SPLITS}
     return Description(
         name,
         task.kind,
@@ -73,9 +74,9 @@ def describe(
     )
 
 
-def count(task: Task, records: Sequence[Record]) -> Counts:
+def count(task: Task, records: Records) -> Counts:
     """Count records, their patients and their labels."""
-    labels = np.array([r.labels for r in records], np.float32).reshape(-1, len(task.labels))
+    labels = records.labels
     positive: list[int] = (labels == 1).sum(axis=0).tolist()
     negative: list[int] = (labels == 0).sum(axis=0).tolist()
     classes: dict[str, int | LabelCounts]
@@ -88,4 +89,12 @@ def count(task: Task, records: Sequence[Record]) -> Counts:
             label: LabelCounts(p, n, len(records) - p - n)
             for label, p, n in zip(task.labels, positive, negative, strict=True)
         }
-    return Counts(len(records), len({record.patient for record in records}), classes)
+    return Counts(len(records), records.patient_count, classes)
+
+
+def class_names(task: Task, labels: NDArray[np.float32]) -> NDArray[np.str_]:
+    """Return the class of each image, (n,), of labels (n, labels); see `Task.class_of`."""
+    known = np.nan_to_num(labels, nan=-1).astype(np.int8)
+    rows, index = np.unique(known, axis=0, return_inverse=True)
+    names = [task.class_of([UNKNOWN if v < 0 else float(v) for v in row]) for row in rows.tolist()]
+    return np.array(names, np.str_)[index.ravel()]

@@ -69,7 +69,7 @@ def fill_cache(
         If the disk is full or not writable. Finished shards are kept.
     """
     top = Path(folder) if folder is not None else default_folder()
-    contents = Contents(hash_files([record.path for record in manifest.records], top, progress))
+    contents = Contents(hash_files(manifest.records.paths, top, progress))
     shard_folder = top / _name(spec, reader)
     folders = [shard_folder]
     if reader is read_image:  # this reader gives the same pixels, with more metadata

@@ -83,8 +83,8 @@ def _quantiles(values: NDArray[np.float64]) -> dict[str, float] | None:
 
 def _intensity(manifest: Manifest, cache: Cache) -> dict[str, float] | None:
     # Only training images, since a plan that uses this must not depend on the test set.
-    has_split = any(record.split for record in manifest.records)
-    ids = {r.id for r in manifest.records if not has_split or r.split == "train"}
+    train = manifest.splits == ("train" if (manifest.splits != "").any() else "")
+    ids = {*manifest.records.ids_where(train)}
     rows = np.array([row for row, name in enumerate(cache.ids) if name in ids], dtype=np.intp)
     if not len(rows):
         return None

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import attrgetter
 
 import numpy as np
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
+from plainfilm.data.record_table import Records
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.split import divide_patients, make_splits
 from plainfilm.data.stratify import deal
 from plainfilm.errors import ConfigError, SplitError
-from plainfilm.records import Record
 
 COLUMN = "fold"
 """The column of a table that assigns the folds; upper and lower case are equal."""
@@ -42,7 +40,7 @@ class Folds:
 
     manifest: Manifest
     numbers: tuple[int, ...]
-    test: tuple[Record, ...]
+    test: Records
     names: tuple[str, ...] = ()
 
     @property
@@ -53,22 +51,19 @@ class Folds:
     @property
     def whole(self) -> Manifest:
         """Return all images: those of the folds for training, and the test set."""
-        train = [replace(record, split="train") for record in self.manifest.records]
-        test = [replace(record, split="test") for record in self.test]
-        return replace(self.manifest, records=(*train, *test))
+        train = self.manifest.records.replace(split="train")
+        return replace(self.manifest, records=train + self.test.replace(split="test"))
 
     def split(self, fold: int, validation: float) -> Manifest:
         """Return the manifest with one fold as its test set, to train and evaluate one model.
 
         A share of the other images, by patient, becomes the validation set.
         """
-        pairs = [*zip(self.manifest.records, self.numbers, strict=True)]
-        inside = [replace(record, split="test") for record, own in pairs if own == fold]
-        others = replace(
-            self.manifest, records=tuple(record for record, own in pairs if own != fold)
-        )
+        records, inside = self.manifest.records, np.array(self.numbers) == fold
+        others = replace(self.manifest, records=records.where(~inside))
         divided = make_splits(others, validation=validation, test=0, seed=_SEED).records
-        return replace(self.manifest, records=(*divided, *inside))
+        held = records.where(inside).replace(split="test")
+        return replace(self.manifest, records=divided + held)
 
 
 def make_folds(manifest: Manifest, count: int, seed: int = _SEED) -> Folds:
@@ -97,26 +92,22 @@ def make_folds(manifest: Manifest, count: int, seed: int = _SEED) -> Folds:
     """
     if count < 2:
         raise ConfigError("a cross-validation needs 2 or more folds", received=count)
-    test = tuple(r for r in manifest.records if (r.split or r.official) == "test")
-    held = {record.id for record in test}
-    pool = [
-        replace(record, split=None, official=None)
-        for record in sorted(manifest.records, key=attrgetter("id"))
-        if record.id not in held
-    ]
+    held = manifest.records.known_splits == "test"
+    test, order = manifest.records.where(held), manifest.records.order()
+    pool = manifest.records.take(order[~held[order]]).replace(split="", official="")
     if not pool:
         raise SplitError(
             "no image is left for cross-validation",
             received=f"{plural(len(test), 'image')}, all in the test set",
             remedy="add images outside the test set",
         )
-    own = replace(manifest, records=tuple(pool))
+    own = replace(manifest, records=pool)
     if test:
         what = f"{plural(len(test), 'image')} of the test set {'is' if len(test) == 1 else 'are'}"
         own = own.with_findings(
-            [finding("test-set-kept", "note", f"{what} in no fold", len(test), held)]
+            [finding("test-set-kept", "note", f"{what} in no fold", len(test), test.ids.tolist())]
         )
-    name = next((n for r in pool for n in r.columns if n.casefold() == COLUMN), None)
+    name = next((name for name in pool.column_names if name.casefold() == COLUMN), None)
     if name is not None:
         return _read_column(own, test, name, count)
     names = [f"fold {number + 1}" for number in range(count)]
@@ -125,12 +116,12 @@ def make_folds(manifest: Manifest, count: int, seed: int = _SEED) -> Folds:
     return Folds(own, tuple((parts + 1).tolist()), test)
 
 
-def _read_column(manifest: Manifest, test: tuple[Record, ...], column: str, count: int) -> Folds:
+def _read_column(manifest: Manifest, test: Records, column: str, count: int) -> Folds:
     """Return the folds that a column assigns, after checking them."""
-    cells = [record.columns.get(column, "") for record in manifest.records]
-    names = [f"{cell:g}" if isinstance(cell, float) else str(cell).strip() for cell in cells]
-    blank = [r.id for r, name in zip(manifest.records, names, strict=True) if not name]
-    if blank:
+    records = manifest.records
+    cells = records.column(column)
+    names = [f"{c:g}" if isinstance(c, float) else str(c or "").strip() for c in cells]
+    if blank := records.ids_where(np.array(names) == ""):
         raise SplitError(
             f"{plural(len(blank), 'image has', 'images have')} no value in the column {column!r}",
             received=f"such as {', '.join(sorted(blank)[:3])}",
@@ -146,14 +137,13 @@ def _read_column(manifest: Manifest, test: tuple[Record, ...], column: str, coun
             else "rename or remove the column",
         )
     numbers = [order.index(name) + 1 for name in names]
-    found: dict[str, set[int]] = defaultdict(set)
-    for record, number in zip(manifest.records, numbers, strict=True):
-        found[record.patient].add(number)
-    divided = {patient for patient, own in found.items() if len(own) > 1}
-    if divided:
-        example = [r.id for r in manifest.records if r.patient in divided]
+    groups = records.groups
+    pairs = np.unique(np.column_stack([groups, numbers]), axis=0)
+    divided = np.bincount(pairs[:, 0]) > 1
+    if count := int(divided.sum()):
+        example = records.ids_where(divided[groups])
         raise SplitError(
-            f"{plural(len(divided), 'patient has', 'patients have')} images in several folds of "
+            f"{plural(count, 'patient has', 'patients have')} images in several folds of "
             f"the column {column!r}",
             received=f"such as {', '.join(example[:3])}",
             remedy="give all images of a patient the same fold, or rename the column to let "

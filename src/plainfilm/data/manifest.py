@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,8 +19,9 @@ from plainfilm._json import Format, from_json
 from plainfilm._text import plural
 from plainfilm.data.counts import Description, describe
 from plainfilm.data.parquet import decode_records, encode_records, labels_to_json, read_parquet
+from plainfilm.data.record_table import Records, invalid_labels
 from plainfilm.errors import LabelError, SourceError, SplitError
-from plainfilm.records import SPLITS, Finding, Record, Split, Task
+from plainfilm.records import SPLITS, Finding, Split, Task
 
 MANIFEST_SCHEMA = 3
 """Version of the Parquet layout; files of other versions are rejected."""
@@ -55,7 +54,8 @@ class Manifest:
     task
         Labels and classes; the labels are the columns of :meth:`label_array`.
     records
-        The images, with unique ids, in a reproducible order.
+        The images, with unique ids, in a reproducible order. Any sequence of
+        :class:`~plainfilm.records.Record` can be given.
 
     Raises
     ------
@@ -66,22 +66,20 @@ class Manifest:
 
     name: str
     task: Task
-    records: tuple[Record, ...]
+    records: Records
     left_out: tuple[LeftOut, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({record.id for record in self.records}) != len(self.records):
-            counts = Counter(record.id for record in self.records)
-            raise LabelError("ids of records repeat", received=counts.most_common(1)[0][0])
         width = len(self.task.labels)
-        for record in self.records:
-            valid = all(value in (0, 1) or math.isnan(value) for value in record.labels)
-            if len(record.labels) != width or not valid:
-                raise LabelError(
-                    f"a record must have {plural(width, 'label')} of 1, 0 or NaN",
-                    received=f"{record.id}: {record.labels}",
-                )
+        records = Records.of(self.records, width)
+        object.__setattr__(self, "records", records)
+        if repeated := records.repeated_id():
+            raise LabelError("ids of records repeat", received=repeated)
+        labels = records.labels
+        valid = ((labels == 0) | (labels == 1) | np.isnan(labels)).all(axis=1)
+        if labels.shape[1] != width or not valid.all():
+            raise invalid_labels(records[int(np.argmin(valid))], width)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -89,33 +87,32 @@ class Manifest:
     @property
     def ids(self) -> NDArray[np.str_]:
         """Ids of the records, (n,)."""
-        return np.array([record.id for record in self.records], dtype=np.str_)
+        return self.records.ids
 
     @property
     def patients(self) -> NDArray[np.str_]:
         """Patient keys, (n,)."""
-        return np.array([record.patient for record in self.records], dtype=np.str_)
+        return self.records.patients
 
     @property
     def splits(self) -> NDArray[np.str_]:
         """Splits, (n,); an empty string for a record without one."""
-        return np.array([record.split or "" for record in self.records], dtype=np.str_)
+        return self.records.splits
 
     def label_array(self) -> NDArray[np.float32]:
         """Return the labels, (n, labels): 1, 0 or NaN for unknown."""
-        rows = [record.labels for record in self.records]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.task.labels))
+        return self.records.labels.copy()
 
     @property
     def is_split(self) -> bool:
         """Whether there are records and each has a split."""
-        return bool(self.records) and all(record.split for record in self.records)
+        return bool(self.records) and bool((self.splits != "").all())
 
     def select(self, split: Split) -> Manifest:
         """Return the manifest of one split; raises `SplitError` if the split has no record."""
         if split not in SPLITS:
             raise SplitError(f"the split must be one of {', '.join(SPLITS)}", received=repr(split))
-        chosen = tuple(record for record in self.records if record.split == split)
+        chosen = self.records.where(self.splits == split)
         if not chosen:
             raise SplitError(
                 f"the split {split!r} has no image",
@@ -128,11 +125,10 @@ class Manifest:
     def drop(self, left_out: Iterable[LeftOut]) -> Manifest:
         """Move the records in ``left_out`` from the records to the files left out."""
         new = tuple({item.id: item for item in left_out}.values())
-        gone = {item.id for item in new}
         known = {item.id for item in self.left_out}
         return replace(
             self,
-            records=tuple(record for record in self.records if record.id not in gone),
+            records=self.records.where(~self.records.contains_ids([item.id for item in new])),
             left_out=self.left_out + tuple(item for item in new if item.id not in known),
         )
 
@@ -147,14 +143,23 @@ class Manifest:
         It does not depend on the order of the records, on the folder of the files, or on the
         spelling of patient keys (and so not on the salt).
         """
-        ordered = sorted(self.records, key=attrgetter("id"))
-        first = {record.patient: record.id for record in reversed(ordered)}
+        ordered = self.records.take(self.records.order())
+        ids, groups = ordered.table["id"], ordered.groups
+        first = np.unique(groups, return_index=True)[1][groups]
+        splits = ordered.splits
         # The hash of one canonical JSON text, built in pieces to save memory.
         digest = hashlib.sha256(b'{"rows":[')
         for start in range(0, len(ordered), _HASHED_AT_ONCE):
+            part = slice(start, start + _HASHED_AT_ONCE)
             rows = [
-                [record.id, first[record.patient], record.split, labels_to_json(record.labels)]
-                for record in ordered[start : start + _HASHED_AT_ONCE]
+                [own, patient, split or None, labels_to_json(labels)]
+                for own, patient, split, labels in zip(
+                    ids[part].to_pylist(),
+                    ids.take(first[part]).to_pylist(),
+                    splits[part].tolist(),
+                    ordered.labels[part].tolist(),
+                    strict=True,
+                )
             ]
             digest.update(b"," * bool(start) + canonical_json(rows)[1:-1].encode())
         digest.update(f'],"task":{canonical_json(asdict(self.task))}}}'.encode())

@@ -14,6 +14,7 @@ import numpy as np
 from plainfilm._csv import original
 from plainfilm._files import read_regular, reason_of
 from plainfilm._text import plural
+from plainfilm.data.counts import class_names
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.listing import finding
 from plainfilm.errors import SourceError, UsageError
@@ -37,7 +38,7 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
         If it lists none of the records, all of them, or all of an official split.
     """
     checks = _read(path)
-    listed = [record for record in manifest.records if record.id in checks]
+    listed = manifest.records.where(manifest.records.contains_ids(checks))
     if checks and not listed:
         raise SourceError(
             f"{path} lists no record of {manifest.name}",
@@ -51,8 +52,8 @@ def leave_out(manifest: Manifest, path: str | Path) -> Manifest:
             remedy="check the list",
         )
     for name in SPLITS:
-        before = sum(record.official == name for record in manifest.records)
-        if before and before == sum(record.official == name for record in listed):
+        before = int((manifest.records.officials == name).sum())
+        if before and before == (listed.officials == name).sum():
             raise SourceError(
                 f"{path} lists every image of the official {name} split",
                 received=plural(before, "image"),
@@ -104,10 +105,9 @@ def pick(manifest: Manifest, count: int = 16, seed: int = 0) -> list[int]:
     Returns the positions of at most ``count`` records; ``seed`` is the seed of the random choice.
     """
     rng = np.random.default_rng(seed)
-    classes: dict[str, list[int]] = {}
-    for position, record in enumerate(manifest.records):
-        classes.setdefault(manifest.task.class_of(record.labels), []).append(position)
-    queues = [rng.permutation(members)[::-1].tolist() for _, members in sorted(classes.items())]
+    classes = class_names(manifest.task, manifest.records.labels)
+    members = [np.flatnonzero(classes == name) for name in np.unique(classes)]
+    queues = [rng.permutation(rows)[::-1].tolist() for rows in members]
     rounds = zip_longest(*queues)
     return [row for some in rounds for row in some if row is not None][:count]
 
@@ -128,19 +128,19 @@ def relocate(manifest: Manifest, folder: str | Path) -> Manifest:
         If none of them is there.
     """
     root = Path(folder)
-    records = []
+    paths = []
     found = 0
-    for record in manifest.records:
-        name = re.sub(r"#\d+$", "", record.id)
+    for identity in manifest.ids.tolist():
+        name = re.sub(r"#\d+$", "", identity)
         # With several sources, ids begin with the name of the source.
         places = [root / name, root / name.partition("/")[2]]
         place = next((path for path in places if path.is_file()), None)
         found += place is not None
-        records.append(replace(record, path=str(place or places[0])))
-    if records and not found:
+        paths.append(str(place or places[0]))
+    if paths and not found:
         raise SourceError(
             f"none of the images of {manifest.name} is in the folder",
-            received=f"{folder}; the first image is {records[0].id}",
+            received=f"{folder}; the first image is {manifest.records[0].id}",
             remedy="give the folder that contains it by this path",
         )
-    return replace(manifest, records=tuple(records))
+    return replace(manifest, records=manifest.records.replace(path=paths))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._text import plural
 from plainfilm.data.manifest import Manifest
+from plainfilm.data.record_table import Records
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.patients.names import patient_of
 from plainfilm.data.stratify import apportion, group_images, quotas, strata_counts
 from plainfilm.errors import ConfigError, SplitError
-from plainfilm.records import SPLITS, Finding, Record, Split, Task
+from plainfilm.records import SPLITS, Finding, Split, Task
 
 _CHECKS = frozenset({"validation-too-small", "patient-overlap", "unassigned-images", "limited"})
 
@@ -69,7 +68,7 @@ def make_splits(
     if not 0 <= test < 1:
         raise ConfigError("test= must be at least 0 and below 1", received=test)
     findings = [f for f in manifest.findings if f.check not in _CHECKS]
-    officials = {record.official for record in manifest.records}
+    officials = manifest.records.officials
     fixed: set[Split] = {"test"} if "test" in officials else set()
     if "validation" in officials:
         too_small = _judge_validation(manifest, minimum_validation, minimum_per_class)
@@ -77,7 +76,9 @@ def make_splits(
             fixed.add("validation")
         else:
             findings.append(too_small)
-    if officials != {None} and (unassigned := [r.id for r in manifest.records if not r.official]):
+    open_rows = officials == ""
+    if open_rows.any() and not open_rows.all():
+        unassigned = manifest.records.ids_where(open_rows)
         count = plural(len(unassigned), "image has", "images have")
         what = f"{count} no official split and joined the training set"
         findings.append(finding("unassigned-images", "note", what, len(unassigned), unassigned))
@@ -87,15 +88,14 @@ def make_splits(
     if "validation" not in fixed:
         shares["validation"] = (1 - shares.get("test", 0.0)) * validation
     shares = {"train": 1 - sum(shares.values()), **shares}
-    assigned = _assign(manifest, fixed, shares, seed)
-    records = tuple(replace(r, split=assigned[r.id]) for r in manifest.records)
+    records = manifest.records.replace(split=_assign(manifest, fixed, shares, seed))
     findings += _find_overlaps(records)
     return replace(manifest, records=records, findings=tuple(findings))
 
 
 def _judge_validation(manifest: Manifest, minimum: int, per_class: int) -> Finding | None:
-    chosen = [record for record in manifest.records if record.official == "validation"]
-    labels = np.array([record.labels for record in chosen], dtype=np.float32)
+    chosen = manifest.records.where(manifest.records.officials == "validation")
+    labels = chosen.labels
     positive, negative = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
     if manifest.task.kind == "binary":
         rarest = int(min(positive[0], negative[0]))
@@ -111,17 +111,19 @@ def _judge_validation(manifest: Manifest, minimum: int, per_class: int) -> Findi
         f"the official validation set has {plural(len(chosen), 'image')}, {rarest} in its rarest "
         "class; it joined the training set, and a share of that is the validation set instead",
         len(chosen),
-        (record.id for record in chosen),
+        chosen.ids.tolist(),
         consequence="early stopping, temperature and thresholds would depend on chance",
     )
 
 
 def _assign(
     manifest: Manifest, fixed: set[Split], shares: Mapping[Split, float], seed: int
-) -> dict[str, Split]:
-    assigned: dict[str, Split] = {r.id: r.official for r in manifest.records if r.official in fixed}
-    pool = sorted((r for r in manifest.records if r.id not in assigned), key=attrgetter("id"))
-    if not pool:
+) -> NDArray[np.str_]:
+    """Return the split of each record, (n,)."""
+    assigned = manifest.records.officials.astype(object)
+    order = manifest.records.order()
+    free = order[~np.isin(assigned[order].astype(str), sorted(fixed))]
+    if not len(free):
         raise SplitError(
             "no image is left for training",
             received=f"{plural(len(assigned), 'image')}, all in {' and '.join(sorted(fixed))}",
@@ -129,15 +131,16 @@ def _assign(
         )
     names = tuple(shares)
     rng, sizes = np.random.default_rng(seed), np.array([*shares.values()])
+    pool = manifest.records.take(free)
     parts = divide_patients(
         pool, manifest.task, names, lambda counts: apportion(counts, sizes, rng)
     )
-    assigned.update({r.id: names[p] for r, p in zip(pool, parts.tolist(), strict=True)})
+    assigned[free] = np.array(names)[parts]
     return assigned
 
 
 def divide_patients(
-    pool: Sequence[Record],
+    pool: Records,
     task: Task,
     names: Sequence[str],
     assign: Callable[[NDArray[np.float64]], NDArray[np.intp]],
@@ -148,11 +151,8 @@ def divide_patients(
     ``assign`` returns the part of each patient from the strata counts (patients, k). ``names`` of
     the parts and the remedy are for the `SplitError` that is raised if a part would lack a class.
     """
-    labels = np.array([record.labels for record in pool], dtype=np.float32)
-    strata = strata_counts(labels, task)
-    order = _patient_order(pool)
-    keys = np.array([order[record.patient] for record in pool], dtype=np.intp)
-    index, counts = group_images(keys, strata)
+    strata = strata_counts(pool.labels, task)
+    index, counts = group_images(_patient_numbers(pool), strata)
     _check_patients(task, counts, names)
     parts = assign(counts)[index]
     for number, name in enumerate(names):
@@ -167,18 +167,18 @@ def divide_patients(
     return parts
 
 
-def _patient_order(pool: Sequence[Record]) -> dict[str, int]:
-    """Number the patients in an order that does not depend on the salt of their keys.
+def _patient_numbers(pool: Records) -> NDArray[np.intp]:
+    """Number the patients, (n,), in an order that does not depend on the salt of their keys.
 
     The order is that of the patient in the name of the first file, or else of its id. Records must
     be sorted by id.
     """
-    first: dict[str, tuple[str, str]] = {}
-    for record in pool:
-        if record.patient not in first:
-            named = patient_of(record.id)
-            first[record.patient] = (named[0] if named else record.id, record.id)
-    return {patient: number for number, patient in enumerate(sorted(first, key=first.__getitem__))}
+    groups = pool.groups
+    first = pool.ids[np.unique(groups, return_index=True)[1]].tolist()
+    keys = [(named[0] if (named := patient_of(name)) else name, name) for name in first]
+    numbers = np.empty(len(keys), np.intp)
+    numbers[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return numbers[groups]
 
 
 def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[str]) -> None:
@@ -196,24 +196,23 @@ def _check_patients(task: Task, counts: NDArray[np.float64], names: Sequence[str
             )
 
 
-def _find_overlaps(records: Sequence[Record]) -> Iterator[Finding]:
-    splits: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        splits[record.patient].add(str(record.split))
+def _find_overlaps(records: Records) -> Iterator[Finding]:
+    splits, groups = records.splits, records.groups
+    present = np.stack([np.bincount(groups, splits == name) > 0 for name in SPLITS])
     for first, second in combinations(SPLITS, 2):
-        both = {key for key, found in splits.items() if {first, second} <= found}
-        if not both:
+        both = present[SPLITS.index(first)] & present[SPLITS.index(second)]
+        count = int(both.sum())
+        if not count:
             continue
         here, there = (
-            [r.id for r in records if r.patient in both and r.split == split]
-            for split in (first, second)
+            records.ids_where(both[groups] & (splits == split)) for split in (first, second)
         )
         yield finding(
             "patient-overlap",
             "serious",
-            f"{plural(len(both), 'patient is', 'patients are')} in the official splits {first} "
+            f"{plural(count, 'patient is', 'patients are')} in the official splits {first} "
             f"({plural(len(here), 'image')}) and {second} ({plural(len(there), 'image')})",
-            len(both),
+            count,
             here + there,
             consequence="a model can recognise the patient instead of the disease",
             remedy=f"remove the images of these patients from {first}, or split the data set again",
@@ -246,7 +245,8 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
             "the number of training images must be at least the number of classes",
             received=f"{n} for {len(task.classes)} classes",
         )
-    train = sorted(manifest.select("train").records, key=attrgetter("id"))
+    train = manifest.select("train").records
+    train = train.take(train.order())
     if n >= len(train) and not balanced:
         return manifest
     if balanced and task.kind == "multilabel":
@@ -256,17 +256,16 @@ def limit(manifest: Manifest, n: int, seed: int = 0, *, balanced: bool = False) 
             remedy="leave balanced= out",
         )
     rng = np.random.default_rng(seed)
-    labels = np.array([record.labels for record in train], dtype=np.float32)
-    strata = strata_counts(labels, task)
+    strata = strata_counts(train.labels, task)
     if task.kind == "multilabel":
         chosen = _choose_by_labels(strata, n, rng)
     else:
         chosen = _choose_by_class(strata, n, rng, balanced)
-    keep = {train[i].id for i in chosen}
-    records = tuple(r for r in manifest.records if r.split != "train" or r.id in keep)
+    kept = manifest.records.contains_ids(train.take(chosen).ids)
+    records = manifest.records.where((manifest.splits != "train") | kept)
     how = ", the same number of every class" if balanced else ""
-    what = f"{len(keep):,} of {plural(len(train), 'training image')} are used as requested{how}"
-    note = finding("limited", "note", what, len(train) - len(keep))
+    what = f"{len(chosen):,} of {plural(len(train), 'training image')} are used as requested{how}"
+    note = finding("limited", "note", what, len(train) - len(chosen))
     return replace(manifest, records=records).with_findings([note])
 
 

@@ -36,8 +36,7 @@ def collect_columns(
     A column takes precedence over a metadata field of the same name.
     """
     columns: dict[str, Sequence[str | float | None]] = {
-        name: [record.columns.get(name) for record in manifest.records]
-        for name in dict.fromkeys(key for record in manifest.records for key in record.columns)
+        name: manifest.records.column(name) for name in manifest.records.column_names
     }
     if metadata is None:
         return columns

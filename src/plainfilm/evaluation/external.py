@@ -150,7 +150,7 @@ def _internal_rows(
             notes.append(f" Not shown: {error.problem}.")
 
     manifest = open_run(home).manifest
-    if any(record.split == "validation" for record in manifest.records):
+    if "validation" in manifest.splits:
         held = manifest.select("validation")
         internal = partial(again, bundle, held, out=folder, robustness=False)
         add(_VALIDATION, folder, lambda: internal().document)
@@ -160,9 +160,9 @@ def _internal_rows(
             " Not shown: the internal validation, because the run has no validation images"
             + (f"; thresholds and temperature were chosen on {chosen}." if chosen else ".")
         )
-    own = [record for record in manifest.records if record.split == "test"]
+    own = manifest.records.where(manifest.splits == "test")
     if own:
-        role = "official test" if any(one.official == "test" for one in own) else "internal test"
+        role = "official test" if "test" in own.officials else "internal test"
         place = home / "evaluation"
         add(
             role, place, lambda: stored_evaluation(place / DOCUMENT, bundle) or again(home).document

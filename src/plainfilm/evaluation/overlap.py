@@ -92,7 +92,7 @@ def report_overlap(found: Found, scored: Scored, *, own: bool) -> list[Finding]:
     """
     findings = []
     if count := int(found.images.sum()):
-        records, shared = scored.manifest.records, scored.manifest.patients[found.patients]
+        shared = scored.manifest.patients[found.patients]
         common = f"; {plural(len(set(shared)), 'patient')} in common" if len(shared) else ""
         others = "; evaluation.json has the metrics without the overlap"
         findings.append(
@@ -103,7 +103,7 @@ def report_overlap(found: Found, scored: Scored, *, own: bool) -> list[Finding]:
                 f"{'overlaps' if count == 1 else 'overlap'} with the training and validation "
                 f"images of the model: {_describe(found)}{common}",
                 count=count,
-                files=tuple(records[row].id for row in np.flatnonzero(found.images)[:_LISTED]),
+                files=tuple(scored.manifest.records.ids_where(found.images)[:_LISTED]),
                 consequence="the results are too optimistic, and this is no external validation: "
                 "the model was fitted to these images or patients",
                 remedy="evaluate on other images of other patients"

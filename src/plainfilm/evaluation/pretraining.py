@@ -42,6 +42,6 @@ def report_pretraining(weights: Iterable[PretrainedWeights], manifest: Manifest)
 
 def _conventions(manifest: Manifest) -> set[str]:
     """Return the naming conventions of public sets that nearly all files follow."""
-    items = [Item(one.id, one.path, one.path, "") for one in manifest.records]
+    items = [Item(name, "", name, "") for name in manifest.ids.tolist()]
     scopes = [node.scope for node in convention_patients(items) if node is not None]
     return {*scopes} if items and len(scopes) >= _NEARLY_ALL * len(items) else set()

@@ -134,12 +134,12 @@ class Evaluation:
         if stored.document.model.kind != "bundle":
             return cls(*stored)
         manifest = Manifest.read(stored.folder / MANIFEST)
-        rows = {id_: row for row, id_ in enumerate(stored.predictions.ids)}
-        records = tuple(record for record in manifest.records if record.id in rows)
-        if len(records) != len(rows):
+        ids = [*stored.predictions.ids]
+        records = manifest.records.where(manifest.records.contains_ids(ids))
+        if len(records) != len({*ids}):
             raise stored.mismatch("predictions of other images")
         # Both files are written in the same order.
-        if [record.id for record in records] != [*stored.predictions.ids]:
+        if records.ids.tolist() != ids:
             raise stored.mismatch("predictions in another order")
         return cls(*stored, replace(manifest, records=records))
 

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,7 @@ def measure_robustness(
     bundle = predictor.bundle
     column = _column(manifest)
     label = bundle.task.labels[column]
-    known = tuple(r for r in manifest.records if not np.isnan(r.labels[column]))
+    known = manifest.records.where(~np.isnan(manifest.records.labels[:, column]))
     chosen = _draw(replace(manifest, records=known), limit, seed)
     spec, own = enlarged(bundle.pixels), bundle.pixels
     images = fill_cache(chosen, spec, folder=cache, workers=workers, progress=progress)
@@ -144,7 +143,7 @@ def _draw(manifest: Manifest, limit: int, seed: int) -> Manifest:
     enough = int(np.searchsorted(np.cumsum(sizes[order]), limit)) + 1
     taken = np.zeros(len(keys), bool)
     taken[order[:enough]] = True
-    return replace(manifest, records=tuple(compress(manifest.records, taken[numbers])))
+    return replace(manifest, records=manifest.records.where(taken[numbers]))
 
 
 def enlarged(spec: PixelSpec) -> PixelSpec:

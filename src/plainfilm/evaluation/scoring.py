@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import Bundle
 from plainfilm.data import Cache, LeftOut, Manifest, fill_cache
+from plainfilm.data.counts import class_names
 from plainfilm.data.sources.classes.names import fold_class
 from plainfilm.errors import BundleError, LabelError, SourceError
 from plainfilm.evaluation.columns import collect_columns
@@ -21,7 +21,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.style_column import COLUMN as STYLE
 from plainfilm.evaluation.style_column import group_by_style
 from plainfilm.pixels.metadata import count_synthetic
-from plainfilm.records import Task
+from plainfilm.records import UNKNOWN, Task
 from plainfilm.runtime import Predictor
 
 _CHUNK = 4096
@@ -88,8 +88,8 @@ def score(
         columns.setdefault(STYLE, style)
     predictions = Predictions(
         bundle.task,
-        [record.id for record in manifest.records],
-        [record.patient for record in manifest.records],
+        manifest.ids.tolist(),
+        manifest.patients.tolist(),
         manifest.label_array(),
         np.array(probabilities, np.float32),
         columns,
@@ -106,29 +106,23 @@ def align(manifest: Manifest, task: Task) -> Manifest:
     A data set may lack classes of the bundle. Raises a `LabelError` if its labels or classes are
     not among those of the bundle.
     """
-    given = {one.labels for one in manifest.records}
+    labels = manifest.records.labels
     if task.kind == "multilabel":
         theirs = {label.casefold(): column for column, label in enumerate(manifest.task.labels)}
         if any(label.casefold() not in theirs for label in task.labels):
             raise _misfit(manifest, manifest.task.classes, task)
-        columns = [theirs[label.casefold()] for label in task.labels]
-        rows = {labels: tuple(labels[column] for column in columns) for labels in given}
+        aligned = labels[:, [theirs[label.casefold()] for label in task.labels]]
     else:
         # By name: the bundle defines which class is the positive one.
         own = {fold_class(name): name for name in task.classes}
-        names = {labels: manifest.task.class_of(labels) for labels in given}
-        known = {name for labels, name in names.items() if not any(map(math.isnan, labels))}
+        names = class_names(manifest.task, labels)
+        known = {*names[~np.isnan(labels).any(axis=1)].tolist()}
         if manifest.task.kind == "multilabel" or any(fold_class(one) not in own for one in known):
             raise _misfit(manifest, sorted(known), task)
-        rows = {
-            labels: tuple(
-                float(own[fold_class(name)] == label) if name in known else math.nan
-                for label in task.labels
-            )
-            for labels, name in names.items()
-        }
-    records = tuple(replace(one, labels=rows[one.labels]) for one in manifest.records)
-    return replace(manifest, task=task, records=records)
+        aligned = np.full((len(manifest), len(task.labels)), UNKNOWN, np.float32)
+        for name in known:
+            aligned[names == name] = [own[fold_class(name)] == label for label in task.labels]
+    return replace(manifest, task=task, records=manifest.records.replace(labels=aligned))
 
 
 def _misfit(manifest: Manifest, received: Sequence[str], task: Task) -> LabelError:
@@ -144,7 +138,7 @@ def official_test(manifest: Manifest) -> Manifest:
 
     Models are trained on the other splits, and results on those would be too optimistic.
     """
-    test = tuple(record for record in manifest.records if record.official == "test")
+    test = manifest.records.where(manifest.records.officials == "test")
     return replace(manifest, records=test) if test else manifest
 
 
@@ -154,5 +148,6 @@ def name_split(manifest: Manifest) -> str:
     Of official splits only the test split counts: the training folder of another data set is not
     the training split of this bundle.
     """
-    names = {r.split or ("test" if r.official == "test" else "all") for r in manifest.records}
-    return names.pop() if len(names) == 1 else "all"
+    splits, is_test = manifest.splits, manifest.records.officials == "test"
+    names = np.unique(np.where(splits != "", splits, np.where(is_test, "test", "all"))).tolist()
+    return names[0] if len(names) == 1 else "all"

@@ -60,9 +60,9 @@ def load_validation(data: Data, task: Task) -> Manifest:
     if not isinstance(data, Manifest):
         roots = [data] if isinstance(data, str | Path) else [*data]
         data = load_dataset(*roots, one_class=True)
-    splits = [record.split or record.official for record in data.records]
-    usable = ["validation"] if "validation" in splits else ["train", None]
-    chosen = tuple(r for r, split in zip(data.records, splits, strict=True) if split in usable)
+    splits = data.records.known_splits
+    usable = ["validation"] if "validation" in splits else ["train", ""]
+    chosen = data.records.where(np.isin(splits, usable))
     if not chosen:
         raise SourceError(
             f"{data.name} has no images to lock thresholds on",

@@ -68,12 +68,13 @@ def count_files(
         late, early = Counter(), late + (early - late)
     splits, rejection = manifest.describe().splits if whole else {}, evaluation.rejection
     indeterminate = rejection.indeterminate if rejection else {}
+    positive = (manifest.records.labels == 1).any(axis=1)
     return FileCounts(
         found=len(manifest.records) + sum(early.values()),
         left_out=dict(early.most_common()),
         splits=splits,
         positives={
-            name: sum(own.split == name and 1.0 in own.labels for own in manifest.records)
+            name: int((positive & (manifest.splits == name)).sum())
             for name in (splits if manifest.task.kind != "multiclass" else ())
         },
         unreadable=dict(late.most_common()),

@@ -113,14 +113,14 @@ def _stored(kind: type[_D], path: Path) -> _D | None:
 
 def _count_files(document: EvaluationDocument, manifest: Manifest, run: Run | None) -> FileCounts:
     """Count the files of the whole run if its own test set was scored, else of the data set."""
-    if run is not None and _is_own_test(document, [one.id for one in manifest.records], run):
+    if run is not None and _is_own_test(document, manifest.ids.tolist(), run):
         return count_files(run.manifest, document)
     return count_files(manifest, document, whole=False)
 
 
 def _is_own_test(document: EvaluationDocument, ids: Sequence[str], run: Run) -> bool:
     """Return whether the scored images are of the test set of the run."""
-    own = {record.id for record in run.manifest.records if record.split == "test"}
+    own = {*run.manifest.records.ids_where(run.manifest.splits == "test")}
     return document.dataset.split == "test" and own.issuperset(ids)
 
 
@@ -261,9 +261,9 @@ def _worst(
     """Return images of the largest errors; None if there are errors and no image is readable."""
     cases = []
     mistakes = evaluation.worst(_WORST)
-    records = {record.id: record for record in manifest.records}
     for mistake in mistakes:
-        pixels, label = _read(predictor, records[mistake.id]), mistake.label
+        record, label = manifest.records.find(mistake.id), mistake.label
+        pixels = None if record is None else _read(predictor, record)
         if pixels is None:
             continue
         heat = heatmap(predictor, pixels, label)

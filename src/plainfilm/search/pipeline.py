@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -139,18 +138,16 @@ def without_test(manifest: Manifest, space: Space) -> tuple[Manifest, HeldOut]:
     """Return the images outside the test set, without splits, and the numbers of the test set."""
     origin: Origin = "drawn"
     if manifest.is_split:
-        origin = "official" if any(r.split == "test" for r in manifest.records) else "none"
+        origin = "official" if "test" in manifest.splits else "none"
     else:
-        if any(record.official == "test" for record in manifest.records):
+        if "test" in manifest.records.officials:
             origin = "official"
         shares = space.build(space.recipes[0], {}).data
         manifest = make_splits(manifest, validation=shares.validation, test=shares.test)
-    test = replace(manifest, records=tuple(r for r in manifest.records if r.split == "test"))
-    kept = tuple(
-        replace(record, split=None, official=None)
-        for record in sorted(manifest.records, key=attrgetter("id"))
-        if record.split != "test"
-    )
+    records = manifest.records.take(manifest.records.order())
+    inside = records.splits == "test"
+    test = replace(manifest, records=records.where(inside))
+    kept = records.where(~inside).replace(split="", official="")
     patients = len(np.unique(test.patients))
     held_out = HeldOut(len(test), patients, test.hash if len(test) else "", origin)
     return replace(manifest, records=kept), held_out

@@ -7,7 +7,6 @@ that was trained on the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from plainfilm.audit.styles import cluster_styles, describe_styles
 from plainfilm.data import Manifest, fill_cache, make_folds, make_splits
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.records import PixelSpec, Record
+from plainfilm.records import PixelSpec
 
 STYLES = "styles"
 """Name of the shift between acquisition styles."""
@@ -50,21 +49,20 @@ def part_without(
     manifest: Manifest,
     question: str,
     name: str,
-    test: Iterable[Record],
+    test: NDArray[np.bool_],
     *,
     validation: float = 0.1,
     seed: int = 0,
 ) -> Part:
-    """Return the part that tests on some records and trains on the other patients.
+    """Return the part that tests on the records of a mask (n,) and trains on other patients.
 
     A share of the other patients becomes the validation set.
     """
-    chosen = tuple(test)
-    held = {record.patient for record in chosen}
-    others = tuple(record for record in manifest.records if record.patient not in held)
-    training = replace(manifest, records=others)
+    records = manifest.records
+    others = ~np.isin(records.groups, records.groups[test])
+    training = replace(manifest, records=records.where(others))
     split = make_splits(training, validation=validation, test=0, seed=seed)
-    return Part(question, name, split, replace(manifest, records=chosen))
+    return Part(question, name, split, replace(manifest, records=records.where(test)))
 
 
 def fold_part(
@@ -73,20 +71,19 @@ def fold_part(
     """Return the part that tests on a fold, from 1; each ``division`` has other folds."""
     divided = make_folds(manifest, folds, seed=division)
     inside = np.array(divided.numbers) == fold
-    chosen = [record for record, own in zip(divided.manifest.records, inside, strict=True) if own]
     own = divided.manifest
-    return part_without(own, "folds", f"fold {fold}", chosen, validation=validation)
+    return part_without(own, "folds", f"fold {fold}", inside, validation=validation)
 
 
 def group_part(manifest: Manifest, group: str, division: int, *, validation: float = 0.1) -> Part:
     """Return the part that tests on a group of a shift; see `with_groups`."""
-    chosen = [record for record in manifest.records if record.columns[GROUP] == group]
-    return part_without(manifest, "shift", group, chosen, validation=validation, seed=division)
+    inside = np.array(manifest.records.column(GROUP)) == group
+    return part_without(manifest, "shift", group, inside, validation=validation, seed=division)
 
 
 def groups_of(manifest: Manifest) -> list[str]:
     """Return the groups of a shift; see `with_groups`."""
-    return sorted({str(record.columns[GROUP]) for record in manifest.records})
+    return sorted({str(name) for name in manifest.records.column(GROUP)})
 
 
 def with_groups(
@@ -113,30 +110,26 @@ def with_groups(
         names = [f"style {number + 1}" for number in members]
     else:
         names = _read_column(manifest, shift)
-    records = tuple(
-        replace(record, columns={**record.columns, GROUP: name})
-        for record, name in zip(manifest.records, names, strict=True)
-        if name
-    )
+    records = manifest.records.with_column(GROUP, names).where(np.array(names) != "")
     grouped = replace(manifest, records=records)
     _check_groups(grouped, shift)
     return grouped
 
 
 def _read_column(manifest: Manifest, column: str) -> list[str]:
-    known = sorted({name for record in manifest.records for name in record.columns})
+    known = sorted(manifest.records.column_names)
     if column not in known:
         raise ConfigError(
             f"the data set has no column {column!r}",
             received=", ".join(known) or "a data set without further columns",
             remedy=f"name one of its columns, or {STYLES} for acquisition styles",
         )
-    values = [record.columns.get(column, "") for record in manifest.records]
-    return [f"{v:g}" if isinstance(v, float) else str(v).strip() for v in values]
+    values = manifest.records.column(column)
+    return [f"{v:g}" if isinstance(v, float) else str(v or "").strip() for v in values]
 
 
 def _check_groups(manifest: Manifest, shift: str) -> None:
-    names = np.array([str(record.columns[GROUP]) for record in manifest.records])
+    names = np.array(manifest.records.column(GROUP), np.str_)
     labels, groups = manifest.label_array(), np.unique(names)
     if not 2 <= len(groups) <= _MOST_GROUPS:
         raise DataError(

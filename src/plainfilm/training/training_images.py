@@ -93,7 +93,7 @@ def sample_images(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return images (n, size, size) and labels of at most ``most`` evenly spaced records."""
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), most)).astype(int))
-    chosen = replace(training, records=tuple(training.records[row] for row in rows))
+    chosen = replace(training, records=training.records.take(rows))
     decoded = fill_cache(chosen, spec, folder=cache, workers=workers)
     kept = chosen.drop(decoded.left_out)
     return decoded.gather(decoded.positions(kept.ids)), kept.label_array()
@@ -106,5 +106,5 @@ def _fill(manifest: Manifest, spec: PixelSpec, **options: Any) -> SplitImages:
 
 
 def _select(images: Cache, split: Manifest) -> SplitImages:
-    own = images.select(record.id for record in split.records)
+    own = images.select(split.ids.tolist())
     return SplitImages(split.drop(own.left_out), own)

@@ -19,7 +19,7 @@ from plainfilm.data.sources.patients.assign import assign_patients
 from plainfilm.data.sources.patients.folders import check_patient_options
 from plainfilm.data.sources.patients.names import compile_patient_pattern
 from plainfilm.data.sources.patients.scopes import scope_of
-from plainfilm.data.sources.repeats import merge_repeated
+from plainfilm.data.sources.repeats import LabelledItem, merge_repeated, to_records
 from plainfilm.data.sources.root_names import name_roots
 from plainfilm.data.sources.tables.columns import choose_columns
 from plainfilm.data.sources.tables.files import TABLE_SUFFIXES, is_table
@@ -31,7 +31,7 @@ from plainfilm.data.sources.tables.rows import list_table
 from plainfilm.data.sources.tables.several_labels import check_positive, join_labels
 from plainfilm.data.sources.tables.split_lists import assign_split_lists
 from plainfilm.errors import SourceError, UsageError
-from plainfilm.records import Finding, Record, Task
+from plainfilm.records import Finding, Task
 
 
 def load_dataset(
@@ -196,28 +196,18 @@ def _combine(
     items = [item for listing in listings for item in listing.items]
     left_out = [item for listing in listings for item in listing.left_out]
     kept, repeats = merge_repeated(list(zip(items, rows, strict=True)))
-    records = [
-        Record(
-            id=item.id,
-            path=item.path,
-            labels=row,
-            patient=item.patient or item.id,
-            official=item.official,
-            columns=item.columns,
-        )
-        for item, row in sorted(kept, key=lambda pair: pair[0].id)
-    ]
+    records = to_records(kept)
     used = {item.path for item in items}  # a file may have rows with and without a label
     left_out = [*{item.id: item for item in reversed(left_out) if item.path not in used}.values()]
     left_out.sort(key=lambda item: item.id)
     findings = [*findings, *repeats]
-    if task.kind != "multilabel" and len({record.labels for record in records}) > 1:
-        findings += _missing_classes(records, len(task.classes))
-    return Manifest(name, task, tuple(records), tuple(left_out), tuple(findings))
+    if task.kind != "multilabel" and len({row for _, row in kept}) > 1:
+        findings += _missing_classes(kept, len(task.classes))
+    return Manifest(name, task, records, tuple(left_out), tuple(findings))
 
 
-def _missing_classes(records: list[Record], classes: int) -> list[Finding]:
-    found = Counter(official for official, _ in {(r.official, r.labels) for r in records})
+def _missing_classes(kept: list[LabelledItem], classes: int) -> list[Finding]:
+    found = Counter(official for official, _ in {(item.official, row) for item, row in kept})
     incomplete = sorted(split for split, rows in found.items() if split and rows < classes)
     if not incomplete:
         return []

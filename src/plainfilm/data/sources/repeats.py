@@ -6,7 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from plainfilm._text import plural
+from plainfilm.data.record_table import Records
 from plainfilm.data.sources.listing import Item, finding
 from plainfilm.errors import LabelError
 from plainfilm.records import Finding
@@ -59,6 +62,20 @@ def merge_repeated(items: Sequence[LabelledItem]) -> tuple[list[LabelledItem], l
         )
     _number_ids(kept)
     return kept, [*_report(repeats)]
+
+
+def to_records(kept: Sequence[LabelledItem]) -> Records:
+    """Return the records of items with their labels, sorted by id."""
+    items, rows = zip(*sorted(kept, key=lambda pair: pair[0].id), strict=True)
+    names = dict.fromkeys(name for item in items for name in item.columns)
+    return Records.from_columns(
+        np.array(rows, np.float32),
+        {name: [item.columns.get(name) for item in items] for name in names},
+        id=[item.id for item in items],
+        path=[item.path for item in items],
+        patient=[item.patient or item.id for item in items],
+        official=[item.official for item in items],
+    )
 
 
 def _merge(group: list[LabelledItem], repeats: _Repeats) -> list[LabelledItem]:

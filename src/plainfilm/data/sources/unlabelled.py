@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.folders.tree import read_tree
@@ -12,9 +13,9 @@ from plainfilm.data.sources.listing import Item, Listing, describe_unusable
 from plainfilm.data.sources.patients.assign import assign_patients
 from plainfilm.data.sources.patients.names import compile_patient_pattern
 from plainfilm.data.sources.patients.scopes import scope_of
-from plainfilm.data.sources.repeats import merge_repeated
+from plainfilm.data.sources.repeats import merge_repeated, to_records
 from plainfilm.errors import SourceError
-from plainfilm.records import Record, Task
+from plainfilm.records import UNKNOWN, Task
 
 
 def list_unlabelled(
@@ -60,17 +61,13 @@ def list_unlabelled(
         )
     pattern = None if patient is None else compile_patient_pattern(patient)
     findings = assign_patients([listing], pattern, patient_folder)
-    unknown = (math.nan,) * len(task.labels)
+    unknown = (UNKNOWN,) * len(task.labels)
     kept, repeats = merge_repeated([(item, unknown) for item in listing.items])
-    records = [
-        Record(id=item.id, path=item.path, labels=unknown, patient=item.patient or item.id)
-        for item, _ in sorted(kept, key=lambda pair: pair[0].id)
-    ]
-    return Manifest(root.name, task, tuple(records), tuple(left_out), (*findings, *repeats))
+    records = to_records(kept)
+    return Manifest(root.name, task, records, tuple(left_out), (*findings, *repeats))
 
 
 def without_labels(manifest: Manifest, task: Task) -> Manifest:
     """Return a manifest with unknown labels of another task."""
-    unknown = (math.nan,) * len(task.labels)
-    records = tuple(replace(record, labels=unknown) for record in manifest.records)
-    return replace(manifest, task=task, records=records)
+    unknown = np.full((len(manifest), len(task.labels)), UNKNOWN, np.float32)
+    return replace(manifest, task=task, records=manifest.records.replace(labels=unknown))

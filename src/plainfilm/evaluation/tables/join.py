@@ -27,7 +27,7 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
     SourceError
         If no row is for an image of the data set.
     """
-    ids = [record.id for record in manifest.records]
+    ids = manifest.ids.tolist()
     rows = match_ids(table.ids, ids)
     found = [(row, at) for at, row in enumerate(rows) if row is not None]
     if not found:
@@ -36,7 +36,7 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
             received=f"ids such as {table.ids[0]!r}, and images such as {ids[0]!r}",
             remedy="name the column of the file names with id_column=",
         )
-    records = [manifest.records[at] for _, at in found]
+    records = manifest.records.take([at for _, at in found])
     without = [ids[at] for at, row in enumerate(rows) if row is None]
     left_out = [
         *manifest.left_out,
@@ -68,14 +68,14 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
                 unused,
             )
         )
-    kept = replace(manifest, records=tuple(records))
+    kept = replace(manifest, records=records)
     return replace(
         table,
-        ids=[record.id for record in records],
-        patients=[record.patient for record in records],
+        ids=records.ids.tolist(),
+        patients=records.patients.tolist(),
         labels=kept.label_array(),
         scores=table.scores[np.array([row for row, _ in found])],
-        splits=[record.split or record.official for record in records],
+        splits=[name or None for name in records.known_splits.tolist()],
         columns=collect_columns(kept),
         left_out=left_out,
         findings=findings,

@@ -11,7 +11,7 @@ from plainfilm.audit import Audit
 from plainfilm.data.characteristics import characterise_splits
 from plainfilm.data.counts import count
 from plainfilm.data.manifest import Manifest
-from plainfilm.records import SPLITS, Record
+from plainfilm.records import SPLITS
 from plainfilm.report.audit.baselines import baseline_cards, forest
 from plainfilm.report.audit.columns import columns_section
 from plainfilm.report.audit.findings import finding_card, finding_links
@@ -137,13 +137,16 @@ def _first(audit: Audit) -> Html:
 
 def _counts(manifest: Manifest) -> Html:
     """Return images, patients and classes of each split."""
-    splits: dict[str, list[Record]] = {}
-    for record in manifest.records:
-        splits.setdefault(record.split or record.official or "not split", []).append(record)
-    task, places = manifest.task, (*SPLITS, "not split")
-    counts = {name: count(task, splits[name]) for name in places if name in splits}
+    task, records = manifest.task, manifest.records
+    splits = records.known_splits
+    names: dict[str, str] = {**dict(zip(SPLITS, SPLITS, strict=True)), "": "not split"}
+    counts = {
+        name: count(task, records.where(splits == split))
+        for split, name in names.items()
+        if split in splits
+    }
     if len(counts) > 1:
-        counts["all"] = count(task, manifest.records)
+        counts["all"] = count(task, records)
     rows = split_rows(counts, limit=_MAX_CLASSES)
     parts = [Table("splits", "Images and patients", rows).to_html()]
     labels = len(next(iter(counts.values())).classes)

@@ -38,7 +38,6 @@ class Thumbnails:
         marked: Sequence[MarkedImage] = (),
     ) -> None:
         self._manifest = manifest
-        self._records = {record.id: record for record in manifest.records}
         self._unreadable = {item.id for item in manifest.left_out}
         for finding in findings:
             if finding.check in UNREADABLE:
@@ -68,7 +67,7 @@ class Thumbnails:
         """Return the files of each patient, one of each split first."""
         patients: dict[str, dict[str, list[str]]] = {}
         for identity in files:
-            if record := self._records.get(identity):
+            if record := self._manifest.records.find(identity):
                 splits = patients.setdefault(record.patient, {})
                 splits.setdefault(_split(record), []).append(identity)
         return [
@@ -86,7 +85,7 @@ class Thumbnails:
     def tile(self, file: str | MarkedImage) -> Html:
         """Return the thumbnail of a file or a placeholder, with name, split and class."""
         identity = file if isinstance(file, str) else file.id
-        record = self._records.get(identity)
+        record = self._manifest.records.find(identity)
         about = []
         if record is not None:
             about = [*filter(None, [_split(record)]), self._manifest.task.class_of(record.labels)]
@@ -114,7 +113,7 @@ class Thumbnails:
         return self._sources[identity]
 
     def _read(self, identity: str, marked: MarkedImage | None) -> str | None:
-        record = self._records.get(identity)
+        record = self._manifest.records.find(identity)
         if record is None or identity in self._unreadable:
             return None
         return _thumbnail(record.path, marked.boxes if marked else ())
