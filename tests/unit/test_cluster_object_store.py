@@ -157,8 +157,6 @@ def test_a_changed_object_is_noticed(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
         object_store.get(uri, 3)
     assert caught.value.reason == "changed"
-    with pytest.raises(StoreError, match="too large"):
-        object_store.get(uri, most=4)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import functools
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, BinaryIO, cast
 
@@ -28,9 +28,6 @@ RETRY = {
     },
 }
 """Answers of 5xx and lost connections are tried again for less than a minute."""
-
-MOST = 2 << 30
-"""Most bytes of an object that is read at once."""
 
 _CLIENT = {"connect_timeout": "5s", "read_timeout": "20s", "timeout": "10m"}
 _BUFFER = 256 * 1024  # bytes that are read at a time from a part of an object
@@ -165,11 +162,16 @@ def connect(bucket: str) -> Any:
         )
 
 
-def get(uri: str, size: int | None = None, etag: str | None = None, most: int = MOST) -> bytes:
+def get(
+    uri: str,
+    size: int | None = None,
+    etag: str | None = None,
+    check: Callable[[int], None] = lambda size: None,
+) -> bytes:
     """Return an object, or raise a StoreError.
 
-    It is ``changed`` if it has not the size or version that are given, and ``unreadable`` if it has
-    more than ``most`` bytes.
+    It is ``changed`` if it has not the size or version that are given. ``check`` is called with its
+    size before it is read.
     """
     bucket, key = split(uri)
     store, obstore = connect(bucket), require("obstore", "object-store")
@@ -178,8 +180,7 @@ def get(uri: str, size: int | None = None, etag: str | None = None, most: int = 
         count = found.meta["size"]
         if size is not None and count != size:
             raise StoreError("changed", f"{uri} was changed after it was planned")
-        if count > most:
-            raise StoreError("unreadable", f"{uri} is too large", received=f"{count:,} bytes")
+        check(count)
         return bytes(found.bytes())
 
 

@@ -102,6 +102,11 @@ class PlanIndex(Document):
     column: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders that contain the planned local files."""
+        return tuple(source.root for source in self.sources if source.root is not None)
+
 
 class Plan:
     """A complete plan in a store."""

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from plainfilm.bundle.sealed import SUMS, parse_sums
 from plainfilm.cluster.archive import read_row
 from plainfilm.cluster.decode_rows import Content, Pixels, RowDecoder
 from plainfilm.cluster.job import ChunkResult
-from plainfilm.cluster.plan import Row
+from plainfilm.cluster.plan import Row, read_plan
 from plainfilm.cluster.stores import Store, open_store
 from plainfilm.decoding.decode import Decoded, Failure, Reader
 from plainfilm.decoding.sandbox import Sandbox
@@ -80,7 +81,8 @@ class ScoringWorker:
     """Predicts on planned files, with one decoding process and one computing thread."""
 
     def __init__(self, job: ScoringJob) -> None:
-        bundle = load_bundle(open_store(job.out))
+        store = open_store(job.out)
+        plan, bundle = read_plan(store), load_bundle(store)
         if bundle.id != job.bundle:
             raise BundleError(
                 "the bundle of the output was replaced",
@@ -92,7 +94,7 @@ class ScoringWorker:
         self._machine = socket.gethostname()
         self._lock = threading.Lock()  # one run of the network at a time
         self._decoder = RowDecoder(
-            read_row,
+            partial(read_row, roots=plan.index.roots if plan else ()),
             self._predictor.bundle.pixels,
             threads=_THREADS,
             reader=job.reader,
