@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = options_of(parser)
     add("--bundle RUN_OR_BUNDLE", "folder of the model", type=Path)
     add("--out OUT", "folder or prefix of an object store for the output")
-    add("--on ENGINE", "what runs the workers: local (default)", default="local")
+    add(
+        "--on ENGINE",
+        "what runs the workers: local (default), ray, or ray=HOST:PORT",
+        default="local",
+    )
     add("--workers N", "worker processes (default: one per core)", type=worker_count)
     add("--share K/N", "work on one of N equal shares, as in a job array, such as 3/16")
     add("--column NAME", "column of a list with the URIs (default: uri, file or path)")

@@ -7,14 +7,17 @@ the plan. An *engine* runs the workers, as plain processes or on a cluster. The 
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from plainfilm.errors import PlainfilmError, RunError
 
 if TYPE_CHECKING:
-    from plainfilm.cluster.plan import Chunk, Row
+    from plainfilm.cluster.plan import Chunk, Plan, Row
 
 __all__ = ["ChunkResult", "Engine", "Event", "Job", "OpenJob", "Outcome", "Worker"]
 
@@ -123,9 +126,10 @@ class OpenJob:
         if plan is None:
             raise RunError(
                 "the output has no plan on this machine",
-                received=out,
+                received=f"{out} on {socket.gethostname()}",
                 remedy="give an output that all machines see under this name",
             )
+        _check_roots(plan)
         self._ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
         self._worker = job.open()
 
@@ -146,3 +150,18 @@ class OpenJob:
     def close(self) -> None:
         """End what the worker started."""
         self._worker.close()
+
+
+def _check_roots(plan: Plan) -> None:
+    """Raise a RunError if a folder of the archive is missing or empty on this machine."""
+    for source in plan.index.sources:
+        if source.root is None:
+            continue
+        with contextlib.suppress(OSError):
+            if any(Path(source.root).iterdir()):
+                continue
+        raise RunError(
+            "the archive is not on this machine",
+            received=f"{source.root} on {socket.gethostname()}",
+            remedy="mount it under this name on every machine",
+        )

@@ -71,8 +71,9 @@ class LocalEngine:
     def close(self) -> None:
         """Kill the workers."""
         self._closed.set()
-        for process, thread in zip(self._processes, self._threads, strict=True):
+        for _ in self._threads:  # any thread takes any of them
             self._asked.put(None)
+        for process, thread in zip(self._processes, self._threads, strict=True):
             while thread.is_alive():
                 process.kill()
                 thread.join(0.1)

@@ -6,6 +6,7 @@ import random
 from contextlib import closing
 
 from plainfilm._progress import Progress, silent
+from plainfilm._text import printable
 from plainfilm.cluster.drive import Driven, drive
 from plainfilm.cluster.job import Engine, Job
 from plainfilm.cluster.ledger import Ledger, Share
@@ -45,6 +46,8 @@ def run_job(
         If an error stops the job. Finished chunks are kept.
     """
     chunks = ledger.to_do(share)
+    if not chunks:
+        return Driven(0, {}, {})
     # Calls that work on one output at the same time begin with different chunks.
     random.shuffle(chunks)
     with closing(open_engine(on, job, ledger.store.uri, workers, len(chunks))) as engine:
@@ -55,8 +58,17 @@ def open_engine(on: str, job: Job, out: str, workers: int | None, most: int) -> 
     """Return the engine of an option ``--on``, for at most ``most`` chunks at the same time."""
     if workers is not None and workers < 1:
         raise UsageError("there must be at least one worker", received=workers)
+    kind, given, address = on.partition("=")
     if on == "local":
         from plainfilm.cluster.local import LocalEngine
 
         return LocalEngine(job, out, workers, most)
-    raise UsageError("there is no such engine", received=f"on={on}", remedy="use on=local")
+    if kind == "ray" and bool(address) == bool(given):
+        from plainfilm.cluster.on_ray import RayEngine
+
+        return RayEngine(job, out, workers, address or None, most)
+    raise UsageError(
+        "there is no such engine",
+        received=printable(on),
+        remedy="use local, ray (on this machine) or ray=HOST:PORT (a cluster)",
+    )

@@ -73,7 +73,8 @@ def score(
     out
         Folder or prefix of an object store for the output.
     on
-        What runs the workers: ``local`` (processes on this machine).
+        What runs the workers: ``local`` (processes on this machine), ``ray`` (Ray on this
+        machine), or ``ray=HOST:PORT`` (a Ray cluster that this machine has joined).
     workers
         Number of workers, one for each core by default. Each has a process for decoding.
     share
