@@ -215,6 +215,7 @@ def test_the_public_names_are_there() -> None:
         "import_model",
         "load",
         "load_dataset",
+        "score",
         "train",
         "validate",
     ]

@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--workers N", "worker processes (default: one per core)", type=worker_count)
     add("--share K/N", "work on one of N equal shares, as in a job array, such as 3/16")
+    words = "predict again on images that could not be reached, read or decoded in time"
+    add("--retry-errors", words)
     add("--column NAME", "column of a list with the URIs (default: uri, file or path)")
 
 
@@ -53,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             on=args.on,
             workers=args.workers,
             share=args.share,
+            retry_errors=args.retry_errors,
             column=args.column,
             progress=progress,
         )

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._files import hash_bytes
-from plainfilm._text import plural
 from plainfilm.cluster.plan import Row
 from plainfilm.cluster.stores import StoreError
 from plainfilm.decoding.decode import Decoded, Failure, Reader
@@ -82,18 +81,19 @@ class RowDecoder:
         self,
         rows: Sequence[Row],
         use: Callable[[Sequence[Decoded | Failure], Pixels], Sequence[T]],
+        chunk_rows: int,
     ) -> Iterator[tuple[Row, Content, T]]:
         """Yield each row in order with its content and its result.
 
         ``use`` returns the results of some files from their outcomes and images (n, size, size).
-        Several threads call it.
+        Several threads call it. ``chunk_rows`` is the number of rows of the whole chunk.
 
         Raises
         ------
         SourceError
-            If more than one row and more than 1 % of the rows are unreachable.
+            If more than one row and more than 1 % of the rows of the chunk are unreachable.
         """
-        unreachable = _Unreachable(len(rows))
+        unreachable = _Unreachable(chunk_rows)
         shares: deque[tuple[Sequence[Row], int, Future[Iterator[tuple[Content, T]]]]] = deque()
         held = 0
         try:
@@ -173,8 +173,8 @@ class _Unreachable:
         if self._count > self._most:
             raise SourceError(
                 "the archive cannot be reached",
-                received=f"{plural(self._count, 'file')} of {plural(self._rows, 'file')} failed; "
-                f"the last one: {failure.problem}",
+                received=f"{self._count} of {self._rows} files of a chunk failed, the last with: "
+                + failure.problem,
                 remedy="nothing of these files was stored; when the archive can be reached, "
                 "the same command continues",
             )

@@ -36,8 +36,8 @@ class ChunkResult:
 class Worker(Protocol):
     """Works on chunks in one process."""
 
-    def run(self, rows: Sequence[Row]) -> ChunkResult:
-        """Return the result of planned rows.
+    def run(self, rows: Sequence[Row], chunk_rows: int) -> ChunkResult:
+        """Return the result of planned rows: all ``chunk_rows`` of a chunk, or some of them again.
 
         A PlainfilmError stops the whole job: the archive cannot be reached, the disk is full.
         After any other error the chunk is tried again.
@@ -114,9 +114,13 @@ class Engine(Protocol):
 
 
 class OpenJob:
-    """A job that is open in this process, with the ledger of its output."""
+    """A job that is open in this process, with the ledger of its output.
 
-    def __init__(self, job: Job, out: str) -> None:
+    With ``retry``, the chunks have parts, and the rows in them with a temporary error are worked on
+    again.
+    """
+
+    def __init__(self, job: Job, out: str, *, retry: bool = False) -> None:
         from plainfilm.cluster.ledger import Ledger
         from plainfilm.cluster.plan import read_plan
         from plainfilm.cluster.stores import open_store
@@ -132,14 +136,20 @@ class OpenJob:
         _check_roots(plan)
         self._ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
         self._worker = job.open()
+        self._retry = retry
 
     def run(self, chunk: Chunk) -> Outcome:
         """Work on a chunk and commit its part; raise nothing."""
         try:
-            if self._ledger.is_done(chunk):
+            if self._retry:
+                from plainfilm.cluster.retry import run_again
+
+                result = run_again(self._ledger, self._worker, chunk)
+            elif self._ledger.is_done(chunk):
                 return Outcome(chunk.rows)
-            result = self._worker.run(self._ledger.plan.rows(chunk))
-            committed = self._ledger.commit(chunk, result.table, result.counts)
+            else:
+                result = self._worker.run(self._ledger.plan.rows(chunk), chunk.rows)
+            committed = self._ledger.commit(chunk, result.table, result.counts, replace=self._retry)
             return Outcome(chunk.rows, dict(result.counts), committed)
         except PlainfilmError as error:
             return Outcome(error=error)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
 from plainfilm._document import Document
@@ -114,12 +115,12 @@ class Ledger:
     def to_do(self, share: Share | None = None) -> list[Chunk]:
         """Return the chunks without a part, in order; all of them or those of a share."""
         done = self._done_names()
+        return [chunk for chunk in self.chunks(share) if chunk.name not in done]
+
+    def chunks(self, share: Share | None = None) -> Iterator[Chunk]:
+        """Yield all chunks in order, or those of a share."""
         number, of = share or Share(1, 1)
-        return [
-            chunk
-            for position, chunk in enumerate(self.plan.chunks())
-            if position % of == number - 1 and chunk.name not in done
-        ]
+        return islice(self.plan.chunks(), number - 1, None, of)
 
     def is_done(self, chunk: Chunk) -> bool:
         """Return whether a chunk has a part."""

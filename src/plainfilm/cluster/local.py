@@ -31,8 +31,10 @@ _STARTS = 3  # consecutive starts of a worker that fail before the job stops
 class LocalEngine:
     """Several worker processes on this machine: one for each core by default, at most ``most``."""
 
-    def __init__(self, job: Job, out: str, workers: int | None, most: int) -> None:
-        self._order = pickle.dumps((job, out))
+    def __init__(
+        self, job: Job, out: str, workers: int | None, most: int, *, retry: bool = False
+    ) -> None:
+        self._order = pickle.dumps((job, out, retry))
         self._asked: queue.SimpleQueue[tuple[Chunk, int] | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closed = threading.Event()

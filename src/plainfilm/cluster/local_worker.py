@@ -24,14 +24,14 @@ def serve() -> None:
     """Work until standard input ends."""
     output, requests = open_output(), queue.SimpleQueue[Any]()
     threading.Thread(target=_receive, args=(requests,), daemon=True).start()
-    job, out = requests.get()
+    job, out, retry = requests.get()
 
     def reply(outcome: Outcome) -> None:
         pickle.dump(outcome, output)
         output.flush()
 
     try:
-        opened = OpenJob(job, out)
+        opened = OpenJob(job, out, retry=retry)
     except PlainfilmError as error:
         reply(Outcome(error=error))
         return

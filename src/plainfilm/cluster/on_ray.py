@@ -20,11 +20,18 @@ class RayEngine:
     """
 
     def __init__(
-        self, job: Job, out: str, workers: int | None, address: str | None, most: int
+        self,
+        job: Job,
+        out: str,
+        workers: int | None,
+        address: str | None,
+        most: int,
+        *,
+        retry: bool = False,
     ) -> None:
         if address is None:
             workers = min(workers or cores(), most)
-        opener = functools.partial(open_chunks, job, out)
+        opener = functools.partial(open_chunks, job, out, retry)
         self._tasks = RayTasks(opener, address=address, workers=workers)
         self._chunks: dict[int, Chunk] = {}  # of the attempts in progress
 
@@ -54,6 +61,6 @@ class RayEngine:
         self._tasks.close()
 
 
-def open_chunks(job: Job, out: str) -> Callable[[Chunk], Outcome]:
+def open_chunks(job: Job, out: str, retry: bool = False) -> Callable[[Chunk], Outcome]:
     """Return the function that works on chunks in this process."""
-    return OpenJob(job, out).run
+    return OpenJob(job, out, retry=retry).run

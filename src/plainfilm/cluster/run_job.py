@@ -10,6 +10,8 @@ from plainfilm._text import printable
 from plainfilm.cluster.drive import Driven, drive
 from plainfilm.cluster.job import Engine, Job
 from plainfilm.cluster.ledger import Ledger, Share
+from plainfilm.cluster.plan import Chunk
+from plainfilm.cluster.retry import find_retried
 from plainfilm.errors import UsageError
 
 __all__ = ["open_engine", "run_job"]
@@ -23,6 +25,7 @@ def run_job(
     on: str = "local",
     workers: int | None = None,
     share: Share | None = None,
+    retry: bool = False,
     progress: Progress = silent,
 ) -> Driven:
     """Work on the chunks of a ledger, or of a share of them, that have no part.
@@ -37,6 +40,8 @@ def run_job(
         What runs the workers, and their number.
     share
         The share of the chunks.
+    retry
+        When no chunk is left, work again on rows with a temporary error.
 
     Raises
     ------
@@ -45,28 +50,41 @@ def run_job(
     PlainfilmError
         If an error stops the job. Finished chunks are kept.
     """
-    chunks = ledger.to_do(share)
-    if not chunks:
-        return Driven(0, {}, {})
-    # Calls that work on one output at the same time begin with different chunks.
-    random.shuffle(chunks)
-    with closing(open_engine(on, job, ledger.store.uri, workers, len(chunks))) as engine:
-        return drive(engine, chunks, stage=stage, progress=progress, fail=ledger.fail)
+
+    def work(stage: str, chunks: list[Chunk], *, again: bool) -> Driven:
+        if not chunks:
+            return Driven(0, {}, {})
+        # Calls that work on one output at the same time begin with different chunks.
+        random.shuffle(chunks)
+        with closing(open_engine(on, job, ledger.store.uri, workers, len(chunks), again)) as engine:
+            return drive(engine, chunks, stage=stage, progress=progress, fail=ledger.fail)
+
+    failed = ledger.failed()
+    driven = work(stage, ledger.to_do(share), again=False)
+    for chunk in ledger.chunks(share):
+        if chunk.name in failed and chunk not in driven.failed:
+            ledger.clear_failed(chunk)
+    if not retry or driven.failed:
+        return driven
+    return work(f"{stage} again", find_retried(ledger, [*ledger.chunks(share)]), again=True)
 
 
-def open_engine(on: str, job: Job, out: str, workers: int | None, most: int) -> Engine:
-    """Return the engine of an option ``--on``, for at most ``most`` chunks at the same time."""
+def open_engine(on: str, job: Job, out: str, workers: int | None, most: int, retry: bool) -> Engine:
+    """Return the engine of an option ``--on``.
+
+    ``most`` is the number of chunks, and ``retry`` works again on rows with a temporary error.
+    """
     if workers is not None and workers < 1:
         raise UsageError("there must be at least one worker", received=workers)
     kind, given, address = on.partition("=")
     if on == "local":
         from plainfilm.cluster.local import LocalEngine
 
-        return LocalEngine(job, out, workers, most)
+        return LocalEngine(job, out, workers, most, retry=retry)
     if kind == "ray" and bool(address) == bool(given):
         from plainfilm.cluster.on_ray import RayEngine
 
-        return RayEngine(job, out, workers, address or None, most)
+        return RayEngine(job, out, workers, address or None, most, retry=retry)
     raise UsageError(
         "there is no such engine",
         received=printable(on),

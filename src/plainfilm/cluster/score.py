@@ -54,6 +54,7 @@ def score(
     on: str = "local",
     workers: int | None = None,
     share: str | None = None,
+    retry_errors: bool = False,
     column: str | None = None,
     progress: Progress = silent,
 ) -> Scores:
@@ -79,6 +80,10 @@ def score(
         Number of workers, one for each core by default. Each has a process for decoding.
     share
         Work on one of several equal shares of the chunks, such as ``3/16``.
+    retry_errors
+        When all images have a row, predict again on those that had a temporary error: that could
+        not be reached or read, had changed since they were listed, or on which decoding was
+        interrupted.
     column
         Column of the lists with the URIs; by default ``uri``, ``file`` or ``path``.
     progress
@@ -99,21 +104,41 @@ def score(
     part = None if share is None else Share.parse(share)
     if isinstance(archives, str | Path):
         archives = [archives]
+    job, ledger = prepare(archives, bundle, out, column=column, progress=progress)
+    driven = run_job(
+        job,
+        ledger,
+        stage="predicting",
+        on=on,
+        workers=workers,
+        share=part,
+        retry=retry_errors,
+        progress=progress,
+    )
+    done = None if driven.failed else ledger.finish()
+    return Scores(
+        ledger.store.uri,
+        len(ledger.plan),
+        driven.rows,
+        driven.counts if done is None else done.counts,
+        {chunk.name: problem for chunk, problem in driven.failed.items()},
+        done is not None,
+    )
+
+
+def prepare(
+    archives: Sequence[str | Path],
+    bundle: str | Path,
+    out: str | Path,
+    *,
+    column: str | None = None,
+    progress: Progress = silent,
+) -> tuple[ScoringJob, Ledger]:
+    """Write plan, identity and bundle of an output that has none; return its job and ledger."""
     opened = read_bundle(bundle)
     store = open_store(out)
     plan = make_plan(store, archives, column=column, progress=progress)
     job = ScoringJob(store.uri, opened.id, opened.task.labels)
     ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
     store_bundle(store, opened)
-    driven = run_job(
-        job, ledger, stage="predicting", on=on, workers=workers, share=part, progress=progress
-    )
-    done = None if driven.failed else ledger.finish()
-    return Scores(
-        store.uri,
-        len(plan),
-        driven.rows,
-        driven.counts if done is None else done.counts,
-        {chunk.name: problem for chunk, problem in driven.failed.items()},
-        done is not None,
-    )
+    return job, ledger

@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,9 +78,12 @@ class ScoringJob:
 
 
 class ScoringWorker:
-    """Predicts on planned files, with one decoding process and one computing thread."""
+    """Predicts on planned files, with one decoding process and one computing thread.
 
-    def __init__(self, job: ScoringJob) -> None:
+    ``read`` returns the content of a planned file.
+    """
+
+    def __init__(self, job: ScoringJob, read: Callable[[Row], bytes] | None = None) -> None:
         store = open_store(job.out)
         plan, bundle = read_plan(store), load_bundle(store)
         if bundle.id != job.bundle:
@@ -94,7 +97,7 @@ class ScoringWorker:
         self._machine = socket.gethostname()
         self._lock = threading.Lock()  # one run of the network at a time
         self._decoder = RowDecoder(
-            partial(read_row, roots=plan.index.roots if plan else ()),
+            read or partial(read_row, roots=plan.index.roots if plan else ()),
             self._predictor.bundle.pixels,
             threads=_THREADS,
             reader=job.reader,
@@ -105,9 +108,9 @@ class ScoringWorker:
         """End the decoding process."""
         self._decoder.close()
 
-    def run(self, rows: Sequence[Row]) -> ChunkResult:
+    def run(self, rows: Sequence[Row], chunk_rows: int) -> ChunkResult:
         """Return a row for each planned file: its prediction, or the reason why it has none."""
-        found = list(self._decoder.run(rows, self._predict))
+        found = list(self._decoder.run(rows, self._predict, chunk_rows))
         counts: Counter[str] = Counter()
         for _, _, one in found:
             if one.reason is not None:

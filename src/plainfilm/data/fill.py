@@ -20,17 +20,11 @@ from plainfilm.data.contents import Contents
 from plainfilm.data.file_hashes import hash_files
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.shards import Shard, read_shards, rows_per_shard, write_shard
-from plainfilm.decoding.decode import FEW, Decoded, Failure, Reader, reader_name
+from plainfilm.decoding.decode import FEW, TEMPORARY, Decoded, Failure, Reader, reader_name
 from plainfilm.decoding.pool import Pool
 from plainfilm.errors import StorageError
 from plainfilm.pixels import DECODER_VERSION, read_image, read_image_and_text
 from plainfilm.records import PixelSpec
-
-# Failures that may not occur the next time; they are not stored.
-_TEMPORARY = frozenset(
-    {"changed", "decoder-died", "decoder-failed", "decoder-timeout", "missing", "needs-codec"}
-    | {"out-of-memory", "unreadable"}
-)
 
 
 @explain_cache_errors()
@@ -151,7 +145,7 @@ def _store(
             outcome = Failure("changed", "the file changed while it was being read")
         if isinstance(outcome, Decoded):
             images[row] = outcome
-        elif outcome.reason in _TEMPORARY:
+        elif outcome.reason in TEMPORARY:
             contents.failures[number] = outcome
         else:
             failures[contents.digest(number)] = outcome

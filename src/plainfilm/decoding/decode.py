@@ -19,6 +19,12 @@ from plainfilm.records import PixelSpec
 FEW = 64
 """Below this number of files, starting processes takes longer than decoding."""
 
+TEMPORARY = frozenset(
+    {"changed", "decoder-died", "decoder-failed", "decoder-timeout", "missing", "needs-codec"}
+    | {"no-decoder", "out-of-memory", "unreachable", "unreadable"}
+)
+"""Reasons of failures that may not occur the next time."""
+
 Reader = Callable[[Any, PixelSpec], Image]
 """A function like :func:`plainfilm.pixels.read_image`, of a path or bytes and a pixel spec."""
 
