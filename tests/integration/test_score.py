@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
 
-from plainfilm.bundle import Bundle
+from plainfilm.bundle import Bundle, Rejection
 from plainfilm.cli.main import main
 from plainfilm.cluster import planning
+from plainfilm.cluster.archive import read_row
+from plainfilm.cluster.plan import Row
+from plainfilm.cluster.run_job import run_job
+from plainfilm.cluster.score import prepare
+from plainfilm.cluster.scoring_job import ScoringJob, ScoringWorker
+from plainfilm.cluster.stores import StoreError
+from plainfilm.decoding.decode import Reader
+from plainfilm.decoding.sandbox import Sandbox
+from plainfilm.pixels import Image, read_image
+from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
 
 MakeBundle = Callable[..., Bundle]
@@ -50,8 +67,6 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 def test_rows_are_those_of_predict_to_the_bit(
     archive: Path, make_bundle: MakeBundle, tmp_path: Path, capsys: Capture
 ) -> None:
-    from plainfilm.bundle import Rejection
-
     bundle = make_bundle(rejection=Rejection(threshold=0.9, rule="drawn", validation_share=0.0))
     out = tmp_path / "out"
     command = ["score", str(archive), "--bundle", str(bundle.folder), "--out", str(out)]
@@ -90,3 +105,261 @@ def test_rows_are_those_of_predict_to_the_bit(
     command[3] = str(other.folder)
     assert main(command) == 2
     assert "is the output of another job" in capsys.readouterr().err
+
+
+def read_marked(source: bytes, spec: PixelSpec) -> Image:
+    """Read an image; some contents stand for a defect of a decoder, and one for a slow file."""
+    if source == b"die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if source == b"hang":
+        time.sleep(600)
+    return read_image(source, spec)
+
+
+def read_slowly(source: bytes, spec: PixelSpec) -> Image:
+    """Read an image, and take a while."""
+    time.sleep(0.02)
+    return read_image(source, spec)
+
+
+@dataclass(frozen=True)
+class SlowJob(ScoringJob):
+    """A job that takes 20 ms for each image."""
+
+    reader: Reader = read_slowly
+
+
+@dataclass(frozen=True)
+class DeadlyJob(ScoringJob):
+    """A job of which the worker dies on a chunk that has a file of some name."""
+
+    def open(self) -> ScoringWorker:
+        def read(row: Row) -> bytes:
+            if row.uri.endswith("13.png"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return read_row(row)
+
+        return ScoringWorker(self, read)
+
+
+@dataclass(frozen=True)
+class DistantJob(ScoringJob):
+    """A job with an archive of which the files with an even number can be cut off."""
+
+    def open(self) -> ScoringWorker:
+        def read(row: Row) -> bytes:
+            if Path(self.out, "cut").exists() and int(Path(row.uri).stem) % 2 == 0:
+                raise StoreError("unreachable", "the store does not answer")
+            return read_row(row)
+
+        return ScoringWorker(self, read)
+
+
+JOBS = {job.__name__: job for job in (SlowJob, DeadlyJob, DistantJob)}
+
+
+def run_main(job: str, *arguments: str) -> int:
+    """Run the command line with another job."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plainfilm.cluster.planning.CHUNK_ROWS", 10)
+        patch.setattr("plainfilm.cluster.score.ScoringJob", JOBS.get(job, ScoringJob))
+        return main(["score", *arguments])
+
+
+def start(job: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start the command line with another job in a process of its own."""
+    folder = str(Path(__file__).parent)
+    # Processes that a shell starts in the background ignore Ctrl-C.
+    code = (
+        f"import signal, sys; sys.path.insert(0, {folder!r}); from test_score import run_main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "sys.exit(run_main(*sys.argv[1:]))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, job, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def images(tmp_path: Path, draw_grey: Draw) -> Path:
+    """Draw 60 images."""
+    for n in range(60):
+        draw_grey(tmp_path / "images" / f"{n:02d}.png", 40 + 3 * n)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def arguments(images: Path, make_bundle: MakeBundle, tmp_path: Path) -> list[str]:
+    """Return the arguments of a call with two workers."""
+    bundle = make_bundle().folder
+    return [
+        *(str(images), "--bundle", str(bundle), "--out", str(tmp_path / "out"), "--workers", "2")
+    ]
+
+
+def wait_for_parts(out: Path, count: int) -> None:
+    until = time.monotonic() + 60
+    while len([*(out / "parts").glob("*.parquet")]) < count:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the processes below a process."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                own = int(path.parent.name)
+                found |= {own} | descendants(own)
+    return found
+
+
+def all_end(pids: set[int]) -> bool:
+    """Wait for a few seconds until processes have ended."""
+    for _ in range(100):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def predicted_rows(out: Path, images: Path) -> list[dict[str, Any]]:
+    """Return the rows of an output, after checking that every image has a prediction."""
+    rows = rows_of(out)
+    assert sorted(row["uri"] for row in rows) == sorted(map(str, images.iterdir()))
+    assert {row["reason"] for row in rows} == {None}
+    return rows
+
+
+def test_a_killed_worker_costs_no_row(arguments: list[str], images: Path, tmp_path: Path) -> None:
+    running = start("SlowJob", *arguments)
+    wait_for_parts(tmp_path / "out", 1)
+    workers = [pid for pid in descendants(running.pid) if os.getpgid(pid) == pid]
+    assert len(workers) == 2
+    group = descendants(workers[0]) | {workers[0]}
+    assert len(group) == 2, "a worker and its decoding process"
+    os.kill(workers[0], signal.SIGKILL)
+    output, errors = running.communicate(timeout=60)
+    assert (running.returncode, output.splitlines()[0]) == (0, "60 images"), errors
+    predicted_rows(tmp_path / "out", images)
+    assert all_end(group)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_killed_command_ends_its_processes_and_is_continued(
+    arguments: list[str], images: Path, tmp_path: Path, number: int
+) -> None:
+    running = start("SlowJob", *arguments)
+    wait_for_parts(tmp_path / "out", 2)
+    processes = descendants(running.pid)
+    assert len(processes) == 4
+    os.kill(running.pid, number)
+    _, errors = running.communicate(timeout=10)
+    assert all_end(processes)
+    if number == signal.SIGINT:
+        assert running.returncode == 130
+        assert "the same command continues" in errors
+        assert "Traceback" not in errors
+    parts = {path: path.read_bytes() for path in (tmp_path / "out" / "parts").glob("*.parquet")}
+    assert 2 <= len(parts) < 6
+    assert not (tmp_path / "out" / "DONE.json").exists()
+    assert run_main("", *arguments) == 0
+    assert {path: path.read_bytes() for path in parts} == parts, "they were not written again"
+    predicted_rows(tmp_path / "out", images)
+
+
+def test_two_commands_work_on_one_output(
+    arguments: list[str], images: Path, tmp_path: Path
+) -> None:
+    running = [start("SlowJob", *arguments) for _ in range(2)]
+    for one in running:
+        _, errors = one.communicate(timeout=60)
+        assert one.returncode == 0, errors
+    predicted_rows(tmp_path / "out", images)
+    assert (tmp_path / "out" / "DONE.json").exists()
+    assert len([*(tmp_path / "out" / "plan").glob("*.parquet")]) == 1
+
+
+def test_hostile_files_cost_a_row_each(arguments: list[str], images: Path, tmp_path: Path) -> None:
+    whole = (images / "31.png").read_bytes()
+    for name, content in {"03": b"die", "14": b"hang", "25": whole[:50], "36": b""}.items():
+        (images / f"{name}.png").write_bytes(content)
+    job, ledger = prepare([images], arguments[2], tmp_path / "out")
+    job = replace(job, reader=read_marked, sandbox=Sandbox(seconds=1))
+    driven = run_job(job, ledger, stage="predicting", workers=2)
+    assert (driven.rows, driven.failed) == (60, {})
+    reasons = {Path(row["uri"]).stem: row["reason"] for row in rows_of(tmp_path / "out")}
+    found = {name: reason for name, reason in reasons.items() if reason}
+    expected = {"03": "decoder-died", "14": "decoder-timeout", "25": "truncated", "36": "empty"}
+    assert found == expected
+    assert driven.counts == dict.fromkeys(expected.values(), 1)
+
+
+def test_changed_and_missing_files_have_a_row_and_can_be_asked_again(
+    arguments: list[str], images: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    prepare([images], arguments[2], tmp_path / "out")
+    (images / "05.png").write_bytes((images / "06.png").read_bytes() + b"more")
+    (images / "17.png").write_bytes(b"no image")
+    os.utime(images / "17.png", (1e9, 1e9))
+    kept = tmp_path / "28.png"
+    (images / "28.png").rename(kept)
+    assert run_main("", *arguments) == 0
+    assert "60 images, no predicted class: 2 changed, 1 missing\n" in capsys.readouterr().out
+    before = {row["uri"]: row for row in rows_of(tmp_path / "out")}
+    reasons = {Path(uri).stem: row["reason"] for uri, row in before.items() if row["reason"]}
+    assert reasons == {"05": "changed", "17": "changed", "28": "missing"}
+    kept.rename(images / "28.png")
+    assert run_main("", *arguments) == 0, "without the option they are not asked again"
+    assert "1 missing" in capsys.readouterr().out
+    assert run_main("", *arguments, "--retry-errors") == 0
+    assert "60 images, no predicted class: 2 changed\n" in capsys.readouterr().out
+    after = {row["uri"]: row for row in rows_of(tmp_path / "out")}
+    assert [Path(uri).stem for uri in before if after[uri] != before[uri]] == ["28"]
+    assert [*after] == [*before], "the order of the plan"
+
+
+def test_an_outage_stops_the_job_and_writes_no_error_rows(
+    arguments: list[str], images: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    prepare([images], arguments[2], out)
+    (out / "cut").touch()
+    assert run_main("DistantJob", *arguments) == 1
+    errors = capsys.readouterr().err
+    assert "the archive cannot be reached\n" in errors
+    assert "the same command continues" in errors
+    assert not (out / "parts").exists()
+    (out / "cut").unlink()
+    assert run_main("DistantJob", *arguments) == 0
+    predicted_rows(out, images)
+
+
+def test_a_chunk_that_fails_three_times_is_named_and_the_rest_goes_on(
+    arguments: list[str], images: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    assert run_main("DeadlyJob", *arguments) == 1
+    output = capsys.readouterr()
+    assert "the chunk 00000-00001 failed: a worker process died (signal 9)" in output.err
+    assert "1 chunk failed; the same command tries it again" in output.err
+    assert len(rows_of(out)) == 50
+    assert [path.name for path in (out / "failed").iterdir()] == ["00000-00001.json"]
+    assert run_main("", *arguments) == 0
+    predicted_rows(out, images)
+    assert not [*(out / "failed").iterdir()]
+
+
+def test_shares_together_are_the_whole(
+    arguments: list[str], images: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert run_main("", *arguments, "--share", "2/2") == 0
+    assert "not finished" in capsys.readouterr().out
+    assert len(rows_of(tmp_path / "out")) == 30
+    assert run_main("", *arguments, "--share", "1/2") == 0
+    assert "finished: " in capsys.readouterr().out
+    predicted_rows(tmp_path / "out", images)
