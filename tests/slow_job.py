@@ -34,7 +34,7 @@ class SlowWorker:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def run(self, rows: Sequence[Row]) -> ChunkResult:
+    def run(self, rows: Sequence[Row], chunk_rows: int) -> ChunkResult:
         import pyarrow
 
         time.sleep(self._seconds)

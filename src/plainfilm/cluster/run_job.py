@@ -69,7 +69,9 @@ def run_job(
     return work(f"{stage} again", find_retried(ledger, [*ledger.chunks(share)]), again=True)
 
 
-def open_engine(on: str, job: Job, out: str, workers: int | None, most: int, retry: bool) -> Engine:
+def open_engine(
+    on: str, job: Job, out: str, workers: int | None, most: int, retry: bool = False
+) -> Engine:
     """Return the engine of an option ``--on``.
 
     ``most`` is the number of chunks, and ``retry`` works again on rows with a temporary error.
