@@ -131,7 +131,7 @@ class SlowJob(ScoringJob):
 
 @dataclass(frozen=True)
 class DeadlyJob(ScoringJob):
-    """A job of which the worker dies on a chunk that has a file of some name."""
+    """A job: its worker dies on a chunk with a file of some name."""
 
     def open(self) -> ScoringWorker:
         def read(row: Row) -> bytes:
@@ -144,7 +144,7 @@ class DeadlyJob(ScoringJob):
 
 @dataclass(frozen=True)
 class DistantJob(ScoringJob):
-    """A job with an archive of which the files with an even number can be cut off."""
+    """A job with an archive: its files with an even number can be cut off."""
 
     def open(self) -> ScoringWorker:
         def read(row: Row) -> bytes:
