@@ -35,10 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--share K/N", "work on one of N equal shares, as in a job array, such as 3/16")
     words = "predict again on images that could not be reached, read or decoded in time"
     add("--retry-errors", words)
+    forms = ["text", "json"]
+    words = "format of score status (default: text)"
+    parser.add_argument("--format", choices=forms, default="text", help=words)
     add("--column NAME", "column of a list with the URIs (default: uri, file or path)")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.sources[0] == "status" and args.bundle is None and args.out is None:
+        return _show_status(args.sources[1:], args.format)
     from plainfilm.cli.terminal import show_progress
     from plainfilm.cluster.score import score
 
@@ -60,6 +65,23 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     return _report(scores)
+
+
+def _show_status(outputs: list[str], form: str) -> int:
+    """Print how far the jobs of outputs are."""
+    import json
+
+    from plainfilm.cluster.status import describe_status, read_status
+
+    if not outputs:
+        raise UsageError("score status needs an output", remedy="as in: plainfilm score status OUT")
+    for out in outputs:
+        status = read_status(out)
+        if form == "json":
+            print(json.dumps(status.to_json()))
+        else:
+            print(*describe_status(status), sep="\n")
+    return 0
 
 
 def _report(scores: Scores) -> int:

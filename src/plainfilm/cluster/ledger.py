@@ -7,11 +7,11 @@ any number of machines can work on one output, and any of them can be killed.
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
@@ -19,15 +19,17 @@ from typing import Any, ClassVar, NamedTuple
 from plainfilm._document import Document
 from plainfilm._files import canonical_json, hash_json, parse_json
 from plainfilm._text import printable
-from plainfilm.cluster.plan import Chunk, Plan
+from plainfilm.cluster.parts import encode_part, open_part
+from plainfilm.cluster.plan import Chunk, Plan, read_plan
 from plainfilm.cluster.stores import Store
 from plainfilm.errors import RunError, UsageError
 
 PARTS = "parts"
 FAILED = "failed"
 DONE = "DONE.json"
-_IDENTITY = b"plainfilm.identity"
-_COUNTS = b"plainfilm.counts"
+IDENTITIES = ("score.json", "audit.json")
+"""Names of identity documents."""
+
 _READERS = 8
 
 
@@ -87,7 +89,7 @@ class Ledger:
         The plan of the output.
     identity
         What the results depend on. It is written to ``document`` by the first process; another
-        identity is refused later.
+        identity is refused later. None for that of ``document``.
     document
         Name of the identity document.
 
@@ -101,15 +103,18 @@ class Ledger:
         self,
         store: Store,
         plan: Plan,
-        identity: Mapping[str, Any],
+        identity: Mapping[str, Any] | None,
         *,
         document: str = "score.json",
     ) -> None:
         self.store, self.plan, self.document = store, plan, document
-        values = {**identity, "plan": plan.identity}
-        text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        if not store.put_new(document, text.encode() + b"\n"):
-            self._check(values)
+        if identity is None:
+            values = self._stored()
+        else:
+            values = {**identity, "plan": plan.identity}
+            text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            if not store.put_new(document, text.encode() + b"\n"):
+                self._check(values)
         self.identity = hash_json(values)
 
     def to_do(self, share: Share | None = None) -> list[Chunk]:
@@ -124,7 +129,7 @@ class Ledger:
 
     def is_done(self, chunk: Chunk) -> bool:
         """Return whether a chunk has a part."""
-        return self.store.exists(_part(chunk))
+        return self.store.exists(chunk.part)
 
     def commit(
         self, chunk: Chunk, table: Any, counts: Mapping[str, int], *, replace: bool = False
@@ -136,13 +141,12 @@ class Ledger:
         """
         if len(table) != chunk.rows:
             raise ValueError(f"{len(table)} rows for {chunk}")
-        data = self._encode(table, counts)
-        name = _part(chunk)
+        data = encode_part(table, self.identity, counts)
         if replace:
-            self.store.replace(name, data)
+            self.store.replace(chunk.part, data)
             self.store.remove(DONE)
             return True
-        return self.store.put_new(name, data)
+        return self.store.put_new(chunk.part, data)
 
     def fail(self, chunk: Chunk, reason: str, attempts: int) -> None:
         """Record that a chunk failed in all attempts; it is tried again in the next run."""
@@ -168,8 +172,8 @@ class Ledger:
 
         Raises a RunError if it is damaged, of another job, or has another number of rows.
         """
-        with self.store.open(_part(chunk)) as file:
-            return self._read(chunk, file, columns)
+        with self._opened(chunk) as (opened, _):
+            return opened.read(columns=columns, use_threads=False)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield the tables of all parts in the order of the plan."""
@@ -193,6 +197,12 @@ class Ledger:
         self.store.replace(DONE, canonical_json(done.to_json()).encode())
         return done
 
+    def done(self) -> Done | None:
+        """Return the content of ``DONE.json``, or None."""
+        if not self.store.exists(DONE):
+            return None
+        return Done.parse(self.store.read(DONE), f"{self.store.uri}/{DONE}")
+
     def _done_names(self) -> set[str]:
         """Return the names of the parts, without suffix."""
         suffix = ".parquet"
@@ -202,66 +212,29 @@ class Ledger:
             if entry.name.endswith(suffix)
         }
 
-    def _encode(self, table: Any, counts: Mapping[str, int]) -> bytes:
-        """Return a table as a Parquet file with the identity and the counts."""
-        import pyarrow.parquet as parquet
-
-        metadata = {_IDENTITY: self.identity.encode(), _COUNTS: canonical_json(counts).encode()}
-        file = io.BytesIO()
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-        parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
-        return file.getvalue()
-
-    def _read(self, chunk: Chunk, file: Any, columns: Sequence[str] | None) -> Any:
+    @contextmanager
+    def _opened(self, chunk: Chunk) -> Iterator[tuple[Any, dict[str, int]]]:
+        """Open a part, as a `ParquetFile` and its counts; a damaged one is a RunError."""
         import pyarrow
-        import pyarrow.parquet as parquet
 
         try:
-            opened = parquet.ParquetFile(file, page_checksum_verification=True)
-            self._check_part(chunk, opened)
-            return opened.read(columns=columns, use_threads=False)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise self._damaged(chunk) from error
+            with self.store.open(chunk.part) as file:
+                yield open_part(file, self.identity, chunk.rows)
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            is_own = type(error) is ValueError
+            raise RunError(
+                f"a part cannot be used: {chunk.part}",
+                received=error if is_own else "it is truncated or damaged",
+                remedy=f"remove {self.store.uri}/{chunk.part} and run the same command again",
+            ) from error
 
     def _read_counts(self, chunk: Chunk) -> dict[str, int]:
-        import pyarrow
-        import pyarrow.parquet as parquet
-
-        try:
-            with self.store.open(_part(chunk)) as file:
-                opened = parquet.ParquetFile(file)
-                return self._check_part(chunk, opened)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise self._damaged(chunk) from error
-
-    def _check_part(self, chunk: Chunk, opened: Any) -> dict[str, int]:
-        """Return the counts of a part after checking its job and number of rows."""
-        metadata = opened.schema_arrow.metadata or {}
-        if metadata.get(_IDENTITY) != self.identity.encode():
-            raise self._damaged(chunk, "of another job")
-        if opened.metadata.num_rows != chunk.rows:
-            raise self._damaged(chunk, f"{opened.metadata.num_rows} rows, not {chunk.rows}")
-        return dict(parse_json(metadata[_COUNTS]))
-
-    def _damaged(self, chunk: Chunk, reason: str = "truncated or damaged") -> RunError:
-        name = _part(chunk)
-        return RunError(
-            f"a part cannot be used: {name}",
-            received=reason,
-            remedy=f"remove {self.store.uri}/{name} and run the same command again",
-        )
+        with self._opened(chunk) as (_, counts):
+            return counts
 
     def _check(self, values: Mapping[str, Any]) -> None:
         """Raise a UsageError if the stored identity is another one."""
-        where = f"{self.store.uri}/{self.document}"
-        try:
-            stored = parse_json(self.store.read(self.document))
-        except ValueError as error:
-            raise UsageError(
-                f"{where} cannot be read", received=error, remedy="choose another output folder"
-            ) from error
-        if not isinstance(stored, dict):
-            stored = {}
+        stored = self._stored()
         differing = [key for key in {**stored, **values} if stored.get(key) != values.get(key)]
         if differing:
             raise UsageError(
@@ -273,9 +246,24 @@ class Ledger:
                 remedy="choose another output folder",
             )
 
+    def _stored(self) -> dict[str, Any]:
+        """Return the content of the identity document."""
+        try:
+            return dict(parse_json(self.store.read(self.document)))
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"{self.store.uri}/{self.document} cannot be read",
+                received=error,
+                remedy="choose another output folder",
+            ) from error
 
-def _part(chunk: Chunk) -> str:
-    return f"{PARTS}/{chunk.name}.parquet"
+
+def open_stored(store: Store, document: str) -> Ledger | None:
+    """Return the ledger of a job that was begun, whatever its identity; None if there is none."""
+    plan = read_plan(store)
+    if plan is None or not store.exists(document):
+        return None
+    return Ledger(store, plan, None, document=document)
 
 
 def _shown(value: object) -> str:

@@ -21,7 +21,7 @@ COLUMNS = ("uri", "file", "path")
 """Columns of the URIs; the first that a list has is used."""
 
 _HEAD = 1 << 20  # bytes of a CSV file in which its first line ends
-_BATCH = 65_536
+_BATCH = 16_384
 _LINE_END = re.compile(rb"[\r\n]")
 # URIs that are in normal form, which needs no loop in Python.
 _OBJECT = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*/[^?&;@]+$"

@@ -45,6 +45,11 @@ class Chunk(NamedTuple):
         """
         return f"{self.file:05d}-{self.group:05d}"
 
+    @property
+    def part(self) -> str:
+        """The name of its part in the store."""
+        return f"parts/{self.name}.parquet"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:

@@ -17,7 +17,7 @@ from plainfilm.cluster.walk import walk
 from plainfilm.data.sources.folders.tree import is_hidden, looks_like_image
 from plainfilm.errors import SourceError, UsageError
 
-BATCH = 65_536
+BATCH = 16_384
 
 
 class Source(Protocol):
