@@ -14,7 +14,8 @@
     ├── MetricError              scores or labels that are not valid for a metric
     ├── RunError                 run folder: other recipe, damaged, not finished
     ├── BundleError              bundle: changed, incomplete, newer schema
-    └── StorageError             disk: full, read-only, not writable
+    ├── StorageError             disk: full, read-only, not writable
+    └── TrackingError            experiment tracker: does not answer, refuses what is sent
 
 The command line prints them without a traceback. Any other exception is a bug.
 """
@@ -34,6 +35,7 @@ __all__ = [
     "SourceError",
     "SplitError",
     "StorageError",
+    "TrackingError",
     "UsageError",
 ]
 
@@ -133,3 +135,7 @@ class BundleError(PlainfilmError):
 
 class StorageError(PlainfilmError):
     """The disk is full, read-only or not writable."""
+
+
+class TrackingError(PlainfilmError):
+    """An experiment tracker does not answer, or refuses what is sent."""

@@ -27,6 +27,7 @@ _VERBS = {
     "compare": "compare two models on the same images",
     "adapt": "adapt a model's calibration and thresholds to another site",
     "report": "write the report of an evaluation again",
+    "log": "send runs to MLflow or TensorBoard",
     "predict": "predict on image files and folders",
     "score": "predict on an archive of any size, with several processes",
     "serve": "serve predictions over HTTP, with a web page",
