@@ -50,9 +50,9 @@ def read_row(row: Row, roots: Collection[str] = ()) -> bytes:
                     return data
     except OSError as error:
         explained = explain_read(error, path)
-        above = [root for root in roots if path.is_relative_to(root)]
-        if explained.reason == "missing" and not all(map(_is_mounted, above)):
-            raise StoreError("unreachable", f"{above[0]} is missing or empty") from error
+        for root in roots if explained.reason == "missing" else ():
+            if path.is_relative_to(root) and not _is_mounted(root):
+                raise StoreError("unreachable", f"{root} is missing or empty") from error
         raise explained from error
     raise StoreError("changed", "the file was changed after it was planned")
 
