@@ -1,14 +1,25 @@
-"""Measures time, memory and disk space by number of images, and extrapolates to a million.
+"""Measures time, memory and disk space by number of images.
 
     python benchmarks/growth.py
-    python benchmarks/growth.py --sizes 1000 3000 10000 --plot growth.svg
+    python benchmarks/growth.py --set null --sizes 100000 1000000
+    python benchmarks/growth.py --set images --sizes 1000 3000 10000 --plot growth.svg
+    python benchmarks/growth.py --set null --stages list "audit --quick"
 
-The images of `kermany224` are repeated, each with another smooth shading, and written as JPEG files
-of 224x224, two images per patient. Each stage (recipe `swift`) runs in a separate process, as on
-the command line; the table has seconds, peak memory of the largest process and bytes on disk. The
-exponent is the slope of a line through the logarithms of the three largest sizes; that line gives
-the value for a million. Needs the images of PLAINFILM_DATA (with ``kermany224``) and the extra
-``train``.
+Two sets of images, two images per patient:
+
+``null``
+    Files that hold a number. Where an image is needed, 8 x 8 pixels are drawn from the number, with
+    the metadata of a JPEG file. Nothing is decoded, so that the table shows what the manifest, the
+    metadata, the hashes and the labels take.
+``images``
+    The images of `kermany224`, repeated, each with another smooth shading, and written as JPEG
+    files of 224x224. The stages ``decode``, ``audit`` and ``predict`` decode them.
+
+Each stage (recipe `swift`) runs in a separate process and reads the manifest that ``list`` wrote.
+The table has seconds and the peak memory of the largest process. The slopes are between the two
+largest sizes: KiB an image at the peak and of what is held at the end; the exponent of the time is
+that of a line through the logarithms of the three largest sizes. ``images`` needs the images of
+PLAINFILM_DATA (with ``kermany224``) and the extra ``train``.
 
 Results are in docs/reference/performance.md.
 """
@@ -17,27 +28,40 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import io
 import json
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from _measure import figure, machine, need, process, table
 
-STAGES = ("list", "audit --quick", "decode", "train, one epoch", "predict", "evaluate")
+
+class Row(NamedTuple):
+    """One measurement: MiB of memory at the peak and at the end, and MiB on disk."""
+
+    size: int
+    seconds: float
+    peak: float
+    held: float
+    disk: float
+
+
+Found = dict[str, list[Row]]
 
 
 def main() -> int:
-    """Write the images, run every stage on every size, print the table and draw the plot."""
+    """Write the images, run the stages on every size, print the tables and draw the plot."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[1000, 3000, 10_000, 30_000, 100_000]
-    )
+    parser.add_argument("--set", choices=[*SETS], help="default: both")
+    parser.add_argument("--sizes", type=int, nargs="+")
+    parser.add_argument("--stages", nargs="+", help="default: all of the set")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -45,24 +69,56 @@ def main() -> int:
         stage, text, folder = args.worker
         print(json.dumps(WORKERS[stage](int(text), Path(folder))))
         return 0
-    need("kermany224")
     print(machine(), flush=True)
-    found: dict[str, list[tuple[int, float, float, float]]] = {stage: [] for stage in STAGES}
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        # In a separate process, since the peak memory of a child starts at that of its parent.
-        process([sys.executable, __file__, "--worker", "write", str(max(args.sizes)), folder])
-        for size in sorted(args.sizes):
-            write_listing(size, folder)
-            for stage in STAGES:
-                command = [sys.executable, __file__, "--worker", stage, str(size), folder]
-                values = json.loads(process(command)[2].splitlines()[-1])
-                found[stage].append((size, values["seconds"], values["peak"], values["disk"]))
-                print(f"{size:>8} {stage:<18} {values}", file=sys.stderr, flush=True)
-    report(found)
+    found: Found = {}
+    for name in [args.set] if args.set else SETS:
+        sizes, stages = SETS[name]
+        own = measure(name, sorted(args.sizes or sizes), args.stages or list(stages))
+        report(name, own)
+        found |= own
     if args.plot:
         draw(found, args.plot)
     return 0
+
+
+def measure(name: str, sizes: list[int], stages: list[str]) -> Found:
+    """Write the files of a set and run its stages, each in a process of its own."""
+    found: Found = {stage: [] for stage in stages}
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        # In a separate process, since the peak memory of a child starts at that of its parent.
+        process([sys.executable, __file__, "--worker", f"write {name}", str(sizes[-1]), folder])
+        for size in sizes:
+            write_listing(size, folder)
+            for stage in dict.fromkeys(["list", *stages]):
+                command = [sys.executable, __file__, "--worker", stage, str(size), folder]
+                values = json.loads(process(command)[2].splitlines()[-1])
+                print(f"{size:>8} {stage:<18} {values}", file=sys.stderr, flush=True)
+                if stage in found:
+                    found[stage].append(Row(size, **values))
+    return found
+
+
+def write_numbers(count: int, folder: Path) -> dict[str, float]:
+    """Write ``count`` files with a number each."""
+    (folder / "images").mkdir()
+    for number in range(count):
+        (folder / "images" / f"{number}.jpeg").write_bytes(b"%d" % number)
+    (folder / "classes.json").write_text(json.dumps(["NORMAL", "PNEUMONIA", "PNEUMONIA"]))
+    return {}
+
+
+def read_null(path: str, spec: Any) -> Any:
+    """Read a number and draw an image from it, with the metadata of a JPEG file."""
+    import numpy as np
+
+    from plainfilm.pixels import Image
+
+    number = int(Path(path).read_bytes())
+    grey = np.random.default_rng(number).integers(0, 256, (spec.size, spec.size), np.uint8)
+    sizes = {"bytes": 6000 + number % 977, "width": 224, "height": 224, "decoded_width": 224}
+    others = {"progressive": 0, "quantisation": 29.03125, "coloured": 0, "exif": 0, "bits": 8}
+    return Image(grey, {"format": "jpeg", "mode": "L", **sizes, **others})
 
 
 def write_images(count: int, folder: Path) -> dict[str, float]:
@@ -97,32 +153,43 @@ def write_listing(size: int, folder: Path) -> None:
 
 
 def manifest_of(size: int, folder: Path) -> Any:
-    """Return the manifest of a size."""
-    from plainfilm.data import load_dataset
+    """Return the manifest of a size, with splits."""
+    from plainfilm.data import Manifest
 
-    return load_dataset(folder / f"{size}.csv", images=folder / "images", patient="patient")
+    return Manifest.read(folder / f"{size}.parquet")
 
 
 def measured(work: Callable[[], Any], left: Path | None = None) -> dict[str, float]:
-    """Return seconds, peak memory in MiB, and MiB on disk."""
+    """Return seconds, memory in MiB at the peak and with the result of ``work``, MiB on disk."""
     import resource
     import time
 
     began = time.perf_counter()
-    work()
+    result = work()
     seconds = time.perf_counter() - began
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     peak = max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024
+    gc.collect()
+    status = Path("/proc/self/status")
+    text = status.read_text() if status.exists() else "VmRSS: 0"
+    held = int(text.partition("VmRSS:")[2].split()[0]) / 1024
+    del result
     files = left.rglob("*") if left is not None else ()
     disk = sum(path.stat().st_size for path in files if path.is_file()) / 2**20
-    return {"seconds": seconds, "peak": peak, "disk": disk}
+    return {"seconds": seconds, "peak": peak, "held": held, "disk": disk}
 
 
 def listing(size: int, folder: Path) -> dict[str, float]:
-    """List and split."""
-    from plainfilm.data import make_splits
+    """List, split and write the manifest."""
+    from plainfilm.data import load_dataset, make_splits
 
-    return measured(lambda: make_splits(manifest_of(size, folder)))
+    def work() -> Any:
+        listed = load_dataset(folder / f"{size}.csv", images=folder / "images", patient="patient")
+        manifest = make_splits(listed)
+        manifest.write(folder / f"{size}.parquet")
+        return manifest
+
+    return measured(work)
 
 
 def auditing(size: int, folder: Path) -> dict[str, float]:
@@ -131,6 +198,57 @@ def auditing(size: int, folder: Path) -> dict[str, float]:
 
     manifest = manifest_of(size, folder)
     return measured(lambda: audit_dataset(manifest, quick=True, cache=folder / f"audit-{size}"))
+
+
+def auditing_images(size: int, folder: Path) -> dict[str, float]:
+    """Audit, with the hashes of the files in the cache."""
+    from plainfilm.audit.pipeline import audit_dataset
+
+    manifest = manifest_of(size, folder)
+    return measured(lambda: audit_dataset(manifest, cache=folder / f"cache-{size}"))
+
+
+def filling(size: int, folder: Path) -> dict[str, float]:
+    """Fill an empty cache with null images."""
+    from plainfilm.data import fill_cache
+
+    manifest, cache = manifest_of(size, folder), folder / f"cache-{size}"
+    return measured(
+        lambda: fill_cache(manifest, null_pixels(), folder=cache, workers=0, reader=read_null),
+        cache,
+    )
+
+
+def preparing(size: int, folder: Path) -> dict[str, float]:
+    """Do what a training does before its first step, with a filled cache."""
+    from functools import partial
+
+    import numpy as np
+
+    from plainfilm._progress import silent
+    from plainfilm.config import load_recipe
+    from plainfilm.data import fill_cache
+    from plainfilm.models.augment_draw import draw_augmentation
+    from plainfilm.training import training_images
+    from plainfilm.training.known_images import collect_known_images
+
+    manifest, cache = manifest_of(size, folder), folder / f"cache-{size}"
+    training_images.fill_cache = partial(fill_cache, reader=read_null)  # type: ignore[attr-defined]
+    recipe = load_recipe("swift", [])
+    recipe = replace(recipe, input=null_pixels())
+
+    def work() -> Any:
+        prepared = training_images.audit_and_decode(manifest, recipe, cache, 0, progress=silent)
+        next(prepared)
+        training, validation, _ = prepared
+        held_out = validation.to_validation_set()
+        known = collect_known_images(training, validation)
+        labels, pixels = training.records.label_array(), training.images.all()
+        rng = np.random.default_rng(0)
+        drawn = draw_augmentation(recipe.augment, rng, len(labels), recipe.input.size)
+        return training, validation, held_out, known, labels, pixels, drawn
+
+    return measured(work)
 
 
 def decoding(size: int, folder: Path) -> dict[str, float]:
@@ -184,37 +302,39 @@ def evaluating(size: int, folder: Path) -> dict[str, float]:
     )
 
 
-def line(rows: list[tuple[int, float, float, float]], column: int) -> tuple[float, float]:
-    """Return the exponent and the value at a million, from the three largest sizes."""
+def report(name: str, found: Found) -> None:
+    """Print a row for every stage of a set."""
     import numpy as np
 
-    last = rows[-3:]
-    values = np.log([max(row[column], 1e-9) for row in last])
-    slope, start = np.polyfit(np.log([row[0] for row in last]), values, 1)
-    return float(slope), float(np.exp(start + slope * np.log(1e6)))
-
-
-def report(found: dict[str, list[tuple[int, float, float, float]]]) -> None:
-    """Print a row for every stage."""
-    sizes = [f"{row[0]:,}" for row in next(iter(found.values()))]
     rows = []
     for stage, own in found.items():
-        slope, million = line(own, 1)
-        cells = [f"{seconds:.1f} s, {peak:.0f} MiB" for _, seconds, peak, _ in own]
-        rows.append([stage, *cells, f"{slope:.2f}", f"{million / 60:.0f} min"])
-    heads = ["stage: seconds, peak memory", *sizes, "exponent", "a million (extrapolated)"]
-    print("\n" + table(heads, rows))
-    disk = [f"{row[3]:.0f} MiB" for row in found["decode"]]
-    print(f"\ndisk space of the decoded images: {', '.join(disk)}")
+        cells = [f"{row.seconds:.1f} s, {row.peak:.0f} MiB" for row in own]
+        slopes = ["", "", ""]
+        if len(own) > 1:
+            before, last = own[-2:]
+            images = last.size - before.size
+            slopes[:2] = [
+                f"{1024 * (getattr(last, kind) - getattr(before, kind)) / images:.2f}"
+                for kind in ("peak", "held")
+            ]
+            times = np.log([[row.size, max(row.seconds, 1e-3)] for row in own[-3:]])
+            slopes[2] = f"{np.polyfit(*times.T, 1)[0]:.2f}"
+        rows.append([stage, *cells, *slopes])
+    sizes = [f"{row.size:,}" for row in next(iter(found.values()))]
+    heads = ["stage", *sizes, "KiB an image, peak", "KiB an image, held", "exponent"]
+    print(f"\n{name}; seconds, peak memory\n\n" + table(heads, rows))
+    if "decode" in found:
+        disk = [f"{row.disk:.0f} MiB" for row in found["decode"]]
+        print(f"\ndisk space of the decoded images: {', '.join(disk)}", flush=True)
 
 
-def draw(found: dict[str, list[tuple[int, float, float, float]]], path: Path) -> None:
+def draw(found: Found, path: Path) -> None:
     """Draw seconds and memory against the number of images."""
     with figure(path, (9, 3.8)) as drawn:
         panels = drawn.subplots(1, 2)
         for axes, column, name in zip(panels, (1, 2), ("seconds", "peak memory, MiB"), strict=True):
             for stage, own in found.items():
-                sizes, values = [row[0] for row in own], [row[column] for row in own]
+                sizes, values = [row.size for row in own], [row[column] for row in own]
                 axes.loglog(sizes, values, "o-", markersize=3.5, label=stage)
             axes.xaxis.set_major_formatter("{x:,g}")
             axes.yaxis.set_major_formatter("{x:,g}")
@@ -224,12 +344,32 @@ def draw(found: dict[str, list[tuple[int, float, float, float]]], path: Path) ->
         drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
 
 
-WORKERS: dict[str, Callable[[int, Path], dict[str, float]]] = {
-    "write": write_images,
-    **dict(
-        zip(STAGES, (listing, auditing, decoding, training, predicting, evaluating), strict=True)
-    ),
+def null_pixels() -> Any:
+    """Return the pixel spec of null images."""
+    from plainfilm.records import PixelSpec
+
+    return PixelSpec(8)
+
+
+NULL = {
+    "list": listing,
+    "audit --quick": auditing,
+    "fill the cache": filling,
+    "look up in the cache": filling,
+    "prepare a training": preparing,
 }
+IMAGES = {
+    "decode": decoding,
+    "audit": auditing_images,
+    "train, one epoch": training,
+    "predict": predicting,
+    "evaluate": evaluating,
+}
+SETS: dict[str, tuple[tuple[int, ...], dict[str, Callable[[int, Path], dict[str, float]]]]] = {
+    "null": ((100_000, 1_000_000), NULL),
+    "images": ((1000, 3000, 10_000), IMAGES),
+}
+WORKERS = {"write null": write_numbers, "write images": write_images, **NULL, **IMAGES}
 
 if __name__ == "__main__":
     sys.exit(main())
