@@ -114,7 +114,7 @@ def thresholds_of(predictor: Predictor, validation: Manifest) -> dict[str, float
     from plainfilm.training.thresholds import DRAWS, disturbed_images
 
     cache = fill_cache(validation, predictor.bundle.pixels)
-    images = disturbed_images(cache.gather(cache.positions(validation.ids)))
+    images = disturbed_images(cache.gather(cache.positions(validation.records)))
     y_true = np.tile(validation.label_array()[:, 0].astype(np.float64), 1 + DRAWS)
     y_prob = predictor.probabilities(images)[:, 0].astype(np.float64)
     points = predictor.bundle.operating_points

@@ -130,10 +130,10 @@ def score(folder: str) -> tuple[Floats, Any, Floats, dict[tuple[str, int], Float
     predictor, spec = Predictor(run.bundle), run.bundle.pixels
     held = run.manifest.select("validation")
     own = fill_cache(held, spec)
-    images = own.gather(own.positions(held.ids))
+    images = own.gather(own.positions(held.records))
     seen = predictor.probabilities(disturbed_images(images))[:, 0].astype(np.float64)
     large = fill_cache(held, enlarged(spec))
-    pixels = large.gather(large.positions(held.ids))
+    pixels = large.gather(large.positions(held.records))
     shifts = {}
     with ThreadPoolExecutor() as pool:
         for kind in DISTURBANCES:

@@ -388,7 +388,7 @@ def low_precision(_: str, run: Path, folder: Path) -> dict[str, str]:
     some = cache.gather(np.arange(0, len(cache), max(1, len(cache) // 256)))
     test = opened.manifest.select("test")
     cache = fill_cache(test, spec)
-    images, y_true = cache.gather(cache.positions(test.ids)), test.label_array()[:, 0]
+    images, y_true = cache.gather(cache.positions(test.records)), test.label_array()[:, 0]
 
     class Calibration(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -288,7 +288,7 @@ def score_epochs(args: argparse.Namespace, seed: int) -> None:
     recipe, task = run.bundle.provenance.recipe, run.bundle.task
     test = run.manifest.select("test")
     cache = fill_cache(test, recipe.input, folder=folder / "cache")
-    images, truth = cache.gather(cache.positions(test.ids)), test.label_array()[:, 0]
+    images, truth = cache.gather(cache.positions(test.records)), test.label_array()[:, 0]
     head = head_of(task, recipe.fit.loss)
     network = build_network(
         recipe.network.name, recipe.input.size, outputs_of(task, head), recipe.network.options

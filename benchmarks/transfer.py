@@ -83,7 +83,7 @@ def load(data: Path, split: Any, size: int) -> tuple[Pixels, Labels]:
     """Return the images (n, size, size) and labels (n,) of a split."""
     manifest = make_splits(load_dataset(data)).select(split)
     cache = fill_cache(manifest, PixelSpec(size))
-    return cache.gather(cache.positions(manifest.ids)), manifest.label_array()[:, 0]
+    return cache.gather(cache.positions(manifest.records)), manifest.label_array()[:, 0]
 
 
 def train_keras(

@@ -19,6 +19,7 @@ from plainfilm.data.file_hashes import FileHashes
 from plainfilm.data.file_index import from_hex
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.metadata import Metadata
+from plainfilm.data.record_table import Records
 from plainfilm.decoding.decode import decode_one
 from plainfilm.evaluation import EvaluationDocument, summarise
 from plainfilm.evaluation.document.evaluation import (
@@ -51,6 +52,9 @@ class ArrayCache:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def find(self, records: Records) -> NDArray[np.intp]:
+        return np.array([self.ids.index(one) for one in records.ids.tolist()], np.intp)
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
         return self.images[np.asarray(indices, dtype=np.intp)]

@@ -249,15 +249,15 @@ def test_files_that_killed_a_worker_are_not_decoded_in_this_process(
 def test_select_returns_some_records_of_a_cache(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "broken", "3", "4", "broken"])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
-    part = cache.select(["0003.txt", "0001.txt", "0000.txt"])
+    part = cache.select(manifest.records.take([3, 1, 0]))
     assert part.ids.tolist() == ["0003.txt", "0000.txt"] and numbers(part) == [4, 1]
     assert part.hashes.tolist() == cache.hashes[[2, 0]].tolist()
     assert [metadata["number"] for metadata in part.metadata] == [4, 1]
     assert [item.id for item in part.left_out] == ["0001.txt"]
-    assert part.positions(["0000.txt"]).tolist() == [1]
+    assert part.positions(manifest.records[:1]).tolist() == [1]
     with pytest.raises(DataError):
-        part.positions(["0002.txt"])
-    assert numbers(cache) == [1, 3, 4] and len(cache.select([])) == 0
+        part.positions(manifest.records[2:3])
+    assert numbers(cache) == [1, 3, 4] and len(cache.select(manifest.records[:0])) == 0
     assert numbers(pickle.loads(pickle.dumps(part))) == [4, 1]
 
 
@@ -400,9 +400,9 @@ def test_incomplete_files_of_killed_processes_are_removed(tmp_path: Path) -> Non
 def test_positions(tmp_path: Path) -> None:
     manifest = make(tmp_path / "data", ["1", "broken", "3"])
     cache = fill_cache(manifest, SPEC, folder=tmp_path / "c", reader=read_number)
-    assert cache.positions(["0002.txt", "0000.txt"]).tolist() == [1, 0]
+    assert cache.positions(manifest.records.take([2, 0])).tolist() == [1, 0]
     with pytest.raises(DataError, match="not in the cache"):
-        cache.positions(["0001.txt"])
+        cache.positions(manifest.records[1:2])
 
 
 @pytest.mark.parametrize(

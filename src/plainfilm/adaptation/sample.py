@@ -74,12 +74,12 @@ class Sample:
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """Return the prepared images (n, size, size)."""
-        return self.images.gather(self.images.positions(self.manifest.ids))
+        return self.images.gather(self.images.positions(self.manifest.records))
 
     @property
     def hashes(self) -> NDArray[np.uint8]:
         """Return the SHA-256 of each file, (n, 32)."""
-        return self.images.hashes[self.images.positions(self.manifest.ids)]
+        return self.images.hashes[self.images.positions(self.manifest.records)]
 
     @property
     def probabilities(self) -> Floats:
@@ -136,7 +136,7 @@ def score_sample(
             remedy="give images of other patients",
         )
     own = replace(scored.manifest, records=scored.manifest.records.where(keep))
-    rows = scored.images.positions(own.ids)
+    rows = scored.images.positions(own.records)
     given = scored.predictions.probabilities[keep]
     log_odds = _log_odds(Predictor(bundle), scored.images, rows, given)
     return Sample(own, scored.images, log_odds, scored.synthetic_images > 0), counts

@@ -104,7 +104,7 @@ def _check(bundle: Bundle, recalibration: Recalibration, used: Sample) -> None:
 def _known_images(known: TrainingImages | None, used: Sample) -> TrainingImages:
     """Return the training images of the parent and the images that it was adapted on."""
     if known is None:
-        images = used.images.select(used.manifest.ids.tolist())
+        images = used.images.select(used.manifest.records)
         return collect_known_images(SplitImages(used.manifest, images))
     keys = sorted({key for key in used.patients if is_key(key)})
     salt, patients = known.salt, known.patients

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Evidence:
     manifest: Manifest  # all records, including those that cannot be read
     left_out: tuple[LeftOut, ...]  # files that cannot be read, with reasons
     records: Records
-    ids: tuple[str, ...]
+    ids: NDArray[Any]  # of variable length, an item is a str
     metadata: Metadata
     hashes: Digests  # SHA-256 of the files, (n, 32)
     labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
@@ -65,12 +66,13 @@ class Evidence:
 
     def ids_where(self, mask: NDArray[np.bool_]) -> list[str]:
         """Return the ids of the rows that a mask (n,) selects."""
-        return [self.ids[row] for row in np.flatnonzero(mask)]
+        ids: list[str] = self.ids[mask].tolist()
+        return ids
 
 
 def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
     """Collect the evidence of a manifest from its decoded images of 128 pixels a side."""
-    records = manifest.records.where(manifest.records.contains_ids(cache.ids))
+    records = manifest.records.where(cache.find(manifest.records) >= 0)
     left_out = (*manifest.left_out, *cache.left_out)
     evidence = _evidence(manifest, records, left_out, cache.metadata, cache.hashes)
     return replace(evidence, cache=cache, summaries=_summarise(cache))
@@ -96,7 +98,7 @@ def _evidence(
         manifest=manifest,
         left_out=left_out,
         records=records,
-        ids=tuple(records.ids.tolist()),
+        ids=np.array(records.table["id"].to_pylist(), np.dtypes.StringDType()),
         metadata=metadata,
         hashes=hashes,
         labels=records.labels,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import platformdirs
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from plainfilm.data.file_index import Digests
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.metadata import Metadata
+from plainfilm.data.record_table import Column, Records
 from plainfilm.data.shards import lost_pixels, open_pixels, read_pixels
 from plainfilm.errors import DataError, StorageError
 from plainfilm.records import PixelSpec
@@ -56,7 +57,7 @@ class Cache:
     def __init__(
         self,
         spec: PixelSpec,
-        ids: Iterable[str],
+        ids: Column,
         hashes: Digests,
         metadata: Metadata,
         left_out: Iterable[LeftOut],
@@ -64,11 +65,9 @@ class Cache:
         places: NDArray[np.int32],
     ) -> None:
         """Hold images that are at these ``places``, (n, 2): number of the shard, row in it."""
-        import pyarrow
-
         self.spec, self.hashes, self.metadata = spec, hashes, metadata
         self.left_out = tuple(left_out)
-        self._ids = pyarrow.array(ids, pyarrow.string())
+        self._ids = ids
         self._shards, self._places = tuple(shards), places
         self._maps = self._open()
 
@@ -91,44 +90,39 @@ class Cache:
         """Ids of the records with an image, (n,)."""
         return np.array(self._ids.to_pylist(), np.str_)
 
-    def select(self, ids: Iterable[str]) -> Cache:
-        """Return the cache of some of the records, in the order of ``ids``."""
-        import pyarrow
-
-        chosen = pyarrow.array(ids, pyarrow.string())
-        rows = self._find(chosen)
+    def select(self, records: Records) -> Cache:
+        """Return the cache of some of the records, in their order."""
+        rows = self.find(records)
         rows = rows[rows >= 0]
         part = copy.copy(self)
         part._ids, part.metadata = self._ids.take(rows), self.metadata.take(rows)
         part.hashes, part._places = self.hashes[rows], self._places[rows]
-        known = {*chosen.to_pylist()} if self.left_out else ()
+        known = {*records.table["id"].to_pylist()} if self.left_out else ()
         part.left_out = tuple(record for record in self.left_out if record.id in known)
         return part
 
-    def positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
-        """Return the positions of the images of ``ids``, for :meth:`gather`.
+    def find(self, records: Records) -> NDArray[np.intp]:
+        """Return the positions of the images of records, for :meth:`gather`; -1 for no image."""
+        import pyarrow.compute as compute
 
-        Raises `DataError` if an id is not in the cache.
+        found = compute.index_in(records.table["id"], self._ids)
+        rows: NDArray[np.intp] = found.fill_null(-1).to_numpy().astype(np.intp)
+        return rows
+
+    def positions(self, records: Records) -> NDArray[np.intp]:
+        """Return the positions of the images of records, for :meth:`gather`.
+
+        Raises `DataError` if a record has no image in the cache.
         """
-        import pyarrow
-
-        chosen = pyarrow.array(ids, pyarrow.string())
-        rows = self._find(chosen)
+        rows = self.find(records)
         if (rows < 0).any():
             raise DataError(
                 "an image is not in the cache",
-                received=chosen[int(np.argmin(rows))].as_py(),
+                received=records[int(np.argmin(rows))].id,
                 remedy="fill the cache from the manifest that has it, "
                 "and drop the records it left out",
             )
         return rows
-
-    def _find(self, ids: Any) -> NDArray[np.intp]:
-        """Return the positions of the images of ids in an Arrow array, -1 for no image."""
-        import pyarrow.compute as compute
-
-        rows: NDArray[np.intp] = compute.index_in(ids, self._ids).fill_null(-1).to_numpy()
-        return rows.astype(np.intp)
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """Copy images into memory, (n, size, size), 0 to 255.

@@ -84,10 +84,10 @@ class Contents:
         ):
             reasons[row] = self.failures[number]
         rows, numbers = files.readable[~failed], self._numbers[~failed]
-        ids = [record.id for record in manifest.records]
+        ids = manifest.records.table["id"]
         return Cache(
             spec=spec,
-            ids=[ids[row] for row in rows.tolist()],
+            ids=ids if len(rows) == len(ids) else ids.take(rows),
             hashes=files.digests[rows],
             metadata=self._metadata.take(numbers),
             left_out=left_out_records(manifest, reasons),

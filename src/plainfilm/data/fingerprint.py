@@ -84,8 +84,8 @@ def _quantiles(values: NDArray[np.float64]) -> dict[str, float] | None:
 def _intensity(manifest: Manifest, cache: Cache) -> dict[str, float] | None:
     # Only training images, since a plan that uses this must not depend on the test set.
     train = manifest.splits == ("train" if (manifest.splits != "").any() else "")
-    ids = {*manifest.records.ids_where(train)}
-    rows = np.array([row for row, name in enumerate(cache.ids) if name in ids], dtype=np.intp)
+    rows = np.sort(cache.find(manifest.records.where(train)))
+    rows = rows[rows >= 0]
     if not len(rows):
         return None
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int))]

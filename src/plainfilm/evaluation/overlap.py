@@ -61,7 +61,7 @@ def find_overlap(bundle: Bundle, scored: Scored) -> Found:
 
 def _find_copies(known: TrainingImages, scored: Scored) -> Bools:
     basis = Basis(known.mean, known.components, known.medians)
-    rows = scored.images.positions(scored.manifest.ids)
+    rows = scored.images.positions(scored.manifest.records)
     parts = [
         find_copies(basis, known.views, scored.images.gather(rows[chunk]))
         for chunk in in_chunks(len(rows))

@@ -95,7 +95,7 @@ def measure_robustness(
     spec, own = enlarged(bundle.pixels), bundle.pixels
     images = fill_cache(chosen, spec, folder=cache, workers=workers, progress=progress)
     chosen = chosen.drop(images.left_out)
-    large = images.gather(images.positions(chosen.ids))
+    large = images.gather(images.positions(chosen.records))
     threshold = default_thresholds(bundle.operating_points).get(label)
     y_true = chosen.label_array()[:, column].astype(np.float64)
     scorer = _Scorer(y_true, chosen.patients, threshold)

@@ -65,7 +65,7 @@ def score(
             remedy="see why with: plainfilm predict FOLDER",
         )
     predictor = Predictor(bundle)
-    order = images.positions(manifest.ids)
+    order = images.positions(manifest.records)
     metadata = images.metadata.take(order)
     values: list[tuple[Any, ...]] = []
     for start in range(0, len(order), _CHUNK):

@@ -105,7 +105,7 @@ def validate_network(
     labels = manifest.label_array()
     if np.isnan(labels).all():
         raise LabelError(f"no label of the images of {manifest.name} is known")
-    session, order = NetworkSession(graph), images.positions(manifest.ids)
+    session, order = NetworkSession(graph), images.positions(manifest.records)
     parts = []
     for start in range(0, len(order), _CHUNK):
         progress("scoring", start, len(order))

@@ -161,7 +161,7 @@ def group_by_style(
     spec = PixelSpec(_STYLE_SIDE, "squash")
     images = fill_cache(manifest, spec, folder=cache, workers=workers)
     kept = manifest.drop(images.left_out)
-    rows = images.positions(kept.ids)
+    rows = images.positions(kept.records)
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     features = np.concatenate([describe_styles(images.gather(chunk)) for chunk in chunks])
     styles = cluster_styles(features, min(count, len(features)))

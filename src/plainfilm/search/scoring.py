@@ -61,8 +61,10 @@ def load_images(
     large = fill_cache(test, enlarged(spec), folder=cache, workers=workers)
     small = fill_cache(test, spec, folder=cache, workers=workers)
     kept = test.drop([*large.left_out, *small.left_out])
-    mixed, kinds = disturb_each(large.gather(large.positions(kept.ids)), spec)
-    return ScoredImages(small.gather(small.positions(kept.ids)), mixed, kinds, kept.label_array())
+    mixed, kinds = disturb_each(large.gather(large.positions(kept.records)), spec)
+    return ScoredImages(
+        small.gather(small.positions(kept.records)), mixed, kinds, kept.label_array()
+    )
 
 
 def disturb_each(

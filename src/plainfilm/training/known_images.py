@@ -15,7 +15,8 @@ from plainfilm.training.training_images import SplitImages
 
 def collect_known_images(*splits: SplitImages) -> TrainingImages:
     """Return hashes of the files, the images and the patients of some splits."""
-    keys = {str(patient) for split in splits for patient in split.records.patients}
+    patients = (split.records.records.table["patient"].unique() for split in splits)
+    keys = {key for own in patients for key in own.to_pylist()}
     known = sorted(key for key in keys if is_key(key))
     files = np.concatenate([split.images.hashes for split in splits])
     count = sum(len(split.images) for split in splits)

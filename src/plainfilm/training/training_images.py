@@ -96,7 +96,7 @@ def sample_images(
     chosen = replace(training, records=training.records.take(rows))
     decoded = fill_cache(chosen, spec, folder=cache, workers=workers)
     kept = chosen.drop(decoded.left_out)
-    return decoded.gather(decoded.positions(kept.ids)), kept.label_array()
+    return decoded.gather(decoded.positions(kept.records)), kept.label_array()
 
 
 def _fill(manifest: Manifest, spec: PixelSpec, **options: Any) -> SplitImages:
@@ -106,5 +106,5 @@ def _fill(manifest: Manifest, spec: PixelSpec, **options: Any) -> SplitImages:
 
 
 def _select(images: Cache, split: Manifest) -> SplitImages:
-    own = images.select(split.ids.tolist())
+    own = images.select(split.records)
     return SplitImages(split.drop(own.left_out), own)
