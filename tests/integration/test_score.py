@@ -27,6 +27,8 @@ from plainfilm.cluster.scoring_job import ScoringJob, ScoringWorker
 from plainfilm.cluster.stores import StoreError
 from plainfilm.decoding.decode import Reader
 from plainfilm.decoding.sandbox import Sandbox
+from plainfilm.errors import SourceError
+from plainfilm.evaluation import evaluate_predictions
 from plainfilm.pixels import Image, read_image
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
@@ -363,3 +365,34 @@ def test_shares_together_are_the_whole(
     assert run_main("", *arguments, "--share", "1/2") == 0
     assert "finished: " in capsys.readouterr().out
     predicted_rows(tmp_path / "out", images)
+
+
+def test_an_output_is_evaluated_as_the_table_of_predict(
+    make_bundle: MakeBundle, draw_grey: Draw, tmp_path: Path, capsys: Capture
+) -> None:
+    data = tmp_path / "hospital"
+    for n in range(40):
+        grey = 128 + (1 if n % 2 else -1) * (n % 5 * 12 - 10)
+        draw_grey(data / ("bright" if n % 2 else "dark") / f"{n}.png", grey)
+    bundle, out = str(make_bundle().folder), tmp_path / "out"
+    assert main(["score", str(data), "--bundle", bundle, "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["predict", bundle, str(data), "--format", "csv"]) == 0
+    (tmp_path / "table.csv").write_text(capsys.readouterr().out)
+    found = [
+        evaluate_predictions(
+            table,
+            data,
+            positive="bright",
+            thresholds=0.5,
+            n_bootstrap=20,
+            out=tmp_path / f"evaluation-{n}",
+        )
+        for n, table in enumerate((out, tmp_path / "table.csv"))
+    ]
+    ours, theirs = ({k: v.value for k, v in one.metrics.items()} for one in found)
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert 0.5 < ours["auroc"] < 1
+    (out / "DONE.json").unlink()
+    with pytest.raises(SourceError, match="is not finished"):
+        evaluate_predictions(out, data, positive="bright", out=tmp_path / "other")

@@ -23,6 +23,7 @@ as cores. glibc keeps the memory of one image for the next: otherwise the system
 again, which takes as long as decoding an uncompressed radiograph."""
 
 _SECRETS = frozenset({"PLAINFILM_TOKEN", "PLAINFILM_SALT"})
+_CREDENTIALS = ("AWS_", "AZURE_", "GOOGLE_", "RAY_")
 
 
 def memory_cap(limits: Limits = LIMITS) -> int:
@@ -74,8 +75,13 @@ def restrict_process(memory: int | None, sealed: bool) -> None:
 
 
 def decoder_environment() -> dict[str, str]:
-    """Return the environment of a decoding process, without this service's secrets."""
-    return {k: v for k, v in os.environ.items() if k not in _SECRETS} | ENVIRONMENT
+    """Return the environment of a decoding process, without secrets and credentials."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _SECRETS and not name.startswith(_CREDENTIALS)
+    }
+    return kept | ENVIRONMENT
 
 
 def start_command(module: str) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._files import open_regular
+from plainfilm._files import hash_file, hash_json, open_regular, reason_of
 from plainfilm.data import SourceOptions
 from plainfilm.data.sources.tables.open_table import open_table
 from plainfilm.data.sources.tables.text import recognise_delimiter
@@ -26,6 +26,8 @@ from plainfilm.errors import LabelError, SourceError
 _SAMPLE = 1 << 20  # bytes that show the delimiter and the header
 _BLANK = frozenset({"", "nan", "na", "n/a", "none", "null", "."})
 _TEXT = (".csv", ".tsv", ".txt")
+_SCORES, _PARTS, _FINISHED = "score.json", "parts", "DONE.json"  # of plainfilm score
+_NO_SUBGROUPS = frozenset({"bytes", "sha256", "machine"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,15 @@ class Cells:
 
 
 def read_cells(path: Path, options: SourceOptions) -> Cells:
-    """Read a table; the options are those of tables of images.
+    """Read a table, or the output of ``plainfilm score``; options are those of tables of images.
 
     Raises
     ------
     SourceError
-        If the table is missing, empty or damaged.
+        If the table is missing, empty or damaged, or the output is not finished.
     """
+    if path.is_dir():
+        return _read_scores(path)
     if not any(options.get(name) for name in ("join", "where", "header", "encoding")):
         found = _read_plain(path, options.get("delimiter"))
         if found is not None:
@@ -132,6 +136,24 @@ def read_cells(path: Path, options: SourceOptions) -> Cells:
         for name, cells in table.columns.items()
     }
     return Cells(path, columns)
+
+
+def _read_scores(folder: Path) -> Cells:
+    """Read the parts of a finished output of ``plainfilm score``."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    if not (folder / _FINISHED).is_file():
+        raise SourceError(
+            f"{folder} is not finished: some images have no row",
+            remedy="run the same plainfilm score again, with all shares",
+        )
+    try:
+        table = parquet.read_table(folder / _PARTS)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise SourceError(f"{folder / _PARTS} cannot be read", received=reason_of(error)) from error
+    names = [name for name in table.column_names if name not in _NO_SUBGROUPS]
+    return Cells(folder, {name: table.column(name) for name in names})
 
 
 def _read_plain(path: Path, delimiter: str | None) -> Cells | None:
@@ -175,9 +197,16 @@ def _enumerate(column: Any) -> Any:
     return enumerate(column.to_pylist())
 
 
+def hash_table(path: Path) -> str:
+    """Return a hash of a table, or of all parts of an output."""
+    if not path.is_dir():
+        return hash_file(path)
+    return hash_json([hash_file(part) for part in sorted((path / _PARTS).glob("*.parquet"))])
+
+
 def check_table(path: Path) -> Path:
-    """Return the path of an existing file, or raise a `SourceError`."""
-    if not path.is_file():
+    """Return the path of an existing table, or raise a `SourceError`."""
+    if not path.is_file() and not (path / _SCORES).is_file():
         kind = "is not a regular file" if path.exists() else "does not exist"
         raise SourceError(
             f"the table of predictions {'is a folder' if path.is_dir() else kind}",

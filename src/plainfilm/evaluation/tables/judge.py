@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._files import hash_file, hash_json
+from plainfilm._files import hash_json
 from plainfilm._text import plural
 from plainfilm.bundle.locking import lock_thresholds
 from plainfilm.data.sources.tables.files import table_name
 from plainfilm.errors import LabelError, UsageError
 from plainfilm.evaluation.document.evaluation import ModelSummary, TrainingSummary
 from plainfilm.evaluation.model import JudgedModel
+from plainfilm.evaluation.tables.cells import hash_table
 from plainfilm.evaluation.tables.rows import ScoredTable
 from plainfilm.evaluation.tables.scores import Scale
 from plainfilm.metrics import apply_temperature
@@ -34,7 +35,7 @@ def judge(
     """
     task = table.task
     given = _given_points(task, thresholds, scale)
-    content: list[object] = [hash_file(table.path), scale.words, sorted(thresholds.items())]
+    content: list[object] = [hash_table(table.path), scale.words, sorted(thresholds.items())]
     summary = ModelSummary(
         name=table_name(table.path),
         kind="predictions",
@@ -80,7 +81,7 @@ def _lock(
     images = plural(len(validation), "validation image")
     summary = replace(
         summary,
-        id=hash_json([*content, hash_file(validation.path), sorted(validation.ids)]),
+        id=hash_json([*content, hash_table(validation.path), sorted(validation.ids)]),
         temperature=locked.temperature.value,
         locked_on=f"{images} of {plural(len({*validation.patients}), 'patient')}",
         assumed_prevalence="validation",

@@ -38,6 +38,7 @@ ROLES = {
             "path",
             "filepath",
             "imagepath",
+            "uri",
         }
         | {"imagefile", "case", "caseid", "study", "studyid", "uid", "name", "sopinstanceuid"}
     ),
