@@ -20,7 +20,7 @@ import onnx_networks
 from plainfilm.cli.main import main
 from plainfilm.config import load_recipe
 from plainfilm.data import Manifest, load_dataset
-from plainfilm.errors import ConfigError, DataError, RunError
+from plainfilm.errors import ConfigError, DataError, RunError, UsageError
 from plainfilm.phantom import write_dataset
 from plainfilm.search import SearchDocument, search
 from plainfilm.search.document import Trial, TrialResult
@@ -311,6 +311,26 @@ def test_parallel_processes_are_started_and_watched(
 
     assert [number for stage, number in sorted(seen) if stage == "search"] == [3, 4]
     assert [trial.number for trial in document.trials] == [*range(5)]
+
+
+def test_trials_run_on_ray_with_the_same_scores(
+    searched: Path, run_search: Search, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    folder = tmp_path / "search"
+    shutil.copytree(searched, folder)
+    before = SearchDocument.read(folder / "search.json")
+    for entry in (folder / "trials" / "0001").iterdir():
+        if entry.name != "trial.json":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    after = run_search(folder, on="ray", parallel=2)
+
+    scores = [[one.scores for one in doc.trials[1].trainings] for doc in (before, after)]
+    assert scores[0] == scores[1]
+    assert [one.number for one in after.trials] == [0, 1, 2]
+    with pytest.raises(UsageError, match="no such engine"):
+        run_search(folder, on="dask")
 
 
 def test_a_trial_whose_processes_die_three_times_fails(searched: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from plainfilm._machine import versions
-from plainfilm.cluster import ray_driver
 from plainfilm.cluster.on_ray import open_chunks
 from plainfilm.cluster.planning import make_plan
+from plainfilm.cluster.ray_connection import refuse
 from plainfilm.cluster.ray_tasks import RayTasks
 from plainfilm.cluster.ray_worker import make_task
 from plainfilm.cluster.run_job import open_engine
@@ -28,7 +28,7 @@ def test_a_node_works_with_the_same_versions_only(monkeypatch: pytest.MonkeyPatc
     node, found = work(expected, "name", b"", b"")
     assert node == platform.node()
     assert found == {"pylibjpeg": versions("pylibjpeg").get("pylibjpeg")}
-    error = ray_driver._refuse(node, found, expected)
+    error = refuse(node, found, expected)
     assert f"the Ray node {node} has other versions" in str(error)
     assert "here: 0.1" in str(error) and "constraints.txt" in str(error)
 
@@ -36,7 +36,7 @@ def test_a_node_works_with_the_same_versions_only(monkeypatch: pytest.MonkeyPatc
 def test_a_node_without_a_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     refused = make_task()({}, "name", b"", b"")
-    assert "runs code for anyone" in str(ray_driver._refuse(*refused, {}))
+    assert "runs code for anyone" in str(refuse(*refused, {}))
 
 
 def test_an_address_at_which_nothing_listens_is_refused_at_once() -> None:

@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shift COLUMN|styles", words)
     words = "seed of the proposals, and first seed of the trainings (default: 0)"
     add("--seed SEED", words, type=int, default=0)
-    add("--parallel N", "processes that run trials (default: 1)", type=worker_count, default=1)
+    words = "processes that run trials (default: 1; with --on ray=HOST:PORT one on each node)"
+    add("--parallel N", words, type=worker_count)
+    add("--on ENGINE", "where trials run: local (default), ray, or ray=HOST:PORT", default="local")
     add("--backend BACKEND", "tensorflow, jax or torch (default: KERAS_BACKEND)")
     add("--exclude FILE.csv", "leave out the records in this list", type=Path)
     add_cache_arguments(parser)
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             shift=args.shift,
             seed=args.seed,
             parallel=args.parallel,
+            on=args.on,
             backend=args.backend,
             cache=args.cache,
             workers=args.workers,

@@ -164,14 +164,12 @@ class OpenJob:
 
 def _check_roots(plan: Plan) -> None:
     """Raise a RunError if a folder of the archive is missing or empty on this machine."""
-    for source in plan.index.sources:
-        if source.root is None:
-            continue
+    for root in plan.index.roots:
         with contextlib.suppress(OSError):
-            if any(Path(source.root).iterdir()):
+            if any(Path(root).iterdir()):
                 continue
         raise RunError(
             "the archive is not on this machine",
-            received=f"{source.root} on {socket.gethostname()}",
+            received=f"{root} on {socket.gethostname()}",
             remedy="mount it under this name on every machine",
         )

@@ -14,9 +14,7 @@ import hashlib
 import os
 import pickle
 import queue
-import secrets
 import shutil
-import socket
 import sys
 import tempfile
 import threading
@@ -27,19 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plainfilm._files import reason_of
-from plainfilm._machine import cores
-from plainfilm._optional import require
-from plainfilm._text import printable
+from plainfilm.cluster.ray_connection import connect, refuse
 from plainfilm.cluster.ray_worker import make_task
 from plainfilm.decoding.sandbox import open_output
-from plainfilm.errors import PlainfilmError, RunError, UsageError
+from plainfilm.errors import PlainfilmError, RunError
 
 _PERIOD = 1.0  # seconds between two looks at the nodes
-_CONNECTING = 10.0  # seconds
 _ENDING = 4.0  # seconds that Ray has to end
 _LOST = "its node was lost"
-_OBJECTS = 80 << 20  # bytes of shared memory, about the least that Ray takes; results are small
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,9 @@ class Start:
     address
         HOST:PORT of a cluster, or None for an own Ray on this machine.
     workers
-        Number of calls that run at the same time; None for one for each core.
+        Number of calls that run at the same time; None for as many as there is room for.
+    whole_nodes
+        Whether a call has a node with its GPUs for itself, instead of a core.
     opener
         Pickled callable, called once in each worker process, that returns the function to call.
     versions
@@ -60,6 +55,7 @@ class Start:
 
     address: str | None
     workers: int | None
+    whole_nodes: bool
     opener: bytes
     versions: Mapping[str, str | None]
 
@@ -137,7 +133,7 @@ class _Driver:
     """
 
     def __init__(self, start: Start, folder: str, output: _Output) -> None:
-        self._ray = _connect(start, folder)
+        self._ray = connect(start.address, start.workers, folder)
         self._send = output.send
         self._workers = start.workers
         self._capacity = -1
@@ -146,22 +142,23 @@ class _Driver:
         self._opener = self._ray.put(start.opener)
         self._task = self._ray.remote(num_cpus=1, max_retries=0)(make_task())
         self._lock = threading.Lock()
-        self._nodes: dict[str, int] = {}  # cores of the nodes that are alive
+        self._whole = start.whole_nodes
+        self._nodes: dict[str, Mapping[str, float]] = {}  # resources of the nodes that are alive
         self._calls: dict[int, tuple[str, Any]] = {}  # node and reference of each call
         self.look_at_nodes()
 
     def look_at_nodes(self) -> None:
         """Report the capacity if it has changed, and the calls of nodes that are lost."""
         nodes = {
-            node["NodeID"]: int(node["Resources"]["CPU"])
+            node["NodeID"]: node["Resources"]
             for node in self._ray.nodes()
             if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
         }
         with self._lock:
             self._nodes = nodes
             lost = [number for number, (node, _) in self._calls.items() if node not in nodes]
-        cores = sum(nodes.values())
-        capacity = min(cores, self._workers or cores)
+        room = sum(map(self._room, nodes.values()))
+        capacity = min(room, self._workers or room)
         if capacity != self._capacity:
             self._capacity = capacity
             self._send(Message(capacity=capacity))
@@ -181,19 +178,28 @@ class _Driver:
                 looked = time.monotonic()
 
     def _submit(self, number: int, argument: bytes) -> None:
-        """Begin a call on the node with most cores free."""
+        """Begin a call on the node with most room."""
         with self._lock:
             used = Counter(node for node, _ in self._calls.values())
-            node = max(self._nodes, key=lambda one: self._nodes[one] - used[one], default=None)
-        if node is None:
+            rooms = {node: self._room(own) - used[node] for node, own in self._nodes.items()}
+            node = max(rooms, key=lambda one: rooms[one], default="")
+            resources = self._nodes.get(node, {})
+        if not resources:
             self._send(Message(number=number, problem=_LOST))
             return
         place = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, False)
         task = self._task.options(scheduling_strategy=place)
+        if self._whole:
+            needed = {"num_cpus": int(resources["CPU"]), "num_gpus": int(resources.get("GPU", 0))}
+            task = self._task.options(scheduling_strategy=place, **needed)
         reference = task.remote(self._expected, self._name, self._opener, argument)
         with self._lock:
             self._calls[number] = node, reference
         reference.future().add_done_callback(functools.partial(self._read, number))
+
+    def _room(self, resources: Mapping[str, float]) -> int:
+        """Return how many calls a node runs at the same time."""
+        return 1 if self._whole else int(resources["CPU"])
 
     def _read(self, number: int, future: concurrent.futures.Future[Any]) -> None:
         """Report the result of a call."""
@@ -206,7 +212,7 @@ class _Driver:
             self._end(number, Message(number=number, value=value))
         else:
             node, found = value
-            self._end(number, Message(error=_refuse(node, found, self._expected)))
+            self._end(number, Message(error=refuse(node, found, self._expected)))
 
     def _end(self, number: int, message: Message) -> None:
         """Report the end of a call, once."""
@@ -235,77 +241,3 @@ class _Driver:
         }
         found = (text for kind, text in problems.items() if isinstance(error, kind))
         return Message(number=number, problem=next(found, f"Ray: {type(error).__name__}"))
-
-
-def _connect(start: Start, folder: str) -> Any:
-    """Return Ray, connected to a cluster or to a Ray of its own in ``folder``."""
-    os.environ.update(RAY_AUTH_MODE="token", RAY_USAGE_STATS_ENABLED="0")
-    if start.address is None:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    else:
-        _find(start.address)
-    ray = require("ray", "cluster")
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-    if start.address is None:
-        import ray._private.ray_constants as constants
-
-        # This makes Ray listen on the loopback address only, as on macOS and Windows.
-        constants.ENABLE_RAY_CLUSTER = False
-        ray.init(
-            "local",
-            num_cpus=start.workers or cores(),
-            include_dashboard=False,
-            object_store_memory=_OBJECTS,
-            _temp_dir=folder,
-            **quiet,
-        )
-        return ray
-    try:
-        ray.init(start.address, **quiet)
-    except ray.exceptions.AuthenticationError as error:
-        raise UsageError(
-            f"the Ray cluster at {start.address} does not accept this machine's token",
-            received=printable(str(error).strip().partition("\n")[0], 200),
-            remedy="set RAY_AUTH_TOKEN_PATH to a file with the token of the cluster",
-        ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"the Ray cluster at {start.address} does not accept the connection",
-            received=printable(str(error).strip().partition("\n")[0], 200),
-            remedy="run this command on a machine on which `ray start` has joined the cluster, "
-            "with the same token and the same versions of Ray and Python",
-        ) from error
-    return ray
-
-
-def _find(address: str) -> None:
-    """Raise a UsageError unless something listens at an address; Ray would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECTING).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(
-            f"no Ray cluster at {printable(address)}",
-            received=reason_of(error) if isinstance(error, OSError) else "not HOST:PORT",
-            remedy="give the address that `ray start --head` printed, as HOST:PORT",
-        ) from error
-
-
-def _refuse(
-    node: str, found: Mapping[str, str | None], expected: Mapping[str, str | None]
-) -> PlainfilmError:
-    """Return the error of a node that has other versions or no authentication."""
-    if "RAY_AUTH_MODE" in found:
-        return UsageError(
-            f"the Ray node {node} runs code for anyone who can connect to it",
-            received=f"RAY_AUTH_MODE={found['RAY_AUTH_MODE'] or ''}",
-            remedy="set RAY_AUTH_MODE=token on every machine before `ray start`",
-        )
-    return UsageError(
-        f"the Ray node {node} has other versions than this machine",
-        received="; ".join(
-            f"{package}: {version or 'missing'}, here: {expected[package] or 'missing'}"
-            for package, version in found.items()
-        ),
-        remedy="install the same versions on every machine, with constraints.txt",
-    )

@@ -55,6 +55,8 @@ class RayTasks:
         HOST:PORT of a cluster that this machine has joined, or None for an own Ray.
     workers
         Number of calls at the same time; by default one for each core.
+    whole_nodes
+        Whether a call has a node with its GPUs for itself, instead of a core.
     packages
         Packages that must have the same versions on every node as on this machine.
 
@@ -70,11 +72,12 @@ class RayTasks:
         *,
         address: str | None = None,
         workers: int | None = None,
+        whole_nodes: bool = False,
         packages: Sequence[str] = PACKAGES,
     ) -> None:
         found = versions(*packages)
         known = {package: found.get(package) for package in packages}
-        start = Start(address, workers, pickle.dumps(opener), known)
+        start = Start(address, workers, whole_nodes, pickle.dumps(opener), known)
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._capacity = 0
         self._idle_since: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from typing import Literal
 
 from plainfilm._progress import Progress, silent
 from plainfilm._text import printable
@@ -14,7 +15,7 @@ from plainfilm.cluster.plan import Chunk
 from plainfilm.cluster.retry import find_retried
 from plainfilm.errors import UsageError
 
-__all__ = ["open_engine", "run_job"]
+__all__ = ["open_engine", "parse_engine", "run_job"]
 
 
 def run_job(
@@ -78,15 +79,27 @@ def open_engine(
     """
     if workers is not None and workers < 1:
         raise UsageError("there must be at least one worker", received=workers)
-    kind, given, address = on.partition("=")
-    if on == "local":
+    kind, address = parse_engine(on)
+    if kind == "local":
         from plainfilm.cluster.local import LocalEngine
 
         return LocalEngine(job, out, workers, most, retry=retry)
-    if kind == "ray" and bool(address) == bool(given):
-        from plainfilm.cluster.on_ray import RayEngine
+    from plainfilm.cluster.on_ray import RayEngine
 
-        return RayEngine(job, out, workers, address or None, most, retry=retry)
+    return RayEngine(job, out, workers, address, most, retry=retry)
+
+
+def parse_engine(on: str) -> tuple[Literal["local", "ray"], str | None]:
+    """Return the engine that an option ``--on`` names, and the address of a Ray cluster.
+
+    >>> parse_engine("ray=10.0.0.1:6379"), parse_engine("local")
+    (('ray', '10.0.0.1:6379'), ('local', None))
+    """
+    kind, given, address = on.partition("=")
+    if on == "local":
+        return "local", None
+    if kind == "ray" and bool(address) == bool(given):
+        return "ray", address or None
     raise UsageError(
         "there is no such engine",
         received=printable(on),

@@ -38,7 +38,7 @@ def work_in_processes(
     order = {"root": str(root), "trials": trials, "cache": options.cache and str(options.cache)}
     order["workers"] = options.workers
     request = f"{json.dumps(sys.path)}\n{json.dumps(order)}\n".encode()
-    watch = _Watch(SearchFolder(root), trials, on_trial, progress)
+    watch = Watch(SearchFolder(root), trials, on_trial, progress)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         processes += [_start(request) for _ in range(count)]
@@ -57,7 +57,7 @@ def work_in_processes(
         )
 
 
-class _Watch:
+class Watch:
     """Reports the results of trials that appear in the folder of a search."""
 
     def __init__(

@@ -14,6 +14,7 @@ from plainfilm._json import to_json
 from plainfilm._optional import require
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import read_bundle
+from plainfilm.cluster.run_job import parse_engine
 from plainfilm.data import Manifest, make_splits
 from plainfilm.errors import ConfigError, RunError
 from plainfilm.search.choose import choose, to_confirm
@@ -28,6 +29,7 @@ from plainfilm.search.document import (
     held_out_words,
 )
 from plainfilm.search.folder import SearchFolder
+from plainfilm.search.on_ray import work_on_ray
 from plainfilm.search.parallel import work_in_processes
 from plainfilm.search.questions import with_groups
 from plainfilm.search.space import Space, make_space
@@ -52,7 +54,8 @@ def search(
     folds: int = 5,
     shift: str | None = None,
     seed: int = 0,
-    parallel: int = 1,
+    parallel: int | None = None,
+    on: str = "local",
     backend: str | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
@@ -89,7 +92,10 @@ def search(
     seed
         Seed of the proposals, and the first seed of the trainings.
     parallel
-        Number of processes that run trials.
+        Number of processes that run trials: one by default; in a Ray cluster, one on each node.
+    on
+        Where trials run: ``local``, ``ray`` (Ray on this machine), or ``ray=HOST:PORT`` (a Ray
+        cluster that this machine has joined).
     backend, cache, workers, progress
         See `plainfilm.train`.
     on_trial
@@ -109,7 +115,8 @@ def search(
     require("optuna", "search")
     names = [recipe] if isinstance(recipe, str | Path) else recipe
     space = make_space([*map(str, names)], settings, over)
-    _check_numbers(trials=trials, seeds=seeds, folds=folds, parallel=parallel)
+    _check_numbers(trials=trials, seeds=seeds, folds=folds, parallel=parallel or 1)
+    engine, address = parse_engine(on)
     for own in space.extremes():
         choose_trainer(own, backend)
     folder, options = SearchFolder(Path(out)), Options(cache, workers)
@@ -121,7 +128,9 @@ def search(
     _files.make_folder(folder.root)
     with folder.turn():
         _claim_folder(folder.root, plan, manifest)
-    if parallel > 1:
+    if engine == "ray":
+        work_on_ray(folder.root, trials, options, address, parallel, on_trial, progress)
+    elif parallel is not None and parallel > 1:
         work_in_processes(folder.root, trials, options, parallel, on_trial, progress)
     else:
         work(folder.root, trials, options, on_trial=on_trial, progress=progress)

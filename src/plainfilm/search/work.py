@@ -30,13 +30,29 @@ def work(
     progress: Progress = silent,
 ) -> None:
     """Run trials of a search until all are finished, also those that other processes left."""
+    while run_next(root, trials, options, on_trial=on_trial, progress=progress):
+        pass
+
+
+def run_next(
+    root: Path,
+    trials: int,
+    options: Options,
+    *,
+    on_trial: OnTrial = None,
+    progress: Progress = silent,
+) -> bool:
+    """Run a trial that no other process runs; return False if all are finished.
+
+    While other processes run all that is left, it waits.
+    """
     folder = SearchFolder(root)
     plan = SearchDocument.read(root / SEARCH).plan
     while True:
         with folder.turn():
             found = _next(folder, plan, trials)
         if found == "end":
-            return
+            return False
         if found == "wait":
             time.sleep(_WAIT)
             continue
@@ -44,6 +60,7 @@ def work(
             result = run_trial(root, found.folder, options, progress)
         if on_trial is not None:
             on_trial(found.stage, result)
+        return True
 
 
 def _next(folder: SearchFolder, plan: SearchPlan, count: int) -> Claim | Literal["wait", "end"]:
