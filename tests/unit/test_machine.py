@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def test_without_limits_the_machine_counts(
     assert _machine.cores() == 5 and _machine.memory_bytes() == before
     monkeypatch.setattr(_machine, "_OWN_CGROUP", tmp_path / "absent")
     assert _machine.cores() == 5 and _machine.memory_bytes() == before
+
+
+def test_the_garbage_collector_is_as_before_after_a_time_with_few_collections() -> None:
+    before = gc.get_threshold()
+    try:
+        for given, expected in (((700, 10, 10), (100_000, 50, 100)), ((0, 10, 10), (0, 10, 10))):
+            gc.set_threshold(*given)
+            with pytest.raises(ZeroDivisionError), _machine.rare_collection():
+                assert gc.get_threshold() == expected
+                raise ZeroDivisionError
+            assert gc.get_threshold() == given
+    finally:
+        gc.set_threshold(*before)

@@ -139,7 +139,7 @@ def is_nearly_unique(cells: Sequence[str], patients: Sequence[str] | None = None
     False
     """
     different = {cell for cell in set(cells) if cell.casefold() not in _BLANK}
-    if all(map(_is_measure, different)):
+    if 2 * len(different) <= _ENOUGH or all(map(_is_measure, different)):
         return False
     filled = [row for row, cell in enumerate(cells) if cell in different]
     if len(filled) < _ENOUGH:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+from plainfilm._machine import rare_collection
 from plainfilm.data.manifest import Manifest
 from plainfilm.data.sources.apply_layout import apply_layout, fit_labels, propose_layout
 from plainfilm.data.sources.classes.mapping import rename_classes
@@ -34,6 +35,7 @@ from plainfilm.errors import SourceError, UsageError
 from plainfilm.records import Finding, Task
 
 
+@rare_collection()
 def load_dataset(
     *roots: str | Path, name: str | None = None, **options: Unpack[SourceOptions]
 ) -> Manifest:
@@ -197,9 +199,10 @@ def _combine(
     left_out = [item for listing in listings for item in listing.left_out]
     kept, repeats = merge_repeated(list(zip(items, rows, strict=True)))
     records = to_records(kept)
-    used = {item.path for item in items}  # a file may have rows with and without a label
-    left_out = [*{item.id: item for item in reversed(left_out) if item.path not in used}.values()]
-    left_out.sort(key=lambda item: item.id)
+    if left_out:
+        used = {item.path for item in items}  # a file may have rows with and without a label
+        others = {item.id: item for item in reversed(left_out) if item.path not in used}
+        left_out = sorted(others.values(), key=lambda item: item.id)
     findings = [*findings, *repeats]
     if task.kind != "multilabel" and len({row for _, row in kept}) > 1:
         findings += _missing_classes(kept, len(task.classes))

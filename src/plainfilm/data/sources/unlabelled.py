@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm._machine import rare_collection
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.sources.folders.tree import read_tree
 from plainfilm.data.sources.listing import Item, Listing, describe_unusable
@@ -18,6 +19,7 @@ from plainfilm.errors import SourceError
 from plainfilm.records import UNKNOWN, Task
 
 
+@rare_collection()
 def list_unlabelled(
     root: str | Path,
     task: Task,

@@ -79,8 +79,11 @@ def drop_unique_columns(listing: Listing) -> list[Finding]:
     """
     owners = [item.patient or item.id for item in listing.items]
     names = {name: None for item in listing.items for name in item.columns}
-    cells = {name: [str(item.columns.get(name, "")) for item in listing.items] for name in names}
-    dropped = [name for name in names if is_nearly_unique(cells[name], owners)]
+    dropped = [
+        name
+        for name in names
+        if is_nearly_unique([str(item.columns.get(name, "")) for item in listing.items], owners)
+    ]
     if not dropped:
         return []
     for item in listing.items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,7 @@ def assemble(
         if not any(row):
             continue
         if size == width:
-            kept.append(row)
+            kept.append([*map(sys.intern, row)])  # most cells are a few different texts
         elif named <= size < width:
             kept.append(row + [""] * (width - size))
         elif size > width and not any(map(str.strip, row[width:])):
