@@ -82,7 +82,7 @@ def find_duplicates(evidence: Evidence) -> Duplicates:
 
 def _similar_pairs(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:
     """Register the candidate pairs, coarse to fine, and return those that agree well enough."""
-    assert evidence.summaries is not None and evidence.cache is not None
+    assert evidence.summaries is not None and evidence.images is not None
     if len(rows) < 2:
         return []
     candidates = _candidates(evidence.summaries.thumbnails, rows)
@@ -98,7 +98,7 @@ def _similar_pairs(evidence: Evidence, rows: NDArray[np.intp]) -> list[Pair]:
                 batch, parameters = batch[good], parameters[good]
         if not len(batch):
             continue
-        images = evidence.cache.gather(rows[batch[:, :2].T.ravel()])
+        images = evidence.images.gather(rows[batch[:, :2].T.ravel()])
         agreement, _ = _register(images, batch, 64, parameters, _FINE_STEPS)
         for (first, second, mirrored, promising), value in zip(
             batch.tolist(), agreement.tolist(), strict=True
@@ -184,6 +184,8 @@ def _may_be_equal(evidence: Evidence, pair: Pair) -> bool:
     one, other = (evidence.metadata[row] for row in rows)
     if any(one.get(name) != other.get(name) for name in ("width", "height")):
         return False
-    assert evidence.cache is not None
+    assert evidence.images is not None
     # Files of one format are downsampled in the same way, so equal images are equal in the cache.
-    return one.get("format") != other.get("format") or np.array_equal(*evidence.cache.gather(rows))
+    return one.get("format") != other.get("format") or np.array_equal(
+        *evidence.images.gather(np.array(rows))
+    )

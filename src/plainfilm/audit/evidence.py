@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm._machine import cores
+from plainfilm.audit.styles import FEATURES, describe_styles
 from plainfilm.data.cache import Cache
 from plainfilm.data.file_hashes import FileHashes, left_out_records
 from plainfilm.data.file_index import Digests
@@ -21,6 +24,8 @@ SIDE = 128
 """Side of the square images that an audit decodes, in pixels."""
 THUMBNAIL = 32
 """Side of the thumbnails, in pixels."""
+LEVELS = 256
+"""Number of grey levels."""
 _CHUNK = 512
 
 
@@ -30,7 +35,30 @@ class ImageSummaries:
 
     thumbnails: NDArray[np.uint8]  # (n, 32, 32) block means
     histograms: NDArray[np.uint16]  # (n, 256) of every other row and column
+    styles: NDArray[np.float64]  # (n, features) of `describe_styles`; the aspect ratio is NaN
     grey_range: NDArray[np.intp]  # (n,) grey levels between the 1st and the 99th percentile
+
+    @classmethod
+    def empty(cls, count: int) -> ImageSummaries:
+        """Return summaries of ``count`` images, to be set by `put`."""
+        return cls(
+            np.empty((count, THUMBNAIL, THUMBNAIL), np.uint8),
+            np.empty((count, LEVELS), np.uint16),
+            np.empty((count, len(FEATURES))),
+            np.empty(count, np.intp),
+        )
+
+    def put(self, part: slice, other: ImageSummaries) -> None:
+        """Set the summaries of some images."""
+        for name in ("thumbnails", "histograms", "styles", "grey_range"):
+            getattr(self, name)[part] = getattr(other, name)
+
+
+class Images(Protocol):
+    """Decoded images of `SIDE` pixels, by their numbers."""
+
+    def gather(self, indices: NDArray[np.intp], /) -> NDArray[np.uint8]:
+        """Return images, (n, side, side)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +74,7 @@ class Evidence:
     labels: NDArray[np.float32]  # (n, labels) of 1, 0 or NaN
     splits: NDArray[np.str_]  # (n,) names; empty for a record without a split
     groups: NDArray[np.intp]  # (n,) patient numbers
-    cache: Cache | None = None  # the decoded images; None in a quick audit
+    images: Images | None = None  # None in a quick audit
     summaries: ImageSummaries | None = None
 
     def __len__(self) -> int:
@@ -75,7 +103,7 @@ def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
     records = manifest.records.where(cache.find(manifest.records) >= 0)
     left_out = (*manifest.left_out, *cache.left_out)
     evidence = _evidence(manifest, records, left_out, cache.metadata, cache.hashes)
-    return replace(evidence, cache=cache, summaries=_summarise(cache))
+    return replace(evidence, images=cache, summaries=_summarise(cache))
 
 
 def evidence_from_files(manifest: Manifest, files: FileHashes) -> Evidence:
@@ -108,15 +136,24 @@ def _evidence(
 
 
 def _summarise(cache: Cache) -> ImageSummaries:
-    count = len(cache)
-    thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL), dtype=np.uint8)
-    histograms = np.empty((count, 256), dtype=np.uint16)
-    for start in range(0, count, _CHUNK):
-        images = cache.gather(np.arange(start, min(start + _CHUNK, count)))
-        chunk = slice(start, start + len(images))
-        thumbnails[chunk] = downsample(images, THUMBNAIL)
-        histograms[chunk] = _histograms(images[:, ::2, ::2])
-    return ImageSummaries(thumbnails, histograms, _grey_ranges(histograms))
+    summaries = ImageSummaries.empty(len(cache))
+
+    def fill(start: int) -> None:
+        part = slice(start, min(start + _CHUNK, len(cache)))
+        summaries.put(part, summarise(cache.gather(np.arange(part.start, part.stop))))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(fill, range(0, len(cache), _CHUNK)):
+            pass
+    return summaries
+
+
+def summarise(images: NDArray[np.uint8]) -> ImageSummaries:
+    """Return the summaries of images (n, side, side)."""
+    histograms = _histograms(images[:, ::2, ::2])
+    return ImageSummaries(
+        downsample(images, THUMBNAIL), histograms, describe_styles(images), grey_ranges(histograms)
+    )
 
 
 def downsample(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -140,7 +177,8 @@ def _histograms(images: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return np.bincount(flat.ravel(), minlength=256 * count).reshape(count, 256).astype(np.uint16)
 
 
-def _grey_ranges(histograms: NDArray[np.uint16]) -> NDArray[np.intp]:
+def grey_ranges(histograms: NDArray[np.uint16]) -> NDArray[np.intp]:
+    """Return the grey levels between the 1st and the 99th percentile, (n,)."""
     sums = np.cumsum(histograms, axis=1, dtype=np.int32)
     low, high = (sums < share * sums[:, -1:] for share in (0.01, 0.99))
     return np.asarray(high.sum(axis=1) - low.sum(axis=1), dtype=np.intp)

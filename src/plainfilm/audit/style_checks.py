@@ -12,14 +12,14 @@ from plainfilm.audit.columns import measure_groups
 from plainfilm.audit.document import ColumnResult, Style, Trait
 from plainfilm.audit.evidence import Evidence
 from plainfilm.audit.findings import SETS, join_names, make_finding, share
-from plainfilm.audit.styles import Styles, cluster_styles, describe_styles
+from plainfilm.audit.styles import Styles, cluster_styles
 from plainfilm.records import Finding
 
 COLUMN = "acquisition style"
 """Name of the column in the results."""
 
 _MOST, _IMAGES_EACH, _FEWEST = 8, 50, 100
-_EXAMPLES, _CHUNK = 12, 512
+_EXAMPLES = 12
 _LIMIT = 0.7
 """Lower bound of the AUROC above which a style is tied to a class; disease changes a style too."""
 _SHIFT_LIMITS = (0.55, 0.6)
@@ -32,14 +32,9 @@ def measure_styles(
 
     Returns nothing for fewer than 100 images, or if none was decoded.
     """
-    if evidence.cache is None or len(evidence) < _FEWEST:
+    if evidence.summaries is None or len(evidence) < _FEWEST:
         return (), ()
-    features = np.concatenate(
-        [
-            describe_styles(evidence.cache.gather(np.arange(at, min(at + _CHUNK, len(evidence)))))
-            for at in range(0, len(evidence), _CHUNK)
-        ]
-    )
+    features = evidence.summaries.styles.copy()
     width, height = evidence.numbers("width"), evidence.numbers("height")
     with np.errstate(all="ignore"):
         features[:, -1] = np.log(width / height)
