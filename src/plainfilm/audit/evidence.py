@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -52,6 +52,15 @@ class ImageSummaries:
         """Set the summaries of some images."""
         for name in ("thumbnails", "histograms", "styles", "grey_range"):
             getattr(self, name)[part] = getattr(other, name)
+
+    def first(self, count: int) -> ImageSummaries:
+        """Return the summaries of the first images."""
+        return ImageSummaries(
+            self.thumbnails[:count],
+            self.histograms[:count],
+            self.styles[:count],
+            self.grey_range[:count],
+        )
 
 
 class Images(Protocol):
@@ -104,6 +113,25 @@ def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
     left_out = (*manifest.left_out, *cache.left_out)
     evidence = _evidence(manifest, records, left_out, cache.metadata, cache.hashes)
     return replace(evidence, images=cache, summaries=_summarise(cache))
+
+
+def evidence_from_summaries(
+    manifest: Manifest,
+    rows: NDArray[np.intp],
+    left_out: Iterable[LeftOut],
+    *,
+    metadata: Metadata,
+    hashes: Digests,
+    summaries: ImageSummaries,
+    images: Callable[[Sequence[Record]], Images],
+) -> Evidence:
+    """Collect the evidence of these rows of a manifest, whose images were summarised before.
+
+    ``images`` returns the images of records.
+    """
+    records = tuple(manifest.records[row] for row in rows)
+    evidence = _evidence(manifest, records, (*manifest.left_out, *left_out), metadata, hashes)
+    return replace(evidence, images=images(records), summaries=summaries)
 
 
 def evidence_from_files(manifest: Manifest, files: FileHashes) -> Evidence:

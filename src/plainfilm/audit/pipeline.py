@@ -179,6 +179,14 @@ def audit_dataset(
             reader=read_image_and_text,
         )
         evidence = evidence_from_cache(manifest, images)
+    return audit_evidence(evidence, quick=quick, progress=progress)
+
+
+def audit_evidence(
+    evidence: Evidence, *, quick: bool = False, progress: Progress = silent
+) -> Audit:
+    """Run all checks on the evidence of a data set, as `audit_dataset` does."""
+    manifest = evidence.manifest
     if not len(evidence):
         raise SourceError(
             f"none of the files of {manifest.name} is an image",

@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exclude FILE.csv", words, type=Path)
     add("--strict", "exit with status 3 if a finding is serious")
     add("--quick", "decode no image: check only names, labels, patients and equal files")
+    words = "collect the evidence in parts, with processes on this machine (local)"
+    add("--on ENGINE", words)
     add_cache_arguments(parser)
 
 
@@ -38,12 +40,29 @@ def run(args: argparse.Namespace) -> int:
     from plainfilm.cli.terminal import show_progress, shown
     from plainfilm.report import audit_lines, write_audit_page
 
+    if args.quick and args.on is not None:
+        raise UsageError(
+            "--on and --quick exclude each other",
+            received=f"--on {args.on}",
+            remedy="leave out --on: with --quick no image is decoded",
+        )
     _check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
     manifest = load(args, one_class=True)
     with show_progress() as progress:
-        audit = audit_dataset(
-            manifest, quick=args.quick, cache=args.cache, workers=args.workers, progress=progress
-        )
+        if args.on is not None:
+            from plainfilm.cluster.audit import audit_on
+
+            audit = audit_on(
+                manifest, args.on, cache=args.cache, workers=args.workers, progress=progress
+            )
+        else:
+            audit = audit_dataset(
+                manifest,
+                quick=args.quick,
+                cache=args.cache,
+                workers=args.workers,
+                progress=progress,
+            )
     lines = [describe_manifest(manifest), *audit_lines(audit)]
     # All files are written before the output, since the reader of the output may close the pipe.
     if args.json:
