@@ -21,20 +21,20 @@ from planting import FLAWS, plant
 
 pytestmark = pytest.mark.slow
 
-CHUNK = 50
+CHUNK = 36
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let chunks have at most 50 images."""
+    """Let chunks have at most 36 images."""
     monkeypatch.setattr(planning, "CHUNK_ROWS", CHUNK)
 
 
 @pytest.fixture(scope="module")
 def flawed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Draw 140 images and plant every flaw that concerns single files."""
+    """Draw 100 images and plant every flaw that concerns single files."""
     folder = tmp_path_factory.mktemp("flawed") / "set"
-    write_dataset(folder, images={"train": 100, "test": 40}, size=128, workers=2)
+    write_dataset(folder, images={"train": 70, "test": 30}, size=128, workers=2)
     changed: set[str] = set()
     for flaw in FLAWS:
         if not flaw.startswith("sh"):  # shift and shortcuts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -117,19 +117,19 @@ def evidence_from_cache(manifest: Manifest, cache: Cache) -> Evidence:
 
 def evidence_from_summaries(
     manifest: Manifest,
-    rows: NDArray[np.intp],
+    readable: NDArray[np.bool_],
     left_out: Iterable[LeftOut],
     *,
     metadata: Metadata,
     hashes: Digests,
     summaries: ImageSummaries,
-    images: Callable[[Sequence[Record]], Images],
+    images: Callable[[Records], Images],
 ) -> Evidence:
-    """Collect the evidence of these rows of a manifest, whose images were summarised before.
+    """Collect the evidence of the readable records, (n,), whose images were summarised before.
 
     ``images`` returns the images of records.
     """
-    records = tuple(manifest.records[row] for row in rows)
+    records = manifest.records.where(readable)
     evidence = _evidence(manifest, records, (*manifest.left_out, *left_out), metadata, hashes)
     return replace(evidence, images=images(records), summaries=summaries)
 

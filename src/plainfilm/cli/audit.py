@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exclude FILE.csv", words, type=Path)
     add("--strict", "exit with status 3 if a finding is serious")
     add("--quick", "decode no image: check only names, labels, patients and equal files")
-    words = "collect the evidence in parts, with processes on this machine (local)"
+    words = "read the images in parts: with processes (local), on Ray (ray, ray=HOST:PORT)"
     add("--on ENGINE", words)
     add_cache_arguments(parser)
 

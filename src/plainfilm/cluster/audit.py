@@ -127,8 +127,8 @@ class _ManifestSource:
 
 def _planned(manifest: Manifest) -> Iterator[tuple[str, int | None, str | None]]:
     """Yield the URI, bytes and version of each file."""
-    for record in manifest.records:
-        path = os.path.abspath(record.path)  # noqa: PTH100
+    for given in manifest.records.paths:
+        path = os.path.abspath(given)  # noqa: PTH100
         try:
             yield (uri_of(path), *version_of(os.stat(path)))  # noqa: PTH116
         except OSError:
@@ -158,7 +158,7 @@ def _read_evidence(manifest: Manifest, ledger: Ledger, images: _DecodedAgain) ->
         start, end = start + chunk.rows, part.stop
     return evidence_from_summaries(
         manifest,
-        np.flatnonzero(readable),
+        readable,
         left_out,
         metadata=metadata.take(np.arange(end)) if end < count else metadata,
         hashes=digests[:end],
