@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as arrow
 import pytest
 
 from plainfilm.audit.evidence import grey_ranges, summarise
@@ -14,6 +15,10 @@ from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.cli.main import main
 from plainfilm.cluster import planning
 from plainfilm.cluster.audit import audit_on
+from plainfilm.cluster.evidence_job import EvidenceJob
+from plainfilm.cluster.ledger import Ledger
+from plainfilm.cluster.plan import read_plan
+from plainfilm.cluster.stores import open_store
 from plainfilm.data import load_dataset
 from plainfilm.errors import UsageError
 from plainfilm.phantom import write_dataset
@@ -106,9 +111,24 @@ def test_a_file_that_is_missing_is_looked_for_again(flawed: Path, tmp_path: Path
     finally:
         kept.rename(first)
     assert found["missing"].files == (manifest.records[0].id,)
-    assert "00000-00000.parquet" not in parts_of(tmp_path)
     again = audit_on(manifest, cache=tmp_path, workers=2)
     assert "missing" not in {one.check for one in again.findings}
+
+
+def test_rows_with_a_temporary_error_are_read_again(
+    flawed: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    on_local(flawed, tmp_path)
+    store = open_store(next(tmp_path.glob("audit/*")))
+    plan = read_plan(store)
+    assert plan is not None
+    ledger = Ledger(store, plan, EvidenceJob().identity(), document="audit.json")
+    chunk = next(plan.chunks())
+    table = ledger.read(chunk)
+    reasons = arrow.array(["decoder-died", *table["reason"].to_pylist()[1:]], arrow.string())
+    table = table.set_column(table.column_names.index("reason"), "reason", reasons)
+    ledger.commit(chunk, table, {"decoder-died": 1}, replace=True)
+    assert on_local(flawed, tmp_path) == expected
 
 
 def test_on_and_quick_exclude_each_other(

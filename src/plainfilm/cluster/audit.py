@@ -6,6 +6,7 @@ that the search for duplicates compares at a larger size are decoded again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -33,7 +34,6 @@ from plainfilm.cluster.stores import open_store
 from plainfilm.cluster.uris import uri_of
 from plainfilm.cluster.walk import version_of
 from plainfilm.data.cache import default_folder
-from plainfilm.data.fill import TEMPORARY
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.metadata import Metadata
 from plainfilm.decoding.decode import Decoded
@@ -84,20 +84,24 @@ def audit_on(
     folder = Path(cache) if cache is not None else default_folder()
     store = open_store(Path(os.path.abspath(folder)) / FOLDER / source.key)  # noqa: PTH100
     plan = read_plan(store) or write_plan(store, [source], column=None, progress=progress)
-    job = EvidenceJob()
+    job = EvidenceJob(plan.index.roots)
     ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
-    if ledger.to_do():
-        driven = run_job(
-            job, ledger, stage="collecting evidence", on=on, workers=workers, progress=progress
+    driven = run_job(
+        job,
+        ledger,
+        stage="collecting evidence",
+        on=on,
+        workers=workers,
+        retry=not ledger.to_do(),  # errors of an earlier call may not occur again
+        progress=progress,
+    )
+    if driven.failed:
+        names = sorted(f"{chunk.name}: {why}" for chunk, why in driven.failed.items())
+        raise RunError(
+            f"the evidence of {plural(len(names), 'chunk')} of images could not be collected",
+            received=names[0],
+            remedy="run the same command again; it tries only these again",
         )
-        if driven.failed:
-            names = sorted(f"{chunk.name}: {why}" for chunk, why in driven.failed.items())
-            raise RunError(
-                f"the evidence of {plural(len(names), 'chunk')} of images could not be collected",
-                received=names[0],
-                remedy="run the same command again; it tries only these again",
-            )
-        ledger.finish()
     with closing(_DecodedAgain(workers or cores())) as images:
         return audit_evidence(_read_evidence(manifest, ledger, images), progress=progress)
 
@@ -109,7 +113,9 @@ class _ManifestSource:
     may_repeat = False
 
     def __init__(self, manifest: Manifest) -> None:
-        self._tables = list(make_tables(_planned(manifest)))
+        paths = [os.path.abspath(path) for path in manifest.records.paths]  # noqa: PTH100
+        self._tables = list(make_tables(_planned(paths)))
+        self._root = _common(paths)
         digest = hashlib.sha256(canonical_json(EvidenceJob().identity()).encode())
         for table in self._tables:
             digest.update(canonical_json(table.to_pydict()).encode())
@@ -121,14 +127,20 @@ class _ManifestSource:
         return iter(self._tables)
 
     def describe(self) -> PlannedSource:
-        """Return the hash of the manifest."""
-        return PlannedSource(self.uri)
+        """Return the hash of the manifest, and the folder above all files."""
+        return PlannedSource(self.uri, root=self._root)
 
 
-def _planned(manifest: Manifest) -> Iterator[tuple[str, int | None, str | None]]:
+def _common(paths: Sequence[str]) -> str | None:
+    """Return the folder above all files, or None if there is none."""
+    with contextlib.suppress(ValueError):  # no file, or several drives
+        return os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    return None
+
+
+def _planned(paths: Sequence[str]) -> Iterator[tuple[str, int | None, str | None]]:
     """Yield the URI, bytes and version of each file."""
-    for given in manifest.records.paths:
-        path = os.path.abspath(given)  # noqa: PTH100
+    for path in paths:
         try:
             yield (uri_of(path), *version_of(os.stat(path)))  # noqa: PTH116
         except OSError:
@@ -136,7 +148,7 @@ def _planned(manifest: Manifest) -> Iterator[tuple[str, int | None, str | None]]
 
 
 def _read_evidence(manifest: Manifest, ledger: Ledger, images: _DecodedAgain) -> Evidence:
-    """Read all parts; those with errors that may not occur again are removed from the ledger."""
+    """Read all parts."""
     count = len(ledger.plan)
     summaries, metadata = ImageSummaries.empty(count), Metadata(count)
     digests = np.empty((count, 32), np.uint8)
@@ -153,8 +165,6 @@ def _read_evidence(manifest: Manifest, ledger: Ledger, images: _DecodedAgain) ->
         for row, why in zip(np.flatnonzero(~found.readable), found.failures, strict=True):
             record = manifest.records[start + int(row)]
             left_out.append(LeftOut(record.id, record.path, *why))
-        if any(reason in TEMPORARY for reason, _ in found.failures):
-            ledger.forget(chunk)
         start, end = start + chunk.rows, part.stop
     return evidence_from_summaries(
         manifest,

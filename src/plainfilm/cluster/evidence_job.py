@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,8 +50,17 @@ _SHAPES = {
 
 @dataclass(frozen=True, slots=True)
 class EvidenceJob:
-    """Collects the evidence of images; ``sandbox`` has the limits of the decoding processes."""
+    """Collects the evidence of images.
 
+    Attributes
+    ----------
+    roots
+        Folders of the archive.
+    sandbox
+        Limits of the decoding processes.
+    """
+
+    roots: tuple[str, ...] = ()
     sandbox: Sandbox | None = None
 
     @property
@@ -72,7 +82,7 @@ class EvidenceWorker:
 
     def __init__(self, job: EvidenceJob) -> None:
         self._decoder = RowDecoder(
-            read_row,
+            partial(read_row, roots=job.roots),
             PixelSpec(SIDE),
             threads=_THREADS,
             reader=read_image_and_text,
@@ -83,9 +93,9 @@ class EvidenceWorker:
         """End the decoding process."""
         self._decoder.close()
 
-    def run(self, rows: Sequence[Row]) -> ChunkResult:
+    def run(self, rows: Sequence[Row], chunk_rows: int) -> ChunkResult:
         """Return a row for each planned file: its evidence, or the reason why it has none."""
-        found = list(self._decoder.run(rows, _collect))
+        found = list(self._decoder.run(rows, _collect, chunk_rows))
         reasons = [cells["reason"] for _, _, cells in found]
         return ChunkResult(_table(found), Counter(filter(None, reasons)))
 

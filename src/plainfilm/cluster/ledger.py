@@ -148,11 +148,6 @@ class Ledger:
             return True
         return self.store.put_new(chunk.part, data)
 
-    def forget(self, chunk: Chunk) -> None:
-        """Remove the part of a chunk, which is then worked on in the next run."""
-        self.store.remove(_part(chunk))
-        self.store.remove(DONE)
-
     def fail(self, chunk: Chunk, reason: str, attempts: int) -> None:
         """Record that a chunk failed in all attempts; it is tried again in the next run."""
         values = {"chunk": chunk.name, "rows": chunk.rows, "reason": reason, "attempts": attempts}
