@@ -137,7 +137,7 @@ def test_on_and_quick_exclude_each_other(
     assert main(["audit", str(flawed), "--on", "local", "--quick"]) == 2
     assert "exclude each other" in capsys.readouterr().err
     with pytest.raises(UsageError, match="engine"):
-        on_local(flawed, tmp_path, on="elsewhere")
+        on_local(flawed, tmp_path, on="unknown")
 
 
 def test_the_command_writes_the_same_document(

@@ -140,7 +140,7 @@ def _table(found: Sequence[tuple[Row, Content, dict[str, Any]]]) -> Any:
 
 
 class Found(NamedTuple):
-    """The content of a part: n rows, of which m have evidence."""
+    """The content of a part: n rows, m with evidence."""
 
     readable: NDArray[np.bool_]  # (n,)
     failures: list[tuple[str, str]]  # reason and problem of the others
