@@ -110,6 +110,16 @@ def test_styles_do_not_depend_on_labels_and_small_ones_join_others(manifest, bar
     assert len(np.unique(questions.group_by_style(rare, 2)[1])) == 1
 
 
+def test_the_groups_of_a_shift_between_styles_are_these_styles(manifest, bars):
+    grouped = questions.with_groups(manifest, "styles", 2)
+    has_bar = {record.id: int(record.patient[1:]) % 3 == 0 for record in manifest.records}
+
+    assert questions.groups_of(grouped) == ["style 1", "style 2"]
+    part = questions.group_part(grouped, "style 2", 0)
+    assert len({has_bar[name] for name in part.test.ids}) == 1
+    assert not set(part.training.patients) & set(part.test.patients)
+
+
 def test_mixed_images_have_one_disturbance_each():
     images = np.random.default_rng(1).integers(0, 256, (60, 64, 64)).astype(np.uint8)
     mixed, kinds = disturb_each(images, PixelSpec(32))

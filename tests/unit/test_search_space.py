@@ -90,16 +90,16 @@ def test_proposals_repeat_exactly_begin_with_the_recipe_and_come_close_to_the_be
     def value(recipe):
         return -abs(math.log10(recipe.fit.learning_rate) + 2.5) - (recipe.fit.batch != 32)
 
-    found = run_all(space, 40, value)
+    found = run_all(space, 30, value)
 
     assert found[0].candidate == Candidate("swift", {})
-    assert found == run_all(space, 40, value)
-    others = [run_all(space, 40, value, seed) for seed in (1, 2)]
+    assert found[:15] == run_all(space, 15, value)
+    others = [run_all(space, 30, value, seed) for seed in (1, 2)]
     assert found[1:] != others[0][1:]
     for own in (found, *others):
         scores = [one.score for one in own]
-        assert max(scores[1:]) > -0.1
-        assert mean(scores[-15:]) > mean(scores[1:11])
+        assert max(scores[1:]) > -0.2
+        assert mean(scores[-10:]) > mean(scores[1:11])
 
 
 def test_a_small_space_is_tried_completely_and_once():

@@ -84,6 +84,11 @@ class SearchFolder:
         """Write a new trial, which no process runs yet."""
         trial.write(self.folder_of(trial) / TRIAL)
 
+    def forget_attempts(self) -> None:
+        """Count processes that were ended on request as no failed attempts."""
+        for path in self.root.glob(f"*/*/{_ATTEMPTS}"):
+            path.unlink(missing_ok=True)
+
     def claim(self, trials: Sequence[Trial]) -> Claim | None:
         """Return one of the unfinished trials that no other process runs, or None.
 

@@ -20,7 +20,6 @@ from plainfilm.search.trial import Options
 from plainfilm.search.work import OnTrial, work
 
 _WAIT = 0.2  # seconds
-_GRACE = 10.0  # seconds for a process to end after an interruption
 
 
 def work_in_processes(
@@ -45,8 +44,13 @@ def work_in_processes(
         while any(process.poll() is None for process in processes):
             time.sleep(_WAIT)
             watch.report()
+    except BaseException:
+        for process in processes:
+            process.kill()  # what it has finished is kept
+        SearchFolder(root).forget_attempts()
+        raise
     finally:
-        replies = [_end(process) for process in processes]
+        replies = [process.communicate()[0].decode(errors="replace") for process in processes]
     watch.report()
     if all(process.returncode for process in processes):
         statuses = ", ".join(str(process.returncode) for process in processes)
@@ -92,27 +96,16 @@ def _start(request: bytes) -> subprocess.Popen[bytes]:
     return process
 
 
-def _end(process: subprocess.Popen[bytes]) -> str:
-    """End a process, and return what it reported: the problem, or nothing."""
-    try:
-        output, _ = process.communicate(timeout=_GRACE)  # its input ends
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-    return output.decode(errors="replace").strip()
-
-
 def serve() -> None:
     """Work on the search that standard input names: the main function of a process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process
     output, order = open_output(), json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_input, args=(threading.get_ident(),), daemon=True).start()
+    threading.Thread(target=_end_with_input, daemon=True).start()
     status = 1
     try:
         options = Options(order["cache"], order["workers"])
         work(Path(order["root"]), order["trials"], options)
         status = 0
-    except KeyboardInterrupt:
-        status = 130
     except PlainfilmError as error:
         received = "" if error.received is None else f" ({error.received})"
         output.write(f"{error.problem}{received}".encode())
@@ -123,11 +116,8 @@ def serve() -> None:
         os._exit(status)  # an orderly exit with a framework takes long
 
 
-def _end_with_input(main: int) -> None:
-    """Interrupt the work when the caller closes our input or dies."""
+def _end_with_input() -> None:
+    """End this process when the caller dies. Trials are continued from what they have written."""
     while os.read(0, 1):
         pass
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(main, signal.SIGINT)
-    time.sleep(_GRACE)
-    os._exit(130)
+    os._exit(1)

@@ -240,7 +240,7 @@ def finish(root: Path) -> SearchDocument:
         problems = [one.problem for one in (*again, *trials) if one.problem]
         raise RunError(
             "no trial has succeeded",
-            received=problems[0] if problems else "test images without pairs of both classes",
+            received=problems[0] if problems else None,
             remedy="train one recipe with plainfilm train to find the reason",
         )
     choice = choose(trials, again, objective)

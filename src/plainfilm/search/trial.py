@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -62,6 +63,9 @@ def run_trial(
     try:
         trainings = [*_run_parts(search, folder, plan, trial, options, progress)]
         result = replace(result, trainings=tuple(trainings))
+        if not math.isfinite(result.mean(plan.objective)):
+            problem = "there are too few test images: no kind of disturbance has both classes"
+            result = replace(result, problem=problem)
     except (StorageError, MissingExtraError):
         raise
     except PlainfilmError as error:
