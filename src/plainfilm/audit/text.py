@@ -22,6 +22,7 @@ _SIGNIFICANT = 0.05
 _RATIO = 2.0  # a share that is at least twice the other is reported
 _SERIOUS = 0.4  # difference of the shares; the text alone then has an AUROC of 0.7
 _SHOWN, _EXAMPLES, _MARKED = 3, 12, 200
+_MAX_GROUPED = 20_000  # lines
 
 Bools = NDArray[np.bool_]
 
@@ -116,15 +117,41 @@ def check_text_ties(evidence: Evidence, groups: Sequence[TextGroup]) -> Iterator
         )
 
 
-def _recurring(lines: Sequence[Sequence[TextLine]]) -> list[tuple[str, dict[int, TextLine]]]:
-    """Return the usual place, rows and lines of the text that recurs, the most frequent first."""
-    groups = _alike([(row, line) for row, own in enumerate(lines) for line in own])
+def _recurring(
+    lines: Sequence[Sequence[TextLine]], seed: int = 0
+) -> list[tuple[str, dict[int, TextLine]]]:
+    """Return the usual place, rows and lines of the text that recurs, the most frequent first.
+
+    Of more than 20,000 lines, as many are drawn at random and grouped; the others join the groups
+    that recur.
+    """
+    members = [(row, line) for row, own in enumerate(lines) for line in own]
+    drawn, others = members, members[:0]
+    if len(members) > _MAX_GROUPED:
+        chosen = np.zeros(len(members), bool)
+        rng = np.random.default_rng(seed)
+        chosen[rng.choice(len(members), _MAX_GROUPED, replace=False)] = True
+        drawn = [one for one, own in zip(members, chosen.tolist(), strict=True) if own]
+        others = [one for one, own in zip(members, chosen.tolist(), strict=True) if not own]
+    groups, means = _alike(drawn)
+    kept = [number for number, group in enumerate(groups) if len(dict(group)) >= _RECURRING]
+    groups = [groups[number] for number in kept]
+    for row, line in others if kept else ():
+        similar = means[kept] @ _standard(line.shape)
+        if similar[best := int(similar.argmax())] >= _ALIKE:
+            groups[best].append((row, line))
     found = [
-        (Counter(_place(line) for _, line in group).most_common(1)[0][0], dict(group))
+        (
+            Counter(_place(line) for _, line in group).most_common(1)[0][0],
+            dict(sorted(group, key=_row)),
+        )
         for group in groups
     ]
-    recurring = (one for one in found if len(one[1]) >= _RECURRING)
-    return sorted(recurring, key=lambda one: -len(one[1]))
+    return sorted(found, key=lambda one: -len(one[1]))
+
+
+def _row(member: tuple[int, TextLine]) -> int:
+    return member[0]
 
 
 def _place(line: TextLine) -> str:
@@ -133,22 +160,30 @@ def _place(line: TextLine) -> str:
     return f"{('upper', 'middle', 'lower')[down]} {('left', 'centre', 'right')[across]}"
 
 
-def _alike(members: Sequence[tuple[int, TextLine]]) -> list[list[tuple[int, TextLine]]]:
-    """Group lines by shape: each joins the group whose mean shape is most similar."""
+def _alike(
+    members: Sequence[tuple[int, TextLine]],
+) -> tuple[list[list[tuple[int, TextLine]]], NDArray[np.float64]]:
+    """Group lines by shape: each joins the group whose mean shape is most similar.
+
+    Returns the groups and their mean shapes, (groups, pixels), of length 1.
+    """
     groups: list[list[tuple[int, TextLine]]] = []
-    sums = np.empty((0, SHAPE[0] * SHAPE[1]))
+    sums = np.zeros((64, SHAPE[0] * SHAPE[1]))
+    norms = np.ones(64)
     for row, line in members:
-        shape = _standard(line.shape)
-        if groups:
-            similar = sums @ shape / np.linalg.norm(sums, axis=1)
-            best = int(similar.argmax())
-            if similar[best] >= _ALIKE:
-                sums[best] += shape
-                groups[best].append((row, line))
-                continue
-        sums = np.concatenate([sums, shape[None]])
-        groups.append([(row, line)])
-    return groups
+        shape, count = _standard(line.shape), len(groups)
+        similar = sums[:count] @ shape / norms[:count]
+        best = int(similar.argmax()) if count else 0
+        if not count or similar[best] < _ALIKE:
+            best = count
+            groups.append([])
+            if count == len(sums):
+                sums = np.concatenate([sums, np.zeros_like(sums)])
+                norms = np.concatenate([norms, np.ones_like(norms)])
+        sums[best] += shape
+        norms[best] = np.linalg.norm(sums[best])
+        groups[best].append((row, line))
+    return groups, sums[: len(groups)] / norms[: len(groups), None]
 
 
 def _standard(shape: str) -> NDArray[np.float64]:
