@@ -31,6 +31,7 @@ IDENTITIES = ("score.json", "audit.json")
 """Names of identity documents."""
 
 _READERS = 8
+_TOGETHER = 256
 
 
 class Share(NamedTuple):
@@ -183,7 +184,9 @@ class Ledger:
     def counts(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, dict[str, int]]]:
         """Yield the number of rows of each part by reason; the parts are checked as by `read`."""
         with ThreadPoolExecutor(_READERS) as pool:
-            yield from zip(chunks, pool.map(self._read_counts, chunks), strict=True)
+            for start in range(0, len(chunks), _TOGETHER):  # so that few wait in memory
+                own = chunks[start : start + _TOGETHER]
+                yield from zip(own, pool.map(self._read_counts, own), strict=True)
 
     def finish(self) -> Done | None:
         """Write ``DONE.json`` if every chunk has a valid part; return its content or None."""

@@ -213,7 +213,10 @@ def explained(uri: str, verb: str = "read") -> Iterator[None]:
         elif isinstance(error, errors.PreconditionError):
             reason = "changed"
         elif isinstance(error, ValueError | errors.InvalidPathError):
-            reason, received = "unreadable", "a key or setting that is not valid"
+            reason = "unreadable"
+            received = (
+                "a key with an empty part (//), . or .., which is not supported, or a setting"
+            )
         elif code is not None and code[1] == "InvalidObjectState":
             reason = "unreadable"  # the object is in an archive tier
         raise StoreError(
