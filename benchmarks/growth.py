@@ -8,9 +8,10 @@
 Two sets of images, two images per patient:
 
 ``null``
-    Files that hold a number. Where an image is needed, 8 x 8 pixels are drawn from the number, with
-    the metadata of a JPEG file. Nothing is decoded, so that the table shows what the manifest, the
-    metadata, the hashes and the labels take.
+    Names that are links to a few small files. ``hash`` reads these; the other stages find different
+    hashes in the cache. Where an image is needed, 8 x 8 pixels are drawn from the number in the
+    name, with the metadata of a JPEG file. Nothing is decoded, so that the table shows what the
+    manifest, the metadata, the hashes and the labels take.
 ``images``
     The images of `kermany224`, repeated, each with another smooth shading, and written as JPEG
     files of 224x224. The stages ``decode``, ``audit`` and ``predict`` decode them.
@@ -40,6 +41,9 @@ from typing import Any, NamedTuple
 
 from _measure import figure, machine, need, process, table
 
+LINKS = 50_000
+"""Names of one file; file systems limit their number."""
+
 
 class Row(NamedTuple):
     """One measurement: MiB of memory at the peak and at the end, and MiB on disk."""
@@ -62,6 +66,7 @@ def main() -> int:
     parser.add_argument("--set", choices=[*SETS], help="default: both")
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--stages", nargs="+", help="default: all of the set")
+    parser.add_argument("--csv", type=Path, help="folder for the tables as CSV files")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -74,7 +79,7 @@ def main() -> int:
     for name in [args.set] if args.set else SETS:
         sizes, stages = SETS[name]
         own = measure(name, sorted(args.sizes or sizes), args.stages or list(stages))
-        report(name, own)
+        report(name, own, args.csv)
         found |= own
     if args.plot:
         draw(found, args.plot)
@@ -99,22 +104,49 @@ def measure(name: str, sizes: list[int], stages: list[str]) -> Found:
     return found
 
 
-def write_numbers(count: int, folder: Path) -> dict[str, float]:
-    """Write ``count`` files with a number each."""
-    (folder / "images").mkdir()
-    for number in range(count):
-        (folder / "images" / f"{number}.jpeg").write_bytes(b"%d" % number)
+def write_null(count: int, folder: Path) -> dict[str, float]:
+    """Write ``count`` names of a few files, and the index of hashes as if all were different."""
+    import hashlib
+
+    import numpy as np
+
+    from plainfilm.data.file_index import FileIndex
+
+    images = folder / "images"
+    images.mkdir()
+    paths = [str(images / f"{number}.jpeg") for number in range(count)]
+    stamps = np.empty((count, 2), np.int64)
+    for start in range(0, count, LINKS):
+        first = images / f"{start}.jpeg"
+        first.write_bytes(b"%d" % start)
+        status = first.stat()
+        stamps[start : start + LINKS] = status.st_size, status.st_mtime_ns
+        for path in paths[start + 1 : start + LINKS]:
+            Path(path).hardlink_to(first)
+    digests = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(count))
+    FileIndex(folder / "files").store(
+        paths, stamps, np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    )
     (folder / "classes.json").write_text(json.dumps(["NORMAL", "PNEUMONIA", "PNEUMONIA"]))
     return {}
 
 
+def cache_of(size: int, folder: Path) -> Path:
+    """Return the cache folder of a size; that of null images has the hashes of all files."""
+    cache, index = folder / f"cache-{size}", folder / "files"
+    cache.mkdir(exist_ok=True)
+    if index.exists() and not (cache / "files").exists():
+        (cache / "files").symlink_to(index)
+    return cache
+
+
 def read_null(path: str, spec: Any) -> Any:
-    """Read a number and draw an image from it, with the metadata of a JPEG file."""
+    """Draw an image from the number in a name, with the metadata of a JPEG file."""
     import numpy as np
 
     from plainfilm.pixels import Image
 
-    number = int(Path(path).read_bytes())
+    number = int(Path(path).stem)
     grey = np.random.default_rng(number).integers(0, 256, (spec.size, spec.size), np.uint8)
     sizes = {"bytes": 6000 + number % 977, "width": 224, "height": 224, "decoded_width": 224}
     others = {"progressive": 0, "quantisation": 29.03125, "coloured": 0, "exif": 0, "bits": 8}
@@ -192,12 +224,22 @@ def listing(size: int, folder: Path) -> dict[str, float]:
     return measured(work)
 
 
+def hashing(size: int, folder: Path) -> dict[str, float]:
+    """Hash all files."""
+    from plainfilm._progress import silent
+    from plainfilm.data.file_hashes import hash_files
+
+    paths = manifest_of(size, folder).records.paths
+    return measured(lambda: hash_files(paths, folder / f"hashes-{size}", silent))
+
+
 def auditing(size: int, folder: Path) -> dict[str, float]:
-    """Audit without decoding images."""
+    """Audit without decoding images, with the hashes of the files in the cache."""
     from plainfilm.audit.pipeline import audit_dataset
 
     manifest = manifest_of(size, folder)
-    return measured(lambda: audit_dataset(manifest, quick=True, cache=folder / f"audit-{size}"))
+    cache = cache_of(size, folder)
+    return measured(lambda: audit_dataset(manifest, quick=True, cache=cache))
 
 
 def auditing_images(size: int, folder: Path) -> dict[str, float]:
@@ -205,14 +247,14 @@ def auditing_images(size: int, folder: Path) -> dict[str, float]:
     from plainfilm.audit.pipeline import audit_dataset
 
     manifest = manifest_of(size, folder)
-    return measured(lambda: audit_dataset(manifest, cache=folder / f"cache-{size}"))
+    return measured(lambda: audit_dataset(manifest, cache=cache_of(size, folder)))
 
 
 def filling(size: int, folder: Path) -> dict[str, float]:
     """Fill an empty cache with null images."""
     from plainfilm.data import fill_cache
 
-    manifest, cache = manifest_of(size, folder), folder / f"cache-{size}"
+    manifest, cache = manifest_of(size, folder), cache_of(size, folder)
     return measured(
         lambda: fill_cache(manifest, null_pixels(), folder=cache, workers=0, reader=read_null),
         cache,
@@ -232,7 +274,7 @@ def preparing(size: int, folder: Path) -> dict[str, float]:
     from plainfilm.training import training_images
     from plainfilm.training.known_images import collect_known_images
 
-    manifest, cache = manifest_of(size, folder), folder / f"cache-{size}"
+    manifest, cache = manifest_of(size, folder), cache_of(size, folder)
     training_images.fill_cache = partial(fill_cache, reader=read_null)  # type: ignore[attr-defined]
     recipe = load_recipe("swift", [])
     recipe = replace(recipe, input=null_pixels())
@@ -256,7 +298,7 @@ def decoding(size: int, folder: Path) -> dict[str, float]:
     from plainfilm.data import fill_cache
     from plainfilm.records import PixelSpec
 
-    manifest, cache = manifest_of(size, folder), folder / f"cache-{size}"
+    manifest, cache = manifest_of(size, folder), cache_of(size, folder)
     return measured(lambda: fill_cache(manifest, PixelSpec(64), folder=cache), cache)
 
 
@@ -271,7 +313,7 @@ def training(size: int, folder: Path) -> dict[str, float]:
             out=run,
             recipe="swift",
             settings=["epochs=1"],
-            cache=folder / f"cache-{size}",
+            cache=cache_of(size, folder),
         ),
         run,
     )
@@ -296,14 +338,14 @@ def evaluating(size: int, folder: Path) -> dict[str, float]:
     import plainfilm
 
     run = folder / f"run-{size}"
-    cache = folder / f"cache-{size}"
+    cache = cache_of(size, folder)
     return measured(
         lambda: plainfilm.evaluate(run, cache=cache, robustness=False), run / "evaluation"
     )
 
 
-def report(name: str, found: Found) -> None:
-    """Print a row for every stage of a set."""
+def report(name: str, found: Found, folder: Path | None) -> None:
+    """Print a row for every stage of a set, and write them to a CSV file."""
     import numpy as np
 
     rows = []
@@ -323,6 +365,10 @@ def report(name: str, found: Found) -> None:
     sizes = [f"{row.size:,}" for row in next(iter(found.values()))]
     heads = ["stage", *sizes, "KiB an image, peak", "KiB an image, held", "exponent"]
     print(f"\n{name}; seconds, peak memory\n\n" + table(heads, rows))
+    if folder is not None:
+        path = folder / ("growth.csv" if name == "images" else f"growth-{name}.csv")
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([heads, *rows])
     if "decode" in found:
         disk = [f"{row.disk:.0f} MiB" for row in found["decode"]]
         print(f"\ndisk space of the decoded images: {', '.join(disk)}", flush=True)
@@ -353,6 +399,7 @@ def null_pixels() -> Any:
 
 NULL = {
     "list": listing,
+    "hash": hashing,
     "audit --quick": auditing,
     "fill the cache": filling,
     "look up in the cache": filling,
@@ -369,7 +416,7 @@ SETS: dict[str, tuple[tuple[int, ...], dict[str, Callable[[int, Path], dict[str,
     "null": ((100_000, 1_000_000), NULL),
     "images": ((1000, 3000, 10_000), IMAGES),
 }
-WORKERS = {"write null": write_numbers, "write images": write_images, **NULL, **IMAGES}
+WORKERS = {"write null": write_null, "write images": write_images, **NULL, **IMAGES}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -100,12 +100,11 @@ def find_sorted(
 def _hash_paths(paths: Sequence[str]) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]]:
     """Return a hash of each path, (n,), and the number of its folder's file in the index."""
     numbers: dict[str, int] = {}
-    buckets = np.empty(len(paths), np.uint8)
+    buckets, keys = np.empty(len(paths), np.uint8), bytearray()
     for row, path in enumerate(paths):
         folder = os.path.dirname(path)  # noqa: PTH120 (faster than a Path)
         if folder not in numbers:
             numbers[folder] = int(hash_bytes(os.fsencode(folder))[:2], 16)
         buckets[row] = numbers[folder]
-    encoded = map(os.fsencode, paths)
-    keys = b"".join(hashlib.blake2b(path, digest_size=16).digest() for path in encoded)
+        keys += hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
     return np.frombuffer(keys, "S16"), buckets
