@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from plainfilm.cluster.plan import Row
 from plainfilm.cluster.run_job import run_job
 from plainfilm.cluster.score import prepare
 from plainfilm.cluster.scoring_job import ScoringJob, ScoringWorker
-from plainfilm.cluster.stores import StoreError
+from plainfilm.cluster.stores import StoreError, open_store
 from plainfilm.decoding.decode import Reader
 from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.errors import SourceError
@@ -32,6 +33,7 @@ from plainfilm.evaluation import evaluate_predictions
 from plainfilm.pixels import Image, read_image
 from plainfilm.records import PixelSpec
 from plainfilm.runtime import Predictor
+from s3_server import BUCKET, S3Server, start_s3_server
 
 MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
@@ -396,3 +398,43 @@ def test_an_output_is_evaluated_as_the_table_of_predict(
     (out / "DONE.json").unlink()
     with pytest.raises(SourceError, match="is not finished"):
         evaluate_predictions(out, data, positive="bright", out=tmp_path / "other")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    pytest.importorskip("obstore")
+    pytest.importorskip("moto")
+    with start_s3_server() as server:
+        yield server
+
+
+def test_an_object_store_is_scored_into_another_although_it_fails_at_times(
+    arguments: list[str], images: Path, server: S3Server, tmp_path: Path, capsys: Capture
+) -> None:
+    archive, out = (open_store(f"s3://{BUCKET}/{name}") for name in ("archive", "scores"))
+    for path in images.iterdir():
+        archive.put_new(path.name, path.read_bytes())
+    command = [archive.uri, "--bundle", arguments[2], "--out", out.uri, "--workers", "2"]
+    server.fail("403 Forbidden", method="GET", path="/archive/", times=math.inf)
+    assert run_main("", *command) == 1
+    assert "the archive cannot be reached\n" in capsys.readouterr().err
+    assert not [*out.entries("parts")]
+    server.recover()
+    server.fail("503 Slow Down", method="GET", path="/archive/3", times=3)
+    server.fail("403 Forbidden", method="GET", path="/archive/05.png", times=math.inf)
+    assert run_main("", *command) == 0
+    assert "60 images, no predicted class: 1 unreachable\n" in capsys.readouterr().out
+    server.recover()
+    assert run_main("", *command, "--retry-errors") == 0
+    output = capsys.readouterr()
+    assert output.out == f"60 images\nfinished: {out.uri}\n"
+    for entry in out.entries("parts"):
+        path = tmp_path / "copy" / entry.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(out.read(entry.name))
+        assert server.environment["AWS_SECRET_ACCESS_KEY"].encode() not in path.read_bytes()
+    assert run_main("", *arguments) == 0
+    ours, theirs = (rows_of(tmp_path / name) for name in ("copy", "out"))
+    assert [row["uri"] for row in ours] == [f"{archive.uri}/{n:02d}.png" for n in range(60)]
+    for one, other in zip(ours, theirs, strict=True):
+        assert {**one, "uri": ""} == {**other, "uri": ""}

@@ -16,5 +16,5 @@ def test_a_small_plan_is_written_driven_resumed_and_finished() -> None:
     assert [cells[0] for cells in table[2:]] == [
         f"| {phase}" for phase in ("plan", "drive", "resume", "finish")
     ]
-    assert "25 chunks" in table[2][4]
+    assert "71 chunks" in table[2][4]
     assert all(0 < float(cells[3]) < 400 for cells in table[2:]), "peak memory in MB"

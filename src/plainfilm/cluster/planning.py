@@ -20,6 +20,10 @@ from plainfilm.cluster.stores import Store
 from plainfilm.errors import SourceError, UsageError
 
 CHUNK_ROWS = 4096
+_FIRST_ROWS = 256
+_SHARE = 16
+"""A chunk has at most a 16th of the rows before it, so that the workers of a small archive have
+equal work, but at least 256."""
 CHUNK_BYTES = 2 << 30
 FILE_ROWS = 256 * CHUNK_ROWS
 
@@ -176,7 +180,8 @@ class _Writer:
         import numpy as np
         import pyarrow.parquet as parquet
 
-        table = self._rest.slice(0, min(CHUNK_ROWS, FILE_ROWS - sum(self._chunks)))
+        most = min(CHUNK_ROWS, max(_FIRST_ROWS, self.rows // _SHARE))
+        table = self._rest.slice(0, min(most, FILE_ROWS - sum(self._chunks)))
         ends = np.cumsum(table["bytes"].fill_null(0).to_numpy())
         rows = max(1, int(np.searchsorted(ends, CHUNK_BYTES, side="right")))
         if self._writer is None:

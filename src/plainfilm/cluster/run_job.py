@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from statistics import median
 from typing import Literal
 
 from plainfilm._progress import Progress, silent
@@ -57,6 +58,8 @@ def run_job(
             return Driven(0, {}, {})
         # Calls that work on one output at the same time begin with different chunks.
         random.shuffle(chunks)
+        half = median(chunk.rows for chunk in chunks)
+        chunks.sort(key=lambda chunk: chunk.rows < half)  # so that workers end at the same time
         with closing(open_engine(on, job, ledger.store.uri, workers, len(chunks), again)) as engine:
             return drive(engine, chunks, stage=stage, progress=progress, fail=ledger.fail)
 
