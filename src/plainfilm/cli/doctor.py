@@ -27,6 +27,11 @@ _PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "serve": ("serve", ("starlette", "h11", "python_multipart")),
     "compressed DICOM": ("dicom", ("pylibjpeg", "libjpeg", "openjpeg")),
     "fetch": ("fetch", ("kagglehub",)),
+    "score, search on Ray": ("cluster", ("ray",)),
+    "object stores": ("object-store", ("obstore",)),
+    "search": ("search", ("optuna",)),
+    "log to MLflow": ("mlflow", ("mlflow",)),
+    "log to TensorBoard": ("tensorboard", ("tensorboardX",)),
     "completion in the shell": ("completion", ("argcomplete",)),
     "tables from Excel": ("excel", ("openpyxl",)),
 }
