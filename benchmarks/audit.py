@@ -8,8 +8,9 @@
     python benchmarks/audit.py --only cost --runs 5         # against decoding every file once
     python benchmarks/audit.py --only growth                # near-duplicate search only
     python benchmarks/audit.py --only growth --hashes 10000000
+    python benchmarks/audit.py --only checks --rows 1000000 # all checks, on drawn evidence
 
-``planted`` and ``growth`` draw their images; the others need the images of PLAINFILM_DATA:
+``planted``, ``growth`` and ``checks`` draw their images; the others need those of PLAINFILM_DATA:
 ``kermany224`` (``near``, ``turned`` and ``text`` use its training set only) and, for ``cost``,
 ``kermany_originals``.
 
@@ -31,7 +32,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,23 +43,33 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from plainfilm.audit.duplicates import find_duplicates
-from plainfilm.audit.evidence import SIDE, evidence_from_cache
+from plainfilm.audit.evidence import (
+    SIDE,
+    Evidence,
+    ImageSummaries,
+    evidence_from_cache,
+    evidence_from_summaries,
+    summarise,
+)
 from plainfilm.audit.hashing import close_pairs, pack_bits
 from plainfilm.audit.orientation import estimate_orientation
-from plainfilm.audit.pipeline import Audit, audit_dataset
+from plainfilm.audit.pipeline import Audit, audit_dataset, audit_evidence
 from plainfilm.data import load_dataset
 from plainfilm.data.fill import fill_cache
+from plainfilm.data.manifest import Manifest
+from plainfilm.data.metadata import Metadata
+from plainfilm.data.record_table import Records
 from plainfilm.phantom import write_dataset
 from plainfilm.pixels import read_image, read_image_and_text
-from plainfilm.pixels.text import find_text
-from plainfilm.records import Finding, PixelSpec
+from plainfilm.pixels.text import TextLine, find_text, write_lines
+from plainfilm.records import Finding, PixelSpec, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from planting import FlawKind, plant  # noqa: E402 - in the folder of the tests
 
 DATA = Path(os.environ.get("PLAINFILM_DATA", ROOT.parent / "shared" / "data"))
-PARTS = ("planted", "near", "turned", "text", "cost", "growth")
+PARTS = ("planted", "near", "turned", "text", "cost", "growth", "checks")
 MARGINS = (0.25, 0.5)  # of plainfilm.audit.quality: a note, and a warning
 
 
@@ -113,6 +124,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2, help="decoding processes")
     parser.add_argument("--hashes", type=int, nargs="+", default=list(SIZES), help="of growth")
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000], help="of checks")
     parser.add_argument("--alone", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
@@ -143,6 +155,8 @@ def main() -> int:
             cost(args.runs, args.workers)
         if "growth" in args.only:
             growth(args.hashes)
+        if "checks" in args.only:
+            checks(args.rows)
     return 0
 
 
@@ -486,6 +500,9 @@ def measure_alone(what: str, *arguments: str) -> int:
     if what == "growth":
         print(json.dumps(search(int(arguments[0]))))
         return 0
+    if what == "checks":
+        print(json.dumps(check_all(int(arguments[0]))))
+        return 0
     data, workers = Path(arguments[0]), int(arguments[1])
     with tempfile.TemporaryDirectory(prefix="plainfilm-benchmark-") as cache:
         began = time.perf_counter()
@@ -563,6 +580,96 @@ def search(count: int) -> dict[str, float]:
         "peak": peak,
         "own": peak - before,
     }
+
+
+# ---- checks ------------------------------------------------------------------------------------
+
+
+def checks(sizes: Sequence[int]) -> None:
+    """Run all checks on drawn evidence, each size in a process of its own."""
+    print("\nchecks: all checks of an audit on drawn evidence, without decoding")
+    print(f"{'images':>11}{'CPU s':>9}{'seconds':>9}{'evidence MiB':>14}{'peak MiB':>10}")
+    for count in sizes:
+        one = call_alone("checks", str(count))
+        print(
+            f"{count:>11,}{one['cpu']:>9.1f}{one['seconds']:>9.1f}{one['evidence']:>14,.0f}"
+            f"{one['peak']:>10,.0f}",
+            flush=True,
+        )
+
+
+class Enlarged:
+    """Images of 128 pixels a side, enlarged from thumbnails."""
+
+    def __init__(self, thumbnails: Any) -> None:
+        self._thumbnails = thumbnails
+
+    def gather(self, indices: Any, /) -> Any:
+        """Return images, (n, 128, 128)."""
+        return self._thumbnails[indices].repeat(4, axis=1).repeat(4, axis=2)
+
+
+def draw_evidence(count: int) -> Evidence:
+    """Draw smooth images with noise, a third as many patients, and text on 6 % of the images."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    chest = 120 - 60 * np.exp(-((abs(x) - 0.45) ** 2 / 0.06 + y**2 / 0.3)) + 40 * np.exp(-50 * x**2)
+    pairs = [(a, b) for a in range(6) for b in range(-5, 6)]
+    waves = np.stack(
+        [
+            7 / (1 + np.hypot(a, b)) * np.cos(np.pi * (a * x + b * y) + phase).ravel()
+            for a, b in pairs
+            for phase in (0, 1.5)
+        ]
+    ).astype(np.float32)
+    ill = rng.random(count) < 0.3
+    summaries = ImageSummaries.empty(count)
+    for start in range(0, count, 8192):
+        part = slice(start, min(start + 8192, count))
+        size = part.stop - start
+        drawn = rng.normal(size=(size, len(waves))).astype(np.float32) @ waves
+        drawn += rng.normal(0, 2, (size, 1024)).astype(np.float32) + 4 * ill[part, None]
+        images = np.clip(chest.ravel() + drawn, 0, 255).astype(np.uint8).reshape(-1, 32, 32)
+        summaries.put(part, replace(summarise(images), styles=rng.normal(size=(size, 19))))
+    patients = rng.integers(0, max(1, count // 3), count)
+    splits = np.array(("train", "validation", "test"))[np.maximum(patients % 10, 7) - 7]
+    records = Records.from_columns(
+        ill[:, None].astype(np.float32),
+        {"age": (patients % 90).astype(float).tolist()},
+        id=[f"images/{n}.jpeg" for n in range(count)],
+        path=[f"/nowhere/images/{n}.jpeg" for n in range(count)],
+        patient=[f"P{n}" for n in patients.tolist()],
+        split=splits.tolist(),
+    )
+    manifest = Manifest("drawn", Task("binary", ("ILL",), ("WELL", "ILL")), records)
+    metadata = Metadata(
+        count,
+        width=rng.choice([512.0, 1024, 2048], count),
+        height=np.full(count, 1024.0),
+        bytes=rng.normal(100_000, 9_000, count).round(),
+    )
+    for row in np.flatnonzero(rng.random(count) < 0.06).tolist():
+        shape = np.random.default_rng(row % 30).integers(0, 256, 32, np.uint8).tobytes().hex()
+        line = TextLine((10, 10, 60, 20), 6, False, shape)
+        metadata.put(np.array([row]), [{"text": write_lines([line])}])
+    return evidence_from_summaries(
+        manifest,
+        np.ones(count, bool),
+        (),
+        metadata=metadata,
+        hashes=rng.integers(0, 256, (count, 32), np.uint8),
+        summaries=summaries,
+        images=lambda _: Enlarged(summaries.thumbnails),
+    )
+
+
+def check_all(count: int) -> dict[str, float]:
+    """Run all checks on drawn evidence."""
+    evidence = draw_evidence(count)
+    before, began, cpu = _peak(), time.perf_counter(), time.process_time()
+    audit_evidence(evidence)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return {"seconds": seconds, "cpu": cpu, "evidence": before, "peak": _peak()}
 
 
 def _peak() -> float:
