@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from plainfilm.cluster.ledger import Ledger
 from plainfilm.cluster.plan import read_plan
 from plainfilm.cluster.stores import open_store
 from plainfilm.data import load_dataset
+from plainfilm.data.housekeeping import clear_cache, list_cache, prune_cache
 from plainfilm.errors import UsageError
 from plainfilm.phantom import write_dataset
 from planting import FLAWS, plant
@@ -129,6 +131,23 @@ def test_rows_with_a_temporary_error_are_read_again(
     table = table.set_column(table.column_names.index("reason"), "reason", reasons)
     ledger.commit(chunk, table, {"decoder-died": 1}, replace=True)
     assert on_local(flawed, tmp_path) == expected
+
+
+def test_the_evidence_is_part_of_the_cache(flawed: Path, tmp_path: Path) -> None:
+    on_local(flawed, tmp_path)
+    (entry,) = list_cache(tmp_path)
+    assert entry.folder.parent.name == "audit"
+    assert entry.bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.*"))
+    foreign = entry.folder / "parts" / "mine.txt"
+    foreign.touch()
+    assert prune_cache(tmp_path, days=1) == 0
+    for path in entry.folder.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    assert prune_cache(tmp_path, days=1) == entry.bytes
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [foreign]
+    foreign.unlink()
+    clear_cache(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_on_and_quick_exclude_each_other(

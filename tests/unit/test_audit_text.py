@@ -8,12 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import stats
 
 from plainfilm.audit.text import (
+    _alike,
     check_text_ties,
     find_recurring_text,
     fisher_exact,
     mark_images,
 )
-from plainfilm.pixels.text import SIDE, find_text, write_lines
+from plainfilm.pixels.text import SIDE, TextLine, find_text, write_lines
 
 FONT = ImageFont.load_default(16)
 COUNT = 400
@@ -139,6 +140,23 @@ def test_examples_have_the_box_of_the_text_of_their_group(make_evidence):
         for one in groups[place].examples:
             ((_, top, _, _),) = one.boxes
             assert (top > 0.5) == below
+
+
+def test_of_many_lines_some_are_grouped_and_the_others_join(make_evidence, monkeypatch):
+    texts = {row: VOLTAGE[row % 3] if row % 2 else VIEW for row in range(300)}
+    evidence = evidence_with(make_evidence, [0, 1] * 200, texts)
+    expected = find_recurring_text(evidence)
+    monkeypatch.setattr("plainfilm.audit.text._MAX_GROUPED", 60)
+    assert find_recurring_text(evidence) == expected
+
+
+def test_many_different_texts_are_each_a_group():
+    rng = np.random.default_rng(0)
+    shapes = [rng.integers(0, 256, 32, np.uint8).tobytes().hex() for _ in range(200)]
+    lines = [TextLine((0, 0, 9, 9), 5, False, shape) for shape in shapes]
+    groups, means = _alike([(row, line) for row, line in enumerate([*lines, *lines])])
+    assert [[row for row, _ in group] for group in groups] == [[n, 200 + n] for n in range(200)]
+    assert np.allclose(np.linalg.norm(means, axis=1), 1)
 
 
 def test_fisher_exact_is_that_of_scipy():

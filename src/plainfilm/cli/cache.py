@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{folder}: {_size(sum(entry.bytes for entry in entries))}")
         rows = [
             (
-                f"  {entry.folder.name}",
+                f"  {entry.folder.relative_to(folder).as_posix()}",
                 _size(entry.bytes),
                 plural(entry.images, "image") if entry.images else "",
                 f"used {time.strftime('%Y-%m-%d', time.localtime(entry.used))}",

@@ -34,6 +34,7 @@ from plainfilm.cluster.stores import open_store
 from plainfilm.cluster.uris import uri_of
 from plainfilm.cluster.walk import version_of
 from plainfilm.data.cache import default_folder
+from plainfilm.data.housekeeping import AUDIT
 from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.metadata import Metadata
 from plainfilm.decoding.decode import Decoded
@@ -42,9 +43,6 @@ from plainfilm.errors import RunError
 from plainfilm.records import PixelSpec, Record
 
 __all__ = ["audit_on"]
-
-FOLDER = "audit"
-"""Name of the folder in the cache with the evidence of data sets."""
 
 _HELD = 4096  # images that are kept after they were decoded again
 
@@ -82,7 +80,7 @@ def audit_on(
     """
     source = _ManifestSource(manifest)
     folder = Path(cache) if cache is not None else default_folder()
-    store = open_store(Path(os.path.abspath(folder)) / FOLDER / source.key)  # noqa: PTH100
+    store = open_store(Path(os.path.abspath(folder)) / AUDIT / source.key)  # noqa: PTH100
     plan = read_plan(store) or write_plan(store, [source], column=None, progress=progress)
     job = EvidenceJob(plan.index.roots)
     ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
@@ -102,6 +100,7 @@ def audit_on(
             received=names[0],
             remedy="run the same command again; it tries only these again",
         )
+    os.utime(Path(store.uri) / ledger.document)  # for `plainfilm cache prune`
     with closing(_DecodedAgain(workers or cores())) as images:
         return audit_evidence(_read_evidence(manifest, ledger, images), progress=progress)
 

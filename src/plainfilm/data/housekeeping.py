@@ -14,22 +14,26 @@ from plainfilm.pixels import DECODER_VERSION
 
 FEATURES = "features"
 """Name of the folder with the features of encoders."""
+AUDIT = "audit"
+"""Name of the folder with the evidence of audits that were made in parts, one folder each."""
 _DAY = 24 * 3600.0
 # Only folders and files of these names are counted and removed: a user may name any folder.
 _ENTRY = re.compile(r"(?P<size>\d+)-(?:squash|pad|crop)\S*-v(?P<version>\d+)(?:-[0-9a-f]{8})?")
 _FILE = re.compile(r"[0-9a-f]{32}\.(?:u8|json|npy)|[0-9a-f]{2}\.(?:bin|json)|\..*\.part")
+_KEY = re.compile(r"[0-9a-f]{32}")
+_EVIDENCE = re.compile(r"(?:audit|DONE|\d{5}-\d{5})\.json|\d{5}-[0-9a-f]+\.parquet|\..*\.part")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One folder of the cache: the images of one pixel spec, hashes of files, or features.
+    """One folder of the cache: the images of one pixel spec, hashes, features, or evidence.
 
     Attributes
     ----------
     folder
         The folder.
     images
-        Number of decoded images; 0 for hashes and features.
+        Number of decoded images; 0 for hashes, features and evidence.
     bytes
         Size of its files.
     used
@@ -92,6 +96,9 @@ def _entries(folder: Path) -> Iterator[tuple[Path, int, int | None]]:
     for entry in sorted(path for path in folder.iterdir() if path.is_dir()):
         if entry.name in (INDEX, FEATURES):
             yield entry, 0, None
+        elif entry.name == AUDIT:
+            parts = (path for path in sorted(entry.iterdir()) if _KEY.fullmatch(path.name))
+            yield from ((path, 0, None) for path in parts)
         elif found := _ENTRY.fullmatch(entry.name):
             yield entry, int(found["size"]), int(found["version"])
 
@@ -109,11 +116,15 @@ def _measure(entry: Path, size: int, version: int | None) -> CacheEntry:
 
 
 def _files(entry: Path) -> list[Path]:
-    return [path for path in entry.iterdir() if _FILE.fullmatch(path.name) and path.is_file()]
+    is_evidence = entry.parent.name == AUDIT
+    paths, names = (entry.rglob("*"), _EVIDENCE) if is_evidence else (entry.iterdir(), _FILE)
+    return [path for path in paths if names.fullmatch(path.name) and path.is_file()]
 
 
 def _unused(entry: Path, since: float) -> list[Path]:
     """Return the files not used since a time; a shard is as recent as its JSON file."""
+    if entry.parent.name == AUDIT:  # the evidence of a data set is used as a whole
+        return _files(entry) if _measure(entry, 0, None).used < since else []
     old = []
     for path in _files(entry):
         index = path.with_suffix(".json")
@@ -135,5 +146,9 @@ def _remove(paths: Iterable[Path]) -> int:
 
 
 def _remove_empty(entry: Path) -> None:
-    with contextlib.suppress(OSError):
-        entry.rmdir()
+    folders = [entry]
+    if entry.parent.name == AUDIT:
+        folders = [*(path for path in entry.iterdir() if path.is_dir()), entry, entry.parent]
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
