@@ -50,7 +50,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_the_identity_is_what_the_weights_depend_on() -> None:
     identity = plan().identity
     assert {field.name for field in fields(identity)} == {
-        *("recipe", "seed", "manifest", "backend", "precision", "members", "pretrained")
+        *("recipe", "seed", "manifest", "backend", "precision", "members", "pretrained", "ranks")
     }
     assert identity.manifest == manifest().hash
     assert plan().dataset.images == 4

@@ -132,6 +132,7 @@ def _training(origin: Provenance) -> str:
         "Seed": origin.seed if isinstance(origin.seed, int | None) else [*origin.seed],
         "Weights": origin.parameters,
         "Backend": origin.backend,
+        "Processes": None if origin.ranks == 1 else origin.ranks,
         "Training time": None if seconds is None else f"{seconds:g} s",
         "Created": origin.created,
         "plainfilm": origin.plainfilm,

@@ -126,6 +126,8 @@ class Provenance:
         Date and time in UTC, ISO 8601.
     recipe, seed, backend, precision
         What was trained; an ensemble has the seeds of its members.
+    ranks
+        Number of processes that trained together.
     members
         Ids of the bundles that an ensemble was made from.
     folds
@@ -176,6 +178,7 @@ class Provenance:
     manifest: str | None = None
     backend: str | None = None
     precision: str | None = None
+    ranks: int = 1
     members: tuple[str, ...] = ()
     folds: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)

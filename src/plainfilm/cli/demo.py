@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--recipe NAME|FILE", "recipe (default: swift)", default="swift")
     add("--seed SEED", "seed of the training (default: 0)", type=int, default=0)
     add_cache_arguments(parser)
-    parser.set_defaults(backend=None, no_evaluation=False, no_robustness=False)
+    parser.set_defaults(
+        backend=None, ranks=1, coordinator=None, no_evaluation=False, no_robustness=False
+    )
 
 
 def run(args: argparse.Namespace) -> int:

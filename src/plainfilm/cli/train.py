@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = "bundle or run that the network also learns from, as with the recipe distil"
     add("--teacher BUNDLE", words, type=Path)
     add("--backend BACKEND", "tensorflow, jax or torch (default: KERAS_BACKEND)")
+    words = "train on N processes together, with --backend jax (default: 1)"
+    add("--ranks N", words, type=int, default=1)
+    words = "address of rank 0 if the ranks are on several machines"
+    add("--coordinator HOST:PORT", words)
+    words = "with --coordinator: the rank of this machine, from 0 to N - 1; rank 0 writes the run"
+    add("--rank K", words, type=int)
     words = "leave out the records in this list, such as plainfilm audit --exclude writes"
     add("--exclude FILE.csv", words, type=Path)
     add("--no-evaluation", "stop after sealing the bundle")
@@ -61,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         settings.append(f"distil.teacher={json.dumps(str(args.teacher), ensure_ascii=False)}")
     recipe = load_recipe(args.recipe, settings)  # a wrong setting is reported at once
     _check_numbers(args)
+    _check_ranks(args)
     lost = [path for path in args.data if not Path(path).exists()]
     if lost and (args.out / "plan.json").is_file():
         return _report_lost(args.out, lost[0])
@@ -68,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
     require_positive(manifest)
     if args.exclude:
         manifest = leave_out(manifest, args.exclude)
-    if args.folds is not None:
+    if args.rank:
+        _join(manifest, recipe, args)
+    elif args.folds is not None:
         _train_folds(manifest, recipe, args)
     elif args.seeds > 1:
         _train_seeds(manifest, recipe, args)
@@ -95,6 +104,41 @@ def _check_numbers(args: argparse.Namespace) -> None:
             received=args.seeds,
             remedy="give --seeds 2 or more" if args.ensemble else "leave it out for one training",
         )
+
+
+def _check_ranks(args: argparse.Namespace) -> None:
+    from plainfilm._machine import cores
+    from plainfilm._text import plural
+    from plainfilm.errors import UsageError
+
+    if (args.rank is None) != (args.coordinator is None):
+        raise UsageError(
+            "--coordinator and --rank belong together",
+            received="--rank" if args.coordinator is None else "--coordinator",
+            remedy="give both on several machines, and only --ranks on one",
+        )
+    if args.coordinator is not None and (args.seeds > 1 or args.folds is not None):
+        raise UsageError(
+            "several trainings cannot have a coordinator",
+            received="--folds" if args.seeds == 1 else "--seeds",
+            remedy="start one training for each seed, or use --ranks on one machine",
+        )
+    here = args.ranks if args.coordinator is None else 1
+    if here > cores():
+        print(f"{here} ranks share {plural(cores(), 'core')} of this machine")
+
+
+def _join(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:
+    """Train one rank; that of another machine writes the run."""
+    from plainfilm.training import join_training
+
+    if (args.out / "bundle" / "SHA256SUMS").exists():
+        print("the run is finished")
+        return
+    with _training(manifest, recipe, args) as options:
+        del options["on_audit"]
+        join_training(manifest, rank=args.rank, **options)
+    print(f"rank {args.rank} is finished; rank 0 seals the bundle and writes the run")
 
 
 def _report_lost(folder: Path, data: str) -> int:
@@ -229,7 +273,8 @@ def _training(
 
     skip_when_importing("matplotlib")
     with silence_libraries():  # weights of Keras are loaded, which imports the backend
-        choose_trainer(recipe, args.backend)  # an error is reported before anything is printed
+        # An error is reported before anything is printed.
+        choose_trainer(recipe, args.backend, args.ranks, args.coordinator)
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
     # TensorFlow warns of a new graph, which each training of several needs.
@@ -240,6 +285,8 @@ def _training(
             "recipe": recipe,
             "seed": args.seed,
             "backend": args.backend,
+            "ranks": args.ranks,
+            **({} if args.coordinator is None else {"coordinator": args.coordinator}),
             "cache": args.cache,
             "workers": args.workers,
             "on_audit": partial(print_audit, given=args.given),

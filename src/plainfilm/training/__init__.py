@@ -1,6 +1,7 @@
 """Training: from a data set to a sealed bundle. Importing this imports no training framework."""
 
 from plainfilm.training.backend import BACKENDS, choose_backend, choose_precision, use_backend
+from plainfilm.training.joining import join_training
 from plainfilm.training.networks import keras_probabilities, load_network
 from plainfilm.training.pipeline import choose_trainer, train
 from plainfilm.training.run import Run, open_run
@@ -13,6 +14,7 @@ __all__ = [
     "choose_backend",
     "choose_precision",
     "choose_trainer",
+    "join_training",
     "keras_probabilities",
     "load_network",
     "open_run",

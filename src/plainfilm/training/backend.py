@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ def has_accelerator(backend: str) -> bool:
     """Return whether a backend computes on a GPU or TPU."""
     # Importing a backend takes seconds. It is not needed where Linux has no device file of a GPU or
     # TPU: NVIDIA's, AMD's, that of Windows Subsystem for Linux, Google's.
-    if sys.platform == "linux" and not any(Path("/dev", name).exists() for name in _DEVICES):
+    if not _may_have_accelerator():
         return False
     module: Any = require(backend, _extra(backend))
     if backend == "tensorflow":
@@ -117,6 +118,25 @@ def has_accelerator(backend: str) -> bool:
     if backend == "jax":
         return str(module.default_backend()) != "cpu"
     return bool(module.cuda.is_available())
+
+
+def _may_have_accelerator() -> bool:
+    return sys.platform != "linux" or any(Path("/dev", name).exists() for name in _DEVICES)
+
+
+def precision_by_subprocess(precision: str, backend: str, network: str) -> str:
+    """Return what `choose_precision` does, but let no backend take memory of a GPU for it here."""
+    if precision != "auto" or not _may_have_accelerator():
+        return choose_precision(precision, backend, network)
+    code = f"print(choose_precision{(precision, backend, network)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import choose_precision; {code}"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "float32"
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class Feed:
     """Shuffled batches of images, augmented to a side of ``size``, with labels (n, labels).
 
     With a ``teacher`` the images of a batch are augmented already, because it predicts on them.
+    ``rows`` are those of each batch of ``batch`` images that this process computes, None
+    for all.
     """
 
     gather: Gather
@@ -48,6 +50,7 @@ class Feed:
     batch: int
     seed: int
     teacher: Teacher | None = None
+    rows: slice | None = None
 
     @property
     def on_device(self) -> AugmentConfig:
@@ -89,22 +92,22 @@ class Feed:
         # Drawn for the whole epoch, so that a step does not depend on the first step.
         transforms, tones = draw_augmentation(self.augment, rng, len(order), self.size)
         for step in range(first_step, self.steps):
-            part = slice(step * self.batch, (step + 1) * self.batch)
+            part = np.arange(step * self.batch, (step + 1) * self.batch)[self.rows or slice(None)]
             chosen = order[part]
             yield Batch(
                 self.gather(chosen)[..., None], transforms[part], tones[part], self.labels[chosen]
             )
 
 
-def images_of(cache: Cache, backend: str | None) -> Gather:
+def images_of(cache: Cache, backend: str | None, processes: int = 1) -> Gather:
     """Return the function by which `Feed` gets the images of a cache.
 
-    Images that take at most a quarter of the memory are held in memory, others are read from the
-    cache. Up to 2 GiB are copied to an accelerator of the ``backend`` once, so that a step sends no
-    pixels; None leaves them on the host.
+    Images that take at most a quarter of the memory, with all ``processes`` of this machine, are
+    held in memory, others are read from the cache. Up to 2 GiB are copied to an accelerator of the
+    ``backend`` once, so that a step sends no pixels; None leaves them on the host.
     """
     size = len(cache) * cache.spec.size**2
-    if size > (memory_bytes() or 2**32) // 4:
+    if size * processes > (memory_bytes() or 2**32) // 4:
         return cache.gather
     images = cache.all()
     if backend and size <= _MAX_ON_DEVICE and has_accelerator(backend):

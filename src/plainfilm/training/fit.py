@@ -25,6 +25,7 @@ from plainfilm.records import Task
 from plainfilm.training.backend import has_accelerator
 from plainfilm.training.class_weights import class_weights
 from plainfilm.training.feed import Feed
+from plainfilm.training.group import Group
 from plainfilm.training.head_start import below_last_layer, start_last_layer
 from plainfilm.training.initial_weights import InitialWeights
 from plainfilm.training.losses import DistilLoss, MaskedAccuracy, MaskedLoss
@@ -35,20 +36,20 @@ from plainfilm.training.state import (
     TrainingState,
     load_state,
     read_file,
+    read_weights,
     save_state,
     weights_to_bytes,
 )
+from plainfilm.training.steps import steps_of
 from plainfilm.training.training_images import ValidationSet
 
-_STEP_RESETS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
-"""Whether a step of Keras resets the metrics itself. A second reset takes 1/40 of a small step."""
 _SAVE_INTERVAL = 30.0  # seconds of training that a kill loses at most
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A finished training: the weights of the selected epoch as a safetensors file, the state with
-    the history, and the number of weights.
+    """A finished training: the weights of the selected epoch as a safetensors file (empty except on
+    rank 0), the state with the history, and the number of weights.
     """
 
     weights: bytes
@@ -64,16 +65,19 @@ def fit(
     folder: Path,
     precision: str,
     initial: InitialWeights | None = None,
+    group: Group | None = None,
     *,
     progress: Progress = silent,
 ) -> Fitted:
     """Train a network, or continue the interrupted training of a folder.
 
     With ``initial`` weights, the last layer is fitted before the first step.
-    The folder receives the training state, the best weights and ``history.csv``. A RunError is
-    raised if the loss is no longer finite, or the state in the folder is of another network.
+    All ranks of a ``group`` call this together, each with its rows of the validation images; only
+    rank 0 uses the folder. It receives the training state, the best weights and ``history.csv``. A
+    RunError is raised if the loss is no longer finite, or the state in the folder is of another
+    network.
     """
-    config = recipe.fit
+    config, group = recipe.fit, group or Group()
     keras.utils.set_random_seed(feed.seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow
@@ -89,54 +93,52 @@ def fit(
     epochs = max(config.epochs, -(-config.minimum_steps // feed.steps))
     optimiser = _optimiser(config, epochs * feed.steps)
     weights = class_weights(feed.labels, task, balanced=config.balance == "weights")
-    model.compile(
-        optimizer=optimiser,
-        loss=_loss(recipe, head, weights),
-        metrics=[MaskedAccuracy(head, len(task.labels))],
-        jit_compile=keras.backend.backend() == "jax",
-    )
     optimiser.build(network.trainable_variables)
 
     state_file, best_file = folder / "state.safetensors", folder / "best.safetensors"
     variables = [*network.variables, *optimiser.variables]
-    state = load_state(state_file, variables)
+    state = load_state(state_file, variables, group)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
-    if initial is not None and not state_file.exists():
+    is_new = state.epoch == state.step == 0
+    if initial is not None and is_new and group.rank == 0:
         initial.assign(network)
-        own = replace(feed, teacher=None)
+        own = replace(feed, teacher=None, rows=None)
         features = _training_model(below_last_layer(network), own)
         # The images of an epoch after the last, whose augmentation training does not draw.
         batches, count = own.epoch(epochs), len(feed.labels)
         start_last_layer(network, features, batches, count, head, weights, progress)
+    if is_new and group.size > 1:
+        first = group.broadcast(weights_to_bytes(network.variables))
+        read_weights(first or b"", network.variables, "the initial weights")
+    loss, accuracy = _loss(recipe, head, weights), MaskedAccuracy(head, len(task.labels))
+    steps = steps_of(model, optimiser, loss, accuracy, group)
     total = epochs * feed.steps
 
     while state.epoch < epochs and not _is_over(state, config):
         for batch in feed.epoch(state.epoch, state.step):
-            if not _STEP_RESETS:
-                model.reset_metrics()
-            # The images may be tensors already, and on PyTorch Keras does not accept a mixture.
-            inputs = batch.images, batch.transforms, batch.tones
-            logs = model.train_on_batch(
-                [ops.convert_to_tensor(part) for part in inputs], batch.labels, return_dict=True
-            )
-            state.loss_sum += float(logs["loss"])
-            state.accuracy_sum += float(logs["accuracy"])
+            step_loss, step_accuracy = steps.take(batch)
+            state.loss_sum += step_loss
+            state.accuracy_sum += step_accuracy
             state.step += 1
             state.seconds = time.monotonic() - started
             done = state.epoch * feed.steps + state.step
             progress("training", done, total, _note(state, done * feed.batch / state.seconds))
-            if time.monotonic() - saved > _SAVE_INTERVAL and state.step < feed.steps:
+            due = group.rank == 0 and time.monotonic() - saved > _SAVE_INTERVAL
+            if due and state.step < feed.steps:
+                steps.store()
                 save_state(state_file, variables, state)
                 saved = time.monotonic()
 
+        steps.store()
         row = {
             "epoch": state.epoch + 1,
             "loss": state.loss_sum / feed.steps,
             "accuracy": state.accuracy_sum / feed.steps,
-            **_validate(network, head, validation),
+            **_validate(network, head, validation, group),
             "learning_rate": float(ops.convert_to_numpy(optimiser.learning_rate)),
             "seconds": time.monotonic() - started,
         }
+        row = group.agree(row)
         if not math.isfinite(row["loss"]):
             raise RunError(
                 f"the loss is no longer finite in epoch {row['epoch']:.0f}",
@@ -147,14 +149,17 @@ def fit(
         state.history.append(row)
         if is_selected(row, best, config.select):
             state.best_epoch = state.epoch + 1
-            _files.write_bytes(best_file, weights_to_bytes(network.variables))
+            if group.rank == 0:
+                _files.write_bytes(best_file, weights_to_bytes(network.variables))
         state.epoch, state.step, state.loss_sum, state.accuracy_sum = state.epoch + 1, 0, 0.0, 0.0
         state.seconds = time.monotonic() - started
-        _write_history(folder / "history.csv", state.history)
-        save_state(state_file, variables, state)
+        if group.rank == 0:
+            _write_history(folder / "history.csv", state.history)
+            save_state(state_file, variables, state)
         saved = time.monotonic()
 
-    return Fitted(read_file(best_file), state, int(network.count_params()))
+    best_weights = read_file(best_file) if group.rank == 0 else b""
+    return Fitted(best_weights, state, int(network.count_params()))
 
 
 def _training_model(network: Any, feed: Feed) -> Any:
@@ -210,10 +215,14 @@ def _optimiser(config: FitConfig, total: int) -> Any:
     return optimiser
 
 
-def _validate(network: Any, head: Head, validation: ValidationSet) -> dict[str, float]:
+def _validate(
+    network: Any, head: Head, validation: ValidationSet, group: Group
+) -> dict[str, float]:
     """Return unweighted loss, accuracy and mean AUROC over the labels; NaN where undefined."""
-    labels = validation.labels
-    logits = predict_logits(network, validation.images).astype(np.float32)
+    labels, own = validation.labels, np.zeros((0, network.output_shape[-1]), np.float32)
+    if len(validation.images):
+        own = predict_logits(network, validation.images).astype(np.float32)
+    logits = group.gather(own, len(labels))
     loss = MaskedLoss(head, np.ones((2, labels.shape[1]), np.float32), 0.0)
     accuracy = MaskedAccuracy(head)
     accuracy.update_state(labels, logits)

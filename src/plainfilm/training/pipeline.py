@@ -15,13 +15,14 @@ from plainfilm.config import PROBE, Recipe, check_network, load_recipe
 from plainfilm.data import Manifest, leave_out, limit, load_dataset, make_splits, require_positive
 from plainfilm.errors import ConfigError
 from plainfilm.pixels.metadata import count_synthetic
-from plainfilm.training.distil import open_teacher
+from plainfilm.training.distil import Teacher, open_teacher
 from plainfilm.training.initial_weights import without_folders
 from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.lock import FolderLock
 from plainfilm.training.networks import check_loss
 from plainfilm.training.plan import Plan, check_folder, claim_folder, make_plan
 from plainfilm.training.probe.trainer import ProbeTrainer
+from plainfilm.training.ranks import RanksTrainer
 from plainfilm.training.run import Run, open_run, write_augmented, write_data
 from plainfilm.training.startup import Subprocess
 from plainfilm.training.trainer import Trainer, Work
@@ -40,6 +41,8 @@ def train(
     settings: Sequence[str] = (),
     seed: int = 0,
     backend: str | None = None,
+    ranks: int = 1,
+    coordinator: str | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
     exclude: str | Path | None = None,
@@ -66,6 +69,12 @@ def train(
         Seed for initialisation, shuffling and augmentation. Splits do not depend on it.
     backend
         ``tensorflow``, ``jax`` or ``torch``; None uses the backend that Keras runs on.
+    ranks
+        Number of processes that train together, each a part of every batch, with JAX. They are
+        started and ended by this call. Another number of ranks gives other weights.
+    coordinator
+        ``host:port`` of this machine if the other ranks are on other machines, which call
+        `plainfilm.training.join_training`; this process then starts rank 0 only.
     cache
         Folder of decoded images; None uses the user's cache folder.
     workers
@@ -84,20 +93,9 @@ def train(
     """
     folder = Path(out)
     recipe = resolve_recipe(recipe, settings)
-    if not 0 <= seed < 2**32:
-        raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
-    trainer = choose_trainer(recipe, backend)
-    manifest = _split_manifest(data, recipe, exclude)
-    check_loss(manifest.task, recipe.fit.loss)
-    recipe, teacher = open_teacher(without_folders(recipe), manifest.task)
-    plan = make_plan(
-        recipe,
-        manifest,
-        seed=seed,
-        backend=trainer.backend,
-        precision=trainer.precision,
-        pretrained=trainer.pretrained,
-    )
+    trainer = choose_trainer(recipe, backend, ranks, coordinator)
+    plan, manifest, teacher = plan_training(data, recipe, trainer, exclude, seed, ranks)
+    recipe = plan.identity.recipe
     check_folder(folder, plan)
     if (folder / "bundle" / "SHA256SUMS").exists():
         return open_run(folder)
@@ -106,7 +104,8 @@ def train(
         arguments = (manifest, recipe, cache, workers)
         enabled = trainer.starts_slowly and len(manifest) <= _MANY
         with Subprocess(audit_and_decode, *arguments, enabled=enabled) as preparation:
-            trainer.start(recipe, manifest.task, progress)
+            lock.callback(trainer.close)
+            trainer.start(recipe, manifest.task, progress, plan)
             lock.enter_context(FolderLock(folder))
             claim_folder(folder, plan)
             results = preparation.values(progress)
@@ -128,6 +127,32 @@ def train(
         return Run(folder, plan, manifest, bundle)
 
 
+def plan_training(
+    data: DataSource,
+    recipe: Recipe,
+    trainer: Trainer,
+    exclude: str | Path | None,
+    seed: int,
+    ranks: int,
+) -> tuple[Plan, Manifest, Teacher | None]:
+    """Return the plan of a training, its images and its teacher; arguments are those of `train`."""
+    if not 0 <= seed < 2**32:
+        raise ConfigError("the seed must be between 0 and 2**32 - 1", received=seed)
+    manifest = _split_manifest(data, recipe, exclude)
+    check_loss(manifest.task, recipe.fit.loss)
+    recipe, teacher = open_teacher(without_folders(recipe), manifest.task)
+    plan = make_plan(
+        recipe,
+        manifest,
+        seed=seed,
+        backend=trainer.backend,
+        precision=trainer.precision,
+        pretrained=trainer.pretrained,
+        ranks=ranks,
+    )
+    return plan, manifest, teacher
+
+
 def _provenance(
     plan: Plan, manifest: Manifest, work: Work, inherited: tuple[PretrainedWeights, ...]
 ) -> Provenance:
@@ -141,6 +166,7 @@ def _provenance(
         manifest=plan.identity.manifest,
         backend=plan.identity.backend,
         precision=plan.identity.precision,
+        ranks=plan.identity.ranks,
         versions=plan.versions,
         dataset=manifest.name,
         train_images=len(work.training.records),
@@ -154,8 +180,10 @@ def _provenance(
     )
 
 
-def choose_trainer(recipe: Recipe, backend: str | None = None) -> Trainer:
-    """Return what trains a recipe; ``backend`` is that of `train`.
+def choose_trainer(
+    recipe: Recipe, backend: str | None = None, ranks: int = 1, coordinator: str | None = None
+) -> Trainer:
+    """Return what trains a recipe; ``backend``, ``ranks`` and ``coordinator`` are those of `train`.
 
     Raises
     ------
@@ -165,6 +193,8 @@ def choose_trainer(recipe: Recipe, backend: str | None = None) -> Trainer:
         If something that training needs is not installed.
     """
     check_network(recipe.network.name)
+    if ranks != 1 or coordinator is not None:
+        return RanksTrainer(recipe, backend, ranks, coordinator)
     if recipe.network.name == PROBE:
         return ProbeTrainer(recipe, backend)
     return KerasTrainer(recipe, backend)

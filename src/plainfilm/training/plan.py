@@ -35,6 +35,8 @@ class Identity:
         Ids of the bundles that an ensemble is made from.
     pretrained
         The weights from which the training starts; None if they are random.
+    ranks
+        Number of processes that train together.
     """
 
     recipe: Recipe
@@ -44,6 +46,7 @@ class Identity:
     precision: str
     members: tuple[str, ...] = ()
     pretrained: PretrainedWeights | None = None
+    ranks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,12 @@ def make_plan(
     backend: str,
     precision: str,
     pretrained: PretrainedWeights | None = None,
+    ranks: int = 1,
 ) -> Plan:
     """Return the plan of a run."""
-    identity = Identity(recipe, seed, manifest.hash, backend, precision, pretrained=pretrained)
+    identity = Identity(
+        recipe, seed, manifest.hash, backend, precision, pretrained=pretrained, ranks=ranks
+    )
     others = versions("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy", "pillow")
     own = {"plainfilm": __version__}
     return Plan(identity, manifest.describe(), describe_machine(), own | others)
@@ -112,7 +118,7 @@ def claim_folder(folder: Path, plan: Plan) -> None:
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
     """Return a sentence for each difference between two plain values."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [
             line
             for key in dict.fromkeys([*old, *new])

@@ -27,6 +27,7 @@ class TrainOptions(TypedDict, total=False):
     recipe: Recipe | str | Path
     settings: Sequence[str]
     backend: str | None
+    ranks: int
     cache: str | Path | None
     workers: int | None
     exclude: str | Path | None

@@ -14,6 +14,7 @@ import numpy as np
 from plainfilm import _files
 from plainfilm._optional import require
 from plainfilm.errors import RunError
+from plainfilm.training.group import Group
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auroc")
 HISTORY += ("learning_rate", "seconds")
@@ -98,11 +99,15 @@ def save_state(path: Path, variables: Iterable[Any], state: TrainingState) -> No
     _files.write_bytes(path, weights_to_bytes(variables, metadata))
 
 
-def load_state(path: Path, variables: Iterable[Any]) -> TrainingState:
-    """Restore what `save_state` wrote; return a new `TrainingState` if there is no file."""
-    if not path.exists():
+def load_state(path: Path, variables: Iterable[Any], group: Group | None = None) -> TrainingState:
+    """Restore what `save_state` wrote; return a new `TrainingState` if there is no file.
+
+    All ranks of a ``group`` receive the state of rank 0, the only one that reads the file.
+    """
+    group = group or Group()
+    data = group.broadcast(read_file(path) if group.rank == 0 and path.exists() else None)
+    if data is None:
         return TrainingState()
-    data = read_file(path)
     read_weights(data, variables, str(path))
     length = int.from_bytes(data[:8], "little")
     try:

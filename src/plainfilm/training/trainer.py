@@ -11,6 +11,7 @@ from plainfilm.bundle import Bundle, PretrainedWeights, Provenance
 from plainfilm.config import Recipe
 from plainfilm.records import Task
 from plainfilm.training.distil import Teacher
+from plainfilm.training.plan import Plan
 from plainfilm.training.training_images import SplitImages
 
 
@@ -53,8 +54,16 @@ class Trainer(Protocol):
     inherited: tuple[PretrainedWeights, ...]
     starts_slowly: bool
 
-    def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
-        """Load what training needs, and raise a ConfigError for an option that is wrong."""
+    def start(
+        self, recipe: Recipe, task: Task, progress: Progress, plan: Plan | None = None
+    ) -> None:
+        """Load what training needs, and raise a ConfigError for an option that is wrong.
+
+        Only training on several processes needs the ``plan``, which these compare.
+        """
 
     def train(self, work: Work, provenance: Provenance, progress: Progress) -> Bundle:
         """Train and write the bundle of the run; ``provenance`` lacks what training finds."""
+
+    def close(self) -> None:
+        """End the processes that `start` has started."""

@@ -27,10 +27,12 @@ class SplitImages:
     records: Manifest
     images: Cache
 
-    def to_validation_set(self) -> ValidationSet:
-        """Load all images into memory."""
+    def to_validation_set(self, rows: slice = slice(None)) -> ValidationSet:
+        """Load all images, or only those of some rows, into memory."""
         patients = [str(patient) for patient in self.records.patients]
-        return ValidationSet(self.images.all(), self.records.label_array(), patients)
+        whole = rows == slice(None)
+        images = self.images.all() if whole else self.gather(np.arange(len(self.records))[rows])
+        return ValidationSet(images, self.records.label_array(), patients)
 
     def gather(self, rows: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
         """Load the images of some records, (n, size, size)."""
@@ -74,18 +76,29 @@ def audit_and_decode(
     The manifest comes as the bytes of its Parquet file, without the records that could not be
     decoded.
     """
-    fill = partial(_fill, cache=cache, workers=workers, progress=progress)
     yield audit_dataset(manifest, quick=True, cache=cache, progress=progress)
+    splits = decode(manifest, recipe, cache, workers, progress=progress)
+    yield from splits
+    yield manifest.drop(item for split in splits for item in split.images.left_out).to_parquet()
+
+
+def decode(
+    manifest: Manifest,
+    recipe: Recipe,
+    cache: str | Path | None,
+    workers: int | None,
+    *,
+    progress: Progress,
+) -> tuple[SplitImages, SplitImages]:
+    """Return the images of the training and the validation set."""
+    fill = partial(_fill, cache=cache, workers=workers, progress=progress)
     # Random crops are taken from larger images than those that are validated on.
     spec = replace(recipe.input, size=recipe.augment.crop_from or recipe.input.size)
     training, validation = manifest.select("train"), manifest.select("validation")
     if spec == recipe.input:  # both at once, so that the decoding processes start only once
         images = fill(replace(manifest, records=training.records + validation.records), spec).images
-        splits = [_select(images, training), _select(images, validation)]
-    else:
-        splits = [fill(training, spec), fill(validation, recipe.input)]
-    yield from splits
-    yield manifest.drop(item for split in splits for item in split.images.left_out).to_parquet()
+        return _select(images, training), _select(images, validation)
+    return fill(training, spec), fill(validation, recipe.input)
 
 
 def sample_images(

@@ -20,6 +20,7 @@ from plainfilm.records import Task
 from plainfilm.training.class_weights import class_weights
 from plainfilm.training.known_images import collect_known_images
 from plainfilm.training.networks import head_of
+from plainfilm.training.plan import Plan
 from plainfilm.training.probe.encoders import EncoderSource
 from plainfilm.training.probe.features import FeatureReader, Images
 from plainfilm.training.probe.graph import probe_graph
@@ -43,12 +44,17 @@ class ProbeTrainer:
         self.pretrained: PretrainedWeights | None = self._source.origin
         self.inherited: tuple[PretrainedWeights, ...] = ()
 
-    def start(self, recipe: Recipe, task: Task, progress: Progress) -> None:
+    def start(
+        self, recipe: Recipe, task: Task, progress: Progress, plan: Plan | None = None
+    ) -> None:
         """Read the encoder."""
-        del recipe, task
+        del recipe, task, plan
         progress("reading the encoder", 0, 1)
         self._encoder = self._source.open()
         progress("reading the encoder", 1, 1)
+
+    def close(self) -> None:
+        """Do nothing: no process was started."""
 
     def train(self, work: Work, provenance: Provenance, progress: Progress) -> Bundle:
         """Fit the linear layer and seal it with the encoder."""
