@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from plainfilm.data.contents import Contents
 from plainfilm.data.file_hashes import FileHashes, hash_files
 from plainfilm.data.file_index import FileIndex
 from plainfilm.data.fill import check_space
-from plainfilm.data.shards import read_shards, rows_per_shard
+from plainfilm.data.record_table import Records
+from plainfilm.data.shards import Shard, read_shards, rows_per_shard
 from plainfilm.decoding.process import DecodingProcess
 from plainfilm.errors import DataError, ImageError, StorageError
 from plainfilm.pixels import Image, read_image, read_image_and_text
@@ -632,6 +634,30 @@ def test_hashes_before_an_interruption_are_kept(tmp_path: Path) -> None:
     listener = Listener()
     hash_files(paths, tmp_path / "c", listener)
     assert 0 < listener.totals["reading files"] < 150
+
+
+def test_memory_for_each_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash takes 32 bytes, the location 8, nine numbers 72, two texts 8, and the id 20."""
+    monkeypatch.setattr("plainfilm.data.cache._MAPPED", 0)
+    count, each = 20_000, 1000
+    digests = np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8)
+    ids = [f"images/{number:09d}.png" for number in range(count)]
+    labels = np.zeros((count, 1), np.float32)
+    manifest = Manifest("drawn", TASK, Records.from_columns(labels, id=ids, path=ids, patient=ids))
+    metadata = {f"number {n}": n for n in range(9)} | {"format": "png", "mode": "L"}
+    tracemalloc.start()
+    try:
+        contents = Contents(FileHashes(ids, digests, np.zeros((count, 2), np.int64), {}))
+        for start in range(0, count, each):
+            rows = tuple({**metadata, "number 0": start + n} for n in range(each))
+            contents.add(Shard(tmp_path / f"{start}.u8", digests[start : start + each], rows, {}))
+        cache = contents.to_cache(manifest, SPEC)
+        del contents, rows
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cache.metadata[count - 1]["number 0"] == count - 1
+    assert held / count < 160
 
 
 def test_only_some_of_many_shards_are_open_files(
