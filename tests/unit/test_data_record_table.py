@@ -160,3 +160,12 @@ def test_a_million_records_take_less_than_256_bytes_each() -> None:
         official=["train"] * count,
     )
     assert (table.table.nbytes + table.labels.nbytes) / count < 256
+
+
+def test_the_labels_are_a_copy_that_cannot_be_changed() -> None:
+    labels = np.zeros((40, 2), np.float32)
+    table = Records.of(drawn(), 2).replace(labels=labels)
+    labels[0, 0] = 1
+    assert table.labels[0, 0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        table.labels[0, 0] = 1

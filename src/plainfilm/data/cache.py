@@ -18,10 +18,11 @@ import numpy as np
 import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
+from plainfilm.data.arrow_columns import Column
 from plainfilm.data.file_index import Digests
 from plainfilm.data.manifest import LeftOut
 from plainfilm.data.metadata import Metadata
-from plainfilm.data.record_table import Column, Records
+from plainfilm.data.record_table import Records
 from plainfilm.data.shards import lost_pixels, open_pixels, read_pixels
 from plainfilm.errors import DataError, StorageError
 from plainfilm.records import PixelSpec

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm._files import open_regular, reason_of
-from plainfilm.data.record_table import EXTRA, Records, Table, encode_texts
+from plainfilm.data.arrow_columns import Table, encode_texts
+from plainfilm.data.record_table import EXTRA, Records
 from plainfilm.errors import SourceError
 from plainfilm.records import UNKNOWN
 

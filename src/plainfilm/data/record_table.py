@@ -10,14 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm._text import plural
+from plainfilm.data.arrow_columns import Table, Value, codes_of, texts_of, to_cells, to_names
 from plainfilm.errors import LabelError
 from plainfilm.records import UNKNOWN, Record
 
-Table = Any
-"""A `pyarrow.Table`; pyarrow has no types."""
-Column = Any
-"""A `pyarrow.Array` or `pyarrow.ChunkedArray`."""
-Value = str | float | None
 Rows = Sequence[int] | NDArray[np.intp]
 
 EXTRA = "column."
@@ -59,10 +55,10 @@ class Records(Sequence[Record]):
         text = pyarrow.string()
         arrays = {name: pyarrow.array(fields[name], text) for name in ("id", "path", "patient")}
         for name in ("split", "official"):
-            arrays[name] = _names(fields.get(name, ""), len(labels))
+            arrays[name] = to_names(fields.get(name, ""), len(labels))
         for name, cells in (columns or {}).items():
-            arrays[EXTRA + name] = _further(cells)
-        return cls(pyarrow.table(arrays), labels)
+            arrays[EXTRA + name] = to_cells(cells)
+        return cls(pyarrow.table(arrays), labels.copy())
 
     @classmethod
     def of(cls, records: Iterable[Record], width: int) -> Records:
@@ -78,7 +74,7 @@ class Records(Sequence[Record]):
             np.array([one.labels for one in records], np.float32).reshape(-1, width),
             {name: [one.columns.get(name) for one in records] for name in names},
             id=[one.id for one in records],
-            path=[one.path for one in records],
+            path=[str(one.path) for one in records],
             patient=[one.patient for one in records],
             split=[one.split for one in records],
             official=[one.official for one in records],
@@ -150,12 +146,12 @@ class Records(Sequence[Record]):
     @property
     def splits(self) -> NDArray[np.str_]:
         """Splits, (n,); an empty text for a record without one."""
-        return _to_text(self._table["split"])
+        return texts_of(self._table["split"])
 
     @property
     def officials(self) -> NDArray[np.str_]:
         """Splits that the source assigns, (n,); an empty text for a record without one."""
-        return _to_text(self._table["official"])
+        return texts_of(self._table["official"])
 
     @property
     def known_splits(self) -> NDArray[np.str_]:
@@ -166,7 +162,7 @@ class Records(Sequence[Record]):
     @property
     def groups(self) -> NDArray[np.intp]:
         """Number of the patient of each record, (n,), in the order of their first records."""
-        return _to_codes(self._table["patient"].dictionary_encode())[0]
+        return codes_of(self._table["patient"].dictionary_encode())[0]
 
     @property
     def patient_count(self) -> int:
@@ -191,7 +187,7 @@ class Records(Sequence[Record]):
 
         column = self._table[EXTRA + name]
         if pyarrow.types.is_dictionary(column.type):
-            codes, names = _to_codes(column)
+            codes, names = codes_of(column)
             cells: list[Value] = [*names, None]
             return [cells[code] for code in codes.tolist()]
         values: list[Value] = column.to_pylist()
@@ -248,7 +244,7 @@ class Records(Sequence[Record]):
         """Return the records with another further column, (n,)."""
         import pyarrow
 
-        columns = pyarrow.table({EXTRA + name: _further(cells)})
+        columns = pyarrow.table({EXTRA + name: to_cells(cells)})
         kept = [one for one in self._table.column_names if one != EXTRA + name]
         table = self._table.select(kept).append_column(EXTRA + name, columns[0])
         return Records(table, self._labels)
@@ -266,9 +262,9 @@ class Records(Sequence[Record]):
         table = self._table
         for name, values in fields.items():
             is_path = name == "path"
-            column = pyarrow.array(values, "string") if is_path else _names(values, len(self))
+            column = pyarrow.array(values, "string") if is_path else to_names(values, len(self))
             table = table.set_column(table.column_names.index(name), name, column)
-        return Records(table, self._labels if labels is None else labels)
+        return Records(table, self._labels if labels is None else labels.copy())
 
 
 def invalid_labels(record: Record, width: int) -> LabelError:
@@ -277,16 +273,6 @@ def invalid_labels(record: Record, width: int) -> LabelError:
         f"a record must have {plural(width, 'label')} of 1, 0 or NaN",
         received=f"{record.id}: {record.labels}",
     )
-
-
-def encode_texts(table: Table) -> Table:
-    """Return a table in which each different text of splits and further columns is held once."""
-    import pyarrow
-
-    for place, field in enumerate(table.schema):
-        if field.type == pyarrow.string() and field.name not in ("id", "path", "patient"):
-            table = table.set_column(place, field.name, table[place].dictionary_encode())
-    return table.replace_schema_metadata(None).combine_chunks()
 
 
 def _to_records(table: Table, labels: NDArray[np.float32]) -> list[Record]:
@@ -301,34 +287,3 @@ def _to_records(table: Table, labels: NDArray[np.float32]) -> list[Record]:
         )
         for row, fields in enumerate(zip(*cells.values(), strict=True))
     ]
-
-
-def _names(values: str | Iterable[str | None], count: int) -> Column:
-    """Return a column of a few different texts, null where they are empty."""
-    import pyarrow
-
-    given = [values] * count if isinstance(values, str) else values
-    return pyarrow.array([str(one) if one else None for one in given], "string").dictionary_encode()
-
-
-def _further(cells: Iterable[Value]) -> Column:
-    """Return a further column; numbers in a column that has texts become texts."""
-    import pyarrow
-
-    values = [*cells]
-    if any(isinstance(value, str) for value in values):
-        values = [None if value is None else str(value) for value in values]
-        return pyarrow.array(values, "string").dictionary_encode()
-    return pyarrow.array(values, "float64")
-
-
-def _to_codes(column: Column) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the codes (n,) and texts of a dictionary column; -1 is no text."""
-    array = column.unify_dictionaries().combine_chunks()
-    codes: NDArray[np.intp] = array.indices.fill_null(-1).to_numpy().astype(np.intp)
-    return codes, array.dictionary.to_pylist()
-
-
-def _to_text(column: Column) -> NDArray[np.str_]:
-    codes, names = _to_codes(column)
-    return np.array([*names, ""], np.str_)[codes]
