@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,11 @@ class S3Server:
         """
         with self._lock:
             self._failures.append((status, method, path, times))
+
+    def create_bucket(self, name: str) -> None:
+        """Create an empty bucket."""
+        request = urllib.request.Request(f"{self.endpoint}/{name}", method="PUT")
+        urllib.request.urlopen(request).close()
 
     def recover(self) -> None:
         """Fail no further request."""
@@ -89,15 +95,7 @@ def start_s3_server() -> Iterator[S3Server]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in server.environment.items():
                 patch.setenv(name, value)
-            _create_bucket(server)
+            server.create_bucket(BUCKET)
             yield server
     finally:
         moto.stop()
-
-
-def _create_bucket(server: S3Server) -> None:
-    import urllib.request
-
-    request = urllib.request.Request(f"{server.endpoint}/{BUCKET}", method="PUT")
-    with urllib.request.urlopen(request) as answer:
-        answer.read()

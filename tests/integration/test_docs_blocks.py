@@ -38,6 +38,7 @@ from plainfilm.config import load
 from plainfilm.data import load_dataset
 from plainfilm.phantom import write_dataset
 from plainfilm.report.pdf import find_browser
+from s3_server import start_s3_server
 from stand_ins import add_libraries
 
 pytest.importorskip("keras")
@@ -299,9 +300,25 @@ def test_the_blocks_of_a_page_run(
         shorten_reports(monkeypatch)
     add_libraries(monkeypatch)
     session = Session(folder)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(session.stop)
+        if "s3://" in page.read_text("utf-8"):
+            stack.enter_context(object_store(folder / "more_images"))
         for block in read_blocks(page):
             if block.reason is None:
                 session.run(block)
-    finally:
-        session.stop()
+
+
+@contextlib.contextmanager
+def object_store(images: Path) -> Iterator[None]:
+    """Start an object store with the buckets that the docs name, the first with images."""
+    from plainfilm.cluster.object_store import connect
+    from plainfilm.cluster.stores import open_store
+
+    connect.cache_clear()
+    with start_s3_server() as server:
+        server.create_bucket("results")
+        for path in images.iterdir():
+            open_store("s3://radiographs/2014").put_new(path.name, path.read_bytes())
+        yield
+    connect.cache_clear()
