@@ -31,7 +31,8 @@ def outlier_scores(images: NDArray[np.uint8], *, seed: int = 0) -> Floats | None
     if count < _MIN_IMAGES:
         return None
     width = min(_COMPONENTS, count // 20)
-    median = np.median(_rows(draw_images(images, _MAX_MEDIAN)), axis=0)
+    drawn = draw_images(images, _MAX_MEDIAN)
+    median = np.median(np.concatenate([_rows(drawn[part]) for part in _parts(len(drawn))]), axis=0)
     # The first fit leaves out the tenth that is least similar to the median image.
     similarity = np.concatenate([_rows(images[part]) @ median for part in _parts(count)])
     inlier = similarity >= np.quantile(similarity, 0.1)

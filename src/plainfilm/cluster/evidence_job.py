@@ -70,7 +70,12 @@ class EvidenceJob:
 
     def identity(self) -> dict[str, Any]:
         """Return the columns, the size of the images and the version of the decoder."""
-        return {"schema": SCHEMA, "side": SIDE, "decoder": DECODER_VERSION}
+        return {
+            "schema": SCHEMA,
+            "side": SIDE,
+            "styles": [*FEATURES],
+            "decoder": DECODER_VERSION,
+        }
 
     def open(self) -> EvidenceWorker:
         """Return a worker in this process."""
