@@ -86,6 +86,13 @@ def test_findings_are_those_of_an_audit_without_it(
     assert not list(tmp_path.rglob("*.u8")), "no image is stored"
 
 
+def test_findings_on_ray_are_the_same(
+    flawed: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    assert on_local(flawed, tmp_path, on="ray") == expected
+
+
 def test_an_interrupted_call_is_continued(
     flawed: Path, expected: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -288,13 +288,18 @@ def test_two_commands_work_on_one_output(
     assert len([*(tmp_path / "out" / "plan").glob("*.parquet")]) == 1
 
 
-def test_hostile_files_cost_a_row_each(arguments: list[str], images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("on", ["local", "ray"])
+def test_hostile_files_cost_a_row_each(
+    arguments: list[str], images: Path, tmp_path: Path, on: str
+) -> None:
+    if on == "ray":
+        pytest.importorskip("ray")
     whole = (images / "31.png").read_bytes()
     for name, content in {"03": b"die", "14": b"hang", "25": whole[:50], "36": b""}.items():
         (images / f"{name}.png").write_bytes(content)
     job, ledger = prepare([images], arguments[2], tmp_path / "out")
     job = replace(job, reader=read_marked, sandbox=Sandbox(seconds=1))
-    driven = run_job(job, ledger, stage="predicting", workers=2)
+    driven = run_job(job, ledger, stage="predicting", on=on, workers=2)
     assert (driven.rows, driven.failed) == (60, {})
     reasons = {Path(row["uri"]).stem: row["reason"] for row in rows_of(tmp_path / "out")}
     found = {name: reason for name, reason in reasons.items() if reason}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ def connect(address: str | None, workers: int | None, folder: str) -> Any:
     os.environ.update(RAY_AUTH_MODE="token", RAY_USAGE_STATS_ENABLED="0")
     if address is None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # runs the same code
     else:
         _find(address)
     ray = require("ray", "cluster")
