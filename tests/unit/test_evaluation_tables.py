@@ -185,6 +185,14 @@ def test_rows_without_a_score_or_label_are_left_out_with_the_reason(tmp_path: Pa
     }
 
 
+def test_a_missing_score_in_a_table_without_other_columns(tmp_path: Path) -> None:
+    columns = {name: drawn(40)[name] for name in ("image", "label", "score")}
+    columns["score"][3] = ""
+    found = judged(write(tmp_path / "t.csv", columns), thresholds=0.5)
+    assert found.document.n == 39
+    assert [one.id for one in found.document.left_out] == ["i3.png"]
+
+
 def test_predicted_classes_are_not_taken_for_probabilities(tmp_path: Path) -> None:
     columns = drawn()
     _, y_score = arrays(columns)

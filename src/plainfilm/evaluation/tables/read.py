@@ -32,7 +32,7 @@ from plainfilm.evaluation.tables.names import (
 )
 from plainfilm.evaluation.tables.rows import ScoredTable
 from plainfilm.evaluation.tables.truth import as_classes, read_truth
-from plainfilm.records import Task
+from plainfilm.records import Split, Task
 
 _NEARLY_ALL = 0.95
 
@@ -89,7 +89,10 @@ def read_predictions(
     rest = {n: cells.text(n) for n in cells.columns if n not in used and not _is_output(n)}
     split = _split_column(path, rest, options.get("split_column"))
     table = Table(path, rest)
-    splits = [*read_splits(table, split)]
+    # Without other columns, the table does not know its number of rows.
+    splits: list[Split | None] = [None] * len(ids)
+    if split is not None:
+        splits = [*read_splits(table, split)]
     patients = _patients(ids, cells.text(owner) if owner else None, listing)
     if owner:
         table.columns[owner] = patients
