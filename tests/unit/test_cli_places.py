@@ -56,6 +56,7 @@ def run(capfd: Capture, *arguments: object) -> tuple[int, str, str]:
         "show {data} --out {place}/grid.png",
         "predict {model} {data} --heatmaps {place}",
         "audit {data} --cache {place}",
+        "score {data} --bundle {model} --out {place}",
         "demo {data} --out {place}",
         "import net.onnx --labels bright --out {place} --validation {data}",
         "train table.csv --images {data} --out {place}",

@@ -106,4 +106,5 @@ def _report(scores: Scores) -> int:
         return 1
     if not scores.finished:
         print(f"not finished: other shares of {plural(scores.planned, 'image')} are not done")
-    return 0
+    without = sum(scores.counts.values()) - scores.counts.get("rejected", 0)
+    return 1 if rows and without == rows else 0
