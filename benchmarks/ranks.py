@@ -6,9 +6,8 @@
 All programs are ``plainfilm train --backend jax`` on 2,048 images of `kermany224`, without
 evaluation, in turn in each round: one process with one thread, one process with all cores, and one
 rank for each core. The speed is that of the epochs after the first, with validation and saving; the
-CPU seconds are those of the whole command, with all its processes.
-
-Results are in docs/how-to/train-on-several-processes.md.
+CPU seconds are those of the whole command, with all its processes. Measure on a machine that does
+nothing else: two processes get a larger share of a busy one.
 """
 
 from __future__ import annotations
