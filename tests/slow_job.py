@@ -66,6 +66,7 @@ def main(out: str, on: str, seconds: str) -> None:
         driven = run_job(job, ledger, stage="waiting", on=on)
     except PlainfilmError as error:
         sys.exit(f"plainfilm: {error}")
+    print(*{*driven.failed.values()}, sep="\n", file=sys.stderr)
     print("finished" if ledger.finish() else "not finished", len(driven.failed))
 
 

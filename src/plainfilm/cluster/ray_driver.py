@@ -144,6 +144,7 @@ class _Driver:
         self._lock = threading.Lock()
         self._whole = start.whole_nodes
         self._nodes: dict[str, Mapping[str, float]] = {}  # resources of the nodes that are alive
+        self._lost: set[str] = set()  # nodes that Ray may still report as alive
         self._calls: dict[int, tuple[str, Any]] = {}  # node and reference of each call
         self.look_at_nodes()
 
@@ -152,7 +153,9 @@ class _Driver:
         nodes = {
             node["NodeID"]: node["Resources"]
             for node in self._ray.nodes()
-            if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+            if node["Alive"]
+            and node["Resources"].get("CPU", 0) >= 1
+            and node["NodeID"] not in self._lost
         }
         with self._lock:
             self._nodes = nodes
@@ -218,6 +221,10 @@ class _Driver:
         """Report the end of a call, once."""
         with self._lock:
             call = self._calls.pop(number, None)
+            if call is not None and message.problem == _LOST:
+                # Until Ray misses its answers, it would fail every call at once.
+                self._lost.add(call[0])
+                self._nodes.pop(call[0], None)
         if call is not None:
             self._send(message)
 
