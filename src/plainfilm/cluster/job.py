@@ -7,19 +7,16 @@ the plan. An *engine* runs the workers, as plain processes or on a cluster. The 
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from plainfilm.errors import PlainfilmError, RunError
+from plainfilm.errors import PlainfilmError
 
 if TYPE_CHECKING:
-    from plainfilm.cluster.plan import Chunk, Plan, Row
+    from plainfilm.cluster.plan import Chunk, Row
 
-__all__ = ["ChunkResult", "Engine", "Event", "Job", "OpenJob", "Outcome", "Worker"]
+__all__ = ["ChunkResult", "Engine", "Event", "Job", "Outcome", "Worker"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,65 +108,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End all workers, also those that are working, within seconds."""
-
-
-class OpenJob:
-    """A job that is open in this process, with the ledger of its output.
-
-    With ``retry``, the chunks have parts, and the rows in them with a temporary error are worked on
-    again.
-    """
-
-    def __init__(self, job: Job, out: str, *, retry: bool = False) -> None:
-        from plainfilm.cluster.ledger import Ledger
-        from plainfilm.cluster.plan import read_plan
-        from plainfilm.cluster.stores import open_store
-
-        store = open_store(out)
-        plan = read_plan(store)
-        if plan is None:
-            raise RunError(
-                "the output has no plan on this machine",
-                received=f"{out} on {socket.gethostname()}",
-                remedy="give an output that all machines see under this name",
-            )
-        _check_roots(plan)
-        self._ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
-        self._worker = job.open()
-        self._retry = retry
-
-    def run(self, chunk: Chunk) -> Outcome:
-        """Work on a chunk and commit its part; raise nothing."""
-        try:
-            if self._retry:
-                from plainfilm.cluster.retry import run_again
-
-                result = run_again(self._ledger, self._worker, chunk)
-            elif self._ledger.is_done(chunk):
-                return Outcome(chunk.rows)
-            else:
-                result = self._worker.run(self._ledger.plan.rows(chunk), chunk.rows)
-            committed = self._ledger.commit(chunk, result.table, result.counts, replace=self._retry)
-            return Outcome(chunk.rows, dict(result.counts), committed)
-        except PlainfilmError as error:
-            return Outcome(error=error)
-        except Exception as error:
-            # Only the type: the message of an unforeseen error may quote a file.
-            return Outcome(problem=f"a defect in plainfilm: {type(error).__name__}")
-
-    def close(self) -> None:
-        """End what the worker started."""
-        self._worker.close()
-
-
-def _check_roots(plan: Plan) -> None:
-    """Raise a RunError if a folder of the archive is missing or empty on this machine."""
-    for root in plan.index.roots:
-        with contextlib.suppress(OSError):
-            if any(Path(root).iterdir()):
-                continue
-        raise RunError(
-            "the archive is not on this machine",
-            received=f"{root} on {socket.gethostname()}",
-            remedy="mount it under this name on every machine",
-        )

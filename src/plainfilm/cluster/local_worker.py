@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from plainfilm.cluster.job import OpenJob, Outcome
+from plainfilm.cluster.job import Outcome
+from plainfilm.cluster.open_job import OpenJob
 from plainfilm.decoding.sandbox import open_output
 from plainfilm.errors import PlainfilmError
 

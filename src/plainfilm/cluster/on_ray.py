@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 
 from plainfilm._machine import cores
-from plainfilm.cluster.job import Event, Job, OpenJob, Outcome
+from plainfilm.cluster.job import Event, Job, Outcome
+from plainfilm.cluster.open_job import OpenJob
 from plainfilm.cluster.plan import Chunk
 from plainfilm.cluster.ray_tasks import RayTasks
 
