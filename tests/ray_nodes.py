@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from plainfilm.cluster import planning
-from plainfilm.cluster.stores import open_store
+from plainfilm.cluster.open_store import open_store
 
 TESTS = Path(__file__).parent
 PATHS = os.pathsep.join(map(str, (TESTS.parent / "src", TESTS)))

@@ -50,9 +50,9 @@ class SlowWorker:
 def main(out: str, on: str, seconds: str) -> None:
     """Run the job on an output that has a plan; print how many chunks failed."""
     from plainfilm.cluster.ledger import Ledger
+    from plainfilm.cluster.open_store import open_store
     from plainfilm.cluster.plan import read_plan
     from plainfilm.cluster.run_job import run_job
-    from plainfilm.cluster.stores import open_store
     from plainfilm.errors import PlainfilmError
 
     # Imported, so that other processes find the class.

@@ -18,8 +18,8 @@ from plainfilm.cluster import planning
 from plainfilm.cluster.audit import audit_on
 from plainfilm.cluster.evidence_job import EvidenceJob
 from plainfilm.cluster.ledger import Ledger
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import read_plan
-from plainfilm.cluster.stores import open_store
 from plainfilm.data import load_dataset
 from plainfilm.data.housekeeping import clear_cache, list_cache, prune_cache
 from plainfilm.errors import UsageError

@@ -313,7 +313,7 @@ def test_the_blocks_of_a_page_run(
 def object_store(images: Path) -> Iterator[None]:
     """Start an object store with the buckets that the docs name, the first with images."""
     from plainfilm.cluster.object_store import connect
-    from plainfilm.cluster.stores import open_store
+    from plainfilm.cluster.open_store import open_store
 
     connect.cache_clear()
     with start_s3_server() as server:

@@ -21,11 +21,12 @@ from plainfilm.bundle import Bundle, Rejection
 from plainfilm.cli.main import main
 from plainfilm.cluster import planning
 from plainfilm.cluster.archive import read_row
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Row
 from plainfilm.cluster.run_job import run_job
 from plainfilm.cluster.score import prepare
 from plainfilm.cluster.scoring_job import ScoringJob, ScoringWorker
-from plainfilm.cluster.stores import StoreError, open_store
+from plainfilm.cluster.stores import StoreError
 from plainfilm.decoding.decode import Reader
 from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.errors import SourceError

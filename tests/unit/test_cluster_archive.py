@@ -12,9 +12,10 @@ import pytest
 from plainfilm.cluster import archive
 from plainfilm.cluster.archive import read_row
 from plainfilm.cluster.local_store import explain_read
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Row
 from plainfilm.cluster.planning import make_plan
-from plainfilm.cluster.stores import StoreError, open_store
+from plainfilm.cluster.stores import StoreError
 from plainfilm.errors import ImageError
 from plainfilm.pixels import LIMITS
 

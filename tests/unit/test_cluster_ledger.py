@@ -10,9 +10,10 @@ import pytest
 
 from plainfilm.cluster import local_store, planning
 from plainfilm.cluster.ledger import Ledger, Share
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Chunk, Plan
 from plainfilm.cluster.planning import make_plan
-from plainfilm.cluster.stores import StoreError, open_store
+from plainfilm.cluster.stores import StoreError
 from plainfilm.errors import RunError, UsageError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)

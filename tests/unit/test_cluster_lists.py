@@ -9,9 +9,9 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Plan, Row
 from plainfilm.cluster.planning import make_plan
-from plainfilm.cluster.stores import open_store
 from plainfilm.errors import SourceError, UsageError
 
 

@@ -17,9 +17,10 @@ pytest.importorskip("moto")
 
 from plainfilm.cluster import object_store, planning
 from plainfilm.cluster.ledger import Ledger
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Plan
 from plainfilm.cluster.planning import make_plan
-from plainfilm.cluster.stores import Store, StoreError, open_store
+from plainfilm.cluster.stores import Store, StoreError
 from plainfilm.errors import PlainfilmError, SourceError, UsageError
 from s3_server import BUCKET, S3Server, start_s3_server
 

@@ -9,10 +9,10 @@ import pyarrow as arrow
 import pytest
 
 from plainfilm.cluster import planning
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Plan, read_plan
 from plainfilm.cluster.planning import make_plan
 from plainfilm.cluster.repeats import Repeats
-from plainfilm.cluster.stores import open_store
 from plainfilm.cluster.uris import normal_uri, path_of
 from plainfilm.data.sources.folders.tree import read_tree
 from plainfilm.errors import RunError, SourceError, UsageError

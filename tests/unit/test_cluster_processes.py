@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.cluster.stores import open_store
+from plainfilm.cluster.open_store import open_store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes")
 
 WRITER = """
 import sys, time
 from pathlib import Path
-from plainfilm.cluster.stores import open_store
+from plainfilm.cluster.open_store import open_store
 
 folder, name, links = sys.argv[1:]
 if links == "none":
@@ -32,7 +32,7 @@ print(*(number for number in range(60) if store.put_new(f"parts/{number}", name.
 
 KILLED = """
 import os, signal, sys
-from plainfilm.cluster.stores import open_store
+from plainfilm.cluster.open_store import open_store
 
 def killed(*_): os.kill(os.getpid(), signal.SIGKILL)
 os.link = killed

@@ -11,12 +11,12 @@ import pytest
 
 from plainfilm._machine import versions
 from plainfilm.cluster.on_ray import open_chunks
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.planning import make_plan
 from plainfilm.cluster.ray_connection import refuse
 from plainfilm.cluster.ray_tasks import RayTasks
 from plainfilm.cluster.ray_worker import make_task
 from plainfilm.cluster.run_job import open_engine
-from plainfilm.cluster.stores import open_store
 from plainfilm.errors import MissingExtraError, RunError, UsageError
 from slow_job import SlowJob
 

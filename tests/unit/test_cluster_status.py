@@ -13,9 +13,9 @@ import pytest
 from plainfilm.cli.main import main
 from plainfilm.cluster import planning
 from plainfilm.cluster.ledger import Ledger
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.planning import make_plan
 from plainfilm.cluster.status import describe_status, read_status
-from plainfilm.cluster.stores import open_store
 from plainfilm.errors import RunError, UsageError
 
 

@@ -26,11 +26,11 @@ from plainfilm.audit.evidence import SIDE, Evidence, ImageSummaries, evidence_fr
 from plainfilm.audit.pipeline import Audit, audit_evidence
 from plainfilm.cluster.evidence_job import EvidenceJob, read_found
 from plainfilm.cluster.ledger import Ledger
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import PlannedSource, read_plan
 from plainfilm.cluster.planning import write_plan
 from plainfilm.cluster.run_job import run_job
 from plainfilm.cluster.sources import make_tables
-from plainfilm.cluster.stores import open_store
 from plainfilm.cluster.uris import uri_of
 from plainfilm.cluster.walk import version_of
 from plainfilm.data.cache import default_folder

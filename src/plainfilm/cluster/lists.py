@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from plainfilm._csv import original
 from plainfilm._text import plural, printable
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import SCHEMA, PlannedSource
-from plainfilm.cluster.stores import open_store
 from plainfilm.cluster.uris import normal_uri
 from plainfilm.errors import SourceError, UsageError
 

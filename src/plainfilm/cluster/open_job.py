@@ -8,9 +8,9 @@ from pathlib import Path
 
 from plainfilm.cluster.job import Job, Outcome
 from plainfilm.cluster.ledger import Ledger
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Chunk, Plan, read_plan
 from plainfilm.cluster.retry import run_again
-from plainfilm.cluster.stores import open_store
 from plainfilm.errors import PlainfilmError, RunError
 
 __all__ = ["OpenJob"]

@@ -20,6 +20,7 @@ def make_task() -> Callable[..., object]:
     """
 
     def work(expected: Mapping[str, str | None], name: str, opener: bytes, argument: bytes) -> Any:
+        import importlib
         import importlib.metadata
         import os
         import platform
@@ -35,9 +36,7 @@ def make_task() -> Callable[..., object]:
             differing["RAY_AUTH_MODE"] = os.environ.get("RAY_AUTH_MODE")
         if differing:
             return platform.node(), differing
-        from plainfilm.cluster.ray_worker import run
-
-        return run(name, opener, argument)
+        return importlib.import_module("plainfilm.cluster.ray_worker").run(name, opener, argument)
 
     return work
 

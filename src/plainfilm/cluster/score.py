@@ -9,10 +9,10 @@ from pathlib import Path
 from plainfilm._progress import Progress, silent
 from plainfilm.bundle import read_bundle
 from plainfilm.cluster.ledger import Ledger, Share
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.planning import make_plan
 from plainfilm.cluster.run_job import run_job
 from plainfilm.cluster.scoring_job import ScoringJob, store_bundle
-from plainfilm.cluster.stores import open_store
 
 __all__ = ["Scores", "score"]
 

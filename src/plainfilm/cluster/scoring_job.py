@@ -17,8 +17,9 @@ from plainfilm.bundle.sealed import SUMS, parse_sums
 from plainfilm.cluster.archive import read_row
 from plainfilm.cluster.decode_rows import Content, Pixels, RowDecoder
 from plainfilm.cluster.job import ChunkResult
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Row, read_plan
-from plainfilm.cluster.stores import Store, open_store
+from plainfilm.cluster.stores import Store
 from plainfilm.decoding.decode import Decoded, Failure, Reader
 from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.errors import BundleError

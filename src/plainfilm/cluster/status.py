@@ -12,8 +12,9 @@ from typing import ClassVar
 from plainfilm._document import Document
 from plainfilm._text import plural, printable
 from plainfilm.cluster.ledger import IDENTITIES, PARTS, Ledger, open_stored
+from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Chunk
-from plainfilm.cluster.stores import Entry, open_store
+from plainfilm.cluster.stores import Entry
 from plainfilm.errors import UsageError
 
 __all__ = ["Status", "describe_status", "read_status"]

@@ -1,4 +1,4 @@
-"""Reads objects, and writes each object once, in a folder or an object store.
+"""Defines a store: it reads objects, and writes each object once.
 
 A store is a folder, also one that several machines share, or a prefix of an object store
 (``s3://``, ``gs://``, ``az://``). Nothing but these few operations is needed of either, so that a
@@ -9,10 +9,8 @@ writer wins.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol
 
-from plainfilm.cluster.uris import is_object, path_of
 from plainfilm.errors import StorageError
 
 Reason = Literal["missing", "changed", "unreachable", "unreadable"]
@@ -63,17 +61,3 @@ class Store(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove an object if it exists."""
-
-
-def open_store(uri: str | Path) -> Store:
-    """Return the store of a folder, which is created with the first object, or of a URI.
-
-    Raises a UsageError for other kinds of URI and for one that contains credentials.
-    """
-    if is_object(uri):
-        from plainfilm.cluster.object_store import ObjectStore
-
-        return ObjectStore(str(uri))
-    from plainfilm.cluster.local_store import LocalStore
-
-    return LocalStore(path_of(uri))
