@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
-from plainfilm.bundle import Bundle, Rejection
+from plainfilm.bundle import Bundle, Rejection, read_bundle
 from plainfilm.cli.main import main
 from plainfilm.cluster import planning
 from plainfilm.cluster.archive import read_row
@@ -401,6 +401,15 @@ def test_an_output_is_evaluated_as_the_table_of_predict(
     ours, theirs = ({k: v.value for k, v in one.metrics.items()} for one in found)
     assert ours == pytest.approx(theirs, abs=1e-5)
     assert 0.5 < ours["auroc"] < 1
+    locked = evaluate_predictions(
+        out, data, positive="bright", n_bootstrap=20, out=tmp_path / "locked"
+    )
+    points = read_bundle(bundle).operating_points
+    judged = locked.document.labels["bright"].operating_points
+    assert {name: one.threshold for name, one in judged.items()} == {
+        one.name: one.threshold for one in points
+    }
+    assert "no-validation" not in {one.check for one in locked.document.findings}
     (out / "DONE.json").unlink()
     with pytest.raises(SourceError, match="is not finished"):
         evaluate_predictions(out, data, positive="bright", out=tmp_path / "other")

@@ -193,6 +193,20 @@ def test_a_missing_score_in_a_table_without_other_columns(tmp_path: Path) -> Non
     assert [one.id for one in found.document.left_out] == ["i3.png"]
 
 
+def test_an_image_without_a_score_has_its_reason_and_is_no_missing_row(tmp_path: Path) -> None:
+    columns = drawn(40)
+    columns["reason"] = [""] * 40
+    columns["score"][3], columns["reason"][3] = "", "truncated"
+    truth = {name: columns[name] for name in ("image", "label", "patient")}
+    table = {name: columns[name] for name in ("image", "score", "reason")}
+    path, data = write(tmp_path / "t.csv", table), write(tmp_path / "truth.csv", truth)
+    for name in columns["image"]:
+        (tmp_path / name).write_bytes(b"not empty")
+    found = judged(path, data, thresholds=0.5)
+    assert [(one.id, one.reason) for one in found.document.left_out] == [("i3.png", "truncated")]
+    assert "predictions-missing" not in checks(found)
+
+
 def test_predicted_classes_are_not_taken_for_probabilities(tmp_path: Path) -> None:
     columns = drawn()
     _, y_score = arrays(columns)

@@ -38,6 +38,8 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
         )
     records = manifest.records.take([at for _, at in found])
     without = [ids[at] for at, row in enumerate(rows) if row is None]
+    unscored = match_ids([one.id for one in table.left_out], without)
+    without = [one for one, row in zip(without, unscored, strict=True) if row is None]
     left_out = [
         *manifest.left_out,
         *(LeftOut(id_, "", "no-prediction", "the table has no row for it") for id_ in without),

@@ -27,14 +27,19 @@ Thresholds = Mapping[str, float]
 
 
 def judge(
-    table: ScoredTable, scale: Scale, validation: ScoredTable | None, thresholds: Thresholds
+    table: ScoredTable,
+    scale: Scale,
+    validation: ScoredTable | None,
+    thresholds: Thresholds,
+    points: tuple[OperatingPoint, ...] = (),
 ) -> JudgedModel:
     """Return the model of a table: with thresholds locked on validation rows, or given.
 
-    Given thresholds are about the probabilities that are evaluated.
+    Given thresholds are about the probabilities that are evaluated. ``points`` are used if there
+    are no others.
     """
     task = table.task
-    given = _given_points(task, thresholds, scale)
+    given = _given_points(task, thresholds, scale) or points
     content: list[object] = [hash_table(table.path), scale.words, sorted(thresholds.items())]
     summary = ModelSummary(
         name=table_name(table.path),

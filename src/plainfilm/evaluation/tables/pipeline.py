@@ -13,6 +13,7 @@ import numpy as np
 from plainfilm import _files
 from plainfilm._progress import Progress, silent
 from plainfilm._text import plural
+from plainfilm.bundle import read_bundle
 from plainfilm.data import Manifest, SourceOptions, load_dataset
 from plainfilm.data.sources.listing import finding
 from plainfilm.data.sources.tables.files import table_name
@@ -30,7 +31,7 @@ from plainfilm.evaluation.tables.judge import judge, probabilities_of
 from plainfilm.evaluation.tables.read import read_predictions
 from plainfilm.evaluation.tables.rows import ScoredTable
 from plainfilm.evaluation.tables.scores import common_scale, recognise_scale
-from plainfilm.records import Finding
+from plainfilm.records import Finding, OperatingPoint, Task
 
 
 def evaluate_predictions(
@@ -65,7 +66,7 @@ def evaluate_predictions(
     validation
         Table with the scores of validation images, on which temperature and thresholds are
         locked. None takes the validation rows of the column of splits, if there is one; without
-        either, only given thresholds are judged.
+        either, only given thresholds are judged, or those of the model of `plainfilm.score`.
     thresholds
         Threshold for all labels, or by label, 0 to 1.
     id_column, scores
@@ -123,7 +124,8 @@ def evaluate_predictions(
     if held is not None:
         other = recognise_scale(held.scores, held.task, held.path)
         scale = common_scale(scale, other, (table.path, held.path))
-    model = judge(table, scale, held, given)
+    points = () if held is not None or given else _locked_points(path, table.task)
+    model = judge(table, scale, held, given, points)
     if prevalence is not None:
         check_prevalence(model, prevalence)
     name = table_name(path) if data is None else data.name
@@ -145,7 +147,7 @@ def evaluate_predictions(
         rows,
         DatasetSummary(name, split, content, content),
         left_out=table.left_out,
-        findings=[*table.findings, *_notes(model.summary.locked_on, scale.words, given)],
+        findings=[*table.findings, *_notes(model.summary.locked_on, scale.words, given, points)],
         prevalence=prevalence,
         n_bootstrap=n_bootstrap,
     )
@@ -207,11 +209,31 @@ def _check_held(table: ScoredTable, held: ScoredTable) -> ScoredTable:
     return replace(table, findings=[*table.findings, found])
 
 
-def _notes(locked_on: str | None, words: str, given: Mapping[str, float]) -> list[Finding]:
+def _locked_points(path: Path, task: Task) -> tuple[OperatingPoint, ...]:
+    """Return the operating points of the bundle in an output of `plainfilm score`."""
+    folder = path / "bundle"
+    if not folder.is_dir():
+        return ()
+    points = read_bundle(folder).operating_points
+    return points if {point.label for point in points} <= {*task.labels} else ()
+
+
+def _notes(
+    locked_on: str | None,
+    words: str,
+    given: Mapping[str, float],
+    points: Sequence[OperatingPoint],
+) -> list[Finding]:
     notes = []
     if words != "probabilities":
         notes.append(finding("scores-converted", "note", f"the table has {words}", 1))
-    if locked_on is None:
+    if points:
+        notes.append(
+            finding(
+                "thresholds-of-bundle", "note", "thresholds are those of the model", len(points)
+            )
+        )
+    elif locked_on is None:
         which = "only the given thresholds are judged" if given else "no threshold is judged"
         notes.append(
             finding(

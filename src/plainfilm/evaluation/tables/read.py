@@ -35,6 +35,8 @@ from plainfilm.evaluation.tables.truth import as_classes, read_truth
 from plainfilm.records import Split, Task
 
 _NEARLY_ALL = 0.95
+_REASON = ("reason", "problem")
+"""Columns in which plainfilm states why an image has no probability."""
 
 
 def read_predictions(
@@ -82,8 +84,13 @@ def read_predictions(
     values = np.column_stack([cells.numbers(name) for name in score_columns])
     if labels is not None:
         task = as_classes(task, labels, values)
+    stated = [cells.text(name) if name in cells.columns else None for name in _REASON]
     for row in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
-        left_out.setdefault(row, LeftOut(ids[row], "", "no-score", "the image has no finite score"))
+        reason, problem = (None if own is None else own[row] for own in stated)
+        left_out.setdefault(
+            row,
+            LeftOut(ids[row], "", reason or "no-score", problem or "the image has no finite score"),
+        )
     owner = _patient_column(cells, options.get("patient"), chosen)
     used |= {owner, *score_columns}
     rest = {n: cells.text(n) for n in cells.columns if n not in used and not _is_output(n)}
