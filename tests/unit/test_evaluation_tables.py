@@ -18,6 +18,7 @@ from plainfilm.cli.main import main
 from plainfilm.data import load_dataset
 from plainfilm.errors import LabelError, PlainfilmError, SourceError, UsageError
 from plainfilm.evaluation import Evaluation, compare
+from plainfilm.evaluation.tables.join import match_ids
 from plainfilm.evaluation.tables.names import find_scores, find_truths, scored_label
 from plainfilm.metrics import fit_temperature
 from plainfilm.metrics import lock_operating_points as lock
@@ -191,6 +192,38 @@ def test_a_missing_score_in_a_table_without_other_columns(tmp_path: Path) -> Non
     found = judged(write(tmp_path / "t.csv", columns), thresholds=0.5)
     assert found.document.n == 39
     assert [one.id for one in found.document.left_out] == ["i3.png"]
+
+
+def test_ids_match_by_as_many_folders_as_possible() -> None:
+    given = [
+        f"/archive/set/{split}/{n % 2}/p{n}.png" for split in ("train", "test") for n in range(3)
+    ]
+    targets = [f"{split}/{n % 2}/p{n}.png" for split in ("test", "train") for n in range(3)]
+    assert match_ids(given, targets) == [3, 4, 5, 0, 1, 2]
+    assert match_ids(["a/p1.png", "p2.png", "b\\p3.jpg"], ["x/p1.png", "p2.png", "p3.png"]) == [
+        0,
+        1,
+        2,
+    ]
+    assert match_ids(["a/p1.png", "b/p1.png"], ["c/p1.png", "b/p1.png"]) == [None, 1]
+
+
+def test_no_other_row_is_taken_for_an_image_without_a_score(tmp_path: Path) -> None:
+    columns = drawn(40)
+    names = [f"{n % 2}/p{n // 2}.png" for n in range(40)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"not empty")
+    table = {"image": [f"/archive/{name}" for name in names], "score": columns["score"]}
+    table["score"][7] = ""
+    truth = {"image": names, "label": columns["label"]}
+    found = judged(
+        write(tmp_path / "t.csv", table), write(tmp_path / "truth.csv", truth), thresholds=0.5
+    )
+    assert found.document.n == 39
+    assert [(one.id, one.reason) for one in found.document.left_out] == [
+        ("/archive/1/p3.png", "no-score")
+    ]
 
 
 def test_an_image_without_a_score_has_its_reason_and_is_no_missing_row(tmp_path: Path) -> None:

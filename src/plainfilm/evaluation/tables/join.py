@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -19,8 +20,9 @@ from plainfilm.evaluation.tables.rows import ScoredTable
 def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
     """Return the rows for the records of a data set, with its labels, patients and columns.
 
-    Ids are compared in full, then by the last folder and the name of the file, and then by its name
-    without ending, where these are unique.
+    Ids are compared in full, then by as many folders above the file as possible, and then by its
+    name without ending, where these are unique. Rows without a score take part, so that no other
+    row is taken in their place.
 
     Raises
     ------
@@ -28,8 +30,8 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
         If no row is for an image of the data set.
     """
     ids = manifest.ids.tolist()
-    rows = match_ids(table.ids, ids)
-    found = [(row, at) for at, row in enumerate(rows) if row is not None]
+    rows = match_ids([*table.ids, *(one.id for one in table.left_out)], ids)
+    found = [(row, at) for at, row in enumerate(rows) if row is not None and row < len(table)]
     if not found:
         raise SourceError(
             f"no row of {table.path.name} is for an image of {manifest.name}",
@@ -38,8 +40,6 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
         )
     records = manifest.records.take([at for _, at in found])
     without = [ids[at] for at, row in enumerate(rows) if row is None]
-    unscored = match_ids([one.id for one in table.left_out], without)
-    without = [one for one, row in zip(without, unscored, strict=True) if row is None]
     left_out = [
         *manifest.left_out,
         *(LeftOut(id_, "", "no-prediction", "the table has no row for it") for id_ in without),
@@ -88,27 +88,35 @@ def match_ids(given: Sequence[str], targets: Sequence[str]) -> list[int | None]:
     """Return the row in ``given`` of each target, None where there is none; see `join`."""
     exact = {one: row for row, one in enumerate(given)}
     found = [exact.get(one) for one in targets]
-    for key in (_end, _stem):
-        if None not in found:
-            break
-        rows: dict[str, list[int]] = {}
-        for row, one in enumerate(given):
-            rows.setdefault(key(one), []).append(row)
-        counts: dict[str, int] = {}
-        for one in targets:
-            counts[key(one)] = counts.get(key(one), 0) + 1
-        for at, one in enumerate(targets):
-            same = rows.get(key(one), [])
-            if found[at] is None and len(same) == 1 and counts[key(one)] == 1:
-                found[at] = same[0]
+    if None not in found:
+        return found
+    ours, theirs = [_parts(one) for one in given], [_parts(one) for one in targets]
+    for depth in range(max(map(len, theirs)), 1, -1):
+        _match(found, [_end(one, depth) for one in ours], [_end(one, depth) for one in theirs])
+    _match(found, [one[-1] for one in ours], [one[-1] for one in theirs])
+    _match(found, [_stem(one[-1]) for one in ours], [_stem(one[-1]) for one in theirs])
     return found
 
 
-def _end(name: str) -> str:
-    """Return the last folder and the name of a file."""
-    return "/".join(PurePosixPath(name.replace("\\", "/")).parts[-2:])
+def _match(found: list[int | None], given: Sequence[str], targets: Sequence[str]) -> None:
+    """Fill in the rows of targets whose key, unless it is empty, occurs once on both sides."""
+    if None not in found:
+        return
+    ours, theirs = Counter(given), Counter(targets)
+    rows = {one: row for row, one in enumerate(given)}
+    for at, one in enumerate(targets):
+        if found[at] is None and one and ours[one] == theirs[one] == 1:
+            found[at] = rows[one]
 
 
-def _stem(name: str) -> str:
-    file = PurePosixPath(name.replace("\\", "/")).name
+def _parts(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts or ("",)
+
+
+def _end(parts: tuple[str, ...], depth: int) -> str:
+    """Return the end of a path, or an empty text if it has fewer parts."""
+    return "/".join(parts[-depth:]) if len(parts) >= depth else ""
+
+
+def _stem(file: str) -> str:
     return file.rpartition(".")[0] or file
