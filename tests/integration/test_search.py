@@ -18,6 +18,7 @@ import pytest
 
 import onnx_networks
 from plainfilm.cli.main import main
+from plainfilm.cli.search import describe_trial
 from plainfilm.config import load_recipe
 from plainfilm.data import Manifest, load_dataset
 from plainfilm.errors import ConfigError, DataError, RunError, UsageError
@@ -25,7 +26,8 @@ from plainfilm.phantom import write_dataset
 from plainfilm.search import SearchDocument, search
 from plainfilm.search.document import Trial, TrialResult
 from plainfilm.search.folder import SearchFolder
-from plainfilm.search.trial import run_trial
+from plainfilm.search.trial import Options, run_trial
+from plainfilm.search.work import work
 from plainfilm.training import open_run, train
 
 pytest.importorskip("optuna")
@@ -166,6 +168,7 @@ def test_wrong_settings_are_reported_before_anything_is_trained(
         ({"over": ["fit.learning_rate=1e-3..1e-1"]}, "does not have"),
         ({"over": ["network.options.penalty=-1,1"]}, "penalty"),
         ({"trials": 0}, "trials= must be at least 1"),
+        ({"parallel": 0}, "parallel= must be at least 1"),
         ({"shift": "site"}, "no column 'site'"),
     ):
         with pytest.raises(ConfigError, match=problem):
@@ -344,18 +347,50 @@ def test_trials_run_on_ray_with_the_same_scores(
         run_search(folder, on="dask")
 
 
-def test_a_trial_whose_processes_die_three_times_fails(searched: Path, tmp_path: Path) -> None:
+def test_a_trial_whose_processes_die_fails_with_a_line_and_is_tried_again(
+    searched: Path, run_search: Search, tmp_path: Path
+) -> None:
     shutil.copytree(searched, tmp_path / "search")
     folder = SearchFolder(tmp_path / "search")
     trial = folder.trials("search")[1]
-    (folder.folder_of(trial) / "result.json").unlink()
-    for _ in range(3):
+    own = folder.folder_of(trial)
+    before = TrialResult.read(own / "result.json")
+    (own / "result.json").unlink()
+    (own / "attempts").touch()
+    for place in range(4):
         claim = folder.claim([trial])
-        assert claim is not None
-        claim.lock.release()
+        assert claim is not None and claim.problem is None
+        claim.lock.release()  # as when the process is killed
+        if place == 0:  # a training has advanced, so this does not count
+            os.utime(next(own.glob("*/bundle")))
+    seen: list[str] = []
 
-    assert folder.claim([trial]) is None
-    assert "3 processes ended" in str(folder.results("search")[1].problem)
+    def on_trial(stage: str, result: TrialResult) -> None:
+        seen.append(describe_trial("search", result))
+
+    work(folder.root, 3, Options(workers=0), on_trial=on_trial)
+
+    assert "trial 1 failed: 3 processes ended while running it; the same command" in seen[0]
+    after = run_search(folder.root).trials[1]
+    assert [one.scores for one in after.trainings] == [one.scores for one in before.trainings]
+    assert not (own / "attempts").exists()
+
+
+def test_trials_are_replaced_if_their_folders_or_documents_were_removed(
+    searched: Path, run_search: Search, tmp_path: Path
+) -> None:
+    folder = tmp_path / "search"
+    shutil.copytree(searched, folder)
+    shutil.rmtree(folder / "trials" / "0000")
+    (folder / "trials" / "0001" / "trial.json").unlink()
+    shutil.copytree(folder / "trials" / "0002", folder / "trials" / "0002 copy")
+
+    document = run_search(folder)
+
+    assert [one.number for one in document.trials] == [2, 3, 4]
+    assert [one.number for one in document.trials if not one.values] == [3]
+    own = {one.number: one.values for one in document.trials}
+    assert {one.number: one.values for one in document.confirmations} == own
 
 
 def test_the_command_prints_what_was_chosen_and_why(
@@ -369,7 +404,7 @@ def test_the_command_prints_what_was_chosen_and_why(
 
     text = capsys.readouterr().out
     assert "20 images of the test set took no part" in text
-    assert "optimistic because it is the best of 3 trials" in text
+    assert "optimistic, because it was selected among 3 trials" in text
     page = (searched / "search.html").read_text("utf-8")
     assert "Synthetic images" in page
     assert "optimistic, because it was selected among 3 trials" in page

@@ -117,18 +117,18 @@ def describe_trial(stage: Stage, result: TrialResult) -> str:
 
 def describe_search(document: SearchDocument) -> list[str]:
     """Return the lines about a search, the conclusion first."""
-    from plainfilm._text import plural
+    from plainfilm.search.choose import optimistic_words
     from plainfilm.search.document import SCORE_NAMES, held_out_words
 
     choice, plan = document.choice, document.plan
     assert choice is not None
-    chosen = next(one for one in document.trials if one.number == choice.trial)
+    chosen = document.trial(choice.trial)
     score = SCORE_NAMES[plan.objective]
     return [
         f"chosen: trial {choice.trial} of {len(document.trials)}  ({chosen.name})",
         f"why: {choice.reason}",
         f"AUROC ({score}) with fresh seeds: {choice.fresh_score:.4f} (sd "
-        f"{choice.fresh_spread:.4f}); in the search: {choice.search_score:.4f}, optimistic "
-        f"because it is the best of {plural(len(document.trials), 'trial')}",
+        f"{choice.fresh_spread:.4f}); in the search: {choice.search_score:.4f}"
+        f"{optimistic_words(document)}",
         held_out_words(plan),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from plainfilm.errors import PlainfilmError
 
 _OPTIONS = {
     "class_map": "map",
+    "settings": "set",
     "split_lists": "split-list",
     "value_range": "range",
 }  # arguments whose option has another name
@@ -64,9 +66,11 @@ def silence_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
     """Hold back what libraries print to stderr; print it if the block fails.
 
     TensorFlow prints a banner from C++, which no setting of Python's stops. What Python prints
-    stays visible. Yields a function that takes a stage and a progress callback, and returns a
-    callback that ends the silence when that stage begins.
+    stays visible, except for TensorFlow's warning of a new graph, which each of several trainings
+    needs. Yields a function that takes a stage and a progress callback, and returns a callback that
+    ends the silence when that stage begins.
     """
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(tempfile.TemporaryFile())
@@ -109,6 +113,10 @@ def silence_libraries() -> Iterator[Callable[[str, Progress], Progress]]:
             raise
         finally:
             end()
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    return "retracing" not in record.getMessage()
 
 
 def table(rows: Sequence[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -277,9 +276,6 @@ def _training(
         choose_trainer(recipe, args.backend, args.ranks, args.coordinator)
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
-    # TensorFlow warns of a new graph, which each training of several needs.
-    tensorflow = logging.getLogger("tensorflow")
-    tensorflow.addFilter(lambda record: "retracing" not in record.getMessage())
     with silence_libraries() as until, show_progress() as progress:
         yield {
             "recipe": recipe,

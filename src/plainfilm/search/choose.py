@@ -8,7 +8,7 @@ from operator import attrgetter
 from statistics import mean, stdev
 
 from plainfilm._text import plural
-from plainfilm.search.document import Choice, Objective, TrialResult
+from plainfilm.search.document import Choice, Objective, SearchDocument, TrialResult
 
 BEST = 3
 """Number of trials that are trained again."""
@@ -21,6 +21,19 @@ def to_confirm(trials: Sequence[TrialResult], objective: Objective) -> list[Tria
     valid = [one for one in trials if math.isfinite(one.mean(objective))]
     ordered = sorted(valid, key=lambda one: (-one.mean(objective), one.number))
     return [one for place, one in enumerate(ordered) if place < BEST or not one.values]
+
+
+def optimistic_words(document: SearchDocument) -> str:
+    """Return why the score of the chosen trial in the search is optimistic, after a comma.
+
+    That of an unchanged recipe that is not among the best is not.
+    """
+    assert document.choice is not None
+    best = to_confirm(document.trials, document.plan.objective)[:BEST]
+    if document.choice.trial not in {one.number for one in best}:
+        return ""
+    among = plural(len(document.trials), "trial")
+    return f", which is optimistic, because it was selected among {among}"
 
 
 def choose(

@@ -264,6 +264,10 @@ class SearchDocument(Document):
     choice: Choice | None = None
     synthetic: bool = False
 
+    def trial(self, number: int) -> TrialResult:
+        """Return the trial with a number."""
+        return next(one for one in self.trials if one.number == number)
+
 
 def held_out_words(plan: SearchPlan) -> str:
     """Return what the test set did, as a sentence without a full stop."""

@@ -8,6 +8,7 @@ ends in any way. So several processes work on one folder without another channel
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,26 +20,33 @@ from plainfilm.errors import RunError, StorageError
 from plainfilm.search.document import Stage, Trial, TrialResult
 from plainfilm.search.trial import RESULT, TRIAL
 from plainfilm.training.lock import FolderLock
+from plainfilm.training.plan import PLAN
 
 FOLDERS: dict[Stage, str] = {"search": "trials", "confirmation": "confirmation"}
 _ATTEMPTS = "attempts"
-_MOST_ATTEMPTS = 3  # processes that ended without a result
+_MOST_ATTEMPTS = 3  # processes that ended without a result, one after the other
+_PROGRESS = ("*/state.safetensors", "*/bundle")  # what a training writes when it advances
 _WAIT = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A trial that this process runs until the lock is released."""
+    """A trial that this process runs until the lock is released.
+
+    With a ``problem`` it is not run: its processes ended again and again.
+    """
 
     stage: Stage
     folder: Path
     lock: FolderLock
+    problem: str | None = None
 
     def __enter__(self) -> Claim:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or issubclass(kind, KeyboardInterrupt | StorageError):
+        ran = self.problem is None
+        if ran and (kind is None or issubclass(kind, KeyboardInterrupt | StorageError)):
             (self.folder / _ATTEMPTS).unlink(missing_ok=True)  # the trial did not fail
         self.lock.release()
 
@@ -63,13 +71,18 @@ class SearchFolder:
 
     def trials(self, stage: Stage) -> list[Trial]:
         """Return the trials of a stage, by number."""
-        paths = sorted((self.root / FOLDERS[stage]).glob(f"*/{TRIAL}"))
-        return sorted((Trial.read(path) for path in paths), key=lambda trial: trial.number)
+        return [Trial.read(folder / TRIAL) for folder in self._folders(stage)]
 
     def results(self, stage: Stage) -> list[TrialResult]:
         """Return the finished trials of a stage, by number."""
-        paths = sorted((self.root / FOLDERS[stage]).glob(f"*/{RESULT}"))
-        return sorted((TrialResult.read(path) for path in paths), key=lambda one: one.number)
+        paths = [folder / RESULT for folder in self._folders(stage)]
+        return [TrialResult.read(path) for path in paths if path.exists()]
+
+    def _folders(self, stage: Stage) -> list[Path]:
+        """Return the folders of trials, by number; others, such as copies, do not count."""
+        paths = (self.root / FOLDERS[stage]).glob(f"*/{TRIAL}")
+        own = [path.parent for path in paths if path.parent.name.isdecimal()]
+        return sorted(own, key=lambda folder: int(folder.name))
 
     def all_results(self) -> Iterator[tuple[Stage, TrialResult]]:
         """Yield the results of both stages."""
@@ -84,16 +97,37 @@ class SearchFolder:
         """Write a new trial, which no process runs yet."""
         trial.write(self.folder_of(trial) / TRIAL)
 
+    def free_number(self) -> int:
+        """Return the first number that no trial has, nor anything that is left of a removed one."""
+        return next(
+            number
+            for number in itertools.count()
+            if not any(
+                [*(self.root / FOLDERS[stage] / f"{number:04d}").glob(name)]
+                for stage in FOLDERS
+                for name in (TRIAL, RESULT, f"*/{PLAN}")
+            )
+        )
+
     def forget_attempts(self) -> None:
         """Count processes that were ended on request as no failed attempts."""
         for path in self.root.glob(f"*/*/{_ATTEMPTS}"):
-            path.unlink(missing_ok=True)
+            if not path.with_name(RESULT).exists():
+                path.unlink(missing_ok=True)
+
+    def try_again(self) -> None:
+        """Let the trials that failed because their processes ended be tried once more."""
+        for path in self.root.glob(f"*/*/{_ATTEMPTS}"):
+            result = path.with_name(RESULT)
+            if result.exists() and TrialResult.read(result).problem:
+                write_text(path, "x" * (_MOST_ATTEMPTS - 1))
+                result.unlink()
 
     def claim(self, trials: Sequence[Trial]) -> Claim | None:
         """Return one of the unfinished trials that no other process runs, or None.
 
-        A trial whose processes ended three times without a result, as for lack of memory, gets a
-        result with that problem.
+        A trial has a problem if three processes, one after the other, ended without a result and
+        without progress, as for lack of memory.
         """
         for trial in trials:
             folder = self.folder_of(trial)
@@ -104,12 +138,26 @@ class SearchFolder:
             except RunError:
                 continue
             path = folder / _ATTEMPTS
-            attempts = int(path.read_text(encoding="ascii")) if path.exists() else 0
+            attempts = _attempts(path)
             if attempts < _MOST_ATTEMPTS:
-                write_text(path, str(attempts + 1))
+                write_text(path, "x" * (attempts + 1))
                 return Claim(trial.stage, folder, lock)
-            problem = f"{plural(attempts, 'process', 'processes')} ended while running it"
-            result = TrialResult(trial.number, trial.base, trial.values, problem=problem)
-            result.write(folder / RESULT)
-            lock.release()
+            problem = (
+                f"{plural(attempts, 'process', 'processes')} ended while running it; the same "
+                "command tries it again"
+            )
+            return Claim(trial.stage, folder, lock, problem)
         return None
+
+
+def _attempts(path: Path) -> int:
+    """Return the number of processes that ended since a training of the trial advanced.
+
+    It is the size of the file, so that no content is wrong.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        last = path.stat()
+        advanced = [own for name in _PROGRESS for own in path.parent.glob(name)]
+        if all(own.stat().st_mtime_ns <= last.st_mtime_ns for own in advanced):
+            return last.st_size
+    return 0

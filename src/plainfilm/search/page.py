@@ -21,6 +21,7 @@ from plainfilm.report.html.page import (
 from plainfilm.report.html.table import Cell, Row, Table
 from plainfilm.report.sections.summary import synthetic_notice
 from plainfilm.report.wording import sentence
+from plainfilm.search.choose import optimistic_words
 from plainfilm.search.document import (
     SCORE_NAMES,
     SearchDocument,
@@ -64,15 +65,15 @@ def score_words(plan: SearchPlan) -> str:
 def _first_screen(document: SearchDocument) -> Html:
     plan, choice = document.plan, document.choice
     assert choice is not None
-    chosen = document.trials[choice.trial]
+    chosen = document.trial(choice.trial)
     facts = (
         f"{sentence(held_out_words(plan))} The search saw {plural(plan.images, 'image')} of "
         f"{plural(plan.patients, 'patient')}. The recipe is in "
     )
     optimistic = (
         f"{score_words(plan)}, with fresh seeds: {choice.fresh_score:.4f} (sd "
-        f"{choice.fresh_spread:.4f}). In the search it was {choice.search_score:.4f}, which is "
-        f"optimistic, because it was selected among {plural(len(document.trials), 'trial')}."
+        f"{choice.fresh_spread:.4f}). In the search it was {choice.search_score:.4f}"
+        f"{optimistic_words(document)}."
     )
     return page_header(
         "search",
@@ -94,7 +95,7 @@ def _choice_section(document: SearchDocument) -> Section:
     again = [one for one in document.confirmations if not one.problem]
     again.sort(key=lambda one: -one.mean(plan.objective))
     values = {f"trial {one.number}": [*one.by_seed(plan.objective).values()] for one in again}
-    before = [document.trials[one.number].mean(plan.objective) for one in again]
+    before = [document.trial(one.number).mean(plan.objective) for one in again]
     row = next(place for place, one in enumerate(again) if one.number == choice.trial)
     words = score_words(plan)
     caption = (
@@ -108,7 +109,7 @@ def _choice_section(document: SearchDocument) -> Section:
         rows.append(
             {
                 **_trial_cells(one),
-                "In the search": _number("search", document.trials[one.number], plan),
+                "In the search": _number("search", document.trial(one.number), plan),
                 "Fresh seeds": _number("fresh", one, plan),
                 "sd": _four("sd", stdev(seeds) if len(seeds) > 1 else math.nan),
                 "Within the spread": "yes" if one.number in choice.ties else "no",
@@ -130,7 +131,9 @@ def _trials_section(document: SearchDocument) -> Section:
     from plainfilm.report.figures.search import settings_figure, trials_figure
 
     plan, choice = document.plan, document.choice
-    words, chosen = score_words(plan), None if choice is None else choice.trial
+    assert choice is not None
+    words, numbers = score_words(plan), [one.number for one in document.trials]
+    chosen = numbers.index(choice.trial)
     scores = [one.mean(plan.objective) for one in document.trials]
     parts: list[Part] = [
         Plot(
@@ -142,8 +145,18 @@ def _trials_section(document: SearchDocument) -> Section:
     ]
     settings = _settings(document)
     if settings:
-        caption = f"{words}, against each setting. Orange: the trial that was chosen."
-        drawn = settings_figure(settings, scores, words=words, chosen=chosen)
+        caption = f"{words}, against each setting that the trial varies. "
+        caption += (
+            "Orange: the trial that was chosen."
+            if document.trials[chosen].values
+            else "The trial that was chosen is an unchanged recipe, which varies none."
+        )
+        ranges = {
+            own.name: (own.low, own.high)
+            for own in plan.over
+            if own.log and own.low is not None and own.high is not None
+        }
+        drawn = settings_figure(settings, scores, words=words, chosen=chosen, logarithmic=ranges)
         parts.append(Plot("settings", drawn, caption, "Scores against settings", wide=True))
     rows: list[Row] = [
         {

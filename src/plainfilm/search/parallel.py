@@ -69,6 +69,7 @@ class Watch:
     ) -> None:
         self._folder, self._trials = folder, trials
         self._on_trial, self._progress = on_trial, progress
+        self._done = -1
         self._seen = {(stage, one.number) for stage, one in folder.all_results()}
 
     def report(self) -> None:
@@ -79,7 +80,9 @@ class Watch:
                 if self._on_trial is not None:
                     self._on_trial(stage, result)
         done = len(self._folder.results("search"))
-        self._progress("trials", done, max(done, self._trials))
+        if done != self._done:
+            self._done = done
+            self._progress("trials", done, max(done, self._trials))
 
 
 def _start(request: bytes) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,9 @@ def search(
     require("optuna", "search")
     names = [recipe] if isinstance(recipe, str | Path) else recipe
     space = make_space([*map(str, names)], settings, over)
-    _check_numbers(trials=trials, seeds=seeds, folds=folds, parallel=parallel or 1)
+    _check_numbers(
+        trials=trials, seeds=seeds, folds=folds, parallel=1 if parallel is None else parallel
+    )
     engine, address = parse_engine(on)
     for own in space.extremes():
         choose_trainer(own, backend)
@@ -128,6 +131,7 @@ def search(
     _files.make_folder(folder.root)
     with folder.turn():
         _claim_folder(folder.root, plan, manifest)
+        folder.try_again()
     if engine == "ray":
         work_on_ray(folder.root, trials, options, address, parallel, on_trial, progress)
     elif parallel is not None and parallel > 1:
@@ -209,7 +213,7 @@ def _claim_folder(root: Path, plan: SearchPlan, manifest: Manifest) -> None:
     if path.exists():
         before = SearchDocument.read(path).plan
         own = replace(plan, dataset=before.dataset)  # the folder may have another name now
-        if differing := differences(*(to_json(one, complete=True) for one in (before, own))):
+        if differing := differences(*map(_plain, (before, own))):
             raise RunError(
                 f"{root} holds another search",
                 received="; ".join(differing[:4]),
@@ -221,6 +225,12 @@ def _claim_folder(root: Path, plan: SearchPlan, manifest: Manifest) -> None:
     manifest.write(root / DATA)  # the images may have been moved
     if not path.exists():
         SearchDocument(plan).write(path)
+
+
+def _plain(plan: SearchPlan) -> Any:
+    """Return a plan as plain values, with the settings that vary by name and in words."""
+    over = {own.name: own.describe() for own in plan.over}
+    return {**to_json(plan, complete=True), "over": over}
 
 
 def finish(root: Path) -> SearchDocument:
@@ -245,7 +255,8 @@ def finish(root: Path) -> SearchDocument:
         )
     choice = choose(trials, again, objective)
     chosen = next(own for own in folder.trials("search") if own.number == choice.trial)
-    run = folder.folder_of(chosen) / trials[choice.trial].trainings[0].run
+    best = next(one for one in trials if one.number == choice.trial)
+    run = folder.folder_of(chosen) / best.trainings[0].run
     document = replace(
         document,
         trials=tuple(trials),

@@ -43,9 +43,10 @@ def propose(space: Space, tried: Sequence[Tried], seed: int) -> Candidate | None
     estimator (Optuna), at random at first. Values that are only valid without each other are not
     proposed. The same arguments give the same candidate.
     """
-    unchanged = [Candidate(recipe, {}) for recipe in space.recipes]
-    for own in unchanged[len(tried) :]:
-        return own
+    unchanged = {one.candidate.base for one in tried if not one.candidate.values}
+    for recipe in space.recipes:
+        if recipe not in unchanged:
+            return Candidate(recipe, {})
     before = [space.build(one.candidate.base, one.candidate.values) for one in tried]
     if (left := _few_left(space, before)) is not None:
         rng = np.random.default_rng([seed, len(tried)])

@@ -102,6 +102,12 @@ def parse_setting(text: str, recipes: Sequence[str]) -> Setting:
             received=text,
             remedy="write for example fit.learning_rate=1e-3..3e-2 or fit.epochs=3,6,9",
         )
+    if ":" in key:
+        raise ConfigError(
+            "a setting is for a recipe that is not searched",
+            received=text,
+            remedy=f"give it with recipe=, or use one of {', '.join(recipes) or 'the recipes'}",
+        )
     for fixed in _OF_THE_SEARCH:
         if key == fixed or key.startswith(f"{fixed}."):
             raise ConfigError(f"a search cannot vary {fixed}", received=text)
@@ -112,7 +118,7 @@ def parse_setting(text: str, recipes: Sequence[str]) -> Setting:
         raise ConfigError(
             "a setting to search over needs two or more values",
             received=text,
-            remedy=f"fix it with settings={key}={values}, or give more values with commas",
+            remedy="fix it with settings=, or give more values with commas",
         )
     return Setting(key, prefix, choices)
 

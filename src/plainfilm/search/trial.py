@@ -45,12 +45,17 @@ class Options:
 
 
 def run_trial(
-    search: Path, folder: Path, options: Options = Options(), progress: Progress = silent
+    search: Path,
+    folder: Path,
+    options: Options = Options(),
+    progress: Progress = silent,
+    problem: str | None = None,
 ) -> TrialResult:
     """Run the trial that ``trial.json`` in a folder describes, and write ``result.json``.
 
     A trial that was interrupted is continued. Everything is read from the folder of the search, so
-    that any process can run it. A recipe that cannot be trained gives a result with the problem.
+    that any process can run it. A recipe that cannot be trained gives a result with the problem, as
+    does a ``problem`` that is known before.
 
     Raises
     ------
@@ -59,13 +64,14 @@ def run_trial(
     """
     trial = Trial.read(folder / TRIAL)
     plan = SearchDocument.read(search / SEARCH).plan
-    result = TrialResult(trial.number, trial.base, trial.values)
+    result = TrialResult(trial.number, trial.base, trial.values, problem=problem)
     try:
-        trainings = [*_run_parts(search, folder, plan, trial, options, progress)]
-        result = replace(result, trainings=tuple(trainings))
-        if not math.isfinite(result.mean(plan.objective)):
-            problem = "there are too few test images: no kind of disturbance has both classes"
-            result = replace(result, problem=problem)
+        if problem is None:
+            trainings = [*_run_parts(search, folder, plan, trial, options, progress)]
+            result = replace(result, trainings=tuple(trainings))
+            if not math.isfinite(result.mean(plan.objective)):
+                problem = "there are too few test images: no kind of disturbance has both classes"
+                result = replace(result, problem=problem)
     except (StorageError, MissingExtraError):
         raise
     except PlainfilmError as error:

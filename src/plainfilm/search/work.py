@@ -57,7 +57,7 @@ def run_next(
             time.sleep(_WAIT)
             continue
         with found:
-            result = run_trial(root, found.folder, options, progress)
+            result = run_trial(root, found.folder, options, progress, found.problem)
         if on_trial is not None:
             on_trial(found.stage, result)
         return True
@@ -69,11 +69,10 @@ def _next(folder: SearchFolder, plan: SearchPlan, count: int) -> Claim | Literal
     if (claim := folder.claim(trials)) is not None:
         return claim
     results = {one.number: one for one in folder.results("search")}
-    if len(trials) < count and (new := _propose(plan, trials, results)) is not None:
+    number = folder.free_number()
+    if len(trials) < count and (new := _propose(plan, number, trials, results)) is not None:
         folder.create(new)
-        claim = folder.claim([new])
-        assert claim is not None
-        return claim
+        return folder.claim([new]) or "wait"
     if len(results) < len(trials):
         return "wait"
     again = _confirmations(folder, trials, to_confirm([*results.values()], plan.objective))
@@ -84,7 +83,7 @@ def _next(folder: SearchFolder, plan: SearchPlan, count: int) -> Claim | Literal
 
 
 def _propose(
-    plan: SearchPlan, trials: Sequence[Trial], results: Mapping[int, TrialResult]
+    plan: SearchPlan, number: int, trials: Sequence[Trial], results: Mapping[int, TrialResult]
 ) -> Trial | None:
     """Return the next trial, or None if there is no further candidate."""
     tried = [
@@ -98,7 +97,7 @@ def _propose(
     if found is None:
         return None
     recipe = plan.space.build(found.base, found.values)
-    return Trial(len(trials), "search", found.base, found.values, recipe)
+    return Trial(number, "search", found.base, found.values, recipe)
 
 
 def _confirmations(

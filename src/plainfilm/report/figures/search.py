@@ -24,7 +24,7 @@ from plainfilm.report.figures.style import FIRST, INK, QUIET, SECOND, Drawing
 from plainfilm.report.html.markup import visible
 
 _COLUMNS = 2
-_DECADE = 10  # an axis from a to at least ten times a is logarithmic
+_MARGIN = 1.2  # factor between the limits of a setting and of its logarithmic axis
 
 
 def trials_figure(
@@ -62,12 +62,14 @@ def settings_figure(
     *,
     words: str,
     chosen: int | None = None,
+    logarithmic: Mapping[str, tuple[float, float]] = {},
     name: str = "settings",
 ) -> Drawing:
     """Draw the score of each trial against the value of each setting, a panel for each.
 
     ``settings`` holds (n,) numbers or texts by name; None where a trial does not have the setting.
-    ``words`` and ``chosen`` are those of `trials_figure`.
+    ``words`` and ``chosen`` are those of `trials_figure`; ``logarithmic`` holds the limits of the
+    settings on a logarithmic scale.
     """
     values = numbers(scores)
     rows = math.ceil(len(settings) / _COLUMNS)
@@ -77,7 +79,7 @@ def settings_figure(
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for axes, (setting, own) in zip(panels, settings.items(), strict=False):
-            _draw_setting(axes, own, values, chosen)
+            _draw_setting(axes, own, values, chosen, logarithmic.get(setting))
             axes.set_xlabel(shorten(setting, 44))
         for axes in panels[len(settings) :]:
             axes.set_axis_off()
@@ -87,7 +89,11 @@ def settings_figure(
 
 
 def _draw_setting(
-    axes: Any, given: Sequence[float | str | None], values: Any, chosen: int | None
+    axes: Any,
+    given: Sequence[float | str | None],
+    values: Any,
+    chosen: int | None,
+    limits: tuple[float, float] | None,
 ) -> None:
     texts = [one for one in dict.fromkeys(given) if isinstance(one, str)]
     places = [texts.index(one) if isinstance(one, str) else one for one in given]
@@ -99,13 +105,14 @@ def _draw_setting(
         axes.set_xticks(range(len(texts)), [shorten(text, 18) for text in texts])
         axes.set_xlim(-0.5, len(texts) - 0.5)
         return
-    known = x[np.isfinite(x)]
-    if len(known) and known.min() > 0 and known.max() >= _DECADE * known.min():
+    if limits is not None:
         axes.set_xscale("log")
+        axes.set_xlim(limits[0] / _MARGIN, limits[1] * _MARGIN)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
+        known = x[np.isfinite(x)]
         whole = bool((known == np.rint(known)).all())
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=whole))
 
