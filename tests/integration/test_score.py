@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,11 +27,11 @@ from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Row
 from plainfilm.cluster.run_job import run_job
 from plainfilm.cluster.score import prepare
-from plainfilm.cluster.scoring_job import ScoringJob, ScoringWorker
+from plainfilm.cluster.scoring_job import ScoringJob, ScoringWorker, load_bundle
 from plainfilm.cluster.stores import StoreError
 from plainfilm.decoding.decode import Reader
 from plainfilm.decoding.sandbox import Sandbox
-from plainfilm.errors import SourceError
+from plainfilm.errors import BundleError, SourceError, StorageError
 from plainfilm.evaluation import evaluate_predictions
 from plainfilm.pixels import Image, read_image
 from plainfilm.records import PixelSpec
@@ -410,9 +412,44 @@ def test_an_output_is_evaluated_as_the_table_of_predict(
         one.name: one.threshold for one in points
     }
     assert "no-validation" not in {one.check for one in locked.document.findings}
+    for content, problem in ((b"x", "a part cannot be used"), (None, "is not finished")):
+        part = next((out / "parts").iterdir())
+        part.unlink() if content is None else part.write_bytes(content)
+        with pytest.raises(SourceError, match=problem):
+            evaluate_predictions(out, data, positive="bright", out=tmp_path / "other")
     (out / "DONE.json").unlink()
     with pytest.raises(SourceError, match="is not finished"):
         evaluate_predictions(out, data, positive="bright", out=tmp_path / "other")
+
+
+@pytest.mark.parametrize("wrong", [["--on", "foo"], ["--workers", "0"], ["--share", "3/2"]])
+def test_wrong_options_are_refused_before_anything_is_written(
+    arguments: list[str], tmp_path: Path, wrong: list[str]
+) -> None:
+    assert main(["score", *arguments, *wrong]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_copy_of_the_model_is_made_again(
+    arguments: list[str], images: Path, tmp_path: Path
+) -> None:
+    job, ledger = prepare([images], arguments[2], tmp_path / "out")
+    copy = tmp_path / "out" / "bundle"
+    (copy / "bundle.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match=f"damaged: {copy}") as caught:
+        load_bundle(ledger.store)
+    assert caught.value.remedy == f"remove {copy}, and run the same command again"
+    shutil.rmtree(copy)
+    prepare([images], arguments[2], tmp_path / "out")
+    assert load_bundle(ledger.store).id == job.bundle
+
+
+def test_a_full_disk_for_temporary_files_is_an_error_with_a_remedy(
+    arguments: list[str], images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
+    with pytest.raises(StorageError, match="temporary files"):
+        prepare([images, images / ".."], arguments[2], images.parent / "out")
 
 
 @pytest.fixture(scope="module")

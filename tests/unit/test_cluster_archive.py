@@ -85,6 +85,21 @@ def test_a_folder_and_a_pipe_are_unreadable(path: Path, tmp_path: Path) -> None:
     assert reason_of(Row(str(tmp_path / "pipe.png"), None, None)) == "unreadable"
 
 
+def test_what_is_no_path_has_a_reason_and_keys_are_not_checked_for_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_text("uri\nfile:///a%00b.png\nx\0y.png\n")
+    plan = make_plan(open_store(tmp_path / "out"), [tmp_path / "list.csv"])
+    rows = plan.rows(next(plan.chunks()))
+    assert [reason_of(row) for row in rows] == ["unreadable"] * len(rows)
+    pytest.importorskip("obstore")
+    from plainfilm.cluster import object_store
+
+    monkeypatch.setattr(object_store, "get", lambda uri, *_: uri.encode())
+    for uri in ("s3://bucket/y;key=2.jpeg", "az://bucket/a&signature=b.jpeg", "s3://bucket/a?sig="):
+        assert read_row(Row(uri, 7, "etag")) == uri.encode()
+
+
 def test_errors_of_a_network_mount_are_temporary() -> None:
     import errno
 

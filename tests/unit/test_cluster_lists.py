@@ -103,6 +103,13 @@ def test_errors_of_lists(tmp_path: Path, text: str, problem: str) -> None:
     assert "/secret.png" not in str(caught.value)
 
 
+def test_a_wrong_cell_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="column 3, Row #3, conversion error to int64"):
+        plan_text(tmp_path, "uri,x,bytes\na.png,,1\nb.png,,many\n")
+    with pytest.raises(SourceError, match="Row #3, Expected 2 columns, got 1"):
+        plan_text(tmp_path, "uri,bytes\na.png,1\nb.png\n")
+
+
 def test_a_list_that_is_no_parquet_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         plan_text(tmp_path, "uri\n/a.png\n", "list.parquet")

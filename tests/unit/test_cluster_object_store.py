@@ -180,6 +180,22 @@ def test_a_uri_with_credentials_is_refused_and_not_shown(tmp_path: Path, uri: st
     assert not (tmp_path / "out" / "plan").exists() or not any((tmp_path / "out/plan").iterdir())
 
 
+@pytest.mark.parametrize("endpoint", ["localhost:9000", "http://", "http://a b", "http://a:99999"])
+def test_a_wrong_endpoint_is_refused(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(UsageError, match="is not the URL of an endpoint"):
+        object_store.connect(f"s3://{len(endpoint)}-bucket")
+
+
+def test_a_key_that_cannot_be_listed_is_named(store: Store) -> None:
+    boto3 = pytest.importorskip("boto3")
+    _, prefix = object_store.split(store.uri)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix}/a/b//1.png", Body=PNG)
+    with pytest.raises(StoreError, match=f"the key {prefix}/a/b//1.png") as caught:
+        list(object_store.list_objects(store.uri))
+    assert "rename the object" in str(caught.value)
+
+
 def test_a_prefix_is_planned_by_names(store: Store) -> None:
     names = ["a.png", "b/1.2.840.7", "b/IM0001", "b/é ?.DCM", "c.jpeg"]
     others = ["README", "b/notes.txt", "b/.hidden.png", "__MACOSX/a.png", "folder/"]

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from plainfilm.cli.main import main
@@ -72,6 +73,32 @@ def test_a_finished_job(ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFi
     assert shown["counts"] == {"changed": 10, "truncated": 0}
     assert main(["score", "status", str(tmp_path / "out")]) == 0
     assert "finished" in capsys.readouterr().out.splitlines()
+    next((tmp_path / "out" / "parts").iterdir()).unlink()
+    status = read_status(tmp_path / "out")
+    assert not status.finished and status.chunks_done == 9
+    assert status.counts == {"changed": 9, "truncated": 0}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "3"])
+def test_damaged_files_of_an_output_are_no_defects(
+    ledger: Ledger, tmp_path: Path, content: str
+) -> None:
+    chunk = ledger.to_do()[0]
+    failed = tmp_path / "out" / "failed"
+    ledger.fail(chunk, "the worker died", 3)
+    for name in (f"{chunk.name}.json", "notes.txt", "other.json"):
+        (failed / name).write_text(content)
+    (line,) = read_status(tmp_path / "out").failed.values()
+    assert "is damaged" in line
+    commit(ledger, 0, 0)
+    assert read_status(tmp_path / "out").failed == {}
+    path = tmp_path / "out" / chunk.part
+    table = parquet.read_table(path)
+    metadata = {**table.schema.metadata, b"plainfilm.counts": content.encode()}
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
+    if content not in ("{}", "[]"):
+        with pytest.raises(RunError, match="a part cannot be used"):
+            read_status(tmp_path / "out")
 
 
 def test_no_job_and_a_damaged_part_are_errors(ledger: Ledger, tmp_path: Path) -> None:

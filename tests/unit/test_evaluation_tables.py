@@ -221,9 +221,26 @@ def test_no_other_row_is_taken_for_an_image_without_a_score(tmp_path: Path) -> N
         write(tmp_path / "t.csv", table), write(tmp_path / "truth.csv", truth), thresholds=0.5
     )
     assert found.document.n == 39
-    assert [(one.id, one.reason) for one in found.document.left_out] == [
-        ("/archive/1/p3.png", "no-score")
-    ]
+    assert [(one.id, one.reason) for one in found.document.left_out] == [("1/p3.png", "no-score")]
+
+
+def test_no_row_of_another_split_with_an_equal_name_is_taken(tmp_path: Path) -> None:
+    columns = drawn(40)
+    names = [f"{split}/{n % 2}/p{n // 2}.png" for split in ("train", "test") for n in range(40)]
+    for name in names:
+        path = tmp_path / "set" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(b"not empty")
+    scores = [*columns["score"], *columns["score"]]
+    scores[3] = scores[43] = ""
+    both = {"image": [f"/archive/{name}" for name in names], "score": scores}
+    found = judged(write(tmp_path / "both.csv", both), tmp_path / "set", thresholds=0.5)
+    assert found.document.n == 39
+    left_out = [(one.id, one.reason) for one in found.document.left_out]
+    assert left_out == [("test/1/p1.png", "no-score")]  # and not the row of the training image
+    train = {name: cells[:40] for name, cells in both.items()}
+    with pytest.raises(SourceError, match="no row of"):
+        judged(write(tmp_path / "train.csv", train), tmp_path / "set", thresholds=0.5)
 
 
 def test_an_image_without_a_score_has_its_reason_and_is_no_missing_row(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
             received=f"--on {args.on}",
             remedy="leave out --on: with --quick no image is decoded",
         )
+    if args.on is not None:
+        from plainfilm.cluster.run_job import check_engine
+
+        check_engine(args.on, args.workers)
     _check_outputs({"--html": args.html, "--json": args.json, "--exclude": args.exclude})
     manifest = load(args, one_class=True)
     with show_progress() as progress:

@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.sources[0] == "status" and args.bundle is None and args.out is None:
         return _show_status(args.sources[1:], args.format)
+    if args.format != "text":
+        raise UsageError(
+            "--format is for score status",
+            received=f"--format {args.format}",
+            remedy="leave it out, or as in: plainfilm score status OUT --format json",
+        )
     from plainfilm.cli.terminal import show_progress
     from plainfilm.cluster.score import score
 

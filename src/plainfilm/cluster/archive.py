@@ -6,10 +6,11 @@ import os
 from collections.abc import Collection
 
 from plainfilm._files import open_regular
+from plainfilm._text import printable
 from plainfilm.cluster.local_store import explain_read
 from plainfilm.cluster.plan import Row
 from plainfilm.cluster.stores import StoreError
-from plainfilm.cluster.uris import is_object, path_of
+from plainfilm.cluster.uris import is_planned_object, path_of
 from plainfilm.cluster.walk import version_of
 from plainfilm.pixels import LIMITS
 from plainfilm.pixels.limits import check_bytes
@@ -35,7 +36,7 @@ def read_row(row: Row, roots: Collection[str] = ()) -> bytes:
     ImageError
         If it is too large.
     """
-    if is_object(row.uri):
+    if is_planned_object(row.uri):
         from plainfilm.cluster.object_store import get
 
         return get(row.uri, row.bytes, row.etag, lambda size: check_bytes(size, LIMITS))
@@ -48,6 +49,8 @@ def read_row(row: Row, roots: Collection[str] = ()) -> bytes:
                 data = file.read()
                 if len(data) == size:
                     return data
+    except ValueError as error:  # from a NUL byte, which no path contains
+        raise StoreError("unreadable", f"{printable(str(path))} is not a path") from error
     except OSError as error:
         explained = explain_read(error, path)
         for root in roots if explained.reason == "missing" else ():

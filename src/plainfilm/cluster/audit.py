@@ -29,7 +29,7 @@ from plainfilm.cluster.ledger import Ledger
 from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import PlannedSource, read_plan
 from plainfilm.cluster.planning import write_plan
-from plainfilm.cluster.run_job import run_job
+from plainfilm.cluster.run_job import check_engine, run_job
 from plainfilm.cluster.sources import make_tables
 from plainfilm.cluster.uris import uri_of
 from plainfilm.cluster.walk import version_of
@@ -39,7 +39,7 @@ from plainfilm.data.manifest import LeftOut, Manifest
 from plainfilm.data.metadata import Metadata
 from plainfilm.decoding.decode import Decoded
 from plainfilm.decoding.pool import Pool
-from plainfilm.errors import RunError
+from plainfilm.errors import RunError, UsageError
 from plainfilm.records import PixelSpec, Record
 
 __all__ = ["audit_on"]
@@ -78,12 +78,17 @@ def audit_on(
     RunError
         If the evidence of some images cannot be collected.
     """
+    check_engine(on, workers)
     source = _ManifestSource(manifest)
     folder = Path(cache) if cache is not None else default_folder()
     store = open_store(Path(os.path.abspath(folder)) / AUDIT / source.key)  # noqa: PTH100
-    plan = read_plan(store) or write_plan(store, [source], column=None, progress=progress)
-    job = EvidenceJob(plan.index.roots)
-    ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
+    try:
+        plan = read_plan(store) or write_plan(store, [source], column=None, progress=progress)
+        job = EvidenceJob(plan.index.roots)
+        ledger = Ledger(store, plan, job.identity(), document=f"{job.name}.json")
+    except (RunError, UsageError) as error:
+        error.remedy = f"remove the folder {store.uri}, and run the same command again"
+        raise
     driven = run_job(
         job,
         ledger,

@@ -72,6 +72,7 @@ class Done(Document):
     """
 
     SCHEMA: ClassVar[int] = 1
+    REMEDY: ClassVar[str] = "run the job again with the same command, which writes the file again"
 
     identity: str
     rows: int
@@ -160,13 +161,17 @@ class Ledger:
 
     def failed(self) -> dict[str, str]:
         """Return the chunks that failed and have no part, with the reason."""
-        done = self._done_names()
+        named = {entry.name for entry in self.store.entries(FAILED)}
+        done = self._done_names() if named else set()
         found = {}
-        for entry in self.store.entries(FAILED):
-            values = parse_json(self.store.read(entry.name))
-            if values["chunk"] not in done:
-                found[values["chunk"]] = str(values["reason"])
-        return dict(sorted(found.items()))
+        for chunk in self.plan.chunks() if named else ():
+            name = f"{FAILED}/{chunk.name}.json"
+            if name in named and chunk.name not in done:
+                try:
+                    found[chunk.name] = str(parse_json(self.store.read(name))["reason"])
+                except (ValueError, TypeError, KeyError):
+                    found[chunk.name] = f"{name} is damaged; the same command tries it again"
+        return found
 
     def read(self, chunk: Chunk, columns: Sequence[str] | None = None) -> Any:
         """Return the part of a chunk as an Arrow table.
@@ -223,7 +228,7 @@ class Ledger:
         try:
             with self.store.open(chunk.part) as file:
                 yield open_part(file, self.identity, chunk.rows)
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, TypeError, pyarrow.ArrowException) as error:
             is_own = type(error) is ValueError
             raise RunError(
                 f"a part cannot be used: {chunk.part}",

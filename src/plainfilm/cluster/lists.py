@@ -23,6 +23,11 @@ COLUMNS = ("uri", "file", "path")
 _HEAD = 1 << 20  # bytes of a CSV file in which its first line ends
 _BATCH = 16_384
 _LINE_END = re.compile(rb"[\r\n]")
+# What Arrow says about a CSV file; its columns are counted from 0, its rows and lines from 1.
+_COLUMN = re.compile(r"column #(\d+)")
+_WHERE = re.compile(
+    r"column \d+|Row #\d+|Expected \d+ columns, got \d+|conversion error to \w+|invalid UTF8 data"
+)
 # URIs that are in normal form, which needs no loop in Python.
 _OBJECT = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*/[^?&;@]+$"
 _UNUSUAL_PATH = r"^[^/]|//|/\.\.?(/|$)|/$"
@@ -63,7 +68,8 @@ class ListSource:
                     yield self._rows(batch, left_out)
         except (pyarrow.ArrowException, UnicodeDecodeError, csv.Error) as error:
             # Not more of the message, which may quote a row.
-            kind = printable(str(error).partition(":")[0], 60)
+            text = _COLUMN.sub(lambda found: f"column {int(found[1]) + 1}", str(error))
+            kind = ", ".join(_WHERE.findall(text)) or printable(text.partition(":")[0], 60)
             raise SourceError(
                 "the list cannot be read",
                 received=f"{self.uri}: {kind}",
@@ -133,6 +139,7 @@ class ListSource:
             ],
             schema=schema,
         )
+        table.validate(full=True)  # text of a Parquet file may not be UTF-8
         filled = compute.utf8_trim_whitespace(table["uri"].fill_null(""))
         table = table.filter(compute.not_equal(filled, ""))
         left_out["blank"] += len(filled) - len(table)

@@ -14,9 +14,12 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 from plainfilm._optional import require
+from plainfilm._text import printable
 from plainfilm.cluster.stores import Entry, Reason, StoreError
+from plainfilm.errors import UsageError
 
 RETRY = {
     "max_retries": 8,
@@ -33,6 +36,8 @@ _CLIENT = {"connect_timeout": "5s", "read_timeout": "20s", "timeout": "10m"}
 _BUFFER = 256 * 1024  # bytes that are read at a time from a part of an object
 _PAGE = 1000  # objects of one answer to a listing
 _STATUS = re.compile(r"status code: (\d{3})")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+")
+_KEY = re.compile(r'Path "(.*?)" contained|Error parsing Path "(.*?)":', re.DOTALL)
 _CODE = re.compile(r"<Code>(\w{1,40})</Code>")
 
 
@@ -156,10 +161,25 @@ def connect(bucket: str) -> Any:
     store = require("obstore.store", "object-store")
     endpoints = [os.environ.get(f"AWS_ENDPOINT{name}", "") for name in ("", "_URL", "_URL_S3")]
     plain = any(endpoint.startswith("http://") for endpoint in endpoints)
+    if not all(map(_is_endpoint, filter(None, endpoints))):
+        raise UsageError(
+            "AWS_ENDPOINT_URL is not the URL of an endpoint",  # not its value, which may be secret
+            remedy="set it to a URL such as http://localhost:9000 or https://s3.example.org",
+        )
     with explained(bucket):
         return store.from_url(
             bucket, client_options={**_CLIENT, "allow_http": plain}, retry_config=RETRY
         )
+
+
+def _is_endpoint(text: str) -> bool:
+    """Return whether a text is a URL of a server, on which the library relies."""
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and _HOST.fullmatch(host) is not None
 
 
 def get(
@@ -208,22 +228,25 @@ def explained(uri: str, verb: str = "read") -> Iterator[None]:
             [f"status {status[1]}" if status else "no answer", code[1] if code else ""]
         ).strip()
         reason: Reason = "unreachable"
+        remedy = None
         if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text:
             reason = "missing"
         elif isinstance(error, errors.PreconditionError):
             reason = "changed"
         elif isinstance(error, ValueError | errors.InvalidPathError):
             reason = "unreadable"
-            received = (
-                "a key with an empty part (//), . or .., which is not supported, or a setting"
-            )
+            key = _KEY.search(text)
+            named = f"the key {printable(key[1] or key[2])}" if key else "a setting, or a key"
+            received = f"{named} with an empty part (//), ., .. or a control character"
+            if verb == "listed":
+                remedy = "rename the object, or give a list (CSV, Parquet) of the other objects"
         elif code is not None and code[1] == "InvalidObjectState":
             reason = "unreadable"  # the object is in an archive tier
+        if reason == "unreachable":
+            remedy = "check the credentials, the endpoint and the network"
         raise StoreError(
             reason,
             f"{uri} cannot be {verb}",
             received=received,
-            remedy="check the credentials, the endpoint and the network"
-            if reason == "unreachable"
-            else None,
+            remedy=remedy,
         ) from None

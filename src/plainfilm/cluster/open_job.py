@@ -6,6 +6,7 @@ import contextlib
 import socket
 from pathlib import Path
 
+from plainfilm._files import explain_oserror, reason_of
 from plainfilm.cluster.job import Job, Outcome
 from plainfilm.cluster.ledger import Ledger
 from plainfilm.cluster.open_store import open_store
@@ -24,6 +25,14 @@ class OpenJob:
     """
 
     def __init__(self, job: Job, out: str, *, retry: bool = False) -> None:
+        try:
+            self._open(job, out, retry)
+        except OSError as error:
+            where = f"the temporary files ({error.filename or 'TMPDIR'}) of {socket.gethostname()}"
+            raise explain_oserror(error, where) from error
+
+    def _open(self, job: Job, out: str, retry: bool) -> None:
+        """Open plan, identity and job."""
         store = open_store(out)
         plan = read_plan(store)
         if plan is None:
@@ -50,6 +59,8 @@ class OpenJob:
             return Outcome(chunk.rows, dict(result.counts), committed)
         except PlainfilmError as error:
             return Outcome(error=error)
+        except OSError as error:  # as of a full disk
+            return Outcome(problem=reason_of(error))
         except Exception as error:
             # Only the type: the message of an unforeseen error may quote a file.
             return Outcome(problem=f"a defect in plainfilm: {type(error).__name__}")

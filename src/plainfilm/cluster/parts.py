@@ -28,8 +28,8 @@ def encode_part(table: Any, identity: str, counts: Mapping[str, int]) -> bytes:
 def open_part(file: BinaryIO, identity: str, rows: int) -> tuple[Any, dict[str, int]]:
     """Return a part as a `ParquetFile`, and its rows by reason.
 
-    Raises a ValueError, OSError or ArrowException if it is damaged, of another job, or has another
-    number of rows.
+    Raises a ValueError, TypeError, OSError or ArrowException if it is damaged, of another job, or
+    has another number of rows.
     """
     import pyarrow.parquet as parquet
 
@@ -39,4 +39,4 @@ def open_part(file: BinaryIO, identity: str, rows: int) -> tuple[Any, dict[str, 
         raise ValueError("it is of another job")
     if opened.metadata.num_rows != rows:
         raise ValueError(f"it has {opened.metadata.num_rows} rows, not {rows}")
-    return opened, dict(parse_json(metadata[_COUNTS]))
+    return opened, dict(parse_json(metadata.get(_COUNTS, b"")))

@@ -139,7 +139,7 @@ class Plan:
         try:
             table = self._read(chunk, name)
             rows = list(map(Row, *(table[column].to_pylist() for column in Row._fields)))
-        except (OSError, KeyError, IndexError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, TypeError, LookupError, pyarrow.ArrowException) as error:
             raise _changed(name) from error
         if len(rows) != chunk.rows:
             raise _changed(name)
@@ -183,5 +183,6 @@ def _changed(name: str) -> RunError:
     return RunError(
         "the plan was changed or is damaged",
         received=name,
-        remedy="choose another output folder, or restore the file",
+        remedy="restore the file, or choose another output folder; "
+        "for an audit, remove the folder with its evidence from the cache",
     )

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plainfilm._files import explain_oserror
 from plainfilm.cluster.ray_connection import connect, refuse
 from plainfilm.cluster.ray_worker import make_task
 from plainfilm.decoding.sandbox import open_output
@@ -99,7 +100,12 @@ class _Output:
 def serve() -> None:
     """Pass calls on to Ray until standard input ends."""
     output, requests = _Output(), queue.SimpleQueue[Any]()
-    folder = tempfile.mkdtemp(prefix="plainfilm-", dir="/tmp" if Path("/tmp").is_dir() else None)
+    try:
+        place = "/tmp" if Path("/tmp").is_dir() else None
+        folder = tempfile.mkdtemp(prefix="plainfilm-", dir=place)
+    except OSError as error:
+        output.send(Message(error=explain_oserror(error, "the folder for temporary files")))
+        return
     threading.Thread(target=_receive, args=(requests, folder), daemon=True).start()
     try:
         if (start := requests.get()) is not None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+from plainfilm._files import explain_oserror
 
 PARTS = 256
 
@@ -18,7 +22,8 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="plainfilm-")
+        with _explained():
+            self._folder = tempfile.TemporaryDirectory(prefix="plainfilm-")
         self._rows = 0
 
     def add(self, column: Any) -> None:
@@ -37,7 +42,7 @@ class Repeats:
         records = records[order]
         ends = np.searchsorted(part[order], np.arange(PARTS + 1))
         for number in np.unique(part).tolist():
-            with self._path(number).open("ab") as file:
+            with _explained(), self._path(number).open("ab") as file:
                 file.write(records[ends[number] : ends[number + 1]].tobytes())
 
     def find(self) -> Any:
@@ -61,3 +66,13 @@ class Repeats:
 
     def _path(self, number: int) -> Path:
         return Path(self._folder.name, f"{number:03d}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise an OSError of the temporary files as a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        where = f"the temporary files ({error.filename or 'TMPDIR'})"
+        raise explain_oserror(error, where) from error

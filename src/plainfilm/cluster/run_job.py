@@ -16,7 +16,7 @@ from plainfilm.cluster.plan import Chunk
 from plainfilm.cluster.retry import find_retried
 from plainfilm.errors import UsageError
 
-__all__ = ["open_engine", "parse_engine", "run_job"]
+__all__ = ["check_engine", "open_engine", "parse_engine", "run_job"]
 
 
 def run_job(
@@ -80,8 +80,6 @@ def open_engine(
 
     ``most`` is the number of chunks, and ``retry`` works again on rows with a temporary error.
     """
-    if workers is not None and workers < 1:
-        raise UsageError("there must be at least one worker", received=workers)
     kind, address = parse_engine(on)
     if kind == "local":
         from plainfilm.cluster.local import LocalEngine
@@ -90,6 +88,17 @@ def open_engine(
     from plainfilm.cluster.on_ray import RayEngine
 
     return RayEngine(job, out, workers, address, most, retry=retry)
+
+
+def check_engine(on: str, workers: int | None) -> None:
+    """Raise a UsageError for an unknown engine or number of workers, before files are listed."""
+    parse_engine(on)
+    if workers is not None and workers < 1:
+        raise UsageError(
+            "there must be at least one worker",
+            received=workers,
+            remedy="leave the number out for one per core",
+        )
 
 
 def parse_engine(on: str) -> tuple[Literal["local", "ray"], str | None]:

@@ -11,7 +11,7 @@ from plainfilm.bundle import read_bundle
 from plainfilm.cluster.ledger import Ledger, Share
 from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.planning import make_plan
-from plainfilm.cluster.run_job import run_job
+from plainfilm.cluster.run_job import check_engine, run_job
 from plainfilm.cluster.scoring_job import ScoringJob, store_bundle
 
 __all__ = ["Scores", "score"]
@@ -101,6 +101,7 @@ def score(
     SourceError
         If an archive is missing, empty, or cannot be reached. Finished chunks are kept.
     """
+    check_engine(on, workers)
     part = None if share is None else Share.parse(share)
     if isinstance(archives, str | Path):
         archives = [archives]

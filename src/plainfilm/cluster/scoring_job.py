@@ -17,6 +17,7 @@ from plainfilm.bundle.sealed import SUMS, parse_sums
 from plainfilm.cluster.archive import read_row
 from plainfilm.cluster.decode_rows import Content, Pixels, RowDecoder
 from plainfilm.cluster.job import ChunkResult
+from plainfilm.cluster.local_store import LocalStore
 from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import Row, read_plan
 from plainfilm.cluster.stores import Store
@@ -156,8 +157,18 @@ def store_bundle(store: Store, bundle: Bundle) -> None:
 
 def load_bundle(store: Store) -> Bundle:
     """Return the bundle of an output with its graph in memory, verified."""
-    with tempfile.TemporaryDirectory() as folder:
-        sums = store.read(f"{_BUNDLE}/{SUMS}")
-        for name in (SUMS, *parse_sums(Path(folder), sums)):
-            (Path(folder) / name).write_bytes(store.read(f"{_BUNDLE}/{name}"))
-        return read_bundle(folder)
+    try:
+        if isinstance(store, LocalStore):
+            return read_bundle(store.path / _BUNDLE)
+        with tempfile.TemporaryDirectory() as folder:
+            sums = store.read(f"{_BUNDLE}/{SUMS}")
+            for name in (SUMS, *parse_sums(Path(folder), sums)):
+                (Path(folder) / name).write_bytes(store.read(f"{_BUNDLE}/{name}"))
+            return read_bundle(folder)
+    except BundleError as error:
+        place = f"{store.uri}/{_BUNDLE}"
+        raise BundleError(
+            f"the bundle of the output is damaged: {place}",
+            received=error.received,
+            remedy=f"remove {place}, and run the same command again",
+        ) from error

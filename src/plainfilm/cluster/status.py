@@ -35,7 +35,7 @@ class Status(Document):
     rows_done, chunks_done
         Those that have a part.
     finished
-        Whether all parts were checked after the last one was written.
+        Whether all parts are there and were checked after the last one was written.
     counts
         Rows that are done, by reason why they have no result.
     failed
@@ -89,7 +89,7 @@ def _read(ledger: Ledger) -> Status:
     parts = {entry.name: entry for entry in ledger.store.entries(PARTS)}
     chunks = list(ledger.plan.chunks())
     done = [(chunk, parts[chunk.part]) for chunk in chunks if chunk.part in parts]
-    end = ledger.done()
+    end = ledger.done() if len(done) == len(chunks) else None
     counts: Counter[str] = Counter(None if end is None else end.counts)
     if end is None:
         for _, own in ledger.counts([chunk for chunk, _ in done]):

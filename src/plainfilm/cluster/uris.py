@@ -21,8 +21,19 @@ _SECRET = re.compile(
 )
 
 
+def is_planned_object(uri: str) -> bool:
+    """Return whether a URI in normal form, as those of plans, is that of an object store.
+
+    Keys that were listed are not checked for credentials: any character may occur in them.
+    """
+    return uri.startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
+
+
 def is_object(uri: str | Path) -> bool:
-    """Return whether a URI is that of an object store; raise a UsageError if it is refused."""
+    """Return whether a URI that a user gave is that of an object store.
+
+    Raises a UsageError if it is refused.
+    """
     text = str(uri)
     if isinstance(uri, Path) or (found := _SCHEME.match(text)) is None:
         return False

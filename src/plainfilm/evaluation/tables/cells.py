@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._files import hash_file, hash_json, open_regular, reason_of
+from plainfilm._files import hash_file, hash_json, open_regular, read_json
 from plainfilm.data import SourceOptions
 from plainfilm.data.sources.tables.open_table import open_table
 from plainfilm.data.sources.tables.text import recognise_delimiter
@@ -26,6 +26,7 @@ from plainfilm.errors import LabelError, SourceError
 _SAMPLE = 1 << 20  # bytes that show the delimiter and the header
 _BLANK = frozenset({"", "nan", "na", "n/a", "none", "null", "."})
 _TEXT = (".csv", ".tsv", ".txt")
+_STORES = ("s3:", "gs:", "az:")
 _SCORES, _PARTS, _FINISHED = "score.json", "parts", "DONE.json"  # of plainfilm score
 _NO_SUBGROUPS = frozenset({"bytes", "sha256", "machine"})
 
@@ -143,15 +144,31 @@ def _read_scores(folder: Path) -> Cells:
     import pyarrow
     import pyarrow.parquet as parquet
 
+    unfinished = SourceError(
+        f"{folder} is not finished: some images have no row",
+        remedy="run the same plainfilm score again, with all shares",
+    )
     if not (folder / _FINISHED).is_file():
-        raise SourceError(
-            f"{folder} is not finished: some images have no row",
-            remedy="run the same plainfilm score again, with all shares",
-        )
+        raise unfinished
+    tables = []
+    for part in _parts(folder):
+        try:
+            tables.append(parquet.read_table(part, page_checksum_verification=True))
+        except (OSError, pyarrow.ArrowException) as error:
+            raise SourceError(
+                f"a part cannot be used: {part}",
+                received="it is truncated or damaged",
+                remedy="remove it, and run the same plainfilm score again",
+            ) from error
     try:
-        table = parquet.read_table(folder / _PARTS)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise SourceError(f"{folder / _PARTS} cannot be read", received=reason_of(error)) from error
+        if sum(map(len, tables)) != read_json(folder / _FINISHED)["rows"]:
+            raise unfinished
+        table = pyarrow.concat_tables(tables)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SourceError(
+            f"{folder} cannot be read: {_FINISHED} is damaged, or parts are of another job",
+            remedy="run the same plainfilm score again",
+        ) from error
     names = [name for name in table.column_names if name not in _NO_SUBGROUPS]
     return Cells(folder, {name: table.column(name) for name in names})
 
@@ -197,15 +214,27 @@ def _enumerate(column: Any) -> Any:
     return enumerate(column.to_pylist())
 
 
+def _parts(folder: Path) -> list[Path]:
+    """Return the complete parts of an output."""
+    found = sorted((folder / _PARTS).glob("*.parquet"))
+    return [part for part in found if not part.name.startswith(".")]
+
+
 def hash_table(path: Path) -> str:
     """Return a hash of a table, or of all parts of an output."""
     if not path.is_dir():
         return hash_file(path)
-    return hash_json([hash_file(part) for part in sorted((path / _PARTS).glob("*.parquet"))])
+    return hash_json([hash_file(part) for part in _parts(path)])
 
 
 def check_table(path: Path) -> Path:
     """Return the path of an existing table, or raise a `SourceError`."""
+    if str(path).startswith(_STORES):
+        raise SourceError(
+            "predictions are read from files of this machine",
+            received=path,
+            remedy="copy the folder of the output to this machine, and give the copy",
+        )
     if not path.is_file() and not (path / _SCORES).is_file():
         kind = "is not a regular file" if path.exists() else "does not exist"
         raise SourceError(

@@ -17,12 +17,13 @@ from plainfilm.evaluation.columns import collect_columns
 from plainfilm.evaluation.tables.rows import ScoredTable
 
 
-def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
+def join(table: ScoredTable, manifest: Manifest, whole: Manifest) -> ScoredTable:
     """Return the rows for the records of a data set, with its labels, patients and columns.
 
-    Ids are compared in full, then by as many folders above the file as possible, and then by its
-    name without ending, where these are unique. Rows without a score take part, so that no other
-    row is taken in their place.
+    The data set may be a split of the whole one, in which the images of rows are looked up, so that
+    no row of another split with an equal file name is taken. Ids are compared in full, then by as
+    many folders above the file as possible, and then by its name without ending, where these are
+    unique. Rows without a score take part, so that no other row is taken in their place.
 
     Raises
     ------
@@ -30,7 +31,10 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
         If no row is for an image of the data set.
     """
     ids = manifest.ids.tolist()
-    rows = match_ids([*table.ids, *(one.id for one in table.left_out)], ids)
+    given = [*table.ids, *(one.id for one in table.left_out)]
+    everywhere = whole.ids.tolist()
+    matched = dict(zip(everywhere, match_ids(given, everywhere), strict=True))
+    rows = [matched[one] for one in ids]
     found = [(row, at) for at, row in enumerate(rows) if row is not None and row < len(table)]
     if not found:
         raise SourceError(
@@ -43,7 +47,11 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
     left_out = [
         *manifest.left_out,
         *(LeftOut(id_, "", "no-prediction", "the table has no row for it") for id_ in without),
-        *table.left_out,
+        *(
+            replace(table.left_out[row - len(table)], id=ids[at])
+            for at, row in enumerate(rows)
+            if row is not None and row >= len(table)
+        ),
     ]
     findings = [*manifest.findings, *table.findings]
     if without:
@@ -57,7 +65,8 @@ def join(table: ScoredTable, manifest: Manifest) -> ScoredTable:
                 without,
                 consequence="they are left out; if they are the difficult ones, the results are "
                 "too optimistic",
-                remedy="predict on every image",
+                remedy="predict on every image, and if file names repeat, give paths with their "
+                "folders",
             )
         )
     if unused := len(table) - len(found):

@@ -108,9 +108,9 @@ def evaluate_predictions(
     if data is None:
         table, held, split = _choose_rows(table, held)
     else:
-        held = None if held is None else join(held, data)
+        held = None if held is None else join(held, data, data)
         tested = official_test(data)
-        table, split = join(table, tested), name_split(tested)
+        table, split = join(table, tested, data), name_split(tested)
     if held is not None:
         table = _check_held(table, held)
     progress("reading predictions", 1, 1)
