@@ -15,14 +15,15 @@ from plainfilm.audit.evidence import grey_ranges, summarise
 from plainfilm.audit.pipeline import Audit, audit_dataset
 from plainfilm.cli.main import main
 from plainfilm.cluster import planning
-from plainfilm.cluster.audit import audit_on
+from plainfilm.cluster.audit import _ManifestSource, audit_on
 from plainfilm.cluster.evidence_job import EvidenceJob
 from plainfilm.cluster.ledger import Ledger
 from plainfilm.cluster.open_store import open_store
 from plainfilm.cluster.plan import read_plan
+from plainfilm.cluster.planning import write_plan
 from plainfilm.data import load_dataset
 from plainfilm.data.housekeeping import clear_cache, list_cache, prune_cache
-from plainfilm.errors import UsageError
+from plainfilm.errors import PlainfilmError, UsageError
 from plainfilm.phantom import write_dataset
 from planting import FLAWS, plant
 
@@ -164,6 +165,23 @@ def test_on_and_quick_exclude_each_other(
     assert "exclude each other" in capsys.readouterr().err
     with pytest.raises(UsageError, match="engine"):
         on_local(flawed, tmp_path, on="unknown")
+    assert main(["audit", str(tmp_path / "missing"), "--on", "unknown"]) == 2
+    assert "engine" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["audit.json", "plan/DONE.json", "plan/0*.parquet"])
+def test_damaged_evidence_is_removed_from_the_cache(
+    flawed: Path, tmp_path: Path, name: str
+) -> None:
+    source = _ManifestSource(load_dataset(flawed, one_class=True))
+    store = open_store(tmp_path / "audit" / source.key)
+    plan = write_plan(store, [source], column=None)
+    Ledger(store, plan, EvidenceJob().identity(), document="audit.json")
+    next(Path(store.uri).glob(name)).write_bytes(b"x")
+    with pytest.raises(PlainfilmError) as caught:
+        on_local(flawed, tmp_path)
+    assert caught.value.remedy == f"remove the folder {store.uri}, and run the same command again"
 
 
 def test_the_command_writes_the_same_document(

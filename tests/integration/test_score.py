@@ -422,7 +422,9 @@ def test_an_output_is_evaluated_as_the_table_of_predict(
         evaluate_predictions(out, data, positive="bright", out=tmp_path / "other")
 
 
-@pytest.mark.parametrize("wrong", [["--on", "foo"], ["--workers", "0"], ["--share", "3/2"]])
+@pytest.mark.parametrize(
+    "wrong", [["--on", "foo"], ["--workers", "0"], ["--share", "3/2"], ["--format", "json"]]
+)
 def test_wrong_options_are_refused_before_anything_is_written(
     arguments: list[str], tmp_path: Path, wrong: list[str]
 ) -> None:

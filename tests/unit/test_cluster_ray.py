@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import shutil
 import socket
@@ -17,7 +18,7 @@ from plainfilm.cluster.ray_connection import refuse
 from plainfilm.cluster.ray_tasks import RayTasks
 from plainfilm.cluster.ray_worker import make_task
 from plainfilm.cluster.run_job import open_engine
-from plainfilm.errors import MissingExtraError, RunError, UsageError
+from plainfilm.errors import MissingExtraError, RunError, StorageError, UsageError
 from slow_job import SlowJob
 
 
@@ -63,6 +64,20 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_unknown_engines_are_refused(on: str) -> None:
     with pytest.raises(UsageError, match="there is no such engine"):
         open_engine(on, SlowJob(0.0), "out", None, 1)
+
+
+def test_a_full_disk_where_a_job_is_opened_is_an_error_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(job: SlowJob) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "1.png").write_bytes(b"1")
+    make_plan(open_store(tmp_path / "out"), [tmp_path / "archive"])
+    monkeypatch.setattr(SlowJob, "open", fail)
+    with pytest.raises(StorageError, match=r"temporary files .* is full"):
+        open_chunks(SlowJob(0.0), str(tmp_path / "out"))
 
 
 def test_a_machine_without_the_archive_or_the_output_does_not_write_rows(tmp_path: Path) -> None:
