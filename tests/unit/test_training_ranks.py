@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from plainfilm.config import AUGMENTATIONS, load_recipe
 from plainfilm.errors import ConfigError
 from plainfilm.training import join_training
 from plainfilm.training import ranks as module
+from plainfilm.training.address import check_coordinator
 from plainfilm.training.feed import Feed
 from plainfilm.training.group import Group
 from plainfilm.training.plan import PLAN, Plan
@@ -78,7 +80,7 @@ def test_the_ranks_compute_the_batches_of_one_process() -> None:
 def test_other_backends_are_refused(backend: str | None) -> None:
     with pytest.raises(ConfigError, match="cannot train with several ranks") as caught:
         RanksTrainer(load_recipe("swift"), backend, 2)
-    assert caught.value.remedy == "use backend=jax"
+    assert caught.value.remedy == "choose jax with backend="
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_a_batch_that_cannot_be_divided(batch: int, ranks: int, remedy: str) -> 
     assert caught.value.remedy == remedy
 
 
-@pytest.mark.parametrize(("ranks", "rank"), [(0, 0), (-1, 0), (2, 2), (2, -1)])
+@pytest.mark.parametrize(("ranks", "rank"), [(0, 0), (-1, 0), (1, 0), (2, 2), (2, -1)])
 def test_ranks_that_do_not_exist(ranks: int, rank: int) -> None:
     with pytest.raises(ConfigError, match="a number from 0 to ranks - 1"):
         RanksTrainer(load_recipe("swift"), "jax", ranks, "localhost:1234", rank)
@@ -103,6 +105,19 @@ def test_a_coordinator_without_a_port(address: str) -> None:
     with pytest.raises(ConfigError, match="an address with a port") as caught:
         RanksTrainer(load_recipe("swift"), "jax", 2, address, 1)
     assert caught.value.received == address
+
+
+def test_a_coordinator_whose_port_is_in_use_or_that_is_another_machine() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="cannot listen") as caught:
+            RanksTrainer(load_recipe("swift"), "jax", 2, address, 0)
+        check_coordinator(address, listens=False)
+    assert "in use" in str(caught.value.received)
+    with pytest.raises(ConfigError, match="cannot listen"):
+        RanksTrainer(load_recipe("swift"), "jax", 2, "192.0.2.1:1234", 0)  # of no machine
+    with pytest.raises(ConfigError, match="not an address"):
+        check_coordinator("no machine:1234", listens=False)
 
 
 def test_a_probe_is_refused() -> None:

@@ -106,7 +106,7 @@ def parse_setting(text: str, recipes: Sequence[str]) -> Setting:
         raise ConfigError(
             "a setting is for a recipe that is not searched",
             received=text,
-            remedy=f"give it with recipe=, or use one of {', '.join(recipes) or 'the recipes'}",
+            remedy="add that recipe with recipe=, or write another one in front",
         )
     for fixed in _OF_THE_SEARCH:
         if key == fixed or key.startswith(f"{fixed}."):

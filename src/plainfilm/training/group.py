@@ -6,7 +6,6 @@ Each process is a rank. It computes its part of every batch, and JAX adds the gr
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from plainfilm._optional import require
 from plainfilm.errors import ConfigError, RunError
+from plainfilm.training.address import own_address
 from plainfilm.training.plan import differences
 
 _JOIN = 300  # seconds in which all ranks must have started
@@ -177,17 +177,7 @@ def _bind_collectives(coordinator: str) -> None:
     JAX has no option for it: it listens at the address of the host name, which may be one that
     other machines cannot reach, or that they can although all ranks are on this machine.
     """
-    host, _, port = coordinator.rpartition(":")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # sends nothing
-        try:
-            probe.connect((host, int(port)))
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                "the coordinator is not an address of a machine",
-                received=coordinator,
-                remedy="give HOST:PORT of the machine of rank 0",
-            ) from error
-        own = probe.getsockname()[0]
+    own = own_address(coordinator)
     jaxlib: Any = require("jax._src.lib", "jax")._jax
     if hasattr(jaxlib, "make_gloo_tcp_collectives"):
         make = jaxlib.make_gloo_tcp_collectives

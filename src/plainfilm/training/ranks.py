@@ -29,6 +29,7 @@ from plainfilm.config import PROBE, Recipe
 from plainfilm.decoding.sandbox import start_command
 from plainfilm.errors import ConfigError, PlainfilmError, RunError
 from plainfilm.records import Task
+from plainfilm.training.address import check_coordinator
 from plainfilm.training.backend import choose_backend, precision_by_subprocess
 from plainfilm.training.keras_trainer import KerasTrainer
 from plainfilm.training.plan import Plan
@@ -245,7 +246,7 @@ def _check(
 ) -> None:
     """Raise a ConfigError for ranks that cannot train a recipe."""
     batch = recipe.fit.batch
-    if ranks < 1 or not 0 <= rank < ranks:
+    if ranks < 2 or not 0 <= rank < ranks:
         raise ConfigError(
             "ranks must be 2 or more, and rank= a number from 0 to ranks - 1",
             received=f"ranks={ranks} and rank={rank}",
@@ -260,7 +261,7 @@ def _check(
         raise ConfigError(
             f"{own} cannot train with several ranks",
             received=f"ranks={ranks}",
-            remedy="use backend=jax",
+            remedy="choose jax with backend=",
         )
     if batch % ranks:
         lower, upper = batch // ranks * ranks, -(-batch // ranks) * ranks
@@ -269,10 +270,5 @@ def _check(
             received=f"batch={batch} for ranks={ranks}",
             remedy=f"set batch={upper}" + (f" or batch={lower}" if lower else ""),
         )
-    host, _, port = (coordinator or "127.0.0.1:1").rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ConfigError(
-            "the coordinator must be an address with a port",
-            received=coordinator,
-            remedy="give HOST:PORT of the machine of rank 0, with a free port",
-        )
+    if coordinator is not None:
+        check_coordinator(coordinator, listens=rank == 0)
