@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from plainfilm._text import plural
 from plainfilm.data import LeftOut, Manifest
-from plainfilm.data.sources.listing import finding
+from plainfilm.data.sources.listing import finding, split_of_name
 from plainfilm.errors import SourceError
 from plainfilm.evaluation.columns import collect_columns
 from plainfilm.evaluation.tables.rows import ScoredTable
@@ -21,9 +22,11 @@ def join(table: ScoredTable, manifest: Manifest, whole: Manifest) -> ScoredTable
     """Return the rows for the records of a data set, with its labels, patients and columns.
 
     The data set may be a split of the whole one, in which the images of rows are looked up, so that
-    no row of another split with an equal file name is taken. Ids are compared in full, then by as
-    many folders above the file as possible, and then by its name without ending, where these are
-    unique. Rows without a score take part, so that no other row is taken in their place.
+    no row of another split with an equal file name is taken. Ids are compared in full, also with
+    the paths of the images, then by as many folders above the file as possible, and then by its
+    name without ending, where these are unique. A row of another split, or of another file of this
+    machine, is not taken. Rows without a score take part, so that no other row is taken in their
+    place.
 
     Raises
     ------
@@ -33,7 +36,8 @@ def join(table: ScoredTable, manifest: Manifest, whole: Manifest) -> ScoredTable
     ids = manifest.ids.tolist()
     given = [*table.ids, *(one.id for one in table.left_out)]
     everywhere = whole.ids.tolist()
-    matched = dict(zip(everywhere, match_ids(given, everywhere), strict=True))
+    found_rows = match_ids(given, everywhere, whole.records.paths)
+    matched = dict(zip(everywhere, found_rows, strict=True))
     rows = [matched[one] for one in ids]
     found = [(row, at) for at, row in enumerate(rows) if row is not None and row < len(table)]
     if not found:
@@ -93,18 +97,49 @@ def join(table: ScoredTable, manifest: Manifest, whole: Manifest) -> ScoredTable
     )
 
 
-def match_ids(given: Sequence[str], targets: Sequence[str]) -> list[int | None]:
-    """Return the row in ``given`` of each target, None where there is none; see `join`."""
+def match_ids(
+    given: Sequence[str], targets: Sequence[str], paths: Sequence[str] = ()
+) -> list[int | None]:
+    """Return the row in ``given`` of each target, None where there is none; see `join`.
+
+    ``paths`` are those of the targets, if they have any.
+    """
     exact = {one: row for row, one in enumerate(given)}
     found = [exact.get(one) for one in targets]
+    if None in found and paths:
+        full = (str(Path(one).absolute()) for one in paths)
+        found = [
+            exact.get(one) if row is None else row for row, one in zip(found, full, strict=True)
+        ]
     if None not in found:
         return found
+    certain = [row is not None for row in found]
     ours, theirs = [_parts(one) for one in given], [_parts(one) for one in targets]
     for depth in range(max(map(len, theirs)), 1, -1):
         _match(found, [_end(one, depth) for one in ours], [_end(one, depth) for one in theirs])
     _match(found, [one[-1] for one in ours], [one[-1] for one in theirs])
     _match(found, [_stem(one[-1]) for one in ours], [_stem(one[-1]) for one in theirs])
+    for at, row in enumerate(found):
+        if row is not None and not certain[at]:
+            path = paths[at] if paths else None
+            if _other_split(ours[row], theirs[at]) or _other_file(given[row], path):
+                found[at] = None
     return found
+
+
+def _other_split(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Return whether the folders of two paths name different splits."""
+    one, other = ({split_of_name(part) for part in parts[:-1]} - {None} for parts in (ours, theirs))
+    return bool(one and other) and one.isdisjoint(other)
+
+
+def _other_file(given: str, path: str | None) -> bool:
+    """Return whether an id is the absolute path of another file than ``path``."""
+    if path is None or not Path(given).is_absolute():
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        return not Path(given).samefile(path)
+    return False
 
 
 def _match(found: list[int | None], given: Sequence[str], targets: Sequence[str]) -> None:
