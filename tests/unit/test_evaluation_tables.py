@@ -209,7 +209,7 @@ def test_ids_match_by_as_many_folders_as_possible() -> None:
 
 
 def test_a_row_of_another_split_or_file_is_not_taken(tmp_path: Path) -> None:
-    given = [f"/elsewhere/set/train/{n}.png" for n in range(3)]
+    given = [f"/absent/set/train/{n}.png" for n in range(3)]
     assert match_ids(given, [f"test/{n}.png" for n in range(3)]) == [None] * 3
     assert match_ids(given, [f"train/{n}.png" for n in range(3)]) == [0, 1, 2]
     for folder in ("one", "two"):
@@ -218,7 +218,7 @@ def test_a_row_of_another_split_or_file_is_not_taken(tmp_path: Path) -> None:
     here, there = (str(tmp_path / folder / "0.png") for folder in ("one", "two"))
     assert match_ids([here], ["0.png"], [there]) == [None]
     assert match_ids([there, here], ["0.png"], [here]) == [1]
-    assert match_ids(["/elsewhere/0.png"], ["0.png"], [here]) == [0]
+    assert match_ids(["/absent/0.png"], ["0.png"], [here]) == [0]
 
 
 def test_no_other_row_is_taken_for_an_image_without_a_score(tmp_path: Path) -> None:
