@@ -175,10 +175,11 @@ def run_main(job: str, *arguments: str) -> int:
 
 def start(job: str, *arguments: object) -> subprocess.Popen[str]:
     """Start the command line with another job in a process of its own."""
-    folder = str(Path(__file__).parent)
+    here = Path(__file__).parent
+    folders = [str(here), str(here.parent)]
     # Processes that a shell starts in the background ignore Ctrl-C.
     code = (
-        f"import signal, sys; sys.path.insert(0, {folder!r}); from test_score import run_main; "
+        f"import signal, sys; sys.path[:0] = {folders!r}; from test_score import run_main; "
         "signal.signal(signal.SIGINT, signal.default_int_handler); "
         "sys.exit(run_main(*sys.argv[1:]))"
     )
@@ -444,6 +445,14 @@ def test_a_damaged_copy_of_the_model_is_made_again(
     shutil.rmtree(copy)
     prepare([images], arguments[2], tmp_path / "out")
     assert load_bundle(ledger.store).id == job.bundle
+
+
+def test_a_folder_that_was_not_planned_is_a_warning(
+    arguments: list[str], images: Path, capsys: Capture
+) -> None:
+    (images / "away").symlink_to("/")
+    assert run_main("", *arguments) == 0
+    assert "not planned: 1 symbolic link out of the archive" in capsys.readouterr().err
 
 
 def test_a_full_disk_for_temporary_files_is_an_error_with_a_remedy(

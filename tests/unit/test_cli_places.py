@@ -82,6 +82,14 @@ def test_output_in_the_data_is_refused(
     assert sorted(data.rglob("*")) == before
 
 
+def test_output_in_the_data_is_refused_as_a_uri_too(data: Path, capfd: Capture) -> None:
+    status, _, error = run(capfd, "score", data.as_uri(), "--bundle", "m", "--out", f"{data}/out")
+    assert status == 2 and "is in a folder of the data" in error
+    out = (data / "out").as_uri()
+    status, _, error = run(capfd, "score", str(data), "--bundle", "m", "--out", out)
+    assert status == 2 and "is in a folder of the data" in error
+
+
 def test_output_around_the_data_is_refused(
     data: Path, make_bundle: MakeBundle, tmp_path: Path, capfd: Capture
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as arrow
@@ -62,6 +65,24 @@ def test_links_out_of_the_archive_are_not_followed(tmp_path: Path) -> None:
     plan = make_plan(open_store(tmp_path / "out"), [tmp_path / "named"])
     assert uris(plan) == [str(tmp_path / "named" / "a.png")]
     assert plan.index.left_out == {"symbolic link out of the archive": 2}
+
+
+def test_a_folder_that_is_unreachable_for_a_time_stops_the_planning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str) -> Any:
+        if path.endswith("b"):
+            raise OSError(errno.ESTALE, "Stale file handle", path)
+        return scandir(path)
+
+    scandir = os.scandir
+    for name in ("a", "b"):
+        (tmp_path / "archive" / name).mkdir(parents=True)
+        (tmp_path / "archive" / name / "1.png").write_bytes(b"1")
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(SourceError, match="the folder cannot be listed"):
+        make_plan(open_store(tmp_path / "out"), [tmp_path / "archive"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_name_that_is_not_utf8_has_a_file_uri(tmp_path: Path) -> None:

@@ -42,15 +42,24 @@ def _inputs(args: argparse.Namespace) -> Iterator[Path]:
     # Without a model, its argument is the first of the data.
     for name in (*_READ, "model") if getattr(args, "predictions", None) else _READ:
         given = getattr(args, name, None) or ()
-        yield from map(Path, [given] if isinstance(given, str | Path) else given)
+        yield from map(_path, [given] if isinstance(given, str | Path) else given)
+
+
+def _path(given: str | Path) -> Path:
+    """Return the path of an argument, which may be a ``file:`` URI."""
+    if not str(given).startswith("file://"):
+        return Path(given)
+    from plainfilm.cluster.uris import path_of
+
+    return path_of(given)
 
 
 def _outputs(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     for name in _WRITTEN:
         path = getattr(args, name, None)
-        if path is not None and "://" not in str(path):
+        if path is not None and "://" not in str(path).removeprefix("file://"):
             # The demonstration writes next to the images that it draws.
-            own = Path(path, "run") if (args.verb, name) == ("demo", "out") else Path(path)
+            own = Path(path, "run") if (args.verb, name) == ("demo", "out") else _path(path)
             yield f"{name}=", own
     if getattr(args, "cache", "") is None and os.environ.get(_VARIABLE):
         yield _VARIABLE, Path(os.environ[_VARIABLE]).expanduser()

@@ -101,6 +101,15 @@ def _report(scores: Scores) -> int:
     print(f"{plural(rows, 'image')}" + (f", no predicted class: {reasons}" if reasons else ""))
     if scores.finished:
         print(f"finished: {scores.out}")
+    usual = ("not an image", "repeated", "blank")
+    others = {why: count for why, count in scores.left_out.items() if why not in usual}
+    if others:
+        shown = ", ".join(f"{count} {why}" for why, count in others.items())
+        print(
+            f"plainfilm: warning: not planned: {shown}; to add them, score the archive into "
+            "another output",
+            file=sys.stderr,
+        )
     for name, problem in scores.failed.items():
         print(f"plainfilm: the chunk {name} failed: {problem}", file=sys.stderr)
     if scores.failed:

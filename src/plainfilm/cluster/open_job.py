@@ -73,7 +73,7 @@ class OpenJob:
 def _check_roots(plan: Plan) -> None:
     """Raise a RunError if a folder of the archive is missing or empty on this machine."""
     for root in plan.index.roots:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # of a NUL byte
             if any(Path(root).iterdir()):
                 continue
         raise RunError(

@@ -36,6 +36,8 @@ class Scores:
         Chunks on which every attempt failed, with the problem of the last one.
     finished
         Whether every planned image has its row.
+    left_out
+        Entries of the archives that were not planned, by reason.
     """
 
     out: str
@@ -44,6 +46,7 @@ class Scores:
     counts: Mapping[str, int]
     failed: Mapping[str, str]
     finished: bool
+    left_out: Mapping[str, int]
 
 
 def score(
@@ -124,6 +127,7 @@ def score(
         driven.counts if done is None else done.counts,
         {chunk.name: problem for chunk, problem in driven.failed.items()},
         done is not None,
+        ledger.plan.index.left_out,
     )
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from plainfilm._files import reason_of
+from plainfilm.cluster.local_store import explain_read
 from plainfilm.data.sources.folders.tree import is_hidden, is_image_by_content, looks_like_image
 from plainfilm.errors import SourceError
 
@@ -53,7 +54,8 @@ class _Walk:
             with os.scandir(path) as entries:
                 listed = sorted(map(self._examine, entries))
         except OSError as error:
-            if not above:
+            # The plan is kept, so what is unreachable now would be missing for good.
+            if not above or explain_read(error, path).reason == "unreachable":
                 raise SourceError(
                     "the folder cannot be listed", received=f"{path}: {reason_of(error)}"
                 ) from error
