@@ -17,7 +17,7 @@ from plainfilm.errors import UsageError
 if TYPE_CHECKING:
     from plainfilm.cluster.score import Scores
 
-EXAMPLE = "plainfilm score /archive --bundle runs/first --out scores"
+EXAMPLE = "plainfilm score hospital_a --bundle runs/first --out scores"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
