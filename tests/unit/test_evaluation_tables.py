@@ -237,6 +237,21 @@ def test_no_other_row_is_taken_for_an_image_without_a_score(tmp_path: Path) -> N
     assert [(one.id, one.reason) for one in found.document.left_out] == [("1/p3.png", "no-score")]
 
 
+def test_rows_with_the_paths_of_the_images_are_theirs(tmp_path: Path) -> None:
+    names = [f"{n % 2}/p{n // 2}.png" for n in range(40)]
+    given = []
+    for root in ("h2", "h1"):
+        for name in names:
+            path = tmp_path / root / name
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_bytes(b"not empty")
+            given.append(str(path))
+    scores = [*([0.5] * 40), *(0.1 + 0.8 * (n % 2) for n in range(40))]
+    table = write(tmp_path / "t.csv", {"image": given, "score": scores})
+    found = judged(table, tmp_path / "h1", thresholds=0.5, positive="1")
+    assert found.document.n == 40 and found.metrics["auroc"].value == 1
+
+
 def test_no_row_of_another_split_with_an_equal_name_is_taken(tmp_path: Path) -> None:
     columns = drawn(40)
     names = [f"{split}/{n % 2}/p{n // 2}.png" for split in ("train", "test") for n in range(40)]

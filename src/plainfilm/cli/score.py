@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--workers N", "worker processes (default: one per core)", type=worker_count)
     add("--share K/N", "work on one of N equal shares, as in a job array, such as 3/16")
-    words = "predict again on images that could not be reached, read or decoded in time"
+    words = "predict again on images that were missing or changed, or not reached, read or decoded"
     add("--retry-errors", words)
     forms = ["text", "json"]
     words = "format of score status (default: text)"

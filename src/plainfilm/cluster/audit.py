@@ -57,7 +57,7 @@ def audit_on(
 ) -> Audit:
     """Audit a data set as `plainfilm.audit_dataset` does, on several processes or machines.
 
-    The evidence is stored in the cache folder, about 2 KiB an image. An interrupted call is
+    The evidence is stored in the cache folder, about 1.3 KiB an image. An interrupted call is
     continued by the same call, also if it is made on several machines that share the cache folder.
 
     Parameters

@@ -1,6 +1,6 @@
 """The evidence job of an audit: for each planned image what the checks need, instead of the image.
 
-A row has about 2 KiB: the thumbnail, the histogram, the features of the style, the metadata with
+A row has about 1.3 KiB: the thumbnail, the histogram, the features of the style, the metadata with
 the lines of text, and the hash of the file.
 """
 

@@ -145,8 +145,8 @@ class Ledger:
             raise ValueError(f"{len(table)} rows for {chunk}")
         data = encode_part(table, self.identity, counts)
         if replace:
+            self.store.remove(DONE)  # first, as its counts are those of the old part
             self.store.replace(chunk.part, data)
-            self.store.remove(DONE)
             return True
         return self.store.put_new(chunk.part, data)
 
