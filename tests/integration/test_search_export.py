@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ import pytest
 import onnx_networks
 from plainfilm.cli.main import main
 from plainfilm.data import Manifest
-from plainfilm.errors import RunError, TrackingError
+from plainfilm.errors import RunError, StorageError, TrackingError
 from plainfilm.evaluation import evaluate
 from plainfilm.report import write_report
-from plainfilm.search.export import find_runs, gather_run
+from plainfilm.search.export import Export, find_runs, gather_run
+from plainfilm.search.to_tensorboard import write_events
 from plainfilm.training import Run, open_run, train
 
 pytestmark = pytest.mark.slow
@@ -236,3 +238,22 @@ def test_a_server_that_is_absent_or_refuses_is_reported(
     assert main(["log", str(run.folder), "--to", "tensorboard"]) == 2
     assert "add --out" in capsys.readouterr().err
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_full_disk_and_a_damaged_history_are_reported(run: Run, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    pytest.importorskip("tensorboardX")
+    text = "x" * 20_000
+    export = Export("0" * 64, "run", {"key": text}, {"loss": ((0, 1.0),)}, {})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limits[1]))  # as if the disk were full
+    try:
+        with pytest.raises(StorageError):
+            write_events(export, tmp_path / "events")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in (tmp_path / "events").rglob("*") if path.is_file()]
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / "history.csv").write_text("x", encoding="utf-8")
+    with pytest.raises(RunError, match=r"history.csv is damaged"):
+        gather_run(tmp_path / "run")

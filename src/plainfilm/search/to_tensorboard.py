@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def write_events(export: Export, folder: Path) -> Outcome:
     StorageError
         If the folder is not writable.
     """
-    writer_of = require("tensorboardX", "tensorboard").SummaryWriter
+    require("tensorboardX", "tensorboard")
     place = folder / export.name.replace("/", "-") / export.id[:12]
     content = {"run": export.id, "content": export.content}
     there = place.is_dir()
@@ -41,11 +44,8 @@ def write_events(export: Export, folder: Path) -> Outcome:
     _files.make_folder(place.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
     try:
-        writer = writer_of(str(temporary))
-        _write(writer, export)
-        writer.close()
-        for path in temporary.glob("events.*"):
-            path.rename(temporary / _EVENTS)
+        # The SummaryWriter writes in a thread, and waits for ever when the disk is full.
+        _files.write_bytes(temporary / _EVENTS, b"".join(map(_record, _events(export))))
         _files.write_json(temporary / _CONTENT, content)
         temporary.chmod(0o755)
         shutil.rmtree(place, ignore_errors=True)
@@ -57,15 +57,33 @@ def write_events(export: Export, folder: Path) -> Outcome:
     return "updated" if there else "new"
 
 
-def _write(writer: Any, export: Export) -> None:
+def _record(data: bytes) -> bytes:
+    """Return a record of an event file: the length and the data, each with a checksum."""
+    crc = require("tensorboardX.record_writer", "tensorboard").masked_crc32c
+    length = struct.pack("<Q", len(data))
+    return length + struct.pack("<I", crc(length)) + data + struct.pack("<I", crc(data))
+
+
+def _events(export: Export) -> Iterator[bytes]:
+    event_of = require("tensorboardX.proto.event_pb2", "tensorboard").Event
+    summary = require("tensorboardX.summary", "tensorboard")
+
+    def event(content: Any, step: int | None = None) -> bytes:
+        message = event_of(wall_time=time.time(), step=step, summary=content)
+        return bytes(message.SerializeToString())
+
+    first = event_of(wall_time=time.time(), file_version="brain.Event:2")
+    yield bytes(first.SerializeToString())
     for name, series in export.series.items():
         for step, value in series:
-            writer.add_scalar(name, value, step)
+            yield event(summary.scalar(name, value), step)
     rows = [f"| {key} | {value} |" for key, value in export.params.items()]
-    writer.add_text("parameters", "\n".join(["| parameter | value |", "|---|---|", *rows]))
+    yield event(
+        summary.text("parameters", "\n".join(["| parameter | value |", "|---|---|", *rows]))
+    )
     for name, path in export.artifacts.items():
         if path.suffix == ".png":
             image = np.asarray(Image.open(path).convert("RGB"))
-            writer.add_image(name.removesuffix(path.suffix), image, dataformats="HWC")
+            yield event(summary.image(name.removesuffix(path.suffix), image, dataformats="HWC"))
         elif path.suffix == ".md":
-            writer.add_text(name, path.read_text(encoding="utf-8"))
+            yield event(summary.text(name, path.read_text(encoding="utf-8")))

@@ -53,9 +53,12 @@ class Run:
             return []
         try:
             text = io.StringIO(_files.read_regular(path).decode(), newline="")
+            reader = csv.DictReader(text, strict=True)
+            if "epoch" not in (reader.fieldnames or ["epoch"]):
+                raise ValueError("no column epoch")
             return [
                 {key: float(cell) if cell else math.nan for key, cell in _whole(row).items()}
-                for row in csv.DictReader(text, strict=True)
+                for row in reader
             ]
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise RunError(
