@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from typing import Protocol, TextIO
@@ -58,4 +60,8 @@ class ProgressLines:
             known = spent > 2 and 0 < done < total
             left = f", {spent / done * (total - done):.0f} s left" if known else ""
             line = f"{stage} {done}/{total}  {spent:.0f} s{left}  {note}"
-        print(line.rstrip(), file=self._file or sys.stderr, flush=True)
+        try:
+            print(line.rstrip(), file=self._file or sys.stderr, flush=True)
+        except BrokenPipeError:  # the reader of the log has ended, but the work goes on
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), (self._file or sys.stderr).fileno())

@@ -447,6 +447,16 @@ def test_a_damaged_copy_of_the_model_is_made_again(
     assert load_bundle(ledger.store).id == job.bundle
 
 
+def test_the_work_goes_on_when_the_reader_of_the_log_ends(
+    arguments: list[str], images: Path, tmp_path: Path
+) -> None:
+    with start("SlowJob", *arguments) as running:
+        assert running.stderr is not None
+        running.stderr.close()
+        assert running.wait(60) == 0
+    predicted_rows(tmp_path / "out", images)
+
+
 def test_a_folder_that_was_not_planned_is_a_warning(
     arguments: list[str], images: Path, capsys: Capture
 ) -> None:
