@@ -46,6 +46,13 @@ def run(args: argparse.Namespace) -> int:
             remedy="leave it out, and name the server with --uri" if is_mlflow else "add --out",
         )
     runs = find_runs(args.runs)
+    place = None if is_mlflow else args.out.resolve()
+    if inside := [run for run in runs if place and place.is_relative_to(run.resolve())]:
+        raise UsageError(
+            "nothing is written to a run",
+            received=f"--out {args.out} is in the run {inside[0]}",
+            remedy="name another folder",
+        )
     send: Callable[[Export], str]
     if is_mlflow:
         from plainfilm.search.to_mlflow import MlflowTracker
