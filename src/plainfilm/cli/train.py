@@ -273,7 +273,8 @@ def _training(
     skip_when_importing("matplotlib")
     with silence_libraries():  # weights of Keras are loaded, which imports the backend
         # An error is reported before anything is printed.
-        choose_trainer(recipe, args.backend, args.ranks, args.coordinator)
+        here = None if args.rank else args.coordinator  # where only rank 0 listens
+        choose_trainer(recipe, args.backend, args.ranks, here)
     print(describe_manifest(manifest))
     print_findings(manifest, args.given)
     with silence_libraries() as until, show_progress() as progress:
