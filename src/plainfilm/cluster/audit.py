@@ -113,7 +113,7 @@ def audit_on(
 class _ManifestSource:
     """The files of a manifest in its order."""
 
-    bytes: int | None = None
+    sha256: str | None = None
     may_repeat = False
 
     def __init__(self, manifest: Manifest) -> None:

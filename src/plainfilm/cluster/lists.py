@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import re
 from collections import Counter
@@ -49,13 +50,13 @@ class ListSource:
         self._store = open_store(self._base)
         self._range: list[str] = []  # first and last local path in text order
         with self._store.open(self._name) as file:
-            self.bytes: int | None = file.seek(0, os.SEEK_END)
+            self.sha256: str | None = _hash(file)
 
     def describe(self) -> PlannedSource:
-        """Return the list, its size, and the folder above all local files in it."""
+        """Return the list, its hash, and the folder above all local files in it."""
         folders = [path.rpartition("/")[0] or "/" for path in self._range]
         root = os.path.commonpath(folders) if folders else None
-        return PlannedSource(self.uri, self.bytes, root)
+        return PlannedSource(self.uri, self.sha256, root)
 
     def tables(self, left_out: Counter[str]) -> Iterator[Any]:
         """Yield the rows of the list in its order; blank cells are counted."""
@@ -171,3 +172,10 @@ class ListSource:
                 received=error.received,
                 remedy=error.remedy,
             ) from None
+
+
+def _hash(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while data := file.read(_HEAD):
+        digest.update(data)
+    return digest.hexdigest()

@@ -59,14 +59,14 @@ class PlannedSource:
     ----------
     uri
         Absolute path or URI.
-    bytes
-        Size of a list; None for a folder or prefix.
+    sha256
+        SHA-256 of a list; None for a folder or prefix.
     root
         Folder above all local files, or None.
     """
 
     uri: str
-    bytes: int | None = None
+    sha256: str | None = None
     root: str | None = None
 
 

@@ -219,8 +219,8 @@ def _check_sources(
     store: Store, index: PlanIndex, sources: Sequence[Source], column: str | None
 ) -> None:
     """Raise a UsageError if a plan is of other sources."""
-    planned = [(source.uri, source.bytes) for source in index.sources]
-    given = [(source.uri, source.bytes) for source in sources]
+    planned = [(source.uri, source.sha256) for source in index.sources]
+    given = [(source.uri, source.sha256) for source in sources]
     if planned == given and index.column == column:
         return
     raise UsageError(
@@ -230,11 +230,11 @@ def _check_sources(
     )
 
 
-def _names(sources: Iterable[tuple[str, int | None]], column: str | None) -> str:
+def _names(sources: Iterable[tuple[str, str | None]], column: str | None) -> str:
     """Describe sources for a message."""
     text = ", ".join(
-        printable(uri if size is None else f"{uri} ({plural(size, 'byte')})")
-        for uri, size in sources
+        printable(uri if digest is None else f"{uri} (SHA-256 {digest[:8]}…)")
+        for uri, digest in sources
     )
     return text if column is None else f"{text}, column {printable(column)}"
 
@@ -247,7 +247,7 @@ def _no_images(source: Source, left_out: Counter[str]) -> SourceError:
         if count
     ]
     return SourceError(
-        f"{source.uri} contains no {'URIs' if source.bytes is not None else 'images'}",
+        f"{source.uri} contains no {'URIs' if source.sha256 is not None else 'images'}",
         received=f"only {', '.join(others)}" if others else None,
         remedy="give a folder, a prefix or a list with images in JPEG, PNG, TIFF, BMP, WebP, GIF "
         "or DICOM",

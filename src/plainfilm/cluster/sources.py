@@ -28,8 +28,8 @@ class Source(Protocol):
         """Its absolute path or URI."""
 
     @property
-    def bytes(self) -> int | None:
-        """Size of a list; None for a folder or prefix."""
+    def sha256(self) -> str | None:
+        """SHA-256 of a list; None for a folder or prefix."""
 
     @property
     def may_repeat(self) -> bool:
@@ -45,7 +45,7 @@ class Source(Protocol):
 class FolderSource:
     """The images below a folder."""
 
-    bytes: int | None = None
+    sha256: str | None = None
     may_repeat = False
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class PrefixSource:
     format, or one of digits, or no suffix and a digit in its name. No object is opened.
     """
 
-    bytes: int | None = None
+    sha256: str | None = None
     may_repeat = False
 
     def __init__(self, uri: str) -> None:
@@ -103,7 +103,7 @@ def find_sources(archives: Sequence[str | Path], column: str | None = None) -> l
     Raises a SourceError if one is missing, and a UsageError if ``column`` is given without a list.
     """
     sources = [_find(archive, column) for archive in archives]
-    if column is not None and all(source.bytes is None for source in sources):
+    if column is not None and all(source.sha256 is None for source in sources):
         raise UsageError(
             "a column is for lists of URIs, and there is no list",
             received=printable(column),
