@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed SEED", "seed of the training (default: 0)", type=int, default=0)
     add_cache_arguments(parser)
     parser.set_defaults(
-        backend=None, ranks=1, coordinator=None, no_evaluation=False, no_robustness=False
+        backend=None, ranks=1, rank=0, coordinator=None, no_evaluation=False, no_robustness=False
     )
 
 
