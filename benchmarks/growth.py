@@ -366,6 +366,7 @@ def report(name: str, found: Found, folder: Path | None) -> None:
     heads = ["stage", *sizes, "KiB an image, peak", "KiB an image, held", "exponent"]
     print(f"\n{name}; seconds, peak memory\n\n" + table(heads, rows))
     if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / ("growth.csv" if name == "images" else f"growth-{name}.csv")
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([heads, *rows])
