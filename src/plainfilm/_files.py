@@ -10,7 +10,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,10 @@ def check_output_folder(folder: Path, *markers: str) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, place: Callable[[Path, Path], object] = Path.replace) -> Iterator[Path]:
     """Yield a temporary file that replaces ``path`` if the block succeeds.
+
+    ``place`` gives the complete temporary file its name in another way.
 
     Even if the writer is killed, a reader sees the complete old or the complete new file. What
     killed writers left in the folder is removed by the first write of a process to it.
@@ -97,7 +99,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        place(temporary, path)
     except OSError as error:
         raise explain_oserror(error, path) from error
     finally:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plainfilm.cli.several_trainings import check_numbers, check_ranks
 from plainfilm.cli.sources import add_cache_arguments, add_source_arguments, load, options_of
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.teacher is not None:
         settings.append(f"distil.teacher={json.dumps(str(args.teacher), ensure_ascii=False)}")
     recipe = load_recipe(args.recipe, settings)  # a wrong setting is reported at once
-    _check_numbers(args)
-    _check_ranks(args)
+    check_numbers(args)
+    check_ranks(args)
     lost = [path for path in args.data if not Path(path).exists()]
     if lost and (args.out / "plan.json").is_file():
         return _report_lost(args.out, lost[0])
@@ -83,48 +84,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         train_and_report(manifest, args.out, recipe, args)
     return 0
-
-
-def _check_numbers(args: argparse.Namespace) -> None:
-    from plainfilm.errors import UsageError
-
-    if args.folds is not None:
-        if args.folds < 2:
-            raise UsageError("a cross-validation needs 2 or more folds", received=args.folds)
-        if args.seeds != 1:
-            raise UsageError(
-                "--folds and --seeds cannot be combined",
-                received=f"--folds {args.folds} --seeds {args.seeds}",
-                remedy="repeat the cross-validation with another --seed and --out",
-            )
-    elif args.seeds < 1 or (args.ensemble and args.seeds < 2):
-        raise UsageError(
-            "an ensemble needs at least 2 seeds" if args.ensemble else "--seeds must be at least 1",
-            received=args.seeds,
-            remedy="give --seeds 2 or more" if args.ensemble else "leave it out for one training",
-        )
-
-
-def _check_ranks(args: argparse.Namespace) -> None:
-    from plainfilm._machine import cores
-    from plainfilm._text import plural
-    from plainfilm.errors import UsageError
-
-    if (args.rank is None) != (args.coordinator is None):
-        raise UsageError(
-            "--coordinator and --rank belong together",
-            received="--rank" if args.coordinator is None else "--coordinator",
-            remedy="give both on several machines, and only --ranks on one",
-        )
-    if args.coordinator is not None and (args.seeds > 1 or args.folds is not None):
-        raise UsageError(
-            "several trainings cannot have a coordinator",
-            received="--folds" if args.seeds == 1 else "--seeds",
-            remedy="start one training for each seed, or use --ranks on one machine",
-        )
-    here = args.ranks if args.coordinator is None else 1
-    if here > cores():
-        print(f"{here} ranks share {plural(cores(), 'core')} of this machine")
 
 
 def _join(manifest: Manifest, recipe: Recipe, args: argparse.Namespace) -> None:

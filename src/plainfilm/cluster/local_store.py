@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from plainfilm._files import explain_oserror, reason_of, write_bytes
-from plainfilm._leftovers import create_part, remove_leftovers
+from plainfilm._files import atomic_path, explain_oserror, reason_of, write_bytes
 from plainfilm.cluster.stores import Entry, Reason, StoreError
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EXDEV)
@@ -21,8 +19,6 @@ _UNREACHABLE = (
     *(errno.ENOTCONN, errno.ECONNRESET, errno.ENETUNREACH, errno.EREMOTEIO, errno.EMFILE),
 )
 _CLAIM_SECONDS = 60.0
-
-_remove_leftovers_once = functools.cache(remove_leftovers)
 
 
 class LocalStore:
@@ -79,28 +75,15 @@ class LocalStore:
         path = self.path / name
         if path.exists():
             return False
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers_once(path.parent)
-            temporary, lock = create_part(path)
-        except OSError as error:
-            raise explain_oserror(error, path) from error
-        try:
-            with open(temporary, "rb+") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+        created = False
+
+        def place(temporary: Path, path: Path) -> None:
+            nonlocal created
             created = _link(temporary, path)
-            _flush_folder(path.parent)
-        except OSError as error:
-            raise explain_oserror(error, path) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-            if lock is not None:
-                os.close(lock)
+
+        with atomic_path(path, place) as temporary:
+            temporary.write_bytes(data)
+        _flush_folder(path.parent)
         return created
 
     def replace(self, name: str, data: bytes) -> None:

@@ -49,7 +49,7 @@ class FolderSource:
     may_repeat = False
 
     def __init__(self, path: Path) -> None:
-        self.uri = os.path.abspath(path)  # noqa: PTH100
+        self.uri = os.path.abspath(path)  # noqa: PTH100 (a Path keeps ..)
 
     def tables(self, left_out: Counter[str]) -> Iterator[Any]:
         """Yield the images in the order of their paths."""
@@ -127,7 +127,7 @@ def _find(archive: str | Path, column: str | None) -> Source:
             received=path,
             remedy=f"give a folder, or a list of URIs that ends with {', '.join(LIST_SUFFIXES)}",
         )
-    return ListSource(os.path.abspath(path), column)  # noqa: PTH100
+    return ListSource(os.path.abspath(path), column)  # noqa: PTH100 (a Path keeps ..)
 
 
 def make_tables(rows: Iterable[tuple[str, int | None, str | None]]) -> Iterator[Any]:

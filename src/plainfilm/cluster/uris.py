@@ -103,4 +103,4 @@ def normal_uri(uri: str, base: str) -> str:
         if is_object(uri):
             return uri
         uri = str(path_of(uri))
-    return uri_of(os.path.normpath(os.path.join(base, uri)))  # noqa: PTH118
+    return uri_of(os.path.normpath(os.path.join(base, uri)))  # noqa: PTH118 (a Path keeps ..)

@@ -187,7 +187,7 @@ def _plan(
         over=space.over,
         shift=shift,
         folds=folds,
-        # By docs/explanation/choosing-recipes.md, these rank recipes best.
+        # By docs/explanation/choosing-recipes.md, these decide; they are not proven.
         objective="by_kind" if shift is None else "mixed",
         seeds=seeds,
         seed=seed,
