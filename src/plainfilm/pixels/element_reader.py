@@ -7,7 +7,7 @@ has no bounds: it keeps every element, and converts every character set and nest
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -33,7 +33,14 @@ _LONGEST_CHARSET = 1 << 10
 _UNDEFINED = 0xFFFFFFFF
 _CHARSET, _SYNTAX = BaseTag(0x00080005), BaseTag(0x00020010)
 _ITEM, _END_OF_ITEM, _END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_USED = {BaseTag(tag_for_keyword(keyword) or 0): keyword for keyword in USED}
+
+
+def tags_of(keywords: Iterable[str]) -> dict[BaseTag, str]:
+    """Return tag to keyword."""
+    return {BaseTag(tag_for_keyword(keyword) or 0): keyword for keyword in keywords}
+
+
+_USED = tags_of(USED)
 TAGS = (*map(int, _USED),)
 """Tags of the elements that are read."""
 VRS = {vr.value.encode(): vr.value for vr in VR if len(vr.value) == 2}
@@ -60,11 +67,15 @@ class Encoding(NamedTuple):
 
 
 class Reader:
-    """Reads one stream; the bounds apply to all that it reads."""
+    """Reads one stream; the bounds apply to all that it reads.
 
-    def __init__(self, stream: BinaryIO) -> None:
+    ``used`` are the elements that are kept, tag to keyword.
+    """
+
+    def __init__(self, stream: BinaryIO, used: Mapping[BaseTag, str] | None = None) -> None:
         self.stream = stream
         self.left = _PARTS
+        self._used = _USED if used is None else used
 
     def data_set(
         self,
@@ -121,7 +132,11 @@ class Reader:
                 size = seek(0, HERE) - at
                 seek(at)
             # pydicom would convert a sequence where a value is expected, without bounds.
-            if found is None or tag not in _USED or (vr == "SQ" and not _is_sequence(tag)):
+            if (
+                found is None
+                or tag not in self._used
+                or (vr == "SQ" and not self._is_sequence(tag))
+            ):
                 seek(size, HERE)
                 continue
             raw = self._value(tag, vr, size)
@@ -215,11 +230,11 @@ class Reader:
 
     def _value(self, tag: int, vr: str | None, length: int) -> bytes | None:
         """Read a value that is used."""
-        keyword = _USED[BaseTag(tag)]
+        keyword = self._used[BaseTag(tag)]
         longest = _LONGEST_TABLE if keyword in TABLES else _LONGEST
         if tag == _CHARSET:
             longest = _LONGEST_CHARSET
-        elif _is_sequence(tag):
+        elif self._is_sequence(tag):
             longest = length
         if not length:
             empty: bytes | None = empty_value_for_VR(vr, raw=True)
@@ -229,14 +244,13 @@ class Reader:
             check_parts(f"bytes of {keyword}", length, longest)
         return value
 
+    def _is_sequence(self, tag: int) -> bool:
+        return self._used[BaseTag(tag)].endswith("Sequence")
+
     def _exactly(self, count: int) -> bytes:
         if len(data := self.stream.read(count)) < count:
             raise broken("corrupt", "the DICOM data are damaged")
         return data
-
-
-def _is_sequence(tag: int) -> bool:
-    return _USED[BaseTag(tag)].endswith("Sequence")
 
 
 def _is_implicit(kind: bytes) -> bool:

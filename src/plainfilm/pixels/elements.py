@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from pydicom.charset import default_encoding
@@ -31,7 +32,9 @@ def read_meta(stream: BinaryIO) -> str | None:
     return None if value is None or not value.value else str(value.value).strip("\0 ")
 
 
-def read_after_meta(stream: BinaryIO, syntax: str | None, stop: Stop) -> Dataset:
+def read_after_meta(
+    stream: BinaryIO, syntax: str | None, stop: Stop, used: Mapping[BaseTag, str] | None = None
+) -> Dataset:
     """Read the used elements of the data set that begins at the position of the stream."""
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     if syntax is None:
@@ -41,12 +44,18 @@ def read_after_meta(stream: BinaryIO, syntax: str | None, stop: Stop) -> Dataset
         implicit = first[4:] not in VRS
         # Big endian is always explicit; read as little endian, its groups are 1024 or more.
         little = implicit or int.from_bytes(first[:2], "little") < 1024
-    return read_elements(stream, implicit, little, stop)
+    return read_elements(stream, implicit, little, stop, used)
 
 
-def read_elements(stream: BinaryIO, implicit: bool, little: bool, stop: Stop) -> Dataset:
+def read_elements(
+    stream: BinaryIO,
+    implicit: bool,
+    little: bool,
+    stop: Stop,
+    used: Mapping[BaseTag, str] | None = None,
+) -> Dataset:
     """Read the used elements of a data set in a stated encoding."""
-    return Reader(stream).data_set(Encoding(implicit, little), stop=stop)
+    return Reader(stream, used).data_set(Encoding(implicit, little), stop=stop)
 
 
 def items(dataset: Any, keyword: str) -> list[Any]:

@@ -1,0 +1,188 @@
+"""Defines what a result is made of, and the results themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.prediction import Prediction
+from plainfilm.records import OperatingPoint, Task
+
+if TYPE_CHECKING:
+    from plainfilm.inference.registry import LoadedBundle
+    from plainfilm.pacs.header import Header
+
+__all__ = [
+    "AnsweredImage",
+    "Evaluation",
+    "Model",
+    "Refusal",
+    "Result",
+    "State",
+    "derived_uid",
+]
+
+MANUFACTURER = MODEL_NAME = "plainfilm"
+"""Manufacturer and model name of every result, by which results are recognised when they return."""
+REPORT_SERIES, CAPTURE_SERIES = 9001, 9002
+"""Numbers of the two series of a study."""
+
+State = Literal["present", "absent", "undetermined"]
+
+_MAIN_POINTS = ("balanced", "given")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an image has no prediction.
+
+    Attributes
+    ----------
+    code
+        Stable code in kebab case.
+    meaning
+        Sentence of at most 64 characters.
+    """
+
+    code: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AnsweredImage:
+    """One image and its prediction, or its refusal.
+
+    Attributes
+    ----------
+    header
+        The header of the image.
+    sha256
+        SHA-256 of its data set, in hexadecimal digits.
+    prediction, refusal
+        Exactly one of them is None.
+    picture
+        The image in grey levels (height, width), at most 1024 on the longest side, or None.
+    heatmap
+        Activation of the network (size, size), or None.
+    """
+
+    header: Header
+    sha256: str
+    prediction: Prediction | None = None
+    refusal: Refusal | None = None
+    picture: NDArray[np.uint8] | None = None
+    heatmap: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the model says about one label.
+
+    Attributes
+    ----------
+    label
+        Name of the label.
+    state
+        ``undetermined`` in the indeterminate range, or if there is no threshold.
+    probability
+        0 to 1.
+    point
+        Operating point that decides; None for a multi-class task, or if there is no threshold.
+    """
+
+    label: str
+    state: State
+    probability: float
+    point: OperatingPoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The bundle that predicts.
+
+    Attributes
+    ----------
+    name, bundle_id, version
+        Name of the bundle, its SHA-256, and the version of plainfilm.
+    task
+        Labels and classes.
+    points
+        Label to its main operating point, ``balanced`` or else ``given``.
+    """
+
+    name: str
+    bundle_id: str
+    version: str
+    task: Task
+    points: Mapping[str, OperatingPoint]
+
+    @classmethod
+    def of(cls, loaded: LoadedBundle) -> Model:
+        """Return the model of a loaded bundle."""
+        points: dict[str, OperatingPoint] = {}
+        for name in _MAIN_POINTS:
+            for point in loaded.bundle.operating_points:
+                if point.name == name:
+                    points.setdefault(point.label, point)
+        identity = loaded.identity
+        return cls(
+            identity["name"], identity["id"], identity["version"], loaded.bundle.task, points
+        )
+
+    def evaluate(self, prediction: Prediction) -> tuple[Evaluation, ...]:
+        """Return what a prediction says about each label, in the order of the task."""
+        return tuple(
+            Evaluation(label, self._state(prediction, label), probability, self.points.get(label))
+            for label, probability in prediction.probabilities.items()
+        )
+
+    def _state(self, prediction: Prediction, label: str) -> State:
+        if label in prediction.indeterminate:
+            return "undetermined"
+        if self.task.kind == "multiclass":
+            return "present" if prediction.predicted.get("most-likely") == label else "absent"
+        point = self.points.get(label)
+        if point is None:
+            return "undetermined"
+        if self.task.kind == "binary":
+            positive = prediction.predicted.get(point.name) == self.task.classes[1]
+        else:
+            positive = prediction.predicted.get(f"{label}/{point.name}") == "positive"
+        return "present" if positive else "absent"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result:
+    """A complete DICOM file.
+
+    Attributes
+    ----------
+    uid, sop_class
+        Its SOP Instance UID and SOP Class UID.
+    kind
+        ``report`` or ``capture``.
+    data
+        Its bytes.
+    """
+
+    uid: str
+    kind: Literal["report", "capture"]
+    sop_class: str
+    data: bytes
+
+
+def derived_uid(*parts: str) -> str:
+    """Return the same valid UID for the same texts, and another one for others.
+
+    It is a UUID of version 8 under the root 2.25 (PS3.5 annex B.2).
+    """
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+    number = int.from_bytes(digest[:16], "big")
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(3 << 62) | 2 << 62
+    return f"2.25.{number}"
