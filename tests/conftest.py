@@ -134,47 +134,6 @@ MakeBundle = Callable[..., Bundle]
 Draw = Callable[[Path, float], Path]
 
 
-def brightness_graph(gains: Sequence[float]) -> bytes:
-    """Return a network whose probabilities increase with the brightness of the image.
-
-    Its logit of a label is gain * (mean grey value - 128) / 32, and the novelty of an image is
-    abs(mean grey value - 128) / 100.
-    """
-    onnx = pytest.importorskip("onnx")
-    helper, numbers = onnx.helper, onnx.numpy_helper.from_array
-    floats = onnx.TensorProto.FLOAT
-    nodes = [
-        helper.make_node("Cast", ["image"], ["grey"], to=floats),
-        helper.make_node("ReduceMean", ["grey"], ["mean"], axes=[1, 2], keepdims=0),
-        helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
-        helper.make_node("Sub", ["column", "middle"], ["centred"]),
-        helper.make_node("Mul", ["centred", "gains"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
-        helper.make_node("Squeeze", ["centred", "one"], ["distance"]),
-        helper.make_node("Abs", ["distance"], ["positive"]),
-        helper.make_node("Div", ["positive", "hundred"], ["novelty"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "brightness",
-        [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["n", SIDE, SIDE])],
-        [
-            helper.make_tensor_value_info(name, floats, ["n", len(gains)])
-            for name in ("probabilities", "logits")
-        ]
-        + [helper.make_tensor_value_info("novelty", floats, ["n"])],
-        [
-            numbers(np.array([1], np.int64), "one"),
-            numbers(np.float32(128), "middle"),
-            numbers(np.float32(100), "hundred"),
-            numbers(np.array([gains], np.float32) / 32, "gains"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
-
-
 BRIGHTNESS = Recipe("brightness", "", PixelSpec(SIDE), NetworkConfig("none"), FitConfig(1))
 """The recipe of bundles that no training made."""
 
@@ -197,6 +156,9 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         **more: Any,
     ) -> Bundle:
         chosen = thresholds or {"balanced": 0.5, "rule-out": 0.2, "rule-in": 0.8}
+        pytest.importorskip("onnx")
+        from onnx_networks import brightness_graph
+
         metadata = BundleMetadata(
             task=task,
             pixels=pixels,
@@ -215,7 +177,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         return write_bundle(
             folder or tmp_path / "bright",
             metadata,
-            graph=brightness_graph(gains) if graph is None else graph,
+            graph=brightness_graph(gains, SIDE) if graph is None else graph,
             weights=b"none",
             training_images=training_images,
         )

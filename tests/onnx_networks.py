@@ -165,6 +165,59 @@ def brightness(path: Path, *, size: int = 32, gain: float = 20.0, end: str | Non
     return made.save(path, ["n", 1, size, size], x, 1)
 
 
+def brightness_graph(
+    gains: Sequence[float], size: int, *, activation: bool = False, end: str = "Sigmoid"
+) -> bytes:
+    """Return the graph of a bundle whose probabilities increase with the brightness of the image.
+
+    Its logit of a label is gain * (mean grey value - 128) / 32, and the novelty of an image is
+    abs(mean grey value - 128) / 100. The ``activation`` of a label is this logit at each place.
+    """
+    constants = {
+        "one": np.array([1], np.int64),
+        "middle": np.float32(128),
+        "hundred": np.float32(100),
+        "gains": np.array([gains], np.float32) / 32,
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["grey"], to=FLOAT),
+        helper.make_node("ReduceMean", ["grey"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
+        helper.make_node("Sub", ["column", "middle"], ["centred"]),
+        helper.make_node("Mul", ["centred", "gains"], ["logits"]),
+        helper.make_node(end, ["logits"], ["probabilities"]),
+        helper.make_node("Squeeze", ["centred", "one"], ["distance"]),
+        helper.make_node("Abs", ["distance"], ["positive"]),
+        helper.make_node("Div", ["positive", "hundred"], ["novelty"]),
+    ]
+    shapes: dict[str, list[Any]] = {
+        "probabilities": ["n", len(gains)],
+        "logits": ["n", len(gains)],
+        "novelty": ["n"],
+    }
+    if activation:
+        constants["planes"] = np.array(gains, np.float32).reshape(1, -1, 1, 1) / 32
+        nodes += [
+            helper.make_node("Unsqueeze", ["grey", "one"], ["plane"]),
+            helper.make_node(
+                "AveragePool", ["plane"], ["places"], kernel_shape=[4, 4], strides=[4, 4]
+            ),
+            helper.make_node("Sub", ["places", "middle"], ["bright"]),
+            helper.make_node("Mul", ["bright", "planes"], ["activation"]),
+        ]
+        shapes["activation"] = ["n", len(gains), size // 4, size // 4]
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("image", TYPES["uint8"], ["n", size, size])],
+        [helper.make_tensor_value_info(name, FLOAT, sides) for name, sides in shapes.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
 def write_samples(path: Path, network: Path, *, size: int = 32) -> None:
     """Write images, and what a network of three channels returns for them as torchvision does."""
     import onnxruntime
