@@ -120,7 +120,7 @@ class InlinePool:
 
     async def close(self) -> None: ...
 
-    async def decode(self, data: bytes, spec: Any, *, display: bool, key: Any) -> Any:
+    async def decode(self, data: bytes, spec: Any, *, display: Any, key: Any) -> Any:
         if self.gate is not None:
             await self.gate.wait()
         out, limits = np.empty((spec.size, spec.size), np.uint8), self._limits.sandbox.limits

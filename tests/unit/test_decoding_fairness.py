@@ -75,7 +75,7 @@ def with_pool(use: Callable[[AsyncPool], Awaitable[T]]) -> tuple[T, Counter[str]
 async def decode(pool: AsyncPool, seconds: float, key: Key) -> float:
     """Decode a file that takes some seconds, and return how long its client waited."""
     began = time.monotonic()
-    assert isinstance(await pool.decode(b"%g" % seconds, SPEC, display=False, key=key), Decoded)
+    assert isinstance(await pool.decode(b"%g" % seconds, SPEC, display=None, key=key), Decoded)
     return time.monotonic() - began
 
 

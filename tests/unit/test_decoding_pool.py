@@ -29,6 +29,7 @@ from plainfilm.decoding.pool import Pool
 from plainfilm.decoding.process import DecodingProcess
 from plainfilm.decoding.sandbox import Sandbox, memory_cap
 from plainfilm.pixels import Limits, read_full_image, read_image
+from plainfilm.pixels.display import read_pgm
 from plainfilm.records import PixelSpec
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ def outcome(found: Decoded | Failure) -> str:
 
 
 async def ask(pool: AsyncPool, *words: str) -> list[str]:
-    requests = (pool.decode(word.encode(), SPEC, display=False) for word in words)
+    requests = (pool.decode(word.encode(), SPEC, display=None) for word in words)
     return [outcome(found) for found in await asyncio.gather(*requests)]
 
 
@@ -149,10 +150,10 @@ def test_without_any_process_files_fail() -> None:
         await pool.start()
         assert pool.ready == 0
         for _ in range(2):
-            found = await pool.decode(b"x", SPEC, display=False)
+            found = await pool.decode(b"x", SPEC, display=None)
             assert isinstance(found, Failure) and found.reason == "no-decoder"
         await pool.close()
-        found = await pool.decode(b"x", SPEC, display=False)
+        found = await pool.decode(b"x", SPEC, display=None)
         assert isinstance(found, Failure) and found.reason == "no-decoder"
 
     asyncio.run(go())
@@ -176,7 +177,7 @@ def test_a_decoder_does_not_receive_secrets(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
     async def use(pool: AsyncPool) -> str:
-        found = await pool.decode(b"secrets", SPEC, display=False)
+        found = await pool.decode(b"secrets", SPEC, display=None)
         assert isinstance(found, Failure)
         return found.problem
 
@@ -192,19 +193,21 @@ def test_the_worker_reads_the_same_image_as_the_library() -> None:
 
     async def use(pool: AsyncPool) -> Any:
         return [
-            await pool.decode(data, spec, display=True),
-            await pool.decode(data, SPEC, display=False),
-            await pool.decode(data[:5000], SPEC, display=True),
-            await pool.decode(b"", SPEC, display=True),
+            await pool.decode(data, spec, display="png"),
+            await pool.decode(data, SPEC, display=None),
+            await pool.decode(data[:5000], SPEC, display="png"),
+            await pool.decode(b"", SPEC, display="png"),
+            await pool.decode(data, SPEC, display="pgm"),
         ]
 
-    (whole, plain, cut, empty), _ = with_pool(use, puppet=False)
+    (whole, plain, cut, empty, grey), _ = with_pool(use, puppet=False)
     image = read_image(data, spec)
     assert (whole.pixels == image.pixels).all() and whole.sha256 == hash_bytes(data)
     assert whole.metadata == image.metadata
     picture = np.asarray(Pillow.open(io.BytesIO(whole.display)))
     assert picture.shape == (round(300 * 2048 / 2500), 2048)
     assert abs(float(picture.mean()) - float(read_full_image(data).pixels.mean())) < 1
+    assert read_pgm(grey.display).shape == (round(300 * 1024 / 2500), 1024)
     assert plain.display == b"" and plain.pixels.shape == (16, 16)
     assert (cut.reason, empty.reason) == ("truncated", "empty")
 
@@ -222,7 +225,7 @@ def test_the_worker_is_limited_and_ignores_sigterm() -> None:
         os.kill(pid, signal.SIGTERM)  # as to a whole group of processes: it continues
         os.kill(pid, signal.SIGINT)
         await asyncio.sleep(0.2)
-        found = await pool.decode(b"x", SPEC, display=False)
+        found = await pool.decode(b"x", SPEC, display=None)
         return limits, found, pool.pids == [pid]
 
     file = Limits(bytes=1000, pixels=1000)
@@ -254,7 +257,7 @@ def test_large_replies_and_requests_do_not_wait_for_each_other() -> None:
 
     async def use(pool: AsyncPool) -> list[Any]:
         spec = PixelSpec(1024)
-        return await asyncio.gather(*(pool.decode(data, spec, display=True) for _ in range(12)))
+        return await asyncio.gather(*(pool.decode(data, spec, display="png") for _ in range(12)))
 
     found, events = with_pool(use, puppet=False, sandbox=Sandbox(seconds=20))
     assert {type(one) for one in found} == {Decoded} and events == {"started": 1}

@@ -279,7 +279,7 @@ def test_a_heat_map_that_fails_is_a_failure_of_its_image(
     def fail(*_: object) -> bytes:
         raise BundleError("the network returned values that are not finite (activation)")
 
-    monkeypatch.setattr("plainfilm.inference.engine.draw_heatmap", fail)
+    monkeypatch.setattr("plainfilm.inference.engine.heatmap", fail)
 
     async def talk(client: Any, service: Any) -> Any:
         own = {"content": sources[-1], "headers": {"content-type": "image/png"}}

@@ -17,8 +17,15 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageFile
 
+import plainfilm.pixels.read
 from plainfilm.errors import ImageError
-from plainfilm.pixels import Limits, read_full_image, read_image, read_image_and_text
+from plainfilm.pixels import (
+    Limits,
+    read_full_image,
+    read_image,
+    read_image_and_text,
+    read_image_and_whole,
+)
 from plainfilm.pixels.depth import grey_from_depth
 from plainfilm.records import PixelSpec
 
@@ -512,3 +519,33 @@ def test_reading_a_jpeg_does_not_import_pydicom() -> None:
     data = saved(scene(), "jpeg")
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("spec", [PixelSpec(32), PixelSpec(32, "crop", True), PixelSpec(350)])
+def test_the_whole_image_and_the_prepared_one_are_read_together(
+    monkeypatch: pytest.MonkeyPatch, spec: PixelSpec
+) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    sources = {
+        "png": saved(scene(), "png", exif=exif),
+        "jpeg": saved(scene(), "jpeg", exif=exif),
+        "narrow": saved(scene(1, 500), "jpeg"),
+    }
+    expected = {
+        name: (read_image(data, spec), read_full_image(data)) for name, data in sources.items()
+    }
+    decode, calls = plainfilm.pixels.read._decode, []
+
+    def count(*arguments: object) -> object:
+        calls.append(arguments)
+        return decode(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plainfilm.pixels.read, "_decode", count)
+    for name, data in sources.items():
+        calls.clear()
+        image, whole = read_image_and_whole(data, spec)
+        np.testing.assert_array_equal(image.pixels, expected[name][0].pixels)
+        assert image.metadata == expected[name][0].metadata
+        np.testing.assert_array_equal(np.asarray(whole), expected[name][1].pixels)
+        assert len(calls) == 1 or name != "png"

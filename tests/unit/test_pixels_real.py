@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from plainfilm.pixels import read_full_image, read_image
+from plainfilm.pixels import read_full_image, read_image, read_image_and_whole
 from plainfilm.records import PixelSpec
 
 DATA = Path(
@@ -184,6 +184,16 @@ def test_encodings_of_one_radiograph_are_equal() -> None:
     for name in ("j2k_lossy", "jpeg_12bit_lossy"):
         lossy = read_full_image(leg / f"rg3_leg_{name}.dcm").pixels.astype(int)
         assert np.abs(lossy - plain).mean() < 1
+
+
+def test_a_radiograph_and_its_prepared_image_are_read_together() -> None:
+    paths = [path for path in (DATA / "dicom" / "chest").iterdir() if "cr_mono" in path.name]
+    assert len(paths) == 3
+    for path in paths:
+        for spec in (PixelSpec(64), PixelSpec(64, "pad", True)):
+            image, whole = read_image_and_whole(path, spec)
+            np.testing.assert_array_equal(image.pixels, read_image(path, spec).pixels)
+            np.testing.assert_array_equal(np.asarray(whole), read_full_image(path).pixels)
 
 
 def test_polarity_of_real_chest_radiographs() -> None:

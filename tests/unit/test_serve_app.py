@@ -18,10 +18,10 @@ pytest.importorskip("starlette")
 
 from plainfilm.bundle import Bundle
 from plainfilm.cli.main import main
-from plainfilm.explain import overlay
-from plainfilm.inference.items import draw_heatmap
+from plainfilm.explain import heatmap, overlay
 from plainfilm.inference.registry import BundleSource
 from plainfilm.records import Task
+from plainfilm.serve.items import draw_heatmap
 
 ServeWith = Callable[..., Any]
 MakeBundle = Callable[..., Bundle]
@@ -135,7 +135,8 @@ def test_pictures_are_included_on_request(serve_with: ServeWith) -> None:
         answer = await client.post(path, content=wide.getvalue(), headers=PNG)
         served = service.registry.get(None)
         image = served.predictor.read(wide.getvalue())
-        return answer.json(), image, draw_heatmap(served.predictor, image, "bright")
+        heat = heatmap(served.predictor, image.pixels, "bright")
+        return answer.json(), image, draw_heatmap(heat)
 
     (answer, image, drawn), _ = serve_with(talk)
     pictures = {}

@@ -15,6 +15,7 @@ from plainfilm.decoding.job import Job
 from plainfilm.decoding.pool import Pool
 from plainfilm.decoding.sandbox import Sandbox
 from plainfilm.pixels import read_image
+from plainfilm.pixels.display import Display
 from plainfilm.records import PixelSpec
 
 
@@ -71,9 +72,9 @@ class AsyncPool:
         await asyncio.to_thread(self._pool.start)
 
     async def decode(
-        self, data: bytes, spec: PixelSpec, *, display: bool, key: Key = NO_KEY
+        self, data: bytes, spec: PixelSpec, *, display: Display | None, key: Key = NO_KEY
     ) -> Decoded | Failure:
-        """Decode the bytes of a file; ``display`` requests a PNG of the whole image too.
+        """Decode the bytes of a file; ``display`` requests the whole image too, in a format.
 
         Clients are served in turn, and the requests of each client in turn, by their ``key``.
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from plainfilm._files import hash_bytes
 from plainfilm.errors import ImageError
-from plainfilm.pixels import LIMITS, Image, Limits, read_full_image
-from plainfilm.pixels.display import encode_png, shrink
+from plainfilm.pixels import LIMITS, Image, Limits, read_image_and_whole
+from plainfilm.pixels.display import Display, encode_display
 from plainfilm.records import PixelSpec
 
 FEW = 64
@@ -35,7 +35,7 @@ class Decoded:
 
     pixels: NDArray[np.uint8]  # (size, size)
     metadata: dict[str, str | float]  # finite numbers and strings only
-    display: bytes = b""  # PNG of the whole image; empty unless requested
+    display: bytes = b""  # the whole image; empty unless requested
     sha256: str = ""  # of the file where it was given as bytes, else empty
 
 
@@ -53,23 +53,25 @@ def decode_one(
     source: str | bytes,
     out: NDArray[np.uint8],
     *,
-    display: bool = False,
+    display: Display | None = None,
     limits: Limits = LIMITS,
 ) -> Decoded | Failure:
     """Decode a file into ``out``, (size, size); return every failure, raise none.
 
-    ``limits`` apply to the image for display; the reader has its own.
+    With ``display``, the file is read by ``read_image_and_whole`` with ``limits`` instead of by the
+    reader.
     """
     try:
-        image = reader(source, spec)
+        encoded, digest = b"", ""
+        if display is None:
+            image = reader(source, spec)
+        else:
+            image, whole = read_image_and_whole(source, spec, limits=limits)
+            encoded = encode_display(whole, display)
         out[...] = image.pixels
-        png, digest = b"", ""
-        if display:
-            whole = read_full_image(source, limits=limits, frame=spec.frame)
-            png = encode_png(shrink(whole.pixels))
         if isinstance(source, bytes):
             digest = hash_bytes(source)
-        return Decoded(out, clean_metadata(image.metadata), png, digest)
+        return Decoded(out, clean_metadata(image.metadata), encoded, digest)
     except ImageError as error:
         return Failure(error.reason, error.problem)
     except MemoryError:

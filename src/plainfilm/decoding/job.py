@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plainfilm.decoding.decode import Decoded, Failure
 from plainfilm.decoding.fair_queue import NO_KEY, Key
+from plainfilm.pixels.display import Display
 from plainfilm.records import PixelSpec
 
 
@@ -21,7 +22,7 @@ class Job:
     spec: PixelSpec
     out: NDArray[np.uint8]  # (size, size), receives the pixels
     done: Callable[[Decoded | Failure], None]  # called once with the outcome, in any thread
-    display: bool = False  # whether a PNG of the whole image is needed too
+    display: Display | None = None  # format of the whole image if it is needed too
     key: Key = NO_KEY  # of the client and the request
     deaths: int = 0  # of processes that may have been decoding this file
     is_alone: bool = False  # whether it must be the only file of a request to a process

@@ -23,7 +23,7 @@ from plainfilm.records import PixelSpec
 _PIPE = 1 << 20  # bytes: a whole image in one write, where the system allows such pipes
 _SMALL_PIPE = 3000  # bytes that certainly fit where the size of a pipe is unknown
 _LINE = 1 << 16  # bytes of a reply's JSON
-_DISPLAY = 1 << 25  # bytes of a PNG
+_DISPLAY = 1 << 25  # bytes of an image for display
 _STARTING = 30.0  # seconds
 _ENDING = 1.0  # seconds for a process that closed its pipes, so that its exit status says why
 

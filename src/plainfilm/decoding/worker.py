@@ -1,9 +1,9 @@
 """The main loop of a decoding process: reads requests, decodes, writes outcomes.
 
-A request is a line of JSON, ``{"spec": {...}, "display": false, "files": [path or byte count,
+A request is a line of JSON, ``{"spec": {...}, "display": null, "files": [path or byte count,
 ...]}``, followed by the bytes of the files that are not paths. The reply is a line of JSON with the
-outcome of one or more files, in order, followed by the pixels and the PNG of each that became
-an image.
+outcome of one or more files, in order, followed by the pixels of each that became an image,
+and its copy for display.
 A process starts sooner because it imports only this package and :mod:`plainfilm.pixels`.
 """
 
@@ -48,7 +48,7 @@ def serve() -> None:
     if order["sealed"]:  # now, while there is time and no limit
         importlib.import_module("plainfilm.pixels.dicom")
         png = encode_png(np.zeros((8, 8), np.uint8))
-        decode(PixelSpec(8), png, np.empty((8, 8), np.uint8), display=True)
+        decode(PixelSpec(8), png, np.empty((8, 8), np.uint8), display="png")
     restrict_process(order["memory"], order["sealed"])
     output.write(b"ready\n")
     output.flush()

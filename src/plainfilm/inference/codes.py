@@ -58,6 +58,14 @@ class InferenceError(Exception):
         return (IMAGE_CODES | SERVER_CODES)[self.code]
 
 
+class FileError(InferenceError):
+    """The reason why one file has no prediction; ``sha256`` is the hash of the file."""
+
+    def __init__(self, error: InferenceError, sha256: str) -> None:
+        super().__init__(error.code, error.detail)
+        self.sha256 = sha256
+
+
 def image_error(reason: str) -> InferenceError:
     """Return the error of an image from the reason of its ``ImageError``."""
     known = reason in IMAGE_CODES or reason == "no-decoder"

@@ -1,4 +1,4 @@
-"""The inference engine of a server: from the bytes of a file to its JSON item."""
+"""The inference engine of a server: from the bytes of a file to its prediction."""
 
 from __future__ import annotations
 
@@ -11,30 +11,24 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from plainfilm._files import hash_bytes
 from plainfilm._machine import cores, resident_bytes
 from plainfilm.decoding.aio import AsyncPool
-from plainfilm.decoding.decode import Decoded, Failure
+from plainfilm.decoding.decode import Failure
 from plainfilm.decoding.fair_queue import NO_KEY, Key
 from plainfilm.errors import BundleError, ImageError, PlainfilmError
+from plainfilm.explain import heatmap
+from plainfilm.inference.answer import Answer, AnswerOptions, ImageFile
 from plainfilm.inference.batching import Batcher
-from plainfilm.inference.codes import InferenceError, image_error
-from plainfilm.inference.items import (
-    ImageFile,
-    Item,
-    ItemOptions,
-    draw_heatmap,
-    failure,
-    picture_url,
-    success,
-)
+from plainfilm.inference.codes import FileError, InferenceError, image_error
 from plainfilm.inference.limits import InferenceLimits, MemoryBudget
 from plainfilm.inference.log import AuditLog, Log
 from plainfilm.inference.registry import BundleRegistry, BundleSource, LoadedBundle
 from plainfilm.inference.telemetry import Telemetry
 from plainfilm.pixels import Image, sniff
-from plainfilm.pixels.display import encode_png
-from plainfilm.prediction import Prediction
 from plainfilm.runtime import Predictor
 from plainfilm.trial import stop_trials
 
@@ -69,7 +63,7 @@ class Engine:
         self._executor = ThreadPoolExecutor(runs, thread_name_prefix="network")
         # A thread of its own: a network without activation maps needs hundreds of runs for one.
         self._heatmap_thread = ThreadPoolExecutor(1, thread_name_prefix="heatmap")
-        self._heatmaps = Batcher(_draw_heatmaps, self._heatmap_thread, 1, largest=1)
+        self._heatmaps = Batcher(_make_heatmaps, self._heatmap_thread, 1, largest=1)
         self.registry = BundleRegistry(sources, self._executor, runs, on_run=self.telemetry.add_run)
         self.audit = AuditLog(audit_log) if audit_log is not None else None
         self.active = 0
@@ -187,40 +181,33 @@ class Engine:
             except (OSError, PlainfilmError):
                 self.log.write("audit", outcome="kept")
 
-    async def predict(
+    async def answer(
         self,
         loaded: LoadedBundle,
         file: ImageFile,
-        index: int,
-        options: ItemOptions,
+        options: AnswerOptions,
         key: Key = NO_KEY,
-    ) -> Item:
-        """Predict on one file; an unreadable file gives an item with its error.
+    ) -> Answer:
+        """Predict on one file, and record the outcome in log, audit log and metrics.
 
         Clients are served in turn, and the requests of each client in turn, by their ``key``.
 
-        An InferenceError is raised only if the audit log cannot be written.
+        A FileError is raised if the file has no prediction, and another InferenceError if the audit
+        log cannot be written.
         """
         began = time.monotonic()
         try:
-            _check_content(file)
-            display = "original" in options.include
-            decoded = await self.pool.decode(
-                file.data, loaded.bundle.pixels, display=display, key=key
-            )
-            self.telemetry.decoding.add(time.monotonic() - began)
-            if isinstance(decoded, Failure):
-                raise image_error(decoded.reason)
-            sha256 = decoded.sha256
-            prediction, item = await self._success(loaded, decoded, index, options, key)
-            self.telemetry.add_prediction(loaded.key, prediction, loaded.bundle)
-            outcome = prediction.reason or "predicted"
+            answer = await self._answer(loaded, file, options, key)
         except InferenceError as error:
-            sha256, outcome = await _hash(file), error.code
-            item = failure(index, sha256, error)
-            self.telemetry.add_failure(loaded.key, outcome)
-        self._record(loaded, sha256, outcome, time.monotonic() - began)
-        return item
+            failure = FileError(error, await _hash(file))
+            self.telemetry.add_failure(loaded.key, failure.code)
+            self._record(loaded, failure.sha256, failure.code, time.monotonic() - began)
+            raise failure from error
+        prediction = answer.prediction
+        self.telemetry.add_prediction(loaded.key, prediction, loaded.bundle)
+        outcome = prediction.reason or "predicted"
+        self._record(loaded, answer.sha256, outcome, time.monotonic() - began)
+        return answer
 
     def _record(self, loaded: LoadedBundle, sha256: str, outcome: str, seconds: float) -> None:
         """Log an image before its answer is sent."""
@@ -240,33 +227,33 @@ class Engine:
             milliseconds=round(1000 * seconds, 1),
         )
 
-    async def _success(
-        self, loaded: LoadedBundle, decoded: Decoded, index: int, options: ItemOptions, key: Key
-    ) -> tuple[Prediction, Item]:
-        """Return the prediction and its item."""
+    async def _answer(
+        self, loaded: LoadedBundle, file: ImageFile, options: AnswerOptions, key: Key
+    ) -> Answer:
+        """Decode a file and run the network on it."""
+        _check_content(file)
+        began = time.monotonic()
+        spec = loaded.bundle.pixels
+        decoded = await self.pool.decode(file.data, spec, display=options.display, key=key)
+        self.telemetry.decoding.add(time.monotonic() - began)
+        if isinstance(decoded, Failure):
+            raise image_error(decoded.reason)
         image = Image(decoded.pixels, decoded.metadata)
         prediction = await loaded.batcher.run(image, key)
         if prediction.is_unreadable:
             raise image_error(prediction.reason or "unreadable")
-        pictures = {}
-        if "seen" in options.include:
-            pictures["seen"] = picture_url(encode_png(image.pixels))
-        if "original" in options.include:
-            pictures["original"] = picture_url(decoded.display)
-        if "heatmap" in options.include and (options.all_probabilities or not prediction.rejected):
-            probabilities = prediction.probabilities
-            label = options.label or max(probabilities, key=probabilities.__getitem__)
+        label, heat = options.heatmap(prediction), None
+        if label is not None and (options.occlusion or loaded.bundle.has_activation_map):
             try:
-                png = await self._heatmaps.run((loaded.predictor, image, label), key)
+                heat = await self._heatmaps.run((loaded.predictor, image, label), key)
             except BundleError as error:  # the map has another shape, or values not finite
                 raise InferenceError("invalid-output") from error
-            pictures["heatmap"] = picture_url(png)
-        return prediction, success(index, decoded.sha256, prediction, pictures, options)
+        return Answer(decoded.sha256, prediction, image, decoded.display, heat)
 
 
-def _draw_heatmaps(inputs: Sequence[tuple[Predictor, Image, str]]) -> list[bytes]:
-    """Draw heat maps; each input is a predictor, an image and a label."""
-    return [draw_heatmap(predictor, image, label) for predictor, image, label in inputs]
+def _make_heatmaps(inputs: Sequence[tuple[Predictor, Image, str]]) -> list[NDArray[np.float32]]:
+    """Return heat maps; each input is a predictor, an image and a label."""
+    return [heatmap(predictor, image.pixels, label) for predictor, image, label in inputs]
 
 
 async def _hash(file: ImageFile) -> str:

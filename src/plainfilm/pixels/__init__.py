@@ -11,6 +11,7 @@ from plainfilm.pixels.read import (
     read_full_image,
     read_image,
     read_image_and_text,
+    read_image_and_whole,
     read_pixel_hash,
 )
 from plainfilm.pixels.sniff import IMAGE_SUFFIXES, Format, sniff
@@ -25,6 +26,7 @@ __all__ = [
     "read_full_image",
     "read_image",
     "read_image_and_text",
+    "read_image_and_whole",
     "read_pixel_hash",
     "sniff",
 ]

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-LONGEST = 2048
-"""Longest side of an image for display, in pixels; few screens have more."""
+Display = Literal["png", "pgm"]
+"""Format of a whole image for display: PNG for a browser, or PGM, which takes no time to read."""
+
+LONGEST = {"png": 2048, "pgm": 1024}
+"""Longest side of an image for display, in pixels; few screens have more than 2048."""
+
+
+def encode_display(picture: Pillow.Image, form: Display) -> bytes:
+    """Return a grey picture in a format for display, reduced to its longest side."""
+    longest, longer = LONGEST[form], max(picture.size)
+    if longer > longest:
+        width, height = (max(1, round(side * longest / longer)) for side in picture.size)
+        picture = picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=2.0)
+    out = io.BytesIO()
+    if form == "png":
+        picture.save(out, "PNG", compress_level=1)
+    else:
+        picture.save(out, "PPM")
+    return out.getvalue()
+
+
+def read_pgm(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels (h, w) of :func:`encode_display`'s PGM."""
+    return np.asarray(Pillow.open(io.BytesIO(data), formats=["PPM"]))
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
@@ -17,13 +40,3 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     out = io.BytesIO()
     Pillow.fromarray(pixels).save(out, "PNG", compress_level=1)
     return out.getvalue()
-
-
-def shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Reduce pixels (h, w) so that neither side is longer than :data:`LONGEST`."""
-    longer = max(pixels.shape)
-    if longer <= LONGEST:
-        return pixels
-    height, width = (max(1, round(side * LONGEST / longer)) for side in pixels.shape)
-    picture = Pillow.fromarray(pixels)
-    return np.asarray(picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=2.0))

@@ -104,6 +104,23 @@ def read_image_and_text(
     return image
 
 
+def read_image_and_whole(
+    source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS
+) -> tuple[Image, Pillow.Image]:
+    """Read as :func:`read_image` does, and return the whole upright grey image too.
+
+    Both have the pixels of :func:`read_image` and :func:`read_full_image`, to the bit. A file is
+    decoded once, unless it is a JPEG that :func:`read_image` decodes at a fraction of its size.
+    """
+    data = _load(source, limits)
+    image, decoded = _read(data, spec, limits, False)
+    whole = upright(decoded.picture, decoded.orientation)
+    if whole.size != (image.metadata["width"], image.metadata["height"]):
+        decoded = _decode(data, sniff(data), limits, None, spec.frame, False)
+        whole = upright(decoded.picture, decoded.orientation)
+    return image, whole
+
+
 def _read(data: bytes, spec: PixelSpec, limits: Limits, colour: bool) -> tuple[Image, GreyImage]:
     kind = sniff(data)
     decoded = _decode(data, kind, limits, cover(spec), spec.frame, colour)

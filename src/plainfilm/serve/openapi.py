@@ -15,7 +15,7 @@ from plainfilm import __version__
 from plainfilm.bundle import REJECTIONS
 from plainfilm.inference.codes import IMAGE_CODES
 from plainfilm.inference.description import NOTICE, BundleIdentity, ModelDescription
-from plainfilm.inference.items import INCLUDED, PICTURES
+from plainfilm.serve.items import INCLUDED, PICTURES
 from plainfilm.serve.problems import PROBLEM_TYPE, PROBLEMS
 from plainfilm.serve.request_body import MULTIPART, RAW_TYPES
 

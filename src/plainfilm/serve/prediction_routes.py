@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from plainfilm import __version__
 from plainfilm.decoding.fair_queue import Key
+from plainfilm.inference.answer import ImageFile
 from plainfilm.inference.engine import Engine
-from plainfilm.inference.items import INCLUDED, ImageFile, Item, ItemOptions
 from plainfilm.inference.registry import LoadedBundle
+from plainfilm.serve.items import INCLUDED, Item, ItemOptions, make_item
 from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem
 from plainfilm.serve.request_body import RequestBody
@@ -65,7 +66,8 @@ class PredictionRoutes:
                 results = [pair async for pair in pairs]
             items = [item for _, item in sorted(results, key=lambda pair: pair[0])]
         else:
-            item = await self._engine.predict(loaded, await body.read_file(), 0, options, key)
+            file = await body.read_file()
+            item = await make_item(self._engine, loaded, file, 0, options, key)
             body.hold(len(item.content))
             if item.error is not None:
                 raise Problem.of(item.error, bundle_headers(loaded))
@@ -120,7 +122,7 @@ class PredictionRoutes:
         tasks: set[asyncio.Task[tuple[int, Item]]] = set()
 
         async def predict(index: int, file: ImageFile) -> tuple[int, Item]:
-            item = await self._engine.predict(loaded, file, index, options, key)
+            item = await make_item(self._engine, loaded, file, index, options, key)
             body.finish(file)
             body.hold(len(item.content))
             return index, item

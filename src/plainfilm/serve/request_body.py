@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive
 
-from plainfilm.inference.items import ImageFile
+from plainfilm.inference.answer import ImageFile
 from plainfilm.inference.limits import MemoryBudget
 from plainfilm.serve.limits import ServiceLimits
 from plainfilm.serve.problems import Problem

@@ -1,0 +1,62 @@
+"""The options of a request for one file, and the answer of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.pixels import Image
+from plainfilm.pixels.display import Display, read_pgm
+from plainfilm.prediction import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """The content of one received file, without its name."""
+
+    data: bytes  # empty if the file exceeds the limit
+    declared: str | None = None  # the format that its content type declares
+    too_large: str | None = None  # SHA-256 of a file that exceeds the limit
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """Optional content of an answer.
+
+    Attributes
+    ----------
+    display
+        Format of a copy of the whole upright image, or None.
+    heatmap
+        Function that returns the label of the heat map of a prediction, or None for no map.
+    occlusion
+        Whether to make the heat map of a network without activation maps, which takes hundreds of
+        runs. If not, the answer has none.
+    """
+
+    display: Display | None = None
+    heatmap: Callable[[Prediction], str | None] = lambda prediction: None
+    occlusion: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """The prediction for one file that could be read, and what else was requested.
+
+    ``display`` is empty and ``heatmap`` None unless requested. The heat map has the shape of the
+    pixels of ``image``, the input of the network; values are 0 to 1.
+    """
+
+    sha256: str
+    prediction: Prediction
+    image: Image
+    display: bytes = b""
+    heatmap: NDArray[np.float32] | None = None
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The whole upright image (height, width), if ``display`` is a PGM."""
+        return read_pgm(self.display)
