@@ -682,7 +682,8 @@ def test_the_very_old_are_of_one_age() -> None:
         ("postero-anterior", "PA"),
         ("antero-posterior", "AP"),
         ("left lateral", "LL"),
-        ("oblique", None),
+        ("right anterior oblique", "OBLIQUE"),
+        ("frontal", None),
     ],
 )
 def test_the_view_may_be_a_code(meaning: str, view: str | None) -> None:
@@ -690,6 +691,13 @@ def test_the_view_may_be_a_code(meaning: str, view: str | None) -> None:
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "SCT", meaning
     metadata = read_full_image(drawn([1, 2], ViewCodeSequence=Sequence([code]))).metadata
     assert metadata.get("view") == view
+
+
+@pytest.mark.parametrize(
+    ("text", "view"), [("CHEST LAT", "LATERAL"), ("LEFT LATERAL", "LL"), ("OBL", "OBLIQUE")]
+)
+def test_the_view_may_be_free_text(text: str, view: str) -> None:
+    assert read_full_image(drawn([1, 2], ViewPosition=text)).metadata["view"] == view
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom's, while it writes what is not allowed

@@ -136,6 +136,10 @@ class Telemetry:
         lines: Lines = lambda full: [line(full, row, 1) for row in read()]  # noqa: E731
         self._metrics.append((f"plainfilm_{name}", "gauge", description, lines))
 
+    def add_metric(self, name: str, kind: Kind, description: str, lines: Lines) -> None:
+        """Add a metric of one kind of server; ``lines`` returns its lines of text."""
+        self._metrics.append((f"plainfilm_{name}", kind, description, lines))
+
     def text(self) -> str:
         """Return everything in the text format."""
         text: list[str] = []

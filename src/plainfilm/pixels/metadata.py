@@ -96,11 +96,12 @@ _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST = 90.0
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _VIEWS = (
+    (re.compile(r"\bobl(ique)?\b"), "OBLIQUE"),
     (re.compile(r"postero.?anterior"), "PA"),
     (re.compile(r"antero.?posterior"), "AP"),
     (re.compile(r"left.lateral"), "LL"),
     (re.compile(r"right.lateral"), "RL"),
-    (re.compile(r"lateral"), "LATERAL"),
+    (re.compile(r"\blat(eral)?\b"), "LATERAL"),
 )
 
 
@@ -173,8 +174,12 @@ def _described_part(dataset: Any) -> str | None:
 
 
 def _described_view(dataset: Any) -> str | None:
-    meaning = str(_meaning(dataset, "ViewCodeSequence")).lower()
-    return next((view for pattern, view in _VIEWS if pattern.search(meaning)), None)
+    """Return the view of free text or of a code: LATERAL of ``Chest Lat``."""
+    for value in element(dataset, "ViewPosition"), _meaning(dataset, "ViewCodeSequence"):
+        text = value.lower() if isinstance(value, str) else ""
+        if found := next((view for pattern, view in _VIEWS if pattern.search(text)), None):
+            return found
+    return None
 
 
 def _meaning(dataset: Any, keyword: str) -> Any:

@@ -13,23 +13,22 @@ from collections.abc import Sequence
 from plainfilm.errors import UsageError
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.log import LibraryWarnings, Log
+from plainfilm.inference.process import Shutdown, disable_core_dumps, return_large_blocks
 from plainfilm.inference.registry import BundleSource
 from plainfilm.serve.app import build_app
 from plainfilm.serve.http_server import HttpServer
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.security import check_settings
-from plainfilm.serve.shutdown import Shutdown
 
 _STOP_DELAY = 0.5  # seconds in which answers announce the stop before the listener is closed
 _BACKLOG = 1024
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt in glibc
 
 
 def run(sources: Sequence[BundleSource], settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status; see `plainfilm.serve`."""
     check_settings(settings)
-    _disable_core_dumps()
-    _return_large_blocks()
+    disable_core_dumps()
+    return_large_blocks()
     listener = listen(settings)
     try:
         return asyncio.run(_serve(sources, settings, listener))
@@ -134,25 +133,3 @@ async def serve_until(
     await asyncio.sleep(_STOP_DELAY)
     await server.stop(settings.limits.stop_seconds)
     engine.log.write("stopped")
-
-
-def _disable_core_dumps() -> None:
-    """Keep X-rays in memory from being written to the disk if the process crashes."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _return_large_blocks() -> None:
-    """Let glibc return the memory of each upload to the system when it is freed.
-
-    Otherwise blocks of up to 32 MiB come from the heap once the first one was freed, and the heap
-    does not shrink while something behind them is in use.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
-        import ctypes
-
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 1 << 18)
-        mallopt(_M_TRIM_THRESHOLD, 1 << 22)

@@ -1,4 +1,4 @@
-"""Ends the process within a grace, whatever its threads do.
+"""Settings of the process of a server, and its end within a grace, whatever its threads do.
 
 Python waits at its end for the threads in which networks run, and one of them may never return.
 """
@@ -14,6 +14,7 @@ import threading
 from plainfilm.inference.engine import Engine
 
 _LAST_SECONDS = 2.0  # for threads, once every request is answered and the logs are closed
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt in glibc
 _LOG_SECONDS = 1.0  # for the last line; its reader may have stopped
 
 
@@ -52,3 +53,25 @@ class Shutdown:
         if status:
             self._engine.log.write("stopped", outcome="forced", active=self._engine.active)
         self._engine.log.flush()
+
+
+def disable_core_dumps() -> None:
+    """Keep X-rays in memory from being written to the disk if the process crashes."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def return_large_blocks() -> None:
+    """Let glibc return the memory of each upload to the system when it is freed.
+
+    Otherwise blocks of up to 32 MiB come from the heap once the first one was freed, and the heap
+    does not shrink while something behind them is in use.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 22)
