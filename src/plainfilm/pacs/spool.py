@@ -1,0 +1,295 @@
+"""Stores received images and results as files, so that a crash at any moment loses none.
+
+An image is written as a ``.part`` file, synced, renamed, and its folder synced; then the ledger
+records it, and only then may the sender get a success. A file is removed after the ledger has
+recorded that it is not needed any more. `Spool.recover` removes what a crash left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainfilm._files import explain_oserror
+from plainfilm.errors import StorageError
+from plainfilm.pacs.ledger import Ledger
+from plainfilm.pacs.state_folder import check_platform
+
+__all__ = ["GIBI", "Recovery", "Spool", "data_set_of", "store_image"]
+
+Buffer = bytes | bytearray | memoryview
+
+GIBI = 1 << 30
+_LOCKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `Spool.recover` found.
+
+    Attributes
+    ----------
+    removed
+        Files that were not complete, not acknowledged, or not needed any more.
+    lost_images
+        Images that were acknowledged, and are missing or damaged.
+    lost_results
+        Results that wait for delivery, and are missing.
+    """
+
+    removed: int = 0
+    lost_images: int = 0
+    lost_results: int = 0
+
+
+class Spool:
+    """The files of a state folder: images in ``spool``, results in ``outbox``.
+
+    Parameters
+    ----------
+    folder
+        State folder, made by `plainfilm.pacs.state_folder.StateLock`.
+    reserve
+        Bytes of the file system that stay free.
+
+    Raises
+    ------
+    StorageError
+        If the folders are missing, not accessible or links.
+    """
+
+    def __init__(self, folder: Path, *, reserve: int = GIBI) -> None:
+        check_platform()
+        self.folder = folder
+        self._reserve = reserve
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._folders: list[int] = []
+        try:
+            for name in ("spool", "outbox", "quarantine"):
+                self._folders.append(os.open(folder / name, flags))
+        except OSError as error:
+            self.close()
+            raise explain_oserror(error, folder) from error
+        self._images, self._results, self._quarantine = self._folders
+
+    def close(self) -> None:
+        """Close the folders."""
+        while self._folders:
+            os.close(self._folders.pop())
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def has_room(self, more: int = 0) -> bool:
+        """Return whether the reserve stays free after writing ``more`` bytes."""
+        return self.free() - more >= self._reserve
+
+    def free(self) -> int:
+        """Return the free bytes of the file system."""
+        found = os.fstatvfs(self._images)
+        return found.f_bavail * found.f_frsize
+
+    def exclusive(self, key: str) -> threading.Lock:
+        """Return the lock of an image; two senders may send the same one at the same time."""
+        return self._locks[hash(key) % _LOCKS]
+
+    def receive(self, key: str, *parts: Buffer) -> None:
+        """Store an image durably; an OSError, also without room, leaves no incomplete file."""
+        self._write(self._images, key, parts)
+
+    def write_result(self, key: str, data: Buffer) -> None:
+        """Store a result durably; an OSError leaves no incomplete file.
+
+        Results may use the reserve: delivering them makes room again.
+        """
+        self._write(self._results, key, (data,), reserve=0)
+
+    def read_image(self, key: str) -> bytes:
+        """Return an image, also one in quarantine."""
+        try:
+            return _read(self._images, key)
+        except FileNotFoundError:
+            return _read(self._quarantine, key)
+
+    def read_result(self, key: str) -> bytes:
+        """Return a result."""
+        return _read(self._results, key)
+
+    def drop_image(self, key: str) -> None:
+        """Remove an image; call it after the ledger recorded that it is answered."""
+        _remove(self._images, _name(key))
+
+    def drop_result(self, key: str) -> None:
+        """Remove a result; call it after the ledger recorded its last delivery."""
+        _remove(self._results, _name(key))
+
+    def quarantine(self, key: str) -> None:
+        """Move an image that cannot be decoded; call it before `Ledger.finish`."""
+        name = _name(key)
+        with contextlib.suppress(FileNotFoundError):  # moved before
+            os.rename(name, name, src_dir_fd=self._images, dst_dir_fd=self._quarantine)
+            os.fsync(self._quarantine)
+
+    def quarantined(self) -> Iterator[os.stat_result]:
+        """Yield the details of the files in quarantine."""
+        for name in _names(self._quarantine):
+            with contextlib.suppress(FileNotFoundError):
+                yield os.stat(name, dir_fd=self._quarantine, follow_symlinks=False)
+
+    def remove_quarantined(self, before: float) -> int:
+        """Remove files moved to quarantine before a Unix time; return their number."""
+        count = 0
+        for name in _names(self._quarantine):
+            with contextlib.suppress(FileNotFoundError):
+                found = os.stat(name, dir_fd=self._quarantine, follow_symlinks=False)
+                if found.st_ctime < before and not stat.S_ISDIR(found.st_mode):
+                    os.unlink(name, dir_fd=self._quarantine)
+                    count += 1
+        return count
+
+    def recover(self, ledger: Ledger) -> Recovery:
+        """Remove what a crash left, and find what is missing; call it when a service starts.
+
+        The caller holds the lock of the folder, and no other process uses it.
+
+        Raises
+        ------
+        StorageError
+            If the ledger is damaged, or a file cannot be read or removed.
+        """
+        ledger.check()
+        try:
+            removed, lost_images = self._recover_images(ledger)
+            more, lost_results = self._recover_results(ledger)
+        except OSError as error:
+            raise explain_oserror(error, self.folder) from error
+        return Recovery(removed + more, lost_images, lost_results)
+
+    def _recover_images(self, ledger: Ledger) -> tuple[int, int]:
+        """Return how many files were removed and how many images are lost."""
+        waiting = ledger.waiting_images()
+        removed = 0
+        for name in _names(self._images):
+            if name.removesuffix(".dcm") not in waiting or not name.endswith(".dcm"):
+                _remove(self._images, name)
+                removed += 1
+        lost = {}
+        for key, sha256 in waiting.items():
+            try:
+                whole = hashlib.sha256(data_set_of(self.read_image(key))).hexdigest() == sha256
+            except FileNotFoundError:
+                whole = False
+            if not whole:
+                self.quarantine(key)
+                lost[key] = "lost"
+        if lost:
+            ledger.finish(lost, [], [])
+        return removed, len(lost)
+
+    def _recover_results(self, ledger: Ledger) -> tuple[int, int]:
+        """Return how many files were removed and how many results are lost."""
+        needed = ledger.needed_results()
+        found = set(_names(self._results))
+        names = {_name(key): key for key in needed}
+        for name in found - names.keys():
+            _remove(self._results, name)
+        missing = [names[name] for name in names.keys() - found]
+        if missing:
+            ledger.lose_results(missing)
+        return len(found - names.keys()), len(missing)
+
+    def _write(
+        self, folder: int, key: str, parts: tuple[Buffer, ...], reserve: int | None = None
+    ) -> None:
+        """Write, sync, rename, and sync the folder."""
+        views = [memoryview(part).cast("B") for part in parts]
+        size = sum(view.nbytes for view in views)
+        if self.free() - size < (self._reserve if reserve is None else reserve):
+            raise OSError(errno.ENOSPC, "the reserve of the disk is reached")
+        name = _name(key)
+        part = f"{key}.{os.urandom(4).hex()}.part"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(part, flags, 0o600, dir_fd=folder)
+        try:
+            try:
+                os.fchmod(descriptor, 0o600)
+                for view in views:
+                    while view.nbytes:
+                        view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            _remove(folder, part)
+            raise
+        os.fsync(folder)
+
+
+def store_image(
+    ledger: Ledger, spool: Spool, key: str, uid: str, sha256: str, study: str, *parts: Buffer
+) -> bool:
+    """Store an image and record it; return False if it was recorded before.
+
+    When it returns, the sender may get a success. After an OSError the sender gets a failure, and
+    no file stays.
+    """
+    with spool.exclusive(key):
+        if ledger.has_image(key):
+            return False
+        try:
+            spool.receive(key, *parts)
+            return ledger.add_image(key, uid, sha256, study)
+        except BaseException:
+            with contextlib.suppress(OSError, StorageError):
+                if not ledger.has_image(key):
+                    spool.drop_image(key)
+            raise
+
+
+def data_set_of(data: bytes) -> memoryview:
+    """Return the data set of a DICOM file without its preamble and file meta information."""
+    view = memoryview(data)
+    if data[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00":
+        return view
+    return view[144 + int.from_bytes(view[140:144], "little") :]
+
+
+def _name(key: str) -> str:
+    """Return the name of the file of a key, which must not lead out of the folder."""
+    if not (key.isascii() and key.isalnum()):
+        raise ValueError("a key is a hash")
+    return f"{key}.dcm"
+
+
+def _names(folder: int) -> list[str]:
+    """Return the names of the files in a folder."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
+
+
+def _read(folder: int, key: str) -> bytes:
+    """Return the content of a regular file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(_name(key), flags, dir_fd=folder)
+    with open(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
+def _remove(folder: int, name: str) -> None:
+    """Remove a file, also one that is already gone."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)

@@ -1,0 +1,197 @@
+"""Tests of the ledger: states of images, results and deliveries."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from plainfilm.pacs.ledger import MOST_VERSIONS, Ledger, ResultRow, image_key, uid_key
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Ledger:
+    with Ledger.open(tmp_path / "ledger.db", clock=clock) as opened:
+        yield opened
+
+
+def image(name: str, study: str = "study", version: int = 0) -> tuple[str, str, str, str]:
+    """Return the arguments of `add_image` of a drawn image."""
+    uid, sha256 = uid_key(name), hashlib.sha256(f"{name} {version}".encode()).hexdigest()
+    return image_key(uid, sha256), uid, sha256, uid_key(study)
+
+
+def result(name: str, kind: str = "report") -> ResultRow:
+    return ResultRow(uid_key(f"key {name}"), uid_key(name), kind)
+
+
+def test_an_image_is_new_once(ledger):
+    one = image("1.2")
+    assert ledger.known(one[1], one[2]) == "new"
+    assert ledger.add_image(*one)
+    assert ledger.known(one[1], one[2]) == "duplicate"
+    assert not ledger.add_image(*one)
+    ledger.finish({one[0]: "predicted"}, [result("9.1")], ["a"])
+    assert ledger.known(one[1], one[2]) == "duplicate"
+    assert ledger.known(uid_key("9.1"), one[2]) == "own"
+
+
+def test_other_contents_of_a_uid_are_answered_a_few_times(ledger):
+    for version in range(MOST_VERSIONS):
+        one = image("1.2", version=version)
+        assert ledger.known(one[1], one[2]) == "new"
+        ledger.add_image(*one)
+    late = image("1.2", version=MOST_VERSIONS)
+    assert ledger.known(late[1], late[2]) == "ignored"
+    assert ledger.add_image(*late, ignored=True)
+    assert ledger.known(late[1], late[2]) == "ignored"
+    assert not ledger.add_image(*late, ignored=True)
+    assert len(ledger.waiting_images()) == MOST_VERSIONS
+
+
+def test_a_lost_image_is_new_again(ledger):
+    one = image("1.2")
+    ledger.add_image(*one)
+    ledger.begin([one[0]])
+    ledger.finish({one[0]: "lost"}, [], [])
+    assert not ledger.has_image(one[0])
+    assert ledger.known(one[1], one[2]) == "new"
+    assert ledger.add_image(*one)
+    assert ledger.due_images(0, 1)[0].attempts == 0
+
+
+def test_a_study_is_due_after_a_quiet_time(ledger, clock):
+    start = clock.now
+    assert ledger.next_due(10) is None
+    ledger.add_image(*image("1", "a"))
+    clock.now += 4
+    ledger.add_image(*image("2", "a"))
+    ledger.add_image(*image("3", "b"))
+    assert ledger.next_due(10) == start + 14
+    clock.now = start + 13.9
+    assert ledger.due_images(10, 16) == []
+    clock.now = start + 14
+    due = ledger.due_images(10, 16)
+    assert [one.uid for one in due] == [uid_key("1"), uid_key("2")]
+    assert ledger.next_due(10) <= clock.now
+    assert len(ledger.due_images(10, 1)) == 1
+    other = ledger.due_images(10, 16, busy=[uid_key("a")])
+    assert [one.uid for one in other] == [uid_key("3")]
+    assert ledger.due_images(10, 16, busy=[uid_key("a"), uid_key("b")]) == []
+
+
+def test_a_study_that_never_gets_quiet_is_due_at_last(ledger, clock):
+    start = clock.now
+    while not ledger.due_images(10, 16):
+        ledger.add_image(*image(str(clock.now), "a"))
+        assert ledger.next_due(10) <= start + 60
+        clock.now += 5
+    assert clock.now == start + 60
+
+
+def test_a_clock_that_is_set_back_delays_nothing(ledger, clock):
+    ledger.add_image(*image("1"))
+    clock.now -= 86400
+    assert len(ledger.due_images(10, 16)) == 1
+    assert ledger.next_due(10) <= clock.now
+    ledger.finish({image("1")[0]: "predicted"}, [result("9")], ["a"])
+    (delivery,) = ledger.due_deliveries("a", clock.now, 1)
+    ledger.postpone(delivery.id, clock.now + 300, "0110")
+    assert ledger.due_deliveries("a", clock.now - 10 * 86400, 1)
+
+
+def test_attempts_are_counted(ledger):
+    one = image("1")
+    ledger.add_image(*one)
+    for _ in range(3):
+        ledger.begin([one[0]])
+    assert ledger.due_images(0, 1)[0].attempts == 3
+
+
+def test_finish_is_one_step_and_idempotent(ledger, clock):
+    one, two = image("1"), image("2")
+    ledger.add_image(*one)
+    ledger.add_image(*two)
+    rows = [result("9.1"), result("9.2", "capture")]
+    for _ in range(2):
+        ledger.finish({one[0]: "predicted", two[0]: "view"}, rows, ["a", "b"])
+    assert ledger.due_images(0, 16) == []
+    for name in ("a", "b"):
+        due = ledger.due_deliveries(name, clock.now, 16)
+        assert [(one.result, one.kind) for one in due] == [(row.key, row.kind) for row in rows]
+
+
+def deliver(ledger: Ledger, *destinations: str) -> str:
+    """Answer one image; return the key of its result."""
+    one = image("1")
+    ledger.add_image(*one)
+    ledger.finish({one[0]: "predicted"}, [result("9")], destinations)
+    return result("9").key
+
+
+def test_a_result_is_needed_until_each_destination_has_it(ledger, clock):
+    key = deliver(ledger, "a", "b")
+    (first,) = ledger.due_deliveries("a", clock.now, 16)
+    (second,) = ledger.due_deliveries("b", clock.now, 16)
+    assert not ledger.delivered(first.id)
+    assert ledger.needed_results() == {key}
+    assert ledger.delivered(second.id)
+    assert ledger.needed_results() == set()
+    assert ledger.due_deliveries("a", clock.now, 16) == []
+    assert ledger.next_delivery("a") is None
+
+
+def test_a_delivery_is_postponed_parked_and_retried(ledger, clock):
+    deliver(ledger, "a")
+    (one,) = ledger.due_deliveries("a", clock.now, 16)
+    ledger.postpone(one.id, clock.now + 5, "A700")
+    assert ledger.due_deliveries("a", clock.now, 16) == []
+    assert ledger.next_delivery("a") == clock.now + 5
+    clock.now += 5
+    assert ledger.due_deliveries("a", clock.now, 16)[0].attempts == 1
+    for stop in (ledger.park, ledger.refuse_class):
+        stop(one.id, "C000")
+        assert ledger.due_deliveries("a", clock.now + 1000, 16) == []
+        assert ledger.needed_results() == {result("9").key}
+        assert ledger.retry() == 1
+        assert ledger.due_deliveries("a", clock.now, 16)[0].attempts == 0
+    assert ledger.retry() == 0
+
+
+def test_deliveries_to_a_removed_destination_are_parked(ledger, clock):
+    deliver(ledger, "a", "b")
+    assert ledger.park_others(["b"]) == 1
+    assert ledger.due_deliveries("a", clock.now, 16) == []
+    assert ledger.due_deliveries("b", clock.now, 16)
+
+
+def test_storage_commitment(ledger, clock):
+    one = image("1")
+    ledger.add_image(*one)
+    rows = [result("9.1"), result("9.2"), result("9.3")]
+    ledger.finish({one[0]: "predicted"}, rows, ["a"])
+    for due in ledger.due_deliveries("a", clock.now, 16):
+        ledger.committing(due.id, "1.2.3", due=clock.now + 60)
+    assert ledger.due_deliveries("a", clock.now, 16) == []
+    assert ledger.committed("1.2.4", [rows[0].uid], []) == []
+    assert ledger.committed("1.2.3", [rows[0].uid], [rows[1].uid]) == [rows[0].key]
+    assert ledger.committed("1.2.3", [rows[0].uid], [rows[1].uid]) == []
+    assert [due.uid for due in ledger.due_deliveries("a", clock.now, 16)] == [rows[1].uid]
+    clock.now += 60  # no answer about the third
+    assert len(ledger.due_deliveries("a", clock.now, 16)) == 2

@@ -1,0 +1,178 @@
+"""Tests of the spool: durable files, and what `recover` makes of a crash."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from plainfilm.errors import UsageError
+from plainfilm.pacs.ledger import Ledger, ResultRow, image_key, uid_key
+from plainfilm.pacs.spool import Recovery, Spool, data_set_of, store_image
+from plainfilm.pacs.state_folder import StateLock, service_process
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="state folders need flock")
+
+
+class State:
+    """A state folder whose lock is held."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = StateLock(folder)
+        self.ledger = Ledger.open(folder / "ledger.db")
+        self.spool = Spool(folder, reserve=0)
+
+    def close(self) -> None:
+        self.spool.close()
+        self.ledger.close()
+        self.lock.release()
+
+    def store(self, name: str) -> str:
+        """Store an image; return its key."""
+        data = name.encode() * 100
+        uid, sha256 = uid_key(name), hashlib.sha256(data).hexdigest()
+        key = image_key(uid, sha256)
+        store_image(self.ledger, self.spool, key, uid, sha256, uid_key("study"), head(), data)
+        return key
+
+    def files(self) -> list[str]:
+        """Return the files in the three folders."""
+        found = (self.folder.glob(f"{name}/*") for name in ("spool", "outbox", "quarantine"))
+        return sorted(f"{path.parent.name}/{path.stem}" for paths in found for path in paths)
+
+
+def head() -> bytes:
+    """Return a preamble and a file meta information of one further element."""
+    length = b"\x02\x00\x00\x00UL\x04\x00"
+    element = b"\x02\x00\x10\x00UI\x04\x001.2\x00"
+    return bytes(128) + b"DICM" + length + len(element).to_bytes(4, "little") + element
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    opened = State(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+def test_an_image_is_stored_and_read(state):
+    key = state.store("1.2")
+    data = state.spool.read_image(key)
+    assert data == head() + b"1.2" * 100
+    assert bytes(data_set_of(data)) == b"1.2" * 100
+    assert state.files() == [f"spool/{key}"]
+    state.spool.drop_image(key)
+    state.spool.drop_image(key)
+    assert state.files() == []
+
+
+def test_everything_is_private_whatever_the_umask(tmp_path):
+    for umask in (0o000, 0o077, 0o777):
+        before = os.umask(umask)
+        try:
+            state = State(tmp_path / f"state{umask}")
+            key = state.store("1.2")
+            state.spool.write_result("ab", b"result")
+            state.spool.quarantine(key)
+        finally:
+            os.umask(before)
+        paths = [state.folder, *state.folder.rglob("*")]
+        modes = {path.name: path.stat().st_mode & 0o777 for path in paths}
+        folders = {path.name for path in paths if path.is_dir()}
+        assert modes == {name: 0o700 if name in folders else 0o600 for name in modes}
+        assert "ledger.db-wal" in modes
+        state.close()
+
+
+def test_two_services_never_share_a_folder(state):
+    assert service_process(state.folder) == os.getpid()
+    with pytest.raises(UsageError, match="another service uses the state folder"):
+        StateLock(state.folder, seconds=0)
+    state.lock.release()
+    assert service_process(state.folder) is None
+    StateLock(state.folder, seconds=0).release()
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path):
+    (tmp_path / "letter.txt").write_text("x")
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(UsageError, match="holds other files"):
+        StateLock(tmp_path)
+    assert tmp_path.stat().st_mode == mode
+
+
+def test_the_reserve_stays_free(state, monkeypatch):
+    spool = Spool(state.folder, reserve=1 << 62)
+    assert not spool.has_room()
+    with pytest.raises(OSError) as caught:
+        spool.receive("ab", b"x")
+    assert caught.value.errno == errno.ENOSPC
+    assert state.files() == []
+    spool.write_result("ab", b"x")  # results may use the reserve
+    spool.close()
+
+
+def test_recover_of_a_clean_folder_does_nothing(state):
+    key = state.store("1.2")
+    assert state.spool.recover(state.ledger) == Recovery()
+    assert state.files() == [f"spool/{key}"]
+
+
+def test_recover_removes_what_a_crash_left(state):
+    kept = state.store("1.2")
+    state.spool.receive("cafe", b"not recorded")
+    (state.folder / "spool" / "beef.0.part").write_bytes(b"half")
+    (state.folder / "outbox" / "beef.0.part").write_bytes(b"half")
+    answered = state.store("1.3")
+    state.spool.write_result("a1", b"result")
+    state.spool.write_result("a2", b"not recorded")
+    state.ledger.finish({answered: "predicted"}, [ResultRow("a1", "9", "report")], ["a"])
+    assert state.spool.recover(state.ledger) == Recovery(removed=5)
+    assert state.files() == ["outbox/a1", f"spool/{kept}"]
+
+
+def test_recover_reports_what_is_missing_or_damaged(state):
+    missing, damaged, whole = (state.store(name) for name in ("1", "2", "3"))
+    (state.folder / "spool" / f"{missing}.dcm").unlink()
+    (state.folder / "spool" / f"{damaged}.dcm").write_bytes(b"other")
+    state.spool.write_result("a1", b"result")
+    state.ledger.finish({state.store("4"): "predicted"}, [ResultRow("a1", "9", "report")], ["a"])
+    state.spool.drop_result("a1")
+    found = state.spool.recover(state.ledger)
+    assert (found.lost_images, found.lost_results) == (2, 1)
+    assert state.files() == [f"quarantine/{damaged}", f"spool/{whole}"]
+    assert state.store("1") == missing  # its sender may send it again
+    assert state.spool.recover(state.ledger) == Recovery()
+
+
+def test_an_image_in_quarantine_survives_a_crash_before_its_answer(state):
+    key = state.store("1")
+    state.spool.quarantine(key)
+    assert state.spool.recover(state.ledger) == Recovery()
+    assert state.spool.read_image(key)
+    state.ledger.finish({key: "not-decodable"}, [], [])
+    state.spool.drop_image(key)
+    assert state.spool.recover(state.ledger) == Recovery()
+    assert state.files() == [f"quarantine/{key}"]
+    assert len(list(state.spool.quarantined())) == 1
+
+
+def test_keys_do_not_lead_out_of_the_folder(state):
+    for key in ("../x", "", "a/b", "a.b"):
+        with pytest.raises(ValueError, match="a key is a hash"):
+            state.spool.receive(key, b"x")
+
+
+def test_links_are_not_followed(state, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"secret")
+    (state.folder / "spool" / "ab.dcm").symlink_to(outside)
+    with pytest.raises(OSError):
+        state.spool.read_image("ab")
+    state.spool.receive("ab", b"x")
+    assert outside.read_bytes() == b"secret"
+    assert state.spool.read_image("ab") == b"x"
