@@ -88,7 +88,7 @@ class Database:
         ------
         StorageError
             If the file is damaged, of another schema version, not writable or no regular file; or
-            if it is missing while the spool beside it holds images.
+            if it is missing while the spool holds images.
         """
         try:
             _create(path)
