@@ -51,6 +51,10 @@ CREATE UNIQUE INDEX deliveries_results ON deliveries (result, destination);
 CREATE INDEX deliveries_due ON deliveries (destination, due)
     WHERE state IN ('waiting', 'committing');
 CREATE INDEX deliveries_commitments ON deliveries (commitment) WHERE state = 'committing';
+CREATE TABLE fetches (
+    uid TEXT PRIMARY KEY, state TEXT NOT NULL, attempts INTEGER NOT NULL, due REAL NOT NULL,
+    reason TEXT NOT NULL, since REAL NOT NULL
+) WITHOUT ROWID;
 """
 
 _ERRNO = {

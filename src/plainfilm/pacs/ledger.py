@@ -1,7 +1,8 @@
 """Records what happened to each image: received, answered, ignored or lost.
 
 The ledger holds keys (hashes), states and times only, no patient data. Images wait in the state
-``received``. The states of deliveries are in `plainfilm.pacs.ledger_deliveries`.
+``received``. The states of deliveries are in `plainfilm.pacs.ledger_deliveries`,
+those of failed fetches in `plainfilm.pacs.ledger_fetches`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainfilm.pacs.ledger_deliveries import Deliveries
+from plainfilm.pacs.ledger_fetches import Fetches
 
 __all__ = ["MOST_VERSIONS", "Ledger", "PendingImage", "ResultRow", "image_key", "uid_key"]
 
@@ -59,7 +61,7 @@ def image_key(uid: str, sha256: str) -> str:
     return hashlib.sha256(f"{uid} {sha256}".encode()).hexdigest()[:32]
 
 
-class Ledger(Deliveries):
+class Ledger(Deliveries, Fetches):
     """The states of all images, results and deliveries of a state folder.
 
     See Also
