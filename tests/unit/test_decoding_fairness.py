@@ -38,7 +38,7 @@ out.write(b"ready\\n"); out.flush()
 while line := sys.stdin.buffer.readline():
     request = json.loads(line)
     words = [sys.stdin.buffer.read(count) for count in request["files"]]
-    found = {"metadata": {}, "display": 0, "sha256": ""}
+    found = {"metadata": {}, "display": 0, "sha256": "", "region": [0, 0, 1, 1]}
     pixels = bytes(request["spec"]["size"] ** 2)
     for word in words:
         time.sleep(float(word))

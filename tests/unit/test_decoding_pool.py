@@ -67,7 +67,7 @@ while line := sys.stdin.buffer.readline():
             found = {"reason": "x", "problem": str(names)}
             out.write(json.dumps([found]).encode() + b"\\n")
         else:
-            found = {"metadata": {"word": word}, "display": 0, "sha256": ""}
+            found = {"metadata": {"word": word}, "display": 0, "sha256": "", "region": [0, 0, 1, 1]}
             out.write(json.dumps([found]).encode() + b"\\n" + pixels)
         out.flush()
 """

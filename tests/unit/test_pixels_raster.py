@@ -547,5 +547,5 @@ def test_the_whole_image_and_the_prepared_one_are_read_together(
         image, whole = read_image_and_whole(data, spec)
         np.testing.assert_array_equal(image.pixels, expected[name][0].pixels)
         assert image.metadata == expected[name][0].metadata
-        np.testing.assert_array_equal(np.asarray(whole), expected[name][1].pixels)
+        np.testing.assert_array_equal(np.asarray(whole.picture), expected[name][1].pixels)
         assert len(calls) == 1 or name != "png"

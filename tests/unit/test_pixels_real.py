@@ -193,7 +193,7 @@ def test_a_radiograph_and_its_prepared_image_are_read_together() -> None:
         for spec in (PixelSpec(64), PixelSpec(64, "pad", True)):
             image, whole = read_image_and_whole(path, spec)
             np.testing.assert_array_equal(image.pixels, read_image(path, spec).pixels)
-            np.testing.assert_array_equal(np.asarray(whole), read_full_image(path).pixels)
+            np.testing.assert_array_equal(np.asarray(whole.picture), read_full_image(path).pixels)
 
 
 def test_polarity_of_real_chest_radiographs() -> None:

@@ -14,6 +14,7 @@ from plainfilm._files import hash_bytes
 from plainfilm.errors import ImageError
 from plainfilm.pixels import LIMITS, Image, Limits, read_image_and_whole
 from plainfilm.pixels.display import Display, encode_display
+from plainfilm.pixels.prepare import Box
 from plainfilm.records import PixelSpec
 
 FEW = 64
@@ -36,6 +37,7 @@ class Decoded:
     pixels: NDArray[np.uint8]  # (size, size)
     metadata: dict[str, str | float]  # finite numbers and strings only
     display: bytes = b""  # the whole image; empty unless requested
+    region: Box = (0.0, 0.0, 1.0, 1.0)  # of the whole image that the pixels show, with a display
     sha256: str = ""  # of the file where it was given as bytes, else empty
 
 
@@ -62,16 +64,16 @@ def decode_one(
     reader.
     """
     try:
-        encoded, digest = b"", ""
+        encoded, region, digest = b"", (0.0, 0.0, 1.0, 1.0), ""
         if display is None:
             image = reader(source, spec)
         else:
             image, whole = read_image_and_whole(source, spec, limits=limits)
-            encoded = encode_display(whole, display)
+            encoded, region = encode_display(whole.picture, display), whole.region
         out[...] = image.pixels
         if isinstance(source, bytes):
             digest = hash_bytes(source)
-        return Decoded(out, clean_metadata(image.metadata), encoded, digest)
+        return Decoded(out, clean_metadata(image.metadata), encoded, region, digest)
     except ImageError as error:
         return Failure(error.reason, error.problem)
     except MemoryError:

@@ -18,6 +18,7 @@ from plainfilm._files import read_into
 from plainfilm.decoding.decode import Decoded, Failure
 from plainfilm.decoding.job import Job
 from plainfilm.decoding.sandbox import Sandbox, decoder_environment, start_command
+from plainfilm.pixels.prepare import Box
 from plainfilm.records import PixelSpec
 
 _PIPE = 1 << 20  # bytes: a whole image in one write, where the system allows such pipes
@@ -144,9 +145,8 @@ class DecodingProcess:
                     raise ValueError
                 display = bytearray(reply["display"])
                 read_into(pipe, memoryview(display))
-                outcomes.append(
-                    Decoded(job.out, reply["metadata"], bytes(display), reply["sha256"])
-                )
+                region, sha256 = _read_region(reply["region"]), reply["sha256"]
+                outcomes.append(Decoded(job.out, reply["metadata"], bytes(display), region, sha256))
         return outcomes
 
     def release(self, count: int) -> list[Job]:
@@ -202,6 +202,13 @@ class DecodingProcess:
                 with contextlib.suppress(OSError):  # of what it did not read
                     pipe.close()
         return ending, process.wait()
+
+
+def _read_region(values: list[float]) -> Box:
+    left, top, right, bottom = map(float, values)
+    if not (left < right and top < bottom and all(map(math.isfinite, values))):
+        raise ValueError
+    return left, top, right, bottom
 
 
 @functools.cache

@@ -78,7 +78,8 @@ def _write(output: BinaryIO, outcomes: Sequence[Decoded | Failure]) -> None:
             lines.append(asdict(one))
         else:
             size = len(one.display)
-            lines.append({"metadata": one.metadata, "display": size, "sha256": one.sha256})
+            fields = {"metadata": one.metadata, "region": one.region, "sha256": one.sha256}
+            lines.append({**fields, "display": size})
             chunks += [one.pixels.data, one.display]
     output.writelines([json.dumps(lines).encode() + b"\n", *chunks])
     output.flush()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plainfilm.pixels import Image
 from plainfilm.pixels.display import Display, read_pgm
+from plainfilm.pixels.prepare import Box
 from plainfilm.prediction import Prediction
 
 
@@ -47,13 +48,15 @@ class Answer:
     """The prediction for one file that could be read, and what else was requested.
 
     ``display`` is empty and ``heatmap`` None unless requested. The heat map has the shape of the
-    pixels of ``image``, the input of the network; values are 0 to 1.
+    pixels of ``image``, the input of the network; values are 0 to 1. ``region`` is the part of the
+    display that this input shows, see `plainfilm.pixels.read.WholeImage`.
     """
 
     sha256: str
     prediction: Prediction
     image: Image
     display: bytes = b""
+    region: Box = (0.0, 0.0, 1.0, 1.0)
     heatmap: NDArray[np.float32] | None = None
 
     @property

@@ -248,7 +248,7 @@ class Engine:
                 heat = await self._heatmaps.run((loaded.predictor, image, label), key)
             except BundleError as error:  # the map has another shape, or values not finite
                 raise InferenceError("invalid-output") from error
-        return Answer(decoded.sha256, prediction, image, decoded.display, heat)
+        return Answer(decoded.sha256, prediction, image, decoded.display, decoded.region, heat)
 
 
 def _make_heatmaps(inputs: Sequence[tuple[Predictor, Image, str]]) -> list[NDArray[np.float32]]:

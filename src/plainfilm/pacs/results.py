@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.pixels.prepare import Box
 from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
 
@@ -68,7 +69,11 @@ class AnsweredImage:
     picture
         The image in grey levels (height, width), at most 1024 on the longest side, or None.
     heatmap
-        Activation of the network (size, size), or None.
+        Evidence for the label of :func:`plainfilm.pacs.caption.choose_label`, (size, size), 0 to 1,
+        or None.
+    region
+        The part of the picture that the heat map covers: left, top, right and bottom in units of
+        width and height, see `plainfilm.pixels.read.WholeImage`.
     """
 
     header: Header
@@ -77,6 +82,7 @@ class AnsweredImage:
     refusal: Refusal | None = None
     picture: NDArray[np.uint8] | None = None
     heatmap: NDArray[np.float32] | None = None
+    region: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

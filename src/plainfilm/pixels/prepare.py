@@ -64,19 +64,11 @@ def fit(decoded: GreyImage, spec: PixelSpec, box: Box | None = None) -> Pillow.I
 
     ``box`` is the part of the image to use, in its own pixels; None uses all.
     """
+    (x, y, across, down), (left, top, right, bottom) = _part(decoded, spec, box)
     picture = decoded.picture
-    if box is None:
-        left, top, right, bottom = 0.0, 0.0, *decoded.size
-    else:
+    if box is not None:
         # Crop to whole pixels: otherwise the filter would reach into the border.
-        x, across = _whole(box[0], box[2], picture.width)
-        y, down = _whole(box[1], box[3], picture.height)
         picture = picture.crop((x, y, x + across, y + down))
-        left, top, right, bottom = 0.0, 0.0, float(across), float(down)
-    if spec.geometry == "crop":
-        side = min(right - left, bottom - top)
-        left, top = (left + right - side) / 2, (top + bottom - side) / 2
-        right, bottom = left + side, top + side
     target = _target(right - left, bottom - top, spec)
     if picture.size != target or (left, top, right, bottom) != (0, 0, *target):
         picture = picture.resize(target, Pillow.Resampling.BILINEAR, (left, top, right, bottom))
@@ -88,6 +80,56 @@ def fit(decoded: GreyImage, spec: PixelSpec, box: Box | None = None) -> Pillow.I
     if spec.histogram == "matched":
         picture = Pillow.fromarray(match_histogram(np.asarray(picture)))
     return picture
+
+
+def find_region(decoded: GreyImage, spec: PixelSpec, box: Box | None = None) -> Box:
+    """Return the part of the whole upright image that the square of :func:`fit` shows.
+
+    The unit is the width and the height of the whole image. The square shows more than the image,
+    from below 0 to above 1, where it has borders.
+    """
+    (x, y, _, _), (left, top, right, bottom) = _part(decoded, spec, box)
+    target = _target(right - left, bottom - top, spec)
+    width, height = decoded.size
+    corners = ((x + left) / width, (y + top) / height), ((x + right) / width, (y + bottom) / height)
+    if (turn := decoded.orientation) >= 5:
+        target = target[1], target[0]
+    (x1, y1), (x2, y2) = (_turn(*corner, turn) for corner in corners)
+    left, right = _with_border(min(x1, x2), max(x1, x2), target[0], spec.size)
+    top, bottom = _with_border(min(y1, y2), max(y1, y2), target[1], spec.size)
+    return left, top, right, bottom
+
+
+def _turn(x: float, y: float, orientation: int) -> tuple[float, float]:
+    """Return where a point is after :func:`upright`, in the unit of `find_region`."""
+    if orientation >= 5:
+        x, y = y, x
+    return 1 - x if orientation in (2, 3, 6, 7) else x, 1 - y if orientation in (3, 4, 7, 8) else y
+
+
+def _with_border(start: float, stop: float, inner: int, side: int) -> tuple[float, float]:
+    """Extend an interval that fills ``inner`` pixels in the middle of a side to the whole side."""
+    pixel = (stop - start) / inner
+    first = start - (side - inner) // 2 * pixel
+    return first, first + side * pixel
+
+
+def _part(
+    decoded: GreyImage, spec: PixelSpec, box: Box | None
+) -> tuple[tuple[int, int, int, int], Box]:
+    """Return the whole pixels to crop to (x, y, width, height), and the part of these to resize."""
+    width, height = decoded.picture.size
+    pixels, (right, bottom) = (0, 0, width, height), decoded.size
+    if box is not None:
+        x, across = _whole(box[0], box[2], width)
+        y, down = _whole(box[1], box[3], height)
+        pixels, right, bottom = (x, y, across, down), float(across), float(down)
+    left = top = 0.0
+    if spec.geometry == "crop":
+        side = min(right, bottom)
+        left, top = (right - side) / 2, (bottom - side) / 2
+        right, bottom = left + side, top + side
+    return pixels, (left, top, right, bottom)
 
 
 def _whole(start: float, stop: float, limit: int) -> tuple[int, int]:

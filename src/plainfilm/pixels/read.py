@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from plainfilm._files import hash_bytes, open_at_once
 from plainfilm.errors import ImageError
 from plainfilm.pixels.limits import LIMITS, Limits, check_bytes
-from plainfilm.pixels.prepare import cover, find_borders, fit, upright
+from plainfilm.pixels.prepare import Box, cover, find_borders, find_region, fit, upright
 from plainfilm.pixels.raster import GreyImage, Need, decode_raster
 from plainfilm.pixels.sniff import Format, sniff
 from plainfilm.records import PixelSpec
@@ -49,6 +49,18 @@ class Image:
 
     pixels: NDArray[np.uint8]
     metadata: Mapping[str, str | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeImage:
+    """A whole upright grey image.
+
+    ``region`` is the part of it that the image prepared for a network shows: left, top, right and
+    bottom in units of width and height, below 0 or above 1 where that has borders.
+    """
+
+    picture: Pillow.Image
+    region: Box
 
 
 def read_image(source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS) -> Image:
@@ -94,7 +106,7 @@ def read_image_and_text(
     from plainfilm.pixels.text import SIDE, find_text, write_lines
 
     data = _load(source, limits)
-    image, decoded = _read(data, spec, limits, True)
+    image, decoded, _ = _read(data, spec, limits, True)
     whole = PixelSpec(SIDE, frame=spec.frame)
     if spec.size < SIDE and decoded.metadata["decoded_width"] != decoded.metadata["width"]:
         # A JPEG was decoded at a fraction of its size: letters need more.
@@ -106,22 +118,25 @@ def read_image_and_text(
 
 def read_image_and_whole(
     source: bytes | str | Path, spec: PixelSpec, *, limits: Limits = LIMITS
-) -> tuple[Image, Pillow.Image]:
+) -> tuple[Image, WholeImage]:
     """Read as :func:`read_image` does, and return the whole upright grey image too.
 
     Both have the pixels of :func:`read_image` and :func:`read_full_image`, to the bit. A file is
     decoded once, unless it is a JPEG that :func:`read_image` decodes at a fraction of its size.
     """
     data = _load(source, limits)
-    image, decoded = _read(data, spec, limits, False)
+    image, decoded, box = _read(data, spec, limits, False)
+    region = find_region(decoded, spec, box)
     whole = upright(decoded.picture, decoded.orientation)
     if whole.size != (image.metadata["width"], image.metadata["height"]):
         decoded = _decode(data, sniff(data), limits, None, spec.frame, False)
         whole = upright(decoded.picture, decoded.orientation)
-    return image, whole
+    return image, WholeImage(whole, region)
 
 
-def _read(data: bytes, spec: PixelSpec, limits: Limits, colour: bool) -> tuple[Image, GreyImage]:
+def _read(
+    data: bytes, spec: PixelSpec, limits: Limits, colour: bool
+) -> tuple[Image, GreyImage, Box | None]:
     kind = sniff(data)
     decoded = _decode(data, kind, limits, cover(spec), spec.frame, colour)
     box = None
@@ -139,7 +154,7 @@ def _read(data: bytes, spec: PixelSpec, limits: Limits, colour: bool) -> tuple[I
             box = box[0] * x, box[1] * y, box[2] * x, box[3] * y
             finer.metadata["trimmed"] = decoded.metadata["trimmed"]
             decoded = finer
-    return Image(_array(fit(decoded, spec, box)), decoded.metadata), decoded
+    return Image(_array(fit(decoded, spec, box)), decoded.metadata), decoded, box
 
 
 def read_full_image(
