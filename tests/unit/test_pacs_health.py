@@ -24,9 +24,12 @@ def serve(talk: Talk, code: str | None = None, text: str = "plainfilm_x 1\n") ->
     async def ready() -> str | None:
         return code
 
+    async def metrics() -> str:
+        return text
+
     async def run() -> Any:
         listener = health.open_listener(0)
-        server = health.HealthServer(listener, ready, lambda: text)
+        server = health.HealthServer(listener, ready, metrics)
         await server.start()
         try:
             return await asyncio.wait_for(talk(listener.getsockname()[1]), 20)

@@ -94,6 +94,9 @@ def test_a_study_is_due_after_a_quiet_time(ledger, clock):
     other = ledger.due_images(10, 16, busy=[uid_key("a")])
     assert [one.uid for one in other] == [uid_key("3")]
     assert ledger.due_images(10, 16, busy=[uid_key("a"), uid_key("b")]) == []
+    assert ledger.next_due(10, busy=[uid_key("a"), uid_key("b")]) is None
+    ledger.add_image(*image("4", "c"))
+    assert ledger.next_due(10, busy=[uid_key("a"), uid_key("b")]) == clock.now + 10
 
 
 def test_a_study_that_never_gets_quiet_is_due_at_last(ledger, clock):

@@ -28,6 +28,9 @@ _REASONS = {
 ReadyCode = Callable[[], Awaitable[str | None]]
 """Function that returns the code of the reason why the service is not ready, or None."""
 
+Metrics = Callable[[], Awaitable[str]]
+"""Function that returns the text of all metrics."""
+
 
 def open_listener(port: int) -> socket.socket:
     """Return a socket that listens on the loopback; 0 selects a free port."""
@@ -46,9 +49,7 @@ def open_listener(port: int) -> socket.socket:
 class HealthServer:
     """Answers requests for health and metrics on a socket that listens."""
 
-    def __init__(
-        self, listener: socket.socket, ready: ReadyCode, metrics: Callable[[], str]
-    ) -> None:
+    def __init__(self, listener: socket.socket, ready: ReadyCode, metrics: Metrics) -> None:
         self._listener, self._ready, self._metrics = listener, ready, metrics
         self._server: asyncio.Server | None = None
         self._open = 0
@@ -88,7 +89,7 @@ class HealthServer:
         if method in (b"GET", b"HEAD"):
             path = rest.partition(b" ")[0].partition(b"?")[0]
             if path == b"/metrics":
-                return _response(200, _TEXT, self._metrics().encode(), method)
+                return _response(200, _TEXT, (await self._metrics()).encode(), method)
             status, body = await self._status(path)
         return _response(status, kind, json.dumps(body).encode(), method)
 

@@ -171,15 +171,19 @@ class Ledger(Deliveries, Fetches):
             )
             return [PendingImage(*row) for row in found]
 
-    def next_due(self, quiet: float) -> float | None:
-        """Return the Unix time at which the next study is due; None if no image waits."""
+    def next_due(self, quiet: float, *, busy: Collection[str] = ()) -> float | None:
+        """Return the Unix time at which the next study is due; None if no image waits.
+
+        ``busy`` are studies to leave out.
+        """
         with self._reading() as rows:
-            if due := self.due_images(quiet, 1):
+            if due := self.due_images(quiet, 1, busy=busy):
                 return min(due[0].received + quiet, self._clock())
             (last,) = rows.execute(
                 "SELECT min(due) FROM (SELECT min(max(received) + :quiet, min(received) + :long) "
-                "AS due FROM images WHERE state = 'received' GROUP BY study)",
-                {"quiet": quiet, "long": _LONGEST * quiet},
+                "AS due FROM images WHERE state = 'received' "
+                "AND study NOT IN (SELECT value FROM json_each(:busy)) GROUP BY study)",
+                {"quiet": quiet, "long": _LONGEST * quiet, "busy": json.dumps(list(busy))},
             ).fetchone()
         return None if last is None else float(last)
 
