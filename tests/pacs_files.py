@@ -19,8 +19,9 @@ import pytest
 from locked_points import locked
 from plainfilm.bundle import Bundle, BundleMetadata, Provenance, write_bundle
 from plainfilm.config import FitConfig, NetworkConfig, Recipe
-from plainfilm.phantom import draw, sample_patient
+from plainfilm.phantom import sample_patient
 from plainfilm.phantom.encode import encode
+from plainfilm.phantom.radiograph import render
 from plainfilm.records import PixelSpec, Task
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -89,8 +90,8 @@ def _film(seed: int, size: tuple[int, int]) -> bytes:
     """Return a drawn radiograph as an uncompressed DX file."""
     rng = np.random.default_rng(seed)
     patient = sample_patient(rng)
-    pixels = draw(rng, size=size, patient=patient, pneumonia="lobar" if seed % 2 else None)
-    return encode(rng, pixels / np.float32(255), "dicom", patient=patient, key=str(seed), image=1)
+    picture = render(rng, size=size, patient=patient, pneumonia="lobar" if seed % 2 else None)
+    return encode(rng, picture, "dicom", patient=patient, key=str(seed), image=1)
 
 
 def uid(*parts: object) -> str:
