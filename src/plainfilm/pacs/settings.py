@@ -82,11 +82,13 @@ class NetworkLimits:
     first_pdu
         Bytes of a PDU before the association is established.
     message
-        Bytes of one image with its command.
+        Bytes of one image, and of all messages that one address may be sending.
     all_messages
         Bytes of all messages that are being received.
     pdu_seconds, handshake_seconds, idle_seconds
         Deadlines: of each PDU received or sent, of the TLS handshake, and between two PDUs.
+    message_seconds
+        Deadline of a message, from its first byte to its response.
     stop_seconds
         Time that running associations have to end when the service stops.
     memory
@@ -98,10 +100,11 @@ class NetworkLimits:
     pdu: int = 128 << 10
     first_pdu: int = 64 << 10
     message: int = 96 * MIB
-    all_messages: int = 112 * MIB
+    all_messages: int = 144 * MIB
     pdu_seconds: float = 10.0
     handshake_seconds: float = 5.0
     idle_seconds: float = 30.0
+    message_seconds: float = 300.0
     stop_seconds: float = 10.0
     memory: int = 0
 
